@@ -12,6 +12,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from slugline.base.arrays import F32, F64, Integers, Mask, aligned
+from slugline.base.memory import release_memory
 from slugline.base.progress import INTERRUPTED
 from slugline.errors import DataError
 from slugline.learning.calibration import SETTINGS, AnyCalibration, Calibration, restore_calibration
@@ -168,7 +169,8 @@ class LinearLearner(LinearOptions):
                     learned.widen(moved, X.shape[1])
                 learned.learn(X, labels, context)
                 n_learned, n_columns, moved = n_learned + X.shape[0], X.shape[1], None
-                del X  # to free memory before the next part is made
+                del X
+                release_memory()  # before the next part is made
         except KeyboardInterrupt:
             if not n_learned:
                 raise
