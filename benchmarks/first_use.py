@@ -30,7 +30,7 @@ def steps(runs: int = 7, set_name: str = SET) -> str:
             for part in ("fit", "load")
             for side in SIDES
         }
-        results = {name: medians(runs) for name, runs in run_in_turn(children, runs).items()}
+        results = {name: medians(each) for name, each in run_in_turn(children, runs).items()}
     rows = []
     for step in STEPS:
         part = "load" if step in ("load", "first prediction") else "fit"
@@ -50,7 +50,7 @@ def _run(function: str, set_name: str, model: str) -> dict[str, Any]:
     return run_child("first_use", function, set_name, model, OMP_NUM_THREADS="1")
 
 
-class _Steps:
+class _Clock:
     """The processor time of steps, each since the one before, and peak memory after each."""
 
     def __init__(self) -> None:
@@ -75,57 +75,57 @@ def _read(set_name: str) -> tuple[list[str], list[str]]:
 def fit_slugline(set_name: str, model: str) -> dict[str, float]:
     """Import Slugline, fit twice and save."""
     texts, topics = _read(set_name)
-    steps = _Steps()
+    clock = _Clock()
     from slugline import TopicClassifier
 
-    steps.end("import")
+    clock.end("import")
     classifier = TopicClassifier(n_jobs=1).fit(texts, topics)
-    steps.end("first fit")
+    clock.end("first fit")
     TopicClassifier(n_jobs=1).fit(texts, topics)
-    steps.end("second fit")
+    clock.end("second fit")
     classifier.save(model)
-    return steps.metrics
+    return clock.metrics
 
 
 def load_slugline(set_name: str, model: str) -> dict[str, float]:
     """Load a model, and predict one text."""
     text = _read(set_name)[0][0]
-    steps = _Steps()
+    clock = _Clock()
     from slugline import load
 
     classifier = load(model)
-    steps.end("load")
+    clock.end("load")
     classifier.predict([text])
-    steps.end("first prediction")
-    return steps.metrics
+    clock.end("first prediction")
+    return clock.metrics
 
 
 def fit_sklearn(set_name: str, model: str) -> dict[str, float]:
     """Import scikit-learn, fit a pipeline twice and pickle it."""
     texts, topics = _read(set_name)
-    steps = _Steps()
+    clock = _Clock()
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
     from sklearn.svm import LinearSVC
 
-    steps.end("import")
+    clock.end("import")
     pipeline = make_pipeline(TfidfVectorizer(), LinearSVC()).fit(texts, topics)
-    steps.end("first fit")
+    clock.end("first fit")
     make_pipeline(TfidfVectorizer(), LinearSVC()).fit(texts, topics)
-    steps.end("second fit")
+    clock.end("second fit")
     Path(model).write_bytes(pickle.dumps(pipeline))
-    return steps.metrics
+    return clock.metrics
 
 
 def load_sklearn(set_name: str, model: str) -> dict[str, float]:
     """Unpickle a pipeline, and predict one text."""
     text = _read(set_name)[0][0]
-    steps = _Steps()
+    clock = _Clock()
     pipeline = pickle.loads(Path(model).read_bytes())  # noqa: S301  written above
-    steps.end("load")
+    clock.end("load")
     pipeline.predict([text])
-    steps.end("first prediction")
-    return steps.metrics
+    clock.end("first prediction")
+    return clock.metrics
 
 
 BENCHMARKS = {"steps": steps}

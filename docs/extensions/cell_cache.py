@@ -72,15 +72,15 @@ class LocalKernelManager(AsyncKernelManager):
 
     @default("ip")
     def _choose_path(self) -> str:
-        """Return the beginning of the paths of the sockets, which is short, as systems want."""
+        """Return the beginning of the paths of the sockets; systems limit their length."""
         return f"{tempfile.gettempdir()}/{uuid.uuid4().hex}"
 
 
 def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     """Execute the pages that aren't in the cache, and put their output there.
 
-    Sphinx reads neighbours in one process, so that reading would wait for the process that happens
-    to have most of the long pages.
+    Sphinx gives neighbouring pages to one process, so that the build would wait for the process
+    that has most of the long ones.
     """
     if app.config.nb_execution_mode != "cache":
         return
@@ -89,8 +89,12 @@ def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> No
     # Forked processes have the environment, which can't be sent to others.
     fork = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(app.parallel, fork, _environments.append, (env,)) as pool:
-        for execution in [pool.submit(_execute_page, page) for page in pages]:
-            execution.result()
+        try:
+            for execution in [pool.submit(_execute_page, page) for page in pages]:
+                execution.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 # The environment of a process that executes pages.

@@ -307,7 +307,7 @@ def test_readme_has_the_recorded_numbers(beginning: str) -> None:
 
 
 def test_readme_names_the_recorded_ratios_of_serving() -> None:
-    (line,) = (line for line in README.splitlines() if line.startswith("| single texts served"))
+    (line,) = (line for line in README.splitlines() if line.startswith("| texts served a second"))
     rows = (
         "single texts a second, 32 connections",
         "documents a second, in requests of 100, 4 connections",

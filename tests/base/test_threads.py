@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from threadpoolctl import ThreadpoolController
@@ -79,3 +80,17 @@ def test_limit_blas_is_lifted_at_the_end() -> None:
         with limit_blas():
             assert n_blas_threads() == {1}
         assert n_blas_threads() == usual
+
+
+def test_limit_blas_holds_until_the_last_of_overlapping_contexts_ends() -> None:
+    def numbers_of_threads() -> set[int]:
+        return {pool["num_threads"] for pool in ThreadpoolController().select(user_api="blas").info()}
+
+    first, second = ExitStack(), ExitStack()
+    with ThreadpoolController().limit(limits=2, user_api="blas"):
+        first.enter_context(limit_blas())
+        second.enter_context(limit_blas())
+        first.close()
+        assert numbers_of_threads() == {1}
+        second.close()
+        assert numbers_of_threads() == {2}

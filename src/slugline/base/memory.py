@@ -1,4 +1,4 @@
-"""Memory that is given back to the system."""
+"""Gives freed memory back to the system."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 
 
 def release_memory() -> None:
-    """Give freed memory back to the system, where the C library has kept it for later (glibc)."""
+    """Give memory back to the system that glibc has kept for later use."""
     trim = _find_trim()
     if trim is not None:
         trim(0)

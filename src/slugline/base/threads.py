@@ -1,13 +1,14 @@
-"""Maps a function over parts of the work on threads, with results in order; limits BLAS to one."""
+"""Maps a function over parts of the work on threads, in order, and limits BLAS to one thread."""
 
 from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -72,15 +73,47 @@ def map_in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def limit_blas() -> AbstractContextManager[Any]:
-    """Return a context in which BLAS uses one thread, as the last bits depend on their number."""
-    # Only an import loads another BLAS.
-    return _thread_pools(len(sys.modules)).limit(limits=1, user_api="blas")
+class _BlasLimit:
+    """Limits BLAS to one thread as long as any thread of the process asks for it."""
+
+    def __init__(self) -> None:
+        self._lock, self._n_users = threading.Lock(), 0
+        self._lift: Callable[[], None] | None = None
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Limit BLAS; the last one to leave lifts the limit."""
+        with self._lock:
+            if self._lift is None:
+                limit = _thread_pools(len(sys.modules)).limit(limits=1, user_api="blas")
+                self._lift = limit.restore_original_limits
+            self._n_users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_users -= 1
+                if not self._n_users and self._lift is not None:
+                    self._lift()
+                    self._lift = None
+
+
+_blas_limit = _BlasLimit()
+
+
+def limit_blas() -> AbstractContextManager[None]:
+    """Return a context in which BLAS uses one thread, as the last bits depend on their number.
+
+    The limit is that of the process; contexts may overlap.
+    """
+    return _blas_limit.hold()
 
 
 @functools.lru_cache(maxsize=1)
-def _thread_pools(n_modules: int) -> ThreadpoolController:  # noqa: ARG001
+def _thread_pools(n_modules: int) -> ThreadpoolController:  # noqa: ARG001 only an import adds some
     """Return the thread pools of the process, which take some milliseconds to find."""
+    # SciPy has a BLAS of its own, which would not be limited if it was imported later.
+    import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

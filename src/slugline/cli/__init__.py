@@ -18,12 +18,11 @@ __all__ = ["main"]
 def main() -> None:
     """Run `slugline`, and end the process with its exit status."""
     _open_closed_streams()
-    gc.disable()  # almost nothing that is imported becomes garbage
-    usual = signal.default_int_handler
-    if signal.getsignal(signal.SIGINT) is usual:
-        # Until a command runs: some imports swallow a KeyboardInterrupt, or print its traceback.
-        signal.signal(signal.SIGINT, _exit_at_once)
     try:
+        gc.disable()  # almost nothing that is imported becomes garbage
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # Some imports swallow a KeyboardInterrupt, or print its traceback.
+            signal.signal(signal.SIGINT, _exit_at_once)
         _run()
     except KeyboardInterrupt:
         sys.exit(130)
@@ -32,10 +31,7 @@ def main() -> None:
 
 
 def _end_imports() -> None:
-    """Make Ctrl-C raise KeyboardInterrupt again, and collect garbage, but none of the imports'.
-
-    Until a command starts, Ctrl-C ends the process.
-    """
+    """Make Ctrl-C raise KeyboardInterrupt again, and collect garbage, but none of the imports'."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
@@ -44,6 +40,7 @@ def _end_imports() -> None:
 
 
 def _exit_at_once(*_: object) -> None:
+    """End the process at Ctrl-C, as long as no command has started."""
     os._exit(130)
 
 
@@ -74,7 +71,8 @@ def _run() -> None:
         message = name_flags(Message(*error.parts), import_command(str(context.invoked_subcommand)))
         _fail(_on_one_line(message), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
-        _fail(f"out of memory ({error}); use fewer documents, or `slugline train --stream`.")
+        reason = f" ({error})" if str(error) else ""
+        _fail(f"out of memory{reason}; use fewer documents, or `slugline train --stream`.")
     except OSError as error:
         # The library turns errors of files that it opens into its own, so an OSError without a
         # file name comes from standard output.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from slugline.base.arrays import F64
+from slugline.base.threads import limit_blas
 from slugline.counting.rows import SampledRows
 from slugline.counting.shares import (
     HeldoutSample,
@@ -111,7 +111,7 @@ def estimate_group(
         See `simulate_errors`.
     """
     # The matrices are so small that more threads would only wait for each other.
-    with _thread_pools().limit(limits=1, user_api="blas"):
+    with limit_blas():
         n_texts = round(weights.sum())
         shares = estimate_shares(sample, rows, weights[:, np.newaxis])[:, 0]
         if n_copies is not None:
@@ -143,12 +143,6 @@ def limit_sets(samples: Sequence[HeldoutSample]) -> int:
     """
     n_shares = sum(_BINARY_COST if each.is_binary else each.n_topics for each in samples)
     return min(N_SIMULATED, max(_MIN_SETS, _MAX_SHARES // n_shares))
-
-
-@lru_cache(maxsize=1)
-def _thread_pools() -> ThreadpoolController:
-    """Return the thread pools of the process, which take a millisecond to find."""
-    return ThreadpoolController()
 
 
 def _mean_copies(sample: HeldoutSample, rows: F64, weights: F64, n_copies: F64, shares: F64) -> F64:

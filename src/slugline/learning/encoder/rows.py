@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
-import threading
 import time
 import warnings
 import zlib
@@ -206,7 +205,6 @@ def _unseal(blob: bytes) -> F16:
 
 # The number of texts whose encoding is timed.
 _N_SAMPLED = 32
-_LIMITING = threading.Lock()
 
 
 def encode(
@@ -331,14 +329,10 @@ def _one_blas_thread(encoder: CheckedEncoder) -> Iterator[None]:
     """Limit BLAS to one thread if the encoder is called on several threads.
 
     Batches are small, and on a busy machine, threads of BLAS would wait for each other most of the
-    time. The limit applies to the whole process: if several threads encode at once, the first one
-    sets and lifts it. Fast encoders use no BLAS.
+    time. Fast encoders use no BLAS.
     """
-    if encoder.is_thread_safe and not encoder.is_fast and _LIMITING.acquire(blocking=False):
-        try:
-            with limit_blas():
-                yield
-        finally:
-            _LIMITING.release()
+    if encoder.is_thread_safe and not encoder.is_fast:
+        with limit_blas():
+            yield
     else:
         yield

@@ -54,8 +54,8 @@ _MIN_ROWS_PER_TOPIC = 10
 # If there are few rows, each is scored by a fit without its fold. If there are more, one part of
 # the rows is scored by a fit to the other parts.
 _N_FOLDS, _N_PARTS = 4, 3
-# With more rows than this, of several topics each, folds take one pass less: probabilities are as
-# good or better, and accuracy and precision are the same.
+# With more rows than this, of several topics each, folds take one pass less: on training splits of
+# five sets, micro-F1 changed by at most 0.001, log loss by -0.023 to 0.002.
 _MANY_ROWS_IN_FOLDS = 2000
 # If less than this fraction of the rows is distinct, new rows will mostly be copies as well.
 _FEW_DIFFERENT = 0.1

@@ -1,4 +1,4 @@
-"""Weights of a few topics in half precision, without negligible ones.
+"""Weights of a few topics in half precision; negligible ones are not stored.
 
 A compiled kernel, `_descent.c`, or NumPy reads and writes rows, with the same results, bit for bit.
 """
@@ -20,11 +20,11 @@ _LEAST_NORMAL, _LARGEST = np.float32(2**-14), np.float32(65_504)
 
 
 class HalfWeights:
-    """Weights as float32 rows to read and write, of which nonzero ones are stored in 16 bits.
+    """Weights that are read and written as float32 rows; nonzero ones are stored in 16 bits.
 
     Parameters
     ----------
-    n_topics : int, at most `MAX_TOPICS`
+    n_topics : int, from 1 to `MAX_TOPICS`
     block_rows : int, optional
         Rows that are stored together.
     """
@@ -51,7 +51,7 @@ class HalfWeights:
 
     def take(self, rows: I32) -> F32:
         """Return some rows, whose numbers are ascending, shape (n_chosen, n_topics)."""
-        weights = np.empty((len(rows), self.n_topics), dtype=np.float32)
+        weights = np.zeros((len(rows), self.n_topics), dtype=np.float32)
         for number, part, chosen in self._parts(rows):
             masks, halves = self._blocks[number]
             if has_kernel():
@@ -81,7 +81,8 @@ class HalfWeights:
         squares = n_nonzero = 0.0
         for _, halves in self._blocks:
             values = halves.view(np.float16).astype(np.float64)
-            squares, n_nonzero = squares + float(values @ values), n_nonzero + len(values)
+            # Not by BLAS, whose sums depend on the number of its threads.
+            squares, n_nonzero = squares + float(np.square(values).sum()), n_nonzero + len(values)
         least = threshold * np.sqrt(squares / max(1, n_nonzero))
         for number, (masks, halves) in enumerate(self._blocks):
             bits = self._bits(masks)
@@ -98,7 +99,7 @@ class HalfWeights:
     def pop_blocks(self) -> Iterator[tuple[slice, I64, Index, F32]]:
         """Yield some rows, their numbers of nonzero weights, and the topics and values of these.
 
-        The rows are freed.
+        The rows are freed; no others can be appended afterwards.
         """
         for number in range(len(self._blocks)):
             masks, halves = self._blocks[number]

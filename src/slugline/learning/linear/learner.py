@@ -136,7 +136,8 @@ class LinearLearner(LinearOptions):
     def fit_parts(self, parts: Iterable[tuple[sp.csr_array, Labels, FitContext]]) -> int:
         """Learn from rows that don't fit into memory, in parts; `clean` has no effect.
 
-        After Ctrl-C, the result is that of the completed parts, if there are any.
+        After Ctrl-C, the result is that of the completed parts, if there are any; some topics may
+        have learned from a part of which others have not.
 
         Parameters
         ----------

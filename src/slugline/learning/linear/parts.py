@@ -84,7 +84,7 @@ class LinearParts:
             self._sums[number] = wider
 
     def learn(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
-        """Learn from the rows of a part, whose columns are renumbered in place."""
+        """Learn from the rows of a part; the numbers of columns in `X` are overwritten."""
         X, numbers = self._drop_empty_columns(X)
         release_memory()
         problem = fit.LinearProblem.from_rows(X, labels, context, self._batches)
