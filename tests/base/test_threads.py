@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+import scipy.linalg  # noqa: F401  the BLAS of NumPy and that of SciPy
 from threadpoolctl import ThreadpoolController
 
 from slugline.base.threads import limit_blas, map_in_order
@@ -83,14 +84,11 @@ def test_limit_blas_is_lifted_at_the_end() -> None:
 
 
 def test_limit_blas_holds_until_the_last_of_overlapping_contexts_ends() -> None:
-    def numbers_of_threads() -> set[int]:
-        return {pool["num_threads"] for pool in ThreadpoolController().select(user_api="blas").info()}
-
     first, second = ExitStack(), ExitStack()
     with ThreadpoolController().limit(limits=2, user_api="blas"):
         first.enter_context(limit_blas())
         second.enter_context(limit_blas())
         first.close()
-        assert numbers_of_threads() == {1}
+        assert n_blas_threads() == {1}
         second.close()
-        assert numbers_of_threads() == {2}
+        assert n_blas_threads() == {2}
