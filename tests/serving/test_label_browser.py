@@ -409,6 +409,8 @@ def with_copies(browser: Browser, tmp_path: Path) -> Iterator[Page]:
                 thread.join()
         page.keyboard.press("1")
         page.locator("#copies", has_text="nearly the same").wait_for()
+        # Texts that the page fetches ahead later would not be labelled with the others.
+        page.wait_for_function("() => state.queue.length === N_AHEAD")
         page.keyboard.press("g")
         page.locator("#copies input").first.wait_for()
         yield page
