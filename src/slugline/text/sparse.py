@@ -34,6 +34,11 @@ def row_offsets(lengths: Integers | Mask) -> I64:
     return indptr
 
 
+def narrow_offsets(indptr: I64) -> I32 | I64:
+    """Return `row_offsets` in 32 bits if the last one allows it."""
+    return indptr.astype(np.int32) if indptr[-1] < np.iinfo(np.int32).max else indptr
+
+
 def row_lengths(indptr: Integers) -> Integers:
     """Return the lengths of rows from their `row_offsets`; for a few rows, faster than np.diff.
 

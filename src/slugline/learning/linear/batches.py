@@ -127,8 +127,9 @@ class LinearStream:
             wider = np.zeros((n_columns, weights.shape[1]), dtype=np.float32)
             wider[moved] = weights
             self._weights[number] = wider
-            self._sums[number] = steps.initial_squared_sums(n_columns, fit.INITIAL_SQUARED_SUM)
-            self._sums[number][moved], self._sums[number][-1] = sums[:-1], sums[-1]
+            self._sums[number] = steps.widen_squared_sums(
+                sums, moved, n_columns, fit.INITIAL_SQUARED_SUM
+            )
 
     def learn(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
         """Learn from the rows of a batch.

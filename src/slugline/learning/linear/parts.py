@@ -16,7 +16,7 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit, steps
 from slugline.learning.linear.half_weights import MAX_TOPICS, HalfWeights
-from slugline.text.sparse import ranges, row_offsets, row_slices
+from slugline.text.sparse import narrow_offsets, ranges, row_offsets, row_slices
 
 # Weights below this fraction of the root mean square of a part's weights are not stored. Chosen by
 # cross-validation on training splits that were learned in 20 parts: with 0.5, up to 1.0 points of
@@ -78,10 +78,9 @@ class LinearParts:
         self._numbers = numbers
         for number, weights in enumerate(self._weights):
             weights.append_rows(n_columns - n_before)
-            wider = steps.initial_squared_sums(n_columns, fit.INITIAL_SQUARED_SUM)
-            sums = self._sums[number]
-            wider[:n_before], wider[-1] = sums[:-1], sums[-1]
-            self._sums[number] = wider
+            self._sums[number] = steps.widen_squared_sums(
+                self._sums[number], slice(n_before), n_columns, fit.INITIAL_SQUARED_SUM
+            )
 
     def learn(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
         """Learn from the rows of a part; the numbers of columns in `X` are overwritten."""
@@ -150,9 +149,7 @@ class LinearParts:
         for weights in self._weights:
             weights.drop_small(threshold)
             lengths += weights.row_lengths()[numbers]
-        indptr = row_offsets(lengths)
-        if indptr[-1] < np.iinfo(np.int32).max:
-            indptr = indptr.astype(np.int32)
+        indptr = narrow_offsets(row_offsets(lengths))
         topics, values = (np.empty(indptr[-1], dtype=dtype) for dtype in (np.int32, np.float32))
         ends = indptr[:-1].copy()
         for batch in self._batches:

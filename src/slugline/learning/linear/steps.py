@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, I32, I64, Integers
+from slugline.base.arrays import F32, F64, I32, I64, Index, Integers
 from slugline.learning.labels import Labels
 from slugline.text import sparse
 from slugline.text.packed_rows import PackedRows
@@ -297,6 +297,23 @@ def initial_squared_sums(n_columns: int, start: float) -> F32:
     return np.full(n_columns + 1, start, dtype=np.float32)
 
 
+def widen_squared_sums(sums: F32, places: Index | slice, n_columns: int, start: float) -> F32:
+    """Return the sums with room for new terms, which begin with `start`.
+
+    Parameters
+    ----------
+    sums : float32 array, shape (n_columns_before + 1,)
+        See `initial_squared_sums`.
+    places : int array, shape (n_columns_before,), or slice
+        The new position of each term.
+    n_columns : int
+    start : float
+    """
+    wider = initial_squared_sums(n_columns, start)
+    wider[places], wider[-1] = sums[:-1], sums[-1]
+    return wider
+
+
 def topic_rarity(totals: npt.NDArray[np.number]) -> F32:
     """Return the weight of each topic's documents, at least 1; shape (n_topics,).
 
@@ -519,9 +536,7 @@ def hstack_topics(parts: list[sp.csc_array]) -> sp.csr_array:
     lengths = np.zeros(n_columns, dtype=np.int64)
     for part in parts:
         lengths += np.bincount(part.indices, minlength=n_columns)
-    indptr = sparse.row_offsets(lengths)
-    if indptr[-1] < np.iinfo(np.int32).max:
-        indptr = indptr.astype(np.int32)
+    indptr = sparse.narrow_offsets(sparse.row_offsets(lengths))
     ends = indptr[:-1].copy()
     topics = np.empty(indptr[-1], dtype=np.int32)
     values = np.empty(indptr[-1], dtype=np.float32)
