@@ -780,8 +780,10 @@ def test_unsaved_decisions_of_two_windows_survive(browser: Browser, texts: Path)
     with labelling(texts) as address, opened(browser, address, expected="Failed to load") as page:
         other = page.context.new_page()
         other.goto(address)
-        for window, key in ((page, "1"), (other, "2")):
+        # A window takes over what others left when it starts, so both start before either decides.
+        for window in (page, other):
             window.locator("#card[data-assignment]").wait_for()
+        for window, key in ((page, "1"), (other, "2")):
             window.route("**/v1/decide", lambda route: route.abort())
             press(window, key)
             window.locator(".problem", has_text="not been saved yet").wait_for()
