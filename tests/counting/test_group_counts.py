@@ -23,7 +23,7 @@ def test_group_counter_counts_a_topic_of_other_groups_labels_as_rare(news_slug: 
     )
     texts = CountedTexts(100, np.full(n_topics, 100 / n_topics), np.zeros(n_topics, dtype=np.int64))
     counter = GroupCounter(fitted, [], None, labels)
-    pool = counter.count("January", texts, []).find("pool")
+    pool = counter.count("January", texts).find("pool")
     assert pool.share == 0
     assert 0.05 < pool.interval.high < 0.2
-    assert counter.count("May", texts, []).find("pool").method == "none"
+    assert counter.count("May", texts).find("pool").method == "none"

@@ -9,6 +9,7 @@ import numpy as np
 
 from slugline.base.arrays import F64, I64
 from slugline.base.wording import counted
+from slugline.counting.changes import find_changes
 from slugline.counting.estimation import ShareEstimate, topic_intervals, topic_shares
 from slugline.counting.label_plan import PlannedGroup, plan_labels
 from slugline.counting.labelled import (
@@ -20,7 +21,7 @@ from slugline.counting.labelled import (
     uses_model,
 )
 from slugline.counting.model_concerns import ModelConcerns, ModelCount
-from slugline.counting.results import GroupCount, LabelPlan, TopicCount
+from slugline.counting.results import Counts, GroupCount, LabelPlan, TopicCount
 from slugline.counting.rows import SampledRows
 from slugline.counting.shares import HeldoutSample
 from slugline.errors import DataError
@@ -28,7 +29,7 @@ from slugline.model.fitted import Fitted
 
 
 class CountedTexts(NamedTuple):
-    """Sums over the texts of a group.
+    """What the counts of a group of texts are made from.
 
     Attributes
     ----------
@@ -37,16 +38,22 @@ class CountedTexts(NamedTuple):
         Sums of probabilities.
     n_answers : int64 array, shape (n_topics,)
         How many of them the model would give each topic.
+    by_model : ModelCount
+        Without estimates if the model has no held-out documents.
     """
 
     n_texts: int
     sums: F64
     n_answers: I64
+    by_model: ModelCount = ModelCount()
 
     @classmethod
-    def from_rows(cls, rows: SampledRows, *, multilabel: bool) -> CountedTexts:
-        """Return the sums of all texts from which rows were sampled."""
-        return cls(len(rows), rows.sums, rows.n_likely if multilabel else rows.n_answers)
+    def from_rows(
+        cls, rows: SampledRows, by_model: ModelCount, *, multilabel: bool
+    ) -> CountedTexts:
+        """Return what is known of all texts from which rows were sampled."""
+        n_answers = rows.n_likely if multilabel else rows.n_answers
+        return cls(len(rows), rows.sums, n_answers, by_model)
 
 
 class GroupCounter:
@@ -75,7 +82,7 @@ class GroupCounter:
         # Those of all labels: without any label in a group, they may still have some of its texts.
         self._new_topics = labels.new_topics(self._topics)
 
-    def check_labels(self) -> None:
+    def _check_labels(self) -> None:
         """Raise DataError if there are too few labels, and the model has no held-out documents."""
         n_labelled = len(self._labels)
         if not self._samples and n_labelled < MIN_LABELLED:
@@ -85,25 +92,87 @@ class GroupCounter:
                 f"{MIN_LABELLED}."
             )
 
-    def count(
-        self, name: str, texts: CountedTexts, estimates: Sequence[ShareEstimate]
-    ) -> GroupCount:
-        """Return the counts of a group.
+    def count_groups(
+        self,
+        name: str,
+        total: CountedTexts,
+        groups: Mapping[str, CountedTexts],
+        *,
+        column: str | None,
+        is_time: bool,
+        topics: Sequence[str],
+        plan: float | None,
+    ) -> Counts:
+        """Return the counts of all texts, and of groups of them, for all topics.
 
         Parameters
         ----------
         name : str
-            Empty for all texts.
-        texts : CountedTexts
-        estimates : sequence of ShareEstimate
-            Those by the model, if it has held-out documents. Without, a group with few labels has
-            no estimates.
+            The name of the texts' source.
+        total : CountedTexts
+        groups : mapping of str to CountedTexts
+            In order.
+        column : str or None
+            What these are groups of.
+        is_time : bool
+            Whether they are periods.
+        topics : sequence of str
+            The topics whose shares the plan is for; empty for all.
+        plan : float or None
+            Half the width of intervals for which to plan labels.
+
+        Returns
+        -------
+        Counts
+            Its concerns are those about counts by the model.
+
+        Raises
+        ------
+        DataError : if there are too few labels, and the model has no held-out documents.
+        """
+        self._check_labels()
+        all_texts = self.count("", total)
+        counts = tuple(self.count(name, texts) for name, texts in groups.items())
+        concerns = self._model_concerns(total, groups, counts)
+        tested = concerns.choose_tested(counts)
+        return Counts(
+            name=name,
+            total=all_texts,
+            groups=counts,
+            column=column,
+            is_time=is_time,
+            changes=tuple(
+                find_changes(
+                    tested,
+                    [groups[group.name].by_model.estimates for group in tested],
+                    is_time=is_time,
+                    has_labels=self._sample is not None,
+                )
+            ),
+            concerns=tuple(concerns),
+            n_labelled=len(self._labels),
+            plan=None
+            if plan is None
+            else self._plan_labels(
+                plan,
+                all_texts.restrict(topics),
+                counts,
+                [total, *groups.values()],
+                column=column or "",
+            ),
+            multilabel=self._fitted.multilabel,
+        )
+
+    def count(self, name: str, texts: CountedTexts) -> GroupCount:
+        """Return the counts of a group; its name is empty for all texts.
+
+        Without held-out documents of the model, a group with few labels has no estimates.
         """
         labels = self._labels.take(self._labels.groups == name) if name else self._labels
         if len(labels) >= MIN_LABELLED:
-            counts = self._count_labelled(labels, texts, estimates)
-        elif estimates:
-            counts = self._count_by_model(texts, estimates)
+            counts = self._count_labelled(labels, texts)
+        elif texts.by_model.estimates:
+            counts = self._count_by_model(texts)
         else:
             answers = zip(self._topics, texts.n_answers.tolist(), strict=True)
             counts = (TopicCount.unknown(topic, texts.n_texts, n) for topic, n in answers)
@@ -120,35 +189,28 @@ class GroupCounter:
             ]
         )
 
-    def model_concerns(
-        self, total: ModelCount, groups: Mapping[str, ModelCount], counts: Sequence[GroupCount]
+    def _model_concerns(
+        self, total: CountedTexts, groups: Mapping[str, CountedTexts], counts: Sequence[GroupCount]
     ) -> ModelConcerns:
-        """Return reasons why counts by the model may be wrong.
-
-        Parameters
-        ----------
-        total : ModelCount
-            Of all texts.
-        groups : mapping of str to ModelCount
-        counts : sequence of GroupCount
-            The counts of these groups. Those by labels have none of the reasons.
-        """
+        """Return reasons why counts by the model may be wrong; counts by labels have none."""
         heldout = self._fitted.heldout_predictions
         return ModelConcerns(
             self._samples,
             self._topics,
             None if heldout is None else heldout.words,
             multilabel=self._fitted.multilabel,
-            total=total if len(self._labels) < MIN_LABELLED else None,
-            groups={group.name: groups[group.name] for group in counts if group.is_by_model},
+            total=total.by_model if len(self._labels) < MIN_LABELLED else None,
+            groups={
+                group.name: groups[group.name].by_model for group in counts if group.is_by_model
+            },
         )
 
-    def plan_labels(
+    def _plan_labels(
         self,
         margin: float,
         total: GroupCount,
         groups: Sequence[GroupCount],
-        estimates: Sequence[Sequence[ShareEstimate]],
+        texts: Sequence[CountedTexts],
         *,
         column: str,
     ) -> LabelPlan:
@@ -158,16 +220,16 @@ class GroupCounter:
         ----------
         margin : float
         total : GroupCount
-            Of all texts, with the topics whose shares are to be known; its name is empty.
+            Of all texts, with the topics whose shares are to be known.
         groups : sequence of GroupCount
-        estimates : sequence of sequences of ShareEstimate
-            Those by the model of all texts, then of each group; see `count`.
+        texts : sequence of CountedTexts
+            All texts, then those of each group.
         column : str
             What these are groups of.
         """
         planned = []
-        for group, of_group in zip((total, *groups), estimates, strict=True):
-            explained = self._explained_variance(of_group).tolist()
+        for group, counted_texts in zip((total, *groups), texts, strict=True):
+            explained = self._explained_variance(counted_texts.by_model.estimates).tolist()
             by_topic = dict(zip(self._topics, explained, strict=True))
             planned.append(PlannedGroup.from_count(group, total, by_topic))
         return plan_labels(
@@ -179,24 +241,20 @@ class GroupCounter:
             n_labelled=len(self._labels),
         )
 
-    def _count_by_model(
-        self, texts: CountedTexts, estimates: Sequence[ShareEstimate]
-    ) -> Iterator[TopicCount]:
+    def _count_by_model(self, texts: CountedTexts) -> Iterator[TopicCount]:
         values = zip(
             self._topics,
-            topic_shares(estimates).tolist(),
-            topic_intervals(estimates),
+            topic_shares(texts.by_model.estimates).tolist(),
+            topic_intervals(texts.by_model.estimates),
             texts.n_answers.tolist(),
             strict=True,
         )
         for topic, share, interval, n_answers in values:
             yield TopicCount(topic, share, interval, texts.n_texts, n_answers)
 
-    def _count_labelled(
-        self, labels: MatchedLabels, texts: CountedTexts, estimates: Sequence[ShareEstimate]
-    ) -> Iterator[TopicCount]:
+    def _count_labelled(self, labels: MatchedLabels, texts: CountedTexts) -> Iterator[TopicCount]:
         """Yield the counts of the model's topics, and of others that labels have."""
-        explained = self._explained_variance(estimates).tolist()
+        explained = self._explained_variance(texts.by_model.estimates).tolist()
         n_texts, n_answers = texts.n_texts, texts.n_answers.tolist()
         for i, topic in enumerate([*self._topics, *self._new_topics]):
             is_known = i < len(self._topics)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from slugline.base.files import PathLike
 from slugline.base.wording import counted, join_words
-from slugline.counting.changes import find_changes
 from slugline.counting.concerns import few_text_concerns
 from slugline.counting.count import model_samples
 from slugline.counting.dates import PERIODS, Period, name_period
@@ -18,7 +17,7 @@ from slugline.counting.group_counts import CountedTexts, GroupCounter
 from slugline.counting.labelled import MIN_LABELLED, LabelledSample, MatchedLabels
 from slugline.counting.labelled_concerns import few_label_concerns, labelled_concerns
 from slugline.counting.model_concerns import ModelCount
-from slugline.counting.results import Counts, GroupCount
+from slugline.counting.results import Counts
 from slugline.counting.shares import HeldoutSample, binary_proba
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.model.fitted import Fitted
@@ -191,48 +190,20 @@ class _DayCounter:
     def counts(self, name: str) -> Counts:
         """Return the counts, of texts in a file of this name."""
         options, served = self._options, self._served
-        self._counter.check_labels()
-        total = self._estimate(served.total)
-        estimates = {name: self._estimate(sums) for name, sums in served.periods.items()}
-        count = self._count_group("", served.total, total)
-        groups = tuple(
-            self._count_group(name, sums, estimates[name]) for name, sums in served.periods.items()
-        )
-        model_concerns = self._counter.model_concerns(
-            ModelCount(served.total.totals, total),
-            {
-                name: ModelCount(sums.totals, estimates[name])
-                for name, sums in served.periods.items()
-            },
-            groups,
-        )
-        tested = model_concerns.choose_tested(groups)
-        changes = find_changes(
-            tested,
-            [estimates[group.name] for group in tested],
-            is_time=True,
-            has_labels=options.labelled is not None,
-        )
-        return Counts(
-            name=name,
-            total=count,
-            groups=groups,
+        counts = self._counter.count_groups(
+            name,
+            self._counted(served.total),
+            {period: self._counted(sums) for period, sums in served.periods.items()},
             column=options.by,
             is_time=options.by is not None,
-            changes=tuple(changes),
-            concerns=tuple(self._concerns(groups, model_concerns)),
-            n_labelled=len(self._labels),
-            plan=None
-            if options.plan is None
-            else self._counter.plan_labels(
-                options.plan,
-                count.restrict(options.topics),
-                groups,
-                [total, *estimates.values()],
-                column=options.by or "",
-            ),
-            multilabel=self._fitted.multilabel,
-        ).restrict(options.topics)
+            topics=options.topics,
+            plan=options.plan,
+        )
+        return replace(counts, concerns=tuple(self._concerns(counts))).restrict(options.topics)
+
+    def _counted(self, sums: DaySums) -> CountedTexts:
+        by_model = ModelCount(sums.totals, self._estimate(sums))
+        return CountedTexts(sums.n_texts, sums.sums, sums.answers, by_model)
 
     def _estimate(self, sums: DaySums) -> list[ShareEstimate]:
         """Return the estimate of a single-label model, or one for each topic of a multilabel model.
@@ -258,22 +229,16 @@ class _DayCounter:
             estimates.append(estimate(sample, proba, weights))
         return estimates
 
-    def _count_group(
-        self, name: str, sums: DaySums, estimates: Sequence[ShareEstimate]
-    ) -> GroupCount:
-        texts = CountedTexts(sums.n_texts, sums.sums, sums.answers)
-        return self._counter.count(name, texts, estimates)
-
-    def _concerns(
-        self, groups: Sequence[GroupCount], model_concerns: Iterable[str]
-    ) -> Iterator[str]:
+    def _concerns(self, counts: Counts) -> Iterator[str]:
+        """Yield reasons why the counts may be wrong; those by the model are among the counts'."""
+        groups = counts.groups
         served, n_texts, period = self._served, self._served.total.n_texts, self._options.by
         n_by_group = [group.n_texts for group in groups]
         yield from few_text_concerns(n_texts, n_by_group, period or "group")
         today = self._options.today or utc_today()
         if period is not None and groups and groups[-1].name == name_period(today, period):
             yield f"{groups[-1].name} is not over: it has the texts that were answered so far."
-        yield from model_concerns
+        yield from counts.concerns
         if self._options.labelled is not None and served.labelled is not None:
             mean_proba = served.total.sums / n_texts
             yield from labelled_concerns(
