@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from slugline.errors import DataError
 from slugline.learning.linear import learner as linear_learner
 from slugline.learning.linear.learner import from_arrays, score_table, to_arrays
-from slugline.learning.linear.steps import drop_threshold, hstack_topics, sparsify
+from slugline.learning.linear.steps import TopicWeights, drop_threshold, hstack_topics, sparsify
 from slugline.text.sparse import SparseRows
 
 RNG = np.random.default_rng(0)
@@ -81,6 +81,15 @@ def test_hstack_topics_puts_batches_side_by_side(
     assert joined.format == "csr"
     assert joined.toarray().tolist() == expected.tolist()
     assert joined.has_canonical_format
+
+
+@pytest.mark.parametrize("scale", [1, 2.0**-20, 2.0**20], ids=["halves", "small", "large"])
+def test_topic_weights_have_half_precision_where_it_is_exact(scale: float) -> None:
+    weights = sparsify(DENSE * np.float32(scale), 0.25)
+    parts = [TopicWeights.from_csc(weights[:, :3]), TopicWeights.from_csc(weights[:, 3:])]
+    assert {part.data.dtype.name for part in parts} == {"float16" if scale == 1 else "float32"}
+    assert_same(parts[0].tocsr(), weights[:, :3].tocsr())
+    assert_same(hstack_topics(parts), weights.tocsr())
 
 
 # table ------------------------------------------------------------------------------------------

@@ -135,6 +135,15 @@ def test_copy_of_hashed_columns_learns_independently() -> None:
     assert twin.transform(["tin oil gas"]).toarray().tolist() == [[0, 1, 1, 0]]
 
 
+def test_drop_table_changes_no_column() -> None:
+    columns = seen(["crude oil", "gas"])
+    columns.drop_table()
+    assert columns.transform(["gas gas oil"]).toarray().tolist() == [[0, 1, 2]]
+    columns.drop_table()
+    columns.learn(find_words(["gas tin"]))
+    assert list(columns.terms) == ["crude", "oil", "gas", "tin"]
+
+
 def test_select_renumbers_columns_and_forgets_the_others() -> None:
     buckets = seen(["crude oil", "Öl gas"])
     kept = buckets.select(np.array([1, 2]))

@@ -170,7 +170,7 @@ class HashedColumns(Buckets):
         super().__init__(n_buckets, kind)
         # The bucket of each column, until there are `_bucket_columns`.
         self._column_buckets: I32 = np.zeros(0, dtype=np.int32)
-        self._names: tuple[tuple[bytes, I64], ...] = ()
+        self._names: tuple[tuple[bytes, I32], ...] = ()
         self._bounds: I64 | None = None
         self._n_columns = 0
 
@@ -232,10 +232,17 @@ class HashedColumns(Buckets):
             self._compact = self._group_table()
         return self._compact
 
-    def add_names(self, names: tuple[bytes, I64]) -> None:
+    def add_names(self, names: tuple[bytes, Integers]) -> None:
         """Add the names, as bytes and lengths, of columns that were written into the table."""
-        self._n_columns += len(names[1])
-        self._names, self._bounds, self._compact = (*self._names, names), None, None
+        data, lengths = names
+        self._n_columns += len(lengths)
+        # In 32 bits, as there can be more than a million.
+        self._names = (*self._names, (data, lengths.astype(np.int32, copy=False)))
+        self._bounds = self._compact = None
+
+    def drop_table(self) -> None:
+        """Free the table to which the kernel adds columns; it is made again when needed."""
+        self._column_buckets, self._bucket_columns = self._buckets_by_column(), None
 
     def copy(self) -> HashedColumns:
         """Return a copy that can learn further terms."""
@@ -257,7 +264,7 @@ class HashedColumns(Buckets):
 
     @classmethod
     def from_buckets(
-        cls, buckets: I32, names: tuple[bytes, I64], n_buckets: int, kind: str
+        cls, buckets: I32, names: tuple[bytes, Integers], n_buckets: int, kind: str
     ) -> HashedColumns:
         """Return columns for distinct buckets, in order; the inverse of `buckets_and_names`."""
         columns = cls(n_buckets, kind)
@@ -265,7 +272,7 @@ class HashedColumns(Buckets):
         columns.add_names(names)
         return columns
 
-    def buckets_and_names(self) -> tuple[I32, bytes, I64]:
+    def buckets_and_names(self) -> tuple[I32, bytes, I32]:
         """Return the bucket of each column, the names concatenated as bytes, and their lengths."""
         data, lengths = self._join_names()
         return self._buckets_by_column(), data, lengths
@@ -309,7 +316,7 @@ class HashedColumns(Buckets):
         groups[:, 1] = n_before[:-1]
         return TermTable(self.n_buckets, columns, groups=groups)
 
-    def _append(self, buckets: I32, names: tuple[bytes, I64]) -> None:
+    def _append(self, buckets: I32, names: tuple[bytes, Integers]) -> None:
         self._columns[buckets] = np.arange(self._n_columns, self._n_columns + len(buckets))
         self.add_names(names)
 
@@ -320,10 +327,10 @@ class HashedColumns(Buckets):
             self._bounds = row_offsets(lengths)
         return data, self._bounds
 
-    def _join_names(self) -> tuple[bytes, I64]:
+    def _join_names(self) -> tuple[bytes, I32]:
         """Return the names concatenated as bytes, and their lengths."""
         if len(self._names) != 1:
-            none = np.zeros(0, dtype=np.int64)
+            none = np.zeros(0, dtype=np.int32)
             data = b"".join(data for data, _ in self._names)
             self._names = ((data, np.concatenate([none, *(n for _, n in self._names)])),)
         return self._names[0]

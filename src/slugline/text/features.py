@@ -174,6 +174,9 @@ class Features:
             self._count_learning(texts, counts, grow=True, progress=progress)
         if not counts.n_entries:
             raise DataError("no document contains a word; check which column holds the text.")
+        for vocabulary in self.vocabularies_:
+            if isinstance(vocabulary, HashedColumns):
+                vocabulary.drop_table()
         frequencies = self._document_frequencies(counts)
         self.idf_ = [
             idf(frequency, len(texts)) if group.has_idf else None

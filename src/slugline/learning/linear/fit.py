@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
+from slugline.base.memory import release_memory
 from slugline.base.progress import LongStep
 from slugline.corpus.splits import make_folds
 from slugline.learning.calibration import AnyCalibration
@@ -496,10 +497,7 @@ class _Training:
                 self.started[topics.start] = descent
             return descent.highest[rows], descent.right[rows]
 
-        # Made once, before there are threads.
-        self.batches  # noqa: B018
-        if self.last is not None:
-            self.known_columns  # noqa: B018
+        self.prepare()
         highest, right = zip(*self.problem.map_batches(start), strict=True)
         maximum = functools.partial(functools.reduce, np.maximum)
         return find_doubtful(maximum(highest), maximum(right), self.problem.labels.topics[rows])
@@ -517,13 +515,16 @@ class _Training:
             self.batches  # noqa: B018
         if self.last is not None:
             self.known_columns  # noqa: B018
+        if not self.is_exact:
+            release_memory()  # before weights are dense
 
-    def finish(self, topics: slice) -> tuple[sp.csc_array, F32]:
+    def finish(self, topics: slice) -> tuple[steps.TopicWeights, F32]:
         """Do the remaining passes; return the weights, without negligible ones, and the biases."""
         end, threshold = self.run(topics), steps.drop_threshold(self.n_weights)
         if self.is_exact:
             threshold = steps.THRESHOLD_AT_MINIMUM
-        return steps.sparsify(end.weights, threshold), end.biases.astype(np.float32, copy=False)
+        weights = steps.TopicWeights.from_csc(steps.sparsify(end.weights, threshold))
+        return weights, end.biases.astype(np.float32, copy=False)
 
     def run(self, topics: slice) -> steps.AdaGradDescent | newton.Iterate:
         """Return the weights at the minimum or, if that would take long, after all passes."""

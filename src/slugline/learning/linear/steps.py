@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -486,7 +487,7 @@ _THRESHOLDS, _LARGEST_THRESHOLD = {1 << 20: 0.25, 1 << 26: 0.5}, 0.75
 THRESHOLD_AT_MINIMUM = 0.005
 # Rounds to 11 binary digits, as in a float16 with a wider exponent.
 _ROUND, _CUT = np.uint32(0x1000), np.uint32(0xFFFFE000)
-_SLICE_WEIGHTS = 1 << 20
+_SLICE_WEIGHTS = 1 << 18
 
 
 def drop_threshold(n_weights: int) -> float:
@@ -511,21 +512,52 @@ def sparsify(weights: F32, threshold: float, slice_weights: int = _SLICE_WEIGHTS
         np.einsum("ij,ij->", weights, weights, dtype=np.float64) / n_weights
     )
     step = max(1, slice_weights // max(1, weights.shape[1]))
-    rows, columns, values = [], [], []
-    for start in range(0, max(1, len(weights)), step):
-        part = weights[start : start + step]
-        places = np.flatnonzero(np.abs(part) > least)  # much faster than `nonzero` of two axes
-        row, column = np.divmod(places, weights.shape[1])
-        rows.append((row + start).astype(np.int32))
-        columns.append(column.astype(np.int32))
-        bits = np.ascontiguousarray(part[row, column], dtype=np.float32).view(np.uint32)
-        values.append(((bits + _ROUND) & _CUT).view(np.float32))
-    indices, data = (np.concatenate(rows), np.concatenate(columns)), np.concatenate(values)
-    del rows, columns, values  # before the weights are copied again
-    return sp.coo_array((data, indices), shape=weights.shape).tocsc()
+    starts = range(0, len(weights), step)
+    # Counted first, so that they are never in memory twice.
+    counts = np.zeros(weights.shape[1], dtype=np.int64)
+    for start in starts:
+        for topic, column in enumerate(np.ascontiguousarray(weights[start : start + step].T)):
+            counts[topic] += np.count_nonzero(np.abs(column) > least)
+    indptr = sparse.narrow_offsets(sparse.row_offsets(counts))
+    rows, values = (np.empty(indptr[-1], dtype=dtype) for dtype in (np.int32, np.float32))
+    ends = indptr[:-1].tolist()
+    for start in starts:
+        for topic, column in enumerate(np.ascontiguousarray(weights[start : start + step].T)):
+            places = np.flatnonzero(np.abs(column) > least)
+            part = slice(ends[topic], ends[topic] + len(places))
+            rows[part] = places + start
+            bits = column[places].view(np.uint32)
+            values[part] = ((bits + _ROUND) & _CUT).view(np.float32)
+            ends[topic] = part.stop
+    return sp.csc_array((values, rows, indptr), shape=weights.shape)
 
 
-def hstack_topics(parts: list[sp.csc_array]) -> sp.csr_array:
+class TopicWeights(NamedTuple):
+    """Weights of consecutive topics without negligible ones, as in a CSC array.
+
+    Values have half precision if that changes none.
+    """
+
+    data: npt.NDArray[np.float16] | F32
+    indices: I32
+    indptr: I32 | I64
+    shape: tuple[int, int]
+
+    @classmethod
+    def from_csc(cls, weights: sp.csc_array) -> TopicWeights:
+        """Return weights that have 11 binary digits; see `sparsify`."""
+        with np.errstate(over="ignore"):
+            halves = weights.data.astype(np.float16)
+        data = halves if np.array_equal(halves, weights.data) else weights.data
+        return cls(data, weights.indices, weights.indptr, weights.shape)
+
+    def tocsr(self) -> sp.csr_array:
+        """Return the weights as a CSR array."""
+        arrays = self.data.astype(np.float32, copy=False), self.indices, self.indptr
+        return sp.csc_array(arrays, shape=self.shape).tocsr()
+
+
+def hstack_topics(parts: list[sp.csc_array] | list[TopicWeights]) -> sp.csr_array:
     """Return the weights of consecutive batches of topics side by side; `parts` is emptied.
 
     A part is freed once its weights have been copied: all of them can take more memory than rows.
