@@ -22,7 +22,7 @@ ALONE := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 test: .venv/dev-ready ## lint, types, tests
 	$(MAKE) --no-print-directory --jobs 2 lint tests
 
-tests: .venv/dev-ready ## the tests alone
+tests: .venv/bytecode-ready ## the tests alone
 	$(ALONE) $(BIN)/python -m pytest -n $(N_PROCESSES) --dist worksteal
 
 lint: .venv/dev-ready ## lint and types
@@ -77,12 +77,14 @@ lock: .venv/lock-ready ## the newest versions that pyproject.toml allows, with h
 clean:
 	rm -rf .venv docs/_build quickstart-out reproduce-out dist build src/slugline.egg-info $(shell find src -name "_*.so")
 
-# LOCKED=1 installs what requirements/ has, each file if it has the hash.
+UV := uv==0.13.9
+# LOCKED=1 installs what requirements/ has, each file if it has the hash, and therefore without uv, whose
+# hash is not there.
 ifneq ($(LOCKED),)
 install = $(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt -r requirements/$(1).txt \
 	&& $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 else
-install = $(BIN)/python -m pip install --quiet --editable ".[$(1)]"
+install = $(BIN)/python tools/install.py $(UV) --editable ".[$(1)]"
 endif
 
 .venv/pip-ready:
@@ -97,13 +99,17 @@ endif
 	$(BIN)/python -m pip install --quiet --editable ".[serve]"
 	touch $@
 
-# The many packages are compiled to bytecode by a process per core, and not by pip's only one. Some hold
-# files for other versions of Python, which can't be compiled.
+# Only what is imported is compiled to bytecode.
 .venv/dev-ready: export PIP_NO_COMPILE := 1
 .venv/dev-ready: .venv/pip-ready $(BUILT_OF)
 	$(call install,dev)
-	$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null || true
 	touch $@ .venv/docs-ready # dev has all that docs has
+
+# What tests import is compiled once, while types are checked. The processes that run tests begin at the
+# same time, and each would compile all of it.
+.venv/bytecode-ready: .venv/dev-ready
+	$(ALONE) $(BIN)/python -m pytest --collect-only -q > /dev/null || true
+	touch $@
 
 .venv/docs-ready: .venv/pip-ready $(BUILT_OF)
 	$(call install,docs)
@@ -114,7 +120,7 @@ endif
 	touch $@
 
 .venv/lock-ready: .venv/pip-ready
-	$(BIN)/python -m pip install --quiet uv==0.13.9
+	$(BIN)/python -m pip install --quiet $(UV)
 	touch $@
 
 .venv/bench-ready: .venv/pip-ready $(BUILT_OF)
