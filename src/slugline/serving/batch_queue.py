@@ -1,4 +1,4 @@
-"""Classification on threads, in batches of texts from several requests."""
+"""Classification in batches of texts from several requests, on threads or the event loop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,14 @@ from slugline.serving.watch.recorder import Watch
 # Texts, and characters, of a batch: larger ones are hardly faster, and later requests wait longer.
 _MAX_TEXTS = 128
 _MAX_CHARACTERS = 1 << 17
+# The same for a batch on the event loop, which it blocks: for half a millisecond, or for 4 if the
+# texts are made to take long.
+_MAX_BRIEF_TEXTS = 32
+_MAX_BRIEF_CHARACTERS = 1 << 14
+# Topics that each text of such a batch may ask for.
+_MAX_BRIEF_TOP = 20
+# Texts of a model that are answered on threads first, as it makes tables meanwhile.
+_N_FIRST_TEXTS = 1024
 # A batch of fewer texts is done so soon that new texts wait for its thread: two threads would
 # mostly wait for the interpreter's lock.
 _FEW_TEXTS = 32
@@ -81,11 +90,64 @@ class _QueuedRequest:
 _Batch: TypeAlias = list[tuple[_QueuedRequest, slice]]
 
 
+class _WaitingTexts:
+    """Requests whose texts wait for a batch.
+
+    Parameters
+    ----------
+    max_texts, max_characters : int
+        Of a batch.
+
+    Attributes
+    ----------
+    n_texts : int
+        Texts that no batch has.
+    """
+
+    def __init__(self, max_texts: int, max_characters: int) -> None:
+        self._max_texts, self._max_characters = max_texts, max_characters
+        self._requests: deque[_QueuedRequest] = deque()
+        self.n_texts = 0
+
+    def append(self, request: _QueuedRequest) -> None:
+        """Add a request behind all others."""
+        self._requests.append(request)
+        self.n_texts += len(request.texts)
+
+    def take_batch(self) -> _Batch:
+        """Return the next texts of one model; none if no request waits."""
+        batch: _Batch = []
+        n_texts, n_characters = self._max_texts, self._max_characters
+        while self._requests and n_texts > 0 and n_characters > 0:
+            request = self._requests[0]
+            if request.future.done():  # cancelled: nobody waits for it
+                self._requests.popleft()
+                self.n_texts -= len(request.texts) - request.n_started
+                continue
+            if batch and not request.can_join(batch[0][0]):
+                break
+            if batch and len(request.texts[request.n_started]) > n_characters:
+                break
+            part = request.take(n_texts, n_characters)
+            batch.append((request, part))
+            n_texts -= part.stop - part.start
+            self.n_texts -= part.stop - part.start
+            n_characters -= sum(map(len, request.texts[part]))
+            self._requests.popleft()
+            if request.n_started < len(request.texts):
+                self._requests.append(request)  # behind the others
+                break
+        return batch
+
+
 class BatchQueue:
-    """Classifies texts of many requests on threads.
+    """Classifies texts of many requests.
 
     Whenever a thread is free, it takes waiting texts: those of several requests for the same model
     in one batch, and a long request in parts, between which other requests have their turn.
+
+    A few short texts are classified on the event loop, as waking a thread takes longer. Requests
+    that arrive together are in one batch.
     """
 
     def __init__(
@@ -93,11 +155,13 @@ class BatchQueue:
     ) -> None:
         self._pool = ThreadPoolExecutor(n_threads, "slugline-answers")
         self._n_threads = n_threads
-        self._waiting: deque[_QueuedRequest] = deque()
-        # Texts of these requests that no thread has begun.
-        self._n_waiting = 0
+        self._waiting = _WaitingTexts(_MAX_TEXTS, _MAX_CHARACTERS)
+        self._waiting_brief = _WaitingTexts(_MAX_BRIEF_TEXTS, _MAX_BRIEF_CHARACTERS)
+        self._is_scheduled = False
         # Texts of each batch that a thread works on.
         self._batch_sizes: list[int] = []
+        # Texts of each model that were answered on threads.
+        self._n_answered = weakref.WeakKeyDictionary[ServedModel, int]()
         self._metrics, self._watch = metrics, watch
         # Topics in replies that are being made, each of which takes some memory.
         self._n_guesses, self._most_guesses = 0, most_guesses
@@ -132,13 +196,17 @@ class BatchQueue:
 
         With `is_watched`, the texts count in the daily sums.
         """
-        future: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_QueuedRequest(model, min_precision, top, texts, is_watched, future))
-        self._n_waiting += len(texts)
+        loop = asyncio.get_running_loop()
+        request = _QueuedRequest(model, min_precision, top, texts, is_watched, loop.create_future())
         self._metrics.add("queue_size")
-        self._start_batches()
+        if self._is_brief(request):
+            self._waiting_brief.append(request)
+            self._schedule_brief(loop)
+        else:
+            self._waiting.append(request)
+            self._start_batches()
         try:
-            return await future
+            return await request.future
         finally:  # cancelled or not
             self._metrics.add("queue_size", -1)
 
@@ -146,9 +214,36 @@ class BatchQueue:
         """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def _is_brief(self, request: _QueuedRequest) -> bool:
+        """Whether a request is answered on the event loop."""
+        return (
+            len(request.texts) <= _MAX_BRIEF_TEXTS
+            and request.top <= _MAX_BRIEF_TOP
+            and request.min_precision is None  # another decider may have to be made
+            and request.model.is_quick
+            and self._n_answered.get(request.model, 0) >= _N_FIRST_TEXTS
+            and sum(map(len, request.texts)) <= _MAX_BRIEF_CHARACTERS
+        )
+
+    def _schedule_brief(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer brief requests after all others that have arrived are in the queue."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            loop.call_soon(self._answer_brief, loop)
+
+    def _answer_brief(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Classify a batch of brief requests."""
+        self._is_scheduled = False
+        batch = self._waiting_brief.take_batch()
+        if self._waiting_brief.n_texts:  # others have their turn first
+            self._schedule_brief(loop)
+        if batch:
+            started = time.perf_counter()
+            self._deliver(batch, _decide_batch(batch, self._watch), started)
+
     def _start_batches(self) -> None:
         """Start batches on idle threads."""
-        while self._should_start() and (batch := self._next_batch()):
+        while self._should_start() and (batch := self._waiting.take_batch()):
             self._batch_sizes.append(_n_texts(batch))
             self._pool.submit(self._run, batch, asyncio.get_running_loop())
 
@@ -157,30 +252,7 @@ class BatchQueue:
         if len(self._batch_sizes) == self._n_threads:
             return False
         is_busy = max(self._batch_sizes, default=_FEW_TEXTS) >= _FEW_TEXTS
-        return is_busy or self._n_waiting >= _FEW_TEXTS
-
-    def _next_batch(self) -> _Batch:
-        """Take the next texts of one model from the queue."""
-        batch: _Batch = []
-        n_texts, n_characters = _MAX_TEXTS, _MAX_CHARACTERS
-        while self._waiting and n_texts > 0 and n_characters > 0:
-            request = self._waiting[0]
-            if request.future.done():  # cancelled: nobody waits for it
-                self._waiting.popleft()
-                self._n_waiting -= len(request.texts) - request.n_started
-                continue
-            if batch and not request.can_join(batch[0][0]):
-                break
-            part = request.take(n_texts, n_characters)
-            batch.append((request, part))
-            n_texts -= part.stop - part.start
-            self._n_waiting -= part.stop - part.start
-            n_characters -= sum(map(len, request.texts[part]))
-            self._waiting.popleft()
-            if request.n_started < len(request.texts):
-                self._waiting.append(request)  # behind the others
-                break
-        return batch
+        return is_busy or self._waiting.n_texts >= _FEW_TEXTS
 
     def _run(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
         """Classify a batch; runs on a thread."""
@@ -189,8 +261,14 @@ class BatchQueue:
         loop.call_soon_threadsafe(self._finish, batch, outcomes, started)
 
     def _finish(self, batch: _Batch, outcomes: list[_Outcome], started: float) -> None:
-        self._batch_sizes.remove(_n_texts(batch))
+        n_texts, model = _n_texts(batch), batch[0][0].model
+        self._batch_sizes.remove(n_texts)
+        self._n_answered[model] = self._n_answered.get(model, 0) + n_texts
         self._start_batches()  # first, so that the thread has something to do
+        self._deliver(batch, outcomes, started)
+
+    def _deliver(self, batch: _Batch, outcomes: list[_Outcome], started: float) -> None:
+        """Give each request its decisions, and count them."""
         for (request, part), outcome in zip(batch, outcomes, strict=True):
             if part.start == 0:
                 self._metrics.observe("request_queue_duration_seconds", started - request.queued_at)

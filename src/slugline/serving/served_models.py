@@ -13,6 +13,7 @@ from typing import NamedTuple
 from slugline.base.arrays import F32, Index
 from slugline.base.files import file_sha256, file_state
 from slugline.errors import OptionError, SluglineError
+from slugline.learning.learner import is_linear
 from slugline.model.decider import Decider
 from slugline.model.decision import N_GUESSES, Decision
 from slugline.model.file import container
@@ -22,9 +23,12 @@ from slugline.model.file.shipped import DEFAULT_MODEL, model_path
 from slugline.model.fitted import Fitted
 from slugline.serving.service_errors import UnknownModelError
 from slugline.text.features import WordCounts
+from slugline.text.scoring import can_score
 
 # Deciders that are cached, one for each precision that requests ask for.
 _N_DECIDERS = 16
+# Maximum number of topics of a model whose answers are quick.
+_MAX_QUICK_TOPICS = 200
 
 _log = logging.getLogger("slugline.server")
 
@@ -92,6 +96,18 @@ class ServedModel:
     @functools.cached_property
     def _cached_decider(self) -> Callable[[float], Decider]:
         return functools.lru_cache(_N_DECIDERS)(functools.partial(Decider.from_fitted, self.fitted))
+
+    @functools.cached_property
+    def is_quick(self) -> bool:
+        """Whether its answer to a short text takes some hundredths of a millisecond."""
+        fitted = self.fitted
+        reads_with_encoder = fitted.encoder is not None and fitted.encoder.summing_encoder is None
+        return (
+            is_linear(fitted.learner)
+            and can_score(fitted.features)
+            and not reads_with_encoder
+            and len(fitted.topics) <= _MAX_QUICK_TOPICS
+        )
 
     @classmethod
     def load(cls, model: str, min_precision: float | None = None) -> ServedModel:

@@ -13,7 +13,7 @@ module                contents
 `service_errors`      errors with their parts, which front ends word
 `limits`              maximum texts, characters and topics of a request
 `served_models`       models by name; a changed file replaces the version before
-`batch_queue`         texts of many requests, classified in batches on threads
+`batch_queue`         texts of many requests, classified in batches
 `background`          slow functions on threads, interrupted once they are abandoned
 `served_corrections`  corrections: checked, stored, listed, approved
 `table_upload`        tables and the answers to their rows
