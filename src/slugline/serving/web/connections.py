@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from slugline.serving.web.acceptor import origin_of
 from slugline.serving.web.bodies import LINGER_SECONDS
+from slugline.serving.web.response_writer import ResponseWriter
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -45,48 +46,16 @@ def make_protocol(timeout: float, life: float, most_connections: int) -> type[Ht
     return type("Protocol", (_Protocol,), limits)
 
 
-class _JoiningTransport:
-    """A transport that sends the head of a response together with the start of its body.
-
-    Each write is a call of the system, which wakes the client.
-
-    Attributes
-    ----------
-    writes_head : bool
-        Whether the head is being written, which then waits.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-        self.writes_head = False
-
-    def write(self, data: bytes) -> None:
-        if self.writes_head:
-            self._head = data
-            return
-        head, self._head = self._head, b""
-        self._transport.write(head + data)
-
-    def flush(self) -> None:
-        """Send a head that waits, of a response without a body."""
-        if self._head:
-            self.write(b"")
-
-    def close(self) -> None:
-        self.writes_head = False
-        self.flush()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-
 class _Protocol(HttpToolsProtocol):
     timeout: float
     life: float
     most_connections: int
-    _deadline: asyncio.TimerHandle | None = None
+    # When the connection is closed, and when a timer looks whether that is now: moving the
+    # deadline with each request would take longer than a timer that comes too early.
+    _deadline = math.inf
+    _timer: asyncio.TimerHandle | None = None
+    _timer_at = math.inf
+    _is_kept_alive = False
     _reader_check: asyncio.TimerHandle | None = None
     _idle_since = 0.0
     _n_other = _n_unsent = _n_held = 0
@@ -127,7 +96,8 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disconnect()
-        self._clear_deadline()
+        self._deadline = math.inf
+        self._clear_timer()
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -145,7 +115,7 @@ class _Protocol(HttpToolsProtocol):
                     self.transport.close()
                 else:
                     self._abort()
-        if self._deadline is None:  # line breaks alone start no message
+        if self._is_kept_alive or self._deadline == math.inf:  # line breaks start no message
             self._set_deadline(self.timeout)
 
     def send_400_response(self, msg: str) -> None:
@@ -175,20 +145,14 @@ class _Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
-        transport = _JoiningTransport(cycle.transport)
-        send = functools.partial(self._send, transport, cycle.send)
-        cycle.transport, cycle.send = transport, send  # type: ignore[assignment, method-assign]
+        send = functools.partial(self._send, ResponseWriter(cycle))
+        cycle.send = send  # type: ignore[method-assign]
         super()._start_asgi_task(cycle, app)
 
-    async def _send(
-        self, transport: _JoiningTransport, send: Callable[[Any], Awaitable[None]], message: Any
-    ) -> None:
+    async def _send(self, writer: ResponseWriter, message: Any) -> None:
         self._n_held += len(message.get("body", b""))
-        transport.writes_head = message["type"] == "http.response.start"
         try:
-            await send(message)
-            if not transport.writes_head:
-                transport.flush()
+            await writer.send(message)
         except RuntimeError:  # uvloop has noticed first that the client has left
             if not self.transport.is_closing():
                 raise
@@ -221,15 +185,24 @@ class _Protocol(HttpToolsProtocol):
         elif not self._is_complete:  # reads on, so that the client sees the answer
             self._set_deadline(LINGER_SECONDS)
         elif not self.pipeline:
-            self._clear_deadline()
+            self._deadline = math.inf
         if self.flow.write_paused:  # the next request waits until this answer is sent
             self.flow.pause_reading()
             self._is_sending = True
         else:
-            super().on_response_complete()
+            self._await_request()
 
-    def timeout_keep_alive_handler(self) -> None:
-        self._close_or_abort()
+    def _await_request(self) -> None:
+        """Answer the next request, or close the connection if none comes for a while."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._deadline == math.inf:
+            self._set_deadline(self.timeout_keep_alive)
+            self._is_kept_alive = True
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -246,7 +219,7 @@ class _Protocol(HttpToolsProtocol):
         super().resume_writing()
         if self._is_sending:
             self._is_sending = False
-            super().on_response_complete()
+            self._await_request()
 
     def _check_reader(self) -> None:
         """Abort a connection whose client reads its reply too slowly."""
@@ -258,13 +231,30 @@ class _Protocol(HttpToolsProtocol):
         self._reader_check = self.loop.call_later(self.timeout, self._check_reader)
 
     def _set_deadline(self, seconds: float) -> None:
-        self._clear_deadline()
-        self._deadline = self.loop.call_later(seconds, self._close_or_abort)
+        self._is_kept_alive = False
+        self._deadline = self.loop.time() + seconds
+        if self._deadline < self._timer_at:
+            self._set_timer(seconds)
 
-    def _clear_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _set_timer(self, seconds: float) -> None:
+        self._clear_timer()
+        self._timer_at = self.loop.time() + seconds
+        self._timer = self.loop.call_later(seconds, self._check_deadline)
+
+    def _clear_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_at = None, math.inf
+
+    def _check_deadline(self) -> None:
+        """Close the connection at its deadline; look again later if that was moved."""
+        self._clear_timer()
+        left = self._deadline - self.loop.time()
+        if left <= 0:
+            self._deadline = math.inf
+            self._close_or_abort()
+        elif left < math.inf:
+            self._set_timer(left)
 
     def _close_or_abort(self) -> None:
         """Close the connection, or abort it if closing takes too long."""
