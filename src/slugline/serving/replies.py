@@ -191,6 +191,8 @@ class TopicList(msgspec.Struct, frozen=True, kw_only=True):
 
 # Digits after the decimal point; scores are float32.
 _DIGITS = 6
+# Numbers that are rounded sooner one by one than by NumPy.
+_FEW_NUMBERS = 10
 #: Most words that are given as reasons for an answer.
 N_REASONS = 20
 
@@ -199,14 +201,21 @@ def to_results(decisions: Sequence[Decision], n_guesses: int) -> list[Result]:
     """Return the results, each with the `n_guesses` most likely topics."""
     tops = [decision.top[:n_guesses] for decision in decisions]
     names = [name for top in tops for name, _ in top]
-    # All at once: rounding one by one would take most of the time of a long reply.
-    rounded = np.round([probability for top in tops for _, probability in top], _DIGITS)
-    guesses = [*map(Guess, names, rounded.tolist())]
+    rounded = _round_numbers([probability for top in tops for _, probability in top])
+    guesses = [*map(Guess, names, rounded)]
     ends = itertools.accumulate(map(len, tops))
     return [
         _result(decision, guesses[end - len(top) : end])
         for decision, top, end in zip(decisions, tops, ends, strict=True)
     ]
+
+
+def _round_numbers(values: Sequence[float]) -> list[float]:
+    """Return numbers with six decimals, as NumPy rounds them."""
+    if len(values) > _FEW_NUMBERS:
+        rounded: list[float] = np.round(values, _DIGITS).tolist()
+        return rounded
+    return [round(value * 10**_DIGITS) / 10**_DIGITS for value in values]
 
 
 def _result(decision: Decision, guesses: list[Guess]) -> Result:

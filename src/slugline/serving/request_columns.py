@@ -24,6 +24,8 @@ def add_columns(
     ------
     DataError : if the model has no such column, or there is not one object for each text.
     """
+    if not columns and not model.fitted.features.table_columns:
+        return list(texts), UNSET
     column_names = [column.name for column in model.fitted.features.table_columns]
     if not columns:
         rows: Sequence[Cells] = [{}] * len(texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
@@ -22,9 +23,19 @@ _T = TypeVar("_T")
 encode_json = msgspec.json.Encoder().encode
 
 
+class _JsonResponse(Response):
+    """A response in JSON, with no headers besides its type and length."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", b"application/json"),
+        ]
+
+
 def json_response(value: object, status: int = 200) -> Response:
     """Return a value as a response in JSON."""
-    return Response(encode_json(value), status, media_type="application/json")
+    return _JsonResponse(encode_json(value), status)
 
 
 async def read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:

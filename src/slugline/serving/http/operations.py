@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -79,6 +80,8 @@ class Operation:
 
     def check_query(self, request: Request) -> None:
         """Raise an HttpProblem for unknown parameters, except on health checks."""
+        if not request.scope["query_string"]:
+            return
         names = [parameter.name for parameter in self.parameters if parameter.place == "query"]
         unknown = next((name for name in request.query_params if name not in names), None)
         if unknown is not None and self.needs_token:
@@ -88,7 +91,7 @@ class Operation:
                 f"there {'is ' + ', '.join(names) if names else 'are none'}.",
             )
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """The name of the handler: the operation's id for programs."""
         return self.handler.__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,7 +30,7 @@ from slugline.serving.web.login import log_out
 from slugline.serving.web.state import WebState, web_state
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 def make_app(state: WebState) -> ASGIApp:
@@ -39,7 +39,6 @@ def make_app(state: WebState) -> ASGIApp:
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation
     routes = [
-        # The API first, as it has to be fastest.
         *(
             Route(path, _dispatch(methods), methods=list(methods))
             for path, methods in by_path.items()
@@ -48,7 +47,29 @@ def make_app(state: WebState) -> ASGIApp:
         *PAGE_ROUTES,
     ]
     # A router, as the Starlette class would answer to errors before the guard can.
-    return Guard(Router(routes, redirect_slashes=False), state, problem_page)
+    router = Router(routes, redirect_slashes=False)
+    return Guard(_ShortCut(OPERATIONS, router), state, problem_page)
+
+
+class _ShortCut:
+    """Passes requests on to operations of the API without a search among routes.
+
+    The router gets what is no operation, or one whose path has parameters.
+    """
+
+    def __init__(self, operations: Iterable[Operation], router: ASGIApp) -> None:
+        self._operations = {
+            (each.method, each.path): each for each in operations if "{" not in each.path
+        }
+        self._router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        operation = self._operations.get((scope.get("method", ""), scope.get("path", "")))
+        if operation is None:
+            await self._router(scope, receive, send)
+            return
+        response = await _answer(operation, Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
@@ -56,12 +77,15 @@ def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaita
 
     async def answer(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
-        operation = operations[method]
-        request.state.operation = operation.name
-        operation.check_query(request)
-        return await operation.handler(request)
+        return await _answer(operations[method], request)
 
     return answer
+
+
+async def _answer(operation: Operation, request: Request) -> Response:
+    request.scope["state"]["operation"] = operation.name
+    operation.check_query(request)
+    return await operation.handler(request)
 
 
 async def _openapi(request: Request) -> Response:

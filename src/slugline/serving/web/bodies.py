@@ -25,7 +25,15 @@ LINGER_SECONDS = 2.0
 
 def body_type(request: Request) -> str:
     """Return the media type of a body in lower case; "" if the request doesn't name it."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return _header(request, b"content-type", "").partition(";")[0].strip().lower()
+
+
+def _header(request: Request, name: bytes, default: str) -> str:
+    """Return the first header field of a name, without an index of all of them."""
+    for field, value in request.scope["headers"]:
+        if field == name:
+            return str(value, "latin-1")
+    return default
 
 
 def content_length(field: str) -> int | None:
@@ -55,13 +63,13 @@ async def stream_body(
     HttpProblem : 413 if it has over `max_bytes`, 408 if it takes longer than `timeout` seconds,
         415 if it is compressed.
     """
-    encoding = request.headers.get("content-encoding", "identity")
+    encoding = _header(request, b"content-encoding", "identity")
     if encoding.lower() != "identity":
         raise HttpProblem(
             415, f"the body is {encoding!r}-encoded; send it without an encoding.",
             headers={"Accept-Encoding": "identity"},
         )  # fmt: skip
-    if (content_length(request.headers.get("content-length", "0")) or 0) > max_bytes:
+    if (content_length(_header(request, b"content-length", "0")) or 0) > max_bytes:
         await _discard(request)
         raise _too_large(max_bytes)
     n_bytes = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import functools
 import hashlib
 import hmac
@@ -12,7 +11,7 @@ import ipaddress
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -74,14 +73,9 @@ class _Load:
         """Whether they take more memory or disk than they may together."""
         return self._n_bytes > _MAX_BODIES * self.max_bytes
 
-    @contextlib.contextmanager
-    def add(self, n_bytes: int) -> Iterator[None]:
-        """Count the bytes of a request until it has been answered."""
+    def add(self, n_bytes: int) -> None:
+        """Count the bytes of a request, which are negative once it has been answered."""
         self._n_bytes += n_bytes
-        try:
-            yield
-        finally:
-            self._n_bytes -= n_bytes
 
 
 class Guard:
@@ -126,21 +120,22 @@ class Guard:
         headers = dict(scope["headers"])  # of two with one name, the last one
         load = self._files if scope["path"].startswith(_FILES) else self._bodies
         max_bytes = SMALL_FORM if scope["path"] == _LOGIN else load.max_bytes
+        n_bytes = _expected_bytes(headers, max_bytes)
         self._n_running += 1
+        load.add(n_bytes)
         try:
-            with load.add(_expected_bytes(headers, max_bytes)):
-                try:
-                    self._check(scope, headers, is_full=load.is_full)
-                    await self._app(scope, receive, send_with_headers)
-                except Exception as error:
-                    problem = to_problem(error, scope)
-                    if status:  # part of the response is sent already
-                        raise
-                    response = problem_response(problem, request_id)
-                    if _is_page_view(scope):
-                        response = self._show(scope, problem)
-                    await response(scope, receive, send_with_headers)
+            self._check(scope, headers, is_full=load.is_full)
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:
+            problem = to_problem(error, scope)
+            if status:  # part of the response is sent already
+                raise
+            response = problem_response(problem, request_id)
+            if _is_page_view(scope):
+                response = self._show(scope, problem)
+            await response(scope, receive, send_with_headers)
         finally:
+            load.add(-n_bytes)
             self._n_running -= 1
             self._count(scope, status, time.perf_counter() - started)
 

@@ -143,15 +143,15 @@ def service_of(request: Request) -> Service:
 
 def call_of(request: Request) -> Call:
     """Return the call of the service that a request makes."""
-    call: Call = request.state.call
+    call: Call = request.scope["state"]["call"]
     return call
 
 
 # Waiting ------------------------------------------------------------------------------------------
 
 
-# Seconds after which a client is watched that waits for an answer. Most answers are ready before,
-# and watching would take a tenth of their time.
+# Seconds after which a client and its timeout are watched. Most answers are ready before, and
+# watching would take a tenth of their time.
 _SOON = 0.05
 
 
@@ -163,13 +163,7 @@ async def in_time(request: Request, answer: Awaitable[_T]) -> _T:
     HttpProblem : 504 if there is no answer in time, 400 if the client has left.
     """
     timeout = app_state(request).settings.timeout
-    try:
-        async with asyncio.timeout(timeout):
-            return await while_connected(request, answer)
-    except TimeoutError:
-        raise HttpProblem(
-            504, f"there was no answer after {timeout:g} seconds; ask for less at a time."
-        ) from None
+    return await _Waiting(request, timeout).wait(answer)
 
 
 async def while_connected(request: Request, answer: Awaitable[_T]) -> _T:
@@ -177,34 +171,65 @@ async def while_connected(request: Request, answer: Awaitable[_T]) -> _T:
 
     The body of the request must have been read.
     """
-    has_left, task = False, asyncio.current_task()
-    watching: asyncio.Task[None] | None = None
+    return await _Waiting(request).wait(answer)
 
-    async def cancel_if_left() -> None:
-        nonlocal has_left
-        await _wait_for_disconnect(request)
-        has_left = True
-        if task is not None:
+
+class _Waiting:
+    """Waits for the answer to a request, and cancels it after a timeout or if the client leaves.
+
+    Parameters
+    ----------
+    request : Request
+    timeout : float, optional
+        In seconds.
+    """
+
+    def __init__(self, request: Request, timeout: float = math.inf) -> None:
+        self._request, self._timeout = request, timeout
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watching: asyncio.Task[None] | None = None
+        # Why the answer was cancelled.
+        self._problem: HttpProblem | None = None
+
+    async def wait(self, answer: Awaitable[_T]) -> _T:
+        """Return the answer; HttpProblem if it was cancelled."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("requests are answered by tasks")
+        self._timer = self._loop.call_later(min(_SOON, self._timeout), self._watch, task)
+        n_others = task.cancelling()
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if self._problem is None or task.uncancel() > n_others:
+                raise
+            raise self._problem from None
+        finally:
+            self._timer.cancel()
+            if self._watching is not None:
+                self._watching.cancel()
+
+    def _watch(self, task: asyncio.Task[object]) -> None:
+        """Begin to watch the client, and the time that is left."""
+        self._watching = asyncio.ensure_future(self._cancel_if_left(task))
+        if self._timeout < math.inf:
+            left = max(0.0, self._timeout - _SOON)
+            self._timer = self._loop.call_later(left, self._cancel_late, task)
+
+    async def _cancel_if_left(self, task: asyncio.Task[object]) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        problem = HttpProblem(400, "the connection ended before the answer was ready.")
+        self._cancel(task, problem)
+
+    def _cancel_late(self, task: asyncio.Task[object]) -> None:
+        problem = HttpProblem(
+            504, f"there was no answer after {self._timeout:g} seconds; ask for less at a time."
+        )
+        self._cancel(task, problem)
+
+    def _cancel(self, task: asyncio.Task[object], problem: HttpProblem) -> None:
+        if self._problem is None:
+            self._problem = problem
             task.cancel()
-
-    def watch() -> None:
-        nonlocal watching
-        watching = asyncio.ensure_future(cancel_if_left())
-
-    timer = asyncio.get_running_loop().call_later(_SOON, watch)
-    try:
-        return await answer
-    except asyncio.CancelledError:
-        if not has_left or task is None:
-            raise
-        task.uncancel()
-        raise HttpProblem(400, "the connection ended before the answer was ready.") from None
-    finally:
-        timer.cancel()
-        if watching is not None:
-            watching.cancel()
-
-
-async def _wait_for_disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
