@@ -30,7 +30,7 @@ def change(path: str, **changes: Any) -> None:
     """Let a model file say something else of itself."""
     file = container.read(path)
     info = msgspec.structs.replace(file.info, **changes)
-    container.write(path, ModelFile(info, file.arrays, file.terms, file.card))
+    container.write(path, ModelFile(info, file.arrays, file.vocabulary, file.card))
 
 
 def make_old(path: str) -> None:

@@ -335,7 +335,7 @@ def test_load_corpus_leaves_out_unlabelled_rows() -> None:
     corpus = load_corpus(write("a.csv", "body,queue\n" + rows), "body", "queue")
 
     assert (len(corpus), corpus.n_skipped, corpus.n_unlabelled) == (8, 0, 2)
-    assert corpus.places == [2, 3, 5, 6, 7, 8, 10, 11]
+    assert list(corpus.places) == [2, 3, 5, 6, 7, 8, 10, 11]
     assert corpus.notes == (
         "left out: 2 of 10 rows are not labelled yet, with nothing in column 'queue' (lines 4 and "
         "9)",

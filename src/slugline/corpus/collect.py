@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -38,10 +40,58 @@ _N_FAULTS, _N_SOURCES = 3, 3
 ROWS_PER_REPORT = 1024
 
 
+class _Documents:
+    """Documents as lists, which take less memory than a tuple for each.
+
+    Attributes
+    ----------
+    texts : list of str
+    topics : list of str, or tuples of str
+        Equal ones are one object.
+    places : array of int, or list of int or str
+    remarks : list of tuples of a note of the reader and a place
+    """
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.topics: list[str | tuple[str, ...]] = []
+        self.places: array[int] | list[int | str] = array("q")
+        self.remarks: list[tuple[str, int | str]] = []
+        self._distinct: dict[str | tuple[str, ...], str | tuple[str, ...]] = {}
+
+    def append(self, document: Document) -> None:
+        """Append a document."""
+        at, text, topic, note = document
+        self.texts.append(text)
+        self.topics.append(self._distinct.setdefault(topic, topic))
+        if isinstance(self.places, array):
+            if isinstance(at, int):
+                self.places.append(at)
+            else:
+                self.places = [*self.places, at]
+        else:
+            self.places.append(at)
+        if note:
+            self.remarks.append((note, at))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a document has a tuple of topics."""
+        return any(isinstance(topic, tuple) for topic in self._distinct)
+
+    def topic_sets(self) -> list[tuple[str, ...]]:
+        """Return the topics of each document as a tuple; equal ones are one object."""
+        as_tuple = {t: t if isinstance(t, tuple) else (t,) for t in self._distinct}
+        return [as_tuple[topic] for topic in self.topics]
+
+
 class _Source(NamedTuple):
     name: str
     unit: str
-    documents: list[Document]
+    documents: _Documents
     example: str  # one of its topics
     n_skipped: int
     notes: list[str]
@@ -58,12 +108,13 @@ def collect(
     first = contents[0]
     for other in contents[1:]:
         check_same_kind((first.name, first.example), (other.name, other.example))
-    documents = [document for source in contents for document in source.documents]
-    multilabel = any(isinstance(document.topic, tuple) for document in documents)
+    documents = [source.documents for source in contents]
+    multilabel = any(part.multilabel for part in documents)
+    topics = [part.topic_sets() if multilabel else part.topics for part in documents]
     places, unit = _places(contents)
     return Corpus(
-        [document.text for document in documents],
-        [document.topics() if multilabel else document.topic for document in documents],
+        [*itertools.chain.from_iterable(part.texts for part in documents)],
+        [*itertools.chain.from_iterable(topics)],
         join_words([Path(source.name).name or source.name for source in contents], _N_SOURCES),
         notes=tuple(_merge_notes(contents)),
         n_skipped=sum(source.n_skipped for source in contents),
@@ -89,19 +140,17 @@ def _common_layout(layouts: Sequence[DataLayout | None]) -> DataLayout | None:
     return first
 
 
-def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
+def _places(sources: Sequence[_Source]) -> tuple[Sequence[int | str], str]:
     """Return the place of each document, with its source if there are several, and the unit."""
     if len(sources) == 1:
-        return [document.at for document in sources[0].documents], sources[0].unit
-    return [
-        f"{s.name}, {s.unit} {document.at}" for s in sources for document in s.documents
-    ], "place"
+        return sources[0].documents.places, sources[0].unit
+    return [f"{s.name}, {s.unit} {at}" for s in sources for at in s.documents.places], "place"
 
 
 def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _Source:
     lenient = options._replace(skip_bad_rows=True)
     labelled = LabelledRows(rows, lenient, max_bad_rows=sys.maxsize, may_mix=True)
-    documents, step = [], LongStep(progress, f"reading {rows.name}")
+    documents, step = _Documents(), LongStep(progress, f"reading {rows.name}")
     for document in labelled:
         documents.append(document)
         if len(documents) % ROWS_PER_REPORT == 0:
@@ -122,7 +171,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
             another = "; label some, or name another column with "
             advice = Message(unlabelled, another, Parameter("topic"))
         raise DataError(f"{rows.name} has no document with a topic; ", advice, ".")
-    remarks = group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
+    remarks = group_remarks(documents.remarks, rows.unit)
     left_out = unlabelled and f"left out: {unlabelled}"
     notes = [*filter(None, (rows.note, columns, *remarks, left_out, skipped))]
     notes += _form_notes(layout, documents, options.topic_separator)
@@ -181,14 +230,13 @@ def _unusual_separator(rows: RowReader) -> str | None:
     return None if rows.separator in (usual, ONE_COLUMN) else rows.separator
 
 
-def _form_notes(
-    layout: SourceLayout, documents: Sequence[Document], separator: str | None
-) -> list[str]:
+def _form_notes(layout: SourceLayout, documents: _Documents, separator: str | None) -> list[str]:
     """Return notes on topics that none or all of the documents have, and on an unused separator."""
     form = layout.form
     if form is None:
         return []
-    counts = Counter(topic for document in documents for topic in document.topics())
+    sets = documents.topic_sets()
+    counts = Counter(itertools.chain.from_iterable(sets))
     absent = [topic for topic in form.columns if topic not in counts]
     shared = [topic for topic, n in counts.items() if n == len(documents)]
     notes = []
@@ -196,7 +244,7 @@ def _form_notes(
         notes.append(f"no document has these topics, which are left out: {format_list(absent)}")
     if shared:
         notes.append(f"every document has these topics: {format_list(shared)}; check the data")
-    if separator is not None and all(len(document.topics()) < 2 for document in documents):
+    if separator is not None and all(len(topics) < 2 for topics in sets):
         notes.append(
             f"{separator!r} doesn't separate topics in any cell of {short_repr(layout.topic)}; "
             "check the "
@@ -205,11 +253,11 @@ def _form_notes(
     return notes
 
 
-def _separator_advice(documents: Sequence[Document], layout: SourceLayout | None) -> str:
+def _separator_advice(documents: _Documents, layout: SourceLayout | None) -> str:
     """Return a warning if cells seem to hold several topics: empty ones may then mean no topic."""
     if layout is None or layout.form is not None:
         return ""
-    warnings = separator_warnings(Counter(t for document in documents for t in document.topics()))
+    warnings = separator_warnings(Counter(itertools.chain.from_iterable(documents.topic_sets())))
     return join_messages("", (Message(" Note: ", warning) for warning in warnings))
 
 

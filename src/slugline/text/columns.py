@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import itertools
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Number of buckets with a bit in one integer; see `TermTable.groups`.
 _BUCKETS_PER_GROUP = 64
+# Between two words; see `span_text`.
+_SEVERAL_SPACES = re.compile(rb"  +")
 
 
 class TermTable(NamedTuple):
@@ -63,6 +65,15 @@ class TermColumns(ABC):
     @abstractmethod
     def term(self, column: int) -> str | None:
         """Return the term of `column`, or None if it has no name."""
+
+    @property
+    def n_terms(self) -> int:
+        """Number of terms."""
+        return len(self.terms)
+
+    def lines(self) -> bytes:
+        """Return the terms in UTF-8, one on each line, as in a model file."""
+        return "".join(f"{term}\n" for term in self.terms).encode("utf-8", "surrogatepass")
 
     @property
     @abstractmethod
@@ -201,10 +212,23 @@ class HashedColumns(Buckets):
         return self._n_columns
 
     @property
+    def n_terms(self) -> int:
+        """Number of columns."""
+        return self._n_columns
+
+    @property
     def terms(self) -> Sequence[str]:  # type: ignore[override]
         """The name of each column."""
-        data, bounds = self._name_bytes()
-        return [span_text(data[a:b]) for a, b in itertools.pairwise(bounds.tolist())]
+        return split_lines(self.lines())
+
+    def lines(self) -> bytes:
+        """Return the names of columns in UTF-8, one on each line."""
+        data, lengths = self._join_names()
+        lines = np.full(len(data) + len(lengths), ord("\n"), dtype=np.uint8)
+        is_name = np.ones(len(lines), dtype=bool)
+        is_name[np.cumsum(lengths + 1, dtype=np.int64) - 1] = False
+        lines[is_name] = np.frombuffer(data, dtype=np.uint8)
+        return _SEVERAL_SPACES.sub(b" ", lines.tobytes())
 
     def term(self, column: int) -> str | None:
         """Return the term that the column is named after."""
@@ -337,3 +361,8 @@ class HashedColumns(Buckets):
 
     def _find_columns(self, hashes: U64) -> I32:
         return self._columns[self._buckets(hashes)]
+
+
+def split_lines(lines: bytes) -> list[str]:
+    """Return the terms; the inverse of `TermColumns.lines`."""
+    return lines.decode("utf-8", "surrogatepass").split("\n")[:-1]

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F32
 from slugline.base.checks import option_error, short_repr
-from slugline.base.files import PathLike, open_regular, os_advice, write_whole
+from slugline.base.files import PathLike, open_regular, os_advice, whole_file
 from slugline.corpus.readers import names_documents, similar_path
 from slugline.errors import DataError, ModelFileError
 from slugline.learning.learner import check_settings
@@ -108,6 +108,7 @@ _MAX_WEIGHT = 1e9
 #: The number of characters of a file's SHA-256 that identify a version of a model to people.
 DIGEST_LENGTH = 12
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_DEFLATED_AT_ONCE = 1 << 20
 
 
 def write(path: PathLike, model: ModelFile) -> None:
@@ -122,9 +123,10 @@ def write(path: PathLike, model: ModelFile) -> None:
     OptionError : if `path` is not a path.
     """
     _check_path(path)
-    data = pack(model)
+    entries = _pack_entries(model)
     try:
-        write_whole(path, data)
+        with whole_file(path) as file:
+            _write_archive(file, entries)
     except OSError as error:
         raise ModelFileError(
             f"{path}: the model could not be saved ({error.strerror or error}); an earlier "
@@ -217,6 +219,13 @@ def pack(model: ModelFile) -> bytes:
     ------
     ModelFileError : if the file would exceed the limits of reading.
     """
+    buffer = io.BytesIO()
+    _write_archive(buffer, _pack_entries(model))
+    return buffer.getvalue()
+
+
+def _pack_entries(model: ModelFile) -> dict[str, bytes]:
+    """Return the entries of the archive by name."""
     from safetensors.numpy import save
 
     _check_weights(model.arrays)
@@ -226,18 +235,20 @@ def pack(model: ModelFile) -> bytes:
     entries = {
         _JSON: msgspec.json.format(info, indent=1),
         _WEIGHTS: save(arrays),
-        _VOCABULARY: "".join(f"{term}\n" for term in model.terms).encode("utf-8", "surrogatepass"),
+        _VOCABULARY: model.vocabulary,
         _CARD: model.card.encode(),
     }
     _check_readable(entries, model.info.weight_type)
-    n_lines = {_VOCABULARY: len(model.terms)}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    return entries
+
+
+def _write_archive(file: IO[bytes], entries: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
         for name, data in entries.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, data, _best_method(data, n_lines.get(name, 0)))
-    return buffer.getvalue()
+            n_lines = data.count(b"\n") if name == _VOCABULARY else 0
+            archive.writestr(entry, data, _best_method(data, n_lines))
 
 
 def _check_readable(entries: dict[str, bytes], weight_type: WeightType) -> None:
@@ -258,7 +269,9 @@ def _check_readable(entries: dict[str, bytes], weight_type: WeightType) -> None:
 
 def _best_method(data: bytes, n_lines: int) -> int:
     """Return "deflate" if it shrinks the data, but not so much that it looks like a zip bomb."""
-    deflated = len(zlib.compress(data))
+    deflater, pieces = zlib.compressobj(), range(0, len(data), _DEFLATED_AT_ONCE)
+    deflated = sum(len(deflater.compress(data[i : i + _DEFLATED_AT_ONCE])) for i in pieces)
+    deflated += len(deflater.flush())
     worth_it = max(n_lines, len(data) / MAX_RATIO) < deflated < 0.95 * len(data)
     return zipfile.ZIP_DEFLATED if worth_it else zipfile.ZIP_STORED
 
@@ -290,13 +303,13 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
         raise ModelFileError("holds entries that overlap; get an unmodified copy.")
     info = msgspec.json.decode(data, type=ModelInfo)
     _check_growth(entries[_WEIGHTS].file_size, info.weight_type)
-    terms = _split_terms(
+    vocabulary = _check_vocabulary(
         content(_VOCABULARY),
         sum(group.n_terms for group in info.feature_groups),
         entries[_VOCABULARY].compress_size,
     )
     arrays = _load_arrays(content(_WEIGHTS), info.weight_type)
-    return ModelFile(info, arrays, terms, content(_CARD).decode())
+    return ModelFile(info, arrays, vocabulary, content(_CARD).decode())
 
 
 def _check_growth(n_stored: int, weight_type: WeightType) -> None:
@@ -319,7 +332,8 @@ def _check_header(data: bytes) -> None:
         )
 
 
-def _split_terms(data: bytes, n_terms: int, n_packed: int) -> list[str]:
+def _check_vocabulary(data: bytes, n_terms: int, n_packed: int) -> bytes:
+    """Return the vocabulary; ModelFileError unless it has as many terms as it should."""
     n_lines = data.count(b"\n")
     if n_lines != n_terms:
         raise ModelFileError(
@@ -333,7 +347,8 @@ def _split_terms(data: bytes, n_terms: int, n_packed: int) -> list[str]:
             f"{_VOCABULARY} claims {n_terms:,} terms in {n_packed:,} bytes, too few for "
             "distinct terms; get an unmodified copy."
         )
-    return data.decode("utf-8", "surrogatepass").split("\n")[:-1]
+    data.decode("utf-8", "surrogatepass")
+    return data
 
 
 def _load_arrays(data: bytes, weight_type: WeightType) -> dict[str, npt.NDArray[Any]]:
@@ -378,6 +393,7 @@ LOWER: tuple[WeightType, ...] = ("float16", "int8")
 # The largest entry of a scaled column is at most this. A float16 has 11 binary digits from 2^-14
 # up; below, it has fewer, which doesn't matter next to the largest entry.
 _LARGEST_INT8 = 127
+_SCALED_AT_ONCE = 1 << 20
 _SCALE, _VALUES, _TOPICS = ".scale", ".values", ".topics"
 
 
@@ -411,18 +427,23 @@ def _quantize_weights(
     array: F32, topics: npt.NDArray[np.uint16] | None, weight_type: WeightType
 ) -> tuple[npt.NDArray[Any], F32 | None]:
     """Return weights in fewer bits and the scale of each column, None if they aren't scaled."""
-    largest = _largest(array, topics)
-    if weight_type == "int8":
-        scale = _scale_int8(largest)
-        return np.rint(array / _spread(scale, topics)).astype(np.int8), scale
     if weight_type == "float32" and topics is None:
         return array, None
-    scale = _scale_float16(largest)
-    scaled = array / _spread(scale, topics)
-    halves = scaled.astype(np.float16)
-    if weight_type == "float32" and not np.array_equal(scaled, halves):
-        return array, None
-    return halves, scale
+    largest = _largest(array, topics)
+    scale = _scale_int8(largest) if weight_type == "int8" else _scale_float16(largest)
+    stored = np.empty(array.shape, np.int8 if weight_type == "int8" else np.float16)
+    for part in _row_parts(array):
+        scaled = array[part] / _spread(scale, None if topics is None else topics[part])
+        stored[part] = np.rint(scaled) if weight_type == "int8" else scaled
+        if weight_type == "float32" and not np.array_equal(scaled, stored[part]):
+            return array, None
+    return stored, scale
+
+
+def _row_parts(array: npt.NDArray[Any]) -> Iterator[slice]:
+    """Yield slices of rows or values, so that what is computed from them takes little memory."""
+    step = max(1, _SCALED_AT_ONCE * len(array) // max(1, array.size))
+    return (slice(start, start + step) for start in range(0, len(array), step))
 
 
 def dequantize(arrays: Arrays, weight_type: WeightType) -> dict[str, npt.NDArray[Any]]:
@@ -468,7 +489,8 @@ def _largest(array: F32, topics: npt.NDArray[np.uint16] | None) -> F32:
     if topics is None:
         return np.asarray(np.abs(array).max(axis=0, initial=0))
     largest = np.zeros(int(topics.max(initial=0)) + 1, dtype=np.float32)
-    np.maximum.at(largest, topics, np.abs(array))
+    for part in _row_parts(array):
+        np.maximum.at(largest, topics[part], np.abs(array[part]))
     return largest
 
 

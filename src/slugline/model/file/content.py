@@ -187,7 +187,7 @@ def _content(
         topics=fitted.topics.names,
         topic_counts=tuple(fitted.topic_counts.tolist()),
         feature_groups=[
-            _group_info(group, len(vocabulary.terms))
+            _group_info(group, vocabulary.n_terms)
             for group, vocabulary in zip(features.feature_groups, vocabularies, strict=True)
         ],
         learner=fitted.learner.settings(),
@@ -215,11 +215,12 @@ def _content(
     )
     _check_buckets(info.feature_groups)
     arrays = _arrays(fitted)
-    terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
-    # Thresholds are rounded as in the file, so that the card shows what a reader of the file gets.
-    arrays = container.dequantize(container.quantize(arrays, weight_type), weight_type)
+    if weight_type != "float32":
+        # Rounded as in the file, so that the content is what a reader of the file gets.
+        arrays = container.dequantize(container.quantize(arrays, weight_type), weight_type)
     card = schema.write_card(info, arrays.get(_THRESHOLDS), _check_promise(fitted, {}))
-    return schema.ModelFile(info, arrays, terms, card)
+    lines = b"".join(vocabulary.lines() for vocabulary in vocabularies)
+    return schema.ModelFile(info, arrays, lines, card)
 
 
 def _arrays(fitted: Fitted) -> dict[str, npt.NDArray[Any]]:
@@ -518,10 +519,10 @@ def from_model_file(
     check_topic_names(info.topics)
     _check_buckets(info.feature_groups)
     feature_groups: list[FeatureGroup] = []
-    vocabularies, first = [], 0
+    vocabularies, all_terms, first = [], file.terms, 0
     idf = [file.arrays.get(f"{_IDF}{number}") for number in range(len(info.feature_groups))]
     for group, rarity in zip(info.feature_groups, idf, strict=True):
-        terms = file.terms[first : first + group.n_terms]
+        terms = all_terms[first : first + group.n_terms]
         first += group.n_terms
         feature_groups.append(_restore_group(group))
         vocabularies.append(_restore_columns(feature_groups[-1], terms, rarity))

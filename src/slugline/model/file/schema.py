@@ -15,6 +15,7 @@ from slugline.learning.encoder.encoder import MAX_NAME as MAX_ENCODER_NAME
 from slugline.learning.encoder.encoder import MAX_WIDTH
 from slugline.learning.encoder.registry import describe_licences, describe_names, list_names
 from slugline.model.promise import PromiseCheck
+from slugline.text.columns import split_lines
 from slugline.text.table_columns import MAX_BINS, MAX_COLUMNS, TableColumn, format_columns
 from slugline.text.table_columns import MAX_NAME as MAX_COLUMN_NAME
 
@@ -242,16 +243,22 @@ class ModelFile:
     info : ModelInfo
     arrays : mapping of str to float32 array
         All values are finite and within limits. `write` stores them as `info.weight_type`.
-    terms : list of str
-        The vocabularies of all groups, one after the other, each in the order of its columns.
+    vocabulary : bytes
+        The vocabularies of all groups, one after the other, each in the order of its columns: a
+        term in UTF-8 on each line.
     card : str
         Markdown.
     """
 
     info: ModelInfo
     arrays: Mapping[str, npt.NDArray[Any]]
-    terms: list[str]
+    vocabulary: bytes
     card: str
+
+    @property
+    def terms(self) -> list[str]:
+        """The terms of the vocabulary."""
+        return split_lines(self.vocabulary)
 
 
 # The card -----------------------------------------------------------------------------------------
