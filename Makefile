@@ -15,6 +15,8 @@ serve: .venv/serve-ready ## install, and serve the included model, with its page
 
 # One process more than there are cores, as some wait for servers and browsers.
 N_PROCESSES := $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
+# Pages, which wait for the people that they simulate as well, have another one.
+N_PAGES := $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 2)")
 # One BLAS thread in each. Tests typed by hand run in one process, whose BLAS has all cores. Bytecode is
 # kept, as each of some hundred processes would compile it again.
 ALONE := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
@@ -38,7 +40,7 @@ docs: site .venv/dev-ready ## the site, and its tests
 	$(ALONE) $(BIN)/python -m pytest -n $(N_PROCESSES) --dist worksteal docs/tests
 
 site: .venv/docs-ready ## the site alone, in docs/_build/html
-	$(ALONE) $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html -j $(N_PROCESSES) \
+	$(ALONE) $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html -j $(N_PAGES) \
 		|| { rm -rf docs/_build/html/.doctrees; false; } # or the next build would not complain
 
 format: .venv/dev-ready ## mend what ruff can mend
