@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import table
-from slugline.stream.descents import MAX_TOPICS, MAX_WEIGHTS
+from slugline.stream.descents import topics_per_batch
 from slugline.stream.engine import entries_per_group
 
 # As in the library: rows of a block, the fraction of memory for rows where topics are divided,
@@ -150,10 +150,8 @@ def simulate(job: Job, machines: Machines, costs: Costs, *, by_rows: bool = Fals
         Share rows out even where topics could be.
     """
     columns = costs.n_columns(job.n_texts)
-    width = min(MAX_TOPICS, max(1, MAX_WEIGHTS // columns))
+    width = min(topics_per_batch(int(columns)), job.n_topics)
     n_batches = math.ceil(job.n_topics / width)
-    n_batches += n_batches % 2 if n_batches > 1 else 0
-    width = math.ceil(job.n_topics / n_batches)
     n_descents = job.n_topic_batches or n_batches
     reading, reading_limit = _reading(job, machines, costs)
     n_bytes = job.n_texts * costs.entries_per_text * costs.bytes_per_entry

@@ -97,8 +97,8 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     assert source.MAX_UNSPLIT_BYTES == 64 << 20
     assert "up to 64 MB by a worker" in scale
     assert f"in blocks of {source.ROWS_PER_BLOCK:,};" in scale
-    assert MAX_IN_MEMORY == 512 << 20
-    assert "Rows over 512 MB" in scale
+    assert MAX_IN_MEMORY == 64 << 20
+    assert "Rows over 64 MB" in scale
     assert pytest.approx(1 / 20) == MAX_TIME_FRACTION
     assert "at most a twentieth" in scale
     blocks = TopicClassifier()._settings(LinearLearner()).batch_feature_groups()

@@ -204,16 +204,17 @@ def test_topic_counts_count_rows_of_each_column() -> None:
 @pytest.mark.parametrize("n", [4, 8, 12, 28, 30])
 def test_tree_sum_can_add_partial_sums(n: int) -> None:
     parts = np.random.default_rng(n).normal(size=(n, 50)).astype(np.float32)
-    by_runs = TreeSum()
-    for first in range(0, n, 4):
-        by_runs.append(total(parts[first : first + 4]).result())
+    firsts = range(0, n, 4)
+    by_runs = TreeSum(len(firsts))
+    for number, first in enumerate(firsts):
+        by_runs.add(number, total(parts[first : first + 4]).result())
     assert by_runs.result()[0].tobytes() == total(parts).result()[0].tobytes()
 
 
 def total(parts: Any) -> TreeSum:
-    found = TreeSum()
-    for part in parts:
-        found.append((part.copy(),))
+    found = TreeSum(len(parts))
+    for number, part in enumerate(parts):
+        found.add(number, (part.copy(),))
     return found
 
 

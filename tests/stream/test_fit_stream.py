@@ -457,7 +457,7 @@ def test_fit_stream_notes_very_many_topics() -> None:
         "50,000 topics of 1.0 documents each: check which column holds the topics; if they are "
         "right, learning will take long"
     ) in notes
-    assert "topics 1 to 127 of 50,000" in notes[-1]
+    assert "topics 1 to 128 of 50,000" in notes[-1]
 
 
 def test_stream_options_reading_has_the_options_for_files() -> None:

@@ -35,7 +35,7 @@ def test_group_blocks_makes_groups_by_the_number_of_entries() -> None:
     assert group_blocks([10] * 8, N_COLUMNS) == [slice(0, 8)]
     assert len(group_blocks([80] * 8, N_COLUMNS)) == 8
     many = group_blocks([80] * 4000, N_COLUMNS)
-    assert {group.stop - group.start for group in many} == {8}
+    assert {group.stop - group.start for group in many} == {16}
     assert len(group_blocks([1000] * 5000, N_COLUMNS)) <= 1024
 
 
@@ -104,10 +104,30 @@ class Greedy(BufferPool):
 
 @pytest.mark.parametrize("n", [2, 3, 7, 8])
 def test_tree_sum_gives_arrays_to_the_pool_once_they_are_added(n: int) -> None:
-    total = TreeSum(Greedy())
+    total = TreeSum(n, Greedy())
     for number in range(n):
-        total.append((np.array([float(number)]),))
+        total.add(number, (np.array([float(number)]),))
     assert total.result()[0] == [sum(range(n))]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 7, 13])
+def test_tree_sum_has_the_same_bits_in_any_order_of_the_groups(n: int) -> None:
+    rng = np.random.default_rng(n)
+    parts = rng.normal(size=(n, 50)).astype(np.float32)
+    sums = []
+    for order in (range(n), reversed(range(n)), rng.permutation(n).tolist()):
+        total = TreeSum(n)
+        for number in order:
+            total.add(number, (parts[number].copy(),))
+        sums.append(total.result()[0].tobytes())
+    assert sums == sums[:1] * 3
+
+
+def test_tree_sum_has_no_result_before_all_groups_are_added() -> None:
+    total = TreeSum(2)
+    total.add(1, (np.ones(1),))
+    with pytest.raises(ValueError, match="some groups have not been added"):
+        total.result()
 
 
 def test_sum_blocks_leaves_results_of_earlier_tasks_unchanged() -> None:

@@ -197,7 +197,8 @@ class TermStatistics:
     def features(self, n_documents: int, n_jobs: int | None) -> Features:
         """Return features with a column for each bucket that has a term, most common buckets first.
 
-        So the weights of common terms, on which a pass spends most of its time, are adjacent.
+        So the weights of common terms, on which a pass spends most of its time, are adjacent. This
+        frees the names of terms, so it can be called once.
         """
         features = Features(self.feature_groups, n_jobs)
         features.vocabularies_, features.idf_ = [], []
@@ -214,6 +215,7 @@ class TermStatistics:
             features.vocabularies_.append(columns)
             counts = totals[buckets[order]]
             features.idf_.append(idf(counts, n_documents) if group.has_idf else None)
+            blocks.clear()
         return features
 
 

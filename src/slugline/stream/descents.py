@@ -30,10 +30,13 @@ N_KEYS = 1 << 64
 HELDOUT_RATIO = 5
 # With very many topics, whose scores are many, this number of rows is still held out.
 _MIN_HELDOUT = 500
-#: Maximum number of dense weights: of all columns, for a batch of topics.
-MAX_WEIGHTS = 3 << 24
+#: Maximum number of dense weights: of all columns, for a batch of topics. A batch has eight or nine
+#: arrays of these, which take most of the memory.
+MAX_WEIGHTS = 7 << 22
 #: Maximum number of topics of a batch.
 MAX_TOPICS = 128
+# The compiled kernel goes through so many topics together; the scores of 16 fill a cache line.
+_LANE = 8
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,22 @@ class RowBlocks:
     def topic_batches(self) -> list[slice]:
         """Return the batches of topics that are learned together.
 
-        Their number is even, so that two workers get the same number of them. Each batch makes
-        passes over all entries of the rows, so few wide batches are faster than many narrow ones.
+        Each batch makes passes over all entries of the rows, so few wide batches are faster than
+        many narrow ones.
         """
-        width = min(MAX_TOPICS, max(1, MAX_WEIGHTS // max(1, self.n_columns)))
-        n_batches = -(-self.n_topics // width)
-        n_batches += n_batches % 2 if n_batches > 1 else 0
-        return fit.topic_batches(self.n_topics, -(-self.n_topics // n_batches))
+        width = topics_per_batch(self.n_columns)
+        starts = range(0, self.n_topics, width)
+        return [slice(start, min(start + width, self.n_topics)) for start in starts]
+
+
+def topics_per_batch(n_columns: int) -> int:
+    """Return the largest number of topics that are learned together, given the number of columns.
+
+    >>> topics_per_batch(1_700_000)
+    16
+    """
+    width = min(MAX_TOPICS, max(1, MAX_WEIGHTS // max(1, n_columns)))
+    return width if width < _LANE else width - width % _LANE
 
 
 def max_heldout_rows(n_topics: int, *, multilabel: bool) -> int:

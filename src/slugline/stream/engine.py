@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -148,7 +149,7 @@ class TopicParallel(Protocol):
 
 # A group has about this number of entries per column, so that its sums are small compared with its
 # entries.
-_PER_COLUMN = 64
+_PER_COLUMN = 128
 # Minimum number of groups, to keep threads busy.
 _MIN_GROUPS = 8
 # Maximum number of groups, since each is a task.
@@ -256,43 +257,56 @@ def _shapes(arrays: Arrays) -> list[tuple[int, ...]]:
 
 
 class TreeSum:
-    """Sums the arrays of consecutive groups in pairs, pairs of pairs, and so on.
+    """Sums the arrays of groups in pairs of adjacent ones, pairs of pairs, and so on.
 
-    The order depends only on the numbers of the groups, so a worker that sums the groups
-    from `m * 2**k` up to `(m + 1) * 2**k` gets the same bits. For `n` groups, as many sums are in
-    memory as `n` has binary digits.
+    Threads may add groups in any order; the order of additions depends only on the numbers of the
+    groups. So a worker that sums the groups from `m * 2**k` up to `(m + 1) * 2**k` gets the same
+    bits. If groups come in order, as many sums are in memory as `n_groups` has binary digits.
 
     Parameters
     ----------
+    n_groups : int
+        At least 1.
     pool : BufferPool, optional
         Receives arrays that are no longer needed.
 
     >>> import numpy as np
-    >>> total = TreeSum()
-    >>> for number in range(5):
-    ...     total.append((np.array([number]),))
+    >>> total = TreeSum(5)
+    >>> for number in (1, 0, 2, 4, 3):
+    ...     total.add(number, (np.array([number]),))
     >>> total.result()
     (array([10]),)
     """
 
-    def __init__(self, pool: BufferPool | None = None) -> None:
-        self._levels: list[tuple[int, Arrays]] = []
+    def __init__(self, n_groups: int, pool: BufferPool | None = None) -> None:
+        self._n_groups = n_groups
         self._pool = pool or BufferPool()
+        self._lock = threading.Lock()
+        # Sums that wait for the other one of their pair, by level and number.
+        self._waiting: dict[tuple[int, int], Arrays] = {}
+        self._total: Arrays | None = None
 
-    def append(self, arrays: Arrays) -> None:
-        """Add the arrays of the next group; they may be changed."""
-        level = 0
-        while self._levels and self._levels[-1][0] == level:
-            arrays = self._add(self._levels.pop()[1], arrays)
-            level += 1
-        self._levels.append((level, arrays))
+    def add(self, number: int, arrays: Arrays) -> None:
+        """Add the arrays of a group, which may be changed, and all pairs that this completes."""
+        n_sums, level = self._n_groups, 0
+        while n_sums > 1:
+            neighbour = number ^ 1
+            if neighbour < n_sums:  # else the last sum goes up a level alone
+                with self._lock:
+                    other = self._waiting.pop((level, neighbour), None)
+                    if other is None:
+                        self._waiting[level, number] = arrays
+                        return
+                pair = (arrays, other) if number < neighbour else (other, arrays)
+                arrays = self._add(*pair)
+            number, n_sums, level = number // 2, -(-n_sums // 2), level + 1
+        self._total = arrays
 
     def result(self) -> Arrays:
-        """Return the sum, after which nothing more can be appended."""
-        total = self._levels.pop()[1]
-        while self._levels:
-            total = self._add(self._levels.pop()[1], total)
-        return total
+        """Return the sum, once all groups have been added."""
+        if self._total is None:
+            raise ValueError("some groups have not been added")
+        return self._total
 
     def _add(self, sums: Arrays, others: Arrays) -> Arrays:
         total = add_arrays(sums, others)

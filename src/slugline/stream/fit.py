@@ -17,6 +17,7 @@ import scipy
 from slugline import _version
 from slugline.base.arrays import F32, F64, I64
 from slugline.base.checks import check_number, check_whole, count_threads
+from slugline.base.memory import release_memory
 from slugline.base.progress import INTERRUPTED, Progress, check_progress
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, Topics
@@ -199,7 +200,7 @@ def fit_stream(
     with all texts. The order of documents and the size of blocks change only the last bits of sums;
     the number of threads doesn't change even those. No document is left out as mislabelled.
 
-    Topics are learned in batches of 50 million weights, such as 25 topics at a time with 1.7
+    Topics are learned in batches of 29 million weights, such as 16 topics at a time with 1.7
     million terms; a pass over 1,000,000 short texts then takes about two seconds on one core, so
     thousands of topics take long. `fit` makes only a few passes, and is much faster where documents
     fit into memory.
@@ -249,8 +250,10 @@ Dask collection
         if engine.dashboard:
             progress.note(f"dashboard: {engine.dashboard}")
         counts = _read_documents(engine, documents, settings, progress)
+        release_memory()  # of texts and of terms by block
         features = counts.terms.features(documents.n_documents, settings.n_jobs)
         rows = _weight_rows(engine, documents.n_documents, counts, features, settings)
+        release_memory()  # of rows by document
         if saved is not None:
             require_same_documents(saved, engine, documents.n_documents, documents.digest)
         result = _train(rows, tolerance, saved, progress)

@@ -17,8 +17,8 @@ from slugline.learning.linear.sums import Arrays, BlockFunction
 from slugline.stream.engine import BufferPool, Engine, TreeSum, sum_group
 from slugline.stream.source import DocumentBlock, Partition
 
-#: Maximum bytes of blocks that stay in memory; other blocks are in files.
-MAX_IN_MEMORY = 1 << 29
+#: Maximum bytes of blocks that stay in memory; other blocks are in files, which the system caches.
+MAX_IN_MEMORY = 1 << 26
 
 
 class _BlockInFiles(NamedTuple):
@@ -223,17 +223,22 @@ class LocalEngine(Engine):
             pool = self._pool
             pool.reset(into)
 
-        def work(group: slice) -> tuple[Arrays, list[Any]]:
+        total = TreeSum(len(self._groups), pool)
+
+        def work(number: int) -> list[Any]:
+            group = self._groups[number]
             # A generator, so that only one block at a time is in memory.
             blocks = (self._store[number] for number in range(group.start, group.stop))
             arguments: Iterable[tuple[Any, ...]] = ((block,) for block in blocks)
             if stored is not None:
                 arguments = zip(blocks, stored[group], strict=True)
-            return sum_group(function, arguments, shared, pool.take(), stores=stores)
+            sums, values = sum_group(function, arguments, shared, pool.take(), stores=stores)
+            total.add(number, sums)
+            return values
 
-        total = TreeSum(pool)
-        values: list[Any] = []
-        for sums, stored_values in map_in_order(work, self._groups, self._n_threads, n_waiting=0):
-            total.append(sums)
-            values.extend(stored_values)
-        return total.result(), values
+        stored_values: list[Any] = []
+        numbers = range(len(self._groups))
+        # Without waiting results, as each group that is begun has a sum in memory.
+        for values in map_in_order(work, numbers, self._n_threads, n_waiting=0):
+            stored_values.extend(values)
+        return total.result(), stored_values

@@ -5,15 +5,14 @@
    added to what is there, in the same order, so that results are the same, bit for bit. It is faster,
    as columns with no entry are passed over, rows have narrow numbers, what comes soon is prefetched,
    and a column's weights or sums stay in registers. All work is on arrays of the caller; the
-   interpreter's lock is released meanwhile. Rows and columns are copied and checked, as arrays may
-   overlap, and another thread may write to them. */
+   interpreter's lock is released meanwhile. Each number of a row or column is read once, and checked
+   before it is used, as arrays may overlap, and another thread may write to them. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "_arrays.h"
@@ -37,42 +36,80 @@ typedef struct {
     size_t n_entries, n_named, n_columns, n_rows, n_topics;
 } Block;
 
+/* Read what another thread may write to, so that the compiler does not read it again. */
+#define READ_ONCE(type, array, at) (((const volatile type *)(array))[at])
+
 /* Some neighbouring topics of a table with weights, or sums, of columns, and one of rows. */
 typedef struct {
     float *of_columns, *of_rows;
     size_t width;
 } Strip;
 
-/* For few topics, or other compilers. */
-INLINE void add_scores_plainly(const Block *block, Strip strip, const size_t width)
+/* Where a column is in its table, and where its entries end. */
+typedef struct {
+    size_t at, end;
+} Column;
+
+/* Read a column whose entries begin at `entry`; 0 if it is outside of the tables. */
+INLINE int read_column(const Block *block, size_t named, size_t entry, Column *column)
 {
-    size_t at = 0;
+    uint32_t number = (uint32_t)READ_ONCE(int32_t, block->columns, named);
+    column->at = number * block->n_topics;
+    column->end = (size_t)READ_ONCE(int64_t, block->ends, named);
+    return number < block->n_columns && entry <= column->end && column->end <= block->n_entries;
+}
+
+/* Read where the row of an entry is in its table; 0 if it is outside. */
+INLINE int read_row(const Block *block, size_t entry, size_t *at)
+{
+    size_t number = READ_ONCE(uint16_t, block->rows, entry);
+    *at = number * block->n_topics;
+    return number < block->n_rows;
+}
+
+/* The functions below return whether all entries are in the tables. */
+
+/* For few topics, or other compilers. */
+INLINE int add_scores_plainly(const Block *block, Strip strip, const size_t width)
+{
+    size_t entry = 0, row;
+    Column column;
     for (size_t i = 0; i < block->n_named; i++) {
-        const float *restrict own = strip.of_columns + (size_t)block->columns[i] * block->n_topics;
-        for (size_t end = (size_t)block->ends[i]; at < end; at++) {
-            float *restrict score = strip.of_rows + block->rows[at] * block->n_topics;
-            float by = block->values[at];
+        if (!read_column(block, i, entry, &column))
+            return 0;
+        const float *own = strip.of_columns + column.at;
+        for (; entry < column.end; entry++) {
+            if (!read_row(block, entry, &row))
+                return 0;
+            float *score = strip.of_rows + row, by = block->values[entry];
             for (size_t n = 0; n < width; n++)
                 score[n] += by * own[n];
         }
     }
+    return entry == block->n_entries;
 }
 
-INLINE void add_sums_plainly(const Block *block, Strip strip, const size_t width)
+INLINE int add_sums_plainly(const Block *block, Strip strip, const size_t width)
 {
-    size_t at = 0;
+    size_t entry = 0, row;
+    Column column;
     for (size_t i = 0; i < block->n_named; i++) {
-        float *restrict sums = strip.of_columns + (size_t)block->columns[i] * block->n_topics;
+        if (!read_column(block, i, entry, &column))
+            return 0;
+        float *sums = strip.of_columns + column.at;
         float own[WIDEST] = {0};
-        for (size_t end = (size_t)block->ends[i]; at < end; at++) {
-            const float *restrict slope = strip.of_rows + block->rows[at] * block->n_topics;
-            float by = block->values[at];
+        for (; entry < column.end; entry++) {
+            if (!read_row(block, entry, &row))
+                return 0;
+            const float *slope = strip.of_rows + row;
+            float by = block->values[entry];
             for (size_t n = 0; n < width; n++)
                 own[n] += by * slope[n];
         }
         for (size_t n = 0; n < width; n++)
             sums[n] += own[n];
     }
+    return entry == block->n_entries;
 }
 
 #ifdef __GNUC__
@@ -103,58 +140,69 @@ INLINE void prefetch_row(const Block *block, Strip strip, size_t entry, size_t n
         prefetch_lanes(strip.of_rows + block->rows[entry] * block->n_topics, n_lanes);
 }
 
-INLINE void add_scores_in_lanes(const Block *block, Strip strip, const size_t n_lanes)
+INLINE int add_scores_in_lanes(const Block *block, Strip strip, const size_t n_lanes)
 {
-    size_t at = 0;
+    size_t entry = 0, row;
+    Column column;
     for (size_t i = 0; i < block->n_named; i++) {
-        const float *weights = strip.of_columns + (size_t)block->columns[i] * block->n_topics;
+        if (!read_column(block, i, entry, &column))
+            return 0;
+        const float *weights = strip.of_columns + column.at;
         Lane own[MOST_LANES], sums[MOST_LANES];
         prefetch_column(block, strip, i + COLUMNS_AHEAD, n_lanes);
         for (size_t n = 0; n < n_lanes; n++)
             own[n] = *(const Lane *)(weights + begin_of(n, n_lanes, strip));
-        for (size_t end = (size_t)block->ends[i]; at < end; at++) {
-            float *score = strip.of_rows + block->rows[at] * block->n_topics;
-            prefetch_row(block, strip, at + ENTRIES_AHEAD, n_lanes);
+        for (; entry < column.end; entry++) {
+            if (!read_row(block, entry, &row))
+                return 0;
+            float *score = strip.of_rows + row, by = block->values[entry];
+            prefetch_row(block, strip, entry + ENTRIES_AHEAD, n_lanes);
             for (size_t n = 0; n < n_lanes; n++)
-                sums[n] = *(Lane *)(score + begin_of(n, n_lanes, strip)) + block->values[at] * own[n];
+                sums[n] = *(Lane *)(score + begin_of(n, n_lanes, strip)) + by * own[n];
             for (size_t n = 0; n < n_lanes; n++) /* after all are read, as two may overlap */
                 *(Lane *)(score + begin_of(n, n_lanes, strip)) = sums[n];
         }
     }
+    return entry == block->n_entries;
 }
 
-INLINE void add_sums_in_lanes(const Block *block, Strip strip, const size_t n_lanes)
+INLINE int add_sums_in_lanes(const Block *block, Strip strip, const size_t n_lanes)
 {
-    size_t at = 0;
+    size_t entry = 0, row;
+    Column column;
     for (size_t i = 0; i < block->n_named; i++) {
-        float *sums = strip.of_columns + (size_t)block->columns[i] * block->n_topics;
+        if (!read_column(block, i, entry, &column))
+            return 0;
+        float *sums = strip.of_columns + column.at;
         Lane own[MOST_LANES];
         prefetch_column(block, strip, i + COLUMNS_AHEAD, n_lanes);
         for (size_t n = 0; n < n_lanes; n++)
             own[n] = (Lane){0};
-        for (size_t end = (size_t)block->ends[i]; at < end; at++) {
-            const float *slope = strip.of_rows + block->rows[at] * block->n_topics;
-            prefetch_row(block, strip, at + ENTRIES_AHEAD, n_lanes);
+        for (; entry < column.end; entry++) {
+            if (!read_row(block, entry, &row))
+                return 0;
+            const float *slope = strip.of_rows + row;
+            float by = block->values[entry];
+            prefetch_row(block, strip, entry + ENTRIES_AHEAD, n_lanes);
             for (size_t n = 0; n < n_lanes; n++)
-                own[n] += block->values[at] * *(const Lane *)(slope + begin_of(n, n_lanes, strip));
+                own[n] += by * *(const Lane *)(slope + begin_of(n, n_lanes, strip));
         }
         for (size_t n = 0; n < n_lanes; n++)
             own[n] += *(Lane *)(sums + begin_of(n, n_lanes, strip));
         for (size_t n = 0; n < n_lanes; n++)
             *(Lane *)(sums + begin_of(n, n_lanes, strip)) = own[n];
     }
+    return entry == block->n_entries;
 }
 
 /* The number of lanes is known to the compiler, so that they stay in registers; and that of few
    topics. */
 #define LANES(add, n) \
     case n: \
-        add##_in_lanes(block, strip, n); \
-        return;
+        return add##_in_lanes(block, strip, n);
 #define TOPICS(add, n) \
     case n: \
-        add##_plainly(block, strip, n); \
-        return;
+        return add##_plainly(block, strip, n);
 #define ADD(add) \
     switch (strip.width) { \
         TOPICS(add, 1) TOPICS(add, 2) TOPICS(add, 3) TOPICS(add, 4) \
@@ -162,39 +210,27 @@ INLINE void add_sums_in_lanes(const Block *block, Strip strip, const size_t n_la
     } \
     switch ((strip.width + LANE - 1) / LANE) { \
         LANES(add, 1) LANES(add, 2) LANES(add, 3) LANES(add, 4) LANES(add, 5) LANES(add, 6) \
-    }
+    } \
+    return 0; /* strips are not wider */
 #else
-#define ADD(add) add##_plainly(block, strip, strip.width);
+#define ADD(add) return add##_plainly(block, strip, strip.width);
 #endif
 
 FOR_WIDE_REGISTERS
-static void add_scores(const Block *block, Strip strip)
+static int add_scores(const Block *block, Strip strip)
 {
     ADD(add_scores)
 }
 
 FOR_WIDE_REGISTERS
-static void add_sums(const Block *block, Strip strip)
+static int add_sums(const Block *block, Strip strip)
 {
     ADD(add_sums)
 }
 
-/* Whether no entry is outside of the tables. */
-FOR_WIDE_REGISTERS
-static int is_sound(const Block *block)
+static void reject(void)
 {
-    int64_t before = 0;
-    for (size_t i = 0; i < block->n_named; i++) {
-        if ((size_t)(uint32_t)block->columns[i] >= block->n_columns || block->ends[i] < before)
-            return 0;
-        before = block->ends[i];
-    }
-    if ((size_t)before != block->n_entries)
-        return 0;
-    uint16_t most = 0;
-    for (size_t i = 0; i < block->n_entries; i++)
-        most = block->rows[i] > most ? block->rows[i] : most;
-    return !block->n_entries || most < block->n_rows;
+    PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
 }
 
 /* Borrow a block and two tables, in this order, of which one is changed; 0 and an exception if they
@@ -214,11 +250,9 @@ static int read_block(PyObject *arguments, int changed, Py_buffer *lent, Block *
     }
     size_t width = (size_t)n_topics * sizeof(float);
     block->values = lent[0].buf;
-    if (!(block->rows = copy_of(lent + 1)) || !(block->columns = copy_of(lent + 2))
-        || !(block->ends = copy_of(lent + 3))) {
-        PyErr_NoMemory();
-        return 0;
-    }
+    block->rows = lent[1].buf;
+    block->columns = lent[2].buf;
+    block->ends = lent[3].buf;
     block->n_topics = (size_t)n_topics;
     block->n_entries = (size_t)lent[0].len / sizeof(float);
     block->n_named = (size_t)lent[2].len / sizeof(int32_t);
@@ -226,24 +260,18 @@ static int read_block(PyObject *arguments, int changed, Py_buffer *lent, Block *
     block->n_rows = (size_t)lent[5].len / width;
     if ((size_t)lent[1].len / sizeof(uint16_t) == block->n_entries
         && (size_t)lent[3].len / sizeof(int64_t) == block->n_named
-        && (size_t)lent[4].len % width == 0 && (size_t)lent[5].len % width == 0 && is_sound(block))
+        && (size_t)lent[4].len % width == 0 && (size_t)lent[5].len % width == 0)
         return 1;
-    PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
+    reject();
     return 0;
-}
-
-static void release(Py_buffer *lent, Block *block)
-{
-    free((void *)block->rows);
-    free((void *)block->columns);
-    free((void *)block->ends);
-    release_arrays(lent, 6);
 }
 
 enum { TABLE_OF_COLUMNS, TABLE_OF_ROWS };
 
-/* Go through a block with two tables of floats, of which `add` changes one, strip by strip. */
-static PyObject *pass(PyObject *arguments, int changed, void (*add)(const Block *, Strip))
+/* Go through a block with two tables of floats, of which `add` changes one, strip by strip. Strips
+   begin at whole lanes, so that few of these overlap. If an entry is outside of the tables, those
+   before it may have been added. */
+static PyObject *pass(PyObject *arguments, int changed, int (*add)(const Block *, Strip))
 {
     Py_buffer lent[6];
     Block block;
@@ -251,17 +279,23 @@ static PyObject *pass(PyObject *arguments, int changed, void (*add)(const Block 
     memset(lent, 0, sizeof lent);
     memset(&block, 0, sizeof block);
     if (read_block(arguments, changed, lent, &block)) {
+        int is_sound = block.n_named || !block.n_entries;
         PyThreadState *state = PyEval_SaveThread();
         size_t n_topics = block.n_topics, n_strips = (n_topics + WIDEST - 1) / WIDEST;
-        for (size_t i = 0; block.n_named && i < n_strips; i++) {
-            size_t first = n_topics * i / n_strips, end = n_topics * (i + 1) / n_strips;
+        size_t n_lanes = (n_topics + LANE - 1) / LANE, first = 0;
+        for (size_t i = 1; is_sound && block.n_named && i <= n_strips; i++) {
+            size_t end = i < n_strips ? LANE * (n_lanes * i / n_strips) : n_topics;
             Strip strip = {(float *)lent[4].buf + first, (float *)lent[5].buf + first, end - first};
-            add(&block, strip);
+            is_sound = add(&block, strip);
+            first = end;
         }
         PyEval_RestoreThread(state);
-        result = Py_BuildValue("");
+        if (is_sound)
+            result = Py_BuildValue("");
+        else
+            reject();
     }
-    release(lent, &block);
+    release_arrays(lent, 6);
     return result;
 }
 

@@ -21,7 +21,19 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, I32, I64, U8, U64, Index, Integers, Mask, aligned
+from slugline.base.arrays import (
+    F32,
+    F64,
+    I32,
+    I64,
+    U8,
+    U64,
+    Index,
+    Integers,
+    Mask,
+    aligned,
+    zeros_at_cache_line,
+)
 from slugline.learning.linear import steps
 from slugline.text import sparse
 
@@ -157,7 +169,7 @@ class RowBlock(NamedTuple):
         """Return the product of the rows with weights, shape (n_rows, n_topics)."""
         if not _has_kernel():
             return np.asarray(self.to_csc() @ weights)
-        scores = np.zeros((len(self.keys), weights.shape[1]), dtype=np.float32)
+        scores = zeros_at_cache_line((len(self.keys), weights.shape[1]))
         kernel.scores(*self[:4], aligned(weights), scores, weights.shape[1])
         return scores
 
