@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.corpus.columns import (
@@ -393,12 +393,8 @@ def _check_row(
         return NotLabelled(row.at)
     text = row_text(row, layout.text, is_sheet=layout.is_sheet)
     text = "" if text is None else text
-    place = in_columns(layout.text) if layout.has_names else ""
-    if not isinstance(text, str):
-        return BadRow(row.at, f"{describe_type(text)} for a text{place}")
-    missing = [word for word, value in (("text", text.strip()), ("topic", topic)) if value == ""]
-    if missing:
-        return BadRow(row.at, f"no {' and no '.join(missing)}{place}", advice)
+    if not isinstance(text, str) or not text.strip() or topic == "":
+        return _row_without(text, topic, row, layout, advice)
     text = text_with_cells(row, text, layout.extra_columns, layout.decimal_commas)
     if isinstance(topic, str):
         return Document(row.at, text, topic, row.note)
@@ -407,6 +403,17 @@ def _check_row(
     if note == NO_TOPIC and layout.form is not None and layout.form.kind == "separator":
         note = EMPTY_CELL
     return Document(row.at, text, distinct, note)
+
+
+def _row_without(
+    text: Any, topic: str | tuple[str, ...], row: SourceRow, layout: SourceLayout, advice: str
+) -> BadRow:
+    """Return a row without a text, or without a topic, as a bad row."""
+    place = in_columns(layout.text) if layout.has_names else ""
+    if not isinstance(text, str):
+        return BadRow(row.at, f"{describe_type(text)} for a text{place}")
+    missing = [word for word, value in (("text", text.strip()), ("topic", topic)) if value == ""]
+    return BadRow(row.at, f"no {' and no '.join(missing)}{place}", advice)
 
 
 def _read_topic(row: SourceRow, layout: SourceLayout) -> str | tuple[str, ...]:
