@@ -23,6 +23,8 @@ def counted_documents(
     corpus: Corpus, sample_weight: npt.ArrayLike | None, most_repeated: int = 0
 ) -> tuple[list[str], list[Any], F64 | None]:
     """Return texts, topics and weights of the documents that count; see `counted_rows`."""
+    if sample_weight is None:
+        return corpus.texts, corpus.topics, None
     rows, weights = counted_rows(len(corpus), sample_weight, most_repeated)
     counted = rows.tolist()
     texts = [corpus.texts[row] for row in counted]

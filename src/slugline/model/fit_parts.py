@@ -43,7 +43,7 @@ def rows_in_parts(
     ------
     DataError : if the first part has no words.
     """
-    order = np.random.default_rng(context.seed).permutation(len(texts))
+    order = np.random.default_rng(context.seed).permutation(len(texts)).astype(np.int32)
     starts = range(0, len(texts), _PART_SIZE)
     weight = context.sample_weight
     with closing(context.progress):
@@ -51,6 +51,7 @@ def rows_in_parts(
             part = order[first : first + _PART_SIZE]
             ahead = copy.copy(features)
             rows, moved = ahead.partial_fit_transform([texts[i] for i in part], first)
+            ahead.drop_tables()
             if not ahead.n_columns:
                 raise DataError("no document contains a word; check which column holds the text.")
             costs = None if weight is None else weight[part]

@@ -26,7 +26,8 @@ typedef struct {
     size_t n_entries, n_columns, n_topics;
 } Products;
 
-/* A table of which few weights are stored. */
+/* A table of which few weights are stored. A column with as many weights as there are topics has them
+   in the order of topics. */
 typedef struct {
     const float *weights;
     const int32_t *topics;
@@ -140,9 +141,11 @@ FOR_WIDE_REGISTERS static void add_products_of_row(const Products *products, siz
 }
 
 /* Do the same with a table of which few weights are stored; 0 if one is nowhere. */
-static int add_sparse_products_of_row(const Products *products, const Sparse *sparse, size_t at, size_t stop,
-                                      float factor, float *restrict scores)
+FOR_WIDE_REGISTERS static int add_sparse_products_of_row(const Products *products, const Sparse *sparse,
+                                                         size_t at, size_t stop, float factor,
+                                                         float *restrict scores)
 {
+    size_t n_topics = products->n_topics;
     for (; at < stop; at++) {
         int32_t first = sparse->starts[products->columns[at]], last = sparse->starts[products->columns[at] + 1];
         if (first < 0 || first > last || (size_t)last > sparse->n_weights)
@@ -155,9 +158,15 @@ static int add_sparse_products_of_row(const Products *products, const Sparse *sp
             }
         }
         float value = products->values[at] * factor;
+        if ((size_t)(last - first) == n_topics) {
+            const float *restrict weights = sparse->weights + first;
+            for (size_t n = 0; n < n_topics; n++)
+                scores[n] += value * weights[n];
+            continue;
+        }
         for (int32_t i = first; i < last; i++) {
             size_t topic = (uint32_t)sparse->topics[i];
-            if (topic >= products->n_topics)
+            if (topic >= n_topics)
                 return 0;
             scores[topic] += value * sparse->weights[i];
         }

@@ -460,7 +460,8 @@ PyDoc_STRVAR(add_sparse_products_doc,
 "values, columns, lengths\n"
 "    As for `add_products`.\n"
 "weights : float32 array; topics : int32 array; starts : int32 array, shape (n_columns + 1,)\n"
-"    The weights that are stored, column after column, and where those of each start.\n"
+"    The weights that are stored, column after column, and where those of each start. A column\n"
+"    with as many weights as there are topics has them in the order of topics.\n"
 "scores : float32 array, shape (n_rows, n_topics)\n"
 "    Changed in place.");
 

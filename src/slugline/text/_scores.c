@@ -510,7 +510,7 @@ PyDoc_STRVAR(scorer_doc,
 "words_group : int\n"
 "    The group whose terms are known words; -1 if all words count as known.\n"
 "weights : float32 array, shape (n_columns, n_topics)\n"
-"    Or a tuple of the data, indices and indptr of a CSR array of this shape.\n"
+"    Or a tuple of the data, indices and indptr of a CSR array of this shape, in canonical format.\n"
 "biases : float32 array, shape (n_topics,)\n"
 "vectors : (table, weights, biases, factor, min_known_fraction), or None\n"
 "    The table is as for `slugline.text._kernel.count`, the others as for\n"

@@ -174,9 +174,7 @@ class Features:
             self._count_learning(texts, counts, grow=True, progress=progress)
         if not counts.n_entries:
             raise DataError("no document contains a word; check which column holds the text.")
-        for vocabulary in self.vocabularies_:
-            if isinstance(vocabulary, HashedColumns):
-                vocabulary.drop_table()
+        self.drop_tables()
         frequencies = self._document_frequencies(counts)
         self.idf_ = [
             idf(frequency, len(texts)) if group.has_idf else None
@@ -238,6 +236,12 @@ class Features:
         return self._weights().weigh_stack(counts), ranges(
             np.cumsum([0, *widths[:-1]]), np.array(widths_before)
         )
+
+    def drop_tables(self) -> None:
+        """Free the tables in which terms are counted; they are made again when needed."""
+        for vocabulary in self.vocabularies_:
+            if isinstance(vocabulary, HashedColumns):
+                vocabulary.drop_table()
 
     @property
     def table_columns(self) -> tuple[TableColumn, ...]:

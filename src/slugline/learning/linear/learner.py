@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 # The largest number of weights of a dense table, which is faster.
 _MAX_DENSE = 1 << 24
+# Of more, the row of a term is dense if it has at least one weight for so many topics. On the
+# ModApte split with 90 topics, 2 to 8 are as fast. More weights would take long to copy.
+_LONG_ROW, _MAX_FILLED = 4, 1 << 22
 
 
 @dataclass(eq=False, repr=False)
@@ -325,8 +328,31 @@ class LinearLearner(LinearOptions):
 
 def score_table(weights: sparse.SparseRows) -> F32 | sp.csr_array:
     """Return weights in the form that gives scores fastest: dense, unless that is too large."""
-    n_weights = weights.n_rows * weights.n_columns
-    return weights.toarray() if n_weights <= _MAX_DENSE else weights.csr()
+    if weights.n_rows * weights.n_columns <= _MAX_DENSE:
+        return weights.toarray()
+    if len(weights.entries.values) > _MAX_FILLED:
+        return weights.csr()
+    return fill_long_rows(weights)
+
+
+def fill_long_rows(weights: sparse.SparseRows) -> sp.csr_array:
+    """Return weights, with all of those of a term that has many, even if they are 0.
+
+    The terms of which a text has most have many weights, which are summed faster without the number
+    of the topic of each.
+    """
+    import scipy.sparse as sp
+
+    csr, n_topics = weights.csr(), weights.n_columns
+    is_long = weights.entries.lengths * _LONG_ROW >= n_topics
+    lengths = np.where(is_long, n_topics, weights.entries.lengths)
+    indptr = sparse.narrow_offsets(sparse.row_offsets(lengths))
+    in_long, was_in_long = is_long.repeat(lengths), is_long.repeat(weights.entries.lengths)
+    values, topics = (np.empty(indptr[-1], dtype=dtype) for dtype in (np.float32, np.int32))
+    values[in_long] = csr[np.flatnonzero(is_long)].toarray().ravel()
+    topics[in_long] = np.tile(np.arange(n_topics, dtype=np.int32), np.count_nonzero(is_long))
+    values[~in_long], topics[~in_long] = csr.data[~was_in_long], csr.indices[~was_in_long]
+    return sp.csr_array((values, topics, indptr), shape=csr.shape)
 
 
 def to_arrays(weights: sparse.SparseRows) -> dict[str, npt.NDArray[Any]]:
