@@ -21,6 +21,8 @@ from slugline.serving.web.problems import HttpProblem
 _T = TypeVar("_T")
 #: Seconds for which a body that is too large is read on, and thrown away.
 LINGER_SECONDS = 2.0
+#: ASGI extension of a request that has arrived with all of its body.
+HAS_ARRIVED = "slugline.has_arrived"
 
 
 def body_type(request: Request) -> str:
@@ -72,23 +74,37 @@ async def stream_body(
     if (content_length(_header(request, b"content-length", "0")) or 0) > max_bytes:
         await _discard(request)
         raise _too_large(max_bytes)
-    n_bytes = 0
+    taking = _take_parts(request, max_bytes, take)
     try:
-        async with asyncio.timeout(timeout):
-            async for part in request.stream():
-                n_bytes += len(part)
-                if n_bytes > max_bytes:
-                    break
-                take(part)
+        if HAS_ARRIVED in request.scope.get("extensions", ()):
+            has_taken_all = await taking
+        else:
+            async with asyncio.timeout(timeout):
+                has_taken_all = await taking
     except TimeoutError:
         raise HttpProblem(
             408, f"the body had not arrived after {timeout:g} seconds; send it at once."
         ) from None
     except ClientDisconnect:
         raise HttpProblem(400, "the connection ended before the body did.") from None
-    if n_bytes > max_bytes:
+    if not has_taken_all:
         await _discard(request)
         raise _too_large(max_bytes)
+
+
+async def _take_parts(request: Request, max_bytes: int, take: Callable[[bytes], object]) -> bool:
+    """Pass the parts of a body to `take`; return False once they have over `max_bytes`."""
+    n_bytes, has_more = 0, True
+    while has_more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part, has_more = message.get("body", b""), message.get("more_body", False)
+        n_bytes += len(part)
+        if n_bytes > max_bytes:
+            return False
+        take(part)
+    return True
 
 
 async def _discard(request: Request) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from slugline.serving.web.acceptor import origin_of
-from slugline.serving.web.bodies import LINGER_SECONDS
+from slugline.serving.web.bodies import HAS_ARRIVED, LINGER_SECONDS
 from slugline.serving.web.response_writer import ResponseWriter
 
 if TYPE_CHECKING:
@@ -108,13 +108,13 @@ class _Protocol(HttpToolsProtocol):
             piece = data[start : start + _PIECE]
             self._n_other += len(piece)
             super().data_received(piece)
-            self._pass_on_body()
             if self._n_other > _MAX_OTHER_BYTES:
                 if self._is_in_head and self._is_idle:
                     self.transport.write(_TOO_LARGE)
                     self.transport.close()
                 else:
                     self._abort()
+        self._pass_on_body()
         if self._is_kept_alive or self._deadline == math.inf:  # line breaks start no message
             self._set_deadline(self.timeout)
 
@@ -174,6 +174,7 @@ class _Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._pass_on_body()
         self._is_complete, self._n_other = True, 0
+        self.scope["extensions"] = {HAS_ARRIVED: {}}
         super().on_message_complete()
         if self._is_idle:
             self._set_deadline(self.timeout)

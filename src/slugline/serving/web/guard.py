@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import ipaddress
 import logging
-import secrets
+import random
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -97,6 +97,9 @@ class Guard:
         # Bodies are held in memory, files of tables on disk.
         self._bodies, self._files = _Load(settings.max_body), _Load(settings.max_file)
         self._n_running = 0
+        # Ids are no secrets. A call of the system for each would release the interpreter's lock,
+        # and wait for threads that classify to get it back.
+        self._rng = random.Random()  # noqa: S311
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -104,7 +107,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = secrets.token_hex(8)
+        request_id = f"{self._rng.getrandbits(64):016x}"
         # For `app_state`; without it, Starlette's router would answer to unknown paths itself.
         scope["app"] = self._state
         scope["state"] = {"call": Call(id=request_id)}
