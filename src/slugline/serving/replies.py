@@ -191,6 +191,7 @@ class TopicList(msgspec.Struct, frozen=True, kw_only=True):
 
 # Digits after the decimal point; scores are float32.
 _DIGITS = 6
+_SCALE = 10.0**_DIGITS
 # Numbers that are rounded sooner one by one than by NumPy.
 _FEW_NUMBERS = 10
 #: Most words that are given as reasons for an answer.
@@ -215,7 +216,7 @@ def _round_numbers(values: Sequence[float]) -> list[float]:
     if len(values) > _FEW_NUMBERS:
         rounded: list[float] = np.round(values, _DIGITS).tolist()
         return rounded
-    return [round(value * 10**_DIGITS) / 10**_DIGITS for value in values]
+    return [round(value * _SCALE) / _SCALE for value in values]
 
 
 def _result(decision: Decision, guesses: list[Guess]) -> Result:
