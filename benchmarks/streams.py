@@ -200,6 +200,44 @@ def measure_job(path: str) -> dict[str, Any]:
     return dataclasses.asdict(measure_stream(job["files"], None, n_jobs=None, n_steps=steps))
 
 
+def whole(texts: int = 10_000_000, folder: str | None = None) -> str:
+    """Time and memory of a whole fit of many texts on one machine, with a thread for each core."""
+    with _text_folder(folder) as path:
+        job = path / f"whole-{texts}.json"
+        files = synthetic_files(path, texts, N_TOPICS)
+        job.write_text(json.dumps({"files": files}), encoding="utf-8")
+        metrics = run_child("streams", "measure_whole", str(job))
+    cells = [f"{texts:,}", f"{metrics['reading'] / 60:.1f}", f"{metrics['total'] / 60:.1f}"]
+    cells += [
+        f"{metrics['n_passes']:,}",
+        f"{metrics['peak_mb']:,.0f}",
+        f"{metrics['accuracy']:.4f}",
+    ]
+    header = ["texts", "reading, min", "all, min", "passes", "peak memory, MB", "held-out accuracy"]
+    return table(header, [cells])
+
+
+def measure_whole(path: str) -> dict[str, Any]:
+    """Train from the files of a job with a thread for each core, and return metrics."""
+    job = json.loads(Path(path).read_text(encoding="utf-8"))
+    started, read_until = time.perf_counter(), 0.0
+
+    def train(*arguments: Any) -> Any:
+        nonlocal read_until
+        read_until = time.perf_counter()
+        return descents.StreamTraining(*arguments)
+
+    with mock.patch.object(fit, "StreamTraining", train):
+        stream = TopicClassifier(n_jobs=None).fit_stream(job["files"]).fitted_.stream
+    assert stream is not None
+    return {
+        "reading": read_until - started,
+        "total": time.perf_counter() - started,
+        "n_passes": stream.n_passes,
+        "accuracy": stream.accuracy,
+    }
+
+
 def small(texts: int = 100_000, rounds: int = 1, folder: str | None = None) -> str:
     """Time of a whole fit of fewer texts, with two threads and with two workers."""
     with _text_folder(folder) as path:
@@ -339,8 +377,8 @@ class _TimedEngine:
 class _CheckpointStub:
     """Stands for a checkpoint; ends training after the last descent.
 
-    With `at_last`, training starts with the last topics, and those before have weights of the size
-    that they would have, for the sake of memory.
+    With `at_last`, training starts with the last batch of as many topics as the first, and those
+    before have weights of the size that they would have, for the sake of memory.
     """
 
     def __init__(self, metrics: StreamMetrics, *, at_last: bool) -> None:
@@ -350,8 +388,10 @@ class _CheckpointStub:
         state = StreamState(phases[0])
         n_topics = blocks[-1].stop
         if self._at_last:
-            state.n_done = len(blocks) - 1
-            for topics in blocks[:-1]:
+            widest = blocks[0].stop - blocks[0].start
+            is_widest = [topics.stop - topics.start == widest for topics in blocks]
+            state.n_done = max(np.flatnonzero(is_widest).tolist())
+            for topics in blocks[: state.n_done]:
                 width = topics.stop - topics.start
                 make_weights = (
                     _dense_weights if n_columns * n_topics <= _MAX_RETAINED else _sparse_weights
@@ -447,7 +487,7 @@ def _select_topics(
     batches = rows.topic_batches()
     metrics.n_texts, metrics.n_columns = int(rows.topic_counts.sum()), rows.n_columns
     metrics.n_topics, metrics.n_batches = rows.n_topics, len(batches)
-    metrics.width = -(-rows.n_topics // len(batches))
+    metrics.width = batches[0].stop - batches[0].start
 
     class FewTopics(RowBlocks):
         """Rows of which only some topics are trained."""
@@ -469,10 +509,17 @@ def _block_size(block: Sequence[Any]) -> tuple[int, int]:
     return len(arrays[0]), sum(array.nbytes for array in arrays)
 
 
-BENCHMARKS = {"passes": passes, "memory": memory, "small": small, "row-block": row_block}
+BENCHMARKS = {
+    "passes": passes,
+    "memory": memory,
+    "whole": whole,
+    "small": small,
+    "row-block": row_block,
+}
 QUICK = {
     "passes": {"texts": 2000, "workers": (1,), "tolerance": 0.5},
     "memory": {"texts": 4000, "fewer_texts": 2000},
+    "whole": {"texts": 2000},
     "small": {"texts": 1000},
     "row-block": {"texts": 2000, "widths": (8, 16)},
 }

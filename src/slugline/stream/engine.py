@@ -161,19 +161,21 @@ _MIN_PER_COLUMN = 8
 def entries_per_group(n_entries: int, n_columns: int) -> int:
     """Return the number of entries at which a group is full."""
     n_groups = min(max(n_entries // (_PER_COLUMN * n_columns), _MIN_GROUPS), _MAX_GROUPS)
-    return max(n_entries // n_groups, _MIN_PER_COLUMN * n_columns)
+    n_groups -= n_groups % _MIN_GROUPS  # so that threads get equally many
+    return max(-(-n_entries // n_groups), _MIN_PER_COLUMN * n_columns)
 
 
 def group_blocks(sizes: Sequence[int], n_columns: int) -> list[slice]:
     """Return groups of adjacent blocks, given the number of entries of each block."""
-    max_entries = entries_per_group(sum(sizes), n_columns)
+    per_group = entries_per_group(sum(sizes), n_columns)
     groups: list[slice] = []
-    start = n_entries = 0
+    start = n_entries = n_full = 0
     for number, size in enumerate(sizes):
         n_entries += size
-        if n_entries >= max_entries or number == len(sizes) - 1:
+        # From the total, so that what is over in one group doesn't add up.
+        if n_entries // per_group > n_full or number == len(sizes) - 1:
             groups.append(slice(start, number + 1))
-            start, n_entries = number + 1, 0
+            start, n_full = number + 1, n_entries // per_group
     return groups
 
 

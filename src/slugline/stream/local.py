@@ -226,13 +226,9 @@ class LocalEngine(Engine):
         total = TreeSum(len(self._groups), pool)
 
         def work(number: int) -> list[Any]:
-            group = self._groups[number]
-            # A generator, so that only one block at a time is in memory.
-            blocks = (self._store[number] for number in range(group.start, group.stop))
-            arguments: Iterable[tuple[Any, ...]] = ((block,) for block in blocks)
-            if stored is not None:
-                arguments = zip(blocks, stored[group], strict=True)
-            sums, values = sum_group(function, arguments, shared, pool.take(), stores=stores)
+            sums, values = sum_group(
+                function, self._arguments(number, stored), shared, pool.take(), stores=stores
+            )
             total.add(number, sums)
             return values
 
@@ -242,3 +238,13 @@ class LocalEngine(Engine):
         for values in map_in_order(work, numbers, self._n_threads, n_waiting=0):
             stored_values.extend(values)
         return total.result(), stored_values
+
+    def _arguments(self, group: int, stored: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the blocks of a group, with their stored values if there are any.
+
+        Only one block at a time is in memory; `zip` would hold the one before as well.
+        """
+        numbers = self._groups[group]
+        for number in range(numbers.start, numbers.stop):
+            values = () if stored is None else (stored[number],)
+            yield self._store[number], *values
