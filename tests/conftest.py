@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import math
 import os
 import signal
 import subprocess
@@ -114,6 +115,14 @@ def _interrupts() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unhurried() -> Iterator[None]:
+    """Show no progress because something took long, which depends on the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("slugline.base.progress._SHORT", math.inf)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -82,6 +82,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(time, "monotonic", clock)
+    monkeypatch.setattr("slugline.base.progress._SHORT", 1.0)
     return clock
 
 
@@ -139,9 +140,9 @@ def test_line_progress_flushes_each_line() -> None:
     assert binary.getvalue() == b"reading\n"
 
 
-def test_line_progress_writes_nothing_before_the_delay(clock: Clock) -> None:
+def test_line_progress_writes_nothing_in_the_first_second_if_it_is_late(clock: Clock) -> None:
     stream = io.StringIO()
-    progress = progress_on(stream, delay=1.0)
+    progress = progress_on(stream, is_late=True)
     progress.update("reading", 0.1)
     clock.now += 2
     progress.update("reading", 0.2)
@@ -302,13 +303,13 @@ def test_bar_progress_limits_how_often_it_draws(terminal: Terminal, clock: Clock
     progress.close()
 
 
-def test_bar_progress_draws_nothing_before_the_delay(
+def test_bar_progress_draws_nothing_in_the_first_second_if_it_is_late(
     terminal: Terminal, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "slugline.base.progress._start_bar", lambda _: pytest.fail("rich was imported")
     )
-    progress = progress_on(terminal, delay=1.0)
+    progress = progress_on(terminal, is_late=True)
     for _ in range(9):
         clock.now += 0.1
         progress.update("predicting", 0.1)

@@ -53,7 +53,7 @@ def test_predict_answers_lines_of_standard_input_in_order(run: Run) -> None:
 def test_predict_reports_progress_of_a_long_job_that_writes_a_file(
     run: Run, tmp_path: Path, to_file: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.cli.predict._DELAY", 0.0)
+    monkeypatch.setattr("slugline.base.progress._SHORT", 0.0)
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
     code, _, err = run("predict", "news.slug", "texts.txt", *(["-o", "a.csv"] if to_file else []))
     assert code == 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BAR_WIDTH = 12
 # Work that takes at least so many seconds is announced.
 _LONG = 60.0
-# Seconds after which the time left can be estimated, or a step of unknown length is shown.
+# Seconds after which the time left can be estimated, or work is shown that is mostly done before.
 _SHORT = 1.0
 
 #: Message after the first Ctrl-C; the braces are for the work still done before the command ends.
@@ -102,16 +102,16 @@ class QuietProgress(SilentProgress):
 class LineProgress(QuietProgress):
     """Writes a line for each step, and every `interval` seconds within a step.
 
-    The first line comes after `delay` seconds.
+    With `is_late`, the first line comes after a second.
     """
 
     interval = 10.0
 
     def __init__(
-        self, stream: TextIO, wording: Callable[[str], str] = str, *, delay: float = 0.0
+        self, stream: TextIO, wording: Callable[[str], str] = str, *, is_late: bool = False
     ) -> None:
         super().__init__(stream, wording)
-        self._first_time = time.monotonic() + delay
+        self._first_time = time.monotonic() + (_SHORT if is_late else 0.0)
         self._next_time = 0.0
         self._step: str | None = None
         self._pace = _Pace()
@@ -141,7 +141,7 @@ class LineProgress(QuietProgress):
 class BarProgress(LineProgress):
     """Draws a bar on a terminal, below any notes, and removes it at the end.
 
-    The bar appears after `delay` seconds, and is redrawn at most every `interval` seconds.
+    With `is_late`, the bar appears after a second; it is redrawn at most every `interval` seconds.
     """
 
     interval = 0.1
@@ -212,7 +212,7 @@ def progress_on(
     *,
     quiet: bool = False,
     wording: Callable[[str], str] = str,
-    delay: float = 0.0,
+    is_late: bool = False,
 ) -> Progress:
     """Return a bar on a terminal, lines elsewhere, or only warnings if `quiet`.
 
@@ -222,8 +222,8 @@ def progress_on(
     if quiet:
         return QuietProgress(stream, wording)
     if can_erase(stream):
-        return BarProgress(stream, wording, delay=delay)
-    return LineProgress(stream, wording, delay=delay)
+        return BarProgress(stream, wording, is_late=is_late)
+    return LineProgress(stream, wording, is_late=is_late)
 
 
 def can_erase(stream: TextIO) -> bool:

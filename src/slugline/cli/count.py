@@ -40,8 +40,6 @@ from slugline.serving.watch.counts import (
 )
 from slugline.serving.watch.store import WatchedModel, is_watch_file
 
-# Seconds after which a progress bar is shown.
-_DELAY = 1.0
 # Changes that are printed.
 _MAX_CHANGES = 20
 # Characters of the names of topics beside each other in a table.
@@ -206,7 +204,7 @@ def _read_labelled(labelled: str | None, fitted: Fitted) -> LabelledSample | Non
 def _count_texts(fitted: Fitted, rows: RowReader, settings: CountOptions) -> Counts:
     """Count the texts of a file, and show the progress."""
     start = time.monotonic()
-    with show_progress(delay=_DELAY) as progress:
+    with show_progress(is_late=True) as progress:
 
         def show_rows(n_rows: int) -> None:
             speed = n_rows / max(time.monotonic() - start, 1e-3)

@@ -179,7 +179,7 @@ def exit_if_interrupted(*results: Any) -> None:
 
 @contextmanager
 def show_progress(
-    *, hidden: bool = False, bar_only: bool = False, delay: float = 0.0
+    *, hidden: bool = False, bar_only: bool = False, is_late: bool = False
 ) -> Iterator[Progress]:
     """Yield an object that shows progress on standard error, with flags in its messages.
 
@@ -190,14 +190,14 @@ def show_progress(
     bar_only : bool, default False
         For a command that prints answers one by one: show nothing unless standard error is a
         terminal, and no bar on a terminal that shows the answers too.
-    delay : float, default 0
-        Seconds before anything is shown.
+    is_late : bool, default False
+        Show nothing in the first second.
     """
     quiet = hidden or is_quiet() or (bar_only and not has_onlooker())
     # Progress may be reported by threads, which have no current command.
     context = click.get_current_context(silent=True)
     wording = partial(name_flags, command=context.command if context is not None else None)
-    with closing(progress_on(quiet=quiet, wording=wording, delay=delay)) as progress:
+    with closing(progress_on(quiet=quiet, wording=wording, is_late=is_late)) as progress:
         yield progress
 
 

@@ -41,8 +41,6 @@ from slugline.prediction.rows import (
 _N_REASONS = 10
 # Characters of a text in a message.
 _MAX_TEXT = 60
-# Seconds after which a progress bar is shown.
-_DELAY = 1.0
 
 
 @command()
@@ -201,7 +199,7 @@ def _predict_one(
     lines = _LineWriter(rows.unit, options.top, fitted if explain else None)
     with (
         _writer(output, rows, decider, lines) as write,
-        show_progress(hidden=is_typed, bar_only=output is None, delay=_DELAY) as progress,
+        show_progress(hidden=is_typed, bar_only=output is None, is_late=True) as progress,
     ):
 
         def show_rows(n_rows: int) -> None:
