@@ -37,6 +37,7 @@ from slugline.learning.heldout import log_proba_gains
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
+from slugline.learning.minimize import Evaluation, minimize_bounded
 
 # All constants were chosen by cross-validation on training splits, with 5 to 800 labels in all. The
 # numbers of documents that a description may count as much as. A number other than the usual one
@@ -357,7 +358,6 @@ def _fit_factors(parts: Sequence[F32], y: I64, costs: F64) -> list[float]:
     y : int array, shape (n_rows,)
     costs : float array, shape (n_rows,)
     """
-    from scipy.optimize import minimize
     from scipy.special import log_softmax
 
     spreads = np.array([spread(part) or 1.0 for part in parts])
@@ -366,16 +366,20 @@ def _fit_factors(parts: Sequence[F32], y: I64, costs: F64) -> list[float]:
     penalty = _DISTANCE_PENALTY * scaled.shape[2]
     rows, prior = np.arange(len(y)), np.eye(len(parts))[0] * spreads[0]
 
-    def loss(factors: F64) -> tuple[float, F64]:
+    def loss(factors: F64) -> Evaluation:
         log_proba = log_softmax(np.tensordot(factors, scaled, 1), axis=1)
-        error = np.exp(log_proba)
-        error[rows, y] -= 1
+        proba = np.exp(log_proba)
+        weighted = scaled * (costs[:, np.newaxis] * proba)
+        hessian = np.einsum("pnt,qnt->pq", weighted, scaled)
+        means = np.einsum("pnt,nt->pn", scaled, proba)
+        hessian -= (means * costs) @ means.T
         away = factors - prior
         ratio = 1 + penalty * (away @ away) / _PENALTY_SATURATION
         total = -costs @ log_proba[rows, y] + _PENALTY_SATURATION * np.log(ratio)
-        gradient = np.einsum("n,pnt,nt->p", costs, scaled, error) + 2 * penalty * away / ratio
-        return float(total), gradient
+        gradient = (means - scaled[:, rows, y]) @ costs + 2 * penalty * away / ratio
+        hessian += 2 * penalty / ratio * np.eye(len(parts))
+        hessian -= (2 * penalty / ratio) ** 2 / _PENALTY_SATURATION * np.outer(away, away)
+        return float(total), gradient, hessian
 
-    bounds = [(0.0, _MAX_FACTOR)] * len(parts)
-    best = minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=bounds).x
+    best, _ = minimize_bounded(loss, prior, [(0.0, _MAX_FACTOR)] * len(parts))
     return [round_digits(factor) for factor in best / spreads]

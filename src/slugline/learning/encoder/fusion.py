@@ -9,6 +9,7 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64, I64
 from slugline.learning.calibration import Calibration, fit_calibration, round_digits
+from slugline.learning.minimize import Evaluation, minimize_bounded
 
 # The largest factor on scores whose standard deviation is 1.
 _MAX_FACTOR = 50.0
@@ -165,20 +166,24 @@ class _Loss:
 
     def _lowest(self, start: F64) -> F64:
         """Return the best factors for the models whose factor is 1, not 0, in `start`."""
-        from scipy.optimize import minimize
-
         bounds = [(0, _MAX_FACTOR * factor) for factor in start]
-        loss = self._loss_and_gradient
-        return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+        return minimize_bounded(self._evaluate, start, bounds)[0]
 
     def _losses(self, factors: F64) -> F64:
         return self._losses_and_powers(factors)[0]
 
-    def _loss_and_gradient(self, factors: F64) -> tuple[float, F64]:
-        """Return the mean loss and its gradient with respect to the factors."""
+    def _evaluate(self, factors: F64) -> Evaluation:
+        """Return the mean loss and its derivatives with respect to the factors."""
         losses, powers, totals = self._losses_and_powers(factors)
-        expected = np.einsum("mij,ij->mi", self._scores, powers) / totals
-        return float(self._weights @ losses), (expected - self._label_scores) @ self._weights
+        powers /= totals[:, np.newaxis]
+        weighted = self._scores * powers
+        means = weighted.sum(axis=2)
+        # The Hessian is the mean covariance of the scores over topics.
+        weighted *= self._weights[:, np.newaxis]
+        hessian = np.tensordot(weighted, self._scores, ([1, 2], [1, 2]))
+        hessian -= (means * self._weights) @ means.T
+        gradient = (means - self._label_scores) @ self._weights
+        return float(self._weights @ losses), gradient, hessian
 
     def _losses_and_powers(self, factors: F64) -> tuple[F64, F64, F64]:
         """Return the loss of each row, e to the power of its summed scores, and their totals."""
