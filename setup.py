@@ -19,6 +19,7 @@ NAMES = (
     "text/_scores",
     "learning/linear/_descent",
     "learning/linear/_passes",
+    "learning/linear/_dual",
     "learning/net/_first_layer",
 )
 

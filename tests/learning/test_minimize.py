@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize, rosen, rosen_der, rosen_hess
@@ -11,7 +14,7 @@ from slugline.learning.encoder.fusion import _Loss as _FusionLoss
 from slugline.learning.minimize import Evaluation, minimize_bounded
 
 
-def logistic(n: int, seed: int, n_rows: int = 60) -> object:
+def logistic(n: int, seed: int, n_rows: int = 60) -> Callable[[np.ndarray], Evaluation]:
     """Return the mean log loss of a logistic regression, which is convex."""
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(n_rows, n)), rng.random(n_rows) < 0.4
@@ -41,14 +44,9 @@ def test_minimize_bounded_finds_the_minimum_of_scipy(
     loss = logistic(4, seed)
     exact = {"ftol": 1e-15, "gtol": 1e-12}
     expected = minimize(
-        lambda x: loss(x)[:2],  # type: ignore[operator]
-        np.ones(4),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options=exact,
+        lambda x: loss(x)[:2], np.ones(4), jac=True, method="L-BFGS-B", bounds=bounds, options=exact
     )
-    point, value = minimize_bounded(loss, np.ones(4), bounds)  # type: ignore[arg-type]
+    point, value = minimize_bounded(loss, np.ones(4), bounds)
     assert value == pytest.approx(expected.fun, abs=1e-10)
     np.testing.assert_allclose(point, expected.x, atol=1e-6)
 
@@ -71,9 +69,9 @@ def test_minimize_bounded_stays_within_bounds_where_the_function_falls_on() -> N
 
 
 def test_minimize_bounded_of_fixed_parameters_evaluates_them() -> None:
-    point, value = minimize_bounded(logistic(2, 0), [5.0, 5.0], [(1, 1), (2, 2)])  # type: ignore[arg-type]
+    point, value = minimize_bounded(logistic(2, 0), [5.0, 5.0], [(1, 1), (2, 2)])
     assert point.tolist() == [1, 2]
-    assert value == logistic(2, 0)(point)[0]  # type: ignore[operator]
+    assert value == logistic(2, 0)(point)[0]
 
 
 RNG = np.random.default_rng(3)
@@ -90,11 +88,11 @@ LOSSES = {
 
 
 @pytest.mark.parametrize(("loss", "point"), LOSSES.values(), ids=LOSSES)
-def test_derivatives_are_those_of_finite_differences(loss: object, point: list[float]) -> None:
-    value, gradient, hessian = loss(np.array(point))  # type: ignore[operator]
+def test_derivatives_are_those_of_finite_differences(loss: Any, point: list[float]) -> None:
+    value, gradient, hessian = loss(np.array(point))
     size = 1e-3
     for number, axis in enumerate(np.eye(len(point))):
-        below, above = (loss(np.array(point) + size * sign * axis) for sign in (-1, 1))  # type: ignore[operator]
+        below, above = (loss(np.array(point) + size * sign * axis) for sign in (-1, 1))
         assert gradient[number] == pytest.approx((above[0] - below[0]) / (2 * size), abs=1e-4)
         slopes = (above[1] - below[1]) / (2 * size)
         np.testing.assert_allclose(hessian[number], slopes, atol=1e-4)

@@ -17,7 +17,6 @@ from slugline.learning.encoder.fit import PENALTIES, CentredRows, EncoderHead, p
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
-from slugline.learning.minimize import Evaluation, minimize_bounded
 
 # The number of scores, and the least number of rows, by which the penalty and the encoder's weight
 # are chosen; more hardly change them.
@@ -166,19 +165,19 @@ def _sample(n_rows: int, n_topics: int) -> Index:
 
 def _fit_encoder_weight(scores: F32, words: F32, right: F32, cost: F32) -> tuple[float, float]:
     """Return the lowest log loss of a mixture of scores, and the encoder's weight in it."""
+    from scipy.optimize import minimize
+
     parts = np.stack([words.ravel(), scores.ravel(), np.ones(words.size)])
     is_right, weight = right.ravel(), (cost / cost.sum()).repeat(words.shape[1])
 
-    def loss(factors: F64) -> Evaluation:
+    def loss(factors: F64) -> tuple[float, F64]:
         summed = factors @ parts
-        proba = sigmoid(summed)
-        hessian = (parts * (weight * proba * (1 - proba))) @ parts.T
-        value = float(weight @ (np.logaddexp(0, summed) - is_right * summed))
-        return value, parts @ (weight * (proba - is_right)), hessian
+        error = weight * (sigmoid(summed) - is_right)
+        return float(weight @ (np.logaddexp(0, summed) - is_right * summed)), parts @ error
 
     bounds = [(0, _MOST), (0, _MOST), (-_MOST, _MOST)]
-    best, lowest = minimize_bounded(loss, (1.0, 1.0, 0.0), bounds)
-    return lowest, round_digits(best[1] / (best[:2].sum() or 1.0))
+    best = minimize(loss, (1.0, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(best.fun), round_digits(best.x[1] / (best.x[:2].sum() or 1.0))
 
 
 def _log_losses(proba: F32, right: F32) -> F64:

@@ -27,7 +27,9 @@ from slugline.learning.heldout import MAX_SCORES, HeldOutScores
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import newton, steps, sums
+from slugline.learning.linear import steps, sums
+from slugline.learning.linear.dual import DualProblem
+from slugline.learning.linear.newton import Iterate
 from slugline.text.packed_rows import PackedRows
 from slugline.text.sparse import SparseRows, row_lengths, row_offsets, row_slices, score_rows
 
@@ -445,7 +447,7 @@ class _Training:
             descent.run(part, first, last, lambda fraction: self.report(weight * fraction))  # noqa: B023
         return descent
 
-    def _score(self, end: steps.AdaGradDescent | newton.Iterate, rows: Index) -> F32:
+    def _score(self, end: steps.AdaGradDescent | Iterate, rows: Index) -> F32:
         """Return scores of rows that have not been learned from."""
         parts = renormalized_parts(self.problem.X, rows, self.known_columns)
         scores: F32 = np.concatenate(
@@ -510,7 +512,7 @@ class _Training:
     def prepare(self) -> None:
         """Make what all batches use, before threads start."""
         if self.is_exact:
-            self.objective  # noqa: B018
+            self.dual_problem  # noqa: B018
         elif not self.problem.is_sampled:
             self.batches  # noqa: B018
         if self.last is not None:
@@ -526,7 +528,7 @@ class _Training:
         weights = steps.TopicWeights.from_csc(steps.sparsify(end.weights, threshold))
         return weights, end.biases.astype(np.float32, copy=False)
 
-    def run(self, topics: slice) -> steps.AdaGradDescent | newton.Iterate:
+    def run(self, topics: slice) -> steps.AdaGradDescent | Iterate:
         """Return the weights at the minimum or, if that would take long, after all passes."""
         if self.is_exact:
             return self._minimum(topics)
@@ -537,8 +539,8 @@ class _Training:
         return self._descend(descent or self.descent(topics), self.batches, first)
 
     @cached_property
-    def objective(self) -> tuple[sums.RowBlock, sums.OneVsRestTargets, newton.Preconditioner]:
-        """All the rows, the costs of their errors for all topics, and the penalty of each term."""
+    def dual_problem(self) -> DualProblem:
+        """All the rows, and the costs of their errors for all topics."""
         problem, n_rows = self.problem, len(self.rows)
         y = problem.labels.topics[self.rows].astype(np.int32)
         keys = np.zeros(n_rows, dtype=np.uint64)  # no row is held out
@@ -548,20 +550,15 @@ class _Training:
         weights = np.ones(len(totals)) if problem.context.weighted_topics else None
         costs = sums.topic_costs(n_rows, totals, weights)
         targets = sums.OneVsRestTargets(np.arange(len(totals), dtype=np.int32), *costs)
-        rates = self.rates[:-1].astype(np.float64) / problem.learning_rate(n_rows)
-        squares = sums.column_squares(block)[0]
-        return block, targets, newton.Preconditioner.from_columns(rates, squares, n_rows)
+        rates = self.rates[:-1] / np.float32(problem.learning_rate(n_rows))
+        return DualProblem.from_rows(block, targets, rates)
 
-    def _minimum(self, topics: slice) -> newton.Iterate:
+    def _minimum(self, topics: slice) -> Iterate:
         """Return the weights and biases at the minimum."""
-        block, targets, preconditioner = self.objective
-        targets = targets.take(np.arange(topics.start, topics.stop))
-        start = newton.Iterate.initial(block.n_columns, len(targets.topics))
-        descent = newton.NewtonDescent(targets, preconditioner, start)
-        for _ in newton.minimise(sums.LocalBlock(block), descent):
-            self.report(0)
+        self.report(0)
+        minimum = self.dual_problem.minimum(topics)
         self.report(1)
-        return newton.Iterate(descent.iterate.weights, descent.iterate.biases.astype(np.float32))
+        return minimum._replace(biases=minimum.biases.astype(np.float32))
 
     def _run_sampled(self, topics: slice) -> steps.AdaGradDescent:
         """Learn from the rows of the topics, and from a sample of the other rows."""

@@ -1,0 +1,191 @@
+"""Linear weights at the minimum for few rows, by Newton steps in the space of rows.
+
+`sums` states the function. At its minimum, the weights of a topic are sums of rows, each times a
+coefficient: the row's cost times its error. With fewer rows than terms, it takes much less time to
+search for coefficients than for weights: a step needs the products of rows with one another, which
+are computed once for all topics. A compiled kernel, `_dual.c`, takes the steps if it is installed,
+else NumPy; the results are the same, bit for bit.
+
+References
+----------
+Chapelle (2007), Training a support vector machine in the primal: Newton steps for coefficients of
+rows. Keerthi and DeCoste (2005), A modified finite Newton method for fast solution of large scale
+linear SVMs: each step solves for the rows that have an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from slugline.base.arrays import F32, Index
+from slugline.learning.linear.newton import INITIAL_BIAS, Iterate
+from slugline.learning.linear.sums import OneVsRestTargets, RowBlock
+from slugline.text import sparse
+
+try:
+    from slugline.learning.linear import _dual as _kernel
+except ImportError:  # there was no compiler
+    _kernel = None  # type: ignore[assignment]
+
+kernel = _kernel
+
+# Steps end when no row's error differs by more from the one that its coefficient is for. At 2^-13,
+# more weights depended on the order of rows when they were rounded. All fractions are powers of 2,
+# which are the same in every precision.
+_PRECISION = 2.0**-14
+# A step is solved for until the residual is this fraction of the first one. With 0.03, some steps
+# go uphill.
+_FORCING = 2.0**-10
+# A step is too long if the derivative at its end is uphill by this fraction of that at its start.
+_UPHILL = 0.25
+_MAX_STEPS, _MAX_PRODUCTS, _MAX_CUTS = 60, 100, 8
+# Partial sums of a dot product, in the kernel's registers.
+_LANES = 8
+
+
+@dataclass(frozen=True)
+class DualProblem:
+    """Few rows, the costs of their errors, and the rates of terms."""
+
+    block: RowBlock
+    targets: OneVsRestTargets
+    rates: F32  # shape (n_columns,): the inverse of each term's penalty
+    gram: F32  # shape (n_rows, n_rows): from `gram_matrix`
+
+    @classmethod
+    def from_rows(cls, block: RowBlock, targets: OneVsRestTargets, rates: F32) -> DualProblem:
+        """Return the problem with its Gram matrix."""
+        return cls(block, targets, rates, gram_matrix(block, rates))
+
+    def minimum(self, topics: slice) -> Iterate:
+        """Return the weights and biases of some topics at the minimum."""
+        targets = self.targets.take(np.arange(topics.start, topics.stop))
+        positives = targets.positives(self.block)
+        signs = np.full((len(targets.topics), len(self.gram)), -1, dtype=np.float32)
+        signs[positives[1], positives[0]] = 1
+        costs = np.ascontiguousarray(targets.double_costs(self.block, positives).T)
+        coefficients = find_coefficients(self.gram, signs, costs)
+        weights = self.block.column_sums(np.ascontiguousarray(coefficients.T))
+        weights *= self.rates[:, np.newaxis]
+        return Iterate(weights, INITIAL_BIAS + coefficients.sum(axis=1, dtype=np.float64))
+
+
+def gram_matrix(block: RowBlock, rates: F32) -> F32:
+    """Return the products of rows with one another, shape (n_rows, n_rows).
+
+    Columns are scaled by the square roots of their rates, and one of ones is added for the bias.
+    """
+    scale = np.sqrt(rates)[block.columns].repeat(np.diff(block.ends, prepend=0))
+    scaled = block._replace(values=block.values * scale)
+    if _has_kernel():
+        table = np.empty((len(block.keys), len(block.keys)), dtype=np.float32)
+        kernel.gram(scaled.values, scaled.rows, scaled.ends, table)
+    else:
+        X = scaled.to_csc().tocsr()
+        table = (X @ X.T).toarray()
+    table += 1
+    return table
+
+
+def find_coefficients(gram: F32, signs: F32, costs: F32) -> F32:
+    """Return the coefficients of rows at the minimum of each topic, shape (n_topics, n_rows).
+
+    Parameters
+    ----------
+    gram : float32 array, shape (n_rows, n_rows)
+    signs : float32 array, shape (n_topics, n_rows)
+        1 for rows of the topic, -1 for others.
+    costs : float32 array, shape (n_topics, n_rows)
+        Twice the cost of an error.
+    """
+    if not _has_kernel():
+        return np.stack([_descend(gram, *topic) for topic in zip(signs, costs, strict=True)])
+    coefficients = np.empty_like(signs)
+    limits = _PRECISION, _FORCING, _UPHILL, _MAX_STEPS, _MAX_PRODUCTS, _MAX_CUTS
+    kernel.minimise(gram, signs, costs, coefficients, INITIAL_BIAS, *limits)
+    return coefficients
+
+
+def _has_kernel() -> bool:
+    return kernel is not None and sparse.kernels_enabled()
+
+
+# What the kernel does -----------------------------------------------------------------------------
+
+
+def _descend(gram: F32, signs: F32, costs: F32) -> F32:
+    """Return the coefficients of one topic."""
+    goals = signs - np.float32(INITIAL_BIAS)
+    scores, coefficients = np.zeros_like(signs), np.zeros_like(signs)
+
+    def errors_at(scores: F32) -> F32:
+        errors = goals - scores
+        return np.where(signs * errors > 0, errors, np.float32(0))
+
+    for _ in range(_MAX_STEPS):
+        errors = errors_at(scores)
+        difference = np.abs(costs * errors - coefficients) / np.maximum(costs, 1)
+        if difference[costs > 0].max(initial=0) <= _PRECISION:
+            break
+        active = np.flatnonzero((costs > 0) & (errors != 0))
+        step = -coefficients
+        step[active] += _solve(gram, goals, costs, coefficients, active)
+        change = _add_rows(gram, step)
+        linear, squared = _dot(coefficients, change), _dot(step, change)
+
+        def slope_at(fraction: np.float32) -> float:
+            rest = costs * errors_at(scores + fraction * change)  # noqa: B023  called in this step
+            return linear + float(fraction) * squared - _dot(rest, change)  # noqa: B023
+
+        start, fraction = slope_at(np.float32(0)), np.float32(1)
+        for _ in range(_MAX_CUTS):
+            end = slope_at(fraction)
+            if end <= _UPHILL * abs(start):
+                break
+            # Where a straight line through both slopes is 0.
+            fraction *= np.float32(min(max(start / (start - end), 0.1), 0.9))
+        coefficients += fraction * step
+        scores += fraction * change
+    return coefficients
+
+
+def _solve(gram: F32, goals: F32, costs: F32, coefficients: F32, active: Index) -> F32:
+    """Return coefficients that fit the errors of active rows, by conjugate gradients."""
+    square = gram[np.ix_(active, active)]
+    diagonal = np.arange(len(active))
+    square[diagonal, diagonal] += 1 / costs[active]
+    inverse = 1 / square[diagonal, diagonal]
+    solution = coefficients[active]
+    residual = goals[active] - _add_rows(square, solution)
+    scaled = inverse * residual
+    direction: F32 = scaled
+    norm = _dot(residual, scaled)
+    goal = norm * _FORCING * _FORCING
+    for _ in range(_MAX_PRODUCTS):
+        if not norm > goal:
+            break
+        product = _add_rows(square, direction)
+        length = np.float32(norm / _dot(direction, product))
+        solution = solution + length * direction
+        residual = residual - length * product
+        scaled = inverse * residual
+        next_norm = _dot(residual, scaled)
+        direction = scaled + np.float32(next_norm / norm) * direction
+        norm = next_norm
+    return solution
+
+
+def _add_rows(table: F32, factors: F32) -> F32:
+    """Return the sum of rows, times a factor each, in their order."""
+    rows = np.flatnonzero(factors)
+    return np.add.reduce(table[rows] * factors[rows, np.newaxis], axis=0, dtype=np.float32)
+
+
+def _dot(x: F32, y: F32) -> float:
+    """Return the dot product in double precision, from partial sums in the kernel's order."""
+    products = np.zeros(-(-len(x) // _LANES) * _LANES)
+    np.multiply(x, y, out=products[: len(x)], dtype=np.float64)
+    lanes = np.add.reduce(products.reshape(-1, _LANES), axis=0)
+    return float(np.add.accumulate(lanes)[-1])
