@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from msgspec import Meta
 
 from slugline.base.arrays import F32, F64, I64, Integers
 from slugline.errors import DataError
-from slugline.learning.minimize import Evaluation, minimize_bounded
+
+if TYPE_CHECKING:
+    from slugline.learning.minimize import Evaluation
 
 # Differences between scores up to this are finite.
 _MAX_SCORE = np.float32(1e38)
@@ -191,6 +193,8 @@ def fit_calibration(
     al. (2013), Bayesian data analysis, 17.2. The high temperature is ours: it lowered the log loss
     on 14 of 14 data sets.
     """
+    from slugline.learning.minimize import minimize_bounded
+
     loss = _Loss(scores, y, weights, prior_sd)
     bounds = [_LOG_BOUNDS, _LOGIT_BOUNDS, _LOGIT_BOUNDS]
     minima = [minimize_bounded(loss, start, bounds) for start in _STARTS]
@@ -463,6 +467,8 @@ def fit_topic_calibration(
 
 def _fit_bend(logits: F64, y: F32, cell_weights: F64) -> F64:
     """Return the bend with the lowest log loss over topics that are at all likely, shape (3,)."""
+    from slugline.learning.minimize import minimize_bounded
+
     is_likely = (logits > _LEAST_LOGIT) & (cell_weights > 0)
     right, weights = y[is_likely].astype(np.float64), cell_weights[is_likely]
     logits = logits[is_likely]
