@@ -511,24 +511,28 @@ def sparsify(weights: F32, threshold: float, slice_weights: int = _SLICE_WEIGHTS
     least = threshold * np.sqrt(
         np.einsum("ij,ij->", weights, weights, dtype=np.float64) / n_weights
     )
-    step = max(1, slice_weights // max(1, weights.shape[1]))
-    starts = range(0, len(weights), step)
-    # Counted first, so that they are never in memory twice.
-    counts = np.zeros(weights.shape[1], dtype=np.int64)
-    for start in starts:
-        for topic, column in enumerate(np.ascontiguousarray(weights[start : start + step].T)):
-            counts[topic] += np.count_nonzero(np.abs(column) > least)
+    n_topics = weights.shape[1]
+    step = max(1, slice_weights // max(1, n_topics))
+    slices = [weights[start : start + step] for start in range(0, len(weights), step)]
+    # They are counted first, so that all of them are never in memory twice.
+    counts, parts = np.zeros(n_topics, dtype=np.int64), []
+    for part in slices:
+        places = np.flatnonzero(np.abs(part) > least)  # much faster than `nonzero` of two axes
+        topics = (places % n_topics).astype(np.min_scalar_type(n_topics))
+        n_each = np.bincount(topics, minlength=n_topics)
+        # By topic; small integers are sorted in linear time.
+        by_topic = places.astype(np.int32)[topics.argsort(kind="stable")]
+        parts.append((by_topic, n_each))
+        counts += n_each
     indptr = sparse.narrow_offsets(sparse.row_offsets(counts))
     rows, values = (np.empty(indptr[-1], dtype=dtype) for dtype in (np.int32, np.float32))
-    ends = indptr[:-1].tolist()
-    for start in starts:
-        for topic, column in enumerate(np.ascontiguousarray(weights[start : start + step].T)):
-            places = np.flatnonzero(np.abs(column) > least)
-            part = slice(ends[topic], ends[topic] + len(places))
-            rows[part] = places + start
-            bits = column[places].view(np.uint32)
-            values[part] = ((bits + _ROUND) & _CUT).view(np.float32)
-            ends[topic] = part.stop
+    ends = indptr[:-1].copy()
+    for number, (part, (places, n_each)) in enumerate(zip(slices, parts, strict=True)):
+        targets = sparse.ranges(ends, n_each)
+        rows[targets] = places // np.int32(n_topics) + np.int32(number * step)
+        bits = part.ravel()[places].view(np.uint32)
+        values[targets] = ((bits + _ROUND) & _CUT).view(np.float32)
+        ends += n_each
     return sp.csc_array((values, rows, indptr), shape=weights.shape)
 
 
