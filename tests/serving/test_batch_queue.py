@@ -81,6 +81,13 @@ def test_decide_limits_texts_and_characters_of_batches_on_the_event_loop() -> No
     assert is_on_event_loop(model)
 
 
+def test_decide_limits_characters_of_slow_scripts_to_an_eighth_on_the_event_loop() -> None:
+    model, slow = Recorder(), "ä" * 1200
+    assert ask(model, [slow], [slow], ["a"]) == [[slow], [slow], ["a"]]
+    assert [len(batch) for batch in model.batches] == [1, 2]
+    assert is_on_event_loop(model)
+
+
 @pytest.mark.parametrize(
     ("model", "texts", "options"),
     [
@@ -88,10 +95,19 @@ def test_decide_limits_texts_and_characters_of_batches_on_the_event_loop() -> No
         (Recorder(), ["a"], {"n_first": 1023}),
         (Recorder(), ["a"] * 33, {}),
         (Recorder(), ["a" * 16_385], {}),
+        (Recorder(), ["ä" * 2049], {}),
         (Recorder(), ["a"], {"top": 21}),
         (Recorder(), ["a"], {"min_precision": 0.9}),
     ],
-    ids=["slow model", "first texts", "many texts", "long text", "many topics", "precision"],
+    ids=[
+        "slow model",
+        "first texts",
+        "many texts",
+        "long text",
+        "slow script",
+        "many topics",
+        "precision",
+    ],
 )
 def test_decide_answers_what_may_take_long_on_threads(
     model: Recorder, texts: list[str], options: dict[str, Any]

@@ -8,7 +8,7 @@ import itertools
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -24,10 +24,12 @@ from slugline.serving.watch.recorder import Watch
 # Texts, and characters, of a batch: larger ones are hardly faster, and later requests wait longer.
 _MAX_TEXTS = 128
 _MAX_CHARACTERS = 1 << 17
-# The same for a batch on the event loop, which it blocks: for half a millisecond, or for 4 if the
-# texts are made to take long.
+# The same for a batch on the event loop, which it blocks for half a millisecond; see
+# `_weigh_characters`.
 _MAX_BRIEF_TEXTS = 32
 _MAX_BRIEF_CHARACTERS = 1 << 14
+# Up to so many times as long as one of English takes a character of some other scripts.
+_SLOW_CHARACTER = 8
 # Topics that each text of such a batch may ask for.
 _MAX_BRIEF_TOP = 20
 # Texts of a model that are answered on threads first, as it makes tables meanwhile.
@@ -60,13 +62,13 @@ class _QueuedRequest:
         """Whether these texts and those of another request may be in the same batch."""
         return self.model is other.model and self.min_precision == other.min_precision
 
-    def take(self, n_texts: int, n_characters: int) -> slice:
-        """Return the next texts within limits, at least one."""
+    def take(self, n_texts: int, n_characters: int, weigh: Callable[[str], int]) -> slice:
+        """Return the next texts within limits, at least one; `weigh` counts characters."""
         start = self.n_started
         end = start + 1
-        n_characters -= len(self.texts[start])
+        n_characters -= weigh(self.texts[start])
         while end < min(len(self.texts), start + n_texts):
-            n_characters -= len(self.texts[end])
+            n_characters -= weigh(self.texts[end])
             if n_characters < 0:
                 break
             end += 1
@@ -97,6 +99,8 @@ class _WaitingTexts:
     ----------
     max_texts, max_characters : int
         Of a batch.
+    weigh : callable, default len
+        Returns the number of characters as which a text counts.
 
     Attributes
     ----------
@@ -104,8 +108,10 @@ class _WaitingTexts:
         Texts that no batch has.
     """
 
-    def __init__(self, max_texts: int, max_characters: int) -> None:
-        self._max_texts, self._max_characters = max_texts, max_characters
+    def __init__(
+        self, max_texts: int, max_characters: int, weigh: Callable[[str], int] = len
+    ) -> None:
+        self._max_texts, self._max_characters, self._weigh = max_texts, max_characters, weigh
         self._requests: deque[_QueuedRequest] = deque()
         self.n_texts = 0
 
@@ -126,13 +132,13 @@ class _WaitingTexts:
                 continue
             if batch and not request.can_join(batch[0][0]):
                 break
-            if batch and len(request.texts[request.n_started]) > n_characters:
+            if batch and self._weigh(request.texts[request.n_started]) > n_characters:
                 break
-            part = request.take(n_texts, n_characters)
+            part = request.take(n_texts, n_characters, self._weigh)
             batch.append((request, part))
             n_texts -= part.stop - part.start
             self.n_texts -= part.stop - part.start
-            n_characters -= sum(map(len, request.texts[part]))
+            n_characters -= sum(map(self._weigh, request.texts[part]))
             self._requests.popleft()
             if request.n_started < len(request.texts):
                 self._requests.append(request)  # behind the others
@@ -156,7 +162,9 @@ class BatchQueue:
         self._pool = ThreadPoolExecutor(n_threads, "slugline-answers")
         self._n_threads = n_threads
         self._waiting = _WaitingTexts(_MAX_TEXTS, _MAX_CHARACTERS)
-        self._waiting_brief = _WaitingTexts(_MAX_BRIEF_TEXTS, _MAX_BRIEF_CHARACTERS)
+        self._waiting_brief = _WaitingTexts(
+            _MAX_BRIEF_TEXTS, _MAX_BRIEF_CHARACTERS, _weigh_characters
+        )
         self._is_scheduled = False
         # Texts of each batch that a thread works on.
         self._batch_sizes: list[int] = []
@@ -222,7 +230,7 @@ class BatchQueue:
             and request.min_precision is None  # another decider may have to be made
             and request.model.is_quick
             and self._n_answered.get(request.model, 0) >= _N_FIRST_TEXTS
-            and sum(map(len, request.texts)) <= _MAX_BRIEF_CHARACTERS
+            and sum(map(_weigh_characters, request.texts)) <= _MAX_BRIEF_CHARACTERS
         )
 
     def _schedule_brief(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -285,6 +293,15 @@ class BatchQueue:
         metrics.add("documents_total", len(decisions))
         metrics.add("unsure_total", sum(decision.reason is not None for decision in decisions))
         metrics.observe("confidence", *(decision.probability for decision in decisions))
+
+
+def _weigh_characters(text: str) -> int:
+    """Return the number of characters of English that take as long as a text at most.
+
+    >>> _weigh_characters("wheat"), _weigh_characters("Weizenähre")
+    (5, 80)
+    """
+    return len(text) if text.isascii() else _SLOW_CHARACTER * len(text)
 
 
 def _n_texts(batch: _Batch) -> int:
