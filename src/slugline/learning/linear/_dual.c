@@ -174,18 +174,30 @@ static double dot(const float *x, const float *y, size_t n)
     return sum;
 }
 
-/* Add up the rows of a table, times a factor each; rows with a factor of 0 are passed over. */
+/* Add up the rows of a table, times a factor each, in their order; rows with a factor of 0 are passed
+   over. Of four rows at a time, sums stay in registers. */
 FOR_WIDE_REGISTERS
 static void add_rows(const float *table, const float *factors, size_t n, float *restrict sums)
 {
+    const float *rows[4];
+    float by[4];
+    size_t n_rows = 0;
     memset(sums, 0, n * sizeof(float));
     for (size_t row = 0; row < n; row++) {
-        float factor = factors[row];
-        const float *values = table + row * n;
-        if (factor != 0)
-            for (size_t i = 0; i < n; i++)
-                sums[i] += values[i] * factor;
+        if (factors[row] == 0)
+            continue;
+        rows[n_rows] = table + row * n;
+        by[n_rows++] = factors[row];
+        if (n_rows < 4)
+            continue;
+        n_rows = 0;
+        const float *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];
+        for (size_t i = 0; i < n; i++)
+            sums[i] = (((sums[i] + r0[i] * by[0]) + r1[i] * by[1]) + r2[i] * by[2]) + r3[i] * by[3];
     }
+    for (size_t j = 0; j < n_rows; j++)
+        for (size_t i = 0; i < n; i++)
+            sums[i] += rows[j][i] * by[j];
 }
 
 /* The error of a row, signed: positive if its score should be higher; 0 if it is right. */
