@@ -26,8 +26,9 @@ _MAX_STEPS, _MAX_HALVINGS = 100, 30
 # The last step is one that promises to lower a value of 1 by less. After it, the distance to the
 # minimum is about the square of the distance before it.
 _PRECISION = 1e-9
-# A step is long enough if the value falls by this fraction of what its length promises.
-_SUFFICIENT = 1e-4
+# A step is short enough if the value falls by this fraction of what its length promises, apart from
+# rounding errors of functions in single precision.
+_SUFFICIENT, _ROUNDING = 1e-4, 1e-7
 # Eigenvalues of the Hessian are raised to this fraction of the largest one.
 _LEAST_CURVATURE = 1e-8
 
@@ -64,12 +65,13 @@ def minimize_bounded(
         is_free = np.where(gradient > 0, point > lowest, point < highest)
         step = np.zeros_like(point)
         step[is_free] = _newton_step(gradient[is_free], hessian[np.ix_(is_free, is_free)])
-        is_last = -gradient @ step <= _PRECISION * max(1.0, abs(value))
+        size = max(1.0, abs(value))
+        is_last = -gradient @ step <= _PRECISION * size
         for _ in range(_MAX_HALVINGS):
             next_point = np.clip(point + step, lowest, highest)
             next_value, next_gradient, next_hessian = function(next_point)
             goal = value + _SUFFICIENT * float(gradient @ (next_point - point))
-            if next_value <= goal or is_last:
+            if next_value <= goal + _ROUNDING * size or is_last:
                 break
             step /= 2
         else:  # rounding errors are all that is left
