@@ -6,13 +6,13 @@ import asyncio
 import functools
 import math
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from slugline.serving.web.acceptor import origin_of
 from slugline.serving.web.bodies import HAS_ARRIVED, LINGER_SECONDS
-from slugline.serving.web.response_writer import ResponseWriter
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -44,6 +44,43 @@ def make_protocol(timeout: float, life: float, most_connections: int) -> type[Ht
     """
     limits = {"timeout": timeout, "life": life, "most_connections": most_connections}
     return type("Protocol", (_Protocol,), limits)
+
+
+class _JoiningTransport:
+    """A transport that sends the head of a response together with the start of its body.
+
+    Each write is a call of the system, which wakes the client.
+
+    Attributes
+    ----------
+    writes_head : bool
+        Whether the head is being written, which then waits.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self.writes_head = False
+
+    def write(self, data: bytes) -> None:
+        if self.writes_head:
+            self._head = data
+            return
+        head, self._head = self._head, b""
+        self._transport.write(head + data)
+
+    def flush(self) -> None:
+        """Send a head that waits, of a response without a body."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.writes_head = False
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 class _Protocol(HttpToolsProtocol):
@@ -145,14 +182,20 @@ class _Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
-        send = functools.partial(self._send, ResponseWriter(cycle))
-        cycle.send = send  # type: ignore[method-assign]
+        transport = _JoiningTransport(cycle.transport)
+        send = functools.partial(self._send, transport, cycle.send)
+        cycle.transport, cycle.send = transport, send  # type: ignore[assignment, method-assign]
         super()._start_asgi_task(cycle, app)
 
-    async def _send(self, writer: ResponseWriter, message: Any) -> None:
+    async def _send(
+        self, transport: _JoiningTransport, send: Callable[[Any], Awaitable[None]], message: Any
+    ) -> None:
         self._n_held += len(message.get("body", b""))
+        transport.writes_head = message["type"] == "http.response.start"
         try:
-            await writer.send(message)
+            await send(message)
+            if not transport.writes_head:
+                transport.flush()
         except RuntimeError:  # uvloop has noticed first that the client has left
             if not self.transport.is_closing():
                 raise
