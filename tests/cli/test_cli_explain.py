@@ -251,8 +251,8 @@ def test_explain_says_if_no_word_is_known(run: Run, text: str) -> None:
     assert result.code == 0
     assert result.err == "the model knows none of the words; this is its answer to an empty text\n"
     assert result.out.splitlines()[-4:-2] == [
-        "-0.399    baseline: an empty text",
-        "-0.399    score: the sum of these",
+        "-0.390    baseline: an empty text",
+        "-0.390    score: the sum of these",
     ]
 
 

@@ -245,7 +245,7 @@ def test_train_linear_prints_metrics_without_epochs(run: Run, news_csv: Path) ->
         "macro-F1     1.000  95 % interval 0.824 to 1.000; every topic counts the same\n"
         "weighted F1  1.000  95 % interval 0.824 to 1.000; every document counts the same\n"
         "baseline     0.333  always 'bank'\n"
-        "encoder       43 %  of the decision comes from vectors, and the rest from words\n"
+        "encoder       42 %  of the decision comes from vectors, and the rest from words\n"
         "model   model.slug\n"
         "report  model.html\n"
     )
