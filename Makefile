@@ -15,7 +15,7 @@ serve: .venv/serve-ready ## install, and serve the included model, with its page
 
 # One process more than there are cores, as some wait for servers and browsers.
 N_PROCESSES := $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
-# Pages, which wait for the people that they simulate as well, have another one.
+# Pages get one more, as some also wait for the people that they simulate.
 N_PAGES := $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 2)")
 # One BLAS thread in each. Tests typed by hand run in one process, whose BLAS has all cores. Bytecode is
 # kept, as each of some hundred processes would compile it again.

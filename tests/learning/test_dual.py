@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from slugline.learning.linear import dual, sums
 from slugline.learning.linear.dual import DualProblem, find_coefficients, gram_matrix
-from slugline.learning.linear.newton import Iterate, NewtonDescent, Preconditioner, minimise
+from slugline.learning.linear.newton import Iterate, NewtonDescent, Preconditioner, minimize
 from slugline.learning.linear.sums import LocalBlock, OneVsRestTargets, RowBlock
 
 needs_kernel = pytest.mark.skipif(dual.kernel is None, reason="there is no compiler")
@@ -55,7 +55,7 @@ def test_minimum_is_that_of_newton_steps_in_the_space_of_weights(n_rows: int) ->
     preconditioner = Preconditioner.from_columns(rates.astype(np.float64), squares, n_rows)
     start = Iterate.initial(block.n_columns, N_TOPICS)
     descent = NewtonDescent(targets, preconditioner, start, tolerance=1e-5)
-    for _ in minimise(LocalBlock(block), descent):
+    for _ in minimize(LocalBlock(block), descent):
         pass
     found = minimum(n_rows)
     np.testing.assert_allclose(found.weights, descent.iterate.weights, rtol=1e-2, atol=3e-3)
@@ -134,9 +134,9 @@ def test_gram_rejects_arrays_that_do_not_fit(changes: dict[str, np.ndarray]) -> 
 
 @needs_kernel
 @pytest.mark.parametrize("place", range(4))
-def test_minimise_rejects_arrays_that_do_not_fit(place: int) -> None:
+def test_minimize_rejects_arrays_that_do_not_fit(place: int) -> None:
     arrays: list[Any] = [np.ones((2, 2), dtype=np.float32) for _ in range(4)]
     arrays[place] = np.ones((3, 1), dtype=np.float32)
     assert dual.kernel is not None
     with pytest.raises(ValueError, match="do not fit"):
-        dual.kernel.minimise(*arrays[:4], *[0.1] * 4, *[5] * 3)
+        dual.kernel.minimize(*arrays[:4], *[0.1] * 4, *[5] * 3)

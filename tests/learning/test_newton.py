@@ -15,7 +15,7 @@ from slugline.learning.linear.newton import (
     Iterate,
     NewtonDescent,
     Preconditioner,
-    minimise,
+    minimize,
 )
 from slugline.learning.linear.sums import (
     LocalBlock,
@@ -68,7 +68,7 @@ def last(
 ) -> NewtonDescent:
     start = how.pop("start", Iterate.initial(N_COLUMNS, len(aim.topics)))
     scales = scales_of(blocks)
-    return list(minimise(engine_of(blocks, n_threads), NewtonDescent(aim, scales, start, **how)))[
+    return list(minimize(engine_of(blocks, n_threads), NewtonDescent(aim, scales, start, **how)))[
         -1
     ]
 
@@ -144,7 +144,7 @@ def test_minimum_does_not_depend_on_the_start() -> None:
 def test_gradient_at_the_minimum_is_within_the_tolerance() -> None:
     blocks, aim = [block_of(8, 200)], aim_of()
     start = NewtonDescent(aim, scales_of(blocks), Iterate.initial(N_COLUMNS, 4))
-    descent = minimise(engine_of(blocks), start)
+    descent = minimize(engine_of(blocks), start)
     norms, n_passes = zip(*((step.relative_norm, step.n_passes) for step in descent), strict=True)
     assert (norms[0], n_passes[0]) == (1, 1)
     assert norms[-1] <= newton.TOLERANCE
@@ -159,7 +159,7 @@ def test_cost_of_two_equals_a_repeated_row() -> None:
     repeated = RowBlock.from_csr(block.to_csc().tocsr()[order], block.y[order], keys)
     scales = scales_of([repeated])
     one, other = (
-        list(minimise(LocalBlock(b), NewtonDescent(aim, scales, Iterate.initial(N_COLUMNS, 4))))[-1]
+        list(minimize(LocalBlock(b), NewtonDescent(aim, scales, Iterate.initial(N_COLUMNS, 4))))[-1]
         for b in (block._replace(costs=costs), repeated)
     )
     np.testing.assert_allclose(one.iterate.weights, other.iterate.weights, atol=1e-5)
@@ -187,7 +187,7 @@ def test_minimise_ignores_heldout_rows() -> None:
     scales = scales_of([rest])
     aim = aim_of(min_key=min_key)
     ends = [
-        list(minimise(engine_of([rows]), NewtonDescent(aim, scales, Iterate.initial(30, 4))))
+        list(minimize(engine_of([rows]), NewtonDescent(aim, scales, Iterate.initial(30, 4))))
         for rows in (block, rest)
     ]
     np.testing.assert_allclose(ends[0][-1].iterate.weights, ends[1][-1].iterate.weights, atol=1e-5)
@@ -229,13 +229,13 @@ def test_descent_resumes_from_each_step_exactly() -> None:
     begun = NewtonDescent(aim, scales, Iterate.initial(N_COLUMNS, N_TOPICS), **how)
     steps = [
         (Iterate(descent.iterate.weights.copy(), descent.iterate.biases.copy()), descent.state)
-        for descent in minimise(engine, begun)
+        for descent in minimize(engine, begun)
     ]
     assert {len(rest.chosen) for _, rest in steps} > {N_TOPICS}
     end, rest_at_end = steps[-1]
     for where, rest in steps:
         start = Iterate(where.weights.copy(), where.biases.copy())
-        *_, last_one = minimise(engine, NewtonDescent(aim, scales, start, state=rest, **how))
+        *_, last_one = minimize(engine, NewtonDescent(aim, scales, start, state=rest, **how))
         assert last_one.iterate.weights.tobytes() == end.weights.tobytes()
         assert last_one.iterate.biases.tobytes() == end.biases.tobytes()
         assert last_one.n_passes == rest_at_end.counts[1]
@@ -272,7 +272,7 @@ def test_minimise_passes_arrays_to_an_engine_once() -> None:
     start = NewtonDescent(
         aim_of(), scales_of(blocks), Iterate.initial(N_COLUMNS, N_TOPICS), tolerance=1e-4
     )
-    *_, found = minimise(engine, start)
+    *_, found = minimize(engine, start)
     assert len(engine.given) > 10
     assert found.iterate.weights.tobytes() == wanted.iterate.weights.tobytes()
 
@@ -302,7 +302,7 @@ def test_advance_that_fails_restores_the_descent(n: int) -> None:
     def go() -> None:
         seen.extend(
             Iterate(found.iterate.weights.copy(), found.iterate.biases.copy())
-            for found in minimise(engine, descent)
+            for found in minimize(engine, descent)
         )
 
     with pytest.raises(KeyboardInterrupt):

@@ -295,7 +295,7 @@ class StreamTraining:
         state, n_before, step = self._state, self._state.n_passes, None
         descent = self._descent_start(objective, tolerance, topics).descent()
         try:
-            for step in newton.minimise(self._rows.engine, descent):
+            for step in newton.minimize(self._rows.engine, descent):
                 state.initial_norms.setdefault(topics.start, step.first)
                 state.running = RunningDescent(step.iterate, step.state)
                 self._save()

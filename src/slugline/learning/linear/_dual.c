@@ -331,8 +331,8 @@ static int allocate(Room *room, size_t n)
     return 1;
 }
 
-PyDoc_STRVAR(minimise_doc,
-"minimise(gram, signs, costs, coefficients, bias, precision, forcing, slope, most_steps, "
+PyDoc_STRVAR(minimize_doc,
+"minimize(gram, signs, costs, coefficients, bias, precision, forcing, slope, most_steps, "
 "most_products, most_cuts)\n--\n\n"
 "Find the coefficients of rows for each topic.\n\n"
 "Parameters\n"
@@ -345,7 +345,7 @@ PyDoc_STRVAR(minimise_doc,
 "most_steps, most_products, most_cuts : int\n"
 "    As in `dual.py`.");
 
-static PyObject *minimise(PyObject *module, PyObject *arguments)
+static PyObject *minimize(PyObject *module, PyObject *arguments)
 {
     Py_buffer lent[4];
     PyObject *result = NULL;
@@ -387,7 +387,7 @@ static PyObject *minimise(PyObject *module, PyObject *arguments)
 
 static PyMethodDef methods[] = {
     {"gram", gram, METH_VARARGS, gram_doc},
-    {"minimise", minimise, METH_VARARGS, minimise_doc},
+    {"minimize", minimize, METH_VARARGS, minimize_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -6,7 +6,7 @@ Floats = npt.NDArray[np.float32]
 def gram(
     values: Floats, rows: npt.NDArray[np.uint16], ends: npt.NDArray[np.int64], table: Floats, /
 ) -> None: ...
-def minimise(
+def minimize(
     gram: Floats,
     signs: Floats,
     costs: Floats,

@@ -104,7 +104,7 @@ def find_coefficients(gram: F32, signs: F32, costs: F32) -> F32:
         return np.stack([_descend(gram, *topic) for topic in zip(signs, costs, strict=True)])
     coefficients = np.empty_like(signs)
     limits = _PRECISION, _FORCING, _UPHILL, _MAX_STEPS, _MAX_PRODUCTS, _MAX_CUTS
-    kernel.minimise(gram, signs, costs, coefficients, INITIAL_BIAS, *limits)
+    kernel.minimize(gram, signs, costs, coefficients, INITIAL_BIAS, *limits)
     return coefficients
 
 

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 # The largest number of weights of a dense table, which is faster.
 _MAX_DENSE = 1 << 24
-# Of more, the row of a term is dense if it has at least one weight for so many topics. On the
-# ModApte split with 90 topics, 2 to 8 are as fast. More weights would take long to copy.
+# In larger tables, the row of a term is dense if it has weights for at least 1 in 4 topics. With
+# 1 in 2 to 1 in 8, predicting texts of the ModApte split, with 90 topics, is as fast. Tables with
+# more weights than `_MAX_FILLED` would take long to copy.
 _LONG_ROW, _MAX_FILLED = 4, 1 << 22
 
 

@@ -461,7 +461,7 @@ class NewtonDescent:
         return Gradient.at(engine, self._current, self._targets, self._preconditioner, into)
 
 
-def minimise(engine: BlockSums, descent: NewtonDescent) -> Iterator[NewtonDescent]:
+def minimize(engine: BlockSums, descent: NewtonDescent) -> Iterator[NewtonDescent]:
     """Yield a descent over `RowBlock`s where it starts or resumes, and after each step."""
     if descent.n_passes:
         yield descent
