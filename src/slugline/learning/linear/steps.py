@@ -83,7 +83,7 @@ class Minibatches:
         lengths = sparse.row_lengths(X.indptr)
         self._n_entries = np.array([lengths[rows].sum() for rows in self._rows], dtype=np.int64)
         self._orders = [rng.permutation(len(self._rows)) for _ in range(n_passes)]
-        self.n_steps = n_passes * len(self._rows)
+        self.n_rows, self.n_steps = len(order), n_passes * len(self._rows)
         if not has_kernel():
             self._parts  # noqa: B018  made once, before there are threads
         self._cache: dict[int, Minibatch] | None = {} if X.nnz <= _MAX_CACHED_ENTRIES else None
