@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.learning.linear import dual, sums
-from slugline.learning.linear.dual import DualProblem, find_coefficients, gram_matrix
+from slugline.learning.linear.dual import DualProblem, find_coefficients, fit_all_rows, gram_matrix
 from slugline.learning.linear.newton import Iterate, NewtonDescent, Preconditioner, minimize
 from slugline.learning.linear.sums import LocalBlock, OneVsRestTargets, RowBlock
 
@@ -89,6 +89,29 @@ def test_minimum_hardly_depends_on_the_order_of_rows() -> None:
     np.testing.assert_allclose(one.weights, other.weights, atol=1e-3)
 
 
+def test_coefficients_that_fit_all_rows_solve_their_equations() -> None:
+    block, rates, targets = problem(70)
+    assert block.costs is not None
+    gram, signs = gram_matrix(block, rates), dual._signs(block, targets)
+    coefficients = fit_all_rows(gram, signs, block.costs)
+    scores = gram.astype(np.float64) @ coefficients.T - 1
+    errors = coefficients / block.costs
+    np.testing.assert_allclose(scores.T + errors, signs, atol=1e-4)
+
+
+def test_minimum_does_not_depend_on_where_steps_start() -> None:
+    block, rates, targets = problem(60)
+    usual = DualProblem.from_rows(block, targets, rates)
+    start = np.random.default_rng(2).normal(size=(N_TOPICS, 60)).astype(np.float32)
+    other = DualProblem.from_rows(block, targets, rates, start)
+    one, two = (found.minimum(slice(0, N_TOPICS)) for found in (usual, other))
+    np.testing.assert_allclose(one.weights, two.weights, atol=1e-3)
+    np.testing.assert_allclose(usual.coefficients, other.coefficients, atol=1e-3)
+    again = DualProblem.from_rows(block, targets, rates, usual.coefficients)
+    again.minimum(slice(1, 3))
+    np.testing.assert_allclose(again.coefficients, usual.coefficients, atol=1e-3)
+
+
 @pytest.mark.parametrize("cost", [0, 1e-30, 1e6])
 def test_find_coefficients_are_finite_at_any_cost(cost: float) -> None:
     block, rates, _ = problem(30)
@@ -96,7 +119,9 @@ def test_find_coefficients_are_finite_at_any_cost(cost: float) -> None:
     signs = np.where(block.y == 0, 1, -1).astype(np.float32)[np.newaxis]
     costs = np.ones((1, 30), dtype=np.float32)
     costs[0, ::3] = cost
-    coefficients = find_coefficients(gram, signs, costs)
+    coefficients = fit_all_rows(gram, signs, costs[0])
+    assert np.isfinite(coefficients).all()
+    find_coefficients(gram, signs, costs, coefficients)
     assert np.isfinite(coefficients).all()
     assert (coefficients * signs >= -1e-3).all()
     if cost < 1:
@@ -133,10 +158,22 @@ def test_gram_rejects_arrays_that_do_not_fit(changes: dict[str, np.ndarray]) -> 
 
 
 @needs_kernel
+def test_factorize_and_solve_reject_arrays_that_do_not_fit() -> None:
+    assert dual.kernel is not None
+    for shape in ((0, 0), (1, 2)):
+        with pytest.raises(ValueError, match="not square"):
+            dual.kernel.factorize(np.ones(shape, dtype=np.float32), 0.1)
+    square = np.ones((2, 2), dtype=np.float32)
+    for factor, side in ((square, square[0, :1]), (square[:1].copy(), square)):
+        with pytest.raises(ValueError, match="do not fit"):
+            dual.kernel.solve(factor, side.copy())
+
+
+@needs_kernel
 @pytest.mark.parametrize("place", range(4))
 def test_minimize_rejects_arrays_that_do_not_fit(place: int) -> None:
     arrays: list[Any] = [np.ones((2, 2), dtype=np.float32) for _ in range(4)]
     arrays[place] = np.ones((3, 1), dtype=np.float32)
     assert dual.kernel is not None
     with pytest.raises(ValueError, match="do not fit"):
-        dual.kernel.minimize(*arrays[:4], *[0.1] * 4, *[5] * 3)
+        dual.kernel.minimize(*arrays, *[0.1] * 4, *[5] * 4)

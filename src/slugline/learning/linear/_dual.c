@@ -133,6 +133,135 @@ static PyObject *gram(PyObject *module, PyObject *arguments)
     return result;
 }
 
+/* Equations of all rows -------------------------------------------------------------------------- */
+
+/* Rows of a factor that are subtracted at a time, while sums stay in registers. */
+#define PIVOTS 4
+
+/* Subtract from a row, from `first` on, the rows of pivots times their number in its column. */
+INLINE void subtract_pivots(const float *pivots, size_t n_pivots, size_t n, size_t first,
+                            float *restrict row)
+{
+    if (n_pivots == PIVOTS) {
+        const float *r0 = pivots, *r1 = r0 + n, *r2 = r1 + n, *r3 = r2 + n;
+        float f0 = r0[first], f1 = r1[first], f2 = r2[first], f3 = r3[first];
+        for (size_t i = first; i < n; i++)
+            row[i] = (((row[i] - f0 * r0[i]) - f1 * r1[i]) - f2 * r2[i]) - f3 * r3[i];
+    } else
+        for (size_t k = 0; k < n_pivots; k++, pivots += n)
+            for (size_t i = first; i < n; i++)
+                row[i] -= pivots[first] * pivots[i];
+}
+
+/* Replace the upper half of a symmetric table by its Cholesky factor, and the lower half by the
+   transpose of that. */
+FOR_WIDE_REGISTERS
+static void factorize(float *table, size_t n, float least)
+{
+    for (size_t start = 0; start < n; start += PIVOTS) {
+        size_t n_pivots = n - start < PIVOTS ? n - start : PIVOTS;
+        float *pivots = table + start * n;
+        for (size_t k = 0; k < n_pivots; k++) {
+            float *row = pivots + k * n;
+            subtract_pivots(pivots, k, n, start + k, row);
+            float root = sqrtf(row[start + k] > least ? row[start + k] : least);
+            row[start + k] = root;
+            for (size_t i = start + k + 1; i < n; i++)
+                row[i] /= root;
+        }
+        for (size_t row = start + n_pivots; row < n; row++)
+            subtract_pivots(pivots, n_pivots, n, row, table + row * n);
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            table[i * n + j] = table[j * n + i];
+}
+
+PyDoc_STRVAR(factorize_doc,
+"factorize(table, least)\n--\n\n"
+"Replace a symmetric table by its Cholesky factor, above and, transposed, below the diagonal.\n\n"
+"Parameters\n"
+"----------\n"
+"table : float32 array, shape (n_rows, n_rows)\n"
+"    Changed in place.\n"
+"least : float\n"
+"    Smaller squares on the diagonal are raised to this one, over 0.");
+
+static PyObject *factorize_table(PyObject *module, PyObject *arguments)
+{
+    Py_buffer lent = {0};
+    float least;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "O&f", borrow_writable_floats, &lent, &least)) {
+        release_arrays(&lent, 1);
+        return NULL;
+    }
+    size_t n = side_of(&lent);
+    if (!n) {
+        PyErr_SetString(PyExc_ValueError, "an array that is not square");
+        release_arrays(&lent, 1);
+        return NULL;
+    }
+    PyThreadState *state = PyEval_SaveThread();
+    factorize(lent.buf, n, least);
+    PyEval_RestoreThread(state);
+    release_arrays(&lent, 1);
+    return Py_BuildValue("");
+}
+
+/* Replace the right side of equations by their solution. */
+FOR_WIDE_REGISTERS
+static void solve_factored(const float *factor, size_t n, float *restrict side)
+{
+    for (size_t k = 0; k < n; k++) {
+        const float *row = factor + k * n;
+        float solved = side[k] /= row[k];
+        for (size_t i = k + 1; i < n; i++)
+            side[i] -= solved * row[i];
+    }
+    for (size_t k = n; k-- > 0;) {
+        const float *row = factor + k * n;
+        float solved = side[k] /= row[k];
+        for (size_t i = 0; i < k; i++)
+            side[i] -= solved * row[i];
+    }
+}
+
+PyDoc_STRVAR(solve_doc,
+"solve(factor, sides)\n--\n\n"
+"Replace right sides of equations by the solutions.\n\n"
+"Parameters\n"
+"----------\n"
+"factor : float32 array, shape (n_rows, n_rows)\n"
+"    From `factorize`.\n"
+"sides : float32 array, shape (n_topics, n_rows)\n"
+"    Changed in place.");
+
+static PyObject *solve_sides(PyObject *module, PyObject *arguments)
+{
+    Py_buffer lent[2];
+    PyObject *result = NULL;
+    (void)module;
+    memset(lent, 0, sizeof lent);
+    if (!PyArg_ParseTuple(arguments, "O&O&", borrow_floats, lent, borrow_writable_floats, lent + 1)) {
+        release_arrays(lent, 2);
+        return NULL;
+    }
+    size_t n = side_of(lent);
+    if (!n || (size_t)lent[1].len % (n * sizeof(float)))
+        PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
+    else {
+        PyThreadState *state = PyEval_SaveThread();
+        size_t n_sides = (size_t)lent[1].len / (n * sizeof(float));
+        for (size_t i = 0; i < n_sides; i++)
+            solve_factored(lent[0].buf, n, (float *)lent[1].buf + i * n);
+        PyEval_RestoreThread(state);
+        result = Py_BuildValue("");
+    }
+    release_arrays(lent, 2);
+    return result;
+}
+
 /* The minimum ------------------------------------------------------------------------------------ */
 
 /* Partial sums of a dot product. */
@@ -147,14 +276,14 @@ typedef struct {
 
 typedef struct {
     float precision, forcing, slope;
-    int most_steps, most_products, most_cuts;
+    int n_sweeps, most_steps, most_products, most_cuts;
 } Limits;
 
 /* Room for one number of each row. */
 typedef struct {
     float *scores, *step, *change, *solution, *residual, *scaled, *direction, *product, *inverse;
     float *square; /* of the active rows */
-    size_t *active;
+    int32_t *active;
 } Room;
 
 enum { N_VECTORS = 9 };
@@ -220,22 +349,33 @@ static float list_active(const Problem *problem, Room *room, size_t *n_active)
         float difference = fabsf(cost * error - problem->coefficients[row]) / (cost > 1 ? cost : 1);
         worst = difference > worst ? difference : worst;
         if (error != 0)
-            room->active[(*n_active)++] = row;
+            room->active[(*n_active)++] = (int32_t)row;
     }
     return worst;
+}
+
+/* Copy active rows of a table, and only their active columns. */
+FOR_WIDE_REGISTERS
+static void take_square(const float *table, size_t n, const int32_t *active, size_t n_active,
+                        float *restrict square)
+{
+    for (size_t i = 0; i < n_active; i++) {
+        const float *row = table + (size_t)active[i] * n;
+        for (size_t j = 0; j < n_active; j++)
+            square[i * n_active + j] = row[active[j]];
+    }
 }
 
 /* Solve for coefficients that fit the errors of active rows, by conjugate gradients from the present
    ones. */
 static void solve(const Problem *problem, Room *room, size_t n, const Limits *limits)
 {
+    take_square(problem->gram, problem->n_rows, room->active, n, room->square);
     for (size_t i = 0; i < n; i++) {
-        size_t row = room->active[i];
-        float *square = room->square + i * n;
-        for (size_t j = 0; j < n; j++)
-            square[j] = problem->gram[row * problem->n_rows + room->active[j]];
-        square[i] += 1 / problem->costs[row];
-        room->inverse[i] = 1 / square[i];
+        int32_t row = room->active[i];
+        float *diagonal = room->square + i * n + i;
+        *diagonal += 1 / problem->costs[row];
+        room->inverse[i] = 1 / *diagonal;
         room->solution[i] = problem->coefficients[row];
     }
     add_rows(room->square, room->solution, n, room->product);
@@ -292,11 +432,30 @@ static float fraction_of(const Problem *problem, Room *room, const Limits *limit
     return fraction;
 }
 
+/* Give each row in turn the coefficient that is best given those of the others. */
+FOR_WIDE_REGISTERS
+static void sweep(const Problem *problem, float *restrict scores)
+{
+    for (size_t row = 0; row < problem->n_rows; row++) {
+        const float *products = problem->gram + row * problem->n_rows;
+        float cost = problem->costs[row], before = problem->coefficients[row];
+        float error = (problem->signs[row] - problem->bias) - (scores[row] - products[row] * before);
+        float best = problem->signs[row] * error > 0 ? cost * error / (1 + cost * products[row]) : 0;
+        float change = best - before;
+        if (change == 0)
+            continue;
+        problem->coefficients[row] = best;
+        for (size_t i = 0; i < problem->n_rows; i++)
+            scores[i] += change * products[i];
+    }
+}
+
 static void descend(const Problem *problem, Room *room, const Limits *limits)
 {
     size_t n = problem->n_rows, n_active;
-    memset(room->scores, 0, n * sizeof(float));
-    memset(problem->coefficients, 0, n * sizeof(float));
+    add_rows(problem->gram, problem->coefficients, n, room->scores);
+    for (int i = 0; i < limits->n_sweeps; i++)
+        sweep(problem, room->scores);
     for (int step = 0; step < limits->most_steps; step++) {
         if (list_active(problem, room, &n_active) <= limits->precision)
             break;
@@ -321,7 +480,7 @@ static int allocate(Room *room, size_t n)
                                   &room->residual, &room->scaled, &room->direction,
                                   &room->product, &room->inverse};
     float *memory = malloc((N_VECTORS * n + n * n) * sizeof(float));
-    room->active = malloc(n * sizeof(size_t));
+    room->active = malloc(n * sizeof(int32_t));
     room->scores = memory;
     if (!memory || !room->active)
         return 0;
@@ -332,17 +491,17 @@ static int allocate(Room *room, size_t n)
 }
 
 PyDoc_STRVAR(minimize_doc,
-"minimize(gram, signs, costs, coefficients, bias, precision, forcing, slope, most_steps, "
-"most_products, most_cuts)\n--\n\n"
+"minimize(gram, signs, costs, coefficients, bias, precision, forcing, slope, n_sweeps, "
+"most_steps, most_products, most_cuts)\n--\n\n"
 "Find the coefficients of rows for each topic.\n\n"
 "Parameters\n"
 "----------\n"
 "gram : float32 array, shape (n_rows, n_rows)\n"
 "signs, costs : float32 arrays, shape (n_topics, n_rows)\n"
 "coefficients : float32 array, shape (n_topics, n_rows)\n"
-"    Changed in place.\n"
+"    Where steps start; changed in place.\n"
 "bias, precision, forcing, slope : float\n"
-"most_steps, most_products, most_cuts : int\n"
+"n_sweeps, most_steps, most_products, most_cuts : int\n"
 "    As in `dual.py`.");
 
 static PyObject *minimize(PyObject *module, PyObject *arguments)
@@ -354,10 +513,10 @@ static PyObject *minimize(PyObject *module, PyObject *arguments)
     float bias;
     (void)module;
     memset(lent, 0, sizeof lent);
-    if (!PyArg_ParseTuple(arguments, "O&O&O&O&ffffiii", borrow_floats, lent, borrow_floats, lent + 1,
+    if (!PyArg_ParseTuple(arguments, "O&O&O&O&ffffiiii", borrow_floats, lent, borrow_floats, lent + 1,
                           borrow_floats, lent + 2, borrow_writable_floats, lent + 3, &bias,
-                          &limits.precision, &limits.forcing, &limits.slope, &limits.most_steps,
-                          &limits.most_products, &limits.most_cuts)) {
+                          &limits.precision, &limits.forcing, &limits.slope, &limits.n_sweeps,
+                          &limits.most_steps, &limits.most_products, &limits.most_cuts)) {
         release_arrays(lent, 4);
         return NULL;
     }
@@ -387,6 +546,8 @@ static PyObject *minimize(PyObject *module, PyObject *arguments)
 
 static PyMethodDef methods[] = {
     {"gram", gram, METH_VARARGS, gram_doc},
+    {"factorize", factorize_table, METH_VARARGS, factorize_doc},
+    {"solve", solve_sides, METH_VARARGS, solve_doc},
     {"minimize", minimize, METH_VARARGS, minimize_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -6,6 +6,8 @@ Floats = npt.NDArray[np.float32]
 def gram(
     values: Floats, rows: npt.NDArray[np.uint16], ends: npt.NDArray[np.int64], table: Floats, /
 ) -> None: ...
+def factorize(table: Floats, least: float, /) -> None: ...
+def solve(factor: Floats, sides: Floats, /) -> None: ...
 def minimize(
     gram: Floats,
     signs: Floats,
@@ -15,6 +17,7 @@ def minimize(
     precision: float,
     forcing: float,
     slope: float,
+    n_sweeps: int,
     most_steps: int,
     most_products: int,
     most_cuts: int,

@@ -206,14 +206,14 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
         if len(clean_rows) < len(rows):
             training = _Training.from_problem(problem, clean_rows, passes, last=last)
     ends = training.map_batches(training.finish)
-    heldout = training.heldout_scores()
+    heldout, start = training.heldout_scores(), training.coefficients
     del training
     biases, parts = np.concatenate([bias_part for _, bias_part in ends]), [part for part, _ in ends]
     del ends  # so that a part can be freed when it has been copied
     weights = steps.hstack_topics(parts)
     biases[problem.totals(clean_rows) == 0] = ABSENT_SCORE
     if heldout is None:
-        heldout = score_heldout_rows(problem, rows, clean_rows, passes)
+        heldout = score_heldout_rows(problem, rows, clean_rows, passes, start=start)
     calibration = heldout.calibration(problem.labels, problem.costs)
     return FittedLinear(weights, biases, calibration, len(rows) - len(clean_rows), heldout)
 
@@ -362,6 +362,17 @@ class _LastRows:
         return cls(mask, np.flatnonzero(mask))
 
 
+class _Coefficients(NamedTuple):
+    """The coefficients of rows at the minimum, from which fits to some of the rows start."""
+
+    rows: Index  # in ascending order
+    values: F32  # shape (n_topics, n_rows)
+
+    def take(self, rows: Index) -> F32:
+        """Return the coefficients of some of the rows."""
+        return self.values[:, np.searchsorted(self.rows, rows)]
+
+
 @dataclass(frozen=True)
 class _Training:
     """Passes over some rows, with the state of descents after their first pass."""
@@ -374,6 +385,7 @@ class _Training:
     step: LongStep
     is_exact: bool
     last: _LastRows | None = None
+    start: _Coefficients | None = None
     started: dict[int, steps.AdaGradDescent] = field(default_factory=dict)
     last_scores: dict[int, F32] = field(default_factory=dict)
 
@@ -385,8 +397,12 @@ class _Training:
         passes: int | None,
         step: str = "learning from",
         last: _LastRows | None = None,
+        start: _Coefficients | None = None,
     ) -> _Training:
-        """Return the training on rows, of which `last` are scored if there is a single pass."""
+        """Return the training on rows, of which `last` are scored if there is a single pass.
+
+        A search for the minimum begins at `start`, which has these rows.
+        """
         costs = problem.sample_costs(problem.totals(rows))
         n_passes = passes or default_passes(len(rows))
         progress = problem.context.progress
@@ -401,6 +417,7 @@ class _Training:
             step=long_step,
             is_exact=is_exact,
             last=last if n_passes == 1 else None,
+            start=start,
         )
 
     @cached_property
@@ -551,7 +568,15 @@ class _Training:
         costs = sums.topic_costs(n_rows, totals, weights)
         targets = sums.OneVsRestTargets(np.arange(len(totals), dtype=np.int32), *costs)
         rates = self.rates[:-1] / np.float32(problem.learning_rate(n_rows))
-        return DualProblem.from_rows(block, targets, rates)
+        start = None if self.start is None else self.start.take(self.rows)
+        return DualProblem.from_rows(block, targets, rates, start)
+
+    @property
+    def coefficients(self) -> _Coefficients | None:
+        """The coefficients of rows, after `finish` of all topics; None if not at the minimum."""
+        if not self.is_exact:
+            return None
+        return _Coefficients(self.rows, self.dual_problem.coefficients)
 
     def _minimum(self, topics: slice) -> Iterate:
         """Return the weights and biases at the minimum."""
@@ -637,6 +662,7 @@ def score_heldout_rows(
     clean_rows: Index,
     passes: int | None,
     known_topics: Mask | bool = False,
+    start: _Coefficients | None = None,
 ) -> HeldOutScores:
     """Score rows by weights learned from others: from other folds if rows are few, else one part.
 
@@ -652,6 +678,8 @@ def score_heldout_rows(
         See `fit_linear`.
     known_topics : bool array, shape (n_topics,), optional
         See `LinearProblem.calibration_rows`.
+    start : _Coefficients, optional
+        Of `clean_rows`.
     """
     scored = problem.calibration_rows(rows, known_topics)
     labels, n_topics = problem.labels, problem.context.n_topics
@@ -681,19 +709,21 @@ def score_heldout_rows(
             n_scored += len(test)
     heldout = np.concatenate([scored[:0], *(fold.test for fold in folds)])
     scores = [np.zeros((0, n_topics), dtype=np.float32)]
-    for fold, part in zip(folds, _score_folds(problem, folds), strict=True):
+    for fold, part in zip(folds, _score_folds(problem, folds, start), strict=True):
         scores.append(scale_heldout_scores(part, len(fold.train) / len(clean_rows)))
     order = np.argsort(heldout)
     training = clean_rows[fold_of[clean_rows] == 0] if n_folds > 1 and not in_folds else None
     return HeldOutScores(heldout[order], np.concatenate(scores)[order], training)
 
 
-def _score_folds(problem: LinearProblem, folds: list[_Fold]) -> list[F32]:
+def _score_folds(
+    problem: LinearProblem, folds: list[_Fold], start: _Coefficients | None = None
+) -> list[F32]:
     """Return the scores of each fold's test rows by weights learned from its training rows."""
     trainings = []
     for fold in folds:
         name = "calibrating: learning from"
-        training = _Training.from_problem(problem, fold.train, fold.passes, name)
+        training = _Training.from_problem(problem, fold.train, fold.passes, name, start=start)
         training.known_columns  # noqa: B018  made once, before there are threads
         training.prepare()
         trainings.append(training)
