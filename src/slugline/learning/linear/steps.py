@@ -517,22 +517,25 @@ def sparsify(weights: F32, threshold: float, slice_weights: int = _SLICE_WEIGHTS
     # They are counted first, so that all of them are never in memory twice.
     counts, parts = np.zeros(n_topics, dtype=np.int64), []
     for part in slices:
-        places = np.flatnonzero(np.abs(part) > least)  # much faster than `nonzero` of two axes
-        topics = (places % n_topics).astype(np.min_scalar_type(n_topics))
-        n_each = np.bincount(topics, minlength=n_topics)
-        # By topic; small integers are sorted in linear time.
-        by_topic = places.astype(np.int32)[topics.argsort(kind="stable")]
-        parts.append((by_topic, n_each))
+        matters = np.ascontiguousarray((np.abs(part) > least).T)
+        places = np.flatnonzero(matters).astype(np.int32)  # topic after topic
+        n_each = np.count_nonzero(matters, axis=1)
+        parts.append((places, n_each))
         counts += n_each
     indptr = sparse.narrow_offsets(sparse.row_offsets(counts))
     rows, values = (np.empty(indptr[-1], dtype=dtype) for dtype in (np.int32, np.float32))
-    ends = indptr[:-1].copy()
+    ends = indptr[:-1].tolist()
     for number, (part, (places, n_each)) in enumerate(zip(slices, parts, strict=True)):
-        targets = sparse.ranges(ends, n_each)
-        rows[targets] = places // np.int32(n_topics) + np.int32(number * step)
-        bits = part.ravel()[places].view(np.uint32)
-        values[targets] = ((bits + _ROUND) & _CUT).view(np.float32)
-        ends += n_each
+        first = np.int32(number * step) - np.arange(n_topics, dtype=np.int32) * np.int32(len(part))
+        bits = part.T.ravel().take(places).view(np.uint32)
+        bits += _ROUND
+        bits &= _CUT
+        places += first.repeat(n_each)
+        bounds = itertools.pairwise(sparse.row_offsets(n_each).tolist())
+        for topic, (start, stop) in enumerate(bounds):
+            end, ends[topic] = ends[topic], ends[topic] + stop - start
+            rows[end : ends[topic]] = places[start:stop]
+            values[end : ends[topic]] = bits.view(np.float32)[start:stop]
     return sp.csc_array((values, rows, indptr), shape=weights.shape)
 
 
