@@ -417,6 +417,15 @@ def spread(
     return f"{_draws_note(draws)}\n\n{_score_values(sets, labels, draws, constant, variants)}"
 
 
+def factor_penalty(
+    sets: Sequence[str] = KNOWN_SETS, labels: Sequence[int] = (5, 10, 20), draws: int = 4
+) -> str:
+    """How large the penalty on factors of words and vectors should be."""
+    constant = "slugline.learning.encoder.fusion._FACTOR_PENALTY"
+    variants = {f"{value:g}": value for value in (1e-9, 1e-6, 1e-4, 1e-3, 1e-2)}
+    return f"{_draws_note(draws)}\n\n{_score_values(sets, labels, draws, constant, variants)}"
+
+
 def _draws_note(n_draws: int) -> str:
     return (
         f"Accuracy with word vectors on at most {MAX_TESTED:,} training documents, mean of "
@@ -577,6 +586,7 @@ BENCHMARKS = {
     "few-labels": few_labels,
     "standard-errors": standard_errors,
     "spread": spread,
+    "factor-penalty": factor_penalty,
     "batches": batches,
     "bits": bits,
     "halves": halves,
@@ -588,6 +598,7 @@ QUICK = {
     "few-labels": {"sets": ("banking77",), "labels": (10,), "draws": 1},
     "standard-errors": {"sets": ("sib200-de",), "labels": (10,), "draws": 1},
     "spread": {"sets": ("sib200-de",), "labels": (10,), "draws": 1},
+    "factor-penalty": {"sets": ("sib200-de",), "labels": (10,), "draws": 1},
     "halves": {"sets": ("sib200-de", "sib200-en")},
     "shipped-model": {"folds": 2},
     "correction-weight": {"sets": ("sib200-de",), "folds": 2},

@@ -235,6 +235,8 @@ class _Loss:
         np.maximum(self._below, _LEAST_BELOW, out=self._below)
         self._squares = self._below**2
         self._true_index = np.arange(len(y)), y
+        self._true_below = self._below[self._true_index]
+        self._ones = np.ones(self._below.shape[1])
         weights = np.ones(len(y), dtype=np.float32) if weights is None else weights
         self._weights = weights / weights.sum(dtype=np.float64)
         self._prior_sd = prior_sd
@@ -247,13 +249,10 @@ class _Loss:
         true_proba = np.maximum((1 - uniform) * mixed[0] + uniform * chance, _TINY)
         # Derivatives of the weights by their log-odds, then those of the true topic's probability.
         uniform_slope, high_slope = (w * (1 - w / _MAX_WEIGHT) for w in (uniform, high))
-        slopes = np.stack(
-            [
-                (1 - uniform) * mixed[1],
-                uniform_slope * (chance - mixed[0]),
-                (1 - uniform) * high_slope * contrast[0],
-            ]
-        )
+        slopes = np.empty_like(mixed)
+        slopes[0] = (1 - uniform) * mixed[1]
+        slopes[1] = uniform_slope * (chance - mixed[0])
+        slopes[2] = (1 - uniform) * high_slope * contrast[0]
         ratios = self._weights / true_proba
         total, (mixed_sum, mixed_slope, mixed_bend) = ratios.sum(), mixed @ ratios
         contrast_sum, contrast_slope, _ = contrast @ ratios
@@ -298,13 +297,16 @@ class _Loss:
         hot = np.exp(self._below * np.float32(factor / 3))
         softmaxes = []
         for powers, scale in ((hot * hot * hot, factor), (hot, factor / 3)):
-            total = powers.sum(axis=1, dtype=np.float64)
+            total = powers.astype(np.float64) @ self._ones  # four times as fast as a sum of rows
             mean = np.einsum("ij,ij->i", powers, self._below) / total
             variance = np.einsum("ij,ij->i", powers, self._squares) / total - mean**2
-            proba = powers[self._true_index] / total
-            slope = scale * (self._below[self._true_index] - mean)  # of the log-probability
-            bend = slope * slope + slope - scale**2 * variance
-            softmaxes.append(np.stack([proba, proba * slope, proba * bend]))
+            softmax = np.empty((3, len(total)))
+            softmax[0] = powers[self._true_index] / total
+            slope = scale * (self._true_below - mean)  # of the log-probability
+            softmax[1] = slope
+            softmax[2] = slope * slope + slope - scale**2 * variance
+            softmax[1:] *= softmax[0]
+            softmaxes.append(softmax)
         return softmaxes
 
 

@@ -63,8 +63,11 @@ def minimize_bounded(
     for _ in range(_MAX_STEPS):
         # Parameters whose bounds keep them from going down stay there.
         is_free = np.where(gradient > 0, point > lowest, point < highest)
-        step = np.zeros_like(point)
-        step[is_free] = _newton_step(gradient[is_free], hessian[np.ix_(is_free, is_free)])
+        if is_free.all():
+            step = _newton_step(gradient, hessian)
+        else:
+            step = np.zeros_like(point)
+            step[is_free] = _newton_step(gradient[is_free], hessian[np.ix_(is_free, is_free)])
         size = max(1.0, abs(value))
         is_last = -gradient @ step <= _PRECISION * size
         for _ in range(_MAX_HALVINGS):

@@ -140,7 +140,7 @@ class _Loss:
 
     def __init__(self, scores: F64, y: I64, weights: F64) -> None:
         self._scores, self._y, self._weights = scores, y, weights
-        self._rows = np.arange(len(y))
+        self._rows, self._ones = np.arange(len(y)), np.ones(scores.shape[2])
         self._label_scores = scores[:, self._rows, y]
 
     def factors_near_single_model(self, max_errors: float) -> F64:
@@ -180,10 +180,10 @@ class _Loss:
         losses, powers, totals = self._losses_and_powers(factors)
         powers /= totals[:, np.newaxis]
         weighted = self._scores * powers
-        means = weighted.sum(axis=2)
+        means = weighted @ self._ones
         # The Hessian is the mean covariance of the scores over topics.
         weighted *= self._weights[:, np.newaxis]
-        hessian = np.tensordot(weighted, self._scores, ([1, 2], [1, 2]))
+        hessian = _flat(weighted) @ _flat(self._scores).T
         hessian -= (means * self._weights) @ means.T
         hessian += _FACTOR_PENALTY * np.eye(len(factors))
         gradient = (means - self._label_scores) @ self._weights + _FACTOR_PENALTY * factors
@@ -192,9 +192,14 @@ class _Loss:
 
     def _losses_and_powers(self, factors: F64) -> tuple[F64, F64, F64]:
         """Return the loss of each row, e to the power of its summed scores, and their totals."""
-        summed = np.tensordot(factors, self._scores, 1)
+        summed = (factors @ _flat(self._scores)).reshape(self._scores.shape[1:])
         summed -= summed.max(axis=1, keepdims=True)
         of_labels = summed[self._rows, self._y]
         powers = np.exp(summed, out=summed)
-        totals = powers.sum(axis=1)
+        totals = powers @ self._ones
         return np.log(totals) - of_labels, powers, totals
+
+
+def _flat(scores: F64) -> F64:
+    """Return the scores of each model in a row, shape (n_models, n_rows * n_topics)."""
+    return scores.reshape(len(scores), -1)
