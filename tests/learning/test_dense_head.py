@@ -61,7 +61,7 @@ def test_heldout_scores_equal_those_of_a_fit_without_the_group(n_rows: int) -> N
     for group in fit._groups(y, np.arange(n_rows)):
         rest = np.setdiff1d(np.arange(n_rows), group)
         expected = reference(X[rest], y[rest], 4, 0.7)(X[group])
-        left_out = found.heldout_scores(group[np.newaxis], 0.7)
+        left_out = found.heldout_scores(group[np.newaxis], [0.7])[0]
         np.testing.assert_allclose(
             left_out - left_out.mean(axis=1, keepdims=True),
             expected - expected.mean(axis=1, keepdims=True),
@@ -160,7 +160,7 @@ def test_fit_dense_head_measures_many_rows_on_a_sample(monkeypatch: pytest.Monke
 
 
 def test_fit_dense_head_holds_the_scores_of_all_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "_best_penalty", lambda *_: (1.0, 1.0))
+    monkeypatch.setattr(fit, "_best_penalty", lambda *_: (1.0, 1.0, None))
     X, y = made(4000, 8, 500)
     tracemalloc.start()
     try:

@@ -97,7 +97,7 @@ def fit_dense_head(
     learned = np.flatnonzero(costs)
     shape = _DiscriminantAnalysis(X, y, costs / costs[learned].mean(), n_topics)
     groups = _groups(y, learned)
-    penalty, factor = _best_penalty(shape, groups, penalties, max_heldout)
+    penalty, factor, scores_by_group = _best_penalty(shape, groups, penalties, max_heldout)
     weights, biases = (factor * part for part in shape.solution(penalty))
     absent = np.bincount(y[learned], minlength=n_topics) == 0
     # A score below those of all other topics, for any row of unit length.
@@ -106,8 +106,11 @@ def fit_dense_head(
     scores = np.empty((len(y), n_topics), dtype=np.float32)
     others = np.flatnonzero(costs == 0)
     scores[others] = X[others] @ weights + biases
-    for stack in shape.stack_groups(groups):
-        scores[stack.ravel()] = factor * shape.heldout_scores(stack, penalty)
+    if scores_by_group is not None:
+        scores[np.concatenate(groups)] = factor * scores_by_group
+    else:
+        for stack in shape.stack_groups(groups):
+            scores[stack.ravel()] = factor * shape.heldout_scores(stack, [penalty])[0]
     least_known = scores.min(axis=1, keepdims=True, where=~absent, initial=np.inf)
     scores[:, absent] = np.minimum(least_known - 1, least)
     return DenseFit(weights.astype(np.float32), biases.astype(np.float32), scores, float(penalty))
@@ -126,8 +129,11 @@ def _groups(y: I64, rows: Index) -> list[Index]:
 
 def _best_penalty(
     shape: _DiscriminantAnalysis, groups: list[Index], penalties: Sequence[float], max_heldout: int
-) -> tuple[float, float]:
-    """Return the penalty with the lowest log loss on held-out rows, and the factor on scores."""
+) -> tuple[float, float, F32 | None]:
+    """Return the penalty with the lowest log loss on held-out rows, and the factor on scores.
+
+    And the scores of the rows of groups; None if they were not computed for all groups.
+    """
     n_wanted = min(max_heldout, max(_MIN_HELD_OUT, _MAX_SCORES // shape.n_topics))
     sampled_groups = groups[:: -(-sum(map(len, groups)) // n_wanted)]
     rows = np.concatenate(sampled_groups)
@@ -135,16 +141,21 @@ def _best_penalty(
     has_others = ~shape.is_alone(rows)
     y, costs = shape.y[rows][has_others], shape.costs[rows][has_others].astype(np.float32)
     if not len(y) or (y == y[0]).all():
-        return _USUAL, 1.0
+        return _USUAL, 1.0, None
+    n_at_once = max(1, _MAX_NUMBERS // (len(rows) * shape.n_topics))
     stacks = [(stack, shape.project(stack)) for stack in shape.stack_groups(sampled_groups)]
-    candidates = []
-    for penalty in penalties:
-        parts = [shape.heldout_scores(stack, penalty, rows) for stack, rows in stacks]
-        scores = np.concatenate(parts)[has_others]
-        factor = fit_score_factors([scores], y, costs)[0]
-        losses = log_losses(scores * np.float32(factor), y)
-        candidates.append((float(np.average(losses, weights=costs)), penalty, factor))
-    return min(candidates)[1:]
+    best: tuple[float, float, float, F32 | None] = np.inf, _USUAL, 1.0, None
+    for start in range(0, len(penalties), n_at_once):
+        some = penalties[start : start + n_at_once]
+        parts = [shape.heldout_scores(stack, some, projected) for stack, projected in stacks]
+        for penalty, scores in zip(some, np.concatenate(parts, axis=1), strict=True):
+            factor = fit_score_factors([scores[has_others]], y, costs)[0]
+            losses = log_losses(scores[has_others] * np.float32(factor), y)
+            loss = float(np.average(losses, weights=costs))
+            if loss < best[0]:
+                best = loss, penalty, factor, scores
+    _, penalty, factor, scores_by_group = best
+    return penalty, factor, scores_by_group if len(sampled_groups) == len(groups) else None
 
 
 class CentredRows:
@@ -216,51 +227,58 @@ class _DiscriminantAnalysis(CentredRows):
         """Return the centred rows of a stack of groups in the coordinates of the eigenvectors."""
         return self.centred(stack.ravel()) @ self._basis
 
-    def heldout_scores(self, stack: Index, penalty: float, rows: F64 | None = None) -> F32:
+    def heldout_scores(
+        self, stack: Index, penalties: Sequence[float], rows: F64 | None = None
+    ) -> F32:
         """Return leave-group-out scores of groups of rows, each of different topics.
+
+        Arrays have an axis of penalties, as a call for each would take longer for few rows.
 
         Parameters
         ----------
         stack : int array, shape (n_groups, group_size)
-        penalty : float
+        penalties : sequence of float
         rows : float64 array, shape (n_groups * group_size, n_components), optional
             The result of `project`.
 
         Returns
         -------
-        float32 array, shape (n_groups * group_size, n_topics)
+        float32 array, shape (n_penalties, n_groups * group_size, n_topics)
         """
         shape, y = stack.shape, self.y[stack]
         costs, others = self.costs[stack], self._weight_of_others(stack)
         ratio = np.divide(costs, others, out=np.zeros(shape), where=others > 0)
         # In these coordinates, the penalized covariance is the identity.
-        roots = np.sqrt(self._values + penalty)
-        row = ((self.project(stack) if rows is None else rows) / roots).reshape(*shape, -1)
-        means = self._means / roots
-        deviations = row - means[y]
+        roots = np.sqrt(self._values + np.array(penalties)[:, np.newaxis])
+        rows = self.project(stack) if rows is None else rows
+        row = rows.reshape(*shape, -1) / roots[:, np.newaxis, np.newaxis]
+        means = self._means / roots[:, np.newaxis]
+        deviations = row - means[:, y]
         # Without the group, the covariance differs from the identity in a few directions.
         stretched = deviations * np.sqrt(ratio * self._totals[y])[..., np.newaxis]
-        transposed = stretched.transpose(0, 2, 1)
+        transposed = stretched.swapaxes(2, 3)
         inverse = np.linalg.inv(np.eye(shape[1]) - stretched @ transposed)
         # The means of the group's own topics change, by a multiple of its rows' deviations.
         change = ratio[..., np.newaxis] * deviations
-        own = np.arange(shape[0])[:, np.newaxis], slice(None), y
-        products, of_means = row @ means.T, stretched @ means.T
-        products[own] -= (row @ change.transpose(0, 2, 1)).transpose(0, 2, 1)
-        of_means[own] -= (stretched @ change.transpose(0, 2, 1)).transpose(0, 2, 1)
-        squares = np.tile((means * means).sum(axis=1), (shape[0], 1))
-        np.put_along_axis(squares, y, ((means[y] - change) ** 2).sum(axis=2), axis=1)
+        by_means = means.swapaxes(1, 2)[:, np.newaxis]
+        products, of_means = row @ by_means, stretched @ by_means
+        group = np.arange(shape[0])[:, np.newaxis]
+        own = slice(None), group, slice(None), y
+        products[own] -= (row @ change.swapaxes(2, 3)).transpose(1, 3, 0, 2)
+        of_means[own] -= (stretched @ change.swapaxes(2, 3)).transpose(1, 3, 0, 2)
+        squares = (means * means).sum(axis=2)[:, np.newaxis].repeat(shape[0], axis=1)
+        squares[:, group, y] = ((means[:, y] - change) ** 2).sum(axis=3)
         scaled = inverse @ of_means
         products += (row @ transposed) @ scaled
-        squares += (of_means * scaled).sum(axis=1)
+        squares += (of_means * scaled).sum(axis=2)
         totals = np.tile(self._totals, (shape[0], 1))
-        np.put_along_axis(totals, y, others, axis=1)
-        scores = products - (squares / 2)[:, np.newaxis]
+        totals[group, y] = others
+        scores = products - (squares / 2)[:, :, np.newaxis]
         scores *= totals.sum(axis=1)[:, np.newaxis, np.newaxis]
         scores += log_prior(totals)[:, np.newaxis]
-        group, place = np.nonzero(others == 0)
-        scores[group, place, y[group, place]] = scores[group, place].min(axis=1)
-        return scores.reshape(stack.size, -1).astype(np.float32)
+        single, place = np.nonzero(others == 0)
+        scores[:, single, place, y[single, place]] = scores[:, single, place].min(axis=2)
+        return scores.reshape(len(penalties), stack.size, -1).astype(np.float32)
 
 
 def pieces(rows: Index) -> Iterator[Index]:
