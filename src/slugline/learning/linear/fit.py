@@ -66,6 +66,9 @@ _FEW_DIFFERENT = 0.1
 _MIN_PARTS = 5
 # Probabilities are calibrated on at least this many rows, if there are enough.
 _MIN_CALIBRATION_ROWS = 500
+# Memory is not given back to the system before at most this many weights are learned: getting it
+# again would take a tenth of a fit to a few hundred rows.
+_FEW_WEIGHTS = 1 << 20
 # The smallest number of topics that are learned at a time.
 _MIN_TOPICS = 8
 
@@ -534,7 +537,7 @@ class _Training:
             self.batches  # noqa: B018
         if self.last is not None:
             self.known_columns  # noqa: B018
-        if not self.is_exact:
+        if not self.is_exact and self.n_weights > _FEW_WEIGHTS:
             release_memory()  # before weights are dense
 
     def finish(self, topics: slice) -> tuple[steps.TopicWeights, F32]:
