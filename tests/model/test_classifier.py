@@ -602,6 +602,20 @@ def test_saved_classifier_predicts_without_scikit_learn_or_training(
     assert run.stdout == "grain sport (1, 3)\n\n"
 
 
+@pytest.mark.slow
+def test_fit_imports_no_large_parts_of_scipy() -> None:
+    code = (
+        "import sys; import slugline;"
+        "texts = [f'{word} {n}' for word in ('wheat', 'goal') for n in range(400)];"
+        "topics = ['grain'] * 400 + ['sport'] * 400;"
+        "print(slugline.TopicClassifier().fit(texts, topics).predict(['wheat']));"
+        "print(*{'scipy.linalg', 'scipy.optimize', 'scipy.special'} & {*sys.modules})"
+    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    run = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert run.stdout == "['grain']\n\n"
+
+
 def test_loaded_classifier_has_no_history_and_can_be_fitted_again(
     texts: list[str], topics: list[str], tmp_path: Path
 ) -> None:

@@ -112,8 +112,6 @@ def limit_blas() -> AbstractContextManager[None]:
 @functools.lru_cache(maxsize=1)
 def _thread_pools(n_modules: int) -> ThreadpoolController:  # noqa: ARG001 only an import adds some
     """Return the thread pools of the process, which take some milliseconds to find."""
-    # SciPy has a BLAS of its own, which would not be limited if it was imported later.
-    import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

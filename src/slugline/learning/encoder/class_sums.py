@@ -159,9 +159,11 @@ class ClassSums:
         weights : float32 array, shape (n_columns, n_topics)
         biases : float32 array, shape (n_topics,)
             Topics without rows get a score below those of all others, for any row of unit length.
-        """
-        from scipy.linalg import cho_factor, cho_solve
 
+        Raises
+        ------
+        numpy.linalg.LinAlgError : if no rows have these products.
+        """
         n_columns, total = len(self.products), self.totals.sum()
         is_known = self.totals > 0
         totals, sums = self.totals[is_known], self.sums[is_known]
@@ -171,7 +173,8 @@ class ClassSums:
         # Centring changes the scores of all topics by the same amount.
         centre = sums.sum(axis=0) / total
         means -= centre
-        known_weights = total * cho_solve(cho_factor(within), means.T)
+        np.linalg.cholesky(within)  # which fails for products that no rows have
+        known_weights = total * np.linalg.solve(within, means.T)
         known_biases = -(means * known_weights.T).sum(axis=1) / 2 - centre @ known_weights
         known_biases += log_prior(totals)
         weights = np.zeros((n_columns, len(is_known)))
