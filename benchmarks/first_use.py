@@ -9,8 +9,10 @@ import gzip
 import json
 import os
 import pickle
+import statistics
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from measure import medians, peak_mb, run_child, run_in_turn, table
 
 SET = "sib200-de"
 SIDES = {"slugline": "**Slugline**", "sklearn": "TfidfVectorizer + LinearSVC"}
+# Fits of each side in one process.
+N_LATER = 9
 STEPS = ("import", "first fit", "second fit", "load", "first prediction")
 
 
@@ -44,6 +48,41 @@ def steps(runs: int = 7, set_name: str = SET) -> str:
         f"one thread, medians of {runs} fresh processes each, in turn. Load and first prediction "
         f"are in a process of their own.\n\n{table(header, rows)}"
     )
+
+
+def small(runs: int = 3, sets: Sequence[str] = (), most: int = 1000) -> str:
+    """Processor time of fits to each set of fewer than `most` training documents."""
+    rows, ratios, first_ratios = [], [], []
+    for name in sets or _find_sets(most):
+        texts, topics = _read(name)
+        functions = "later_fits", *(f"fit_{side}" for side in SIDES)
+        with tempfile.TemporaryDirectory() as folder:
+            model = f"{folder}/model"
+            children = {function: partial(_run, function, name, model) for function in functions}
+            found = {key: medians(each) for key, each in run_in_turn(children, runs).items()}
+        later = [found["later_fits"][f"{side} s"] for side in SIDES]
+        first = [found[f"fit_{side}"] for side in SIDES]
+        totals = [each["import s"] + each["first fit s"] for each in first]
+        ratios.append(later[0] / later[1])
+        first_ratios.append(totals[0] / totals[1])
+        cells = [name, f"{len(texts)}", f"{len({*topics})}", *(f"{1000 * t:.0f}" for t in later)]
+        cells += [f"{ratios[-1]:.2f}", *(f"{total:.2f}" for total in totals)]
+        rows.append([*cells, f"{first_ratios[-1]:.2f}"])
+    middle = (f"{statistics.median(each):.2f}" for each in (ratios, first_ratios))
+    rows.append(["median", "", "", "", "", next(middle), "", "", next(middle)])
+    header = ["set", "documents", "topics", *(f"{label}, ms" for label in SIDES.values()), "ratio"]
+    header += [f"{label}, import and first fit, s" for label in SIDES.values()]
+    return (
+        f"Processor time of a fit; one thread, medians of {runs} fresh processes. Later fits are "
+        f"the median of {N_LATER} of both sides in turn in one process, after one of each.\n\n"
+        f"{table([*header, 'ratio of these'], rows)}"
+    )
+
+
+def _find_sets(most: int) -> list[str]:
+    """Return the names of the sets with fewer training documents."""
+    paths = sorted(Path(os.environ["SLUGLINE_DATA"]).glob("*/train.jsonl.gz"))
+    return [path.parent.name for path in paths if len(_read(path.parent.name)[0]) < most]
 
 
 def _run(function: str, set_name: str, model: str) -> dict[str, Any]:
@@ -87,6 +126,28 @@ def fit_slugline(set_name: str, model: str) -> dict[str, float]:
     return clock.metrics
 
 
+def later_fits(set_name: str, _model: str) -> dict[str, float]:
+    """Fit both sides in turn, several times in one process."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    from slugline import TopicClassifier
+
+    texts, topics = _read(set_name)
+    makers: dict[str, Callable[[], Any]] = {
+        "slugline": lambda: TopicClassifier(n_jobs=1),
+        "sklearn": lambda: make_pipeline(TfidfVectorizer(), LinearSVC()),
+    }
+    times: dict[str, list[float]] = {side: [] for side in makers}
+    for _ in range(1 + N_LATER):
+        for side, make in makers.items():
+            start = time.process_time()
+            make().fit(texts, topics)
+            times[side].append(time.process_time() - start)
+    return {f"{side} s": statistics.median(of_side[1:]) for side, of_side in times.items()}
+
+
 def load_slugline(set_name: str, model: str) -> dict[str, float]:
     """Load a model, and predict one text."""
     text = _read(set_name)[0][0]
@@ -128,5 +189,5 @@ def load_sklearn(set_name: str, model: str) -> dict[str, float]:
     return clock.metrics
 
 
-BENCHMARKS = {"steps": steps}
-QUICK = {"steps": {"runs": 1}}
+BENCHMARKS = {"steps": steps, "small": small}
+QUICK = {"steps": {"runs": 1}, "small": {"runs": 1, "sets": ("sib200-de",)}}
