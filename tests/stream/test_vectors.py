@@ -15,7 +15,7 @@ from slugline.learning.encoder.encoder import default_encoder
 from slugline.learning.encoder.head_state import HeadState
 from slugline.learning.encoder.rows import encode
 from slugline.stream import vectors
-from slugline.stream.descents import N_KEYS, max_heldout_rows
+from slugline.stream.heldout import N_KEYS, max_heldout_rows
 from slugline.stream.fit import StreamOptions
 from slugline.stream.vectors import VectorBlock, VectorStatistics
 

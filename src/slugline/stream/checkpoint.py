@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -35,21 +35,38 @@ from slugline.base.checks import option_error, short_repr
 from slugline.base.files import lock, open_regular, write_whole
 from slugline.errors import CheckpointError, Message, Parameter, os_errors_as
 from slugline.learning.linear.newton import DescentState, Iterate
+from slugline.learning.linear.parts import PartWeights
 
 # Training state ----------------------------------------------------------------------------------
 
 ArraysByName = Mapping[str, npt.NDArray[Any]]
 
 #: The first descent learns from the rows that are not held out, the second from all rows. The first
-#: is skipped if no row is held out.
-Phase = Literal["training rows", "all rows"]
+#: is skipped if no row is held out. Very many rows are learned in parts instead.
+Phase = Literal["training rows", "all rows", "parts"]
 
 # Prefix of the names of the arrays of a `DescentState`.
 _DESCENT_STATE = "descent."
-# Name of the part that every step replaces.
+# Name of the part that every step replaces, or the beginning of the names of several.
 _RUNNING = "running"
 # Prefixes of the names of the parts with the weights of each phase.
 _ITERATES: dict[Phase, str] = {"training rows": "training", "all rows": "all"}
+
+
+class State(Protocol):
+    """The state of training; see `StreamState`."""
+
+    phase: Phase
+    n_done: int
+    n_passes: int
+
+    def to_parts(self, batches: list[slice]) -> Iterator[tuple[str, ArraysByName]]:
+        """Yield the name and arrays of each part of the state."""
+
+    def restore_parts(
+        self, parts: Mapping[str, ArraysByName], n_columns: int, batches: list[slice]
+    ) -> None:
+        """Restore the arrays from untrusted parts; raise ValueError if they don't fit."""
 
 
 class RunningDescent(NamedTuple):
@@ -115,9 +132,7 @@ class StreamState:
         ------
         ValueError, LookupError, TypeError : if parts are inconsistent, or hold NaN or infinity.
         """
-        for name, array in (item for part in parts.values() for item in part.items()):
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise ValueError(f"array {short_repr(name)} holds NaN or infinity")
+        _check_finite(parts)
         for topics in batches:
             first, width = topics.start, topics.stop - topics.start
             if (part := parts.get(f"scores-{first}")) is not None:
@@ -151,6 +166,52 @@ class StreamState:
                 f"{self.n_done} of {n_batches} topic batches have ended in the phase "
                 f"{self.phase!r}, and {n_scores} have held-out scores"
             )
+
+
+@dataclass
+class PartState:
+    """State of training in parts: the weights after some of them."""
+
+    weights: PartWeights
+    phase: Phase = "parts"
+    n_done: int = 0  # Parts that have been learned from
+    n_passes: int = 1
+    # shape (n_heldout, n_topics); None before held-out rows are scored
+    heldout_scores: F32 | None = None
+
+    def to_parts(self, batches: list[slice]) -> Iterator[tuple[str, ArraysByName]]:
+        """Yield the name and arrays of each part of the state, all of which change later."""
+        arrays: dict[str, npt.NDArray[Any]] = {"biases": self.weights.biases}
+        if self.heldout_scores is not None:
+            arrays["scores"] = self.heldout_scores
+        yield _RUNNING, arrays
+        batch_arrays = zip(batches, self.weights.weights, self.weights.sums, strict=True)
+        for topics, weights, sums in batch_arrays:
+            masks, halves = weights.arrays()
+            yield f"{_RUNNING}-{topics.start}", {"masks": masks, "halves": halves, "sums": sums}
+
+    def restore_parts(
+        self, parts: Mapping[str, ArraysByName], n_columns: int, batches: list[slice]
+    ) -> None:
+        """Restore the arrays; see `StreamState.restore_parts`."""
+        _check_finite(parts)
+        part, n_topics = parts[_RUNNING], batches[-1].stop
+        self.weights.biases[:] = _check_array(part["biases"], np.float32, (n_topics,))
+        if "scores" in part:
+            self.heldout_scores = _check_array(part["scores"], np.float32, (None, n_topics))
+        for number, topics in enumerate(batches):
+            part = parts[f"{_RUNNING}-{topics.start}"]
+            masks = _check_array(part["masks"], np.uint32, (n_columns,))
+            self.weights.weights[number].restore(
+                masks, _check_array(part["halves"], np.uint16, (None,))
+            )
+            self.weights.sums[number] = _check_array(part["sums"], np.float32, (n_columns + 1,))
+
+
+def _check_finite(parts: Mapping[str, ArraysByName]) -> None:
+    for name, array in (item for part in parts.values() for item in part.items()):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"array {short_repr(name)} holds NaN or infinity")
 
 
 def _to_arrays(iterate: Iterate) -> ArraysByName:
@@ -196,7 +257,7 @@ def _check_array(array: npt.NDArray[Any], dtype: type, shape: tuple[int | None, 
 MAX_TIME_FRACTION = 0.05
 _INDEX, _LOCK, _SUFFIX = "checkpoint.json", "lock", ".safetensors"
 _FORMAT = 1
-_PART = re.compile(r"(running|(scores|training|all)-\d+)\.\d+\.safetensors")
+_PART = re.compile(r"(running(-\d+)?|(scores|training|all)-\d+)\.\d+\.safetensors")
 # A file that another process was writing when it died; see `slugline.base.files`.
 _UNFINISHED = re.compile(r"\.(checkpoint|running|scores|training|all).*\.part")
 _MAX_INDEX_BYTES = 16 << 20
@@ -324,30 +385,38 @@ class Checkpoint:
             )
 
     def load(self, n_columns: int, batches: list[slice], phases: Sequence[Phase]) -> StreamState:
-        """Return the state from which to resume; a new state if none is saved.
+        """Return the state from which to resume; a new state if none is saved; see `restore`."""
+        state = StreamState(phases[0])
+        self.restore(state, n_columns, batches, phases)
+        return state
+
+    def restore(
+        self, state: State, n_columns: int, batches: list[slice], phases: Sequence[Phase]
+    ) -> None:
+        """Replace a new state by the saved one, if there is one.
 
         Raises
         ------
-        CheckpointError : if the state is damaged or can't be read.
+        CheckpointError : if the saved state is damaged or can't be read.
         """
         self._batches = batches
         if self._saved is None:
-            return StreamState(phases[0])
+            return
         width = max(topics.stop - topics.start for topics in batches)
         max_bytes = _MAX_EXTRA_BYTES + 16 * n_columns * width
         parts = {
             name: _read_part(self._folder, part, max_bytes) for name, part in self._parts.items()
         }
-        state = StreamState(self._saved.phase, self._saved.n_done, self._saved.n_passes)
+        saved = self._saved
+        state.phase, state.n_done, state.n_passes = saved.phase, saved.n_done, saved.n_passes
         try:
             if state.phase not in phases:
-                raise ValueError(f"no row is held out, but the phase is {state.phase!r}")
+                raise ValueError(f"the phase is {state.phase!r}, not {' or '.join(phases)}")
             state.restore_parts(parts, n_columns, batches)
         except (LookupError, ValueError, TypeError) as error:
             raise _damaged(self._folder, self._folder / _INDEX, error) from error
-        return state
 
-    def save(self, state: StreamState, *, is_last: bool = False) -> None:
+    def save(self, state: State, *, is_last: bool = False) -> None:
         """Save a state, unless another follows and saving would take too much of the time.
 
         Raises
@@ -371,10 +440,10 @@ class Checkpoint:
         end = time.monotonic()
         self._next_save = end + (end - start) * (1 / MAX_TIME_FRACTION - 1)
 
-    def _write(self, state: StreamState) -> None:
+    def _write(self, state: State) -> None:
         parts = {}
         for name, arrays in state.to_parts(self._batches):
-            part = None if name == _RUNNING else self._parts.get(name)
+            part = None if name.startswith(_RUNNING) else self._parts.get(name)
             parts[name] = part or self._write_part(name, arrays)
         content = _Content(
             job=self._job,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from slugline.base.arrays import F32, I32, I64, U64, Index
 from slugline.corpus.documents import Topic, compute_digest
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class CountedBlock(NamedTuple):
     """Term counts of consecutive documents."""
 
-    values: F32  # shape (n_entries,): counts
+    values: npt.NDArray[np.unsignedinteger]  # shape (n_entries,): counts, in few bits
     # shape (n_entries,): hash buckets; those of the second feature group follow those of the first.
     buckets: I32
     lengths: I64  # shape (n_documents * n_groups,): entries of each document and feature group
@@ -120,7 +121,7 @@ def count_terms(
         [group_buckets + offset for group_buckets, offset in zip(buckets, offsets, strict=True)]
     )
     block = CountedBlock(
-        values=entries.values,
+        values=_narrow_counts(entries.values),
         buckets=all_buckets.astype(np.int32)[entries.columns],
         lengths=entries.lengths.astype(np.int64),
         y=y,
@@ -138,6 +139,11 @@ def count_terms(
         vectors=None if vectors is None else vectors.block(),
     )
     return block, statistics
+
+
+def _narrow_counts(values: F32) -> npt.NDArray[np.unsignedinteger]:
+    """Return counts as integers of as few bits as the largest one needs: mostly eight."""
+    return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
 def _hash_text(text: str) -> int:
@@ -257,7 +263,7 @@ class Weighting(NamedTuple):
 def weight_block(block: CountedBlock, weighting: Weighting) -> RowBlock:
     """Return the rows of counted documents."""
     columns = weighting.columns[block.buckets]
-    entries = Entries(block.values.copy(), columns, np.array(block.lengths))
+    entries = Entries(block.values.astype(np.float32), columns, np.array(block.lengths))
     RowWeights(weighting.feature_groups, weighting.widths, weighting.idf).weigh(entries)
     X = SparseRows(entries, sum(weighting.widths), len(weighting.feature_groups)).csr()
     numbers = [weighting.topic_numbers[name] for name in block.names]

@@ -11,25 +11,16 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F16, F32, F64, I32, I64, Mask
-from slugline.learning.calibration import AnyCalibration
-from slugline.learning.heldout import MAX_SCORES, HeldOutScores
-from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.linear import fit, newton, steps, sums
 from slugline.learning.linear.newton import Iterate, Preconditioner
 from slugline.stream.checkpoint import Checkpoint, Phase, RunningDescent, StreamState
 from slugline.stream.engine import DescentReport, DescentStart, DescentTask, Engine, TopicParallel
+from slugline.stream.heldout import HeldOutRows, StreamResult, find_min_key
 from slugline.stream.local import write_memmap
 
 # Rows of all blocks ------------------------------------------------------------------------------
 
-#: Number of different keys of rows.
-N_KEYS = 1 << 64
-#: One in so many rows is held out from the first descent, for calibration, unless there are more
-#: scores of these than calibration needs.
-HELDOUT_RATIO = 5
-# With very many topics, whose scores are many, this number of rows is still held out.
-_MIN_HELDOUT = 500
 #: Maximum number of dense weights: of all columns, for a batch of topics. A batch has eight or nine
 #: arrays of these, which take most of the memory.
 MAX_WEIGHTS = 7 << 22
@@ -98,12 +89,6 @@ def topics_per_batch(n_columns: int) -> int:
     return width if width < _LANE else width - width % _LANE
 
 
-def max_heldout_rows(n_topics: int, *, multilabel: bool) -> int:
-    """Return the largest number of rows to hold out."""
-    max_scores = label_type(multilabel=multilabel).max_scores(MAX_SCORES)
-    return max(_MIN_HELDOUT, max_scores // n_topics)
-
-
 def hold_out_rows(
     engine: Engine,
     n_columns: int,
@@ -115,8 +100,7 @@ def hold_out_rows(
 ) -> RowBlocks:
     """Return the rows of an engine, of which as many are held out as calibration needs."""
     n_topics = len(topic_counts)
-    max_heldout = max_heldout_rows(n_topics, multilabel=multilabel)
-    min_key = N_KEYS * min(max_heldout, n_rows // HELDOUT_RATIO) // n_rows
+    min_key = find_min_key(n_rows, n_topics, multilabel=multilabel)
     column_counts, training_topic_counts, n_training = engine.sum_blocks(
         sums.training_counts, n_topics, min_key
     )
@@ -195,34 +179,6 @@ _MIN_IN_FILE = 1 << 22
 _MAX_FLOAT16 = np.float32(65_504)
 # The first descent only serves to score held-out rows, so it may end farther from the minimum.
 _FIRST_TOLERANCE = 3e-2
-
-
-class HeldOutRows(NamedTuple):
-    """Held-out rows, and their scores by the first descent.
-
-    Attributes
-    ----------
-    rows : int64 array, shape (n_heldout,)
-        Row numbers, in the order of reading.
-    labels : Labels
-    scores : float32 array, shape (n_heldout, n_topics)
-    """
-
-    rows: I64
-    labels: Labels
-    scores: F32
-
-
-class StreamResult(NamedTuple):
-    """The trained weights, and facts about the training."""
-
-    weights: sp.csr_array  # shape (n_columns, n_topics), without negligible weights
-    biases: F32  # shape (n_topics,)
-    calibration: AnyCalibration
-    heldout: HeldOutRows
-    n_passes: int  # Passes over all blocks, for a batch of topics each
-    interrupted: bool  # Whether the user stopped it
-    n_unused: int  # Rows that were held out and, after an interruption, never learned from
 
 
 class StreamTraining:
@@ -426,14 +382,11 @@ class StreamTraining:
         biases = np.concatenate([iterate.biases for iterate in in_order]).astype(np.float32)
         biases[rows.topic_weights * rows.topic_counts == 0] = fit.ABSENT_SCORE
         heldout = self._heldout_rows()
-        labels = heldout.labels
-        costs = labels.row_means(rows.topic_weights.astype(np.float32)[labels.topics])
-        scores = HeldOutScores(np.arange(len(labels)), heldout.scores)
         is_learned = not self._is_first_of_two()
         return StreamResult(
             weights=steps.hstack_topics([self._sparsify(iterate.weights) for iterate in in_order]),
             biases=biases,
-            calibration=scores.calibration(labels, costs),
+            calibration=heldout.calibration(rows.topic_weights),
             heldout=heldout,
             n_passes=self._state.n_passes,
             interrupted=interrupted,
@@ -443,9 +396,7 @@ class StreamTraining:
     def _heldout_rows(self) -> HeldOutRows:
         rows, state = self._rows, self._state
         if len(state.heldout_scores) < len(self._batches):
-            labels = Labels.empty(multilabel=rows.multilabel)
-            none = np.zeros(0, dtype=np.int64)
-            return HeldOutRows(none, labels, np.zeros((0, rows.n_topics), dtype=np.float32))
+            return HeldOutRows.empty(rows.n_topics, multilabel=rows.multilabel)
         scores = np.concatenate(state.heldout_scores, axis=1)
         blocks = rows.engine.collect(heldout_topics, rows.min_key)
         first_rows = np.cumsum([0, *(block.n_rows for block in blocks[:-1])])
@@ -456,13 +407,8 @@ class StreamTraining:
         starts = np.concatenate([[0], *(block.n_each for block in blocks)]).cumsum()
         labels = Labels(y.astype(np.int64), starts, rows.multilabel)
         counts = rows.topic_weights * rows.training_topic_counts
-        scores[:, counts == 0] = fit.ABSENT_SCORE
-        if not rows.multilabel:
-            is_learned = np.flatnonzero(counts[y] > 0)  # never predict the other topics
-            numbers, labels = numbers[is_learned], labels.take(is_learned)
-            scores = scores[is_learned]
-        scores = fit.scale_heldout_scores(scores, rows.n_training_rows / rows.n_rows)
-        return HeldOutRows(numbers, labels, scores)
+        fraction = rows.n_training_rows / rows.n_rows
+        return HeldOutRows.from_scores(numbers, labels, scores, counts, fraction)
 
 
 def _to_float16(weights: F32) -> F16:

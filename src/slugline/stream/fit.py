@@ -26,20 +26,29 @@ from slugline.corpus.sample_weights import to_plain_class_weight, topic_weight_o
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder
-from slugline.learning.learner import LinearModel, is_linear
+from slugline.learning.learner import FitContext, LinearModel, is_linear
 from slugline.learning.linear.newton import TOLERANCE
-from slugline.learning.linear.sums import RowBlock
 from slugline.model.f1_thresholds import choose_rule
+from slugline.model.fit_parts import MANY_DOCUMENTS, PART_SIZE
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.heldout import HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.own_thresholds import check_own_thresholds, with_own_thresholds
 from slugline.model.settings import FitSettings
 from slugline.stream.checkpoint import Checkpoint, open_checkpoint
-from slugline.stream.counting import TermStatistics, Weighting, count_block, weight_block
-from slugline.stream.descents import RowBlocks, StreamResult, StreamTraining, hold_out_rows
+from slugline.stream.counting import (
+    CountedBlock,
+    TermStatistics,
+    Weighting,
+    count_block,
+    weight_block,
+)
+from slugline.stream.descents import RowBlocks, StreamTraining, hold_out_rows
 from slugline.stream.engine import Engine, group_blocks
+from slugline.stream.heldout import StreamResult, find_min_key
 from slugline.stream.local import MAX_IN_MEMORY, LocalEngine
+from slugline.stream.part_files import PartFiles, divide_block
+from slugline.stream.part_training import PartTraining
 from slugline.stream.source import ROWS_PER_BLOCK, DocumentSource
 from slugline.stream.vectors import StreamHead, VectorStatistics, fit_head
 from slugline.text.feature_groups import N_EXAMINED
@@ -59,10 +68,12 @@ _MIN_FRACTION = 0.05
 _ACKNOWLEDGED = INTERRUPTED.format("keeping the last pass")
 
 
-def require_same_settings(checkpoint: Checkpoint, settings: FitSettings, tolerance: float) -> None:
+def require_same_settings(
+    checkpoint: Checkpoint, settings: FitSettings, tolerance: float | None
+) -> None:
     """Check, before documents are read, that a checkpoint has settings with the same result.
 
-    Threads, memory and the seed don't affect it, and `min_precision` is only used after training.
+    Threads and memory don't affect it, and `min_precision` is only used after training.
 
     Raises
     ------
@@ -76,7 +87,8 @@ def require_same_settings(checkpoint: Checkpoint, settings: FitSettings, toleran
             "versions of SciPy": scipy.__version__,
             "terms": repr(replace(settings, columns=()).batch_feature_groups()),
             "weights of topics": json.dumps(weights, sort_keys=True, default=str),
-            "tolerances": repr(float(tolerance)),
+            "tolerances": "by default" if tolerance is None else repr(float(tolerance)),
+            "seeds": str(settings.random_state),
             **({"columns": ", ".join(settings.columns)} if settings.columns else {}),
             "word vectors": _vectors_digest(settings),
         }
@@ -109,7 +121,7 @@ def require_same_documents(
     checkpoint.require_same_job({"documents": fact})
 
 
-def count_labels(block: RowBlock) -> int:
+def count_labels(block: CountedBlock) -> int:
     """Return the total number of topics of the rows of a block."""
     return len(block.y)
 
@@ -130,9 +142,10 @@ class StreamOptions:
         reads the documents again, and repeats the passes of one step at most. The checkpoint of a
         finished training stays, and the same call returns its result; remove the folder once the
         model is saved.
-    tolerance : float
-        Training ends when the gradient norm of each topic has fallen to this fraction of its
-        initial norm.
+    tolerance : float, optional
+        Train by passes over all rows until the gradient norm of each topic has fallen to this
+        fraction of its initial norm. By default, this is 0.002, unless more than 200,000 documents
+        are learned on this machine: these are learned from once, part by part.
     most_in_memory : int
         Maximum bytes of rows in memory. With a million terms, weights take one to two gigabytes
         more. Workers of a cluster have their own limits.
@@ -160,12 +173,17 @@ class StreamOptions:
     topic_columns: str | Sequence[str] | None = None
     rows_per_block: int = ROWS_PER_BLOCK
     checkpoint: str | Path | None = None
-    tolerance: float = TOLERANCE
+    tolerance: float | None = None
     most_in_memory: int = MAX_IN_MEMORY
 
     def __post_init__(self) -> None:
-        check_number("tolerance", self.tolerance, over=0, under=1)
+        if self.tolerance is not None:
+            check_number("tolerance", self.tolerance, over=0, under=1)
         check_whole("most_in_memory", self.most_in_memory, 0)
+
+    def learns_in_parts(self, n_documents: int) -> bool:
+        """Return whether documents on this machine are so many that they are learned in parts."""
+        return self.tolerance is None and n_documents > MANY_DOCUMENTS
 
     @property
     def reading(self) -> ReadOptions:
@@ -232,7 +250,6 @@ Dask collection
     """
     learner = _check_settings(settings)
     options = options or StreamOptions()
-    tolerance = options.tolerance
     documents = DocumentSource(
         source,
         options.reading._replace(columns=settings.columns),
@@ -244,19 +261,26 @@ Dask collection
         _make_engine(client, settings, options.most_in_memory) as engine,
     ):
         if saved is not None:
-            require_same_settings(saved, settings, tolerance)
+            require_same_settings(saved, settings, options.tolerance)
             if saved.note:
                 progress.note(saved.note)
         if engine.dashboard:
             progress.note(f"dashboard: {engine.dashboard}")
         counts = _read_documents(engine, documents, settings, progress)
         release_memory()  # of texts and of terms by block
-        features = counts.terms.features(documents.n_documents, settings.n_jobs)
-        rows = _weight_rows(engine, documents.n_documents, counts, features, settings)
-        release_memory()  # of rows by document
+        check_own_thresholds(counts.topics, settings.thresholds, multilabel=counts.terms.multilabel)
         if saved is not None:
             require_same_documents(saved, engine, documents.n_documents, documents.digest)
-        result = _train(rows, tolerance, saved, progress)
+        features = counts.terms.features(documents.n_documents, settings.n_jobs)
+        weighting = Weighting.from_features(features, counts.topics.names)
+        if isinstance(engine, LocalEngine) and options.learns_in_parts(documents.n_documents):
+            result = _learn_in_parts(
+                engine, documents.n_documents, counts, weighting, settings, saved, progress
+            )
+        else:
+            rows = _weight_rows(engine, documents.n_documents, counts, weighting, settings)
+            release_memory()  # of rows by document
+            result = _train(rows, options.tolerance or TOLERANCE, saved, progress)
     return _to_fitted(learner, features, counts, documents, result, settings)
 
 
@@ -362,14 +386,13 @@ def _weight_rows(
     engine: Engine,
     n_documents: int,
     counts: _DocumentCounts,
-    features: Features,
+    weighting: Weighting,
     settings: FitSettings,
 ) -> RowBlocks:
     """Turn the counted blocks of an engine into weighted rows, and hold some rows out."""
     terms, topics = counts.terms, counts.topics
-    check_own_thresholds(topics, settings.thresholds, multilabel=terms.multilabel)
     engine.set_groups(group_blocks(counts.block_sizes, terms.n_columns))
-    engine.map_blocks(weight_block, Weighting.from_features(features, topics.names))
+    engine.map_blocks(weight_block, weighting)
     return hold_out_rows(
         engine,
         terms.n_columns,
@@ -386,6 +409,43 @@ def _class_weights(topic_counts: I64, settings: FitSettings, topics: Topics) -> 
         return topic_counts.sum() / (len(topic_counts) * topic_counts)
     weights = topic_weight_of_rows(settings.class_weight, topics, np.arange(len(topics)))
     return None if weights is None else weights.astype(np.float64)
+
+
+def _learn_in_parts(
+    engine: LocalEngine,
+    n_rows: int,
+    counts: _DocumentCounts,
+    weighting: Weighting,
+    settings: FitSettings,
+    checkpoint: Checkpoint | None,
+    progress: Progress,
+) -> StreamResult:
+    """Divide the counted blocks of an engine into parts, and learn from these."""
+    topics = counts.topics
+    multilabel, n_columns = counts.terms.multilabel, counts.terms.n_columns
+    min_key = find_min_key(n_rows, len(topics), multilabel=multilabel)
+    with closing(PartFiles(weighting, min_key, n_rows, PART_SIZE, multilabel=multilabel)) as files:
+        for number, divided in enumerate(engine.pop_blocks(divide_block, weighting, files.starts)):
+            files.append(divided)
+            progress.update("sorting", (number + 1) / len(counts.block_sizes))
+        release_memory()  # of blocks
+
+        def report(n_done: int, n_parts: int) -> None:
+            progress.update("learning", n_done / n_parts, f"part {n_done:,} of {n_parts:,}")
+
+        weights = _class_weights(counts.topic_counts, settings, topics)
+        context = FitContext(
+            n_topics=len(topics),
+            weighted_topics=weights is not None,
+            seed=settings.random_state,
+            n_jobs=count_threads(settings.n_jobs),
+        )
+        training = PartTraining(
+            files, n_columns, counts.topic_counts, weights, context, report, checkpoint
+        )
+        return training.run(
+            on_interrupt=lambda: progress.note(INTERRUPTED.format("keeping what was learned"))
+        )
 
 
 def _train(

@@ -71,18 +71,21 @@ class BlockStore:
 
     def put(self, number: int, block: Any) -> None:
         """Replace a block."""
-        previous = self._blocks[number]
-        if isinstance(previous, _BlockInFiles):
-            previous.remove()
         # The previous block neither needs memory nor is read again if writing fails.
-        self._blocks[number] = None
-        self._sizes[number] = 0
+        self.remove(number)
         size = sum(array.nbytes for array in block if isinstance(array, np.ndarray))
         if sum(self._sizes) + size > self._max_bytes:
             self._blocks[number] = _BlockInFiles(type(block), tuple(map(self._to_file, block)))
         else:
             self._blocks[number] = block
             self._sizes[number] = size
+
+    def remove(self, number: int) -> None:
+        """Remove a block; those after it keep their numbers."""
+        block = self._blocks[number]
+        if isinstance(block, _BlockInFiles):
+            block.remove()
+        self._blocks[number], self._sizes[number] = None, 0
 
     def close(self) -> None:
         """Remove all blocks and files."""
@@ -100,14 +103,14 @@ class BlockStore:
             )
         path = Path(self._folder.name) / f"{self._n_files}.npy"
         self._n_files += 1
-        with _translate_disk_errors(path):
+        with translate_disk_errors(path):
             np.save(path, value)
         return path
 
 
 def write_memmap(parts: Iterable[F16], shape: tuple[int, ...]) -> F16:
     """Write the parts of a float16 array to an unnamed file, and return it memory-mapped."""
-    with _translate_disk_errors(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as file:
+    with translate_disk_errors(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as file:
         for part in parts:
             file.write(part.tobytes())
         file.flush()
@@ -115,7 +118,8 @@ def write_memmap(parts: Iterable[F16], shape: tuple[int, ...]) -> F16:
         return np.asarray(np.memmap(file, np.float16, "r", shape=shape))
 
 
-def _translate_disk_errors(path: Path) -> AbstractContextManager[None]:
+def translate_disk_errors(path: Path) -> AbstractContextManager[None]:
+    """Return a context in which an OSError is raised as one in writing a temporary file."""
     advice = (
         "training stores rows and weights there temporarily: free some space, or set TMPDIR to "
         "another folder."
@@ -186,6 +190,12 @@ class LocalEngine(Engine):
     def collect(self, function: BlockFunction, *shared: Any) -> list[Any]:
         """Return `function(block, *shared)` of each block, in order."""
         return list(self._map(function, shared))
+
+    def pop_blocks(self, function: BlockFunction, *shared: Any) -> Iterator[Any]:
+        """Yield `function(block, *shared)` of each block in order, and then free the block."""
+        for number, result in enumerate(self._map(function, shared)):
+            yield result
+            self._store.remove(number)
 
     def sum_blocks(
         self, function: BlockFunction, *shared: Any, stored: Any = None, into: Arrays | None = None

@@ -92,6 +92,11 @@ class PartWeights:
         arrays = X.data, X.indices, X.indptr
         return sp.csr_array(arrays, shape=(X.shape[0], len(numbers))), numbers
 
+    def score(self, X: sp.csr_array, numbers: I32) -> F32:
+        """Return the scores of rows whose columns have these numbers, shape (n_rows, n_topics)."""
+        scores = np.concatenate([X @ weights.take(numbers) for weights in self.weights], axis=1)
+        return np.asarray(scores + self.biases)
+
     def is_learned(self, numbers: I32) -> Mask:
         """Return a mask of the columns, given their numbers, that an earlier part has."""
         is_learned: Mask = np.zeros(len(numbers), dtype=bool)

@@ -1,0 +1,99 @@
+"""Held-out rows with their scores, and the result of training from a stream."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from slugline.base.arrays import F32, F64, I64
+from slugline.learning.calibration import AnyCalibration
+from slugline.learning.heldout import MAX_SCORES, HeldOutScores
+from slugline.learning.label_types import label_type
+from slugline.learning.labels import Labels
+from slugline.learning.linear import fit
+
+#: Number of different keys of rows.
+N_KEYS = 1 << 64
+#: One in so many rows is held out at first, for calibration, unless there are more scores of these
+#: than calibration needs.
+HELDOUT_RATIO = 5
+# With very many topics, whose scores are many, this number of rows is still held out.
+_MIN_HELDOUT = 500
+
+
+def max_heldout_rows(n_topics: int, *, multilabel: bool) -> int:
+    """Return the largest number of rows to hold out."""
+    max_scores = label_type(multilabel=multilabel).max_scores(MAX_SCORES)
+    return max(_MIN_HELDOUT, max_scores // n_topics)
+
+
+def find_min_key(n_rows: int, n_topics: int, *, multilabel: bool) -> int:
+    """Return the smallest key of training rows; rows with a lower one are held out."""
+    max_heldout = max_heldout_rows(n_topics, multilabel=multilabel)
+    return N_KEYS * min(max_heldout, n_rows // HELDOUT_RATIO) // n_rows
+
+
+class HeldOutRows(NamedTuple):
+    """Held-out rows, and their scores by weights learned from the training rows.
+
+    Attributes
+    ----------
+    rows : int64 array, shape (n_heldout,)
+        Row numbers, in the order of reading.
+    labels : Labels
+    scores : float32 array, shape (n_heldout, n_topics)
+    """
+
+    rows: I64
+    labels: Labels
+    scores: F32
+
+    @classmethod
+    def from_scores(
+        cls, rows: I64, labels: Labels, scores: F32, training_totals: F64, fraction: float
+    ) -> HeldOutRows:
+        """Return held-out rows with scores as if the weights had been learned from all rows.
+
+        Parameters
+        ----------
+        rows, labels, scores
+            See the attributes; scores are changed in place.
+        training_totals : float64 array, shape (n_topics,)
+            The total weight of each topic's training rows. Without any, the topic is never
+            predicted, and its held-out rows are left out if rows have one topic each.
+        fraction : float
+            Of the rows, that of the training rows.
+        """
+        scores[:, training_totals == 0] = fit.ABSENT_SCORE
+        if not labels.multilabel:
+            is_learned = np.flatnonzero(training_totals[labels.topics] > 0)
+            rows, labels = rows[is_learned], labels.take(is_learned)
+            scores = scores[is_learned]
+        return cls(rows, labels, fit.scale_heldout_scores(scores, fraction))
+
+    @classmethod
+    def empty(cls, n_topics: int, *, multilabel: bool) -> HeldOutRows:
+        """Return no rows."""
+        labels = Labels.empty(multilabel=multilabel)
+        scores = np.zeros((0, n_topics), dtype=np.float32)
+        return cls(np.zeros(0, dtype=np.int64), labels, scores)
+
+    def calibration(self, topic_weights: F64) -> AnyCalibration:
+        """Return the calibration that fits the scores, given the weight of each topic's rows."""
+        labels = self.labels
+        costs = labels.row_means(topic_weights.astype(np.float32)[labels.topics])
+        return HeldOutScores(np.arange(len(labels)), self.scores).calibration(labels, costs)
+
+
+class StreamResult(NamedTuple):
+    """The trained weights, and facts about the training."""
+
+    weights: sp.csr_array  # shape (n_columns, n_topics), without negligible weights
+    biases: F32  # shape (n_topics,)
+    calibration: AnyCalibration
+    heldout: HeldOutRows
+    n_passes: int  # Passes over all rows, for a batch of topics each
+    interrupted: bool  # Whether the user stopped it
+    n_unused: int  # Rows that an interruption left unlearned

@@ -1,0 +1,238 @@
+"""Rows in parts: each has the rows whose keys are in a range, in a temporary file.
+
+Keys are hashes of texts, so that a part is a random sample of all rows, however these are ordered
+or divided into blocks.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline.base.arrays import I32, I64, U64, Index
+from slugline.learning.labels import Labels
+from slugline.stream.counting import CountedBlock, Weighting
+from slugline.stream.heldout import N_KEYS
+from slugline.stream.local import translate_disk_errors
+from slugline.text.feature_groups import RowWeights
+from slugline.text.sparse import Entries, SparseRows, ranges, row_offsets
+
+
+class DividedBlock(NamedTuple):
+    """A counted block whose rows are sorted by their parts.
+
+    Attributes
+    ----------
+    block : CountedBlock
+        With columns in place of buckets, and topic numbers of all documents.
+    rows : int64 array, shape (n_rows,)
+        Positions of the rows in the block that was divided.
+    ends : int64 array, shape (n_parts,)
+        Where the rows of each part end.
+    """
+
+    block: CountedBlock
+    rows: Index
+    ends: I64
+
+
+def divide_block(block: CountedBlock, weighting: Weighting, starts: U64) -> DividedBlock:
+    """Return a block with its rows sorted by their parts.
+
+    Parameters
+    ----------
+    block : CountedBlock
+    weighting : Weighting
+        With the columns of buckets.
+    starts : uint64 array, shape (n_parts,)
+        The smallest key of each part, in ascending order.
+    """
+    part_of = np.searchsorted(starts, block.keys, side="right") - 1
+    order = part_of.argsort(kind="stable")
+    lengths = block.lengths.reshape(len(order), -1)
+    counts = sp.csr_array(
+        (block.values, block.buckets, row_offsets(lengths.sum(axis=1))),
+        shape=(len(order), len(weighting.columns)),
+    )[order]
+    n_labels, labels = block.n_labels, order
+    if n_labels is not None:
+        labels = ranges(row_offsets(n_labels)[order], n_labels[order])
+    numbers = np.array([weighting.topic_numbers[name] for name in block.names], dtype=np.int32)
+    divided = block._replace(
+        values=counts.data,
+        buckets=weighting.columns[counts.indices],
+        lengths=lengths[order].ravel(),
+        y=numbers[block.y[labels]],
+        keys=block.keys[order],
+        n_labels=None if n_labels is None else n_labels[order],
+    )
+    ends = np.bincount(part_of, minlength=len(starts)).cumsum()
+    return DividedBlock(divided, order, ends)
+
+
+class PartRows(NamedTuple):
+    """The rows of a part, in an order that depends on nothing but the rows.
+
+    Attributes
+    ----------
+    X : float32 CSR array, shape (n_rows, n_columns)
+    labels : Labels
+    numbers : int64 array, shape (n_rows,)
+        Row numbers in the order of reading.
+    """
+
+    X: sp.csr_array
+    labels: Labels
+    numbers: I64
+
+
+@dataclass
+class PartFile:
+    """The file of a part, and its number of rows."""
+
+    path: Path
+    n_rows: int = 0
+
+
+class PartFiles:
+    """The rows of all parts, in temporary files.
+
+    Parameters
+    ----------
+    weighting : Weighting
+    min_key : int
+        Rows with a lower key are held out.
+    n_rows, part_size : int
+        Number of rows in all, and of those of a part, about.
+
+    Attributes
+    ----------
+    starts : uint64 array
+        The smallest key of each range of keys; the first ranges are those of held-out rows.
+    n_heldout : int
+        Number of ranges of held-out rows.
+    training_topic_counts : int64 array, shape (n_topics,)
+        Training rows of each topic so far.
+    """
+
+    def __init__(
+        self, weighting: Weighting, min_key: int, n_rows: int, part_size: int, *, multilabel: bool
+    ) -> None:
+        self._weighting, self._part_size = weighting, part_size
+        self.multilabel = multilabel
+        n_heldout_rows = n_rows * min_key // N_KEYS
+        self.n_heldout = -(-n_heldout_rows // part_size) if min_key else 0
+        n_training = max(1, -(-(n_rows - n_heldout_rows) // part_size))
+        starts = [min_key * part // self.n_heldout for part in range(self.n_heldout)]
+        width = N_KEYS - min_key
+        starts += [min_key + width * part // n_training for part in range(n_training)]
+        self.starts = np.array(starts, dtype=np.uint64)
+        # More than one file for a range of keys that very many copies of a text are in.
+        self._files: list[list[PartFile]] = [[] for _ in starts]
+        self._folder = tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True)
+        self._n_read = 0
+        self.training_topic_counts = np.zeros(len(weighting.topic_numbers), dtype=np.int64)
+
+    def close(self) -> None:
+        """Remove the files."""
+        self._folder.cleanup()
+
+    def append(self, divided: DividedBlock) -> None:
+        """Append the rows of the next block."""
+        block, rows, _ = divided
+        n_groups = len(self._weighting.widths)
+        entries = row_offsets(block.lengths)[::n_groups]
+        labels = np.arange(len(rows) + 1) if block.n_labels is None else row_offsets(block.n_labels)
+        lengths, first = block.lengths.astype(np.int32), 0
+        for part, end in enumerate(divided.ends.tolist()):
+            if end > first:
+                record = _Records(
+                    numbers=rows[first:end].astype(np.int64) + self._n_read,
+                    keys=block.keys[first:end],
+                    lengths=lengths[first * n_groups : end * n_groups],
+                    n_labels=np.diff(labels[first : end + 1]).astype(np.int32),
+                    y=block.y[labels[first] : labels[end]],
+                    columns=block.buckets[entries[first] : entries[end]],
+                    counts=block.values[entries[first] : entries[end]],
+                )
+                self._write(part, record, end - first)
+            first = end
+        first_training = divided.ends[self.n_heldout - 1] if self.n_heldout else 0
+        self.training_topic_counts += np.bincount(
+            block.y[labels[first_training] :], minlength=len(self.training_topic_counts)
+        )
+        self._n_read += len(rows)
+
+    def _write(self, part: int, record: _Records, n_rows: int) -> None:
+        files = self._files[part]
+        if not files or files[-1].n_rows + n_rows > 2 * self._part_size:
+            files.append(PartFile(Path(self._folder.name) / f"{part}-{len(files)}"))
+        with translate_disk_errors(files[-1].path), files[-1].path.open("ab") as file:
+            record.write(file)
+        files[-1].n_rows += n_rows
+
+    @property
+    def training_parts(self) -> list[PartFile]:
+        """The parts of training rows."""
+        return [file for files in self._files[self.n_heldout :] for file in files]
+
+    @property
+    def heldout_parts(self) -> list[PartFile]:
+        """The parts of held-out rows."""
+        return [file for files in self._files[: self.n_heldout] for file in files]
+
+    def read(self, part: PartFile) -> PartRows:
+        """Return the rows of a part."""
+        rows = _Records.read(part.path)
+        weighting, n_groups = self._weighting, len(self._weighting.widths)
+        entries = Entries(rows.counts.astype(np.float32), rows.columns, rows.lengths)
+        RowWeights(weighting.feature_groups, weighting.widths, weighting.idf).weigh(entries)
+        X = SparseRows(entries, sum(weighting.widths), n_groups).csr()
+        labels = Labels(rows.y.astype(np.int64), row_offsets(rows.n_labels), self.multilabel)
+        # Copies of a text may have other topics.
+        order = np.lexsort((labels.row_means(rows.y.astype(np.float32)), rows.keys))
+        X = X[order]
+        X.has_canonical_format = True
+        return PartRows(X, labels.take(order), rows.numbers[order])
+
+
+class _Records(NamedTuple):
+    """Rows of a part, as they are stored in a file: those of one block after another."""
+
+    numbers: I64  # shape (n_rows,): see `PartRows`
+    keys: U64  # shape (n_rows,)
+    lengths: I32  # shape (n_rows * n_groups,): entries of each row and feature group
+    n_labels: I32  # shape (n_rows,)
+    y: I32  # shape (n_labels,)
+    columns: I32  # shape (n_entries,)
+    counts: npt.NDArray[np.unsignedinteger]  # shape (n_entries,)
+
+    def write(self, file: BinaryIO) -> None:
+        """Write a record: the type and length of each array, and then the arrays."""
+        header = [(array.itemsize, len(array)) for array in self]
+        file.write(np.array(header, dtype=np.int64).tobytes())
+        for array in self:
+            file.write(np.ascontiguousarray(array).data)
+
+    @classmethod
+    def read(cls, path: Path) -> _Records:
+        """Return the rows of all records of a file."""
+        data, start = path.read_bytes(), 0
+        parts: list[list[npt.NDArray[Any]]] = [[] for _ in cls._fields]
+        while start < len(data):
+            header = np.frombuffer(data, np.int64, 2 * len(parts), start).reshape(-1, 2).tolist()
+            start += 2 * len(parts) * 8
+            for (itemsize, length), kind, part in zip(header, _KINDS, parts, strict=True):
+                part.append(np.frombuffer(data, f"{kind}{itemsize}", length, start))
+                start += itemsize * length
+        return cls(*map(np.concatenate, parts))
+
+
+# The kind of each array of `_Records`: signed or unsigned integers.
+_KINDS = ("i", "u", "i", "i", "i", "i", "u")

@@ -1,0 +1,140 @@
+"""Training from parts of very many rows, each learned from once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from slugline.base.arrays import F32, F64, I64
+from slugline.learning.labels import Labels
+from slugline.learning.learner import FitContext
+from slugline.learning.linear import fit, steps
+from slugline.learning.linear.parts import PartWeights
+from slugline.stream.checkpoint import Checkpoint, PartState
+from slugline.stream.heldout import HeldOutRows, StreamResult
+from slugline.stream.part_files import PartFile, PartFiles, PartRows
+
+#: A function called with the number of parts that have been learned from, and of all parts.
+PartReporter = Callable[[int, int], None]
+
+
+class PartTraining:
+    """One pass over all parts; held-out rows come last, and are scored just before.
+
+    With a checkpoint, training resumes from the saved state.
+
+    Parameters
+    ----------
+    files : PartFiles
+    n_columns : int
+    topic_counts : int64 array, shape (n_topics,)
+        Rows of each topic.
+    topic_weights : float64 array, shape (n_topics,), or None
+        The user's weight of the rows of each topic.
+    context : FitContext
+    report : function
+        A `PartReporter`.
+    checkpoint : Checkpoint or None
+    """
+
+    def __init__(
+        self,
+        files: PartFiles,
+        n_columns: int,
+        topic_counts: I64,
+        topic_weights: F64 | None,
+        context: FitContext,
+        report: PartReporter,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        self._files, self._n_columns, self._topic_counts = files, n_columns, topic_counts
+        self._is_weighted = topic_weights is not None
+        self._topic_weights = np.ones(len(topic_counts)) if topic_weights is None else topic_weights
+        self._context, self._report, self._checkpoint = context, report, checkpoint
+        self._parts = [*files.training_parts, *files.heldout_parts]
+        self._weights = PartWeights(n_columns, len(topic_counts))
+        self._state = PartState(self._weights)
+        if checkpoint is not None:
+            checkpoint.restore(self._state, n_columns, self._weights.batches, ["parts"])
+
+    def run(self, on_interrupt: Callable[[], None] = lambda: None) -> StreamResult:
+        """Return the result of all parts or, after Ctrl-C, of those that were learned from.
+
+        Some topics may then have learned from a part of which others have not.
+        """
+        interrupted = False
+        try:
+            self._learn_parts()
+        except KeyboardInterrupt:
+            if not self._state.n_done:
+                raise
+            interrupted = True
+            on_interrupt()
+        heldout = self._heldout_rows()
+        biases = self._weights.biases
+        biases[self._topic_weights * self._topic_counts == 0] = fit.ABSENT_SCORE
+        return StreamResult(
+            weights=self._weights.pop_weights(self._n_columns, None),
+            biases=biases,
+            calibration=heldout.calibration(self._topic_weights),
+            heldout=heldout,
+            n_passes=1,
+            interrupted=interrupted,
+            n_unused=sum(part.n_rows for part in self._parts[self._state.n_done :]),
+        )
+
+    def _learn_parts(self) -> None:
+        state, n_parts = self._state, len(self._parts)
+        for number in range(state.n_done, n_parts):
+            if number == len(self._files.training_parts):
+                self._score_heldout()
+            self._learn(self._files.read(self._parts[number]), number)
+            state.n_done = number + 1
+            if self._checkpoint is not None:
+                self._checkpoint.save(state, is_last=state.n_done == n_parts)
+            self._report(state.n_done, n_parts)
+
+    def _learn(self, rows: PartRows, number: int) -> None:
+        weights = self._weights
+        X, numbers = weights.take_columns(rows.X)
+        context = replace(self._context, sample_weight=self._costs(rows.labels))
+        problem = fit.LinearProblem.from_rows(X, rows.labels, context, weights.batches)
+        rng = np.random.default_rng((context.seed, number))
+        minibatches = steps.Minibatches(X, problem.counted_rows, rng, 1)
+        weights.learn(problem, numbers, self._topic_counts.astype(np.float64), minibatches)
+
+    def _costs(self, labels: Labels) -> F32 | None:
+        """Return the weight of each row; None if all are 1."""
+        if not self._is_weighted:
+            return None
+        return labels.row_means(self._topic_weights.astype(np.float32)[labels.topics])
+
+    def _score_heldout(self) -> F32:
+        """Return the scores of held-out rows by the weights before these are learned from."""
+        if self._state.heldout_scores is None:
+            none = np.zeros((0, len(self._topic_counts)), dtype=np.float32)
+            parts = [self._score(part) for part in self._files.heldout_parts]
+            self._state.heldout_scores = np.concatenate([none, *parts])
+        return self._state.heldout_scores
+
+    def _score(self, part: PartFile) -> F32:
+        X, numbers = self._weights.take_columns(self._files.read(part).X)
+        X = fit.renormalize_rows(X, self._weights.is_learned(numbers))
+        return self._weights.score(X, numbers)
+
+    def _heldout_rows(self) -> HeldOutRows:
+        files, parts = self._files, map(self._files.read, self._files.heldout_parts)
+        labels = Labels.empty(multilabel=files.multilabel)
+        numbers = np.zeros(0, dtype=np.int64)
+        for part in parts:
+            labels = Labels.concatenate(labels, part.labels)
+            numbers = np.concatenate([numbers, part.numbers])
+        order = np.argsort(numbers)
+        totals = self._topic_weights * files.training_topic_counts
+        n_rows = sum(part.n_rows for part in self._parts)
+        fraction = 1 - len(numbers) / n_rows
+        return HeldOutRows.from_scores(
+            numbers[order], labels.take(order), self._score_heldout()[order], totals, fraction
+        )
