@@ -30,8 +30,8 @@ NEW = ["wheat and barley", "a tariff on imports", "the bank and the yen"]
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_parts, "MANY_DOCUMENTS", 200)
-    monkeypatch.setattr(fit_parts, "PART_SIZE", 60)
+    monkeypatch.setattr(fit_parts, "_MANY_DOCUMENTS", 200)
+    monkeypatch.setattr(fit_parts, "_PART_SIZE", 60)
 
 
 class Steps(SilentProgress):

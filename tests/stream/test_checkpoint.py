@@ -568,7 +568,7 @@ def test_load_rejects_the_phase_of_held_out_rows_without_any(tmp_path: Path) -> 
     save_state(tmp_path / "kept", state_of("training rows", 1))
     with checkpoint.open_checkpoint(tmp_path / "kept") as saved:
         assert saved is not None
-        with pytest.raises(CheckpointError, match="no row is held out, but the phase is"):
+        with pytest.raises(CheckpointError, match="the phase is 'training rows', not all rows"):
             saved.load(N_COLUMNS, TOPIC_BATCHES, ["all rows"])
 
 

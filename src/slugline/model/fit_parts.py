@@ -20,8 +20,8 @@ from slugline.text.features import Features
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-#: More documents than this are learned in parts of so many: all their rows would take gigabytes.
-MANY_DOCUMENTS, PART_SIZE = 200_000, 25_000
+# Rows of more documents than this would take gigabytes.
+_MANY_DOCUMENTS, _PART_SIZE = 200_000, 25_000
 
 
 def is_learned_in_parts(
@@ -29,7 +29,7 @@ def is_learned_in_parts(
 ) -> bool:
     """Return whether there are so many texts that they are learned in parts, without vocabulary."""
     is_simple = not settings.needs_encoder and all(group.n_buckets for group in feature_groups)
-    return len(texts) > MANY_DOCUMENTS and is_simple
+    return len(texts) > _MANY_DOCUMENTS and is_simple
 
 
 def rows_in_parts(
@@ -44,11 +44,11 @@ def rows_in_parts(
     DataError : if the first part has no words.
     """
     order = np.random.default_rng(context.seed).permutation(len(texts)).astype(np.int32)
-    starts = range(0, len(texts), PART_SIZE)
+    starts = range(0, len(texts), _PART_SIZE)
     weight = context.sample_weight
     with closing(context.progress):
         for first in starts:
-            part = order[first : first + PART_SIZE]
+            part = order[first : first + _PART_SIZE]
             ahead = copy.copy(features)
             rows, moved = ahead.partial_fit_transform([texts[i] for i in part], first)
             ahead.drop_tables()
@@ -58,5 +58,5 @@ def rows_in_parts(
             yield rows, labels.take(part), replace(context, sample_weight=costs, moved=moved)
             del rows  # to free memory before the next part is made
             vars(features).update(vars(ahead))
-            n_done = min(first + PART_SIZE, len(texts))
+            n_done = min(first + _PART_SIZE, len(texts))
             context.progress.update(f"learning from {len(texts):,} documents", n_done / len(texts))

@@ -27,9 +27,9 @@ from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import FitContext, LinearModel, is_linear
+from slugline.learning.linear.fit import default_passes
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.model.f1_thresholds import choose_rule
-from slugline.model.fit_parts import MANY_DOCUMENTS, PART_SIZE
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.heldout import HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule
@@ -65,6 +65,9 @@ _DIGITS = 16
 _MANY_TOPICS, _FEW_DOCUMENTS = 1000, 10
 # Minimum fraction of the work after which the number of passes is estimated.
 _MIN_FRACTION = 0.05
+# Very many documents are learned in parts of so many; with half as many, weights would be looked up
+# and stored twice as often.
+_PART_SIZE = 50_000
 _ACKNOWLEDGED = INTERRUPTED.format("keeping the last pass")
 
 
@@ -73,7 +76,8 @@ def require_same_settings(
 ) -> None:
     """Check, before documents are read, that a checkpoint has settings with the same result.
 
-    Threads and memory don't affect it, and `min_precision` is only used after training.
+    Threads and memory don't affect it, the seed affects only documents that are learned from once,
+    and `min_precision` is only used after training.
 
     Raises
     ------
@@ -88,7 +92,6 @@ def require_same_settings(
             "terms": repr(replace(settings, columns=()).batch_feature_groups()),
             "weights of topics": json.dumps(weights, sort_keys=True, default=str),
             "tolerances": "by default" if tolerance is None else repr(float(tolerance)),
-            "seeds": str(settings.random_state),
             **({"columns": ", ".join(settings.columns)} if settings.columns else {}),
             "word vectors": _vectors_digest(settings),
         }
@@ -107,9 +110,9 @@ def _word_vectors(settings: FitSettings) -> CheckedEncoder | None:
 
 
 def require_same_documents(
-    checkpoint: Checkpoint, engine: Engine, n_documents: int, digest: str
+    checkpoint: Checkpoint, engine: Engine, n_documents: int, digest: str, learning: str
 ) -> None:
-    """Check that a checkpoint belongs to these documents, in the same blocks.
+    """Check that a checkpoint belongs to these documents, in the same blocks, and way of learning.
 
     Raises
     ------
@@ -118,7 +121,7 @@ def require_same_documents(
     sizes = engine.collect(count_labels)
     digest = hashlib.sha256(f"{digest} {sizes}".encode()).hexdigest()[:_DIGITS]
     fact = f"{n_documents:,} in {counted(len(sizes), 'block')}, digest {digest}"
-    checkpoint.require_same_job({"documents": fact})
+    checkpoint.require_same_job({"documents": fact, "learning": learning})
 
 
 def count_labels(block: CountedBlock) -> int:
@@ -144,8 +147,8 @@ class StreamOptions:
         model is saved.
     tolerance : float, optional
         Train by passes over all rows until the gradient norm of each topic has fallen to this
-        fraction of its initial norm. By default, this is 0.002, unless more than 200,000 documents
-        are learned on this machine: these are learned from once, part by part.
+        fraction of its initial norm. By default, this is 0.002, but more than 50,000 documents on
+        this machine are learned from once, part by part.
     most_in_memory : int
         Maximum bytes of rows in memory. With a million terms, weights take one to two gigabytes
         more. Workers of a cluster have their own limits.
@@ -182,8 +185,8 @@ class StreamOptions:
         check_whole("most_in_memory", self.most_in_memory, 0)
 
     def learns_in_parts(self, n_documents: int) -> bool:
-        """Return whether documents on this machine are so many that they are learned in parts."""
-        return self.tolerance is None and n_documents > MANY_DOCUMENTS
+        """Return whether documents on this machine are so many that they are learned from once."""
+        return self.tolerance is None and default_passes(n_documents) == 1
 
     @property
     def reading(self) -> ReadOptions:
@@ -210,18 +213,23 @@ def fit_stream(
 ) -> Fitted:
     """Return a model trained on a source of any size, in bounded memory, here or on a cluster.
 
-    Texts are read, tokenized and hashed once. The rows stay in memory if they fit, else in
-    temporary files. Weights minimise a strictly convex function, stated in
-    `slugline.learning.linear.sums`, by passes over all rows: 30 to 100 on the data sets measured,
-    in two descents. The first holds out some texts, selected by a hash (a fifth, or as many as
-    calibration needs), and probabilities are calibrated on these; the second continues from there
-    with all texts. The order of documents and the size of blocks change only the last bits of sums;
-    the number of threads doesn't change even those. No document is left out as mislabelled.
+    Texts are read, tokenized and hashed once, and their rows are stored in temporary files unless
+    there are few. Some texts, selected by a hash (a fifth, or as many as calibration needs), are
+    held out at first: probabilities are calibrated on their scores, and then they are learned from
+    as well. No document is left out as mislabelled.
 
+    More than 50,000 documents on one machine are learned from once, as `fit` does: their rows are
+    sorted by a hash of their texts, and learned part by part. The result depends on the seed, but
+    not on the order of documents, the size of blocks, or the number of threads.
+
+    Fewer documents, those of a cluster, and any if `options` has a tolerance, are learned by
+    passes. Weights minimise a strictly convex function, stated in `slugline.learning.linear.sums`,
+    by 30 to 100 passes over all rows on the data sets measured, in two descents: the first without
+    the held-out texts, the second from there on with all. The order of documents and the size of
+    blocks change only the last bits of sums; the number of threads doesn't change even those.
     Topics are learned in batches of 29 million weights, such as 16 topics at a time with 1.7
     million terms; a pass over 1,000,000 short texts then takes about two seconds on one core, so
-    thousands of topics take long. `fit` makes only a few passes, and is much faster where documents
-    fit into memory.
+    many texts and thousands of topics take long.
 
     Parameters
     ----------
@@ -236,8 +244,8 @@ Dask collection
     options : StreamOptions, optional
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler: workers read the files, under the same
-        names as here, hold the rows, and make the passes. The result is the same, bit for bit, if
-        workers have the same processors and libraries. Workers may end at any time.
+        names as here, hold the rows, and make the passes. The result is that of passes here, bit
+        for bit, if workers have the same processors and libraries. Workers may end at any time.
     progress : Progress, optional
 
     Raises
@@ -269,11 +277,15 @@ Dask collection
         counts = _read_documents(engine, documents, settings, progress)
         release_memory()  # of texts and of terms by block
         check_own_thresholds(counts.topics, settings.thresholds, multilabel=counts.terms.multilabel)
+        in_parts = isinstance(engine, LocalEngine) and options.learns_in_parts(
+            documents.n_documents
+        )
         if saved is not None:
-            require_same_documents(saved, engine, documents.n_documents, documents.digest)
+            learning = f"once, seed {settings.random_state}" if in_parts else "by passes"
+            require_same_documents(saved, engine, documents.n_documents, documents.digest, learning)
         features = counts.terms.features(documents.n_documents, settings.n_jobs)
         weighting = Weighting.from_features(features, counts.topics.names)
-        if isinstance(engine, LocalEngine) and options.learns_in_parts(documents.n_documents):
+        if isinstance(engine, LocalEngine) and in_parts:
             result = _learn_in_parts(
                 engine, documents.n_documents, counts, weighting, settings, saved, progress
             )
@@ -424,7 +436,7 @@ def _learn_in_parts(
     topics = counts.topics
     multilabel, n_columns = counts.terms.multilabel, counts.terms.n_columns
     min_key = find_min_key(n_rows, len(topics), multilabel=multilabel)
-    with closing(PartFiles(weighting, min_key, n_rows, PART_SIZE, multilabel=multilabel)) as files:
+    with closing(PartFiles(weighting, min_key, n_rows, _PART_SIZE, multilabel=multilabel)) as files:
         for number, divided in enumerate(engine.pop_blocks(divide_block, weighting, files.starts)):
             files.append(divided)
             progress.update("sorting", (number + 1) / len(counts.block_sizes))

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64
+from slugline.base.threads import map_in_order
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit, steps
@@ -54,6 +55,7 @@ class PartTraining:
         self._topic_weights = np.ones(len(topic_counts)) if topic_weights is None else topic_weights
         self._context, self._report, self._checkpoint = context, report, checkpoint
         self._parts = [*files.training_parts, *files.heldout_parts]
+        self._n_rows = sum(part.n_rows for part in self._parts)
         self._weights = PartWeights(n_columns, len(topic_counts))
         self._state = PartState(self._weights)
         if checkpoint is not None:
@@ -87,11 +89,13 @@ class PartTraining:
 
     def _learn_parts(self) -> None:
         state, n_parts = self._state, len(self._parts)
-        for number in range(state.n_done, n_parts):
-            if number == len(self._files.training_parts):
+        # The next part is read while one is learned from.
+        n_threads, remaining = min(self._context.n_jobs, 2), self._parts[state.n_done :]
+        for rows in map_in_order(self._files.read, remaining, n_threads, n_waiting=0):
+            if state.n_done == len(self._files.training_parts):
                 self._score_heldout()
-            self._learn(self._files.read(self._parts[number]), number)
-            state.n_done = number + 1
+            self._learn(rows, state.n_done)
+            state.n_done += 1
             if self._checkpoint is not None:
                 self._checkpoint.save(state, is_last=state.n_done == n_parts)
             self._report(state.n_done, n_parts)
@@ -102,7 +106,7 @@ class PartTraining:
         context = replace(self._context, sample_weight=self._costs(rows.labels))
         problem = fit.LinearProblem.from_rows(X, rows.labels, context, weights.batches)
         rng = np.random.default_rng((context.seed, number))
-        minibatches = steps.Minibatches(X, problem.counted_rows, rng, 1)
+        minibatches = steps.Minibatches(X, problem.counted_rows, rng, 1, self._n_rows)
         weights.learn(problem, numbers, self._topic_counts.astype(np.float64), minibatches)
 
     def _costs(self, labels: Labels) -> F32 | None:
@@ -133,8 +137,7 @@ class PartTraining:
             numbers = np.concatenate([numbers, part.numbers])
         order = np.argsort(numbers)
         totals = self._topic_weights * files.training_topic_counts
-        n_rows = sum(part.n_rows for part in self._parts)
-        fraction = 1 - len(numbers) / n_rows
+        fraction = 1 - len(numbers) / self._n_rows
         return HeldOutRows.from_scores(
             numbers[order], labels.take(order), self._score_heldout()[order], totals, fraction
         )

@@ -133,7 +133,7 @@ class PartWeights:
         """
         costs = problem.sample_costs(totals)
         rates = np.full(
-            len(numbers) + 1, problem.learning_rate(minibatches.n_rows), dtype=np.float32
+            len(numbers) + 1, problem.learning_rate(minibatches.n_in_all), dtype=np.float32
         )
         indices = {batch.start: index for index, batch in enumerate(self.batches)}
         places = np.append(numbers, -1)

@@ -71,19 +71,27 @@ class Minibatches:
         The rows to go through.
     rng : numpy.random.Generator
     n_passes : int
+    n_in_all : int, optional
+        The number of rows that are learned from, if these are a part of them; it decides the size
+        of minibatches and steps.
     """
 
     def __init__(
-        self, X: PackedRows | sp.csr_array, rows: Integers, rng: np.random.Generator, n_passes: int
+        self,
+        X: PackedRows | sp.csr_array,
+        rows: Integers,
+        rng: np.random.Generator,
+        n_passes: int,
+        n_in_all: int | None = None,
     ) -> None:
-        self.X = X
+        self.X, self.n_in_all = X, len(rows) if n_in_all is None else n_in_all
         order = rng.permutation(rows).astype(np.int32)
-        size = _ROWS_PER_STEP if len(order) <= MANY_ROWS else _ROWS_PER_STEP_OF_MANY
+        size = _ROWS_PER_STEP if self.n_in_all <= MANY_ROWS else _ROWS_PER_STEP_OF_MANY
         self._rows = [order[start : start + size] for start in range(0, len(order), size)]
         lengths = sparse.row_lengths(X.indptr)
         self._n_entries = np.array([lengths[rows].sum() for rows in self._rows], dtype=np.int64)
         self._orders = [rng.permutation(len(self._rows)) for _ in range(n_passes)]
-        self.n_rows, self.n_steps = len(order), n_passes * len(self._rows)
+        self.n_steps = n_passes * len(self._rows)
         if not has_kernel():
             self._parts  # noqa: B018  made once, before there are threads
         self._cache: dict[int, Minibatch] | None = {} if X.nnz <= _MAX_CACHED_ENTRIES else None
