@@ -25,6 +25,7 @@ from slugline.classifier import TopicClassifier, load
 from slugline.errors import ClusterError, DataError, OptionError
 from slugline.stream import cluster, dask_tasks, descents
 from slugline.stream import engine as groups
+from slugline.stream import fit as stream_fit
 from slugline.stream import source as sources
 from slugline.stream.cluster import DaskEngine
 from slugline.stream.engine import group_blocks
@@ -160,6 +161,27 @@ def test_fit_stream_learns_several_topics_alike_on_many_workers(
     alone = saved(tmp_path, with_pairs_of_topics(news))
     assert load(tmp_path / "model.slug").fitted_.multilabel
     assert saved(tmp_path, with_pairs_of_topics(news), client=threads(8)) == alone
+
+
+@pytest.fixture
+def _once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few documents are learned from once, as many are."""
+    monkeypatch.setattr(stream_fit, "default_passes", lambda n: 1)
+    monkeypatch.setattr(stream_fit, "_PART_SIZE", 15)
+
+
+@pytest.mark.usefixtures("_once")
+@pytest.mark.parametrize("source", [pairs, with_pairs_of_topics])
+def test_fit_stream_learns_once_from_the_rows_of_workers(
+    source: Callable[[News], Any], threads: Callable[..., Any], news: News, tmp_path: Path
+) -> None:
+    client = threads(3)
+    alone = saved(tmp_path, source(news), tolerance=None)
+    record = load(tmp_path / "model.slug").fitted_.stream
+    assert record is not None
+    assert record.n_passes == 1
+    assert saved(tmp_path, source(news), client=client, tolerance=None) == alone
+    assert n_tasks(client) == 0
 
 
 @pytest.fixture
@@ -363,6 +385,19 @@ def test_fit_stream_learns_the_same_bytes_if_a_worker_is_killed(
     killed = saved(tmp_path, source(), client=client, progress=killing, **how)
     assert killed == alone
     assert killing.n_killed == len(reports)
+    assert n_tasks(client) == 0
+
+
+@pytest.mark.usefixtures("_unhurried", "_once")
+def test_fit_stream_learns_once_from_the_rows_of_killed_workers(
+    client: Any, news: News, tmp_path: Path
+) -> None:
+    pattern = write_files(tmp_path, news, 5)
+    how: dict[str, Any] = {"rows_per_block": 4, "tolerance": None}
+    alone = saved(tmp_path, pattern, **how)
+    killing = Killing(client, "sorting", 1, 6)
+    assert saved(tmp_path, pattern, client=client, progress=killing, **how) == alone
+    assert killing.n_killed == 2
     assert n_tasks(client) == 0
 
 

@@ -388,7 +388,8 @@ class StreamRecord(NamedTuple):
     Attributes
     ----------
     n_passes, n_skipped : int
-        Number of passes over all documents, each for a few topics, and of unusable rows.
+        Number of passes over all documents, each for a few topics unless it is 1, and of unusable
+        rows.
     n_evaluated, n_right : int
         Number of documents that were held out at first and predicted by a model of the remaining
         ones, and of right predictions among them. Documents of topics that the remaining ones don't

@@ -136,6 +136,8 @@ def add_new(sums: Arrays, others: Arrays) -> Arrays:
 _MAX_PENDING = 2
 # Maximum bytes of blocks that one task sums, unless workers have much memory.
 _MAX_SUMMED = 1 << 27
+# Blocks that are sent to the client at a time, where they take up to 100 MB each.
+_MAX_POPPED = 4
 # Maximum bytes of shared arguments that are sent with each task.
 _MAX_INLINE = 1 << 16
 # Maximum fraction of a worker's memory that rows may take if each worker holds all of them; the
@@ -279,6 +281,20 @@ class DaskEngine(Engine):
             return [tasks.submit(map_block, block, function, arguments) for block in self._blocks]
 
         return self._call(submit, shared)
+
+    def pop_blocks(self, function: BlockFunction, *shared: Any) -> Iterator[Any]:
+        """Yield `function(block, *shared)` of each block in order, and then free the block."""
+        while self._blocks:
+            blocks = self._blocks[:_MAX_POPPED]
+
+            def submit(arguments: Any, blocks: list[Future] = blocks) -> list[Future]:
+                return [
+                    self._tasks.submit(map_block, block, function, arguments) for block in blocks
+                ]
+
+            yield from self._call(submit, shared)
+            release(blocks)
+            self._blocks = self._blocks[len(blocks) :]
 
     def sum_blocks(
         self,

@@ -57,6 +57,9 @@ class Engine(BlockSums, Protocol):
     def collect(self, function: BlockFunction, *shared: Any) -> list[Any]:
         """Return `function(block, *shared)` of each block, in order."""
 
+    def pop_blocks(self, function: BlockFunction, *shared: Any) -> Iterator[Any]:
+        """Yield `function(block, *shared)` of each block in order, and then free the block."""
+
     def plan_topic_parallel(self, n_columns: int, width: int, n_tasks: int) -> TopicParallel | None:
         """Return a runner of whole descents, each on one worker that holds all rows.
 

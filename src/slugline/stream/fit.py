@@ -147,8 +147,8 @@ class StreamOptions:
         model is saved.
     tolerance : float, optional
         Train by passes over all rows until the gradient norm of each topic has fallen to this
-        fraction of its initial norm. By default, this is 0.002, but more than 50,000 documents on
-        this machine are learned from once, part by part.
+        fraction of its initial norm. By default, this is 0.002, but more than 50,000 documents are
+        learned from once, part by part.
     most_in_memory : int
         Maximum bytes of rows in memory. With a million terms, weights take one to two gigabytes
         more. Workers of a cluster have their own limits.
@@ -185,7 +185,7 @@ class StreamOptions:
         check_whole("most_in_memory", self.most_in_memory, 0)
 
     def learns_in_parts(self, n_documents: int) -> bool:
-        """Return whether documents on this machine are so many that they are learned from once."""
+        """Return whether documents are so many that they are learned from once."""
         return self.tolerance is None and default_passes(n_documents) == 1
 
     @property
@@ -218,18 +218,18 @@ def fit_stream(
     held out at first: probabilities are calibrated on their scores, and then they are learned from
     as well. No document is left out as mislabelled.
 
-    More than 50,000 documents on one machine are learned from once, as `fit` does: their rows are
-    sorted by a hash of their texts, and learned part by part. The result depends on the seed, but
-    not on the order of documents, the size of blocks, or the number of threads.
+    More than 50,000 documents are learned from once, as by `fit`: their rows are sorted into parts
+    by a hash of their texts, and learned part by part, on this machine. The result depends on the
+    seed, but not on the order of documents, the size of blocks, or the number of threads.
 
-    Fewer documents, those of a cluster, and any if `options` has a tolerance, are learned by
-    passes. Weights minimise a strictly convex function, stated in `slugline.learning.linear.sums`,
-    by 30 to 100 passes over all rows on the data sets measured, in two descents: the first without
-    the held-out texts, the second from there on with all. The order of documents and the size of
-    blocks change only the last bits of sums; the number of threads doesn't change even those.
-    Topics are learned in batches of 29 million weights, such as 16 topics at a time with 1.7
-    million terms; a pass over 1,000,000 short texts then takes about two seconds on one core, so
-    many texts and thousands of topics take long.
+    Fewer documents, and any if `options` has a tolerance, are learned by passes. Weights minimise a
+    strictly convex function, stated in `slugline.learning.linear.sums`, by 30 to 100 passes over
+    all rows on the data sets measured, in two descents: the first without the held-out texts, the
+    second from there on with all. The order of documents and the size of blocks change only the
+    last bits of sums; the number of threads doesn't change even those. Topics are learned in
+    batches of 29 million weights, such as 16 topics at a time with 1.7 million terms; a pass over
+    1,000,000 short texts then takes about two seconds on one core, so many texts and thousands of
+    topics take long.
 
     Parameters
     ----------
@@ -244,8 +244,9 @@ Dask collection
     options : StreamOptions, optional
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler: workers read the files, under the same
-        names as here, hold the rows, and make the passes. The result is that of passes here, bit
-        for bit, if workers have the same processors and libraries. Workers may end at any time.
+        names as here, hold the rows, and send them here or, with a tolerance, make the passes. The
+        result is the same, bit for bit, if workers have the same processors and libraries. Workers
+        may end at any time.
     progress : Progress, optional
 
     Raises
@@ -277,15 +278,13 @@ Dask collection
         counts = _read_documents(engine, documents, settings, progress)
         release_memory()  # of texts and of terms by block
         check_own_thresholds(counts.topics, settings.thresholds, multilabel=counts.terms.multilabel)
-        in_parts = isinstance(engine, LocalEngine) and options.learns_in_parts(
-            documents.n_documents
-        )
+        in_parts = options.learns_in_parts(documents.n_documents)
         if saved is not None:
             learning = f"once, seed {settings.random_state}" if in_parts else "by passes"
             require_same_documents(saved, engine, documents.n_documents, documents.digest, learning)
         features = counts.terms.features(documents.n_documents, settings.n_jobs)
         weighting = Weighting.from_features(features, counts.topics.names)
-        if isinstance(engine, LocalEngine) and in_parts:
+        if in_parts:
             result = _learn_in_parts(
                 engine, documents.n_documents, counts, weighting, settings, saved, progress
             )
@@ -424,7 +423,7 @@ def _class_weights(topic_counts: I64, settings: FitSettings, topics: Topics) -> 
 
 
 def _learn_in_parts(
-    engine: LocalEngine,
+    engine: Engine,
     n_rows: int,
     counts: _DocumentCounts,
     weighting: Weighting,

@@ -57,16 +57,17 @@ def divide_block(block: CountedBlock, weighting: Weighting, starts: U64) -> Divi
     order = part_of.argsort(kind="stable")
     lengths = block.lengths.reshape(len(order), -1)
     counts = sp.csr_array(
-        (block.values, block.buckets, row_offsets(lengths.sum(axis=1))),
-        shape=(len(order), len(weighting.columns)),
+        (block.values, weighting.columns[block.buckets], row_offsets(lengths.sum(axis=1))),
+        shape=(len(order), sum(weighting.widths)),
     )[order]
+    counts.sort_indices()  # they were in the order in which terms occur in the block
     n_labels, labels = block.n_labels, order
     if n_labels is not None:
         labels = ranges(row_offsets(n_labels)[order], n_labels[order])
     numbers = np.array([weighting.topic_numbers[name] for name in block.names], dtype=np.int32)
     divided = block._replace(
         values=counts.data,
-        buckets=weighting.columns[counts.indices],
+        buckets=counts.indices.astype(np.int32, copy=False),
         lengths=lengths[order].ravel(),
         y=numbers[block.y[labels]],
         keys=block.keys[order],

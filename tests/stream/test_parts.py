@@ -1,0 +1,363 @@
+"""`fit_stream` of many documents, which are learned from once, part by part."""
+
+from __future__ import annotations
+
+import errno
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.base.progress import Progress, SilentProgress
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import CheckpointError, OutputError
+from slugline.learning.linear import fit as linear_fit
+from slugline.learning.linear.learner import LinearLearner
+from slugline.model.settings import FitSettings
+from slugline.stream import checkpoint, part_files
+from slugline.stream import fit as stream_fit
+from slugline.stream.checkpoint import PartState
+from slugline.stream.counting import (
+    CountedBlock,
+    TermStatistics,
+    Weighting,
+    count_terms,
+    weight_block,
+)
+from slugline.stream.fit import StreamOptions
+from slugline.stream.part_files import PartFiles, divide_block
+
+pytestmark = pytest.mark.slow
+
+News = list[tuple[str, Any]]
+
+
+def pairs(news: News, size: int = 25) -> Iterator[tuple[list[str], list[Any]]]:
+    for first in range(0, len(news), size):
+        texts, topics = zip(*news[first : first + size], strict=True)
+        yield list(texts), list(topics)
+
+
+@pytest.fixture(autouse=True)
+def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_fit, "default_passes", lambda n: 1)
+    monkeypatch.setattr(stream_fit, "_PART_SIZE", 15)
+    monkeypatch.setattr(checkpoint, "MAX_TIME_FRACTION", 1.0)
+
+
+@pytest.fixture
+def many(news: News) -> News:
+    """The news, with a number that makes each text another."""
+    return [(f"{text} {copy}", topic) for copy in range(2) for text, topic in news]
+
+
+def learned(
+    news: News, n_jobs: int = 1, progress: Progress | None = None, **options: Any
+) -> TopicClassifier:
+    stream_options = StreamOptions(**{"rows_per_block": 20, **options})
+    return TopicClassifier(n_jobs=n_jobs).fit_stream(pairs(news), stream_options, progress=progress)
+
+
+def saved(classifier: TopicClassifier, folder: Path) -> bytes:
+    classifier.save(folder / "saved.slug")
+    return (folder / "saved.slug").read_bytes()
+
+
+def learned_bytes(classifier: TopicClassifier) -> dict[str, bytes]:
+    arrays = classifier.learner_.arrays()
+    found = {name: array.tobytes() for name, array in arrays.items()}
+    return {**found, "settings": repr(classifier.learner_.settings()).encode()}
+
+
+class StopAt(SilentProgress):
+    """Raises an exception at a report of a part, and records the reports."""
+
+    def __init__(self, n: int, how: type[BaseException] = RuntimeError) -> None:
+        self.n, self.how, self.reports = n, how, list[str]()
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        if detail.startswith("part "):
+            self.reports.append(detail)
+            if len(self.reports) == self.n:
+                raise self.how
+
+
+def test_fit_stream_learns_many_documents_once(many: News, tmp_path: Path) -> None:
+    reports = StopAt(-1)
+    classifier = learned(many, progress=reports)
+    texts, topics = zip(*many, strict=True)
+    assert classifier.score(texts, topics) > 0.9
+    assert [report.split()[1] for report in reports.reports] == [
+        str(n + 1) for n in range(len(reports.reports))
+    ]
+    assert len(reports.reports) > 3
+    record = classifier.fitted_.stream
+    assert record is not None
+    assert record.n_passes == 1
+    assert 0 < record.n_evaluated <= len(many) / 3
+    classifier.save(tmp_path / "news.slug")
+    card = load(tmp_path / "news.slug").card_
+    assert "It learned from a stream, once from each document, and left none out as wrong." in card
+
+
+def test_fit_stream_with_a_tolerance_makes_passes(many: News) -> None:
+    record = learned(many, tolerance=0.3).fitted_.stream
+    assert record is not None
+    assert record.n_passes > 1
+
+
+def test_few_documents_are_learned_by_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_fit, "default_passes", linear_fit.default_passes)
+    assert not StreamOptions().learns_in_parts(50_000)
+    assert StreamOptions().learns_in_parts(50_001)
+    assert not StreamOptions(tolerance=0.1).learns_in_parts(50_001)
+
+
+@pytest.mark.parametrize("how", [{"n_jobs": 2}, {"rows_per_block": 7}, {"most_in_memory": 0}])
+def test_parts_are_the_same_with_other_threads_blocks_and_memory(
+    many: News, how: dict[str, Any]
+) -> None:
+    assert learned_bytes(learned(many, **how)) == learned_bytes(learned(many))
+
+
+def test_parts_are_the_same_in_any_order_of_the_documents(many: News) -> None:
+    wanted = learned_bytes(learned(many))
+    by_topic = sorted(many, key=lambda item: item[1])
+    mixed = random.Random(1).sample(many, len(many))
+    for order in (by_topic, mixed):
+        assert learned_bytes(learned(order)) == wanted
+
+
+def test_parts_depend_on_the_seed(many: News, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_fit, "_PART_SIZE", 1000)  # more than one minibatch
+    one, other = (
+        learned_bytes(TopicClassifier(random_state=seed, n_jobs=1).fit_stream(pairs(many)))
+        for seed in (0, 1)
+    )
+    assert one != other
+
+
+def test_copies_of_a_text_are_divided_among_files(many: News, monkeypatch: Any) -> None:
+    read: list[int] = []
+    read_part = PartFiles.read
+
+    def count(files: PartFiles, part: Any) -> Any:
+        rows = read_part(files, part)
+        read.append(rows.X.shape[0])
+        return rows
+
+    monkeypatch.setattr(PartFiles, "read", count)
+    copies = [("the same wheat text", "grain")] * 200
+    classifier = learned(many + copies, rows_per_block=10)
+    assert max(read) <= 2 * 15
+    assert classifier.predict(["the same wheat text"]).tolist() == ["grain"]
+
+
+def test_fit_stream_learns_several_topics_once(many: News) -> None:
+    neighbours = zip(many, many[5:], strict=False)
+    both: News = [(f"{a} {b}", (s,) if s == t else (s, t)) for (a, s), (b, t) in neighbours]
+    both += [("nothing of all this", ())]
+    one, other = learned(both), learned(both[::-1], n_jobs=2)
+    assert learned_bytes(one) == learned_bytes(other)
+    assert one.score([text for text, _ in both], [topics for _, topics in both]) > 0.5
+
+
+def test_fit_stream_weights_topics_of_many_documents(many: News) -> None:
+    def bias(class_weight: Any, documents: News) -> float:
+        classifier = TopicClassifier(n_jobs=1, class_weight=class_weight)
+        classifier.fit_stream(pairs(documents))
+        assert list(classifier.classes_) == ["bank", "grain", "sport"]
+        return float(classifier.learner_.biases[1])  # type: ignore[attr-defined]
+
+    few_grain = [item for n, item in enumerate(many) if item[1] != "grain" or n % 4 == 0]
+    assert bias("balanced", few_grain) != bias(None, few_grain)
+    equal = bias({"grain": 1.0}, many)
+    assert bias({"grain": 0.0}, many) == linear_fit.ABSENT_SCORE < equal < bias({"grain": 9}, many)
+
+
+# Stopping and resuming ----------------------------------------------------------------------------
+
+
+def test_fit_stream_keeps_parts_after_ctrl_c(many: News) -> None:
+    counting = StopAt(-1)
+    learned(many, progress=counting)
+    n_parts = len(counting.reports)
+    early, late = (
+        learned(many, progress=StopAt(n, KeyboardInterrupt)) for n in (n_parts // 2, n_parts)
+    )
+    assert early.fitted_.interrupted
+    assert 0 < early.fitted_.n_unlearned < len(many)
+    assert early.fitted_.stream is not None
+    assert early.fitted_.stream.n_evaluated > 0
+    assert late.fitted_.n_unlearned == 0
+    texts, topics = zip(*many, strict=True)
+    assert early.score(texts, topics) > 0.6
+
+
+def test_fit_stream_raises_ctrl_c_before_a_part_is_learned(
+    many: News, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PartFiles, "read", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        learned(many)
+
+
+def test_fit_stream_resumes_from_every_part_with_the_same_bytes(many: News, tmp_path: Path) -> None:
+    counting = StopAt(-1)
+    wanted = saved(learned(many, progress=counting), tmp_path)
+    folder = tmp_path / "kept"
+    for n in range(1, len(counting.reports) + 1, 2):
+        with pytest.raises(RuntimeError):
+            learned(many, progress=StopAt(n), checkpoint=folder)
+        again = StopAt(-1)
+        assert saved(learned(many, 2, again, checkpoint=folder), tmp_path) == wanted
+        assert again.reports == counting.reports[n:]
+        shutil.rmtree(folder)
+
+
+def begin(many: News, folder: Path) -> None:
+    with pytest.raises(RuntimeError):
+        learned(many, progress=StopAt(3), checkpoint=folder)
+
+
+def test_checkpoint_of_parts_is_not_one_of_passes_or_of_another_seed(
+    many: News, tmp_path: Path
+) -> None:
+    begin(many, tmp_path / "kept")
+    with pytest.raises(CheckpointError, match="tolerances: by default there"):
+        learned(many, checkpoint=tmp_path / "kept", tolerance=0.1)
+    with pytest.raises(CheckpointError, match="learning: once, seed 0 there, once, seed 1 in this"):
+        TopicClassifier(n_jobs=1, random_state=1).fit_stream(
+            pairs(many), StreamOptions(rows_per_block=20, checkpoint=tmp_path / "kept")
+        )
+
+
+def forge(change: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change the arrays of a state before they are restored."""
+    restore = PartState.restore_parts
+
+    def restore_changed(state: PartState, parts: Any, *arguments: Any) -> None:
+        parts = {name: dict(arrays) for name, arrays in parts.items()}
+        change(parts)
+        restore(state, parts, *arguments)
+
+    monkeypatch.setattr(PartState, "restore_parts", restore_changed)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "change"),
+    [
+        ("running", "biases", lambda a: a[1:]),
+        ("running", "biases", lambda a: a * np.nan),
+        ("running-0", "sums", lambda a: a[1:]),
+        ("running-0", "masks", lambda a: a[1:]),
+        ("running-0", "masks", lambda a: a | np.uint32(1 << 31)),
+        ("running-0", "masks", lambda a: a * np.uint32(0)),
+        ("running-0", "halves", lambda a: a[1:]),
+        ("running-0", "halves", lambda a: a | np.uint16(0x7C00)),
+        ("running-0", "halves", lambda a: a.astype(np.uint32)),
+    ],
+)
+def test_checkpoint_of_parts_rejects_forged_arrays(
+    many: News,
+    tmp_path: Path,
+    part: str,
+    name: str,
+    change: Callable[[Any], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin(many, tmp_path / "kept")
+    forge(lambda parts: parts[part].update({name: change(parts[part][name])}), monkeypatch)
+    with pytest.raises(CheckpointError, match="damaged"):
+        learned(many, checkpoint=tmp_path / "kept")
+
+
+def test_checkpoint_of_parts_rejects_missing_weights(
+    many: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(many, tmp_path / "kept")
+    forge(lambda parts: parts.pop("running-0"), monkeypatch)
+    with pytest.raises(CheckpointError, match="damaged"):
+        learned(many, checkpoint=tmp_path / "kept")
+
+
+# Files of parts -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_fit_stream_removes_the_files_of_parts(many: News, temporary: Path) -> None:
+    seen: set[int] = set()
+
+    class Watch(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            seen.add(len([path for path in temporary.rglob("*") if path.is_file()]))
+
+    learned(many, progress=Watch())
+    assert max(seen) > 3
+    with pytest.raises(RuntimeError):
+        learned(many, progress=StopAt(2))
+    assert list(temporary.iterdir()) == []
+
+
+def test_fit_stream_names_a_full_disk(
+    many: News, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(part_files._Records, "write", full)
+    with pytest.raises(OutputError, match=r"can't be written \(No space left on device\)"):
+        learned(many)
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_part_files_return_the_rows_of_blocks(many: News, multilabel: bool) -> None:
+    texts = [text for text, _ in many]
+    names: list[Any] = [topic for _, topic in many]
+    if multilabel:
+        names = [(name, "news") if n % 3 else () for n, name in enumerate(names)]
+    groups = FitSettings(learner=LinearLearner()).batch_feature_groups(texts, names)
+    terms, blocks = TermStatistics(groups), list[CountedBlock]()
+    for first in range(0, len(texts), 30):
+        rows = slice(first, first + 30)
+        block, statistics = count_terms(texts[rows], names[rows], groups)
+        terms.add(statistics)
+        blocks.append(block)
+    topics = sorted({*names} - {()}) if not multilabel else sorted({n for s in names for n in s})
+    weighting = Weighting.from_features(terms.features(len(texts), 1), topics)
+    files = PartFiles(weighting, 1 << 62, len(texts), 40, multilabel=multilabel)
+    for block in blocks:
+        files.append(divide_block(block, weighting, files.starts))
+    wanted = [weight_block(block, weighting) for block in blocks]
+    seen: list[int] = []
+    for part in [*files.training_parts, *files.heldout_parts]:
+        found = files.read(part)
+        assert part.n_rows == found.X.shape[0] == len(found.labels)
+        for number, row in enumerate(found.numbers.tolist()):
+            block, place = wanted[row // 30], row % 30
+            expected = block.to_csc().tocsr()[[place]].toarray()
+            np.testing.assert_array_equal(found.X[[number]].toarray(), expected)
+            topics_of_row = found.labels.take(np.array([number])).topics
+            np.testing.assert_array_equal(topics_of_row, block.y[block.label_rows == place])
+        seen += found.numbers.tolist()
+    assert sorted(seen) == list(range(len(texts)))
+    n_training = sum(part.n_rows for part in files.training_parts)
+    assert 0 < n_training < len(texts)
+    assert (files.training_topic_counts > 0).all()
+    files.close()
