@@ -18,14 +18,14 @@ from typing import Any, cast
 from unittest import mock
 
 import numpy as np
-import scipy.sparse as sp
 
 import clusters
 from data import synthetic_files, synthetic_texts
 from measure import progress, run_child, run_in_turn, seconds, table
 from slugline import TopicClassifier
+from slugline.base.progress import SilentProgress
 from slugline.base.wording import counted
-from slugline.learning.linear.newton import TOLERANCE, Iterate
+from slugline.learning.linear.newton import TOLERANCE
 from slugline.learning.linear.sums import RowBlock
 from slugline.stream import descents, fit
 from slugline.stream.checkpoint import Phase, StreamState
@@ -38,12 +38,9 @@ from slugline.stream.counting import (
 )
 from slugline.stream.descents import RowBlocks
 from slugline.stream.fit import StreamOptions
-from slugline.stream.local import write_memmap
 from slugline.stream.source import DocumentSource
 
 N_TOPICS = 100
-# Passes of both descents for a batch of topics, about, to extrapolate whole jobs by.
-_PASSES_PER_BATCH = 41
 # Tasks, and weights that are sent, to measure the cost of both.
 _N_TASKS, _MAX_WEIGHTS = 2000, 1 << 25
 
@@ -161,81 +158,56 @@ def _statistics_costs(file: str) -> dict[str, float]:
     }
 
 
-def memory(
-    texts: int = 10_000_000, fewer_texts: int = 1_000_000, steps: int = 1, folder: str | None = None
+def whole(
+    texts: Sequence[int] = (1_000_000, 10_000_000),
+    workers: Sequence[int] = (2,),
+    folder: str | None = None,
 ) -> str:
-    """Memory and time of many texts on one machine, beside fewer.
+    """Time and memory of a whole fit, on one machine with a thread for each core, and with workers.
 
-    All texts are read, and the last topics take some Newton steps, with as much memory in use for
-    all topics before them as they would have.
+    Memory is that of the process that learns. With workers, only the fewest texts are learned.
     """
-    rows, results = [], []
+    rows = []
     with _text_folder(folder) as path:
-        for n in (fewer_texts, texts):
+        jobs = [(0, n) for n in texts] + [(n_workers, min(texts)) for n_workers in workers]
+        for n_workers, n in jobs:
             files = synthetic_files(path, n, N_TOPICS)
-            job = path / f"job-{n}.json"
-            job.write_text(json.dumps({"files": files, "n_steps": steps}), encoding="utf-8")
-            metrics = run_child("streams", "measure_job", str(job))
-            per_pass = metrics["passes"] / metrics["n_passes"]
-            n_passes = _PASSES_PER_BATCH * metrics["n_batches"]
-            metrics["total"] = metrics["reading"] + n_passes * per_pass
-            results.append(metrics)
-            rows.append([f"{n:,}", f"{metrics['reading']:.1f}", f"{per_pass:.2f}"])
-            rows[-1] += [f"{metrics['peak_mb']:,.0f}", f"{metrics['n_columns']:,}"]
-            rows[-1] += [str(metrics["n_batches"]), f"{metrics['n_bytes'] / 1e6:,.0f}"]
-            rows[-1].append(f"{metrics['total'] / 60:.1f}")
+            job = path / f"whole-{n}-{n_workers}.json"
+            job.write_text(json.dumps({"files": files, "workers": n_workers}), encoding="utf-8")
+            metrics = run_child("streams", "measure_whole", str(job))
+            place = counted(n_workers, "worker") if n_workers else "one machine"
+            cells = [f"{n:,}", place, f"{metrics['reading'] / 60:.1f}"]
+            cells += [f"{metrics['total'] / 60:.1f}", f"{metrics['peak_mb']:,.0f}"]
+            rows.append([*cells, f"{metrics['accuracy']:.4f}"])
             progress(*rows[-1])
-    fewer, more = results
-    reading, peak, total = (more[key] / fewer[key] for key in ("reading", "peak_mb", "total"))
-    rows.append(["ratio", f"{reading:.1f}", "", f"{peak:.1f}", "", "", "", f"{total:.1f}"])
-    header = ["texts", "reading, s", "a pass for a batch of topics, s", "peak memory, MB"]
-    header += ["columns", "batches of topics", "rows, MB"]
-    return table([*header, f"all, with {_PASSES_PER_BATCH} passes for each batch, min"], rows)
+    header = ["texts", "", "reading, min", "all, min", "peak memory, MB", "held-out accuracy"]
+    return table(header, rows)
 
 
-def measure_job(path: str) -> dict[str, Any]:
-    """Train from the files of a job with a thread for each core, and return metrics."""
-    job = json.loads(Path(path).read_text(encoding="utf-8"))
-    steps = 1 + job["n_steps"]
-    return dataclasses.asdict(measure_stream(job["files"], None, n_jobs=None, n_steps=steps))
+class _Reading(SilentProgress):
+    """Records when reading ends."""
 
+    seconds = 0.0
 
-def whole(texts: int = 10_000_000, folder: str | None = None) -> str:
-    """Time and memory of a whole fit of many texts on one machine, with a thread for each core."""
-    with _text_folder(folder) as path:
-        job = path / f"whole-{texts}.json"
-        files = synthetic_files(path, texts, N_TOPICS)
-        job.write_text(json.dumps({"files": files}), encoding="utf-8")
-        metrics = run_child("streams", "measure_whole", str(job))
-    cells = [f"{texts:,}", f"{metrics['reading'] / 60:.1f}", f"{metrics['total'] / 60:.1f}"]
-    cells += [
-        f"{metrics['n_passes']:,}",
-        f"{metrics['peak_mb']:,.0f}",
-        f"{metrics['accuracy']:.4f}",
-    ]
-    header = ["texts", "reading, min", "all, min", "passes", "peak memory, MB", "held-out accuracy"]
-    return table(header, [cells])
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    def update(self, step: str, *_: Any) -> None:
+        if step == "reading":
+            self.seconds = time.perf_counter() - self._started
 
 
 def measure_whole(path: str) -> dict[str, Any]:
-    """Train from the files of a job with a thread for each core, and return metrics."""
+    """Train from the files of a job, and return metrics."""
     job = json.loads(Path(path).read_text(encoding="utf-8"))
-    started, read_until = time.perf_counter(), 0.0
-
-    def train(*arguments: Any) -> Any:
-        nonlocal read_until
-        read_until = time.perf_counter()
-        return descents.StreamTraining(*arguments)
-
-    with mock.patch.object(fit, "StreamTraining", train):
-        stream = TopicClassifier(n_jobs=None).fit_stream(job["files"]).fitted_.stream
+    with _client(job["workers"]) as client:
+        started, reading = time.perf_counter(), _Reading()
+        classifier = TopicClassifier(n_jobs=None)
+        classifier.fit_stream(job["files"], client=client, progress=reading)
+        total = time.perf_counter() - started
+    stream = classifier.fitted_.stream
     assert stream is not None
-    return {
-        "reading": read_until - started,
-        "total": time.perf_counter() - started,
-        "n_passes": stream.n_passes,
-        "accuracy": stream.accuracy,
-    }
+    return {"reading": reading.seconds, "total": total, "accuracy": stream.accuracy}
 
 
 def small(texts: int = 100_000, rounds: int = 1, folder: str | None = None) -> str:
@@ -306,10 +278,6 @@ def _time_products(block: RowBlock, width: int) -> list[str]:
 
 # What is measured of fit_stream -------------------------------------------------------------------
 
-# As in `slugline.stream.descents`, up to this many weights are all retained between descents. Of
-# more, one in eight is retained here, which is more than there.
-_MAX_RETAINED, _ONE_IN = 1 << 28, 8
-
 
 class _Stop(Exception):  # noqa: N818
     """Ends training once all is measured."""
@@ -375,31 +343,13 @@ class _TimedEngine:
 
 
 class _CheckpointStub:
-    """Stands for a checkpoint; ends training after the last descent.
+    """Stands for a checkpoint; ends training after the last descent."""
 
-    With `at_last`, training starts with the last batch of as many topics as the first, and those
-    before have weights of the size that they would have, for the sake of memory.
-    """
+    def __init__(self, metrics: StreamMetrics) -> None:
+        self._metrics = metrics
 
-    def __init__(self, metrics: StreamMetrics, *, at_last: bool) -> None:
-        self._metrics, self._at_last = metrics, at_last
-
-    def load(self, n_columns: int, blocks: list[slice], phases: Sequence[Phase]) -> StreamState:
-        state = StreamState(phases[0])
-        n_topics = blocks[-1].stop
-        if self._at_last:
-            widest = blocks[0].stop - blocks[0].start
-            is_widest = [topics.stop - topics.start == widest for topics in blocks]
-            state.n_done = max(np.flatnonzero(is_widest).tolist())
-            for topics in blocks[: state.n_done]:
-                width = topics.stop - topics.start
-                make_weights = (
-                    _dense_weights if n_columns * n_topics <= _MAX_RETAINED else _sparse_weights
-                )
-                state.iterates[topics.start] = Iterate(
-                    make_weights(n_columns, width), np.zeros(width)
-                )
-        return state
+    def load(self, n_columns: int, blocks: list[slice], phases: Sequence[Phase]) -> StreamState:  # noqa: ARG002
+        return StreamState(phases[0])
 
     def save(self, state: StreamState, *, is_last: bool = False) -> None:
         self._metrics.n_passes = state.n_passes
@@ -407,24 +357,10 @@ class _CheckpointStub:
             raise _Stop
 
 
-def _dense_weights(n_columns: int, width: int) -> Any:
-    shape = n_columns, width
-    return write_memmap([np.full(shape, 0.01, dtype=np.float16)], shape)
-
-
-def _sparse_weights(n_columns: int, width: int) -> Any:
-    rows = np.tile(np.arange(0, n_columns, _ONE_IN, dtype=np.int32), width)
-    ends = np.linspace(0, len(rows), width + 1).astype(np.int32)
-    data = np.full(len(rows), 0.01, dtype=np.float32)
-    return sp.csc_array((data, rows, ends), shape=(n_columns, width))
-
-
 def measure_stream(
     source: Any,
-    n_topic_batches: int | None,
+    n_topic_batches: int,
     *,
-    n_jobs: int | None = 1,
-    n_steps: int | None = None,
     client: Any = None,
     by_rows: bool = False,
     tolerance: float = TOLERANCE,
@@ -434,13 +370,8 @@ def measure_stream(
     Parameters
     ----------
     source : as for fit_stream
-    n_topic_batches : int, optional
-        How many of the first batches of topics are trained; by default all, of which the first
-        descent counts as done but for the last batch.
-    n_jobs : int, optional
-        Threads on one machine; by default one for each core.
-    n_steps : int, optional
-        Newton steps after which to stop; by default, all are made.
+    n_topic_batches : int
+        How many of the first batches of topics are trained.
     client : distributed.Client, optional
     by_rows : bool, default False
         Share rows out to workers even where each could hold all of them.
@@ -452,25 +383,14 @@ def measure_stream(
     def learn(rows: RowBlocks, report: Any, tolerance: float, _: Any) -> None:
         metrics.reading = time.perf_counter() - started
         few = _select_topics(rows, metrics, n_topic_batches, is_local=client is None)
-        reported: list[tuple[float, int]] = [(time.perf_counter(), 0)]
-
-        def report_and_stop(n_passes: int, *others: Any) -> None:
-            report(n_passes, *others)
-            reported.append((time.perf_counter(), n_passes))
-            if n_steps is not None and len(reported) > 1 + n_steps:
-                raise _Stop
-
-        checkpoint = cast(Any, _CheckpointStub(metrics, at_last=n_topic_batches is None))
+        checkpoint = cast(Any, _CheckpointStub(metrics))
         metrics.engine_seconds, start = 0.0, time.perf_counter()
         try:
-            descents.StreamTraining(few, report_and_stop, tolerance, checkpoint).run()
+            descents.StreamTraining(few, report, tolerance, checkpoint).run()
         finally:
             metrics.passes = time.perf_counter() - start
-            if n_steps is not None:  # the first one computes what all of them need
-                (before, n_before), (after, n_after) = reported[1], reported[-1]
-                metrics.passes, metrics.n_passes = after - before, n_after - n_before
 
-    classifier = TopicClassifier(n_jobs=n_jobs)
+    classifier = TopicClassifier(n_jobs=1)
     with mock.patch.object(fit, "StreamTraining", learn), clusters.share_rows(always=by_rows):
         try:
             options = StreamOptions(tolerance=tolerance)
@@ -481,7 +401,7 @@ def measure_stream(
 
 
 def _select_topics(
-    rows: Any, metrics: StreamMetrics, n_topic_batches: int | None, *, is_local: bool
+    rows: Any, metrics: StreamMetrics, n_topic_batches: int, *, is_local: bool
 ) -> Any:
     """Record the size of rows, and return them with the topics that are to be trained."""
     batches = rows.topic_batches()
@@ -509,17 +429,10 @@ def _block_size(block: Sequence[Any]) -> tuple[int, int]:
     return len(arrays[0]), sum(array.nbytes for array in arrays)
 
 
-BENCHMARKS = {
-    "passes": passes,
-    "memory": memory,
-    "whole": whole,
-    "small": small,
-    "row-block": row_block,
-}
+BENCHMARKS = {"passes": passes, "whole": whole, "small": small, "row-block": row_block}
 QUICK = {
     "passes": {"texts": 2000, "workers": (1,), "tolerance": 0.5},
-    "memory": {"texts": 4000, "fewer_texts": 2000},
-    "whole": {"texts": 2000},
+    "whole": {"texts": (1000, 2000), "workers": (1,)},
     "small": {"texts": 1000},
     "row-block": {"texts": 2000, "widths": (8, 16)},
 }

@@ -558,7 +558,7 @@ def test_train_proposes_stream_for_large_files(
     size = news_csv.stat().st_size / 1e9
     said = (
         f"the data take {size:.1f} GB, all of which is read into memory; with --stream, `train` "
-        "reads them in passes instead\n"
+        "reads them piece by piece instead\n"
     )
     assert run("train", news_csv).err.startswith(said)
 

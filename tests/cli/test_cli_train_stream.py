@@ -137,7 +137,7 @@ def test_train_stream_warns_of_rare_topics(run: Run, parts: Path) -> None:
         ),
         (
             ["--checkpoint", "kept"],
-            "--checkpoint keeps how far learning in passes has come; add --stream, or one of "
+            "--checkpoint keeps how far learning from a stream has come; add --stream, or one of "
             "--workers and --scheduler.",
         ),
         (

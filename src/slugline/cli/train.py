@@ -169,7 +169,7 @@ def _propose_stream(request: TrainRequest) -> None:
     if n_bytes >= _LARGE:
         say(
             f"the data take {n_bytes / 1e9:.1f} GB, all of which is read into memory; with "
-            "--stream, `train` reads them in passes instead"
+            "--stream, `train` reads them piece by piece instead"
         )
 
 

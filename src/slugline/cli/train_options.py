@@ -28,7 +28,7 @@ TEST_FRACTION = 0.2
 
 
 class StreamRequest(NamedTuple):
-    """Where to learn in passes over files, and where to save progress."""
+    """Where to learn from files piece by piece, and where to save progress."""
 
     # Number of worker processes.
     workers: int | None
@@ -195,7 +195,7 @@ _OPTIONS = (
     _corrections("--force", "Write the model even if a topic got clearly worse."),
     _stream(
         "--stream",
-        "Learn in passes over DATA, which may be files of any size and patterns such as "
+        "Learn from DATA piece by piece: files of any size, and patterns such as "
         "'tickets/*.parquet'. There is no separate test and no report; accuracy is estimated on "
         "texts held out at the start.",
     ),
@@ -302,7 +302,7 @@ def _to_settings(reading: ReadOptions, values: Mapping[str, Any]) -> FitSettings
 
 # Which options can be combined --------------------------------------------------------------------
 
-#: Options that choose where to learn in passes over files.
+#: Options that choose where to learn from files piece by piece.
 STREAM_ENGINES = ("stream", "workers", "scheduler")
 #: Options that say how to learn or to store a model; without any, a model is trained as before.
 SETTINGS = (

@@ -1,4 +1,4 @@
-"""`slugline train --stream`: learns in passes over files that are larger than memory."""
+"""`slugline train --stream`: learns from files that are larger than memory."""
 
 from __future__ import annotations
 
