@@ -142,6 +142,16 @@ def test_parts_depend_on_the_seed(many: News, monkeypatch: pytest.MonkeyPatch) -
     assert one != other
 
 
+def test_parts_of_long_documents_have_fewer(many: News, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, divided = StopAt(-1), StopAt(-1)
+    monkeypatch.setattr(stream_fit, "_PART_SIZE", 1000)
+    learned(many, progress=whole)
+    monkeypatch.setattr(stream_fit, "_PART_ENTRIES", 1000)
+    learned(many, progress=divided)
+    assert len(whole.reports) == 2  # one of training and one of held-out documents
+    assert len(divided.reports) > 10
+
+
 def test_copies_of_a_text_are_divided_among_files(many: News, monkeypatch: Any) -> None:
     read: list[int] = []
     read_part = PartFiles.read

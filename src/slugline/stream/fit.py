@@ -65,9 +65,9 @@ _DIGITS = 16
 _MANY_TOPICS, _FEW_DOCUMENTS = 1000, 10
 # Minimum fraction of the work after which the number of passes is estimated.
 _MIN_FRACTION = 0.05
-# Very many documents are learned in parts of so many; with half as many, weights would be looked up
-# and stored twice as often.
-_PART_SIZE = 50_000
+# Many documents are learned in parts of so many; with half as many, weights would be looked up and
+# stored twice as often. Parts of long documents have fewer: as many as have so many entries.
+_PART_SIZE, _PART_ENTRIES = 50_000, 1 << 24
 _ACKNOWLEDGED = INTERRUPTED.format("keeping the last pass")
 
 
@@ -435,7 +435,8 @@ def _learn_in_parts(
     topics = counts.topics
     multilabel, n_columns = counts.terms.multilabel, counts.terms.n_columns
     min_key = find_min_key(n_rows, len(topics), multilabel=multilabel)
-    with closing(PartFiles(weighting, min_key, n_rows, _PART_SIZE, multilabel=multilabel)) as files:
+    part_size = min(_PART_SIZE, max(1, _PART_ENTRIES * n_rows // sum(counts.block_sizes)))
+    with closing(PartFiles(weighting, min_key, n_rows, part_size, multilabel=multilabel)) as files:
         for number, divided in enumerate(engine.pop_blocks(divide_block, weighting, files.starts)):
             files.append(divided)
             progress.update("sorting", (number + 1) / len(counts.block_sizes))

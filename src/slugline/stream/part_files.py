@@ -136,7 +136,10 @@ class PartFiles:
         self.starts = np.array(starts, dtype=np.uint64)
         # More than one file for a range of keys that very many copies of a text are in.
         self._files: list[list[PartFile]] = [[] for _ in starts]
-        self._folder = tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True)
+        with translate_disk_errors(Path(tempfile.gettempdir())):
+            self._folder = tempfile.TemporaryDirectory(
+                prefix="slugline-", ignore_cleanup_errors=True
+            )
         self._n_read = 0
         self.training_topic_counts = np.zeros(len(weighting.topic_numbers), dtype=np.int64)
 
