@@ -175,6 +175,21 @@ MARKS = [c for c in map(chr, range(0x20000)) if unicodedata.combining(c)]
 
 @pytest.mark.slow
 @needs_kernel
+@pytest.mark.parametrize("n", [254, 255, 256, 257, 509, 510, 511, 766])
+def test_kernel_counter_counts_a_frequent_word_as_numpy_does(n: int) -> None:
+    texts = ["oil " * n, " ".join(["oil gas"] * n + [*map(str, range(20))]), "oil"]
+    assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
+
+
+@needs_kernel
+@pytest.mark.parametrize("separator", [" ", "  .", "手", "é"])
+def test_kernel_counter_reads_words_around_64_characters_as_numpy_does(separator: str) -> None:
+    starts = [("ab " * 43)[:n] for n in range(60, 70)] + [n * " " + "x" for n in (63, 64, 65, 128)]
+    texts = [start + separator + end for start in starts for end in ("", "y", " y" * 64)]
+    assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
+
+
+@needs_kernel
 def test_kernel_counter_reads_combining_pairs_as_numpy_does() -> None:
     normal = [unicodedata.normalize("NFD", character) for character in COMPOSED]
     cut = [unicodedata.normalize("NFC", text[:-1]) + text[-1] for text in normal]

@@ -16,7 +16,7 @@
    Weights of terms
    --------------------------------------------------------------------------------------------- */
 
-#define AHEAD 8 /* terms: the table is larger than the processor's cache */
+#define AHEAD 24 /* terms: the table is larger than the processor's cache */
 
 /* Entries of rows, whose columns have been checked, and the weights of each column. */
 typedef struct {

@@ -128,6 +128,30 @@ FOR_WIDE_REGISTERS static double weigh_counts(const GroupWeights *group, const f
     return sum;
 }
 
+/* Count the columns that were found of a group, and weigh the counts; set `sum` to the sum of squares.
+   Return how many columns are distinct, or -1 on failure. */
+static int64_t weigh_columns(const Scorer *scorer, size_t number, Workspace *workspace, Call *call,
+                             int32_t first, int32_t *columns, float *values, double *sum)
+{
+    const GroupWeights *group = scorer->weights + number;
+    Finder *finder = &workspace->finder;
+    int64_t n_put = count_columns(finder, columns, values);
+    if (n_put < 0)
+        return -1;
+    size_t n = (size_t)n_put;
+    if (n && (size_t)columns[n - 1] >= group->width) {
+        call->error = "a column that there is not";
+        return -1;
+    }
+    int is_listed = !finder->has_large_counts && group->n_counts > MOST;
+    if (!is_listed)
+        is_listed = largest_of(values, n) < (float)group->n_counts;
+    if (!is_listed && !weigh_rare_counts(group, workspace, call, number, values, n))
+        return -1;
+    *sum = weigh_counts(group, is_listed ? group->of_counts : NULL, first, columns, values, n);
+    return n_put;
+}
+
 /* Put the weighted entries of a document's terms, which are not scaled yet, into the workspace, and
    return the sum of squares in groups with idf; below 0 on failure. */
 static double put_entries(const Scorer *scorer, Workspace *workspace, Call *call, int64_t *n_known)
@@ -148,23 +172,15 @@ static double put_entries(const Scorer *scorer, Workspace *workspace, Call *call
             return -1;
         int32_t *columns = (int32_t *)(workspace->columns.bytes + workspace->columns.size);
         float *values = (float *)(workspace->values.bytes + workspace->values.size);
-        int64_t n_put = count_columns(finder, columns, values);
+        double sum = 0;
+        int64_t n_put = weigh_columns(scorer, i, workspace, call, first, columns, values, &sum);
         if (n_put < 0)
             return -1;
-        n = (size_t)n_put;
-        if (n && (size_t)columns[n - 1] >= group->width) {
-            call->error = "a column that there is not";
-            return -1;
-        }
-        int is_listed = largest_of(values, n) < (float)group->n_counts;
-        if (!is_listed && !weigh_rare_counts(group, workspace, call, i, values, n))
-            return -1;
-        double sum = weigh_counts(group, is_listed ? group->of_counts : NULL, first, columns, values, n);
         if (group->idf)
             total += sum;
         first += (int32_t)group->width;
-        workspace->columns.size += n * sizeof(int32_t);
-        workspace->values.size += n * sizeof(float);
+        workspace->columns.size += (size_t)n_put * sizeof(int32_t);
+        workspace->values.size += (size_t)n_put * sizeof(float);
         end = workspace->values.size / sizeof(float);
         if (!push(&workspace->ends, &end, sizeof end))
             return -1;
@@ -270,7 +286,7 @@ static void return_workspace(Scorer *scorer, Workspace *workspace)
     const Finder *finder = &workspace->finder;
     const GrowingBuffer *buffers[] = {
         &finder->reader.text, &finder->reader.words, &finder->hashes, &finder->columns, &finder->spare,
-        &finder->marks, &finder->bounds, &finder->rows, &finder->places, &workspace->columns,
+        &finder->bounds, &finder->rows, &finder->places, &workspace->columns,
         &workspace->values};
     int is_large = finder->cache.records.capacity > 2 * MAX_CACHED_BYTES;
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)

@@ -91,7 +91,9 @@ typedef struct {
     const Vectors *vectors;       /* or NULL */
     GrowingBuffer hashes;         /* of uint64_t: those of a document's words or pairs */
     GrowingBuffer columns, spare; /* of uint32_t: those of a document's terms in one group */
-    GrowingBuffer marks, outlines; /* of BucketBits and uint64_t: those of the columns, 0 in between */
+    GrowingBuffer counts;         /* of bytes: how often each column occurs in a document, 0 in between */
+    GrowingBuffer blocks, outlines; /* of bytes: 1 for 64 columns with counts, and for 4096 */
+    int has_large_counts;         /* whether one of the last group may be over MOST */
     GrowingBuffer bounds;         /* of pointers: where a word's characters begin */
     GrowingBuffer ends;           /* of uint32_t: those of a word's columns in each group */
     WordRows word_rows;           /* of a word */
@@ -141,31 +143,32 @@ static int32_t learn(FeatureGroup *group, size_t bucket, const unsigned char *na
     return group->columns[bucket] = group->n_columns++;
 }
 
-/* Return how many bits are set. */
-static inline uint64_t n_set(uint64_t bits)
+/* Write the number of a bucket among those that have a column, and return where the next one comes. */
+static inline int32_t *put_number(int32_t *to, const FeatureGroup *group, uint64_t hash)
 {
-    bits -= bits >> 1 & UINT64_C(0x5555555555555555);
-    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
-    return ((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101) >> 56;
+    uint64_t bucket = hash & (group->n_slots - 1);
+    BucketBits buckets = group->groups[bucket / 64];
+    uint64_t number = buckets.n_before + n_set(buckets.bits & ((UINT64_C(1) << bucket % 64) - 1));
+    *to = (int32_t)number;
+    /* Whether it has one, no processor could foresee. */
+    return to + ((buckets.bits >> bucket % 64 & 1) & (number < group->n_listed));
+}
+
+/* Turn numbers of buckets into columns. */
+static inline int32_t *put_columns_of_numbers(int32_t *at, int32_t *end, const FeatureGroup *group)
+{
+    for (; at < end; at++)
+        *at = group->columns[(uint32_t)*at];
+    return end;
 }
 
 /* Write the columns of buckets that have one, and return where the next one comes. */
 static inline int32_t *put_seen(int32_t *to, const FeatureGroup *group, const uint64_t *hashes, size_t n)
 {
-    const BucketBits *groups = group->groups;
-    const uint64_t most = group->n_slots - 1;
-    size_t n_seen = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t bucket = hashes[i] & most;
-        BucketBits buckets = groups[bucket / 64];
-        uint64_t number = buckets.n_before + n_set(buckets.bits & ((UINT64_C(1) << bucket % 64) - 1));
-        to[n_seen] = (int32_t)number;
-        /* Whether it is there, no processor could foresee. */
-        n_seen += (buckets.bits >> bucket % 64 & 1) & (number < group->n_listed);
-    }
-    for (size_t i = 0; i < n_seen; i++)
-        to[i] = group->columns[(uint32_t)to[i]];
-    return to + n_seen;
+    int32_t *end = to;
+    for (size_t i = 0; i < n; i++)
+        end = put_number(end, group, hashes[i]);
+    return put_columns_of_numbers(to, end, group);
 }
 
 /* Write a term's column, if it has one, and return where the next one comes. */
@@ -266,21 +269,24 @@ FOR_WIDE_REGISTERS static int add_runs(Finder *finder, FeatureGroup *group, cons
 FOR_WIDE_REGISTERS static int add_narrow_runs(Finder *finder, FeatureGroup *group, const unsigned char *at,
                                               const unsigned char *stop)
 {
-    size_t n_left = (size_t)(stop - at) / 3, n_hashes = 0;
-    if (n_left >= SIZE_MAX / 64
-        || !make_room(&finder->hashes, LONGEST_UNSPACED_RUN * n_left * sizeof(uint64_t)))
+    size_t n_left = (size_t)(stop - at) / 3;
+    if (n_left >= SIZE_MAX / 64)
         return 0;
-    uint64_t *hashes = (uint64_t *)finder->hashes.bytes;
+    int32_t *first = more_columns(finder, LONGEST_UNSPACED_RUN * n_left), *to = first;
+    if (!first)
+        return 0;
     for (; n_left; n_left--, at += 3) {
-        /* The longer two are hashed from the same first 8 bytes. Runs past the end are dropped. */
+        /* The longer two are hashed from the same first 8 bytes. */
         uint64_t state = mix(load(at));
-        uint64_t runs[LONGEST_UNSPACED_RUN] = {
-            hash_last(0, at, 3), hash_last(0, at, 6), hash_last(state, at + 8, 1), hash_last(state, at + 8, 4)};
-        memcpy(hashes + n_hashes, runs, sizeof runs);
-        n_hashes += n_left < LONGEST_UNSPACED_RUN ? n_left : LONGEST_UNSPACED_RUN;
+        to = put_number(to, group, hash_last(0, at, 3));
+        if (n_left >= 2)
+            to = put_number(to, group, hash_last(0, at, 6));
+        if (n_left >= 3)
+            to = put_number(to, group, hash_last(state, at + 8, 1));
+        if (n_left >= 4)
+            to = put_number(to, group, hash_last(state, at + 8, 4));
     }
-    int32_t *to = more_columns(finder, n_hashes);
-    return to && columns_end(finder, group, put_seen(to, group, hashes, n_hashes));
+    return columns_end(finder, group, put_columns_of_numbers(first, to, group));
 }
 
 static int add_runs_of_word(Finder *finder, FeatureGroup *group, const Word *word)
@@ -360,15 +366,23 @@ static inline size_t start_of(const CacheSlot *slot)
     return (size_t)(slot->place - 1) * 8;
 }
 
-/* Have the processor fetch the record of a word, whose slot has been fetched. */
-static inline void expect_record(const WordCache *cache, const Word *word)
+/* Have the processor fetch the record of a word, whose slot has been fetched, or else what is read to
+   make it. */
+static inline void expect_record(const Finder *finder, const Word *word)
 {
+    const WordCache *cache = &finder->cache;
     const CacheSlot *slot = slot_at(cache, word->hash, 0);
     if (slot->place && slot->hash == (uint32_t)word->hash) {
         const char *record = cache->records.bytes + start_of(slot);
         prefetch(record);
         prefetch(record + CACHE_LINE);
+        return;
     }
+    for (size_t i = 0; i < finder->n_groups; i++)
+        if (finder->groups[i].kind == WORDS)
+            expect(finder->groups + i, word->hash);
+    if (finder->vectors)
+        prefetch(finder->vectors->slots + slot_of(finder->vectors, word->hash));
 }
 
 /* Find a word's record, and return whether there is one; else `slot` is the one that the word may
@@ -464,8 +478,6 @@ static inline int is_by_word(const FeatureGroup *group)
 static int find_word_columns(Finder *finder, const unsigned char *at, const Word *word)
 {
     finder->columns.size = finder->ends.size = 0;
-    if (finder->vectors)
-        prefetch(finder->vectors->slots + slot_of(finder->vectors, word->hash));
     for (size_t i = 0; i < finder->n_groups; i++) {
         FeatureGroup *group = finder->groups + i;
         if (is_by_word(group) && !add_columns_of_word(finder, group, at, word))
@@ -513,14 +525,14 @@ static int find_records(Finder *finder)
     for (size_t i = 0; i < LATER && i < n_words; i++)
         prefetch(slot_at(cache, words[i].hash, 0));
     for (size_t i = 0; cache->n_slots && i < SOONER && i < n_words; i++)
-        expect_record(cache, words + i);
+        expect_record(finder, words + i);
     for (size_t i = 0; i < n_words; i++) {
         CacheSlot *slot;
         const unsigned char *at = text + words[i].start;
         if (i + LATER < n_words)
             prefetch(slot_at(cache, words[i + LATER].hash, 0));
         if (cache->n_slots && i + SOONER < n_words)
-            expect_record(cache, words + i + SOONER);
+            expect_record(finder, words + i + SOONER);
         if (find_record(cache, at, words + i, &slot)) {
             places[i] = (RecordPlace){start_of(slot), IN_CACHE};
             continue;
@@ -652,75 +664,116 @@ static int find_rows(Finder *finder, float *known)
 #define HIGHEST (UINT64_C(1) << 63)
 #define MAX_MARKED (1u << 24) /* columns, as there are hash buckets; more are sorted */
 
-/* Return the place of the lowest bit that is set. */
-static inline uint32_t lowest(uint64_t bits)
+/* Make room for the counts of columns up to `last`, which are 0; 0 if there is no memory. */
+static int make_counts(Finder *finder, uint32_t last)
 {
-#ifdef __GNUC__
-    return (uint32_t)__builtin_ctzll(bits);
-#else
-    return (uint32_t)n_set((bits & (0 - bits)) - 1);
-#endif
-}
-
-/* Make room for the marks of columns up to `last`; 0 if there is no memory. */
-static int make_marks(Finder *finder, uint32_t last)
-{
-    size_t n_outlines = last / 4096 + 1, size = n_outlines * 64 * sizeof(BucketBits);
-    if (size <= finder->marks.size)
+    size_t n_outlines = last / 4096 + 1;
+    if (n_outlines <= finder->outlines.size)
         return 1;
-    if (!make_room(&finder->marks, size - finder->marks.size)
-        || !make_room(&finder->outlines, n_outlines * sizeof(uint64_t) - finder->outlines.size))
-        return 0;
-    memset(finder->marks.bytes + finder->marks.size, 0, size - finder->marks.size);
-    finder->marks.size = size;
-    finder->outlines.size = n_outlines * sizeof(uint64_t);
-    memset(finder->outlines.bytes, 0, finder->outlines.size);
+    GrowingBuffer *buffers[] = {&finder->counts, &finder->blocks, &finder->outlines};
+    const size_t sizes[] = {n_outlines * 4096, n_outlines * 64, n_outlines};
+    for (size_t i = 0; i < 3; i++)
+        if (!make_room(buffers[i], sizes[i] - buffers[i]->size))
+            return 0;
+    for (size_t i = 0; i < 3; i++) {
+        memset(buffers[i]->bytes, 0, sizes[i]);
+        buffers[i]->size = sizes[i];
+    }
     return 1;
 }
 
-/* Mark columns in one pass, and read the marks in order; return how many columns are distinct. */
-FOR_WIDE_REGISTERS static size_t count_by_marks(Finder *finder, const uint32_t *keys, size_t n, uint32_t last,
-                             int32_t *columns, float *values)
+/* Return a bit for each of 64 bytes, which says whether it isn't 0. */
+static inline uint64_t set_bytes(const unsigned char *at)
 {
-    BucketBits *groups = (BucketBits *)finder->marks.bytes;
-    uint64_t *outlines = (uint64_t *)finder->outlines.bytes; /* a bit for each group with marks */
-    uint32_t *repeats = (uint32_t *)finder->spare.bytes;
-    size_t n_repeats = 0, n_put = 0;
-    for (size_t i = 0; i < n; i++) {
-        BucketBits *group = groups + keys[i] / 64;
-        uint64_t bit = UINT64_C(1) << keys[i] % 64;
-        repeats[n_repeats] = keys[i];
-        n_repeats += (group->bits & bit) != 0;
-        group->bits |= bit;
-        outlines[keys[i] / 4096] |= UINT64_C(1) << keys[i] / 64 % 64;
+#ifdef __SSE2__
+    uint64_t bits = 0;
+    for (size_t i = 0; i < 4; i++) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(at + 16 * i));
+        bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_setzero_si128())) << 16 * i;
     }
+    return ~bits;
+#else
+    const uint64_t low = UINT64_C(0x7F7F7F7F7F7F7F7F);
+    uint64_t bits = 0;
+    for (size_t i = 0; i < 8; i++) {
+        uint64_t bytes = load(at + 8 * i);
+        bytes = (((bytes & low) + low) | bytes) >> 7 & UINT64_C(0x0101010101010101);
+        bits |= bytes * UINT64_C(0x0102040810204080) >> 56 << 8 * i;
+    }
+    return bits;
+#endif
+}
+
+#define MOST 255 /* that a byte counts */
+
+/* Count columns in one pass; put each that has to be counted MOST times more into `finder->spare`, and
+   return how many these are. */
+static size_t mark_columns(Finder *finder, const uint32_t *keys, size_t n)
+{
+    unsigned char *counts = (unsigned char *)finder->counts.bytes;
+    unsigned char *blocks = (unsigned char *)finder->blocks.bytes;
+    unsigned char *outlines = (unsigned char *)finder->outlines.bytes;
+    uint32_t *carries = (uint32_t *)finder->spare.bytes;
+    size_t n_carries = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char count = counts[keys[i]];
+        if (count == MOST) {
+            carries[n_carries++] = keys[i];
+            count = 0;
+        }
+        counts[keys[i]] = (unsigned char)(count + 1);
+        blocks[keys[i] / 64] = 1;
+        outlines[keys[i] / 4096] = 1;
+    }
+    return n_carries;
+}
+
+/* Read the counts of columns up to `last`, in order, and set them to 0; return how many columns are
+   distinct. */
+FOR_WIDE_REGISTERS static size_t read_counts(Finder *finder, uint32_t last, int32_t *columns, float *values)
+{
+    unsigned char *counts = (unsigned char *)finder->counts.bytes;
+    unsigned char *blocks = (unsigned char *)finder->blocks.bytes;
+    unsigned char *outlines = (unsigned char *)finder->outlines.bytes;
+    size_t n = 0;
     for (uint32_t first = 0; first <= last / 64; first += 64) {
-        uint64_t outline = outlines[first / 64];
+        if (!outlines[first / 64])
+            continue;
         outlines[first / 64] = 0;
-        for (; outline; outline &= outline - 1) {
-            uint32_t number = first + lowest(outline);
-            uint64_t bits = groups[number].bits;
-            groups[number].n_before = n_put;
+        for (uint64_t outline = set_bytes(blocks + first); outline; outline &= outline - 1) {
+            uint32_t number = (first + lowest(outline)) * 64;
+            uint64_t bits = set_bytes(counts + number);
             do {
-                columns[n_put++] = (int32_t)(number * 64 + lowest(bits));
+                columns[n] = (int32_t)(number + lowest(bits));
+                values[n] = counts[columns[n]];
+                n++;
                 bits &= bits - 1;
                 /* Whether there is another one, no processor could foresee; a third one is rare. */
-                columns[n_put] = (int32_t)(number * 64 + lowest(bits | HIGHEST));
-                n_put += bits != 0;
+                columns[n] = (int32_t)(number + lowest(bits | HIGHEST));
+                values[n] = counts[columns[n]];
+                n += bits != 0;
                 bits &= bits - 1;
             } while (bits);
+            memset(counts + number, 0, 64);
         }
+        memset(blocks + first, 0, 64);
     }
-    for (size_t i = 0; i < n_put; i++)
-        values[i] = 1;
-    for (size_t i = 0; i < n_repeats; i++) {
-        const BucketBits *group = groups + repeats[i] / 64;
-        uint64_t bit = UINT64_C(1) << repeats[i] % 64;
-        values[group->n_before + n_set(group->bits & (bit - 1))] += 1;
+    return n;
+}
+
+/* Add MOST to the count of a column, by its place in ascending order. */
+static void add_carry(const int32_t *columns, float *values, size_t n, uint32_t column)
+{
+    size_t low = 0;
+    for (size_t high = n; high - low > 1;) {
+        size_t middle = low + (high - low) / 2;
+        if ((uint32_t)columns[middle] > column)
+            high = middle;
+        else
+            low = middle;
     }
-    for (size_t i = 0; i < n; i++)
-        groups[keys[i] / 64].bits = 0;
-    return n_put;
+    /* A sum of ones in a float comes to 2^24 and no further. */
+    values[low] = values[low] + MOST < 0x1p24f ? values[low] + MOST : 0x1p24f;
 }
 
 static int compare(const void *a, const void *b)
@@ -758,18 +811,20 @@ static size_t count_by_order(uint32_t *keys, size_t n, int32_t *columns, float *
 static int64_t count_columns(Finder *finder, int32_t *columns, float *values)
 {
     size_t size = finder->columns.size, n = size / sizeof(uint32_t);
-    /* One more, as there has to be a place even for no repeat. */
-    if (!make_room(&finder->spare, size + sizeof(uint32_t)))
-        return -1;
     uint32_t *keys = (uint32_t *)finder->columns.bytes, last = 0;
     for (size_t i = 0; i < n; i++)
         last = keys[i] > last ? keys[i] : last;
-    /* A sum of ones in a float comes to 2^24 and no further. */
-    if (n <= FEW || last >= MAX_MARKED)
+    if (n <= FEW || last >= MAX_MARKED) {
+        finder->has_large_counts = n > FEW;
         return (int64_t)count_by_order(keys, n, columns, values);
-    if (!make_marks(finder, last))
+    }
+    if (!make_room(&finder->spare, size) || !make_counts(finder, last))
         return -1;
-    return (int64_t)count_by_marks(finder, keys, n, last, columns, values);
+    size_t n_carries = mark_columns(finder, keys, n), n_put = read_counts(finder, last, columns, values);
+    for (size_t i = 0; i < n_carries; i++)
+        add_carry(columns, values, n_put, ((uint32_t *)finder->spare.bytes)[i]);
+    finder->has_large_counts = n_carries > 0;
+    return (int64_t)n_put;
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -854,7 +909,7 @@ static void close_finder(Finder *finder)
 {
     GrowingBuffer *buffers[] = {
         &finder->reader.text, &finder->reader.words, &finder->hashes, &finder->columns,
-        &finder->spare, &finder->marks, &finder->outlines, &finder->bounds, &finder->ends,
+        &finder->spare, &finder->counts, &finder->blocks, &finder->outlines, &finder->bounds, &finder->ends,
         &finder->word_rows.rows, &finder->rows, &finder->cache.records, &finder->records,
         &finder->places};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)

@@ -182,10 +182,12 @@ INLINE int put_pieces_of_width(const Vectors *vectors, const unsigned char *at, 
             }
             if (n == shortest && !filter_bit(vectors, hashes[n] >> BEGINNING_SHIFT))
                 break;
-            if (filter_bit(vectors, hashes[n] >> PIECE_SHIFT)) {
-                possible |= UINT64_C(1) << (n - 1);
-                prefetch(vectors->slots + slot_of(vectors, hashes[n]));
-            }
+            /* Whether it is there, no processor could foresee. */
+            possible |= filter_bit(vectors, hashes[n] >> PIECE_SHIFT) << (n - 1);
+        }
+        if (possible & (possible - 1)) { /* the longest one may not be in the table after all */
+            uint64_t shorter = possible ^ UINT64_C(1) << (n_bits(possible) - 1);
+            prefetch(vectors->slots + slot_of(vectors, hashes[n_bits(shorter)]));
         }
         uint32_t row = NO_ROW;
         for (; possible && row == NO_ROW; possible ^= UINT64_C(1) << (n - 1)) {

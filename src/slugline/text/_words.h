@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "_arrays.h"
 #include "_compiler.h"
 
@@ -77,7 +81,7 @@ typedef struct {
     int class;
 } Word;
 
-#define AT_ONCE 256 /* ASCII characters that are read between checks for memory */
+#define AT_ONCE 64 /* ASCII characters that are read together */
 
 /* What reads documents. */
 typedef struct {
@@ -86,7 +90,7 @@ typedef struct {
     int is_normal;              /* whether the document is in lower case and in normal form C */
     PyObject *normalize;        /* what returns a document, by its number, that is */
     PyThreadState *state;       /* of a thread without the interpreter's lock, or NULL */
-    GrowingBuffer text;         /* a document's words, with one space before, between and after */
+    GrowingBuffer text;         /* a document's words, with spaces before, between and after */
     GrowingBuffer words;        /* of Word */
 } Reader;
 
@@ -95,6 +99,24 @@ static inline uint64_t load(const unsigned char *at)
     uint64_t low = at[0] | (uint64_t)at[1] << 8 | (uint64_t)at[2] << 16 | (uint64_t)at[3] << 24;
     uint64_t high = at[4] | (uint64_t)at[5] << 8 | (uint64_t)at[6] << 16 | (uint64_t)at[7] << 24;
     return low | high << 32; /* compilers make one load of this */
+}
+
+/* Return how many bits are set. */
+static inline uint64_t n_set(uint64_t bits)
+{
+    bits -= bits >> 1 & UINT64_C(0x5555555555555555);
+    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+    return ((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101) >> 56;
+}
+
+/* Return the place of the lowest bit that is set. */
+static inline uint32_t lowest(uint64_t bits)
+{
+#ifdef __GNUC__
+    return (uint32_t)__builtin_ctzll(bits);
+#else
+    return (uint32_t)n_set((bits & (0 - bits)) - 1);
+#endif
 }
 
 static inline uint64_t mix(uint64_t hash)
@@ -181,35 +203,105 @@ static inline unsigned char *put_character(unsigned char *to, uint32_t point)
     return to;
 }
 
+/* Return a bit for each of 64 bytes, which says whether it is a space. */
+static inline uint64_t space_bits(const unsigned char *at)
+{
+    uint64_t bits = 0;
+#ifdef __SSE2__
+    for (size_t i = 0; i < 4; i++) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(at + 16 * i));
+        bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(' '))) << 16 * i;
+    }
+#else
+    for (size_t i = 0; i < 64; i++)
+        bits |= (uint64_t)(at[i] == ' ') << i;
+#endif
+    return bits;
+}
+
+/* Add a word that begins at `start`; 0 if there is no memory. */
+static inline int begin_word(Reader *reader, size_t start, int class)
+{
+    Word word = {start, 0, 0, class};
+    return push(&reader->words, &word, sizeof word);
+}
+
+/* Set the length of the last word. */
+static inline void end_word(Reader *reader, size_t end)
+{
+    Word *word = (Word *)(reader->words.bytes + reader->words.size) - 1;
+    word->length = end - word->start;
+}
+
 /* Read ASCII characters up to the first other one; return how many, or 0 if there is no memory.
 
-   Branches here would be mispredicted, as words begin and end irregularly, so there are none. */
+   Where words begin and end, no processor could foresee, so that 64 characters are looked at together. */
 static size_t read_ascii(Reader *reader, const unsigned char *at, size_t n_left, unsigned char **end,
                          int *state)
 {
     const unsigned char *ascii = reader->ascii;
     unsigned char *text = (unsigned char *)reader->text.bytes, *to = *end;
-    size_t n_read = 0, was_word = *state != BETWEEN;
-    while (n_read < n_left && at[n_read] < 0x80) {
-        size_t stop = n_left - n_read < AT_ONCE ? n_left : n_read + AT_ONCE;
+    size_t n_read = 0, n;
+    uint64_t was_word = *state != BETWEEN;
+    do {
+        size_t most = n_left - n_read < AT_ONCE ? n_left - n_read : AT_ONCE;
+        for (n = 0; n < most && at[n_read + n] < 0x80; n++)
+            to[n] = ascii[at[n_read + n]];
+        if (!n)
+            break;
         if (!make_room(&reader->words, (AT_ONCE / 2 + 1) * sizeof(Word)))
             return 0;
-        Word *word = (Word *)(reader->words.bytes + reader->words.size);
-        for (; n_read < stop && at[n_read] < 0x80; n_read++) {
-            unsigned char shown = ascii[at[n_read]];
-            size_t is_word = shown != ' ';
-            word->start = (size_t)(to - text);
-            word->class = SPACED;
-            word += is_word & ~was_word;
-            *to = shown;
-            to += is_word | was_word; /* one space after a word */
-            was_word = is_word;
+        uint64_t last = UINT64_C(1) << (n - 1), is_word = ~space_bits(to) & (last | (last - 1));
+        uint64_t edges = (is_word ^ (is_word << 1 | was_word)) & (last | (last - 1));
+        size_t start = (size_t)(to - text);
+        Word *word = (Word *)(reader->words.bytes + reader->words.size) - was_word;
+        for (; edges; edges &= edges - 1) {
+            size_t place = start + lowest(edges);
+            if (was_word) {
+                word->length = place - word->start;
+                word++;
+            } else {
+                word->start = place;
+                word->class = SPACED;
+            }
+            was_word ^= 1;
         }
-        reader->words.size = (size_t)((char *)word - reader->words.bytes);
-    }
+        reader->words.size = (size_t)((char *)(word + was_word) - reader->words.bytes);
+        to += n;
+        n_read += n;
+    } while (n == AT_ONCE);
     *end = to;
     *state = was_word ? SPACED : BETWEEN;
     return n_read;
+}
+
+/* Copy characters of two bytes, or of three, which stay as they are and belong to a word of a class, up to
+   the first other one; return how many bytes they have. There must be room for as many. */
+static inline size_t copy_plain(const Reader *reader, const unsigned char *at, size_t n_left, int class,
+                                uint32_t *before, unsigned char *to)
+{
+    const uint32_t wanted = (uint32_t)class << CLASS_SHIFT, examined = 3u << CLASS_SHIFT | CHANGES;
+    const unsigned char *const start = at, *const stop = at + n_left;
+    if (!reader->characters)
+        return 0;
+    while (stop - at >= 2 && (at[0] & 0xE0) == 0xC0 && (at[1] & 0xC0) == 0x80) {
+        uint32_t entry = reader->characters[(at[0] & 0x1Fu) << 6 | (at[1] & 0x3F)];
+        if ((entry & examined) != wanted || (!reader->is_normal && may_change(*before, entry)))
+            break;
+        *before = entry;
+        *to++ = *at++;
+        *to++ = *at++;
+    }
+    while (stop - at >= 3 && (at[0] & 0xF0) == 0xE0 && (at[1] & 0xC0) == 0x80 && (at[2] & 0xC0) == 0x80) {
+        uint32_t entry = reader->characters[(at[0] & 0x0Fu) << 12 | (at[1] & 0x3Fu) << 6 | (at[2] & 0x3F)];
+        if ((entry & examined) != wanted || (!reader->is_normal && may_change(*before, entry)))
+            break;
+        *before = entry;
+        *to++ = *at++;
+        *to++ = *at++;
+        *to++ = *at++;
+    }
+    return (size_t)(at - start);
 }
 
 enum { NO_MEMORY, FOUND, NOT_NORMAL };
@@ -218,8 +310,8 @@ enum { NO_MEMORY, FOUND, NOT_NORMAL };
 static int find_words(Reader *reader, const unsigned char *at, size_t n_left)
 {
     reader->text.size = reader->words.size = 0;
-    /* A word of one byte is followed by a space. Sixteen more are for `load`. */
-    if (n_left > SIZE_MAX / 8 || !make_room(&reader->text, 2 * n_left + 24))
+    /* A word of one byte is followed by a space. More are for what reads some bytes together. */
+    if (n_left > SIZE_MAX / 8 || !make_room(&reader->text, 2 * n_left + AT_ONCE + 24))
         return NO_MEMORY;
     unsigned char *text = (unsigned char *)reader->text.bytes, *to = text;
     *to++ = ' ';
@@ -229,6 +321,7 @@ static int find_words(Reader *reader, const unsigned char *at, size_t n_left)
         size_t width;
         if (at[0] < 0x80) {
             if (state == UNSPACED) {
+                end_word(reader, (size_t)(to - text));
                 *to++ = ' ';
                 state = BETWEEN;
             }
@@ -246,10 +339,11 @@ static int find_words(Reader *reader, const unsigned char *at, size_t n_left)
             if (is_apostrophe)
                 class = SPACED;
             if (class != state) {
-                if (state != BETWEEN)
+                if (state != BETWEEN) {
+                    end_word(reader, (size_t)(to - text));
                     *to++ = ' ';
-                Word word = {(size_t)(to - text), 0, 0, class};
-                if (class != BETWEEN && !push(&reader->words, &word, sizeof word))
+                }
+                if (class != BETWEEN && !begin_word(reader, (size_t)(to - text), class))
                     return NO_MEMORY;
                 state = class;
             }
@@ -267,17 +361,20 @@ static int find_words(Reader *reader, const unsigned char *at, size_t n_left)
         }
         at += width;
         n_left -= width;
+        if (state == SPACED || state == UNSPACED) {
+            size_t n = copy_plain(reader, at, n_left, state, &before, to);
+            to += n;
+            at += n;
+            n_left -= n;
+        }
     }
     if (state != BETWEEN)
-        *to++ = ' ';
-    memset(to, ' ', 16);
+        end_word(reader, (size_t)(to - text));
+    memset(to, ' ', 17);
     Word *words = (Word *)reader->words.bytes;
     size_t n_words = reader->words.size / sizeof(Word);
-    for (size_t i = 0; i < n_words; i++) {
-        size_t next = i + 1 < n_words ? words[i + 1].start : (size_t)(to - text);
-        words[i].length = next - 1 - words[i].start;
+    for (size_t i = 0; i < n_words; i++)
         words[i].hash = hash_of(text + words[i].start, words[i].length);
-    }
     return FOUND;
 }
 

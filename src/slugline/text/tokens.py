@@ -165,7 +165,13 @@ def map_chunks(
 
 
 def _chunks(texts: Iterable[str], sizes: ChunkSizes) -> Iterator[list[str]]:
-    remaining = iter(check_iterable_of_texts(texts))
+    texts = check_iterable_of_texts(texts)
+    if isinstance(texts, list) and len(texts) <= sizes.max_texts:
+        check_all_str(texts)
+        if sum(map(len, texts)) < sizes.characters:  # as in most calls
+            yield from filter(None, [texts])
+            return
+    remaining = iter(texts)
     chunk: list[str] = []
     n_given = size = 0
     # A few texts at a time, since a step of Python for every text would take noticeable time.
