@@ -48,7 +48,11 @@ def row_lengths(indptr: Integers) -> Integers:
     return indptr[1:] - indptr[:-1]
 
 
-def row_slices(indptr: Integers, max_entries: int = 1 << 19) -> Iterator[slice]:
+#: The usual number of entries in a slice of rows; see `row_slices`.
+SLICE_ENTRIES = 1 << 19
+
+
+def row_slices(indptr: Integers, max_entries: int = SLICE_ENTRIES) -> Iterator[slice]:
     """Yield slices of consecutive rows of up to `max_entries`, or of one row that has more.
 
     What is computed from a slice at a time takes little memory beside the rows.

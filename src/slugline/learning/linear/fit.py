@@ -13,7 +13,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -208,9 +208,15 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
         clean_rows = _without_doubtful(training, rows)
         if len(clean_rows) < len(rows):
             training = _Training.from_problem(problem, clean_rows, passes, last=last)
-    ends = training.map_batches(training.finish)
-    heldout, start = training.heldout_scores(), training.coefficients
-    del training
+    heldout_fit = None
+    if problem.labels.multilabel and training.last is None:
+        # Fits that hold out rows share the threads with the fit to all rows: no thread waits for a
+        # last batch. With one topic each, dense weights of both would take too much memory.
+        heldout_fit = _HeldOutFit.from_rows(problem, rows, clean_rows, passes)
+    ends, scores = training.finish_batches(heldout_fit.tasks() if heldout_fit else [])
+    heldout = heldout_fit.join(scores) if heldout_fit else training.heldout_scores()
+    start = training.coefficients
+    del training, heldout_fit
     biases, parts = np.concatenate([bias_part for _, bias_part in ends]), [part for part, _ in ends]
     del ends  # so that a part can be freed when it has been copied
     weights = steps.hstack_topics(parts)
@@ -524,10 +530,17 @@ class _Training:
         maximum = functools.partial(functools.reduce, np.maximum)
         return find_doubtful(maximum(highest), maximum(right), self.problem.labels.topics[rows])
 
-    def map_batches(self, function: Callable[[slice], T]) -> list[T]:
-        """Apply a function that calls `run` to each batch; see `LinearProblem.map_batches`."""
+    def finish_batches(
+        self, others: Sequence[Callable[[], T]]
+    ) -> tuple[list[tuple[steps.TopicWeights, F32]], list[T]]:
+        """Apply `finish` to each batch and, on the same threads, call other functions."""
         self.prepare()
-        return self.problem.map_batches(function)
+        tasks: list[Callable[[], Any]] = [
+            functools.partial(self.finish, topics) for topics in self.problem.batches
+        ]
+        n_batches = len(tasks)
+        results = self.problem.map(_call, [*tasks, *others])
+        return results[:n_batches], results[n_batches:]
 
     def prepare(self) -> None:
         """Make what all batches use, before threads start."""
@@ -684,70 +697,119 @@ def score_heldout_rows(
     start : _Coefficients, optional
         Of `clean_rows`.
     """
-    scored = problem.calibration_rows(rows, known_topics)
-    labels, n_topics = problem.labels, problem.context.n_topics
-    in_folds = (
-        problem.are_few(rows)
-        or problem.context.cross_validate
-        or (labels.multilabel and len(rows) <= problem.limits.many_rows)
-    )
-    n_folds = _N_FOLDS if in_folds and not labels.multilabel else _N_PARTS
-    fold_of, n_folds = split_rows(problem, rows, n_folds)
-    has_fewer_passes = in_folds and labels.multilabel and len(rows) > _MANY_ROWS_IN_FOLDS
-    folds: list[_Fold] = []
-    n_scored = 0
-    n_enough = len(labels) if problem.are_few(rows) else problem.context.n_enough or len(labels)
-    for number in range(n_folds if in_folds else 1):
-        if n_scored >= n_enough:
-            break
-        is_test = (fold_of == number) == in_folds
-        train, test = clean_rows[~is_test[clean_rows]], scored[is_test[scored]]
-        if not labels.multilabel:  # topics outside the training rows can't be predicted
-            test = test[problem.totals(train)[labels.topics[test]] > 0]
-        if len(test):
-            n_passes = passes
-            if passes is None and has_fewer_passes:
-                n_passes = max(_MIN_PASSES, default_passes(len(train)) - 1)
-            folds.append(_Fold(train, test, n_passes))
-            n_scored += len(test)
-    heldout = np.concatenate([scored[:0], *(fold.test for fold in folds)])
-    scores = [np.zeros((0, n_topics), dtype=np.float32)]
-    for fold, part in zip(folds, _score_folds(problem, folds, start), strict=True):
-        scores.append(scale_heldout_scores(part, len(fold.train) / len(clean_rows)))
-    order = np.argsort(heldout)
-    training = clean_rows[fold_of[clean_rows] == 0] if n_folds > 1 and not in_folds else None
-    return HeldOutScores(heldout[order], np.concatenate(scores)[order], training)
+    fit = _HeldOutFit.from_rows(problem, rows, clean_rows, passes, known_topics, start)
+    return fit.join(problem.map(_call, fit.tasks()))
 
 
-def _score_folds(
+@dataclass(frozen=True)
+class _HeldOutFit:
+    """Fits to some of the rows, whose weights score the others; see `score_heldout_rows`."""
+
+    problem: LinearProblem
+    folds: list[_Fold]
+    trainings: list[_Training]  # of each fold
+    n_rows: int  # that all folds learn from
+    training: Index | None  # the rows of the only fold; None if there are several
+
+    @classmethod
+    def from_rows(
+        cls,
+        problem: LinearProblem,
+        rows: Index,
+        clean_rows: Index,
+        passes: int | None,
+        known_topics: Mask | bool = False,
+        start: _Coefficients | None = None,
+    ) -> _HeldOutFit:
+        """Choose the folds; see `score_heldout_rows`."""
+        scored = problem.calibration_rows(rows, known_topics)
+        labels = problem.labels
+        in_folds = (
+            problem.are_few(rows)
+            or problem.context.cross_validate
+            or (labels.multilabel and len(rows) <= problem.limits.many_rows)
+        )
+        n_folds = _N_FOLDS if in_folds and not labels.multilabel else _N_PARTS
+        fold_of, n_folds = split_rows(problem, rows, n_folds)
+        has_fewer_passes = in_folds and labels.multilabel and len(rows) > _MANY_ROWS_IN_FOLDS
+        folds: list[_Fold] = []
+        n_scored = 0
+        is_few = problem.are_few(rows)
+        n_enough = len(labels) if is_few else problem.context.n_enough or len(labels)
+        for number in range(n_folds if in_folds else 1):
+            if n_scored >= n_enough:
+                break
+            is_test = (fold_of == number) == in_folds
+            train, test = clean_rows[~is_test[clean_rows]], scored[is_test[scored]]
+            if not labels.multilabel:  # topics outside the training rows can't be predicted
+                test = test[problem.totals(train)[labels.topics[test]] > 0]
+            if len(test):
+                n_passes = passes
+                if passes is None and has_fewer_passes:
+                    n_passes = max(_MIN_PASSES, default_passes(len(train)) - 1)
+                folds.append(_Fold(train, test, n_passes))
+                n_scored += len(test)
+        training = clean_rows[fold_of[clean_rows] == 0] if n_folds > 1 and not in_folds else None
+        trainings = _prepare_folds(problem, folds, start)
+        return cls(problem, folds, trainings, len(clean_rows), training)
+
+    def tasks(self) -> list[Callable[[], F32]]:
+        """Return functions that each learn a batch of topics in a fold and score its test rows."""
+        return _fold_tasks(self.problem, self.folds, self.trainings)
+
+    def join(self, parts: list[F32]) -> HeldOutScores:
+        """Return the held-out scores, given the results of `tasks`."""
+        scores = [np.zeros((0, self.problem.context.n_topics), dtype=np.float32)]
+        for fold, part in zip(
+            self.folds, _join_folds(self.problem, self.folds, parts), strict=True
+        ):
+            scores.append(scale_heldout_scores(part, len(fold.train) / self.n_rows))
+        none = np.zeros(0, dtype=np.intp)
+        heldout = np.concatenate([none, *(fold.test for fold in self.folds)])
+        order = np.argsort(heldout)
+        return HeldOutScores(heldout[order], np.concatenate(scores)[order], self.training)
+
+
+def _prepare_folds(
     problem: LinearProblem, folds: list[_Fold], start: _Coefficients | None = None
-) -> list[F32]:
-    """Return the scores of each fold's test rows by weights learned from its training rows."""
-    trainings = []
-    for fold in folds:
+) -> list[_Training]:
+    """Return the training of each fold, ready for threads."""
+
+    def prepare(fold: _Fold) -> _Training:
         name = "calibrating: learning from"
         training = _Training.from_problem(problem, fold.train, fold.passes, name, start=start)
         training.known_columns  # noqa: B018  made once, before there are threads
         training.prepare()
-        trainings.append(training)
+        return training
 
-    def score(task: tuple[_Training, Index, slice]) -> F32:
-        training, test, topics = task
-        return training.score(topics, test)
+    # Few rows are prepared in less time than threads start.
+    return [*map(prepare, folds)] if problem.is_small else problem.map(prepare, folds)
 
-    # All folds share the threads, which so have nearly the same work.
-    tasks = [
-        (training, fold.test, topics)
-        for training, fold in zip(trainings, folds, strict=True)
+
+def _fold_tasks(
+    problem: LinearProblem, folds: list[_Fold], trainings: list[_Training]
+) -> list[Callable[[], F32]]:
+    """Return functions that each score the test rows of a fold for a batch of topics."""
+    return [
+        functools.partial(training.score, topics, fold.test)
+        for fold, training in zip(folds, trainings, strict=True)
         for topics in problem.batches
     ]
-    parts, n_batches = problem.map(score, tasks), len(problem.batches)
+
+
+def _join_folds(problem: LinearProblem, folds: list[_Fold], parts: list[F32]) -> list[F32]:
+    """Return the scores of each fold, given the results of `_fold_tasks`."""
+    n_batches = len(problem.batches)
     scores = []
-    for number, training in enumerate(trainings):
+    for number, fold in enumerate(folds):
         of_fold = np.concatenate(parts[number * n_batches : (number + 1) * n_batches], axis=1)
-        of_fold[:, problem.totals(training.rows) == 0] = ABSENT_SCORE
+        of_fold[:, problem.totals(fold.train) == 0] = ABSENT_SCORE
         scores.append(of_fold)
     return scores
+
+
+def _call(task: Callable[[], T]) -> T:
+    return task()
 
 
 def split_rows(problem: LinearProblem, rows: Index, n_parts: int) -> tuple[I64, int]:
@@ -799,7 +861,10 @@ def scores_in_folds(
     for fold in range(int(folds.max(initial=-1)) + 1):
         test, train = np.flatnonzero(folds == fold), np.flatnonzero((folds != fold) & learned)
         if len(test) and len(train):
-            [scores[test]] = _score_folds(problem, [_Fold(train, test, passes)])
+            folds_left_out = [_Fold(train, test, passes)]
+            trainings = _prepare_folds(problem, folds_left_out)
+            parts = problem.map(_call, _fold_tasks(problem, folds_left_out, trainings))
+            [scores[test]] = _join_folds(problem, folds_left_out, parts)
     return scores
 
 
