@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,7 +86,7 @@ class Returning:
 def register(monkeypatch: pytest.MonkeyPatch, name: str, make: Callable[[], Any]) -> None:
     """Let `make` return the encoder of a name, which may be a new one, until the test is over."""
     entry = registry.ENCODERS.get(name) or registry.ENCODERS["use"]
-    monkeypatch.setitem(registry.ENCODERS, name, replace(entry, make=make))
+    monkeypatch.setitem(registry.ENCODERS, name, entry._replace(make=make))
 
 
 def register_only(monkeypatch: pytest.MonkeyPatch, makers: Mapping[str, Callable[[], Any]]) -> None:
@@ -97,4 +96,4 @@ def register_only(monkeypatch: pytest.MonkeyPatch, makers: Mapping[str, Callable
     for name in reversed([*registry.ENCODERS]):
         monkeypatch.delitem(registry.ENCODERS, name)
     for name, make in makers.items():
-        monkeypatch.setitem(registry.ENCODERS, name, replace(entry, make=make))
+        monkeypatch.setitem(registry.ENCODERS, name, entry._replace(make=make))

@@ -120,11 +120,15 @@ OTHERS = {
     *("slugline.cli.output_paths", "slugline.corpus.loading", "slugline.learning.net.learner"),
     *("slugline.corpus.excel", "slugline.corpus.excel_columns", "slugline.corpus.xml_editor"),
     *("slugline.prediction.files", "slugline.base.databases", "slugline.evaluation.evaluation"),
+    *("slugline.cli.documents", "slugline.corpus.corpus", "slugline.corpus.topics"),
+    *("slugline.corpus.folders", "slugline.corpus.json_items", "slugline.corpus.parquet"),
+    *("slugline.model.file.card", "slugline.model.multilabel_rule", "slugline.model.promise"),
+    "slugline.learning.encoder.registry",
 }
 # Modules of the libraries that take a millisecond or more to import.
 SLOW = {
     *("concurrent.futures", "difflib", "email", "hashlib", "html", "http", "importlib.metadata"),
-    *("importlib.resources", "logging", "numpy.ma", "secrets", "sqlite3", "ssl", "xml"),
+    *("importlib.resources", "json", "logging", "numpy.ma", "secrets", "sqlite3", "ssl", "xml"),
 }
 
 

@@ -7,11 +7,9 @@ its flags instead, and a page its fields.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 __all__ = [
     "CheckpointError",
@@ -35,8 +33,7 @@ __all__ = [
 # Messages -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """A parameter in a message.
 
     Parameters
@@ -61,8 +58,11 @@ class Parameter:
     def __str__(self) -> str:
         if self.value is None:
             return self.phrase.format(f"`{self.name}`")
-        is_text = isinstance(self.value, str)
-        value = json.dumps(self.value, ensure_ascii=False) if is_text else repr(self.value)
+        value = repr(self.value)
+        if isinstance(self.value, str):
+            import json
+
+            value = json.dumps(self.value, ensure_ascii=False)
         return self.phrase.format(f"`{self.name}={value}`")
 
 

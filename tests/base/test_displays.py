@@ -16,8 +16,8 @@ from slugline.experiment.concerns import known_document_warnings, leak_warnings,
 from slugline.experiment.evaluate import evaluate_fitted
 from slugline.experiment.experiment import Experiment, run_experiment
 from slugline.learning.net.training import History
+from slugline.model.file.card import write_card
 from slugline.model.file.content import to_model_file
-from slugline.model.file.schema import write_card
 from slugline.model.fitted import Fitted
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features

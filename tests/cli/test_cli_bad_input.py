@@ -17,6 +17,7 @@ import pytest
 from model_entries import JSON, rezip, unzip
 from slugline.classifier import load
 from slugline.cli import options
+from slugline.cli.documents import read_parts
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
 from slugline.errors import DataError
@@ -584,7 +585,7 @@ def test_curve_needs_test_documents_in_the_form_of_the_data(
     @options.command("curve")
     @options.argument("files", "", nargs=2)
     def curve(files: tuple[str, str]) -> None:
-        parts.append(options.read_parts(files[:1], None, files[1], ReadOptions()))
+        parts.append(read_parts(files[:1], None, files[1], ReadOptions()))
 
     curve(["several.txt", "one.txt"], standalone_mode=False)
     with pytest.raises(DataError) as error:

@@ -19,7 +19,7 @@ from slugline.errors import EncoderWarning, ModelFileError, OptionError
 from slugline.explanation.explain import explain
 from slugline.exporting.page import model_page
 from slugline.learning.encoder.distilled import DistilledEncoder
-from slugline.learning.encoder.encoder import MAX_NAME
+from slugline.learning.encoder.limits import MAX_NAME
 from slugline.model.settings import FitSettings
 from stand_ins import Meanings
 

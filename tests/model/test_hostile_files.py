@@ -486,7 +486,7 @@ def test_load_tells_too_little_memory_from_damage(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("slugline.model.file.content.HashedColumns.from_terms", fail)
+    monkeypatch.setattr("slugline.model.file.content.HashedColumns.from_names", fail)
     assert refusal(as_file(good), tmp_path) == "there is not enough memory to read it; free some."
 
 

@@ -92,9 +92,9 @@ def test_hashed_columns_have_no_column_before_learning() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_from_terms_restores_hashed_columns(kind: str) -> None:
+def test_from_names_restores_hashed_columns(kind: str) -> None:
     buckets = seen(TEXTS, kind, 64)
-    again = HashedColumns.from_terms(buckets.terms, 64, kind)
+    again = HashedColumns.from_names(join_terms(buckets.terms), 64, kind)
     assert again.terms == buckets.terms
     assert repr(again) == repr(buckets)
     assert (again.transform(TEXTS) != buckets.transform(TEXTS)).nnz == 0
@@ -115,11 +115,11 @@ def test_from_terms_restores_hashed_columns(kind: str) -> None:
     ],
     ids=["a term twice", "two in a bucket", "no pair", "three words"],
 )
-def test_from_terms_rejects_impossible_terms(
+def test_from_names_rejects_impossible_terms(
     terms: list[str], kind: str, n_buckets: int, message: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        HashedColumns.from_terms(terms, n_buckets, kind)
+        HashedColumns.from_names(join_terms(terms), n_buckets, kind)
     assert str(caught.value) == message
 
 

@@ -15,8 +15,6 @@ from typing import Any
 from slugline.errors import OptionError, Parameter
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-#: A surrogate escaped in JSON.
-ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 #: Largest weight of a topic or a document: the largest that 32 bits hold, rounded down.
 MAX_WEIGHT = 3e38
 _STATUS = Path("/proc/self/status")

@@ -120,7 +120,7 @@ def open_regular(path: PathLike, flags: int) -> int:
 
 _DAY = 24 * 60 * 60.0  # seconds
 _MAX_STEM = 48  # characters of the target's name in its part's name; file systems allow 255 bytes
-_TAIL = re.compile(r"(\.(?P<machine>[0-9a-f]{8}))?\.[0-9a-f]{8}\.part")  # once without machine
+_TAIL = r"(\.(?P<machine>[0-9a-f]{8}))?\.[0-9a-f]{8}\.part"  # once without machine
 
 
 def write_whole(path: PathLike, data: bytes) -> None:
@@ -253,7 +253,7 @@ def _machine() -> str:
 
 def _may_be_dead(part: Path, target: Path, now: float) -> bool:
     stem = _stem(target)
-    tail = _TAIL.fullmatch(part.name.removeprefix(stem)) if part.name.startswith(stem) else None
+    tail = re.fullmatch(_TAIL, part.name.removeprefix(stem)) if part.name.startswith(stem) else None
     if tail is None:
         return False
     ours = tail["machine"] == _machine() and sys.platform != "win32"

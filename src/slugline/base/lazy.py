@@ -39,7 +39,7 @@ def import_extra(module: str, user: str, extra: str, kind: type[SluglineError]) 
         ) from error
 
 
-_EXTRA = re.compile(r"\bextra *== *[\"']([\w.-]+)[\"']$")
+_EXTRA = r"\bextra *== *[\"']([\w.-]+)[\"']$"
 
 
 def install_command(extra: str) -> str:
@@ -57,7 +57,7 @@ def install_command(extra: str) -> str:
     packages = []
     for requirement in requirements:
         package, _, marker = requirement.partition(";")
-        needed_by = _EXTRA.search(marker)
+        needed_by = re.search(_EXTRA, marker)
         if needed_by is not None and needed_by[1] == extra:
             # The other conditions of the marker, in quotes that differ from the quotes inside.
             condition = marker[: needed_by.start()].strip().removesuffix("and").strip(" ()")

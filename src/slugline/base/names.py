@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import stat
 from collections.abc import Iterable
@@ -22,6 +21,8 @@ def expand_patterns(names: Iterable[str | Path]) -> list[str]:
 
     Raises DataError if nothing matches.
     """
+    import glob
+
     paths: list[str] = []
     for name in map(str, names):
         if not is_pattern(name):

@@ -30,6 +30,7 @@ from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words, nearest, one_line, percent
 from slugline.cli import options
 from slugline.cli.audit_page import DEFAULT_OUTPUT, check_page, review_suspects
+from slugline.cli.documents import read_parts
 from slugline.cli.label_page import PAGE_PANEL, PageOptions, check_only_with_page, page_options
 from slugline.cli.options import OUTPUT_FILE, command, option
 from slugline.cli.output import (
@@ -130,7 +131,7 @@ def audit(
             server_settings, listener = page.settings(), stack.enter_context(page.listener())
         if like is not None:
             reading = reading._replace(layout=load_model(like)[0].layout)
-        parts = options.read_parts(data, None, test, reading)
+        parts = read_parts(data, None, test, reading)
         train, test_documents = parts["train"], _numbered_on(parts, test)
         with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
             settings = _Settings(seed, threads, progress)

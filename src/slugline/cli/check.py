@@ -9,6 +9,7 @@ import click
 
 from slugline.base.wording import counted
 from slugline.cli import options
+from slugline.cli.documents import read_parts
 from slugline.cli.options import command, option
 from slugline.cli.output import print_json, print_table, say, show, show_progress
 from slugline.corpus.layout import ReadOptions
@@ -45,7 +46,7 @@ def check(
     options.check_model_first("check", model, data[0])
     fitted, _ = load_model(model)
     reading = reading._replace(layout=fitted.layout, topic_path=fitted.separator)
-    parts = options.read_parts(data, validation, test, reading)
+    parts = read_parts(data, validation, test, reading)
     with show_progress() as progress:
         result = check_reproducible(
             model,

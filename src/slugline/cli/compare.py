@@ -10,6 +10,7 @@ from slugline.base.chart import svg_file
 from slugline.base.files import write_result
 from slugline.base.wording import counted
 from slugline.cli import options
+from slugline.cli.documents import read_parts
 from slugline.cli.options import command, option
 from slugline.cli.output import (
     exit_if_interrupted,
@@ -96,7 +97,7 @@ def compare(
     if output is not None:
         check_folder("--output", output, (_PAGE, _JSON, _CHART), sources)
     with show_progress() as progress:
-        corpus = options.read_parts(data, None, None, reading)["train"]
+        corpus = read_parts(data, None, None, reading)["train"]
         chosen = choose_models(names, baseline=baseline, multilabel=corpus.multilabel)
         width = max(len(model.name) for model in chosen.models)
         comparison = compare_models(

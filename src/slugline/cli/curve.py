@@ -11,7 +11,8 @@ from slugline.base.files import write_result
 from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
-from slugline.cli.encoder import parse_encoder
+from slugline.cli.documents import read_parts
+from slugline.cli.encoder import encoder_option, parse_encoder
 from slugline.cli.options import COUNT, OUTPUT_FILE, command, option
 from slugline.cli.output import (
     exit_if_interrupted,
@@ -43,7 +44,7 @@ from slugline.reports.training_text import curve_rows, describe_forecast, descri
     type=float,
     default=0.2,
 )
-@options.encoder_option
+@encoder_option
 @option(
     "--draws N", "Draws of labels to average over.", type=COUNT, default=5, parameters=("n_draws",)
 )
@@ -82,7 +83,7 @@ def curve(
     if chart is not None:
         _check_chart(chart, [*data, test, reading.topic_map])
     reading = reading._replace(columns=columns, topic_path=topic_path)
-    parts = options.read_parts(data, None, test, reading)
+    parts = read_parts(data, None, test, reading)
     parts = {part: add_parents(corpus, topic_path) for part, corpus in parts.items()}
     settings = TopicClassifier(
         encoder=checked_encoder,

@@ -6,7 +6,7 @@ import statistics
 
 from slugline.base.checks import option_error
 from slugline.base.wording import counted, percent
-from slugline.cli.options import NO_ENCODER
+from slugline.cli.options import option
 from slugline.cli.output import is_quiet, say
 from slugline.corpus.corpus import Corpus
 from slugline.errors import EncoderError, SluglineError
@@ -14,8 +14,11 @@ from slugline.experiment.evaluate import AnyEvaluation
 from slugline.learning.encoder.encoder import get_encoder, get_fit_encoder
 from slugline.learning.encoder.registry import (
     AUTO,
+    BUILT_IN,
+    DEFAULT_ENCODER,
     ENCODERS,
     RECOMMENDED,
+    combinations,
     describe_choices,
     split_names,
 )
@@ -24,6 +27,15 @@ from slugline.model.fit import fit
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 
+#: The name of no encoder.
+NO_ENCODER = "none"
+encoder_option = option(
+    "--encoder NAME",
+    f"What knows words that DATA lacks: {describe_choices()}; or {NO_ENCODER}, for words alone. "
+    f"Sentence encoders are added to {BUILT_IN}.",
+    values=(*combinations(), AUTO, NO_ENCODER),
+    default=DEFAULT_ENCODER,
+)
 #: Up to so many documents per topic (the median), an encoder is recommended.
 FEW_DOCUMENTS = 20
 #: Up to so many, it is recommended if the accuracy on held-out documents is clearly below that.

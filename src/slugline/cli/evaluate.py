@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slugline.cli import options
+from slugline.cli.documents import load_parts, say_notes
 from slugline.cli.metrics import (
     decisions_entry,
     print_broken_promise,
@@ -64,11 +65,11 @@ def evaluate(
     second = load_model(against) if against is not None else None
     topics = [str(name) for name in fitted.topics.names]
     reading = reading._replace(layout=fitted.layout, topic_path=fitted.separator)
-    parts = options.load_parts(data, reading, topics)
+    parts = load_parts(data, reading, topics)
     corpus = add_parents(parts.get("test", parts["train"]), fitted.separator)
     if against is not None and second is not None:
         check_evaluable(second[0], corpus, against)
-    options.say_notes(corpus, several=len(data) > 1)
+    say_notes(corpus, several=len(data) > 1)
     evaluation = evaluate_fitted(fitted, corpus, random_state=seed)
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))
     if mistakes is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from slugline.base.files import write_result
 from slugline.base.wording import counted, printable
 from slugline.cli import options
+from slugline.cli.documents import load_parts
 from slugline.cli.options import COUNT, OUTPUT_FILE, argument, command, option
 from slugline.cli.output import print_json, print_table, say, show
 from slugline.cli.output_paths import check_target
@@ -88,7 +89,7 @@ def explain(
     corpus = None
     if data:
         reading = ReadOptions(skip_bad_rows=True, layout=fitted.layout)
-        corpus = options.load_parts(data, reading)["train"]
+        corpus = load_parts(data, reading)["train"]
         n_skipped = corpus.n_skipped + corpus.n_unlabelled
         if n_skipped:
             skipped = counted(n_skipped, "row")

@@ -11,6 +11,7 @@ import click
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted
 from slugline.cli import options
+from slugline.cli.documents import read_unlabelled
 from slugline.cli.label_agreement import check_agreement, print_agreement
 from slugline.cli.label_files import LabelFiles, exchange_labels
 from slugline.cli.label_page import PageOptions, check_can_open, page_options, serve_page
@@ -284,7 +285,7 @@ def _read_table(labels: Path, file: str, reading: ReadOptions) -> TextTable:
     """Return the texts of a file; by default, its columns are those that the labels are of."""
     stored = SourceColumns.from_file(labels)
     text = reading.text or stored.text
-    _, unlabelled = options.read_unlabelled(
+    _, unlabelled = read_unlabelled(
         file,
         None,
         text=text if text is None or isinstance(text, str) else ",".join(text),

@@ -7,33 +7,21 @@ import datetime
 import functools
 import inspect
 import os
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from slugline.base.lazy import install_command
-from slugline.base.wording import nearest
-from slugline.cli.output import QUIET, say, show_progress, warn
-from slugline.corpus import topics
-from slugline.corpus.corpus import Corpus, require_one_topic
-from slugline.corpus.layout import USER_OPTIONS, DataLayout, ReadOptions
-from slugline.corpus.readers import RowReader, names_documents, read_rows
-from slugline.errors import DataError, Message, OptionError, ServerError
-from slugline.learning.encoder.registry import (
-    AUTO,
-    BUILT_IN,
-    DEFAULT_ENCODER,
-    combinations,
-    describe_choices,
-)
+from slugline.cli.output import QUIET
+from slugline.corpus.layout import USER_OPTIONS, ReadOptions
+from slugline.corpus.readers import names_documents
+from slugline.errors import DataError, OptionError, ServerError
 from slugline.model.file.shipped import SHIPPED
 
 if TYPE_CHECKING:
-    from slugline.corpus.loading import UnlabelledTexts
+    from click.shell_completion import CompletionItem
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -79,7 +67,7 @@ class Option(click.Option):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the completions of an incomplete value."""
         if isinstance(self.type, click.types.FuncParamType) and self.type.func is Path:
-            return [CompletionItem(incomplete, type="file")]
+            return _files(incomplete)
         if self.values:
             return _beginning(self.values, incomplete)
         return super().shell_complete(ctx, incomplete)
@@ -159,7 +147,7 @@ class OutputFile(click.ParamType[Path]):
         self, _: click.Context, __: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Return the completions of an incomplete value."""
-        return [CompletionItem(incomplete, type="file")]
+        return _files(incomplete)
 
 
 #: The type of options that name a file to write.
@@ -234,7 +222,16 @@ def _print_all_help(ctx: click.Context, _: click.Parameter, wanted: bool) -> Non
         ctx.exit()
 
 
+def _files(incomplete: str) -> list[CompletionItem]:
+    """Return what makes the shell complete the name of a file."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
 def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
@@ -257,7 +254,7 @@ def _complete_data(_: click.Context, __: click.Parameter, incomplete: str) -> li
     """Return files, and the data sets that are known by name."""
     from slugline.corpus.loading import NAMED_CORPORA
 
-    return [CompletionItem(incomplete, type="file"), *_beginning(NAMED_CORPORA, incomplete)]
+    return [*_files(incomplete), *_beginning(NAMED_CORPORA, incomplete)]
 
 
 command = functools.partial(click.command, cls=Command)
@@ -336,15 +333,6 @@ mistakes = functools.partial(
     "--mistakes CSV",
     "Write the test documents that got a wrong topic, the most certain mistakes first.",
     type=OUTPUT_FILE,
-)
-#: The name of no encoder.
-NO_ENCODER = "none"
-encoder_option = option(
-    "--encoder NAME",
-    f"What knows words that DATA lacks: {describe_choices()}; or {NO_ENCODER}, for words alone. "
-    f"Sentence encoders are added to {BUILT_IN}.",
-    values=(*combinations(), AUTO, NO_ENCODER),
-    default=DEFAULT_ENCODER,
 )
 #: The largest seed that scikit-learn takes.
 MAX_SEED = 4294967295
@@ -426,103 +414,6 @@ def reading_options(function: Callable[..., None]) -> Callable[..., None]:
     return add_options(wrapper, _READING_OPTIONS)
 
 
-# Documents ----------------------------------------------------------------------------------------
-
-
-def load_parts(
-    data: Sequence[str], reading: ReadOptions, known_topics: Iterable[str] = ()
-) -> dict[str, Corpus]:
-    """Return DATA under "train" and, for a data set that its publisher has split, "test".
-
-    Topics are renamed and merged as the options or the layout of a model say. If topics are
-    merged, those that `known_topics` has in any spelling get that spelling.
-    """
-    parts = _read_parts(data, reading)
-    rules = topics.topic_rules(reading)
-    train = topics.apply_topic_rules(parts["train"], rules, known_topics)
-    known_topics = [*known_topics] or [*train.all_topics()]
-    parts = {
-        part: topics.apply_topic_rules(corpus, rules, known_topics)
-        for part, corpus in parts.items()
-        if part != "train"
-    }
-    return {"train": train, **parts}
-
-
-def _read_parts(data: Sequence[str], reading: ReadOptions) -> dict[str, Corpus]:
-    from slugline.corpus.loading import NAMED_CORPORA, load_splits, read_corpus
-
-    if len(data) == 1 and data[0] in NAMED_CORPORA and not reading.describes_source():
-        with show_progress() as progress:
-            return load_splits(data[0], progress=progress)
-    for name in data:
-        near = None if "." in name else nearest(name, NAMED_CORPORA, 0.8)
-        if near not in (None, name) and not Path(name).exists():
-            raise DataError(f"{name} is not a file, folder or known data set; did you mean {near}?")
-    with show_progress() as progress:
-        return {"train": read_corpus(data, reading, progress)}
-
-
-def read_parts(
-    data: Sequence[str],
-    validation: str | None,
-    test: str | None,
-    reading: ReadOptions,
-    described: Iterable[str] = (),
-) -> dict[str, Corpus]:
-    """Return the training documents and, if given, the validation and test documents.
-
-    `described` topics have a description, whose spelling takes precedence.
-    """
-    parts = load_parts(data, reading, [*described])
-    parts["train"] = train = topics.note_undocumented(parts["train"], described)
-    # If training documents may have several topics, one topic is a list of one elsewhere.
-    reading = reading._replace(multilabel=train.multilabel or None)
-    for part, source in (("validation", validation), ("test", test)):
-        if source is not None:
-            loaded = load_parts([source], reading, [*described, *train.all_topics()])
-            parts[part] = loaded.get(part, loaded["train"])
-            if not train.multilabel:
-                require_one_topic(parts[part], f"a model of {train.name}")
-    for part, corpus in parts.items():
-        say_notes(corpus, several=part == "train" and len(data) > 1)
-    return parts
-
-
-def read_unlabelled(
-    file: str,
-    layout: DataLayout | None,
-    *,
-    text: str | None = None,
-    format: str | None = None,  # noqa: A002 (the user's word)
-    encoding: str | None = None,
-    separator: str | None = None,
-    data: Corpus | None = None,
-) -> tuple[RowReader, UnlabelledTexts]:
-    """Return the reader of a file of texts without labels, and its texts; say what was decided.
-
-    Their columns are those of `data`, if it is given.
-    """
-    from slugline.corpus.loading import read_texts
-
-    rows = read_rows(
-        file, format=format, fallback="txt", encoding=encoding, separator=separator, layout=layout
-    )
-    with show_progress() as progress:
-        unlabelled = read_texts(rows, text, data, progress=progress)
-    for note in filter(None, (rows.note, unlabelled.note)):
-        say(Message(f"{rows.name}: ", note))
-    if unlabelled.skipped_note:
-        warn([f"{rows.name}: {unlabelled.skipped_note}"])
-    return rows, unlabelled
-
-
-def say_notes(corpus: Corpus, *, several: bool) -> None:
-    """Print what was decided while reading; notes on several files begin with their names."""
-    for note in corpus.notes:
-        say(note if several else Message(f"{corpus.name}: ", note))
-
-
 # Models -------------------------------------------------------------------------------------------
 
 
@@ -534,6 +425,8 @@ def check_model_first(command: str, model: str, file: str) -> None:
     DataError : if the second is a model, and the first is none.
     """
     if is_model(file) and not is_model(model):
+        import shlex
+
         raise DataError(
             f"{model} is not a model, but {file} is one; the model comes first: "
             f"slugline {command} {shlex.join([file, model])}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -56,6 +54,8 @@ def name_flags(message: str, command: click.Command | None = None) -> str:
             return str(parameter)
         flag = max(option.opts, key=len)
         if parameter.value is not None and not option.is_flag:
+            import shlex
+
             flag = f"{flag} {shlex.quote(str(parameter.value))}"
         return parameter.phrase.format(flag)
 
@@ -152,6 +152,8 @@ def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON value; NaN, which JSON lacks, is an error here."""
+    import json
+
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     click.echo(printable_json(text))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-import msgspec
+
+# Before msgspec: it imports typing_extensions if that is installed, with which NumPy's import takes
+# longer.
+import numpy  # noqa: F401
+
+import msgspec  # isort: skip
 
 from slugline.base.names import is_pattern
 from slugline.base.wording import one_line, printable, printable_json
@@ -159,6 +163,8 @@ def _check_is_no_text(name: str, model: str) -> None:
     # In Path.exists, a long text would raise an OSError.
     if len(name.split()) < 2 or os.sep in name or names_documents(name) or os.path.exists(name):  # noqa: PTH110
         return
+    import shlex
+
     text = shlex.quote(one_line(name, _MAX_TEXT))
     raise DataError(
         f"{text} is not a file; if it is a text, pipe it: echo {text} | slugline predict {model}. "

@@ -16,6 +16,7 @@ import click
 from slugline.base.files import write_result
 from slugline.base.wording import counted, printable
 from slugline.cli import options
+from slugline.cli.documents import read_unlabelled
 from slugline.cli.label_page import (
     PAGE_PANEL,
     PageOptions,
@@ -124,7 +125,7 @@ def suggest(
     """
     _check_page_options(open_page=open_page, random=random)
     read = functools.partial(
-        options.read_unlabelled, text=text, format=format, encoding=encoding, separator=separator
+        read_unlabelled, text=text, format=format, encoding=encoding, separator=separator
     )
     if random:
         file = _only_file(model, file)

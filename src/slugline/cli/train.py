@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from slugline.base.checks import check_fraction
 from slugline.base.files import write_result
 from slugline.base.names import expand_patterns
+from slugline.cli.documents import read_parts, read_unlabelled
 from slugline.cli.encoder import advise
 from slugline.cli.metrics import tested_decider
-from slugline.cli.options import command, read_parts, read_unlabelled
+from slugline.cli.options import command
 from slugline.cli.output import (
     exit_if_interrupted,
     explain_interrupt,

@@ -13,7 +13,7 @@ import click
 
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
-from slugline.cli.encoder import parse_encoder
+from slugline.cli.encoder import NO_ENCODER, encoder_option, parse_encoder
 from slugline.cli.options import COUNT, OUTPUT_FILE, option
 from slugline.cli.output import flags_of
 from slugline.corpus.layout import ReadOptions
@@ -119,7 +119,7 @@ _OPTIONS = (
         default="linear",
         values=("linear", "network"),
     ),
-    options.encoder_option,
+    encoder_option,
     _learning(
         "--distil",
         "Answer with word vectors distilled from the encoder, which the model then doesn't need; "
@@ -389,7 +389,7 @@ def check_options(given: Set[str], values: Mapping[str, Any]) -> None:
             "Missing argument 'DATA': name documents to learn from, or describe topics with "
             "--topics."
         )
-    if values["encoder"] == options.NO_ENCODER:  # goes with everything
+    if values["encoder"] == NO_ENCODER:  # goes with everything
         given = given - {"encoder"}
     for rule in RULES:
         message = rule.violation(given, values)

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 # Maximum number of characters of a number.
 _MAX_LENGTH = 40
-_LIKE_NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*")
-_DECIMAL_COMMA = re.compile(r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+)(?:,[0-9]+)?")
+_LIKE_NUMBER = r"[+-]?[0-9][0-9.,]*"
+_DECIMAL_COMMA = r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+)(?:,[0-9]+)?"
 # In English numbers, three digits follow each comma, and up to three precede the first one.
-_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+_THOUSANDS = r"[+-]?[1-9][0-9]{0,2},[0-9]{3}"
 # Minimum fraction of the cells of a column that must be such numbers.
 _MIN_FRACTION = 0.8
 
@@ -22,7 +22,7 @@ def read_decimal_comma(text: str) -> float | None:
     [48.42, 1234.56, 1234.0, None, None]
     """
     text = text.strip()
-    if len(text) > _MAX_LENGTH or not _DECIMAL_COMMA.fullmatch(text):
+    if len(text) > _MAX_LENGTH or not re.fullmatch(_DECIMAL_COMMA, text):
         return None
     return float(text.replace(".", "").replace(",", "."))
 
@@ -33,7 +33,7 @@ def read_clear_decimal_comma(text: str) -> float | None:
     >>> [read_clear_decimal_comma(text) for text in ("48,42", "1.234,567", "1,234", "1.234")]
     [48.42, 1234.567, None, None]
     """
-    is_clear = "," in text[:_MAX_LENGTH] and not _THOUSANDS.fullmatch(text.strip())
+    is_clear = "," in text[:_MAX_LENGTH] and not re.fullmatch(_THOUSANDS, text.strip())
     return read_decimal_comma(text) if is_clear else None
 
 
@@ -47,7 +47,7 @@ def have_decimal_commas(cells: Iterable[object]) -> bool:
     (True, False)
     """
     texts = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
-    numbers = [text for text in texts if _LIKE_NUMBER.fullmatch(text)]
+    numbers = [text for text in texts if re.fullmatch(_LIKE_NUMBER, text)]
     return (
         any("," in number for number in numbers)
         and len(numbers) >= _MIN_FRACTION * len(texts)

@@ -14,7 +14,6 @@ from slugline.base.wording import counted
 from slugline.corpus import rows
 from slugline.corpus.column_names import check_unique
 from slugline.corpus.dialects import UNUSED_CHARACTER, guess_delimiter, named_delimiter
-from slugline.corpus.json_items import json_items
 from slugline.corpus.lines import TextLines
 from slugline.errors import DataError
 
@@ -240,6 +239,8 @@ def json_rows(lines: TextLines) -> rows.RowIterator:
 
 def array_rows(lines: TextLines) -> rows.RowIterator:
     """Yield the rows of a JSON array of objects or of texts."""
+    from slugline.corpus.json_items import json_items
+
     for at, item in enumerate(json_items(lines), 1):
         if len(item) > rows.MAX_RECORD:
             yield rows.too_long_row(at)
@@ -318,12 +319,12 @@ def _read_labels(line: str) -> tuple[str, Any]:
     return line[end:], topics if len(topics) > 1 else next(iter(topics), None)
 
 
-_URIS = re.compile(rb"[^\t\n]+\t\s*(<[a-zA-Z][\w+.-]*:[^<>\s]*>\s*)+")
+_URIS = rb"[^\t\n]+\t\s*(<[a-zA-Z][\w+.-]*:[^<>\s]*>\s*)+"
 
 
 def begins_with_uris(head: bytes) -> bool:
     """Whether the first line is a text, a tab and URIs in angle brackets, as in Annif's format."""
-    return _URIS.fullmatch(head.partition(b"\n")[0]) is not None
+    return re.fullmatch(_URIS, head.partition(b"\n")[0]) is not None
 
 
 def uri_rows(lines: TextLines) -> rows.RowIterator:

@@ -20,7 +20,7 @@ from slugline.errors import DataError, OptionError, Parameter
 _INVALID = {byte: 0xDC00 + byte for byte in range(128, 256)}
 _UNKNOWN = "\udcff"
 # Common names for the encodings of Windows.
-_WINDOWS = re.compile(r"(?:ansi|win|windows)[-_ ]?(125[0-8])?")
+_WINDOWS = r"(?:ansi|win|windows)[-_ ]?(125[0-8])?"
 _HANDLER = "slugline.mark"
 
 
@@ -44,7 +44,7 @@ def check_encoding(name: str) -> str | None:
         codec = codecs.lookup(name)
         _decoder(name).decode(b"")
     except (LookupError, ValueError) as error:
-        windows = _WINDOWS.fullmatch(name.lower())
+        windows = re.fullmatch(_WINDOWS, name.lower())
         advice = "give one such as cp1252, latin-1, utf-16 or shift_jis."
         if windows:
             advice = f"did you mean cp{windows[1] or 1252}?"

@@ -15,14 +15,14 @@ from slugline.base.interruption import check_interruption
 from slugline.corpus import rows
 from slugline.corpus.encodings import guess_utf16
 from slugline.corpus.line_stream import decode_leniently
-from slugline.errors import DataError, Message, Parameter
+from slugline.errors import DataError, Parameter
 
-_FOREIGN_STARTS = {
+_FOREIGN_STARTS: dict[bytes, str | Parameter] = {
     # UTF-32 comes before UTF-16, whose little-endian mark is a prefix of its mark.
-    codecs.BOM_UTF32_LE: Message("UTF-32; read it with ", Parameter("encoding", "utf-32")),
-    codecs.BOM_UTF32_BE: Message("UTF-32; read it with ", Parameter("encoding", "utf-32")),
-    codecs.BOM_UTF16_LE: Message("UTF-16; read it with ", Parameter("encoding", "utf-16")),
-    codecs.BOM_UTF16_BE: Message("UTF-16; read it with ", Parameter("encoding", "utf-16")),
+    codecs.BOM_UTF32_LE: Parameter("encoding", "utf-32", "UTF-32; read it with {}"),
+    codecs.BOM_UTF32_BE: Parameter("encoding", "utf-32", "UTF-32; read it with {}"),
+    codecs.BOM_UTF16_LE: Parameter("encoding", "utf-16", "UTF-16; read it with {}"),
+    codecs.BOM_UTF16_BE: Parameter("encoding", "utf-16", "UTF-16; read it with {}"),
     b"\x1f\x8b": "gzip; give it a name that ends in .gz",
     b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
 }

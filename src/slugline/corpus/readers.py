@@ -40,18 +40,10 @@ from slugline.corpus.dialects import (
     named_delimiter,
 )
 from slugline.corpus.encodings import detect_encoding, is_utf8
-from slugline.corpus.folders import (
-    files_ending,
-    folder_rows,
-    parquet_folder_rows,
-    text_file_rows,
-    visible_paths,
-)
 from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.layout import DataLayout, check_delimiter
 from slugline.corpus.line_stream import LineStream, check_encoding
 from slugline.corpus.lines import ByteRange, TextLines
-from slugline.corpus.parquet import parquet_rows
 from slugline.corpus.rows import MAX_RECORD, RowIterator, translate_os_errors
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
@@ -61,7 +53,7 @@ _NEAR = 0.8
 MAX_UNPACKED = 4 * 2**30
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class RowReader:
     """Iterates once over the rows of a file, folder or stream.
 
@@ -290,8 +282,6 @@ _TABLES = ("csv", "tsv")
 LEAVE_ENCODING_OUT = Parameter("encoding", phrase="leave {} out")
 OR_NAME_THE_FORMAT = Parameter("format", phrase=", or name the format with {}")
 _TEXTS = Parameter("format", "txt")
-_TAB_NOTE = Message("read as TSV, as its first line names columns; for plain texts, ", _TEXTS)
-_COMMA_NOTE = Message("read as CSV, as its first line names columns; for plain texts, ", _TEXTS)
 
 
 def _examine(
@@ -320,10 +310,15 @@ def _examine(
     if form == "tsv" and separator is None and formats.begins_with_uris(head):
         form = "uris"
     elif form == "txt" and may_be_table and is_tab_header(table):
-        form, note = "tsv", "; ".join(filter(None, (note, _TAB_NOTE)))
+        form, note = "tsv", "; ".join(filter(None, (note, _read_as("TSV"))))
     if form in _TABLES:
         separator = separator or _find_separator(form, table, layout)
     return _TextFormat(form, encoding, separator, note)
+
+
+def _read_as(form: str) -> str:
+    """Return a note on a text that is read as a table."""
+    return Message(f"read as {form}, as its first line names columns; for plain texts, ", _TEXTS)
 
 
 def _encoding_note(encoding: str | None) -> str:
@@ -449,6 +444,8 @@ def read_row_range(path: str, first: int, end: int) -> RowReader:
     """Return a reader of the rows of a Parquet file from `first`, from 0, up to `end - 1`."""
     with translate_os_errors(path):
         check_exists(Path(path))
+    from slugline.corpus.parquet import parquet_rows
+
     return RowReader(path, "parquet", parquet_rows(Path(path), (first, end)))
 
 
@@ -518,7 +515,7 @@ def _format_of_lines(lines: TextLines, fallback: str | None) -> tuple[str | None
         return "jsonl", ""
     head = lines.head.decode(errors="replace")
     if not sys.stdin.isatty() and (named_delimiter(head) or is_header(head)):
-        return "csv", _COMMA_NOTE
+        return "csv", _read_as("CSV")
     return fallback, ""
 
 
@@ -597,6 +594,8 @@ def _format_of(path: Path, fallback: str | None) -> str:
 
 
 def _format_of_folder(path: Path, fallback: str | None) -> str:
+    from slugline.corpus.folders import files_ending, visible_paths
+
     if any(child.is_dir() for child in visible_paths(path)):
         return "folder"
     if fallback == "txt" and files_ending(path, ".txt"):
@@ -629,14 +628,37 @@ def _file_rows(
             ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
+class _Format(NamedTuple):
     """A format, read from lines or, if `takes_path`, from a path and an encoding."""
 
     read: Callable[..., RowIterator]
     takes_path: bool = False
     unit: str = "line"
     has_names: bool = True
+
+
+def _parquet_rows(path: Path, _: str | None) -> RowIterator:
+    from slugline.corpus.parquet import parquet_rows
+
+    return parquet_rows(path)
+
+
+def _folder_rows(path: Path, encoding: str | None) -> RowIterator:
+    from slugline.corpus.folders import folder_rows
+
+    return folder_rows(path, encoding)
+
+
+def _text_file_rows(path: Path, encoding: str | None) -> RowIterator:
+    from slugline.corpus.folders import text_file_rows
+
+    return text_file_rows(path, encoding)
+
+
+def _parquet_folder_rows(path: Path, _: str | None) -> RowIterator:
+    from slugline.corpus.folders import parquet_folder_rows
+
+    return parquet_folder_rows(path)
 
 
 def _excel_rows(path: Path, _: str | None) -> RowIterator:
@@ -656,10 +678,10 @@ _FORMATS = {
     "tsv": _Format(partial(formats.table_rows, delimiter="\t")),
     "jsonl": _Format(formats.json_rows),
     "json": _Format(formats.array_rows, unit="item"),
-    "parquet": _Format(lambda path, _: parquet_rows(path), takes_path=True, unit="row"),
+    "parquet": _Format(_parquet_rows, takes_path=True, unit="row"),
     "xlsx": _Format(_excel_rows, takes_path=True, unit="row"),
     "txt": _Format(formats.text_rows, has_names=False),
-    "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
+    "folder": _Format(_folder_rows, takes_path=True, unit="file", has_names=False),
 }
 # Also the formats that users can't name.
 _FOLDERS = ("folder", "text files", "parquet files")
@@ -667,11 +689,9 @@ _ALL_FORMATS = {
     **_FORMATS,
     "uris": _Format(formats.uri_rows, has_names=False),
     "frame": _Format(frame_rows, unit="row"),
-    "text files": _Format(text_file_rows, takes_path=True, unit="file", has_names=False),
+    "text files": _Format(_text_file_rows, takes_path=True, unit="file", has_names=False),
     "labels": _Format(_label_rows, takes_path=True, unit="document"),
-    "parquet files": _Format(
-        lambda path, _: parquet_folder_rows(path), takes_path=True, unit="row"
-    ),
+    "parquet files": _Format(_parquet_folder_rows, takes_path=True, unit="row"),
 }
 # Spreadsheets of older versions of Excel, with macros, and of other programs.
 _OTHER_SPREADSHEETS = (".xls", ".xlsb", ".xlsm", ".xlt", ".xltx", ".ods", ".numbers")

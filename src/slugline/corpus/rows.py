@@ -19,7 +19,6 @@ MAX_COLUMNS = 50_000
 _CELL_BYTES = 100
 # Number of bytes around an invalid one from which the encoding is guessed.
 _N_AROUND = 40
-_NAME_IT = Message("name its encoding, such as ", Parameter("encoding", "cp1252"))
 _SAVE_ALIKE = "save all lines in one encoding (others are UTF-8, as if two files were joined)"
 
 
@@ -73,8 +72,12 @@ def undecodable_row(
         advice = Message("check ", Parameter("encoding"))
         return BadRow(at, f"bytes that are not {encoding}", advice)
     around = slice(max(error.start - _N_AROUND, 0), error.start + _N_AROUND)
-    how_to = _SAVE_ALIKE if is_mixed else _NAME_IT
+    how_to = _SAVE_ALIKE if is_mixed else _name_encoding()
     return BadRow(at, "bytes that are not UTF-8", how_to, sample=error.object[around])
+
+
+def _name_encoding() -> Message:
+    return Message("name its encoding, such as ", Parameter("encoding", "cp1252"))
 
 
 def join_advice(bad: Sequence[BadRow]) -> str:
@@ -83,10 +86,10 @@ def join_advice(bad: Sequence[BadRow]) -> str:
     guess = guess_encoding(samples) if samples else None
     advice = dict.fromkeys(row.advice for row in bad)
     if _SAVE_ALIKE in advice:  # in another encoding, the other rows would be wrong
-        advice.pop(_NAME_IT, None)
+        advice.pop(_name_encoding(), None)
     name_guess = Message(f"if it is {guess}, name that with ", Parameter("encoding", guess))
     return join_messages(
-        " and ", (name_guess if guess and text == _NAME_IT else text for text in advice)
+        " and ", (name_guess if guess and text == _name_encoding() else text for text in advice)
     )
 
 

@@ -23,7 +23,7 @@ _LIST_TYPES = (list, tuple, set, frozenset)
 #: Content of a cell whose topics are not known yet, if topics have a separator; an empty cell then
 #: means a document without topics.
 NOT_LABELLED = "?"
-_MARKED = re.compile(r"^__label__(\S+)$|^<(\S+)>$")
+_MARKED = r"^__label__(\S+)$|^<(\S+)>$"
 
 
 class BadTopicsError(ValueError):
@@ -54,7 +54,7 @@ def read_topics(value: object, form: TopicForm | None) -> str | tuple[str, ...]:
     if form is not None and form.kind == "separator" and isinstance(value, str):
         parts = [part.strip() for part in name.split(form.separator)]
         if form.separator == " ":  # as `format_topics` writes labels and URIs
-            parts = [_MARKED.sub(r"\1\2", part) for part in parts]
+            parts = [re.sub(_MARKED, r"\1\2", part) for part in parts]
         return tuple(filter(None, parts))
     return (name,) if name and form is not None else name
 

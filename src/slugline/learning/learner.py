@@ -12,7 +12,16 @@ import math
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeGuard, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeGuard,
+    runtime_checkable,
+)
 
 import msgspec
 import numpy as np
@@ -34,8 +43,7 @@ if TYPE_CHECKING:
     from slugline.text.scoring import TermWeights
 
 
-@dataclass(frozen=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """The optional capabilities of a learner.
 
     A custom learner declares those that it has: `capabilities = Capabilities(multilabel=True)`.
@@ -288,7 +296,7 @@ def _to_json_value(value: Any) -> Any:
 # Context of a fit ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitContext:
     """What a learner knows about a fit besides rows and topics.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -20,10 +20,12 @@ from slugline.model.conformal import highest_score, set_scores
 from slugline.model.decision import N_GUESSES, Decision, Unsure, most_likely
 from slugline.model.fitted import Fitted
 from slugline.model.heldout import MIN_PER_TOPIC_OF_SEVERAL, HeldOutPredictions
-from slugline.model.multilabel_rule import MultilabelRule
-from slugline.model.promise import AnswerCounts, PromiseCheck, check_promise, describe_label_doubts
 from slugline.model.thresholds import CONFIDENCE, AchievablePrecision
 from slugline.text.features import UnknownWordRate, WordCounts
+
+if TYPE_CHECKING:
+    from slugline.model.multilabel_rule import MultilabelRule
+    from slugline.model.promise import AnswerCounts, PromiseCheck
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -225,6 +227,8 @@ class Decider(ABC):
         """Check the precision on held-out predictions and on a test; None if none was requested."""
         if self.precision is None:
             return None
+        from slugline.model.promise import check_promise
+
         return check_promise(self.fitted, self.precision, self._obstacle, tested)
 
     @property
@@ -447,6 +451,8 @@ def _require_heldout(fitted: Fitted, option: str) -> HeldOutPredictions:
 
 def _describe_best(fitted: Fitted, heldout: HeldOutPredictions, unit: str) -> str:
     """Return sentences about which precision can be promised, and what to do for a higher one."""
+    from slugline.model.promise import describe_label_doubts
+
     best, coverage = heldout.best_precision()
     doubts = describe_label_doubts(fitted)
     cure = "correct the labels that `slugline audit` finds" if doubts else "give more documents"

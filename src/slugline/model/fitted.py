@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from slugline.text.scoring import TermWeights
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Fitted:
     """A fitted model: predicts, and can be explained, saved and served.
 

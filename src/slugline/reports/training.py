@@ -18,9 +18,9 @@ from slugline.experiment.evaluate import AnyEvaluation
 from slugline.experiment.evidence import QualitativeEvidence
 from slugline.experiment.experiment import Experiment
 from slugline.experiment.quantization import QuantizationResult
+from slugline.model.file.card import describe_learner
 from slugline.model.file.content import library_versions
 from slugline.model.file.generations import REPORT_GENERATOR
-from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
 from slugline.model.promise import PromiseCheck
 from slugline.reports import multilabel, pictures, training_text

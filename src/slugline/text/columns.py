@@ -13,7 +13,7 @@ import numpy as np
 from slugline.base.arrays import I32, I64, U64, Integers
 from slugline.errors import DataError
 from slugline.text.sparse import count_matrix, row_offsets, stack_rows
-from slugline.text.terms import KINDS, GroupedTerms, find_hash, join_terms
+from slugline.text.terms import KINDS, GroupedTerms, find_hash
 from slugline.text.tokens import Words, find_words, map_chunks, span_text
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 # Number of buckets with a bit in one integer; see `TermTable.groups`.
 _BUCKETS_PER_GROUP = 64
-# Between two words; see `span_text`.
-_SEVERAL_SPACES = re.compile(rb"  +")
 
 
 class TermTable(NamedTuple):
@@ -186,16 +184,17 @@ class HashedColumns(Buckets):
         self._n_columns = 0
 
     @classmethod
-    def from_terms(cls, terms: Sequence[str], n_buckets: int, kind: str = "words") -> HashedColumns:
-        """Return columns for the buckets of terms, in the order of the terms.
+    def from_names(
+        cls, names: tuple[bytes, I64], n_buckets: int, kind: str = "words"
+    ) -> HashedColumns:
+        """Return columns for the buckets of terms from `join_terms`, in their order.
 
         Raises
         ------
         DataError : if two terms are in one bucket, or a term is not of the kind.
         """
-        names = join_terms(terms)
         hashes = find_hash(kind)(*names)
-        if len(hashes) != len(terms):
+        if len(hashes) != len(names[1]):
             raise DataError(f"a term is not of the kind {kind!r}")
         columns = cls(n_buckets, kind)
         columns = cls.from_buckets(columns._buckets(hashes), names, n_buckets, kind)
@@ -228,7 +227,8 @@ class HashedColumns(Buckets):
         is_name = np.ones(len(lines), dtype=bool)
         is_name[np.cumsum(lengths + 1, dtype=np.int64) - 1] = False
         lines[is_name] = np.frombuffer(data, dtype=np.uint8)
-        return _SEVERAL_SPACES.sub(b" ", lines.tobytes())
+        # Between two words of a term; see `span_text`.
+        return re.sub(rb"  +", b" ", lines.tobytes())
 
     def term(self, column: int) -> str | None:
         """Return the term that the column is named after."""

@@ -62,7 +62,7 @@ MAX_VALUE = 100
 MAX_VALUES = 100
 #: The value in the term of a missing cell.
 MISSING = "missing"
-_DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T,]+(\d.*))?")
+_DAY_FIRST = r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T,]+(\d.*))?"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
     "January",
@@ -208,7 +208,7 @@ def _read_dates(cell: Any) -> list[datetime]:
     if not isinstance(cell, str) or len(cell) > MAX_VALUE:
         return []
     text = cell.strip()
-    if match := _DAY_FIRST.fullmatch(text):
+    if match := re.fullmatch(_DAY_FIRST, text):
         day, month, year, clock = match.groups()
         text = f"{year}-{month:0>2}-{day:0>2}" + (f" {clock}" if clock else "")
     from email.utils import parsedate_to_datetime

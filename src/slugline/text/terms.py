@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -124,8 +124,7 @@ def find_character_ngrams(words: Words, kind: str = "characters") -> Words:
     return Words(words.buffer, starts, ends, row_offsets(n_ngrams)[words.indptr], hashes)
 
 
-@dataclass(frozen=True, slots=True)
-class GroupedTerms:
+class GroupedTerms(NamedTuple):
     """Terms of documents in groups, each stored once no matter how often it occurs.
 
     The character n-grams of a word are one group: they are found, hashed and looked up once for
@@ -191,6 +190,18 @@ def join_terms(terms: Sequence[str]) -> tuple[bytes, I64]:
     return b"".join(data), np.fromiter(map(len, data), dtype=np.int64, count=len(data))
 
 
+def split_terms(data: bytes, lengths: I64) -> list[str]:
+    """Return the terms; the inverse of `join_terms`.
+
+    >>> split_terms(*join_terms(["oil", "", "Öl"]))
+    ['oil', '', 'Öl']
+    """
+    return [
+        data[start:end].decode("utf-8", "surrogatepass")
+        for start, end in itertools.pairwise(row_offsets(lengths).tolist())
+    ]
+
+
 def _hash_terms(data: bytes, lengths: I64) -> U64:
     array = np.frombuffer(data + PADDING, dtype=np.uint8)
     return hash_spans(array, row_offsets(lengths)[:-1], lengths)
@@ -201,9 +212,10 @@ def _hash_pairs(data: bytes, lengths: I64) -> U64:
     array = np.frombuffer(data + PADDING, dtype=np.uint8)
     bounds = row_offsets(lengths)
     spaces = np.flatnonzero(array[: len(data)] == _SPACE)
-    owners = np.searchsorted(bounds[1:], spaces, side="right")
-    has_one = np.bincount(owners, minlength=len(lengths)) == 1
-    middles, starts, ends = spaces[has_one[owners]], bounds[:-1][has_one], bounds[1:][has_one]
+    n_before = np.searchsorted(spaces, bounds)
+    has_one = np.diff(n_before) == 1
+    middles = spaces[n_before[:-1][has_one]]
+    starts, ends = bounds[:-1][has_one], bounds[1:][has_one]
     is_pair = (starts < middles) & (middles + 1 < ends)
     middles, starts, ends = middles[is_pair], starts[is_pair], ends[is_pair]
     first = hash_spans(array, starts, middles - starts)
@@ -231,7 +243,7 @@ def find_hash(kind: str) -> Callable[[bytes, I64], U64]:
 # Positions in the original text -------------------------------------------------------------------
 
 # An ASCII character doesn't combine with what precedes it, but may with what follows.
-_BEYOND_ASCII = re.compile("[\0-\x7f]?[^\0-\x7f]+")
+_BEYOND_ASCII = "[\0-\x7f]?[^\0-\x7f]+"
 
 
 class SpanMapper:
@@ -299,7 +311,7 @@ def _origins(text: str, normalized: str) -> tuple[Integers, Integers]:
 
 def _changes(text: str) -> Iterator[tuple[int, int, int]]:
     """Yield start and end of characters that change in normal form C, and how many they become."""
-    for match in _BEYOND_ASCII.finditer(text):
+    for match in re.finditer(_BEYOND_ASCII, text):
         if unicodedata.is_normalized("NFC", match[0]):
             continue
         start = match.start()

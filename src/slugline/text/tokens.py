@@ -65,7 +65,7 @@ _SPACE = ord(" ")
 _SPACES = re.compile(" +")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Words:
     """All words of some documents, in order.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from slugline.base.wording import counted, percent
 from slugline.errors import DataError
-from slugline.learning.encoder.encoder import MAX_NAME
+from slugline.learning.encoder.limits import MAX_NAME
 from slugline.learning.encoder.vectors import TableEncoder
 from slugline.text.vector_table import read_table
 from slugline.text.word_vectors import WordVectors

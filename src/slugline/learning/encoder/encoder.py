@@ -14,12 +14,9 @@ from slugline.base.checks import option_error
 from slugline.base.wording import counted
 from slugline.errors import EncoderError, Message, Parameter
 from slugline.learning.encoder import registry
+from slugline.learning.encoder.limits import MAX_NAME, MAX_WIDTH
 from slugline.learning.encoder.registry import Encoder
 
-#: The largest number of columns of an encoder; the widest known encoders have 4,096.
-MAX_WIDTH = 4096
-#: The largest number of characters of an encoder's name or digest.
-MAX_NAME = 200
 # The word vectors' part of the squared length of a row if there is a sentence encoder as well and
 # nothing measures their parts. By cross-validation on training splits: on documents of one to three
 # short texts, an equal part is worse by up to three points of micro-F1 than none, and this one is

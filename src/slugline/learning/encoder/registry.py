@@ -8,8 +8,7 @@ encoder that comes with Slugline, such as one that sums word vectors from a tabl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from slugline.base.arrays import F32
 from slugline.base.lazy import install_command
@@ -61,8 +60,7 @@ class SummingEncoder(Encoder, Protocol):
         """
 
 
-@dataclass(frozen=True)
-class RegisteredEncoder:
+class RegisteredEncoder(NamedTuple):
     """An entry of the registry.
 
     Attributes

@@ -23,7 +23,8 @@ from slugline.base.progress import SILENT, Progress, announce
 from slugline.base.threads import limit_blas, map_in_order
 from slugline.base.wording import counted
 from slugline.corpus.documents import check_texts
-from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, get_encoder
+from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
+from slugline.learning.encoder.limits import MAX_WIDTH
 from slugline.learning.encoder.registry import Encoder
 
 # Cache --------------------------------------------------------------------------------------------

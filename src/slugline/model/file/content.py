@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32
+from slugline.base.arrays import F32, I64
 from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
 from slugline.base.files import PathLike
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
@@ -27,12 +27,11 @@ from slugline.model.file import container, schema
 from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.heldout import HeldOutPredictions
-from slugline.model.multilabel_rule import MultilabelRule, find_parents
-from slugline.model.promise import AnswerCounts, PromiseCheck
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.feature_groups import FeatureGroup, check_idf
 from slugline.text.features import Features, UnknownWordRate
 from slugline.text.table_columns import TableColumn
+from slugline.text.terms import split_terms
 from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.head import Cascade, DenseHead
     from slugline.learning.encoder.head_state import HeadState
     from slugline.learning.encoder.registry import Encoder
+    from slugline.model.multilabel_rule import MultilabelRule
+    from slugline.model.promise import PromiseCheck
 
 # The encoder of a model ---------------------------------------------------------------------------
 
@@ -218,7 +219,9 @@ def _content(
     if weight_type != "float32":
         # Rounded as in the file, so that the content is what a reader of the file gets.
         arrays = container.dequantize(container.quantize(arrays, weight_type), weight_type)
-    card = schema.write_card(info, arrays.get(_THRESHOLDS), _check_promise(fitted, {}))
+    from slugline.model.file.card import write_card
+
+    card = write_card(info, arrays.get(_THRESHOLDS), _check_promise(fitted, {}))
     lines = b"".join(vocabulary.lines() for vocabulary in vocabularies)
     return schema.ModelFile(info, arrays, lines, card)
 
@@ -269,8 +272,10 @@ def with_metrics(
 ) -> schema.ModelFile:
     """Return the content of a model file with its metrics replaced."""
     info = msgspec.structs.replace(file.info, metrics=dict(metrics))
+    from slugline.model.file.card import write_card
+
     promise = _check_promise(fitted, metrics)
-    card = schema.write_card(info, file.arrays.get(_THRESHOLDS), promise)
+    card = write_card(info, file.arrays.get(_THRESHOLDS), promise)
     return replace(file, info=info, card=card)
 
 
@@ -278,6 +283,8 @@ def _check_promise(fitted: Fitted, metrics: Mapping[str, float]) -> PromiseCheck
     """Check whether a model keeps its precision, using the metrics of a test if there was one."""
     if fitted.heldout_predictions is None or fitted.heldout_predictions.precision is None:
         return None
+    from slugline.model.promise import AnswerCounts
+
     names = ("test_documents", _TEST_ANSWERS, "test_right_answers")
     tested = None
     if all(name in metrics for name in (*names, "test_coverage")):
@@ -440,6 +447,8 @@ def _restore_multilabel_rule(file: schema.ModelFile) -> MultilabelRule | None:
     info = file.info.multilabel_rule
     if info is msgspec.UNSET:
         return None
+    from slugline.model.multilabel_rule import MultilabelRule, find_parents
+
     check_separator("topic_path", info.separator)
     rule = MultilabelRule(
         thresholds=file.arrays[_THRESHOLDS],
@@ -519,13 +528,11 @@ def from_model_file(
     check_topic_names(info.topics)
     _check_buckets(info.feature_groups)
     feature_groups: list[FeatureGroup] = []
-    vocabularies, all_terms, first = [], file.terms, 0
+    vocabularies: list[TermColumns] = []
     idf = [file.arrays.get(f"{_IDF}{number}") for number in range(len(info.feature_groups))]
-    for group, rarity in zip(info.feature_groups, idf, strict=True):
-        terms = all_terms[first : first + group.n_terms]
-        first += group.n_terms
+    for group, names, rarity in zip(info.feature_groups, file.group_names(), idf, strict=True):
         feature_groups.append(_restore_group(group))
-        vocabularies.append(_restore_columns(feature_groups[-1], terms, rarity))
+        vocabularies.append(_restore_columns(feature_groups[-1], names, rarity))
     learner = restore(info.learner, _arrays_of(file, _LEARNER))
     dense = None if encoder is None else _restore_dense(file, encoder, cache_rows)
     fitted = Fitted(
@@ -606,12 +613,14 @@ def _check_buckets(feature_groups: Sequence[schema.FeatureGroupInfo]) -> None:
         )
 
 
-def _restore_columns(group: FeatureGroup, terms: list[str], rarity: F32 | None) -> TermColumns:
+def _restore_columns(
+    group: FeatureGroup, names: tuple[bytes, I64], rarity: F32 | None
+) -> TermColumns:
     if group.n_buckets is None:
-        return Vocabulary(terms, group.kind)
+        return Vocabulary(split_terms(*names), group.kind)
     # Documents of one word each have no word pairs.
-    if terms or group.is_unused or (rarity is not None and not len(rarity)):
-        return HashedColumns.from_terms(terms, group.n_buckets, group.kind)
+    if len(names[1]) or group.is_unused or (rarity is not None and not len(rarity)):
+        return HashedColumns.from_names(names, group.n_buckets, group.kind)
     return Buckets(group.n_buckets, group.kind)
 
 

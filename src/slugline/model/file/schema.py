@@ -1,22 +1,22 @@
-"""The content of a model file as typed values, and its card."""
+"""The content of a model file as typed values."""
 
-from __future__ import annotations
+# Annotations are evaluated here once; msgspec would compile each from a string, in each process.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import I64
 from slugline.base.checks import MAX_WEIGHT
-from slugline.base.wording import counted, percent
-from slugline.learning.encoder.encoder import MAX_NAME as MAX_ENCODER_NAME
-from slugline.learning.encoder.encoder import MAX_WIDTH
-from slugline.learning.encoder.registry import describe_licences, describe_names, list_names
-from slugline.model.promise import PromiseCheck
+from slugline.learning.encoder.limits import MAX_NAME as MAX_ENCODER_NAME
+from slugline.learning.encoder.limits import MAX_WIDTH
 from slugline.text.columns import split_lines
-from slugline.text.table_columns import MAX_BINS, MAX_COLUMNS, TableColumn, format_columns
+from slugline.text.sparse import row_offsets
+from slugline.text.table_columns import MAX_BINS, MAX_COLUMNS
 from slugline.text.table_columns import MAX_NAME as MAX_COLUMN_NAME
 
 #: The types in which weights may be stored.
@@ -234,7 +234,7 @@ class FormatOnly(msgspec.Struct):
     format: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelFile:
     """Content of a model file.
 
@@ -260,101 +260,13 @@ class ModelFile:
         """The terms of the vocabulary."""
         return split_lines(self.vocabulary)
 
-
-# The card -----------------------------------------------------------------------------------------
-
-
-def write_card(
-    info: ModelInfo, thresholds: npt.NDArray[Any] | None = None, promise: PromiseCheck | None = None
-) -> str:
-    """Return the card of a model.
-
-    `thresholds` are those of a multilabel model, and `promise` says whether the model keeps the
-    precision that it was trained for.
-    """
-    from slugline.base.html import template_environment
-
-    environment = template_environment("slugline.model.file", "")
-    environment.filters |= {"counted": counted, "percent": percent}
-    return environment.get_template("card.md.j2").render(
-        info=info,
-        knowledge=describe_names(info.encoder.name) if info.encoder else "",
-        licence=describe_licences(info.distillation.teacher) if info.distillation else "",
-        languages=_name_languages(info),
-        terms=map(_describe_terms, info.feature_groups),
-        thresholds=thresholds,
-        promise=promise and promise.text,
-        is_missed=promise is not None and promise.is_missed,
-        manual_thresholds=_manual_thresholds(info, thresholds),
-        separator=repr(info.multilabel_rule.separator) if info.multilabel_rule else "",
-        learner=describe_learner(info.learner),
-        metrics=[
-            (_words(name), _format_number(name, value)) for name, value in info.metrics.items()
-        ],
-    )
-
-
-def _name_languages(info: ModelInfo) -> str:
-    """Return the names of what knows languages beside the training data; empty if nothing does."""
-    if info.distillation:
-        names = info.distillation.teacher
-    else:
-        names = info.encoder.name if info.encoder else ""
-    return list_names(names).replace("word vectors", "its word vectors")
-
-
-def _manual_thresholds(
-    info: ModelInfo, thresholds: npt.NDArray[Any] | None
-) -> list[tuple[str | int | bool, float]]:
-    """Return the topics whose threshold a user set, with the thresholds."""
-    if thresholds is None or info.multilabel_rule is msgspec.UNSET:
-        return []
-    return [(info.topics[i], float(thresholds[i])) for i in info.multilabel_rule.manual_thresholds]
-
-
-def _describe_terms(group: FeatureGroupInfo) -> str:
-    if group.columns is not msgspec.UNSET:
-        columns = [TableColumn(**msgspec.structs.asdict(column)) for column in group.columns]
-        return f"{group.n_terms:,} values of table columns: {format_columns(columns)}"
-    if group.n_terms or group.n_buckets is None:
-        return f"{group.n_terms:,} {group.kind} ({group.weighting})"
-    return f"all {group.kind} by {group.n_buckets:,} hash buckets ({group.weighting})"
-
-
-# Settings that tell readers of the card nothing.
-_CALIBRATION = ("inverse_temperature", "uniform_weight", "high_temperature_weight")
-_NOTHING_SPECIAL = (("clean", True), ("n_suspect_labels", 0))
-
-
-def describe_learner(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the readable name and value of each setting of a learner and of learners within it.
-
-    All names begin with `prefix`.
-    """
-    for name, value in settings.items():
-        if name in _CALIBRATION or (name, value) in _NOTHING_SPECIAL:
-            continue
-        if name == "learners":
-            for number, part in enumerate(value, start=1):
-                yield from describe_learner(part, f"{prefix}{number}. ")
-        elif value is not None:
-            yield prefix + _words(name), _format_value(value)
-
-
-def _format_value(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_format_value, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-# Metrics that are counts, shown as whole numbers; other metrics may be whole by chance.
-_COUNTS = ("test_documents", "test_answers", "test_right_answers")
-
-
-def _format_number(name: str, value: float) -> str:
-    is_count = name in _COUNTS or abs(value) > 1
-    return f"{value:,.0f}" if float(value).is_integer() and is_count else f"{value:.4f}"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+    def group_names(self) -> Iterator[tuple[bytes, I64]]:
+        """Yield the terms of each feature group: concatenated, and the length of each in bytes."""
+        data = np.frombuffer(self.vocabulary, dtype=np.uint8)
+        lengths = np.diff(np.flatnonzero(data == ord("\n")), prepend=-1) - 1
+        names, bounds = self.vocabulary.replace(b"\n", b""), row_offsets(lengths)
+        first = 0
+        for group in self.info.feature_groups:
+            last = first + group.n_terms
+            yield names[bounds[first] : bounds[last]], lengths[first:last]
+            first = last

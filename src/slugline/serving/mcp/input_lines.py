@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from slugline.base.checks import ESCAPED_SURROGATE, replace_surrogates
+from slugline.base.checks import replace_surrogates
 
 #: Bytes of a message, as many as the body of a request over HTTP may have by default.
 MAX_BYTES = 1 << 24
@@ -20,6 +20,8 @@ _END_BYTES = 1024
 _CHUNK_BYTES = 1 << 16
 # Lines that wait to be answered; then, the client has to wait with writing.
 _MAX_WAITING = 1
+# A surrogate escaped in JSON.
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # JSON-RPC id, searched near both ends of an oversized line; quotes in texts are escaped.
 _ID = re.compile(rb'(?<!\\)"id"\s*:\s*(\d{1,15}|"[\w.-]{1,100}")')
 
@@ -118,7 +120,7 @@ class InputLines:
 def _to_text(line: bytes) -> str:
     """Return a line as text without lone surrogates, which the SDK can't encode."""
     text = line.decode("utf-8", "replace")
-    if ESCAPED_SURROGATE.search(line):
+    if _ESCAPED_SURROGATE.search(line):
         try:
             return json.dumps(replace_surrogates(json.loads(text)))
         except (ValueError, RecursionError):

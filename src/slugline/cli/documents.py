@@ -1,0 +1,112 @@
+"""Reads the documents that a command is given, and says what was decided while reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slugline.base.wording import nearest
+from slugline.cli.output import say, show_progress, warn
+from slugline.corpus import topics
+from slugline.corpus.corpus import Corpus, require_one_topic
+from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.readers import RowReader, read_rows
+from slugline.errors import DataError, Message
+
+if TYPE_CHECKING:
+    from slugline.corpus.loading import UnlabelledTexts
+
+
+def load_parts(
+    data: Sequence[str], reading: ReadOptions, known_topics: Iterable[str] = ()
+) -> dict[str, Corpus]:
+    """Return DATA under "train" and, for a data set that its publisher has split, "test".
+
+    Topics are renamed and merged as the options or the layout of a model say. If topics are
+    merged, those that `known_topics` has in any spelling get that spelling.
+    """
+    parts = _read_parts(data, reading)
+    rules = topics.topic_rules(reading)
+    train = topics.apply_topic_rules(parts["train"], rules, known_topics)
+    known_topics = [*known_topics] or [*train.all_topics()]
+    parts = {
+        part: topics.apply_topic_rules(corpus, rules, known_topics)
+        for part, corpus in parts.items()
+        if part != "train"
+    }
+    return {"train": train, **parts}
+
+
+def _read_parts(data: Sequence[str], reading: ReadOptions) -> dict[str, Corpus]:
+    from slugline.corpus.loading import NAMED_CORPORA, load_splits, read_corpus
+
+    if len(data) == 1 and data[0] in NAMED_CORPORA and not reading.describes_source():
+        with show_progress() as progress:
+            return load_splits(data[0], progress=progress)
+    for name in data:
+        near = None if "." in name else nearest(name, NAMED_CORPORA, 0.8)
+        if near not in (None, name) and not Path(name).exists():
+            raise DataError(f"{name} is not a file, folder or known data set; did you mean {near}?")
+    with show_progress() as progress:
+        return {"train": read_corpus(data, reading, progress)}
+
+
+def read_parts(
+    data: Sequence[str],
+    validation: str | None,
+    test: str | None,
+    reading: ReadOptions,
+    described: Iterable[str] = (),
+) -> dict[str, Corpus]:
+    """Return the training documents and, if given, the validation and test documents.
+
+    `described` topics have a description, whose spelling takes precedence.
+    """
+    parts = load_parts(data, reading, [*described])
+    parts["train"] = train = topics.note_undocumented(parts["train"], described)
+    # If training documents may have several topics, one topic is a list of one elsewhere.
+    reading = reading._replace(multilabel=train.multilabel or None)
+    for part, source in (("validation", validation), ("test", test)):
+        if source is not None:
+            loaded = load_parts([source], reading, [*described, *train.all_topics()])
+            parts[part] = loaded.get(part, loaded["train"])
+            if not train.multilabel:
+                require_one_topic(parts[part], f"a model of {train.name}")
+    for part, corpus in parts.items():
+        say_notes(corpus, several=part == "train" and len(data) > 1)
+    return parts
+
+
+def read_unlabelled(
+    file: str,
+    layout: DataLayout | None,
+    *,
+    text: str | None = None,
+    format: str | None = None,  # noqa: A002 (the user's word)
+    encoding: str | None = None,
+    separator: str | None = None,
+    data: Corpus | None = None,
+) -> tuple[RowReader, UnlabelledTexts]:
+    """Return the reader of a file of texts without labels, and its texts; say what was decided.
+
+    Their columns are those of `data`, if it is given.
+    """
+    from slugline.corpus.loading import read_texts
+
+    rows = read_rows(
+        file, format=format, fallback="txt", encoding=encoding, separator=separator, layout=layout
+    )
+    with show_progress() as progress:
+        unlabelled = read_texts(rows, text, data, progress=progress)
+    for note in filter(None, (rows.note, unlabelled.note)):
+        say(Message(f"{rows.name}: ", note))
+    if unlabelled.skipped_note:
+        warn([f"{rows.name}: {unlabelled.skipped_note}"])
+    return rows, unlabelled
+
+
+def say_notes(corpus: Corpus, *, several: bool) -> None:
+    """Print what was decided while reading; notes on several files begin with their names."""
+    for note in corpus.notes:
+        say(note if several else Message(f"{corpus.name}: ", note))

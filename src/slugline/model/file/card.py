@@ -1,0 +1,112 @@
+"""The card of a model file, which describes the model to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy.typing as npt
+
+from slugline.base.html import template_environment
+from slugline.base.wording import counted, percent
+from slugline.learning.encoder.registry import describe_licences, describe_names, list_names
+from slugline.model.file.schema import FeatureGroupInfo, ModelInfo
+from slugline.text.table_columns import TableColumn, format_columns
+
+if TYPE_CHECKING:
+    from slugline.model.promise import PromiseCheck
+
+
+def write_card(
+    info: ModelInfo, thresholds: npt.NDArray[Any] | None = None, promise: PromiseCheck | None = None
+) -> str:
+    """Return the card of a model.
+
+    `thresholds` are those of a multilabel model, and `promise` says whether the model keeps the
+    precision that it was trained for.
+    """
+    environment = template_environment("slugline.model.file", "")
+    environment.filters |= {"counted": counted, "percent": percent}
+    return environment.get_template("card.md.j2").render(
+        info=info,
+        knowledge=describe_names(info.encoder.name) if info.encoder else "",
+        licence=describe_licences(info.distillation.teacher) if info.distillation else "",
+        languages=_name_languages(info),
+        terms=map(_describe_terms, info.feature_groups),
+        thresholds=thresholds,
+        promise=promise and promise.text,
+        is_missed=promise is not None and promise.is_missed,
+        manual_thresholds=_manual_thresholds(info, thresholds),
+        separator=repr(info.multilabel_rule.separator) if info.multilabel_rule else "",
+        learner=describe_learner(info.learner),
+        metrics=[
+            (_words(name), _format_number(name, value)) for name, value in info.metrics.items()
+        ],
+    )
+
+
+def _name_languages(info: ModelInfo) -> str:
+    """Return the names of what knows languages beside the training data; empty if nothing does."""
+    if info.distillation:
+        names = info.distillation.teacher
+    else:
+        names = info.encoder.name if info.encoder else ""
+    return list_names(names).replace("word vectors", "its word vectors")
+
+
+def _manual_thresholds(
+    info: ModelInfo, thresholds: npt.NDArray[Any] | None
+) -> list[tuple[str | int | bool, float]]:
+    """Return the topics whose threshold a user set, with the thresholds."""
+    if thresholds is None or info.multilabel_rule is msgspec.UNSET:
+        return []
+    return [(info.topics[i], float(thresholds[i])) for i in info.multilabel_rule.manual_thresholds]
+
+
+def _describe_terms(group: FeatureGroupInfo) -> str:
+    if group.columns is not msgspec.UNSET:
+        columns = [TableColumn(**msgspec.structs.asdict(column)) for column in group.columns]
+        return f"{group.n_terms:,} values of table columns: {format_columns(columns)}"
+    if group.n_terms or group.n_buckets is None:
+        return f"{group.n_terms:,} {group.kind} ({group.weighting})"
+    return f"all {group.kind} by {group.n_buckets:,} hash buckets ({group.weighting})"
+
+
+# Settings that tell readers of the card nothing.
+_CALIBRATION = ("inverse_temperature", "uniform_weight", "high_temperature_weight")
+_NOTHING_SPECIAL = (("clean", True), ("n_suspect_labels", 0))
+
+
+def describe_learner(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the readable name and value of each setting of a learner and of learners within it.
+
+    All names begin with `prefix`.
+    """
+    for name, value in settings.items():
+        if name in _CALIBRATION or (name, value) in _NOTHING_SPECIAL:
+            continue
+        if name == "learners":
+            for number, part in enumerate(value, start=1):
+                yield from describe_learner(part, f"{prefix}{number}. ")
+        elif value is not None:
+            yield prefix + _words(name), _format_value(value)
+
+
+def _format_value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_format_value, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+# Metrics that are counts, shown as whole numbers; other metrics may be whole by chance.
+_COUNTS = ("test_documents", "test_answers", "test_right_answers")
+
+
+def _format_number(name: str, value: float) -> str:
+    is_count = name in _COUNTS or abs(value) > 1
+    return f"{value:,.0f}" if float(value).is_integer() and is_count else f"{value:.4f}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
