@@ -85,11 +85,15 @@ def test_hstack_topics_puts_batches_side_by_side(
 
 @pytest.mark.parametrize("scale", [1, 2.0**-20, 2.0**20], ids=["halves", "small", "large"])
 def test_topic_weights_have_half_precision_where_it_is_exact(scale: float) -> None:
-    weights = sparsify(DENSE * np.float32(scale), 0.25)
-    parts = [TopicWeights.from_csc(weights[:, :3]), TopicWeights.from_csc(weights[:, 3:])]
-    assert {part.data.dtype.name for part in parts} == {"float16" if scale == 1 else "float32"}
-    assert_same(parts[0].tocsr(), weights[:, :3].tocsr())
-    assert_same(hstack_topics(parts), weights.tocsr())
+    dense = np.tile(DENSE, (1000 // len(DENSE), 1)) * np.float32(scale)
+    # Each batch is cut into slices of its own, with one block of rows or several.
+    parts = [TopicWeights.from_dense(dense[:, :3], 0.25, 2000)]
+    parts.append(TopicWeights.from_dense(dense[:, 3:], 0.25, 1 << 18))
+    found = {each.values.dtype.name for part in parts for each in part.slices}
+    assert found == {"float16" if scale == 1 else "float32"}
+    expected = [sparsify(part, 0.25).tocsr() for part in (dense[:, :3], dense[:, 3:])]
+    assert_same(hstack_topics(parts[:1]), expected[0])
+    assert_same(hstack_topics(parts), sp.csr_array(sp.hstack(expected)))
 
 
 # table ------------------------------------------------------------------------------------------

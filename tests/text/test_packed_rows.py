@@ -71,7 +71,8 @@ def pack(features: Features, few_entries: int) -> PackedStack:
     counter = make_counter()
     for start in range(0, len(TEXTS), 40):
         chunk = counter.prepare(TEXTS[start : start + 40], kinds)
-        stack.append(counter.count(chunk, vocabularies).entries)
+        stack.append(counter.count(chunk, vocabularies, learn=True).entries)
+    stack.offset_columns([each.n_columns for each in vocabularies])
     return stack
 
 
@@ -119,8 +120,9 @@ def test_packed_stack_rejects_more_columns_than_have_numbers() -> None:
 
 def unpack_arguments(**other: Any) -> list[Any]:
     of_rows = {
-        "packed": np.array([1 << 8 | 0, 1 << 8 | 2, 2 << 8 | 1], dtype=np.uint32),
-        "starts": np.array([0, 2, 3]),
+        # Columns 0 and 2 with code 1; column 1 with code 2 in four bytes; four more bytes.
+        "packed": np.array([0, 0, 2, 2, 1, 2, 0, 0, 0, 0, 0, 0], dtype=np.uint8),
+        "starts": np.array([0, 3, 8]),
         "weights": np.array([[0, 1, 2]], dtype=np.float32),
         "scales": np.ones(2, dtype=np.float32),
         "n_column_bits": 8,
@@ -141,13 +143,70 @@ def test_unpack_writes_weights_and_columns() -> None:
     assert arguments[-1].tolist() == [1, 0, 2]
 
 
+@pytest.mark.parametrize("setting", ["0", pytest.param("1", marks=needs_kernel)])
+def test_packed_stack_takes_few_bytes_for_near_columns(
+    setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUGLINE_KERNEL", setting)
+    columns: list[list[int]] = [[255, 510], [256], [65_535, 131_071], [], [0, 1, 2, 3, 4], [7]]
+    counts: list[list[int]] = [[1, 1], [1], [1, 1], [], [1, 1, 1, 1, 1], [3]]
+    stack = PackedStack([1 << 17, 1 << 17], few_entries=0)
+    values, places = (np.concatenate(rows).astype(np.float32) for rows in (counts, columns))
+    lengths = np.array(list(map(len, columns)))
+    stack.append(Entries(values, places.astype(np.int32), lengths))
+    stack.offset_columns([1 << 17, 5])
+    [part] = stack.parts()
+    assert part.values.tolist() == values.tolist()
+    assert part.columns.tolist() == [255, 510, 131_072 + 256, 65_535, 131_071] + [
+        column + group * 131_072 for group, row in ((0, range(5)), (1, [7])) for column in row
+    ]
+    rows = stack.weigh(RowWeights([HASHED, HASHED], [1 << 17, 1 << 17], [None, None]))
+    assert isinstance(rows, PackedRows)
+    # A byte for the sizes of up to four entries; then 1, 1 and 2 bytes; 2 and 4; 5 times 1 and 4.
+    assert rows.n_bytes == (1 + 4) + (1 + 6) + (2 + 9)
+
+
 @needs_kernel
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"packed": np.zeros(2, dtype=np.uint32)},
-        {"starts": np.array([0, 4, 3])},
-        {"starts": np.array([-1, 2, 3])},
+        {"codes": np.ones(2, dtype=np.uint32)},
+        {"columns": np.array([2, 1, 0], dtype=np.int32)},
+        {"columns": np.array([-1, 1, 0], dtype=np.int32)},
+        {"columns": np.array([1, 300, 0], dtype=np.int32)},
+        {"codes": np.array([1, 1 << 24, 1], dtype=np.uint32)},
+        {"lengths": np.array([2, 2])},
+        {"lengths": np.array([3, 1, -1])},
+        {"n_groups": 0},
+        {"n_groups": 3},
+        {"n_column_bits": 0},
+        {"n_column_bits": 32},
+    ],
+    ids=str,
+)
+def test_pack_rejects_arrays_that_do_not_fit(wrong: dict[str, Any]) -> None:
+    arguments: dict[str, Any] = {
+        "codes": np.ones(3, dtype=np.uint32),
+        "columns": np.array([1, 2, 0], dtype=np.int32),
+        "lengths": np.array([2, 1]),
+        "n_groups": 1,
+        "n_column_bits": 8,
+    }
+    sparse.kernel.pack(*arguments.values())
+    with pytest.raises(ValueError, match="do not"):
+        sparse.kernel.pack(*(arguments | wrong).values())
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"packed": np.array([0, 0, 2, 2, 1, 2, 0], dtype=np.uint8)},
+        {"packed": np.array([0, 0, 2, 3, 1, 2, 0, 0, 0, 0, 0, 0], dtype=np.uint8)},
+        {"packed": np.array([0, 2, 2, 2, 1, 2, 0, 0, 0, 0, 0, 0], dtype=np.uint8)},
+        {"starts": np.array([0, 13, 8])},
+        {"starts": np.array([0, 12, 8])},
+        {"starts": np.array([-1, 3, 8])},
         {"starts": np.array([0, 3])},
         {"weights": np.zeros((1, 2), dtype=np.float32)},
         {"scales": np.ones(1, dtype=np.float32)},
@@ -155,7 +214,8 @@ def test_unpack_writes_weights_and_columns() -> None:
         {"n_column_bits": 33},
         {"groups": ()},
         {"groups": ((0, np.ones(2, dtype=np.float32), 0.5),)},
-        {"groups": ((1, np.ones(3, dtype=np.float32), 0.5),)},
+        {"groups": ((-1, np.ones(3, dtype=np.float32), 0.5),)},
+        {"groups": ((1 << 31, None, 0.5),)},
         {"rows": np.array([0, 2])},
         {"rows": np.array([0, -1])},
         {"rows": np.array([0])},

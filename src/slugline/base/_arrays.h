@@ -39,6 +39,11 @@ static inline int borrow_writable_bools(PyObject *array, void *lent)
     return borrow(array, lent, "?", 1, PyBUF_WRITABLE);
 }
 
+static inline int borrow_bytes(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "B", 1, 0);
+}
+
 static inline int borrow_uint16(PyObject *array, void *lent)
 {
     return borrow(array, lent, "H", sizeof(uint16_t), 0);

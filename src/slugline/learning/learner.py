@@ -62,7 +62,7 @@ class Capabilities(NamedTuple):
     is_network : bool
         Whether it is a `NetworkModel`, whose scores are explained by the gradients of its layers.
     takes_packed_rows : bool
-        Whether `fit` also takes `PackedRows`, which need half as much memory as a CSR array.
+        Whether `fit` also takes `PackedRows`, which need a quarter of the memory of a CSR array.
     """
 
     multilabel: bool = False

@@ -208,34 +208,68 @@ done:
    Packed rows
    --------------------------------------------------------------------------------------------- */
 
-/* Rows whose entries are a column, in the low bits, and the code of a count. */
+/* A row is, for each of its entries, two bits that say how many bytes the entry has, which fill whole
+   bytes; and then the entries. One or two bytes are the distance from the column before in the group, or
+   the first column of the group, and the count has code 1. Four bytes have the distance in the low bits,
+   and the code of the count above. Bytes are in little-endian order. */
+enum { ONE_BYTE, TWO_BYTES, FOUR_BYTES };
+#define SIZES_PER_BYTE 4
+#define LARGEST_ENTRY 4 /* bytes */
+
 typedef struct {
-    const uint32_t *entries;
+    const uint8_t *bytes;
     const int64_t *starts; /* of each row, and the end of the last */
     const float *weights;  /* of each code, for each group */
     const float *scales;   /* of each row, or NULL */
-    size_t n_entries, n_rows, n_codes;
+    size_t n_bytes, n_rows, n_codes;
     int n_column_bits;
 } Packed;
 
-/* Write the weights and columns of a part of a row; 0 if there is no such column or code. */
-static int unpack_part(const Packed *packed, const uint32_t *entries, int64_t n, const Group *group,
+/* Where the next entry is: its number in the row, where the sizes of the row's entries begin, and where
+   the entry does. */
+typedef struct {
+    size_t number, sizes, at;
+} Place;
+
+/* Write the weights and columns of a part of a row; 0 if there is no such column, code or entry. */
+static int unpack_part(const Packed *packed, Place *place, size_t n, const Group *group,
                        const float *weights, float scale, float *values, int32_t *columns)
 {
-    uint32_t mask = (uint32_t)(((uint64_t)1 << packed->n_column_bits) - 1);
-    for (int64_t i = 0; i < n; i++) {
-        uint64_t code = (uint64_t)entries[i] >> packed->n_column_bits;
-        uint64_t column = entries[i] & mask;
-        if (code >= packed->n_codes)
+    static const uint32_t masks[] = {0xff, 0xffff, 0xffffffff, 0};
+    const uint32_t distances = (uint32_t)(((uint64_t)1 << packed->n_column_bits) - 1);
+    const uint8_t *bytes = packed->bytes, *sizes = bytes + place->sizes;
+    size_t at = place->at, number = place->number;
+    uint64_t column = (uint64_t)group->first;
+    if (n && packed->n_codes < 2)
+        return 0;
+    for (size_t i = 0; i < n; i++, number++) {
+        unsigned size = sizes[number / SIZES_PER_BYTE] >> number % SIZES_PER_BYTE * 2 & 3;
+        if (at + LARGEST_ENTRY > packed->n_bytes)
             return 0;
-        float value = weights[code];
+        uint32_t entry = (uint32_t)bytes[at] | (uint32_t)bytes[at + 1] << 8 |
+                         (uint32_t)bytes[at + 2] << 16 | (uint32_t)bytes[at + 3] << 24;
+        entry &= masks[size];
+        at += (size_t)1 << size;
+        column += entry & distances;
         columns[i] = (int32_t)column;
-        if (group->idf) {
-            column -= (uint64_t)group->first;
-            if (column >= group->width)
+        values[i] = weights[1];
+        if (size >= FOUR_BYTES) {
+            uint64_t code = (uint64_t)entry >> packed->n_column_bits;
+            if (size > FOUR_BYTES || code >= packed->n_codes)
                 return 0;
-            value *= group->idf[column];
+            values[i] = weights[code];
         }
+    }
+    place->at = at;
+    place->number = number;
+    /* Columns ascend, and their sum can't overflow. */
+    if (group->first < 0 || column > INT32_MAX ||
+        (n && group->idf && column - (uint64_t)group->first >= group->width))
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        float value = values[i];
+        if (group->idf)
+            value *= group->idf[columns[i] - group->first];
         values[i] = value * group->factor * scale;
     }
     return 1;
@@ -252,20 +286,25 @@ static int unpack_all(const Packed *packed, const int64_t *rows, size_t n_rows, 
             return 0;
         int64_t start = packed->starts[row];
         float scale = packed->scales ? packed->scales[row] : 1;
+        size_t n_entries = 0;
         for (size_t g = 0; g < n_groups; g++) {
-            int64_t n = lengths[g];
-            if (start < 0 || (uint64_t)start > packed->n_entries
-                || (uint64_t)n > packed->n_entries - (uint64_t)start || (uint64_t)n > n_left)
+            if ((uint64_t)lengths[g] > n_left - n_entries)
                 return 0;
-            if (!unpack_part(packed, packed->entries + start, n, groups + g,
-                             packed->weights + g * packed->n_codes, groups[g].idf ? scale : 1, values,
-                             columns))
+            n_entries += (size_t)lengths[g];
+        }
+        size_t n_sizes = (n_entries + SIZES_PER_BYTE - 1) / SIZES_PER_BYTE;
+        if (start < 0 || (uint64_t)start > packed->n_bytes || n_sizes > packed->n_bytes - (uint64_t)start)
+            return 0;
+        Place place = {0, (size_t)start, (size_t)start + n_sizes};
+        for (size_t g = 0; g < n_groups; g++) {
+            size_t n = (size_t)lengths[g];
+            if (!unpack_part(packed, &place, n, groups + g, packed->weights + g * packed->n_codes,
+                             groups[g].idf ? scale : 1, values, columns))
                 return 0;
-            start += n;
             values += n;
             columns += n;
-            n_left -= (size_t)n;
         }
+        n_left -= n_entries;
     }
     return !n_left;
 }
@@ -275,8 +314,8 @@ PyDoc_STRVAR(unpack_doc,
 "Write the weights and columns of the entries of some rows.\n\n"
 "Parameters\n"
 "----------\n"
-"packed : uint32 array\n"
-"    The column of each entry in the low bits, and the code of its count in the others.\n"
+"packed : uint8 array\n"
+"    The rows, one after another, as `pack` makes them, and at least four more bytes.\n"
 "starts : int64 array, shape (n_rows + 1,)\n"
 "weights : float32 array, shape (n_groups, n_codes)\n"
 "    The weight of each code without idf.\n"
@@ -292,7 +331,7 @@ PyDoc_STRVAR(unpack_doc,
 static PyObject *unpack(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    enum { ENTRIES, STARTS, WEIGHTS, SCALES, ROWS, LENGTHS, VALUES, COLUMNS, N_LENT };
+    enum { BYTES, STARTS, WEIGHTS, SCALES, ROWS, LENGTHS, VALUES, COLUMNS, N_LENT };
     Py_buffer lent[N_LENT];
     PyObject *items, *scales, *result = NULL;
     Group *groups = NULL;
@@ -300,7 +339,7 @@ static PyObject *unpack(PyObject *module, PyObject *arguments)
     size_t n_groups = 0;
     Packed packed;
     memset(lent, 0, sizeof lent);
-    if (!PyArg_ParseTuple(arguments, "O&O&O&OiO!O&O&O&O&", borrow_uint32, lent + ENTRIES, borrow_int64,
+    if (!PyArg_ParseTuple(arguments, "O&O&O&OiO!O&O&O&O&", borrow_bytes, lent + BYTES, borrow_int64,
                           lent + STARTS, borrow_floats, lent + WEIGHTS, &scales, &packed.n_column_bits,
                           &PyTuple_Type, &items, borrow_int64, lent + ROWS, borrow_int64,
                           lent + LENGTHS, borrow_writable_floats, lent + VALUES,
@@ -329,11 +368,11 @@ static PyObject *unpack(PyObject *module, PyObject *arguments)
         fail("arrays that do not fit together");
         goto done;
     }
-    packed.entries = lent[ENTRIES].buf;
+    packed.bytes = lent[BYTES].buf;
     packed.starts = lent[STARTS].buf;
     packed.weights = lent[WEIGHTS].buf;
     packed.scales = lent[SCALES].buf;
-    packed.n_entries = (size_t)lent[ENTRIES].len / sizeof(uint32_t);
+    packed.n_bytes = (size_t)lent[BYTES].len;
     packed.n_rows = n_starts - 1;
     packed.n_codes = n_weights / n_groups;
     PyThreadState *state = begin(n_values);
@@ -343,6 +382,101 @@ static PyObject *unpack(PyObject *module, PyObject *arguments)
     result = ok ? Py_BuildValue("") : fail("arrays that do not fit together");
 done:
     free_groups(groups, n_groups);
+    free(lengths);
+    release_arrays(lent, N_LENT);
+    return result;
+}
+
+/* Pack rows into `bytes`, which has room for four bytes and two bits for each entry and one more byte for
+   each row, and write how many bytes each row has; NULL if columns don't ascend in a group, or a distance
+   is too large, else the end. */
+static uint8_t *pack_all(const uint32_t *codes, const int32_t *columns, const int64_t *lengths, size_t n_rows,
+                         size_t n_groups, int n_column_bits, uint8_t *bytes, int64_t *n_bytes)
+{
+    for (; n_rows; n_rows--, lengths += n_groups) {
+        uint8_t *sizes = bytes;
+        size_t n_entries = 0, number = 0;
+        for (size_t g = 0; g < n_groups; g++)
+            n_entries += (size_t)lengths[g];
+        size_t n_sizes = (n_entries + SIZES_PER_BYTE - 1) / SIZES_PER_BYTE;
+        memset(sizes, 0, n_sizes);
+        bytes += n_sizes;
+        for (size_t g = 0; g < n_groups; g++) {
+            int64_t before = 0;
+            for (int64_t i = 0; i < lengths[g]; i++, number++) {
+                int64_t column = *columns++;
+                uint64_t distance = (uint64_t)(column - before), code = *codes++;
+                before = column;
+                if (distance >> n_column_bits || code >> (32 - n_column_bits))
+                    return NULL;
+                unsigned size = code != 1 ? FOUR_BYTES : distance > 0xff ? distance > 0xffff ? FOUR_BYTES : TWO_BYTES : ONE_BYTE;
+                uint32_t entry = (uint32_t)distance;
+                if (size == FOUR_BYTES)
+                    entry |= (uint32_t)(code << n_column_bits);
+                sizes[number / SIZES_PER_BYTE] |= (uint8_t)(size << number % SIZES_PER_BYTE * 2);
+                for (unsigned byte = 0; byte < 1u << size; byte++)
+                    *bytes++ = (uint8_t)(entry >> 8 * byte);
+            }
+        }
+        *n_bytes++ = bytes - sizes;
+    }
+    return bytes;
+}
+
+PyDoc_STRVAR(pack_doc,
+"pack(codes, columns, lengths, n_groups, n_column_bits)\n--\n\n"
+"Return rows in few bytes, and how many bytes each row has, as bytes of an int64 array.\n\n"
+"Parameters\n"
+"----------\n"
+"codes : uint32 array; columns : int32 array\n"
+"    Those of each group of the first row, then of the second. Columns ascend in each group, from 0.\n"
+"lengths : int64 array\n"
+"    How many each group of each row has.\n"
+"n_groups : int\n"
+"n_column_bits : int, from 1 to 31");
+
+static PyObject *pack(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    enum { CODES, COLUMNS, LENGTHS, N_LENT };
+    Py_buffer lent[N_LENT];
+    Py_ssize_t n_groups;
+    int n_column_bits;
+    PyObject *packed = NULL, *n_bytes = NULL, *result = NULL;
+    int64_t *lengths = NULL;
+    memset(lent, 0, sizeof lent);
+    if (!PyArg_ParseTuple(arguments, "O&O&O&ni", borrow_uint32, lent + CODES, borrow_int32, lent + COLUMNS,
+                          borrow_int64, lent + LENGTHS, &n_groups, &n_column_bits))
+        goto done;
+    lengths = copy_of(lent + LENGTHS);
+    if (!lengths) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    size_t n_lengths = (size_t)lent[LENGTHS].len / sizeof(int64_t);
+    size_t n_entries = (size_t)lent[CODES].len / sizeof(uint32_t);
+    if (n_groups < 1 || n_lengths % (size_t)n_groups || lent[COLUMNS].len != lent[CODES].len
+        || n_column_bits < 1 || n_column_bits > 31 || !add_up(lengths, n_lengths, (int64_t)n_entries)) {
+        fail("arrays that do not fit together");
+        goto done;
+    }
+    size_t n_rows = n_lengths / (size_t)n_groups;
+    packed = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(n_entries * LARGEST_ENTRY + n_entries / SIZES_PER_BYTE + n_rows));
+    n_bytes = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(n_rows * sizeof(int64_t)));
+    if (!packed || !n_bytes)
+        goto done;
+    uint8_t *bytes = (uint8_t *)PyByteArray_AsString(packed), *last;
+    PyThreadState *state = begin(n_entries);
+    last = pack_all(lent[CODES].buf, lent[COLUMNS].buf, lengths, n_rows, (size_t)n_groups, n_column_bits,
+                    bytes, (int64_t *)PyByteArray_AsString(n_bytes));
+    end(state);
+    if (!last)
+        fail("columns that do not ascend, or codes that do not fit");
+    else if (!PyByteArray_Resize(packed, last - bytes))
+        result = Py_BuildValue("OO", packed, n_bytes);
+done:
+    Py_XDECREF(packed);
+    Py_XDECREF(n_bytes);
     free(lengths);
     release_arrays(lent, N_LENT);
     return result;
@@ -575,6 +709,7 @@ static PyMethodDef methods[] = {
     {"add_vector_scores", add_vector_scores, METH_VARARGS, add_vector_scores_doc},
     {"add_sparse_products", add_sparse_products, METH_VARARGS, add_sparse_products_doc},
     {"weigh", weigh, METH_VARARGS, weigh_doc},
+    {"pack", pack, METH_VARARGS, pack_doc},
     {"unpack", unpack, METH_VARARGS, unpack_doc},
     {"add_products", add_products, METH_VARARGS, add_products_doc},
     {NULL, NULL, 0, NULL},

@@ -337,11 +337,6 @@ static void sum_rows(const Vectors *vectors, const uint32_t *rows, size_t n_rows
    What Python gives and gets
    --------------------------------------------------------------------------------------------- */
 
-static int borrow_bytes(PyObject *array, void *buffer)
-{
-    return borrow(array, buffer, "B", 1, 0);
-}
-
 /* Borrow a table, and check that its sections fit together; 0 with an exception. */
 static int open_vectors(PyObject *item, Vectors *vectors)
 {

@@ -32,6 +32,11 @@
 #define LANES_AT_ONCE 8 /* of scores, which stay in registers */
 
 typedef struct {
+    int32_t column;
+    float sum; /* of squared gradients */
+} Named;
+
+typedef struct {
     /* Rows: values, their columns, and where each row starts. */
     const float *values;
     const int32_t *columns;
@@ -44,6 +49,7 @@ typedef struct {
     /* What is learned. */
     float *weights, *biases, *sums;
     const float *rates;
+    size_t rate_stride; /* 0 if all are the same */
     float *highest, *right; /* or NULL: not asked for */
     int64_t first_topic;
     size_t n_topics;
@@ -52,12 +58,10 @@ typedef struct {
     float *slopes, *common;
     size_t stride;
     float *scores; /* of one row */
-    /* Of each column, its number among those that the minibatch names, if it is one of these. As it
-       may be any number if not, nothing has to be written before or after a minibatch. */
-    int32_t *numbers;
-    /* Of the minibatch: which columns it names, their gradients, and the lanes of these that are not
-       all 0, as bits. */
-    int32_t *named;
+    /* Of the minibatch: which columns it names, with the sums of these; their gradients, and the lanes
+       of these that are not all 0, as bits. Meanwhile, the bits of `sums` are the number of a column
+       among those that are named, if it is one of these. */
+    Named *named;
     size_t n_named;
     float *gradients;
     uint16_t *lanes;
@@ -257,6 +261,29 @@ static void make_slope(const Workspace *work, int64_t row, float *scores)
     }
 }
 
+/* Return the number of a column among those that the minibatch names. */
+INLINE size_t number_of(Workspace *work, int32_t column)
+{
+    uint32_t number;
+    memcpy(&number, work->sums + column, sizeof number);
+    if (number < work->n_named && work->named[number].column == column)
+        return number;
+    number = (uint32_t)work->n_named++;
+    work->named[number] = (Named){column, work->sums[column]};
+    memcpy(work->sums + column, &number, sizeof number);
+    work->lanes[number] = 0;
+    memset(work->gradients + number * work->stride, 0, work->stride * sizeof(float));
+    return number;
+}
+
+/* Put the sums of the columns that were named back. */
+static void forget_named(Workspace *work)
+{
+    for (size_t number = 0; number < work->n_named; number++)
+        work->sums[work->named[number].column] = work->named[number].sum;
+    work->n_named = 0;
+}
+
 /* Add what a row says to the gradients of its columns; 0 if one of them is
    outside of the table. */
 FOR_WIDE_REGISTERS
@@ -278,15 +305,8 @@ static int add_gradient(Workspace *work, int64_t row, const float *slope)
         if (column < 0 || (size_t)column >= work->n_columns)
             return 0;
         if (i + AHEAD < end)
-            prefetch((const char *)work->numbers + (size_t)(uint32_t)work->columns[i + AHEAD] * sizeof(int32_t));
-        uint32_t number = (uint32_t)work->numbers[column];
-        if (number >= work->n_named || work->named[number] != column) {
-            number = (uint32_t)work->n_named;
-            memset(work->gradients + number * work->stride, 0, work->stride * sizeof(float));
-            work->numbers[column] = (int32_t)number;
-            work->lanes[number] = 0;
-            work->named[work->n_named++] = column;
-        }
+            prefetch((const char *)work->sums + (size_t)(uint32_t)work->columns[i + AHEAD] * sizeof(float));
+        size_t number = number_of(work, column);
         work->lanes[number] |= lanes;
         float *gradient = work->gradients + number * work->stride;
         for (size_t k = 0; k < n_lanes; k++)
@@ -324,17 +344,18 @@ static void move(Workspace *work, size_t n_rows)
 {
     size_t n = work->n_topics, n_full = n / LANE;
     for (size_t number = 0; number < work->n_named; number++) {
-        int32_t column = work->named[number];
+        int32_t column = work->named[number].column;
         const float *gradient = work->gradients + number * work->stride;
         float *weights = work->weights + (size_t)column * n;
         unsigned lanes = work->lanes[number];
         if (number + AHEAD < work->n_named) {
-            int32_t later = work->named[number + AHEAD];
+            int32_t later = work->named[number + AHEAD].column;
             prefetch_weights(work->weights + (size_t)later * n, n);
             prefetch(work->sums + later);
-            prefetch(work->rates + later);
+            prefetch(work->rates + (size_t)later * work->rate_stride);
         }
-        float rate = rate_after(gradient, n, lanes, work->sums + column, work->rates[column]);
+        float rate = rate_after(gradient, n, lanes, &work->named[number].sum,
+                                work->rates[(size_t)column * work->rate_stride]);
         for (size_t k = 0; k < n_full; k++)
             if (lanes >> k & 1)
                 subtract_lane(weights + k * LANE, gradient + k * LANE, rate);
@@ -342,7 +363,7 @@ static void move(Workspace *work, size_t n_rows)
             for (size_t i = n_full * LANE; i < n; i++)
                 weights[i] -= gradient[i] * rate;
     }
-    work->n_named = 0;
+    forget_named(work);
     /* The biases are the weights of a term that every document has. */
     memset(work->common, 0, work->stride * sizeof(float));
     if (n == 1)
@@ -351,7 +372,7 @@ static void move(Workspace *work, size_t n_rows)
         for (size_t row = 0; row < n_rows; row++)
             add(work->common, work->slopes + row * work->stride, 1, n);
     float rate = rate_after(work->common, n, UINT16_MAX, work->sums + work->n_columns,
-                            work->rates[work->n_columns]);
+                            work->rates[work->n_columns * work->rate_stride]);
     for (size_t i = 0; i < n; i++)
         work->biases[i] -= rate * work->common[i];
 }
@@ -367,8 +388,10 @@ static int step(Workspace *work, const int32_t *rows, size_t n_rows)
         make_slope(work, rows[i], slope);
     }
     for (size_t i = 0; i < n_rows; i++)
-        if (!add_gradient(work, rows[i], work->slopes + i * work->stride))
+        if (!add_gradient(work, rows[i], work->slopes + i * work->stride)) {
+            forget_named(work);
             return 0;
+        }
     move(work, n_rows);
     return 1;
 }
@@ -378,17 +401,17 @@ static int step(Workspace *work, const int32_t *rows, size_t n_rows)
 static int allocate(Workspace *work, size_t most_entries, size_t longest)
 {
     size_t stride = work->stride = (work->n_topics + LANE - 1) / LANE * LANE;
-    if (most_entries > SIZE_MAX / 2 / sizeof(float) / stride)
+    if (most_entries > SIZE_MAX / 2 / sizeof(float) / stride || most_entries > UINT32_MAX)
         return 0;
     work->slopes = calloc(MOST_SUMMED * stride, sizeof(float));
     work->common = malloc(stride * sizeof(float));
     work->scores = malloc(stride * sizeof(float));
     work->row = malloc((longest + 1) * sizeof(int32_t));
-    work->named = malloc((most_entries + 1) * sizeof(int32_t));
+    work->named = malloc((most_entries + 1) * sizeof(Named));
     work->lanes = malloc((most_entries + 1) * sizeof(uint16_t));
     work->gradients = malloc((most_entries + 1) * stride * sizeof(float));
-    return work->slopes && work->common && work->scores && work->row && work->named && work->lanes &&
-           work->gradients;
+    return work->slopes && work->common && work->scores && work->row && work->named &&
+           work->lanes && work->gradients;
 }
 
 static int run(Workspace *work, const int32_t *rows, const int64_t *sizes, size_t n_steps)
@@ -421,9 +444,9 @@ static int run(Workspace *work, const int32_t *rows, const int64_t *sizes, size_
    --------------------------------------------------------------------------------------------- */
 
 enum { VALUES, COLUMNS, STARTS, Y, Y_STARTS, NEGATIVE, POSITIVE, ROWS, SIZES, RATES, WEIGHTS, BIASES, SUMS,
-       NUMBERS, HIGHEST, RIGHT, N_ARRAYS };
+       HIGHEST, RIGHT, N_ARRAYS };
 
-static const size_t item_sizes[N_ARRAYS] = {4, 4, 8, 8, 8, 4, 4, 4, 8, 4, 4, 4, 4, 4, 4, 4};
+static const size_t item_sizes[N_ARRAYS] = {4, 4, 8, 8, 8, 4, 4, 4, 8, 4, 4, 4, 4, 4, 4};
 
 /* Whether starts ascend from 0 or more to at most the number of items. */
 static int ascend(const int64_t *starts, size_t n, size_t n_items)
@@ -461,9 +484,9 @@ static int fit_together(const Py_buffer *arrays, const Bounds *bounds, int64_t f
     }
     size_t n_rows = n[NEGATIVE], n_topics = n[BIASES], n_listed = 0;
     if (n[STARTS] != n_rows + 1 || n[COLUMNS] != n[VALUES] || n[Y_STARTS] != n_rows + 1 ||
-        n[POSITIVE] != n[Y] || n[RATES] != n[SUMS] || !n[SUMS] || !n_topics ||
+        n[POSITIVE] != n[Y] || (n[RATES] != n[SUMS] && n[RATES] != 1) || !n[SUMS] || !n_topics ||
         n_topics > MOST_SUMMED || n[WEIGHTS] != (n[SUMS] - 1) * n_topics ||
-        n[NUMBERS] != n[SUMS] - 1 || n[SUMS] > INT32_MAX || first_topic < 0)
+        n[SUMS] > INT32_MAX || first_topic < 0)
         return 0;
     for (size_t i = HIGHEST; i <= RIGHT; i++)
         if (arrays[i].obj && (arrays[i].readonly || n[i] != n_rows))
@@ -483,7 +506,7 @@ static int fit_together(const Py_buffer *arrays, const Bounds *bounds, int64_t f
 
 PyDoc_STRVAR(descend_doc,
 "descend(values, columns, starts, y, y_starts, negative, positive, rows, sizes, rates, weights, biases, sums,"
-" numbers, highest, right, first_topic)\n--\n\n"
+" highest, right, first_topic)\n--\n\n"
 "Take a step for each minibatch.\n\n"
 "Parameters\n"
 "----------\n"
@@ -495,13 +518,11 @@ PyDoc_STRVAR(descend_doc,
 "    Costs of errors on topics that the row does not have, and on each that it has.\n"
 "rows : int32 array; sizes : int64 array\n"
 "    The rows of one minibatch after the other, and how many each has: at most 128.\n"
-"rates : float32 array, shape (n_columns + 1,)\n"
+"rates : float32 array, shape (n_columns + 1,), or (1,) if all are the same\n"
 "weights : float32 array, shape (n_columns, n_topics), of at most 128 topics\n"
 "    Changed in place, as all that follow.\n"
 "biases : float32 array, shape (n_topics,)\n"
 "sums : float32 array, shape (n_columns + 1,)\n"
-"numbers : int32 array, shape (n_columns,)\n"
-"    Memory to work in: its values don't matter.\n"
 "highest, right : float32 arrays, shape (n_rows,), or None\n"
 "first_topic : int\n"
 "    Which of all topics the first column is.");
@@ -515,13 +536,13 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
     PyObject *result = NULL;
     Bounds bounds = {NULL, NULL, NULL, NULL};
     if (!PyArg_ParseTuple(
-            arguments, "O&O&O&O&O&O&O&O&O&O&O&O&O&O&O&O&L",
+            arguments, "O&O&O&O&O&O&O&O&O&O&O&O&O&O&O&L",
             borrow_floats, arrays + VALUES, borrow_int32, arrays + COLUMNS,
             borrow_int64, arrays + STARTS, borrow_int64, arrays + Y, borrow_int64, arrays + Y_STARTS,
             borrow_floats, arrays + NEGATIVE, borrow_floats, arrays + POSITIVE,
             borrow_int32, arrays + ROWS, borrow_int64, arrays + SIZES, borrow_floats, arrays + RATES,
             borrow_writable_floats, arrays + WEIGHTS, borrow_writable_floats, arrays + BIASES,
-            borrow_writable_floats, arrays + SUMS, borrow_writable_int32, arrays + NUMBERS,
+            borrow_writable_floats, arrays + SUMS,
             borrow_optional_writable_floats, arrays + HIGHEST,
             borrow_optional_writable_floats, arrays + RIGHT, &first_topic))
         goto release;
@@ -542,7 +563,8 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
         .y = arrays[Y].buf, .y_starts = bounds.y_starts,
         .negative = arrays[NEGATIVE].buf, .positive = arrays[POSITIVE].buf,
         .weights = arrays[WEIGHTS].buf, .biases = arrays[BIASES].buf, .sums = arrays[SUMS].buf,
-        .numbers = arrays[NUMBERS].buf, .rates = arrays[RATES].buf, .highest = arrays[HIGHEST].buf, .right = arrays[RIGHT].buf,
+        .rates = arrays[RATES].buf,
+        .rate_stride = (size_t)arrays[RATES].len > sizeof(float), .highest = arrays[HIGHEST].buf, .right = arrays[RIGHT].buf,
         .first_topic = first_topic, .n_topics = (size_t)arrays[BIASES].len / sizeof(float),
     };
     int done;

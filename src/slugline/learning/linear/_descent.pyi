@@ -19,7 +19,6 @@ def descend(
     weights: Array,
     biases: Array,
     sums: Array,
-    numbers: Array,
     highest: npt.NDArray[np.float32] | None,
     right: npt.NDArray[np.float32] | None,
     first_topic: int,

@@ -156,7 +156,7 @@ class LinearStream:
         costs = problem.sample_costs(self._totals)
         n_passes = self._passes or fit.default_passes(len(rows))
         minibatches = steps.Minibatches(X, rows, self._rng, n_passes)
-        rates = np.full(self.n_columns + 1, problem.learning_rate(len(rows)), dtype=np.float32)
+        rates = np.full(1, problem.learning_rate(len(rows)), dtype=np.float32)
         descents = {
             topics.start: steps.AdaGradDescent(
                 topics, weights, self.biases[topics], sums, costs, rates

@@ -217,6 +217,8 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
     heldout = heldout_fit.join(scores) if heldout_fit else training.heldout_scores()
     start = training.coefficients
     del training, heldout_fit
+    if len(ends) > 1:
+        release_memory()  # before weights are in memory twice
     biases, parts = np.concatenate([bias_part for _, bias_part in ends]), [part for part, _ in ends]
     del ends  # so that a part can be freed when it has been copied
     weights = steps.hstack_topics(parts)
@@ -315,13 +317,13 @@ class LinearProblem:
         return steps.relevance_power(len(self.counted_rows), n_topics, self.labels.multilabel)
 
     def rates(self, rows: Index) -> F32:
-        """Return the learning rate of each term, followed by that of the biases.
+        """Return the learning rate of each term, followed by that of the biases; or a single one.
 
         With many rows, all terms have the same rate, as their weights are learned fast enough.
         """
         rate = np.float32(self.learning_rate(len(rows)))
         if len(rows) > self.limits.many_rows:
-            return np.full(self.X.shape[1] + 1, rate)
+            return np.full(1, rate)
         return rate * steps.term_rates(self.X, self.labels, rows, self.relevance_power)
 
     def map_batches(self, function: Callable[[slice], T]) -> list[T]:
@@ -553,13 +555,16 @@ class _Training:
         if not self.is_exact and self.n_weights > _FEW_WEIGHTS:
             release_memory()  # before weights are dense
 
-    def finish(self, topics: slice) -> tuple[steps.TopicWeights, F32]:
+    def finish(self, topics: slice) -> tuple[Any, F32]:
         """Do the remaining passes; return the weights, without negligible ones, and the biases."""
         end, threshold = self.run(topics), steps.drop_threshold(self.n_weights)
         if self.is_exact:
             threshold = steps.THRESHOLD_AT_MINIMUM
-        weights = steps.TopicWeights.from_csc(steps.sparsify(end.weights, threshold))
-        return weights, end.biases.astype(np.float32, copy=False)
+        # Those of several batches wait for the others in little memory.
+        thin_out = (
+            steps.sparsify if len(self.problem.batches) == 1 else steps.TopicWeights.from_dense
+        )
+        return thin_out(end.weights, threshold), end.biases.astype(np.float32, copy=False)
 
     def run(self, topics: slice) -> steps.AdaGradDescent | Iterate:
         """Return the weights at the minimum or, if that would take long, after all passes."""

@@ -132,9 +132,7 @@ class PartWeights:
         float32 array, shape (n_scored, n_topics)
         """
         costs = problem.sample_costs(totals)
-        rates = np.full(
-            len(numbers) + 1, problem.learning_rate(minibatches.n_in_all), dtype=np.float32
-        )
+        rates = np.full(1, problem.learning_rate(minibatches.n_in_all), dtype=np.float32)
         indices = {batch.start: index for index, batch in enumerate(self.batches)}
         places = np.append(numbers, -1)
 

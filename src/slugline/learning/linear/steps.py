@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, I32, I64, Index, Integers
+from slugline.base.arrays import F16, F32, F64, I32, I64, U8, U16, Floats, Index, Integers
 from slugline.learning.labels import Labels
 from slugline.text import sparse
 from slugline.text.packed_rows import PackedRows
@@ -173,7 +173,7 @@ class AdaGradDescent:
     sums : float32 array, shape (n_columns + 1,)
         Sum of squared gradients of each term, followed by that of the biases.
     costs : SampleCosts
-    rates : float32 array, shape (n_columns + 1,)
+    rates : float32 array, shape (n_columns + 1,), or (1,) if all are the same
         Learning rate of each term, followed by that of the biases.
 
     Attributes
@@ -210,9 +210,8 @@ class AdaGradDescent:
         `report` gets the fraction of all passes that each few steps are.
         """
         if has_kernel():
-            numbers = np.empty(len(self.weights), dtype=np.int32)  # for the kernel to work in
             for number, parts in batches.rows_of_passes(first, last):
-                self._call_kernel(batches.X, parts, numbers, is_first=number == 0)
+                self._call_kernel(batches.X, parts, is_first=number == 0)
                 if report is not None:
                     report(len(parts) / batches.n_steps)
         else:
@@ -223,7 +222,7 @@ class AdaGradDescent:
         return self
 
     def _call_kernel(
-        self, X: PackedRows | sp.csr_array, parts: list[Integers], numbers: I32, *, is_first: bool
+        self, X: PackedRows | sp.csr_array, parts: list[Integers], *, is_first: bool
     ) -> None:
         rows, costs = np.concatenate(parts), self._costs
         order, highest, right = rows, self.highest, self.right
@@ -244,7 +243,6 @@ class AdaGradDescent:
             self.weights,
             self.biases,
             self.sums,
-            numbers,
             highest if is_first else None,
             right if is_first else None,
             self.topics.start,
@@ -277,7 +275,9 @@ class AdaGradDescent:
         sums: F32 = self.sums.take(columns)
         sums += np.square(gradient).sum(axis=1) / np.float32(gradient.shape[1])
         self.sums[columns] = sums
-        return np.divide(self._learning_rates.take(columns), np.sqrt(sums), dtype=np.float32)
+        rates = self._learning_rates
+        taken = rates if len(rates) == 1 else rates.take(columns)
+        return np.divide(taken, np.sqrt(sums), dtype=np.float32)
 
     def _loss_slope(
         self, scores: F32, rows: Integers, positives: tuple[Integers, Integers], labels: Integers
@@ -523,61 +523,138 @@ def sparsify(weights: F32, threshold: float, slice_weights: int = _SLICE_WEIGHTS
     slice_weights : int
         The number of weights that are processed at a time.
     """
+    n_topics = weights.shape[1]
+    # They are counted first, so that all of them are never in memory twice.
+    slices = [*_large_weights(weights, threshold, slice_weights)]
+    counts = sum((part.n_each for part in slices), np.zeros(n_topics, dtype=np.int64))
+    indptr = sparse.narrow_offsets(sparse.row_offsets(counts))
+    rows, values = (np.empty(indptr[-1], dtype=dtype) for dtype in (np.int32, np.float32))
+    ends = indptr[:-1].tolist()
+    for part in slices:
+        part_rows, part_values = part.rows() + np.int32(part.first_row), part.rounded(weights)
+        bounds = itertools.pairwise(sparse.row_offsets(part.n_each).tolist())
+        for topic, (start, stop) in enumerate(bounds):
+            end, ends[topic] = ends[topic], ends[topic] + stop - start
+            rows[end : ends[topic]] = part_rows[start:stop]
+            values[end : ends[topic]] = part_values[start:stop]
+    return sp.csc_array((values, rows, indptr), shape=weights.shape)
+
+
+class _LargeWeights(NamedTuple):
+    """Where weights that matter are in a slice of rows.
+
+    Attributes
+    ----------
+    first_row, n_rows : int
+    places : int32 array, shape (n_large,)
+        Topic after topic, in the raveled transpose of the slice.
+    n_each : int array, shape (n_topics,)
+        Number of weights of each topic.
+    """
+
+    first_row: int
+    n_rows: int
+    places: I32
+    n_each: Integers
+
+    def rows(self) -> I32:
+        """Return the row of each weight in the slice."""
+        firsts = np.arange(len(self.n_each), dtype=np.int32) * np.int32(self.n_rows)
+        rows: I32 = self.places - firsts.repeat(self.n_each)
+        return rows
+
+    def rounded(self, weights: F32) -> F32:
+        """Return the weights, rounded to 11 binary digits, given those of all rows."""
+        part = weights[self.first_row : self.first_row + self.n_rows]
+        bits = part.T.ravel().take(self.places).view(np.uint32)
+        bits += _ROUND
+        bits &= _CUT
+        return bits.view(np.float32)
+
+
+def _large_weights(
+    weights: F32, threshold: float, slice_weights: int = _SLICE_WEIGHTS
+) -> Iterator[_LargeWeights]:
+    """Yield where weights are that are not negligible, slice by slice; see `sparsify`."""
     n_weights = max(1, np.count_nonzero(weights))
     least = threshold * np.sqrt(
         np.einsum("ij,ij->", weights, weights, dtype=np.float64) / n_weights
     )
     n_topics = weights.shape[1]
     step = max(1, slice_weights // max(1, n_topics))
-    slices = [weights[start : start + step] for start in range(0, len(weights), step)]
-    # They are counted first, so that all of them are never in memory twice.
-    counts, parts = np.zeros(n_topics, dtype=np.int64), []
-    for part in slices:
+    for first in range(0, len(weights), step):
+        part = weights[first : first + step]
         matters = np.ascontiguousarray((np.abs(part) > least).T)
         places = np.flatnonzero(matters).astype(np.int32)  # topic after topic
-        n_each = np.count_nonzero(matters, axis=1)
-        parts.append((places, n_each))
-        counts += n_each
-    indptr = sparse.narrow_offsets(sparse.row_offsets(counts))
-    rows, values = (np.empty(indptr[-1], dtype=dtype) for dtype in (np.int32, np.float32))
-    ends = indptr[:-1].tolist()
-    for number, (part, (places, n_each)) in enumerate(zip(slices, parts, strict=True)):
-        first = np.int32(number * step) - np.arange(n_topics, dtype=np.int32) * np.int32(len(part))
-        bits = part.T.ravel().take(places).view(np.uint32)
-        bits += _ROUND
-        bits &= _CUT
-        places += first.repeat(n_each)
-        bounds = itertools.pairwise(sparse.row_offsets(n_each).tolist())
-        for topic, (start, stop) in enumerate(bounds):
-            end, ends[topic] = ends[topic], ends[topic] + stop - start
-            rows[end : ends[topic]] = places[start:stop]
-            values[end : ends[topic]] = bits.view(np.float32)[start:stop]
-    return sp.csc_array((values, rows, indptr), shape=weights.shape)
+        yield _LargeWeights(first, len(part), places, np.count_nonzero(matters, axis=1))
+
+
+# Rows in a block of `TopicWeights`, whose numbers in the block take one byte.
+_BLOCK_ROWS = 1 << 8
 
 
 class TopicWeights(NamedTuple):
-    """Weights of consecutive topics without negligible ones, as in a CSC array.
+    """Weights of consecutive topics without negligible ones, in three bytes each."""
 
-    Values have half precision if that changes none.
-    """
-
-    data: npt.NDArray[np.float16] | F32
-    indices: I32
-    indptr: I32 | I64
-    shape: tuple[int, int]
+    slices: list[_WeightSlice]
+    shape: tuple[int, int]  # numbers of rows and topics
 
     @classmethod
-    def from_csc(cls, weights: sp.csc_array) -> TopicWeights:
-        """Return weights that have 11 binary digits; see `sparsify`."""
-        with np.errstate(over="ignore"):
-            halves = weights.data.astype(np.float16)
-        data = halves if np.array_equal(halves, weights.data) else weights.data
-        return cls(data, weights.indices, weights.indptr, weights.shape)
+    def from_dense(
+        cls, weights: F32, threshold: float, slice_weights: int = _SLICE_WEIGHTS
+    ) -> TopicWeights:
+        """Return the same weights as `sparsify`."""
+        slices = [
+            _WeightSlice.from_large(part, weights)
+            for part in _large_weights(weights, threshold, slice_weights)
+        ]
+        return cls(slices, weights.shape)
 
-    def tocsr(self) -> sp.csr_array:
-        """Return the weights as a CSR array."""
-        arrays = self.data.astype(np.float32, copy=False), self.indices, self.indptr
-        return sp.csc_array(arrays, shape=self.shape).tocsr()
+
+class _WeightSlice(NamedTuple):
+    """Weights of consecutive rows, topic after topic.
+
+    Attributes
+    ----------
+    first_row : int
+    values : float16 or float32 array, shape (n_weights,)
+        In half precision if that changes none.
+    places : uint8 array, shape (n_weights,)
+        The number of each weight's row in its block of 256 rows.
+    counts : uint16 array, shape (n_topics, n_blocks)
+        Number of weights in each block; at most 256.
+    """
+
+    first_row: int
+    values: F16 | F32
+    places: U8
+    counts: U16
+
+    @classmethod
+    def from_large(cls, part: _LargeWeights, weights: F32) -> _WeightSlice:
+        """Return the weights of a slice, given those of all rows."""
+        n_topics, values = weights.shape[1], part.rounded(weights)
+        with np.errstate(over="ignore"):
+            halves = values.astype(np.float16)
+        rows, n_blocks = part.rows(), -(-part.n_rows // _BLOCK_ROWS)
+        blocks = np.arange(n_topics).repeat(part.n_each) * n_blocks + rows // _BLOCK_ROWS
+        counts = np.bincount(blocks, minlength=n_topics * n_blocks).astype(np.uint16)
+        return cls(
+            part.first_row,
+            halves if np.array_equal(halves, values) else values,
+            (rows % _BLOCK_ROWS).astype(np.uint8),
+            counts.reshape(n_topics, n_blocks),
+        )
+
+    def topics(self) -> Iterator[tuple[I32, Floats]]:
+        """Yield the rows and the values of each topic's weights."""
+        n_blocks = self.counts.shape[1]
+        firsts = self.first_row + _BLOCK_ROWS * np.arange(n_blocks, dtype=np.int32)
+        ends = sparse.row_offsets(self.counts.sum(axis=1, dtype=np.int64)).tolist()
+        for counts, (start, stop) in zip(self.counts, itertools.pairwise(ends), strict=True):
+            rows = firsts.repeat(counts)
+            rows += self.places[start:stop]
+            yield rows, self.values[start:stop]
 
 
 def hstack_topics(parts: list[sp.csc_array] | list[TopicWeights]) -> sp.csr_array:
@@ -585,23 +662,37 @@ def hstack_topics(parts: list[sp.csc_array] | list[TopicWeights]) -> sp.csr_arra
 
     A part is freed once its weights have been copied: all of them can take more memory than rows.
     """
-    if len(parts) == 1:
-        return parts.pop().tocsr()
-    n_columns, n_topics = parts[0].shape[0], sum(part.shape[1] for part in parts)
-    lengths = np.zeros(n_columns, dtype=np.int64)
+    first = parts[0]
+    if len(parts) == 1 and not isinstance(first, TopicWeights):
+        parts.clear()
+        return first.tocsr()
+    n_rows, n_topics = first.shape[0], sum(part.shape[1] for part in parts)
+    del first
+    lengths = np.zeros(n_rows, dtype=np.int32)
     for part in parts:
-        lengths += np.bincount(part.indices, minlength=n_columns)
+        for _, rows, _ in _weights_of_topics(part):
+            lengths[rows] += 1  # which are distinct
     indptr = sparse.narrow_offsets(sparse.row_offsets(lengths))
     ends = indptr[:-1].copy()
     topics = np.empty(indptr[-1], dtype=np.int32)
     values = np.empty(indptr[-1], dtype=np.float32)
-    topic = 0
+    first_topic = 0
     while parts:
         part = parts.pop(0)
-        for start, stop in itertools.pairwise(part.indptr.tolist()):
-            terms = part.indices[start:stop]
-            places = ends[terms]
-            topics[places], values[places] = topic, part.data[start:stop]
-            ends[terms] += 1
-            topic += 1
-    return sp.csr_array((values, topics, indptr), shape=(n_columns, n_topics))
+        for topic, rows, row_values in _weights_of_topics(part):
+            places = ends[rows]
+            topics[places], values[places] = first_topic + topic, row_values
+            ends[rows] += 1
+        first_topic += part.shape[1]
+    return sp.csr_array((values, topics, indptr), shape=(n_rows, n_topics))
+
+
+def _weights_of_topics(part: sp.csc_array | TopicWeights) -> Iterator[tuple[int, I32, Floats]]:
+    """Yield topics in ascending order for each row, with rows and values of their weights."""
+    if isinstance(part, TopicWeights):
+        for each in part.slices:
+            for topic, (rows, values) in enumerate(each.topics()):
+                yield topic, rows, values
+        return
+    for topic, (start, stop) in enumerate(itertools.pairwise(part.indptr.tolist())):
+        yield topic, part.indices[start:stop], part.data[start:stop]
