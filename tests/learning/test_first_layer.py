@@ -64,13 +64,21 @@ def test_take_returns_the_rows_of_a_slice() -> None:
 
 
 def descend(
-    monkeypatch: pytest.MonkeyPatch, kernel: str, n_units: int, n_parts: int = 1
+    monkeypatch: pytest.MonkeyPatch,
+    kernel: str,
+    n_units: int,
+    n_parts: int = 1,
+    *,
+    is_sorted: bool = False,
 ) -> tuple[np.ndarray, RMSprop]:
     """Take some steps of RMSprop, each with some of the rows."""
     monkeypatch.setenv("SLUGLINE_KERNEL", kernel)
     optimizer, weights = RMSprop(0.01, rho=0.8), random_floats(N_COLUMNS, n_units)
-    rng = np.random.default_rng(3)
-    with PartedRows(some_rows(), n_parts) as inputs:
+    rng, X = np.random.default_rng(3), some_rows()
+    if is_sorted:
+        X.sort_indices()
+    with PartedRows(X, n_parts) as inputs:
+        assert inputs.is_sorted == is_sorted
         for _ in range(6):
             batch = inputs.take(rng.permutation(N_ROWS)[:8])
             optimizer.begin_step()
@@ -87,13 +95,14 @@ class PartedRows(InputRows):
 
 
 @needs_kernel
+@pytest.mark.parametrize("is_sorted", [False, True])
 @pytest.mark.parametrize("n_parts", [1, 2, 5])
 @pytest.mark.parametrize("n_units", WIDTHS)
 def test_rmsprop_moves_the_first_layer_as_numpy_does(
-    monkeypatch: pytest.MonkeyPatch, n_units: int, n_parts: int
+    monkeypatch: pytest.MonkeyPatch, n_units: int, n_parts: int, is_sorted: bool
 ) -> None:
-    weights, optimizer = descend(monkeypatch, "1", n_units, n_parts)
-    expected, by_numpy = descend(monkeypatch, "0", n_units)
+    weights, optimizer = descend(monkeypatch, "1", n_units, n_parts, is_sorted=is_sorted)
+    expected, by_numpy = descend(monkeypatch, "0", n_units, is_sorted=is_sorted)
     np.testing.assert_array_equal(weights, expected)
     np.testing.assert_array_equal(optimizer._mean_square[0], by_numpy._mean_square[0])
     np.testing.assert_array_equal(optimizer._last_step[0], by_numpy._last_step[0])
@@ -117,6 +126,16 @@ def test_network_learns_the_same_with_and_without_the_kernel_and_threads(
     assert fits[0] == fits[1] == fits[2]
 
 
+def test_column_bounds_divide_the_work() -> None:
+    columns = [0] * 60 + [1, 2, 3] * 20
+    X = sp.csr_array((np.ones(120, dtype=np.float32), columns, np.arange(0, 121, 2)), shape=(60, 9))
+    inputs = InputRows(X, 2)
+    assert inputs.column_bounds(1, 60) == [0, 9]
+    # Of 60 rows, the first column has 60 entries and an update that counts as 16; others 20 and 16.
+    assert inputs.column_bounds(2, 60) == [0, 1, 9]
+    assert inputs.column_bounds(3, 60) == [0, 0, 2, 9]
+
+
 # What the kernel refuses ------------------------------------------------------------------------
 
 
@@ -138,8 +157,9 @@ def arguments(**changes: Any) -> list[Any]:
         "rate": 0.1,
         "complement": 0.1,
         "epsilon": 0.1,
-        "part": 0,
-        "n_parts": 1,
+        "is_sorted": False,
+        "first": 0,
+        "stop": N_COLUMNS,
     }
     return list((names | changes).values())
 
@@ -164,9 +184,10 @@ COLUMNS, STARTS = (InputRows(some_rows()).arrays[number] for number in (1, 2))
         ({"last_steps": np.zeros(3, dtype=np.int32)}, "do not fit together"),
         ({"n_units": 0}, "do not fit together"),
         ({"n_units": 7}, "do not fit together"),
-        ({"part": 1}, "do not fit together"),
-        ({"part": -1}, "do not fit together"),
-        ({"n_parts": 1 << 40}, "do not fit together"),
+        ({"first": N_COLUMNS + 1}, "do not fit together"),
+        ({"first": -1}, "do not fit together"),
+        ({"first": 3, "stop": 2}, "do not fit together"),
+        ({"stop": N_COLUMNS + 1}, "do not fit together"),
         ({"rows": np.full(len(ROWS), N_ROWS, dtype=np.int32)}, "a row that there is not"),
         ({"rows": np.full(len(ROWS), -1, dtype=np.int32)}, "a row that there is not"),
         ({"starts": STARTS[::-1].copy()}, "a row that there is not"),

@@ -97,13 +97,31 @@ def test_topics_are_read_from_targets(
         pytest.param(
             "sparse_categorical_crossentropy", np.array([2, 0, 3], dtype=np.uint8), id="uint8"
         ),
-        pytest.param("categorical_crossentropy", np.eye(4, dtype=int)[:3].tolist(), id="lists"),
+        pytest.param("categorical_crossentropy", SOFT[:3].tolist(), id="lists"),
         pytest.param("categorical_crossentropy", SOFT[:3].astype(np.float64), id="float64"),
     ],
 )
 def test_check_targets_takes_any_container(loss: str, y: Any) -> None:
     targets = get_loss(loss).check_targets(y, 3, 4)
     np.testing.assert_allclose(targets, y, rtol=1e-6)
+
+
+def test_categorical_crossentropy_takes_one_hot_rows_as_topics() -> None:
+    loss, one_hot = CategoricalCrossentropy(), np.eye(N_TOPICS)[TOPICS]
+    y = loss.check_targets(one_hot, N_ROWS, N_TOPICS)
+    assert y.tolist() == TOPICS.tolist()
+    assert loss.topics(y).tolist() == TOPICS.tolist()
+    log_proba, rows = loss.log_proba(SCORES), one_hot.astype(np.float32)
+    assert loss.values(log_proba, y).tobytes() == loss.values(log_proba, rows).tobytes()
+    assert loss.hits(log_proba, y).tolist() == loss.hits(log_proba, rows).tolist()
+    found, expected = (loss.gradient(np.exp(log_proba), targets) for targets in (y, rows))
+    assert found.tobytes() == expected.tobytes()
+
+
+def test_categorical_crossentropy_takes_nearly_one_hot_rows_as_they_are() -> None:
+    rows = np.eye(N_TOPICS, dtype=np.float32)[TOPICS]
+    rows[-1] *= np.float32(0.9999)
+    assert CategoricalCrossentropy().check_targets(rows, N_ROWS, N_TOPICS).shape == rows.shape
 
 
 ONE_HOT_SHAPE = (

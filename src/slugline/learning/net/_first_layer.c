@@ -22,8 +22,6 @@
 
 /* Rows of weights are prefetched this many entries ahead, as they are larger than the caches. */
 #define ENTRIES_AHEAD 8
-/* Updating a row of weights takes as long as adding the gradient of this many entries. */
-#define ENTRIES_PER_UPDATE 16
 
 /* Units are computed together in up to this many registers of so many floats. */
 #define LANE 8
@@ -190,99 +188,101 @@ static int multiply(const Batch *batch, const float *weights, float *product, si
 
 /* Steps ------------------------------------------------------------------------------------------- */
 
-/* Entries of a batch by column. */
+/* An entry with its column, as it was read. */
 typedef struct {
-    uint32_t *columns; /* of each entry, row after row */
-    Range *ranges;     /* of the entries of each row in `columns` */
-    uint32_t *ends;    /* of the entries of each column in `entries` */
+    uint32_t column;
+    Entry entry;
+} Cell;
+
+/* The entries of a batch in some columns, row after row, and by column. */
+typedef struct {
+    Range columns;
+    Cell *cells;
+    size_t n_cells;
+    uint32_t *ends; /* of the entries of each column in `entries` */
     Entry *entries;
 } Transpose;
 
 static void free_transpose(Transpose *by_column)
 {
-    free(by_column->columns);
-    free(by_column->ranges);
+    free(by_column->cells);
     free(by_column->ends);
     free(by_column->entries);
 }
 
-/* Copy and count the columns of all entries; column c is counted in `ends[c]`. */
-static int count_columns(const Batch *batch, Transpose *by_column)
+/* Return the first of entries in ascending order whose column is not below one. */
+static size_t find_column(const int32_t *columns, Range entries, size_t column)
 {
-    size_t n = 0;
-    by_column->ranges = malloc(batch->n_rows * sizeof(Range) + 1);
-    by_column->ends = calloc(batch->n_columns + 1, sizeof(uint32_t));
-    if (!by_column->ranges || !by_column->ends)
-        return NO_MEMORY;
-    for (size_t row = 0; row < batch->n_rows; row++) {
-        Range *range = by_column->ranges + row;
-        if (!find_entries(batch, row, range))
-            return NO_SUCH_ROW;
-        n += range->end - range->start;
-        if (n > UINT32_MAX)
-            return NO_MEMORY;
+    while (entries.start < entries.end) {
+        size_t middle = entries.start + (entries.end - entries.start) / 2;
+        if ((uint32_t)columns[middle] < column)
+            entries.start = middle + 1;
+        else
+            entries.end = middle;
     }
-    if (!(by_column->columns = malloc(n * sizeof(uint32_t) + 1)))
+    return entries.start;
+}
+
+/* Find the entries of a row that may be in some columns: all entries, if these are not sorted. What is
+   beyond the last column is found with it. Return whether there is such a row. */
+static int find_cells(const Batch *batch, size_t row, int is_sorted, Range columns, Range *entries)
+{
+    if (!find_entries(batch, row, entries))
+        return 0;
+    if (is_sorted && columns.end < batch->n_columns)
+        entries->end = find_column(batch->columns, *entries, columns.end);
+    if (is_sorted && columns.start)
+        entries->start = find_column(batch->columns, *entries, columns.start);
+    return 1;
+}
+
+/* Read the entries of a batch in some columns; column c of these is counted in `ends[c]`. */
+static int read_cells(const Batch *batch, int is_sorted, Transpose *by_column)
+{
+    Range columns = by_column->columns, entries;
+    size_t n = 0;
+    by_column->ends = calloc(columns.end - columns.start + 1, sizeof(uint32_t));
+    if (!by_column->ends)
         return NO_MEMORY;
-    uint32_t *copy = by_column->columns;
     for (size_t row = 0; row < batch->n_rows; row++) {
-        Range range = by_column->ranges[row];
-        for (size_t i = range.start; i < range.end; i++) {
+        if (!find_entries(batch, row, &entries))
+            return NO_SUCH_ROW;
+        n += entries.end - entries.start;
+    }
+    if (n > UINT32_MAX || !(by_column->cells = malloc(n * sizeof(Cell) + 1)))
+        return NO_MEMORY;
+    for (size_t row = 0, room = n; row < batch->n_rows; row++) {
+        /* Rows and starts may have changed. */
+        if (!find_cells(batch, row, is_sorted, columns, &entries) || entries.end - entries.start > room)
+            return NO_SUCH_ROW;
+        room -= entries.end - entries.start;
+        for (size_t i = entries.start; i < entries.end; i++) {
             uint32_t column = (uint32_t)batch->columns[i];
             if (column >= batch->n_columns)
                 return NO_SUCH_COLUMN;
-            *copy++ = column;
-            by_column->ends[column]++;
+            if (column - columns.start >= columns.end - columns.start)
+                continue;
+            by_column->cells[by_column->n_cells++] = (Cell){column, {batch->values[i], (uint32_t)row}};
+            by_column->ends[column - columns.start]++;
         }
     }
     return DONE;
 }
 
-INLINE uint64_t work_of(uint32_t n_entries)
-{
-    return n_entries ? (uint64_t)n_entries + ENTRIES_PER_UPDATE : 0;
-}
-
-/* Return the first column before which there is so much work. */
-static size_t column_after(const uint32_t *counts, size_t n_columns, uint64_t work)
-{
-    size_t c = 0;
-    for (uint64_t before = 0; c < n_columns && before < work; c++)
-        before += work_of(counts[c]);
-    return c;
-}
-
-/* Return the columns of one of several parts of about the same work. */
-static Range columns_of_part(const uint32_t *counts, size_t n_columns, size_t part, size_t n_parts)
-{
-    uint64_t total = 0;
-    if (n_parts == 1)
-        return (Range){0, n_columns};
-    for (size_t c = 0; c < n_columns; c++)
-        total += work_of(counts[c]);
-    size_t start = column_after(counts, n_columns, total * part / n_parts);
-    size_t end = column_after(counts, n_columns, total * (part + 1) / n_parts);
-    return (Range){start, end};
-}
-
-/* Sort the entries of some columns by column, and by row in each of them. */
-static int transpose(const Batch *batch, Range part, Transpose *by_column)
+/* Sort the entries by column, and by row in each of them. */
+static int transpose(Transpose *by_column)
 {
     uint32_t n = 0, *ends = by_column->ends;
-    for (size_t c = part.start; c < part.end; c++) { /* each becomes the start, then the end */
-        uint32_t count = ends[c];
-        ends[c] = n;
+    size_t first = by_column->columns.start;
+    if (!(by_column->entries = malloc(by_column->n_cells * sizeof(Entry) + 1)))
+        return NO_MEMORY;
+    for (size_t c = first; c < by_column->columns.end; c++) { /* each becomes the start, then the end */
+        uint32_t count = ends[c - first];
+        ends[c - first] = n;
         n += count;
     }
-    if (!(by_column->entries = malloc(n * sizeof(Entry) + 1)))
-        return NO_MEMORY;
-    const uint32_t *column = by_column->columns;
-    for (size_t row = 0; row < batch->n_rows; row++) {
-        Range range = by_column->ranges[row];
-        for (size_t i = range.start; i < range.end; i++, column++)
-            if (*column - part.start < part.end - part.start)
-                by_column->entries[ends[*column]++] = (Entry){batch->values[i], (uint32_t)row};
-    }
+    for (const Cell *cell = by_column->cells, *last = cell + by_column->n_cells; cell < last; cell++)
+        by_column->entries[ends[cell->column - first]++] = cell->entry;
     return DONE;
 }
 
@@ -298,11 +298,11 @@ typedef struct {
 
 /* Move the weights of columns that have entries. */
 FOR_WIDE_REGISTERS
-static int move(const Descent *descent, Range part, const Transpose *by_column)
+static int move(const Descent *descent, const Transpose *by_column)
 {
-    size_t n_units = descent->n_units, start = 0;
-    for (size_t c = part.start; c < part.end; start = by_column->ends[c++]) {
-        size_t end = by_column->ends[c];
+    size_t n_units = descent->n_units, start = 0, first = by_column->columns.start;
+    for (size_t c = first; c < by_column->columns.end; start = by_column->ends[c++ - first]) {
+        size_t end = by_column->ends[c - first];
         if (start == end)
             continue;
         int64_t n_missed = (int64_t)descent->step - descent->last_steps[c];
@@ -317,16 +317,14 @@ static int move(const Descent *descent, Range part, const Transpose *by_column)
     return DONE;
 }
 
-static int descend(const Batch *batch, const Descent *descent, size_t number, size_t n_parts)
+static int descend(const Batch *batch, int is_sorted, const Descent *descent, Range columns)
 {
-    Transpose by_column = {NULL, NULL, NULL, NULL};
-    int done = count_columns(batch, &by_column);
-    if (done == DONE) {
-        Range part = columns_of_part(by_column.ends, batch->n_columns, number, n_parts);
-        done = transpose(batch, part, &by_column);
-        if (done == DONE)
-            done = move(descent, part, &by_column);
-    }
+    Transpose by_column = {columns, NULL, 0, NULL, NULL};
+    int done = read_cells(batch, is_sorted, &by_column);
+    if (done == DONE)
+        done = transpose(&by_column);
+    if (done == DONE)
+        done = move(descent, &by_column);
     free_transpose(&by_column);
     return done;
 }
@@ -417,8 +415,8 @@ release:
 
 PyDoc_STRVAR(descend_doc,
 "descend(values, columns, starts, rows, delta, weights, mean_squares, last_steps, decays, n_units,"
-" step, rate, complement, epsilon, part, n_parts)\n--\n\n"
-"Take a step of RMSprop with the weights of a part of the columns.\n\n"
+" step, rate, complement, epsilon, is_sorted, first, stop)\n--\n\n"
+"Take a step of RMSprop with the weights of the columns from `first` up to `stop - 1`.\n\n"
 "Parameters\n"
 "----------\n"
 "values, columns, starts, rows\n"
@@ -434,33 +432,35 @@ PyDoc_STRVAR(descend_doc,
 "n_units, step : int\n"
 "rate, complement, epsilon : float\n"
 "    Learning rate, 1 - rho, and what is added to the mean squares.\n"
-"part, n_parts : int");
+"is_sorted : bool\n"
+"    Whether columns ascend in each row, so that those of a part are found faster.\n"
+"first, stop : int");
 
 static PyObject *descend_part(PyObject *module, PyObject *arguments)
 {
     (void)module;
     enum { DELTA = N_OF_BATCH, WEIGHTS, MEAN_SQUARES, LAST_STEPS, DECAYS, N };
     Py_buffer lent[N];
-    Py_ssize_t n_units, part, n_parts;
-    int step;
+    Py_ssize_t n_units, first, stop;
+    int step, is_sorted;
     Rule rule = {0};
     Batch batch;
     PyObject *result = NULL;
     memset(lent, 0, sizeof lent);
-    if (!PyArg_ParseTuple(arguments, "O&O&O&O&O&O&O&O&O&nifffnn", borrow_floats, lent + VALUES,
+    if (!PyArg_ParseTuple(arguments, "O&O&O&O&O&O&O&O&O&nifffpnn", borrow_floats, lent + VALUES,
                           borrow_int32, lent + COLUMNS, borrow_int64, lent + STARTS, borrow_int32,
                           lent + ROWS, borrow_floats, lent + DELTA, borrow_writable_floats,
                           lent + WEIGHTS, borrow_writable_floats, lent + MEAN_SQUARES,
                           borrow_writable_int32, lent + LAST_STEPS, borrow_floats, lent + DECAYS,
-                          &n_units, &step, &rule.rate, &rule.complement, &rule.epsilon, &part,
-                          &n_parts)
+                          &n_units, &step, &rule.rate, &rule.complement, &rule.epsilon,
+                          &is_sorted, &first, &stop)
         || !make_batch(lent, lent + WEIGHTS, n_units, &batch))
         goto release;
     if (n_items(lent + DELTA) % (size_t)n_units
         || n_items(lent + DELTA) / (size_t)n_units != batch.n_rows
         || n_items(lent + MEAN_SQUARES) != n_items(lent + WEIGHTS)
-        || n_items(lent + LAST_STEPS) != batch.n_columns || part < 0 || part >= n_parts
-        || n_parts > INT32_MAX) {
+        || n_items(lent + LAST_STEPS) != batch.n_columns || first < 0 || first > stop
+        || (size_t)stop > batch.n_columns) {
         PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
         goto release;
     }
@@ -472,7 +472,7 @@ static PyObject *descend_part(PyObject *module, PyObject *arguments)
     };
     int done;
     Py_BEGIN_ALLOW_THREADS
-    done = descend(&batch, &descent, (size_t)part, (size_t)n_parts);
+    done = descend(&batch, is_sorted, &descent, (Range){(size_t)first, (size_t)stop});
     Py_END_ALLOW_THREADS
     result = outcome(done);
 release:

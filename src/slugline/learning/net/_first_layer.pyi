@@ -28,7 +28,8 @@ def descend(
     rate: float,
     complement: float,
     epsilon: float,
-    part: int,
-    n_parts: int,
+    is_sorted: bool,
+    first: int,
+    stop: int,
     /,
 ) -> None: ...

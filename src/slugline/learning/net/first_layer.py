@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -30,6 +31,8 @@ kernel = _kernel
 
 # Multiplications for which another thread pays, as starting a part takes about 50 microseconds.
 _MIN_PART = 1 << 19
+# Updating the weights of a column takes as long as adding the gradient of this many entries.
+_ENTRIES_PER_UPDATE = 16
 
 
 class RMSpropRule(NamedTuple):
@@ -57,6 +60,7 @@ class InputRows:
         self.X = X
         self.n_threads = n_threads
         self.arrays = (aligned(X.data), aligned(X.indices, np.int32), aligned(X.indptr, np.int64))
+        self._column_bounds: dict[tuple[int, int], list[int]] = {}
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> InputRows:
@@ -82,6 +86,32 @@ class InputRows:
         """Return into how many parts the work for so many rows and units is best divided."""
         n_entries = n_rows * self.X.nnz // max(self.X.shape[0], 1)
         return max(1, min(self.n_threads, n_entries * n_units // _MIN_PART))
+
+    def column_bounds(self, n_parts: int, n_rows: int) -> list[int]:
+        """Return where parts of the columns begin that take about the same time for so many rows.
+
+        The last bound is the number of columns.
+        """
+        n_columns = self.X.shape[1]
+        if n_parts == 1:
+            return [0, n_columns]
+        if (n_parts, n_rows) not in self._column_bounds:
+            n_entries = self._column_lengths * (n_rows / max(self.X.shape[0], 1))
+            work = np.cumsum(n_entries + _ENTRIES_PER_UPDATE * np.minimum(n_entries, 1))
+            goals = work[-1] * np.arange(1, n_parts) / n_parts
+            bounds = [0, *np.searchsorted(work, goals).tolist(), n_columns]
+            self._column_bounds[n_parts, n_rows] = bounds
+        return self._column_bounds[n_parts, n_rows]
+
+    @cached_property
+    def is_sorted(self) -> bool:
+        """Whether columns ascend in each row."""
+        return bool(self.X.has_sorted_indices)
+
+    @cached_property
+    def _column_lengths(self) -> Index:
+        """Number of entries of each column."""
+        return np.bincount(self.X.indices, minlength=self.X.shape[1])
 
     def run_parts(self, work: Callable[[int], object], n_parts: int) -> None:
         """Call `work` with the number of each part, on a thread each."""
@@ -164,6 +194,7 @@ class RowBatch:
         """
         n_units, delta = weights.shape[1], aligned(delta)
         n_parts = self.inputs.count_parts(len(self), n_units)
+        bounds, is_sorted = self.inputs.column_bounds(n_parts, len(self)), self.inputs.is_sorted
 
         def descend(part: int) -> None:
             kernel.descend(
@@ -179,8 +210,9 @@ class RowBatch:
                 rule.learning_rate,
                 rule.complement,
                 rule.epsilon,
-                part,
-                n_parts,
+                is_sorted,
+                bounds[part],
+                bounds[part + 1],
             )
 
         self.inputs.run_parts(descend, n_parts)
