@@ -217,7 +217,7 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
     heldout = heldout_fit.join(scores) if heldout_fit else training.heldout_scores()
     start = training.coefficients
     del training, heldout_fit
-    if len(ends) > 1:
+    if problem.X.shape[1] * problem.context.n_topics > _FEW_WEIGHTS:
         release_memory()  # before weights are in memory twice
     biases, parts = np.concatenate([bias_part for _, bias_part in ends]), [part for part, _ in ends]
     del ends  # so that a part can be freed when it has been copied
@@ -534,7 +534,7 @@ class _Training:
 
     def finish_batches(
         self, others: Sequence[Callable[[], T]]
-    ) -> tuple[list[tuple[steps.TopicWeights, F32]], list[T]]:
+    ) -> tuple[list[tuple[Any, F32]], list[T]]:
         """Apply `finish` to each batch and, on the same threads, call other functions."""
         self.prepare()
         tasks: list[Callable[[], Any]] = [
