@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import random
 import shutil
 import tempfile
@@ -133,6 +134,41 @@ def test_parts_are_the_same_in_any_order_of_the_documents(many: News) -> None:
         assert learned_bytes(learned(order)) == wanted
 
 
+@pytest.fixture
+def _wide_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts have room for all copies of some texts."""
+    monkeypatch.setattr(stream_fit, "_PART_SIZE", 60)
+
+
+@pytest.mark.usefixtures("_wide_parts")
+def test_parts_order_copies_of_a_text_by_all_their_topics(many: News) -> None:
+    topics = [("a", "c"), ("b",), ("a", "b", "c"), ()]
+    copies = [(text, topics[n % 4]) for text, _ in many[:40] for n in range(6)]
+    wanted = learned_bytes(learned(copies))
+    assert learned_bytes(learned(copies[::-1])) == wanted
+
+
+@pytest.mark.usefixtures("_wide_parts")
+def test_parts_order_copies_of_a_text_by_their_columns(many: News) -> None:
+    rows = [
+        {"text": text, "product": product}
+        for n, (text, _) in enumerate(many)
+        for product in ("pen", "ink" if n % 2 else "nib")
+    ]
+    topics = [topic for _, topic in many for _ in range(2)]
+
+    def fit(order: slice, folder: Path) -> dict[str, bytes]:
+        path = folder / "rows.jsonl"
+        both = zip(rows[order], topics[order], strict=True)
+        path.write_text("".join(json.dumps({**row, "topic": topic}) + "\n" for row, topic in both))
+        classifier = TopicClassifier(n_jobs=1, columns=["product"])
+        return learned_bytes(classifier.fit_stream(path, StreamOptions(rows_per_block=20)))
+
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = fit(slice(None), Path(folder))
+        assert fit(slice(None, None, -1), Path(folder)) == wanted
+
+
 def test_parts_depend_on_the_seed(many: News, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_fit, "_PART_SIZE", 1000)  # more than one minibatch
     one, other = (
@@ -244,7 +280,7 @@ def test_checkpoint_of_parts_is_not_one_of_passes_or_of_another_seed(
     begin(many, tmp_path / "kept")
     with pytest.raises(CheckpointError, match="tolerances: by default there"):
         learned(many, checkpoint=tmp_path / "kept", tolerance=0.1)
-    with pytest.raises(CheckpointError, match="learning: once, seed 0 there, once, seed 1 in this"):
+    with pytest.raises(CheckpointError, match="seeds: 0 there, 1 in this job"):
         TopicClassifier(n_jobs=1, random_state=1).fit_stream(
             pairs(many), StreamOptions(rows_per_block=20, checkpoint=tmp_path / "kept")
         )
@@ -267,6 +303,7 @@ def forge(change: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPa
     [
         ("running", "biases", lambda a: a[1:]),
         ("running", "biases", lambda a: a * np.nan),
+        ("running", "scores", lambda a: a[1:]),
         ("running-0", "sums", lambda a: a[1:]),
         ("running-0", "masks", lambda a: a[1:]),
         ("running-0", "masks", lambda a: a | np.uint32(1 << 31)),
@@ -284,9 +321,22 @@ def test_checkpoint_of_parts_rejects_forged_arrays(
     change: Callable[[Any], Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    begin(many, tmp_path / "kept")
+    counting = StopAt(-1)
+    learned(many, progress=counting)
+    at_end = StopAt(len(counting.reports))  # when there are all kinds of arrays
+    with pytest.raises(RuntimeError):
+        learned(many, progress=at_end, checkpoint=tmp_path / "kept")
     forge(lambda parts: parts[part].update({name: change(parts[part][name])}), monkeypatch)
     with pytest.raises(CheckpointError, match="damaged"):
+        learned(many, checkpoint=tmp_path / "kept")
+
+
+def test_checkpoint_of_parts_rejects_more_parts_than_there_are(
+    many: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(many, tmp_path / "kept")
+    monkeypatch.setattr(stream_fit, "_PART_SIZE", 1000)
+    with pytest.raises(CheckpointError, match=r"damaged \(3 of 2 parts have been learned from\)"):
         learned(many, checkpoint=tmp_path / "kept")
 
 
@@ -322,6 +372,33 @@ def test_fit_stream_removes_the_files_of_parts(many: News, temporary: Path) -> N
     with pytest.raises(RuntimeError):
         learned(many, progress=StopAt(2))
     assert list(temporary.iterdir()) == []
+
+
+def test_fit_stream_names_a_file_that_has_vanished(
+    many: News, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = PartFiles.read
+
+    def vanish(files: PartFiles, part: Any) -> Any:
+        part.path.unlink()
+        return read(files, part)
+
+    monkeypatch.setattr(PartFiles, "read", vanish)
+    with pytest.raises(OutputError, match=r"can't be read \(No such file or directory\)"):
+        learned(many)
+
+
+def test_fit_stream_says_that_no_document_was_held_out() -> None:
+    class Notes(SilentProgress):
+        def __init__(self) -> None:
+            self.notes = list[str]()
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    notes = Notes()
+    learned([("wheat", "grain"), ("oil", "crude")] * 20, progress=notes)
+    assert any(note.startswith("no document was held out") for note in notes.notes)
 
 
 def test_fit_stream_names_a_full_disk(

@@ -185,6 +185,8 @@ def _headline(experiment: Experiment) -> str:
         end = f", tested on {counted(experiment.n_test, 'other')}"
     elif fitted.stream is not None:
         documents = counted(fitted.n_learned, "document")
+        if fitted.n_unlearned:
+            documents = f"{fitted.n_learned:,} of {counted(fitted.n_documents, 'document')}"
         n_passes = fitted.stream.n_passes
         end = ", each learned from once" if n_passes == 1 else f", {n_passes:,} passes"
     elif fitted.n_documents:

@@ -35,7 +35,9 @@ def train_stream(request: TrainRequest, stream: StreamRequest) -> None:
         again = _resume_hint(stream.checkpoint) or "Complete the training for a better one."
         if request.output.exists():
             again += f" `slugline rollback {request.output}` goes back to the one before."
-        warn([f"training was interrupted: the model is that of the last pass. {again}"])
+        once = fitted.stream is not None and fitted.stream.n_passes == 1
+        kept = "has learned from some of the documents" if once else "is that of the last pass"
+        warn([f"training was interrupted: the model {kept}. {again}"])
     warn(experiment.warnings)
     save_model(experiment, request.output)
     if stream.checkpoint is not None and not fitted.interrupted:

@@ -173,6 +173,8 @@ class PartState:
     """State of training in parts: the weights after some of them."""
 
     weights: PartWeights
+    n_all: int  # Number of all parts
+    n_heldout: int  # Number of held-out rows
     phase: Phase = "parts"
     n_done: int = 0  # Parts that have been learned from
     n_passes: int = 1
@@ -198,7 +200,11 @@ class PartState:
         part, n_topics = parts[_RUNNING], batches[-1].stop
         self.weights.biases[:] = _check_array(part["biases"], np.float32, (n_topics,))
         if "scores" in part:
-            self.heldout_scores = _check_array(part["scores"], np.float32, (None, n_topics))
+            self.heldout_scores = _check_array(
+                part["scores"], np.float32, (self.n_heldout, n_topics)
+            )
+        if not 0 <= self.n_done <= self.n_all:
+            raise ValueError(f"{self.n_done} of {self.n_all} parts have been learned from")
         for number, topics in enumerate(batches):
             part = parts[f"{_RUNNING}-{topics.start}"]
             masks = _check_array(part["masks"], np.uint32, (n_columns,))

@@ -287,6 +287,7 @@ class DaskEngine(Engine):
         while self._blocks:
             blocks = self._blocks[:_MAX_POPPED]
 
+            # It may be called again later, when workers were lost.
             def submit(arguments: Any, blocks: list[Future] = blocks) -> list[Future]:
                 return [
                     self._tasks.submit(map_block, block, function, arguments) for block in blocks

@@ -1,4 +1,4 @@
-"""Trains a model from a source of any size: reads documents, descends, and returns a `Fitted`."""
+"""Trains a model from a source of any size: reads documents, learns, and returns a `Fitted`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,12 @@ _MIN_FRACTION = 0.05
 # Many documents are learned in parts of so many; with half as many, weights would be looked up and
 # stored twice as often. Parts of long documents have fewer: as many as have so many entries.
 _PART_SIZE, _PART_ENTRIES = 50_000, 1 << 24
-_ACKNOWLEDGED = INTERRUPTED.format("keeping the last pass")
+_LAST_PASS = INTERRUPTED.format("keeping the last pass")
+_PARTS = INTERRUPTED.format("keeping what was learned so far")
+_NONE_HELD_OUT = (
+    "no document was held out, as too few are different: probabilities are not calibrated, and "
+    "accuracy is not known"
+)
 
 
 def require_same_settings(
@@ -76,8 +81,7 @@ def require_same_settings(
 ) -> None:
     """Check, before documents are read, that a checkpoint has settings with the same result.
 
-    Threads and memory don't affect it, the seed affects only documents that are learned from once,
-    and `min_precision` is only used after training.
+    Threads and memory don't affect it, and `min_precision` is only used after training.
 
     Raises
     ------
@@ -92,6 +96,7 @@ def require_same_settings(
             "terms": repr(replace(settings, columns=()).batch_feature_groups()),
             "weights of topics": json.dumps(weights, sort_keys=True, default=str),
             "tolerances": "by default" if tolerance is None else repr(float(tolerance)),
+            "seeds": str(settings.random_state),
             **({"columns": ", ".join(settings.columns)} if settings.columns else {}),
             "word vectors": _vectors_digest(settings),
         }
@@ -142,7 +147,7 @@ class StreamOptions:
     checkpoint : path of a folder, or None
         Where to save the state of training after each step, in at most a twentieth of the time. If
         the process dies, the same call resumes from there, with the same result bit for bit: it
-        reads the documents again, and repeats the passes of one step at most. The checkpoint of a
+        reads the documents again, and repeats steps that were not saved. The checkpoint of a
         finished training stays, and the same call returns its result; remove the folder once the
         model is saved.
     tolerance : float, optional
@@ -220,7 +225,8 @@ def fit_stream(
 
     More than 50,000 documents are learned from once, as by `fit`: their rows are sorted into parts
     by a hash of their texts, and learned part by part, on this machine. The result depends on the
-    seed, but not on the order of documents, the size of blocks, or the number of threads.
+    seed, but not on the number of threads, the size of blocks or the order of documents, unless
+    there are 100,000 copies of a text.
 
     Fewer documents, and any if `options` has a tolerance, are learned by passes. Weights minimise a
     strictly convex function, stated in `slugline.learning.linear.sums`, by 30 to 100 passes over
@@ -280,7 +286,7 @@ Dask collection
         check_own_thresholds(counts.topics, settings.thresholds, multilabel=counts.terms.multilabel)
         in_parts = options.learns_in_parts(documents.n_documents)
         if saved is not None:
-            learning = f"once, seed {settings.random_state}" if in_parts else "by passes"
+            learning = "once" if in_parts else "by passes"
             require_same_documents(saved, engine, documents.n_documents, documents.digest, learning)
         features = counts.terms.features(documents.n_documents, settings.n_jobs)
         weighting = Weighting.from_features(features, counts.topics.names)
@@ -292,6 +298,8 @@ Dask collection
             rows = _weight_rows(engine, documents.n_documents, counts, weighting, settings)
             release_memory()  # of rows by document
             result = _train(rows, options.tolerance or TOLERANCE, saved, progress)
+        if not len(result.heldout.rows):
+            progress.note(_NONE_HELD_OUT)
     return _to_fitted(learner, features, counts, documents, result, settings)
 
 
@@ -455,9 +463,7 @@ def _learn_in_parts(
         training = PartTraining(
             files, n_columns, counts.topic_counts, weights, context, report, checkpoint
         )
-        return training.run(
-            on_interrupt=lambda: progress.note(INTERRUPTED.format("keeping what was learned"))
-        )
+        return training.run(on_interrupt=lambda: progress.note(_PARTS))
 
 
 def _train(
@@ -475,7 +481,7 @@ def _train(
         )
 
     training = StreamTraining(rows, report, tolerance, checkpoint)
-    return training.run(on_interrupt=lambda: progress.note(_ACKNOWLEDGED))
+    return training.run(on_interrupt=lambda: progress.note(_LAST_PASS))
 
 
 # The fitted model --------------------------------------------------------------------------------
@@ -549,7 +555,7 @@ def _evaluate_heldout(
     counts: _DocumentCounts,
     settings: FitSettings,
 ) -> _HeldoutEvaluation:
-    """Evaluate the first descent on held-out rows; for multilabel data, choose thresholds."""
+    """Evaluate the scores of held-out rows; for multilabel data, choose thresholds."""
     rows, labels, scores = result.heldout
     proba: F32 = result.calibration.proba(scores)
     if stream_head is not None:

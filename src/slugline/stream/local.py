@@ -98,9 +98,7 @@ class BlockStore:
         if not isinstance(value, np.ndarray):
             return value
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(
-                prefix="slugline-", ignore_cleanup_errors=True
-            )
+            self._folder = temporary_folder()
         path = Path(self._folder.name) / f"{self._n_files}.npy"
         self._n_files += 1
         with translate_disk_errors(path):
@@ -118,13 +116,19 @@ def write_memmap(parts: Iterable[F16], shape: tuple[int, ...]) -> F16:
         return np.asarray(np.memmap(file, np.float16, "r", shape=shape))
 
 
-def translate_disk_errors(path: Path) -> AbstractContextManager[None]:
-    """Return a context in which an OSError is raised as one in writing a temporary file."""
+def translate_disk_errors(path: Path, verb: str = "written") -> AbstractContextManager[None]:
+    """Return a context in which an OSError is raised as one of a temporary file."""
     advice = (
         "training stores rows and weights there temporarily: free some space, or set TMPDIR to "
         "another folder."
     )
-    return os_errors_as(OutputError, f"{path} can't be written", advice)
+    return os_errors_as(OutputError, f"{path} can't be {verb}", advice)
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a new folder for temporary files; it is removed when it is cleaned up or at exit."""
+    with translate_disk_errors(Path(tempfile.gettempdir())):
+        return tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True)
 
 
 class LocalEngine(Engine):

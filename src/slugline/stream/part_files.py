@@ -6,7 +6,6 @@ or divided into blocks.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -19,7 +18,7 @@ from slugline.base.arrays import I32, I64, U64, Index
 from slugline.learning.labels import Labels
 from slugline.stream.counting import CountedBlock, Weighting
 from slugline.stream.heldout import N_KEYS
-from slugline.stream.local import translate_disk_errors
+from slugline.stream.local import temporary_folder, translate_disk_errors
 from slugline.text.feature_groups import RowWeights
 from slugline.text.sparse import Entries, SparseRows, ranges, row_offsets
 
@@ -78,7 +77,7 @@ def divide_block(block: CountedBlock, weighting: Weighting, starts: U64) -> Divi
 
 
 class PartRows(NamedTuple):
-    """The rows of a part, in an order that depends on nothing but the rows.
+    """The rows of a part, in an order that depends only on their texts, columns and topics.
 
     Attributes
     ----------
@@ -109,15 +108,18 @@ class PartFiles:
     weighting : Weighting
     min_key : int
         Rows with a lower key are held out.
-    n_rows, part_size : int
-        Number of rows in all, and of those of a part, about.
+    n_rows : int
+        Number of all rows.
+    part_size : int
+        Number of rows that a part has on average.
+    multilabel : bool
+        Whether rows may have any number of topics.
 
     Attributes
     ----------
-    starts : uint64 array
+    starts : uint64 array, shape (n_ranges,)
         The smallest key of each range of keys; the first ranges are those of held-out rows.
-    n_heldout : int
-        Number of ranges of held-out rows.
+    n_heldout_ranges : int
     training_topic_counts : int64 array, shape (n_topics,)
         Training rows of each topic so far.
     """
@@ -127,19 +129,20 @@ class PartFiles:
     ) -> None:
         self._weighting, self._part_size = weighting, part_size
         self.multilabel = multilabel
-        n_heldout_rows = n_rows * min_key // N_KEYS
-        self.n_heldout = -(-n_heldout_rows // part_size) if min_key else 0
-        n_training = max(1, -(-(n_rows - n_heldout_rows) // part_size))
-        starts = [min_key * part // self.n_heldout for part in range(self.n_heldout)]
-        width = N_KEYS - min_key
-        starts += [min_key + width * part // n_training for part in range(n_training)]
+        n_heldout = n_rows * min_key // N_KEYS  # about, as keys are hashes
+        self.n_heldout_ranges = -(-n_heldout // part_size)
+        n_training_ranges = max(1, -(-(n_rows - n_heldout) // part_size))
+        starts = _divide(0, min_key, self.n_heldout_ranges)
+        starts += _divide(min_key, N_KEYS, n_training_ranges)
         self.starts = np.array(starts, dtype=np.uint64)
-        # More than one file for a range of keys that very many copies of a text are in.
+        # More than one file for a range with very many copies of a text, whose keys are the same.
         self._files: list[list[PartFile]] = [[] for _ in starts]
-        with translate_disk_errors(Path(tempfile.gettempdir())):
-            self._folder = tempfile.TemporaryDirectory(
-                prefix="slugline-", ignore_cleanup_errors=True
-            )
+        self._folder = temporary_folder()
+        # Numbers that order the copies of a text: by their topics and, if only the text decides the
+        # key, by their columns.
+        rng = np.random.default_rng(0)
+        self._topic_numbers = rng.random(len(weighting.topic_numbers))
+        self._column_numbers = rng.random(sum(weighting.widths), dtype=np.float32)
         self._n_read = 0
         self.training_topic_counts = np.zeros(len(weighting.topic_numbers), dtype=np.int64)
 
@@ -167,7 +170,7 @@ class PartFiles:
                 )
                 self._write(part, record, end - first)
             first = end
-        first_training = divided.ends[self.n_heldout - 1] if self.n_heldout else 0
+        first_training = divided.ends[self.n_heldout_ranges - 1] if self.n_heldout_ranges else 0
         self.training_topic_counts += np.bincount(
             block.y[labels[first_training] :], minlength=len(self.training_topic_counts)
         )
@@ -184,26 +187,32 @@ class PartFiles:
     @property
     def training_parts(self) -> list[PartFile]:
         """The parts of training rows."""
-        return [file for files in self._files[self.n_heldout :] for file in files]
+        return [file for files in self._files[self.n_heldout_ranges :] for file in files]
 
     @property
     def heldout_parts(self) -> list[PartFile]:
         """The parts of held-out rows."""
-        return [file for files in self._files[: self.n_heldout] for file in files]
+        return [file for files in self._files[: self.n_heldout_ranges] for file in files]
 
     def read(self, part: PartFile) -> PartRows:
         """Return the rows of a part."""
-        rows = _Records.read(part.path)
+        with translate_disk_errors(part.path, "read"):
+            rows = _Records.read(part.path)
         weighting, n_groups = self._weighting, len(self._weighting.widths)
         entries = Entries(rows.counts.astype(np.float32), rows.columns, rows.lengths)
         RowWeights(weighting.feature_groups, weighting.widths, weighting.idf).weigh(entries)
         X = SparseRows(entries, sum(weighting.widths), n_groups).csr()
         labels = Labels(rows.y.astype(np.int64), row_offsets(rows.n_labels), self.multilabel)
-        # Copies of a text may have other topics.
-        order = np.lexsort((labels.row_means(rows.y.astype(np.float32)), rows.keys))
+        by_topics = np.bincount(labels.rows, self._topic_numbers[labels.topics], len(labels))
+        order = np.lexsort((X @ self._column_numbers, by_topics, rows.keys))
         X = X[order]
         X.has_canonical_format = True
         return PartRows(X, labels.take(order), rows.numbers[order])
+
+
+def _divide(first: int, end: int, n_ranges: int) -> list[int]:
+    """Return where equal ranges from `first` to `end` start."""
+    return [first + (end - first) * number // n_ranges for number in range(n_ranges)]
 
 
 class _Records(NamedTuple):

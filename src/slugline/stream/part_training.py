@@ -57,7 +57,8 @@ class PartTraining:
         self._parts = [*files.training_parts, *files.heldout_parts]
         self._n_rows = sum(part.n_rows for part in self._parts)
         self._weights = PartWeights(n_columns, len(topic_counts))
-        self._state = PartState(self._weights)
+        n_heldout = sum(part.n_rows for part in files.heldout_parts)
+        self._state = PartState(self._weights, len(self._parts), n_heldout)
         if checkpoint is not None:
             checkpoint.restore(self._state, n_columns, self._weights.batches, ["parts"])
 
@@ -107,6 +108,7 @@ class PartTraining:
         problem = fit.LinearProblem.from_rows(X, rows.labels, context, weights.batches)
         rng = np.random.default_rng((context.seed, number))
         minibatches = steps.Minibatches(X, problem.counted_rows, rng, 1, self._n_rows)
+        # With the user's weights, the number of rows of topics doesn't matter.
         weights.learn(problem, numbers, self._topic_counts.astype(np.float64), minibatches)
 
     def _costs(self, labels: Labels) -> F32 | None:
@@ -117,7 +119,7 @@ class PartTraining:
 
     def _score_heldout(self) -> F32:
         """Return the scores of held-out rows by the weights before these are learned from."""
-        if self._state.heldout_scores is None:
+        if self._state.heldout_scores is None:  # they have not been learned from yet
             none = np.zeros((0, len(self._topic_counts)), dtype=np.float32)
             parts = [self._score(part) for part in self._files.heldout_parts]
             self._state.heldout_scores = np.concatenate([none, *parts])
@@ -137,7 +139,9 @@ class PartTraining:
             numbers = np.concatenate([numbers, part.numbers])
         order = np.argsort(numbers)
         totals = self._topic_weights * files.training_topic_counts
-        fraction = 1 - len(numbers) / self._n_rows
+        # If training was interrupted before them, the final weights are those that scored them.
+        is_learned = self._state.n_done > len(files.training_parts)
+        fraction = 1 - len(numbers) / self._n_rows if is_learned else 1.0
         return HeldOutRows.from_scores(
             numbers[order], labels.take(order), self._score_heldout()[order], totals, fraction
         )

@@ -50,7 +50,7 @@ class PartWeights:
         self.batches = fit.topic_batches(n_topics, MAX_TOPICS)
         self.weights = [HalfWeights(batch.stop - batch.start) for batch in self.batches]
         self.sums = [steps.initial_squared_sums(0, fit.INITIAL_SQUARED_SUM) for _ in self.batches]
-        # Columns are numbered in order of appearance: the number of each.
+        # Columns are numbered in the order in which `widen` adds them: the number of each.
         self._numbers: I32 = np.zeros(0, dtype=np.int32)
         self.widen(np.zeros(0, dtype=np.int64), n_columns)
 
@@ -98,7 +98,7 @@ class PartWeights:
         return np.asarray(scores + self.biases)
 
     def is_learned(self, numbers: I32) -> Mask:
-        """Return a mask of the columns, given their numbers, that an earlier part has."""
+        """Return a mask of the columns, given their numbers, whose weights have been moved."""
         is_learned: Mask = np.zeros(len(numbers), dtype=bool)
         for sums in self.sums:
             is_learned |= sums[numbers] > fit.INITIAL_SQUARED_SUM
@@ -121,7 +121,8 @@ class PartWeights:
         numbers : int32 array
             The numbers of the rows' columns, from `take_columns`.
         totals : float64 array, shape (n_topics,)
-            The total cost of each topic's rows, in this part and others.
+            The total cost of each topic's rows, in this part and others; ignored if the user has
+            given weights to topics.
         minibatches : Minibatches
             Of the rows to learn from.
         X_scored : float32 CSR array, optional
