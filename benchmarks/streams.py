@@ -210,24 +210,6 @@ def measure_whole(path: str) -> dict[str, Any]:
     return {"reading": reading.seconds, "total": total, "accuracy": stream.accuracy}
 
 
-def small(texts: int = 100_000, rounds: int = 1, folder: str | None = None) -> str:
-    """Time of a whole fit of fewer texts, with two threads and with two workers."""
-    with _text_folder(folder) as path:
-        files = synthetic_files(path, texts, N_TOPICS)
-        with clusters.Cluster(2) as cluster, cluster.client() as client:
-
-            def fit_all(client: Any) -> float:
-                return seconds(lambda: TopicClassifier(n_jobs=2).fit_stream(files, client=client))
-
-            times = run_in_turn(
-                {"local": lambda: fit_all(None), "cluster": lambda: fit_all(client)}, rounds
-            )
-    local, cluster_time = (statistics.median(values) for values in times.values())
-    header = ["texts", "one machine, 2 threads, s", "2 workers, s", "ratio"]
-    cells = f"{local:.1f}", f"{cluster_time:.1f}", f"{cluster_time / local:.2f}"
-    return table(header, [[f"{texts:,}", *cells]])
-
-
 # One row block ------------------------------------------------------------------------------------
 
 N_ROUNDS = 7
@@ -429,10 +411,9 @@ def _block_size(block: Sequence[Any]) -> tuple[int, int]:
     return len(arrays[0]), sum(array.nbytes for array in arrays)
 
 
-BENCHMARKS = {"passes": passes, "whole": whole, "small": small, "row-block": row_block}
+BENCHMARKS = {"passes": passes, "whole": whole, "row-block": row_block}
 QUICK = {
     "passes": {"texts": 2000, "workers": (1,), "tolerance": 0.5},
     "whole": {"texts": (1000, 2000), "workers": (1,)},
-    "small": {"texts": 1000},
     "row-block": {"texts": 2000, "widths": (8, 16)},
 }
