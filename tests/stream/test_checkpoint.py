@@ -36,18 +36,11 @@ from slugline.stream import checkpoint, descents
 from slugline.stream.checkpoint import RunningDescent, StreamState, remove_checkpoint
 from slugline.stream.fit import StreamOptions
 from slugline.text.feature_groups import FeatureGroup
+from stream_jobs import News, pairs
 
 pytestmark = pytest.mark.slow
 
-News = list[tuple[str, str]]
-
 WORDS = (FeatureGroup("words", "log-tf-idf", n_buckets=1 << 10),)
-
-
-def pairs(news: News) -> Iterator[tuple[list[str], list[str]]]:
-    for first in range(0, len(news), 25):
-        texts, topics = zip(*news[first : first + 25], strict=True)
-        yield list(texts), list(topics)
 
 
 class StoppedError(Exception):

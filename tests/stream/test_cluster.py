@@ -32,12 +32,11 @@ from slugline.stream.engine import group_blocks
 from slugline.stream.fit import StreamOptions
 from slugline.stream.local import LocalEngine
 from slugline.stream.source import DocumentBlock, DocumentsInMemory
+from stream_jobs import News, pairs
 
 pytestmark = pytest.mark.slow
 
 distributed = pytest.importorskip("distributed")
-
-News = list[tuple[str, str]]
 
 
 def cluster_of(n_workers: int, **how: Any) -> Any:
@@ -86,12 +85,6 @@ def threads() -> Iterator[Callable[..., Any]]:
     yield make
     for each in reversed(made):
         each.close()
-
-
-def pairs(news: News, size: int = 25) -> Iterator[tuple[list[str], list[str]]]:
-    for first in range(0, len(news), size):
-        texts, topics = zip(*news[first : first + size], strict=True)
-        yield list(texts), list(topics)
 
 
 def saved(

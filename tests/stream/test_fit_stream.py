@@ -7,7 +7,6 @@ import functools
 import json
 import random
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,16 +25,9 @@ from slugline.experiment.reproducibility import check_reproducible
 from slugline.stream import descents
 from slugline.stream.fit import StreamOptions
 from slugline.stream.local import write_memmap
+from stream_jobs import News, learned_bytes, pairs
 
 pytestmark = pytest.mark.slow
-
-News = list[tuple[str, str]]
-
-
-def pairs(news: News, size: int = 25) -> Iterator[tuple[list[str], list[str]]]:
-    for first in range(0, len(news), size):
-        texts, topics = zip(*news[first : first + size], strict=True)
-        yield list(texts), list(topics)
 
 
 def learned(
@@ -43,21 +35,6 @@ def learned(
 ) -> TopicClassifier:
     stream_options = StreamOptions(rows_per_block=rows_per_block, **options)
     return TopicClassifier(n_jobs=n_jobs).fit_stream(pairs(news), stream_options, progress=progress)
-
-
-def learned_bytes(classifier: TopicClassifier) -> dict[str, bytes]:
-    """Return what was learned."""
-    arrays = classifier.learner_.arrays()
-    found = {name: array.tobytes() for name, array in arrays.items()}
-    return {**found, "settings": repr(classifier.learner_.settings()).encode()}
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def write_csv(path: Path, news: News, head: str = "text,topic") -> Path:

@@ -7,7 +7,7 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,9 @@ from slugline.stream.counting import (
 )
 from slugline.stream.fit import StreamOptions
 from slugline.stream.part_files import PartFiles, divide_block
+from stream_jobs import News, learned_bytes, pairs
 
 pytestmark = pytest.mark.slow
-
-News = list[tuple[str, Any]]
-
-
-def pairs(news: News, size: int = 25) -> Iterator[tuple[list[str], list[Any]]]:
-    for first in range(0, len(news), size):
-        texts, topics = zip(*news[first : first + size], strict=True)
-        yield list(texts), list(topics)
 
 
 @pytest.fixture(autouse=True)
@@ -67,12 +60,6 @@ def learned(
 def saved(classifier: TopicClassifier, folder: Path) -> bytes:
     classifier.save(folder / "saved.slug")
     return (folder / "saved.slug").read_bytes()
-
-
-def learned_bytes(classifier: TopicClassifier) -> dict[str, bytes]:
-    arrays = classifier.learner_.arrays()
-    found = {name: array.tobytes() for name, array in arrays.items()}
-    return {**found, "settings": repr(classifier.learner_.settings()).encode()}
 
 
 class StopAt(SilentProgress):
@@ -350,14 +337,6 @@ def test_checkpoint_of_parts_rejects_missing_weights(
 
 
 # Files of parts -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def test_fit_stream_removes_the_files_of_parts(many: News, temporary: Path) -> None:

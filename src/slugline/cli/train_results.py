@@ -187,8 +187,9 @@ def _headline(experiment: Experiment) -> str:
         documents = counted(fitted.n_learned, "document")
         if fitted.n_unlearned:
             documents = f"{fitted.n_learned:,} of {counted(fitted.n_documents, 'document')}"
-        n_passes = fitted.stream.n_passes
-        end = ", each learned from once" if n_passes == 1 else f", {n_passes:,} passes"
+        end = f", {fitted.stream.n_passes:,} passes"
+        if fitted.stream.learned_once:
+            end = ", each learned from once"
     elif fitted.n_documents:
         documents = f"{'' if fitted.n_documents == 1 else 'all '}{documents}"
     else:

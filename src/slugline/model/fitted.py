@@ -402,6 +402,11 @@ class StreamRecord(NamedTuple):
     n_right: int
 
     @property
+    def learned_once(self) -> bool:
+        """Whether each document was learned from once, instead of by passes."""
+        return self.n_passes == 1
+
+    @property
     def accuracy(self) -> float:
         """The fraction of right predictions; NaN if there are none."""
         return self.n_right / self.n_evaluated if self.n_evaluated else math.nan

@@ -1,0 +1,25 @@
+"""Batches for `fit_stream`, and what it has learned, for the tests of streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from slugline.classifier import TopicClassifier
+
+# Texts, each with a topic or a tuple of topics.
+News = list[tuple[str, Any]]
+
+
+def pairs(news: News, size: int = 25) -> Iterator[tuple[list[str], list[Any]]]:
+    """Yield batches of texts and topics."""
+    for first in range(0, len(news), size):
+        texts, topics = zip(*news[first : first + size], strict=True)
+        yield list(texts), list(topics)
+
+
+def learned_bytes(classifier: TopicClassifier) -> dict[str, bytes]:
+    """Return what was learned."""
+    arrays = classifier.learner_.arrays()
+    found = {name: array.tobytes() for name, array in arrays.items()}
+    return {**found, "settings": repr(classifier.learner_.settings()).encode()}
