@@ -28,6 +28,7 @@
 
 /* Topics are gone through in lanes, as many as fit into a register, or into two narrow ones. */
 #define LANE 8
+#define HALF_LANE 4
 #define MAX_LANES (MOST_SUMMED / LANE)
 #define LANES_AT_ONCE 8 /* of scores, which stay in registers */
 
@@ -59,14 +60,15 @@ typedef struct {
     size_t stride;
     float *scores; /* of one row */
     /* Of the minibatch: which columns it names, with the sums of these; their gradients, and the lanes
-       of these that are not all 0, as bits. Meanwhile, the bits of `sums` are the number of a column
-       among those that are named, if it is one of these. */
+       of these that are not all 0, as bits. Both are 0 between minibatches. Meanwhile, the bits of `sums`
+       are the number of a column among those that are named, if it is one of these. */
     Named *named;
     size_t n_named;
     float *gradients;
     uint16_t *lanes;
-    /* Columns of one row, as they were checked. */
+    /* Columns of one row, as they were checked, and the highest of them. */
     int32_t *row;
+    uint32_t highest_column;
 } Workspace;
 
 /* Return the sum of so many values, at most MOST_SUMMED, that are `stride` apart. */
@@ -95,6 +97,7 @@ static inline void add(float *restrict to, const float *restrict from, float fac
 
 #ifdef __GNUC__
 typedef float Lane __attribute__((vector_size(LANE * sizeof(float)), aligned(4), may_alias));
+typedef float HalfLane __attribute__((vector_size(HALF_LANE * sizeof(float)), aligned(4), may_alias));
 
 INLINE void add_lane(float *to, const float *from, float factor)
 {
@@ -110,16 +113,47 @@ INLINE void add_squares(float *to, const float *from)
 {
     *(Lane *)to += *(const Lane *)from * *(const Lane *)from;
 }
+
+INLINE void clear_lane(float *lane)
+{
+    *(Lane *)lane = (Lane){0};
+}
+
+/* The same as `subtract_lane` for fewer than a lane: the second half may overlap the first one. A whole
+   lane would overlap that of the next column, for which the processor would wait. */
+INLINE void subtract_few(float *to, const float *from, float factor, size_t n)
+{
+    if (n >= HALF_LANE) {
+        size_t second = n - HALF_LANE;
+        HalfLane a = *(const HalfLane *)to - *(const HalfLane *)from * factor;
+        HalfLane b = *(const HalfLane *)(to + second) - *(const HalfLane *)(from + second) * factor;
+        *(HalfLane *)to = a;
+        *(HalfLane *)(to + second) = b;
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        to[i] -= from[i] * factor;
+}
 #else
 INLINE void add_lane(float *restrict to, const float *restrict from, float factor)
 {
     add(to, from, factor, LANE);
 }
 
+INLINE void subtract_few(float *restrict to, const float *restrict from, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] -= from[i] * factor;
+}
+
 INLINE void subtract_lane(float *restrict to, const float *restrict from, float factor)
 {
-    for (size_t i = 0; i < LANE; i++)
-        to[i] -= from[i] * factor;
+    subtract_few(to, from, factor, LANE);
+}
+
+INLINE void clear_lane(float *lane)
+{
+    memset(lane, 0, LANE * sizeof *lane);
 }
 
 INLINE void add_squares(float *restrict to, const float *restrict from)
@@ -151,6 +185,7 @@ static int take_columns(Workspace *work, int64_t row)
         highest = column > highest ? column : highest;
         work->row[i] = (int32_t)column;
     }
+    work->highest_column = highest;
     return !n || highest < work->n_columns;
 }
 
@@ -178,6 +213,22 @@ static void score_plainly(const Workspace *work, int64_t row, float *restrict sc
 }
 
 #ifdef __GNUC__
+/* The same for columns of which each, with those after it, has a lane of weights. */
+FOR_WIDE_REGISTERS
+static void score_narrowly(const Workspace *work, int64_t row, float *scores)
+{
+    Lane sums = {0};
+    const float *const values = work->values + work->starts[row], *const weights = work->weights;
+    const int32_t *const columns = work->row;
+    const size_t n = work->n_topics;
+    for (size_t i = 0, n_entries = (size_t)(work->starts[row + 1] - work->starts[row]); i < n_entries; i++) {
+        if (i + AHEAD < n_entries)
+            prefetch_weights(weights + (size_t)columns[i + AHEAD] * n, n);
+        sums += values[i] * *(const Lane *)(weights + (size_t)columns[i] * n);
+    }
+    memcpy(scores, &sums, n * sizeof *scores);
+}
+
 /* Write the scores of topics from `first` up to `stop`. The last lane overlaps the one before if it
    would not be full. */
 INLINE void score_lanes(const Workspace *work, int64_t row, size_t first, size_t stop, float *scores,
@@ -224,6 +275,8 @@ static void score(const Workspace *work, int64_t row, float *scores)
 #ifdef __GNUC__
     if (work->n_topics >= LANE)
         score_in_lanes(work, row, scores);
+    else if (work->highest_column * work->n_topics + LANE <= work->n_columns * work->n_topics)
+        score_narrowly(work, row, scores);
     else
 #endif
         score_plainly(work, row, scores);
@@ -261,18 +314,17 @@ static void make_slope(const Workspace *work, int64_t row, float *scores)
     }
 }
 
-/* Return the number of a column among those that the minibatch names. */
-INLINE size_t number_of(Workspace *work, int32_t column)
+/* Return the number of a column among those that the minibatch names. Whether it has one already, no
+   processor could foresee, so that what a new one needs is written in either case. */
+INLINE size_t number_of(Named *named, size_t *n_named, float *sums, int32_t column)
 {
-    uint32_t number;
-    memcpy(&number, work->sums + column, sizeof number);
-    if (number < work->n_named && work->named[number].column == column)
-        return number;
-    number = (uint32_t)work->n_named++;
-    work->named[number] = (Named){column, work->sums[column]};
-    memcpy(work->sums + column, &number, sizeof number);
-    work->lanes[number] = 0;
-    memset(work->gradients + number * work->stride, 0, work->stride * sizeof(float));
+    uint32_t number, next = (uint32_t)*n_named;
+    memcpy(&number, sums + column, sizeof number);
+    named[next] = (Named){column, sums[column]};
+    number = number < next ? number : next;
+    number = named[number].column == column ? number : next;
+    memcpy(sums + column, &number, sizeof number);
+    *n_named = next + (number == next);
     return number;
 }
 
@@ -299,20 +351,25 @@ static int add_gradient(Workspace *work, int64_t row, const float *slope)
         n_lanes += (size_t)!is_right;
         lanes |= (uint16_t)(!is_right << first / LANE);
     }
-    int64_t start = work->starts[row], end = work->starts[row + 1];
-    for (int64_t i = start; n_lanes && i < end; i++) {
-        int32_t column = work->columns[i];
-        if (column < 0 || (size_t)column >= work->n_columns)
-            return 0;
-        if (i + AHEAD < end)
-            prefetch((const char *)work->sums + (size_t)(uint32_t)work->columns[i + AHEAD] * sizeof(float));
-        size_t number = number_of(work, column);
+    const int32_t *columns = work->columns + work->starts[row];
+    const float *values = work->values + work->starts[row];
+    size_t n_entries = n_lanes ? (size_t)(work->starts[row + 1] - work->starts[row]) : 0, i = 0;
+    size_t n_named = work->n_named, stride = work->stride, n_columns = work->n_columns;
+    float *sums = work->sums, *gradients = work->gradients;
+    for (; i < n_entries; i++) {
+        int32_t column = columns[i];
+        if (column < 0 || (size_t)column >= n_columns)
+            break;
+        if (i + AHEAD < n_entries)
+            prefetch((const char *)sums + (size_t)(uint32_t)columns[i + AHEAD] * sizeof(float));
+        size_t number = number_of(work->named, &n_named, sums, column);
         work->lanes[number] |= lanes;
-        float *gradient = work->gradients + number * work->stride;
+        float *gradient = gradients + number * stride;
         for (size_t k = 0; k < n_lanes; k++)
-            add_lane(gradient + starts[k], slope + starts[k], work->values[i]);
+            add_lane(gradient + starts[k], slope + starts[k], values[i]);
     }
-    return 1;
+    work->n_named = n_named;
+    return i == n_entries;
 }
 
 /* Return the sum of the squares of a gradient, in the order of NumPy. */
@@ -325,43 +382,73 @@ INLINE float sum_of_squares(const float *gradient, size_t n, unsigned lanes)
             add_squares(parts, gradient + k * LANE);
     sum = ((parts[0] + parts[1]) + (parts[2] + parts[3])) +
           ((parts[4] + parts[5]) + (parts[6] + parts[7]));
-    if (lanes >> n_full)
-        for (size_t i = n_full * LANE; i < n; i++)
+    if (lanes >> n_full) /* after the last topic, gradients are 0 */
+        for (size_t i = n_full * LANE; i < (n_full + 1) * LANE; i++)
             sum += gradient[i] * gradient[i];
     return sum;
 }
 
-/* Return the learning rate that a gradient leaves, which counts from now on. */
-INLINE float rate_after(const float *gradient, size_t n, unsigned lanes, float *sum, float rate)
+/* Columns whose weights are moved together, so that their rates are computed in one register. */
+#define TOGETHER 8
+
+/* Add the mean squares of gradients to the sums of columns, and write the learning rates that these
+   leave. */
+INLINE void find_rates(const Workspace *work, const float *gradients, const uint16_t *lanes, Named *named,
+                       float *rates, size_t n_columns)
 {
-    *sum += sum_of_squares(gradient, n, lanes) / (float)n;
-    return rate / sqrtf(*sum);
+    const size_t n = work->n_topics;
+    float squares[TOGETHER] = {0}, sums[TOGETHER];
+    for (size_t i = 0; i < TOGETHER; i++)
+        rates[i] = sums[i] = 1;
+    for (size_t i = 0; i < n_columns; i++) {
+        squares[i] = sum_of_squares(gradients + i * work->stride, n, lanes[i]);
+        sums[i] = named[i].sum;
+        rates[i] = work->rates[(size_t)named[i].column * work->rate_stride];
+    }
+    for (size_t i = 0; i < TOGETHER; i++) {
+        sums[i] += squares[i] / (float)n;
+        rates[i] /= sqrtf(sums[i]);
+    }
+    for (size_t i = 0; i < n_columns; i++)
+        named[i].sum = sums[i];
+}
+
+/* Move the weights of a column, and set its gradient to 0. */
+INLINE void move_column(Workspace *work, int32_t column, float *gradient, unsigned lanes, float rate)
+{
+    size_t n = work->n_topics, n_full = n / LANE;
+    float *weights = work->weights + (size_t)column * n;
+    for (size_t k = 0; k < n_full; k++)
+        if (lanes >> k & 1)
+            subtract_lane(weights + k * LANE, gradient + k * LANE, rate);
+    if (lanes >> n_full)
+        subtract_few(weights + n_full * LANE, gradient + n_full * LANE, rate, n - n_full * LANE);
+    for (size_t i = 0; i < work->stride; i += LANE)
+        clear_lane(gradient + i);
 }
 
 /* Move the weights of the columns that were named, and the biases. */
 FOR_WIDE_REGISTERS
 static void move(Workspace *work, size_t n_rows)
 {
-    size_t n = work->n_topics, n_full = n / LANE;
-    for (size_t number = 0; number < work->n_named; number++) {
-        int32_t column = work->named[number].column;
-        const float *gradient = work->gradients + number * work->stride;
-        float *weights = work->weights + (size_t)column * n;
-        unsigned lanes = work->lanes[number];
-        if (number + AHEAD < work->n_named) {
-            int32_t later = work->named[number + AHEAD].column;
+    size_t n = work->n_topics;
+    for (size_t first = 0; first < work->n_named; first += TOGETHER) {
+        float rates[TOGETHER];
+        Named *named = work->named + first;
+        float *gradients = work->gradients + first * work->stride;
+        uint16_t *lanes = work->lanes + first;
+        size_t n_columns = work->n_named - first < TOGETHER ? work->n_named - first : TOGETHER;
+        size_t n_ahead = work->n_named - first - n_columns;
+        for (size_t i = 0; i < (n_ahead < TOGETHER ? n_ahead : TOGETHER); i++) {
+            int32_t later = named[TOGETHER + i].column;
             prefetch_weights(work->weights + (size_t)later * n, n);
-            prefetch(work->sums + later);
             prefetch(work->rates + (size_t)later * work->rate_stride);
         }
-        float rate = rate_after(gradient, n, lanes, &work->named[number].sum,
-                                work->rates[(size_t)column * work->rate_stride]);
-        for (size_t k = 0; k < n_full; k++)
-            if (lanes >> k & 1)
-                subtract_lane(weights + k * LANE, gradient + k * LANE, rate);
-        if (lanes >> n_full)
-            for (size_t i = n_full * LANE; i < n; i++)
-                weights[i] -= gradient[i] * rate;
+        find_rates(work, gradients, lanes, named, rates, n_columns);
+        for (size_t i = 0; i < n_columns; i++) {
+            move_column(work, named[i].column, gradients + i * work->stride, lanes[i], rates[i]);
+            lanes[i] = 0;
+        }
     }
     forget_named(work);
     /* The biases are the weights of a term that every document has. */
@@ -371,8 +458,9 @@ static void move(Workspace *work, size_t n_rows)
     else
         for (size_t row = 0; row < n_rows; row++)
             add(work->common, work->slopes + row * work->stride, 1, n);
-    float rate = rate_after(work->common, n, UINT16_MAX, work->sums + work->n_columns,
-                            work->rates[work->n_columns * work->rate_stride]);
+    float *sum = work->sums + work->n_columns;
+    *sum += sum_of_squares(work->common, n, (1u << work->stride / LANE) - 1) / (float)n;
+    float rate = work->rates[work->n_columns * work->rate_stride] / sqrtf(*sum);
     for (size_t i = 0; i < n; i++)
         work->biases[i] -= rate * work->common[i];
 }
@@ -408,8 +496,8 @@ static int allocate(Workspace *work, size_t most_entries, size_t longest)
     work->scores = malloc(stride * sizeof(float));
     work->row = malloc((longest + 1) * sizeof(int32_t));
     work->named = malloc((most_entries + 1) * sizeof(Named));
-    work->lanes = malloc((most_entries + 1) * sizeof(uint16_t));
-    work->gradients = malloc((most_entries + 1) * stride * sizeof(float));
+    work->lanes = calloc(most_entries + 1, sizeof(uint16_t));
+    work->gradients = calloc(most_entries + 1, stride * sizeof(float));
     return work->slopes && work->common && work->scores && work->row && work->named &&
            work->lanes && work->gradients;
 }
