@@ -181,6 +181,30 @@ def test_kernel_counter_counts_a_frequent_word_as_numpy_does(n: int) -> None:
     assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
 
 
+def words_in_buckets(most: int, n_words: int) -> str:
+    """Return a text of different words whose buckets have low bits of at most a number."""
+    words = find_words([" ".join(f"w{number}" for number in range(200 * n_words))])
+    chosen = np.flatnonzero((words.hashes & np.uint64(4095)) <= most)
+    return " ".join(words.word(number) for number in chosen[:n_words].tolist())
+
+
+@needs_kernel
+@pytest.mark.parametrize("n_buckets", [4096, 1 << 14, 1 << 20])
+@pytest.mark.parametrize(("most", "n_words"), [(4095, 9000), (15, 600)], ids=["many", "in one run"])
+def test_kernel_counter_learns_many_words_as_numpy_does(
+    n_buckets: int, most: int, n_words: int
+) -> None:
+    """A table grows with its columns, and if their buckets are next to each other."""
+    text = words_in_buckets(most, n_words)
+    results = []
+    for counter in (KernelCounter(), ArrayCounter()):
+        vocabulary = HashedColumns(n_buckets)
+        counts = counted(counter, [[text, text[: len(text) // 2]], [text]], [("words", vocabulary)])
+        results.append([*map(arrays_of, counts), list(vocabulary.terms)])
+    by_kernel, by_numpy = results
+    np.testing.assert_equal(by_kernel, by_numpy)
+
+
 @needs_kernel
 @pytest.mark.parametrize("separator", [" ", "  .", "手", "é"])
 def test_kernel_counter_reads_words_around_64_characters_as_numpy_does(separator: str) -> None:
@@ -420,7 +444,8 @@ KEYS = np.zeros(4, dtype=np.uint64)
             "a table is not of the size that it has to be",
         ),
         (("words", 4, None, KEYS, 1, None, -1, 0), "a group's tables do not fit together"),
-        (("words", 4, None, None, 0, None, 0, 0), "a group's tables do not fit together"),
+        (("words", 4, None, None, 0, None, 1, 0), "a group's tables do not fit together"),
+        (("words", 4, None, KEYS, 1, None, 0, 0), "a group's tables do not fit together"),
         (("words", 4, SLOTS, KEYS, 1, None, 0, 0), "a group's tables do not fit together"),
         (
             ("words", 64, SLOTS, None, 0, KEYS[:1], -1, 0),

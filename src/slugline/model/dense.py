@@ -586,9 +586,9 @@ def encode_documents(
         return None
     if (heldout := learner.heldout_scores_) is None:
         return None
-    if not settings.descriptions and not encoder.knows_language(texts):
+    rows = _encode_if_known(encoder, texts, settings, context.progress)
+    if rows is None:
         return None
-    rows = encode_with_descriptions(encoder, texts, settings, context.progress)
     is_known = encoder.find_known(rows[: len(texts)])
     weight = context.sample_weight
     if weight is None and not is_known.all():
@@ -611,6 +611,24 @@ def encode_documents(
         settings=settings,
         unlabelled=unlabelled,
     )
+
+
+def _encode_if_known(
+    encoder: CheckedEncoder, texts: Sequence[str], settings: FitSettings, progress: Progress
+) -> F32 | None:
+    """Return the encoder's rows; None if it is the built-in one and doesn't know the language."""
+    from slugline.learning.encoder.vectors import MAX_SAMPLED
+
+    if settings.descriptions:
+        return encode_with_descriptions(encoder, texts, settings, progress)
+    if encoder.is_built_in and len(texts) <= MAX_SAMPLED:
+        rows = encoder.encode_if_known(texts)
+        if rows is not None:
+            encoder.check_table()
+        return rows
+    if not encoder.knows_language(texts):
+        return None
+    return encode_with_descriptions(encoder, texts, settings, progress)
 
 
 def encode_with_descriptions(

@@ -86,9 +86,9 @@ static int count_all(Finder *finder, const Py_buffer *text, const int64_t *lengt
 /* Take back the columns that were given before memory ran out. */
 static void unlearn(FeatureGroup *group)
 {
-    for (size_t i = 0; group->learns && i < group->n_slots; i++)
-        if (group->columns[i] >= group->n_before)
-            group->columns[i] = -1;
+    const int32_t *buckets = (const int32_t *)group->buckets.bytes;
+    for (size_t i = 0; group->columns && i < group->buckets.size / sizeof *buckets; i++)
+        group->columns[buckets[i]] = -1;
 }
 
 static PyObject *as_bytes(const GrowingBuffer *buffer)
@@ -101,8 +101,9 @@ static PyObject *result_of(const Counts *counts, const FeatureGroup *groups, Py_
 {
     PyObject *names = PyTuple_New(n_groups);
     for (Py_ssize_t i = 0; names && i < n_groups; i++) {
-        PyObject *learned = Py_BuildValue("(y#N)", groups[i].names.bytes ? groups[i].names.bytes : "",
-                                          (Py_ssize_t)groups[i].names.size, as_bytes(&groups[i].lengths));
+        PyObject *learned = Py_BuildValue("(y#NN)", groups[i].names.bytes ? groups[i].names.bytes : "",
+                                          (Py_ssize_t)groups[i].names.size, as_bytes(&groups[i].lengths),
+                                          as_bytes(&groups[i].buckets));
         if (!learned || PyTuple_SetItem(names, i, learned) < 0) {
             Py_DECREF(names);
             return NULL;
@@ -139,7 +140,8 @@ PyDoc_STRVAR(count_doc,
 "    Gets the number of a document, and returns its bytes in lower case and normal form C.\n"
 "feature_groups : tuple of (kind, n_slots, columns, keys, multiplier, groups, n_columns, first)\n"
 "    A `TermTable` and what is around it. `n_columns` is the number of columns so far if unseen\n"
-"    buckets are to get one, else -1. `first` is added to the columns that are returned.\n"
+"    buckets are to get one, and then columns may be None if there are none so far; else -1. `first`\n"
+"    is added to the columns that are returned.\n"
 "table : (slots, filter, factors, rows, longest_by_start, n_columns, shortest_piece,\n"
 "        shortest_unspaced_piece, longest_piece, scale), or None\n"
 "    Sections of a `VectorTable`, and numbers of its header.\n\n"
@@ -152,8 +154,8 @@ PyDoc_STRVAR(count_doc,
 "    The sum of the counts of each group of each document.\n"
 "n_words : bytearray, of int64\n"
 "    How many words each document has, known or not.\n"
-"names : tuple of (bytes, bytearray of int64)\n"
-"    For each group, the terms that columns were given to, and their lengths.\n"
+"names : tuple of (bytes, bytearray of int64, bytearray of int32)\n"
+"    For each group, the terms that columns were given to, their lengths, and their buckets.\n"
 "sums, known : bytearray, of float32, or None\n"
 "    The sum of the vectors of each document, shape (n_documents, n_columns), and the fraction of\n"
 "    its characters that is known; None without a table.");

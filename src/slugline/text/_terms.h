@@ -36,8 +36,8 @@ typedef struct {
 
 /* A feature group. Columns are those of hash buckets: `columns` has one for each, or for each that
    has one according to `groups`, or buckets are columns themselves if it is NULL. Or they are those
-   of a vocabulary, whose hash table has `keys`,
-   and `columns` has the number of each. */
+   of a vocabulary, whose hash table has `keys`, and `columns` has the number of each. The first columns
+   of a group are found in a table of the call's own, which is as large as they need. */
 typedef struct {
     int kind;
     size_t n_slots; /* a power of two */
@@ -48,9 +48,11 @@ typedef struct {
     uint64_t multiplier;
     int shift;
     int learns;         /* whether unseen buckets get a column */
-    int32_t n_before, n_columns; /* before this call, and so far */
+    int32_t *own;       /* while it learns its first columns: a column in each slot, or -1; else NULL */
+    size_t n_own;       /* slots, a power of two up to n_slots */
+    int32_t n_columns;  /* so far */
     int32_t first;      /* what is added to columns that are returned */
-    GrowingBuffer names, lengths; /* of what has been learned: bytes, and int64_t */
+    GrowingBuffer names, lengths, buckets; /* of what has been learned: bytes, int64_t and int32_t */
     int failed;          /* whether there was no memory for these */
     Py_buffer lent_columns, lent_keys, lent_groups; /* .obj is NULL if there is none */
 } FeatureGroup;
@@ -128,19 +130,90 @@ static inline void expect(const FeatureGroup *group, uint64_t hash)
     size_t bucket = (size_t)hash & (group->n_slots - 1);
     if (group->groups)
         prefetch(group->groups + bucket / 64);
+    else if (group->own)
+        prefetch(group->own + (bucket & (group->n_own - 1)));
     else if (group->columns && !group->keys)
         prefetch(group->columns + bucket);
 }
 
+#define FEWEST_SLOTS ((size_t)1 << 12)
+#define MOST_PROBES 16 /* of a slot: with more, the table gets larger, until each bucket has its own slot */
+
+/* Return the slot of a bucket in the group's own table, or that of a new one; NULL if it would take too
+   many probes. */
+static inline int32_t *own_slot(const FeatureGroup *group, size_t bucket)
+{
+    const int32_t *buckets = (const int32_t *)group->buckets.bytes;
+    for (size_t n = 0; n < MOST_PROBES; n++) {
+        int32_t *slot = group->own + ((bucket + n) & (group->n_own - 1));
+        if (*slot < 0 || (size_t)buckets[*slot] == bucket)
+            return slot;
+    }
+    return NULL;
+}
+
+/* Make the group's own table, or a larger one; 0 if there is no memory. */
+static int widen_own(FeatureGroup *group)
+{
+    size_t n_own = group->own ? group->n_own * 4 : FEWEST_SLOTS;
+    const int32_t *buckets = (const int32_t *)group->buckets.bytes;
+    for (int32_t column = -1; column < group->n_columns; n_own *= 4) {
+        group->n_own = n_own < group->n_slots ? n_own : group->n_slots;
+        int32_t *own = realloc(group->own, group->n_own * sizeof *own);
+        if (!own)
+            return 0;
+        group->own = own;
+        memset(own, 0xFF, group->n_own * sizeof *own); /* -1 everywhere */
+        for (column = 0; column < group->n_columns; column++) {
+            int32_t *slot = own_slot(group, (size_t)buckets[column]);
+            if (!slot)
+                break;
+            *slot = column;
+        }
+    }
+    return 1;
+}
+
+/* Return where the column of a bucket is or will be written; NULL if there is no memory. */
+static inline int32_t *learning_slot(FeatureGroup *group, size_t bucket)
+{
+    if (!group->own)
+        return group->columns + bucket;
+    int32_t *slot = own_slot(group, bucket);
+    while (!slot && widen_own(group))
+        slot = own_slot(group, bucket);
+    return slot;
+}
+
 /* Give a column to a bucket that is seen for the first time; -1 if there is no memory. */
-static int32_t learn(FeatureGroup *group, size_t bucket, const unsigned char *name, size_t length)
+static int32_t learn(FeatureGroup *group, int32_t *slot, size_t bucket, const unsigned char *name,
+                     size_t length)
 {
     int64_t n_bytes = (int64_t)length;
-    if (!push(&group->names, name, length) || !push(&group->lengths, &n_bytes, sizeof n_bytes)) {
+    int32_t number = (int32_t)bucket;
+    if (!push(&group->names, name, length) || !push(&group->lengths, &n_bytes, sizeof n_bytes)
+        || !push(&group->buckets, &number, sizeof number)) {
         group->failed = 1;
         return -1;
     }
-    return group->columns[bucket] = group->n_columns++;
+    *slot = group->n_columns++;
+    /* Half of the slots of a table with probes stay empty. */
+    if (group->own && group->n_own < group->n_slots && (size_t)group->n_columns > group->n_own / 2
+        && !widen_own(group))
+        group->failed = 1;
+    return group->n_columns - 1;
+}
+
+/* Return the column of a bucket, which gets one if it has none; -1 if there is no memory. */
+static inline int32_t learned_column(FeatureGroup *group, size_t bucket, const unsigned char *name,
+                                     size_t length)
+{
+    int32_t *slot = learning_slot(group, bucket);
+    if (!slot) {
+        group->failed = 1;
+        return -1;
+    }
+    return *slot < 0 ? learn(group, slot, bucket, name, length) : *slot;
 }
 
 /* Write the number of a bucket among those that have a column, and return where the next one comes. */
@@ -180,9 +253,10 @@ static inline int32_t *put_column(
         column = number_in(group, hash);
     } else {
         size_t bucket = (size_t)hash & (group->n_slots - 1);
-        column = group->columns ? group->columns[bucket] : (int32_t)bucket;
-        if (group->learns && column < 0)
-            column = learn(group, bucket, name, length);
+        if (group->learns)
+            column = learned_column(group, bucket, name, length);
+        else
+            column = group->columns ? group->columns[bucket] : (int32_t)bucket;
     }
     *to = column;
     return to + (column >= 0); /* whether it has one, no processor could foresee */
@@ -864,7 +938,7 @@ static int read_group(PyObject *item, FeatureGroup *group)
     if (n_columns < -1 || first < 0 || (int64_t)n_columns + (int64_t)group->n_slots > INT32_MAX)
         return fail("a group has more columns than 32 bits can count");
     group->learns = n_columns >= 0;
-    group->n_before = group->n_columns = n_columns;
+    group->n_columns = n_columns;
     group->first = first;
     if (groups != Py_None) {
         size_t n_groups = (group->n_slots + 63) / 64;
@@ -890,8 +964,12 @@ static int read_group(PyObject *item, FeatureGroup *group)
     }
     if ((group->keys && (!group->columns || group->shift == 64))
         || (group->groups && (group->keys || group->learns))
-        || (group->learns && (!group->columns || group->keys)))
+        || (group->learns && (group->keys || (!group->columns && n_columns))))
         return fail("a group's tables do not fit together");
+    if (group->learns && !group->columns && !widen_own(group)) {
+        PyErr_NoMemory();
+        return 0;
+    }
     return 1;
 }
 
@@ -899,6 +977,8 @@ static void free_group(FeatureGroup *group)
 {
     free(group->names.bytes);
     free(group->lengths.bytes);
+    free(group->buckets.bytes);
+    free(group->own);
     release_arrays(&group->lent_columns, 1);
     release_arrays(&group->lent_keys, 1);
     release_arrays(&group->lent_groups, 1);

@@ -171,14 +171,14 @@ class HashedColumns(Buckets):
 
     # Cached by `compact_table` until a column is added.
     _compact: TermTable | None = None
-    # The column of each bucket, below 0 if it has none. Models that only predict have none, as it
-    # would take most of the memory and of the time in which they are loaded.
+    # The column of each bucket, below 0 if it has none. Made when terms are looked up in it, as it
+    # would take most of the memory and of the time in which models are loaded that only predict.
     _bucket_columns: I32 | None = None
 
     def __init__(self, n_buckets: int, kind: str = "words") -> None:
         super().__init__(n_buckets, kind)
-        # The bucket of each column, until there are `_bucket_columns`.
-        self._column_buckets: I32 = np.zeros(0, dtype=np.int32)
+        # The bucket of each column, in parts.
+        self._column_buckets: tuple[I32, ...] = ()
         self._names: tuple[tuple[bytes, I32], ...] = ()
         self._bounds: I64 | None = None
         self._n_columns = 0
@@ -250,23 +250,29 @@ class HashedColumns(Buckets):
         return TermTable(self.n_buckets, self._columns)
 
     @property
+    def learning_table(self) -> TermTable:
+        """The same, or no table: a call for the first columns makes one as large as they need."""
+        return self.table if self._n_columns else TermTable(self.n_buckets)
+
+    @property
     def compact_table(self) -> TermTable:
         """The table for faster look-ups, valid as long as no column is added."""
         if self._compact is None:
             self._compact = self._group_table()
         return self._compact
 
-    def add_names(self, names: tuple[bytes, Integers]) -> None:
-        """Add the names, as bytes and lengths, of columns that were written into the table."""
+    def add_columns(self, buckets: I32, names: tuple[bytes, Integers]) -> None:
+        """Add columns that are in the table if there is one, with names as bytes and lengths."""
         data, lengths = names
         self._n_columns += len(lengths)
         # In 32 bits, as there can be more than a million.
         self._names = (*self._names, (data, lengths.astype(np.int32, copy=False)))
+        self._column_buckets = (*self._column_buckets, buckets)
         self._bounds = self._compact = None
 
     def drop_table(self) -> None:
         """Free the table to which the kernel adds columns; it is made again when needed."""
-        self._column_buckets, self._bucket_columns = self._buckets_by_column(), None
+        self._bucket_columns = None
 
     def copy(self) -> HashedColumns:
         """Return a copy that can learn further terms."""
@@ -292,8 +298,7 @@ class HashedColumns(Buckets):
     ) -> HashedColumns:
         """Return columns for distinct buckets, in order; the inverse of `buckets_and_names`."""
         columns = cls(n_buckets, kind)
-        columns._column_buckets = buckets
-        columns.add_names(names)
+        columns.add_columns(buckets, names)
         return columns
 
     def buckets_and_names(self) -> tuple[I32, bytes, I32]:
@@ -306,22 +311,20 @@ class HashedColumns(Buckets):
         """The column of each bucket, below 0 if it has none; others write into it."""
         if self._bucket_columns is None:
             table = np.full(self.n_buckets, -1, dtype=np.int32)
-            table[self._column_buckets] = np.arange(len(self._column_buckets))
+            table[self._buckets_by_column()] = np.arange(self._n_columns)
             self._bucket_columns = table
         return self._bucket_columns
 
     def _buckets_by_column(self) -> I32:
         """Return the bucket of each column."""
-        if self._bucket_columns is None:
-            return self._column_buckets
-        seen = np.flatnonzero(self._bucket_columns >= 0)
-        buckets = np.empty(len(seen), dtype=np.int32)
-        buckets[self._bucket_columns[seen]] = seen
-        return buckets
+        if len(self._column_buckets) != 1:
+            none = np.zeros(0, dtype=np.int32)
+            self._column_buckets = (np.concatenate([none, *self._column_buckets]),)
+        return self._column_buckets[0]
 
     def _are_distinct(self) -> bool:
         """Return whether no two columns are those of one bucket."""
-        buckets = np.sort(self._column_buckets)
+        buckets = np.sort(self._buckets_by_column())
         return bool((buckets[1:] != buckets[:-1]).all())
 
     def _group_table(self) -> TermTable:
@@ -340,7 +343,7 @@ class HashedColumns(Buckets):
 
     def _append(self, buckets: I32, names: tuple[bytes, Integers]) -> None:
         self._columns[buckets] = np.arange(self._n_columns, self._n_columns + len(buckets))
-        self.add_names(names)
+        self.add_columns(buckets, names)
 
     def _name_bytes(self) -> tuple[bytes, I64]:
         """Return the names concatenated as bytes, and the offsets between them."""

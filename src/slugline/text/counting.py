@@ -178,8 +178,9 @@ class KernelResult(NamedTuple):
         Int64, shape (n_documents, n_groups).
     n_words : bytearray
         Int64, shape (n_documents,).
-    names : tuple of (bytes, bytearray)
-        The terms of new columns of each group, one after another, and their lengths as int64.
+    names : tuple of (bytes, bytearray, bytearray)
+        The terms of new columns of each group, one after another, their lengths as int64, and their
+        buckets as int32.
     sums, known : bytearray or None
         Float32; see `TextSums`.
     """
@@ -189,7 +190,7 @@ class KernelResult(NamedTuple):
     lengths: bytearray
     n_terms: bytearray
     n_words: bytearray
-    names: tuple[tuple[bytes, bytearray], ...]
+    names: tuple[tuple[bytes, bytearray, bytearray], ...]
     sums: bytearray | None = None
     known: bytearray | None = None
 
@@ -217,15 +218,17 @@ class KernelCounter:
         """Count the terms, document by document."""
         groups, first = [], 0
         for kind, vocabulary in zip(chunk.kinds, vocabularies, strict=True):
-            learns = learn and isinstance(vocabulary, HashedColumns)
-            table = vocabulary.table if learns else vocabulary.compact_table
-            n_columns = vocabulary.n_columns if learns else FIXED_COLUMNS
+            if learn and isinstance(vocabulary, HashedColumns):
+                table, n_columns = vocabulary.learning_table, vocabulary.n_columns
+            else:
+                table, n_columns = vocabulary.compact_table, FIXED_COLUMNS
             groups.append(KernelGroup.from_table(kind, table, n_columns=n_columns, first=first))
             first += 0 if learn else vocabulary.n_columns
         result = _call_kernel(chunk.joined, tuple(groups), self._table)
-        for vocabulary, (spelled, n_bytes) in zip(vocabularies, result.names, strict=True):
+        for vocabulary, (spelled, n_bytes, buckets) in zip(vocabularies, result.names, strict=True):
             if n_bytes and isinstance(vocabulary, HashedColumns):
-                vocabulary.add_names((spelled, np.frombuffer(n_bytes, dtype=np.int64)))
+                names = spelled, np.frombuffer(n_bytes, dtype=np.int64)
+                vocabulary.add_columns(np.frombuffer(buckets, dtype=np.int32), names)
         entries = Entries(
             np.frombuffer(result.values, dtype=np.float32),
             np.frombuffer(result.columns, dtype=np.int32),

@@ -219,6 +219,18 @@ class CheckedEncoder:
         summing = self.summing_encoder
         return summing is None or not self.is_built_in or summing.knows_language(texts)
 
+    def encode_if_known(self, texts: Sequence[str]) -> F32 | None:
+        """Return rows, by the built-in encoder, of few texts; None if it doesn't know their language.
+
+        The same as `knows_language` and `encode`, but texts are read once.
+        """
+        if self.summing_encoder is None:
+            raise TypeError(f"the encoder {self.name} sums no word vectors")
+        rows = self.summing_encoder.encode_if_known(texts)
+        if rows is not None:
+            self.check_width(rows.shape[1])
+        return rows
+
     def find_known(self, rows: Floats) -> Mask:
         """Return a mask of the texts of which it knows something, given their rows."""
         if not self.has_unknown_texts:

@@ -52,6 +52,9 @@ class SummingEncoder(Encoder, Protocol):
     def knows_language(self, texts: Sequence[str], /) -> bool:
         """Whether the table knows enough of texts."""
 
+    def encode_if_known(self, texts: Sequence[str], /) -> F32 | None:
+        """Return the rows of texts; None if the table doesn't know enough of all of them."""
+
     def word_contributions(self, text: str, /) -> Sequence[tuple[int, int, F32]]:
         """Return the start and end of each word, and its vector, shape (n_columns,).
 

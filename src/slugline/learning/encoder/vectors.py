@@ -8,6 +8,7 @@ import numpy as np
 
 from slugline.base.arrays import F32
 from slugline.errors import EncoderError
+from slugline.text.vector_sums import TextSums
 from slugline.text.vector_table import VectorTable
 from slugline.text.word_vectors import WordContribution, WordVectors, open_table
 
@@ -20,8 +21,8 @@ MIN_KNOWN_FRACTION = 0.05
 # in others. With five labels per topic, held-out documents can't tell that vectors mislead there,
 # and accuracy fell by up to ten points.
 _MIN_MEAN_KNOWN_FRACTION = 0.3
-# The largest number of documents that are looked at to see whether the table knows their language.
-_MAX_SAMPLED = 1000
+#: The largest number of documents that are looked at to see whether the table knows their language.
+MAX_SAMPLED = 1000
 # So large that Python's loop over batches takes no time, and so small that threads can share the
 # texts.
 _BATCH_TEXTS = 1024
@@ -60,22 +61,33 @@ class TableEncoder:
         Rows have unit length, except for texts of which the table knows too little: their rows have
         only zeros.
         """
+        return self._scale(self._vectors.sum_texts(texts))
+
+    def knows_language(self, texts: Sequence[str]) -> bool:
+        """Whether the table knows enough of texts, of evenly spaced ones if they are many."""
+        sampled = texts[:: -(-len(texts) // MAX_SAMPLED) or 1]
+        return _is_language_known(self._vectors.sum_texts(sampled))
+
+    def encode_if_known(self, texts: Sequence[str]) -> F32 | None:
+        """Return the rows of texts; None if the table doesn't know enough of all of them."""
         sums = self._vectors.sum_texts(texts)
+        return self._scale(sums) if _is_language_known(sums) else None
+
+    def _scale(self, sums: TextSums) -> F32:
+        """Return the sums of texts as rows, in place."""
         lengths = sums.lengths(self.min_known_fraction)
         scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
         rows = sums.sums
         rows *= scale[:, np.newaxis]
         return rows
 
-    def knows_language(self, texts: Sequence[str]) -> bool:
-        """Whether the table knows enough of texts, of evenly spaced ones if they are many."""
-        sampled = texts[:: -(-len(texts) // _MAX_SAMPLED) or 1]
-        known = self._vectors.sum_texts(sampled).known
-        return float(known.mean(dtype=np.float64)) >= _MIN_MEAN_KNOWN_FRACTION
-
     def word_contributions(self, text: str) -> Sequence[WordContribution]:
         """Return the vectors of a text's sum, and where their words are."""
         return self._vectors.word_contributions(text)
+
+
+def _is_language_known(sums: TextSums) -> bool:
+    return float(sums.known.mean(dtype=np.float64)) >= _MIN_MEAN_KNOWN_FRACTION
 
 
 class WordVectorEncoder(TableEncoder):
