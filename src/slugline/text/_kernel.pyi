@@ -22,7 +22,7 @@ def count(
     bytearray,
     bytearray,
     bytearray,
-    tuple[tuple[bytes, bytearray], ...],
+    tuple[tuple[bytes, bytearray, bytearray], ...],
     bytearray | None,
     bytearray | None,
 ]: ...

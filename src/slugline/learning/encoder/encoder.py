@@ -220,7 +220,7 @@ class CheckedEncoder:
         return summing is None or not self.is_built_in or summing.knows_language(texts)
 
     def encode_if_known(self, texts: Sequence[str]) -> F32 | None:
-        """Return rows, by the built-in encoder, of few texts; None if it doesn't know their language.
+        """Return the built-in encoder's rows of few texts; None if it doesn't know the language.
 
         The same as `knows_language` and `encode`, but texts are read once.
         """

@@ -371,11 +371,6 @@ def relevance(X: PackedRows | sp.csr_array, labels: Labels, rows: Integers) -> F
     counted = labels.take(rows)
     _, numbers, sizes = np.unique(counted.topics, return_inverse=True, return_counts=True)
     owners = rows[counted.rows]
-    n_each, totals = counted.n_each, np.zeros(X.shape[1], dtype=np.int64)
-    for part in _row_parts(X, rows):
-        terms, indptr = take_columns(X, rows[part])
-        np.add.at(totals, terms, n_each[part].repeat(sparse.row_lengths(indptr)))
-    divergence = _Divergence.from_totals(totals, sizes)
     # Counts by term and topic can take more memory than the rows, so only as many topics are
     # counted at a time as have the entries of a slice; more if there are many terms, each of which
     # takes time in each slice.
@@ -384,14 +379,30 @@ def relevance(X: PackedRows | sp.csr_array, labels: Labels, rows: Integers) -> F
     n_entries = sparse.row_offsets(sparse.row_lengths(X.indptr)[by_topic])[bounds]
     most_entries = min(_ENTRIES_PER_TERM * X.shape[1], _MAX_COUNTED)
     most_entries = max(sparse.SLICE_ENTRIES, most_entries)
-    for topics in sparse.row_slices(n_entries, most_entries):
+    slices = [*sparse.row_slices(n_entries, most_entries)]
+    divergence: _Divergence | None = None
+    if len(slices) > 1:
+        divergence = _Divergence.from_totals(_count_documents(X, counted.n_each, rows), sizes)
+    for topics in slices:
         starts = bounds[topics.start : topics.stop + 1]
         terms, indptr = take_columns(X, by_topic[starts[0] : starts[-1]])
-        n_rows, shape = len(indptr) - 1, (len(starts) - 1, X.shape[1])
-        rows_of_topics = _ones(np.arange(n_rows), starts - starts[0], (shape[0], n_rows))
-        counts = rows_of_topics @ _ones(terms, indptr, (n_rows, shape[1]))
-        divergence.add(counts.T.tocsr(), topics.start)
+        pairs = _TopicCounts.from_rows(terms, indptr, starts - starts[0], X.shape[1])
+        if divergence is None:
+            totals = np.bincount(pairs.terms, pairs.counts, X.shape[1])
+            divergence = _Divergence.from_totals(totals, sizes)
+        divergence.add(pairs, topics.start)
+    if divergence is None:
+        divergence = _Divergence.from_totals(np.zeros(X.shape[1]), sizes)
     return divergence.relevance()
+
+
+def _count_documents(X: PackedRows | sp.csr_array, n_each: Integers, rows: Integers) -> I64:
+    """Return how many of the rows have each term, each counted `n_each` times."""
+    totals = np.zeros(X.shape[1], dtype=np.int64)
+    for part in _row_parts(X, rows):
+        terms, indptr = take_columns(X, rows[part])
+        np.add.at(totals, terms, n_each[part].repeat(sparse.row_lengths(indptr)))
+    return totals
 
 
 def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
@@ -408,8 +419,35 @@ def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
     terms = np.arange(counts.shape[0]).repeat(sparse.row_lengths(counts.indptr))
     totals = np.bincount(terms, counts.data, counts.shape[0])
     divergence = _Divergence.from_totals(totals, sizes)
-    divergence.add(counts, 0)
+    divergence.add(_TopicCounts(counts.indices, terms, counts.data), 0)
     return divergence.relevance()
+
+
+class _TopicCounts(NamedTuple):
+    """How many documents of topics have a term, where any have; topics ascend for each term."""
+
+    topics: Integers
+    terms: Integers
+    counts: npt.NDArray[np.number]
+
+    @classmethod
+    def from_rows(
+        cls, terms: Integers, indptr: Integers, starts: Integers, n_columns: int
+    ) -> _TopicCounts:
+        """Count the terms of rows in CSR; the rows of each topic begin at `starts`."""
+        n_rows, n_topics = len(indptr) - 1, len(starts) - 1
+        if n_topics * n_columns <= _MAX_COUNTED:  # a table of all pairs, in half the time
+            firsts = np.arange(n_topics + 1) * n_columns
+            keys = terms + firsts[:-1].repeat(np.diff(indptr[starts]))
+            table = np.bincount(keys, minlength=n_topics * n_columns)
+            pairs = np.flatnonzero(table > 0)  # of bool, which takes a fifth of the time
+            n_pairs = np.diff(np.searchsorted(pairs, firsts))
+            topics = np.arange(n_topics).repeat(n_pairs)
+            return cls(topics, pairs - firsts[topics], table[pairs])
+        rows_of_topics = _ones(np.arange(n_rows), starts, (n_topics, n_rows))
+        counts = rows_of_topics @ _ones(terms, indptr, (n_rows, n_columns))
+        topics = np.arange(n_topics).repeat(sparse.row_lengths(counts.indptr))
+        return cls(topics, counts.indices, counts.data)
 
 
 @dataclass(frozen=True)
@@ -430,11 +468,11 @@ class _Divergence:
         all_totals = np.asarray(totals, dtype=np.float64) + prior
         return cls(all_totals, sizes / sizes.sum(), prior, sums, coverage)
 
-    def add(self, counts: sp.csr_array, first: int) -> None:
-        """Add consecutive topics, given how many of their documents have each term."""
-        terms = np.arange(counts.shape[0]).repeat(sparse.row_lengths(counts.indptr))
-        fractions = self.fractions[first + counts.indices]
-        ratio = (counts.data / fractions + self.prior) / self.totals[terms]
+    def add(self, pairs: _TopicCounts, first: int) -> None:
+        """Add consecutive topics, whose numbers are counted from the first one."""
+        topics, terms, counts = pairs
+        fractions = self.fractions[first + topics]
+        ratio = (counts / fractions + self.prior) / self.totals[terms]
         np.add.at(self.sums, terms, fractions * ratio * np.log(ratio))
         np.add.at(self.coverage, terms, fractions)
 
