@@ -372,6 +372,12 @@ def _ratio_table(results: Results, sets: Sequence[str], shown: Sequence[str]) ->
         values = (_values(results, name, sets, metric) for name in ("default", "a"))
         return [value / other for value, other in zip(*values, strict=True)]
 
+    def memory_ratio(classifier: str) -> float:
+        most, most_of_a = (
+            max(_values(results, name, sets, "memory_mb")) for name in (classifier, "a")
+        )
+        return most / most_of_a
+
     def fit_ratio(classifier: str) -> float:
         fit_seconds = (
             sum(_values(results, name, sets, "fit_seconds")) for name in (classifier, "a")
@@ -393,6 +399,8 @@ def _ratio_table(results: Results, sets: Sequence[str], shown: Sequence[str]) ->
         ["the same, worst set", _format(min(leads, default=math.nan), "+.2f")],
         ["fit time, sum, relative to (a)", _format(fit_ratio("default"), ".2f")],
         ["the same, a thread for each core", _format(fit_ratio("cores"), ".2f")],
+        ["largest peak memory, relative to (a)", _format(memory_ratio("default"), ".2f")],
+        ["the same, a thread for each core", _format(memory_ratio("cores"), ".2f")],
         ["documents a second, relative to (a), worst set", _format(min(speed), ".2f")],
         ["the same, median", _format(_median(speed), ".2f")],
         ["one short text, relative to (a), worst set", _format(max(latency), ".2f")],
