@@ -127,8 +127,11 @@ def test_map_batches_stops_other_threads_after_an_error() -> None:
         problem.map_batches(work)
 
 
+FEW = FitLimits(max_topics=10, few_rows=N_ROWS)
+
+
 @pytest.mark.parametrize("jobs", [1, 3])
-@pytest.mark.parametrize("limits", LARGE.values(), ids=LARGE)
+@pytest.mark.parametrize("limits", [*LARGE.values(), FEW], ids=[*LARGE, "few rows"])
 def test_fit_linear_reports_progress_up_to_the_end_of_each_step(
     limits: FitLimits, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +279,12 @@ def test_heldout_rows_are_all_of_few_and_two_thirds_of_more() -> None:
     assert len(fit().heldout.rows) == N_ROWS * 2 / 3
     few = fit(limits=FitLimits(few_rows=N_ROWS))
     assert few.heldout.rows.tolist() == list(range(N_ROWS))
+
+
+def test_heldout_scores_of_few_rows_do_not_depend_on_batches_of_topics() -> None:
+    limits = FEW, replace(FEW, max_weights=1)
+    together, apart = (fit(clean=False, limits=each).heldout.scores for each in limits)
+    np.testing.assert_array_equal(together, apart)
 
 
 def test_heldout_rows_leave_out_the_only_row_of_a_topic() -> None:

@@ -285,8 +285,7 @@ def digest_chunks(texts: Iterable[str], topics: Iterable[Any]) -> Iterator[bytes
         # The lengths distinguish ("ab", "c") from ("a", "bc").
         for part in parts:
             data = str(part).encode("utf-8", "surrogatepass")
-            yield b"%d:" % len(data)
-            yield data
+            yield b"%d:%b" % (len(data), data)
 
 
 def chain_digests(digest: str, another: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import importlib
 import math
 import typing
@@ -235,8 +236,14 @@ def option_hints(options: Any) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(options)]
     # Hints are read from the options class, as a learner has others, some for type checking only.
     declared = next(c for c in options.__mro__ if "__dataclass_fields__" in vars(c))
-    hints = typing.get_type_hints(declared, include_extras=True)
+    hints = _type_hints(declared)
     return {name: hints[name] for name in names}
+
+
+@functools.cache
+def _type_hints(declared: Any) -> dict[str, Any]:
+    # Cached, as a fit to few texts would spend noticeable time on them.
+    return typing.get_type_hints(declared, include_extras=True)
 
 
 def settings_struct(

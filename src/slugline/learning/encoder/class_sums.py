@@ -78,7 +78,10 @@ class ClassSums:
         products = np.zeros((n_columns, n_columns))
         for start in range(0, len(y), _AT_ONCE):
             batch = slice(start, start + _AT_ONCE)
-            rows = np.rint(X[batch].astype(np.float64) * UNIT) / UNIT
+            rows = X[batch].astype(np.float64)
+            rows *= UNIT
+            np.rint(rows, out=rows)
+            rows *= 1 / UNIT  # exact, as it is a power of 2
             row_weights = weight[batch].astype(np.float64)
             by_topic = sp.csr_array(
                 (row_weights, y[batch], np.arange(len(rows) + 1)), shape=(len(rows), n_topics)

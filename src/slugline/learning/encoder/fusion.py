@@ -182,11 +182,10 @@ class _Loss:
     def _evaluate(self, factors: F64) -> Evaluation:
         """Return the mean loss and the penalty, with derivatives with respect to the factors."""
         losses, powers, totals = self._losses_and_powers(factors)
-        powers /= totals[:, np.newaxis]
         weighted = self._scores * powers
-        means = weighted @ self._ones
+        means = weighted @ self._ones / totals
         # The Hessian is the mean covariance of the scores over topics.
-        weighted *= self._weights[:, np.newaxis]
+        weighted *= (self._weights / totals)[:, np.newaxis]
         hessian = _flat(weighted) @ _flat(self._scores).T
         hessian -= (means * self._weights) @ means.T
         hessian += _FACTOR_PENALTY * np.eye(len(factors))

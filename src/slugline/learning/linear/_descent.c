@@ -375,13 +375,16 @@ static int add_gradient(Workspace *work, int64_t row, const float *slope)
 /* Return the sum of the squares of a gradient, in the order of NumPy. */
 INLINE float sum_of_squares(const float *gradient, size_t n, unsigned lanes)
 {
-    float parts[LANE] = {0}, sum;
+    float sum = 0;
     size_t n_full = n / LANE;
-    for (size_t k = 0; k < n_full; k++)
-        if (lanes >> k & 1)
-            add_squares(parts, gradient + k * LANE);
-    sum = ((parts[0] + parts[1]) + (parts[2] + parts[3])) +
-          ((parts[4] + parts[5]) + (parts[6] + parts[7]));
+    if (n_full) {
+        float parts[LANE] = {0};
+        for (size_t k = 0; k < n_full; k++)
+            if (lanes >> k & 1)
+                add_squares(parts, gradient + k * LANE);
+        sum = ((parts[0] + parts[1]) + (parts[2] + parts[3])) +
+              ((parts[4] + parts[5]) + (parts[6] + parts[7]));
+    }
     if (lanes >> n_full) /* after the last topic, gradients are 0 */
         for (size_t i = n_full * LANE; i < (n_full + 1) * LANE; i++)
             sum += gradient[i] * gradient[i];

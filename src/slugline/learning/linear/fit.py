@@ -157,6 +157,10 @@ class FitLimits:
     max_scores: int = MAX_SCORES
     negatives_per_positive: int = 10  # rows of other topics that a batch learns from
 
+    def most_topics(self, n_columns: int) -> int:
+        """Return how many topics may have dense weights at a time."""
+        return max(_MIN_TOPICS, self.max_weights // max(1, n_columns))
+
 
 @dataclass(frozen=True)
 class FittedLinear:
@@ -253,8 +257,8 @@ class LinearProblem:
         """Return the problem; by default, batches are as large as memory allows."""
         limits = limits or FitLimits()
         if batches is None:
-            width = max(_MIN_TOPICS, limits.max_weights // max(1, X.shape[1]))
-            batches = topic_batches(context.n_topics, min(limits.max_topics, width))
+            width = min(limits.max_topics, limits.most_topics(X.shape[1]))
+            batches = topic_batches(context.n_topics, width)
         weight = context.sample_weight
         costs = np.ones(len(labels), dtype=np.float32) if weight is None else weight
         return cls(X, labels, costs, context, batches, limits)
@@ -560,10 +564,9 @@ class _Training:
         end, threshold = self.run(topics), steps.drop_threshold(self.n_weights)
         if self.is_exact:
             threshold = steps.THRESHOLD_AT_MINIMUM
-        # Those of several batches wait for the others in little memory.
-        thin_out = (
-            steps.sparsify if len(self.problem.batches) == 1 else steps.TopicWeights.from_dense
-        )
+        # Many weights of several batches wait for the others in little memory.
+        are_few = len(self.problem.batches) == 1 or self.n_weights <= _FEW_WEIGHTS
+        thin_out = steps.sparsify if are_few else steps.TopicWeights.from_dense
         return thin_out(end.weights, threshold), end.biases.astype(np.float32, copy=False)
 
     def run(self, topics: slice) -> steps.AdaGradDescent | Iterate:
@@ -603,7 +606,8 @@ class _Training:
         """Return the weights and biases at the minimum."""
         self.report(0)
         minimum = self.dual_problem.minimum(topics)
-        self.report(1)
+        fraction = (topics.stop - topics.start) / self.problem.context.n_topics
+        self.report(fraction * len(self.problem.batches))
         return minimum._replace(biases=minimum.biases.astype(np.float32))
 
     def _run_sampled(self, topics: slice) -> steps.AdaGradDescent:
@@ -795,16 +799,21 @@ def _fold_tasks(
     problem: LinearProblem, folds: list[_Fold], trainings: list[_Training]
 ) -> list[Callable[[], F32]]:
     """Return functions that each score the test rows of a fold for a batch of topics."""
+    batches = problem.batches
+    if all(training.is_exact for training in trainings):
+        # Topics don't depend on those of their batch, and fewer batches take less time.
+        width = problem.limits.most_topics(problem.X.shape[1])
+        batches = topic_batches(problem.context.n_topics, width)
     return [
         functools.partial(training.score, topics, fold.test)
         for fold, training in zip(folds, trainings, strict=True)
-        for topics in problem.batches
+        for topics in batches
     ]
 
 
 def _join_folds(problem: LinearProblem, folds: list[_Fold], parts: list[F32]) -> list[F32]:
     """Return the scores of each fold, given the results of `_fold_tasks`."""
-    n_batches = len(problem.batches)
+    n_batches = len(parts) // max(1, len(folds))
     scores = []
     for number, fold in enumerate(folds):
         of_fold = np.concatenate(parts[number * n_batches : (number + 1) * n_batches], axis=1)

@@ -616,13 +616,15 @@ def _large_weights(
     weights: F32, threshold: float, slice_weights: int = _SLICE_WEIGHTS
 ) -> Iterator[_LargeWeights]:
     """Yield where weights are that are not negligible, slice by slice; see `sparsify`."""
-    n_weights = max(1, np.count_nonzero(weights))
-    least = threshold * np.sqrt(
-        np.einsum("ij,ij->", weights, weights, dtype=np.float64) / n_weights
-    )
     n_topics = weights.shape[1]
     step = max(1, slice_weights // max(1, n_topics))
-    for first in range(0, len(weights), step):
+    starts = range(0, len(weights), step)
+    # Bools are counted several times as fast.
+    n_nonzero = sum(np.count_nonzero(weights[start : start + step] != 0) for start in starts)
+    least = threshold * np.sqrt(
+        np.einsum("ij,ij->", weights, weights, dtype=np.float64) / max(1, n_nonzero)
+    )
+    for first in starts:
         part = weights[first : first + step]
         matters = np.ascontiguousarray((np.abs(part) > least).T)
         places = np.flatnonzero(matters).astype(np.int32)  # topic after topic
