@@ -21,6 +21,8 @@ from measure import medians, peak_mb, run_child, run_in_turn, table
 
 SET = "sib200-de"
 SIDES = {"slugline": "**Slugline**", "sklearn": "TfidfVectorizer + LinearSVC"}
+# For later fits, also scikit-learn with terms like Slugline's.
+LATER_SIDES = {**SIDES, "terms": "words 1-2, char_wb 2-5, LinearSVC"}
 # Fits of each side in one process.
 N_LATER = 9
 STEPS = ("import", "first fit", "second fit", "load", "first prediction")
@@ -52,7 +54,7 @@ def steps(runs: int = 7, set_name: str = SET) -> str:
 
 def small(runs: int = 3, sets: Sequence[str] = (), most: int = 1000) -> str:
     """Processor time of fits to each set of fewer than `most` training documents."""
-    rows, ratios, first_ratios = [], [], []
+    rows, ratios, first_ratios, term_ratios = [], [], [], []
     for name in sets or _find_sets(most):
         texts, topics = _read(name)
         functions = "later_fits", *(f"fit_{side}" for side in SIDES)
@@ -60,21 +62,23 @@ def small(runs: int = 3, sets: Sequence[str] = (), most: int = 1000) -> str:
             model = f"{folder}/model"
             children = {function: partial(_run, function, name, model) for function in functions}
             found = {key: medians(each) for key, each in run_in_turn(children, runs).items()}
-        later = [found["later_fits"][f"{side} s"] for side in SIDES]
+        later = [found["later_fits"][f"{side} s"] for side in LATER_SIDES]
         first = [found[f"fit_{side}"] for side in SIDES]
         totals = [each["import s"] + each["first fit s"] for each in first]
         ratios.append(later[0] / later[1])
+        term_ratios.append(later[0] / later[2])
         first_ratios.append(totals[0] / totals[1])
         cells = [name, f"{len(texts)}", f"{len({*topics})}", *(f"{1000 * t:.0f}" for t in later)]
-        cells += [f"{ratios[-1]:.2f}", *(f"{total:.2f}" for total in totals)]
-        rows.append([*cells, f"{first_ratios[-1]:.2f}"])
-    middle = (f"{statistics.median(each):.2f}" for each in (ratios, first_ratios))
-    rows.append(["median", "", "", "", "", next(middle), "", "", next(middle)])
-    header = ["set", "documents", "topics", *(f"{label}, ms" for label in SIDES.values()), "ratio"]
+        cells += [f"{ratios[-1]:.2f}", f"{term_ratios[-1]:.2f}"]
+        rows.append([*cells, *(f"{total:.2f}" for total in totals), f"{first_ratios[-1]:.2f}"])
+    middle = (f"{statistics.median(each):.2f}" for each in (ratios, term_ratios, first_ratios))
+    rows.append(["median", *[""] * 5, next(middle), next(middle), "", "", next(middle)])
+    header = ["set", "documents", "topics", *(f"{label}, ms" for label in LATER_SIDES.values())]
+    header += ["ratio to words", "ratio to words 1-2, char_wb 2-5"]
     header += [f"{label}, import and first fit, s" for label in SIDES.values()]
     return (
         f"Processor time of a fit; one thread, medians of {runs} fresh processes. Later fits are "
-        f"the median of {N_LATER} of both sides in turn in one process, after one of each.\n\n"
+        f"the median of {N_LATER} of all sides in turn in one process, after one of each.\n\n"
         f"{table([*header, 'ratio of these'], rows)}"
     )
 
@@ -127,17 +131,23 @@ def fit_slugline(set_name: str, model: str) -> dict[str, float]:
 
 
 def later_fits(set_name: str, _model: str) -> dict[str, float]:
-    """Fit both sides in turn, several times in one process."""
+    """Fit all sides in turn, several times in one process."""
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline
+    from sklearn.pipeline import make_pipeline, make_union
     from sklearn.svm import LinearSVC
 
     from slugline import TopicClassifier
+
+    def make_terms() -> Any:
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+        characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+        return make_pipeline(make_union(words, characters), LinearSVC())
 
     texts, topics = _read(set_name)
     makers: dict[str, Callable[[], Any]] = {
         "slugline": lambda: TopicClassifier(n_jobs=1),
         "sklearn": lambda: make_pipeline(TfidfVectorizer(), LinearSVC()),
+        "terms": make_terms,
     }
     times: dict[str, list[float]] = {side: [] for side in makers}
     for _ in range(1 + N_LATER):
