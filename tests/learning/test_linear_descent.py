@@ -160,8 +160,33 @@ def test_descent_can_pause_between_passes() -> None:
         assert np.array_equal(getattr(paused, name), getattr(at_once, name))
 
 
+@pytest.mark.usefixtures("by_either")
+def test_descent_is_the_same_without_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = descent_of().run(batches_of())
+    released = descent_of()
+    batches = batches_of()
+    released.run(batches, 0, 1)
+    batches.release()
+    released.run(batches, 1, None)
+    monkeypatch.setattr(steps, "_MAX_CACHED_ENTRIES", 0)
+    by_call = descent_of().run(batches_of())
+    for name in LEARNED:
+        assert np.array_equal(getattr(released, name), getattr(cached, name))
+        assert np.array_equal(getattr(by_call, name), getattr(cached, name))
+
+
+@pytest.mark.usefixtures("by_either")
+def test_descents_of_any_number_of_topics_share_minibatches() -> None:
+    batches = batches_of()
+    for n_topics in (8, 7, 9, 1):
+        topics = slice(0, n_topics)
+        shared, alone = descent_of(topics).run(batches), descent_of(topics).run(batches_of())
+        for name in LEARNED:
+            assert np.array_equal(getattr(shared, name), getattr(alone, name))
+
+
 @needs_kernel
-@pytest.mark.parametrize("n_topics", [1, 2, 7, 8, 9, 16, 25, 32])
+@pytest.mark.parametrize("n_topics", [1, 2, 7, 8, 9, 16, 25, 32, 41])
 @pytest.mark.parametrize("n_rows", [1, 64, 500])
 @pytest.mark.parametrize("several", [False, True])
 def test_kernel_descends_as_numpy_does(
@@ -197,44 +222,123 @@ def test_kernel_descends_as_numpy_does(
         np.testing.assert_allclose(ours, theirs, rtol=0 if same_bits else 1e-4, atol=0)
 
 
+ROW_ARRAYS: dict[str, Any] = {
+    "values": np.ones(3, dtype=np.float32),
+    "columns": np.array([0, 2, 2], dtype=np.int32),
+    "starts": np.array([0, 1, 3]),
+    "rows": np.array([1, 0], dtype=np.int32),
+    "sizes": np.array([2]),
+}
+
+
+def group(n_columns: int = 3, **other: Any) -> tuple[bytes, bytes, bytes, bytes]:
+    values, columns, starts, rows, sizes = (ROW_ARRAYS | other).values()
+    return steps.kernel.group_rows(values, columns, starts, rows, sizes, n_columns)
+
+
 def arrays(**other: Any) -> list[Any]:
+    grouped = dict(zip(("of_columns", "places", "named", "bounds"), group(), strict=True))
     of_rows = {
-        "values": np.ones(2, dtype=np.float32),
-        "columns": np.array([0, 2], dtype=np.int32),
-        "starts": np.array([0, 1, 2]),
+        **ROW_ARRAYS,
+        "grouped": tuple((grouped | other)[name] for name in grouped),
+        "numbers": np.array([0]),
         "y": np.array([0, 1]),
         "y_starts": np.array([0, 1, 2]),
         "others": np.ones(2, dtype=np.float32),
         "own": np.ones(2, dtype=np.float32),
-        "rows": np.array([1, 0], dtype=np.int32),
-        "sizes": np.array([2]),
         "rates": np.ones(4, dtype=np.float32),
-        "weights": np.zeros((3, 2), dtype=np.float32),
-        "biases": np.zeros(2, dtype=np.float32),
+        "weights": np.zeros((3, 8), dtype=np.float32),
+        "biases": np.zeros(8, dtype=np.float32),
         "sums": np.ones(4, dtype=np.float32),
         "highest": None,
         "right": None,
         "first_topic": 0,
     }
-    return list((of_rows | other).values())
+    return [other.get(name, array) for name, array in of_rows.items()]
+
+
+@needs_kernel
+def test_rows_are_grouped_by_column() -> None:
+    X = sp.csr_array(np.array([[1, 0, 2], [0, 3, 4], [5, 0, 0]], dtype=np.float32))
+    values, places, columns, bounds = (
+        np.frombuffer(part, dtype)
+        for part, dtype in zip(
+            steps.kernel.group_rows(
+                X.data,
+                X.indices.astype(np.int32),
+                X.indptr.astype(np.int64),
+                np.array([2, 1, 0], dtype=np.int32),
+                np.array([1, 2]),
+                3,
+            ),
+            (np.float32, np.uint8, np.int32, np.int64),
+            strict=True,
+        )
+    )
+    assert values.tolist() == [5, 1, 3, 4, 2]
+    assert places.tolist() == [128, 128 + 1, 128, 0, 128 + 1]
+    assert columns.tolist() == [0, 0, 1, 2]
+    assert bounds.tolist() == [0, 0, 1, 1, 4, 5]
 
 
 @needs_kernel
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"columns": np.array([0, 3], dtype=np.int32)}, "a column that there is not"),
-        ({"columns": np.array([0, -1], dtype=np.int32)}, "a column that there is not"),
+        ({"columns": np.array([0, 3, 2], dtype=np.int32)}, "a column that there is not"),
+        ({"columns": np.array([0, -1, 2], dtype=np.int32)}, "a column that there is not"),
         ({"rows": np.array([1, 2], dtype=np.int32)}, "a row that there is not"),
-        ({"starts": np.array([0, 1, 3])}, "do not fit together"),
-        ({"starts": np.array([0, 3, 2])}, "do not fit together"),
+        ({"rows": np.array([1, -1], dtype=np.int32)}, "a row that there is not"),
+        ({"columns": np.array([0], dtype=np.int32)}, "do not fit together"),
+        ({"starts": np.array([0, 1, 4])}, "do not fit together"),
+        ({"starts": np.array([0, 4, 2])}, "do not fit together"),
+        ({"starts": np.zeros(0, dtype=np.int64)}, "do not fit together"),
+        ({"sizes": np.array([3])}, "do not fit together"),
+        ({"sizes": np.array([0, 2])}, "do not fit together"),
+        ({"n_columns": -1}, "do not fit together"),
+    ],
+)
+def test_kernel_groups_no_arrays_that_do_not_fit(wrong: dict[str, Any], words: str) -> None:
+    group()
+    with pytest.raises(ValueError, match=words):
+        group(**wrong)
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"columns": np.array([0, 3, 2], dtype=np.int32)}, "a column that there is not"),
+        ({"columns": np.array([0, -1, 2], dtype=np.int32)}, "a column that there is not"),
+        ({"named": np.array([3, 2], dtype=np.int32).tobytes()}, "a column that there is not"),
+        ({"named": np.array([-1, 2], dtype=np.int32).tobytes()}, "a column that there is not"),
+        ({"places": bytes([128, 0, 2])}, "a column that there is not"),
+        ({"places": bytes([128, 2, 129])}, "a column that there is not"),
+        ({"places": bytes([0, 0, 129])}, "a column that there is not"),
+        ({"places": bytes([128, 129, 0])}, "a column that there is not"),
+        ({"rows": np.array([1, 2], dtype=np.int32)}, "a row that there is not"),
+        ({"places": bytes(2)}, "do not fit together"),
+        ({"of_columns": bytes(8)}, "do not fit together"),
+        ({"named": bytes(4)}, "do not fit together"),
+        ({"named": bytes(7)}, "do not fit together"),
+        ({"bounds": bytes(8)}, "do not fit together"),
+        ({"bounds": np.array([0, 0, 2, 4]).tobytes()}, "do not fit together"),
+        ({"bounds": np.array([0, 3, 2, 2]).tobytes()}, "do not fit together"),
+        ({"bounds": np.array([0, -1, 2, 3]).tobytes()}, "do not fit together"),
+        ({"numbers": np.array([1])}, "do not fit together"),
+        ({"numbers": np.array([-1])}, "do not fit together"),
+        ({"starts": np.array([0, 1, 4])}, "do not fit together"),
+        ({"starts": np.array([0, 4, 2])}, "do not fit together"),
         ({"y_starts": np.array([0, 1, 3])}, "do not fit together"),
         ({"y_starts": np.array([0, 3, 2])}, "do not fit together"),
         ({"y_starts": np.array([0, 2])}, "do not fit together"),
         ({"sizes": np.array([3])}, "do not fit together"),
         ({"sizes": np.array([0, 2])}, "do not fit together"),
-        ({"weights": np.zeros((2, 2), dtype=np.float32)}, "do not fit together"),
+        ({"weights": np.zeros((2, 8), dtype=np.float32)}, "do not fit together"),
         ({"biases": np.zeros(0, dtype=np.float32)}, "do not fit together"),
+        ({"grouped": (b"", b"")}, "do not fit together"),
+        ({"grouped": np.zeros(4)}, "do not fit together"),
+        ({"rates": np.ones(7, dtype=np.float32)}, "do not fit together"),
         ({"highest": np.zeros(2, dtype=np.float32)}, "do not fit together"),
         ({"own": np.ones(1, dtype=np.float32)}, "do not fit together"),
         ({"first_topic": -1}, "do not fit together"),

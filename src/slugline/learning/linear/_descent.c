@@ -23,7 +23,7 @@
 #define MOST_SUMMED 128
 
 /* Weights are read at random, so that they are prefetched this many entries ahead. */
-#define AHEAD 12
+#define AHEAD 24
 #define AT_ONCE 4 /* terms of a row */
 
 /* Topics are gone through in lanes, as many as fit into a register, or into two narrow ones. */
@@ -31,6 +31,23 @@
 #define HALF_LANE 4
 #define MAX_LANES (MOST_SUMMED / LANE)
 #define LANES_AT_ONCE 8 /* of scores, which stay in registers */
+
+/* The rows of a minibatch, column by column. An entry's place is its row's number in the minibatch,
+   with LAST if no other entry of its column follows. */
+#define LAST 128
+typedef struct {
+    const float *values;
+    const unsigned char *places;
+    size_t n_entries;
+    const int32_t *columns;
+    size_t n_columns, n_rows;
+} Minibatch;
+
+/* A column of which there is something to learn: its number in the minibatch, its first entry, and the
+   lanes of topics that learn, as bits. */
+typedef struct {
+    uint32_t column, entry, lanes;
+} Active;
 
 typedef struct {
     int32_t column;
@@ -69,6 +86,10 @@ typedef struct {
     /* Columns of one row, as they were checked, and the highest of them. */
     int32_t *row;
     uint32_t highest_column;
+    /* Of rows that are grouped by column: lanes in which slopes are not all 0, as bits; active columns. */
+    uint16_t row_lanes[MOST_SUMMED];
+    Active *active;
+    size_t n_active;
 } Workspace;
 
 /* Return the sum of so many values, at most MOST_SUMMED, that are `stride` apart. */
@@ -430,9 +451,9 @@ INLINE void move_column(Workspace *work, int32_t column, float *gradient, unsign
         clear_lane(gradient + i);
 }
 
-/* Move the weights of the columns that were named, and the biases. */
+/* Move the weights of the columns that were named. */
 FOR_WIDE_REGISTERS
-static void move(Workspace *work, size_t n_rows)
+static void move(Workspace *work)
 {
     size_t n = work->n_topics;
     for (size_t first = 0; first < work->n_named; first += TOGETHER) {
@@ -454,7 +475,12 @@ static void move(Workspace *work, size_t n_rows)
         }
     }
     forget_named(work);
-    /* The biases are the weights of a term that every document has. */
+}
+
+/* Move the biases, which are the weights of a term that every document has. */
+static void move_biases(Workspace *work, size_t n_rows)
+{
+    size_t n = work->n_topics;
     memset(work->common, 0, work->stride * sizeof(float));
     if (n == 1)
         work->common[0] = sum_of(work->slopes, work->stride, n_rows);
@@ -468,8 +494,171 @@ static void move(Workspace *work, size_t n_rows)
         work->biases[i] -= rate * work->common[i];
 }
 
-/* Take one step downhill; 0 if a column is outside of the table. */
-static int step(Workspace *work, const int32_t *rows, size_t n_rows)
+/* List the columns that have an entry in a row from which there is something to learn. */
+static void list_active(Workspace *work, const Minibatch *batch)
+{
+    Active *active = work->active;
+    uint32_t column = 0, first = 0, lanes = 0;
+    for (size_t i = 0; i < batch->n_entries; i++) { /* without a branch, which would be guessed wrong */
+        uint32_t place = batch->places[i], is_last = place / LAST;
+        lanes |= work->row_lanes[place % LAST];
+        *active = (Active){column, first, lanes};
+        active += is_last & (lanes != 0);
+        lanes = is_last ? 0 : lanes;
+        column += is_last;
+        first = is_last ? (uint32_t)i + 1 : first;
+    }
+    work->n_active = (size_t)(active - work->active);
+}
+
+#ifdef __GNUC__
+/* Return the learning rate that a sum of squares leaves, which counts from now on. */
+INLINE float rate_after(const Workspace *work, size_t column, float squares)
+{
+    work->sums[column] += squares / (float)work->n_topics;
+    return work->rates[column * work->rate_stride] / sqrtf(work->sums[column]);
+}
+
+/* Fetch what a column needs that is moved soon. */
+INLINE void prefetch_active(const Workspace *work, const Minibatch *batch, size_t i)
+{
+    if (i < work->n_active) {
+        size_t column = (size_t)batch->columns[work->active[i].column];
+        prefetch_weights(work->weights + column * work->n_topics, work->n_topics);
+        prefetch(work->sums + column);
+        prefetch(work->rates + column * work->rate_stride);
+    }
+}
+
+/* Return where a lane starts; the last one overlaps the one before if it would not be full. */
+INLINE size_t start_of(size_t lane, size_t n_lanes, size_t n_topics)
+{
+    return lane + 1 < n_lanes ? lane * LANE : n_topics - LANE;
+}
+
+/* Return the sum of the squares of a gradient, in the order of NumPy, given those of the last lane and
+   the sums of the others. */
+INLINE float sum_of_lanes(Lane squares, Lane last, size_t n_topics)
+{
+    if (n_topics % LANE == 0)
+        squares += last;
+    float sum = ((squares[0] + squares[1]) + (squares[2] + squares[3])) +
+                ((squares[4] + squares[5]) + (squares[6] + squares[7]));
+    for (size_t i = LANE - n_topics % LANE; i < LANE; i++)
+        sum += last[i];
+    return sum;
+}
+
+/* Move the weights of a column of which a single lane learns. */
+INLINE void move_lane(size_t column, const Workspace *work, const Minibatch *batch, const Active *active,
+                      const size_t n_lanes)
+{
+    const size_t n = work->n_topics, stride = n_lanes * LANE;
+    size_t lane = 0, entry = active->entry, place;
+    while (!(active->lanes >> lane & 1))
+        lane++;
+    const size_t start = start_of(lane, n_lanes, n);
+    const float *slopes = work->slopes + start, *values = batch->values;
+    const unsigned char *places = batch->places;
+    Lane gradient = {0}, zero = {0};
+    do {
+        place = places[entry];
+        gradient += values[entry++] * *(const Lane *)(slopes + place % LAST * stride);
+    } while (place < LAST);
+    Lane squares = gradient * gradient;
+    float sum = lane + 1 < n_lanes ? sum_of_lanes(squares, zero, n) : sum_of_lanes(zero, squares, n);
+    *(Lane *)(work->weights + column * n + start) -= gradient * rate_after(work, column, sum);
+}
+
+/* Move the weights of a column. */
+INLINE void move_lanes(size_t column, const Workspace *work, const Minibatch *batch, const Active *active,
+                       const size_t n_lanes)
+{
+    const size_t n = work->n_topics, stride = n_lanes * LANE;
+    const float *slopes = work->slopes, *values = batch->values;
+    const unsigned char *places = batch->places;
+    float *weights = work->weights + column * n;
+    Lane gradient[MAX_LANES], squares = {0}, moved[MAX_LANES];
+    for (size_t k = 0; k < n_lanes; k++)
+        gradient[k] = (Lane){0};
+    size_t entry = active->entry, place;
+    do {
+        place = places[entry];
+        const float *slope = slopes + place % LAST * stride, value = values[entry++];
+        for (size_t k = 0; k < n_lanes; k++)
+            gradient[k] += value * *(const Lane *)(slope + start_of(k, n_lanes, n));
+    } while (place < LAST);
+    for (size_t k = 0; k + 1 < n_lanes; k++)
+        squares += gradient[k] * gradient[k];
+    float rate = rate_after(work, column, sum_of_lanes(squares, gradient[n_lanes - 1] * gradient[n_lanes - 1], n));
+    for (size_t k = 0; k < n_lanes; k++) /* all are read before one is written */
+        moved[k] = *(const Lane *)(weights + start_of(k, n_lanes, n)) - gradient[k] * rate;
+    for (size_t k = 0; k < n_lanes; k++)
+        *(Lane *)(weights + start_of(k, n_lanes, n)) = moved[k];
+}
+
+INLINE void move_active(Workspace *work, const Minibatch *batch, const size_t n_lanes)
+{
+    for (size_t i = 0; i < work->n_active; i++) {
+        const Active *active = work->active + i;
+        size_t column = (size_t)batch->columns[active->column];
+        prefetch_active(work, batch, i + AHEAD);
+        if (active->lanes & (active->lanes - 1))
+            move_lanes(column, work, batch, active, n_lanes);
+        else
+            move_lane(column, work, batch, active, n_lanes);
+    }
+}
+
+#define MOVE_ACTIVE(n) \
+    case n: \
+        move_active(work, batch, n); \
+        break;
+
+FOR_WIDE_REGISTERS
+static void move_grouped(Workspace *work, const Minibatch *batch)
+{
+    const size_t n_lanes = work->stride / LANE;
+    switch (n_lanes) { /* known to the compiler, so that they stay in registers */
+        MOVE_ACTIVE(1) MOVE_ACTIVE(2) MOVE_ACTIVE(3) MOVE_ACTIVE(4)
+        default: move_active(work, batch, n_lanes);
+    }
+}
+#endif
+
+/* Whether all columns and places are in range, and each column has entries. */
+FOR_WIDE_REGISTERS
+static int is_sound(const Minibatch *batch, size_t n_columns)
+{
+    uint32_t highest = 0, n_last = 0;
+    unsigned char highest_row = 0;
+    for (size_t i = 0; i < batch->n_columns; i++) {
+        uint32_t column = (uint32_t)batch->columns[i];
+        highest = column > highest ? column : highest;
+    }
+    for (size_t i = 0; i < batch->n_entries; i++) {
+        unsigned char place = batch->places[i], row = place % LAST;
+        highest_row = row > highest_row ? row : highest_row;
+        n_last += place / LAST;
+    }
+    if (!batch->n_entries)
+        return !batch->n_columns;
+    return highest < n_columns && highest_row < batch->n_rows && n_last == batch->n_columns &&
+           batch->places[batch->n_entries - 1] >= LAST;
+}
+
+/* Return in which lanes the slopes of a row are not all 0, as bits. */
+INLINE uint16_t lanes_of(const float *slope, size_t n)
+{
+    unsigned lanes = 0;
+    for (size_t i = 0; i < n; i++)
+        lanes |= (unsigned)(slope[i] != 0) << i / LANE;
+    return (uint16_t)lanes;
+}
+
+/* Take one step downhill by rows and, if they are grouped, a minibatch of the same; 0 if a column is
+   outside of the table. */
+static int step(Workspace *work, const Minibatch *batch, const int32_t *rows, size_t n_rows)
 {
     for (size_t i = 0; i < n_rows; i++) {
         float *slope = work->slopes + i * work->stride;
@@ -477,19 +666,30 @@ static int step(Workspace *work, const int32_t *rows, size_t n_rows)
             return 0;
         score(work, rows[i], slope);
         make_slope(work, rows[i], slope);
+        if (batch)
+            work->row_lanes[i] = lanes_of(slope, work->n_topics);
     }
+#ifdef __GNUC__
+    if (batch) {
+        list_active(work, batch);
+        move_grouped(work, batch);
+        move_biases(work, n_rows);
+        return 1;
+    }
+#endif
     for (size_t i = 0; i < n_rows; i++)
         if (!add_gradient(work, rows[i], work->slopes + i * work->stride)) {
             forget_named(work);
             return 0;
         }
-    move(work, n_rows);
+    move(work);
+    move_biases(work, n_rows);
     return 1;
 }
 
 /* Allocate what the largest minibatch needs; 0 if that is not possible. The system only provides what
    is written to. */
-static int allocate(Workspace *work, size_t most_entries, size_t longest)
+static int allocate(Workspace *work, size_t most_entries, size_t longest, size_t most_columns)
 {
     size_t stride = work->stride = (work->n_topics + LANE - 1) / LANE * LANE;
     if (most_entries > SIZE_MAX / 2 / sizeof(float) / stride || most_entries > UINT32_MAX)
@@ -501,17 +701,61 @@ static int allocate(Workspace *work, size_t most_entries, size_t longest)
     work->named = malloc((most_entries + 1) * sizeof(Named));
     work->lanes = calloc(most_entries + 1, sizeof(uint16_t));
     work->gradients = calloc(most_entries + 1, stride * sizeof(float));
+    work->active = malloc((most_columns + 1) * sizeof(Active)); /* one more is written */
     return work->slopes && work->common && work->scores && work->row && work->named &&
-           work->lanes && work->gradients;
+           work->lanes && work->gradients && work->active;
 }
 
-static int run(Workspace *work, const int32_t *rows, const int64_t *sizes, size_t n_steps)
+/* Steps of a call ------------------------------------------------------------------------------- */
+
+/* Rows of many minibatches, as `group_rows` returns them, and which rows these are. */
+typedef struct {
+    const float *values;
+    const unsigned char *places;
+    const int32_t *columns;
+    const int64_t *bounds; /* of each minibatch: its first column, and its first entry */
+    int64_t *sizes, *first_rows; /* in `rows` */
+    int32_t *rows;
+    int64_t *numbers; /* of the minibatches that are learned from */
+    size_t n_numbers, n_minibatches;
+} Minibatches;
+
+static Minibatch minibatch_of(const Minibatches *all, int64_t number)
 {
-    size_t most_entries = 0, longest = 0;
-    const int32_t *row = rows;
-    for (size_t i = 0; i < n_steps; i++) {
-        size_t n_entries = 0;
-        for (const int32_t *stop = row + sizes[i]; row < stop; row++) {
+    const int64_t *bounds = all->bounds + 2 * number;
+    return (Minibatch){
+        .values = all->values + bounds[1], .places = all->places + bounds[1],
+        .n_entries = (size_t)(bounds[3] - bounds[1]), .columns = all->columns + bounds[0],
+        .n_columns = (size_t)(bounds[2] - bounds[0]), .n_rows = (size_t)all->sizes[number],
+    };
+}
+
+/* Take a step for each minibatch, of which all rows exist. */
+static int run_allocated(Workspace *work, const Minibatches *all)
+{
+    for (size_t i = 0; i < all->n_numbers; i++) {
+        int64_t number = all->numbers[i];
+        const int32_t *rows = all->rows + all->first_rows[number];
+        size_t n_rows = (size_t)all->sizes[number];
+        Minibatch batch = {0};
+        if (all->bounds)
+            batch = minibatch_of(all, number);
+        if (all->bounds && !is_sound(&batch, work->n_columns))
+            return NO_SUCH_COLUMN;
+        if (!step(work, all->bounds ? &batch : NULL, rows, n_rows))
+            return NO_SUCH_COLUMN;
+    }
+    return DONE;
+}
+
+static int run(Workspace *work, const Minibatches *all)
+{
+    size_t most_entries = 0, longest = 0, most_columns = 0;
+    for (size_t i = 0; i < all->n_numbers; i++) {
+        int64_t number = all->numbers[i];
+        const int32_t *row = all->rows + all->first_rows[number];
+        size_t n_entries = 0, n_columns = all->bounds ? minibatch_of(all, number).n_columns : 0;
+        for (const int32_t *stop = row + all->sizes[number]; row < stop; row++) {
             if (*row < 0 || (size_t)*row >= work->n_rows)
                 return NO_SUCH_ROW;
             size_t length = (size_t)(work->starts[*row + 1] - work->starts[*row]);
@@ -519,61 +763,337 @@ static int run(Workspace *work, const int32_t *rows, const int64_t *sizes, size_
             n_entries += length;
         }
         most_entries = n_entries > most_entries ? n_entries : most_entries;
+        most_columns = n_columns > most_columns ? n_columns : most_columns;
     }
-    int done = allocate(work, most_entries, longest) ? DONE : NO_MEMORY;
-    for (size_t i = 0; done == DONE && i < n_steps; rows += sizes[i++])
-        done = step(work, rows, (size_t)sizes[i]) ? DONE : NO_SUCH_COLUMN;
+    if (all->bounds)
+        most_entries = 0; /* grouped entries need no gradients in memory */
+    int done = allocate(work, most_entries, longest, most_columns) ? run_allocated(work, all) : NO_MEMORY;
     void *memory[] = {work->slopes, work->common, work->scores, work->row, work->named, work->lanes,
-                      work->gradients};
+                      work->gradients, work->active};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         free(memory[i]);
     return done;
+}
+
+/* Grouping entries by column ---------------------------------------------------------------------- */
+
+typedef struct {
+    const float *values;
+    const int32_t *columns;
+    int64_t *starts, *sizes;
+    int32_t *rows;
+    size_t n_rows, n_columns, n_minibatches;
+    /* Columns of a minibatch are marked as bits. Before each 64 of them, so many are marked. */
+    uint64_t *marks;
+    uint32_t *n_before;
+    uint64_t *marked; /* which of `marks` have any bits */
+    size_t n_marked;
+    uint32_t *numbers; /* of each entry's column in the minibatch */
+    uint32_t *ends;    /* of the entries of each column */
+} Rows;
+
+INLINE size_t lowest_of(uint64_t bits)
+{
+#ifdef __GNUC__
+    return (size_t)__builtin_ctzll(bits);
+#else
+    size_t place = 0;
+    for (; !(bits >> place & 1); place++)
+        ;
+    return place;
+#endif
+}
+
+INLINE uint32_t number_of_bits(uint64_t bits)
+{
+#ifdef __GNUC__
+    return (uint32_t)__builtin_popcountll(bits);
+#else
+    bits -= bits >> 1 & 0x5555555555555555;
+    bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
+    return (uint32_t)(((bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f) * 0x0101010101010101 >> 56);
+#endif
+}
+
+/* Mark the columns of some rows and copy them to `numbers`; 0 if one is outside of the table. */
+static int mark_columns(Rows *all, const int32_t *rows, size_t n_rows)
+{
+    uint32_t *numbers = all->numbers;
+    uint64_t *marks = all->marks, *marked = all->marked;
+    const size_t n_columns = all->n_columns;
+    for (size_t i = 0; i < n_rows; i++)
+        for (int64_t j = all->starts[rows[i]], end = all->starts[rows[i] + 1]; j < end; j++) {
+            uint32_t column = (uint32_t)all->columns[j];
+            if (column >= n_columns)
+                return 0;
+            *numbers++ = column;
+            marks[column / 64] |= (uint64_t)1 << column % 64;
+            marked[column / 4096] |= (uint64_t)1 << column / 64 % 64;
+        }
+    return 1;
+}
+
+/* Write the columns that are marked, in ascending order; return how many they are. */
+static size_t list_marked(Rows *all, int32_t *columns)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < all->n_marked; i++)
+        for (uint64_t marked = all->marked[i]; marked; marked &= marked - 1) {
+            size_t place = i * 64 + lowest_of(marked);
+            all->n_before[place] = n;
+            for (uint64_t bits = all->marks[place]; bits; bits &= bits - 1)
+                columns[n++] = (int32_t)(place * 64 + lowest_of(bits));
+        }
+    return n;
+}
+
+static void clear_marks(Rows *all, const int32_t *columns, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        all->marks[columns[i] / 64] = 0;
+        all->marked[columns[i] / 4096] = 0;
+    }
+}
+
+/* Replace each column in `numbers` by its number in the minibatch, and count the entries of each. */
+FOR_WIDE_REGISTERS
+static void number_columns(Rows *all, size_t n_entries)
+{
+    const uint64_t *marks = all->marks;
+    const uint32_t *n_before = all->n_before;
+    uint32_t *numbers = all->numbers, *ends = all->ends;
+    for (size_t i = 0; i < n_entries; i++) {
+        uint32_t column = numbers[i];
+        uint64_t before = marks[column / 64] & (((uint64_t)1 << column % 64) - 1);
+        uint32_t number = n_before[column / 64] + number_of_bits(before);
+        numbers[i] = number;
+        ends[number]++;
+    }
+}
+
+/* Write the entries of some rows column by column, and their columns; return how many these are, or -1
+   if one is outside of the table. */
+static int64_t group(Rows *all, const int32_t *rows, size_t n_rows, size_t n_entries, float *values,
+                     unsigned char *places, int32_t *columns)
+{
+    if (!mark_columns(all, rows, n_rows))
+        return -1;
+    size_t n_columns = list_marked(all, columns);
+    memset(all->ends, 0, n_columns * sizeof *all->ends);
+    number_columns(all, n_entries);
+    uint32_t end = 0;
+    for (size_t i = 0; i < n_columns; i++) {
+        uint32_t n = all->ends[i];
+        all->ends[i] = end;
+        end += n;
+    }
+    const uint32_t *number = all->numbers;
+    const float *all_values = all->values;
+    uint32_t *ends = all->ends;
+    for (size_t i = 0; i < n_rows; i++)
+        for (int64_t j = all->starts[rows[i]], stop = all->starts[rows[i] + 1]; j < stop; j++) {
+            uint32_t place = ends[*number++]++;
+            values[place] = all_values[j];
+            places[place] = (unsigned char)i;
+        }
+    for (size_t i = 0; i < n_columns; i++)
+        places[all->ends[i] - 1] |= LAST;
+    clear_marks(all, columns, n_columns);
+    return (int64_t)n_columns;
 }
 
 /* ------------------------------------------------------------------------------------------------
    Python
    --------------------------------------------------------------------------------------------- */
 
-enum { VALUES, COLUMNS, STARTS, Y, Y_STARTS, NEGATIVE, POSITIVE, ROWS, SIZES, RATES, WEIGHTS, BIASES, SUMS,
-       HIGHEST, RIGHT, N_ARRAYS };
-
-static const size_t item_sizes[N_ARRAYS] = {4, 4, 8, 8, 8, 4, 4, 4, 8, 4, 4, 4, 4, 4, 4};
-
-/* Whether starts ascend from 0 or more to at most the number of items. */
-static int ascend(const int64_t *starts, size_t n, size_t n_items)
+static size_t n_items(const Py_buffer *array)
 {
-    if (starts[0] < 0 || starts[n] > (int64_t)n_items)
+    return (size_t)array->len / (size_t)array->itemsize;
+}
+
+/* Whether starts ascend from 0 or more to at most the number of items; they are `stride` apart. */
+static int ascend(const int64_t *starts, size_t n, size_t stride, size_t n_items)
+{
+    if (starts[0] < 0 || starts[n * stride] > (int64_t)n_items)
         return 0;
     for (size_t i = 0; i < n; i++)
-        if (starts[i] > starts[i + 1])
+        if (starts[i * stride] > starts[(i + 1) * stride])
             return 0;
     return 1;
 }
 
-/* What bounds all that is read: copies, as another thread may write to the caller's arrays. */
-typedef struct {
-    int64_t *starts, *y_starts, *sizes;
-    int32_t *rows;
-} Bounds;
-
-static void free_bounds(Bounds *bounds)
+/* Return how many rows minibatches have, of which each has 1 to MOST_SUMMED; -1 if one has not. */
+static int64_t sum_of_sizes(const int64_t *sizes, size_t n)
 {
-    free(bounds->starts);
-    free(bounds->y_starts);
-    free(bounds->sizes);
-    free(bounds->rows);
+    int64_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (sizes[i] < 1 || sizes[i] > MOST_SUMMED)
+            return -1;
+        sum += sizes[i];
+    }
+    return sum;
 }
 
-/* Whether the arrays are as long as each other says. */
-static int fit_together(const Py_buffer *arrays, const Bounds *bounds, int64_t first_topic)
+static PyObject *reject(const char *words)
 {
-    size_t n[N_ARRAYS];
-    for (size_t i = 0; i < N_ARRAYS; i++) {
-        n[i] = (size_t)arrays[i].len / item_sizes[i];
-        if ((size_t)arrays[i].len % item_sizes[i])
-            return 0;
+    PyErr_SetString(PyExc_ValueError, words);
+    return NULL;
+}
+
+static const char *const DO_NOT_FIT = "arrays that do not fit together";
+
+PyDoc_STRVAR(group_rows_doc,
+"group_rows(values, columns, starts, rows, sizes, n_columns)\n--\n\n"
+"Return the entries of minibatches, column by column: values, places, columns and bounds.\n\n"
+"Parameters\n"
+"----------\n"
+"values : float32 array; columns : int32 array; starts : int64 array, shape (n_rows + 1,)\n"
+"    All rows, as in CSR.\n"
+"rows : int32 array; sizes : int64 array, shape (n_minibatches,)\n"
+"    The rows of one minibatch after the other, and how many each has: at most 128.\n"
+"n_columns : int\n\n"
+"Returns\n"
+"-------\n"
+"bytes of four arrays, which `descend` takes\n"
+"    Values are float32, shape (n_entries,). Places are uint8 of the same shape: the number of the\n"
+"    entry's row in its minibatch, plus 128 if it is the last one of its column. Columns are int32.\n"
+"    Bounds, int64 of shape (n_minibatches + 1, 2), are where the columns and the\n"
+"    entries of each minibatch start.");
+
+enum { VALUES, COLUMNS, STARTS, ROWS, SIZES, N_ROW_ARRAYS };
+
+/* Check sizes, and allocate what the largest minibatch needs; return the number of entries, or -1 with
+   an exception. */
+static int64_t check_rows(Rows *all, const Py_buffer *arrays, long long n_columns)
+{
+    size_t n_starts = n_items(arrays + STARTS), n_listed = n_items(arrays + ROWS), listed = 0;
+    if (!all->starts || !all->sizes || !all->rows)
+        return PyErr_NoMemory(), -1;
+    all->values = arrays[VALUES].buf;
+    all->columns = arrays[COLUMNS].buf;
+    all->n_minibatches = n_items(arrays + SIZES);
+    if (!n_starts || n_items(arrays + VALUES) != n_items(arrays + COLUMNS) || n_columns < 0 ||
+        n_columns > INT32_MAX || !ascend(all->starts, n_starts - 1, 1, n_items(arrays + VALUES)) ||
+        sum_of_sizes(all->sizes, all->n_minibatches) != (int64_t)n_listed)
+        return reject(DO_NOT_FIT), -1;
+    all->n_columns = (size_t)n_columns;
+    int64_t n_entries = 0, most = 0;
+    for (size_t i = 0; i < all->n_minibatches; i++) {
+        int64_t n = 0;
+        for (size_t stop = listed + (size_t)all->sizes[i]; listed < stop; listed++) {
+            int32_t row = all->rows[listed];
+            if (row < 0 || (size_t)row >= n_starts - 1)
+                return reject("a row that there is not"), -1;
+            n += all->starts[row + 1] - all->starts[row];
+        }
+        most = n > most ? n : most;
+        if (n > UINT32_MAX || n_entries > PY_SSIZE_T_MAX / 8 - n)
+            return PyErr_NoMemory(), -1;
+        n_entries += n;
     }
-    size_t n_rows = n[NEGATIVE], n_topics = n[BIASES], n_listed = 0;
+    size_t n_marks = all->n_columns / 64 + 1;
+    all->n_marked = n_marks / 64 + 1;
+    all->marks = calloc(n_marks, sizeof *all->marks);
+    all->marked = calloc(all->n_marked, sizeof *all->marked);
+    all->n_before = malloc(n_marks * sizeof *all->n_before);
+    all->numbers = malloc(((size_t)most + 1) * sizeof *all->numbers);
+    all->ends = malloc(((size_t)most + 1) * sizeof *all->ends);
+    if (!all->marks || !all->marked || !all->n_before || !all->numbers || !all->ends)
+        return PyErr_NoMemory(), -1;
+    return n_entries;
+}
+
+/* Group all minibatches; 0 if a column is outside of the table. */
+static int group_all(Rows *all, float *values, unsigned char *places, int32_t *columns, int64_t *bounds)
+{
+    const int32_t *rows = all->rows;
+    bounds[0] = bounds[1] = 0;
+    for (size_t i = 0; i < all->n_minibatches; i++, bounds += 2) {
+        size_t n_rows = (size_t)all->sizes[i], n_entries = 0;
+        for (size_t k = 0; k < n_rows; k++)
+            n_entries += (size_t)(all->starts[rows[k] + 1] - all->starts[rows[k]]);
+        int64_t n_columns = group(all, rows, n_rows, n_entries, values + bounds[1], places + bounds[1],
+                                  columns + bounds[0]);
+        if (n_columns < 0)
+            return 0;
+        bounds[2] = bounds[0] + n_columns;
+        bounds[3] = bounds[1] + (int64_t)n_entries;
+        rows += n_rows;
+    }
+    return 1;
+}
+
+static PyObject *group_rows(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    Py_buffer arrays[N_ROW_ARRAYS];
+    memset(arrays, 0, sizeof arrays);
+    Rows all = {0};
+    long long n_columns;
+    int64_t n_entries;
+    int32_t *columns = NULL;
+    PyObject *values = NULL, *places = NULL, *bounds = NULL, *result = NULL;
+    if (!PyArg_ParseTuple(arguments, "O&O&O&O&O&L", borrow_floats, arrays + VALUES, borrow_int32,
+                          arrays + COLUMNS, borrow_int64, arrays + STARTS, borrow_int32,
+                          arrays + ROWS, borrow_int64, arrays + SIZES, &n_columns))
+        goto release;
+    all.starts = copy_of(arrays + STARTS);
+    all.sizes = copy_of(arrays + SIZES);
+    all.rows = copy_of(arrays + ROWS);
+    n_entries = check_rows(&all, arrays, n_columns);
+    if (n_entries < 0)
+        goto release;
+    values = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)n_entries * (Py_ssize_t)sizeof(float));
+    places = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)n_entries);
+    bounds = PyBytes_FromStringAndSize(NULL, ((Py_ssize_t)all.n_minibatches + 1) * 2 * (Py_ssize_t)sizeof(int64_t));
+    columns = malloc(((size_t)n_entries + 1) * sizeof *columns);
+    if (!values || !places || !bounds)
+        goto release;
+    if (!columns) {
+        PyErr_NoMemory();
+        goto release;
+    }
+    float *to_values = (float *)PyBytes_AsString(values);
+    unsigned char *to_places = (unsigned char *)PyBytes_AsString(places);
+    int64_t *to_bounds = (int64_t *)PyBytes_AsString(bounds);
+    int is_right;
+    Py_BEGIN_ALLOW_THREADS
+    is_right = group_all(&all, to_values, to_places, columns, to_bounds);
+    Py_END_ALLOW_THREADS
+    if (!is_right)
+        reject("a column that there is not");
+    else
+        result = Py_BuildValue("OOy#O", values, places, (const char *)columns,
+                               (Py_ssize_t)to_bounds[2 * all.n_minibatches] * (Py_ssize_t)sizeof *columns, bounds);
+release:
+    Py_XDECREF(values);
+    Py_XDECREF(places);
+    Py_XDECREF(bounds);
+    free(columns);
+    free(all.starts);
+    free(all.sizes);
+    free(all.rows);
+    free(all.marks);
+    free(all.marked);
+    free(all.n_before);
+    free(all.numbers);
+    free(all.ends);
+    release_arrays(arrays, N_ROW_ARRAYS);
+    return result;
+}
+
+enum { NUMBERS = N_ROW_ARRAYS, Y, Y_STARTS, NEGATIVE, POSITIVE, RATES, WEIGHTS, BIASES, SUMS, HIGHEST, RIGHT,
+       N_ARRAYS };
+enum { GROUPED_VALUES, PLACES, GROUPED_COLUMNS, BOUNDS, N_BYTES };
+
+/* Whether the arrays are as long as each other says. */
+static int fit_together(const Py_buffer *arrays, const int64_t *starts, const int64_t *y_starts,
+                        int64_t first_topic)
+{
+    size_t n[N_ARRAYS] = {0};
+    for (size_t i = 0; i < N_ARRAYS; i++)
+        n[i] = arrays[i].obj ? n_items(arrays + i) : 0;
+    size_t n_rows = n[NEGATIVE], n_topics = n[BIASES];
     if (n[STARTS] != n_rows + 1 || n[COLUMNS] != n[VALUES] || n[Y_STARTS] != n_rows + 1 ||
         n[POSITIVE] != n[Y] || (n[RATES] != n[SUMS] && n[RATES] != 1) || !n[SUMS] || !n_topics ||
         n_topics > MOST_SUMMED || n[WEIGHTS] != (n[SUMS] - 1) * n_topics ||
@@ -582,33 +1102,69 @@ static int fit_together(const Py_buffer *arrays, const Bounds *bounds, int64_t f
     for (size_t i = HIGHEST; i <= RIGHT; i++)
         if (arrays[i].obj && (arrays[i].readonly || n[i] != n_rows))
             return 0;
-    if (!arrays[HIGHEST].obj != !arrays[RIGHT].obj)
+    return !arrays[HIGHEST].obj == !arrays[RIGHT].obj && ascend(starts, n_rows, 1, n[VALUES]) &&
+           ascend(y_starts, n_rows, 1, n[Y]);
+}
+
+/* Fill `all` from the bytes of grouped rows; 0 if they do not fit together. */
+static int take_grouped(Minibatches *all, PyObject *grouped)
+{
+    PyObject *bytes[N_BYTES];
+    size_t n_bytes[N_BYTES];
+    if (!PyArg_ParseTuple(grouped, "SSSS", bytes, bytes + 1, bytes + 2, bytes + 3)) {
+        PyErr_Clear();
         return 0;
-    if (!ascend(bounds->starts, n_rows, n[VALUES]) || !ascend(bounds->y_starts, n_rows, n[Y]))
-        return 0;
-    const int64_t *sizes = bounds->sizes;
-    for (size_t i = 0; i < n[SIZES]; i++) {
-        if (sizes[i] < 1 || sizes[i] > MOST_SUMMED)
-            return 0;
-        n_listed += (size_t)sizes[i];
     }
-    return n_listed == n[ROWS];
+    for (size_t i = 0; i < N_BYTES; i++)
+        n_bytes[i] = (size_t)PyBytes_Size(bytes[i]);
+    all->values = (const float *)PyBytes_AsString(bytes[GROUPED_VALUES]);
+    all->places = (const unsigned char *)PyBytes_AsString(bytes[PLACES]);
+    all->columns = (const int32_t *)PyBytes_AsString(bytes[GROUPED_COLUMNS]);
+    all->bounds = (const int64_t *)PyBytes_AsString(bytes[BOUNDS]);
+    size_t n = all->n_minibatches, n_entries = n_bytes[PLACES];
+    return n_bytes[BOUNDS] == (n + 1) * 2 * sizeof(int64_t) && n_entries <= UINT32_MAX &&
+           n_bytes[GROUPED_VALUES] == n_entries * sizeof(float) &&
+           n_bytes[GROUPED_COLUMNS] % sizeof(int32_t) == 0 &&
+           ascend(all->bounds, n, 2, n_bytes[GROUPED_COLUMNS] / sizeof(int32_t)) &&
+           ascend(all->bounds + 1, n, 2, n_entries);
+}
+
+/* Fill `all`, which has copies of arrays; 0 if these do not fit together. */
+static int fill_minibatches(Minibatches *all, PyObject *grouped, const Py_buffer *arrays)
+{
+    size_t n = all->n_minibatches = n_items(arrays + SIZES);
+    all->n_numbers = n_items(arrays + NUMBERS);
+    if (sum_of_sizes(all->sizes, n) != (int64_t)n_items(arrays + ROWS) ||
+        (grouped != Py_None && (n_items(arrays + BIASES) < LANE || !take_grouped(all, grouped))))
+        return 0;
+#ifndef __GNUC__
+    all->bounds = NULL; /* rows are gone through one by one */
+#endif
+    all->first_rows[0] = 0;
+    for (size_t i = 0; i < n; i++)
+        all->first_rows[i + 1] = all->first_rows[i] + all->sizes[i];
+    for (size_t i = 0; i < all->n_numbers; i++)
+        if (all->numbers[i] < 0 || (size_t)all->numbers[i] >= n)
+            return 0;
+    return 1;
 }
 
 PyDoc_STRVAR(descend_doc,
-"descend(values, columns, starts, y, y_starts, negative, positive, rows, sizes, rates, weights, biases, sums,"
-" highest, right, first_topic)\n--\n\n"
-"Take a step for each minibatch.\n\n"
+"descend(values, columns, starts, rows, sizes, grouped, numbers, y, y_starts, negative, positive, rates,"
+" weights, biases, sums, highest, right, first_topic)\n--\n\n"
+"Take a step for each of some minibatches.\n\n"
 "Parameters\n"
 "----------\n"
-"values : float32 array; columns : int32 array; starts : int64 array, shape (n_rows + 1,)\n"
-"    All rows, as in CSR.\n"
+"values, columns, starts, rows, sizes : arrays\n"
+"    See `group_rows`.\n"
+"grouped : tuple of bytes, or None\n"
+"    What `group_rows` returns for these; of use for eight topics or more.\n"
+"numbers : int64 array\n"
+"    The minibatches to learn from, in this order.\n"
 "y : int64 array, shape (n_labels,); y_starts : int64 array, shape (n_rows + 1,)\n"
 "    The topics of rows, row after row, and where those of each row start.\n"
 "negative : float32 array, shape (n_rows,); positive : float32 array, shape (n_labels,)\n"
 "    Costs of errors on topics that the row does not have, and on each that it has.\n"
-"rows : int32 array; sizes : int64 array\n"
-"    The rows of one minibatch after the other, and how many each has: at most 128.\n"
 "rates : float32 array, shape (n_columns + 1,), or (1,) if all are the same\n"
 "weights : float32 array, shape (n_columns, n_topics), of at most 128 topics\n"
 "    Changed in place, as all that follow.\n"
@@ -622,56 +1178,64 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
 {
     (void)module;
     Py_buffer arrays[N_ARRAYS];
+    PyObject *grouped, *result = NULL;
     long long first_topic;
     memset(arrays, 0, sizeof arrays);
-    PyObject *result = NULL;
-    Bounds bounds = {NULL, NULL, NULL, NULL};
+    Minibatches all = {0};
+    int64_t *starts = NULL, *y_starts = NULL;
     if (!PyArg_ParseTuple(
-            arguments, "O&O&O&O&O&O&O&O&O&O&O&O&O&O&O&L",
-            borrow_floats, arrays + VALUES, borrow_int32, arrays + COLUMNS,
-            borrow_int64, arrays + STARTS, borrow_int64, arrays + Y, borrow_int64, arrays + Y_STARTS,
+            arguments, "O&O&O&O&O&OO&O&O&O&O&O&O&O&O&O&O&L", borrow_floats, arrays + VALUES,
+            borrow_int32, arrays + COLUMNS, borrow_int64, arrays + STARTS,
+            borrow_int32, arrays + ROWS, borrow_int64, arrays + SIZES, &grouped,
+            borrow_int64, arrays + NUMBERS,
+            borrow_int64, arrays + Y, borrow_int64, arrays + Y_STARTS,
             borrow_floats, arrays + NEGATIVE, borrow_floats, arrays + POSITIVE,
-            borrow_int32, arrays + ROWS, borrow_int64, arrays + SIZES, borrow_floats, arrays + RATES,
-            borrow_writable_floats, arrays + WEIGHTS, borrow_writable_floats, arrays + BIASES,
-            borrow_writable_floats, arrays + SUMS,
+            borrow_floats, arrays + RATES, borrow_writable_floats, arrays + WEIGHTS, borrow_writable_floats, arrays + BIASES, borrow_writable_floats, arrays + SUMS,
             borrow_optional_writable_floats, arrays + HIGHEST,
             borrow_optional_writable_floats, arrays + RIGHT, &first_topic))
         goto release;
-    bounds = (Bounds){copy_of(arrays + STARTS), copy_of(arrays + Y_STARTS), copy_of(arrays + SIZES),
-                      copy_of(arrays + ROWS)};
-    if (!bounds.starts || !bounds.y_starts || !bounds.sizes || !bounds.rows) {
+    /* Copies of what bounds all that is read, as another thread may write to the caller's arrays. */
+    starts = copy_of(arrays + STARTS);
+    y_starts = copy_of(arrays + Y_STARTS);
+    all.rows = copy_of(arrays + ROWS);
+    all.sizes = copy_of(arrays + SIZES);
+    all.numbers = copy_of(arrays + NUMBERS);
+    all.first_rows = malloc((n_items(arrays + SIZES) + 1) * sizeof(int64_t));
+    if (!starts || !y_starts || !all.rows || !all.sizes || !all.numbers || !all.first_rows) {
         PyErr_NoMemory();
         goto release;
     }
-    if (!fit_together(arrays, &bounds, first_topic)) {
-        PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
+    if (!fit_together(arrays, starts, y_starts, first_topic) || !fill_minibatches(&all, grouped, arrays)) {
+        reject(DO_NOT_FIT);
         goto release;
     }
     Workspace work = {
-        .values = arrays[VALUES].buf, .columns = arrays[COLUMNS].buf, .starts = bounds.starts,
-        .n_rows = (size_t)arrays[NEGATIVE].len / sizeof(float),
-        .n_columns = (size_t)arrays[SUMS].len / sizeof(float) - 1,
-        .y = arrays[Y].buf, .y_starts = bounds.y_starts,
+        .values = arrays[VALUES].buf, .columns = arrays[COLUMNS].buf, .starts = starts,
+        .n_rows = n_items(arrays + NEGATIVE), .n_columns = n_items(arrays + SUMS) - 1,
+        .y = arrays[Y].buf, .y_starts = y_starts,
         .negative = arrays[NEGATIVE].buf, .positive = arrays[POSITIVE].buf,
         .weights = arrays[WEIGHTS].buf, .biases = arrays[BIASES].buf, .sums = arrays[SUMS].buf,
-        .rates = arrays[RATES].buf,
-        .rate_stride = (size_t)arrays[RATES].len > sizeof(float), .highest = arrays[HIGHEST].buf, .right = arrays[RIGHT].buf,
-        .first_topic = first_topic, .n_topics = (size_t)arrays[BIASES].len / sizeof(float),
+        .rates = arrays[RATES].buf, .rate_stride = n_items(arrays + RATES) > 1,
+        .highest = arrays[HIGHEST].buf, .right = arrays[RIGHT].buf,
+        .first_topic = first_topic, .n_topics = n_items(arrays + BIASES),
     };
     int done;
     Py_BEGIN_ALLOW_THREADS
-    done = run(&work, bounds.rows, bounds.sizes,
-               (size_t)arrays[SIZES].len / sizeof(int64_t));
+    done = run(&work, &all);
     Py_END_ALLOW_THREADS
     if (done == DONE)
         result = Py_BuildValue("");
     else if (done == NO_MEMORY)
         PyErr_NoMemory();
     else
-        PyErr_SetString(PyExc_ValueError,
-                        done == NO_SUCH_ROW ? "a row that there is not" : "a column that there is not");
+        reject(done == NO_SUCH_ROW ? "a row that there is not" : "a column that there is not");
 release:
-    free_bounds(&bounds);
+    free(starts);
+    free(y_starts);
+    free(all.rows);
+    free(all.sizes);
+    free(all.numbers);
+    free(all.first_rows);
     release_arrays(arrays, N_ARRAYS);
     return result;
 }
@@ -955,6 +1519,7 @@ static PyObject *sum_squares(PyObject *module, PyObject *arguments)
 }
 
 static PyMethodDef methods[] = {
+    {"group_rows", group_rows, METH_VARARGS, group_rows_doc},
     {"descend", descend, METH_VARARGS, descend_doc},
     {"read_halves", read_halves, METH_VARARGS, read_halves_doc},
     {"write_halves", write_halves, METH_VARARGS, write_halves_doc},

@@ -403,6 +403,7 @@ class _Training:
     start: _Coefficients | None = None
     started: dict[int, steps.AdaGradDescent] = field(default_factory=dict)
     last_scores: dict[int, F32] = field(default_factory=dict)
+    ended: list[int] = field(default_factory=list)  # first topics of batches after all passes
 
     @classmethod
     def from_problem(
@@ -577,7 +578,12 @@ class _Training:
             return self._run_sampled(topics)
         descent = self.started.pop(topics.start, None)
         first = 1 if descent else 0
-        return self._descend(descent or self.descent(topics), self.batches, first)
+        end = self._descend(descent or self.descent(topics), self.batches, first)
+        self.ended.append(topics.start)
+        if len(self.ended) == len(self.problem.batches):
+            for part in self.batches:
+                part.release()
+        return end
 
     @cached_property
     def dual_problem(self) -> DualProblem:

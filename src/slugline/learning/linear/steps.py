@@ -8,6 +8,7 @@ product, as on x86-64.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +42,10 @@ _STEPS_PER_CALL, _ENTRIES_PER_CALL = 256, 1 << 18
 # Minibatches are cached if the rows have at most so many entries: making one takes a quarter of a
 # step.
 _MAX_CACHED_ENTRIES = 1 << 23
+# Calls of the kernel that are kept for another thread, which is seldom further behind.
+_MAX_SHARED = 2
+# With fewer topics, it takes less time to look up columns than to group entries by column.
+_MIN_TOPICS_GROUPED = 8
 # A topic rarer than the mean counts more, by this power of how much rarer it is. With 0, rare
 # topics would hardly be predicted; with 1, they would be in every doubtful case.
 _RARITY_POWER = 0.75
@@ -58,11 +63,37 @@ class Minibatch:
     X: sp.csr_array  # shape (n_rows, n_nonempty)
 
 
+class _KernelCall(NamedTuple):
+    """Minibatches that one call of the kernel learns from.
+
+    Attributes
+    ----------
+    rows : int32 array
+        The numbers of their rows, one minibatch after the other.
+    arrays : tuple of arrays
+        CSR arrays, the places of `rows` in these, and the number of rows in each minibatch.
+    grouped : tuple of bytes, or None
+        The entries of each minibatch column by column: from `kernel.group_rows`.
+    numbers : int array
+        Which of the minibatches are learned from, in this order.
+    """
+
+    rows: I32
+    arrays: tuple[F32, I32, I64, I32, I64]
+    grouped: tuple[bytes, bytes, bytes, bytes] | None
+    numbers: I64
+
+    @property
+    def is_unpacked(self) -> bool:
+        """Whether the arrays have these rows alone."""
+        return self.arrays[3] is not self.rows
+
+
 class Minibatches:
     """Rows in random order, cut into minibatches that are the same in each pass.
 
-    Without the kernel, the columns of each minibatch are looked up once, and its entries cached
-    unless they are many.
+    Unless entries are many, they are grouped by column once for all passes with the kernel; without
+    it, the columns of each minibatch are looked up once, and its entries cached.
 
     Parameters
     ----------
@@ -92,19 +123,63 @@ class Minibatches:
         self._n_entries = np.array([lengths[rows].sum() for rows in self._rows], dtype=np.int64)
         self._orders = [rng.permutation(len(self._rows)) for _ in range(n_passes)]
         self.n_steps = n_passes * len(self._rows)
+        is_cached = X.nnz <= _MAX_CACHED_ENTRIES
+        self._cache: dict[int, Minibatch] | None = {} if is_cached else None
         if not has_kernel():
             self._parts  # noqa: B018  made once, before there are threads
-        self._cache: dict[int, Minibatch] | None = {} if X.nnz <= _MAX_CACHED_ENTRIES else None
+        self._is_grouped_once = is_cached and n_passes > 1 and not isinstance(X, PackedRows)
+        # Threads that learn other topics from the same rows share calls.
+        self._shared: dict[tuple[bool, int, int], _KernelCall] = {}
+        self._lock = threading.Lock()
 
-    def rows_of_passes(self, first: int, last: int | None) -> Iterator[tuple[int, list[Integers]]]:
-        """Yield the pass and the rows of a few minibatches at a time; see `passes`."""
+    def calls(
+        self, first: int, last: int | None, n_topics: int
+    ) -> Iterator[tuple[int, _KernelCall]]:
+        """Yield the pass and a few minibatches at a time for the kernel; see `passes`.
+
+        The entries of each are grouped by column if so many topics learn from them that this pays.
+        """
+        is_grouped = n_topics >= _MIN_TOPICS_GROUPED
         for number, order in enumerate(self._orders[first:last], first):
             for call in sparse.row_slices(
                 sparse.row_offsets(self._n_entries[order]), _ENTRIES_PER_CALL
             ):
                 for start in range(call.start, call.stop, _STEPS_PER_CALL):
-                    parts = order[start : min(start + _STEPS_PER_CALL, call.stop)].tolist()
-                    yield number, [self._rows[part] for part in parts]
+                    parts = order[start : min(start + _STEPS_PER_CALL, call.stop)]
+                    if is_grouped and self._is_grouped_once:
+                        whole = self._share((True, 0, 0), self._rows)
+                        yield number, whole._replace(numbers=parts)
+                    else:
+                        rows = [self._rows[part] for part in parts.tolist()]
+                        yield number, self._share((is_grouped, number, start), rows)
+
+    def _share(self, key: tuple[bool, int, int], parts: list[I32]) -> _KernelCall:
+        """Return a call, as made by the first thread that needs it.
+
+        The key is whether its entries are grouped, the pass, and the first minibatch.
+        """
+        with self._lock:
+            if key not in self._shared:
+                self._shared[key] = self._make_call(parts, is_grouped=key[0])
+                if len(self._shared) > _MAX_SHARED:
+                    del self._shared[next(iter(self._shared))]
+            return self._shared[key]
+
+    def release(self) -> None:
+        """Free what has been cached for further passes and other topics."""
+        self._cache = None if self._cache is None else {}
+        self._shared.clear()
+
+    def _make_call(self, parts: list[I32], *, is_grouped: bool) -> _KernelCall:
+        """Return the rows of minibatches, and their entries grouped by column."""
+        X, rows, sizes = self.X, np.concatenate(parts), np.array([*map(len, parts)])
+        places = rows
+        if isinstance(X, PackedRows):  # only these rows are unpacked
+            X, places = X[rows], np.arange(len(rows), dtype=np.int32)
+        indices, indptr = X.indices.astype(np.int32, copy=False), X.indptr.astype(np.int64)
+        arrays = X.data, indices, indptr, places, sizes
+        grouped = kernel.group_rows(*arrays, X.shape[1]) if is_grouped else None
+        return _KernelCall(rows, arrays, grouped, np.arange(len(sizes)))
 
     def passes(self, first: int, last: int | None) -> Iterator[tuple[int, Minibatch]]:
         """Yield the pass and each minibatch, for passes from `first` up to `last - 1`."""
@@ -210,10 +285,10 @@ class AdaGradDescent:
         `report` gets the fraction of all passes that each few steps are.
         """
         if has_kernel():
-            for number, parts in batches.rows_of_passes(first, last):
-                self._call_kernel(batches.X, parts, is_first=number == 0)
+            for number, call in batches.calls(first, last, len(self.biases)):
+                self._call_kernel(call, is_first=number == 0)
                 if report is not None:
-                    report(len(parts) / batches.n_steps)
+                    report(len(call.numbers) / batches.n_steps)
         else:
             for number, batch in batches.passes(first, last):
                 self._step(batch, is_first=number == 0)
@@ -221,24 +296,19 @@ class AdaGradDescent:
                     report(1 / batches.n_steps)
         return self
 
-    def _call_kernel(
-        self, X: PackedRows | sp.csr_array, parts: list[Integers], *, is_first: bool
-    ) -> None:
-        rows, costs = np.concatenate(parts), self._costs
-        order, highest, right = rows, self.highest, self.right
-        if isinstance(X, PackedRows):  # only these rows are unpacked
-            X, costs, order = X[rows], costs.take(rows), np.arange(len(rows), dtype=np.int32)
-            highest, right = self.highest[rows], self.right[rows]
+    def _call_kernel(self, call: _KernelCall, *, is_first: bool) -> None:
+        costs, highest, right = self._costs, self.highest, self.right
+        if call.is_unpacked:
+            costs = costs.take(call.rows)
+            highest, right = highest[call.rows], right[call.rows]
         kernel.descend(
-            X.data,
-            X.indices.astype(np.int32, copy=False),
-            X.indptr.astype(np.int64, copy=False),
+            *call.arrays,
+            call.grouped,
+            call.numbers,
             costs.labels.topics,
             costs.labels.starts,
             costs.negative,
             costs.positive,
-            order,
-            np.array(list(map(len, parts)), dtype=np.int64),
             self._learning_rates,
             self.weights,
             self.biases,
@@ -247,7 +317,8 @@ class AdaGradDescent:
             right if is_first else None,
             self.topics.start,
         )
-        self.highest[rows], self.right[rows] = highest[order], right[order]
+        if call.is_unpacked:
+            self.highest[call.rows], self.right[call.rows] = highest, right
 
     def _step(self, batch: Minibatch, *, is_first: bool) -> None:
         weights = self.weights.take(batch.columns, axis=0)  # three times as fast as by []
