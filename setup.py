@@ -18,7 +18,6 @@ NAMES = (
     "text/_kernel",
     "text/_scores",
     "learning/linear/_descent",
-    "learning/linear/_passes",
     "learning/linear/_dual",
     "learning/net/_first_layer",
 )

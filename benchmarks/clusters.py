@@ -13,14 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from slugline import TopicClassifier
-from slugline.learning.linear.learner import LinearLearner
-from slugline.model.settings import FitSettings
-from slugline.stream import engine
-from slugline.stream.cluster import DaskEngine
-from slugline.text.feature_groups import FeatureGroup
 
 # Seconds for a scheduler or a worker to start or to end.
 _TIMEOUT = 60
@@ -133,19 +127,6 @@ def local_cluster(n_workers: int, *, processes: bool = True) -> Iterator[Any]:
         yield client
 
 
-@contextlib.contextmanager
-def share_rows(*, always: bool) -> Iterator[None]:
-    """Make fit_stream divide rows among workers even if they are few; otherwise, it chooses."""
-    if not always:
-        yield
-        return
-    with (
-        mock.patch.object(DaskEngine, "plan_topic_parallel", return_value=None),
-        mock.patch.object(engine, "_MIN_PER_COLUMN", 0),
-    ):
-        yield
-
-
 def split_batches(
     texts: Sequence[str], topics: Sequence[str], size: int
 ) -> Iterator[tuple[list[str], list[str]]]:
@@ -160,16 +141,3 @@ def to_bytes(classifier: TopicClassifier) -> bytes:
         path = Path(folder, "model.slug")
         classifier.save(path)
         return path.read_bytes()
-
-
-def batch_families() -> tuple[FeatureGroup, ...]:
-    """Return the default families of terms for batches."""
-    settings = FitSettings(
-        learner=LinearLearner(),
-        feature_groups=None,
-        class_weight=None,
-        tune=False,
-        n_jobs=1,
-        random_state=0,
-    )
-    return settings.batch_feature_groups()

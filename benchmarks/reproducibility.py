@@ -1,4 +1,4 @@
-"""Models of shuffled rows, and of streams beside `fit`, the minimum and each other."""
+"""Models of shuffled rows, and of streams beside `fit` and each other."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -22,8 +23,7 @@ import clusters
 from data import NAMES, load, synthetic_files
 from measure import child_command, progress, table, timed
 from slugline import Corpus, TopicClassifier
-from slugline.base.progress import SilentProgress
-from slugline.learning.linear.newton import TOLERANCE
+from slugline.stream import fit as stream_fit
 from slugline.stream.fit import StreamOptions
 
 # Orders of the rows, and where they are trained on ------------------------------------------------
@@ -46,15 +46,13 @@ _PLACES_OF_LARGE: dict[str, tuple[str, ...]] = {
 }
 
 
-def workers(sets: Sequence[str] = NAMES, whole: bool = False, by_rows: bool = False) -> str:
+def workers(sets: Sequence[str] = NAMES, whole: bool = False) -> str:
     """Models of one machine and of 1, 2 and 8 workers, on rows in three orders.
 
-    With `whole`, large sets are trained on everywhere as well; `by_rows` divides rows among workers
-    in any case.
+    With `whole`, large sets are trained on everywhere as well. Both learn from words alone.
     """
     rows = []
     with contextlib.ExitStack() as stack:
-        stack.enter_context(clusters.share_rows(always=by_rows))
         clients = {
             str(n): stack.enter_context(clusters.local_cluster(n, processes=False))
             for n in (1, 2, 8)
@@ -91,7 +89,6 @@ def _compare_places(
             if data != first_bytes:
                 is_equal = False
                 progress(f"{name}, {order}: other bytes with {place}")
-    # Streams learn from words alone.
     fitted = TopicClassifier(encoder=None, n_jobs=1).fit(train.texts, train.topics)
     fit_accuracy = 100 * fitted.score(test.texts, test.topics)
     return [
@@ -119,7 +116,7 @@ def _train_everywhere(
     for place in places:
         source = clusters.split_batches(texts, topics, n_rows)
         client = None if place == _LOCAL else clients[place.split(maxsplit=1)[0]]
-        classifier = TopicClassifier(n_jobs=1)
+        classifier = TopicClassifier(encoder=None, n_jobs=1)
         yield (
             place,
             classifier.fit_stream(source, StreamOptions(rows_per_block=n_rows), client=client),
@@ -130,20 +127,9 @@ def _sorted_by_topic(corpus: Corpus) -> np.ndarray:
     return np.argsort(np.array(corpus.topics, dtype=object), kind="stable")
 
 
-# Beside fit, and by tolerance ---------------------------------------------------------------------
+# Beside fit ---------------------------------------------------------------------------------------
 
 _HELDOUT_SHARE = 0.25
-
-
-class _PassCounter(SilentProgress):
-    """Counts the passes that are reported as progress."""
-
-    n_passes = 0
-
-    def update(self, step: str, fraction: float | None = None, detail: str = "") -> None:  # noqa: ARG002
-        """Note the number of a pass."""
-        if detail.startswith("pass "):
-            self.n_passes = int(detail.split()[1].rstrip(":"))
 
 
 def fit(sets: Sequence[str] = NAMES, training: bool = False) -> str:
@@ -156,36 +142,9 @@ def fit(sets: Sequence[str] = NAMES, training: bool = False) -> str:
         rows.append([name, *_compare_with_fit(*_split(name, training=training))])
         progress(*rows[-1])
     points = [float(row[4]) for row in rows]
-    header = ["set", "texts", "fit", "stream", "points", "log loss", "stream's", "passes", "fit s"]
+    header = ["set", "texts", "fit", "stream", "points", "log loss", "stream's", "fit s"]
     header += ["stream s", "sorted: same, %", "shuffled: same, %"]
     return f"{table(header, rows)}\n\nMean: {np.mean(points):+.2f} points."
-
-
-def tolerance(
-    sets: Sequence[str] = NAMES,
-    tolerances: Sequence[float] = (5e-3, 2e-3, 2e-4),
-    training: bool = False,
-) -> str:
-    """Share of answers that are those of the last tolerance, which should be small.
-
-    With `training`, a quarter of the training documents stands for the test.
-    """
-    rows, fractions = [], []
-    for name in sets:
-        train, test = _split(name, training=training)
-        answers, costs = [], []
-        for value in tolerances:
-            counter = _PassCounter()
-            classifier, took = timed(_train, train.texts, train.topics, counter, value)
-            answers.append(classifier.predict(test.texts))
-            costs.append(f"{counter.n_passes}; {took:.1f}")
-        fractions.append([100 * np.mean(ours == answers[-1]) for ours in answers])
-        rows.append([name])
-        rows[-1] += [f"{s:.2f}; {cost}" for s, cost in zip(fractions[-1], costs, strict=True)]
-        progress(*rows[-1])
-    means = [f"{mean:.2f}" for mean in np.mean(fractions, axis=0)]
-    header = ["set", *(f"{value:g}: same, %; passes; s" for value in tolerances)]
-    return table(header, [*rows, ["mean", *means]])
 
 
 def _split(name: str, *, training: bool) -> tuple[Corpus, Corpus]:
@@ -194,10 +153,9 @@ def _split(name: str, *, training: bool) -> tuple[Corpus, Corpus]:
 
 
 def _compare_with_fit(train: Corpus, test: Corpus) -> list[str]:
-    # Streams learn from words alone.
-    counter, classifier = _PassCounter(), TopicClassifier(encoder=None, n_jobs=1)
+    classifier = TopicClassifier(encoder=None, n_jobs=1)
     fitted, fit_seconds = timed(classifier.fit, train.texts, train.topics)
-    streamed, stream_seconds = timed(_train, train.texts, train.topics, counter)
+    streamed, stream_seconds = timed(_train, train.texts, train.topics)
     answers, same = streamed.predict(test.texts), []
     for order in (_sorted_by_topic(train), np.random.default_rng(1).permutation(len(train))):
         texts, topics = ([column[i] for i in order] for column in (train.texts, train.topics))
@@ -208,23 +166,16 @@ def _compare_with_fit(train: Corpus, test: Corpus) -> list[str]:
         *(f"{accuracy:.2f}" for accuracy in accuracies),
         f"{accuracies[1] - accuracies[0]:+.2f}",
         *(f"{_log_loss(model, test):.3f}" for model in (fitted, streamed)),
-        str(counter.n_passes),
         f"{fit_seconds:.1f}",
         f"{stream_seconds:.1f}",
         *(f"{100 * fraction:.2f}" for fraction in same),
     ]
 
 
-def _train(
-    texts: Sequence[str],
-    topics: Sequence[str],
-    counter: _PassCounter | None = None,
-    tolerance: float = TOLERANCE,
-) -> TopicClassifier:
-    """Train on batches of a thousand."""
+def _train(texts: Sequence[str], topics: Sequence[str]) -> TopicClassifier:
+    """Train on batches of a thousand, from words alone."""
     source = clusters.split_batches(texts, topics, 1000)
-    options = StreamOptions(tolerance=tolerance)
-    return TopicClassifier(n_jobs=1).fit_stream(source, options, progress=counter)
+    return TopicClassifier(encoder=None, n_jobs=1).fit_stream(source)
 
 
 def _log_loss(classifier: TopicClassifier, test: Corpus) -> float:
@@ -242,13 +193,21 @@ def _log_loss(classifier: TopicClassifier, test: Corpus) -> float:
 _TIMEOUT = 300
 
 
-def _train_set(
-    name: str, client: Any, checkpoint: str | None = None, *, by_rows: bool = False
-) -> bytes:
-    """Return the saved model of a set; workers may divide rows in any case."""
+@contextlib.contextmanager
+def _in_parts() -> Iterator[None]:
+    """Have few documents learned in parts, as many are."""
+    with (
+        mock.patch.object(stream_fit, "default_passes", return_value=1),
+        mock.patch.object(stream_fit, "_PART_SIZE", 1000),
+    ):
+        yield
+
+
+def _train_set(name: str, client: Any, checkpoint: str | None = None) -> bytes:
+    """Return the saved model of a set, learned in parts."""
     train, _ = load(name)
     size = -(-len(train) // N_BLOCKS)
-    with clusters.share_rows(always=by_rows):
+    with _in_parts():
         classifier = TopicClassifier(n_jobs=1).fit_stream(
             clusters.split_batches(train.texts, train.topics, size),
             StreamOptions(checkpoint=checkpoint, rows_per_block=size),
@@ -260,27 +219,25 @@ def _train_set(
 def killed_workers(corpus: str = "stackoverflow", rounds: int = 20, seed: int = 0) -> str:
     """One of two workers killed at a random moment: the model must have the same bytes.
 
-    In every second round it isn't restarted; of every four rounds, two divide rows and two
-    topics.
+    In every second round it isn't restarted.
     """
     rng = random.Random(seed)  # noqa: S311 - nothing secret
-    expected, times = _undisturbed(corpus)
+    expected, took = _undisturbed(corpus)
     n_same = n_in_time = 0
     for number in range(rounds):
-        by_rows = number % 4 < 2
         with clusters.Cluster(2, nannies=number % 2 == 0) as cluster:
             ids = cluster.worker_ids()
-            timer = _KillTimer(rng.uniform(0, 0.95) * times[by_rows], rng.choice(ids))
+            timer = _KillTimer(rng.uniform(0, 0.95) * took, rng.choice(ids))
             with cluster.client() as client:
                 timer.start()
-                is_same = _train_set(corpus, client, by_rows=by_rows) == expected[by_rows]
+                is_same = _train_set(corpus, client) == expected
                 in_time = timer.has_killed
                 timer.end()
         n_same += is_same
         n_in_time += in_time
         progress(
-            f"round {number + 1}, {_unit(by_rows)}: killed after {timer.after:.2f} s of",
-            f"{times[by_rows]:.2f}, {'while it trained' if in_time else 'too late'}:",
+            f"round {number + 1}: killed after {timer.after:.2f} s of {took:.2f},",
+            f"{'while it trained' if in_time else 'too late'}:",
             f"{'same' if is_same else 'OTHER'} bytes",
         )
     header = ["workers killed", "of these while it trained", "models of the same bytes"]
@@ -308,43 +265,28 @@ class _KillTimer:
             self.has_killed = True
 
 
-def _unit(by_rows: bool) -> str:
-    return "by rows" if by_rows else "by topics"
-
-
-def _undisturbed(name: str) -> tuple[dict[bool, bytes], dict[bool, float]]:
-    """Return the models of one machine, and about how long two workers take, by rows or not.
-
-    Where rows are divided, they make several groups although they are few, so that the two
-    models differ.
-    """
-    expected, times = dict[bool, bytes](), {}
+def _undisturbed(name: str) -> tuple[bytes, float]:
+    """Return the model of one machine, and about how long two workers take."""
     with clusters.Cluster(2) as cluster, cluster.client() as client:
         _train_set(name, client)  # so that workers have imported everything
-        for by_rows in (True, False):
-            expected[by_rows] = _train_set(name, None, by_rows=by_rows)
-            start = time.perf_counter()
-            if _train_set(name, client, by_rows=by_rows) != expected[by_rows]:
-                raise SystemExit(f"{name}: two workers make other bytes than one machine.")
-            times[by_rows] = time.perf_counter() - start
-            progress(f"{name}, {_unit(by_rows)}: {times[by_rows]:.2f} s undisturbed")
-    return expected, times
+        expected, start = _train_set(name, None), time.perf_counter()
+        if _train_set(name, client) != expected:
+            raise SystemExit(f"{name}: two workers make other bytes than one machine.")
+        took = time.perf_counter() - start
+    progress(f"{name}: {took:.2f} s undisturbed")
+    return expected, took
 
 
 def killed_scheduler(corpus: str = "stackoverflow", rounds: int = 10, seed: int = 0) -> str:
-    """The scheduler killed at a random moment, and the job resumed from its checkpoint.
-
-    In every second round, rows are divided in any case.
-    """
+    """The scheduler killed at a random moment, and the job resumed from its checkpoint."""
     rng = random.Random(seed)  # noqa: S311
-    expected, times = _undisturbed(corpus)
+    expected, took = _undisturbed(corpus)
     n_same = n_interrupted = n_resumed = 0
     for number in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
             checkpoint, out = Path(folder, "checkpoint"), Path(folder, "model.slug")
-            by_rows = number % 2 == 0
-            after = rng.uniform(0.1, 0.95) * times[by_rows]
-            job = (corpus, str(checkpoint), str(out), _unit(by_rows))
+            after = rng.uniform(0.1, 0.95) * took
+            job = (corpus, str(checkpoint), str(out))
             with clusters.Cluster(2) as cluster:
                 is_interrupted = _interrupt(cluster, job, after)
             n_interrupted += is_interrupted
@@ -353,10 +295,10 @@ def killed_scheduler(corpus: str = "stackoverflow", rounds: int = 10, seed: int 
             if is_interrupted:
                 with clusters.Cluster(2) as cluster:
                     _start_job(cluster, job).communicate(timeout=_TIMEOUT)
-            is_same = out.exists() and out.read_bytes() == expected[by_rows]
+            is_same = out.exists() and out.read_bytes() == expected
         n_same += is_same
         progress(
-            f"round {number + 1}, {_unit(by_rows)}: scheduler killed after {after:.2f} s:",
+            f"round {number + 1}: scheduler killed after {after:.2f} s:",
             f"{'interrupted' if is_interrupted else 'too late'},",
             f"{'same' if is_same else 'OTHER'} bytes",
         )
@@ -389,18 +331,17 @@ def _interrupt(cluster: clusters.Cluster, job: tuple[str, ...], after: float) ->
     return bool(process.returncode)
 
 
-def train_on_cluster(address: str, name: str, checkpoint: str, out: str, unit: str) -> None:
+def train_on_cluster(address: str, name: str, checkpoint: str, out: str) -> None:
     """Train on a cluster with a checkpoint, and save the model."""
     from distributed import Client
 
     with Client(address, set_as_default=False) as client:
         client.wait_for_workers(2)
         print("started", flush=True)
-        by_rows = unit == _unit(by_rows=True)
-        Path(out).write_bytes(_train_set(name, client, checkpoint, by_rows=by_rows))
+        Path(out).write_bytes(_train_set(name, client, checkpoint))
 
 
-def killed_command(texts: int = 50_000, topics: int = 40, rounds: int = 20, seed: int = 0) -> str:
+def killed_command(texts: int = 100_000, topics: int = 40, rounds: int = 20, seed: int = 0) -> str:
     """`slugline train --stream --checkpoint` killed up to three times, and run once more."""
     rng = random.Random(seed)  # noqa: S311
     n_kills = n_same = 0
@@ -477,7 +418,6 @@ def _answers(train: Corpus, rows: np.ndarray, test: Corpus) -> tuple[np.ndarray,
 BENCHMARKS = {
     "order": order,
     "fit": fit,
-    "tolerance": tolerance,
     "workers": workers,
     "killed-workers": killed_workers,
     "killed-scheduler": killed_scheduler,
@@ -486,7 +426,6 @@ BENCHMARKS = {
 QUICK = {
     "order": {"sets": ("sib200-de",), "sizes": (200,), "orders": 2},
     "fit": {"sets": ("sib200-de",)},
-    "tolerance": {"sets": ("sib200-de",), "training": True},
     "workers": {"sets": ("sib200-de",)},
     "killed-workers": {"corpus": "sib200-de", "rounds": 2},
     "killed-scheduler": {"corpus": "sib200-de", "rounds": 2},

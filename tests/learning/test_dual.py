@@ -2,64 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from slugline.learning.linear import dual, sums
-from slugline.learning.linear.dual import DualProblem, find_coefficients, fit_all_rows, gram_matrix
-from slugline.learning.linear.newton import Iterate, NewtonDescent, Preconditioner, minimize
-from slugline.learning.linear.sums import LocalBlock, OneVsRestTargets, RowBlock
+from slugline.learning.linear import dual
+from slugline.learning.linear.dual import (
+    DualProblem,
+    Minimum,
+    RowsByColumn,
+    find_coefficients,
+    fit_all_rows,
+    gram_matrix,
+)
 
 needs_kernel = pytest.mark.skipif(dual.kernel is None, reason="there is no compiler")
 N_TOPICS = 5
 
 
-def problem(
-    n_rows: int, density: float = 0.1, n_columns: int = 120, seed: int = 0
-) -> tuple[RowBlock, np.ndarray, OneVsRestTargets]:
-    """Return a block of rows with costs, the rates of its columns, and the costs of topics."""
+class FewRows(NamedTuple):
+    """Rows with topics and costs, the costs of topics, and the rates of columns."""
+
+    X: sp.csr_array
+    y: np.ndarray
+    costs: np.ndarray
+    positive_costs: np.ndarray
+    rates: np.ndarray
+
+    @property
+    def by_column(self) -> RowsByColumn:
+        return RowsByColumn.from_csr(self.X)
+
+    @property
+    def signs(self) -> np.ndarray:
+        return dual._signs(self.y, N_TOPICS)
+
+    def minimum(self) -> Minimum:
+        return DualProblem.from_rows(*self).minimum(slice(0, N_TOPICS))
+
+
+def few_rows(n_rows: int, density: float = 0.1, n_columns: int = 120, seed: int = 0) -> FewRows:
     rng = np.random.default_rng((seed, n_rows))
     X = sp.random_array((n_rows, n_columns), density=density, rng=rng, dtype=np.float32)
     common = np.full((n_rows, 1), 0.3, dtype=np.float32)
-    y = rng.integers(0, N_TOPICS, n_rows).astype(np.int32)
-    rows = sp.csr_array(sp.hstack([common, X], format="csr"))
-    block = RowBlock.from_csr(rows, y, np.zeros(n_rows, dtype=np.uint64))
-    block = block._replace(costs=rng.uniform(0.2, 2, n_rows).astype(np.float32))
-    rates = rng.uniform(0.1, 3, n_columns + 1).astype(np.float32)
-    targets = OneVsRestTargets(
-        np.arange(N_TOPICS, dtype=np.int32),
-        np.ones(N_TOPICS, dtype=np.float32),
-        np.linspace(1, 3, N_TOPICS, dtype=np.float32),
+    return FewRows(
+        X=sp.csr_array(sp.hstack([common, X], format="csr")),
+        y=rng.integers(0, N_TOPICS, n_rows),
+        costs=rng.uniform(0.2, 2, n_rows).astype(np.float32),
+        positive_costs=np.linspace(1, 3, N_TOPICS, dtype=np.float32),
+        rates=rng.uniform(0.1, 3, n_columns + 1).astype(np.float32),
     )
-    return block, rates, targets
-
-
-def minimum(n_rows: int, **options: Any) -> Iterate:
-    block, rates, targets = problem(n_rows, **options)
-    return DualProblem.from_rows(block, targets, rates).minimum(slice(0, N_TOPICS))
 
 
 def test_gram_matrix_has_the_products_of_scaled_rows_and_of_a_bias() -> None:
-    block, rates, _ = problem(40)
-    scaled = block.to_csc().toarray() * np.sqrt(rates)
-    np.testing.assert_allclose(gram_matrix(block, rates), scaled @ scaled.T + 1, rtol=1e-5)
+    rows = few_rows(40)
+    scaled = rows.X.toarray() * np.sqrt(rows.rates)
+    gram = gram_matrix(rows.by_column, rows.rates)
+    np.testing.assert_allclose(gram, scaled @ scaled.T + 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("n_rows", [1, 7, 60, 200])
-def test_minimum_is_that_of_newton_steps_in_the_space_of_weights(n_rows: int) -> None:
-    block, rates, targets = problem(n_rows)
-    squares = sums.column_squares(block)[0]
-    preconditioner = Preconditioner.from_columns(rates.astype(np.float64), squares, n_rows)
-    start = Iterate.initial(block.n_columns, N_TOPICS)
-    descent = NewtonDescent(targets, preconditioner, start, tolerance=1e-5)
-    for _ in minimize(LocalBlock(block), descent):
-        pass
-    found = minimum(n_rows)
-    np.testing.assert_allclose(found.weights, descent.iterate.weights, rtol=1e-2, atol=3e-3)
-    np.testing.assert_allclose(found.biases, descent.iterate.biases, rtol=1e-2, atol=3e-3)
+def test_gradient_at_the_minimum_is_0(n_rows: int) -> None:
+    rows = few_rows(n_rows)
+    found, X = rows.minimum(), rows.X.toarray().astype(np.float64)
+    signs, factors = rows.signs.T, rows.positive_costs
+    costs = rows.costs[:, np.newaxis] * np.where(signs > 0, factors, 1)
+    errors = np.maximum(0, 1 - signs * (X @ found.weights + found.biases))
+    slopes = -2 * costs * signs * errors
+    gradient = found.weights / rows.rates[:, np.newaxis] + X.T @ slopes
+    np.testing.assert_allclose(gradient, 0, atol=3e-3)
+    np.testing.assert_allclose(found.biases + 1 + slopes.sum(axis=0), 0, atol=3e-3)
 
 
 @needs_kernel
@@ -71,52 +85,134 @@ def test_minimum_is_the_same_with_and_without_the_kernel(
     found = []
     for has in (True, False):
         monkeypatch.setattr(dual, "_has_kernel", lambda has=has: has)
-        found.append([array.tobytes() for array in minimum(n_rows, density=density)])
+        found.append([array.tobytes() for array in few_rows(n_rows, density).minimum()])
     assert found[0] == found[1]
 
 
 def test_minimum_hardly_depends_on_the_order_of_rows() -> None:
-    block, rates, targets = problem(150)
-    order = np.random.default_rng(1).permutation(150)
-    X = block.to_csc().tocsr()[order]
-    shuffled = RowBlock.from_csr(X, block.y[order], block.keys)
-    assert block.costs is not None
-    shuffled = shuffled._replace(costs=block.costs[order])
-    one, other = (
-        DualProblem.from_rows(rows, targets, rates).minimum(slice(0, N_TOPICS))
-        for rows in (block, shuffled)
-    )
-    np.testing.assert_allclose(one.weights, other.weights, atol=1e-3)
+    rows, order = few_rows(150), np.random.default_rng(1).permutation(150)
+    shuffled = rows._replace(X=rows.X[order], y=rows.y[order], costs=rows.costs[order])
+    np.testing.assert_allclose(rows.minimum().weights, shuffled.minimum().weights, atol=1e-3)
 
 
 def test_coefficients_that_fit_all_rows_solve_their_equations() -> None:
-    block, rates, targets = problem(70)
-    assert block.costs is not None
-    gram, signs = gram_matrix(block, rates), dual._signs(block, targets)
-    coefficients = fit_all_rows(gram, signs, block.costs)
+    rows = few_rows(70)
+    gram = gram_matrix(rows.by_column, rows.rates)
+    coefficients = fit_all_rows(gram, rows.signs, rows.costs)
     scores = gram.astype(np.float64) @ coefficients.T - 1
-    errors = coefficients / block.costs
-    np.testing.assert_allclose(scores.T + errors, signs, atol=1e-4)
+    errors = coefficients / rows.costs
+    np.testing.assert_allclose(scores.T + errors, rows.signs, atol=1e-4)
 
 
 def test_minimum_does_not_depend_on_where_steps_start() -> None:
-    block, rates, targets = problem(60)
-    usual = DualProblem.from_rows(block, targets, rates)
+    rows = few_rows(60)
+    usual = DualProblem.from_rows(*rows)
     start = np.random.default_rng(2).normal(size=(N_TOPICS, 60)).astype(np.float32)
-    other = DualProblem.from_rows(block, targets, rates, start)
+    other = DualProblem.from_rows(*rows, start)
     one, two = (found.minimum(slice(0, N_TOPICS)) for found in (usual, other))
     np.testing.assert_allclose(one.weights, two.weights, atol=1e-3)
     np.testing.assert_allclose(usual.coefficients, other.coefficients, atol=1e-3)
-    again = DualProblem.from_rows(block, targets, rates, usual.coefficients)
+    again = DualProblem.from_rows(*rows, usual.coefficients)
     again.minimum(slice(1, 3))
     np.testing.assert_allclose(again.coefficients, usual.coefficients, atol=1e-3)
 
 
+# Sums of rows by column ---------------------------------------------------------------------------
+
+WIDTHS = [*range(1, 18), 23, 24, 25, 31, 32, 33, 47, 48, 49, 50, 95, 96, 97, 100, 144, 145]
+
+
+@needs_kernel
+@pytest.mark.parametrize("width", WIDTHS)
+def test_column_sums_are_those_of_numpy_with_and_without_the_kernel(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, found = few_rows(300, density=0.02), []
+    factors = np.random.default_rng(width).standard_normal((300, width)).astype(np.float32)
+    for has in (True, False):
+        monkeypatch.setattr(dual, "_has_kernel", lambda has=has: has)
+        found.append(rows.by_column.column_sums(factors))
+    assert found[0].tobytes() == found[1].tobytes()
+    wanted = rows.X.toarray().T @ factors
+    np.testing.assert_allclose(found[0], wanted[rows.by_column.columns], rtol=1e-3, atol=1e-4)
+
+
+def test_column_sums_of_rows_without_entries_are_none() -> None:
+    empty = RowsByColumn.from_csr(sp.csr_array((3, 7), dtype=np.float32))
+    assert empty.column_sums(np.ones((3, 9), dtype=np.float32)).shape == (0, 9)
+
+
+def arguments_of_sums() -> dict[str, Any]:
+    return {
+        "values": np.ones(2, dtype=np.float32),
+        "rows": np.array([0, 1], dtype=np.uint16),
+        "ends": np.array([2], dtype=np.int64),
+        "factors": np.ones((2, 4), dtype=np.float32),
+        "table": np.ones((1, 4), dtype=np.float32),
+        "n_topics": 4,
+    }
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": np.array([0, 2], dtype=np.uint16)},
+        {"rows": np.array([0], dtype=np.uint16)},
+        {"ends": np.array([3], dtype=np.int64)},
+        {"ends": np.array([-1], dtype=np.int64)},
+        {"ends": np.array([2, 2], dtype=np.int64)},
+        {"values": np.ones(3, dtype=np.float32)},
+        {"factors": np.ones((1, 4), dtype=np.float32)},
+        {"factors": np.ones(7, dtype=np.float32)},
+        {"table": np.ones((2, 4), dtype=np.float32)},
+        *({"n_topics": n} for n in (-1, 0, 3, 5, 2**31, 2**61, 2**63 - 1)),
+    ],
+    ids=str,
+)
+def test_sums_reject_arrays_that_do_not_fit(changes: dict[str, Any]) -> None:
+    arguments = arguments_of_sums()
+    dual.kernel.sums(*arguments.values())
+    assert arguments["table"].tolist() == [[2, 2, 2, 2]]
+    with pytest.raises(ValueError, match="do not fit"):
+        dual.kernel.sums(*(arguments | changes).values())
+
+
+UNFIT = {
+    "of another type": lambda array: array.astype(np.complex64),
+    "of signed numbers": lambda array: array.view(f"i{array.itemsize}").astype(np.int8),
+    "bytes": lambda array: array.tobytes(),
+    "of the other byte order": lambda array: array.astype(array.dtype.newbyteorder()),
+    "not aligned": lambda array: np.frombuffer(b"." + array.tobytes(), array.dtype, offset=1),
+    "in pieces": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
+}
+
+
+@needs_kernel
+@pytest.mark.parametrize("unfit", UNFIT.values(), ids=list(UNFIT))
+def test_sums_reject_arrays_of_another_type_or_not_contiguous(unfit: Any) -> None:
+    for name, array in list(arguments_of_sums().items())[:-1]:
+        if unfit is UNFIT["in pieces"] and array.size == 1:
+            continue  # is in one piece
+        with pytest.raises((ValueError, BufferError)):
+            dual.kernel.sums(*(arguments_of_sums() | {name: unfit(array)}).values())
+
+
+@needs_kernel
+def test_sums_reject_a_table_that_can_not_be_written() -> None:
+    arguments = arguments_of_sums()
+    arguments["table"].flags.writeable = False
+    with pytest.raises((ValueError, BufferError), match="read-only"):
+        dual.kernel.sums(*arguments.values())
+
+
+# Coefficients -------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("cost", [0, 1e-30, 1e6])
 def test_find_coefficients_are_finite_at_any_cost(cost: float) -> None:
-    block, rates, _ = problem(30)
-    gram = gram_matrix(block, rates)
-    signs = np.where(block.y == 0, 1, -1).astype(np.float32)[np.newaxis]
+    rows = few_rows(30)
+    gram, signs = gram_matrix(rows.by_column, rows.rates), rows.signs[:1]
     costs = np.ones((1, 30), dtype=np.float32)
     costs[0, ::3] = cost
     coefficients = fit_all_rows(gram, signs, costs[0])

@@ -312,15 +312,6 @@ def test_linear_learner_passes_options_and_seed_to_the_stream(passes: int | None
     assert learner.calibration == stream.calibration
 
 
-@pytest.mark.parametrize("n_topics", [2**63 - 1, 2**62, 2**61, 0, -1])
-@pytest.mark.parametrize("name", ["scores", "sums"])
-def test_kernel_rejects_impossible_numbers_of_topics(name: str, n_topics: int) -> None:
-    kernel = pytest.importorskip("slugline.learning.linear._passes")
-    arrays = [np.zeros(0, kind) for kind in ("f4", "u2", "i4", "i8", "f4", "f4")]
-    with pytest.raises(ValueError, match="no topics, or too many"):
-        getattr(kernel, name)(*arrays, n_topics)
-
-
 def test_fit_parts_raises_if_interrupted_before_the_first_part_ends() -> None:
     def part(number: int) -> Any:
         raise KeyboardInterrupt

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import logging
 import os
 import re
@@ -22,19 +21,19 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.numpy import load_file, save
 
 from slugline.base.progress import Progress, SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import CheckpointError, OptionError
 from slugline.learning.encoder.encoder import get_encoder
-from slugline.learning.linear.newton import TOLERANCE, DescentState, Iterate
-from slugline.stream import checkpoint, descents
-from slugline.stream.checkpoint import RunningDescent, StreamState, remove_checkpoint
+from slugline.learning.linear.parts import PartWeights
+from slugline.stream import checkpoint, part_state
+from slugline.stream import fit as stream_fit
+from slugline.stream.checkpoint import remove_checkpoint
 from slugline.stream.fit import StreamOptions
+from slugline.stream.part_state import PartState
 from slugline.text.feature_groups import FeatureGroup
 from stream_jobs import News, pairs
 
@@ -48,16 +47,16 @@ class StoppedError(Exception):
 
 
 class StopAt(SilentProgress):
-    """Ends the job when a pass is reported for the n-th time."""
+    """Ends the job when a part is reported for the n-th time."""
 
-    def __init__(self, n: int, how: type[BaseException] = StoppedError) -> None:
-        self.n, self.how, self.reported = n, how, 0
+    def __init__(self, n: int) -> None:
+        self.n, self.reported = n, 0
 
     def update(self, step: str, share: float | None = None, detail: str = "") -> None:
-        if detail.startswith("pass "):
+        if detail.startswith("part "):
             self.reported += 1
             if self.reported == self.n:
-                raise self.how
+                raise StoppedError
 
 
 VECTORS = get_encoder("vectors").digest[:16]
@@ -80,8 +79,8 @@ class Job:
         client: Any = None,
         **options: Any,
     ) -> TopicClassifier:
-        few_passes = {"rows_per_block": 20, "tolerance": 0.03}
-        stream_options = StreamOptions(**{**few_passes, "checkpoint": self.folder, **options})
+        usual = {"rows_per_block": 20, "checkpoint": self.folder}
+        stream_options = StreamOptions(**{**usual, **options})
         classifier = TopicClassifier(
             n_jobs=1,
             feature_groups=self.blocks,
@@ -94,9 +93,9 @@ class Job:
         )
 
     def begin(self) -> None:
-        """Stop after the first of the topics are done with some of the documents."""
+        """Stop after some of the parts."""
         with pytest.raises(StoppedError):
-            self.run(StopAt(6))
+            self.run(StopAt(3))
 
 
 def saved(classifier: TopicClassifier, folder: Path) -> bytes:
@@ -105,63 +104,47 @@ def saved(classifier: TopicClassifier, folder: Path) -> bytes:
     return path.read_bytes()
 
 
-@pytest.fixture
-def job(news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """Return a job of three blocks of topics, which keeps each step."""
+@pytest.fixture(autouse=True)
+def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_fit, "default_passes", lambda n: 1)
+    monkeypatch.setattr(stream_fit, "_PART_SIZE", 15)
     monkeypatch.setattr(checkpoint, "MAX_TIME_FRACTION", 1.0)
-    monkeypatch.setattr(descents, "MAX_TOPICS", 1)
+
+
+@pytest.fixture
+def job(news: News, tmp_path: Path) -> Job:
+    """Return a job of several parts, which keeps each step."""
     return Job(news, tmp_path / "kept")
-
-
-@pytest.mark.parametrize(("most_kept", "stride"), [(1 << 28, 1), (0, 4)], ids=["dense", "sparse"])
-def test_fit_stream_resumes_from_every_step_with_the_same_bytes(
-    job: Job, most_kept: int, stride: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(descents, "_MAX_DENSE", most_kept)
-    counting = StopAt(-1)
-    whole = job.run(counting, checkpoint=None)
-    assert whole.fitted_.dense is not None
-    wanted = saved(whole, job.folder)
-    for n in range(1, counting.reported + 1, stride):
-        with pytest.raises(StoppedError):
-            job.run(StopAt(n))
-        again = StopAt(-1)
-        assert saved(job.run(again), job.folder) == wanted
-        # The step that was kept is reported once more, and none before it.
-        assert again.reported == counting.reported - n + 1
-        shutil.rmtree(job.folder)
 
 
 def test_fit_stream_ends_with_the_same_bytes_if_stopped_after_each_step(job: Job) -> None:
     wanted = saved(job.run(checkpoint=None), job.folder)
-    for _ in range(100):
+    n_stopped = 0
+    while n_stopped < 100:
         try:
-            found = job.run(StopAt(2))
+            found = job.run(StopAt(1))
             break
         except StoppedError:
-            continue
+            n_stopped += 1
     assert saved(found, job.folder) == wanted
-
-
-def test_fit_stream_resumes_topics_that_are_learned_together(
-    job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(descents, "MAX_TOPICS", 128)
-    counting = StopAt(-1)
-    wanted = saved(job.run(counting, checkpoint=None), job.folder)
-    for n in range(1, counting.reported + 1):
-        with pytest.raises(StoppedError):
-            job.run(StopAt(n))
-        assert saved(job.run(), job.folder) == wanted
-        shutil.rmtree(job.folder)
+    assert 3 < n_stopped < 100
 
 
 def test_fit_stream_resumes_when_no_row_is_held_out(tmp_path: Path) -> None:
     job = Job([("wheat", "grain"), ("oil", "crude")], tmp_path / "kept")
     wanted = saved(job.run(checkpoint=None), job.folder)
     with pytest.raises(StoppedError):
-        job.run(StopAt(2))
+        job.run(StopAt(1))
     assert saved(job.run(), job.folder) == wanted
+
+
+def test_fit_stream_learns_few_documents_at_once_and_saves_nothing(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    wanted = saved(job.run(checkpoint=None), job.folder)
+    assert saved(job.run(), job.folder) == wanted
+    assert [path.name for path in job.folder.iterdir()] == ["lock"]
 
 
 def test_fit_stream_returns_a_finished_checkpoint_at_once(job: Job) -> None:
@@ -169,14 +152,6 @@ def test_fit_stream_returns_a_finished_checkpoint_at_once(job: Job) -> None:
     again = StopAt(-1)
     assert saved(job.run(again), job.folder) == wanted
     assert again.reported == 0
-
-
-def test_fit_stream_resumes_after_ctrl_c(job: Job) -> None:
-    counting = StopAt(-1)
-    wanted = saved(job.run(counting, checkpoint=None), job.folder)
-    stop = StopAt(counting.reported - 1, KeyboardInterrupt)
-    assert job.run(stop).fitted_.interrupted
-    assert saved(job.run(), job.folder) == wanted
 
 
 def test_fit_stream_resumes_with_other_threads_memory_and_thresholds(job: Job) -> None:
@@ -187,11 +162,10 @@ def test_fit_stream_resumes_with_other_threads_memory_and_thresholds(job: Job) -
 
 def test_checkpoint_folder_has_only_the_files_of_the_state(job: Job) -> None:
     job.begin()
-    kept = {path.name.partition(".")[0] for path in job.folder.iterdir()}
-    assert kept == {"checkpoint", "lock", "running", "scores-0", "training-0"}
-    job.run()
-    kept = {path.name.partition(".")[0] for path in job.folder.iterdir()}
-    assert {name for name in kept if name.startswith("training") or name == "running"} == set()
+    for n_steps in range(2):
+        kept = sorted(path.name.partition(".")[0] for path in job.folder.iterdir())
+        assert kept == ["checkpoint", "lock", "state", "weights-0"], n_steps
+        job.run()
 
 
 # Kills ------------------------------------------------------------------------------------------
@@ -201,8 +175,9 @@ JOB = """
 import os, signal, sys
 from slugline.classifier import TopicClassifier
 from slugline.stream.fit import StreamOptions
-from slugline.stream import checkpoint
+from slugline.stream import checkpoint, fit
 checkpoint.MAX_TIME_FRACTION = 1.0
+fit.default_passes, fit._PART_SIZE = lambda n: 1, 15
 source, folder, n_left = sys.argv[1], sys.argv[2], int(sys.argv[3])
 flush = os.fsync
 
@@ -228,7 +203,7 @@ def test_fit_stream_resumes_with_the_same_bytes_after_being_killed(
         return saved(TopicClassifier(n_jobs=1).fit_stream(str(news_csv), options), folder)
 
     whole = fit(None)
-    for n_writes in (2, 7, 12):
+    for n_writes in (2, 7, 10):
         job = [sys.executable, "-c", JOB, str(news_csv), str(folder), str(n_writes)]
         assert subprocess.run(job).returncode == -signal.SIGKILL
         assert [path for path in folder.iterdir() if path.name.endswith(".part")]
@@ -252,21 +227,12 @@ NAME_ANOTHER = "name another folder with `checkpoint`, or remove this one."
 def test_open_checkpoint_names_a_damaged_part_before_documents_are_read(job: Job) -> None:
     job.begin()
     job.news = []
-    part = next(iter(job.folder.glob("running.*.safetensors")))
+    part = next(iter(job.folder.glob("state.*.safetensors")))
     data = bytearray(part.read_bytes())
     data[-1] ^= 1
     part.write_bytes(data)
     assert refusal(job).startswith(
         f"kept/{part.name}: damaged (its bytes are not those that were written); remove kept"
-    )
-
-
-def test_require_same_job_names_another_tolerance_before_documents_are_read(job: Job) -> None:
-    job.begin()
-    job.news = []
-    assert refusal(job, tolerance=0.01) == (
-        "kept is a checkpoint of another job (tolerances: 0.03 there, 0.01 in this job); "
-        f"{NAME_ANOTHER}"
     )
 
 
@@ -314,7 +280,7 @@ def test_require_same_job_names_other_blocks(job: Job) -> None:
 @pytest.mark.parametrize("depth", [2000, 200_000])
 def test_open_checkpoint_rejects_a_deeply_nested_index(job: Job, depth: int) -> None:
     job.begin()
-    index = f'{{"format": 1, "sha256": "x", "content": {"[" * depth}{"]" * depth}}}'
+    index = f'{{"format": 2, "sha256": "x", "content": {"[" * depth}{"]" * depth}}}'
     (job.folder / "checkpoint.json").write_text(index)
     assert refusal(job).startswith("kept/checkpoint.json: damaged (")
 
@@ -322,8 +288,8 @@ def test_open_checkpoint_rejects_a_deeply_nested_index(job: Job, depth: int) -> 
 def test_open_checkpoint_reads_no_file_outside_the_folder(job: Job) -> None:
     job.begin()
     with forged_index(job.folder) as content:
-        content["parts"]["running"]["file"] = "../running.1.safetensors"
-    damage = "it names the file '../running.1.safetensors'"
+        content["files"]["state"]["name"] = "../state.1.safetensors"
+    damage = "it names the file '../state.1.safetensors'"
     assert refusal(job).startswith(f"kept/checkpoint.json: damaged ({damage}); remove kept to")
 
 
@@ -357,7 +323,7 @@ def test_open_checkpoint_makes_the_folder_and_its_parents(tmp_path: Path) -> Non
 
 def test_load_reads_no_file_larger_than_a_state(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.begin()
-    monkeypatch.setattr(checkpoint, "_MAX_EXTRA_BYTES", -1 << 40)
+    monkeypatch.setattr(part_state, "_MAX_EXTRA_BYTES", -1 << 40)
     assert re.match(r"kept/\S+: damaged \(it has [\d,]+ bytes instead of -", refusal(job))
 
 
@@ -420,47 +386,37 @@ def test_save_names_a_full_disk_and_leaves_the_previous_state(
 
 # Generated damage -------------------------------------------------------------------------------
 
-N_COLUMNS, TOPIC_BATCHES = 3, [slice(0, 2), slice(2, 4), slice(4, 6)]
-PHASES: tuple[checkpoint.Phase, ...] = ("training rows", "all rows")
+N_COLUMNS, N_TOPICS, N_PARTS, N_HELDOUT = 3, 6, 4, 5
 START_OVER = "to start over, or name another folder with `checkpoint`."
 
 
-def state_of(phase: checkpoint.Phase, n_done: int) -> StreamState:
-    """Return a state with dense and sparse iterates, held-out scores and a running descent."""
-    state = StreamState(phase, n_done, n_passes=7)
-    biases = np.zeros(2)
-    dense: Any = np.ones((N_COLUMNS, 2), np.float16)
-    sparse: Any = sp.csc_array(np.eye(N_COLUMNS, 2, dtype=np.float32))
-    for number, topics in enumerate(TOPIC_BATCHES):
-        state.initial_norms[topics.start] = np.ones(2)
-        if phase == "all rows" or number < n_done:
-            state.heldout_scores.append(np.ones((5, 2), np.float32))
-            has_ended = phase == "all rows" and number < n_done
-            weights = sparse if has_ended else dense
-            state.iterates[topics.start] = Iterate(weights, biases)
-    running = Iterate(np.ones((N_COLUMNS, 2), np.float32), biases)
-    state.running = RunningDescent(running, DescentState.initial(2, np.ones(2)))
-    return state
+def new_state() -> PartState:
+    return PartState(PartWeights(N_COLUMNS, N_TOPICS), N_COLUMNS, N_PARTS, N_HELDOUT)
 
 
-def save_state(folder: Path, state: StreamState) -> None:
+def save_state(folder: Path, state: PartState) -> None:
     with checkpoint.open_checkpoint(folder) as saved:
         assert saved is not None
-        saved.load(N_COLUMNS, TOPIC_BATCHES, PHASES)
         saved.save(state, is_last=True)
 
 
-def load_state(folder: Path) -> StreamState:
+def load_state(folder: Path) -> PartState:
+    state = new_state()
     with checkpoint.open_checkpoint(folder) as saved:
         assert saved is not None
-        return saved.load(N_COLUMNS, TOPIC_BATCHES, PHASES)
+        saved.restore(state)
+    return state
 
 
-@pytest.fixture(scope="module", params=[("training rows", 1), ("all rows", 1)], ids=lambda p: p[0])
-def state_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a saved state of each phase."""
-    folder = tmp_path_factory.mktemp("state") / "kept"
-    save_state(folder, state_of(*request.param))
+@pytest.fixture(scope="module")
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a saved state that has all kinds of arrays."""
+    folder, state = tmp_path_factory.mktemp("state") / "kept", new_state()
+    state.n_done = 3
+    columns = np.arange(N_COLUMNS, dtype=np.int32)
+    state.weights.weights[0].put(columns, np.eye(N_COLUMNS, N_TOPICS, dtype=np.float32), 0)
+    state.heldout_scores = np.ones((N_HELDOUT, N_TOPICS), dtype=np.float32)
+    save_state(folder, state)
     return folder
 
 
@@ -474,7 +430,7 @@ def test_load_returns_the_state_that_was_saved(state_folder: Path) -> None:
     with copy_of(state_folder) as folder:
         state = load_state(folder)
         save_state(folder.with_name("again"), state)
-        for name in ("checkpoint.json", "running.*"):
+        for name in ("checkpoint.json", "state.*", "weights-0.*"):
             (path,), (again,) = (
                 list(each.glob(name)) for each in (folder, folder.with_name("again"))
             )
@@ -504,75 +460,13 @@ def test_open_checkpoint_names_every_damaged_file(state_folder: Path) -> None:
     check()
 
 
-def test_load_rejects_forged_arrays(state_folder: Path) -> None:
-    """Arrays are changed, digests included, as an attacker would."""
-    index = json.loads((state_folder / "checkpoint.json").read_bytes())
-    arrays = {
-        (part, name): array
-        for part, entry in index["content"]["parts"].items()
-        for name, array in load_file(state_folder / entry["file"]).items()
-    }
-
-    @given(data=st.data())
-    def check(data: st.DataObject) -> None:
-        part, name = data.draw(st.sampled_from(sorted(arrays)))
-        array = arrays[part, name]
-        dtypes = st.sampled_from([np.int8, np.uint16, np.float64, np.int64, np.float32, np.int32])
-        dtype = data.draw(dtypes.filter(lambda dtype: dtype != array.dtype))
-        bad = -9 if array.dtype.kind == "i" else data.draw(st.sampled_from([np.nan, np.inf]))
-        forged = data.draw(
-            st.sampled_from(
-                [
-                    array.astype(dtype) if array.dtype != np.float16 else array.astype(np.int8),
-                    np.append(array, array[-1:], axis=0) if name != "scores" else array[:, :1],
-                    np.full_like(array, bad),
-                    array[np.newaxis],
-                ]
-            )
-        )
-        with copy_of(state_folder) as folder:
-            forge(folder, part, {name: forged})
-            with pytest.raises(CheckpointError, match=r"checkpoint\.json: damaged "):
-                load_state(folder)
-
-    check()
-
-
-def test_load_rejects_inconsistent_counts(state_folder: Path) -> None:
-    index = json.loads((state_folder / "checkpoint.json").read_bytes())
-    phase, n_done = index["content"]["phase"], index["content"]["n_done"]
-    # All scores fit any number of batches in the last phase.
-    n_dones = st.integers(-3, 9).filter(
-        lambda n: n != n_done if phase == "training rows" else not 0 <= n <= len(TOPIC_BATCHES)
-    )
-
-    @given(forged=n_dones)
-    def check(forged: int) -> None:
-        with copy_of(state_folder) as folder:
-            with forged_index(folder) as content:
-                content["n_done"] = forged
-            with pytest.raises(CheckpointError, match=f"{forged} of 3 topic batches have ended"):
-                load_state(folder)
-
-    check()
-
-
-def test_load_rejects_the_phase_of_held_out_rows_without_any(tmp_path: Path) -> None:
-    save_state(tmp_path / "kept", state_of("training rows", 1))
-    with checkpoint.open_checkpoint(tmp_path / "kept") as saved:
-        assert saved is not None
-        with pytest.raises(CheckpointError, match="the phase is 'training rows', not all rows"):
-            saved.load(N_COLUMNS, TOPIC_BATCHES, ["all rows"])
-
-
-def forge(folder: Path, part: str, arrays: dict[str, Any]) -> None:
-    """Change arrays of a checkpoint, digests included."""
-    with forged_index(folder) as content:
-        entry = content["parts"][part]
-        path = folder / entry["file"]
-        data = save(load_file(path) | arrays)
-        path.write_bytes(data)
-        entry |= {"n_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+@pytest.mark.parametrize("n_done", [-3, N_PARTS + 1])
+def test_restore_rejects_more_parts_than_there_are(state_folder: Path, n_done: int) -> None:
+    with copy_of(state_folder) as folder:
+        with forged_index(folder) as content:
+            content["n_done"] = n_done
+        with pytest.raises(CheckpointError, match=f"{n_done} of 4 parts have been learned from"):
+            load_state(folder)
 
 
 @contextlib.contextmanager
@@ -587,16 +481,16 @@ def forged_index(folder: Path) -> Iterator[dict[str, Any]]:
 def test_open_checkpoint_names_another_format(state_folder: Path) -> None:
     with copy_of(state_folder) as folder:
         index = folder / "checkpoint.json"
-        index.write_bytes(index.read_bytes().replace(b'"format":1', b'"format":2'))
+        index.write_bytes(index.read_bytes().replace(b'"format":2', b'"format":3'))
         with pytest.raises(CheckpointError) as caught:
             load_state(folder)
     assert str(caught.value) == (
-        f"{folder} is a checkpoint in format 2, and this version of Slugline reads format 1; "
+        f"{folder} is a checkpoint in format 3, and this version of Slugline reads format 2; "
         "resume with the version that wrote it, or name another folder with `checkpoint`."
     )
 
 
-@pytest.mark.parametrize("name", ["checkpoint.json", "running.*"])
+@pytest.mark.parametrize("name", ["checkpoint.json", "state.*"])
 @pytest.mark.parametrize("damage", ["missing", "pipe"])
 def test_open_checkpoint_names_what_is_no_file(state_folder: Path, name: str, damage: str) -> None:
     if damage == "pipe" and not hasattr(os, "mkfifo"):
@@ -667,23 +561,11 @@ def client() -> Iterator[Any]:
 def test_fit_stream_resumes_on_one_machine_and_on_a_cluster(
     job: Job, client: Any, begins_there: bool
 ) -> None:
-    wanted = saved(job.run(checkpoint=None, tolerance=TOLERANCE), job.folder)
-    there, here = ({"client": each, "tolerance": TOLERANCE} for each in (client, None))
-    begun, ended = (there, here) if begins_there else (here, there)
-    counting = StopAt(-1)
-    job.run(counting, checkpoint=None, **begun)
-    with pytest.raises(StoppedError):
-        job.run(StopAt(counting.reported - 3), **begun)
-    again = StopAt(-1)
-    assert saved(job.run(again, **ended), job.folder) == wanted
-    assert 0 < again.reported < counting.reported
-
-
-def test_fit_stream_resumes_an_ended_descent_on_a_cluster_without_a_step(
-    job: Job, client: Any
-) -> None:
     counting = StopAt(-1)
     wanted = saved(job.run(counting, checkpoint=None), job.folder)
+    begun, ended = (client, None) if begins_there else (None, client)
     with pytest.raises(StoppedError):
-        job.run(StopAt(counting.reported))  # after the last step of the last descent
-    assert saved(job.run(client=client), job.folder) == wanted
+        job.run(StopAt(3), client=begun)
+    again = StopAt(-1)
+    assert saved(job.run(again, client=ended), job.folder) == wanted
+    assert again.reported == counting.reported - 3

@@ -23,12 +23,10 @@ from slugline.base.clusters import closed
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ClusterError, DataError, OptionError
-from slugline.stream import cluster, dask_tasks, descents
-from slugline.stream import engine as groups
+from slugline.stream import dask_tasks
 from slugline.stream import fit as stream_fit
 from slugline.stream import source as sources
 from slugline.stream.cluster import DaskEngine
-from slugline.stream.engine import group_blocks
 from slugline.stream.fit import StreamOptions
 from slugline.stream.local import LocalEngine
 from slugline.stream.source import DocumentBlock, DocumentsInMemory
@@ -92,8 +90,7 @@ def saved(
 ) -> bytes:
     """Return the file of what is learned."""
     path = folder / "model.slug"
-    # Fewer passes of the same kind.
-    stream_options = StreamOptions(**{"rows_per_block": 20, "tolerance": 0.03, **options})
+    stream_options = StreamOptions(**{"rows_per_block": 20, **options})
     TopicClassifier(n_jobs=1).fit_stream(
         source, stream_options, client=client, progress=progress
     ).save(path)
@@ -157,52 +154,21 @@ def test_fit_stream_learns_several_topics_alike_on_many_workers(
 
 
 @pytest.fixture
-def _once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few documents are learned from once, as many are."""
+def _in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few documents are learned in parts, as many are."""
     monkeypatch.setattr(stream_fit, "default_passes", lambda n: 1)
     monkeypatch.setattr(stream_fit, "_PART_SIZE", 15)
 
 
-@pytest.mark.usefixtures("_once")
+@pytest.mark.usefixtures("_in_parts")
 @pytest.mark.parametrize("source", [pairs, with_pairs_of_topics])
-def test_fit_stream_learns_once_from_the_rows_of_workers(
+def test_fit_stream_learns_in_parts_from_the_rows_of_workers(
     source: Callable[[News], Any], threads: Callable[..., Any], news: News, tmp_path: Path
 ) -> None:
     client = threads(3)
-    alone = saved(tmp_path, source(news), tolerance=None)
-    record = load(tmp_path / "model.slug").fitted_.stream
-    assert record is not None
-    assert record.n_passes == 1
-    assert saved(tmp_path, source(news), client=client, tolerance=None) == alone
+    alone = saved(tmp_path, source(news))
+    assert saved(tmp_path, source(news), client=client) == alone
     assert n_tasks(client) == 0
-
-
-@pytest.fixture
-def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers have no room for all rows, few entries make groups, and tasks add up one block."""
-    monkeypatch.setattr(cluster, "ROW_MEMORY_FRACTION", 0)
-    monkeypatch.setattr(cluster, "_MAX_SUMMED", 0)
-    monkeypatch.setattr(groups, "_MIN_PER_COLUMN", 0)
-
-
-@pytest.mark.usefixtures("by_rows")
-@pytest.mark.parametrize("n_workers", [1, 3])
-def test_fit_stream_learns_the_same_bytes_if_each_worker_has_some_rows(
-    n_workers: int, threads: Callable[..., Any], news: News, tmp_path: Path
-) -> None:
-    how: dict[str, Any] = {"rows_per_block": 15, "tolerance": 0.1}
-    client = threads(n_workers)
-    alone = saved(tmp_path, pairs(news), **how)
-    assert saved(tmp_path, pairs(news), client=client, **how) == alone
-    assert n_tasks(client) == 0
-
-
-def test_fit_stream_learns_the_same_bytes_a_topic_at_a_time(
-    threads: Callable[..., Any], news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(descents, "MAX_TOPICS", 1)  # at a time
-    alone = saved(tmp_path, pairs(news))
-    assert saved(tmp_path, pairs(news), client=threads(3)) == alone
 
 
 def test_fit_stream_learns_the_same_bytes_with_several_threads_a_worker(
@@ -266,28 +232,17 @@ def test_fit_stream_learns_a_topic_that_only_the_last_file_has(
     assert classifier.predict(["zebra hooves"]).tolist() == ["animals"]
 
 
-def test_fit_stream_learns_several_batches_of_topics(
-    threads: Callable[..., Any], tmp_path: Path
-) -> None:
-    n_topics = 2 * descents.MAX_TOPICS + 1
-    many = [(f"word{n % n_topics} other{n % 7}", f"topic{n % n_topics}") for n in range(600)]
-    how = {"rows_per_block": 150, "tolerance": 0.3}
-    alone = saved(tmp_path, pairs(many), **how)
-    assert saved(tmp_path, pairs(many), client=threads(2), **how) == alone
-
-
 def ramp(batch: DocumentBlock, factor: float) -> tuple[Any, int]:
     rng = np.random.default_rng(len(batch.texts))
     return (rng.standard_normal(100).astype(np.float32) * np.float32(factor),), len(batch.texts)
 
 
-def scaled(block: Any, factor: Any, into: Any = None) -> Any:
-    own = block[0] * factor
-    return (own if into is None else into[0] + own,)
+def scaled(block: Any, factor: Any) -> Any:
+    return (block[0] * factor,)
 
 
-@pytest.mark.parametrize(("n_workers", "n_blocks"), [(1, 1), (3, 2), (1, 7), (3, 8), (3, 13)])
-def test_dask_engine_sums_the_same_bits_as_the_local_engine(
+@pytest.mark.parametrize(("n_workers", "n_blocks"), [(1, 1), (1, 7), (3, 13)])
+def test_dask_engine_returns_the_same_as_the_local_engine(
     n_blocks: int, n_workers: int, threads: Callable[..., Any]
 ) -> None:
     parts = [DocumentsInMemory(DocumentBlock(["a"] * n, [1] * n)) for n in range(1, n_blocks + 1)]
@@ -296,11 +251,8 @@ def test_dask_engine_sums_the_same_bits_as_the_local_engine(
     for engine in (LocalEngine(1), DaskEngine(threads(n_workers))):
         with engine:
             assert list(engine.read_blocks(ramp, parts, 3.0)) == list(range(1, n_blocks + 1))
-            engine.set_groups(group_blocks(range(1, n_blocks + 1), n_columns=1))
-            engine.map_blocks(scaled, np.float32(0.1))
-            sums = engine.sum_blocks(scaled, large)
-            each = engine.collect(scaled, large)
-            found.append([array.tobytes() for (array,) in [sums, *each]])
+            each = [*engine.collect(scaled, large), *engine.pop_blocks(scaled, large)]
+            found.append([array.tobytes() for (array,) in each])
     assert found[0] == found[1]
 
 
@@ -352,45 +304,24 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_unhurried")
 @pytest.mark.parametrize(
     ("step", "kind", "reports"),
-    [("reading", "batches", [2]), ("reading", "files", [2]), ("learning", "by rows", [1, 2])],
-    ids=["reading-batches", "reading-files", "learning-by rows"],
+    [("reading", "batches", [2]), ("reading", "files", [2]), ("sorting", "files", [1, 6])],
+    ids=["reading-batches", "reading-files", "sorting"],
 )
 def test_fit_stream_learns_the_same_bytes_if_a_worker_is_killed(
-    step: str,
-    kind: str,
-    reports: list[int],
-    client: Any,
-    news: News,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
+    step: str, kind: str, reports: list[int], client: Any, news: News, tmp_path: Path
 ) -> None:
     """One worker is killed, or one after the other, when something is reported."""
-    if kind == "by rows":
-        request.getfixturevalue("by_rows")
     pattern = write_files(tmp_path, news, 5)
 
     def source() -> Any:
         return pairs(news) if kind == "batches" else pattern
 
-    how: dict[str, Any] = {"rows_per_block": 10, "tolerance": 0.1}
+    how: dict[str, Any] = {"rows_per_block": 4}
     alone = saved(tmp_path, source(), **how)
     killing = Killing(client, step, *reports)
     killed = saved(tmp_path, source(), client=client, progress=killing, **how)
     assert killed == alone
     assert killing.n_killed == len(reports)
-    assert n_tasks(client) == 0
-
-
-@pytest.mark.usefixtures("_unhurried", "_once")
-def test_fit_stream_learns_once_from_the_rows_of_killed_workers(
-    client: Any, news: News, tmp_path: Path
-) -> None:
-    pattern = write_files(tmp_path, news, 5)
-    how: dict[str, Any] = {"rows_per_block": 4, "tolerance": None}
-    alone = saved(tmp_path, pattern, **how)
-    killing = Killing(client, "sorting", 1, 6)
-    assert saved(tmp_path, pattern, client=client, progress=killing, **how) == alone
-    assert killing.n_killed == 2
     assert n_tasks(client) == 0
 
 
@@ -402,7 +333,7 @@ def test_fit_stream_goes_on_if_the_only_worker_is_killed(news: News, tmp_path: P
         cluster_of(1, processes=True) as made,
         distributed.Client(made, set_as_default=False) as client,
     ):
-        killing = Killing(client, "learning", 2)
+        killing = Killing(client, "sorting", 2)
         assert saved(tmp_path, pairs(news), client=client, progress=killing) == alone
         assert killing.n_killed == 1
 
@@ -425,25 +356,23 @@ def n_results(dask_worker: Any) -> tuple[int, int]:
     return len(dask_worker.data.memory), len(dask_worker.data.disk)
 
 
-@pytest.mark.usefixtures("by_rows")
 def test_fit_stream_learns_the_same_bytes_if_workers_spill(news: News, tmp_path: Path) -> None:
-    alone = saved(tmp_path, pairs(news), tolerance=0.3)
+    alone = saved(tmp_path, pairs(news))
     counts: list[tuple[int, int]] = []
 
     class Watch(SilentProgress):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
-            if detail.startswith("pass "):
+            if step == "sorting" and not counts:
                 of_workers = own.run(n_results).values()
                 counts.append((sum(n for n, _ in of_workers), sum(n for _, n in of_workers)))
 
     # From a byte on, results go to files, whichever worker has them.
     with processes(2, **{"worker.memory.target": 1e-9}) as own:
-        spilled = saved(tmp_path, pairs(news), client=own, progress=Watch(), tolerance=0.3)
+        spilled = saved(tmp_path, pairs(news), client=own, progress=Watch())
     assert spilled == alone
-    n_blocks = -(-len(news) // 20)
-    assert counts
-    assert all(n_in_memory == 0 for n_in_memory, _ in counts)
-    assert all(n_in_files >= n_blocks for _, n_in_files in counts)
+    ((n_in_memory, n_in_files),) = counts
+    assert n_in_memory == 0
+    assert n_in_files >= -(-len(news) // 20)
 
 
 def fatal(block: Any) -> None:
@@ -457,24 +386,14 @@ def test_dask_tasks_name_a_task_that_kills_its_workers() -> None:
             engine.collect(fatal)
 
 
-class StopAt(SilentProgress):
-    """Presses Ctrl-C when a pass is reported for the n-th time."""
-
-    def __init__(self, n: int) -> None:
-        self.n, self.reported = n, 0
-
-    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
-        if detail.startswith("pass "):
-            self.reported += 1
-            if self.reported == self.n:
+def test_fit_stream_frees_the_cluster_after_ctrl_c(client: Any, news: News, tmp_path: Path) -> None:
+    class Interrupt(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            if step == "sorting":
                 raise KeyboardInterrupt
 
-
-def test_fit_stream_keeps_the_last_pass_after_ctrl_c_and_frees_the_cluster(
-    client: Any, news: News, tmp_path: Path
-) -> None:
-    alone = saved(tmp_path, pairs(news), progress=StopAt(2))
-    assert saved(tmp_path, pairs(news), client=client, progress=StopAt(2)) == alone
+    with pytest.raises(KeyboardInterrupt):
+        saved(tmp_path, pairs(news), client=client, progress=Interrupt())
     assert n_tasks(client) == 0
 
 
@@ -599,7 +518,7 @@ def test_fit_stream_names_a_cluster_that_lost_all_workers(
 
     class Scaling(SilentProgress):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
-            if detail.startswith("pass "):
+            if step == "reading":
                 client.cluster.scale(0)
                 wait_until(lambda: not client.cluster.scheduler.workers)
 

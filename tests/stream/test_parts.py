@@ -7,9 +7,10 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -22,16 +23,11 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.model.settings import FitSettings
 from slugline.stream import checkpoint, part_files
 from slugline.stream import fit as stream_fit
-from slugline.stream.checkpoint import PartState
-from slugline.stream.counting import (
-    CountedBlock,
-    TermStatistics,
-    Weighting,
-    count_terms,
-    weight_block,
-)
+from slugline.stream.counting import CountedBlock, TermStatistics, Weighting, count_terms
 from slugline.stream.fit import StreamOptions
-from slugline.stream.part_files import PartFiles, divide_block
+from slugline.stream.part_files import PartFiles, PartRows, divide_block
+from slugline.stream.part_state import PartState
+from slugline.text.packed_rows import PackedRows, PackedStack, PackingError
 from stream_jobs import News, learned_bytes, pairs
 
 pytestmark = pytest.mark.slow
@@ -86,24 +82,10 @@ def test_fit_stream_learns_many_documents_once(many: News, tmp_path: Path) -> No
     assert len(reports.reports) > 3
     record = classifier.fitted_.stream
     assert record is not None
-    assert record.n_passes == 1
     assert 0 < record.n_evaluated <= len(many) / 3
     classifier.save(tmp_path / "news.slug")
     card = load(tmp_path / "news.slug").card_
-    assert "It learned from a stream, once from each document, and left none out as wrong." in card
-
-
-def test_fit_stream_with_a_tolerance_makes_passes(many: News) -> None:
-    record = learned(many, tolerance=0.3).fitted_.stream
-    assert record is not None
-    assert record.n_passes > 1
-
-
-def test_few_documents_are_learned_by_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_fit, "default_passes", linear_fit.default_passes)
-    assert not StreamOptions().learns_in_parts(50_000)
-    assert StreamOptions().learns_in_parts(50_001)
-    assert not StreamOptions(tolerance=0.1).learns_in_parts(50_001)
+    assert "It learned from a stream, and left no document out as wrong." in card
 
 
 @pytest.mark.parametrize("how", [{"n_jobs": 2}, {"rows_per_block": 7}, {"most_in_memory": 0}])
@@ -261,12 +243,8 @@ def begin(many: News, folder: Path) -> None:
         learned(many, progress=StopAt(3), checkpoint=folder)
 
 
-def test_checkpoint_of_parts_is_not_one_of_passes_or_of_another_seed(
-    many: News, tmp_path: Path
-) -> None:
+def test_checkpoint_of_parts_is_not_one_of_another_seed(many: News, tmp_path: Path) -> None:
     begin(many, tmp_path / "kept")
-    with pytest.raises(CheckpointError, match="tolerances: by default there"):
-        learned(many, checkpoint=tmp_path / "kept", tolerance=0.1)
     with pytest.raises(CheckpointError, match="seeds: 0 there, 1 in this job"):
         TopicClassifier(n_jobs=1, random_state=1).fit_stream(
             pairs(many), StreamOptions(rows_per_block=20, checkpoint=tmp_path / "kept")
@@ -275,35 +253,35 @@ def test_checkpoint_of_parts_is_not_one_of_passes_or_of_another_seed(
 
 def forge(change: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Change the arrays of a state before they are restored."""
-    restore = PartState.restore_parts
+    restore = PartState.restore
 
-    def restore_changed(state: PartState, parts: Any, *arguments: Any) -> None:
-        parts = {name: dict(arrays) for name, arrays in parts.items()}
-        change(parts)
-        restore(state, parts, *arguments)
+    def restore_changed(state: PartState, files: Any) -> None:
+        files = {name: dict(arrays) for name, arrays in files.items()}
+        change(files)
+        restore(state, files)
 
-    monkeypatch.setattr(PartState, "restore_parts", restore_changed)
+    monkeypatch.setattr(PartState, "restore", restore_changed)
 
 
 @pytest.mark.parametrize(
-    ("part", "name", "change"),
+    ("file", "name", "change"),
     [
-        ("running", "biases", lambda a: a[1:]),
-        ("running", "biases", lambda a: a * np.nan),
-        ("running", "scores", lambda a: a[1:]),
-        ("running-0", "sums", lambda a: a[1:]),
-        ("running-0", "masks", lambda a: a[1:]),
-        ("running-0", "masks", lambda a: a | np.uint32(1 << 31)),
-        ("running-0", "masks", lambda a: a * np.uint32(0)),
-        ("running-0", "halves", lambda a: a[1:]),
-        ("running-0", "halves", lambda a: a | np.uint16(0x7C00)),
-        ("running-0", "halves", lambda a: a.astype(np.uint32)),
+        ("state", "biases", lambda a: a[1:]),
+        ("state", "biases", lambda a: a * np.nan),
+        ("state", "scores", lambda a: a[1:]),
+        ("weights-0", "sums", lambda a: a[1:]),
+        ("weights-0", "masks", lambda a: a[1:]),
+        ("weights-0", "masks", lambda a: a | np.uint32(1 << 31)),
+        ("weights-0", "masks", lambda a: a * np.uint32(0)),
+        ("weights-0", "halves", lambda a: a[1:]),
+        ("weights-0", "halves", lambda a: a | np.uint16(0x7C00)),
+        ("weights-0", "halves", lambda a: a.astype(np.uint32)),
     ],
 )
 def test_checkpoint_of_parts_rejects_forged_arrays(
     many: News,
     tmp_path: Path,
-    part: str,
+    file: str,
     name: str,
     change: Callable[[Any], Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -313,7 +291,7 @@ def test_checkpoint_of_parts_rejects_forged_arrays(
     at_end = StopAt(len(counting.reports))  # when there are all kinds of arrays
     with pytest.raises(RuntimeError):
         learned(many, progress=at_end, checkpoint=tmp_path / "kept")
-    forge(lambda parts: parts[part].update({name: change(parts[part][name])}), monkeypatch)
+    forge(lambda files: files[file].update({name: change(files[file][name])}), monkeypatch)
     with pytest.raises(CheckpointError, match="damaged"):
         learned(many, checkpoint=tmp_path / "kept")
 
@@ -331,7 +309,7 @@ def test_checkpoint_of_parts_rejects_missing_weights(
     many: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin(many, tmp_path / "kept")
-    forge(lambda parts: parts.pop("running-0"), monkeypatch)
+    forge(lambda files: files.pop("weights-0"), monkeypatch)
     with pytest.raises(CheckpointError, match="damaged"):
         learned(many, checkpoint=tmp_path / "kept")
 
@@ -392,12 +370,31 @@ def test_fit_stream_names_a_full_disk(
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("multilabel", [False, True])
-def test_part_files_return_the_rows_of_blocks(many: News, multilabel: bool) -> None:
+class Divided(NamedTuple):
+    """Rows in files, and what they should be."""
+
+    files: PartFiles
+    X: np.ndarray
+    topics: list[Any]  # the numbers of each row's topics
+
+    def check(self, rows: PartRows) -> list[int]:
+        """Compare rows of the files; return their numbers."""
+        numbers = rows.numbers.tolist()
+        np.testing.assert_array_equal(rows.X[:].toarray(), self.X[numbers])
+        assert rows.labels.to_topics() == [self.topics[row] for row in numbers]
+        return numbers
+
+
+@pytest.fixture(params=[False, True], ids=["one topic", "several topics"])
+def divided(many: News, request: pytest.FixtureRequest) -> Iterator[Divided]:
     texts = [text for text, _ in many]
     names: list[Any] = [topic for _, topic in many]
-    if multilabel:
-        names = [(name, "news") if n % 3 else () for n, name in enumerate(names)]
+    topics = sorted({*names})
+    numbers: list[Any] = [topics.index(name) for name in names]
+    if request.param:
+        names = [(name, "news") if n % 5 else () for n, name in enumerate(names)]
+        numbers = [(y, len(topics)) if n % 5 else () for n, y in enumerate(numbers)]
+        topics.append("news")
     groups = FitSettings(learner=LinearLearner()).batch_feature_groups(texts, names)
     terms, blocks = TermStatistics(groups), list[CountedBlock]()
     for first in range(0, len(texts), 30):
@@ -405,25 +402,51 @@ def test_part_files_return_the_rows_of_blocks(many: News, multilabel: bool) -> N
         block, statistics = count_terms(texts[rows], names[rows], groups)
         terms.add(statistics)
         blocks.append(block)
-    topics = sorted({*names} - {()}) if not multilabel else sorted({n for s in names for n in s})
-    weighting = Weighting.from_features(terms.features(len(texts), 1), topics)
-    files = PartFiles(weighting, 1 << 62, len(texts), 40, multilabel=multilabel)
+    features = terms.features(len(texts), 1)
+    weighting = Weighting.from_features(features, topics)
+    files = PartFiles(weighting, 1 << 62, len(texts), 40, multilabel=request.param)
     for block in blocks:
         files.append(divide_block(block, weighting, files.starts))
-    wanted = [weight_block(block, weighting) for block in blocks]
-    seen: list[int] = []
+    with closing(files):
+        yield Divided(files, features.transform(texts).toarray(), numbers)
+
+
+def test_part_files_return_the_rows_of_each_part(divided: Divided) -> None:
+    files, seen = divided.files, list[int]()
     for part in [*files.training_parts, *files.heldout_parts]:
-        found = files.read(part)
-        assert part.n_rows == found.X.shape[0] == len(found.labels)
-        for number, row in enumerate(found.numbers.tolist()):
-            block, place = wanted[row // 30], row % 30
-            expected = block.to_csc().tocsr()[[place]].toarray()
-            np.testing.assert_array_equal(found.X[[number]].toarray(), expected)
-            topics_of_row = found.labels.take(np.array([number])).topics
-            np.testing.assert_array_equal(topics_of_row, block.y[block.label_rows == place])
-        seen += found.numbers.tolist()
-    assert sorted(seen) == list(range(len(texts)))
+        rows = files.read(part)
+        assert part.n_rows == rows.X.shape[0]
+        seen += divided.check(rows)
+    assert sorted(seen) == list(range(len(divided.topics)))
     n_training = sum(part.n_rows for part in files.training_parts)
-    assert 0 < n_training < len(texts)
+    assert 0 < n_training < len(divided.topics)
     assert (files.training_topic_counts > 0).all()
-    files.close()
+
+
+@pytest.mark.parametrize("few_entries", [0, 1 << 24])
+def test_part_files_return_all_rows_in_the_order_of_keys(
+    divided: Divided, few_entries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stack(widths: list[int]) -> PackedStack:
+        return PackedStack(widths, few_entries)
+
+    monkeypatch.setattr(part_files, "PackedStack", stack)
+    rows = divided.files.read_all()
+    assert isinstance(rows.X, PackedRows) == (not few_entries)
+    parts = [*divided.files.heldout_parts, *divided.files.training_parts]
+    in_order = [divided.files.read(part).numbers for part in parts]
+    assert divided.check(rows) == np.concatenate(in_order).tolist()
+
+
+def test_part_files_return_all_rows_that_can_not_be_packed(
+    divided: Divided, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stack(widths: list[int], few_entries: int = 0) -> PackedStack:
+        if not few_entries:
+            raise PackingError
+        return PackedStack(widths, few_entries)
+
+    monkeypatch.setattr(part_files, "PackedStack", stack)
+    rows = divided.files.read_all()
+    assert not isinstance(rows.X, PackedRows)
+    divided.check(rows)

@@ -23,7 +23,6 @@ from slugline.corpus.loading import load_corpus
 from slugline.corpus.rows import BadRow
 from slugline.corpus.schema_check import SchemaCheck
 from slugline.errors import DataError, OptionError
-from slugline.learning.linear.sums import MAX_ROWS
 from slugline.stream import source as parts
 from slugline.stream import source as sources
 from slugline.stream.source import (
@@ -114,11 +113,11 @@ def test_partitions_have_one_for_a_small_file(tmp_path: Path) -> None:
     assert read([(["a"], ["x"])])[2].layout is None
 
 
-@pytest.mark.parametrize("rows_per_block", [0, MAX_ROWS + 1])
+@pytest.mark.parametrize("rows_per_block", [0, ROWS_PER_BLOCK + 1])
 def test_document_source_rejects_rows_per_block_out_of_range(rows_per_block: int) -> None:
     with pytest.raises(OptionError, match=f"`rows_per_block` is {rows_per_block}; give a whole"):
         DocumentSource([], rows_per_block=rows_per_block)
-    for most in (1, MAX_ROWS):
+    for most in (1, ROWS_PER_BLOCK):
         assert read([(["a"], ["x"])], rows_per_block=most)[1] == [("a", "x")]
 
 

@@ -128,9 +128,12 @@ def test_fit_stream_of_many_documents_keeps_vectors_only_if_they_help(
     assert learn(unknown).fitted_.dense is None
 
 
-def test_vector_statistics_keep_the_rows_that_may_be_held_out() -> None:
+def test_vector_statistics_keep_the_rows_that_may_be_held_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     encoder = default_encoder()
     assert encoder is not None
+    monkeypatch.setattr(vectors, "_MIN_CANDIDATES", 100)
     n_topics, n_documents, n_columns = 600, 1000, 96
     rng, statistics = np.random.default_rng(0), VectorStatistics(encoder)
     keys = rng.integers(0, N_KEYS, (10, n_documents), dtype=np.uint64, endpoint=False)
@@ -145,7 +148,31 @@ def test_vector_statistics_keep_the_rows_that_may_be_held_out() -> None:
     n_heldout = max_heldout_rows(n_topics, multilabel=False)
     heldout = np.flatnonzero(keys.ravel() < N_KEYS * n_heldout // keys.size)
     expected = rows.reshape(-1, n_columns)[heldout] / UNIT
-    np.testing.assert_array_equal(statistics.heldout_rows(heldout), expected.astype(np.float32))
+    present, found = statistics.heldout_rows(heldout)
+    np.testing.assert_array_equal(present, np.arange(len(heldout)))
+    np.testing.assert_array_equal(found, expected.astype(np.float32))
+    present, found = statistics.heldout_rows(np.arange(keys.size))
+    np.testing.assert_array_equal(present, heldout)
+
+
+@pytest.mark.parametrize("rows_per_block", [13, 1000])
+def test_vector_statistics_keep_the_rows_of_few_documents(
+    rows_per_block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vectors, "_MIN_CANDIDATES", 40)
+    seen: list[int] = []
+    find = VectorStatistics.heldout_rows
+
+    def count(statistics: VectorStatistics, rows: np.ndarray) -> tuple[np.ndarray, F32]:
+        present, found = find(statistics, rows)
+        seen.append(len(present))
+        return present, found
+
+    monkeypatch.setattr(VectorStatistics, "heldout_rows", count)
+    learn(rows_per_block=rows_per_block)
+    learn(DOCUMENTS[:30], rows_per_block=rows_per_block)
+    assert 30 < seen[0] < 50  # of 60
+    assert seen[1] == 30
 
 
 def test_class_sums_with_topic_weights_spread_rows_as_without() -> None:

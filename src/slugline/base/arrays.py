@@ -23,9 +23,6 @@ U16: TypeAlias = npt.NDArray[np.uint16]
 U32: TypeAlias = npt.NDArray[np.uint32]
 U64: TypeAlias = npt.NDArray[np.uint64]
 
-# Bytes that the processor reads from memory together.
-_CACHE_LINE = 64
-
 
 def aligned(array: npt.NDArray[Any], dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
     """Return an array that C can read: contiguous, aligned and, if a type is given, of this type.
@@ -33,11 +30,3 @@ def aligned(array: npt.NDArray[Any], dtype: npt.DTypeLike | None = None) -> npt.
     Arrays that Dask sends may be unaligned; such an array is copied.
     """
     return np.require(array, dtype, ("C", "A"))
-
-
-def zeros_at_cache_line(shape: tuple[int, int]) -> F32:
-    """Return zeros that begin at a cache line, so that few rows of a table share one."""
-    n_bytes = 4 * shape[0] * shape[1]
-    buffer = np.zeros(n_bytes + _CACHE_LINE, dtype=np.uint8)
-    start = -buffer.ctypes.data % _CACHE_LINE
-    return buffer[start : start + n_bytes].view(np.float32).reshape(shape)

@@ -187,9 +187,6 @@ def _headline(experiment: Experiment) -> str:
         documents = counted(fitted.n_learned, "document")
         if fitted.n_unlearned:
             documents = f"{fitted.n_learned:,} of {counted(fitted.n_documents, 'document')}"
-        end = f", {fitted.stream.n_passes:,} passes"
-        if fitted.stream.learned_once:
-            end = ", each learned from once"
     elif fitted.n_documents:
         documents = f"{'' if fitted.n_documents == 1 else 'all '}{documents}"
     else:
@@ -214,8 +211,8 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     elif stream is not None and stream.n_evaluated:
         name = "exact match" if experiment.fitted.multilabel else "accuracy"
         interval = wilson(stream.n_right, stream.n_evaluated)
-        documents = counted(stream.n_evaluated, "text")
-        yield name, f"{stream.accuracy:.3f}", f"{interval}, on {documents} held out at first"
+        documents = counted(stream.n_evaluated, "held-out text")
+        yield name, f"{stream.accuracy:.3f}", f"{interval}, on {documents}"
 
 
 def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:

@@ -35,8 +35,7 @@ def train_stream(request: TrainRequest, stream: StreamRequest) -> None:
         again = _resume_hint(stream.checkpoint) or "Complete the training for a better one."
         if request.output.exists():
             again += f" `slugline rollback {request.output}` goes back to the one before."
-        once = fitted.stream is not None and fitted.stream.learned_once
-        kept = "has learned from some of the documents" if once else "is that of the last pass"
+        kept = "has learned from some of the documents"
         warn([f"training was interrupted: the model {kept}. {again}"])
     warn(experiment.warnings)
     save_model(experiment, request.output)

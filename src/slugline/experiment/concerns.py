@@ -102,7 +102,7 @@ def fit_warnings(fitted: Fitted) -> list[str]:
         warnings.append(_warning("no_documents"))
     history = fitted.history
     if history is None and fitted.interrupted:
-        warnings.append(_warning("interrupted_passes", fitted=fitted))
+        warnings.append(_warning("interrupted_parts", fitted=fitted))
     if history is not None and history.stopped_by == "interrupt":
         n_heldout = fitted.n_unlearned
         warnings.append(_warning("interrupted_epochs", history=history, n_heldout=n_heldout))

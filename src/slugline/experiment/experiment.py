@@ -196,7 +196,6 @@ class Experiment(TitledRows):
             result["encoder"] = fitted.dense.to_dict() if fitted.dense else None
         else:
             result["heldout"] = _heldout_dict(stream, fitted.multilabel)
-            result["n_passes"] = stream.n_passes
             result["interrupted"] = fitted.interrupted
         if self.evaluation is not None:
             result["baselines"] = {

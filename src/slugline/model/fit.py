@@ -53,10 +53,10 @@ _MAX_REPEATED = 500
 #: in all, as more topics take longer.
 FEW_LABELS_PER_TOPIC = 25
 _MAX_IN_FOLDS = 5_000
-# Once this many documents have been scored, no other fold is fitted. With all scores, accuracy and
+#: Once this many documents have been scored, no other fold is fitted. With all scores, accuracy and
 # log loss are no better (mean of six draws of 10 and 20 labels of banking77, 20 of trec50, 25 of
 # ohsumed).
-_N_ENOUGH = 350
+N_ENOUGH = 350
 
 
 def fit(
@@ -300,7 +300,7 @@ def _learn_words(
         rows = features.fit_pack(documents.texts, context.progress)
     else:
         rows = features.fit_transform(documents.texts, context.progress)
-    context = _with_cross_validation(context, labels, settings)
+    context = with_cross_validation(context, labels, settings)
     if validation is not None:
         validation_data = features.transform(validation.texts), validation.labels
         context = replace(context, validation_data=validation_data)
@@ -317,9 +317,7 @@ def _learn_words(
     )
 
 
-def _with_cross_validation(
-    context: FitContext, labels: Labels, settings: FitSettings
-) -> FitContext:
+def with_cross_validation(context: FitContext, labels: Labels, settings: FitSettings) -> FitContext:
     """Return the context of a fit that cross-validates scores where these are worth several fits.
 
     They are if `min_precision` is given, with a slow encoder, and with word vectors if topics have
@@ -333,7 +331,7 @@ def _with_cross_validation(
     if not settings.has_fast_encoder:
         return replace(context, cross_validate=True)
     n_few = min(FEW_LABELS_PER_TOPIC * len(np.unique(labels.topics)), _MAX_IN_FOLDS)
-    return replace(context, cross_validate=len(labels) <= n_few, n_enough=_N_ENOUGH)
+    return replace(context, cross_validate=len(labels) <= n_few, n_enough=N_ENOUGH)
 
 
 def _count_heldout(context: FitContext, n_documents: int, history: History | None) -> int:

@@ -387,24 +387,16 @@ class StreamRecord(NamedTuple):
 
     Attributes
     ----------
-    n_passes, n_skipped : int
-        Number of passes over all documents, each for a few topics unless it is 1, and of unusable
-        rows.
+    n_skipped : int
+        Number of unusable rows.
     n_evaluated, n_right : int
-        Number of documents that were held out at first and predicted by a model of the remaining
-        ones, and of right predictions among them. Documents of topics that the remaining ones don't
-        have are not counted.
+        Number of held-out documents, each predicted by a model of others, and of right predictions
+        among them. Documents of topics that these others don't have are not counted.
     """
 
-    n_passes: int
     n_skipped: int
     n_evaluated: int
     n_right: int
-
-    @property
-    def learned_once(self) -> bool:
-        """Whether each document was learned from once, instead of by passes."""
-        return self.n_passes == 1
 
     @property
     def accuracy(self) -> float:

@@ -13,14 +13,13 @@ from slugline.base.arrays import F32, I32, I64, U64, Index
 from slugline.corpus.documents import Topic, compute_digest
 from slugline.corpus.labelled import RowsReport
 from slugline.corpus.topic_sets import is_multilabel
-from slugline.learning.linear.sums import RowBlock
 from slugline.stream.source import DocumentBlock
 from slugline.stream.vectors import VectorBlock, VectorSummer
 from slugline.text.columns import HashedColumns
 from slugline.text.counting import make_counter
-from slugline.text.feature_groups import FeatureGroup, RowWeights, idf
+from slugline.text.feature_groups import FeatureGroup, idf
 from slugline.text.features import Features
-from slugline.text.sparse import Entries, RowStack, SparseRows, ranges, row_offsets
+from slugline.text.sparse import RowStack, ranges, row_offsets
 from slugline.text.tokens import map_chunks
 
 if TYPE_CHECKING:
@@ -258,15 +257,3 @@ class Weighting(NamedTuple):
             idf=features.idf_,
             topic_numbers={name: number for number, name in enumerate(topics)},
         )
-
-
-def weight_block(block: CountedBlock, weighting: Weighting) -> RowBlock:
-    """Return the rows of counted documents."""
-    columns = weighting.columns[block.buckets]
-    entries = Entries(block.values.astype(np.float32), columns, np.array(block.lengths))
-    RowWeights(weighting.feature_groups, weighting.widths, weighting.idf).weigh(entries)
-    X = SparseRows(entries, sum(weighting.widths), len(weighting.feature_groups)).csr()
-    numbers = [weighting.topic_numbers[name] for name in block.names]
-    y = np.array(numbers, dtype=np.int32)[block.y]
-    n_labels = None if block.n_labels is None else np.array(block.n_labels)
-    return RowBlock.from_csr(X, y, np.array(block.keys), n_labels)

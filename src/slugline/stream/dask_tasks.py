@@ -39,25 +39,18 @@ class DaskTasks:
 
     def submit(self, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Future:
         """Submit a function; return the future of its result, which `close` eventually releases."""
-        return self._submit(function, arguments, priority=priority)
-
-    def submit_to(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Future:
-        """Submit a function to a worker, or to another one if that worker is gone."""
-        return self._submit(function, arguments, workers=worker, allow_other_workers=True)
-
-    def _submit(
-        self, function: Callable[..., Any], arguments: tuple[Any, ...], **options: int | str
-    ) -> Future:
         import dask
 
         key = f"slugline{function.__name__}-{uuid.uuid4().hex}"
         # Documents in memory are sent with their task on purpose.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
-            future = self.client.submit(function, *arguments, key=key, pure=False, **options)
+            future = self.client.submit(
+                function, *arguments, key=key, pure=False, priority=priority
+            )
         self._futures.add(future)
         return future
 
-    def wait(self, futures: Sequence[Future], until: str = "ALL_COMPLETED") -> bool:
+    def wait(self, futures: Sequence[Future]) -> bool:
         """Wait for futures for up to about a minute; return whether they are done.
 
         Raises
@@ -70,7 +63,7 @@ class DaskTasks:
         for _ in range(_TIMEOUT // _CHECK_INTERVAL):
             try:
                 with self.client.as_current():
-                    wait(list(futures), timeout=_CHECK_INTERVAL, return_when=until)
+                    wait(list(futures), timeout=_CHECK_INTERVAL)
             except TimeoutError:
                 self.wait_for_workers()
             else:

@@ -16,7 +16,7 @@ import scipy
 
 from slugline import _version
 from slugline.base.arrays import F32, F64, I64
-from slugline.base.checks import check_number, check_whole, count_threads
+from slugline.base.checks import check_whole, count_threads
 from slugline.base.memory import release_memory
 from slugline.base.progress import INTERRUPTED, Progress, check_progress
 from slugline.base.wording import counted
@@ -28,23 +28,17 @@ from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import FitContext, LinearModel, is_linear
 from slugline.learning.linear.fit import default_passes
-from slugline.learning.linear.newton import TOLERANCE
 from slugline.model.f1_thresholds import choose_rule
+from slugline.model.fit import N_ENOUGH, with_cross_validation
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.heldout import HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.own_thresholds import check_own_thresholds, with_own_thresholds
 from slugline.model.settings import FitSettings
 from slugline.stream.checkpoint import Checkpoint, open_checkpoint
-from slugline.stream.counting import (
-    CountedBlock,
-    TermStatistics,
-    Weighting,
-    count_block,
-    weight_block,
-)
-from slugline.stream.descents import RowBlocks, StreamTraining, hold_out_rows
-from slugline.stream.engine import Engine, group_blocks
+from slugline.stream.counting import CountedBlock, TermStatistics, Weighting, count_block
+from slugline.stream.engine import Engine
+from slugline.stream.few_rows import fit_rows
 from slugline.stream.heldout import StreamResult, find_min_key
 from slugline.stream.local import MAX_IN_MEMORY, LocalEngine
 from slugline.stream.part_files import PartFiles, divide_block
@@ -63,12 +57,12 @@ _DIGITS = 16
 # From so many topics on, a note is given if they have fewer documents than this on average: the
 # column may not hold topics.
 _MANY_TOPICS, _FEW_DOCUMENTS = 1000, 10
-# Minimum fraction of the work after which the number of passes is estimated.
-_MIN_FRACTION = 0.05
 # Many documents are learned in parts of so many; with half as many, weights would be looked up and
 # stored twice as often. Parts of long documents have fewer: as many as have so many entries.
 _PART_SIZE, _PART_ENTRIES = 50_000, 1 << 24
-_LAST_PASS = INTERRUPTED.format("keeping the last pass")
+# Up to 50,000 documents are learned from at once unless they have more entries, which take about
+# 300 MB.
+_MAX_ENTRIES = 1 << 27
 _PARTS = INTERRUPTED.format("keeping what was learned so far")
 _NONE_HELD_OUT = (
     "no document was held out, as too few are different: probabilities are not calibrated, and "
@@ -76,9 +70,7 @@ _NONE_HELD_OUT = (
 )
 
 
-def require_same_settings(
-    checkpoint: Checkpoint, settings: FitSettings, tolerance: float | None
-) -> None:
+def require_same_settings(checkpoint: Checkpoint, settings: FitSettings) -> None:
     """Check, before documents are read, that a checkpoint has settings with the same result.
 
     Threads and memory don't affect it, and `min_precision` is only used after training.
@@ -95,7 +87,6 @@ def require_same_settings(
             "versions of SciPy": scipy.__version__,
             "terms": repr(replace(settings, columns=()).batch_feature_groups()),
             "weights of topics": json.dumps(weights, sort_keys=True, default=str),
-            "tolerances": "by default" if tolerance is None else repr(float(tolerance)),
             "seeds": str(settings.random_state),
             **({"columns": ", ".join(settings.columns)} if settings.columns else {}),
             "word vectors": _vectors_digest(settings),
@@ -115,9 +106,9 @@ def _word_vectors(settings: FitSettings) -> CheckedEncoder | None:
 
 
 def require_same_documents(
-    checkpoint: Checkpoint, engine: Engine, n_documents: int, digest: str, learning: str
+    checkpoint: Checkpoint, engine: Engine, n_documents: int, digest: str
 ) -> None:
-    """Check that a checkpoint belongs to these documents, in the same blocks, and way of learning.
+    """Check that a checkpoint belongs to these documents, in the same blocks.
 
     Raises
     ------
@@ -126,7 +117,7 @@ def require_same_documents(
     sizes = engine.collect(count_labels)
     digest = hashlib.sha256(f"{digest} {sizes}".encode()).hexdigest()[:_DIGITS]
     fact = f"{n_documents:,} in {counted(len(sizes), 'block')}, digest {digest}"
-    checkpoint.require_same_job({"documents": fact, "learning": learning})
+    checkpoint.require_same_job({"documents": fact})
 
 
 def count_labels(block: CountedBlock) -> int:
@@ -143,17 +134,14 @@ class StreamOptions:
     text, topic, format, encoding, separator, skip_bad_rows, topic_separator, topic_columns
         For files and Dask data frames; see `load_corpus`.
     rows_per_block : int
-        Number of rows that are read, counted and learned from together.
+        Number of rows that are read and counted together.
     checkpoint : path of a folder, or None
-        Where to save the state of training after each step, in at most a twentieth of the time. If
+        Where to save the state of training after each part, in at most a twentieth of the time. If
         the process dies, the same call resumes from there, with the same result bit for bit: it
-        reads the documents again, and repeats steps that were not saved. The checkpoint of a
+        reads the documents again, and repeats parts that were not saved. Nothing is saved of up to
+        50,000 documents, which are learned from at once. The checkpoint of a
         finished training stays, and the same call returns its result; remove the folder once the
         model is saved.
-    tolerance : float, optional
-        Train by passes over all rows until the gradient norm of each topic has fallen to this
-        fraction of its initial norm. By default, this is 0.002, but more than 50,000 documents are
-        learned from once, part by part.
     most_in_memory : int
         Maximum bytes of rows in memory. With a million terms, weights take one to two gigabytes
         more. Workers of a cluster have their own limits.
@@ -181,17 +169,10 @@ class StreamOptions:
     topic_columns: str | Sequence[str] | None = None
     rows_per_block: int = ROWS_PER_BLOCK
     checkpoint: str | Path | None = None
-    tolerance: float | None = None
     most_in_memory: int = MAX_IN_MEMORY
 
     def __post_init__(self) -> None:
-        if self.tolerance is not None:
-            check_number("tolerance", self.tolerance, over=0, under=1)
         check_whole("most_in_memory", self.most_in_memory, 0)
-
-    def learns_in_parts(self, n_documents: int) -> bool:
-        """Return whether documents are so many that they are learned from once."""
-        return self.tolerance is None and default_passes(n_documents) == 1
 
     @property
     def reading(self) -> ReadOptions:
@@ -218,24 +199,16 @@ def fit_stream(
 ) -> Fitted:
     """Return a model trained on a source of any size, in bounded memory, here or on a cluster.
 
-    Texts are read, tokenized and hashed once, and their rows are stored in temporary files unless
-    there are few. Some texts, selected by a hash (a fifth, or as many as calibration needs), are
-    held out at first: probabilities are calibrated on their scores, and then they are learned from
-    as well. No document is left out as mislabelled.
+    Texts are read, tokenized and hashed once, and their rows are sorted by a hash of their texts,
+    in temporary files. The result depends on the seed, but not on the number of threads, the size
+    of blocks or the order of documents, unless there are 100,000 copies of a text. No document is
+    left out as mislabelled.
 
-    More than 50,000 documents are learned from once, as by `fit`: their rows are sorted into parts
-    by a hash of their texts, and learned part by part, on this machine. The result depends on the
-    seed, but not on the number of threads, the size of blocks or the order of documents, unless
-    there are 100,000 copies of a text.
-
-    Fewer documents, and any if `options` has a tolerance, are learned by passes. Weights minimise a
-    strictly convex function, stated in `slugline.learning.linear.sums`, by 30 to 100 passes over
-    all rows on the data sets measured, in two descents: the first without the held-out texts, the
-    second from there on with all. The order of documents and the size of blocks change only the
-    last bits of sums; the number of threads doesn't change even those. Topics are learned in
-    batches of 29 million weights, such as 16 topics at a time with 1.7 million terms; a pass over
-    1,000,000 short texts then takes about two seconds on one core, so many texts and thousands of
-    topics take long.
+    Up to 50,000 documents are learned from at once, as by `fit`, on this machine. More are learned
+    from once, part by part; so are fewer if they have over 134 million terms in all, by as many
+    passes over each part as `fit` makes. Parts with the lowest hashes (a fifth of the documents, or
+    as many as calibration needs) come last: they are scored, probabilities are calibrated on these
+    scores, and then they are learned from as well.
 
     Parameters
     ----------
@@ -250,9 +223,8 @@ Dask collection
     options : StreamOptions, optional
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler: workers read the files, under the same
-        names as here, hold the rows, and send them here or, with a tolerance, make the passes. The
-        result is the same, bit for bit, if workers have the same processors and libraries. Workers
-        may end at any time.
+        names as here, and send their rows here. The result is the same, bit for bit, if workers
+        have the same processors and libraries. Workers may end at any time.
     progress : Progress, optional
 
     Raises
@@ -276,7 +248,7 @@ Dask collection
         _make_engine(client, settings, options.most_in_memory) as engine,
     ):
         if saved is not None:
-            require_same_settings(saved, settings, options.tolerance)
+            require_same_settings(saved, settings)
             if saved.note:
                 progress.note(saved.note)
         if engine.dashboard:
@@ -284,20 +256,11 @@ Dask collection
         counts = _read_documents(engine, documents, settings, progress)
         release_memory()  # of texts and of terms by block
         check_own_thresholds(counts.topics, settings.thresholds, multilabel=counts.terms.multilabel)
-        in_parts = options.learns_in_parts(documents.n_documents)
         if saved is not None:
-            learning = "once" if in_parts else "by passes"
-            require_same_documents(saved, engine, documents.n_documents, documents.digest, learning)
+            require_same_documents(saved, engine, documents.n_documents, documents.digest)
         features = counts.terms.features(documents.n_documents, settings.n_jobs)
         weighting = Weighting.from_features(features, counts.topics.names)
-        if in_parts:
-            result = _learn_in_parts(
-                engine, documents.n_documents, counts, weighting, settings, saved, progress
-            )
-        else:
-            rows = _weight_rows(engine, documents.n_documents, counts, weighting, settings)
-            release_memory()  # of rows by document
-            result = _train(rows, options.tolerance or TOLERANCE, saved, progress)
+        result = _learn(engine, documents.n_documents, counts, weighting, settings, saved, progress)
         if not len(result.heldout.rows):
             progress.note(_NONE_HELD_OUT)
     return _to_fitted(learner, features, counts, documents, result, settings)
@@ -401,27 +364,6 @@ def _note_rows(documents: DocumentSource, counts: Counter[Topic], progress: Prog
 # Learning ----------------------------------------------------------------------------------------
 
 
-def _weight_rows(
-    engine: Engine,
-    n_documents: int,
-    counts: _DocumentCounts,
-    weighting: Weighting,
-    settings: FitSettings,
-) -> RowBlocks:
-    """Turn the counted blocks of an engine into weighted rows, and hold some rows out."""
-    terms, topics = counts.terms, counts.topics
-    engine.set_groups(group_blocks(counts.block_sizes, terms.n_columns))
-    engine.map_blocks(weight_block, weighting)
-    return hold_out_rows(
-        engine,
-        terms.n_columns,
-        n_documents,
-        counts.topic_counts,
-        _class_weights(counts.topic_counts, settings, topics),
-        multilabel=terms.multilabel,
-    )
-
-
 def _class_weights(topic_counts: I64, settings: FitSettings, topics: Topics) -> F64 | None:
     """Return the user's weight of each topic; None without weights."""
     if isinstance(settings.class_weight, str):  # "balanced"
@@ -430,7 +372,7 @@ def _class_weights(topic_counts: I64, settings: FitSettings, topics: Topics) -> 
     return None if weights is None else weights.astype(np.float64)
 
 
-def _learn_in_parts(
+def _learn(
     engine: Engine,
     n_rows: int,
     counts: _DocumentCounts,
@@ -439,19 +381,17 @@ def _learn_in_parts(
     checkpoint: Checkpoint | None,
     progress: Progress,
 ) -> StreamResult:
-    """Divide the counted blocks of an engine into parts, and learn from these."""
-    topics = counts.topics
-    multilabel, n_columns = counts.terms.multilabel, counts.terms.n_columns
-    min_key = find_min_key(n_rows, len(topics), multilabel=multilabel)
-    part_size = min(_PART_SIZE, max(1, _PART_ENTRIES * n_rows // sum(counts.block_sizes)))
+    """Divide the counted blocks of an engine into parts, and learn from these or from all rows."""
+    topics, multilabel, n_entries = counts.topics, counts.terms.multilabel, sum(counts.block_sizes)
+    n_passes = default_passes(n_rows)
+    at_once = n_passes > 1 and n_entries <= _MAX_ENTRIES
+    min_key = 0 if at_once else find_min_key(n_rows, len(topics), multilabel=multilabel)
+    part_size = min(_PART_SIZE, max(1, _PART_ENTRIES * n_rows // n_entries))
     with closing(PartFiles(weighting, min_key, n_rows, part_size, multilabel=multilabel)) as files:
         for number, divided in enumerate(engine.pop_blocks(divide_block, weighting, files.starts)):
             files.append(divided)
             progress.update("sorting", (number + 1) / len(counts.block_sizes))
         release_memory()  # of blocks
-
-        def report(n_done: int, n_parts: int) -> None:
-            progress.update("learning", n_done / n_parts, f"part {n_done:,} of {n_parts:,}")
 
         weights = _class_weights(counts.topic_counts, settings, topics)
         context = FitContext(
@@ -459,29 +399,30 @@ def _learn_in_parts(
             weighted_topics=weights is not None,
             seed=settings.random_state,
             n_jobs=count_threads(settings.n_jobs),
+            progress=progress,
         )
+        if at_once:
+            rows = files.read_all()
+            context = with_cross_validation(context, rows.labels, settings)
+            if counts.vectors is not None and not context.cross_validate:
+                # Scores of folds are nearer to those of new texts.
+                context = replace(context, cross_validate=True, n_enough=N_ENOUGH)
+            return fit_rows(rows, weights, context)
+
+        def report(n_done: int, n_parts: int) -> None:
+            progress.update("learning", n_done / n_parts, f"part {n_done:,} of {n_parts:,}")
+
         training = PartTraining(
-            files, n_columns, counts.topic_counts, weights, context, report, checkpoint
+            files,
+            counts.terms.n_columns,
+            counts.topic_counts,
+            weights,
+            context,
+            n_passes,
+            report,
+            checkpoint,
         )
         return training.run(on_interrupt=lambda: progress.note(_PARTS))
-
-
-def _train(
-    rows: RowBlocks, tolerance: float, checkpoint: Checkpoint | None, progress: Progress
-) -> StreamResult:
-    """Train on the rows, and report each pass."""
-
-    def report(n_passes: int, topics: slice, fraction: float) -> None:
-        expected = f" of about {n_passes / fraction:.0f}" if fraction >= _MIN_FRACTION else ""
-        progress.update(
-            "learning",
-            fraction,
-            f"pass {n_passes}{expected}: topics {topics.start + 1:,} to {topics.stop:,} of "
-            f"{rows.n_topics:,}",
-        )
-
-    training = StreamTraining(rows, report, tolerance, checkpoint)
-    return training.run(on_interrupt=lambda: progress.note(_LAST_PASS))
 
 
 # The fitted model --------------------------------------------------------------------------------
@@ -523,7 +464,6 @@ def _to_fitted(
         head_state=None if stream_head is None else stream_head.state,
         heldout_predictions=None if result.interrupted else evaluation.predictions,
         stream=StreamRecord(
-            n_passes=result.n_passes,
             n_skipped=documents.n_skipped,
             n_evaluated=len(result.heldout.rows),
             n_right=evaluation.n_right,
@@ -556,7 +496,7 @@ def _evaluate_heldout(
     settings: FitSettings,
 ) -> _HeldoutEvaluation:
     """Evaluate the scores of held-out rows; for multilabel data, choose thresholds."""
-    rows, labels, scores = result.heldout
+    rows, labels, scores, _ = result.heldout
     proba: F32 = result.calibration.proba(scores)
     if stream_head is not None:
         scores, proba = stream_head.scores, stream_head.proba

@@ -35,6 +35,11 @@ def find_min_key(n_rows: int, n_topics: int, *, multilabel: bool) -> int:
     return N_KEYS * min(max_heldout, n_rows // HELDOUT_RATIO) // n_rows
 
 
+def row_weights(labels: Labels, topic_weights: F64) -> F32:
+    """Return the weight of each row, shape (n_rows,), given those of topics, shape (n_topics,)."""
+    return labels.row_means(topic_weights.astype(np.float32)[labels.topics])
+
+
 class HeldOutRows(NamedTuple):
     """Held-out rows, and their scores by weights learned from the training rows.
 
@@ -44,11 +49,14 @@ class HeldOutRows(NamedTuple):
         Row numbers, in the order of reading.
     labels : Labels
     scores : float32 array, shape (n_heldout, n_topics)
+    in_folds : bool
+        Whether several fits, each without some of these rows, scored them.
     """
 
     rows: I64
     labels: Labels
     scores: F32
+    in_folds: bool = False
 
     @classmethod
     def from_scores(
@@ -73,17 +81,9 @@ class HeldOutRows(NamedTuple):
             scores = scores[is_learned]
         return cls(rows, labels, fit.scale_heldout_scores(scores, fraction))
 
-    @classmethod
-    def empty(cls, n_topics: int, *, multilabel: bool) -> HeldOutRows:
-        """Return no rows."""
-        labels = Labels.empty(multilabel=multilabel)
-        scores = np.zeros((0, n_topics), dtype=np.float32)
-        return cls(np.zeros(0, dtype=np.int64), labels, scores)
-
     def calibration(self, topic_weights: F64) -> AnyCalibration:
         """Return the calibration that fits the scores, given the weight of each topic's rows."""
-        labels = self.labels
-        costs = labels.row_means(topic_weights.astype(np.float32)[labels.topics])
+        labels, costs = self.labels, row_weights(self.labels, topic_weights)
         return HeldOutScores(np.arange(len(labels)), self.scores).calibration(labels, costs)
 
 
@@ -94,6 +94,5 @@ class StreamResult(NamedTuple):
     biases: F32  # shape (n_topics,)
     calibration: AnyCalibration
     heldout: HeldOutRows
-    n_passes: int  # Passes over all rows, for a batch of topics each
     interrupted: bool  # Whether the user stopped it
     n_unused: int  # Rows that an interruption left unlearned

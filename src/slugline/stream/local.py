@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F16
 from slugline.base.threads import map_in_order
 from slugline.errors import OutputError, os_errors_as
-from slugline.learning.linear.sums import Arrays, BlockFunction
-from slugline.stream.engine import BufferPool, Engine, TreeSum, sum_group
+from slugline.stream.engine import BlockFunction, Engine
 from slugline.stream.source import DocumentBlock, Partition
 
 #: Maximum bytes of blocks that stay in memory; other blocks are in files, which the system caches.
@@ -65,20 +63,11 @@ class BlockStore:
 
     def append(self, block: Any) -> None:
         """Add a block after the others."""
-        self._blocks.append(None)
-        self._sizes.append(0)
-        self.put(len(self._blocks) - 1, block)
-
-    def put(self, number: int, block: Any) -> None:
-        """Replace a block."""
-        # The previous block neither needs memory nor is read again if writing fails.
-        self.remove(number)
         size = sum(array.nbytes for array in block if isinstance(array, np.ndarray))
         if sum(self._sizes) + size > self._max_bytes:
-            self._blocks[number] = _BlockInFiles(type(block), tuple(map(self._to_file, block)))
-        else:
-            self._blocks[number] = block
-            self._sizes[number] = size
+            block, size = _BlockInFiles(type(block), tuple(map(self._to_file, block))), 0
+        self._blocks.append(block)
+        self._sizes.append(size)
 
     def remove(self, number: int) -> None:
         """Remove a block; those after it keep their numbers."""
@@ -106,16 +95,6 @@ class BlockStore:
         return path
 
 
-def write_memmap(parts: Iterable[F16], shape: tuple[int, ...]) -> F16:
-    """Write the parts of a float16 array to an unnamed file, and return it memory-mapped."""
-    with translate_disk_errors(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as file:
-        for part in parts:
-            file.write(part.tobytes())
-        file.flush()
-        # As a plain NumPy array, which can be sent to workers.
-        return np.asarray(np.memmap(file, np.float16, "r", shape=shape))
-
-
 def translate_disk_errors(path: Path, verb: str = "written") -> AbstractContextManager[None]:
     """Return a context in which an OSError is raised as one of a temporary file."""
     advice = (
@@ -139,17 +118,10 @@ class LocalEngine(Engine):
     n_threads : int
     max_bytes : int, default MAX_IN_MEMORY
         See `BlockStore`.
-    pool : BufferPool, optional
-        Buffers that another engine has used.
     """
 
-    def __init__(
-        self, n_threads: int, max_bytes: int = MAX_IN_MEMORY, pool: BufferPool | None = None
-    ) -> None:
-        self._n_threads = n_threads
-        self._store = BlockStore(max_bytes)
-        self._groups: list[slice] = []
-        self._pool = pool or BufferPool()
+    def __init__(self, n_threads: int, max_bytes: int = MAX_IN_MEMORY) -> None:
+        self._n_threads, self._store = n_threads, BlockStore(max_bytes)
 
     @property
     def dashboard(self) -> str:
@@ -174,22 +146,8 @@ class LocalEngine(Engine):
 
         for block, summary in map_in_order(work, document_blocks, self._n_threads):
             if block is not None:
-                self.append(block)
+                self._store.append(block)
             yield summary
-
-    def append(self, block: Any) -> None:
-        """Add a block as a group of its own."""
-        self._groups.append(slice(len(self._store), len(self._store) + 1))
-        self._store.append(block)
-
-    def set_groups(self, groups: Sequence[slice]) -> None:
-        """Set which adjacent blocks are summed sequentially; see `group_blocks`."""
-        self._groups = list(groups)
-
-    def map_blocks(self, function: BlockFunction, *shared: Any) -> None:
-        """Replace each block by `function(block, *shared)`."""
-        for number, block in enumerate(self._map(function, shared)):
-            self._store.put(number, block)
 
     def collect(self, function: BlockFunction, *shared: Any) -> list[Any]:
         """Return `function(block, *shared)` of each block, in order."""
@@ -201,64 +159,8 @@ class LocalEngine(Engine):
             yield result
             self._store.remove(number)
 
-    def sum_blocks(
-        self, function: BlockFunction, *shared: Any, stored: Any = None, into: Arrays | None = None
-    ) -> Arrays:
-        """Return the sum of a function over all blocks; see `BlockSums`."""
-        return self._sum(function, shared, stored, into)[0]
-
-    def sum_blocks_storing(
-        self, function: BlockFunction, *shared: Any, into: Arrays | None = None
-    ) -> tuple[Arrays, Any]:
-        """Return the sum of a function over all blocks, and the values that it stores for them."""
-        return self._sum(function, shared, None, into, stores=True)
-
-    def plan_topic_parallel(self, n_columns: int, width: int, n_tasks: int) -> None:
-        """Return None: descents run sequentially, each on all threads."""
-
     def _map(self, function: BlockFunction, shared: tuple[Any, ...]) -> Iterator[Any]:
         def work(number: int) -> Any:
             return function(self._store[number], *shared)
 
         return map_in_order(work, range(len(self._store)), self._n_threads)
-
-    def _sum(
-        self,
-        function: BlockFunction,
-        shared: tuple[Any, ...],
-        stored: Any,
-        into: Arrays | None,
-        *,
-        stores: bool = False,
-    ) -> tuple[Arrays, list[Any]]:
-        """Return the sum over all groups, and the values that the function `stores` for blocks."""
-        pool = BufferPool()
-        if into is not None:  # the next call probably needs buffers of the same shapes
-            pool = self._pool
-            pool.reset(into)
-
-        total = TreeSum(len(self._groups), pool)
-
-        def work(number: int) -> list[Any]:
-            sums, values = sum_group(
-                function, self._arguments(number, stored), shared, pool.take(), stores=stores
-            )
-            total.add(number, sums)
-            return values
-
-        stored_values: list[Any] = []
-        numbers = range(len(self._groups))
-        # Without waiting results, as each group that is begun has a sum in memory.
-        for values in map_in_order(work, numbers, self._n_threads, n_waiting=0):
-            stored_values.extend(values)
-        return total.result(), stored_values
-
-    def _arguments(self, group: int, stored: Any) -> Iterator[tuple[Any, ...]]:
-        """Yield the blocks of a group, with their stored values if there are any.
-
-        Only one block at a time is in memory; `zip` would hold the one before as well.
-        """
-        numbers = self._groups[group]
-        for number in range(numbers.start, numbers.stop):
-            values = () if stored is None else (stored[number],)
-            yield self._store[number], *values

@@ -6,6 +6,7 @@ or divided into blocks.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -20,6 +21,7 @@ from slugline.stream.counting import CountedBlock, Weighting
 from slugline.stream.heldout import N_KEYS
 from slugline.stream.local import temporary_folder, translate_disk_errors
 from slugline.text.feature_groups import RowWeights
+from slugline.text.packed_rows import PackedRows, PackedStack, PackingError
 from slugline.text.sparse import Entries, SparseRows, ranges, row_offsets
 
 
@@ -82,12 +84,13 @@ class PartRows(NamedTuple):
     Attributes
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
+        `PackedRows` of all parts if these have many entries.
     labels : Labels
     numbers : int64 array, shape (n_rows,)
         Row numbers in the order of reading.
     """
 
-    X: sp.csr_array
+    X: PackedRows | sp.csr_array
     labels: Labels
     numbers: I64
 
@@ -196,18 +199,52 @@ class PartFiles:
 
     def read(self, part: PartFile) -> PartRows:
         """Return the rows of a part."""
+        counts, labels, numbers = self._read_counts(part)
+        self._row_weights.weigh(counts)
+        X = SparseRows(counts, sum(self._weighting.widths), len(self._weighting.widths)).csr()
+        X.has_canonical_format = True
+        return PartRows(X, labels, numbers)
+
+    def read_all(self) -> PartRows:
+        """Return the rows of all parts, packed if they have many entries, in the order of keys."""
+        try:
+            return self._stack_parts(PackedStack(self._weighting.widths))
+        except PackingError:
+            return self._stack_parts(PackedStack(self._weighting.widths, few_entries=sys.maxsize))
+
+    def _stack_parts(self, stack: PackedStack) -> PartRows:
+        widths = self._weighting.widths
+        offsets = row_offsets(np.array(widths))[:-1]
+        labels, numbers = Labels.empty(multilabel=self.multilabel), [np.zeros(0, dtype=np.int64)]
+        for part in (part for files in self._files for part in files):
+            counts, part_labels, part_numbers = self._read_counts(part)
+            counts.columns[:] -= np.tile(offsets, len(part_labels)).repeat(counts.lengths)
+            stack.append(counts)
+            labels = Labels.concatenate(labels, part_labels)
+            numbers.append(part_numbers)
+        stack.offset_columns(widths)
+        return PartRows(stack.weigh(self._row_weights), labels, np.concatenate(numbers))
+
+    def _read_counts(self, part: PartFile) -> tuple[Entries, Labels, I64]:
+        """Return the counts of terms, labels and numbers of a part's rows, in their order."""
         with translate_disk_errors(part.path, "read"):
             rows = _Records.read(part.path)
-        weighting, n_groups = self._weighting, len(self._weighting.widths)
-        entries = Entries(rows.counts.astype(np.float32), rows.columns, rows.lengths)
-        RowWeights(weighting.feature_groups, weighting.widths, weighting.idf).weigh(entries)
-        X = SparseRows(entries, sum(weighting.widths), n_groups).csr()
+        n_groups, n_columns = len(self._weighting.widths), sum(self._weighting.widths)
+        lengths = rows.lengths.reshape(-1, n_groups)
+        arrays = rows.counts.astype(np.float32), rows.columns, row_offsets(lengths.sum(axis=1))
+        counts = sp.csr_array(arrays, shape=(len(lengths), n_columns))
         labels = Labels(rows.y.astype(np.int64), row_offsets(rows.n_labels), self.multilabel)
         by_topics = np.bincount(labels.rows, self._topic_numbers[labels.topics], len(labels))
-        order = np.lexsort((X @ self._column_numbers, by_topics, rows.keys))
-        X = X[order]
-        X.has_canonical_format = True
-        return PartRows(X, labels.take(order), rows.numbers[order])
+        order = np.lexsort((counts @ self._column_numbers, by_topics, rows.keys))
+        counts = counts[order]
+        columns = counts.indices.astype(np.int32, copy=False)
+        entries = Entries(counts.data, columns, lengths[order].ravel())
+        return entries, labels.take(order), rows.numbers[order]
+
+    @property
+    def _row_weights(self) -> RowWeights:
+        weighting = self._weighting
+        return RowWeights(weighting.feature_groups, weighting.widths, weighting.idf)
 
 
 def _divide(first: int, end: int, n_ranges: int) -> list[int]:

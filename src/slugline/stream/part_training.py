@@ -1,4 +1,4 @@
-"""Training from parts of very many rows, each learned from once."""
+"""Training from parts of very many rows, one after the other."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit, steps
 from slugline.learning.linear.parts import PartWeights
-from slugline.stream.checkpoint import Checkpoint, PartState
-from slugline.stream.heldout import HeldOutRows, StreamResult
+from slugline.stream.checkpoint import Checkpoint
+from slugline.stream.heldout import HeldOutRows, StreamResult, row_weights
 from slugline.stream.part_files import PartFile, PartFiles, PartRows
+from slugline.stream.part_state import PartState
 
 #: A function called with the number of parts that have been learned from, and of all parts.
 PartReporter = Callable[[int, int], None]
@@ -35,6 +36,8 @@ class PartTraining:
     topic_weights : float64 array, shape (n_topics,), or None
         The user's weight of the rows of each topic.
     context : FitContext
+    n_passes : int
+        Passes over the rows of each part.
     report : function
         A `PartReporter`.
     checkpoint : Checkpoint or None
@@ -47,20 +50,22 @@ class PartTraining:
         topic_counts: I64,
         topic_weights: F64 | None,
         context: FitContext,
+        n_passes: int,
         report: PartReporter,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self._files, self._n_columns, self._topic_counts = files, n_columns, topic_counts
         self._is_weighted = topic_weights is not None
         self._topic_weights = np.ones(len(topic_counts)) if topic_weights is None else topic_weights
-        self._context, self._report, self._checkpoint = context, report, checkpoint
+        self._context, self._n_passes = context, n_passes
+        self._report, self._checkpoint = report, checkpoint
         self._parts = [*files.training_parts, *files.heldout_parts]
         self._n_rows = sum(part.n_rows for part in self._parts)
         self._weights = PartWeights(n_columns, len(topic_counts))
         n_heldout = sum(part.n_rows for part in files.heldout_parts)
-        self._state = PartState(self._weights, len(self._parts), n_heldout)
+        self._state = PartState(self._weights, n_columns, len(self._parts), n_heldout)
         if checkpoint is not None:
-            checkpoint.restore(self._state, n_columns, self._weights.batches, ["parts"])
+            checkpoint.restore(self._state)
 
     def run(self, on_interrupt: Callable[[], None] = lambda: None) -> StreamResult:
         """Return the result of all parts or, after Ctrl-C, of those that were learned from.
@@ -83,7 +88,6 @@ class PartTraining:
             biases=biases,
             calibration=heldout.calibration(self._topic_weights),
             heldout=heldout,
-            n_passes=1,
             interrupted=interrupted,
             n_unused=sum(part.n_rows for part in self._parts[self._state.n_done :]),
         )
@@ -107,7 +111,7 @@ class PartTraining:
         context = replace(self._context, sample_weight=self._costs(rows.labels))
         problem = fit.LinearProblem.from_rows(X, rows.labels, context, weights.batches)
         rng = np.random.default_rng((context.seed, number))
-        minibatches = steps.Minibatches(X, problem.counted_rows, rng, 1, self._n_rows)
+        minibatches = steps.Minibatches(X, problem.counted_rows, rng, self._n_passes, self._n_rows)
         # With the user's weights, the number of rows of topics doesn't matter.
         weights.learn(problem, numbers, self._topic_counts.astype(np.float64), minibatches)
 
@@ -115,7 +119,7 @@ class PartTraining:
         """Return the weight of each row; None if all are 1."""
         if not self._is_weighted:
             return None
-        return labels.row_means(self._topic_weights.astype(np.float32)[labels.topics])
+        return row_weights(labels, self._topic_weights)
 
     def _score_heldout(self) -> F32:
         """Return the scores of held-out rows by the weights before these are learned from."""

@@ -24,12 +24,10 @@ from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.schema_check import SchemaCheck
 from slugline.corpus.topic_sets import check_documents, is_multilabel
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
-from slugline.learning.linear.sums import MAX_ROWS
 
 # Partitions --------------------------------------------------------------------------------------
 
-#: The maximum for one block. Fewer, larger blocks are cheaper, since each one updates the sums of
-#: all columns.
+#: The maximum for one block.
 ROWS_PER_BLOCK = 1 << 16
 #: A block ends sooner when its texts have this many characters.
 MAX_CHARACTERS = 1 << 26
@@ -300,7 +298,7 @@ class DocumentSource:
         *,
         rows_per_block: int = ROWS_PER_BLOCK,
     ) -> None:
-        check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
+        check_whole("rows_per_block", rows_per_block, 1, ROWS_PER_BLOCK)
         self._options = options = options or ReadOptions()
         self._schema_check = SchemaCheck(options.skip_bad_rows)
         self._encoding = None if options.encoding is None else check_encoding(options.encoding)

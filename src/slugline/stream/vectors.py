@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, F64, I32, I64, U64
+from slugline.base.arrays import F32, F64, I32, I64, U64, Index
 from slugline.corpus.documents import Topic, Topics
 from slugline.learning.calibration import AnyCalibration
 from slugline.learning.encoder.class_sums import UNIT, ClassSums
@@ -26,6 +26,23 @@ if TYPE_CHECKING:
 
 # The type of the numbers of rows as multiples of 1 / `UNIT`.
 _ROW_TYPE = np.int16
+# Of few documents, so many may be held out, whatever their keys are.
+_MIN_CANDIDATES = 4096
+
+
+def _max_candidate_key(n_documents: int, n_heldout: int) -> int:
+    """Return the largest key of documents that may be held out, if these are all documents.
+
+    It is lower the more documents there are.
+
+    Parameters
+    ----------
+    n_documents : int
+    n_heldout : int
+        The largest number of rows that are held out from many documents.
+    """
+    of_many = min(N_KEYS // HELDOUT_RATIO, N_KEYS * n_heldout // n_documents + 1)
+    return min(N_KEYS - 1, max(of_many, N_KEYS * _MIN_CANDIDATES // n_documents))
 
 
 # Reading ------------------------------------------------------------------------------------------
@@ -72,6 +89,8 @@ class VectorSummer:
         self._sums = ClassSums.empty(len(topics), encoder.table.header.n_columns)
         self._candidates: list[tuple[I64, F32]] = []
         self._n_documents = 0
+        # At least that of all documents.
+        self._max_key = np.uint64(_max_candidate_key(len(keys), len(keys)))
 
     def add(self, text_sums: TextSums) -> None:
         """Add the next documents."""
@@ -85,7 +104,7 @@ class VectorSummer:
         self._sums += ClassSums.from_rows(
             rows[is_known], y[is_known].astype(np.int64), len(self._topics)
         )
-        candidates = np.flatnonzero(keys < np.uint64(N_KEYS // HELDOUT_RATIO))
+        candidates = np.flatnonzero(keys <= self._max_key)
         self._candidates.append((candidates.astype(np.int64) + first, rows[candidates]))
 
     def block(self) -> VectorBlock:
@@ -141,8 +160,7 @@ class VectorStatistics:
         positions = np.concatenate([self._positions, positions])
         keys = np.concatenate([self._keys, block.keys])
         n_heldout = max_heldout_rows(len(self._totals), multilabel=False)
-        max_key = min(N_KEYS // HELDOUT_RATIO, N_KEYS * n_heldout // self._n_documents + 1)
-        is_candidate = keys <= np.uint64(max_key)
+        is_candidate = keys <= np.uint64(_max_candidate_key(self._n_documents, n_heldout))
         self._positions, self._keys = positions[is_candidate], keys[is_candidate]
         self._rows = rows[is_candidate]
 
@@ -155,10 +173,17 @@ class VectorStatistics:
             np.asarray(self._products),
         )
 
-    def heldout_rows(self, rows: I64) -> F32:
-        """Return the encoder's rows of held-out documents, given their numbers in reading order."""
-        places = np.searchsorted(self._positions, rows)
-        return self._rows[places].astype(np.float32) / np.float32(UNIT)
+    def heldout_rows(self, rows: I64) -> tuple[Index, F32]:
+        """Return the encoder's rows of held-out documents, given their numbers in reading order.
+
+        Returns
+        -------
+        (int array, shape (n_present,), float32 array, shape (n_present, n_columns))
+            The indices in `rows` of the documents whose rows are present, and these.
+        """
+        present = np.flatnonzero(np.isin(rows, self._positions))
+        places = np.searchsorted(self._positions, rows[present])
+        return present, self._rows[places].astype(np.float32) / np.float32(UNIT)
 
 
 def _n_columns(encoder: CheckedEncoder) -> int:
@@ -196,9 +221,9 @@ def fit_head(
 ) -> StreamHead | None:
     """Return the head of word vectors; None if the table knows no document.
 
-    Held-out rows are scored by a head that was learned from the other rows, and are then learned
-    from as well. With many documents, vectors are left out unless they lower the log loss on
-    held-out rows by more than a standard error.
+    Held-out rows are scored by a head that was learned from the other rows, or by heads without
+    their fold as words were, and are then learned from as well. With many documents, vectors are
+    left out unless they lower the log loss on held-out rows by more than a standard error.
 
     Parameters
     ----------
@@ -212,32 +237,38 @@ def fit_head(
     topic_weights : float64 array, shape (n_topics,), optional
         The weights of the documents of each topic, as the user gave them.
     """
-    from slugline.learning.encoder.batches import learn_batch, make_head, score_rows
+    from slugline.learning.encoder.batches import learn_batch, make_head, score_in_folds, score_rows
     from slugline.learning.encoder.head_state import HeadState
 
     total = vectors.class_sums(topics)
     if not total.n_rows or len(topics) == 1:
         return None
     names = encode_names(topics, vectors.encoder, n_documents)
-    rows, y = vectors.heldout_rows(heldout.rows), heldout.labels.topics
-    known = np.flatnonzero(rows.any(axis=1))
-    rows, y, words = rows[known], y[known], heldout.scores[known]
+    present, rows = vectors.heldout_rows(heldout.rows)
+    is_known = rows.any(axis=1)
+    known, rows = present[is_known], rows[is_known]
+    y, words = heldout.labels.topics[known], heldout.scores[known]
     training = total - ClassSums.from_rows(rows, y, len(topics))
     weights = None
     if topic_weights is not None:
         training, total = (sums.with_topic_weights(topic_weights) for sums in (training, total))
         weights = topic_weights.astype(np.float32)[y]
-    # As after a fit to the training rows, so that held-out rows are scored by all of them.
-    state = HeadState.empty(vectors.encoder, *total.sums.shape)
-    state = replace(state, sums=training, n_learned=np.inf)
-    state = learn_batch(state, rows, y, weights, HeldOutScores(np.arange(len(known)), words), names)
-    state = replace(state, sums=total)
+    state = replace(HeadState.empty(vectors.encoder, *total.sums.shape), sums=training)
+    if not heldout.in_folds:
+        # As after a fit to the training rows, so that held-out rows are scored by all of them.
+        state = replace(state, n_learned=np.inf)
+    by_words = HeldOutScores(np.arange(len(known)), words)
+    state = learn_batch(state, rows, y, weights, by_words, names)
+    state = replace(state, sums=total, n_learned=np.inf)
     head = make_head(state, names, n_documents)
     scores, proba = heldout.scores.copy(), calibration.proba(heldout.scores)
     fusion = state.fusion
     if head is None or fusion is None:
         return StreamHead(state, head, scores, proba)
-    encoded = score_rows(training, names, rows)
+    if heldout.in_folds:
+        encoded = score_in_folds(training, rows, y, weights, by_words, names)
+    else:
+        encoded = score_rows(training, names, rows)
     summed = np.float32(fusion.sparse_factor) * words + np.float32(fusion.dense_factor) * encoded
     by_both = fusion.calibration.proba(summed)
     if n_documents > MAX_WITHOUT_TRIAL and not _is_better(by_both, proba[known], y):

@@ -59,7 +59,7 @@ def learn_batch(
         if len(rows) <= state.n_learned:
             encoded = score_rows(state.sums, names, rows[heldout.rows])
         else:
-            encoded = _score_in_folds(state.sums, rows, y, sample_weight, heldout, names)
+            encoded = score_in_folds(state.sums, rows, y, sample_weight, heldout, names)
         weights = np.ones(len(rows), dtype=np.float32) if sample_weight is None else sample_weight
         recent = state.recent.append(
             heldout.scores, encoded, y[heldout.rows], weights[heldout.rows], max_rows=_MAX_RECENT
@@ -151,7 +151,7 @@ def score_rows(sums: ClassSums, names: Names | None, rows: F32) -> F32:
     return centre((rows @ weights.astype(np.float64) + biases).astype(np.float32))
 
 
-def _score_in_folds(
+def score_in_folds(
     before: ClassSums,
     rows: F32,
     y: I64,
@@ -159,7 +159,10 @@ def _score_in_folds(
     heldout: HeldOutScores,
     names: Names | None,
 ) -> F32:
-    """Return the scores of held-out rows by heads that were not learned from these rows."""
+    """Return the scores of held-out rows by heads that were not learned from these rows.
+
+    For the parameters, see `learn_batch`; `before` are the sums of earlier rows.
+    """
     n_topics = len(before.totals)
 
     def sums(part: Index) -> ClassSums:

@@ -142,6 +142,8 @@ class ClassSums:
 
         Rows are spread around the means of their topics as without weights.
         """
+        if not self.n_rows:
+            return self
         counts = np.where(self.totals > 0, self.totals, 1)[:, np.newaxis]
         within = self.products - self.sums.T @ (self.sums / counts)
         totals, sums = weights * self.totals, weights[:, np.newaxis] * self.sums

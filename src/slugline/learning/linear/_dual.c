@@ -133,6 +133,161 @@ static PyObject *gram(PyObject *module, PyObject *arguments)
     return result;
 }
 
+/* Sums of rows by column -------------------------------------------------------------------------- */
+
+/* Topics that are gone through together: in so many registers of so many floats. */
+#define LANE 8
+#define MOST_LANES 6
+#define WIDEST (LANE * MOST_LANES)
+
+/* How far ahead entries are prefetched. */
+#define ENTRIES_AHEAD 16
+
+/* Some neighbouring topics of the sums of columns and the factors of rows, and the number of all. */
+typedef struct {
+    float *sums;
+    const float *factors;
+    size_t width, n_topics;
+} Strip;
+
+/* For few topics, or other compilers. */
+INLINE void sum_plainly(const Columns *x, Strip strip, const size_t width)
+{
+    size_t entry = 0;
+    for (size_t column = 0; column < x->n_columns; column++) {
+        float own[WIDEST] = {0};
+        for (size_t end = (size_t)x->ends[column]; entry < end; entry++) {
+            const float *factors = strip.factors + x->rows[entry] * strip.n_topics;
+            for (size_t n = 0; n < width; n++)
+                own[n] += x->values[entry] * factors[n];
+        }
+        memcpy(strip.sums + column * strip.n_topics, own, width * sizeof(float));
+    }
+}
+
+#ifdef __GNUC__
+typedef float Lane __attribute__((vector_size(LANE * sizeof(float)), aligned(4), may_alias));
+
+/* Where a lane begins: the last one ends with the strip. What it shares with the one before is
+   found twice, and is the same. */
+INLINE size_t begin_of(size_t lane, size_t n_lanes, Strip strip)
+{
+    return lane + 1 < n_lanes ? lane * LANE : strip.width - LANE;
+}
+
+INLINE void prefetch_factors(const Columns *x, Strip strip, size_t entry, size_t n_lanes)
+{
+    if (entry < x->n_entries)
+        for (size_t i = 0; i < n_lanes * sizeof(Lane); i += CACHE_LINE)
+            prefetch((const char *)(strip.factors + x->rows[entry] * strip.n_topics) + i);
+}
+
+INLINE void sum_in_lanes(const Columns *x, Strip strip, const size_t n_lanes)
+{
+    size_t entry = 0;
+    for (size_t column = 0; column < x->n_columns; column++) {
+        Lane own[MOST_LANES];
+        for (size_t n = 0; n < n_lanes; n++)
+            own[n] = (Lane){0};
+        for (size_t end = (size_t)x->ends[column]; entry < end; entry++) {
+            const float *factors = strip.factors + x->rows[entry] * strip.n_topics;
+            prefetch_factors(x, strip, entry + ENTRIES_AHEAD, n_lanes);
+            for (size_t n = 0; n < n_lanes; n++)
+                own[n] += x->values[entry] * *(const Lane *)(factors + begin_of(n, n_lanes, strip));
+        }
+        for (size_t n = 0; n < n_lanes; n++)
+            *(Lane *)(strip.sums + column * strip.n_topics + begin_of(n, n_lanes, strip)) = own[n];
+    }
+}
+
+/* The number of lanes is known to the compiler, so that they stay in registers; and that of few
+   topics. */
+#define IN_LANES(n) \
+    case n: \
+        sum_in_lanes(x, strip, n); \
+        return;
+#define PLAINLY(n) \
+    case n: \
+        sum_plainly(x, strip, n); \
+        return;
+FOR_WIDE_REGISTERS
+static void sum_strip(const Columns *x, Strip strip)
+{
+    switch (strip.width) {
+        PLAINLY(1) PLAINLY(2) PLAINLY(3) PLAINLY(4) PLAINLY(5) PLAINLY(6) PLAINLY(7)
+    }
+    switch ((strip.width + LANE - 1) / LANE) { /* strips are not wider */
+        IN_LANES(1) IN_LANES(2) IN_LANES(3) IN_LANES(4) IN_LANES(5) IN_LANES(6)
+    }
+}
+#else
+static void sum_strip(const Columns *x, Strip strip)
+{
+    sum_plainly(x, strip, strip.width);
+}
+#endif
+
+/* Sum strip by strip. These begin at whole lanes, so that few of them overlap. */
+static void sum_columns(const Columns *x, float *sums, const float *factors, size_t n_topics)
+{
+    size_t n_lanes = (n_topics + LANE - 1) / LANE, n_strips = (n_topics + WIDEST - 1) / WIDEST;
+    for (size_t i = 0, first = 0; i < n_strips; i++) {
+        size_t end = i + 1 < n_strips ? LANE * (n_lanes * (i + 1) / n_strips) : n_topics;
+        Strip strip = {sums + first, factors + first, end - first, n_topics};
+        sum_strip(x, strip);
+        first = end;
+    }
+}
+
+PyDoc_STRVAR(sums_doc,
+"sums(values, rows, ends, factors, table, n_topics)\n--\n\n"
+"Replace a table by the sums over each column's entries, times the factors of their rows.\n\n"
+"Parameters\n"
+"----------\n"
+"values, rows, ends\n"
+"    As for `gram`.\n"
+"factors : float32 array, shape (n_rows, n_topics)\n"
+"table : float32 array, shape (n_columns, n_topics)\n"
+"    Changed in place.\n"
+"n_topics : int");
+
+static PyObject *sums(PyObject *module, PyObject *arguments)
+{
+    Py_buffer lent[5];
+    PyObject *result = NULL;
+    Py_ssize_t n_topics;
+    (void)module;
+    memset(lent, 0, sizeof lent);
+    if (!PyArg_ParseTuple(arguments, "O&O&O&O&O&n", borrow_floats, lent, borrow_uint16, lent + 1,
+                          borrow_int64, lent + 2, borrow_floats, lent + 3, borrow_writable_floats,
+                          lent + 4, &n_topics)) {
+        release_arrays(lent, 5);
+        return NULL;
+    }
+    int has_topics = n_topics > 0 && n_topics <= INT32_MAX;
+    size_t width = has_topics ? (size_t)n_topics * sizeof(float) : sizeof(float);
+    uint16_t *rows = copy_of(lent + 1);
+    int64_t *ends = copy_of(lent + 2);
+    Columns x = {lent[0].buf, rows, ends, (size_t)lent[0].len / sizeof(float),
+                 (size_t)lent[2].len / sizeof(int64_t), (size_t)lent[3].len / width};
+    if (!rows || !ends)
+        PyErr_NoMemory();
+    else if (!has_topics || (size_t)lent[3].len % width || (size_t)lent[4].len % width
+             || (size_t)lent[4].len / width != x.n_columns
+             || (size_t)lent[1].len / sizeof(uint16_t) != x.n_entries || !is_sound(&x))
+        PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
+    else {
+        PyThreadState *state = PyEval_SaveThread();
+        sum_columns(&x, lent[4].buf, lent[3].buf, (size_t)n_topics);
+        PyEval_RestoreThread(state);
+        result = Py_BuildValue("");
+    }
+    free(rows);
+    free(ends);
+    release_arrays(lent, 5);
+    return result;
+}
+
 /* Equations of all rows -------------------------------------------------------------------------- */
 
 /* Rows of a factor that are subtracted at a time, while sums stay in registers. */
@@ -546,6 +701,7 @@ static PyObject *minimize(PyObject *module, PyObject *arguments)
 
 static PyMethodDef methods[] = {
     {"gram", gram, METH_VARARGS, gram_doc},
+    {"sums", sums, METH_VARARGS, sums_doc},
     {"factorize", factorize_table, METH_VARARGS, factorize_doc},
     {"solve", solve_sides, METH_VARARGS, solve_doc},
     {"minimize", minimize, METH_VARARGS, minimize_doc},

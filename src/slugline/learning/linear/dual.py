@@ -1,9 +1,17 @@
 """Linear weights at the minimum for few rows, by Newton steps in the space of rows.
 
-`sums` states the function. At its minimum, the weights of a topic are sums of rows, each times a
-coefficient: the row's cost times its error. With fewer rows than terms, it takes much less time to
-search for coefficients than for weights: a step needs the products of rows with one another, which
-are computed once for all topics. A compiled kernel, `_dual.c`, takes the steps if it is installed,
+For each topic `k`, with rows `x_i`, weights `w` and a bias `b`, training minimises::
+
+    sum_j w_j^2 / (2 r_j) + (b + 1)^2 / 2 + sum_i c_ik max(0, 1 - t_ik (x_i w + b))^2
+
+where `t_ik` is 1 if row `i` has the topic, else -1; `c_ik` is the cost of the error, higher for
+rows of rare topics (`steps.topic_rarity`); and `r_j` is the learning rate of term `j`
+(`steps.term_rates`). All were chosen by cross-validation on training splits.
+
+At the minimum, the weights of a topic are sums of rows, each times a coefficient: the row's cost
+times its error. With fewer rows than terms, it takes much less time to search for coefficients than
+for weights: a step needs the products of rows with one another, which are computed once for all
+topics. A compiled kernel, `_dual.c`, takes the steps if it is installed,
 else NumPy; the results are the same, bit for bit. Steps start from coefficients that fit all rows,
 for which all topics share a factor, or from those of a fit to more rows.
 
@@ -17,12 +25,13 @@ linear SVMs: each step solves for the rows that have an error.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
 
-from slugline.base.arrays import F32, Index
-from slugline.learning.linear.newton import INITIAL_BIAS, Iterate
-from slugline.learning.linear.sums import OneVsRestTargets, RowBlock
+from slugline.base.arrays import F32, F64, I32, I64, Index
 from slugline.text import sparse
 
 try:
@@ -32,6 +41,8 @@ except ImportError:  # there was no compiler
 
 kernel = _kernel
 
+#: The bias that is not penalised.
+INITIAL_BIAS = -1.0
 # Steps end when no row's error differs by more from the one that its coefficient is for. At 2^-13,
 # more weights depended on the order of rows when they were rounded. All fractions are powers of 2,
 # which are the same in every precision.
@@ -52,12 +63,58 @@ _LEAST_SQUARE = 2.0**-8
 _LANES = 8
 
 
+class Minimum(NamedTuple):
+    """Weights of topics, shape (n_columns, n_topics), and biases, float64, shape (n_topics,)."""
+
+    weights: F32
+    biases: F64
+
+
+class RowsByColumn(NamedTuple):
+    """Few rows, whose entries are stored column by column."""
+
+    values: F32  # shape (n_entries,)
+    rows: npt.NDArray[np.uint16]  # shape (n_entries,): in ascending order in each column
+    columns: I32  # shape (n_nonempty,): columns that have entries, in ascending order
+    ends: I64  # shape (n_nonempty,): where the entries of each of these columns end
+    shape: tuple[int, int]
+
+    @classmethod
+    def from_csr(cls, X: sp.csr_array) -> RowsByColumn:
+        """Return the rows of a CSR array, of which there are at most 65,536."""
+        by_column = X.tocsc()
+        columns = np.flatnonzero(np.diff(by_column.indptr)).astype(np.int32)
+        ends = by_column.indptr[1:][columns].astype(np.int64)
+        return cls(by_column.data, by_column.indices.astype(np.uint16), columns, ends, X.shape)
+
+    def to_csc(self, values: F32 | None = None) -> sp.csc_array:
+        """Return the rows as a CSC array without empty columns, with other values if given."""
+        indptr = np.concatenate([[0], self.ends]).astype(np.int32)
+        arrays = self.values if values is None else values, self.rows.astype(np.int32), indptr
+        return sp.csc_array(arrays, shape=(self.shape[0], len(self.columns)))
+
+    def column_sums(self, factors: F32) -> F32:
+        """Return the transposed product with factors of rows, shape (n_nonempty, n_topics).
+
+        Parameters
+        ----------
+        factors : float32 array, shape (n_rows, n_topics)
+        """
+        if not _has_kernel():
+            return np.asarray(self.to_csc().T @ factors)
+        sums = np.empty((len(self.columns), factors.shape[1]), dtype=np.float32)
+        kernel.sums(self.values, self.rows, self.ends, factors, sums, factors.shape[1])
+        return sums
+
+
 @dataclass(frozen=True)
 class DualProblem:
-    """Few rows, the costs of their errors, and the rates of terms."""
+    """Few rows with one topic each, the costs of their errors, and the rates of terms."""
 
-    block: RowBlock
-    targets: OneVsRestTargets
+    X: RowsByColumn
+    y: Index  # shape (n_rows,): the topic of each row
+    costs: F32  # shape (n_rows,): of an error in each row, in learning another topic
+    positive_costs: F32  # shape (n_topics,): factors of these in learning a row's own topic
     rates: F32  # shape (n_columns,): the inverse of each term's penalty
     gram: F32  # shape (n_rows, n_rows): from `gram_matrix`
     # shape (n_topics, n_rows): where steps start; after `minimum`, the coefficients at the minimum.
@@ -65,53 +122,58 @@ class DualProblem:
 
     @classmethod
     def from_rows(
-        cls, block: RowBlock, targets: OneVsRestTargets, rates: F32, coefficients: F32 | None = None
+        cls,
+        X: sp.csr_array,
+        y: Index,
+        costs: F32,
+        positive_costs: F32,
+        rates: F32,
+        coefficients: F32 | None = None,
     ) -> DualProblem:
         """Return the problem with its Gram matrix.
 
         Steps start from copied `coefficients` of a similar problem or, by default, from those that
         fit all rows, even where they are right.
         """
-        gram = gram_matrix(block, rates)
+        rows = RowsByColumn.from_csr(X)
+        gram = gram_matrix(rows, rates)
         if coefficients is None:
-            costs = block.row_costs(targets.negative_costs) * np.float32(2)
-            costs = costs if block.costs is None else costs * block.costs
-            coefficients = fit_all_rows(gram, _signs(block, targets), costs)
-        return cls(block, targets, rates, gram, coefficients.copy())
+            coefficients = fit_all_rows(gram, _signs(y, len(positive_costs)), np.float32(2) * costs)
+        return cls(rows, y, costs, positive_costs, rates, gram, coefficients.copy())
 
-    def minimum(self, topics: slice) -> Iterate:
+    def minimum(self, topics: slice) -> Minimum:
         """Return the weights and biases of some topics at the minimum."""
-        targets = self.targets.take(np.arange(topics.start, topics.stop))
-        positives = targets.positives(self.block)
-        costs = np.ascontiguousarray(targets.double_costs(self.block, positives).T)
+        signs = _signs(self.y, len(self.positive_costs))[topics]
+        costs = np.where(signs > 0, self.positive_costs[topics, np.newaxis], np.float32(1))
+        costs *= 2 * self.costs
         coefficients = self.coefficients[topics]
-        find_coefficients(self.gram, _signs(self.block, targets), costs, coefficients)
-        weights = self.block.column_sums(np.ascontiguousarray(coefficients.T))
-        weights *= self.rates[:, np.newaxis]
-        return Iterate(weights, INITIAL_BIAS + coefficients.sum(axis=1, dtype=np.float64))
+        find_coefficients(self.gram, signs, costs, coefficients)
+        weights = np.zeros((self.X.shape[1], len(coefficients)), dtype=np.float32)
+        columns, rates = self.X.columns, self.rates[:, np.newaxis]
+        sums = self.X.column_sums(np.ascontiguousarray(coefficients.T))
+        weights[columns] = sums * rates[columns]
+        return Minimum(weights, INITIAL_BIAS + coefficients.sum(axis=1, dtype=np.float64))
 
 
-def _signs(block: RowBlock, targets: OneVsRestTargets) -> F32:
+def _signs(y: Index, n_topics: int) -> F32:
     """Return 1 for rows of a topic and -1 for others, shape (n_topics, n_rows)."""
-    rows, topics = targets.positives(block)
-    signs = np.full((len(targets.topics), len(block.keys)), -1, dtype=np.float32)
-    signs[topics, rows] = 1
+    signs = np.full((n_topics, len(y)), -1, dtype=np.float32)
+    signs[y, np.arange(len(y))] = 1
     return signs
 
 
-def gram_matrix(block: RowBlock, rates: F32) -> F32:
+def gram_matrix(X: RowsByColumn, rates: F32) -> F32:
     """Return the products of rows with one another, shape (n_rows, n_rows).
 
     Columns are scaled by the square roots of their rates, and one of ones is added for the bias.
     """
-    scale = np.sqrt(rates)[block.columns].repeat(np.diff(block.ends, prepend=0))
-    scaled = block._replace(values=block.values * scale)
+    values = X.values * np.sqrt(rates)[X.columns].repeat(np.diff(X.ends, prepend=0))
     if _has_kernel():
-        table = np.empty((len(block.keys), len(block.keys)), dtype=np.float32)
-        kernel.gram(scaled.values, scaled.rows, scaled.ends, table)
+        table = np.empty((X.shape[0], X.shape[0]), dtype=np.float32)
+        kernel.gram(values, X.rows, X.ends, table)
     else:
-        X = scaled.to_csc().tocsr()
-        table = (X @ X.T).toarray()
+        scaled = X.to_csc(values).tocsr()
+        table = (scaled @ scaled.T).toarray()
     table += 1
     return table
 

@@ -27,9 +27,8 @@ from slugline.learning.heldout import MAX_SCORES, HeldOutScores
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import steps, sums
-from slugline.learning.linear.dual import DualProblem
-from slugline.learning.linear.newton import Iterate
+from slugline.learning.linear import steps
+from slugline.learning.linear.dual import DualProblem, Minimum
 from slugline.text.packed_rows import PackedRows
 from slugline.text.sparse import SparseRows, row_lengths, row_offsets, row_slices, score_rows
 
@@ -480,7 +479,7 @@ class _Training:
             descent.run(part, first, last, lambda fraction: self.report(weight * fraction))  # noqa: B023
         return descent
 
-    def _score(self, end: steps.AdaGradDescent | Iterate, rows: Index) -> F32:
+    def _score(self, end: steps.AdaGradDescent | Minimum, rows: Index) -> F32:
         """Return scores of rows that have not been learned from."""
         parts = renormalized_parts(self.problem.X, rows, self.known_columns)
         scores: F32 = np.concatenate(
@@ -570,7 +569,7 @@ class _Training:
         thin_out = steps.sparsify if are_few else steps.TopicWeights.from_dense
         return thin_out(end.weights, threshold), end.biases.astype(np.float32, copy=False)
 
-    def run(self, topics: slice) -> steps.AdaGradDescent | Iterate:
+    def run(self, topics: slice) -> steps.AdaGradDescent | Minimum:
         """Return the weights at the minimum or, if that would take long, after all passes."""
         if self.is_exact:
             return self._minimum(topics)
@@ -589,17 +588,17 @@ class _Training:
     def dual_problem(self) -> DualProblem:
         """All the rows, and the costs of their errors for all topics."""
         problem, n_rows = self.problem, len(self.rows)
-        y = problem.labels.topics[self.rows].astype(np.int32)
-        keys = np.zeros(n_rows, dtype=np.uint64)  # no row is held out
-        rows = sums.RowBlock.from_csr(problem.X[self.rows], y, keys)
-        block = rows._replace(costs=problem.costs[self.rows])
         totals = problem.totals(self.rows)
-        weights = np.ones(len(totals)) if problem.context.weighted_topics else None
-        costs = sums.topic_costs(n_rows, totals, weights)
-        targets = sums.OneVsRestTargets(np.arange(len(totals), dtype=np.int32), *costs)
-        rates = self.rates[:-1] / np.float32(problem.learning_rate(n_rows))
-        start = None if self.start is None else self.start.take(self.rows)
-        return DualProblem.from_rows(block, targets, rates, start)
+        is_weighted = problem.context.weighted_topics
+        rarity = np.ones(len(totals)) if is_weighted else steps.topic_rarity(totals)
+        return DualProblem.from_rows(
+            problem.X[self.rows],
+            problem.labels.topics[self.rows],
+            problem.costs[self.rows],
+            rarity.astype(np.float32),
+            self.rates[:-1] / np.float32(problem.learning_rate(n_rows)),
+            None if self.start is None else self.start.take(self.rows),
+        )
 
     @property
     def coefficients(self) -> _Coefficients | None:
@@ -608,7 +607,7 @@ class _Training:
             return None
         return _Coefficients(self.rows, self.dual_problem.coefficients)
 
-    def _minimum(self, topics: slice) -> Iterate:
+    def _minimum(self, topics: slice) -> Minimum:
         """Return the weights and biases at the minimum."""
         self.report(0)
         minimum = self.dual_problem.minimum(topics)

@@ -476,24 +476,6 @@ def _count_documents(X: PackedRows | sp.csr_array, n_each: Integers, rows: Integ
     return totals
 
 
-def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
-    """Return the relevance from counts of documents.
-
-    Parameters
-    ----------
-    counts : float32 sparse array, shape (n_columns, n_topics)
-        Documents of each topic with each term.
-    sizes : int array, shape (n_topics,)
-        Documents of each topic, at least one.
-    """
-    counts = counts.tocsr()
-    terms = np.arange(counts.shape[0]).repeat(sparse.row_lengths(counts.indptr))
-    totals = np.bincount(terms, counts.data, counts.shape[0])
-    divergence = _Divergence.from_totals(totals, sizes)
-    divergence.add(_TopicCounts(counts.indices, terms, counts.data), 0)
-    return divergence.relevance()
-
-
 class _TopicCounts(NamedTuple):
     """How many documents of topics have a term, where any have; topics ascend for each term."""
 

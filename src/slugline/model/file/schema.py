@@ -147,7 +147,6 @@ class MultilabelRuleInfo(msgspec.Struct, frozen=True):
 class StreamInfo(msgspec.Struct, frozen=True):
     """Record of learning from a stream; see `slugline.model.fitted.StreamRecord`."""
 
-    n_passes: _Count
     n_skipped: _Count
     n_evaluated: _Count
     n_right: _Count
