@@ -45,7 +45,8 @@ def test_train_stream_learns_from_a_pattern_of_files(run: Run, parts: Path) -> N
     result = run("train", "news/*.csv", "--stream", "-o", "news.slug")
     assert result.code == 0
     assert result.err.startswith(
-        "read column 'body' as text and 'queue' as topic; name others with --text and --topic\n"
+        "reading\nread column 'body' as text and 'queue' as topic; name others with --text and "
+        "--topic\n"
     )
     first, accuracy, model = lines(result.out)
     assert first == "news/*.csv: learned 3 topics from 540 documents in T s"
@@ -189,7 +190,7 @@ def test_train_stream_names_bad_data(
     Path("bad.csv").write_text("text,topic\nwheat,grain\n,grain\n")
     result = run("train", *data, "--stream")
     assert (result.code, result.out) == (code, "")
-    assert result.err.startswith(f"slugline: error: {opening}")
+    assert result.err.removeprefix("reading\n").startswith(f"slugline: error: {opening}")
     assert not Path("model.slug").exists()
 
 

@@ -25,6 +25,7 @@ from slugline.stream import checkpoint, part_files
 from slugline.stream import fit as stream_fit
 from slugline.stream.counting import CountedBlock, TermStatistics, Weighting, count_terms
 from slugline.stream.fit import StreamOptions
+from slugline.stream.heldout import N_KEYS
 from slugline.stream.part_files import PartFiles, PartRows, divide_block
 from slugline.stream.part_state import PartState
 from slugline.text.packed_rows import PackedRows, PackedStack, PackingError
@@ -368,6 +369,31 @@ def test_fit_stream_names_a_full_disk(
     with pytest.raises(OutputError, match=r"can't be written \(No space left on device\)"):
         learned(many)
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("n_columns", [300, 1 << 16, 3_000_000, (1 << 31) - 1])
+def test_records_return_what_was_written(n_columns: int, tmp_path: Path) -> None:
+    rng, path, n_rows = np.random.default_rng(0), tmp_path / "records", 40
+    written = []
+    with path.open("wb") as file:
+        for counts, kind in (([1, 1, 2, 255], "u1"), ([1, 1, 70_000], "u4"), ([7], "u2")):
+            lengths = rng.integers(0, 3, 2 * n_rows, dtype=np.int32) * rng.integers(0, 9)
+            of_rows = lengths.reshape(n_rows, 2).sum(axis=1).tolist()
+            rows = [np.sort(rng.choice(n_columns, n, shuffle=False)) for n in of_rows]
+            records = part_files._Records(
+                numbers=np.arange(n_rows),
+                keys=rng.integers(0, N_KEYS, n_rows, dtype=np.uint64, endpoint=False),
+                lengths=lengths,
+                n_labels=np.ones(n_rows, dtype=np.int32),
+                y=rng.integers(0, 5, n_rows, dtype=np.int32),
+                columns=np.concatenate(rows).astype(np.int32),
+                counts=rng.choice(counts, sum(of_rows)).astype(kind),
+            )
+            records.write(file)
+            written.append(records)
+    found = part_files._Records.read(path)
+    for array, arrays in zip(found, zip(*written, strict=True), strict=True):
+        np.testing.assert_array_equal(array, np.concatenate(arrays))
 
 
 class Divided(NamedTuple):

@@ -49,13 +49,13 @@ if TYPE_CHECKING:
 # linear learner finds exact weights for as many documents.
 _MAX_REPEATED = 500
 #: With a fast encoder, each document is scored by a fit without its fold if there are at most this
-#: many documents per topic on average (`benchmarks/run.py choices few-labels`), and `_MAX_IN_FOLDS`
+#: many documents per topic on average (`benchmarks/run.py choices few-labels`), and `MAX_IN_FOLDS`
 #: in all, as more topics take longer.
 FEW_LABELS_PER_TOPIC = 25
-_MAX_IN_FOLDS = 5_000
+MAX_IN_FOLDS = 5_000
 #: Once this many documents have been scored, no other fold is fitted. With all scores, accuracy and
-# log loss are no better (mean of six draws of 10 and 20 labels of banking77, 20 of trec50, 25 of
-# ohsumed).
+#: log loss are no better (mean of six draws of 10 and 20 labels of banking77, 20 of trec50, 25 of
+#: ohsumed).
 N_ENOUGH = 350
 
 
@@ -330,7 +330,7 @@ def with_cross_validation(context: FitContext, labels: Labels, settings: FitSett
         return context
     if not settings.has_fast_encoder:
         return replace(context, cross_validate=True)
-    n_few = min(FEW_LABELS_PER_TOPIC * len(np.unique(labels.topics)), _MAX_IN_FOLDS)
+    n_few = min(FEW_LABELS_PER_TOPIC * len(np.unique(labels.topics)), MAX_IN_FOLDS)
     return replace(context, cross_validate=len(labels) <= n_few, n_enough=N_ENOUGH)
 
 

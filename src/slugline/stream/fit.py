@@ -29,7 +29,7 @@ from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import FitContext, LinearModel, is_linear
 from slugline.learning.linear.fit import default_passes
 from slugline.model.f1_thresholds import choose_rule
-from slugline.model.fit import N_ENOUGH, with_cross_validation
+from slugline.model.fit import MAX_IN_FOLDS, N_ENOUGH, with_cross_validation
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.heldout import HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule
@@ -326,6 +326,7 @@ def _read_documents(
     counts: Counter[Topic] = Counter()
     block_sizes = []
     note = ""
+    progress.update("reading")  # the first block takes seconds
     for summary in engine.read_blocks(count_block, documents.partitions(), feature_groups, encoder):
         documents.add(summary.reports, summary.n_documents, summary.digest)
         if not note and (note := documents.columns_note):
@@ -404,7 +405,7 @@ def _learn(
         if at_once:
             rows = files.read_all()
             context = with_cross_validation(context, rows.labels, settings)
-            if counts.vectors is not None and not context.cross_validate:
+            if counts.vectors is not None and n_rows <= MAX_IN_FOLDS and not context.cross_validate:
                 # Scores of folds are nearer to those of new texts.
                 context = replace(context, cross_validate=True, n_enough=N_ENOUGH)
             return fit_rows(rows, weights, context)

@@ -253,36 +253,79 @@ def _divide(first: int, end: int, n_ranges: int) -> list[int]:
 
 
 class _Records(NamedTuple):
-    """Rows of a part, as they are stored in a file: those of one block after another."""
+    """Rows of a part, as they are stored in a file: those of one block after another.
+
+    Entries take about two bytes and a half: a column is stored as its distance from the one before,
+    and nearly all counts are 1.
+    """
 
     numbers: I64  # shape (n_rows,): see `PartRows`
     keys: U64  # shape (n_rows,)
     lengths: I32  # shape (n_rows * n_groups,): entries of each row and feature group
     n_labels: I32  # shape (n_rows,)
     y: I32  # shape (n_labels,)
-    columns: I32  # shape (n_entries,)
+    columns: I32  # shape (n_entries,): in ascending order in each row
     counts: npt.NDArray[np.unsignedinteger]  # shape (n_entries,)
 
     def write(self, file: BinaryIO) -> None:
         """Write a record: the type and length of each array, and then the arrays."""
-        header = [(array.itemsize, len(array)) for array in self]
+        arrays = self._shorten()
+        header = [(array.itemsize, len(array)) for array in arrays]
         file.write(np.array(header, dtype=np.int64).tobytes())
-        for array in self:
+        for array in arrays:
             file.write(np.ascontiguousarray(array).data)
 
     @classmethod
     def read(cls, path: Path) -> _Records:
         """Return the rows of all records of a file."""
         data, start = path.read_bytes(), 0
-        parts: list[list[npt.NDArray[Any]]] = [[] for _ in cls._fields]
+        records: list[_Records] = []
         while start < len(data):
-            header = np.frombuffer(data, np.int64, 2 * len(parts), start).reshape(-1, 2).tolist()
-            start += 2 * len(parts) * 8
-            for (itemsize, length), kind, part in zip(header, _KINDS, parts, strict=True):
-                part.append(np.frombuffer(data, f"{kind}{itemsize}", length, start))
+            header = np.frombuffer(data, np.int64, 2 * len(_KINDS), start).reshape(-1, 2).tolist()
+            start += 2 * len(_KINDS) * 8
+            arrays: list[npt.NDArray[Any]] = []
+            for (itemsize, length), kind in zip(header, _KINDS, strict=True):
+                arrays.append(np.frombuffer(data, f"{kind}{itemsize}", length, start))
                 start += itemsize * length
-        return cls(*map(np.concatenate, parts))
+            records.append(cls._lengthen(*arrays))
+        return cls(*map(np.concatenate, zip(*records, strict=True)))
+
+    def _shorten(self) -> list[npt.NDArray[Any]]:
+        """Return the arrays of a record; see `_KINDS`."""
+        distances = np.diff(self.columns, prepend=np.int32(0))
+        firsts = _first_entries(self.lengths, len(self.keys))
+        distances[firsts] = self.columns[firsts]
+        far = np.flatnonzero(distances > _MAX_DISTANCE).astype(np.uint32)
+        repeated = np.flatnonzero(self.counts != 1).astype(np.uint32)
+        high_bits, more = (distances[far] >> 16).astype(np.uint16), self.counts[repeated]
+        low_bits = distances.astype(np.uint16)
+        return [*self[:-2], low_bits, far, high_bits, repeated, more]
+
+    @classmethod
+    def _lengthen(cls, *arrays: npt.NDArray[Any]) -> _Records:
+        """Return the rows of a record."""
+        numbers, keys, lengths, n_labels, y, low_bits, far, high_bits, repeated, more = arrays
+        distances = low_bits.astype(np.int32)
+        distances[far] |= high_bits.astype(np.int32) << 16
+        # Each row starts again from 0. Sums may overflow, and come back.
+        firsts = _first_entries(lengths, len(keys))
+        columns = np.cumsum(distances, dtype=np.int32)
+        before = columns[firsts] - distances[firsts]
+        columns -= before.repeat(np.diff(firsts, append=len(columns)))
+        counts = np.ones(len(columns), dtype=more.dtype)
+        counts[repeated] = more
+        return cls(numbers, keys, lengths, n_labels, y, columns, counts)
 
 
-# The kind of each array of `_Records`: signed or unsigned integers.
-_KINDS = ("i", "u", "i", "i", "i", "i", "u")
+def _first_entries(lengths: I32, n_rows: int) -> I64:
+    """Return where the rows with entries start, given the lengths of their feature groups."""
+    n_entries = lengths.reshape(n_rows, -1).sum(axis=1)
+    return row_offsets(n_entries)[:-1][n_entries > 0]
+
+
+# The largest distance whose high bits are 0.
+_MAX_DISTANCE = 0xFFFF
+# The kind of each array of a record, signed or unsigned integers: those of `_Records` before
+# columns; the low bits of distances, where these have high bits, and those; where counts are not 1,
+# and those.
+_KINDS = ("i", "u", "i", "i", "i", "u", "u", "u", "u", "u")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from slugline.learning.linear import fit, steps
 from slugline.learning.linear.parts import PartWeights
 from slugline.stream.checkpoint import Checkpoint
 from slugline.stream.heldout import HeldOutRows, StreamResult, row_weights
-from slugline.stream.part_files import PartFile, PartFiles, PartRows
+from slugline.stream.part_files import PartFiles, PartRows
 from slugline.stream.part_state import PartState
 
 #: A function called with the number of parts that have been learned from, and of all parts.
@@ -98,7 +99,7 @@ class PartTraining:
         n_threads, remaining = min(self._context.n_jobs, 2), self._parts[state.n_done :]
         for rows in map_in_order(self._files.read, remaining, n_threads, n_waiting=0):
             if state.n_done == len(self._files.training_parts):
-                self._score_heldout()
+                self._heldout  # noqa: B018  scored before they are learned from
             self._learn(rows, state.n_done)
             state.n_done += 1
             if self._checkpoint is not None:
@@ -121,31 +122,37 @@ class PartTraining:
             return None
         return row_weights(labels, self._topic_weights)
 
-    def _score_heldout(self) -> F32:
-        """Return the scores of held-out rows by the weights before these are learned from."""
-        if self._state.heldout_scores is None:  # they have not been learned from yet
-            none = np.zeros((0, len(self._topic_counts)), dtype=np.float32)
-            parts = [self._score(part) for part in self._files.heldout_parts]
-            self._state.heldout_scores = np.concatenate([none, *parts])
-        return self._state.heldout_scores
+    @cached_property
+    def _heldout(self) -> tuple[Labels, I64, F32]:
+        """The labels, numbers and scores of held-out rows.
 
-    def _score(self, part: PartFile) -> F32:
-        X, numbers = self._weights.take_columns(self._files.read(part).X)
+        They are scored when this is first used, by the weights before they are learned from, unless
+        that was before training resumed.
+        """
+        files, scores = self._files, self._state.heldout_scores
+        labels, numbers = Labels.empty(multilabel=files.multilabel), np.zeros(0, dtype=np.int64)
+        parts = [np.zeros((0, len(self._topic_counts)), dtype=np.float32)]
+        for rows in map(files.read, files.heldout_parts):
+            labels = Labels.concatenate(labels, rows.labels)
+            numbers = np.concatenate([numbers, rows.numbers])
+            if scores is None:
+                parts.append(self._score(rows))
+        if scores is None:
+            scores = self._state.heldout_scores = np.concatenate(parts)
+        return labels, numbers, scores
+
+    def _score(self, rows: PartRows) -> F32:
+        X, numbers = self._weights.take_columns(rows.X)
         X = fit.renormalize_rows(X, self._weights.is_learned(numbers))
         return self._weights.score(X, numbers)
 
     def _heldout_rows(self) -> HeldOutRows:
-        files, parts = self._files, map(self._files.read, self._files.heldout_parts)
-        labels = Labels.empty(multilabel=files.multilabel)
-        numbers = np.zeros(0, dtype=np.int64)
-        for part in parts:
-            labels = Labels.concatenate(labels, part.labels)
-            numbers = np.concatenate([numbers, part.numbers])
+        files, (labels, numbers, scores) = self._files, self._heldout
         order = np.argsort(numbers)
         totals = self._topic_weights * files.training_topic_counts
         # If training was interrupted before them, the final weights are those that scored them.
         is_learned = self._state.n_done > len(files.training_parts)
         fraction = 1 - len(numbers) / self._n_rows if is_learned else 1.0
         return HeldOutRows.from_scores(
-            numbers[order], labels.take(order), self._score_heldout()[order], totals, fraction
+            numbers[order], labels.take(order), scores[order], totals, fraction
         )
