@@ -215,7 +215,7 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
     if problem.labels.multilabel and training.last is None:
         # Fits that hold out rows share the threads with the fit to all rows: no thread waits for a
         # last batch. With one topic each, dense weights of both would take too much memory.
-        heldout_fit = _HeldOutFit.from_rows(problem, rows, clean_rows, passes)
+        heldout_fit = _HeldOutFit.from_rows(problem, rows, clean_rows, passes, beside=training)
     ends, scores = training.finish_batches(heldout_fit.tasks() if heldout_fit else [])
     heldout = heldout_fit.join(scores) if heldout_fit else training.heldout_scores()
     start = training.coefficients
@@ -395,7 +395,6 @@ class _Training:
     rows: Index
     n_passes: int
     costs: steps.SampleCosts
-    rates: F32
     step: LongStep
     is_exact: bool
     last: _LastRows | None = None
@@ -428,12 +427,16 @@ class _Training:
             rows=rows,
             n_passes=n_passes,
             costs=costs,
-            rates=problem.rates(rows),
             step=long_step,
             is_exact=is_exact,
             last=last if n_passes == 1 else None,
             start=start,
         )
+
+    @cached_property
+    def rates(self) -> F32:
+        """The learning rate of each term, followed by that of the biases; or a single one."""
+        return self.problem.rates(self.rows)
 
     @cached_property
     def batches(self) -> list[steps.Minibatches]:
@@ -550,6 +553,7 @@ class _Training:
 
     def prepare(self) -> None:
         """Make what all batches use, before threads start."""
+        self.rates  # noqa: B018
         if self.is_exact:
             self.dual_problem  # noqa: B018
         elif not self.problem.is_sampled:
@@ -734,8 +738,9 @@ class _HeldOutFit:
         passes: int | None,
         known_topics: Mask | bool = False,
         start: _Coefficients | None = None,
+        beside: _Training | None = None,
     ) -> _HeldOutFit:
-        """Choose the folds; see `score_heldout_rows`."""
+        """Choose the folds, and prepare their training and that of `beside`."""
         scored = problem.calibration_rows(rows, known_topics)
         labels = problem.labels
         in_folds = (
@@ -764,7 +769,7 @@ class _HeldOutFit:
                 folds.append(_Fold(train, test, n_passes))
                 n_scored += len(test)
         training = clean_rows[fold_of[clean_rows] == 0] if n_folds > 1 and not in_folds else None
-        trainings = _prepare_folds(problem, folds, start)
+        trainings = _prepare_folds(problem, folds, start, beside)
         return cls(problem, folds, trainings, len(clean_rows), training)
 
     def tasks(self) -> list[Callable[[], F32]]:
@@ -785,11 +790,14 @@ class _HeldOutFit:
 
 
 def _prepare_folds(
-    problem: LinearProblem, folds: list[_Fold], start: _Coefficients | None = None
+    problem: LinearProblem,
+    folds: list[_Fold],
+    start: _Coefficients | None = None,
+    beside: _Training | None = None,
 ) -> list[_Training]:
-    """Return the training of each fold, ready for threads."""
+    """Return the training of each fold, ready for threads, as is `beside`."""
 
-    def prepare(fold: _Fold) -> _Training:
+    def prepare_fold(fold: _Fold) -> _Training:
         name = "calibrating: learning from"
         training = _Training.from_problem(problem, fold.train, fold.passes, name, start=start)
         training.known_columns  # noqa: B018  made once, before there are threads
@@ -797,7 +805,12 @@ def _prepare_folds(
         return training
 
     # Few rows are prepared in less time than threads start.
-    return [*map(prepare, folds)] if problem.is_small else problem.map(prepare, folds)
+    if problem.is_small:
+        return [*map(prepare_fold, folds)]
+    tasks: list[Callable[[], Any]] = [functools.partial(prepare_fold, fold) for fold in folds]
+    if beside is not None:
+        tasks.insert(0, beside.prepare)
+    return problem.map(_call, tasks)[len(tasks) - len(folds) :]
 
 
 def _fold_tasks(
