@@ -396,3 +396,23 @@ def test_fit_linear_learns_the_same_from_packed_rows(
     assert_same(
         fit_linear(packed, labels, context, **options), fit_linear(rows, labels, context, **options)
     )
+
+
+@pytest.mark.parametrize(("fraction", "tried"), [(0.0, [50]), (0.01, [50, 100])])
+def test_small_sample_with_next_to_no_doubtful_rows_is_enough(
+    fraction: float, tried: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def find_fraction(_problem: Any, _rows: Any, n_tried: int) -> float:
+        sizes.append(n_tried)
+        return fraction
+
+    monkeypatch.setattr(linear_fit, "_fraction_doubtful", find_fraction)
+    monkeypatch.setattr(linear_fit, "_FEW_TRIED", 50)
+    monkeypatch.setattr(linear_fit, "_MIN_TRIED_PER_TOPIC", 1)
+    X = sp.random_array((300, 20), density=0.3, format="csr", dtype=np.float32, rng=0)
+    limits = FitLimits(few_rows=0, many_rows=100, max_dense=0)
+    labels = Labels.from_topics(np.arange(300) % 4)
+    fit_linear(X, labels, FitContext(4), limits=limits)
+    assert sizes == tried

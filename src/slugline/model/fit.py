@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import Index
+from slugline.base.memory import release_memory
 from slugline.base.progress import SILENT, Progress, announce, check_progress
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import compute_digest
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from slugline.learning.tuning import Tuning
     from slugline.text.packed_rows import PackedRows
 
+# Memory of rows and of learning is given back to the system before names of so many columns are in
+# memory twice; getting it again would take long beside a small fit.
+_MANY_COLUMNS = 1 << 18
 # Documents with whole-number weights are repeated if there are at most this many in all, so that
 # weights count in everything that is learned: how rare terms are, probabilities, thresholds. The
 # linear learner finds exact weights for as many documents.
@@ -108,6 +112,8 @@ def fit(
         texts, labels = documents.texts, task.labels
         encoder_fit = distil(encoder_fit, fit_with, texts, unlabelled_texts, labels, context)
     words = replace(words, rows=None)  # to free memory
+    if words.features.n_columns > _MANY_COLUMNS:
+        release_memory()
     dense, heldout = encoder_fit.head, encoder_fit.heldout
     features, learner, columns = words.without_unused_columns()
     fitted = Fitted(

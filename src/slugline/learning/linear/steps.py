@@ -19,6 +19,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.base.arrays import F16, F32, F64, I32, I64, U8, U16, Floats, Index, Integers
+from slugline.base.memory import release_memory
 from slugline.learning.labels import Labels
 from slugline.text import sparse
 from slugline.text.packed_rows import PackedRows
@@ -684,6 +685,8 @@ def _large_weights(
         yield _LargeWeights(first, len(part), places, np.count_nonzero(matters, axis=1))
 
 
+# Memory of parts of so many weights is given back to the system as they are joined.
+_MANY_LARGE = 1 << 20
 # Rows in a block of `TopicWeights`, whose numbers in the block take one byte.
 _BLOCK_ROWS = 1 << 8
 
@@ -779,6 +782,9 @@ def hstack_topics(parts: list[sp.csc_array] | list[TopicWeights]) -> sp.csr_arra
             topics[places], values[places] = first_topic + topic, row_values
             ends[rows] += 1
         first_topic += part.shape[1]
+        del part
+        if indptr[-1] > _MANY_LARGE:
+            release_memory()
     return sp.csr_array((values, topics, indptr), shape=(n_rows, n_topics))
 
 
