@@ -5,7 +5,10 @@ from __future__ import annotations
 __all__ = ["FITTING"]
 
 FITTING = {
-    *(f"slugline.learning.linear.{name}" for name in ("fit", "steps", "dual", "batches")),
+    *(
+        f"slugline.learning.linear.{name}"
+        for name in ("fit", "problem", "training", "steps", "dual", "batches")
+    ),
     *(f"slugline.learning.net.{name}" for name in ("training", "optimizers")),
     *("slugline.learning.encoder.fit", "slugline.learning.tuning", "slugline.stream.fit"),
     *("slugline.experiment.experiment", "slugline.reports.render"),

@@ -19,7 +19,7 @@ from slugline.learning.encoder.fit import (
 )
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear.fit import ABSENT_SCORE
+from slugline.learning.linear.problem import ABSENT_SCORE
 
 Floats = npt.NDArray[np.float32]
 N_TOPICS, N_COLUMNS = 6, 40

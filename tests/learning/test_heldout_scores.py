@@ -13,16 +13,15 @@ from slugline.learning.calibration import DEFAULT_CALIBRATION
 from slugline.learning.heldout import HeldOutScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import fit as linear_fit
-from slugline.learning.linear.fit import (
-    FitLimits,
-    LinearProblem,
-    fit_linear,
+from slugline.learning.linear import heldout_rows
+from slugline.learning.linear.fit import fit_linear
+from slugline.learning.linear.folds import score_heldout_rows
+from slugline.learning.linear.heldout_rows import (
     group_equal_rows,
     renormalize_rows,
     scale_heldout_scores,
-    score_heldout_rows,
 )
+from slugline.learning.linear.problem import FitLimits, LinearProblem
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
@@ -76,7 +75,7 @@ def test_heldout_rows_include_all_copies_unless_nearly_all_are_copies(
     problem = LinearProblem.from_rows(X, Labels.from_topics(y), FitContext(2))
     rows = np.arange(100)
     found = score_heldout_rows(problem, rows, rows, None)
-    monkeypatch.setattr(linear_fit, "group_equal_rows", lambda X: np.arange(X.shape[0]))
+    monkeypatch.setattr(heldout_rows, "group_equal_rows", lambda X: np.arange(X.shape[0]))
     apart = score_heldout_rows(problem, rows, rows, None)
     assert np.array_equal(found.scores, apart.scores) != together
     # A row whose copies are learned from is known.

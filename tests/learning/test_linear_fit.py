@@ -15,18 +15,17 @@ from slugline.base.progress import SilentProgress
 from slugline.learning.calibration import Calibration
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import fit as linear_fit
-from slugline.learning.linear import steps
-from slugline.learning.linear.fit import (
+from slugline.learning.linear import doubtful, heldout_rows, steps
+from slugline.learning.linear.doubtful import find_doubtful
+from slugline.learning.linear.fit import FittedLinear, fit_linear
+from slugline.learning.linear.problem import (
     ABSENT_SCORE,
     FitLimits,
-    FittedLinear,
     LinearProblem,
     default_passes,
-    find_doubtful,
-    fit_linear,
     topic_batches,
 )
+from slugline.learning.linear.training import Training
 from slugline.text.counting import make_counter
 from slugline.text.feature_groups import FeatureGroup, RowWeights
 from slugline.text.features import Features
@@ -110,10 +109,7 @@ def test_map_batches_stops_other_threads_after_an_error() -> None:
     problem = LinearProblem.from_rows(
         X, Labels.from_topics(Y), FitContext(N_TOPICS, n_jobs=2), limits=FitLimits(max_topics=5)
     )
-    training, is_running = (
-        linear_fit._Training.from_problem(problem, np.arange(len(Y)), 1),
-        threading.Event(),
-    )
+    training, is_running = (Training.from_problem(problem, np.arange(len(Y)), 1), threading.Event())
 
     def work(topics: slice) -> None:
         if topics.start == 0:
@@ -149,7 +145,7 @@ def test_fit_linear_reports_progress_up_to_the_end_of_each_step(
             self.n_ends += 1
 
     steps = Steps()
-    linear_fit.fit_linear(
+    fit_linear(
         X, Labels.from_topics(Y), FitContext(N_TOPICS, n_jobs=jobs, progress=steps), limits=limits
     )
     assert steps.n_ends == 1
@@ -180,13 +176,13 @@ def test_fit_linear_looks_for_doubtful_rows_in_a_sample_first(
 ) -> None:
     limits = FitLimits(max_dense=100, many_rows=500)
     looked_at: list[int] = []
-    doubtful = linear_fit._Training.doubtful
+    first_scores = Training.first_scores
 
-    def note(start: Any, rows: np.ndarray) -> Any:
+    def note(training: Training, rows: np.ndarray) -> Any:
         looked_at.append(len(rows))
-        return doubtful(start, rows)
+        return first_scores(training, rows)
 
-    monkeypatch.setattr(linear_fit._Training, "doubtful", note)
+    monkeypatch.setattr(Training, "first_scores", note)
     assert fit(y=Y, limits=limits).n_suspect_labels == 0
     assert looked_at == [400]
     assert fit(y=NOISY, limits=limits).n_suspect_labels > 0
@@ -264,7 +260,7 @@ def test_heldout_scores_are_spread_like_those_of_new_rows(
     left_out, on_new = found.heldout.scores, scores(found, unit(new))
     assert np.median(top_gap(left_out)) == pytest.approx(np.median(top_gap(on_new)), rel=0.15)
     # Had the terms of their own kept their part in the rows' length, they would lie nearer.
-    monkeypatch.setattr(linear_fit, "renormalize_rows", lambda X, known: X)
+    monkeypatch.setattr(heldout_rows, "renormalize_rows", lambda X, known: X)
     short = fit_linear(rows, Labels.from_topics(y), FitContext(N_TOPICS), **how).heldout.scores
     assert np.median(top_gap(short)) < 0.8 * np.median(top_gap(on_new))
 
@@ -408,9 +404,9 @@ def test_small_sample_with_next_to_no_doubtful_rows_is_enough(
         sizes.append(n_tried)
         return fraction
 
-    monkeypatch.setattr(linear_fit, "_fraction_doubtful", find_fraction)
-    monkeypatch.setattr(linear_fit, "_FEW_TRIED", 50)
-    monkeypatch.setattr(linear_fit, "_MIN_TRIED_PER_TOPIC", 1)
+    monkeypatch.setattr(doubtful, "_fraction_doubtful", find_fraction)
+    monkeypatch.setattr(doubtful, "_FEW_TRIED", 50)
+    monkeypatch.setattr(doubtful, "_MIN_TRIED_PER_TOPIC", 1)
     X = sp.random_array((300, 20), density=0.3, format="csr", dtype=np.float32, rng=0)
     limits = FitLimits(few_rows=0, many_rows=100, max_dense=0)
     labels = Labels.from_topics(np.arange(300) % 4)

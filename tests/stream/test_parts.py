@@ -18,8 +18,8 @@ import pytest
 from slugline.base.progress import Progress, SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import CheckpointError, OutputError
-from slugline.learning.linear import fit as linear_fit
 from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.linear.problem import ABSENT_SCORE
 from slugline.model.settings import FitSettings
 from slugline.stream import checkpoint, part_files
 from slugline.stream import fit as stream_fit
@@ -193,7 +193,7 @@ def test_fit_stream_weights_topics_of_many_documents(many: News) -> None:
     few_grain = [item for n, item in enumerate(many) if item[1] != "grain" or n % 4 == 0]
     assert bias("balanced", few_grain) != bias(None, few_grain)
     equal = bias({"grain": 1.0}, many)
-    assert bias({"grain": 0.0}, many) == linear_fit.ABSENT_SCORE < equal < bias({"grain": 9}, many)
+    assert bias({"grain": 0.0}, many) == ABSENT_SCORE < equal < bias({"grain": 9}, many)
 
 
 # Stopping and resuming ----------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from slugline.learning.encoder.fit import centre
 from slugline.learning.encoder.fusion import fit_score_factors, spread
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear.fit import scores_in_folds
+from slugline.learning.linear.folds import scores_in_folds
 
 #: All settings were chosen on training splits of twelve data sets in nine languages, with 8 % of
 #: the topics changed at random, and on newswires, some of which have the text of another wire.

@@ -18,8 +18,8 @@ from slugline.errors import DataError
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear.fit import default_passes
 from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.linear.problem import default_passes
 from slugline.learning.net.training import catch_interrupt
 from slugline.text.feature_groups import DEFAULT_GROUPS, FeatureGroup
 from slugline.text.features import Features

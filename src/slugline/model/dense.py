@@ -344,7 +344,7 @@ def _described_words(encoded: EncodedDocuments) -> DescribedWords:
     the fit to all documents.
     """
     from slugline.learning.encoder.described import DescribedWords
-    from slugline.learning.linear.fit import ABSENT_SCORE
+    from slugline.learning.linear.problem import ABSENT_SCORE
 
     heldout, y = encoded.known_heldout, encoded.labels.topics
     heldout_rows, scores = heldout.rows, heldout.scores

@@ -27,7 +27,7 @@ from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import FitContext, LinearModel, is_linear
-from slugline.learning.linear.fit import default_passes
+from slugline.learning.linear.problem import default_passes
 from slugline.model.f1_thresholds import choose_rule
 from slugline.model.fit import MAX_IN_FOLDS, N_ENOUGH, with_cross_validation
 from slugline.model.fitted import Fitted, StreamRecord

@@ -12,7 +12,8 @@ from slugline.learning.calibration import AnyCalibration
 from slugline.learning.heldout import MAX_SCORES, HeldOutScores
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
-from slugline.learning.linear import fit
+from slugline.learning.linear.heldout_rows import scale_heldout_scores
+from slugline.learning.linear.problem import ABSENT_SCORE
 
 #: Number of different keys of rows.
 N_KEYS = 1 << 64
@@ -74,12 +75,12 @@ class HeldOutRows(NamedTuple):
         fraction : float
             Of the rows, that of the training rows.
         """
-        scores[:, training_totals == 0] = fit.ABSENT_SCORE
+        scores[:, training_totals == 0] = ABSENT_SCORE
         if not labels.multilabel:
             is_learned = np.flatnonzero(training_totals[labels.topics] > 0)
             rows, labels = rows[is_learned], labels.take(is_learned)
             scores = scores[is_learned]
-        return cls(rows, labels, fit.scale_heldout_scores(scores, fraction))
+        return cls(rows, labels, scale_heldout_scores(scores, fraction))
 
     def calibration(self, topic_weights: F64) -> AnyCalibration:
         """Return the calibration that fits the scores, given the weight of each topic's rows."""

@@ -12,8 +12,10 @@ from slugline.base.arrays import F32, F64, I64
 from slugline.base.threads import map_in_order
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import fit, steps
+from slugline.learning.linear import steps
+from slugline.learning.linear.heldout_rows import renormalize_rows
 from slugline.learning.linear.parts import PartWeights
+from slugline.learning.linear.problem import ABSENT_SCORE, LinearProblem
 from slugline.stream.checkpoint import Checkpoint
 from slugline.stream.heldout import HeldOutRows, StreamResult, row_weights
 from slugline.stream.part_files import PartFiles, PartRows
@@ -83,7 +85,7 @@ class PartTraining:
             on_interrupt()
         heldout = self._heldout_rows()
         biases = self._weights.biases
-        biases[self._topic_weights * self._topic_counts == 0] = fit.ABSENT_SCORE
+        biases[self._topic_weights * self._topic_counts == 0] = ABSENT_SCORE
         return StreamResult(
             weights=self._weights.pop_weights(self._n_columns, None),
             biases=biases,
@@ -110,7 +112,7 @@ class PartTraining:
         weights = self._weights
         X, numbers = weights.take_columns(rows.X)
         context = replace(self._context, sample_weight=self._costs(rows.labels))
-        problem = fit.LinearProblem.from_rows(X, rows.labels, context, weights.batches)
+        problem = LinearProblem.from_rows(X, rows.labels, context, weights.batches)
         rng = np.random.default_rng((context.seed, number))
         minibatches = steps.Minibatches(X, problem.counted_rows, rng, self._n_passes, self._n_rows)
         # With the user's weights, the number of rows of topics doesn't matter.
@@ -143,7 +145,7 @@ class PartTraining:
 
     def _score(self, rows: PartRows) -> F32:
         X, numbers = self._weights.take_columns(rows.X)
-        X = fit.renormalize_rows(X, self._weights.is_learned(numbers))
+        X = renormalize_rows(X, self._weights.is_learned(numbers))
         return self._weights.score(X, numbers)
 
     def _heldout_rows(self) -> HeldOutRows:

@@ -36,7 +36,7 @@ from slugline.learning.encoder.fusion import ScoreFusion, spread
 from slugline.learning.heldout import log_proba_gains
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
+from slugline.learning.linear.problem import ABSENT_SCORE, INITIAL_BIAS
 from slugline.learning.minimize import Evaluation, minimize_bounded
 
 # All constants were chosen by cross-validation on training splits, with 5 to 800 labels in all. The

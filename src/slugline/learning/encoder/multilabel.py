@@ -16,7 +16,7 @@ from slugline.learning.calibration import (
 from slugline.learning.encoder.fit import PENALTIES, CentredRows, EncoderHead, pieces
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
+from slugline.learning.linear.problem import ABSENT_SCORE, INITIAL_BIAS
 
 # The number of scores, and the least number of rows, by which the penalty and the encoder's weight
 # are chosen; more hardly change them.

@@ -12,7 +12,17 @@ from slugline.learning.calibration import AnyCalibration
 from slugline.learning.heldout import HeldOutScores, RecentScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import fit, steps
+from slugline.learning.linear import steps
+from slugline.learning.linear.folds import score_heldout_rows
+from slugline.learning.linear.heldout_rows import renormalize_rows
+from slugline.learning.linear.problem import (
+    ABSENT_SCORE,
+    INITIAL_BIAS,
+    INITIAL_SQUARED_SUM,
+    LinearProblem,
+    default_passes,
+    topic_batches,
+)
 
 # The sum of squared gradients that is assumed for each term of a finished model, so that its
 # weights move less than those of a new term.
@@ -49,7 +59,7 @@ class LinearStream:
         self.biases, self.calibration = biases.copy(), calibration
         self._is_first, self._passes = False, passes
         self._rng = np.random.default_rng(seed)
-        self._batches = fit.topic_batches(len(biases), _TOPICS_AT_A_TIME)
+        self._batches = topic_batches(len(biases), _TOPICS_AT_A_TIME)
         self._weights = [weights[:, topics].toarray() for topics in self._batches]
         n_columns = weights.shape[0]
         self._sums = [
@@ -74,13 +84,13 @@ class LinearStream:
     ) -> LinearStream:
         """Return a stream that has not learned from any rows."""
         weights = sp.csr_array((n_columns, n_topics), dtype=np.float32)
-        biases = np.full(n_topics, fit.INITIAL_BIAS, dtype=np.float32)
+        biases = np.full(n_topics, INITIAL_BIAS, dtype=np.float32)
         recent = RecentScores.empty(n_topics, multilabel=multilabel, is_first=True)
         stream = cls(weights, biases, recent.fit(), passes=passes, seed=seed)
         stream.recent = recent
         stream._is_first, stream._n_learned = True, 0
         for sums in stream._sums:
-            sums.fill(fit.INITIAL_SQUARED_SUM)
+            sums.fill(INITIAL_SQUARED_SUM)
         return stream
 
     @property
@@ -128,7 +138,7 @@ class LinearStream:
             wider[moved] = weights
             self._weights[number] = wider
             self._sums[number] = steps.widen_squared_sums(
-                sums, moved, n_columns, fit.INITIAL_SQUARED_SUM
+                sums, moved, n_columns, INITIAL_SQUARED_SUM
             )
 
     def learn(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
@@ -137,7 +147,7 @@ class LinearStream:
         If that fails or is interrupted, the weights are restored from a copy of those that may
         change.
         """
-        problem = fit.LinearProblem.from_rows(X, labels, context, self._batches)
+        problem = LinearProblem.from_rows(X, labels, context, self._batches)
         columns = np.unique(X.indices)
         before = [weights[columns] for weights in self._weights]
         try:
@@ -147,14 +157,14 @@ class LinearStream:
                 weights[columns] = values
             raise
 
-    def _learn(self, X: sp.csr_array, problem: fit.LinearProblem) -> None:
+    def _learn(self, X: sp.csr_array, problem: LinearProblem) -> None:
         rows = np.flatnonzero(problem.costs > 0)
         heldout = self._score_before_learning(X, problem, rows)
         self._totals += problem.totals(rows)
         # Topics that occur for the first time.
-        self.biases[(self.biases < fit.ABSENT_SCORE / 2) & (self._totals > 0)] = fit.INITIAL_BIAS
+        self.biases[(self.biases < ABSENT_SCORE / 2) & (self._totals > 0)] = INITIAL_BIAS
         costs = problem.sample_costs(self._totals)
-        n_passes = self._passes or fit.default_passes(len(rows))
+        n_passes = self._passes or default_passes(len(rows))
         minibatches = steps.Minibatches(X, rows, self._rng, n_passes)
         rates = np.full(1, problem.learning_rate(len(rows)), dtype=np.float32)
         descents = {
@@ -165,14 +175,14 @@ class LinearStream:
         }
         problem.map_batches(lambda topics: descents[topics.start].run(minibatches))
         if self._is_first:
-            self.biases[self._totals == 0] = fit.ABSENT_SCORE
+            self.biases[self._totals == 0] = ABSENT_SCORE
         self._calibrate(problem, heldout)
         self.heldout = heldout
         self._is_first = False
         self._n_learned += len(rows)
 
     def _score_before_learning(
-        self, X: sp.csr_array, problem: fit.LinearProblem, rows: Index
+        self, X: sp.csr_array, problem: LinearProblem, rows: Index
     ) -> HeldOutScores:
         """Return the scores of the batch by weights that were not learned from it.
 
@@ -180,15 +190,15 @@ class LinearStream:
         part of the batch are those of weights learned from the other part.
         """
         if len(rows) > self._n_learned:
-            return fit.score_heldout_rows(problem, rows, rows, self._passes)
-        rows = problem.calibration_rows(rows, self.biases > fit.ABSENT_SCORE / 2)
+            return score_heldout_rows(problem, rows, rows, self._passes)
+        rows = problem.calibration_rows(rows, self.biases > ABSENT_SCORE / 2)
         known_columns = np.bincount(X.indices, minlength=X.shape[1]) > 1
         for sums in self._sums:
-            known_columns |= sums[:-1] > fit.INITIAL_SQUARED_SUM
-        renormalized = fit.renormalize_rows(X[rows], known_columns)
+            known_columns |= sums[:-1] > INITIAL_SQUARED_SUM
+        renormalized = renormalize_rows(X[rows], known_columns)
         return HeldOutScores(rows, self.decision_function(renormalized))
 
-    def _calibrate(self, problem: fit.LinearProblem, heldout: HeldOutScores) -> None:
+    def _calibrate(self, problem: LinearProblem, heldout: HeldOutScores) -> None:
         labels, costs = problem.labels.take(heldout.rows), problem.costs[heldout.rows]
         self.recent, self.calibration = self.recent.update(
             heldout.scores, labels, costs, self.calibration

@@ -14,8 +14,17 @@ from slugline.base.memory import release_memory
 from slugline.learning.heldout import HeldOutScores, RecentScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import fit, steps
+from slugline.learning.linear import steps
+from slugline.learning.linear.folds import score_heldout_rows
 from slugline.learning.linear.half_weights import MAX_TOPICS, HalfWeights
+from slugline.learning.linear.heldout_rows import renormalize_rows
+from slugline.learning.linear.problem import (
+    ABSENT_SCORE,
+    INITIAL_BIAS,
+    INITIAL_SQUARED_SUM,
+    LinearProblem,
+    topic_batches,
+)
 from slugline.text.sparse import narrow_offsets, ranges, row_offsets, row_slices
 
 # Weights below this fraction of the root mean square of a part's weights are not stored. Chosen by
@@ -46,10 +55,10 @@ class PartWeights:
     """
 
     def __init__(self, n_columns: int, n_topics: int) -> None:
-        self.biases = np.full(n_topics, fit.INITIAL_BIAS, dtype=np.float32)
-        self.batches = fit.topic_batches(n_topics, MAX_TOPICS)
+        self.biases = np.full(n_topics, INITIAL_BIAS, dtype=np.float32)
+        self.batches = topic_batches(n_topics, MAX_TOPICS)
         self.weights = [HalfWeights(batch.stop - batch.start) for batch in self.batches]
-        self.sums = [steps.initial_squared_sums(0, fit.INITIAL_SQUARED_SUM) for _ in self.batches]
+        self.sums = [steps.initial_squared_sums(0, INITIAL_SQUARED_SUM) for _ in self.batches]
         # Columns are numbered in the order in which `widen` adds them: the number of each.
         self._numbers: I32 = np.zeros(0, dtype=np.int32)
         self.widen(np.zeros(0, dtype=np.int64), n_columns)
@@ -72,7 +81,7 @@ class PartWeights:
         for number, weights in enumerate(self.weights):
             weights.append_rows(n_columns - n_before)
             self.sums[number] = steps.widen_squared_sums(
-                self.sums[number], slice(n_before), n_columns, fit.INITIAL_SQUARED_SUM
+                self.sums[number], slice(n_before), n_columns, INITIAL_SQUARED_SUM
             )
 
     def take_columns(self, X: sp.csr_array) -> tuple[sp.csr_array, I32]:
@@ -101,12 +110,12 @@ class PartWeights:
         """Return a mask of the columns, given their numbers, whose weights have been moved."""
         is_learned: Mask = np.zeros(len(numbers), dtype=bool)
         for sums in self.sums:
-            is_learned |= sums[numbers] > fit.INITIAL_SQUARED_SUM
+            is_learned |= sums[numbers] > INITIAL_SQUARED_SUM
         return is_learned
 
     def learn(
         self,
-        problem: fit.LinearProblem,
+        problem: LinearProblem,
         numbers: I32,
         totals: F64,
         minibatches: steps.Minibatches,
@@ -233,30 +242,30 @@ class LinearParts:
         learned = self._weights
         X, numbers = learned.take_columns(X)
         release_memory()
-        problem = fit.LinearProblem.from_rows(X, labels, context, learned.batches)
+        problem = LinearProblem.from_rows(X, labels, context, learned.batches)
         rows = np.flatnonzero(problem.costs > 0)
         biases, heldout_rows = learned.biases.copy(), rows[:0]
         heldout = None
         if len(rows) > self._n_learned:
-            heldout = fit.score_heldout_rows(problem, rows, rows, self._passes)
+            heldout = score_heldout_rows(problem, rows, rows, self._passes)
         else:
-            is_known = biases > fit.ABSENT_SCORE / 2
+            is_known = biases > ABSENT_SCORE / 2
             heldout_rows = problem.calibration_rows(rows, is_known)
         # That several rows or earlier parts have.
         known_columns = (np.bincount(X.indices, minlength=X.shape[1]) > 1) | (
             learned.is_learned(numbers)
         )
-        X_heldout = fit.renormalize_rows(X[heldout_rows], known_columns)
+        X_heldout = renormalize_rows(X[heldout_rows], known_columns)
         self._totals += problem.totals(rows)
         # Topics that occur for the first time.
-        is_new = (biases < fit.ABSENT_SCORE / 2) & (self._totals > 0)
-        learned.biases[is_new] = fit.INITIAL_BIAS
+        is_new = (biases < ABSENT_SCORE / 2) & (self._totals > 0)
+        learned.biases[is_new] = INITIAL_BIAS
         minibatches = steps.Minibatches(X, rows, self._rng, self._passes)
         scores = learned.learn(problem, numbers, self._totals, minibatches, X_heldout)
         if heldout is None:
             heldout = HeldOutScores(heldout_rows, scores + biases)
         if not self._n_learned:
-            learned.biases[self._totals == 0] = fit.ABSENT_SCORE
+            learned.biases[self._totals == 0] = ABSENT_SCORE
         heldout_labels = problem.labels.take(heldout.rows)
         self.recent, self.calibration = self.recent.update(
             heldout.scores, heldout_labels, problem.costs[heldout.rows], self.calibration

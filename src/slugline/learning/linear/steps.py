@@ -39,7 +39,7 @@ MANY_ROWS = 20_000
 # few, and steps shrink.
 _ROWS_PER_STEP, _ROWS_PER_STEP_OF_MANY = 64, 128
 # Minibatches per call of the kernel, which Ctrl-C waits for, and their entries, which are copied.
-_STEPS_PER_CALL, _ENTRIES_PER_CALL = 256, 1 << 18
+_STEPS_PER_CALL, _ENTRIES_PER_CALL = 256, 1 << 16
 # Minibatches are cached if the rows have at most so many entries: making one takes a quarter of a
 # step.
 _MAX_CACHED_ENTRIES = 1 << 23

@@ -1,0 +1,229 @@
+"""Scores rows by weights that were learned from others."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from slugline.base.arrays import F32, I64, Index, Mask
+from slugline.learning.heldout import HeldOutScores
+from slugline.learning.labels import Labels
+from slugline.learning.learner import FitContext
+from slugline.learning.linear.heldout_rows import scale_heldout_scores, split_rows
+from slugline.learning.linear.problem import (
+    ABSENT_SCORE,
+    MIN_PASSES,
+    LinearProblem,
+    default_passes,
+    topic_batches,
+)
+from slugline.learning.linear.training import Coefficients, Training
+
+# If there are few rows, each is scored by a fit without its fold. If there are more, one part of
+# the rows is scored by a fit to the other parts.
+_N_FOLDS, _N_PARTS = 4, 3
+# With more rows than this, of several topics each, folds take one pass less: on training splits of
+# five sets, micro-F1 changed by at most 0.001, log loss by -0.023 to 0.002.
+_MANY_ROWS_IN_FOLDS = 2000
+
+
+class _Fold(NamedTuple):
+    """Rows to learn from, rows to score, and the passes; see `fit_linear`."""
+
+    train: Index
+    test: Index
+    passes: int | None
+
+
+def score_heldout_rows(
+    problem: LinearProblem,
+    rows: Index,
+    clean_rows: Index,
+    passes: int | None,
+    known_topics: Mask | bool = False,
+    start: Coefficients | None = None,
+) -> HeldOutScores:
+    """Score rows by weights learned from others: from other folds if rows are few, else one part.
+
+    Equal rows are held out together, unless most rows have so many copies that new rows will have
+    copies, too.
+
+    Parameters
+    ----------
+    problem : LinearProblem
+    rows, clean_rows : int array
+        The rows to score, and those among them to learn from.
+    passes : int, optional
+        See `fit_linear`.
+    known_topics : bool array, shape (n_topics,), optional
+        See `LinearProblem.calibration_rows`.
+    start : Coefficients, optional
+        Of `clean_rows`.
+    """
+    fit = HeldOutFit.from_rows(problem, rows, clean_rows, passes, known_topics, start)
+    return fit.join(problem.call_all(fit.tasks()))
+
+
+@dataclass(frozen=True)
+class HeldOutFit:
+    """Fits to some of the rows, whose weights score the others; see `score_heldout_rows`."""
+
+    problem: LinearProblem
+    folds: list[_Fold]
+    trainings: list[Training]  # of each fold
+    n_rows: int  # that all folds learn from
+    training: Index | None  # the rows of the only fold; None if there are several
+
+    @classmethod
+    def from_rows(
+        cls,
+        problem: LinearProblem,
+        rows: Index,
+        clean_rows: Index,
+        passes: int | None,
+        known_topics: Mask | bool = False,
+        start: Coefficients | None = None,
+        beside: Training | None = None,
+    ) -> HeldOutFit:
+        """Choose the folds, and prepare their training and that of `beside`."""
+        scored = problem.calibration_rows(rows, known_topics)
+        labels = problem.labels
+        in_folds = (
+            problem.are_few(rows)
+            or problem.context.cross_validate
+            or (labels.multilabel and len(rows) <= problem.limits.many_rows)
+        )
+        n_folds = _N_FOLDS if in_folds and not labels.multilabel else _N_PARTS
+        fold_of, n_folds = split_rows(problem, rows, n_folds)
+        has_fewer_passes = in_folds and labels.multilabel and len(rows) > _MANY_ROWS_IN_FOLDS
+        folds: list[_Fold] = []
+        n_scored = 0
+        is_few = problem.are_few(rows)
+        n_enough = len(labels) if is_few else problem.context.n_enough or len(labels)
+        for number in range(n_folds if in_folds else 1):
+            if n_scored >= n_enough:
+                break
+            is_test = (fold_of == number) == in_folds
+            train, test = clean_rows[~is_test[clean_rows]], scored[is_test[scored]]
+            if not labels.multilabel:  # topics outside the training rows can't be predicted
+                test = test[problem.totals(train)[labels.topics[test]] > 0]
+            if len(test):
+                n_passes = passes
+                if passes is None and has_fewer_passes:
+                    n_passes = max(MIN_PASSES, default_passes(len(train)) - 1)
+                folds.append(_Fold(train, test, n_passes))
+                n_scored += len(test)
+        training = clean_rows[fold_of[clean_rows] == 0] if n_folds > 1 and not in_folds else None
+        trainings = _prepare_folds(problem, folds, start, beside)
+        return cls(problem, folds, trainings, len(clean_rows), training)
+
+    def tasks(self) -> list[Callable[[], F32]]:
+        """Return functions that each learn a batch of topics in a fold and score its test rows."""
+        return _fold_tasks(self.problem, self.folds, self.trainings)
+
+    def join(self, parts: list[F32]) -> HeldOutScores:
+        """Return the held-out scores, given the results of `tasks`."""
+        scores = [np.zeros((0, self.problem.context.n_topics), dtype=np.float32)]
+        for fold, part in zip(
+            self.folds, _join_folds(self.problem, self.folds, parts), strict=True
+        ):
+            scores.append(scale_heldout_scores(part, len(fold.train) / self.n_rows))
+        none = np.zeros(0, dtype=np.intp)
+        heldout = np.concatenate([none, *(fold.test for fold in self.folds)])
+        order = np.argsort(heldout)
+        return HeldOutScores(heldout[order], np.concatenate(scores)[order], self.training)
+
+
+def _prepare_folds(
+    problem: LinearProblem,
+    folds: list[_Fold],
+    start: Coefficients | None = None,
+    beside: Training | None = None,
+) -> list[Training]:
+    """Return the training of each fold, ready for threads, as is `beside`."""
+
+    def prepare_fold(fold: _Fold) -> Training:
+        name = "calibrating: learning from"
+        training = Training.from_problem(problem, fold.train, fold.passes, name, start=start)
+        training.known_columns  # noqa: B018  made once, before there are threads
+        training.prepare()
+        return training
+
+    # Few rows are prepared in less time than threads start.
+    if problem.is_small:
+        return [*map(prepare_fold, folds)]
+    tasks: list[Callable[[], Any]] = [functools.partial(prepare_fold, fold) for fold in folds]
+    if beside is not None:
+        tasks.insert(0, beside.prepare)
+    return problem.call_all(tasks)[len(tasks) - len(folds) :]
+
+
+def _fold_tasks(
+    problem: LinearProblem, folds: list[_Fold], trainings: list[Training]
+) -> list[Callable[[], F32]]:
+    """Return functions that each score the test rows of a fold for a batch of topics."""
+    batches = problem.batches
+    if all(training.is_exact for training in trainings):
+        # Topics don't depend on those of their batch, and fewer batches take less time.
+        width = problem.limits.most_topics(problem.X.shape[1])
+        batches = topic_batches(problem.context.n_topics, width)
+    return [
+        functools.partial(training.score, topics, fold.test)
+        for fold, training in zip(folds, trainings, strict=True)
+        for topics in batches
+    ]
+
+
+def _join_folds(problem: LinearProblem, folds: list[_Fold], parts: list[F32]) -> list[F32]:
+    """Return the scores of each fold, given the results of `_fold_tasks`."""
+    n_batches = len(parts) // max(1, len(folds))
+    scores = []
+    for number, fold in enumerate(folds):
+        of_fold = np.concatenate(parts[number * n_batches : (number + 1) * n_batches], axis=1)
+        of_fold[:, problem.totals(fold.train) == 0] = ABSENT_SCORE
+        scores.append(of_fold)
+    return scores
+
+
+def scores_in_folds(
+    X: sp.csr_array,
+    labels: Labels,
+    context: FitContext,
+    folds: I64,
+    learned: Mask,
+    *,
+    passes: int | None = None,
+) -> F32:
+    """Return the score of each row by weights learned from the other folds.
+
+    Parameters
+    ----------
+    X : float32 CSR array, shape (n_rows, n_columns)
+    labels : Labels
+    context : FitContext
+    folds : int array, shape (n_rows,)
+        The fold of each row, from 0.
+    learned : bool array, shape (n_rows,)
+        A mask of the rows to learn from; other rows are only scored.
+    passes : int, optional
+        See `fit_linear`.
+
+    Returns
+    -------
+    float32 array, shape (n_rows, n_topics); -10 for a topic that no other fold has.
+    """
+    problem = LinearProblem.from_rows(X, labels, context)
+    scores = np.full((X.shape[0], context.n_topics), ABSENT_SCORE, dtype=np.float32)
+    for fold in range(int(folds.max(initial=-1)) + 1):
+        test, train = np.flatnonzero(folds == fold), np.flatnonzero((folds != fold) & learned)
+        if len(test) and len(train):
+            folds_left_out = [_Fold(train, test, passes)]
+            trainings = _prepare_folds(problem, folds_left_out)
+            parts = problem.call_all(_fold_tasks(problem, folds_left_out, trainings))
+            [scores[test]] = _join_folds(problem, folds_left_out, parts)
+    return scores
