@@ -210,7 +210,9 @@ def test_train_stream_of_several_topics_prints_the_exact_match(run: Run) -> None
     train = ("train", "wires.jsonl", "--stream", "-o", "wires.slug", "-q")
     code, out, err = run(*train)
     assert (code, err) == (0, "")
-    assert re.fullmatch(r"exact match  0\.\d+  95 % interval .* at first", out.splitlines()[1])
+    assert re.fullmatch(
+        r"exact match  0\.\d+  95 % interval .*, on 200 held-out texts", out.splitlines()[1]
+    )
     heldout = json.loads(run(*train, "--json").out)["heldout"]
     assert {*heldout} == {"n_documents", "exact_match", "interval"}
 
