@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from slugline.classifier import TopicClassifier
 
 # Texts, each with a topic or a tuple of topics.
@@ -19,7 +21,10 @@ def pairs(news: News, size: int = 25) -> Iterator[tuple[list[str], list[Any]]]:
 
 
 def learned_bytes(classifier: TopicClassifier) -> dict[str, bytes]:
-    """Return what was learned."""
+    """Return what was learned, and the probabilities of the held-out answers that are kept."""
     arrays = classifier.learner_.arrays()
     found = {name: array.tobytes() for name, array in arrays.items()}
+    heldout = classifier.fitted_.heldout_predictions
+    if heldout is not None:
+        found["heldout"] = np.sort(heldout.probabilities).tobytes()
     return {**found, "settings": repr(classifier.learner_.settings()).encode()}

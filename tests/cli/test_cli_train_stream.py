@@ -12,6 +12,7 @@ import pytest
 
 from slugline.base.progress import LineProgress
 from slugline.classifier import TopicClassifier, load
+from slugline.cli import train_stream
 from slugline.stream import fit as stream_fit
 
 pytestmark = pytest.mark.slow
@@ -254,6 +255,30 @@ def test_train_stream_interrupted_saves_the_model_and_resumes(
     )
     assert Path("news.slug").read_bytes() == wanted
     assert not Path("kept").exists()
+
+
+def test_train_stream_rejects_a_folder_of_temporary_files_that_is_missing(
+    run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", "not/there")
+    result = run("train", "news/*.csv", "--stream")
+    assert (result.code, result.err) == (
+        2,
+        "slugline: error: TMPDIR=not/there is no folder in which files can be written; name one "
+        "that has room for rows, or unset it.\n",
+    )
+
+
+def test_train_stream_interrupted_while_saving_says_so(
+    run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_stream, "save_model", interrupt)
+    result = run("train", "news/*.csv", "--stream")
+    assert result.code == 130
+    assert "interrupted: no model is written.\n" in result.err
 
 
 def test_train_stream_interrupted_before_a_model_says_so(

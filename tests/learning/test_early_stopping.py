@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from slugline.base.ctrl_c import catch_interrupt
 from slugline.base.progress import SilentProgress
 from slugline.errors import OptionError
-from slugline.learning.net.training import BestEpoch, EarlyStopping, catch_interrupt
+from slugline.learning.net.training import BestEpoch, EarlyStopping
 
 
 def run(stopping: EarlyStopping, values: list[float]) -> tuple[int, int]:

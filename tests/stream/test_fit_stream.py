@@ -20,6 +20,7 @@ from slugline.corpus.layout import ReadOptions
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.experiment.reproducibility import check_reproducible
 from slugline.learning.linear.learner import LinearLearner
+from slugline.model import heldout
 from slugline.stream import fit as stream_fit
 from slugline.stream.counting import _hash_text
 from slugline.stream.fit import StreamOptions
@@ -96,9 +97,9 @@ def test_fit_stream_learns_as_fit_does_from_documents_by_hash(
     fitted = TopicClassifier(**options).fit(texts, topics)
     streamed = TopicClassifier(**options).fit_stream(pairs(documents))
     assert streamed.features_.feature_groups == fitted.features_.feature_groups
-    # The order of columns, and so that of additions, differs.
+    # The order of columns, and so that of additions, differs, as may what is held out.
     np.testing.assert_allclose(
-        fitted.predict_proba(texts), streamed.predict_proba(texts), atol=2e-4
+        fitted.predict_proba(texts), streamed.predict_proba(texts), atol=1e-3
     )
 
 
@@ -122,7 +123,10 @@ def test_fit_stream_chains_the_digests_of_blocks(news: News) -> None:
     assert learned(news).fitted_.data_digest == functools.reduce(chain_digests, digests)
 
 
-def test_fit_stream_learns_the_same_bytes_from_documents_in_any_order(news: News) -> None:
+def test_fit_stream_learns_the_same_bytes_from_documents_in_any_order(
+    news: News, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heldout, "MAX_PREDICTIONS", 50)
     wanted = learned_bytes(learned(news))
     by_topic = sorted(news, key=lambda item: item[1])
     mixed = random.Random(1).sample(news, len(news))

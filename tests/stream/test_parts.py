@@ -6,6 +6,7 @@ import errno
 import json
 import random
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,14 +21,16 @@ from slugline.classifier import TopicClassifier, load
 from slugline.errors import CheckpointError, OutputError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.linear.problem import ABSENT_SCORE
+from slugline.model import heldout
 from slugline.model.settings import FitSettings
 from slugline.stream import checkpoint, part_files
 from slugline.stream import fit as stream_fit
 from slugline.stream.counting import CountedBlock, TermStatistics, Weighting, count_terms
 from slugline.stream.fit import StreamOptions
-from slugline.stream.heldout import N_KEYS
+from slugline.stream.heldout import N_KEYS, StreamResult
 from slugline.stream.part_files import PartFiles, PartRows, divide_block
 from slugline.stream.part_state import PartState
+from slugline.stream.part_training import PartTraining
 from slugline.text.packed_rows import PackedRows, PackedStack, PackingError
 from stream_jobs import News, learned_bytes, pairs
 
@@ -96,7 +99,10 @@ def test_parts_are_the_same_with_other_threads_blocks_and_memory(
     assert learned_bytes(learned(many, **how)) == learned_bytes(learned(many))
 
 
-def test_parts_are_the_same_in_any_order_of_the_documents(many: News) -> None:
+def test_parts_are_the_same_in_any_order_of_the_documents(
+    many: News, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heldout, "MAX_PREDICTIONS", 50)
     wanted = learned_bytes(learned(many))
     by_topic = sorted(many, key=lambda item: item[1])
     mixed = random.Random(1).sample(many, len(many))
@@ -213,6 +219,26 @@ def test_fit_stream_keeps_parts_after_ctrl_c(many: News) -> None:
     assert late.fitted_.n_unlearned == 0
     texts, topics = zip(*many, strict=True)
     assert early.score(texts, topics) > 0.6
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_fit_stream_finishes_the_model_after_the_last_part_unless_ctrl_c_comes_twice(
+    many: News, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    wanted, finish = learned_bytes(learned(many)), PartTraining.result
+
+    def interrupted(training: PartTraining) -> StreamResult:
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+        return finish(training)
+
+    monkeypatch.setattr(PartTraining, "result", interrupted)
+    if times == 1:
+        found = learned(many)
+        assert (learned_bytes(found), found.fitted_.interrupted) == (wanted, False)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            learned(many)
 
 
 def test_fit_stream_raises_ctrl_c_before_a_part_is_learned(

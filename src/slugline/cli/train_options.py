@@ -197,7 +197,7 @@ _OPTIONS = (
         "--stream",
         "Learn from DATA piece by piece: files of any size, and patterns such as "
         "'tickets/*.parquet'. There is no separate test and no report; accuracy is estimated on "
-        "texts held out at the start.",
+        "texts that are held out.",
     ),
     _stream(
         "--workers N",

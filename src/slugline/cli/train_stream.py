@@ -29,21 +29,29 @@ if TYPE_CHECKING:
 def train_stream(request: TrainRequest, stream: StreamRequest) -> None:
     """Learn from files of any size, save the model, and print how good it is."""
     _check(request, stream)
-    experiment = _fit(request, stream)
+    with explain_interrupt(
+        lambda: f"interrupted: no model is written. {_resume_hint(stream.checkpoint)}".rstrip()
+    ):
+        experiment = _fit(request, stream)
+        _warn(experiment, request, stream)
+        save_model(experiment, request.output)
     fitted = experiment.fitted
-    if fitted.interrupted:
+    if stream.checkpoint is not None and not fitted.interrupted:
+        remove_checkpoint(stream.checkpoint)
+    tested = tested_decider(fitted, None)
+    print_results(TrainingResults(experiment, request.output, tested), request.as_json)
+    exit_if_interrupted(fitted)
+
+
+def _warn(experiment: Experiment, request: TrainRequest, stream: StreamRequest) -> None:
+    """Print what is wrong with a model that is about to be saved."""
+    if experiment.fitted.interrupted:
         again = _resume_hint(stream.checkpoint) or "Complete the training for a better one."
         if request.output.exists():
             again += f" `slugline rollback {request.output}` goes back to the one before."
         kept = "has learned from some of the documents"
         warn([f"training was interrupted: the model {kept}. {again}"])
     warn(experiment.warnings)
-    save_model(experiment, request.output)
-    if stream.checkpoint is not None and not fitted.interrupted:
-        remove_checkpoint(stream.checkpoint)
-    tested = tested_decider(fitted, None)
-    print_results(TrainingResults(experiment, request.output, tested), request.as_json)
-    exit_if_interrupted(fitted)
 
 
 def _check(request: TrainRequest, stream: StreamRequest) -> None:
@@ -56,9 +64,15 @@ def _check(request: TrainRequest, stream: StreamRequest) -> None:
             "--workers and --scheduler, or name files."
         )
     check_target("--output", output)
+    folder = os.environ.get("TMPDIR")
+    if folder and not (Path(folder).is_dir() and os.access(folder, os.W_OK)):
+        raise OptionError(
+            f"TMPDIR={folder} is no folder in which files can be written; name one that has room "
+            "for rows, or unset it."
+        )
     if stream.checkpoint is not None:
-        folder = os.path.realpath(stream.checkpoint)
-        if os.path.realpath(output.parent) == folder:
+        kept = os.path.realpath(stream.checkpoint)
+        if os.path.realpath(output.parent) == kept:
             raise OptionError(
                 f"--output {output}: the model would be written into the folder of "
                 "--checkpoint, which is deleted when the model is saved; name another place."
@@ -84,14 +98,7 @@ def _fit(request: TrainRequest, stream: StreamRequest) -> Experiment:
         topic_columns=reading.topic_columns,
         checkpoint=stream.checkpoint,
     )
-    with (
-        _clean_up_on_sigterm(),
-        explain_interrupt(
-            lambda: f"interrupted: no model is written. {_resume_hint(stream.checkpoint)}".rstrip()
-        ),
-        show_progress() as progress,
-        _dask_client(stream) as client,
-    ):
+    with _clean_up_on_sigterm(), show_progress() as progress, _dask_client(stream) as client:
         return run_stream(
             files,
             request.settings,

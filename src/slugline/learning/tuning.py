@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, Mask
+from slugline.base.ctrl_c import catch_interrupt
 from slugline.base.progress import SILENT, Progress
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError
@@ -20,7 +21,6 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.linear.problem import default_passes
-from slugline.learning.net.training import catch_interrupt
 from slugline.text.feature_groups import DEFAULT_GROUPS, FeatureGroup
 from slugline.text.features import Features
 from slugline.text.terms import COLUMNS

@@ -2,7 +2,7 @@
 
 `checkpoint.json` records the documents, settings and versions of the job, its progress, and the
 size and digest of each file of arrays. It is replaced atomically, once these files are on disk;
-then the files of the previous step are removed. Files that a killed process left behind are removed
+then the files of the save before are removed. Files that a killed process left behind are removed
 when the next process starts.
 
 Rows are not saved: they are several times as large as the texts, which are read again.
@@ -40,7 +40,7 @@ class State(Protocol):
     Attributes
     ----------
     n_done : int
-        Number of steps so far.
+        How much has been done, in parts.
     """
 
     n_done: int
@@ -282,7 +282,7 @@ def _belongs(name: str) -> bool:
 
 
 def _remove_files(folder: Path, used: set[str]) -> None:
-    """Remove files of earlier steps and of dead processes."""
+    """Remove files of earlier saves and of dead processes."""
     with contextlib.suppress(OSError):  # files that can't be removed do no harm
         for path in list(folder.iterdir()):
             if path.name not in {*used, _INDEX, _LOCK} and _belongs(path.name):

@@ -236,7 +236,7 @@ class DaskEngine(Engine):
             finally:
                 release([*futures, arguments] if is_large else futures)
         raise ClusterError(
-            f"workers were lost {_MAX_LOSSES} times in one step; their logs may say why."
+            f"workers were lost {_MAX_LOSSES} times in the same work; their logs may say why."
         )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from slugline.base.arrays import F64
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import fit_linear
@@ -32,11 +30,10 @@ def fit_rows(rows: PartRows, topic_weights: F64 | None, context: FitContext) -> 
         context = replace(context, sample_weight=row_weights(labels, topic_weights))
     fitted = fit_linear(rows.X, labels, context, clean=False)
     scored = fitted.heldout.rows
-    order = np.argsort(rows.numbers[scored])
     heldout = HeldOutRows(
-        rows.numbers[scored][order],
-        labels.take(scored[order]),
-        fitted.heldout.scores[order],
+        rows.numbers[scored],
+        labels.take(scored),
+        fitted.heldout.scores,
         in_folds=fitted.heldout.training is None,
     )
     return StreamResult(
@@ -44,6 +41,4 @@ def fit_rows(rows: PartRows, topic_weights: F64 | None, context: FitContext) -> 
         biases=fitted.biases,
         calibration=fitted.calibration,
         heldout=heldout,
-        interrupted=False,
-        n_unused=0,
     )

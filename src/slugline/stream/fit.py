@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ import scipy
 
 from slugline import _version
 from slugline.base.arrays import F32, F64, I64
-from slugline.base.checks import check_whole, count_threads
+from slugline.base.checks import check_whole, count_threads, option_error
+from slugline.base.ctrl_c import catch_interrupt
 from slugline.base.memory import release_memory
 from slugline.base.progress import INTERRUPTED, Progress, check_progress
 from slugline.base.wording import counted
@@ -29,7 +30,7 @@ from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import FitContext, LinearModel, is_linear
 from slugline.learning.linear.problem import default_passes
 from slugline.model.f1_thresholds import choose_rule
-from slugline.model.fit import MAX_IN_FOLDS, N_ENOUGH, with_cross_validation
+from slugline.model.fit import N_ENOUGH
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.heldout import HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule
@@ -60,8 +61,8 @@ _MANY_TOPICS, _FEW_DOCUMENTS = 1000, 10
 # Many documents are learned in parts of so many; with half as many, weights would be looked up and
 # stored twice as often. Parts of long documents have fewer: as many as have so many entries.
 _PART_SIZE, _PART_ENTRIES = 50_000, 1 << 24
-# Up to 50,000 documents are learned from at once unless they have more entries, which take about
-# 300 MB.
+# Few documents are learned from at once unless their rows have more entries than this, which take
+# up to 400 MB.
 _MAX_ENTRIES = 1 << 27
 _PARTS = INTERRUPTED.format("keeping what was learned so far")
 _NONE_HELD_OUT = (
@@ -143,8 +144,8 @@ class StreamOptions:
         finished training stays, and the same call returns its result; remove the folder once the
         model is saved.
     most_in_memory : int
-        Maximum bytes of rows in memory. With a million terms, weights take one to two gigabytes
-        more. Workers of a cluster have their own limits.
+        Maximum bytes of counted rows in memory while documents are read; more are in temporary
+        files. Workers of a cluster have their own limits.
 
     Raises
     ------
@@ -236,7 +237,9 @@ Dask collection
     OptionError : if a setting needs all documents at once.
     """
     learner = _check_settings(settings)
-    options = options or StreamOptions()
+    options = StreamOptions() if options is None else options
+    if not isinstance(options, StreamOptions):
+        raise option_error("options", options, "StreamOptions")
     documents = DocumentSource(
         source,
         options.reading._replace(columns=settings.columns),
@@ -263,7 +266,8 @@ Dask collection
         result = _learn(engine, documents.n_documents, counts, weighting, settings, saved, progress)
         if not len(result.heldout.rows):
             progress.note(_NONE_HELD_OUT)
-    return _to_fitted(learner, features, counts, documents, result, settings)
+        with _finishing(progress, interrupted=result.interrupted):
+            return _to_fitted(learner, features, counts, documents, result, settings)
 
 
 def _make_engine(client: Client | str | None, settings: FitSettings, most_in_memory: int) -> Engine:
@@ -404,10 +408,9 @@ def _learn(
         )
         if at_once:
             rows = files.read_all()
-            context = with_cross_validation(context, rows.labels, settings)
-            if counts.vectors is not None and n_rows <= MAX_IN_FOLDS and not context.cross_validate:
-                # Scores of folds are nearer to those of new texts.
-                context = replace(context, cross_validate=True, n_enough=N_ENOUGH)
+            # Documents are held out in folds: a fit to most others is nearly as good as one to all.
+            n_enough = N_ENOUGH if settings.min_precision is None else None
+            context = replace(context, cross_validate=True, n_enough=n_enough)
             return fit_rows(rows, weights, context)
 
         def report(n_done: int, n_parts: int) -> None:
@@ -423,7 +426,14 @@ def _learn(
             report,
             checkpoint,
         )
-        return training.run(on_interrupt=lambda: progress.note(_PARTS))
+        training.learn(on_interrupt=lambda: progress.note(_PARTS))
+        with _finishing(progress, interrupted=training.n_unlearned > 0):
+            return training.result()
+
+
+def _finishing(progress: Progress, *, interrupted: bool) -> AbstractContextManager[object]:
+    """Let the model be finished after Ctrl-C, unless that was pressed before."""
+    return nullcontext() if interrupted else catch_interrupt(progress, "the model")
 
 
 # The fitted model --------------------------------------------------------------------------------
@@ -459,7 +469,7 @@ def _to_fitted(
         data_digest=documents.digest,
         n_documents=documents.n_documents,
         topic_counts=counts.topic_counts,
-        n_unlearned=result.n_unused,
+        n_unlearned=result.n_unlearned,
         interrupted=result.interrupted,
         dense=None if stream_head is None else stream_head.head,
         head_state=None if stream_head is None else stream_head.state,

@@ -47,7 +47,8 @@ class HeldOutRows(NamedTuple):
     Attributes
     ----------
     rows : int64 array, shape (n_heldout,)
-        Row numbers, in the order of reading.
+        Their numbers in the order of reading. They are in the order of their texts' hashes, so that
+        a selection of them doesn't depend on the order of reading.
     labels : Labels
     scores : float32 array, shape (n_heldout, n_topics)
     in_folds : bool
@@ -95,5 +96,9 @@ class StreamResult(NamedTuple):
     biases: F32  # shape (n_topics,)
     calibration: AnyCalibration
     heldout: HeldOutRows
-    interrupted: bool  # Whether the user stopped it
-    n_unused: int  # Rows that an interruption left unlearned
+    n_unlearned: int = 0  # Rows that an interruption left
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user stopped training before all rows were learned from."""
+        return self.n_unlearned > 0

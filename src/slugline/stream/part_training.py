@@ -26,7 +26,7 @@ PartReporter = Callable[[int, int], None]
 
 
 class PartTraining:
-    """One pass over all parts; held-out rows come last, and are scored just before.
+    """Learns from one part after another; held-out rows come last, and are scored just before.
 
     With a checkpoint, training resumes from the saved state.
 
@@ -70,19 +70,26 @@ class PartTraining:
         if checkpoint is not None:
             checkpoint.restore(self._state)
 
-    def run(self, on_interrupt: Callable[[], None] = lambda: None) -> StreamResult:
-        """Return the result of all parts or, after Ctrl-C, of those that were learned from.
+    def learn(self, on_interrupt: Callable[[], None] = lambda: None) -> None:
+        """Learn from all parts or, after Ctrl-C, only from those before it.
 
-        Some topics may then have learned from a part of which others have not.
+        After Ctrl-C, some topics may have learned from a part of which others have not. Before the
+        first part has been learned from, KeyboardInterrupt is raised.
         """
-        interrupted = False
         try:
             self._learn_parts()
         except KeyboardInterrupt:
             if not self._state.n_done:
                 raise
-            interrupted = True
             on_interrupt()
+
+    @property
+    def n_unlearned(self) -> int:
+        """Number of rows that have not been learned from."""
+        return sum(part.n_rows for part in self._parts[self._state.n_done :])
+
+    def result(self) -> StreamResult:
+        """Return the result of the parts that were learned from; to be called once."""
         heldout = self._heldout_rows()
         biases = self._weights.biases
         biases[self._topic_weights * self._topic_counts == 0] = ABSENT_SCORE
@@ -91,8 +98,7 @@ class PartTraining:
             biases=biases,
             calibration=heldout.calibration(self._topic_weights),
             heldout=heldout,
-            interrupted=interrupted,
-            n_unused=sum(part.n_rows for part in self._parts[self._state.n_done :]),
+            n_unlearned=self.n_unlearned,
         )
 
     def _learn_parts(self) -> None:
@@ -150,11 +156,8 @@ class PartTraining:
 
     def _heldout_rows(self) -> HeldOutRows:
         files, (labels, numbers, scores) = self._files, self._heldout
-        order = np.argsort(numbers)
         totals = self._topic_weights * files.training_topic_counts
         # If training was interrupted before them, the final weights are those that scored them.
         is_learned = self._state.n_done > len(files.training_parts)
         fraction = 1 - len(numbers) / self._n_rows if is_learned else 1.0
-        return HeldOutRows.from_scores(
-            numbers[order], labels.take(order), scores[order], totals, fraction
-        )
+        return HeldOutRows.from_scores(numbers, labels, scores.copy(), totals, fraction)

@@ -32,6 +32,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I32, I64, Index
+from slugline.learning.linear.problem import INITIAL_BIAS
 from slugline.text import sparse
 
 try:
@@ -41,8 +42,6 @@ except ImportError:  # there was no compiler
 
 kernel = _kernel
 
-#: The bias that is not penalised.
-INITIAL_BIAS = -1.0
 # Steps end when no row's error differs by more from the one that its coefficient is for. At 2^-13,
 # more weights depended on the order of rows when they were rounded. All fractions are powers of 2,
 # which are the same in every precision.

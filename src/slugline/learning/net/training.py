@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import _thread
 import html
 import json
 import math
-import signal
-import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypedDict
 
 import numpy as np
@@ -22,8 +18,9 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, I64
 from slugline.base.checks import check_whole, count_threads, short_repr
+from slugline.base.ctrl_c import catch_interrupt
 from slugline.base.files import PathLike, write_result
-from slugline.base.progress import INTERRUPTED, SILENT, Progress
+from slugline.base.progress import SILENT, Progress
 from slugline.base.threads import limit_blas
 from slugline.base.wording import counted, format_lines
 from slugline.corpus.sample_weights import row_weights, weight_by_topic
@@ -210,50 +207,6 @@ class BestEpoch:
         """Return whether patience ends with this epoch (0 or 1 allows none without progress)."""
         patience = self.stopping.patience
         return patience is not None and epoch - self._last_progress >= max(patience, 1)
-
-
-class Interrupt:
-    """A flag that Ctrl-C sets, and whether nested blocks share it."""
-
-    def __init__(self, progress: Progress, step: str, shared: bool) -> None:
-        self.requested = False
-        self.shared = shared
-        self._progress, self._step = progress, step
-
-    def __call__(self, signal_number: int, frame: FrameType | None) -> None:
-        """Acknowledge the first Ctrl-C; let the second one interrupt at once."""
-        if self.requested:
-            signal.default_int_handler(signal_number, frame)
-        self.requested = True
-        # In another thread, as this one may just be writing to the same stream.
-        note = INTERRUPTED.format(f"finishing {self._step}")
-        _thread.start_new_thread(self._progress.note, (note,))
-
-
-@contextmanager
-def catch_interrupt(
-    progress: Progress = SILENT, step: str = "this epoch", *, shared: bool = False
-) -> Iterator[Interrupt]:
-    """Turn Ctrl-C into a flag while the block runs, so that a step can end cleanly.
-
-    `progress` acknowledges Ctrl-C at once. In threads other than the main one, or if the
-    application has its own handler, the flag is never set. If `shared`, nested blocks have the same
-    flag; otherwise, their flags are never set.
-    """
-    interrupt = Interrupt(progress, step, shared)
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    if in_main_thread and isinstance(handler, Interrupt) and handler.shared:
-        yield handler
-        return
-    if not in_main_thread or handler is not signal.default_int_handler:
-        yield interrupt
-        return
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield interrupt
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # History ------------------------------------------------------------------------------------------
