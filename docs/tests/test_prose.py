@@ -99,7 +99,7 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     assert "up to 64 MB by a worker" in scale
     assert f"in blocks of {source.ROWS_PER_BLOCK:,};" in scale
     assert MAX_IN_MEMORY == 64 << 20
-    assert "Rows over 64 MB" in scale
+    assert "memory up to 64 MB" in scale
     assert pytest.approx(1 / 20) == MAX_TIME_FRACTION
     assert "at most a twentieth" in scale
     blocks = TopicClassifier()._settings(LinearLearner()).batch_feature_groups()
