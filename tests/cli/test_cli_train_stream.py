@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -269,25 +270,18 @@ def test_train_stream_rejects_a_folder_of_temporary_files_that_is_missing(
     )
 
 
-def test_train_stream_interrupted_while_saving_says_so(
-    run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(train_stream, "save_model", interrupt)
-    result = run("train", "news/*.csv", "--stream")
-    assert result.code == 130
-    assert "interrupted: no model is written.\n" in result.err
-
-
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(stream_fit, "fit_rows"), (train_stream, "save_model")],
+    ids=["while learning", "while saving"],
+)
 def test_train_stream_interrupted_before_a_model_says_so(
-    run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
 ) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stream_fit, "fit_rows", interrupt)
+    monkeypatch.setattr(module, name, interrupt)
     result = run("train", "news/*.csv", "--stream")
     assert result.code == 130
     assert "interrupted: no model is written.\n" in result.err

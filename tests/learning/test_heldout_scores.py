@@ -15,7 +15,7 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import heldout_rows
 from slugline.learning.linear.fit import fit_linear
-from slugline.learning.linear.folds import score_heldout_rows
+from slugline.learning.linear.folds import HeldOutFit
 from slugline.learning.linear.heldout_rows import (
     group_equal_rows,
     renormalize_rows,
@@ -74,9 +74,9 @@ def test_heldout_rows_include_all_copies_unless_nearly_all_are_copies(
     y = copies % 2
     problem = LinearProblem.from_rows(X, Labels.from_topics(y), FitContext(2))
     rows = np.arange(100)
-    found = score_heldout_rows(problem, rows, rows, None)
+    found = HeldOutFit.from_rows(problem, rows, rows, None).score()
     monkeypatch.setattr(heldout_rows, "group_equal_rows", lambda X: np.arange(X.shape[0]))
-    apart = score_heldout_rows(problem, rows, rows, None)
+    apart = HeldOutFit.from_rows(problem, rows, rows, None).score()
     assert np.array_equal(found.scores, apart.scores) != together
     # A row whose copies are learned from is known.
     assert (apart.scores.argmax(axis=1) == y[apart.rows]).mean() == 1

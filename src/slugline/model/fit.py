@@ -53,10 +53,10 @@ _MANY_COLUMNS = 1 << 18
 # linear learner finds exact weights for as many documents.
 _MAX_REPEATED = 500
 #: With a fast encoder, each document is scored by a fit without its fold if there are at most this
-#: many documents per topic on average (`benchmarks/run.py choices few-labels`), and `MAX_IN_FOLDS`
+#: many documents per topic on average (`benchmarks/run.py choices few-labels`), and `_MAX_IN_FOLDS`
 #: in all, as more topics take longer.
 FEW_LABELS_PER_TOPIC = 25
-MAX_IN_FOLDS = 5_000
+_MAX_IN_FOLDS = 5_000
 #: Once this many documents have been scored, no other fold is fitted. With all scores, accuracy and
 #: log loss are no better (mean of six draws of 10 and 20 labels of banking77, 20 of trec50, 25 of
 #: ohsumed).
@@ -306,7 +306,7 @@ def _learn_words(
         rows = features.fit_pack(documents.texts, context.progress)
     else:
         rows = features.fit_transform(documents.texts, context.progress)
-    context = with_cross_validation(context, labels, settings)
+    context = _with_cross_validation(context, labels, settings)
     if validation is not None:
         validation_data = features.transform(validation.texts), validation.labels
         context = replace(context, validation_data=validation_data)
@@ -323,7 +323,9 @@ def _learn_words(
     )
 
 
-def with_cross_validation(context: FitContext, labels: Labels, settings: FitSettings) -> FitContext:
+def _with_cross_validation(
+    context: FitContext, labels: Labels, settings: FitSettings
+) -> FitContext:
     """Return the context of a fit that cross-validates scores where these are worth several fits.
 
     They are if `min_precision` is given, with a slow encoder, and with word vectors if topics have
@@ -336,7 +338,7 @@ def with_cross_validation(context: FitContext, labels: Labels, settings: FitSett
         return context
     if not settings.has_fast_encoder:
         return replace(context, cross_validate=True)
-    n_few = min(FEW_LABELS_PER_TOPIC * len(np.unique(labels.topics)), MAX_IN_FOLDS)
+    n_few = min(FEW_LABELS_PER_TOPIC * len(np.unique(labels.topics)), _MAX_IN_FOLDS)
     return replace(context, cross_validate=len(labels) <= n_few, n_enough=N_ENOUGH)
 
 

@@ -13,7 +13,7 @@ from slugline.learning.heldout import HeldOutScores, RecentScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import steps
-from slugline.learning.linear.folds import score_heldout_rows
+from slugline.learning.linear.folds import HeldOutFit
 from slugline.learning.linear.heldout_rows import renormalize_rows
 from slugline.learning.linear.problem import (
     ABSENT_SCORE,
@@ -190,7 +190,7 @@ class LinearStream:
         part of the batch are those of weights learned from the other part.
         """
         if len(rows) > self._n_learned:
-            return score_heldout_rows(problem, rows, rows, self._passes)
+            return HeldOutFit.from_rows(problem, rows, rows, self._passes).score()
         rows = problem.calibration_rows(rows, self.biases > ABSENT_SCORE / 2)
         known_columns = np.bincount(X.indices, minlength=X.shape[1]) > 1
         for sums in self._sums:

@@ -19,7 +19,7 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import steps
 from slugline.learning.linear.doubtful import without_doubtful
-from slugline.learning.linear.folds import HeldOutFit, score_heldout_rows
+from slugline.learning.linear.folds import HeldOutFit
 from slugline.learning.linear.problem import ABSENT_SCORE, FitLimits, LinearProblem
 from slugline.learning.linear.training import FEW_WEIGHTS, LastRows, Training
 from slugline.text.packed_rows import PackedRows
@@ -91,6 +91,6 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
     weights = steps.hstack_topics(parts)
     biases[problem.totals(clean_rows) == 0] = ABSENT_SCORE
     if heldout is None:
-        heldout = score_heldout_rows(problem, rows, clean_rows, passes, start=start)
+        heldout = HeldOutFit.from_rows(problem, rows, clean_rows, passes, start=start).score()
     calibration = heldout.calibration(problem.labels, problem.costs)
     return FittedLinear(weights, biases, calibration, len(rows) - len(clean_rows), heldout)

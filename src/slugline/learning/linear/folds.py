@@ -25,7 +25,7 @@ from slugline.learning.linear.problem import (
 from slugline.learning.linear.training import Coefficients, Training
 
 # If there are few rows, each is scored by a fit without its fold. If there are more, one part of
-# the rows is scored by a fit to the other parts.
+# the rows is learned from to score the other parts.
 _N_FOLDS, _N_PARTS = 4, 3
 # With more rows than this, of several topics each, folds take one pass less: on training splits of
 # five sets, micro-F1 changed by at most 0.001, log loss by -0.023 to 0.002.
@@ -40,38 +40,13 @@ class _Fold(NamedTuple):
     passes: int | None
 
 
-def score_heldout_rows(
-    problem: LinearProblem,
-    rows: Index,
-    clean_rows: Index,
-    passes: int | None,
-    known_topics: Mask | bool = False,
-    start: Coefficients | None = None,
-) -> HeldOutScores:
-    """Score rows by weights learned from others: from other folds if rows are few, else one part.
+@dataclass(frozen=True)
+class HeldOutFit:
+    """Fits to some of the rows, whose weights score the others: in folds if rows are few.
 
     Equal rows are held out together, unless most rows have so many copies that new rows will have
     copies, too.
-
-    Parameters
-    ----------
-    problem : LinearProblem
-    rows, clean_rows : int array
-        The rows to score, and those among them to learn from.
-    passes : int, optional
-        See `fit_linear`.
-    known_topics : bool array, shape (n_topics,), optional
-        See `LinearProblem.calibration_rows`.
-    start : Coefficients, optional
-        Of `clean_rows`.
     """
-    fit = HeldOutFit.from_rows(problem, rows, clean_rows, passes, known_topics, start)
-    return fit.join(problem.call_all(fit.tasks()))
-
-
-@dataclass(frozen=True)
-class HeldOutFit:
-    """Fits to some of the rows, whose weights score the others; see `score_heldout_rows`."""
 
     problem: LinearProblem
     folds: list[_Fold]
@@ -86,15 +61,27 @@ class HeldOutFit:
         rows: Index,
         clean_rows: Index,
         passes: int | None,
-        known_topics: Mask | bool = False,
         start: Coefficients | None = None,
         beside: Training | None = None,
     ) -> HeldOutFit:
-        """Choose the folds, and prepare their training and that of `beside`."""
-        scored = problem.calibration_rows(rows, known_topics)
-        labels = problem.labels
+        """Choose the folds, and prepare their training.
+
+        Parameters
+        ----------
+        problem : LinearProblem
+        rows, clean_rows : int array
+            The rows to score, and those among them to learn from.
+        passes : int, optional
+            See `fit_linear`.
+        start : Coefficients, optional
+            Of `clean_rows`.
+        beside : Training, optional
+            Another training, which is prepared on the same threads.
+        """
+        scored = problem.calibration_rows(rows)
+        labels, is_few = problem.labels, problem.are_few(rows)
         in_folds = (
-            problem.are_few(rows)
+            is_few
             or problem.context.cross_validate
             or (labels.multilabel and len(rows) <= problem.limits.many_rows)
         )
@@ -103,7 +90,6 @@ class HeldOutFit:
         has_fewer_passes = in_folds and labels.multilabel and len(rows) > _MANY_ROWS_IN_FOLDS
         folds: list[_Fold] = []
         n_scored = 0
-        is_few = problem.are_few(rows)
         n_enough = len(labels) if is_few else problem.context.n_enough or len(labels)
         for number in range(n_folds if in_folds else 1):
             if n_scored >= n_enough:
@@ -121,6 +107,10 @@ class HeldOutFit:
         training = clean_rows[fold_of[clean_rows] == 0] if n_folds > 1 and not in_folds else None
         trainings = _prepare_folds(problem, folds, start, beside)
         return cls(problem, folds, trainings, len(clean_rows), training)
+
+    def score(self) -> HeldOutScores:
+        """Return the held-out scores."""
+        return self.join(self.problem.call_all(self.tasks()))
 
     def tasks(self) -> list[Callable[[], F32]]:
         """Return functions that each learn a batch of topics in a fold and score its test rows."""

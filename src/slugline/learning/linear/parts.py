@@ -15,7 +15,7 @@ from slugline.learning.heldout import HeldOutScores, RecentScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import steps
-from slugline.learning.linear.folds import score_heldout_rows
+from slugline.learning.linear.folds import HeldOutFit
 from slugline.learning.linear.half_weights import MAX_TOPICS, HalfWeights
 from slugline.learning.linear.heldout_rows import renormalize_rows
 from slugline.learning.linear.problem import (
@@ -247,7 +247,7 @@ class LinearParts:
         biases, heldout_rows = learned.biases.copy(), rows[:0]
         heldout = None
         if len(rows) > self._n_learned:
-            heldout = score_heldout_rows(problem, rows, rows, self._passes)
+            heldout = HeldOutFit.from_rows(problem, rows, rows, self._passes).score()
         else:
             is_known = biases > ABSENT_SCORE / 2
             heldout_rows = problem.calibration_rows(rows, is_known)
