@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F64, Index
@@ -18,6 +20,11 @@ from slugline.learning.learner import FitContext
 from slugline.model.settings import FitSettings
 from slugline.model.task import ClassificationTask, choose_task
 
+# Up to this many documents are sorted, and repeated if their weights are whole numbers, so that
+# weights count in everything that is learned: how rare terms are, probabilities, thresholds. The
+# linear learner finds exact weights for as many documents.
+_MAX_FEW = 500
+
 
 def counted_documents(
     corpus: Corpus, sample_weight: npt.ArrayLike | None, most_repeated: int = 0
@@ -26,9 +33,18 @@ def counted_documents(
     if sample_weight is None:
         return corpus.texts, corpus.topics, None
     rows, weights = counted_rows(len(corpus), sample_weight, most_repeated)
-    counted = rows.tolist()
-    texts = [corpus.texts[row] for row in counted]
-    return texts, [corpus.topics[row] for row in counted], weights
+    return _take(corpus.texts, rows), _take(corpus.topics, rows), weights
+
+
+def _take(values: Sequence[Any], rows: Index) -> list[Any]:
+    return [values[row] for row in rows.tolist()]
+
+
+def _hash_order(texts: Sequence[str], names: Sequence[Any], weights: F64 | None) -> Index:
+    """Return the rows of documents in the order of their hashes; copies by weight."""
+    digests = [compute_digest([text], [name]) for text, name in zip(texts, names, strict=True)]
+    ordered = range(len(texts)) if weights is None else np.argsort(weights, kind="stable").tolist()
+    return np.array(sorted(ordered, key=digests.__getitem__), dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -42,12 +58,15 @@ class TrainingDocuments:
         If topics are paths, with all parents of each.
     sample_weight : float64 array, shape (n_documents,), or None if all are 1
     task : ClassificationTask
+    given_rows : int array, shape (n_documents,)
+        The row of each document in the order in which they were given.
     """
 
     texts: list[str]
     names: list[Any]
     sample_weight: F64 | None
     task: ClassificationTask
+    given_rows: Index
 
     @classmethod
     def from_corpus(
@@ -55,37 +74,41 @@ class TrainingDocuments:
         corpus: Corpus,
         settings: FitSettings,
         sample_weight: npt.ArrayLike | None,
-        most_repeated: int,
     ) -> TrainingDocuments:
-        """Return the documents that count.
+        """Return the documents with a weight over 0; few documents are sorted by their hashes.
+
+        The model of few documents then doesn't depend on their order, unless the learner has
+        epochs: networks read documents in the order given.
 
         Parameters
         ----------
         corpus : Corpus
         settings : FitSettings
         sample_weight : float array, shape (len(corpus),), or None
-        most_repeated : int
-            Documents with whole-number weights are repeated if there are at most this many in all;
-            see `counted_rows`.
         """
-        texts, names, weights = counted_documents(corpus, sample_weight, most_repeated)
+        texts, names, weights = counted_documents(corpus, sample_weight, _MAX_FEW)
         names = sets_with_parents(names, settings.topic_path)
+        given_rows = np.arange(len(texts))
+        if len(texts) <= _MAX_FEW and not settings.learner.capabilities.has_epochs:
+            given_rows = _hash_order(texts, names, weights)
+            texts, names = _take(texts, given_rows), _take(names, given_rows)
+            weights = None if weights is None else weights[given_rows]
         columns = corpus.indicator_topics if settings.topic_path is None else None
         task = choose_task(names, settings, multilabel=is_multilabel(names), columns=columns)
-        return cls(texts, names, weights, task)
+        return cls(texts, names, weights, task, given_rows)
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of texts and topics; see `slugline.corpus.documents.compute_digest`."""
-        return compute_digest(self.texts, self.names)
+        """SHA-256 of texts and topics as given; see `slugline.corpus.documents.compute_digest`."""
+        rows = np.argsort(self.given_rows)
+        return compute_digest(_take(self.texts, rows), _take(self.names, rows))
 
     def take(self, rows: Index) -> tuple[Corpus, F64 | None]:
         """Return some of the documents as a corpus, and their weights."""
-        numbers = rows.tolist()
-        corpus = Corpus([self.texts[i] for i in numbers], [self.names[i] for i in numbers])
+        corpus = Corpus(_take(self.texts, rows), _take(self.names, rows))
         return corpus, None if self.sample_weight is None else self.sample_weight[rows]
 
     def context(

@@ -48,10 +48,6 @@ if TYPE_CHECKING:
 # Memory of rows and of learning is given back to the system before names of so many columns are in
 # memory twice; getting it again would take long beside a small fit.
 _MANY_COLUMNS = 1 << 18
-# Documents with whole-number weights are repeated if there are at most this many in all, so that
-# weights count in everything that is learned: how rare terms are, probabilities, thresholds. The
-# linear learner finds exact weights for as many documents.
-_MAX_REPEATED = 500
 #: With a fast encoder, each document is scored by a fit without its fold if there are at most this
 #: many documents per topic on average (`benchmarks/run.py choices few-labels`), and `_MAX_IN_FOLDS`
 #: in all, as more topics take longer.
@@ -87,7 +83,7 @@ def fit(
     progress : Progress, optional
     """
     _check_not_empty(corpus, settings)
-    documents = TrainingDocuments.from_corpus(corpus, settings, sample_weight, _MAX_REPEATED)
+    documents = TrainingDocuments.from_corpus(corpus, settings, sample_weight)
     task, progress = documents.task, check_progress(progress)
     _check_needs(settings, has_texts=bool(documents), has_validation=validation is not None)
     unlabelled_texts = check_unlabelled(
@@ -144,7 +140,8 @@ def fit(
 
         heldout = cross_validate(fitted, documents, settings, fit_rows, progress)
         heldout = task.recalibrate(learner, heldout, context.sample_weight)
-    return task.complete(fitted, heldout, words.features.unknown_word_rate(columns))
+    unknown_words = words.features.unknown_word_rate(columns)
+    return task.complete(fitted, heldout, documents.given_rows, unknown_words)
 
 
 def _check_not_empty(corpus: Corpus, settings: FitSettings) -> None:

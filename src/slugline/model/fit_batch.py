@@ -60,7 +60,7 @@ def fit_batch(
     task = choose_task(
         names, settings, multilabel=multilabel, topics=before.topics, columns=columns
     )
-    training = TrainingDocuments(texts, names, weights, task)
+    training = TrainingDocuments(texts, names, weights, task, np.arange(len(texts)))
     is_first = before.n_documents == 0
     context = training.context(settings, first=is_first)
     learner, features = _batch_learner(copy.copy(before.learner)), copy.copy(before.features)

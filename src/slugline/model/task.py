@@ -85,9 +85,16 @@ class ClassificationTask(Protocol):
         """Calibrate a learner with cross-validated probabilities; return these, calibrated."""
 
     def complete(
-        self, fitted: Fitted, heldout: HeldOutProba | None, words: UnknownWordRate | None
+        self,
+        fitted: Fitted,
+        heldout: HeldOutProba | None,
+        given_rows: Index,
+        words: UnknownWordRate | None,
     ) -> Fitted:
-        """Return `fitted` with the rule for its answers, and with any held-out predictions."""
+        """Return `fitted` with the rule for its answers, and with any held-out predictions.
+
+        `given_rows` are the rows of the documents as they were given; see `TrainingDocuments`.
+        """
 
     def next_rule(self, before: Fitted, learner: BatchLearner) -> MultilabelRule | None:
         """Return the rule for answers after one more batch; None if the task needs no rule."""
@@ -186,7 +193,11 @@ class SingleLabelTask:
         return heldout
 
     def complete(
-        self, fitted: Fitted, heldout: HeldOutProba | None, words: UnknownWordRate | None
+        self,
+        fitted: Fitted,
+        heldout: HeldOutProba | None,
+        given_rows: Index,
+        words: UnknownWordRate | None,
     ) -> Fitted:
         """Return `fitted` with held-out predictions, unless the fit was interrupted."""
         if heldout is None or fitted.interrupted:
@@ -195,7 +206,7 @@ class SingleLabelTask:
         predictions = HeldOutPredictions.from_proba(
             proba,
             self.labels.take(rows),
-            rows,
+            given_rows[rows],
             words=_usual_words(fitted, words),
             precision=self.settings.min_precision,
         )
@@ -322,7 +333,11 @@ class MultilabelTask:
         return rows, calibration.proba(scores)
 
     def complete(
-        self, fitted: Fitted, heldout: HeldOutProba | None, words: UnknownWordRate | None
+        self,
+        fitted: Fitted,
+        heldout: HeldOutProba | None,
+        given_rows: Index,
+        words: UnknownWordRate | None,
     ) -> Fitted:
         """Return `fitted` with the rule that gives topics, and with held-out predictions."""
         n_topics = len(self.topics)
@@ -342,7 +357,7 @@ class MultilabelTask:
         predictions = HeldOutPredictions.from_decisions(
             proba,
             labels,
-            rows,
+            None if rows is None else given_rows[rows],
             may_be_given=rule.likeliest_siblings(proba),
             words=_usual_words(fitted, words),
             precision=self.settings.min_precision,
