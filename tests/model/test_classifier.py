@@ -212,7 +212,7 @@ def test_set_params_rejects_an_unknown_parameter() -> None:
 def test_classifier_ends_a_pipeline(texts: list[str], topics: list[str]) -> None:
     shout = FunctionTransformer(lambda batch: [text.upper() for text in batch])
     pipeline = make_pipeline(shout, TopicClassifier(learner="linear")).fit(texts, topics)
-    alone = TopicClassifier(learner="linear").fit(texts, topics)
+    alone = TopicClassifier(learner="linear").fit([text.upper() for text in texts], topics)
     assert isinstance(clone(pipeline), Pipeline)
     assert pipeline.score(texts, topics) == 1
     assert np.array_equal(pipeline.predict_proba(texts), alone.predict_proba(texts))

@@ -13,7 +13,7 @@ from slugline.base.arrays import F64, Index
 from slugline.base.checks import count_threads
 from slugline.base.progress import SILENT, Progress
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.documents import compute_digest
+from slugline.corpus.documents import cells_of, compute_digest
 from slugline.corpus.sample_weights import counted_rows, row_weights, topic_weight_of_rows
 from slugline.corpus.topic_sets import is_multilabel, sets_with_parents
 from slugline.learning.learner import FitContext
@@ -41,10 +41,15 @@ def _take(values: Sequence[Any], rows: Index) -> list[Any]:
 
 
 def _hash_order(texts: Sequence[str], names: Sequence[Any], weights: F64 | None) -> Index:
-    """Return the rows of documents in the order of their hashes; copies by weight."""
-    digests = [compute_digest([text], [name]) for text, name in zip(texts, names, strict=True)]
-    ordered = range(len(texts)) if weights is None else np.argsort(weights, kind="stable").tolist()
-    return np.array(sorted(ordered, key=digests.__getitem__), dtype=np.intp)
+    """Return the rows of documents by the hashes of texts; copies by topics, columns and weight."""
+
+    def key(row: int) -> tuple[str, str, str, float]:
+        text = texts[row]
+        columns = str(sorted(cells_of(text).items()))
+        weight = 1.0 if weights is None else float(weights[row])
+        return compute_digest([str(text)], [""]), str(names[row]), columns, weight
+
+    return np.array(sorted(range(len(texts)), key=key), dtype=np.intp)
 
 
 @dataclass(frozen=True)
