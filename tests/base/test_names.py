@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from slugline.base.names import expand_patterns
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import read_rows
 from slugline.errors import DataError
 
@@ -51,7 +52,7 @@ def test_check_is_no_system_file_rejects_proc_and_sys(name: str, folder: Path) -
     with pytest.raises(
         DataError, match="is a file of the operating system, not a file of documents"
     ):
-        read_rows(name, format="jsonl")
+        read_rows(name, ReadOptions(format="jsonl"))
     with pytest.raises(
         DataError, match="is a file of the operating system, not a file of documents"
     ):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import old_encodings
 from slugline.corpus import readers
 from slugline.corpus.encodings import detect_encoding, guess_encoding, guess_utf16
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.line_stream import LineStream, check_encoding
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
@@ -57,7 +57,7 @@ def test_load_corpus_reads_a_file_in_a_named_encoding(name: str, text: str, enco
     data = content.encode(encoding)
     Path(name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
 
-    (row,) = read_rows(name, encoding=encoding)
+    (row,) = read_rows(name, ReadOptions(encoding=encoding))
 
     assert isinstance(row, SourceRow)
     assert row.values == {"text": text + "\nmore" * (".csv" in name), "topic": "a"}
@@ -68,7 +68,7 @@ def test_load_corpus_reads_a_folder_in_a_named_encoding() -> None:
     Path("texts/a/1.txt").write_text(RUSSIAN, "cp1251")
     Path("texts/a/2.txt").write_bytes(b"\x98")
 
-    good, bad = read_rows("texts", encoding="cp1251")
+    good, bad = read_rows("texts", ReadOptions(encoding="cp1251"))
 
     assert good == SourceRow("a/1.txt", {"text": RUSSIAN, "topic": "a"})
     assert bad == BadRow("a/2.txt", "bytes that are not cp1251", "check `encoding`")
@@ -80,7 +80,7 @@ def test_load_corpus_reads_standard_input_in_a_named_encoding(
     data = io.BytesIO(f"text,topic\n{FRENCH},a\n".encode("utf-16"))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
 
-    (row,) = read_rows("-", format="csv", encoding="utf-16")
+    (row,) = read_rows("-", ReadOptions(format="csv", encoding="utf-16"))
 
     assert row == SourceRow(2, {"text": FRENCH, "topic": "a"})
 
@@ -103,7 +103,7 @@ def test_read_rows_detects_the_encoding_of_standard_input(
     content = "text,topic\n" + f"{long},a\n" * n_ascii + f"{text},a\nGruß,b\n" * 40
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode(encoding))))
 
-    rows = read_rows("-", format="csv")
+    rows = read_rows("-", ReadOptions(format="csv"))
     texts = [row.values["text"] for row in rows if isinstance(row, SourceRow)]
 
     assert texts == [long] * n_ascii + [text, "Gruß"] * 40
@@ -124,7 +124,7 @@ def test_detecting_stream_waits_for_the_end_of_a_line() -> None:
 def test_read_rows_gives_a_bad_row_for_undecodable_bytes() -> None:
     Path("a.csv").write_bytes(b"text,topic\nwell\xe9,a\nbad\x81,a\ngood,a\n")
 
-    assert list(read_rows("a.csv", encoding="cp1252")) == [
+    assert list(read_rows("a.csv", ReadOptions(encoding="cp1252"))) == [
         SourceRow(2, {"text": "wellé", "topic": "a"}),
         BadRow(
             *(3, "bytes that are not cp1252", "check `encoding`"),
@@ -139,7 +139,7 @@ def test_read_rows_rejects_a_file_of_another_unicode_encoding() -> None:
     Path("a.csv").write_bytes(b"text,topic\nx,a\n")
 
     with pytest.raises(DataError) as error:
-        list(read_rows("a.csv", encoding="utf-16"))
+        list(read_rows("a.csv", ReadOptions(encoding="utf-16")))
 
     assert str(error.value).startswith("a.csv can't be read as utf-16 (")
     assert str(error.value).endswith("); name another `encoding`.")
@@ -258,7 +258,7 @@ def test_detect_encoding_checks_the_likely_encoding() -> None:
 def test_detect_encoding_obeys_a_byte_order_mark(encoding: str) -> None:
     Path("a.csv").write_bytes(f"text,topic\n{FRENCH},a\n".encode(encoding))
 
-    rows = read_rows("a.csv", layout=DataLayout(("text",), "topic", "cp1252"))
+    rows = read_rows("a.csv", ReadOptions(layout=DataLayout(("text",), "topic", "cp1252")))
 
     assert rows.encoding == encoding
     assert list(rows) == [SourceRow(2, {"text": FRENCH, "topic": "a"})]

@@ -13,6 +13,7 @@ import pytest
 from slugline.base.interruption import Interruption, interruptible
 from slugline.corpus import lines, rows
 from slugline.corpus.columns import PEEKED_BYTES, find_text_columns, peek
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError
@@ -50,7 +51,7 @@ def test_peek_returns_valid_rows_before_many_bad_ones(tmp_path: Path) -> None:
 def test_peek_of_lines_without_names_needs_no_good_row(tmp_path: Path) -> None:
     path = tmp_path / "t.txt"
     path.write_bytes(b"some \xff words\n" * 3000)
-    assert len(peek(read_rows(path, encoding="utf-8"))) == 1000
+    assert len(peek(read_rows(path, ReadOptions(encoding="utf-8")))) == 1000
 
 
 def test_peek_is_bounded_by_the_memory_of_cells() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from slugline.corpus import folders
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow, SourceRow
@@ -78,7 +79,7 @@ def test_folder_rows_give_a_bad_row_for_a_pipe() -> None:
 @pytest.mark.parametrize("format_", ["csv", "jsonl", "json", "txt", "parquet"])
 def test_read_rows_rejects_a_device(format_: Any) -> None:
     with pytest.raises(DataError) as error:
-        read_rows("/dev/zero", format=format_)
+        read_rows("/dev/zero", ReadOptions(format=format_))
 
     assert str(error.value) == (
         "/dev/zero is a device, which may have no end; give a file, or - for a terminal."

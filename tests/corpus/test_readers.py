@@ -25,8 +25,10 @@ from hypothesis import strategies as st
 from slugline.base.lazy import install_command
 from slugline.corpus import formats, readers
 from slugline.corpus import rows as corpus_rows
-from slugline.corpus.dialects import ONE_COLUMN, TableDialect, guess_delimiter
+from slugline.corpus.dialects import ONE_COLUMN, TableDialect, find_start
 from slugline.corpus.folders import folder_rows
+from slugline.corpus.header import HeaderHints
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.lines import TextLines
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import (
@@ -56,7 +58,11 @@ def write(name: str, content: str | bytes) -> Path:
 
 
 def rows_of(name: str, content: str | bytes, **options: Any) -> list[SourceRow | BadRow]:
-    return list(read_rows(write(name, content), **options))
+    return list(read(write(name, content), **options))
+
+
+def read(source: str | Path, fallback: str | None = None, **options: Any) -> RowReader:
+    return read_rows(source, ReadOptions(**options), fallback=fallback)
 
 
 def stdin_of(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +285,7 @@ def test_read_rows_takes_standard_input_with_a_brace_for_jsonl(
 def test_read_rows_reads_a_json_array_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin_of(JSON.encode(), monkeypatch)
 
-    assert list(read_rows("-", format="json")) == [
+    assert list(read_rows("-", ReadOptions(format="json"))) == [
         SourceRow(at, row) for at, row in enumerate(TWO_ROWS, 1)
     ]
 
@@ -290,7 +296,7 @@ def test_read_rows_reads_a_named_format_from_standard_input(
 ) -> None:
     stdin_of(b"one\ntwo\n", monkeypatch)
 
-    rows = [row for row in read_rows("-", **options) if isinstance(row, SourceRow)]
+    rows = [row for row in read("-", **options) if isinstance(row, SourceRow)]
     assert [row.values["text"] for row in rows] == ["one", "two"]
 
 
@@ -311,7 +317,7 @@ def test_read_rows_rejects_standard_input_of_an_unknown_format(
     stdin_of(b"one\n", monkeypatch)
 
     with pytest.raises(DataError) as error:
-        read_rows("-", **options)
+        read("-", **options)
 
     assert str(error.value) == message
 
@@ -517,15 +523,16 @@ def test_table_rows_keep_cells_of_columns_without_a_name() -> None:
         ("", ""),
     ],
 )
-def test_guess_delimiter_from_the_first_lines(table: str, separator: str) -> None:
-    assert guess_delimiter(table) == separator
+def test_find_start_guesses_the_delimiter_from_the_first_lines(table: str, separator: str) -> None:
+    assert find_start(table).delimiter == separator
 
 
-def test_guess_delimiter_prefers_that_of_a_model() -> None:
+def test_find_start_prefers_the_delimiter_of_a_model() -> None:
     table = "Nr~Text,kurz\n1~a\n"
 
-    assert guess_delimiter(table) == ","
-    assert guess_delimiter(table, ["Nr", "Text,kurz"], "~") == "~"
+    assert find_start(table).delimiter == ","
+    hints = HeaderHints(expected=("Nr", "Text,kurz"))
+    assert find_start(table, hints, likely="~").delimiter == "~"
 
 
 def test_read_rows_recognises_one_column_by_its_header() -> None:
@@ -556,7 +563,7 @@ def test_read_rows_obeys_a_named_separator(name: str) -> None:
     data = b"a,b~text\n1~x\n"
     path = write(name, gzip.compress(data) if name.endswith(".gz") else data)
 
-    rows = read_rows(path, separator="~")
+    rows = read_rows(path, ReadOptions(separator="~"))
 
     assert read_dialect(rows).delimiter == "~"
     assert [row.values for row in rows] == [{"a,b": "1", "text": "x"}]
@@ -565,18 +572,20 @@ def test_read_rows_obeys_a_named_separator(name: str) -> None:
 @pytest.mark.parametrize("separator", ["", "ab", "a", "1", '"', "\n", "\0", 3, "\ud800"])
 def test_check_delimiter_rejects_what_is_no_sign(separator: str) -> None:
     with pytest.raises(OptionError, match="give the character between the cells of a table"):
-        read_rows(write("a.csv", CSV), separator=separator)
+        read(write("a.csv", CSV), separator=separator)
 
 
 def test_check_delimiter_accepts_names_of_a_tab() -> None:
     path = write("a.csv", "id\ttext\n1\tx\n")
     for name in ("tab", "\\t", "\t"):
-        assert [row.values for row in read_rows(path, separator=name)] == [{"id": "1", "text": "x"}]
+        assert [row.values for row in read_rows(path, ReadOptions(separator=name))] == [
+            {"id": "1", "text": "x"}
+        ]
 
 
 def test_read_rows_rejects_a_separator_without_cells() -> None:
     with pytest.raises(OptionError) as error:
-        read_rows(write("a.jsonl", JSONL), separator=";")
+        read(write("a.jsonl", JSONL), separator=";")
 
     assert str(error.value) == (
         "`separator` is ';', and a.jsonl is read as jsonl, which has no separators; leave it out, "
@@ -591,7 +600,7 @@ def test_read_rows_reads_unicode_text_of_excel() -> None:
     assert [row.values for row in rows] == [{"id": "1", "text": "Äpfel"}]
     assert (rows.format, rows.separator, rows.encoding) == ("tsv", "\t", "utf-16")
     assert rows.note.endswith('its first line names columns; for plain texts, `format="txt"`')
-    assert len(list(read_rows("a.txt", format="txt"))) == 2
+    assert len(list(read_rows("a.txt", ReadOptions(format="txt")))) == 2
 
 
 def test_read_rows_continues_after_a_bad_row() -> None:
@@ -847,7 +856,7 @@ def test_read_rows_rejects_missing_files_and_unknown_endings(
     Path("texts.csv").mkdir()
 
     with pytest.raises(DataError) as error:
-        read_rows(source, **options)
+        read(source, **options)
 
     assert str(error.value) == message
 
@@ -865,7 +874,7 @@ def test_read_rows_names_what_a_broken_link_leads_to() -> None:
 
 def test_read_rows_rejects_an_unknown_format() -> None:
     with pytest.raises(OptionError) as error:
-        read_rows("a.csv", format="xml")
+        read_rows("a.csv", ReadOptions(format="xml"))
 
     assert str(error.value) == (
         "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, xlsx, txt, folder."

@@ -17,7 +17,7 @@ from slugline.labels.cells import NewDocument, document_keys
 from slugline.labels.formats.files import ImportReport
 from slugline.labels.formats.tables import TableExportReport, export_table, import_table
 from slugline.labels.store import LabelStore
-from slugline.labels.text_table import TextTable
+from slugline.labels.text_table import SourceColumns, TextTable
 
 TEXTS = ["Wheat rose", "same", "same", "Zinc"]
 
@@ -307,7 +307,7 @@ def test_export_table_finds_rows_by_ids_that_are_written_in_another_way(
     path = tmp_path / "t.jsonl"
     items = [{"text": "a"}, {"text": "b", "id": 7.0}, {"text": "c", "id": " 8 "}]
     path.write_text("".join(json.dumps(item) + "\n" for item in items), "utf-8")
-    table = TextTable.from_texts(str(path), read_texts(read_rows(path), "text"))
+    table = TextTable.from_texts(str(path), read_texts(read_rows(path), "text"), SourceColumns())
     assert table.keys[1:] == ["id 7", "id 8"]
     for number in store.add_documents(map(table.document, range(3))):
         store.add_topic("grain", "Kim")

@@ -241,7 +241,7 @@ def test_read_texts_reads_columns_without_topics(
     classifier: TopicClassifier, tmp_path: Path
 ) -> None:
     TEST.drop(columns="topic").to_csv(tmp_path / "new.csv", index=False)
-    rows = read_rows(tmp_path / "new.csv", layout=classifier.fitted_.layout)
+    rows = read_rows(tmp_path / "new.csv", ReadOptions(layout=classifier.fitted_.layout))
     texts = read_texts(rows).texts
     assert (classifier.predict_proba(texts) == classifier.predict_proba(TEST)).all()
 

@@ -15,7 +15,7 @@ from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.corpus.documents import check_texts
 from slugline.corpus.frames import Frame
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.readers import RowReader, read_frame, read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.counting.count import check_countable, check_no_foreign_database, count_rows
@@ -245,7 +245,7 @@ def _read(data: str | Path | Frame | Iterable[str], layout: DataLayout | None) -
     """Return a reader of the texts."""
     if isinstance(data, str | Path):
         check_no_foreign_database(data)
-        return read_rows(data, fallback="txt", layout=layout)
+        return read_rows(data, ReadOptions(layout=layout), fallback="txt")
     if isinstance(data, Frame):
         return read_frame(data, layout)
     texts = check_texts(data)

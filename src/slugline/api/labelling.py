@@ -14,7 +14,6 @@ from slugline.base.checks import check_whole, option_error, short_repr
 from slugline.base.files import PathLike
 from slugline.base.lazy import import_extra
 from slugline.base.wording import counted
-from slugline.corpus.columns import column_names
 from slugline.corpus.documents import check_texts
 from slugline.corpus.frames import Frame
 from slugline.corpus.label_database.records import CoderKind
@@ -331,13 +330,7 @@ def _read_table(
     """Return texts to label with remarks on them; by default, columns are those that are stored."""
     text = reading.text or stored.text
     if isinstance(data, str | os.PathLike):
-        rows = read_rows(
-            os.fspath(data),
-            format=reading.format,
-            fallback="txt",
-            encoding=reading.encoding,
-            separator=reading.separator,
-        )
+        rows = read_rows(os.fspath(data), reading._replace(text=text), fallback="txt")
     elif isinstance(data, Frame):
         rows = read_frame(data)
     else:
@@ -349,8 +342,8 @@ def _read_table(
     unlabelled = read_texts(rows, text)
     remarks = rows.note, unlabelled.note, unlabelled.skipped_note
     notes = [str(note) for note in remarks if note]
-    topic = reading.topic or stored.topic_among(column_names(unlabelled.rows))
-    return TextTable.from_texts(rows.name, unlabelled, topic), notes
+    table = TextTable.from_texts(rows.name, unlabelled, stored, reading.topic, reading.id)
+    return table, notes
 
 
 def _skip_notes(n_skipped: int) -> list[str]:

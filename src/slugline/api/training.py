@@ -24,6 +24,7 @@ from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import Source, read_texts
 from slugline.corpus.readers import read_frame, read_rows
 from slugline.corpus.topics import add_parents
@@ -212,7 +213,7 @@ def _to_texts(
     if not isinstance(unlabelled, Source):
         return unlabelled
     if isinstance(unlabelled, str | Path):
-        rows = read_rows(unlabelled, fallback="txt", layout=data.layout)
+        rows = read_rows(unlabelled, ReadOptions(layout=data.layout), fallback="txt")
     else:
         rows = replace(read_frame(unlabelled), layout=data.layout)
     return read_texts(rows, data=data).texts

@@ -108,7 +108,7 @@ def read_decisions(
     kind = "xlsx" if Path(path).suffix.lower() == ".xlsx" else "csv"
     encoding = None if likely is None else check_encoding(likely)
     layout = DataLayout(("decision",), "new_topic", encoding)
-    rows = read_rows(path, format=kind, layout=layout)
+    rows = read_rows(path, ReadOptions(format=kind, layout=layout))
     decisions = (_parse_decision(rows, row, form) for row in _check_rows(rows))
     return ReviewDecisions(str(path), tuple(d for d in decisions if d is not None), rows.note)
 
@@ -345,8 +345,7 @@ def changed_excel(
         for _, row, cells in _changed_rows([source], corpus, topics, options)
         if cells != {}
     }
-    known = () if options.layout is None else options.layout.text
-    return change_sheet(Path(source), changes, known)
+    return change_sheet(Path(source), changes, options.header_hints())
 
 
 def _changed_rows(
@@ -411,13 +410,7 @@ def _document_rows(
     layout = corpus.layout if corpus.multilabel else options.layout
     form = None if layout is None else layout.topic_form
     for source in sources:
-        rows = read_rows(
-            source,
-            format=options.format,
-            encoding=options.encoding,
-            separator=options.separator,
-            layout=options.layout,
-        )
+        rows = read_rows(source, options)
         head = peek(rows)
         text: tuple[str, ...] = ("text",)
         topic = ""

@@ -358,13 +358,7 @@ def _delimiter(source: str, reading: ReadOptions) -> str:
     """Return the delimiter of a CSV file, and a comma for other sources."""
     if not Path(source).is_file():
         return ","
-    rows = read_rows(
-        source,
-        format=reading.format,
-        encoding=reading.encoding,
-        separator=reading.separator,
-        layout=reading.layout,
-    )
+    rows = read_rows(source, reading)
     next(iter(rows), None)  # reads the header; the file is closed with the iterator
     return read_dialect(rows).delimiter
 

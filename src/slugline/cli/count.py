@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from slugline.base.lazy import import_extra
 from slugline.base.wording import counted, join_words, one_line
 from slugline.cli import options
 from slugline.cli.options import COUNT, OUTPUT_FILE, command, option, read_day
 from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
 from slugline.cli.output_paths import check_target
+from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.counting.count import check_countable, check_no_foreign_database, count_rows
 from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder
@@ -28,7 +28,7 @@ from slugline.counting.results import (
     describe_sums,
     describe_tests,
 )
-from slugline.errors import DataError, Message, OptionError
+from slugline.errors import Message, OptionError
 from slugline.model.file.content import load_model
 from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
@@ -82,6 +82,7 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 @options.format_option
 @options.encoding_option
 @options.separator_option
+@options.header_row_option
 @option(
     "--output -o FILE",
     "Write the table to a .csv, .xlsx, .html or .json file, or the chart to .svg.",
@@ -107,9 +108,10 @@ def count(
     date_order: DateOrder | None,
     labelled: str | None,
     plan: float | None,
-    format: str | None,  # noqa: A002 (the user's word)
+    format: Format | None,  # noqa: A002 (the user's word)
     encoding: str | None,
     separator: str | None,
+    header_row: int | None,
     output: Path | None,
     seed: int,
     threads: int | None,
@@ -142,6 +144,7 @@ def count(
                 "format": format,
                 "encoding": encoding,
                 "separator": separator,
+                "header_row": header_row,
                 "n_jobs": threads,
             }
         )
@@ -170,14 +173,16 @@ def count(
         )
         check_countable(fitted, settings)  # before the file is opened
         check_no_foreign_database(file)
-        rows = read_rows(
-            file,
+        reading = ReadOptions(
+            text=text,
             format=format,
-            fallback="txt",
             encoding=encoding,
             separator=separator,
+            header_row=header_row,
             layout=fitted.layout,
+            columns=[name for name in (by, date) if name is not None and name not in PERIODS],
         )
+        rows = read_rows(file, reading, fallback="txt")
         if rows.note:
             say(Message(f"{rows.name}: ", rows.note))
         counts, separator_of_texts = _count_texts(fitted, rows, settings), rows.separator
@@ -225,8 +230,6 @@ def _check_ending(output: Path) -> None:
     """Raise OptionError, before the work, unless counts can be written to a file."""
     if output.suffix not in _ENDINGS:
         raise OptionError(f"--output {output}: end the name in {join_words(_ENDINGS, last='or')}.")
-    if output.suffix == ".xlsx":
-        import_extra("openpyxl", "Excel files", "excel", DataError)
 
 
 # Tables ------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from slugline.base.wording import nearest
 from slugline.cli.output import say, show_progress, warn
 from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus, require_one_topic
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.errors import DataError, Message
 
@@ -79,14 +79,7 @@ def read_parts(
 
 
 def read_unlabelled(
-    file: str,
-    layout: DataLayout | None,
-    *,
-    text: str | None = None,
-    format: str | None = None,  # noqa: A002 (the user's word)
-    encoding: str | None = None,
-    separator: str | None = None,
-    data: Corpus | None = None,
+    file: str, reading: ReadOptions, data: Corpus | None = None
 ) -> tuple[RowReader, UnlabelledTexts]:
     """Return the reader of a file of texts without labels, and its texts; say what was decided.
 
@@ -94,11 +87,9 @@ def read_unlabelled(
     """
     from slugline.corpus.loading import read_texts
 
-    rows = read_rows(
-        file, format=format, fallback="txt", encoding=encoding, separator=separator, layout=layout
-    )
+    rows = read_rows(file, reading, fallback="txt")
     with show_progress() as progress:
-        unlabelled = read_texts(rows, text, data, progress=progress)
+        unlabelled = read_texts(rows, reading.text, data, progress=progress)
     for note in filter(None, (rows.note, unlabelled.note)):
         say(Message(f"{rows.name}: ", note))
     if unlabelled.skipped_note:

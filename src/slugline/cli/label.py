@@ -19,10 +19,9 @@ from slugline.cli.label_withdrawals import change_withdrawals
 from slugline.cli.options import OUTPUT_FILE, argument, command, option
 from slugline.cli.output import say
 from slugline.cli.output_paths import check_target
-from slugline.corpus.columns import column_names
 from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.topics import read_descriptions
-from slugline.errors import OptionError
+from slugline.errors import Message, OptionError, Parameter
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
 from slugline.labels.label_report import LabelReport
 from slugline.labels.label_setup import (
@@ -134,12 +133,14 @@ from slugline.serving.serve_settings import ServeSettings
 @option("--restore NAME", "Give the labels of a coder back that were withdrawn.")
 @page_options()
 @options.text_option
+@options.id_option
 @option(
     "--topic COLUMN", "Column for topics in TEXTS, which coders don't see.", show_default="guessed"
 )
 @options.format_option
 @options.encoding_option
 @options.separator_option
+@options.header_row_option
 @options.quiet_option
 def label(
     file: str,
@@ -164,10 +165,12 @@ def label(
     restore: str | None,
     page: PageOptions,
     text: str | None,
+    id: str | None,  # noqa: A002 (the user's word)
     topic: str | None,
     format: Format | None,  # noqa: A002
     encoding: str | None,
     separator: str | None,
+    header_row: int | None,
 ) -> None:
     """Give topics to texts on a page in the browser, alone or with others.
 
@@ -208,7 +211,13 @@ def label(
         settlers=settlers,
     )
     reading = ReadOptions(
-        text=text, topic=topic, format=format, encoding=encoding, separator=separator
+        text=text,
+        topic=topic,
+        format=format,
+        encoding=encoding,
+        separator=separator,
+        id=id,
+        header_row=header_row,
     )
     if not files.are_given():
         _label_on_page(labels, file, label_options, reading, page, settings)
@@ -285,13 +294,9 @@ def _read_table(labels: Path, file: str, reading: ReadOptions) -> TextTable:
     """Return the texts of a file; by default, its columns are those that the labels are of."""
     stored = SourceColumns.from_file(labels)
     text = reading.text or stored.text
-    _, unlabelled = read_unlabelled(
-        file,
-        None,
-        text=text if text is None or isinstance(text, str) else ",".join(text),
-        format=reading.format,
-        encoding=reading.encoding,
-        separator=reading.separator,
-    )
-    topic = reading.topic or stored.topic_among(column_names(unlabelled.rows))
-    return TextTable.from_texts(file, unlabelled, topic)
+    _, unlabelled = read_unlabelled(file, reading._replace(text=text))
+    table = TextTable.from_texts(file, unlabelled, stored, reading.topic, reading.id)
+    if reading.id is None and table.id_column not in (None, "id"):
+        note = f"read column {short_repr(table.id_column)} as id; name another with "
+        say(Message(f"{file}: {note}", Parameter("id")))
+    return table

@@ -108,7 +108,7 @@ def _import(
             path,
             imported_coder or person,
             kind=kind,
-            options=options._replace(topic=topic) if is_source else None,
+            options=options._replace(topic=topic) if is_source else ReadOptions(id=options.id),
             user_file=table,
         )
     _say_imported(path, report)

@@ -323,6 +323,17 @@ separator_option = _reading(
     "Separator between the cells of a table, such as ; or tab.",
     show_default="found in the first lines",
 )
+header_row_option = _reading(
+    "--header-row N",
+    "Row of the table that names the columns.",
+    type=COUNT,
+    show_default="found below any titles",
+)
+id_option = option(
+    "--id COLUMN",
+    "Column of ids, such as Ticket-Nr.",
+    show_default="one with a usual name, such as id",
+)
 topic_path_option = _reading(
     "--topic-path TEXT",
     "Separator in hierarchical topics, such as / in sport/football; parents are counted as well.",
@@ -371,6 +382,7 @@ _READING_OPTIONS = (
     format_option,
     encoding_option,
     separator_option,
+    header_row_option,
     _reading(
         "--topic-separator TEXT", "Separator between topics in a cell, such as ; in grain;wheat."
     ),

@@ -179,21 +179,14 @@ def _predict_one(
         from slugline.cli.output_paths import check_target
         from slugline.prediction.files import check_ending
 
-        check_ending(output, file)
+        check_ending(output)
         check_target("--output", output, [model, file])
     fitted, _ = load_model(model)
     decider = make_decider(fitted, options)
     is_typed = file == "-" and sys.stdin.isatty()
     if is_typed:  # before the first line is read to find the format
         say("type a text on each line; Ctrl-D ends the input")
-    rows = read_rows(
-        file,
-        format=options.format,
-        fallback="txt",
-        encoding=options.encoding,
-        separator=options.separator,
-        layout=fitted.layout,
-    )
+    rows = read_rows(file, options.reading(fitted.layout), fallback="txt")
     if decider.note:  # after any error in the arguments
         warn([Message(f"{model} is ", decider.note)])
     if rows.note:

@@ -31,7 +31,7 @@ from slugline.cli.suggest_page import label_suggestions
 from slugline.corpus.columns import column_names, in_columns, known_topic_column
 from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.labelled import has_topic
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.loading import UnlabelledTexts
 from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import SourceRow
@@ -73,6 +73,7 @@ from slugline.prediction.files import answer_names, guard_cell
 @options.format_option
 @options.encoding_option
 @options.separator_option
+@options.header_row_option
 @option(
     "--output -o FILE",
     "Where to write the table (.csv); with --page, where to keep the labels.",
@@ -96,6 +97,7 @@ def suggest(
     format: str | None,  # noqa: A002
     encoding: str | None,
     separator: str | None,
+    header_row: int | None,
     output: Path | None,
     open_page: bool,
     page: PageOptions,
@@ -124,14 +126,14 @@ def suggest(
       slugline suggest tickets.slug unlabelled.csv --page -o labels.db
     """
     _check_page_options(open_page=open_page, random=random)
-    read = functools.partial(
-        read_unlabelled, text=text, format=format, encoding=encoding, separator=separator
+    reading = ReadOptions(
+        text=text, format=format, encoding=encoding, separator=separator, header_row=header_row
     )
     if random:
         file = _only_file(model, file)
         _check_outputs(file, output, rest, as_json)
         _draw_texts(
-            *read(file, None),
+            *read_unlabelled(file, reading),
             number,
             seed=seed,
             topic=topic,
@@ -150,7 +152,7 @@ def suggest(
     elif output is not None:
         _check_output("--output", output, [model, file], as_json)
     fitted, _ = load_model(model)
-    rows, unlabelled = read(file, fitted.layout)
+    rows, unlabelled = read_unlabelled(file, reading._replace(layout=fitted.layout))
     layout = fitted.layout
     if topic is not None:
         layout = (layout or DataLayout((), topic))._replace(topic=topic, topic_form=None)

@@ -18,7 +18,7 @@ from slugline.experiment.suggest import Suggestion
 from slugline.labels.label_setup import add_topics
 from slugline.labels.ordered_selector import OrderedSelector
 from slugline.labels.store import LabelStore
-from slugline.labels.text_table import RowAssignments, TextTable, missing_note
+from slugline.labels.text_table import RowAssignments, SourceColumns, TextTable, missing_note
 from slugline.model.fitted import Fitted
 
 
@@ -56,7 +56,7 @@ def label_suggestions(
         listener = stack.enter_context(page.listener())
         names = column_names(unlabelled.rows)
         topic = layout.topic if layout is not None and layout.topic in names else None
-        table = TextTable.from_texts(file, unlabelled, topic)
+        table = TextTable.from_texts(file, unlabelled, SourceColumns.from_file(output), topic)
         store = stack.enter_context(LabelStore(output))
         assignments = RowAssignments.from_store(table, store)
         note = missing_note(assignments, table)

@@ -26,6 +26,7 @@ from slugline.cli.output_paths import check_target
 from slugline.cli.train_options import TEST_FRACTION, TrainRequest, train_options
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents
 from slugline.errors import OptionError, Parameter, SluglineError, TrainingError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
@@ -153,7 +154,9 @@ def _read_documents(request: TrainRequest) -> DocumentParts:
         )
     unlabelled: list[str] = []
     for file in request.unlabelled:
-        _, texts = read_unlabelled(file, train.layout, format=reading.format, data=train)
+        _, texts = read_unlabelled(
+            file, ReadOptions(format=reading.format, layout=train.layout), train
+        )
         unlabelled += texts.texts
     return DocumentParts(
         train=train,

@@ -96,6 +96,7 @@ def _fit(request: TrainRequest, stream: StreamRequest) -> Experiment:
         skip_bad_rows=reading.skip_bad_rows,
         topic_separator=reading.topic_separator,
         topic_columns=reading.topic_columns,
+        header_row=reading.header_row,
         checkpoint=stream.checkpoint,
     )
     with _clean_up_on_sigterm(), show_progress() as progress, _dask_client(stream) as client:

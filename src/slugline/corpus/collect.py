@@ -165,15 +165,16 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     advice += _separator_advice(documents, layout)
     skipped = _skipped_note(report, options, advice)
     unlabelled = _unlabelled_note(report)
+    empty = _empty_note(report)
     if layout is None or layout.example is None:
-        advice = Message("check how topics are written")
+        advice = Message(empty or "check how topics are written")
         if unlabelled:
             another = "; label some, or name another column with "
             advice = Message(unlabelled, another, Parameter("topic"))
         raise DataError(f"{rows.name} has no document with a topic; ", advice, ".")
     remarks = group_remarks(documents.remarks, rows.unit)
     left_out = unlabelled and f"left out: {unlabelled}"
-    notes = [*filter(None, (rows.note, columns, *remarks, left_out, skipped))]
+    notes = [*filter(None, (rows.note, columns, *remarks, left_out, empty, skipped))]
     notes += _form_notes(layout, documents, options.topic_separator)
     data_layout = None
     if rows.has_names or layout.form is not None:
@@ -191,7 +192,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
         rows.unit,
         documents,
         layout.example,
-        n_skipped=report.n_bad,
+        n_skipped=report.n_bad + report.n_empty,
         notes=notes,
         layout=data_layout,
         n_unlabelled=report.n_unlabelled,
@@ -318,6 +319,20 @@ def _unlabelled_note(report: RowsReport) -> str:
     return (
         f"{n:,} of {counted(report.n_rows, 'row')} {be} not labelled yet, with "
         f"{_no_topic(layout)} ({report.unit}{'s' * (n > 1)} {join_words(places)})"
+    )
+
+
+def _empty_note(report: RowsReport) -> str:
+    """Return a note on the rows that have a topic and no text, or ""."""
+    if not report.n_empty or report.layout is None:
+        return ""
+    is_one, unit = report.n_empty == 1, report.unit
+    place = in_columns(report.layout.text) if report.has_names else ""
+    places = join_words([str(row.at) for row in report.empty], N_PLACES, last=None)
+    more = f", {report.n_empty - N_PLACES:,} more" if report.n_empty > N_PLACES else ""
+    return (
+        f"skipped {counted(report.n_empty, 'row')} without a text{place} "
+        f"({unit}{'' if is_one else 's'} {places}{more})"
     )
 
 

@@ -16,7 +16,9 @@ from slugline.errors import DataError
 _NAMES = msgspec.json.decode(Path(__file__).with_name("column_names.json").read_bytes())
 TEXT_NAMES: list[str] = _NAMES["text"]
 TOPIC_NAMES: list[str] = _NAMES["topic"]
-ID_NAME = "id"
+ID_NAMES: list[str] = _NAMES["id"]
+#: All of them.
+KNOWN_NAMES = frozenset((*TEXT_NAMES, *TOPIC_NAMES, *ID_NAMES))
 
 
 def check_unique(source: str, names: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.wording import join_words, nearest
-from slugline.corpus.column_names import ID_NAME, TEXT_NAMES, TOPIC_NAMES
+from slugline.corpus.column_names import ID_NAMES, TEXT_NAMES, TOPIC_NAMES
 from slugline.corpus.decimals import have_decimal_commas, read_decimal_comma
 from slugline.corpus.dialects import ONE_COLUMN
 from slugline.corpus.documents import RowText, is_missing
@@ -109,7 +110,7 @@ def find_columns(
 
     Raises
     ------
-    DataError : if a table seems to have no header.
+    DataError : if a table seems to have no header, or the text is numbers or ids alone.
     OptionError : if a named column doesn't exist, or is named twice.
     """
     texts = _parse_names(head, text)
@@ -131,13 +132,37 @@ def find_columns(
     texts = texts or _find_known(columns, TEXT_NAMES, exclude=(topic,))
     topic = topic or known_topic_column(columns, texts)
     used = (*texts, topic, id_column)
-    remaining = [c for c in columns if c not in used and c.lower() != ID_NAME]
+    remaining = [c for c in columns if c not in used and c.lower() not in ID_NAMES]
     # A model's layout names the expected columns, so don't guess by length.
     if layout is None and len(columns) == 2 and remaining == columns:
-        return _guess_by_length(name, rows, remaining)
-    if len(remaining) == 1:
-        return _take_remaining(remaining[0], texts, topic, layout)
+        texts, topic = _guess_by_length(name, rows, remaining)
+    elif len(remaining) == 1:
+        texts, topic = _take_remaining(remaining[0], texts, topic, layout)
+    if texts:
+        _check_are_texts(name, rows, texts)
     return texts, topic
+
+
+# Numbers and dates; and ids, such as INC0012345 and T-17, but not a word with a number.
+_ID = re.compile(r"[\d\s.,:;/+%€$£#-]+|[A-Za-z]{0,10}[-_#/.:]?\d[0-9A-Za-z._/#:-]*")
+# Minimum number of texts that show that a column has no others.
+_MIN_IDS = 5
+
+
+def _check_are_texts(name: str, rows: Sequence[SourceRow], columns: Sequence[str]) -> None:
+    """Raise DataError if the columns of the text hold only numbers or ids."""
+    cells = [str(row.values.get(column)) for row in rows for column in columns]
+    cells = [cell for cell in cells if cell.strip() and cell != "None"]
+    if len(cells) >= _MIN_IDS and all(_ID.fullmatch(cell.strip()) for cell in cells):
+        raise DataError(
+            f"{name} has only numbers or ids, such as {short_repr(cells[0])},"
+            f"{in_columns(columns)}; "
+            f"there are {format_list(column_names(rows))}; name the column of the texts with ",
+            Parameter("text"),
+            ", or the row of the column names with ",
+            Parameter("header_row"),
+            ".",
+        )
 
 
 def _take_from_layout(
@@ -307,15 +332,14 @@ def find_text_columns_except(
 def find_id_column(
     name: str, head: Sequence[SourceRow | BadRow], id_column: str | None
 ) -> str | None:
-    """Return the column of the ids: the one that the user named, or "id", ignoring case.
+    """Return the column of the ids: the one that the user named, or the likeliest usual name.
 
     Raises OptionError if a named column doesn't exist.
     """
     columns = column_names(head)
     if id_column is None:
-        if ID_NAME in columns:
-            return ID_NAME
-        return next(iter(_find_known(columns, (ID_NAME,), ())), None)
+        exact = [ID_NAMES[0]] if ID_NAMES[0] in columns else []
+        return next(iter(exact or _find_known(columns, ID_NAMES, ())), None)
     if columns:
         check_column_exists(name, id_column, columns)
     return id_column

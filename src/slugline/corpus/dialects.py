@@ -7,12 +7,20 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
 from slugline.corpus.column_names import TEXT_NAMES
+from slugline.corpus.header import (
+    NO_HINTS,
+    HeaderHints,
+    HeaderRow,
+    empty_header_row,
+    find_header,
+    has_columns,
+)
 from slugline.corpus.lines import BYTE_ORDER_MARKS
 
 _DELIMITERS = ",;\t|"
@@ -27,57 +35,105 @@ _N_EXAMINED, _N_ROWS = 1 << 16, 50
 _MIN_REGULARITY = 0.5
 
 
-def guess_delimiter(table: str, columns: Collection[str] = (), likely: str | None = None) -> str:
-    r"""Return the delimiter of a table from its beginning, or `ONE_COLUMN`.
+class TableStart(NamedTuple):
+    """The delimiter of a table, or `ONE_COLUMN`, and the line of its header, from 1."""
 
-    The header shows it. If the header has several candidates, it is the one that splits the most
-    rows into as many cells as the header.
+    delimiter: str
+    header_line: int = 1
+
+
+def find_start(
+    table: str,
+    hints: HeaderHints = NO_HINTS,
+    delimiter: str | None = None,
+    likely: str | None = None,
+    name: str = "the table",
+) -> TableStart:
+    r"""Return the delimiter of a table and the line of its header, given its first lines.
+
+    For each candidate, `find_header` finds the header. If several delimiters split their headers,
+    it is the one that splits the most rows into as many cells as its header.
 
     Parameters
     ----------
     table : str
-        The header, perhaps with rows below it.
-    columns : collection of str
-        The columns of a model's training data. A delimiter by which the header has all of them is
-        preferred.
+        The first lines of the table.
+    hints : HeaderHints, optional
+        A delimiter by which the header has all columns that are named is preferred.
+    delimiter : str, optional
+        The delimiter, if it is known.
     likely : str, optional
         The delimiter of a model's training data.
+    name : str
+        The name of the source in messages.
 
-    >>> [guess_delimiter(table) for table in ("id;text", "Nachricht", "a,b;c\n1;2")]
+    Raises
+    ------
+    DataError : if the line that the user named as header is blank.
+
+    >>> [find_start(table).delimiter for table in ("id;text", "Nachricht", "a,b;c\n1;2")]
     [';', '', ';']
+    >>> find_start("Export of March 3\n\nid;text\n1;a\n")
+    TableStart(delimiter=';', header_line=3)
     """
-    candidates = dict.fromkeys([*(likely or ()), *_DELIMITERS])
-    records = {delimiter: _first_records(table, delimiter) for delimiter in candidates}
-    wide = [d for d in candidates if records[d] and len(records[d][0]) > 1]
-    for delimiter in wide:
-        if columns and {*columns} <= {name.strip() for name in records[delimiter][0]}:
-            return delimiter
+    first, _, below = table.partition("\n")
+    n_above = 0
+    if separator := named_delimiter(first):
+        delimiter, table, n_above = delimiter or separator, below, 1
+    if hints.row is not None:
+        table = table.split("\n", hints.row - 1 - n_above)[-1] if hints.row > n_above else table
+        n_above = max(hints.row - 1, n_above)
+        if not table.partition("\n")[0].strip():
+            raise empty_header_row(name, hints.row)
+    candidates = [delimiter] if delimiter is not None else [*(likely or ()), *_DELIMITERS]
+    tables: dict[str, list[HeaderRow]] = {}
+    for candidate in dict.fromkeys(candidates):
+        records = _first_records(table, candidate or UNUSED_CHARACTER)
+        index = 0 if hints.row is not None else find_header(records, hints)
+        tables[candidate] = records[index:]
+        if index == 0 and records:  # blank lines above it are no titles
+            tables[candidate][0] = records[0]._replace(at=1)
+    found = _choose_delimiter(tables, hints) if delimiter is None else delimiter
+    records = tables.get(found, [])
+    return TableStart(found, n_above + (records[0].at if records else 1))
+
+
+def _choose_delimiter(tables: Mapping[str, Sequence[HeaderRow]], hints: HeaderHints) -> str:
+    """Return the delimiter of a table, given the header and rows by each candidate."""
+    wide = [delimiter for delimiter, rows in tables.items() if rows and rows[0].width > 1]
+    for columns in (hints.named, hints.expected):
+        for delimiter in wide if columns else ():
+            if has_columns(tables[delimiter][0].names(), columns):
+                return delimiter
     if not wide:
         return ONE_COLUMN
-    fits = {delimiter: _regularity(records[delimiter]) for delimiter in wide}
-    best = max(wide, key=lambda delimiter: (fits[delimiter], len(records[delimiter][0])))
+    fits = {delimiter: _regularity(tables[delimiter]) for delimiter in wide}
+    best = max(wide, key=lambda delimiter: (fits[delimiter], tables[delimiter][0].width))
     # A header such as "Title, in full" is probably one name that contains a comma, not two columns.
-    is_one_name = best == "," and all(name.startswith(" ") for name in records[best][0][1:])
+    others = tables[best][0].cells[1:]
+    is_one_name = best == "," and all(str(cell).startswith(" ") for cell in others)
     return ONE_COLUMN if is_one_name and fits[best] < _MIN_REGULARITY else best
 
 
-def _first_records(table: str, delimiter: str) -> list[list[str]]:
+def _first_records(table: str, delimiter: str) -> list[HeaderRow]:
     """Return the first records that are not empty, up to one that the csv module can't read."""
-    records: list[list[str]] = []
+    records: list[HeaderRow] = []
     lines = io.StringIO(table[:_N_EXAMINED], newline="\n")
     with contextlib.suppress(csv.Error):
-        for cells in csv.reader(lines, delimiter=delimiter, strict=True):
+        reader, at = csv.reader(lines, delimiter=delimiter, strict=True), 1
+        for cells in reader:
             if any(map(str.strip, cells)):
-                records.append(cells)
+                records.append(HeaderRow(at, cells, len(cells)))
+            at = reader.line_num + 1
             if len(records) > _N_ROWS:
                 break
     return records
 
 
-def _regularity(records: list[list[str]]) -> float:
+def _regularity(rows: Sequence[HeaderRow]) -> float:
     """Return the fraction of rows that have as many cells as the header; 1 without rows."""
-    header, *others = records
-    return sum(len(row) == len(header) for row in others) / len(others) if others else 1.0
+    header, *others = rows
+    return sum(row.width == header.width for row in others) / len(others) if others else 1.0
 
 
 def named_delimiter(line: str) -> str | None:
@@ -104,7 +160,7 @@ def decode_head(head: bytes, encoding: str | None) -> str:
 def is_tab_header(table: str) -> bool:
     """Whether the first line is a header with tabs, as in Excel's "Unicode text"."""
     line = table.partition("\n")[0]
-    return "\t" in line and guess_delimiter(line) == "\t" and is_header(line)
+    return "\t" in line and find_start(line).delimiter == "\t" and is_header(line)
 
 
 def is_header(line: str) -> bool:
@@ -116,9 +172,8 @@ def is_header(line: str) -> bool:
     [True, False, False]
     """
     try:
-        cells = next(
-            csv.reader([line.rstrip("\r\n")], delimiter=guess_delimiter(line) or ",", strict=True)
-        )
+        delimiter = find_start(line).delimiter or ","
+        cells = next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter, strict=True))
     except (csv.Error, StopIteration):
         return False
     names = [cell.lower() for cell in cells]
@@ -141,6 +196,8 @@ class TableDialect(NamedTuple):
         Whether every cell is quoted, even where it isn't needed.
     columns : tuple of str
         The columns of the header, if the dialect is that of a file.
+    preamble : str
+        The lines above the header, with their ends.
     """
 
     delimiter: str = ","
@@ -149,6 +206,7 @@ class TableDialect(NamedTuple):
     newline: str = "\n"
     is_quoted: bool = False
     columns: tuple[str, ...] = ()
+    preamble: str = ""
 
     def with_characters(self, names: Iterable[object]) -> TableDialect:
         """Return the dialect, with UTF-8 and a mark if its encoding lacks characters of names."""
@@ -160,7 +218,7 @@ class TableDialect(NamedTuple):
 
 
 def detect_dialect(
-    lines: list[bytes], delimiter: str | None, encoding: str, likely: str | None = None
+    lines: list[bytes], start: TableStart, encoding: str, likely: str | None = None
 ) -> TableDialect:
     """Return the dialect of a table.
 
@@ -168,8 +226,7 @@ def detect_dialect(
     ----------
     lines : list of bytes
         The first lines of the table, converted to UTF-8.
-    delimiter : str or None
-        The delimiter; guessed by default.
+    start : TableStart
     encoding : str
         The encoding of the original file.
     likely : str, optional
@@ -177,27 +234,29 @@ def detect_dialect(
         are separated by `likely`, or else by a delimiter that the texts have only within quotes.
     """
     first = [BYTE_ORDER_MARKS.sub(b"", line, count=1).decode(errors="replace") for line in lines]
-    if separator := named_delimiter(first[0]):
-        delimiter, first = delimiter or separator, first[1:] or [""]
-    if delimiter is None:
-        delimiter = guess_delimiter("".join(first))
-    table = "".join(first)
-    records = _first_records(table, delimiter or UNUSED_CHARACTER)[:2]
-    header = records[0] if records else []
+    above, below = first[: start.header_line - 1], first[start.header_line - 1 :]
+    if above and named_delimiter(above[0]):
+        above = above[1:]
+    table = "".join(below)
+    records = _first_records(table, start.delimiter or UNUSED_CHARACTER)[:2]
+    header = records[0].names() if records else []
     return TableDialect(
-        delimiter=delimiter or likely or _unused_delimiter(table),
+        delimiter=start.delimiter or likely or _unused_delimiter(table),
         encoding=encoding,
         has_mark=lines[0].startswith(codecs.BOM_UTF8),
-        newline="\r\n" if first[0].endswith("\r\n") else "\n",
-        is_quoted=_is_quoted(table, records, delimiter or ","),
-        columns=tuple(filter(None, map(str.strip, header))),
+        newline="\r\n" if (below or first)[0].endswith("\r\n") else "\n",
+        is_quoted=_is_quoted(table, records, start.delimiter or ","),
+        columns=tuple(header),
+        preamble="".join(above),
     )
 
 
-def _is_quoted(table: str, records: list[list[str]], delimiter: str) -> bool:
+def _is_quoted(table: str, records: Sequence[HeaderRow], delimiter: str) -> bool:
     """Whether all cells of the first records are in quotes, even where quotes aren't needed."""
     quoted = io.StringIO()
-    csv.writer(quoted, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows(records)
+    csv.writer(quoted, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows(
+        row.cells for row in records
+    )
     start = quoted.getvalue().replace("\r\n", "\n").rstrip("\n")
     return bool(start) and table.replace("\r\n", "\n").startswith(start)
 
@@ -205,7 +264,7 @@ def _is_quoted(table: str, records: list[list[str]], delimiter: str) -> bool:
 def _unused_delimiter(table: str) -> str:
     """Return a delimiter that the texts of one column have only within quotes."""
     for delimiter in _DELIMITERS:
-        if all(len(cells) == 1 for cells in _first_records(table, delimiter)):
+        if all(row.width == 1 for row in _first_records(table, delimiter)):
             return delimiter
     return ","
 
@@ -216,6 +275,7 @@ def table_writer(file: BinaryIO, dialect: TableDialect) -> Any:
     text = codecs.getwriter(dialect.encoding)(file, "backslashreplace")
     if dialect.has_mark:
         text.write("\ufeff")
+    text.write(dialect.preamble)
     return csv.writer(
         text,
         delimiter=dialect.delimiter,

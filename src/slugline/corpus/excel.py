@@ -20,6 +20,15 @@ from slugline.base.checks import short_repr
 from slugline.base.interruption import check_interruption
 from slugline.corpus import rows
 from slugline.corpus.column_names import check_unique
+from slugline.corpus.header import (
+    N_SEARCHED,
+    NO_HINTS,
+    HeaderHints,
+    HeaderRow,
+    empty_header_row,
+    find_header,
+    has_columns,
+)
 from slugline.errors import DataError
 
 #: Maximum number of bytes of an unpacked part of a file, and of characters in a sheet's cells:
@@ -28,6 +37,9 @@ MAX_UNPACKED = 200_000_000
 #: Maximum numbers of XML elements of a sheet, of shared strings and of any other part; and of the
 #: cells of a table.
 MAX_ELEMENTS, MAX_STRINGS, MAX_OTHERS, MAX_CELLS = 4_000_000, 2_000_000, 200_000, 20_000_000
+# Maximum ratio of the sizes of a part of more than a megabyte, unpacked and packed. Sheets have 5
+# to 30, and millions of empty cells in a file of a few kilobytes have up to 1,000.
+_MAX_RATIO, _MIN_DENSE = 100, 1 << 20
 #: Excel's own limits.
 MAX_ROW, MAX_COLUMN = 1_048_576, 16_384
 # Limits of what the XML parser keeps in memory: bytes of a tag, distinct names, and open elements.
@@ -55,26 +67,19 @@ _OLD_START = bytes.fromhex("d0cf11e0a1b11ae1")
 _DATE_FORMATS = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}
 _MAX_FORMAT, _DURATION_FORMAT = 255, 46
 _QUOTED = re.compile(r'"[^"]*"|[\\_].|\[(?![hms]+\])[^\]]*\]|general')
-# Known columns are searched for in at most so many sheets, so many rows of each sheet, and so many
-# XML elements in front of a row.
-_N_SHEETS, _N_HEADERS, _N_SEARCHED = 20, 20, 20_000
+# The header is searched for in at most so many sheets, and in so many XML elements of each.
+_N_SHEETS, _N_ELEMENTS = 20, 20_000
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 _READ_ERRORS = (*_ZIP_ERRORS, expat.ExpatError, LookupError, ValueError)
 
 
-def excel_rows(path: Path, columns: Sequence[str] = ()) -> rows.RowIterator:
-    """Yield the rows below the row that names the columns, by default the first non-empty one.
+def excel_rows(path: Path, hints: HeaderHints = NO_HINTS) -> rows.RowIterator:
+    """Yield the rows below the row that names the columns; see `Workbook`.
 
     Columns without a name and empty rows are left out. Dates and times are text, as in CSV.
-
-    Parameters
-    ----------
-    path : Path
-    columns : sequence of str, default ()
-        The columns of the table, if they are known; see `Workbook`.
     """
     with excel_errors(path), zipfile.ZipFile(path) as archive:
-        yield from _table_rows(path, Workbook(archive, columns).rows())
+        yield from _table_rows(path, Workbook(archive, hints).rows())
 
 
 @contextlib.contextmanager
@@ -96,18 +101,18 @@ def excel_errors(path: Path) -> Iterator[None]:
             ) from error
 
 
-def sheet_note(path: Path, columns: Sequence[str] = ()) -> str:
+def sheet_note(path: Path, hints: HeaderHints = NO_HINTS) -> str:
     """Return a note on which part of an Excel file is read; empty if all of it is."""
     # Reading the rows says what is wrong with a file.
     with contextlib.suppress(OSError, *_READ_ERRORS), zipfile.ZipFile(path) as archive:
-        return Workbook(archive, columns).note()
+        return Workbook(archive, hints).note()
     return ""
 
 
-def excel_header(path: Path, columns: Sequence[str] = ()) -> list[str]:
+def excel_header(path: Path, hints: HeaderHints = NO_HINTS) -> list[str]:
     """Return the names of the columns of an Excel file."""
     with zipfile.ZipFile(path) as archive:
-        headers = (_header(cells or {}) for _, cells in Workbook(archive, columns).rows())
+        headers = (_header(cells or {}) for _, cells in Workbook(archive, hints).rows())
         return [*next(filter(None, headers), {}).values()]
 
 
@@ -172,14 +177,14 @@ class Workbook:
     Parameters
     ----------
     archive : zipfile.ZipFile
-    columns : sequence of str, default ()
-        Names of columns. If the first non-empty row of the first sheet lacks one of them, the table
-        begins at a row below, or in another sheet, that has them all.
+    hints : HeaderHints, optional
+        If another sheet than the first has all columns that are named or expected, it is read. In
+        the sheet, `find_header` finds the header.
 
     Raises ValueError, LookupError or an error of zipfile or expat if the file can't be read.
     """
 
-    def __init__(self, archive: zipfile.ZipFile, columns: Sequence[str] = ()) -> None:
+    def __init__(self, archive: zipfile.ZipFile, hints: HeaderHints = NO_HINTS) -> None:
         self._archive = archive
         books = [part for kind, part in self._related("").values() if kind == "officeDocument"]
         if not books:
@@ -209,37 +214,52 @@ class Workbook:
         # The row with the names of the columns, if it isn't the first one with cells.
         self._header_row = 0
         self._first_row = self._merged_column = 0
-        self._columns = columns
-        if columns:
-            self._find_table()
+        self._hints = hints
+        self._columns: tuple[str, ...] = ()  # the known ones, if the header has them
+        self._find_table()
 
     def _find_table(self) -> None:
-        """Move to the first row that has all the columns, in the first sheet with such a row."""
-        for sheet in self._sheets[:_N_SHEETS]:
-            self._sheet, self._sheet_name, self._sheet_index = sheet
-            # Another sheet may have anything in it.
-            with contextlib.suppress(*_READ_ERRORS):
-                for n_before, (at, cells) in enumerate(
-                    itertools.islice(self.rows(_N_SEARCHED), _N_HEADERS)
-                ):
-                    if {*self._columns} <= {*_header(cells or {}).values()}:
-                        self._header_row = at if n_before else 0
-                        self._first_row = 0
-                        return
-        self._sheet, self._sheet_name, self._sheet_index = self._sheets[0]
+        """Move to the header: in the first sheet that has the known columns, or else the first."""
+        known = [columns for columns in (self._hints.named, self._hints.expected) if columns]
+        if self._hints.row is not None:
+            self._header_row = self._hints.row
+            return
+        for columns in known:
+            for sheet in self._sheets[:_N_SHEETS]:
+                first = self._first_rows(sheet)
+                if any(has_columns(row.names(), columns) for row in first):
+                    self._columns = columns
+                    self._begin_at(first, HeaderHints(named=columns))
+                    return
+        self._begin_at(self._first_rows(self._sheets[0]), NO_HINTS)
+
+    def _first_rows(self, sheet: tuple[str, str, int]) -> list[HeaderRow]:
+        """Return the first rows of a sheet, which is read from now on."""
+        self._sheet, self._sheet_name, self._sheet_index = sheet
+        found: list[HeaderRow] = []
+        # Reading the rows says what is wrong with a sheet.
+        with contextlib.suppress(*_READ_ERRORS):
+            for at, cells in itertools.islice(self.rows(_N_ELEMENTS), N_SEARCHED):
+                found.append(HeaderRow(at, [*_header(cells or {}).values()]))
         self._first_row = 0
+        return found
+
+    def _begin_at(self, first: Sequence[HeaderRow], hints: HeaderHints) -> None:
+        index = find_header(first, hints)
+        self._header_row = first[index].at if index else 0
 
     def note(self) -> str:
         """Return a note on the sheet and the rows that are read; empty if all are."""
         columns = f"column{'s' * (len(self._columns) > 1)} "
         columns += " and ".join(map(short_repr, self._columns))
+        which = f", which has {columns}" if self._columns else ""
         header = f"the header in row {self._header_row}" if self._header_row else ""
         name, n_sheets = short_repr(self._sheet_name), len(self._sheets)
         if self._sheet_index != self._sheets[0][2]:
             below = f", {header}" if header else ""
             return f"read sheet {name} of {n_sheets:,}, which has {columns}{below}"
         first = f"read sheet {name}, the first of {n_sheets:,}" if n_sheets > 1 else ""
-        below = f"read {header}, which has {columns}" if header else ""
+        below = f"read {header}{which}" if header else ""
         return "; ".join(filter(None, (first, below)))
 
     def shape(self) -> SheetShape:
@@ -273,6 +293,8 @@ class Workbook:
         """
         for at, cells in self._all_rows(max_elements or MAX_ELEMENTS):
             if at >= self._header_row:
+                if not self._first_row and self._hints.row not in (None, at):
+                    raise empty_header_row(short_repr(self._sheet_name), int(self._hints.row or 0))
                 self._first_row = self._first_row or at
                 yield at, cells
 
@@ -392,8 +414,10 @@ def open_part(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
     # Another method could take gigabytes for its dictionary.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{info.filename} is packed in an unusual way")
-    if info.file_size > MAX_UNPACKED:
-        raise ValueError(f"{info.filename} unpacks to {info.file_size:,} bytes")
+    is_dense = info.file_size > max(_MAX_RATIO * info.compress_size, _MIN_DENSE)
+    if info.file_size > MAX_UNPACKED or is_dense:
+        packed = f" from {info.compress_size:,}" if is_dense else ""
+        raise ValueError(f"{info.filename} unpacks to {info.file_size:,} bytes{packed}")
     return archive.open(info)
 
 

@@ -29,6 +29,7 @@ from slugline.corpus.excel import (
     excel_errors,
     open_part,
 )
+from slugline.corpus.header import NO_HINTS, HeaderHints
 from slugline.corpus.xml_editor import NO_EDIT, Edit, XmlEditor
 from slugline.errors import DataError
 
@@ -81,8 +82,8 @@ class SheetColumns:
     ----------
     path : Path
         The file, which must not change until `write` has returned.
-    columns : sequence of str, default ()
-        The columns of the table, if they are known; see `Workbook`.
+    hints : HeaderHints, optional
+        See `Workbook`.
 
     Attributes
     ----------
@@ -94,12 +95,12 @@ class SheetColumns:
     DataError : if it can't be read, or unpacks to too much.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, hints: HeaderHints = NO_HINTS) -> None:
         self._path = path
         self._state = file_state(path)
         with excel_errors(path), zipfile.ZipFile(path) as archive:
             _check_parts(archive)
-            self._shape = Workbook(archive, columns).shape()
+            self._shape = Workbook(archive, hints).shape()
         self.columns = self._shape.columns
         self._names: list[str] = []
         # The new cells of each row, in the order of the rows.
@@ -119,7 +120,7 @@ class SheetColumns:
 
     def add_row(self, at: int, cells: Iterable[Any]) -> None:
         """Add the new cells of a row; rows must be added in their order."""
-        json.dump([at, [*map(_cell_value, cells)]], self._cells)
+        json.dump([at, [*map(cell_value, cells)]], self._cells)
         self._cells.write("\n")
 
     def write(self, file: BinaryIO) -> None:
@@ -142,7 +143,7 @@ class SheetColumns:
 
 
 def change_sheet(
-    path: Path, changes: Mapping[int, Mapping[str, Any] | None], columns: Sequence[str] = ()
+    path: Path, changes: Mapping[int, Mapping[str, Any] | None], hints: HeaderHints = NO_HINTS
 ) -> bytes:
     """Return the bytes of an Excel file with changed cells in some rows of a sheet.
 
@@ -151,8 +152,8 @@ def change_sheet(
     path : Path
     changes : mapping of int to mapping of str to object, or None
         The new cells of each row by column. None empties the row; rows below it stay in place.
-    columns : sequence of str, default ()
-        The columns of the table, if they are known; see `Workbook`.
+    hints : HeaderHints, optional
+        See `Workbook`.
 
     Raises
     ------
@@ -161,10 +162,10 @@ def change_sheet(
     file = io.BytesIO()
     with excel_errors(path), zipfile.ZipFile(path) as archive:
         _check_parts(archive)
-        shape = Workbook(archive, columns).shape()
+        shape = Workbook(archive, hints).shape()
         numbers = {name: column for column, name in shape.header.items()}
         cells = {
-            at: None if row is None else {numbers[name]: _cell_value(row[name]) for name in row}
+            at: None if row is None else {numbers[name]: cell_value(row[name]) for name in row}
             for at, row in changes.items()
         }
         editor = _CellEditor(cells)
@@ -200,14 +201,17 @@ def _check_parts(archive: zipfile.ZipFile) -> None:
         )
 
 
-def _cell_value(value: Any) -> Any:
-    """Return a value for JSON; a number that a cell can't store exactly becomes text."""
+def cell_value(value: Any, cell: str = "a cell") -> Any:
+    """Return the value of a cell; a number that a cell can't store exactly becomes text.
+
+    The message of an error says which `cell` it is.
+    """
     if value is None or isinstance(value, bool):
         return value
     is_number = isinstance(value, int) and abs(value) <= _MAX_INTEGER
     if is_number or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return escape_cell(str(value))
+    return escape_cell(str(value), cell)
 
 
 class NewColumns:
@@ -240,13 +244,14 @@ class NewColumns:
     def cells(self, row: int, values: Sequence[Any], prefix: str, style: str) -> str:
         """Return the XML of the new cells of a row."""
         return "".join(
-            _cell_element(f"{column_letters(column)}{row}", value, prefix, style)
+            cell_element(f"{column_letters(column)}{row}", value, prefix, style)
             for column, value in enumerate(values, self.first)
             if value is not None
         )
 
 
-def _cell_element(place: str, value: Any, prefix: str, style: str) -> str:
+def cell_element(place: str, value: Any, prefix: str = "", style: str = "") -> str:
+    """Return the XML of a cell."""
     start = f'<{prefix}c r="{place}"' + (f" s={quoteattr(style)}" if style else "")
     end = f"</{prefix}c>"
     if isinstance(value, str):
@@ -398,7 +403,7 @@ class _CellEditor(XmlEditor):
     def _cell(self, column: int, value: Any, style: str) -> str:
         if value is None:
             return ""
-        return _cell_element(f"{column_letters(column)}{self._row}", value, self._prefix, style)
+        return cell_element(f"{column_letters(column)}{self._row}", value, self._prefix, style)
 
 
 class _TableEditor(XmlEditor):

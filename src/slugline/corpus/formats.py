@@ -13,7 +13,7 @@ import msgspec
 from slugline.base.wording import counted
 from slugline.corpus import rows
 from slugline.corpus.column_names import check_unique
-from slugline.corpus.dialects import UNUSED_CHARACTER, guess_delimiter, named_delimiter
+from slugline.corpus.dialects import UNUSED_CHARACTER, TableStart, find_start
 from slugline.corpus.lines import TextLines
 from slugline.errors import DataError
 
@@ -36,22 +36,23 @@ def bounded_rows(
         yield row
 
 
-def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterator:
-    """Yield rows of CSV with a header, from which the delimiter is guessed by default.
+def table_rows(
+    lines: TextLines, delimiter: str | None = None, start: TableStart | None = None
+) -> rows.RowIterator:
+    """Yield rows of CSV with a header, whose delimiter the first line shows by default.
 
-    A line such as sep=; in front of the header names the separator. A row with more or fewer cells
-    than the header, or with a fault, is bad and keeps its cells: its last cell holds all that are
-    too many.
+    `start` has the delimiter and the line of the header, if they are known. A row with more or
+    fewer cells than the header, or with a fault, is bad and keeps its cells: its last cell holds
+    all that are too many.
     """
-    head = lines.head.decode(errors="replace")
-    separator = named_delimiter(head)
-    if delimiter is None:
+    if start is None:
+        head = lines.head.decode(errors="replace")
         # A delimiter can't be guessed from a blank line.
-        delimiter = separator or (guess_delimiter(head) if head.strip() else ",")
-    delimiter = delimiter or UNUSED_CHARACTER
+        start = find_start(head, delimiter=delimiter if head.strip() else delimiter or ",")
+    delimiter = start.delimiter or UNUSED_CHARACTER
+    for _ in itertools.islice(lines, start.header_line - 1):
+        lines.take_fault()
     records = _records(lines, delimiter)
-    if separator:
-        next(records)
     header = next(records, None)
     if header is None:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.corpus.columns import (
@@ -68,9 +68,10 @@ class Document(NamedTuple):
 
 
 class NotLabelled(NamedTuple):
-    """A row that has no topic yet."""
+    """A row that has no topic yet or, if `has_topic`, a topic and no text."""
 
     at: int | str  # The place in the source, as in `SourceRow`
+    has_topic: bool = False
 
 
 class SourceLayout(NamedTuple):
@@ -126,12 +127,13 @@ class RowsReport(NamedTuple):
         The layout of the source; None before the first row.
     has_names : bool
         Whether the source names its columns.
-    n_rows, n_bad, n_unlabelled : int
-        Number of rows, of bad rows, and of rows that are not labelled yet.
+    n_rows, n_bad, n_unlabelled, n_empty : int
+        Number of rows, of bad rows, of rows that are not labelled yet, and of labelled rows whose
+        text is empty.
     bad : tuple of BadRow
         The first bad rows.
-    unlabelled : tuple of NotLabelled
-        The first rows that are not labelled yet.
+    unlabelled, empty : tuple of NotLabelled
+        The first rows that are not labelled yet, and that have no text.
     n_lines : int
         Number of lines in this part of a file, by which row numbers in the next part are shifted; 0
         if rows are numbered across the whole source.
@@ -148,6 +150,8 @@ class RowsReport(NamedTuple):
     bad: tuple[BadRow, ...]
     n_unlabelled: int = 0
     unlabelled: tuple[NotLabelled, ...] = ()
+    n_empty: int = 0
+    empty: tuple[NotLabelled, ...] = ()
     n_lines: int = 0
     is_last: bool = True
 
@@ -237,10 +241,10 @@ def _model_form(
 class LabelledRows:
     """Iterates once over the documents of a source, or of a part of one.
 
-    A row is bad if it has no text, or a topic of another kind than most of the first 100 rows: a
-    number among words, or a word among numbers. Iteration ends at the first bad row unless such
-    rows are skipped. Rows with an empty topic cell are counted as unlabelled, and left out. Lines
-    of text without a label are bad.
+    A row is bad if it has a topic of another kind than most of the first 100 rows: a number among
+    words, or a word among numbers. Iteration ends at the first bad row unless such rows are
+    skipped. Rows with an empty topic cell are counted as unlabelled, and rows with an empty text as
+    empty; both are left out. Lines of text without a label are bad.
 
     If a document of the first 100 rows has several topics, or a form of several topics was named,
     all documents have tuples of topics.
@@ -291,7 +295,8 @@ class LabelledRows:
     def _reset(self) -> None:
         self._bad: list[BadRow] = []
         self._unlabelled: list[NotLabelled] = []
-        self._n_rows = self._n_bad = self._n_unlabelled = 0
+        self._empty: list[NotLabelled] = []
+        self._n_rows = self._n_bad = self._n_unlabelled = self._n_empty = 0
 
     def __iter__(self) -> Iterator[Document]:
         head: list[SourceRow | BadRow] = []
@@ -310,9 +315,11 @@ class LabelledRows:
                 yield document
                 continue
             if isinstance(document, NotLabelled):
-                self._n_unlabelled += 1
-                self._unlabelled.append(document)
-                del self._unlabelled[N_PLACES:]
+                places = self._empty if document.has_topic else self._unlabelled
+                self._n_empty += document.has_topic
+                self._n_unlabelled += not document.has_topic
+                places.append(document)
+                del places[N_PLACES:]
                 continue
             self._n_bad += 1
             # No message shows its cells, which may be large.
@@ -372,6 +379,8 @@ class LabelledRows:
             bad=tuple(self._bad),
             n_unlabelled=self._n_unlabelled,
             unlabelled=tuple(self._unlabelled),
+            n_empty=self._n_empty,
+            empty=tuple(self._empty),
             n_lines=rows.n_lines() if self._is_complete else 0,
             is_last=self._is_complete and self._is_last,
         )
@@ -392,9 +401,15 @@ def _check_row(
     if topic == "" and layout.has_names:
         return NotLabelled(row.at)
     text = row_text(row, layout.text, is_sheet=layout.is_sheet)
-    text = "" if text is None else text
-    if not isinstance(text, str) or not text.strip() or topic == "":
-        return _row_without(text, topic, row, layout, advice)
+    if not isinstance(text, str | None):
+        place = in_columns(layout.text) if layout.has_names else ""
+        return BadRow(row.at, f"{describe_type(text)} for a text{place}")
+    if topic == "":
+        return BadRow(
+            row.at, "no topic" if text and text.strip() else "no text and no topic", advice
+        )
+    if not text or not text.strip():
+        return NotLabelled(row.at, has_topic=True)
     text = text_with_cells(row, text, layout.extra_columns, layout.decimal_commas)
     if isinstance(topic, str):
         return Document(row.at, text, topic, row.note)
@@ -403,17 +418,6 @@ def _check_row(
     if note == NO_TOPIC and layout.form is not None and layout.form.kind == "separator":
         note = EMPTY_CELL
     return Document(row.at, text, distinct, note)
-
-
-def _row_without(
-    text: Any, topic: str | tuple[str, ...], row: SourceRow, layout: SourceLayout, advice: str
-) -> BadRow:
-    """Return a row without a text, or without a topic, as a bad row."""
-    place = in_columns(layout.text) if layout.has_names else ""
-    if not isinstance(text, str):
-        return BadRow(row.at, f"{describe_type(text)} for a text{place}")
-    missing = [word for word, value in (("text", text.strip()), ("topic", topic)) if value == ""]
-    return BadRow(row.at, f"no {' and no '.join(missing)}{place}", advice)
 
 
 def _read_topic(row: SourceRow, layout: SourceLayout) -> str | tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import short_repr
+from slugline.corpus.header import HeaderHints
 from slugline.errors import OptionError, Parameter
 
 #: The formats of files that users can name.
@@ -81,7 +82,8 @@ class ReadOptions(NamedTuple):
     ----------
     text : str, sequence of str or None
     topic : str or None
-    format : Format or None
+    format : str or None
+        One of `Format`; see `check_format`.
     skip_bad_rows : bool
     encoding : str or None
     separator : str or None
@@ -98,11 +100,15 @@ class ReadOptions(NamedTuple):
         The layout of a model's training data, used where no columns are named.
     multilabel : bool or None
         Whether documents may have several topics; None if the first rows of each source show it.
+    id : str or None
+        The column of ids.
+    header_row : int or None
+        The row, or line of a text file, that names the columns; None to search for it.
     """
 
     text: str | Sequence[str] | None = None
     topic: str | None = None
-    format: Format | None = None
+    format: str | None = None
     skip_bad_rows: bool = False
     encoding: str | None = None
     separator: str | None = None
@@ -114,6 +120,19 @@ class ReadOptions(NamedTuple):
     columns: Sequence[str] = ()
     layout: DataLayout | None = None
     multilabel: bool | None = None
+    id: str | None = None
+    header_row: int | None = None
+
+    def header_hints(self) -> HeaderHints:
+        """Return what is known about the header of a table."""
+        named = [self.topic, self.id, *self.columns]
+        for names in (self.text, self.topic_columns):
+            named += [names] if isinstance(names, str | None) else names
+        return HeaderHints(
+            self.header_row,
+            tuple(name for name in named if name is not None),
+            () if self.layout is None else self.layout.text,
+        )
 
     def describes_source(self) -> bool:
         """Whether columns or the format are named; data sets known by name have neither."""
@@ -124,6 +143,7 @@ class ReadOptions(NamedTuple):
             self.separator,
             self.topic_separator,
             self.topic_columns,
+            self.header_row,
         )
         return bool(self.columns) or any(choice is not None for choice in choices)
 
@@ -176,6 +196,7 @@ USER_OPTIONS = (
     "skip_bad_rows",
     "encoding",
     "separator",
+    "header_row",
     "fold_topics",
     "topic_map",
     "topic_separator",

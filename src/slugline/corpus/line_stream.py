@@ -228,6 +228,10 @@ class LineStream:
         self._at = end
         return line
 
+    def preview(self) -> bytes:
+        """Return what has been read of the lines that come next, without waiting for more."""
+        return self._buffer[self._at :]
+
     def must_wait(self) -> bool:
         """Whether the next line has not been written yet, even after a moment."""
         if self._size is not None or self._file.closed:  # closed after its end was read

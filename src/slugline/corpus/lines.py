@@ -14,6 +14,7 @@ from typing import BinaryIO
 from slugline.base.interruption import check_interruption
 from slugline.corpus import rows
 from slugline.corpus.encodings import guess_utf16
+from slugline.corpus.foreign import ZIP, ZIP_START, describe_foreign
 from slugline.corpus.line_stream import decode_leniently
 from slugline.errors import DataError, Parameter
 
@@ -24,7 +25,7 @@ _FOREIGN_STARTS: dict[bytes, str | Parameter] = {
     codecs.BOM_UTF16_LE: Parameter("encoding", "utf-16", "UTF-16; read it with {}"),
     codecs.BOM_UTF16_BE: Parameter("encoding", "utf-16", "UTF-16; read it with {}"),
     b"\x1f\x8b": "gzip; give it a name that ends in .gz",
-    b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
+    ZIP_START: ZIP,
 }
 # Number of bytes of consecutive blank lines after which reading ends, and of bytes added for
 # each line because of the time that it takes.
@@ -82,6 +83,8 @@ class TextLines:
         for start, description in _FOREIGN_STARTS.items():
             if first.startswith(start):
                 raise DataError(f"{name} is ", description, ".")
+        if foreign := describe_foreign(first):
+            raise DataError(f"{name} is {foreign}.")
         if utf16 := guess_utf16(first):
             encoded = Parameter("encoding", utf16)
             raise DataError(f"{name} seems to be UTF-16; read it with ", encoded, ".")

@@ -63,6 +63,7 @@ def load_corpus(
     topic_map: Mapping[str, str] | str | Path | None = None,
     topic_separator: str | None = None,
     topic_columns: str | Sequence[str] | None = None,
+    header_row: int | None = None,
 ) -> Corpus:
     """Read labelled texts.
 
@@ -101,6 +102,8 @@ def load_corpus(
         cell then means a document without topics.
     topic_columns : str or sequence of str, optional
         Columns of 0 and 1, one for each topic, if topics are written in this way.
+    header_row : int, optional
+        The row of a table that names its columns, from 1; found by default, also below titles.
 
     Returns
     -------
@@ -132,6 +135,7 @@ def load_corpus(
         separator=separator,
         topic_separator=topic_separator,
         topic_columns=topic_columns,
+        header_row=header_row,
     )
     corpus = read_corpus(source, options)
     if isinstance(topic_map, str | Path):
@@ -174,11 +178,7 @@ def read_corpus(
         return load_splits(name, progress=progress)["train"]
     rows = (
         read_rows(
-            item,
-            format=options.format or _known_format(item, options.layout),
-            encoding=options.encoding,
-            separator=options.separator,
-            layout=options.layout,
+            item, options._replace(format=options.format or _known_format(item, options.layout))
         )
         if isinstance(item, str | Path)
         else read_frame(item)

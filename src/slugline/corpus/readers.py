@@ -18,7 +18,7 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,16 +32,19 @@ from slugline.corpus import formats
 from slugline.corpus.dialects import (
     ONE_COLUMN,
     TableDialect,
+    TableStart,
     decode_head,
     detect_dialect,
-    guess_delimiter,
+    find_start,
     is_header,
     is_tab_header,
     named_delimiter,
 )
 from slugline.corpus.encodings import detect_encoding, is_utf8
+from slugline.corpus.foreign import check_is_file, describe_foreign_file
 from slugline.corpus.frames import Frame, frame_rows
-from slugline.corpus.layout import DataLayout, check_delimiter
+from slugline.corpus.header import NO_HINTS, HeaderHints
+from slugline.corpus.layout import DataLayout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import LineStream, check_encoding
 from slugline.corpus.lines import ByteRange, TextLines
 from slugline.corpus.rows import MAX_RECORD, RowIterator, translate_os_errors
@@ -75,6 +78,10 @@ class RowReader:
         The named or detected delimiter of a table; `ONE_COLUMN` if there is none.
     layout : DataLayout or None
         The layout of a model's training data, which the source may have as well.
+    header : HeaderHints
+        What is known about the header of a table.
+    header_line : int
+        The line of the header of a text file.
     """
 
     name: str
@@ -86,6 +93,8 @@ class RowReader:
     encoding: str | None = None
     separator: str | None = None
     layout: DataLayout | None = None
+    header: HeaderHints = NO_HINTS
+    header_line: int = 1
 
     def __iter__(self) -> RowIterator:
         return self._rows
@@ -98,11 +107,6 @@ class RowReader:
     def n_lines(self) -> int:
         """Return the number of lines read from a part of a file; 0 for a whole file."""
         return 0 if self.byte_range is None else self.byte_range.n_lines
-
-    @property
-    def known_columns(self) -> Sequence[str]:
-        """The text columns of `layout`; empty without a layout."""
-        return () if self.layout is None else self.layout.text
 
     @property
     def unit(self) -> str:
@@ -150,13 +154,7 @@ def check_format(form: str | None, encoding: str | None) -> str | None:
 
 
 def read_rows(
-    source: str | Path,
-    *,
-    format: str | None = None,  # noqa: A002 (the user's word)
-    fallback: str | None = None,
-    encoding: str | None = None,
-    separator: str | None = None,
-    layout: DataLayout | None = None,
+    source: str | Path, options: ReadOptions | None = None, *, fallback: str | None = None
 ) -> RowReader:
     """Return a reader of a file, a folder with a sub-folder per topic, or standard input ("-").
 
@@ -170,58 +168,63 @@ def read_rows(
     ----------
     source : str or Path
         A path, or "-".
-    format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"}, optional
-        By default, taken from the end of the name (.csv .tsv .jsonl .ndjson .json .txt .ft, each
-        also with .gz, and .parquet and .xlsx), unless it is a label database. Standard input
-        counts as "jsonl" if its first line begins with "{", and as "csv" if that line names columns
-        and is not typed.
+    options : ReadOptions, optional
+        How to read the source:
+
+        - `format`: by default, taken from the end of the name (.csv .tsv .jsonl .ndjson .json .txt
+          .ft, each also with .gz, and .parquet and .xlsx), unless it is a label database. Standard
+          input counts as "jsonl" if its first line begins with "{", and as "csv" if that line names
+          columns and is not typed.
+        - `encoding`: any text encoding that Python knows, such as "cp1252" or "utf-16"; by default
+          UTF-8 or, for CSV, TSV and text files, the encoding of their first lines. Parquet and
+          Excel files have encodings of their own.
+        - `separator`: the delimiter between the cells of CSV, TSV and text files with columns, such
+          as ";", or "tab"; by default a tab for TSV, and for CSV whichever of , ; tab and | fits
+          the header and the first rows.
+        - `header_row`: the row of the column names; by default, see `find_header`. The named
+          columns also show it.
+        - `layout`: the likely columns, and the likely encoding of a file that is not UTF-8, if its
+          first lines are valid in it.
     fallback : str, optional
         The format to assume if none can be recognized, which is an error by default. "txt" is not
         assumed for a file whose name has an unknown ending; it also says that texts need no topics.
-    encoding : str, optional
-        Any text encoding that Python knows, such as "cp1252" or "utf-16"; by default UTF-8 or, for
-        CSV, TSV and text files, the encoding of their first lines. Parquet and Excel files have
-        encodings of their own.
-    separator : str, optional
-        The delimiter between the cells of CSV, TSV and text files with columns, such as ";", or
-        "tab"; by default a tab for TSV, and for CSV whichever of , ; tab and | fits the header and
-        the first rows.
-    layout : DataLayout, optional
-        The likely columns, and the likely encoding of a file that is not UTF-8, if its first lines
-        are valid in it.
 
     Raises
     ------
     DataError : if there is no such file, its format is unknown or, during iteration, reading fails.
-    OptionError : if there is no such format or encoding, or a separator in a format without cells.
+    OptionError : if there is no such format or encoding, or a separator or header row in a format
+        without cells.
     """
-    is_named = encoding is not None
-    encoding = check_format(format, encoding)
+    options = options or ReadOptions()
+    layout, is_named = options.layout, options.encoding is not None
+    encoding = check_format(options.format, options.encoding)
     check_format(fallback, None)
-    separator = check_delimiter(separator)
+    separator = check_delimiter(options.separator)
+    hints = options.header_hints()
     if str(source) == "-":
-        return _standard_input(
-            format, fallback, encoding, separator, layout, is_encoding_named=is_named
-        )
+        return _standard_input(options, fallback, encoding, separator)
+    check_is_file(str(source))
     path = Path(source)
     with translate_os_errors(str(path)):
         check_exists(path)
-        name = format or _format_of(path, fallback)
-        name = _check_has_separators(str(path), name, separator)
+        name = options.format or _format_of(path, fallback)
+        name = _check_has_header(str(path), name, separator, hints.row)
         _check_kind(path, name)
         if _ALL_FORMATS[name].takes_path:
-            return _path_reader(path, name, encoding, layout, needs_topics=fallback != "txt")
+            return _path_reader(path, name, encoding, options, needs_topics=fallback != "txt")
         with contextlib.ExitStack() as opened:
-            file = opened.enter_context(path.open("rb"))
             is_packed = path.suffix.lower() == ".gz"
+            if path.is_file():
+                _check_is_text(path)
+            file = opened.enter_context(path.open("rb"))
             text_format = _TextFormat(name, encoding, separator)
             if name in _DETECTED and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 text_format = _examine(
                     file,
                     text_format,
-                    layout,
+                    options,
                     is_packed=is_packed,
-                    may_be_table=format is None,
+                    may_be_table=options.format is None,
                     is_named=is_named,
                 )
             opened.pop_all()  # from here on, it is closed after iteration
@@ -236,18 +239,20 @@ def read_rows(
         encoding=text_format.encoding,
         separator=text_format.separator,
         layout=layout,
+        header=hints,
+        header_line=text_format.header_line,
     )
 
 
 def _path_reader(
-    path: Path, name: str, encoding: str | None, layout: DataLayout | None, *, needs_topics: bool
+    path: Path, name: str, encoding: str | None, options: ReadOptions, *, needs_topics: bool
 ) -> RowReader:
     """Return a reader of a folder, or of a file that isn't read line by line."""
+    layout, hints = options.layout, options.header_hints()
     if name == "xlsx":
         from slugline.corpus.excel import excel_rows, sheet_note
 
-        columns = () if layout is None else layout.text
-        rows, note = excel_rows(path, columns), sheet_note(path, columns)
+        rows, note = excel_rows(path, hints), sheet_note(path, hints)
     elif name == "labels":
         from slugline.corpus.label_database.answers import read_label_database
 
@@ -258,7 +263,7 @@ def _path_reader(
         )
     else:
         rows, note = _ALL_FORMATS[name].read(path, encoding), ""
-    return RowReader(str(path), name, rows, note=note, layout=layout)
+    return RowReader(str(path), name, rows, note=note, layout=layout, header=hints)
 
 
 class _TextFormat(NamedTuple):
@@ -268,12 +273,13 @@ class _TextFormat(NamedTuple):
     encoding: str | None
     separator: str | None
     note: str = ""
+    header_line: int = 1
 
     def reader(self) -> Callable[[TextLines], RowIterator]:
         """Return the function that reads its rows."""
         read = _ALL_FORMATS[self.format].read
         if self.format in _TABLES and self.separator is not None:
-            return partial(read, delimiter=self.separator)
+            return partial(read, start=TableStart(self.separator, self.header_line))
         return read
 
 
@@ -287,7 +293,7 @@ _TEXTS = Parameter("format", "txt")
 def _examine(
     file: BinaryIO,
     text_format: _TextFormat,
-    layout: DataLayout | None,
+    options: ReadOptions,
     *,
     is_packed: bool,
     may_be_table: bool,
@@ -297,7 +303,8 @@ def _examine(
 
     Raises DataError if the file can't be in an encoding that the user named (`is_named`).
     """
-    form, encoding, separator, note = text_format
+    form, encoding, separator, note, header_line = text_format
+    layout = options.layout
     sample, is_cut = _sample(file, is_packed)
     if is_named:
         _check_named_encoding(file.name, sample, encoding, is_cut=is_cut)
@@ -312,8 +319,10 @@ def _examine(
     elif form == "txt" and may_be_table and is_tab_header(table):
         form, note = "tsv", "; ".join(filter(None, (note, _read_as("TSV"))))
     if form in _TABLES:
-        separator = separator or _find_separator(form, table, layout)
-    return _TextFormat(form, encoding, separator, note)
+        separator, header_line = _find_start(file.name, form, table, separator, options)
+        if header_line > 1 and not named_delimiter(table.partition("\n")[0]):
+            note = "; ".join(filter(None, (note, f"read the header in line {header_line:,}")))
+    return _TextFormat(form, encoding, separator, note, header_line)
 
 
 def _read_as(form: str) -> str:
@@ -346,31 +355,40 @@ def _check_named_encoding(name: str, sample: bytes, encoding: str | None, *, is_
         )
 
 
-def _check_has_separators(source: str, form: str, separator: str | None) -> str:
-    """Return the format, CSV for text with a separator; raise OptionError for other formats."""
-    if separator is None or form in _TABLES:
+def _check_has_header(source: str, form: str, separator: str | None, header_row: int | None) -> str:
+    """Return the format, CSV for text with a separator or a header row.
+
+    Raises OptionError for a format that has no separators, or no header row.
+    """
+    if form in _TABLES or (separator is None and header_row is None):
         return form
     if form == "txt":
         return "csv"
+    if form == "xlsx" and separator is None:
+        return form
+    name, value, noun = "header_row", str(header_row), "header row"
+    if separator is not None:
+        name, value, noun = "separator", repr(separator), "separators"
     raise OptionError(
-        Parameter("separator"),
-        f" is {separator!r}, and {source} is read as {form}, which has no separators; "
+        Parameter(name),
+        f" is {value}, and {source} is read as {form}, which has no {noun}; "
         "leave it out, or name another ",
         Parameter("format"),
         ".",
     )
 
 
-def _find_separator(form: str, table: str, layout: DataLayout | None) -> str:
-    """Return the separator that the beginning of a table shows; see `guess_delimiter`."""
-    header, _, _ = table.partition("\n")
-    if named := named_delimiter(header):
-        return named
-    if form == "tsv":
-        return "\t" if "\t" in header else ONE_COLUMN
-    if layout is None:
-        return guess_delimiter(table)
-    return guess_delimiter(table, layout.text, layout.separator)
+def _find_start(
+    name: str, form: str, table: str, separator: str | None, options: ReadOptions
+) -> TableStart:
+    """Return the separator and the header that the beginning of a table shows."""
+    layout = options.layout
+    likely = None if layout is None else layout.separator
+    if form == "tsv" and separator is None:
+        start = find_start(table, options.header_hints(), "\t", name=name)
+        header = table.split("\n")[start.header_line - 1 :]
+        return start if "\t" in header[0] else start._replace(delimiter=ONE_COLUMN)
+    return find_start(table, options.header_hints(), separator, likely, name)
 
 
 # Formats whose encoding is detected (JSON is UTF-8), bytes of a sample for it, and how many samples
@@ -412,12 +430,15 @@ def read_dialect(rows: RowReader) -> TableDialect:
     ):
         stream = LineStream(file, path.suffix.lower() == ".gz", rows.encoding)
         lines, n_bytes = list[bytes](), 0
-        while n_bytes < _N_SHOWN and (line := stream.readline(MAX_RECORD)):
+        while line := stream.readline(MAX_RECORD):
             lines.append(line)
             n_bytes += len(line)
+            if n_bytes >= _N_SHOWN and len(lines) > rows.header_line:
+                break
         if lines:
             likely = None if rows.layout is None else rows.layout.separator
-            return detect_dialect(lines, rows.separator, rows.encoding or "utf-8", likely)
+            start = TableStart(rows.separator or ONE_COLUMN, rows.header_line)
+            return detect_dialect(lines, start, rows.encoding or "utf-8", likely)
     return TableDialect()
 
 
@@ -462,15 +483,10 @@ def read_frame(frame: Frame, layout: DataLayout | None = None) -> RowReader:
 
 
 def _standard_input(
-    name: str | None,
-    fallback: str | None,
-    encoding: str | None,
-    separator: str | None,
-    layout: DataLayout | None,
-    *,
-    is_encoding_named: bool,
+    options: ReadOptions, fallback: str | None, encoding: str | None, separator: str | None
 ) -> RowReader:
-    if is_encoding_named or name not in (None, *_DETECTED):
+    name, layout, hints = options.format, options.layout, options.header_hints()
+    if options.encoding is not None or name not in (None, *_DETECTED):
         stream = LineStream(sys.stdin.buffer, encoding=encoding)
     else:
         likely = None if layout is None else layout.encoding
@@ -485,7 +501,7 @@ def _standard_input(
         raise DataError(
             "standard input is in an unknown format; name it with ", Parameter("format"), "."
         )
-    name = _check_has_separators("standard input", name, separator)
+    name = _check_has_header("standard input", name, separator, hints.row)
     if name == "tsv" and separator is None and formats.begins_with_uris(lines.head):
         name = "uris"
     form = _ALL_FORMATS[name]
@@ -493,9 +509,12 @@ def _standard_input(
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
     # Of a format with many rows in a line, rows may remain when no line is complete.
     line_stream = stream if form.unit == "line" else None
-    read = form.read
-    if separator is not None:
-        read = partial(formats.table_rows, delimiter=separator)
+    read, header_line = form.read, 1
+    if name in _TABLES:
+        table = (lines.head + stream.preview()).decode(errors="replace")
+        start = _find_start(lines.name, name, table, separator, options)
+        separator, header_line = start
+        read = partial(formats.table_rows, start=start)
     rows = formats.bounded_rows(lines, read)
     return RowReader(
         lines.name,
@@ -506,6 +525,8 @@ def _standard_input(
         encoding=encoding,
         separator=separator,
         layout=layout,
+        header=hints,
+        header_line=header_line,
     )
 
 
@@ -537,6 +558,13 @@ def similar_path(path: Path) -> str:
     if near is not None and nearest(path.stem, [Path(near).stem], _NEAR) is None:
         near = None
     return f"did you mean {path.with_name(near)}?" if near else "check the path."
+
+
+def _check_is_text(path: Path) -> None:
+    """Raise DataError for a file of another program, such as a PDF document."""
+    foreign = describe_foreign_file(path)
+    if foreign is not None:
+        raise DataError(f"{path} is {foreign}.")
 
 
 def _check_kind(path: Path, name: str) -> None:
@@ -585,6 +613,8 @@ def _format_of(path: Path, fallback: str | None) -> str:
     is_odd = fallback == "txt" and Path(name).suffix
     form = ENDINGS.get(Path(name).suffix, None if is_odd else fallback)
     if form is None:
+        if path.is_file():
+            _check_is_text(path)
         raise DataError(
             f"{path} is in an unknown format; use a name that ends in one of {', '.join(ENDINGS)}",
             OR_NAME_THE_FORMAT,

@@ -31,7 +31,8 @@ class SchemaCheck:
     Attributes
     ----------
     n_skipped, n_unlabelled : int
-        Rows left out so far because they can't be used, and because they are not labelled yet.
+        Rows left out so far because they have no text or can't be used, and because they are not
+        labelled yet.
     """
 
     def __init__(self, skip_bad_rows: bool = False) -> None:
@@ -62,6 +63,7 @@ class SchemaCheck:
         self._n_rows += report.n_rows
         self._n_bad += report.n_bad
         self.n_unlabelled += report.n_unlabelled
+        self.n_skipped += report.n_empty
         self._bad += [
             # A part of a file numbers its lines from 1.
             row._replace(at=row.at + self._n_lines if isinstance(row.at, int) else row.at)

@@ -259,7 +259,8 @@ def _read_pairs(
     missing, the column called `alias` takes its place.
     """
     encoding = None if likely is None else check_encoding(likely)
-    rows = read_rows(path, fallback=fallback, layout=DataLayout(columns[:1], columns[1], encoding))
+    layout = DataLayout(columns[:1], columns[1], encoding)
+    rows = read_rows(path, ReadOptions(layout=layout), fallback=fallback)
     items = list(rows)
     bad = next((item for item in items if isinstance(item, BadRow)), None)
     if bad is not None:

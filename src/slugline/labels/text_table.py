@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +14,19 @@ import numpy as np
 from slugline.base.arrays import Index, Mask
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted
+from slugline.corpus.column_names import ID_NAMES
 from slugline.corpus.columns import N_PEEKED, column_names, find_id_column, known_topic_column
 from slugline.corpus.label_database.records import StoredDocument
 from slugline.corpus.label_database.tables import REVIEWED, TEXT_COLUMNS, TOPIC_COLUMN
 from slugline.corpus.loading import UnlabelledTexts
+from slugline.corpus.rows import BadRow, SourceRow
 from slugline.corpus.topic_cells import topic_name
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.labels.cells import NewDocument, document_keys
 from slugline.labels.store import LabelStore
 
-#: The setting that names the user's file.
-SOURCE = "source"
+#: The settings that name the user's file, and its column of ids; "" for none.
+SOURCE, ID_COLUMN = "source", "id_column"
 
 
 class TextTable:
@@ -40,6 +42,7 @@ class TextTable:
     text_columns : tuple of str
     topic_column : str
         The column in which an export has the topics. Coders don't see it.
+    id_column : str or None
     """
 
     def __init__(
@@ -51,18 +54,25 @@ class TextTable:
         ids: Sequence[object] | None = None,
         text_columns: tuple[str, ...] = ("text",),
         topic_column: str = "topic",
+        id_column: str | None = None,
     ) -> None:
         self.name, self.texts = name, [*texts]
         self.keys = document_keys(self.texts, ids)
         self.text_columns, self.topic_column = text_columns, topic_column
+        self.id_column = id_column
         self._columns = columns
         self._rows = {key: row for row, key in enumerate(self.keys)}
 
     @classmethod
     def from_texts(
-        cls, name: str, unlabelled: UnlabelledTexts, topic: str | None = None
+        cls,
+        name: str,
+        unlabelled: UnlabelledTexts,
+        stored: SourceColumns,
+        topic: str | None = None,
+        id_column: str | None = None,
     ) -> TextTable:
-        """Return the texts of a file; its column of topics is guessed unless it is given.
+        """Return the texts of a file; columns that aren't given are those stored, or guessed.
 
         Raises
         ------
@@ -76,17 +86,23 @@ class TextTable:
                 f" is {short_repr(topic)}, and the columns of {name} besides the text are "
                 f"{short_repr(others)}; name one of them, or leave it out.",
             )
-        id_column = find_id_column(name, unlabelled.rows[:N_PEEKED], None)
+        topic = topic or (stored.topic if stored.topic in names else None)
+        if id_column is None:
+            id_column = stored.id_among(name, unlabelled.rows[:N_PEEKED])
+        else:
+            find_id_column(name, unlabelled.rows[:N_PEEKED], id_column)
         text = unlabelled.columns
+        id_column = None if id_column in text else id_column
         return cls(
             name,
             unlabelled.texts,
             [row.values for row in unlabelled.rows],
             ids=None
-            if id_column is None or id_column in text
+            if id_column is None
             else [topic_name(row.values.get(id_column)) for row in unlabelled.rows],
             text_columns=text,
             topic_column=topic or known_topic_column(names, text) or "topic",
+            id_column=id_column,
         )
 
     def __len__(self) -> int:
@@ -149,8 +165,16 @@ class TextTable:
                 Parameter("text"),
                 ", or name another file for the labels.",
             )
+        ids = SourceColumns.from_store(store).id
+        if ids and self.id_column is not None and self.id_column != ids:
+            raise OptionError(
+                f"the labels in {store.path} are of texts with ids in {ids}; give that as ",
+                Parameter("id"),
+                ", or name another file for the labels.",
+            )
         wanted = {
             SOURCE: self.name,
+            ID_COLUMN: self.id_column or "",
             TEXT_COLUMNS: json.dumps(self.text_columns),
             TOPIC_COLUMN: self.topic_column,
         }
@@ -167,16 +191,22 @@ class SourceColumns(NamedTuple):
     text : tuple of str or None
         The columns of the text; None if there are none yet, or texts had no named column.
     topic : str or None
+    id : str or None
+        The column of ids; "" if there is none, and None to guess it.
     """
 
     text: tuple[str, ...] | None = None
     topic: str | None = None
+    id: str | None = None
 
     @classmethod
     def from_store(cls, store: LabelStore) -> SourceColumns:
         """Return those of a store."""
         text = stored_text_columns(store)
-        return cls(None if text == ("text",) else text, store.setting(TOPIC_COLUMN))
+        ids = store.setting(ID_COLUMN)
+        if ids is None and text is not None:  # older files know one name alone
+            ids = ID_NAMES[0]
+        return cls(None if text == ("text",) else text, store.setting(TOPIC_COLUMN), ids)
 
     @classmethod
     def from_file(cls, path: Path) -> SourceColumns:
@@ -186,9 +216,12 @@ class SourceColumns(NamedTuple):
         with LabelStore(path, create=False, is_read_only=True) as store:
             return cls.from_store(store)
 
-    def topic_among(self, names: Collection[str]) -> str | None:
-        """Return the topic column; None if a file with columns of these names lacks it."""
-        return self.topic if self.topic in names else None
+    def id_among(self, name: str, head: Sequence[SourceRow | BadRow]) -> str | None:
+        """Return the column of ids in a file's first rows, guessed if it is unknown, or None."""
+        if self.id is None:
+            return find_id_column(name, head, None)
+        same = (column for column in column_names(head) if column.lower() == self.id.lower())
+        return next(same, None)
 
 
 def stored_text_columns(store: LabelStore) -> tuple[str, ...] | None:

@@ -17,10 +17,10 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.files import file_state, fresh_part, os_advice, whole_file
-from slugline.base.lazy import import_extra
 from slugline.corpus import parquet
 from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
-from slugline.corpus.excel_columns import SheetColumns, escape_cell
+from slugline.corpus.excel_columns import SheetColumns
+from slugline.corpus.excel_table import ExcelTable
 from slugline.corpus.layout import TopicForm
 from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import BadRow
@@ -277,16 +277,13 @@ def guard_cell(value: Any) -> Any:
 
 # Excel --------------------------------------------------------------------------------------------
 
-# Maximum number of rows of a sheet.
-_MAX_SHEET_ROWS = 1_048_576
-
 
 class SheetAnswers(AnswerFile):
     """Writes a copy of an Excel file with columns for the answers added to its first sheet."""
 
     def __init__(self, file: BinaryIO, rows: RowReader, answers: AnswerColumns) -> None:
         super().__init__(file, None, rows.unit, answers, rows.has_names)
-        self._table = SheetColumns(Path(rows.name), rows.known_columns)
+        self._table = SheetColumns(Path(rows.name), rows.header)
         self._begin(dict.fromkeys(self._table.columns))
 
     def finish(self) -> None:
@@ -314,7 +311,6 @@ class ExcelAnswers(AnswerFile):
     def __init__(self, file: BinaryIO, rows: RowReader, answers: AnswerColumns) -> None:
         super().__init__(file, None, rows.unit, answers, rows.has_names)
         self._table = ExcelTable(file)
-        self._cell = self._table.cell
         self._header = read_dialect(rows).columns
 
     def finish(self) -> None:
@@ -327,53 +323,12 @@ class ExcelAnswers(AnswerFile):
         self._table.close()
 
 
-class ExcelTable:
-    """Writes rows of an Excel sheet: texts as texts, never as numbers, dates or formulas."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._openpyxl = _import_openpyxl()
-        self._book = self._openpyxl.Workbook(write_only=True)
-        self._sheet = self._book.create_sheet()
-        self._n_rows = 0
-
-    def writerow(self, cells: Iterable[Any]) -> None:
-        """Write a row of cells; DataError if the sheet is full."""
-        self._n_rows += 1
-        if self._n_rows > _MAX_SHEET_ROWS:
-            raise DataError(f"an Excel sheet holds {_MAX_SHEET_ROWS:,} rows; write CSV.")
-        self._sheet.append([*cells])
-
-    def freeze_first_row(self) -> None:
-        """Keep the first row in view; to be called before it is written."""
-        self._sheet.freeze_panes = "A2"
-
-    def save(self) -> None:
-        """Write the file."""
-        self._book.save(self._file)
-
-    def close(self) -> None:
-        """End the sheet, if it has not been written."""
-        if not self._sheet.closed:
-            self._sheet.close()
-
-    def cell(self, value: Any) -> Any:
-        """Return a text as a cell that stays text, and numbers and truth values as they are."""
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        text = escape_cell(str(table_cell(value)), f"a cell in row {self._n_rows + 1:,}")
-        cell = self._openpyxl.cell.WriteOnlyCell(self._sheet, text)
-        cell.data_type = "s"  # even if it looks like a number
-        return cell
-
-
 def excel_file(rows: Iterable[Iterable[Any]]) -> bytes:
     """Return rows of values as an Excel file, in which the first row stays in view."""
     file = io.BytesIO()
-    with closing(ExcelTable(file)) as table:
-        table.freeze_first_row()
+    with closing(ExcelTable(file, freeze_first_row=True)) as table:
         for row in rows:
-            table.writerow(map(table.cell, row))
+            table.writerow(map(table_cell, row))
         table.save()
     return file.getvalue()
 
@@ -390,10 +345,6 @@ def table_file(rows: Iterable[Iterable[Any]], delimiter: str | None) -> bytes:
     return table.getvalue().encode("utf-8-sig", "backslashreplace")
 
 
-def _import_openpyxl() -> Any:
-    return import_extra("openpyxl", "Excel files", "excel", DataError)
-
-
 # Formats of answers -------------------------------------------------------------------------------
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
@@ -403,20 +354,14 @@ ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
 _PACKING = 1
 
 
-def check_ending(path: Path, source: str = "") -> None:
-    """Raise OptionError unless the name of a file says in which format to write answers.
-
-    Raises DataError if the package for that format, or for the format of the source, is not
-    installed.
-    """
+def check_ending(path: Path) -> None:
+    """Raise OptionError unless the name of a file says in which format to write answers."""
     if path.suffix.lower() not in (".parquet", ".xlsx") and _ending(path) not in _DELIMITERS:
         raise OptionError(
             Parameter("output"),
             f" is {path}; use a name that ends in one of {', '.join(ENDINGS)}, "
             "or in / for a folder.",
         )
-    if _ending(path) == ".xlsx" and _ending(Path(source)) != ".xlsx":
-        _import_openpyxl()
 
 
 def answer_columns(decider: Decider, top: int, *, in_table: bool = True) -> AnswerColumns:
@@ -471,7 +416,7 @@ def open_answer_file(
     OptionError : if the name has another ending.
     OutputError : if the file can't be written.
     """
-    check_ending(path, rows.name)
+    check_ending(path)
     ending = _ending(path)
     try:
         with ExitStack() as stack:

@@ -12,7 +12,7 @@ import msgspec
 
 from slugline.base.checks import check_whole, short_repr
 from slugline.base.threads import map_in_order
-from slugline.corpus.column_names import ID_NAME
+from slugline.corpus.column_names import ID_NAMES
 from slugline.corpus.columns import (
     N_PEEKED,
     column_names,
@@ -26,7 +26,7 @@ from slugline.corpus.columns import (
     row_text,
     text_with_cells,
 )
-from slugline.corpus.layout import Format, check_delimiter
+from slugline.corpus.layout import DataLayout, Format, ReadOptions, check_delimiter
 from slugline.corpus.readers import RowReader, check_format, read_dialect
 from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
 from slugline.errors import DataError, Message, OptionError, Parameter
@@ -243,7 +243,7 @@ def _find_columns(
         if is_sheet:
             from slugline.corpus.excel import excel_header
 
-            header: Sequence[str] = excel_header(Path(rows.name), rows.known_columns)
+            header: Sequence[str] = excel_header(Path(rows.name), rows.header)
         else:
             header = read_dialect(rows).columns
         if header:
@@ -269,7 +269,7 @@ def _announce_columns(
     if options.text is None:
         candidates = known_text_columns(column_names(head), (columns.id,))
         announce(columns_note(columns.text, layout=rows.layout, candidates=candidates))
-    if options.id is None and columns.id not in (None, ID_NAME):
+    if options.id is None and columns.id not in (None, ID_NAMES[0]):
         note = f"read column {short_repr(columns.id)} as id; name another with "
         announce(Message(note, Parameter("id")))
 
@@ -391,8 +391,8 @@ class PredictOptions:
         the names. Several columns, separated by commas, are joined by line breaks, unless a single
         column has exactly that name.
     id : str, optional
-        The column that is passed through; by default, the one called "id", in upper or lower case.
-    format, encoding, separator
+        The column that is passed through; by default, one with a usual name for ids, such as "id".
+    format, encoding, separator, header_row
         See `slugline.corpus.readers.read_rows`.
     to : {"csv", "tsv", "jsonl", "parquet", "xlsx"}, optional
         Format of the answers; by default, that of each file, but JSON lines for text files and JSON
@@ -424,12 +424,26 @@ class PredictOptions:
     coverage: float | None = None
     strict: bool = False
     n_threads: int = 1
+    header_row: int | None = None
 
     def __post_init__(self) -> None:
         check_whole("top", self.top, 1)
         check_whole("n_threads", self.n_threads, 1)
         check_format(self.format, self.encoding)
         check_delimiter(self.separator)
+        self.reading(None).header_hints()
+
+    def reading(self, layout: DataLayout | None) -> ReadOptions:
+        """Return how to read a file, given the layout of a model's training data."""
+        return ReadOptions(
+            text=self.text,
+            format=self.format,
+            encoding=self.encoding,
+            separator=self.separator,
+            layout=layout,
+            id=self.id,
+            header_row=self.header_row,
+        )
 
 
 def make_decider(fitted: Fitted, options: PredictOptions) -> Decider:

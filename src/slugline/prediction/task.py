@@ -81,13 +81,7 @@ def predict_file(
 def _predict_file(
     decider: Decider, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
 ) -> FileResult:
-    rows = read_rows(
-        task.source,
-        format=options.format,
-        encoding=options.encoding,
-        separator=options.separator,
-        layout=decider.fitted.layout,
-    )
+    rows = read_rows(task.source, options.reading(decider.fitted.layout))
     target = Path(task.target)
     notes: list[str] = []
     failure = f"{target.parent} can't be created"

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from slugline.corpus.columns import column_names, find_columns, peek
 from slugline.corpus.dialects import TableDialect
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, SluglineError
@@ -178,9 +178,13 @@ class TableAnswers:
 def _read(
     request: TableRequest, file: _TemporaryFileWrapper[bytes], layout: DataLayout | None
 ) -> RowReader:
-    return read_rows(
-        file.name, layout=layout, encoding=request.encoding, separator=request.separator
+    options = ReadOptions(
+        text=request.text or None,
+        encoding=request.encoding,
+        separator=request.separator,
+        layout=layout,
     )
+    return read_rows(file.name, options)
 
 
 @contextlib.contextmanager

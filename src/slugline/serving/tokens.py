@@ -50,11 +50,9 @@ def read_tokens(path: Path) -> tuple[str, ...]:
     if len(content) > _MAX_TOKEN_BYTES:
         raise OptionError(f"--token-file {path} is too large for a file of tokens.")
     try:
-        lines = content.decode("ascii").splitlines()
+        lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise OptionError(
-            f"--token-file {path} holds characters that aren't ASCII; tokens can't."
-        ) from None
+        raise OptionError(f"--token-file {path} isn't UTF-8; save it in that encoding.") from None
     lines = [" ".join(line.split()) for line in lines if not line.startswith("#")]
     lines = [line for line in lines if line]
     if not lines:
@@ -63,6 +61,11 @@ def read_tokens(path: Path) -> tuple[str, ...]:
     for number, line in enumerate(lines, 1):
         token = Token.parse(line)
         name = token.name or ""
+        if not token.secret.isascii():
+            raise OptionError(
+                f"--token-file {path}: token {number} has characters that aren't ASCII; names may "
+                "have any letters, but tokens are sent in HTTP headers."
+            )
         if len(token.secret) < _SHORTEST_TOKEN or " " in name or not name.isprintable():
             raise OptionError(  # the message must not show the token
                 f"--token-file {path}: token {number} has {len(token.secret)} characters, or more "

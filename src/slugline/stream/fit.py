@@ -22,7 +22,7 @@ from slugline.base.memory import release_memory
 from slugline.base.progress import INTERRUPTED, Progress, check_progress
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, Topics
-from slugline.corpus.layout import Format, ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weight_of_rows
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import DataError, OptionError, Parameter
@@ -162,7 +162,7 @@ class StreamOptions:
 
     text: str | Sequence[str] | None = None
     topic: str | None = None
-    format: Format | None = None
+    format: str | None = None
     encoding: str | None = None
     separator: str | None = None
     skip_bad_rows: bool = False
@@ -171,6 +171,7 @@ class StreamOptions:
     rows_per_block: int = ROWS_PER_BLOCK
     checkpoint: str | Path | None = None
     most_in_memory: int = MAX_IN_MEMORY
+    header_row: int | None = None
 
     def __post_init__(self) -> None:
         check_whole("most_in_memory", self.most_in_memory, 0)
@@ -187,6 +188,7 @@ class StreamOptions:
             skip_bad_rows=self.skip_bad_rows,
             topic_separator=self.topic_separator,
             topic_columns=self.topic_columns,
+            header_row=self.header_row,
         )
 
 

@@ -258,6 +258,7 @@ FILE_OPTIONS = (
     "encoding",
     "separator",
     "skip_bad_rows",
+    "header_row",
 )
 
 
@@ -457,9 +458,7 @@ def _file_partitions(
 
 
 def _open(file: str, options: ReadOptions) -> readers.RowReader:
-    return readers.read_rows(
-        file, format=options.format, encoding=options.encoding, separator=options.separator
-    )
+    return readers.read_rows(file, options._replace(layout=None))
 
 
 def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
@@ -506,7 +505,7 @@ def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list
     if not bounds:
         is_local = size > MAX_UNSPLIT_BYTES
         return [FilePartition(options, n_rows, is_local=is_local, paths=(file,))]
-    _, layout = labelled.read_layout(readers.read_rows(file, format=file_format), options)
+    _, layout = labelled.read_layout(_open(file, options), options)
     return [
         FileRange(
             read=read,

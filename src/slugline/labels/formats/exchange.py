@@ -24,6 +24,7 @@ from slugline.base.checks import replace_surrogates, short_repr
 from slugline.corpus.columns import known_text_columns
 from slugline.corpus.label_database.codebook import CodebookTopic
 from slugline.corpus.label_database.records import CoderKind, SkipReason
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import check_exists, read_rows
 from slugline.corpus.rows import BadRow, join_advice, translate_os_errors
 from slugline.errors import DataError
@@ -295,7 +296,7 @@ def _json_format(path: str | Path) -> str | None:
 
 def _objects(path: str | Path) -> Generator[tuple[str, Mapping[str, Any]]]:
     """Yield the place and the fields of each object in a file; DataError if one is bad."""
-    rows = read_rows(path, format=_json_format(path))
+    rows = read_rows(path, ReadOptions(format=_json_format(path)))
     for row in rows:
         place = f"{rows.name}, {rows.unit} {row.at}"
         if isinstance(row, BadRow):

@@ -41,7 +41,17 @@ _BATCH = 1000
 
 
 class UserFile(Protocol):
-    """The user's file of texts, whose documents are stored only once they have labels."""
+    """The user's file of texts, whose documents are stored only once they have labels.
+
+    Attributes
+    ----------
+    name : str
+    keys, texts : sequence of str
+    """
+
+    name: str
+    keys: list[str]
+    texts: list[str]
 
     def find_key(self, key: str) -> NewDocument | None:
         """Return the document with a key; None if there is none."""
@@ -171,6 +181,8 @@ def import_documents(
         Whether a document that two coders labelled occurs twice.
     """
     coder_of = _coder_finder(source, coder, kind)
+    if user_file is not None:
+        _check_matches(store, read(), user_file, needs_texts=kind == "imported")
     _check(store, read(), source, coder_of)
     matcher = _DocumentMatcher(
         store, source, has_line_per_coder=has_line_per_coder, user_file=user_file
@@ -189,6 +201,61 @@ def import_documents(
         n_unknown=matcher.n_unknown,
         n_changed=matcher.n_changed,
     )
+
+
+# Maximum number of examples that a message has.
+_N_EXAMPLES = 5
+
+
+def _check_matches(
+    store: LabelStore,
+    documents: Iterable[ExchangedDocument],
+    user_file: UserFile,
+    *,
+    needs_texts: bool,
+) -> None:
+    """Raise DataError if no document is one of the store or of the user's file.
+
+    Documents with a text of their own may be new unless the labels `needs_texts` of others.
+    """
+    unknown: list[ExchangedDocument] = []
+    n_documents, iterator = 0, iter(documents)
+    while batch := list(itertools.islice(iterator, _BATCH)):
+        n_documents += len(batch)
+        stored_keys = store.find_keys(each.key for each in batch if each.key)
+        stored_texts = store.find_texts([each.text for each in batch if each.text])
+        for each in batch:
+            if each.text is not None and not needs_texts:
+                return
+            key, text = each.key or "", each.text or ""
+            if key in stored_keys or stored_texts.get(text):
+                return
+            if user_file.find_key(key) is not None or user_file.find_text(text):
+                return
+        unknown = unknown or batch[:_N_EXAMPLES]
+    if unknown:
+        name = unknown[0].place.rpartition(", ")[0]
+        has_ids = unknown[0].key is not None
+        noun = "id" if has_ids else "text"
+        theirs = [each.key.removeprefix("id ") if each.key else each.text for each in unknown]
+        own = user_file.texts[:_N_EXAMPLES]
+        if has_ids:
+            own = [key.removeprefix("id ") for key in user_file.keys[:_N_EXAMPLES]]
+        is_without_ids = has_ids and user_file.keys[0].startswith("text ")
+        raise DataError(
+            f"{name}: none of its {n_documents:,} {noun}s is in {user_file.name}. It has "
+            f"{_examples(theirs)}; ",
+            f"{user_file.name} has no column of ids"
+            if is_without_ids
+            else f"{user_file.name} has {_examples(own)}",
+            "; name the column of ids with ",
+            Parameter("id"),
+            ", or correct the file.",
+        )
+
+
+def _examples(values: Iterable[str | None]) -> str:
+    return ", ".join(short_repr(value) for value in values)
 
 
 _CoderOf = Callable[[ExchangedLabel], tuple[str, CoderKind]]
@@ -365,9 +432,10 @@ class _DocumentMatcher:
             self.n_changed += 1
             return None
         own = self._user_document(key)
-        if own is None or own.text != text:
-            own = NewDocument(key, text, document.columns)
-        return self._add(own)
+        if own is not None and own.text != text:
+            self.n_changed += 1
+            return None
+        return self._add(own or NewDocument(key, text, document.columns))
 
     def _match_text(self, document: ExchangedDocument, text: str) -> _Match:
         """Return the document with a text, and without a key of Slugline."""

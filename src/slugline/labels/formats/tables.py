@@ -22,6 +22,7 @@ from slugline.corpus.columns import (
 )
 from slugline.corpus.dialects import TableDialect, table_cell, table_writer
 from slugline.corpus.excel_columns import SheetColumns, change_sheet
+from slugline.corpus.excel_table import ExcelTable
 from slugline.corpus.label_database.records import CoderKind
 from slugline.corpus.label_database.tables import TOPIC_COLUMN
 from slugline.corpus.layout import ReadOptions, TopicForm
@@ -34,7 +35,7 @@ from slugline.labels.formats.exchange import ExchangedDocument, ExchangedLabel
 from slugline.labels.formats.files import ImportReport, UserFile, import_documents, write_errors
 from slugline.labels.formats.parquet_columns import write_parquet
 from slugline.labels.store import LabelStore
-from slugline.prediction.files import ExcelTable
+from slugline.labels.text_table import SourceColumns
 from slugline.prediction.rows import compact
 
 #: Endings of files to which the rows of a user's file can be written.
@@ -71,7 +72,6 @@ def import_table(
     *,
     kind: CoderKind = "imported",
     options: ReadOptions | None = None,
-    id_column: str | None = None,
     user_file: UserFile | None = None,
 ) -> ImportReport:
     """Store the labels in a column of a table, such as predictions of a language model.
@@ -87,21 +87,21 @@ def import_table(
     coder : str
     kind : {"person", "imported"}
     options : ReadOptions, optional
-        Columns, format and encoding, as for data.
-    id_column : str, optional
-        By default "id", if there is such a column.
+        Columns, format and encoding, as for data. By default, ids are in the column with a usual
+        name for them.
     user_file : UserFile, optional
         The file that is labelled; its documents are stored if they have a label.
 
     Raises
     ------
-    DataError : if a row can't be read; the message names its place.
+    DataError : if a row can't be read, or no id or, for imported labels, no text is one of the
+        store or of the user's file.
     OptionError : if a column that was named doesn't exist.
     """
     options = options or ReadOptions()
     return import_documents(
         store,
-        lambda: _read_table(Path(path), options, id_column),
+        lambda: _read_table(Path(path), options, user_file),
         coder,
         coder=coder,
         kind=kind,
@@ -129,11 +129,14 @@ class _Columns(NamedTuple):
 
 
 def _read_table(
-    path: Path, options: ReadOptions, id_column: str | None
+    path: Path, options: ReadOptions, user_file: UserFile | None
 ) -> Iterator[ExchangedDocument]:
     """Yield the labelled rows of a table."""
     rows, head = _open(path, options)
-    columns = _find_columns(rows, head, options, id_column)
+    name = find_id_column(rows.name, head, options.id if options.id in column_names(head) else None)
+    columns = _find_columns(rows, head, options, name)
+    if name is not None and columns.topic is None and len(columns.text) == 1:
+        columns = columns._replace(text=(), topic=columns.text[0])
     if columns.topic is None:
         raise DataError(
             f"{path} has no column that is known as topic; name one with ", Parameter("topic"), "."
@@ -158,26 +161,21 @@ def _read_table(
             if name not in (*columns.text, columns.topic)
         }
         key = f"id {name}" if name else None
+        own = None if key is None or user_file is None else user_file.find_key(key)
+        if own is not None and text is not None and text.strip() in own.text:
+            text = None  # such as one of several columns of the text
         yield ExchangedDocument(place, "", text, others, (label,), key)
 
 
 def _open(path: Path, options: ReadOptions) -> tuple[RowReader, list[SourceRow | BadRow]]:
     """Return a reader of a table and its first rows."""
-    layout = options.layout
-    rows = read_rows(
-        path,
-        format=options.format,
-        encoding=options.encoding,
-        separator=options.separator,
-        layout=layout,
-    )
+    rows = read_rows(path, options)
     return rows, peek(rows)
 
 
 def _find_columns(
-    rows: RowReader, head: Sequence[SourceRow | BadRow], options: ReadOptions, id_column: str | None
+    rows: RowReader, head: Sequence[SourceRow | BadRow], options: ReadOptions, name: str | None
 ) -> _Columns:
-    name = find_id_column(rows.name, head, id_column)
     texts, topic = find_columns(
         rows.name, head, options.text, options.topic, name, layout=rows.layout
     )
@@ -200,12 +198,7 @@ def _decode_cell(value: Any) -> Any:
 
 
 def export_table(
-    store: LabelStore,
-    source: PathLike,
-    output: PathLike,
-    *,
-    options: ReadOptions | None = None,
-    id_column: str | None = None,
+    store: LabelStore, source: PathLike, output: PathLike, *, options: ReadOptions | None = None
 ) -> TableExportReport:
     """Write the rows of the user's file with all columns, and the answers as topics.
 
@@ -221,9 +214,8 @@ def export_table(
         file appears when it is complete.
     options : ReadOptions, optional
         Columns, format and encoding of the source, as for data. By default, the topic column is
-        that of the source, that of the store's settings, or "topic".
-    id_column : str, optional
-        By default "id", if there is such a column.
+        that of the source, that of the store's settings, or "topic"; and the column of ids that of
+        the store's settings.
 
     Raises
     ------
@@ -241,7 +233,8 @@ def export_table(
     topics = _answers_by_key(store)
     is_parquet = ending == ".parquet"
     rows, head = _open(source, options)
-    columns = _find_columns(rows, head, options._replace(topic=None), id_column)
+    ids = options.id or SourceColumns.from_store(store).id_among(rows.name, head)
+    columns = _find_columns(rows, head, options._replace(topic=None), ids)
     if is_parquet and rows.format != "parquet":
         raise OptionError(
             Parameter("output"),
@@ -351,9 +344,9 @@ class _ChangedTable:
         """Write a new Excel file."""
         names = self._names()
         with closing(ExcelTable(file)) as table:
-            table.writerow(map(table.cell, names))
+            table.writerow(names)
             for row in self._values():
-                table.writerow([table.cell(row.get(name)) for name in names])
+                table.writerow([table_cell(row.get(name)) for name in names])
             table.save()
 
     def _write_copy_of_sheet(self, file: BinaryIO) -> None:
@@ -364,9 +357,9 @@ class _ChangedTable:
         changes = {at: new for at, new in zip(places, self._cells, strict=True) if new}
         names = [*dict.fromkeys(itertools.chain.from_iterable(changes.values()))] or [self._topic]
         if all(name in column_names(self._head) for name in names):
-            file.write(change_sheet(self._source, changes, self._rows.known_columns))
+            file.write(change_sheet(self._source, changes, self._rows.header))
             return
-        with closing(SheetColumns(self._source, self._rows.known_columns)) as sheet:
+        with closing(SheetColumns(self._source, self._rows.header)) as sheet:
             sheet.begin(names)
             for at, new in changes.items():
                 sheet.add_row(at, [new.get(name) for name in names])

@@ -1,0 +1,96 @@
+"""Sources that are not files of texts: addresses, and files of other programs."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+from slugline.errors import DataError
+
+# Addresses, also if a path has merged their slashes; a drive of Windows has one letter.
+_ADDRESS = re.compile(
+    r"(?:jdbc:)?(?P<scheme>[a-z][a-z0-9+.-]+):/{1,2}(?P<rest>.*)", re.I | re.DOTALL
+)
+_DATABASES = (
+    "postgres", "mysql", "mariadb", "sqlite", "mssql", "sqlserver", "oracle", "mongodb", "redis",
+    "snowflake", "bigquery", "duckdb", "clickhouse", "db2", "odbc",
+)  # fmt: skip
+_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "wasb", "wasbs", "hdfs", "dbfs")
+_WEB = ("http", "https", "ftp", "ftps", "sftp")
+_EXPORT = "export its texts as CSV with a query, and give that file"
+_DOWNLOAD = "download the file, and give its path"
+_SHEET = "choose File, Download, Comma-separated values (.csv) there, and give the downloaded file"
+
+#: The number of bytes at the start of a file that show what it is.
+N_BYTES = 1024
+# The first bytes of files of other programs, with what they are and what to do.
+_STARTS = {
+    b"%PDF-": "a PDF document; save its text as .txt, for example with pdftotext, or its table as "
+    "CSV",
+    b"{\\rtf": "an RTF document; save it as plain text (.txt)",
+    bytes.fromhex("d0cf11e0a1b11ae1"): "a message of Outlook, or a document or spreadsheet in an "
+    "old format of Office; save texts as plain text (.txt), and a spreadsheet as .xlsx or CSV",
+    b"\x89PNG": "a picture; Slugline reads texts, so extract the text first",
+    b"\xff\xd8\xff": "a picture; Slugline reads texts, so extract the text first",
+    b"GIF8": "a picture; Slugline reads texts, so extract the text first",
+    b"PAR1": "a Parquet file; give it a name that ends in .parquet",
+}
+ZIP_START = b"PK\x03\x04"
+ZIP = "a zip archive, a spreadsheet or a Word document; unpack it, or save it as CSV or plain text"
+_BINARY = "binary data, not text; export its texts as CSV, JSONL or plain text (.txt)"
+# Folders in zip archives of Office programs.
+_OFFICE = {
+    "word/": "a Word document; save it as plain text (.txt)",
+    "ppt/": "a PowerPoint presentation; save its texts as plain text (.txt)",
+    "xl/": "a spreadsheet; give it a name that ends in .xlsx",
+}
+# Control characters that texts don't have, and the fraction of them that only binary data have.
+_CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])
+_MAX_CONTROLS = 0.05
+
+
+def check_is_file(source: str) -> None:
+    """Raise DataError for the address of a database, web page or store; it may have a password."""
+    match = _ADDRESS.match(source)
+    if match is None or Path(source).exists():
+        return
+    scheme = match["scheme"].lower()
+    # What is in front of @ may be a password, and what follows ? a token.
+    place = re.split(r"[?#]", match["rest"].rpartition("@")[2])[0].lstrip("/")
+    if scheme.startswith(_DATABASES):
+        host = place.partition("/")[0]
+        raise DataError(f"{scheme}://{host} is the address of a database; {_EXPORT}.")
+    if scheme == "file":
+        raise DataError(f"file:///{place} is an address; give the path of the file, /{place}.")
+    kind, advice = "an address", _DOWNLOAD
+    if scheme in _STORES:
+        kind = "an address in a remote store"
+    elif scheme in _WEB:
+        kind, advice = "a web address", _SHEET if "docs.google.com" in place else _DOWNLOAD
+    raise DataError(f"{scheme}://{place} is {kind}; {advice}.")
+
+
+def describe_foreign(start: bytes) -> str | None:
+    """Return what a file of another program is, and what to do; None if it may be text."""
+    for signature, description in _STARTS.items():
+        if start.startswith(signature):
+            return description
+    start = start[:N_BYTES]
+    n_controls = len(start) - len(start.translate(None, _CONTROLS))
+    # UTF-16 and UTF-32 have a NUL for each character of most languages.
+    return _BINARY if n_controls - start.count(0) > _MAX_CONTROLS * len(start) else None
+
+
+def describe_foreign_file(path: Path) -> str | None:
+    """Return what a file of another program is, and what to do; None if it may be text."""
+    with path.open("rb") as file:
+        start = file.read(N_BYTES)
+    if not start.startswith(ZIP_START):
+        return describe_foreign(start)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return ZIP
+    return next((_OFFICE[f] for f in _OFFICE if any(name.startswith(f) for name in names)), ZIP)

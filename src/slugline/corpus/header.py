@@ -1,0 +1,144 @@
+"""Finds the row of a table that names its columns, below any title rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from slugline.corpus.column_names import KNOWN_NAMES
+from slugline.errors import DataError, Parameter
+
+#: Maximum number of non-empty rows among which the header is searched for.
+N_SEARCHED = 20
+# A name has at least one letter or sign that numbers, dates and amounts lack, is short, and isn't a
+# sentence.
+_NUMBER = re.compile(r"[\d\s.,:;/+%€$£-]+")
+_MAX_NAME, _SENTENCE_ENDS = 40, (".", "?", "!", "。", "？", "！")
+# Minimum number of rows below a header without known names that have as many cells as the header.
+_MIN_ROWS = 3
+
+
+class HeaderHints(NamedTuple):
+    """What is known about the header of a table before it is read.
+
+    Attributes
+    ----------
+    row : int or None
+        The number of the row, or line of a text file, that the user named, from 1.
+    named : tuple of str
+        The columns that the user named; a name with commas may stand for several columns.
+    expected : tuple of str
+        The text columns of a model's training data.
+    """
+
+    row: int | None = None
+    named: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
+
+
+NO_HINTS = HeaderHints()
+
+
+class HeaderRow(NamedTuple):
+    """A row that may be the header: its number, its cells, and how many cells a row has.
+
+    `width` is 0 if empty cells are left out, as in Excel files.
+    """
+
+    at: int
+    cells: Sequence[Any]
+    width: int = 0
+
+    def names(self) -> list[str]:
+        """Return the cells that aren't blank, as text."""
+        texts = (str(cell).strip() for cell in self.cells if cell is not None)
+        return [text for text in texts if text]
+
+
+def empty_header_row(name: str, row: int) -> DataError:
+    """Return the error for a header row that the user named, and that is empty or missing."""
+    return DataError(
+        f"{name} has nothing in row {row:,}; name the row of the column names with ",
+        Parameter("header_row"),
+        ", or leave it out.",
+    )
+
+
+def find_header(rows: Sequence[HeaderRow], hints: HeaderHints) -> int:
+    """Return the index of the header among the first non-empty rows of a table.
+
+    It is the first row with all columns that the user named, else the first row with the columns of
+    a model's training data. Otherwise it is the first row, unless a row below it looks more like a
+    header: it contains more of the usual names of texts, topics and ids; or it is the first row of
+    short names that fills more than half of the columns, below titles that fill at most half.
+    """
+    names = [row.names() for row in rows[:N_SEARCHED]]
+    for columns in (hints.named, hints.expected):
+        index = next((i for i, cells in enumerate(names) if has_columns(cells, columns)), None)
+        if columns and index is not None:
+            return index
+    if not names:
+        return 0
+    by_names = _find_by_names(rows, names)
+    if by_names or _n_known(names[0]):
+        return by_names
+    return _find_by_width(rows[: len(names)], names)
+
+
+def has_columns(cells: Sequence[str], columns: Sequence[str]) -> bool:
+    """Return whether cells have all the names; a name with commas may stand for several.
+
+    >>> has_columns(["id", "subject", "body"], ["subject,body", "id"])
+    True
+    """
+    return all(
+        column in cells or all(part.strip() in cells for part in column.split(","))
+        for column in columns
+    )
+
+
+def _n_known(names: Sequence[str]) -> int:
+    """Return how many distinct usual names of columns a row has."""
+    return len({name.lower() for name in names} & KNOWN_NAMES)
+
+
+def _find_by_names(rows: Sequence[HeaderRow], names: Sequence[Sequence[str]]) -> int:
+    """Return the first row, or a later one with more usual names of columns."""
+    best, most, widest = 0, _n_known(names[0]), len(names[0])
+    for index in range(1, len(names)):
+        cells = names[index]
+        n_known = _n_known(cells)
+        if n_known > most and (
+            len(cells) > widest or (n_known > 1 and _are_names(rows[index].cells))
+        ):
+            best, most = index, n_known
+        widest = max(widest, len(cells))
+    return best
+
+
+def _find_by_width(rows: Sequence[HeaderRow], names: Sequence[Sequence[str]]) -> int:
+    """Return the first row of names that fills most columns below rows that don't; or else 0."""
+    width = max(map(len, names))
+    if 2 * len(names[0]) > width:
+        return 0
+    index = next(index for index, cells in enumerate(names) if 2 * len(cells) > width)
+    below = rows[index + 1 :]
+    is_regular = all(row.width == rows[index].width for row in below)
+    is_header = len(below) >= _MIN_ROWS and is_regular and _are_names(rows[index].cells)
+    return index if is_header else 0
+
+
+def _are_names(cells: Sequence[Any]) -> bool:
+    """Return whether cells look like distinct names, not like texts and numbers.
+
+    A space after a comma shows that the comma is part of a text.
+    """
+    texts = [str(cell) for cell in cells if cell is not None and str(cell).strip()]
+    return len({text.strip().lower() for text in texts}) == len(texts) and not any(
+        text.startswith(" ")
+        or len(text) > _MAX_NAME
+        or text.rstrip().endswith(_SENTENCE_ENDS)
+        or _NUMBER.fullmatch(text)
+        for text in texts
+    )
