@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from measure import table
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, join_advice
@@ -212,7 +212,7 @@ def answer_file(file: TableFile, folder: Path) -> Outcome:
     decider = Decider.from_fitted(fitted, 0)
     bad: list[BadRow] = []
     try:
-        rows = read_rows(source, layout=fitted.layout, **options)
+        rows = read_rows(source, ReadOptions(layout=fitted.layout, **options))
         with open_answer_file(target, rows, decider, 1) as answers:
             for batch in predict_rows(decider, rows, PredictOptions(text=text)):
                 bad += [row for row in batch if isinstance(row, BadRow)]

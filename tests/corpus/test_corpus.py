@@ -163,8 +163,8 @@ def test_load_corpus_names_the_item_without_a_topic() -> None:
 # Bad rows
 
 
-def with_gaps(n_rows: int, *lines: int) -> str:
-    rows = [f"{'' if n in lines else f'text {n}'},x\n" for n in range(2, n_rows + 2)]
+def with_short_rows(n_rows: int, *lines: int) -> str:
+    rows = [f"text {n}{'' if n in lines else ',x'}\n" for n in range(2, n_rows + 2)]
     return "body,queue\n" + "".join(rows)
 
 
@@ -173,26 +173,26 @@ def with_gaps(n_rows: int, *lines: int) -> str:
     [
         (
             "a.csv",
-            with_gaps(120, 4, 17, 90),
-            "a.csv: 3 of 120 rows can't be used: no text in column 'body' (lines 4, 17, 90); fix "
+            with_short_rows(120, 4, 17, 90),
+            "a.csv: 3 of 120 rows can't be used: 1 cell instead of 2 (lines 4, 17, 90); fix "
             "them, " + SKIP,
         ),
         (
             "a.csv",
-            with_gaps(120, *range(50, 60)),
-            "a.csv: 10 of 120 rows can't be used: no text in column 'body' (lines 50, 51, 52, 53, "
+            with_short_rows(120, *range(50, 60)),
+            "a.csv: 10 of 120 rows can't be used: 1 cell instead of 2 (lines 50, 51, 52, 53, "
             "54 and 5 more); fix them, " + SKIP,
         ),
         (
             "a.csv",
-            'body,queue\n"two\nlines",x\n,x\n \t,x\ny, \n,\n',
-            "a.csv: 2 of 4 rows can't be used: no text in column 'body' (lines 4, 5); fix them.",
+            'body,queue\n"two\nlines",x\nx\n \t,x\ny, \n,\n',
+            "a.csv: 1 of 4 rows can't be used: 1 cell instead of 2 (line 4); fix them.",
         ),
         (
             "a.csv",
             b"body,queue\n\xc3\xa9,y\nx\n,y\ncaf\xe9 au lait,y\nx,y,z\n\0,y\n",
-            "a.csv: 5 of 6 rows can't be used: 1 cell instead of 2 (line 3); "
-            "no text in column 'body' (line 4); bytes that are not UTF-8 (line 5); 2 more of other "
+            "a.csv: 4 of 6 rows can't be used: 1 cell instead of 2 (line 3); "
+            "bytes that are not UTF-8 (line 5); 3 cells instead of 2 (line 6); 1 more of other "
             "kinds; fix them and save all lines in one encoding (others are UTF-8, as if two files "
             "were joined) and delete NULs (if the file is UTF-16, name its `encoding`).",
         ),
@@ -217,9 +217,8 @@ def with_gaps(n_rows: int, *lines: int) -> str:
                 {"text": None, "topic": "y"},
                 {"topic": "y"},
             ),
-            "a.jsonl: 4 of 5 rows can't be used: a number for a text in column 'text' (line 2); a "
-            "list for a text in column 'text' (line 3); no text in column 'text' (lines 4, 5); fix "
-            "them.",
+            "a.jsonl: 2 of 5 rows can't be used: a number for a text in column 'text' (line 2); a "
+            "list for a text in column 'text' (line 3); fix them.",
         ),
         (
             "a.jsonl",
@@ -246,8 +245,8 @@ def with_gaps(n_rows: int, *lines: int) -> str:
         ),
     ],
     ids=[
-        "no text",
-        "many without a text",
+        "short rows",
+        "many short rows",
         "blank texts and topics after a cell of two lines",
         "several faults",
         "numbers among words",
@@ -279,7 +278,28 @@ def test_load_corpus_skips_bad_rows_on_request() -> None:
     assert corpus.n_skipped == 2
     assert corpus.notes == (
         GUESSED,
-        "skipped 2 of 22 rows: 1 cell instead of 2 (line 3); no text in column 'body' (line 4)",
+        "skipped 1 of 22 rows without a text in column 'body' (line 4)",
+        "skipped 1 of 22 rows: 1 cell instead of 2 (line 3)",
+    )
+
+
+def test_load_corpus_skips_and_counts_empty_texts() -> None:
+    empty = "".join(f"{' ' * (n % 2)},x\n" for n in range(7))
+    corpus = load_corpus(write("a.csv", f"body,queue\na,x\n{empty}d,y\n"), "body", "queue")
+
+    assert (corpus.texts, corpus.n_skipped) == (["a", "d"], 7)
+    assert corpus.notes == (
+        "skipped 7 of 9 rows without a text in column 'body' (lines 3, 4, 5, 6, 7, 2 more)",
+    )
+
+
+def test_load_corpus_rejects_a_column_of_empty_texts() -> None:
+    with pytest.raises(DataError) as error:
+        load_corpus(write("a.csv", "body,queue\n,x\n,y\n"), "body", "queue")
+
+    assert str(error.value) == (
+        "a.csv has no document with a topic; skipped 2 of 2 rows without a text in column 'body' "
+        "(lines 2, 3)."
     )
 
 
@@ -302,14 +322,14 @@ def test_load_corpus_skips_at_most_a_tenth_of_the_rows() -> None:
 
 def test_load_corpus_offers_to_skip_only_few_bad_rows() -> None:
     with pytest.raises(DataError) as error:
-        load_corpus(write("a.csv", "body,queue\na,x\n,x\n"))
+        load_corpus(write("a.csv", "body,queue\na,x\nb\n"))
 
     opening = str(error.value).partition(" Slugline read")[0]
-    assert opening.endswith("no text in column 'body' (line 3); fix them.")
+    assert opening.endswith("1 cell instead of 2 (line 3); fix them.")
 
 
 def test_load_corpus_names_guessed_columns_with_bad_rows() -> None:
-    write("a.csv", "body,queue\na,x\n,x\n")
+    write("a.csv", "body,queue\na,x\nb\n")
     with pytest.raises(DataError) as guessed:
         load_corpus("a.csv")
     with pytest.raises(DataError) as named:
@@ -364,8 +384,8 @@ def test_load_corpus_rejects_a_file_without_labels() -> None:
 
 
 def test_load_corpus_reports_bad_rows_among_unlabelled_ones() -> None:
-    with pytest.raises(DataError, match=r"1 of 4 rows can't be used: no text in column 'body' "):
-        load_corpus(write("a.csv", "body,queue\na,x\nb,\n,x\nc,y\n"))
+    with pytest.raises(DataError, match="1 of 4 rows can't be used: 1 cell instead of 2 "):
+        load_corpus(write("a.csv", "body,queue\na,x\nb,\nx\nc,y\n"))
 
 
 def test_load_corpus_skips_topics_of_the_rarer_kind_on_request() -> None:

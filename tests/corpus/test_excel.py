@@ -52,7 +52,7 @@ def test_excel_rows_give_whole_numbers_as_topics() -> None:
 
 def test_load_corpus_names_bad_rows_of_a_sheet_by_number() -> None:
     with pytest.raises(DataError, match=r"a\.xlsx: 1 of 2 rows can't be used: .* \(row 4\)"):
-        load_corpus(write(["text", "topic"], ["a", "x"], [], [None, "b"]))
+        load_corpus(write(["text", "topic"], ["a", "x"], [], ["a", 3]))
 
 
 def test_excel_rows_reject_two_columns_of_one_name() -> None:
@@ -172,7 +172,7 @@ def test_load_corpus_names_the_sheet_that_is_read() -> None:
 
 
 def test_workbook_skips_a_sheet_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(excel, "_N_SEARCHED", 40)
+    monkeypatch.setattr(excel, "_N_ELEMENTS", 40)
     name = write(*[[number, -number - 1] for number in range(30)])
 
     rows = read_rows(name, ReadOptions(layout=DataLayout(("text",), "topic")))

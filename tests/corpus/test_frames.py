@@ -58,14 +58,8 @@ def test_frame_rows_number_rows_with_missing_values(frames: Any) -> None:
         "queue": [1.0, 2.0, float("nan"), *[1.0] * 20],
     }
 
-    with pytest.raises(DataError) as error:
-        load_corpus(frames.DataFrame(table))
-
-    assert str(error.value).partition(" Slugline read")[0] == (
-        "the DataFrame: 1 of 23 rows can't be used: no text in column 'body' (row 1); "
-        "fix them, or continue without them with `skip_bad_rows`."
-    )
-    corpus = load_corpus(frames.DataFrame(table), skip_bad_rows=True)
+    corpus = load_corpus(frames.DataFrame(table), "body", "queue")
+    assert "skipped 1 of 23 rows without a text in column 'body' (row 1)" in corpus.notes
     assert (corpus.n_skipped, corpus.n_unlabelled) == (1, 1)
 
 
@@ -75,8 +69,9 @@ def test_frame_rows_have_the_index_of_pandas() -> None:
         {"body": ["a", pandas.NA], "queue": ["x", "y"]}, index=["first", "second"]
     )
 
-    with pytest.raises(DataError, match=r"no text in column 'body' \(row second\)"):
-        load_corpus(frame)
+    assert load_corpus(frame).notes[-1] == (
+        "skipped 1 of 2 rows without a text in column 'body' (row second)"
+    )
 
 
 def test_frame_rows_read_categories_and_strings_of_pandas() -> None:

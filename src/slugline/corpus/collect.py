@@ -331,7 +331,7 @@ def _empty_note(report: RowsReport) -> str:
     places = join_words([str(row.at) for row in report.empty], N_PLACES, last=None)
     more = f", {report.n_empty - N_PLACES:,} more" if report.n_empty > N_PLACES else ""
     return (
-        f"skipped {counted(report.n_empty, 'row')} without a text{place} "
+        f"skipped {report.n_empty:,} of {counted(report.n_rows, 'row')} without a text{place} "
         f"({unit}{'' if is_one else 's'} {places}{more})"
     )
 

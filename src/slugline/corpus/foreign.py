@@ -36,7 +36,7 @@ _STARTS = {
     b"GIF8": "a picture; Slugline reads texts, so extract the text first",
     b"PAR1": "a Parquet file; give it a name that ends in .parquet",
 }
-ZIP_START = b"PK\x03\x04"
+ZIP_START, _GZIP_START = b"PK\x03\x04", b"\x1f\x8b"
 ZIP = "a zip archive, a spreadsheet or a Word document; unpack it, or save it as CSV or plain text"
 _BINARY = "binary data, not text; export its texts as CSV, JSONL or plain text (.txt)"
 # Folders in zip archives of Office programs.
@@ -45,9 +45,10 @@ _OFFICE = {
     "ppt/": "a PowerPoint presentation; save its texts as plain text (.txt)",
     "xl/": "a spreadsheet; give it a name that ends in .xlsx",
 }
-# Control characters that texts don't have, and the fraction of them that only binary data have.
+# Control characters that texts don't have, and how many of them, and what fraction, only binary data
+# have.
 _CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])
-_MAX_CONTROLS = 0.05
+_MAX_CONTROLS, _MAX_FRACTION = 16, 0.05
 
 
 def check_is_file(source: str) -> None:
@@ -77,15 +78,17 @@ def describe_foreign(start: bytes) -> str | None:
         if start.startswith(signature):
             return description
     start = start[:N_BYTES]
-    n_controls = len(start) - len(start.translate(None, _CONTROLS))
     # UTF-16 and UTF-32 have a NUL for each character of most languages.
-    return _BINARY if n_controls - start.count(0) > _MAX_CONTROLS * len(start) else None
+    n_controls = len(start) - len(start.translate(None, _CONTROLS)) - start.count(0)
+    return _BINARY if n_controls > max(_MAX_CONTROLS, _MAX_FRACTION * len(start)) else None
 
 
 def describe_foreign_file(path: Path) -> str | None:
     """Return what a file of another program is, and what to do; None if it may be text."""
     with path.open("rb") as file:
         start = file.read(N_BYTES)
+    if start.startswith(_GZIP_START):
+        return None
     if not start.startswith(ZIP_START):
         return describe_foreign(start)
     try:

@@ -385,7 +385,10 @@ def _find_start(
     layout = options.layout
     likely = None if layout is None else layout.separator
     if form == "tsv" and separator is None:
-        start = find_start(table, options.header_hints(), "\t", name=name)
+        delimiter = named_delimiter(table.partition("\n")[0]) or "\t"
+        start = find_start(table, options.header_hints(), delimiter, name=name)
+        if delimiter != "\t":
+            return start
         header = table.split("\n")[start.header_line - 1 :]
         return start if "\t" in header[0] else start._replace(delimiter=ONE_COLUMN)
     return find_start(table, options.header_hints(), separator, likely, name)
@@ -433,7 +436,7 @@ def read_dialect(rows: RowReader) -> TableDialect:
         while line := stream.readline(MAX_RECORD):
             lines.append(line)
             n_bytes += len(line)
-            if n_bytes >= _N_SHOWN and len(lines) > rows.header_line:
+            if n_bytes >= _N_SHOWN and len(lines) >= rows.header_line:
                 break
         if lines:
             likely = None if rows.layout is None else rows.layout.separator
