@@ -96,7 +96,7 @@ def test_text_lines_obey_the_limit_within_a_line() -> None:
         ("a".encode("utf-32"), 'UTF-32; read it with `encoding="utf-32"`'),
         (b"\0\0\xfe\xff\0\0\0a", 'UTF-32; read it with `encoding="utf-32"`'),
         (b"\x1f\x8b\x08", "gzip; give it a name that ends in .gz"),
-        (b"PK\x03\x04", "a zip archive or a spreadsheet; unpack it, or save it as CSV"),
+        (b"PK\x03\x04", f"{ZIP}"),
     ],
     ids=["UTF-16 little-endian", "UTF-16 big-endian", "UTF-32 little", "UTF-32 big", "gzip", "zip"],
 )

@@ -24,6 +24,7 @@ from slugline.cli.options import check_model_first, command, is_model
 from slugline.cli.output import is_quiet, say, show_progress, warn
 from slugline.cli.predict_options import FolderOptions, predict_options
 from slugline.corpus.columns import format_list
+from slugline.corpus.foreign import check_is_no_address
 from slugline.corpus.readers import RowReader, names_documents, read_rows
 from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError, Message, OptionError
@@ -141,6 +142,8 @@ def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, lis
     ------
     DataError : if the first is neither a model nor a file, or they are in another order.
     """
+    for name in filter(None, (first, *others)):
+        check_is_no_address(name)
     if first is not None and others:
         check_model_first("predict", first, others[0])
         return first, [*others]

@@ -28,6 +28,8 @@ _DELIMITERS = ",;\t|"
 ONE_COLUMN = ""
 #: A delimiter for a table with one column: a character that no text has, so no line is split.
 UNUSED_CHARACTER = "\uf8ff"
+# Characters of a line without cells.
+_BLANKS = ' \t\r,;|"'
 # Numbers of characters and of rows of a table from which its delimiter is guessed.
 _N_EXAMINED, _N_ROWS = 1 << 16, 50
 # If the names in a header begin with spaces after commas, the minimum fraction of rows that must
@@ -83,7 +85,7 @@ def find_start(
     if hints.row is not None:
         table = table.split("\n", hints.row - 1 - n_above)[-1] if hints.row > n_above else table
         n_above = max(hints.row - 1, n_above)
-        if not table.partition("\n")[0].strip():
+        if not table.partition("\n")[0].strip(_BLANKS):
             raise empty_header_row(name, hints.row)
     candidates = [delimiter] if delimiter is not None else [*(likely or ()), *_DELIMITERS]
     tables: dict[str, list[HeaderRow]] = {}

@@ -41,7 +41,7 @@ from slugline.corpus.dialects import (
     named_delimiter,
 )
 from slugline.corpus.encodings import detect_encoding, is_utf8
-from slugline.corpus.foreign import check_is_file, describe_foreign_file
+from slugline.corpus.foreign import check_is_no_address, describe_foreign_file
 from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.header import NO_HINTS, HeaderHints
 from slugline.corpus.layout import DataLayout, ReadOptions, check_delimiter
@@ -203,7 +203,6 @@ def read_rows(
     hints = options.header_hints()
     if str(source) == "-":
         return _standard_input(options, fallback, encoding, separator)
-    check_is_file(str(source))
     path = Path(source)
     with translate_os_errors(str(path)):
         check_exists(path)
@@ -550,6 +549,7 @@ def check_exists(path: Path) -> None:
             f"{path} is a link to {path.readlink()}, which doesn't exist; check the link."
         )
     if not path.exists():
+        check_is_no_address(str(path))
         raise DataError(f"{path} doesn't exist; {similar_path(path)}")
 
 

@@ -78,7 +78,9 @@ def count_rows(
 
     predict_options = PredictOptions(text=options.text, n_threads=options.n_threads)
     n_rows = 0
-    batches = map_batches(count_batch, fitted, rows, predict_options, announce=announce)
+    batches = map_batches(
+        count_batch, fitted, rows, predict_options, announce=announce, has_ids=False
+    )
     with closing(rows), closing(batches):
         for batch in batches:
             tally.add(batch)

@@ -198,8 +198,12 @@ def map_batches(
     *,
     limits: BatchLimits | None = None,
     announce: Callable[[str], object] | None = None,
+    has_ids: bool = True,
 ) -> Generator[Answer, None, None]:
-    """Yield what a function returns for batches of rows as they arrive; see `predict_rows`."""
+    """Yield what a function returns for batches of rows as they arrive; see `predict_rows`.
+
+    With `has_ids`, the function returns the ids of rows, so their column is announced.
+    """
     limits = limits or BatchLimits()
     head: list[SourceRow | BadRow] = []
     head_error = None
@@ -212,7 +216,8 @@ def map_batches(
         head_error = error
     columns = _find_columns(fitted, rows, head, options)
     if announce and rows.has_names and column_names(head):
-        _announce_columns(columns, rows, head, options, announce)
+        shown = columns if has_ids else columns._replace(id=None)
+        _announce_columns(shown, rows, head, options, announce)
     missing = BadRow("", f"no text{in_columns(columns.text) if rows.has_names else ''}")
     answer = partial(function, columns=columns, missing=missing)
     if head_error is not None:
