@@ -53,6 +53,7 @@ SUBJECTS = (
     "columns",
     "multilabel",
     "tables",
+    "exports",
     "word_vectors",
 )
 #: Left out by `all`, as they take hours or have no table in results/.

@@ -121,7 +121,7 @@ def test_layout_gives_way_to_the_file_and_to_options(tickets: Run) -> None:
     found = tickets("predict", "m.slug", "other.csv")
     assert "read column 'text' as text, in place of 'Überschrift' and 'Mitteilung' in" in found.err
     found = tickets("predict", "m.slug", "neu.csv", "--text", "Mitteilung", "--encoding", "cp1252")
-    assert found.err == ""
+    assert found.err == "neu.csv: read column 'Nr' as id; name another with --id\n"
     write_tickets("utf8.csv", 4, 3, "utf-8")
     found = tickets("predict", "m.slug", "utf8.csv")
     assert "not UTF-8" not in found.err
@@ -154,7 +154,7 @@ def test_layout_is_used_by_train_corrections(tickets: Run) -> None:
 def test_layout_keeps_skip_bad_rows(run: Run) -> None:
     write_tickets("t.csv", 60, 0)
     with Path("t.csv").open("a", encoding="cp1252") as file:
-        file.write("61;;;Zahlung\n62;;;Mahnung\n")
+        file.write("61;Zahlung\n62;Mahnung\n")
     trained = run("train", "t.csv", *OPTIONS, "--skip-bad-rows", "-o", "m.slug", "-q")
     assert trained.code == 0
     layout = load("m.slug").fitted_.layout
@@ -312,6 +312,7 @@ NOT_RESTORED = {
         "of one run on corrections, and not of the model",
     ),
     "check": "a command of its own",
+    "header_row": "found by the columns of the layout",
     "distil": "the model's file has the vectors, which are used as they are",
     "help_all": "shows the help",
 }

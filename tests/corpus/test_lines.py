@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from slugline.corpus.foreign import ZIP
 from slugline.corpus.lines import TextLines
 from slugline.corpus.rows import MAX_RECORD, BadRow
 from slugline.errors import DataError
@@ -96,7 +97,7 @@ def test_text_lines_obey_the_limit_within_a_line() -> None:
         ("a".encode("utf-32"), 'UTF-32; read it with `encoding="utf-32"`'),
         (b"\0\0\xfe\xff\0\0\0a", 'UTF-32; read it with `encoding="utf-32"`'),
         (b"\x1f\x8b\x08", "gzip; give it a name that ends in .gz"),
-        (b"PK\x03\x04", f"{ZIP}"),
+        (b"PK\x03\x04", ZIP),
     ],
     ids=["UTF-16 little-endian", "UTF-16 big-endian", "UTF-32 little", "UTF-32 big", "gzip", "zip"],
 )

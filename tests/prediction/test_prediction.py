@@ -195,10 +195,11 @@ def test_predict_rows_lists_some_of_many_unknown_columns(model: TopicClassifier)
         ({"id": 1, "ID": 2}, None, 1, []),
         ({"ID": 2}, None, 2, ["read column 'ID' as id; name another with `id`"]),
         ({"Id": 3}, None, 3, ["read column 'Id' as id; name another with `id`"]),
-        ({"ticket_id": 4}, None, None, []),
+        ({"ticket_id": 4}, None, 4, ["read column 'ticket_id' as id; name another with `id`"]),
+        ({"reader": 4}, None, None, []),
         ({"id": 1, "ticket_id": 4}, "ticket_id", 4, []),
     ],
-    ids=["id before ID", "ID", "Id", "an unknown name", "named"],
+    ids=["id before ID", "ID", "Id", "a usual name", "an unknown name", "named"],
 )
 def test_predict_rows_finds_the_id_column_in_any_case(
     model: TopicClassifier,

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
+from slugline.corpus.dialects import table_cell
 from slugline.corpus.excel import MAX_ROW
 from slugline.corpus.excel_columns import cell_element, cell_value, column_letters
 from slugline.errors import DataError
@@ -43,6 +44,11 @@ _FROZEN = (
 )
 
 
+def sheet_cell(value: Any) -> Any:
+    """Return a number or boolean as it is, and any other value as a cell of text."""
+    return value if isinstance(value, bool | int | float) else table_cell(value)
+
+
 class ExcelTable:
     """Writes rows of an Excel sheet: texts as texts, never as numbers, dates or formulas."""
 
@@ -68,7 +74,7 @@ class ExcelTable:
             raise DataError(f"an Excel sheet holds {MAX_ROW:,} rows; write CSV.")
         row, elements = self._n_rows, []
         for column, cell in enumerate(cells, 1):
-            value = cell_value(cell, f"a cell in row {row:,}")
+            value = cell_value(sheet_cell(cell), f"a cell in row {row:,}")
             if value is not None and value != "":
                 elements.append(cell_element(f"{column_letters(column)}{row}", value))
         self._write(f'<row r="{row}">{"".join(elements)}</row>')

@@ -46,8 +46,7 @@ _OFFICE = {
     "ppt/": "a PowerPoint presentation; save its texts as plain text (.txt)",
     "xl/": "a spreadsheet; give it a name that ends in .xlsx",
 }
-# Control characters that texts don't have, and how many of them, and what fraction, only binary data
-# have.
+# Control characters that texts don't have; only binary data have so many, and such a fraction.
 _CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])
 _MAX_CONTROLS, _MAX_FRACTION = 16, 0.05
 

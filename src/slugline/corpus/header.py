@@ -68,22 +68,26 @@ def empty_header_row(name: str, row: int) -> DataError:
 def find_header(rows: Sequence[HeaderRow], hints: HeaderHints) -> int:
     """Return the index of the header among the first non-empty rows of a table.
 
-    It is the first row with all columns that the user named, else the first row with the columns of
-    a model's training data. Otherwise it is the first row, unless a row below it looks more like a
+    It is among the rows with all columns that the user named, or else those with the columns of a
+    model's training data, or else all. It is the first one, unless a row below it looks more like a
     header: it contains more of the usual names of texts, topics and ids; or it is the first row of
     short names that fills more than half of the columns, below titles that fill at most half.
     """
-    names = [row.names() for row in rows[:N_SEARCHED]]
+    rows = rows[:N_SEARCHED]
+    candidates = [*range(len(rows))]
     for columns in (hints.named, hints.expected):
-        index = next((i for i, cells in enumerate(names) if has_columns(cells, columns)), None)
-        if columns and index is not None:
-            return index
-    if not names:
+        having = [index for index in candidates if has_columns(rows[index].names(), columns)]
+        if columns and having:
+            candidates = having
+            break
+    if not candidates:
         return 0
-    by_names = _find_by_names(rows, names)
-    if by_names or _n_known(names[0]):
-        return by_names
-    return _find_by_width(rows[: len(names)], names)
+    rows = [rows[index] for index in candidates]
+    names = [row.names() for row in rows]
+    found = _find_by_names(rows, names)
+    if not found and not _n_known(names[0]):
+        found = _find_by_width(rows, names)
+    return candidates[found]
 
 
 def has_columns(cells: Sequence[str], columns: Sequence[str]) -> bool:

@@ -20,7 +20,7 @@ from slugline.base.files import file_state, fresh_part, os_advice, whole_file
 from slugline.corpus import parquet
 from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.excel_columns import SheetColumns
-from slugline.corpus.excel_table import ExcelTable
+from slugline.corpus.excel_table import ExcelTable, sheet_cell
 from slugline.corpus.layout import TopicForm
 from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import BadRow
@@ -311,6 +311,7 @@ class ExcelAnswers(AnswerFile):
     def __init__(self, file: BinaryIO, rows: RowReader, answers: AnswerColumns) -> None:
         super().__init__(file, None, rows.unit, answers, rows.has_names)
         self._table = ExcelTable(file)
+        self._cell = sheet_cell
         self._header = read_dialect(rows).columns
 
     def finish(self) -> None:
@@ -328,7 +329,7 @@ def excel_file(rows: Iterable[Iterable[Any]]) -> bytes:
     file = io.BytesIO()
     with closing(ExcelTable(file, freeze_first_row=True)) as table:
         for row in rows:
-            table.writerow(map(table_cell, row))
+            table.writerow(row)
         table.save()
     return file.getvalue()
 

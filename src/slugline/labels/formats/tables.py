@@ -16,6 +16,7 @@ from slugline.corpus.columns import (
     find_columns,
     find_id_column,
     find_text_columns,
+    known_text_columns,
     known_topic_column,
     peek,
     row_text,
@@ -135,7 +136,8 @@ def _read_table(
     rows, head = _open(path, options)
     name = find_id_column(rows.name, head, options.id if options.id in column_names(head) else None)
     columns = _find_columns(rows, head, options, name)
-    if name is not None and columns.topic is None and len(columns.text) == 1:
+    is_left_over = len(columns.text) == 1 and not known_text_columns(columns.text, ())
+    if name is not None and columns.topic is None and is_left_over:
         columns = columns._replace(text=(), topic=columns.text[0])
     if columns.topic is None:
         raise DataError(
@@ -346,7 +348,7 @@ class _ChangedTable:
         with closing(ExcelTable(file)) as table:
             table.writerow(names)
             for row in self._values():
-                table.writerow([table_cell(row.get(name)) for name in names])
+                table.writerow([row.get(name) for name in names])
             table.save()
 
     def _write_copy_of_sheet(self, file: BinaryIO) -> None:
