@@ -29,7 +29,7 @@ from slugline.errors import SluglineError
 from slugline.labels.text_table import SourceColumns, TextTable
 from slugline.model.decider import Decider
 from slugline.model.fitted import Fitted
-from slugline.prediction.files import open_answer_file
+from slugline.prediction.files import answer_dialect, open_answer_file
 from slugline.prediction.rows import PredictOptions, predict_rows
 
 # Files --------------------------------------------------------------------------------------------
@@ -281,21 +281,21 @@ def _predict(export: Export, path: Path) -> str:
             file.write(batch)
     found = [(answer.id, "" if isinstance(answer, BadRow) else answer.text) for answer in answers]
     problem = _difference([*zip(export.ids, export.texts, strict=True)], found)
-    return problem or _check_given_back(export, path, target)
+    encoding = answer_dialect(rows, decider, ",").encoding
+    return problem or _check_given_back(export, path, target, encoding)
 
 
-def _check_given_back(export: Export, path: Path, target: Path) -> str:
+def _check_given_back(export: Export, path: Path, target: Path, encoding: str) -> str:
     """Return what is wrong with a file of answers: its titles and texts are those of the export."""
     if path.suffix == ".csv":
         head = path.read_bytes().decode(export.encoding).splitlines()[: len(export.above)]
-        try:  # letters of topics may need UTF-8
-            given = target.read_bytes().decode("utf-8-sig").splitlines()
-        except UnicodeDecodeError:
-            given = target.read_bytes().decode(export.encoding).splitlines()
+        given = target.read_bytes().decode(encoding).removeprefix("\ufeff").splitlines()
         if head != given[: len(head)]:
             return f"titles {given[: len(head)]}"
-    text = export.options.text
-    again = read_texts(read_rows(target, ReadOptions(text=text)), text)
+    options = ReadOptions(
+        text=export.options.text, encoding=encoding if path.suffix == ".csv" else None
+    )
+    again = read_texts(read_rows(target, options), options.text)
     return _difference([each for each in export.texts if each], again.texts)
 
 

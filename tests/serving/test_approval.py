@@ -172,6 +172,22 @@ def test_read_tokens_returns_names(tmp_path: Path) -> None:
     assert ANNA not in repr(settings)
 
 
+def test_read_tokens_accepts_names_in_any_script(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    # A byte-order mark, and a letter in two code points.
+    path.write_text(f"\ufeffjo\u0308rg {ANNA}\n李雷 {NOBODY}\n", "utf-8")
+    settings = ServeSettings(tokens=read_tokens(path))
+    assert settings.accepted_tokens == ((ANNA, "jörg"), (NOBODY, "李雷"))
+
+
+def test_read_tokens_rejects_other_encodings(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_bytes(f"jörg {ANNA}".encode("cp1252"))
+    with pytest.raises(OptionError) as caught:
+        read_tokens(path)
+    assert str(caught.value) == f"--token-file {path} isn't UTF-8; save it in that encoding."
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -179,6 +195,7 @@ def test_read_tokens_returns_names(tmp_path: Path) -> None:
         (f"{ANNA} short", "token 1 has 5 characters, or more than"),
         (f"anna {ANNA}\nben {ANNA}", "token 2 occurs twice; give everybody their own"),
         (f"{'x' * 201} {ANNA}", "the name of token 1 has 201 characters, and may have 200"),
+        (f"anna {ANNA}ö", "token 1 has characters that aren't ASCII; names may have any letters"),
         (f"a\x07 {ANNA}", "token 1 has 18 characters, or more than a name of one word"),
     ],
 )
@@ -186,7 +203,7 @@ def test_read_tokens_rejects_invalid_names_and_duplicates(
     tmp_path: Path, content: str, message: str
 ) -> None:
     path = tmp_path / "tokens"
-    path.write_text(content)
+    path.write_text(content, "utf-8")
     with pytest.raises(OptionError) as caught:
         read_tokens(path)
     assert message in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +51,7 @@ def read_tokens(path: Path) -> tuple[str, ...]:
     if len(content) > _MAX_TOKEN_BYTES:
         raise OptionError(f"--token-file {path} is too large for a file of tokens.")
     try:
-        lines = content.decode("utf-8-sig").splitlines()
+        lines = unicodedata.normalize("NFC", content.decode("utf-8-sig")).splitlines()
     except UnicodeDecodeError:
         raise OptionError(f"--token-file {path} isn't UTF-8; save it in that encoding.") from None
     lines = [" ".join(line.split()) for line in lines if not line.startswith("#")]

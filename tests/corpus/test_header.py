@@ -1,0 +1,172 @@
+"""The header of a table is found below titles, groups and properties."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from slugline.corpus.columns import find_id_column
+from slugline.corpus.dialects import TableStart, find_start
+from slugline.corpus.excel_table import ExcelTable
+from slugline.corpus.header import HeaderHints, HeaderRow, find_header, has_columns
+from slugline.corpus.layout import ReadOptions
+from slugline.corpus.loading import load_corpus, read_texts
+from slugline.corpus.readers import RowReader, read_dialect, read_rows
+from slugline.corpus.rows import SourceRow
+from slugline.errors import DataError, OptionError
+
+HEADER = ["Nr", "Betreff", "Text", "Thema"]
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def header_of(rows: list[list[str]], **hints: tuple[str, ...]) -> int:
+    found = [HeaderRow(at, cells, len(cells)) for at, cells in enumerate(rows, 1)]
+    return find_header(found, HeaderHints(**hints))
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        [],
+        [["Export vom 3. März"]],
+        [["Export vom 3. März", "", "", ""]],
+        [["Stammdaten", "", "Inhalt", ""]],
+        [["Export"], ["Nr", "", "Inhalt", ""]],
+        [["Betreff", "Export"], ["Stand", "03.03.2026"]],
+        [["Inhalt", "Inhalt", "Inhalt", "Inhalt"]],
+    ],
+    ids=["nothing", "title", "padded", "groups", "known group", "properties", "repeated group"],
+)
+def test_find_header_below(above: list[list[str]]) -> None:
+    body = [[str(n), "Hilfe", "Bitte prüfen", "Netz"] for n in range(5)]
+
+    assert header_of([*above, HEADER, *body]) == len(above)
+
+
+def test_find_header_without_known_names() -> None:
+    header, row = ["Wortlaut", "Zuständig", "Kunde"], ["Bitte, prüfen Sie das", "Netz", "Groß"]
+
+    assert header_of([["Export"], header, row, row, row]) == 1
+    assert header_of([["Wortlaut"], row, row, row, row[:2]]) == 0
+    assert header_of([["Wortlaut"], ["Hallo", " ich will das"], *[["Hallo", " du"]] * 4]) == 0
+    assert header_of([["Wortlaut"], ["Wo ist es?", "Netz"], *[["a", "b"]] * 4]) == 0
+
+
+def test_find_header_keeps_the_first_row_of_a_table_with_an_unnamed_column() -> None:
+    assert header_of([["", "Text", "Thema"], ["a", "Bitte prüfen", "Nr"]]) == 0
+    assert header_of([]) == 0
+
+
+def test_find_header_prefers_named_columns() -> None:
+    rows = [["Text", "Thema", "Nr"], ["A", "B", "C"], ["x", "y", "z"]]
+
+    assert header_of(rows, named=("B",)) == 1
+    assert header_of(rows, named=("C,A",)) == 1
+    assert header_of(rows, expected=("y",)) == 2
+    assert header_of(rows, named=("B",), expected=("y",)) == 1
+    assert header_of(rows, named=("Q",), expected=("y",)) == 2
+    assert header_of([["Text", "", ""], ["Nr", "Text", "Thema"]], named=("Text",)) == 1
+
+
+def test_has_columns_reads_names_with_commas() -> None:
+    assert has_columns(["a,b", "c"], ["a,b"])
+    assert has_columns(["a", "b"], ["a, b"])
+    assert not has_columns(["a"], ["a,b"])
+
+
+def test_find_start_of_a_table_with_titles() -> None:
+    table = 'Export, Stand "heute"\n\nNr;Betreff;Text\n1;a;"b\nc"\n'
+
+    assert find_start(table) == TableStart(";", 3)
+    assert find_start(f"sep=;\n{table}") == TableStart(";", 4)
+    assert find_start(table, HeaderHints(row=3)) == TableStart(";", 3)
+
+
+def test_read_rows_reads_a_named_header_row() -> None:
+    Path("a.csv").write_text("x;y\ntext;topic\nNr;Text\n1;Hallo du\n", "utf-8")
+    [row] = read_rows("a.csv", ReadOptions(header_row=3))
+
+    assert row == SourceRow(4, {"Nr": "1", "Text": "Hallo du"})
+
+
+@pytest.mark.parametrize("row", [2, 9])
+def test_read_rows_rejects_a_header_row_without_names(row: int) -> None:
+    Path("a.csv").write_text("x;y\n;\nNr;Text\n1;Hallo du\n", "utf-8")
+    with pytest.raises(DataError) as error:
+        read_rows("a.csv", ReadOptions(header_row=row))
+
+    assert str(error.value) == (
+        f"a.csv has nothing in row {row}; name the row of the column names with `header_row`, or "
+        "leave it out."
+    )
+
+
+def test_read_rows_rejects_a_header_row_without_a_table() -> None:
+    Path("a.jsonl").write_text("{}\n", "utf-8")
+    with pytest.raises(OptionError, match="`header_row` is 3, and a.jsonl is read as jsonl, which"):
+        read_rows("a.jsonl", ReadOptions(header_row=3))
+
+
+def sheet(*rows: list[object]) -> str:
+    with Path("a.xlsx").open("wb") as file:
+        table = ExcelTable(file)
+        for row in rows:
+            table.writerow(row)
+        table.save()
+    return "a.xlsx"
+
+
+def test_excel_rows_are_below_a_title_or_a_named_row() -> None:
+    path = sheet(["Export"], [], ["Nr", "Text"], [7, "Hallo du"])
+    rows = read_rows(path)
+
+    assert rows.note == "read the header in row 3"
+    assert list(rows) == [SourceRow(4, {"Nr": 7.0, "Text": "Hallo du"})]
+    assert list(read_rows(path, ReadOptions(header_row=4))) == []
+    with pytest.raises(DataError, match="'Sheet' has nothing in row 2; name the row of the column"):
+        list(read_rows(path, ReadOptions(header_row=2)))
+
+
+def test_read_dialect_keeps_the_rows_above_the_header() -> None:
+    table = "Export für März;;\r\n;;\r\nNr;Betreff;Text\r\n1;a;b\r\n"
+    Path("a.csv").write_bytes(table.encode("cp1252"))
+    rows = read_rows("a.csv", ReadOptions(encoding="cp1252"))
+    assert len(list(rows)) == 1
+    dialect = read_dialect(rows)
+
+    assert dialect.preamble == "Export für März;;\r\n;;\r\n"
+    assert dialect.columns == ("Nr", "Betreff", "Text")
+
+
+@pytest.mark.parametrize(
+    "cells", ["00{n}", "INC00{n}", "T-{n}", "{n}.03.2026 14:22", "{n},50 €"], ids=str
+)
+def test_find_columns_rejects_texts_that_are_numbers_or_ids(cells: str) -> None:
+    texts = [cells.format(n=n) for n in range(11, 16)]
+    rows = RowReader("a", "csv", iter([SourceRow(2, {"Text": text, "x": "y"}) for text in texts]))
+    with pytest.raises(DataError) as error:
+        read_texts(rows)
+
+    assert str(error.value) == (
+        f"a has only numbers or ids, such as {texts[0]!r}, in column 'Text'; there are 'Text', "
+        "'x'; name the column of the texts with `text`, or the row of the column names with "
+        "`header_row`."
+    )
+
+
+def test_find_columns_accepts_a_text_among_numbers() -> None:
+    Path("a.csv").write_text("text,topic\n1,x\n2,x\n3,x\n4,x\nwheat 5,y\n", "utf-8")
+
+    assert len(load_corpus("a.csv")) == 5
+
+
+@pytest.mark.parametrize(
+    "name", ["ID", "key", "Ticket-Nr", "Vorgang", "Numéro", "Número", "Номер", "编号", "番号"]
+)
+def test_find_id_column_knows_usual_names(name: str) -> None:
+    assert find_id_column("a", [SourceRow(1, {"text": "x", name: "7"})], None) == name
