@@ -20,7 +20,7 @@ _MIN_ROWS = 3
 
 
 class HeaderHints(NamedTuple):
-    """What is known about the header of a table before it is read.
+    """Hints at the header of a table.
 
     Attributes
     ----------
