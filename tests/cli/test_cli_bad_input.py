@@ -54,18 +54,23 @@ def assert_refused(result: Any, opening: str) -> None:
 BAD_DATA = {
     "empty file": (b"", "t.csv holds no documents"),
     "header only": (table(), "t.csv holds no documents"),
-    "row without text": (
-        table("wheat,grain", ",grain", "goal,sport", " ,sport"),
-        "t.csv: 2 of 4 rows can't be used: no text in column 'text' (lines 3, 5); fix them.",
+    "short rows": (
+        table("wheat,grain", "grain", "goal,sport", "sport"),
+        "t.csv: 2 of 4 rows can't be used: 1 cell instead of 2 (lines 3, 5); fix them.",
+    ),
+    "rows without text": (
+        table(",grain", " ,sport"),
+        "t.csv has no document with a topic; skipped 2 of 2 rows without a text in column 'text' "
+        "(lines 2, 3).",
     ),
     "row without any topic": (
         table(*["corn,"] * 3),
         "t.csv has no document with a topic; 3 of 3 rows are not labelled yet, with nothing in "
         "column 'topic' (lines 2, 3 and 4)",
     ),
-    "many rows without text": (
-        table("wheat,grain", *[",grain"] * 1000),
-        "t.csv: 1000 of 1001 rows can't be used: no text in column 'text' (lines 3, 4, ",
+    "many short rows": (
+        table("wheat,grain", *["grain"] * 1000),
+        "t.csv: 1000 of 1001 rows can't be used: 1 cell instead of 2 (lines 3, 4, ",
     ),
     "not UTF-8": (
         table("blé,grain") + "café,sport in the evening\n".encode("latin1"),
@@ -89,7 +94,10 @@ BAD_DATA = {
         table("wheat,grain", '"corn,grain', "goal,sport"),
         "t.csv, line 3: the row that begins here has a quote that is never closed",
     ),
-    "zip archive": (b"PK\x03\x04 and more", "t.csv is a zip archive or a spreadsheet"),
+    "zip archive": (
+        b"PK\x03\x04 and more",
+        "t.csv is a zip archive, a spreadsheet or a Word document",
+    ),
 }
 
 
@@ -205,8 +213,10 @@ def test_train_skip_bad_rows_reports_the_rows(run: Run, news_csv: Path) -> None:
         "(line 93)"
     )
     assert err.splitlines()[2] == (
-        "news.csv: skipped 2 of 93 rows: no text in column 'body' (line 92); bytes that are not "
-        "UTF-8 (line 94)"
+        "news.csv: skipped 1 of 93 rows without a text in column 'body' (line 92)"
+    )
+    assert err.splitlines()[3] == (
+        "news.csv: skipped 1 of 93 rows: bytes that are not UTF-8 (line 94)"
     )
     assert load("model.slug").n_documents_ == 72
 
@@ -220,7 +230,7 @@ def test_train_report_counts_skipped_rows(run: Run, news_csv: Path) -> None:
     assert err == ""
     assert "skipped          2  rows that can't be used\n" in out
     report = Path("model.html").read_text("utf-8")
-    assert "skipped 2 of 93 rows: no text in column &#39;body&#39; (line 92); bytes" in report
+    assert "skipped 1 of 93 rows without a text in column &#39;body&#39; (line 92)" in report
     assert "1 of 93 rows is not labelled yet" in report
     assert "name others with <code>--text</code> and <code>--topic</code>" in report
 
@@ -279,12 +289,12 @@ def test_suggest_ignores_topics_of_texts(run: Run, news_csv: Path) -> None:
 
 
 def test_evaluate_rejects_bad_rows_unless_skipped(run: Run, news_slug: Path) -> None:
-    Path("t.csv").write_bytes(table(*["wheat,grain"] * 9, ",grain"))
+    Path("t.csv").write_bytes(table(*["wheat,grain"] * 9, "grain"))
 
     assert run("evaluate", "news.slug", "t.csv") == (
         1,
         "",
-        "slugline: error: t.csv: 1 of 10 rows can't be used: no text in column 'text' (line 11); "
+        "slugline: error: t.csv: 1 of 10 rows can't be used: 1 cell instead of 2 (line 11); "
         f"fix them, {SKIP} Slugline read column 'text' as text and 'topic' as topic; name others "
         "with --text and --topic.\n",
     )

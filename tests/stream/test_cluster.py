@@ -419,7 +419,7 @@ def test_fit_stream_raises_the_same_reading_error_on_a_cluster(
 ) -> None:
     pattern = write_files(tmp_path, news, 3)
     (tmp_path / "001.csv").write_bytes(b"PK\x03\x04")
-    with pytest.raises(DataError, match=r"001\.csv is a zip archive or a spreadsheet"):
+    with pytest.raises(DataError, match=r"001\.csv is a zip archive, a spreadsheet or a Word"):
         TopicClassifier(n_jobs=1).fit_stream(pattern, client=client)
 
 
