@@ -75,7 +75,7 @@ def test_text_may_name_several_columns() -> None:
 
 
 def test_load_corpus_leaves_out_bad_rows() -> None:
-    frame = pd.DataFrame({"text": [None, *TEXTS[1:]], "topic": TOPICS})
+    frame = pd.DataFrame({"text": [7, *TEXTS[1:]], "topic": TOPICS})
     message = r"`skip_bad_rows`.*`load_corpus` has such options"
     with pytest.raises(slugline.SluglineError, match=message):
         slugline.train(frame)

@@ -403,7 +403,7 @@ def test_fit_stream_frees_the_cluster_after_ctrl_c(client: Any, news: News, tmp_
 def test_fit_stream_names_the_bad_file_among_many(client: Any, news: News, tmp_path: Path) -> None:
     pattern = write_files(tmp_path, news, 9)
     path = tmp_path / "005.csv"
-    path.write_text(path.read_text() + ",grain\n")
+    path.write_text(path.read_text() + "grain\n")
     with pytest.raises(DataError) as alone:
         TopicClassifier(n_jobs=1).fit_stream(pattern)
     with pytest.raises(DataError) as caught:
@@ -429,7 +429,7 @@ def test_fit_stream_counts_skipped_rows_over_all_workers(
     monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 500)
     pattern = write_files(tmp_path, news, 5)
     for path in tmp_path.glob("*.csv"):
-        path.write_text(path.read_text() + ",grain\n")
+        path.write_text(path.read_text() + "grain\n")
     notes: list[str] = []
 
     class Keeping(SilentProgress):

@@ -355,11 +355,13 @@ def test_fit_stream_rejects_a_pandas_data_frame() -> None:
 
 
 def test_fit_stream_names_a_bad_row_and_its_file(news: News, tmp_path: Path) -> None:
-    path = write_csv(tmp_path / "news.csv", [*news, ("", "grain")])
+    path = write_csv(tmp_path / "news.csv", news)
+    with path.open("a") as file:
+        file.write("grain\n")
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit_stream(path)
     assert str(caught.value) == (
-        f"{path}: line {len(news) + 2} can't be used: no text in column 'text'; fix them, or "
+        f"{path}: line {len(news) + 2} can't be used: 1 cell instead of 2; fix them, or "
         "continue without such rows with `skip_bad_rows`."
     )
     classifier = TopicClassifier(n_jobs=1).fit_stream(path, StreamOptions(skip_bad_rows=True))
@@ -367,9 +369,18 @@ def test_fit_stream_names_a_bad_row_and_its_file(news: News, tmp_path: Path) -> 
 
 
 def test_fit_stream_rejects_too_many_bad_rows(news: News, tmp_path: Path) -> None:
-    path = write_csv(tmp_path / "news.csv", [*news, *[("", "grain")] * 20])
-    with pytest.raises(DataError, match=r"20 of 110 lines can't be used: no text"):
+    path = write_csv(tmp_path / "news.csv", news)
+    with path.open("a") as file:
+        file.write("grain\n" * 20)
+    with pytest.raises(DataError, match=r"20 of 110 lines can't be used: 1 cell"):
         TopicClassifier().fit_stream(path, StreamOptions(skip_bad_rows=True))
+
+
+def test_fit_stream_skips_empty_texts(news: News, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "news.csv", [*news, *[("", "grain")] * 20])
+    classifier = TopicClassifier(n_jobs=1).fit_stream(path)
+    assert classifier.n_documents_ == len(news)
+    assert classifier.fitted_.stream.n_skipped == 20
 
 
 def test_fit_stream_rejects_files_of_different_columns(news: News, tmp_path: Path) -> None:
