@@ -380,7 +380,8 @@ def test_fit_stream_skips_empty_texts(news: News, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "news.csv", [*news, *[("", "grain")] * 20])
     classifier = TopicClassifier(n_jobs=1).fit_stream(path)
     assert classifier.n_documents_ == len(news)
-    assert classifier.fitted_.stream.n_skipped == 20
+    stream = classifier.fitted_.stream
+    assert stream is not None and stream.n_skipped == 20
 
 
 def test_fit_stream_rejects_files_of_different_columns(news: News, tmp_path: Path) -> None:
