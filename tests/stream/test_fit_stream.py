@@ -381,7 +381,8 @@ def test_fit_stream_skips_empty_texts(news: News, tmp_path: Path) -> None:
     classifier = TopicClassifier(n_jobs=1).fit_stream(path)
     assert classifier.n_documents_ == len(news)
     stream = classifier.fitted_.stream
-    assert stream is not None and stream.n_skipped == 20
+    assert stream is not None
+    assert stream.n_skipped == 20
 
 
 def test_fit_stream_rejects_files_of_different_columns(news: News, tmp_path: Path) -> None:
