@@ -90,6 +90,8 @@ def predict(
       slugline predict model.slug new.csv -o answers.csv
       slugline predict model.slug 'in/*.parquet' -o out/
     """
+    for name in filter(None, (model, *files)):
+        check_is_no_address(name)
     if files:
         _check_is_no_text(files[0], model or DEFAULT_MODEL)
     elif model is not None:
@@ -142,8 +144,6 @@ def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, lis
     ------
     DataError : if the first is neither a model nor a file, or they are in another order.
     """
-    for name in filter(None, (first, *others)):
-        check_is_no_address(name)
     if first is not None and others:
         check_model_first("predict", first, others[0])
         return first, [*others]
