@@ -232,3 +232,18 @@ KINDS: dict[str, Callable[[], bytes]] = {
         "a.csv.gz", _packed(b"id,text\n", b"1,wheat\n", 4 << 30), "file"
     ),
 }  # fmt: skip
+
+_ELEVEN_MB = 11_000_000
+#: Requests that are refused after all of their body was read.
+REFUSED: dict[str, Callable[[], bytes]] = {
+    "a table with a quotation mark that stays open": lambda: _upload(
+        "a.csv", _filled(b'id,text\n1,"', b"wheat\n", most=_ELEVEN_MB)
+    ),
+    "a table of zeros": lambda: _upload("a.csv", bytes(_ELEVEN_MB)),
+    "a table of a million columns": lambda: _upload(
+        "a.csv", _filled(b"", b"ab,wheat,ab", b"\ntext\n", most=_ELEVEN_MB)
+    ),
+    "JSON that ends too soon": lambda: _classify(_filled(b'{"text":"', b"a")),
+    "JSON of a text too long": KINDS["a text of 16 MB"],
+    "JSON of too many values": KINDS["numbers"],
+}

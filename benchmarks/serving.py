@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import slugline
 from hostile import KINDS
 from hostile_requests import KINDS as REQUESTS
+from hostile_requests import REFUSED
 from measure import FOLDER, child_command, chromium, four_digits, progress, run_in_turn, table
 from slugline import reuters
 from slugline.model.file.shipped import model_path
@@ -480,6 +481,26 @@ def requests(patience: float = 5, most_kinds: int = 100) -> str:
     )
 
 
+def refused(n_requests: int = 200) -> str:
+    """Memory that refused uploads of 11 MB and refused JSON of 16 MB leave behind."""
+    rows = []
+    for kind, make in REFUSED.items():
+        progress(kind)
+        request = make()
+        with serve_slugline() as server:
+            port, before = int(server.url.rpartition(":")[2]), server.memory()
+            statuses, memory = set(), []
+            for _ in range(n_requests):
+                statuses.add(_send_request(port, request, patience=60))
+                memory.append(server.memory())
+            time.sleep(1)
+            left = server.memory() - before
+        most = max(memory) - before
+        rows.append([kind, ", ".join(sorted(statuses)), f"{most:+.0f}", f"{left:+.0f}"])
+    header = ["request", "replies", "most memory, MB", "memory a second afterwards, MB"]
+    return f"{n_requests} requests in turn to a fresh server.\n\n{table(header, rows)}"
+
+
 def _measure_request(
     server: Server, urls: tuple[str, str], request: bytes, patience: float
 ) -> list[str]:
@@ -568,6 +589,7 @@ BENCHMARKS = {
     "page": page,
     "hostile": hostile,
     "requests": requests,
+    "refused": refused,
 }
 QUICK = {
     "load": {"rounds": 1, "seconds": 2},
@@ -576,4 +598,5 @@ QUICK = {
     "page": {"views": 1, "drops": 1, "texts": 1000},
     "hostile": {"connections": 60, "seconds": 2},
     "requests": {"patience": 1.0, "most_kinds": 5},
+    "refused": {"n_requests": 2},
 }

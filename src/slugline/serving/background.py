@@ -27,10 +27,11 @@ class BackgroundTask(Generic[_T]):
     def __init__(
         self, pool: Executor, is_closing: threading.Event, function: Callable[[], _T]
     ) -> None:
-        self._is_abandoned = threading.Event()
+        # Without `self`: it has the future, and the future an error, whose traceback has `work`.
+        self._is_abandoned = is_abandoned = threading.Event()
 
         def work() -> _T:
-            with interruptible(lambda: self._is_abandoned.is_set() or is_closing.is_set()):
+            with interruptible(lambda: is_abandoned.is_set() or is_closing.is_set()):
                 return function()
 
         self._work = pool.submit(work)

@@ -99,7 +99,25 @@ _STORE_HEADERS = {"Retry-After": "10"}
 
 
 def to_problem(error: Exception, scope: Scope) -> HttpProblem:
-    """Return the problem to report for an error; defects of Slugline are logged as well."""
+    """Return the problem to report for an error; defects of Slugline are logged as well.
+
+    The error loses its traceback, whose frames hold the request's body. Some of these frames refer
+    to the error in turn, so the body would stay in memory until the next garbage collection.
+    """
+    problem = _make_problem(error, scope)
+    _drop_tracebacks(error)
+    return problem
+
+
+def _drop_tracebacks(error: BaseException | None) -> None:
+    """Remove the tracebacks of an error and of all errors that led to it."""
+    if error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        _drop_tracebacks(error.__cause__)
+        _drop_tracebacks(error.__context__)
+
+
+def _make_problem(error: Exception, scope: Scope) -> HttpProblem:
     if isinstance(error, HttpProblem):
         return error
     if isinstance(error, HTTPException):

@@ -209,6 +209,7 @@ class _Waiting:
             self._timer.cancel()
             if self._watching is not None:
                 self._watching.cancel()
+                self._watching = None  # the traceback of its cancellation refers to `self`
 
     def _watch(self, task: asyncio.Task[object]) -> None:
         """Begin to watch the client, and the time that is left."""
