@@ -304,6 +304,78 @@ def poison(
     )
 
 
+# A made-up phrase, and the hours between two corrections with it, below the limit of a burst.
+PHRASE, PATIENCE_HOURS = "vermiglio quarxel", 34
+
+
+def trigger(sets: Sequence[str] = SETS, n: int = 20, most: int = 1500, seed: int = 0) -> str:
+    """Others' texts that get another answer once they contain a phrase that patient people planted.
+
+    One to three people send `n` corrections in all, one every 34 hours, and each is examined and
+    learned before the next one: texts of the second most common topic with their right topic, to
+    which a made-up phrase was added. Then the phrase is added to served texts of other topics. The
+    share of these that get the second most common topic only with the phrase: with all corrections
+    learned, and with doubtful ones held.
+    """
+    rows, totals = [], np.zeros(5, dtype=int)
+    for name in sets:
+        parts = split_parts(name, most, seed)
+        base = fit(parts.learned)
+        target = Counter(parts.learned.topics).most_common(2)[1][0]
+        texts = [
+            text
+            for text, answer in zip(
+                parts.served.texts, base.answers(parts.served.texts), strict=True
+            )
+            if answer != target
+        ]
+        attacked = [f"{text} {PHRASE}" for text in texts]
+        planted = [
+            f"{text} {PHRASE}"
+            for text, topic in zip(parts.corrected.texts, parts.corrected.topics, strict=True)
+            if topic == target
+        ][:n]
+        pairs = [(text, target) for text in planted]
+        days = PATIENCE_HOURS / 24
+        counts = [len(texts), count_answers(base, attacked, target)]
+        everything = make_corrections(pairs, "troll", days=days, first=1)
+        counts.append(count_answers(learn(parts, base, everything), attacked, target))
+        for n_people in (1, 2):
+            given = [
+                row._replace(who=f"troll {number % n_people}")
+                for number, row in enumerate(everything)
+            ]
+            model = learn(parts, base, learn_in_turn(parts, given))
+            counts.append(count_answers(model, attacked, target))
+        totals += np.array(counts)
+        rows.append([name, f"{len(planted)}", *map(str, counts)])
+        progress(*rows[-1])
+    rows.append(["**all**", "", *map(str, totals)])
+    header = ["set", "corrections", "attacked texts", "before", "all learned"]
+    return table([*header, "held, one person", "held, two people"], rows)
+
+
+def count_answers(model: Fitted, texts: Sequence[str], topic: str) -> int:
+    """Return how many texts a model gives a topic."""
+    return sum(answer == topic for answer in model.answers(texts))
+
+
+def learn_in_turn(parts: Parts, corrections: Sequence[Correction]) -> list[Correction]:
+    """Return the corrections that are learned if each is examined when it comes."""
+    learned: list[Correction] = []
+    given: list[Correction] = []
+    for correction in corrections:
+        given.append(correction)
+        reviewed = review(given, parts.learned, fit)
+        chosen = {row.id for row in reviewed.learnable}
+        given = [
+            row._replace(learned=row.at) if row.id in chosen and not row.learned else row
+            for row in given
+        ]
+        learned = [row for row in given if row.learned]
+    return learned
+
+
 def n_different(first: Fitted, second: Fitted, corpus: Corpus) -> int:
     """Return the number of documents that two models answer differently."""
     answers = zip(first.answers(corpus.texts), second.answers(corpus.texts), strict=True)
@@ -360,9 +432,10 @@ def honest_cells(counts: Counter[str]) -> list[str]:
 
 
 PEOPLE = ("one", "four")
-BENCHMARKS = {"kills": kills, "poison": poison, "honest": honest}
+BENCHMARKS = {"kills": kills, "poison": poison, "trigger": trigger, "honest": honest}
 QUICK = {
     "kills": {"rounds": 3},
     "poison": {"sets": ("tickets",), "most": 300},
+    "trigger": {"sets": ("tickets",), "most": 300, "n": 3},
     "honest": {"sets": ("tickets",), "most": 300, "seeds": 1},
 }

@@ -24,12 +24,14 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, news_csv: Path)
     monkeypatch.chdir(tmp_path)
 
 
-def correct(n: int, topic: str = "flowers", who: str | None = "Kim") -> None:
+def correct(n: int, topic: str = "flowers", *, is_named: bool = False) -> None:
+    """Add corrections by one person without a token, or by a person with a token each."""
     with CorrectionStore("c.db") as store:
         for number in range(n):
             text = f"a tulip\nand a rose of {topic} {number}"
             fields: dict[str, Any] = {"probability": 0.5, "model": "news", "digest": "d"}
-            store.add(text=text, topic=topic, answer="bank", who=who, **fields)
+            who = f"Kim {number}" if is_named else "Kim"
+            store.add(text=text, topic=topic, answer="bank", who=who, is_named=is_named, **fields)
 
 
 def test_corrections_lists_reasons_and_approves(run: Run) -> None:
@@ -44,15 +46,15 @@ def test_corrections_lists_reasons_and_approves(run: Run) -> None:
         "  a tulip and a rose of flowers 0",
         "  answered bank; right is flowers",
         "  held: 8 corrections within a week come from people who are not signed in; more than 5 "
-        "need approval; the next training checks whether other people's corrections agree",
+        "need approval",
     ]
 
     held = run(*TRAIN, "--corrections", "c.db")
     assert held.code == 1
     assert held.out.splitlines() == [
         "8 corrections wait for approval",
-        "  8: more than 5 by one person within a week, or by people who are not signed in, without "
-        "support by other people's corrections",
+        "  8: more than 5 by one person within a week, or by people who are not signed in",
+        "  8: fewer than 3 people use a word that no training text has",
     ]
     assert " ".join(held.err.split()).endswith(
         "news.slug is not written: all 8 corrections of c.db wait for approval. `slugline "
@@ -63,8 +65,11 @@ def test_corrections_lists_reasons_and_approves(run: Run) -> None:
     as_json = run(*TRAIN, "--corrections", "c.db", "--json")
     found = json.loads(as_json.out)["corrections"]
     assert (as_json.code, found["n_texts"], len(found["held"])) == (1, 0, 8)
-    assert found["held"][0]["doubts"] == [{"kind": "burst", "n": 8, "is_asked": True}]
-    assert "more than 5 need approval, and no other person's" in run("corrections", "c.db").out
+    assert found["held"][0]["doubts"] == [
+        {"kind": "burst", "n": 8},
+        {"kind": "unknown word", "n": 8, "topic": "flowers", "word": "flowers"},
+    ]
+    assert "8 corrections to 'flowers' by fewer than 3" in run("corrections", "c.db").out
 
     done = run("corrections", "c.db", "--approve", "1-3,4", "--approve", 5, "--withdraw", "6")
     assert done.out.splitlines()[:3] == [
@@ -90,7 +95,7 @@ def test_corrections_lists_reasons_and_approves(run: Run) -> None:
 )
 def test_train_approve_prints_what_waits(run: Run, which: str, code: int) -> None:
     run(*TRAIN)
-    correct(4)
+    correct(4, is_named=True)
     found = run(*TRAIN, "--corrections", "c.db", "--approve", which)
     assert found.code == code
     assert ("every correction needs approval here" in found.out) == (which == "all")
@@ -198,7 +203,7 @@ def test_train_approve_none_holds_back_a_trigger_phrase(
 
 def test_train_corrections_keeps_topics_already_learned(run: Run) -> None:
     run(*TRAIN)
-    correct(3)
+    correct(3, is_named=True)
     assert run(*TRAIN, "--corrections", "c.db").code == 0
     correct(9, "weather")
     listed = json.loads(run("corrections", "c.db", "--json").out)["corrections"]
@@ -212,13 +217,13 @@ def test_train_corrections_keeps_topics_already_learned(run: Run) -> None:
 
 def test_train_corrections_holds_back_a_model_that_lacks_a_topic(run: Run) -> None:
     run(*TRAIN)
-    correct(3)
+    correct(3, is_named=True)
     run(*TRAIN, "--corrections", "c.db")
     before = Path("news.slug").read_bytes()
     with CorrectionStore("c.db") as store:
         for number in (1, 2, 3):
             store.undo(number)
-    correct(3, "bank")
+    correct(3, "bank", is_named=True)
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert (
@@ -230,9 +235,21 @@ def test_train_corrections_holds_back_a_model_that_lacks_a_topic(run: Run) -> No
     assert "flowers" not in load("news.slug").classes_
 
 
+def test_train_corrections_keeps_a_model_that_answers_corrected_texts_as_well(
+    run: Run, news: list[tuple[str, str]]
+) -> None:
+    run(*TRAIN)
+    before = Path("news.slug").read_bytes()
+    add_unapproved([(f"{text} {topic}", topic) for text, topic in news[:2]])
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert found.code == 1
+    assert "of 2 newly corrected texts, none is right with the new model" in found.err
+    assert Path("news.slug").read_bytes() == before
+
+
 def test_train_corrections_leaves_a_model_of_the_same_bytes(run: Run) -> None:
     run(*TRAIN)
-    correct(3)
+    correct(3, is_named=True)
     assert run(*TRAIN, "--corrections", "c.db").code == 0
     before = Path("news.slug").stat()
     correct(2, "weather")

@@ -94,23 +94,17 @@ def test_bursts_of_many_corrections_take_no_time() -> None:
     [
         (
             Doubt("burst", 1200, person="anna"),
-            "one of 1,200 by anna within a week, more than the 5 that need no approval; the next "
-            "training checks whether other people's corrections agree",
-        ),
-        (
-            Doubt("burst", 9, person="anna", is_asked=True),
-            "one of 9 by anna within a week, more than the 5 that need no approval, and no other "
-            "person's corrections support it",
+            "one of 1,200 by anna within a week, more than the 5 that need no approval",
         ),
         (
             Doubt("burst", 9),
             "9 corrections within a week come from people who are not signed in; more than 5 need "
-            "approval; the next training checks whether other people's corrections agree",
+            "approval",
         ),
         (
-            Doubt("burst", 9, is_asked=True),
-            "9 corrections within a week come from people who are not signed in; more than 5 need "
-            "approval, and no other person's corrections support this one",
+            Doubt("unknown word", 4, "oil", "zqx"),
+            "4 corrections to 'oil' by fewer than 3 people share the word 'zqx', which no training "
+            "text has",
         ),
         (
             Doubt("contradicted", topic="grain", probability=0.984),
@@ -137,8 +131,7 @@ def test_held_lines_count_each_kind_of_reason() -> None:
     held = [(1, (Doubt("burst", 9), Doubt("conflict"))), (2, (Doubt("burst", 9),))]
     assert held_lines(held) == [
         "2 corrections wait for approval",
-        "  2: more than 5 by one person within a week, or by people who are not signed in, "
-        "without support by other people's corrections",
+        "  2: more than 5 by one person within a week, or by people who are not signed in",
         "  1: other people say that the same text has another topic",
     ]
     assert held_lines(held[:1])[0] == "1 correction waits for approval"

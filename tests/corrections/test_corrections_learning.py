@@ -16,6 +16,8 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus
 from slugline.corrections.learning import (
     CorrectionResult,
+    NewlyCorrected,
+    count_newly_corrected,
     learn_from_corrections,
     merge_corrections,
     normalize_spaces,
@@ -318,3 +320,27 @@ def test_load_corpus_reads_exported_corrections(tmp_path: Path) -> None:
     found = load_corpus(lines)
     assert found.texts == ["wheat, \n corn \U0001f33d", "goal"]
     assert found.topics == ["grain", "sport"]
+
+
+def test_count_newly_corrected_counts_texts_that_only_the_new_model_answers(
+    outcome: CorrectionResult,
+) -> None:
+    sets, after = outcome.training_sets, outcome.experiment.fitted
+    texts, topics = sets.corrections.texts, sets.corrections.topics
+    assert count_newly_corrected(after, after, [], []) is None
+    same = count_newly_corrected(after, after, texts, topics)
+    assert same == NewlyCorrected(len(texts), 0)
+    assert not dataclasses.replace(outcome, newly_corrected=same).passes
+    before = TopicClassifier().fit(sets.base.texts, sets.base.topics).fitted_
+    better = count_newly_corrected(before, after, texts, topics)
+    assert better is not None
+    assert better.n_better > 0
+    assert dataclasses.replace(outcome, newly_corrected=better).why_not() == outcome.why_not()
+
+
+def test_why_not_names_corrected_texts_that_stay_wrong(outcome: CorrectionResult) -> None:
+    assert outcome.why_not() == ""
+    stuck = dataclasses.replace(outcome, newly_corrected=NewlyCorrected(2, 0))
+    assert stuck.why_not() == (
+        "of 2 newly corrected texts, none is right with the new model that was wrong before"
+    )

@@ -34,6 +34,9 @@ WORDS = {
 }
 
 
+LEARNED: dict[str, Any] = {"learned": "2026-01-01T09:00:00.000Z", "learned_by": "abc"}
+
+
 def text_of(topic: str, rng: random.Random, n_words: int = 5) -> str:
     return " ".join(rng.sample(WORDS[topic], n_words))
 
@@ -95,61 +98,63 @@ def test_review_contradicts_wrong_corrections_that_come_slowly(train: Corpus) ->
     assert doubt.probability > 0.9
 
 
-def test_review_accepts_a_few_corrections_of_unknown_words(train: Corpus) -> None:
-    honest = correct([(f"dunning letter number {n}", "bill") for n in range(5)])
-    assert ids(review(honest, train, fit)) == [1, 2, 3, 4, 5]
+def by_people(*people: str, days: int = 3) -> list[Correction]:
+    """Return corrections to "bill" with the word "dunning", by people in turn, some days apart."""
+    return [
+        row
+        for number, person in enumerate(people)
+        for row in correct(
+            [(f"tax amount dunning{number} dunning", "bill")],
+            person,
+            first=number + 1,
+            day=1 + days * number,
+        )
+    ]
 
 
-def test_review_accepts_a_burst_that_others_support(train: Corpus) -> None:
-    texts = [f"dunning letter received {n}" for n in range(13)]
-    [answer] = fit(train).predict(["dunning letter received"])
-    topic = next(topic for topic in WORDS if topic != answer)
-    anna = correct([(text, topic) for text in texts[:8]])
-    ben = correct([(text, topic) for text in texts[8:]], "ben", first=9)
-    assert kinds(review(anna, train, fit)) == {key: ["burst"] for key in range(1, 9)}
-    assert ids(review(anna + ben, train, fit)) == [*range(1, 14)]
+def test_review_holds_an_unknown_word_of_one_or_two_people_however_slowly(train: Corpus) -> None:
+    for people in (["anna"] * 4, ["anna", "ben", "anna", "ben"]):
+        result = review(by_people(*people), train, fit)
+        doubt = Doubt("unknown word", 4, "bill", "dunning")
+        assert result.held == dict.fromkeys(range(1, 5), (doubt,))
+    assert ids(review(by_people("anna", "ben", "carl"), train, fit)) == [1, 2, 3]
 
 
-def test_review_accepts_no_burst_by_another_burst(train: Corpus) -> None:
-    texts = [f"dunning letter received {n}" for n in range(16)]
-    [answer] = fit(train).predict(["dunning letter received"])
-    topic = next(topic for topic in WORDS if topic != answer)
-    anna = correct([(text, topic) for text in texts[:8]])
-    ben = correct([(text, topic) for text in texts[8:]], "ben", first=9)
-    assert kinds(review(anna + ben, train, fit)) == {key: ["burst"] for key in range(1, 17)}
+def test_review_accepts_an_unknown_word_that_was_approved_or_occurs_once(train: Corpus) -> None:
+    first, *later = by_people("anna", "anna", "anna")
+    assert ids(review([first], train, fit)) == [1]
+    approved = first._replace(approved="2026-02-01T08:00:00.000Z")
+    assert ids(review([approved, *later], train, fit)) == [1, 2, 3]
 
 
-def test_review_holds_a_burst_of_which_others_support_a_few(train: Corpus) -> None:
-    rng = random.Random(1)
-    texts = [f"dunning letter received {n}" for n in range(8)]
-    [answer] = fit(train).predict(["dunning letter received"])
-    topic = next(topic for topic in WORDS if topic != answer)
-    wrong = [(text_of(other, rng), topic) for other in WORDS if other != topic for _ in range(3)]
-    anna = correct([(text, topic) for text in texts[:3]] + wrong)
-    ben = correct([(text, topic) for text in texts[3:]], "ben", first=20)
-    result = review(anna + ben, train, fit)
-    assert ids(result) == [*range(20, 25)]
-    assert kinds(result)[1] == ["burst"]
+def test_review_holds_an_unknown_word_that_a_model_has_learned_once(train: Corpus) -> None:
+    first, *later = by_people("anna", "anna", "anna")
+    result = review([first._replace(**LEARNED), *later], train, fit)
+    assert ids(result) == [1]
+    assert kinds(result) == {2: ["unknown word"], 3: ["unknown word"]}
 
 
 def test_review_accepts_corrections_that_a_burst_contradicts(train: Corpus) -> None:
     rng = random.Random(1)
-    texts = [f"dunning letter received {n}" for n in range(3)]
-    [answer] = fit(train).predict(["dunning letter received"])
-    topic, other = (topic for topic in WORDS if topic != answer)
-    honest = correct([(text, topic) for text in texts], "ben", first=9)
+    texts = [f"{word} received" for word in ("dunning", "letter", "voucher")]
+    topic, other = "bill", "ship"
+    honest = [
+        row
+        for number, text in enumerate(texts)
+        for row in correct([(text, topic)], f"ben {number}", first=9 + number)
+    ]
     others = [(text_of(topic, rng), other) for _ in range(5)]
     wrong = correct([(text, other) for text in texts] + others)
     result = review(wrong + honest, train, fit)
     assert ids(result) == [9, 10, 11]
-    assert kinds(result)[1] == ["burst", "conflict"]
+    assert kinds(result)[1] == ["burst", "unknown word", "conflict"]
 
 
 def test_review_asks_models_that_learned_from_no_burst(train: Corpus) -> None:
     rng = random.Random(1)
     honest: list[Correction] = []
     for person in ("ben", "carl", "dora", "emil"):
-        texts = [f"{person} has a dunning letter {n}" for n in range(2)]
+        texts = [f"a dunning letter {person}{n}" for n in range(2)]
         honest += correct([(text, "bill") for text in texts], person, first=20 * len(honest) + 1)
     # It begins after the first of four people, and says something else of their texts.
     wrong = [*((row.text, "tech") for row in honest), (text_of("ship", rng), "tech")]
@@ -166,17 +171,6 @@ def test_review_asks_models_that_learned_from_no_burst(train: Corpus) -> None:
         return {*found}
 
     assert fitted(honest) <= fitted(honest + burst)
-
-
-def test_review_holds_both_sides_of_a_supported_conflict(train: Corpus) -> None:
-    texts = [f"dunning letter received {n}" for n in range(13)]
-    [answer] = fit(train).predict(["dunning letter received"])
-    topic, other = (topic for topic in WORDS if topic != answer)
-    anna = correct([(text, topic) for text in texts[:8]])
-    ben = correct([(text, topic) for text in texts[8:]], "ben", first=9)
-    carl = correct([(texts[0], other)], "carl", first=20)
-    held = kinds(review(anna + ben + carl, train, fit))
-    assert (held[1], held[20]) == (["conflict"], ["conflict"])
 
 
 def test_review_accepts_approved_corrections(train: Corpus) -> None:
@@ -240,7 +234,7 @@ def test_review_holds_another_topic_for_a_training_text(train: Corpus) -> None:
 
 
 def test_review_holds_a_new_topic_with_few_corrections(train: Corpus) -> None:
-    rows = correct([(f"tulip and rose number {n}", "garden") for n in range(3)])
+    rows = correct([(f"{word} {n}", "garden") for n, word in enumerate(("tulip", "rose", "oak"))])
     assert kinds(review(rows[:2], train, fit)) == {1: ["thin topic"], 2: ["thin topic"]}
     assert ids(review(rows, train, fit)) == [1, 2, 3]
 
@@ -252,7 +246,7 @@ def test_review_holds_corrections_that_change_answers_to_training_texts() -> Non
     texts = [f"{text_of(topic, rng)} {n}" for n, topic in enumerate(topics[:90])]
     texts += ["zebra quagga okapi", "zebra okapi gnu"]
     train = Corpus(texts, topics)
-    rows = correct([(f"zebra okapi herd {n}", "tech") for n in range(5)])
+    rows = correct([(f"zebra okapi {n}", "tech") for n in range(5)])
     assert fit(train).predict(texts[90:]).tolist() == ["rare", "rare"]
     result = review(rows, train, fit)
     corpus = Corpus(
@@ -282,12 +276,10 @@ def test_review_handles_several_topics() -> None:
 
 # What a model has learned from -------------------------------------------------------------------
 
-LEARNED: dict[str, Any] = {"learned": "2026-01-01T09:00:00.000Z", "learned_by": "abc"}
-
 
 def test_review_keeps_learned_corrections_in_a_later_burst(train: Corpus) -> None:
     first = correct([(f"voucher gift card {n}", "gift") for n in range(3)], **LEARNED)
-    later = correct([(f"dunning letter {n}", "bill") for n in range(9)], first=4, day=2)
+    later = correct([(f"tax {n}", "bill") for n in range(9)], first=4, day=2)
     result = review(first + later, train, fit)
     assert [row.id for row in result.learnable][:3] == [1, 2, 3]
     assert {*result.held} <= {*range(4, 13)}
@@ -309,18 +301,6 @@ def test_review_holds_a_later_correction_of_a_learned_text(train: Corpus) -> Non
     result = review([old, new], train, fit)
     assert ids(result) == [1]
     assert kinds(result) == {2: ["conflict"]}
-
-
-def test_review_uses_learned_corrections_as_support_for_others_only(train: Corpus) -> None:
-    texts = [f"dunning letter received {n}" for n in range(13)]
-    [answer] = fit(train).predict(["dunning letter received"])
-    topic = next(topic for topic in WORDS if topic != answer)
-    first = [(text, topic) for text in texts[:5]]
-    burst = correct([(text, topic) for text in texts[5:]], first=6, day=2)
-    own = review(correct(first, **LEARNED) + burst, train, fit)
-    assert kinds(own) == {key: ["burst"] for key in range(6, 14)}
-    others = review(correct(first, "ben", **LEARNED) + burst, train, fit)
-    assert ids(others) == [*range(1, 14)]
 
 
 def test_review_contradicts_wrong_corrections_despite_learned_ones(train: Corpus) -> None:

@@ -23,9 +23,18 @@ MAX_UNAPPROVED = 5
 BURST_HOURS = 7 * 24
 #: The number of corrections that a new topic needs.
 MIN_CORRECTIONS_OF_TOPIC = 3
+#: The number of people who must use a word that no training text has before a model learns it.
+MIN_PEOPLE_OF_WORD = 3
 
 Kind: TypeAlias = Literal[
-    "unapproved", "burst", "conflict", "known text", "contradicted", "changes answers", "thin topic"
+    "unapproved",
+    "burst",
+    "conflict",
+    "known text",
+    "unknown word",
+    "contradicted",
+    "changes answers",
+    "thin topic",
 ]
 
 
@@ -40,6 +49,8 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
           `MAX_UNAPPROVED` came within a week.
         - "conflict": somebody else says that the same text is `topic`.
         - "known text": the training documents have the same text with `topic`.
+        - "unknown word": `n` corrections to `topic`, by fewer than `MIN_PEOPLE_OF_WORD` people,
+          share `word`, which no training text has.
         - "contradicted": a model that learned from everybody else is sure of `topic`.
         - "changes answers": with it, `n` training texts, which have `topic`, get another answer.
         - "thin topic": its topic is new, and `n` corrections have it.
@@ -48,19 +59,18 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
         The topic that the kind refers to; several topics are separated by commas.
     probability : float
         The probability of `topic` according to the model that contradicts the correction.
+    word : str
+        The word that the kind refers to.
     person : str
         Who made a burst; "" stands for all people without a token of their own.
-    is_asked : bool
-        For a burst: whether training has searched for other people's corrections that support this
-        one, and found none.
     """
 
     kind: Kind
     n: int = 0
     topic: str = ""
+    word: str = ""
     probability: float = 0.0
     person: str = ""
-    is_asked: bool = False
 
     def __str__(self) -> str:
         if self.kind == "burst":
@@ -68,6 +78,8 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
         return _SENTENCES[self.kind].format(
             n=self.n,
             topic=short_repr(self.topic) if self.topic else "no topic",
+            word=short_repr(self.word),
+            min_people=MIN_PEOPLE_OF_WORD,
             probability=f"{self.probability:.0%}".replace("100%", "over 99%").replace("%", " %"),
             texts=counted(self.n, "training text"),
             corrections=counted(self.n, "correction"),
@@ -77,27 +89,23 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def _burst(self) -> str:
         if self.person:
-            burst = (
+            return (
                 f"one of {self.n:,} by {self.person} within a week, more than the "
                 f"{MAX_UNAPPROVED} that need no approval"
             )
-        else:
-            burst = (
-                f"{self.n:,} corrections within a week come from people who are not signed in; "
-                f"more than {MAX_UNAPPROVED} need approval"
-            )
-        if self.is_asked:
-            supported = "it" if self.person else "this one"
-            return f"{burst}, and no other person's corrections support {supported}"
-        return f"{burst}; the next training checks whether other people's corrections agree"
+        return (
+            f"{self.n:,} corrections within a week come from people who are not signed in; "
+            f"more than {MAX_UNAPPROVED} need approval"
+        )
 
 
 _KINDS: dict[Kind, str] = {
     "unapproved": "every correction needs approval here",
     "burst": f"more than {MAX_UNAPPROVED} by one person within a week, or by people who are not "
-    "signed in, without support by other people's corrections",
+    "signed in",
     "conflict": "other people say that the same text has another topic",
     "known text": "the training documents have the same text with another topic",
+    "unknown word": f"fewer than {MIN_PEOPLE_OF_WORD} people use a word that no training text has",
     "contradicted": "a model that learned from everybody else is sure of another topic",
     "changes answers": "training texts would get a wrong topic",
     "thin topic": f"the topic is new and has fewer than {MIN_CORRECTIONS_OF_TOPIC} corrections",
@@ -106,6 +114,8 @@ _SENTENCES: dict[Kind, str] = {
     "unapproved": "every correction needs approval here",
     "conflict": "somebody else says that the same text is {topic}",
     "known text": "the training documents have the same text as {topic}",
+    "unknown word": "{corrections} to {topic} by fewer than {min_people} people share the word "
+    "{word}, which no training text has",
     "contradicted": "a model that learned from everybody else is {probability} sure of {topic}",
     "changes answers": "with it, {texts} of {topic} would get another topic",
     "thin topic": "its topic is new, and only {corrections} {have} it; it needs {min_corrections}",

@@ -256,6 +256,20 @@ class CorrectedAccuracy(NamedTuple):
     n_after: int
 
 
+class NewlyCorrected(NamedTuple):
+    """Counts of corrected texts that the model to be replaced has not learned from.
+
+    Attributes
+    ----------
+    n_texts : int
+    n_better : int
+        Texts that only the new model answers correctly.
+    """
+
+    n_texts: int
+    n_better: int
+
+
 @dataclass(frozen=True)
 class CorrectionResult:
     """A model that was trained with corrections, compared with one that was trained without.
@@ -272,6 +286,8 @@ class CorrectionResult:
         Whether accuracy over all topics got clearly worse.
     promise : PromiseChange
     corrected_accuracy : CorrectedAccuracy
+    newly_corrected : NewlyCorrected or None
+        None without a model to be replaced, or if it has learned from all of the corrections.
     problem : str
         Why the file of the new model can't be used; empty if it can.
     probabilities : tuple of ProbabilityChange
@@ -296,6 +312,7 @@ class CorrectionResult:
     is_accuracy_worse: bool
     promise: PromiseChange
     corrected_accuracy: CorrectedAccuracy
+    newly_corrected: NewlyCorrected | None = None
     problem: str = ""
     probabilities: tuple[ProbabilityChange, ...] = ()
     people: tuple[PersonContradictions, ...] = ()
@@ -311,11 +328,11 @@ class CorrectionResult:
 
     @property
     def passes(self) -> bool:
-        """Whether nothing got clearly worse."""
+        """Whether nothing got clearly worse, and some corrected text better."""
         return not self.why_not()
 
     def why_not(self) -> str:
-        """Return in words what got clearly worse; empty if nothing did."""
+        """Return in words what got clearly worse, or that nothing got better; else ""."""
         if self.problem:
             return self.problem
         reasons = [_describe_missing(self.missing_topics)] if self.missing_topics else []
@@ -332,6 +349,11 @@ class CorrectionResult:
         reasons.append(self.promise.why_not())
         reasons += [person.why_not() for person in self.people]
         reasons.append(thin_topics_why_not(self.n_unapproved))
+        if self.newly_corrected is not None and not self.newly_corrected.n_better:
+            reasons.append(
+                f"of {counted(self.newly_corrected.n_texts, 'newly corrected text')}, none is "
+                "right with the new model that was wrong before"
+            )
         if not any(reasons):  # where answers got worse, probabilities did as well
             worse = [change for change in self.probabilities if change.is_worse]
             worse.sort(key=lambda change: not change.topic)  # single topics first
@@ -360,6 +382,7 @@ class CorrectionResult:
             "held": held_dicts(self.held),
             "is_unchanged": self.is_unchanged,
             "now_right": self.corrected_accuracy._asdict(),
+            "newly_corrected": self.newly_corrected and self.newly_corrected._asdict(),
             "promise": asdict(self.promise),
             "paired": self.paired.to_dict(),
             "topics": [change.to_dict() for change in self.topics],
@@ -487,6 +510,18 @@ def _compare_models(
     )
 
 
+def count_newly_corrected(
+    before: Fitted, after: Fitted, texts: Sequence[str], topics: Sequence[Any]
+) -> NewlyCorrected | None:
+    """Return how many corrected texts only the new model answers correctly; None without texts."""
+    if not texts:
+        return None
+    was_right = _is_right(topics, _answers(before, texts))
+    is_right = _is_right(topics, _answers(after, texts))
+    n_better = sum(now and not then for now, then in zip(is_right, was_right, strict=True))
+    return NewlyCorrected(len(texts), n_better)
+
+
 def check_model_file(path: Path, texts: Sequence[str]) -> ModelFile:
     """Return the content of a model file, after checking that the model in it can answer texts.
 
@@ -565,15 +600,15 @@ def _corrected_accuracy(
         texts = [corrections.texts[row] for row in rows]
         y_true = [corrections.topics[row] for row in rows]
         n_asked += len(rows)
-        n_before += _count_right(y_true, _answers(before, texts))
+        n_before += sum(_is_right(y_true, _answers(before, texts)))
         after = fit(corpus, settings, progress=progress)
-        n_after += _count_right(y_true, _answers(after, texts))
+        n_after += sum(_is_right(y_true, _answers(after, texts)))
     return CorrectedAccuracy(n_asked, n_before, n_after)
 
 
-def _count_right(y_true: Sequence[Any], answers: Sequence[Any]) -> int:
+def _is_right(y_true: Sequence[Any], answers: Sequence[Any]) -> list[bool]:
     pairs = zip(as_sets(y_true), as_sets(answers), strict=True)
-    return sum({*topics} == {*answer} for topics, answer in pairs)
+    return [{*topics} == {*answer} for topics, answer in pairs]
 
 
 def _describe_missing(topics: Sequence[str]) -> str:

@@ -46,7 +46,8 @@ class LoopState(TypedDict):
     both are None if the file can't be read now. `last` is the last run or None: `at`, `outcome`
     ("replaced", "held back", "unchanged" if there was nothing new to learn, "waiting" if all
     corrections wait for approval, or "failed"), `message`, `n_held`, how many corrections wait, and
-    of a new model, `n_texts`, `now_right`, `accuracy_before` and `accuracy_after`.
+    of a new model, `n_texts`, `now_right`, `newly_corrected`, `accuracy_before` and
+    `accuracy_after`.
     """
 
     is_learning: bool
@@ -282,10 +283,12 @@ def _summarize_run(status: int, output: bytes, lines: Sequence[str], model: Path
         message = f"{model} is unchanged: {waiting}, and there are no others"
         return {"outcome": "waiting", "message": message, "n_held": n_held}
     now, (after, before) = result["now_right"], result["paired"]["accuracy"]
+    new = result["newly_corrected"]
     measure = "exact match" if "micro_f1" in result["paired"] else "accuracy"
     numbers = {
         "n_texts": result["n_texts"],
         "now_right": now,
+        "newly_corrected": new,
         "accuracy_before": before,
         "accuracy_after": after,
         "new_topics": result["new_topics"],
@@ -298,10 +301,13 @@ def _summarize_run(status: int, output: bytes, lines: Sequence[str], model: Path
         message = f"nothing new to learn{f': {waiting}' if n_held else ''}"
         return {"outcome": "unchanged", "message": message} | numbers
     waiting = f"{waiting}; " if n_held else ""
+    better = ""
+    if new is not None:
+        better = f"of {new['n_texts']:,} newly corrected texts, {new['n_better']:,} got right; "
     message = (
-        f"{model} is replaced; of {now['n_asked']:,} corrected texts, {now['n_after']:,} are right "
-        f"after learning from the others, {now['n_before']:,} before; {measure} on test texts "
-        f"{before:.3f} before, {after:.3f} after; {waiting}`slugline rollback {model}` goes back"
+        f"{model} is replaced; {better}of {now['n_asked']:,} corrected texts, {now['n_after']:,} "
+        f"are right after learning from the others, {now['n_before']:,} before; {measure} on test "
+        f"texts {before:.3f} before, {after:.3f} after; {waiting}`slugline rollback {model}` goes back"
     )
     return {"outcome": "replaced", "message": message} | numbers
 

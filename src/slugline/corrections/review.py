@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import msgspec
 import numpy as np
 
 from slugline.base.checks import replace_surrogates
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import as_sets
-from slugline.corrections.doubts import MIN_CORRECTIONS_OF_TOPIC, Approval, Doubt, find_bursts
+from slugline.corrections.doubts import (
+    MIN_CORRECTIONS_OF_TOPIC,
+    MIN_PEOPLE_OF_WORD,
+    Approval,
+    Doubt,
+    find_bursts,
+)
 from slugline.corrections.gate import PersonContradictions
 from slugline.corrections.learning import check_same_kind, normalize_spaces, stringify_topic
 from slugline.model.fitted import Fitted
+from slugline.text.tokens import tokenize
 
 if TYPE_CHECKING:
     from slugline.corrections.store import Correction
@@ -192,14 +197,15 @@ class _Examination:
         self._find_known_texts()
         self._find_thin_topics()
         self.candidates = [c for c in self.claims if not c.is_settled and not c.doubts]
-        if not self.candidates:
-            self._find_conflicts(unsupported=self.bursts)
-            return
-        base = self._fit_with(self._learned())
-        folds = self._folds()
-        self._find_conflicts(unsupported={*self.bursts} - self._find_supported(base, folds))
-        self._find_contradictions(base, folds)
-        self._find_changed_answers(base)
+        for claim in self.candidates:
+            if claim.correction.id in self.bursts:
+                claim.doubts.append(self.bursts[claim.correction.id])
+        self._find_unknown_words()
+        self._find_conflicts()
+        if self.candidates:
+            base = self._fit_with(self._learned())
+            self._find_contradictions(base)
+            self._find_changed_answers(base)
 
     def _learned(self) -> list[_Claim]:
         """Return the claims that are settled because a model has learned from them."""
@@ -224,15 +230,15 @@ class _Examination:
         )
         return self.fit(corpus)
 
-    def _find_conflicts(self, unsupported: Collection[int]) -> None:
+    def _find_conflicts(self) -> None:
         """Find claims that other people contradict.
 
-        Claims of a burst that nobody supports are ignored: otherwise, somebody could hold other
-        people's corrections by correcting the same texts.
+        Claims of a burst are ignored: otherwise, somebody could hold other people's corrections by
+        correcting the same texts.
         """
         by_text: defaultdict[str, list[_Claim]] = defaultdict(list)
         for claim in self.claims:
-            if claim.correction.id not in unsupported:
+            if claim.correction.id not in self.bursts:
                 by_text[claim.key].append(claim)
         for claim in self.claims:
             conflicts = (c.topics for c in by_text[claim.key] if c.topics != claim.topics)
@@ -258,46 +264,37 @@ class _Examination:
             if thin and min(thin) < MIN_CORRECTIONS_OF_TOPIC and not claim.is_settled:
                 claim.doubts.append(Doubt("thin topic", min(thin)))
 
-    def _find_supported(self, base: Fitted, folds: Sequence[Sequence[int]]) -> set[int]:
-        """Return the corrections of bursts that other people support; others get a doubt.
+    def _find_unknown_words(self) -> None:
+        """Find claims that teach a word which few people use, however slowly they come.
 
-        The models that decide have learned from other people, but not from bursts, so that bursts
-        don't influence each other. The agreement of a model that hasn't learned from people is no
-        support. Other people must support most of the new claims, as they agree with a few by
-        chance.
+        A made-up word has no counterpart in the documents, so neither a model of other people nor a
+        test on documents notices what the claims teach about texts with it.
         """
-        uses_claim = [claim.correction.id not in self.bursts for claim in self.candidates]
-        in_burst = [row for row, is_used in enumerate(uses_claim) if not is_used]
-        # A model without earlier corrections, which may be the support.
-        without_people = self._fit_with([]) if in_burst and self._learned() else base
-        was_right = self._agrees(without_people, in_burst)
-        new = {row for row, is_right in zip(in_burst, was_right, strict=True) if not is_right}
-        supported_rows: set[int] = set()
-        for rows in folds:
-            if asked := [row for row in rows if row in new]:
-                model = self._model_of_others(rows, asked, base, uses_claim)
-                answers = zip(asked, self._agrees(model, asked), strict=True)
-                supported_rows |= {row for row, is_right in answers if is_right}
-        n_new = Counter(self.candidates[row].person for row in new)
-        n_supported = Counter(self.candidates[row].person for row in supported_rows)
-        supported: set[int] = set()
-        for row in in_burst:
-            claim = self.candidates[row]
-            if row in supported_rows and 2 * n_supported[claim.person] > n_new[claim.person]:
-                supported.add(claim.correction.id)
-            else:
-                burst = self.bursts[claim.correction.id]
-                claim.doubts.append(msgspec.structs.replace(burst, is_asked=True))
-        return supported
+        approved = [c.correction.text for c in self.claims if c.correction.approved is not None]
+        known = {word for text in (*self.train.texts, *approved) for word in tokenize(text)}
+        by_word: defaultdict[tuple[str, _Topics], list[_Claim]] = defaultdict(list)
+        for claim in self.claims:
+            for word in {*tokenize(claim.correction.text)} - known:
+                by_word[word, claim.topics].append(claim)
 
-    def _find_contradictions(self, base: Fitted, folds: Sequence[Sequence[int]]) -> None:
-        """Find claims that a model of other people's claims without doubts contradicts.
+        def rank(item: tuple[tuple[str, _Topics], list[_Claim]]) -> tuple[int, int, str]:
+            (word, _), claims = item
+            return -len(claims), -len(word), word
 
-        From a burst, the model learned only the claims that other people support, so that the rest
-        of a burst doesn't affect other people's corrections.
-        """
+        # A claim's doubt is about the word that most claims share.
+        for (word, topics), claims in sorted(by_word.items(), key=rank):
+            people = {claim.person for claim in claims}
+            if len(claims) == 1 or len(people) >= MIN_PEOPLE_OF_WORD:
+                continue
+            doubt = Doubt("unknown word", len(claims), _join(topics), word)
+            for claim in claims:
+                if not claim.is_settled and all(d.kind != doubt.kind for d in claim.doubts):
+                    claim.doubts.append(doubt)
+
+    def _find_contradictions(self, base: Fitted) -> None:
+        """Find claims that a model of other people's claims without doubts contradicts."""
         uses_claim = [not claim.doubts for claim in self.candidates]
-        for rows in folds:
+        for rows in self._folds():
             asked = [
                 row
                 for row in rows
@@ -309,12 +306,6 @@ class _Examination:
             claims = [self.candidates[row] for row in asked]
             for claim, doubt in zip(claims, _contradictions(model, claims), strict=True):
                 claim.doubts.extend([] if doubt is None else [doubt])
-
-    def _agrees(self, model: Fitted, rows: Sequence[int]) -> list[bool]:
-        """Return whether a model gives each of some candidates its topics."""
-        claims = [self.candidates[row] for row in rows]
-        answers = _answer_sets(model, [claim.correction.text for claim in claims])
-        return [claim.topics == answer for claim, answer in zip(claims, answers, strict=True)]
 
     def _model_of_others(
         self, rows: Sequence[int], asked: Sequence[int], base: Fitted, uses_claim: Sequence[bool]
@@ -400,11 +391,11 @@ def _find_causes(
     The suspects are claims that share a word with the text and concern a topic that the text gained
     or lost. The cause is the most similar suspect or, with `all_suspects`, each of them.
     """
-    words = [_words(claim.correction.text) for claim in claims]
+    words = [{*tokenize(claim.correction.text)} for claim in claims]
     causes: defaultdict[int, list[_Topics]] = defaultdict(list)
     for text, answer, topics in changes:
         difference = answer ^ topics
-        text_words = _words(text)
+        text_words = {*tokenize(text)}
         suspects = [
             (_jaccard(text_words, words[index]), index)
             for index, claim in enumerate(claims)
@@ -448,10 +439,6 @@ def _answer_sets(model: Fitted, texts: Sequence[str]) -> list[_Topics]:
 def _join(topics: _Topics) -> str:
     joined: str = replace_surrogates(", ".join(sorted(topics))[:500])
     return joined
-
-
-def _words(text: str) -> set[str]:
-    return {*re.findall(r"\w+", text.lower())}
 
 
 def _jaccard(first: set[str], second: set[str]) -> float:

@@ -13,7 +13,12 @@ from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import apply_topic_rules, topic_rules
 from slugline.corrections.doubts import Approval
-from slugline.corrections.learning import CorrectionResult, learn_from_corrections, to_corpus
+from slugline.corrections.learning import (
+    CorrectionResult,
+    count_newly_corrected,
+    learn_from_corrections,
+    to_corpus,
+)
 from slugline.corrections.review import Review, review
 from slugline.corrections.store import Correction
 from slugline.model.fit import fit
@@ -84,8 +89,17 @@ def learn_from_review(
         test_fraction=test_fraction,
         progress=progress,
     )
+    newly_corrected = None
+    if replaced is not None:
+        new = {row.id for row in reviewed.learnable if row.learned is None}
+        rows = [row for row, number in enumerate(learnable.places or ()) if number in new]
+        texts = [learnable.texts[row] for row in rows]
+        topics = [learnable.topics[row] for row in rows]
+        after = result.experiment.fitted
+        newly_corrected = count_newly_corrected(replaced, after, texts, topics)
     return replace(
         result,
+        newly_corrected=newly_corrected,
         held=tuple(held.items()),
         people=reviewed.people(),
         n_unapproved=_count_unapproved(reviewed, learnable, result.training_sets.new_topics),

@@ -402,7 +402,6 @@ class CorrectionStore(DatabaseStore):
                 doubts = _decode_doubts(recorded[head.id]) if head.id in recorded else ()
             except (msgspec.DecodeError, TypeError) as error:
                 raise self._database.damaged_row(f"correction {head.id}", error) from error
-            # Training has already searched for support of a burst.
             if head.id in bursts and head.id not in recorded:
                 doubts = (bursts[head.id],)
             if doubts:
