@@ -51,7 +51,7 @@ async def status_of(state: WebState, address: tuple[str, str], body: bytes, **mo
         "query_string": query.encode(),
         "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
     }
-    await make_app(state)(scope, receive, send)  # type: ignore[arg-type]
+    await make_app(state)(scope, receive, send)
     return int(statuses[0])
 
 

@@ -307,7 +307,8 @@ def _summarize_run(status: int, output: bytes, lines: Sequence[str], model: Path
     message = (
         f"{model} is replaced; {better}of {now['n_asked']:,} corrected texts, {now['n_after']:,} "
         f"are right after learning from the others, {now['n_before']:,} before; {measure} on test "
-        f"texts {before:.3f} before, {after:.3f} after; {waiting}`slugline rollback {model}` goes back"
+        f"texts {before:.3f} before, {after:.3f} after; {waiting}`slugline rollback {model}` goes "
+        "back"
     )
     return {"outcome": "replaced", "message": message} | numbers
 
