@@ -18,16 +18,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import labels
+import slugline
 from data import load, select
 from measure import chromium, map_processes, progress, table
 from serving import serve_slugline
 from slugline import Corpus, TopicClassifier
 from slugline.base.arrays import F64, Index
+from slugline.corpus.loading import read_texts
+from slugline.corpus.readers import read_rows
 from slugline.evaluation.intervals import Z_95
+from slugline.labels.label_setup import LabelOptions, open_labels
 from slugline.labels.labelled_texts import LabelledText
 from slugline.labels.learner import LabelModel, find_known_descriptions, learn_labels, report_labels
-from slugline.labels.learning_selector import MIN_LABELS, MIN_PER_TOPIC, choose_random_fraction
+from slugline.labels.learning_selector import (
+    MIN_LABELS,
+    MIN_PER_TOPIC,
+    LearningSelector,
+    choose_random_fraction,
+)
 from slugline.labels.selection import DistanceWeigher, SelectionWeights, WeightedSampler
+from slugline.labels.text_table import TextTable
 
 SETS = ("trec", "sib200-en", "sib200-de", "subj", "ag_news", "stackoverflow")
 #: Documents of the pool, at most.
@@ -324,6 +334,110 @@ def forecast_cells(forecasts: Sequence[Forecast]) -> list[str]:
     ]
 
 
+# The accuracy that `train` reports ----------------------------------------------------------------
+
+#: Labels of a session before training, and labels between two models of the page.
+N_TRAINED, EVERY_TRAINED = 400, 20
+
+
+class TrainedSession(NamedTuple):
+    """What `train` reports of a label database, and what is true on the texts without a label."""
+
+    reported: float
+    on_test: float
+    holds: bool
+    truth: float
+
+
+def trained(*, sets: tuple[str, ...] = SETS, sessions: int = 10) -> str:
+    """Accuracy that `slugline train labels.db` reports, less the one on the texts without a label.
+
+    The database is made by the label page's own selector and store.
+    """
+    by_set = run_sessions(run_trained, sets, sessions)
+    rows = [[name, *trained_cells(of_set)] for name, of_set in by_set.items()]
+    rows.append(["all", *trained_cells([*itertools.chain.from_iterable(by_set.values())])])
+    header = [
+        "set",
+        "sessions",
+        "true",
+        "reported",
+        "difference",
+        "worst",
+        "in the interval",
+        "test split, difference",
+    ]
+    return (
+        f"{N_TRAINED} labels a session. Accuracies are those of the saved model; differences are "
+        "in points, reported or on the test split, less on the texts of the pool without a label."
+        "\n\n" + table(header, rows)
+    )
+
+
+def run_trained(name: str, seed: int) -> TrainedSession:
+    """Label a pool into a database, train on that, and compare."""
+    pool = load_pool(name, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        labels_path = Path(folder) / "labels.db"
+        labelled_rows = write_label_database(pool, Path(folder) / "texts.csv", labels_path, seed)
+        result = slugline.train(labels_path)
+    free = np.setdiff1d(np.arange(len(pool.texts)), labelled_rows)
+    predicted = result.classifier.predict([pool.texts[row] for row in free])
+    truth = float((predicted == np.array([str(pool.topics[row]) for row in free])).mean())
+    assert result.evaluation is not None
+    on_test, on_labels = result.evaluation.accuracy, result.experiment.on_labels
+    if on_labels is None:
+        reported, (low, high) = on_test, result.evaluation.interval
+    else:
+        reported, (low, high) = on_labels.accuracy, on_labels.interval
+    progress(name, seed, reported, truth)
+    return TrainedSession(reported, on_test, low <= truth <= high, truth)
+
+
+def write_label_database(pool: Corpus, texts_path: Path, labels_path: Path, seed: int) -> list[int]:
+    """Label a pool as the page does; return the rows that have a label."""
+    with texts_path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "text"])
+        writer.writerows(enumerate(pool.texts))
+    texts = TextTable.from_texts(str(texts_path), read_texts(read_rows(texts_path), "text"))
+    options = LabelOptions(coder="Kim", descriptions=dict.fromkeys(sorted({*pool.topics}), ""))
+    rows = []
+    with open_labels(labels_path, texts, options) as opened:
+        selector = LearningSelector(
+            opened.store, opened.table, opened.assignments, random_state=seed
+        )
+        for n in range(N_TRAINED):
+            if n % EVERY_TRAINED == 0:
+                selector.notice_change()
+                selector.wait()
+            selected = selector.select_next("Kim")
+            assert selected is not None
+            [document] = opened.store.add_documents([texts.document(selected.row)])
+            assignment = opened.store.assign("Kim", document, selected.selection)
+            assert assignment is not None
+            opened.assignments.add(selected.row, "Kim", is_random=selected.selection.is_random)
+            opened.store.label(assignment.id, [str(pool.topics[selected.row])])
+            rows.append(selected.row)
+        selector.close()
+    return rows
+
+
+def trained_cells(sessions: Sequence[TrainedSession]) -> list[str]:
+    """Return the cells of a row."""
+    differences = np.array([session.reported - session.truth for session in sessions])
+    on_test = np.array([session.on_test - session.truth for session in sessions])
+    return [
+        str(len(sessions)),
+        f"{np.mean([session.truth for session in sessions]):.3f}",
+        f"{np.mean([session.reported for session in sessions]):.3f}",
+        f"{100 * differences.mean():+.1f}",
+        f"{100 * np.abs(differences).max():.1f}",
+        f"{np.mean([session.holds for session in sessions]):.3f}",
+        f"{100 * on_test.mean():+.1f}",
+    ]
+
+
 # Descriptions -------------------------------------------------------------------------------------
 
 #: Descriptions by topic, as somebody may write them who knows what the topics mean.
@@ -487,10 +601,17 @@ def press_key(page: Any, key_of: Mapping[str, str], pause: float) -> float:
     return float(page.evaluate(PRESS_AND_WAIT, key))
 
 
-BENCHMARKS = {"intervals": intervals, "saved": saved, "described": described, "latency": latency}
+BENCHMARKS = {
+    "intervals": intervals,
+    "saved": saved,
+    "trained": trained,
+    "described": described,
+    "latency": latency,
+}
 QUICK = {
     "intervals": {"sets": ("trec",), "sessions": 1},
     "saved": {"sets": ("trec",), "sessions": 1},
+    "trained": {"sets": ("trec",), "sessions": 1},
     "described": {"sets": ("trec",), "sessions": 1},
     "latency": {"texts": 2000, "keys": 20, "pause": 0.05},
 }

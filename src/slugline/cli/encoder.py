@@ -11,6 +11,7 @@ from slugline.cli.output import is_quiet, say
 from slugline.corpus.corpus import Corpus
 from slugline.errors import EncoderError, SluglineError
 from slugline.experiment.evaluate import AnyEvaluation
+from slugline.experiment.experiment import AccuracyOnLabels
 from slugline.learning.encoder.encoder import get_encoder, get_fit_encoder
 from slugline.learning.encoder.registry import (
     AUTO,
@@ -65,7 +66,10 @@ def parse_encoder(name: str) -> str | None:
 
 
 def advise(
-    settings: FitSettings, fitted: Fitted, train: Corpus, evaluation: AnyEvaluation | None
+    settings: FitSettings,
+    fitted: Fitted,
+    train: Corpus,
+    evaluation: AnyEvaluation | AccuracyOnLabels | None,
 ) -> None:
     """Recommend an encoder if held-out documents, or the small number of documents, suggest it."""
     counts = train.topic_counts().values()

@@ -27,11 +27,12 @@ from slugline.cli.train_options import TEST_FRACTION, TrainRequest, train_option
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
+from slugline.corpus.readers import is_database
 from slugline.corpus.topics import add_parents
 from slugline.errors import OptionError, Parameter, SluglineError, TrainingError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.experiment.evidence import gather_evidence, write_mistakes
-from slugline.experiment.experiment import Experiment, run_experiment
+from slugline.experiment.experiment import AccuracyOnLabels, Experiment, run_experiment
 from slugline.experiment.quantization import QuantizationResult
 from slugline.model.file.generations import report_path
 from slugline.model.fitted import Fitted
@@ -80,7 +81,8 @@ def train(request: TrainRequest) -> None:
         )
     training = _save(request, _fit(request, documents, corrections))
     experiment = training.experiment
-    advise(request.settings, experiment.fitted, documents.train, experiment.evaluation)
+    measured = experiment.on_labels or experiment.evaluation
+    advise(request.settings, experiment.fitted, documents.train, measured)
     curves = (
         _learning_curves(request.settings, documents, experiment.fitted) if request.curve else None
     )
@@ -221,6 +223,7 @@ def _fit(
                 test=documents.test,
                 test_fraction=documents.test_fraction,
                 unlabelled=documents.unlabelled,
+                on_labels=_measure_on_labels(request, documents),
                 progress=progress,
             )
         else:
@@ -246,6 +249,19 @@ def _fit(
     )
     warn(experiment.warnings)
     return _Training(experiment, retraining=retraining)
+
+
+def _measure_on_labels(request: TrainRequest, documents: DocumentParts) -> AccuracyOnLabels | None:
+    """Return the accuracy on the texts without a label; None unless data are a label database."""
+    if (
+        documents.test is not None
+        or len(request.data) != 1
+        or not is_database(Path(request.data[0]))
+    ):
+        return None
+    from slugline.labels.model_accuracy import measure_on_labels
+
+    return measure_on_labels(Path(request.data[0]), documents.train, request.settings)
 
 
 def _save(request: TrainRequest, training: _Training) -> _Training:

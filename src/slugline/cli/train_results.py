@@ -145,18 +145,13 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
     if as_json:
         print_json(results.to_dict())
         return
-    from slugline.reports.training_text import describe_forecast
-
     experiment = results.experiment
     show(_headline(experiment))
     rows = [*_accuracy_rows(experiment), *_training_rows(experiment)]
     if rows:
         print_table(rows, left_aligned=(0, 2))
-    if results.quantization:
-        show(results.quantization.summary())
-    if results.curves is not None:
-        for curve in results.curves.curves:
-            show(describe_forecast(curve))
+    for line in _remarks(results):
+        show(line)
     if results.report is None:
         print_decisions(results.tested_decider)
         if experiment.fitted.stream is None:
@@ -176,12 +171,26 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
         print_retraining(results.retraining, results.model)
 
 
+def _remarks(results: TrainingResults) -> Iterator[str]:
+    """Yield sentences on more labels, and on weights of fewer bits."""
+    from slugline.reports.training_text import describe_forecast
+
+    if results.experiment.on_labels is not None:
+        yield results.experiment.on_labels.advice
+    if results.quantization:
+        yield results.quantization.summary()
+    if results.curves is not None:
+        yield from map(describe_forecast, results.curves.curves)
+
+
 def _headline(experiment: Experiment) -> str:
     """Return a line that says what was learned from how many documents."""
     fitted = experiment.fitted
     documents = counted(experiment.n_learned, "document")
     end = ""
-    if experiment.evaluation is not None:
+    if experiment.on_labels is not None:
+        end = f", measured on {counted(experiment.on_labels.n_labels, 'label')}"
+    elif experiment.evaluation is not None:
         end = f", tested on {counted(experiment.n_test, 'other')}"
     elif fitted.stream is not None:
         documents = counted(fitted.n_learned, "document")
@@ -202,8 +211,13 @@ def _headline(experiment: Experiment) -> str:
 
 def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     """Yield rows on the accuracy, if it was measured."""
-    stream = experiment.fitted.stream
-    if experiment.evaluation is not None:
+    stream, on_labels = experiment.fitted.stream, experiment.on_labels
+    if on_labels is not None:
+        name = "exact match" if experiment.fitted.multilabel else "accuracy"
+        estimated = f"{on_labels.interval}, on the texts without a label"
+        yield name, f"{on_labels.accuracy:.3f}", estimated
+        yield "baseline", f"{on_labels.majority:.3f}", f"always {on_labels.majority_topic!r}"
+    elif experiment.evaluation is not None:
         yield from main_metrics(experiment.evaluation)
         exact = "exact match of " if experiment.fitted.multilabel else ""
         always = f"{exact}always {experiment.majority_topic!r}"
@@ -235,6 +249,9 @@ def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
 def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     """Yield rows on the training documents and the settings that were found."""
     fitted = experiment.fitted
+    if experiment.evaluation is not None and experiment.on_labels is not None:
+        tested = f"on {counted(experiment.n_test, 'test document')}, many of which a model doubted"
+        yield "test", f"{experiment.evaluation.accuracy:.3f}", tested
     if experiment.evaluation is None and fitted.stream is None:
         return
     if experiment.n_skipped:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -157,13 +157,20 @@ def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[st
 
 
 def stored_metrics(
-    evaluation: AnyEvaluation, majority: float, decisions: AnyDecisionResult | None = None
+    evaluation: AnyEvaluation,
+    majority: float,
+    decisions: AnyDecisionResult | None = None,
+    *,
+    measured: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a test that a model file stores, by name.
 
-    `decisions` are the results of thresholds on the test, if a precision was requested.
+    `decisions` are the results of thresholds on the test, if a precision was requested. `measured`
+    are stored instead of the metrics of a test whose documents aren't like others.
     """
-    if isinstance(evaluation, MultilabelEvaluation):
+    if measured is not None:
+        metrics = dict(measured)
+    elif isinstance(evaluation, MultilabelEvaluation):
         metrics = {
             "test_micro_f1": evaluation.micro.f1,
             "test_macro_f1": evaluation.macro_f1,

@@ -15,7 +15,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.evaluation.evaluation import chance_baseline, majority_baseline
-from slugline.evaluation.intervals import wilson
+from slugline.evaluation.intervals import Interval, wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.experiment import concerns
 from slugline.experiment.decision_results import AnyDecisionResult, decide_corpus
@@ -44,6 +44,50 @@ class TestResult(NamedTuple):
 
     evaluation: AnyEvaluation
     test: Corpus
+
+
+class AccuracyOnLabels(NamedTuple):
+    """The accuracy of a model on the texts without a label, as the label page estimates it.
+
+    Attributes
+    ----------
+    n_labels : int
+        Number of labels that it is estimated from.
+    accuracy : float
+        If documents may have several topics, the fraction with exactly their topics.
+    interval : Interval
+        It is valid at every look while people label.
+    majority_topic, majority : str, float
+        The most common topic of the texts without a label, and its fraction.
+    advice : str
+        What the model is good enough for, and what more labels would bring.
+    """
+
+    n_labels: int
+    accuracy: float
+    interval: Interval
+    majority_topic: str
+    majority: float
+    advice: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain data for JSON."""
+        low, high = self.interval
+        return {
+            "n_labels": self.n_labels,
+            "accuracy": self.accuracy,
+            "interval": [low, high],
+            "advice": self.advice,
+        }
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics that a model file stores, by name."""
+        return {
+            "estimated_accuracy": self.accuracy,
+            "estimated_accuracy_low": self.interval.low,
+            "estimated_accuracy_high": self.interval.high,
+            "labels_of_estimate": float(self.n_labels),
+        }
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,6 +121,9 @@ class Experiment(TitledRows):
     decisions : DecisionResult, MultilabelDecisionResult or None
         How many test documents got an answer, and how many of the answers are right; None without a
         test, or if no precision was requested.
+    on_labels : AccuracyOnLabels or None
+        The accuracy to report, rather than the one on test documents, if the documents are of a
+        label database: many of these were selected because a model doubted them.
     """
 
     fitted: Fitted
@@ -93,6 +140,7 @@ class Experiment(TitledRows):
     majority: float = math.nan
     shuffled: float = math.nan
     decisions: AnyDecisionResult | None = None
+    on_labels: AccuracyOnLabels | None = None
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         promise = self.promise
@@ -104,13 +152,17 @@ class Experiment(TitledRows):
             rows.append(("tested on", counted(self.n_test, "other")))
         if self.fitted.dense is not None:
             rows.append(("encoder", self.fitted.dense.summary()))
-        if self.evaluation is not None:
+        if self.on_labels is not None:
+            accuracy = f"{self.on_labels.accuracy:.3f}, {self.on_labels.interval}"
+            rows.append(("accuracy", f"{accuracy}, estimated from labels"))
+        elif self.evaluation is not None:
             accuracy = f"{self.evaluation.accuracy:.3f}, {self.evaluation.interval}"
             if isinstance(self.evaluation, MultilabelEvaluation):
                 micro = f"{self.evaluation.micro.f1:.3f}, {self.evaluation.f1_intervals[0]}"
                 rows += [("micro-F1", micro), ("exact match", accuracy)]
             else:
                 rows.append(("accuracy", accuracy))
+        if self.evaluation is not None:
             always = short_repr(self.majority_topic)
             rows.append(("baseline", f"{self.majority:.3f}, always {always}"))
         rows += [("warning", warning) for warning in self.warnings]
@@ -172,10 +224,11 @@ class Experiment(TitledRows):
 
     @property
     def metrics(self) -> dict[str, float] | None:
-        """The metrics stored in a model file; None without a test."""
+        """The metrics stored in a model file; None if nothing was measured."""
+        measured = None if self.on_labels is None else self.on_labels.metrics()
         if self.evaluation is None:
-            return None
-        return stored_metrics(self.evaluation, self.majority, self.decisions)
+            return measured
+        return stored_metrics(self.evaluation, self.majority, self.decisions, measured=measured)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the results as plain data for JSON; some keys need a test, others a stream."""
@@ -192,6 +245,8 @@ class Experiment(TitledRows):
             },
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
         }
+        if self.on_labels is not None:
+            result["accuracy_on_texts_without_label"] = self.on_labels.to_dict()
         if stream is None:
             result["encoder"] = fitted.dense.to_dict() if fitted.dense else None
         else:
@@ -229,6 +284,7 @@ def run_experiment(
     *,
     test_fraction: float | None = 0.2,
     unlabelled: Iterable[str] | None = None,
+    on_labels: AccuracyOnLabels | None = None,
     progress: Progress | None = None,
 ) -> Experiment:
     """Fit a model and test it.
@@ -245,6 +301,8 @@ def run_experiment(
         tested if there is a `test`.
     unlabelled : iterable of str, optional
         Texts without labels; see `TopicClassifier.fit`. Texts of test documents are left out.
+    on_labels : AccuracyOnLabels, optional
+        The accuracy to report if `train` is of a label database.
     progress : Progress, optional
 
     Raises
@@ -274,7 +332,7 @@ def run_experiment(
         multilabel=train.multilabel,
         has_encoder=fitted.encoder is not None and not fitted.encoder.is_fast,
     )
-    if test is not None:
+    if test is not None and on_labels is None:
         warnings += concerns.leak_warnings(train, test)
     warnings += encoder_warnings(fitted, settings, has_unlabelled=unlabelled is not None)
     experiment = Experiment(
@@ -285,6 +343,7 @@ def run_experiment(
         seconds=seconds,
         notes=notes,
         n_skipped=n_skipped,
+        on_labels=on_labels,
     )
     if test is None:
         return replace(experiment, warnings=(*experiment.warnings, *concerns.fit_warnings(fitted)))
@@ -307,12 +366,17 @@ def _with_test(
     majority_topic, majority = majority_baseline(topics, true)
     if isinstance(majority_topic, tuple):
         majority_topic = ", ".join(majority_topic) or "no topic"
-    if evaluation.accuracy <= majority and len(fitted.topics) > 1:
+    accuracy, tested = evaluation.accuracy, "test documents"
+    if experiment.on_labels is not None:
+        accuracy, tested = experiment.on_labels.accuracy, "texts without a label"
+        majority_topic = experiment.on_labels.majority_topic
+        majority = experiment.on_labels.majority
+    if accuracy <= majority and len(fitted.topics) > 1:
         warnings += (
             Message(
                 f"the model is no better than always answering {short_repr(majority_topic)}: that "
-                f"is right for {percent(majority)} of the test documents, and the model for "
-                f"{percent(evaluation.accuracy)}. Use another ",
+                f"is right for {percent(majority)} of the {tested}, and the model for "
+                f"{percent(accuracy)}. Use another ",
                 Parameter("learner"),
                 ", or more documents.",
             ),

@@ -137,8 +137,28 @@ def record_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
         store.add_arrival(checksums[is_new].tobytes())
         # Another process may have stored some of them at the same moment: the first one counts.
         stored = store.arrivals()
-    last_assignments = sorted({each.last_assignment for each in stored})
+    return _match_batches(checksums, stored)
+
+
+def read_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
+    """Return in which batches the texts of a table came, as `record_arrivals`; store nothing.
+
+    Raises
+    ------
+    StoreError : if what is stored can't be read.
+    """
+    checksums, stored = _checksums(table), store.arrivals()
+    is_new = _find_starts(checksums, stored) < 0
+    if is_new.any():  # they came after all assignments
+        last = max((each.id for each in store.first_assignments().values()), default=0)
+        stored.append(Arrival(last, checksums[is_new].tobytes()))
+    return _match_batches(checksums, stored)
+
+
+def _match_batches(checksums: npt.NDArray[np.uint32], stored: Sequence[Arrival]) -> Arrivals:
+    """Return the batches of texts by their checksums, which are all stored."""
     starts = _find_starts(checksums, stored)
+    last_assignments = sorted({each.last_assignment for each in stored})
     return Arrivals(np.searchsorted(last_assignments, starts), tuple(last_assignments))
 
 

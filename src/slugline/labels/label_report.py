@@ -35,6 +35,13 @@ _NEXT_GAIN, _SPREAD = 0.6, 2.0
 _MIN_OF_TOPIC = 25
 # Fewest labels for a forecast.
 _MIN_TO_FORECAST = 40
+# From these accuracies on, texts need no check, or can be sorted: one in 20 is wrong, or one in 5.
+# Without a check, the accuracy may be no lower than the last one, by its interval.
+_UNCHECKED, _SORTABLE, _SURELY = 0.95, 0.8, 0.9
+# The next goal is a multiple of this, and at least so far above the accuracy.
+_GOAL_STEP, _MIN_TO_GOAL = 0.05, 0.02
+# More labels than so many times the present ones are no plan.
+_MAX_TIMES = 10
 
 
 class TopicAccuracy(NamedTuple):
@@ -110,6 +117,49 @@ class LabelReport:
         wanted = estimate.accuracy - precision
         return estimate.labels_for(estimate.width * wanted / half)
 
+    @property
+    def advice(self) -> str:
+        """What the model is good enough for, and what more labels would bring, in a sentence.
+
+        It is empty if the accuracy is unknown.
+        """
+        accuracy = self.estimate.accuracy
+        if math.isnan(accuracy):
+            return ""
+        if accuracy >= _UNCHECKED and self.estimate.low >= _SURELY:
+            use = "Good enough to sort texts without a check"
+        elif accuracy >= _SORTABLE:
+            n_texts = max(round(1 / (1 - accuracy)), 2)
+            use = f"Good enough to count topics, and to sort texts if 1 wrong in {n_texts} is fine"
+        else:
+            use = "Good enough to count topics, not yet to sort texts"
+        if self.doubling is None:
+            return f"{use}."
+        if self.doubling.hardly_pays:
+            return f"{use}; more labels are unlikely to help much."
+        goal = (math.floor((accuracy + _MIN_TO_GOAL) / _GOAL_STEP) + 1) * _GOAL_STEP
+        n_more = self.labels_for_accuracy(goal)
+        if goal >= 1:
+            return f"{use}."
+        if n_more is None:
+            return f"{use}; more labels alone are unlikely to reach {percent(goal, 0)}."
+        return f"{use}; about {_rounded(n_more):,} more labels for {percent(goal, 0)}."
+
+    def labels_for_accuracy(self, accuracy: float) -> int | None:
+        """Return about how many more labels raise the accuracy so far; None if hardly any number.
+
+        Each doubling is expected to bring the same fraction of what the one before it brought.
+        """
+        if self.doubling is None:
+            return None
+        missing, gain = accuracy - self.estimate.accuracy, self.doubling.gain
+        if missing <= 0:
+            return 0
+        left = 1 - (1 - _NEXT_GAIN) * missing / gain if gain > 0 else 0.0
+        n_doublings = math.log(left) / math.log(_NEXT_GAIN) if left > 0 else math.inf
+        times = 2.0**n_doublings if n_doublings < math.log2(_MAX_TIMES) else math.inf
+        return math.ceil(self.n_labels * (times - 1)) if math.isfinite(times) else None
+
     def lines(self) -> Iterator[str]:
         """Yield the report in sentences."""
         estimate = self.estimate
@@ -128,16 +178,13 @@ class LabelReport:
                 f"right for {percent(of_topic.accuracy, 0)} of the texts about {topic} "
                 f"({_interval(of_topic)})"
             )
-        if self.doubling is None:
-            return
-        if self.doubling.hardly_pays:
-            yield "more labels are unlikely to help much"
-        else:
+        if self.doubling is not None and not self.doubling.hardly_pays:
             _, gain, low, high = self.doubling
             yield (
                 f"twice as many labels are expected to add {100 * gain:.1f} points to the accuracy "
                 f"({100 * low:.1f} to {100 * high:.1f})"
             )
+        yield self.advice[0].lower() + self.advice[1:].removesuffix(".")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it; numbers that are unknown are None."""
@@ -150,7 +197,14 @@ class LabelReport:
             "doubling": None
             if self.doubling is None
             else self.doubling._asdict() | {"hardly_pays": self.doubling.hardly_pays},
+            "advice": self.advice,
         }
+
+
+def _rounded(n: int) -> int:
+    """Return a number of labels, rounded up to tens, or to two digits."""
+    step = 10 ** max(len(str(n)) - 2, 1)
+    return math.ceil(n / step) * step
 
 
 def _interval(estimate: AccuracyEstimate) -> str:

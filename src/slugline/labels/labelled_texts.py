@@ -117,9 +117,31 @@ def read_labelled_texts(
     documents = [*_assigned_documents(store, assignments)]
     rows = _find_rows(documents, table)
     weights = _weigh(rows, arrivals, assignments.values())
-    abandoned = _find_abandoned(store, assignments.values())
+    texts = _decided_texts(store, documents, weights)
+    measured = {each.document for each in texts if each.is_measured}
+    numbers = {assignment.id for assignment, each in documents if each.document.id in measured}
+    fraction = arrivals.unmeasured_fraction(
+        rows, [each for each in rows if each.assignment in numbers]
+    )
+    return LabelledTexts(texts, fraction)
+
+
+def read_random_draws(store: LabelStore) -> LabelledTexts:
+    """Return the same texts where the user's file is gone; only random draws are measured."""
+    documents = [*_assigned_documents(store, store.first_assignments())]
+    weights = {draw.id: 1.0 for draw, _ in documents if draw.selection.is_random}
+    return LabelledTexts(_decided_texts(store, documents, weights))
+
+
+def _decided_texts(
+    store: LabelStore,
+    documents: Sequence[tuple[Assignment, DocumentLabels]],
+    weights: Mapping[int, float],
+) -> list[LabelledText]:
+    """Return the texts that were decided about, with weights by the number of the assignment."""
+    abandoned = _find_abandoned(store, [assignment for assignment, _ in documents])
     first_decisions = find_first_decisions(store)
-    texts, measured = [], set[int]()
+    texts = []
     for assignment, each in documents:
         is_decided = each.status != "unlabelled" or assignment.id in abandoned
         if not is_decided or assignment.selection.reason == "near copy":
@@ -129,15 +151,10 @@ def read_labelled_texts(
         weight = weights.get(assignment.id)
         if any(decision.is_guess_shown for decision in decisions):
             weight = None
-        if weight is not None:
-            measured.add(assignment.id)
         first_topics = None if first is None or first.kind != "label" else first.topics
         document = each.document
         texts.append(LabelledText(document.text, each.answer, weight, first_topics, document.id))
-    fraction = arrivals.unmeasured_fraction(
-        rows, [each for each in rows if each.assignment in measured]
-    )
-    return LabelledTexts(texts, fraction)
+    return texts
 
 
 def _assigned_documents(

@@ -33,6 +33,7 @@ def section_texts(experiment: Experiment, evaluation: MultilabelEvaluation) -> d
     n_topics = np.diff(evaluation.true.indptr)
     texts = shared_texts(experiment) | sentences(
         "multilabel.txt.j2",
+        experiment=experiment,
         evaluation=evaluation,
         n_topics=n_topics,
         n_without=int(np.count_nonzero(n_topics == 0)),
@@ -71,6 +72,9 @@ def describe_rankings(evaluation: MultilabelEvaluation) -> str:
 
 def advice(experiment: Experiment, evaluation: MultilabelEvaluation) -> list[str]:
     """Return suggestions for what to do next, at least one."""
+    if experiment.on_labels is not None:
+        suggestions = [broken_promise(experiment), experiment.on_labels.advice]
+        return [suggestion for suggestion in suggestions if suggestion]
     suggestions = [
         broken_promise(experiment),
         missed_topics(experiment),

@@ -190,7 +190,8 @@ def confused_topics(evaluation: Evaluation, max_topics: int = N_CONFUSED) -> lis
 def _probabilities(experiment: Experiment, evaluation: Evaluation) -> dict[str, Any] | None:
     """Return the charts of probabilities, with their sentences."""
     curve = evaluation.coverage()
-    if curve is None:
+    # Texts that a model doubted show nothing about how sure it is of others.
+    if curve is None or experiment.on_labels is not None:
         return None
     bins = evaluation.reliability()
     threshold = experiment.threshold
@@ -208,7 +209,7 @@ def _probabilities_multilabel(
 ) -> dict[str, Any] | None:
     """Return charts of the probabilities of a multilabel model, with their sentences."""
     curve, bins = evaluation.coverage(), evaluation.reliability()
-    if curve is None or not bins:
+    if curve is None or not bins or experiment.on_labels is not None:
         return None
     n_decisions = number(sum(b.n_documents for b in bins), 0)
     answers = f"all {n_decisions} topic decisions with a probability above 5 %"

@@ -69,12 +69,19 @@ def shared_texts(experiment: Experiment) -> dict[str, str]:
 def advice(experiment: Experiment) -> list[str]:
     """Return suggestions for what to do next, at least one."""
     evaluation = experiment.tested.evaluation
-    suggestions = [
-        broken_promise(experiment) or doubtful_labels(experiment),
-        missed_topics(experiment),
-        _confused_topics(experiment),
-        few_tests(evaluation.n_documents, "accuracy", evaluation.interval),
-    ]
+    if experiment.on_labels is not None:
+        suggestions = [
+            broken_promise(experiment) or doubtful_labels(experiment),
+            experiment.on_labels.advice,
+            _confused_topics(experiment),
+        ]
+    else:
+        suggestions = [
+            broken_promise(experiment) or doubtful_labels(experiment),
+            missed_topics(experiment),
+            _confused_topics(experiment),
+            few_tests(evaluation.n_documents, "accuracy", evaluation.interval),
+        ]
     found = [suggestion for suggestion in suggestions if suggestion]
     return found or [sentence("advice.txt.j2", "nothing")]
 

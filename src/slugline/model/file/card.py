@@ -100,7 +100,7 @@ def _format_value(value: Any) -> str:
 
 
 # Metrics that are counts, shown as whole numbers; other metrics may be whole by chance.
-_COUNTS = ("test_documents", "test_answers", "test_right_answers")
+_COUNTS = ("test_documents", "test_answers", "test_right_answers", "labels_of_estimate")
 
 
 def _format_number(name: str, value: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from slugline.labels.accuracy import MIN_EFFECTIVE
 from slugline.labels.label_counts import LabelCounter, LabelCounts
-from slugline.labels.label_report import DoublingForecast
+from slugline.labels.label_report import LabelReport
 from slugline.labels.learning_selector import MIN_LABELS
 from slugline.serving.labelling.context import LabelContext
 from slugline.serving.labelling.replies import (
@@ -45,7 +45,8 @@ class ProgressService:
         codebook, selector = self._context.store.codebook(), self._context.selector
         counts = self._read_counts(codebook.names())
         report = selector.report
-        forecast = self._current_forecast()
+        current = self._current_report()
+        forecast = None if current is None else current.doubling
         reasons, statuses = counts.by_reason, counts.by_status
         return ProgressReply(
             n_texts=len(self._context.table) + counts.n_unlisted,
@@ -64,16 +65,17 @@ class ProgressService:
                 for each in (() if report is None else report.topics)
             ],
             forecast=None if forecast is None else ForecastReply.from_forecast(forecast),
+            advice="" if current is None else current.advice,
             problem=selector.problem,
         )
 
-    def _current_forecast(self) -> DoublingForecast | None:
-        """Return what twice as many labels would bring; None if that is unknown, or out of date."""
+    def _current_report(self) -> LabelReport | None:
+        """Return the report; None if there is none, or if it is out of date."""
         report, estimate = self._context.selector.report, self._context.selector.estimate
         if report is None or estimate is None:
             return None
         is_old = estimate.n_labels > _MAX_GROWTH * report.estimate.n_labels
-        return None if is_old else report.doubling
+        return None if is_old else report
 
     def _count_needed(self, counts: LabelCounts) -> int:
         """Return about how many more labels it takes to know the accuracy of a model."""

@@ -366,6 +366,8 @@ class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
     #: Topics with enough labels, those with the lowest accuracy first.
     topics: list[TopicAccuracyReply]
     forecast: ForecastReply | None
+    #: What the model is good enough for, and what more labels would bring; empty if unknown.
+    advice: str
     #: Why there is no model of the latest labels.
     problem: str | None
 

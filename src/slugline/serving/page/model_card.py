@@ -46,7 +46,10 @@ def _key_numbers(info: ModelInfo, precision: float | None) -> list[tuple[str, st
         (f"{len(info.topics):,}", "topic" if len(info.topics) == 1 else "topics"),
         (f"{info.n_documents:,}", "training documents"),
     ]
-    if "test_accuracy" in info.metrics:
+    if "estimated_accuracy" in info.metrics:
+        right = typeset(percent(info.metrics["estimated_accuracy"]))
+        numbers.append((right, "right on texts without a label"))
+    elif "test_accuracy" in info.metrics:
         right = typeset(percent(info.metrics["test_accuracy"]))
         numbers.append((right, "right on test documents"))
     elif "test_micro_f1" in info.metrics:

@@ -54,8 +54,7 @@ function showProgress() {
   );
 }
 
-function forecastLine({ gain, low, high, hardly_pays }) {
-  if (hardly_pays) return "More labels are unlikely to help much.";
+function forecastLine({ gain, low, high }) {
   const points = (fraction) => (100 * fraction).toFixed(1);
   return `Twice as many labels are expected to add ${points(gain)} points ` +
     `(${points(low)} to ${points(high)}).`;
@@ -77,7 +76,7 @@ function undecidedPart(n) {
 }
 
 // What a model of the labels so far would get right.
-function accuracyLines({ accuracy, n_needed, topics, forecast, problem }) {
+function accuracyLines({ accuracy, n_needed, topics, forecast, advice, problem }) {
   if (problem) {
     return [make("p", { className: "bad" }, `No model of these labels could be learned: ${problem}`)];
   }
@@ -95,7 +94,8 @@ function accuracyLines({ accuracy, n_needed, topics, forecast, problem }) {
     make("p", { className: "soft" }, `Between ${percent(accuracy.low)} and ` +
       `${percent(accuracy.high)} with 95 % confidence, however often you look; measured on ` +
       `${counted(accuracy.n_labels, "label")}${undecidedPart(accuracy.n_skipped)}.`),
-    forecast ? make("p", {}, forecastLine(forecast)) : "",
+    advice ? make("p", {}, advice) : "",
+    forecast && !forecast.hardly_pays ? make("p", { className: "soft" }, forecastLine(forecast)) : "",
     topics.length ? topicTable(topics) : "",
   ];
 }
