@@ -169,9 +169,9 @@ class Session(ABC):
                 break
         return seen[-1]
 
-    def count_disagreements(self) -> int:
-        """Return the number of texts on which people disagree."""
-        return int(self._call("progress")["n_disagreements"])
+    def has_disagreement(self) -> bool:
+        """Return whether there is a text on which people disagree."""
+        return self._call("disagreement", after=0)["disagreement"] is not None
 
     def _call(self, operation: str, **body: Any) -> dict[str, Any]:
         """Do what the page's script does."""
@@ -283,7 +283,7 @@ class BrowserSession(Session):
         return _in_browser(self._look_at_disagreement)
 
     def _look_at_disagreement(self) -> bool:
-        if not self.count_disagreements():
+        if not self.has_disagreement():
             return False
         self._page.reload()
         self._page.locator("#card[data-assignment]").wait_for()

@@ -13,15 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 from starlette.testclient import TestClient
 
 from random_selector import RandomSelector
 from server import running
-from slugline.corpus.label_database.answers import MeasuredAccuracy
 from slugline.corpus.label_database.records import ModelGuess, Selection
-from slugline.corpus.label_database.tables import ACCURACY
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.cells import NewDocument
 from slugline.labels.draws import RepeatedDraws, SelectedRow
@@ -555,7 +552,7 @@ def test_progress_counts_labels_of_everybody(page: TestClient) -> None:
         "n_texts": 7,
         "n_labelled": 3,
         "n_skipped": 0,
-        "n_disagreements": 0,
+        "has_other_coders": False,
         "n_mine": 3,
         "by_topic": {"grain": 2, "earnings": 1},
         "codebook_version": 2,
@@ -565,6 +562,7 @@ def test_progress_counts_labels_of_everybody(page: TestClient) -> None:
         "n_needed": 17,
         "topics": [],
         "forecast": None,
+        "advice": "",
         "problem": None,
     }
 
@@ -591,22 +589,15 @@ def test_progress_counts_measured_labels_without_skipped_texts(path: Path) -> No
     assert (accuracy["n_labels"], accuracy["n_skipped"]) == (100, 6)
 
 
-def test_file_of_labels_keeps_the_accuracy_that_was_measured_last(path: Path) -> None:
-    for _ in range(2):
-        with labelling(path, selector_class=ForecastingSelector):
-            pass
-    with LabelStore(path) as store:
-        kept = msgspec.json.decode(store.setting(ACCURACY) or "", type=MeasuredAccuracy)
-    assert kept == MeasuredAccuracy(n_labels=100, accuracy=0.8, low=0.7, high=0.9)
-
-
 @pytest.mark.parametrize(("n_labels", "is_shown"), [(100, True), (115, True), (130, False)])
-def test_progress_has_no_forecast_of_far_fewer_labels(
+def test_progress_has_no_forecast_or_advice_of_far_fewer_labels(
     path: Path, n_labels: int, *, is_shown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ForecastingSelector, "n_labels", n_labels)
     with labelling(path, selector_class=ForecastingSelector) as page:
-        assert (get(page, "progress")["forecast"] is not None) == is_shown
+        progress = get(page, "progress")
+        assert (progress["forecast"] is not None) == is_shown
+        assert bool(progress["advice"]) == is_shown
 
 
 def test_progress_reads_only_documents_that_have_changed(
@@ -680,9 +671,11 @@ def test_coders_disagree_on_texts_that_two_get(path: Path) -> None:
             post(page, "decide", token, request=name(), **body)
         headers = {"Authorization": f"Bearer {lee}"}
         progress = page.get("/v1/progress", headers=headers).json()
-        assert (progress["n_disagreements"], progress["n_mine"]) == (1, 1)
+        assert (progress["has_other_coders"], progress["n_mine"]) == (True, 1)
         assert next_text(page, token=kim) is None
 
+        hidden = page.post("/v1/disagreement", json={}, headers={"Authorization": f"Bearer {kim}"})
+        assert hidden.status_code == 403
         found = post(page, "disagreement", lee)["disagreement"]
         assert [(each["coder"], each["decision"]["topics"]) for each in found["labels"]] == [
             ("Kim", ["grain"]),
@@ -698,7 +691,7 @@ def test_coders_disagree_on_texts_that_two_get(path: Path) -> None:
         assert refused.json()["detail"] == (
             "disagreements are settled, and labels withdrawn, by Lee; tell them about it."
         )
-        assert post(page, "settle", lee, request=name(), **body)["n_disagreements"] == 0
+        post(page, "settle", lee, request=name(), **body)
         assert post(page, "disagreement", lee)["disagreement"] is None
 
 
@@ -728,7 +721,7 @@ def test_settlements_are_listed_changed_and_taken_back(path: Path) -> None:
             assert assignment is not None
             store.label(assignment.id, ["earnings"])
         settled = {"document": 1, "kind": "label", "topics": ["grain"], "request": name()}
-        assert page.post("/v1/settle", json=settled).json()["n_disagreements"] == 0
+        assert page.post("/v1/settle", json=settled).status_code == 200
         [settlement] = get(page, "agreement")["settlements"]
         assert (settlement["person"], settlement["topics"], settlement["excerpt"]) == (
             ("Kim", ["grain"], "one")
@@ -742,7 +735,7 @@ def test_settlements_are_listed_changed_and_taken_back(path: Path) -> None:
         body = {"settlement": settlement["id"], "request": "take it back"}
         for _ in range(2):
             assert page.post("/v1/settle/undo", json=body).json()["settlements"] == []
-        assert get(page, "progress")["n_disagreements"] == 1
+        assert post(page, "disagreement")["disagreement"]["document"] == 1
 
 
 def wait_for_agreement(page: TestClient) -> Any:

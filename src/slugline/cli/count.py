@@ -72,7 +72,8 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 )
 @option(
     "--labelled FILE",
-    "Labels of some of the texts, drawn at random, or a label database of `slugline label`.",
+    "Labels of some of the texts, drawn at random, or a label database of `slugline label`. Use "
+    "labels that the model did not learn from; others are counted without the model.",
 )
 @option(
     "--plan MARGIN",

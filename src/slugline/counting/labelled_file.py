@@ -44,12 +44,17 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
     known_topics = [str(name) for name in fitted.topics.names]
     rules = topic_rules(options)
     corpus = add_parents(apply_topic_rules(corpus, rules, known_topics), fitted.separator)
-    is_training_data = bool(known_document_warnings(fitted, corpus))
     concerns: list[str] = []
+    is_learned = bool(known_document_warnings(fitted, corpus))
+    # A database grows after training, and a model file contains none of the texts: only one with
+    # fewer labels than the model has training documents is surely another.
+    may_be_learned = is_database(path) and len(corpus) >= fitted.n_documents
+    is_training_data = is_learned or may_be_learned
     if is_training_data:
         concerns.append(
-            f"The model learned from {path}, so these labels are counted without it: use labels "
-            "that it has not seen for narrower intervals."
+            f"The model {'learned' if is_learned else 'may have learned'} from labels in {path}, so "
+            f"all {counted(len(corpus), 'label')} are counted without it. For narrower intervals, "
+            "count without them, or label other texts into a new file."
         )
     weights = [1.0] * len(corpus.texts)
     if is_database(path):

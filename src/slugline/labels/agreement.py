@@ -1,8 +1,10 @@
 """Agreement of coders with themselves, with each other, and with an imported coder.
 
 A label counts here if its coder saw nothing that others, or a model, said about the text: labels
-that were given beside a model's guess, in an audit, or to near copies at once are left out. Topics
-are compared by their names of today. Settlements don't count, as the labels that were settled do.
+that were given beside a model's guess, in an audit, or to near copies at once are left out. The
+first answer to each text counts, even if it was changed later, so that nobody can make labels
+agree. Topics are compared by their current names. Settlements don't count, as the labels that were
+settled do.
 
 Examples
 --------
@@ -393,24 +395,6 @@ class _CoderLabels:
         elif selection.reason == "repeated":
             self.repeated.append((self._first[document], decision))
 
-    def restore_first_labels(self, store: LabelStore) -> None:
-        """Take as first labels those that the coder had given when documents came again.
-
-        A first label that was changed since may have been made to agree with the later one.
-        """
-        if not self.repeated:
-            return
-        history: dict[int, list[LabelDecision]] = defaultdict(list)
-        for decision in store.decisions(coder=self.coder.name):
-            history[decision.assignment.id].append(decision)
-        earlier = []
-        for first, later in self.repeated:
-            seen = history[later.assignment.id][0].id
-            before = [each for each in history[first.assignment.id] if each.id < seen]
-            if before and before[-1].kind == "label":
-                earlier.append((before[-1], later))
-        self.repeated = earlier
-
 
 # The label of a coder: the coder's name, and the topics.
 _NamedTopics = tuple[str, frozenset[str]]
@@ -444,11 +428,9 @@ def measure_agreement(store: LabelStore, *, epsilon: float = EPSILON) -> Agreeme
     """
     check_fraction("epsilon", epsilon, may_be_0=True)
     by_name = {coder.name: _CoderLabels(coder) for coder in store.coders()}
-    for decision in store.current_decisions():
+    for decision in store.first_decisions():
         coder = decision.assignment.coder
         by_name.setdefault(coder.name, _CoderLabels(coder)).add(decision)
-    for each in by_name.values():
-        each.restore_first_labels(store)
     names = store.codebook().names()
     coders = [each for each in by_name.values() if each.topics or each.skipped]
     persons = [each for each in coders if each.coder.kind == "person"]

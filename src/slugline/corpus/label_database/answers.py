@@ -6,21 +6,13 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from slugline.base.databases import Database
-from slugline.base.wording import counted, join_words, percent
+from slugline.base.wording import counted, join_words
 from slugline.corpus.label_database.reader import LabelReader
 from slugline.corpus.label_database.records import Status
-from slugline.corpus.label_database.tables import (
-    ACCURACY,
-    FORMAT,
-    MULTILABEL,
-    REVIEWED,
-    TOPIC_COLUMN,
-)
+from slugline.corpus.label_database.tables import FORMAT, MULTILABEL, REVIEWED, TOPIC_COLUMN
 from slugline.corpus.rows import RowIterator, make_row
 from slugline.errors import DataError, StoreError
 
@@ -34,25 +26,6 @@ _LEFT_OUT: dict[Status, Callable[[int], str]] = {
     "unlabelled": lambda n: f"{counted(n, 'document')} without a label",
     "replaced": lambda n: f"{counted(n, 'document')} whose text has changed since",
 }
-_Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
-
-
-class MeasuredAccuracy(msgspec.Struct, frozen=True, kw_only=True):
-    """The accuracy of a model of labels on all texts without one, as the label page estimates it.
-
-    Attributes
-    ----------
-    n_labels : int
-        Number of labels that the model had learned from.
-    accuracy : float
-    low, high : float
-        The interval.
-    """
-
-    n_labels: int
-    accuracy: _Fraction
-    low: _Fraction
-    high: _Fraction
 
 
 class LabelledDatabase(NamedTuple):
@@ -112,7 +85,11 @@ def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDa
             notes = [_left_out_note(path, counts, needs_answers=needs_answers)]
             n_answers = counts["settled"] + counts["agreed"]
             if needs_answers and n_doubted >= max(_MIN_DOUBTED, _MIN_DOUBTED_FRACTION * n_answers):
-                notes.append(_doubt_note(n_doubted, n_answers, _read_accuracy(database, reader)))
+                notes.append(
+                    f"{n_doubted:,} of {counted(n_answers, 'label')} are of texts that a model "
+                    "doubted, so accuracies measured on these labels are usually lower than on all "
+                    "texts"
+                )
             note = "; ".join(filter(None, notes))
             rows = _label_rows(
                 stack.pop_all(), database, reader, text, topic, needs_answers=needs_answers
@@ -120,29 +97,6 @@ def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDa
     except StoreError as error:
         raise DataError(*error.parts) from error
     return LabelledDatabase(rows, text, topic, note)
-
-
-def _read_accuracy(database: Database, reader: LabelReader) -> MeasuredAccuracy | None:
-    stored = reader.setting(ACCURACY)
-    try:
-        return None if stored is None else msgspec.json.decode(stored, type=MeasuredAccuracy)
-    except msgspec.DecodeError as error:
-        raise database.damaged_row(f"setting {ACCURACY!r}", error) from error
-
-
-def _doubt_note(n_doubted: int, n_answers: int, measured: MeasuredAccuracy | None) -> str:
-    """Return what to think of accuracies measured on documents that a model doubted."""
-    note = (
-        f"{n_doubted:,} of {counted(n_answers, 'label')} are of texts that a model doubted, so "
-        "accuracies measured on these labels are usually lower than on all texts"
-    )
-    if measured is None:
-        return note
-    return (
-        f"{note}: there, a model of {counted(measured.n_labels, 'label')} was right for about "
-        f"{percent(measured.accuracy, 0)} ({percent(measured.low, 0)} to "
-        f"{percent(measured.high, 0)}), as the label page says"
-    )
 
 
 def _left_out_note(path: Path, counts: Counter[Status], *, needs_answers: bool) -> str:

@@ -73,5 +73,3 @@ MULTILABEL = "multilabel"
 REVIEWED = "reviewed data"
 #: The settings that name the user's columns: those of the text, in a JSON list, and of the topic.
 TEXT_COLUMNS, TOPIC_COLUMN = "text columns", "topic column"
-#: The setting with the latest accuracy of a model of the labels: `MeasuredAccuracy` in JSON.
-ACCURACY = "accuracy"

@@ -81,6 +81,21 @@ class LabelHistory(LabelRows):
             if decision is not None:
                 yield decision
 
+    def first_decisions(self) -> Iterator[LabelDecision]:
+        """Yield the first decision about each assignment that has a current one, in their order.
+
+        Withdrawn decisions don't count.
+        """
+        with self._database.reading() as connection:
+            withdrawn = self._reader(connection).last_withdrawn()
+        first: dict[int, LabelDecision] = {}
+        for decision in self.decisions():
+            is_withdrawn = decision.id <= withdrawn.get(decision.assignment.coder.id, 0)
+            if decision.kind != "undo" and not is_withdrawn:
+                first.setdefault(decision.assignment.id, decision)
+        for current in self.current_decisions():
+            yield first[current.assignment.id]
+
     def _decided(
         self, condition: str, after: int
     ) -> Iterator[tuple[Assignment, LabelDecision | None]]:

@@ -43,12 +43,9 @@ class CoderService:
         """Wait for the thread that measures the agreement of coders."""
         self._agreement.close(_PATIENCE)
 
-    def find_disagreement(
-        self,
-        coder: str,  # noqa: ARG002
-        request: DisagreementRequest,
-    ) -> DisagreementReply:
+    def find_disagreement(self, coder: str, request: DisagreementRequest) -> DisagreementReply:
         """Return the first text after a document to which coders gave different topics."""
+        self._context.check_may_settle(coder)
         store = self._context.store
         labels = store.labels(request.after, has_texts=False)
         number = next((each.document.id for each in labels if each.status == "open"), None)

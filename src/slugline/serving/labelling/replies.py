@@ -349,9 +349,10 @@ class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
     n_texts: int
     n_labelled: int
     n_skipped: int
-    n_disagreements: int
     #: Labels of this coder.
     n_mine: int
+    #: Whether others have labels. Nobody sees whether they disagree before settling that.
+    has_other_coders: bool
     by_topic: dict[str, int]
     #: Differs from the version of the page's codebook if that has changed since.
     codebook_version: int

@@ -23,20 +23,13 @@ to be run on threads; most take the name of the coder who asks.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import math
 from collections.abc import Sequence
-
-import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.wording import join_words
-from slugline.corpus.label_database.answers import MeasuredAccuracy
-from slugline.corpus.label_database.tables import ACCURACY
-from slugline.errors import OptionError, Parameter, StoreError
+from slugline.errors import OptionError, Parameter
 from slugline.labels.draws import RepeatedDraws, Selector
-from slugline.labels.label_report import LabelReport
 from slugline.labels.near_copies import NearCopies
 from slugline.labels.reviews import Reviewer
 from slugline.labels.store import LabelStore
@@ -117,15 +110,8 @@ class LabelService:
         self.progress = ProgressService(context, shows_guesses=shows_guesses)
 
     def close(self) -> None:
-        """End the selector's threads, and close the file of labels.
-
-        The file keeps the accuracy that was measured last, for those who read it as data.
-        """
+        """End the selector's threads, and close the file of labels."""
         self.selector.close()
-        report = self.selector.report
-        if report is not None:
-            with contextlib.suppress(StoreError):  # such as one on a full disk: labels are safe
-                _store_accuracy(self.store, report)
         self.coders.close()
         self.store.close()
 
@@ -154,19 +140,6 @@ class LabelService:
         """Settle a disagreement; return the progress since then."""
         self.coders.settle(coder, request)
         return self.progress.progress(coder)
-
-
-def _store_accuracy(store: LabelStore, report: LabelReport) -> None:
-    """Store the accuracy that a report has, unless it is stored already."""
-    estimate = report.estimate
-    if math.isnan(estimate.accuracy):
-        return
-    measured = MeasuredAccuracy(
-        n_labels=report.n_labels, accuracy=estimate.accuracy, low=estimate.low, high=estimate.high
-    )
-    value = msgspec.json.encode(measured).decode()
-    if store.setting(ACCURACY) != value:
-        store.set_settings({ACCURACY: value})
 
 
 def check_settlers(settlers: Sequence[str], coders: Sequence[str]) -> None:

@@ -3,10 +3,17 @@
 // Show the first text to settle after a document; the next text to label if there is none.
 async function showNextDisagreement(after = 0) {
   await whenSaved();
+  state.isSettled = false;
   const reply = await attempt(() => call("/v1/disagreement", { after }));
   if (!reply) return;
-  if (reply.disagreement) interpose({ ...reply.disagreement, guess: null, decision: null });
-  else showNext();
+  if (reply.disagreement) {
+    interpose({ ...reply.disagreement, guess: null, decision: null });
+    return;
+  }
+  state.isSettled = true;
+  showProgress();
+  say("No disagreement is left.");
+  showNext();
 }
 
 function showDisagreement({ document: number, labels }) {

@@ -37,14 +37,13 @@ function showProgress() {
     `${number(n_done)} of ${counted(progress.n_texts, "suspect")} decided`,
   ] : [
     `${number(progress.n_labelled)} of ${counted(progress.n_texts, "text")} labelled`
-      + (progress.n_mine !== progress.n_labelled ? `, ${number(progress.n_mine)} by you` : ""),
+      + (progress.n_mine && progress.n_mine !== progress.n_labelled ? `, ${number(progress.n_mine)} by you` : ""),
     progress.n_near_copies ? `${number(progress.n_near_copies)} of them as near copies` : null,
     progress.n_skipped ? `${number(progress.n_skipped)} skipped` : null,
-    progress.n_disagreements ? `coders disagree on ${number(progress.n_disagreements)}` : null,
   ].filter(Boolean);
-  const toSettle = progress.n_disagreements && state.maySettle ? make(
-    "p", {}, make("button", { type: "button", onclick: () => showNextDisagreement() },
-      `Settle ${counted(progress.n_disagreements, "disagreement")}`),
+  const toSettle = progress.has_other_coders && state.maySettle ? make(
+    "p", {}, make("button", { type: "button", onclick: () => showNextDisagreement() }, "Settle disagreements"),
+    state.isSettled ? make("span", { className: "soft" }, " No disagreement is left.") : "",
   ) : "";
   find("#progress-summary").replaceChildren(
     make("progress", { max: progress.n_texts || 1, value: n_done, "aria-label": "Texts decided" }),
