@@ -221,8 +221,8 @@ def another_program(path: Path) -> None:
 def later_version(path: Path) -> None:
     CorrectionStore(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
-        connection.execute("PRAGMA user_version = 3")
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+        connection.execute("PRAGMA user_version = 4")
 
 
 @pytest.mark.parametrize(
@@ -554,6 +554,7 @@ def test_store_adds_missing_tables_to_format_1(path: Path) -> None:
         connection.execute("DROP TABLE approvals")
         connection.execute("DROP TABLE holds")
         connection.execute("DROP TABLE learned")
+        connection.execute("DROP TABLE undone")
         connection.execute("DELETE FROM sqlite_sequence WHERE name = 'approvals'")
         connection.execute("PRAGMA user_version = 1")
     with CorrectionStore(path) as store:
@@ -562,4 +563,27 @@ def test_store_adds_missing_tables_to_format_1(path: Path) -> None:
         store.mark_learned([kept.id], "abc")
         assert add(store).id == 2
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+
+
+def test_undone_corrections_are_stored_with_who_undid_them(path: Path) -> None:
+    with CorrectionStore(path) as store:
+        first, second, kept = (add(store) for _ in range(3))
+        assert store.undo(first.id, "änna")
+        assert store.undo(second.id)
+        assert not store.undo(first.id, "ben")
+        assert [(each.id, each.who) for each in store.undone()] == [
+            (first.id, "änna"),
+            (second.id, None),
+        ]
+        assert [*store.rows()] == [kept]
+
+
+def test_topics_are_those_of_a_models_corrections_that_were_not_undone(path: Path) -> None:
+    with CorrectionStore(path) as store:
+        for topic in ("metal", ("grain", "corn"), 7):
+            add(store, topic=topic, answer=topic)
+        store.undo(add(store, topic="gone").id)
+        model = next(store.rows()).model
+        assert store.topics(model) == {"metal", "grain", "corn", "7"}
+        assert store.topics("another") == set()

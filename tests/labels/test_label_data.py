@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from slugline.corpus.label_database.records import Selection
-from slugline.corpus.label_database.tables import ACCURACY, TEXT_COLUMNS, TOPIC_COLUMN
+from slugline.corpus.label_database.tables import TEXT_COLUMNS, TOPIC_COLUMN
 from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.loading import load_corpus, read_corpus, read_texts
 from slugline.corpus.readers import read_rows
@@ -81,24 +81,6 @@ def test_load_corpus_says_that_a_model_doubted_labelled_texts(
         "are usually lower than on all texts"
     )
     assert load_corpus(path).notes == (note,)
-    measured = '{"n_labels": 8, "accuracy": 0.81, "low": 0.72, "high": 0.9}'
-    store.set_settings({ACCURACY: measured})
-    [found] = load_corpus(path).notes
-    assert found == (
-        f"{note}: there, a model of 8 labels was right for about 81 % (72 % to 90 %), as the label "
-        "page says"
-    )
-
-
-@pytest.mark.parametrize(
-    "value", ["no JSON", '{"n_labels": 8, "accuracy": 7, "low": 0, "high": 1}']
-)
-def test_load_corpus_rejects_a_damaged_accuracy(path: Path, store: LabelStore, value: str) -> None:
-    for document in range(1, 9):
-        label(store, "Kim", document, "earn")
-    store.set_settings({ACCURACY: value})
-    with pytest.raises(DataError, match="setting 'accuracy'"):
-        load_corpus(path)
 
 
 def test_load_corpus_reads_several_topics(path: Path, store: LabelStore) -> None:

@@ -182,7 +182,7 @@ def test_corrections_are_approved_by_other_people_with_names(service: Service) -
 
 
 def test_undo_correction_rejects_an_unknown_one(service: Service) -> None:
-    error = refusal(service.undo_correction(999), UnknownCorrectionError)
+    error = refusal(service.undo_correction(999, Call()), UnknownCorrectionError)
     assert str(error) == "there is no correction 999, or it was undone before."
 
 
@@ -191,4 +191,4 @@ def test_service_without_corrections_takes_none() -> None:
     assert not service.takes_corrections
     answer = service.correct(CorrectionRequest(text="a", topic="gold"), Call())
     refusal(answer, NoCorrectionsError)
-    refusal(service.undo_correction(1), NoCorrectionsError)
+    refusal(service.undo_correction(1, Call()), NoCorrectionsError)

@@ -37,7 +37,7 @@ _HELD = "held"
     "from them.",
     multiple=True,
 )
-@option("--who NAME", "Name of the approver, to be stored in the file.")
+@option("--who NAME", "Name of who approves or withdraws, to be stored in the file.")
 @option("--all show_all", "List all corrections, not only those that wait for approval.")
 @json_option
 def corrections(
@@ -68,13 +68,14 @@ def corrections(
         _check_exist(store, file, [*approved, *withdrawn])
         changes = {
             "approved": [number for number in approved if store.approve(number, who)],
-            "withdrawn": [number for number in withdrawn if store.undo(number)],
+            "withdrawn": [number for number in withdrawn if store.undo(number, who)],
         }
         held = store.held()
+        undone = [each._asdict() for each in store.undone()]
         rows = [*store.rows()] if show_all else store.get(sorted(held))
     if as_json:
         listed = [_to_dict(row, held.get(row.id, ())) for row in rows]
-        print_json({"corrections": listed, "n_held": len(held), **changes})
+        print_json({"corrections": listed, "n_held": len(held), "undone": undone, **changes})
         return
     if approve:
         show(f"approved   {counted(len(changes['approved']), 'correction')}")

@@ -1,8 +1,9 @@
-"""Topics that are probably misspelt: rare, and one letter away from a frequent topic."""
+"""Topics that are probably misspelt: rare, and named much like a frequent topic."""
 
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -11,6 +12,11 @@ from typing import NamedTuple
 _MAX_FRACTION = 0.2
 # Words with fewer letters, such as "type" and "tape", are often one letter apart.
 _MIN_LETTERS = 5
+# Letters before the endings of names that are similar otherwise: "Konto" and "Konten".
+_MIN_STEM = 4
+# The most letters in which such endings differ.
+_MAX_ENDING = 2
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
 class Misspelling(NamedTuple):
@@ -34,7 +40,7 @@ def find_misspellings(
     """
     by_shorter: defaultdict[str, list[str]] = defaultdict(list)
     for topic in counts.keys() | known_topics:
-        for shorter in _without_a_letter(topic):
+        for shorter in _shortened(topic):
             by_shorter[shorter].append(topic)
     found = []
     for topic, n in counts.items():
@@ -43,14 +49,63 @@ def find_misspellings(
         # Two names with one letter wrong, missing or swapped are the same without a letter.
         similar = {
             other
-            for shorter in _without_a_letter(topic)
+            for shorter in _shortened(topic)
             for other in by_shorter[shorter]
             if (other in known_topics or n <= _MAX_FRACTION * counts[other])
-            and has_one_letter_wrong(topic, other)
+            and _fold(topic) != _fold(other)
+            and are_similar(topic, other)
         }
         if similar:
             found.append(Misspelling(topic, max(similar, key=lambda t: (counts.get(t, 0), t))))
     return found
+
+
+def find_similar_name(name: str, others: Iterable[str]) -> str | None:
+    """Return the first of other names that may be meant by a name; None if there is none."""
+    return next((other for other in others if are_similar(name, other)), None)
+
+
+def are_similar(name: str, other: str) -> bool:
+    """Return whether one of two names may be meant by the other.
+
+    Case, spaces and accents are ignored ("ue" is "ü"). One letter may be wrong, or the names differ
+    in their endings, as singular and plural do.
+
+    >>> are_similar("Rückgabe", "rueckgabe"), are_similar("Rechnungen", "Rechnung")
+    (True, True)
+    """
+    folded, other_folded = _fold(name), _fold(other)
+    return (
+        folded.replace(" ", "") == other_folded.replace(" ", "")
+        or has_one_letter_wrong(name, other)
+        or has_one_letter_wrong(folded, other_folded)
+        or _has_other_ending(folded, other_folded)
+    )
+
+
+def _fold(name: str) -> str:
+    """Return a name without capitals and accents; "ü" is "ue", as in German."""
+    composed = unicodedata.normalize("NFC", " ".join(name.casefold().split()))
+    letters = unicodedata.normalize("NFKD", composed.translate(_UMLAUTS))
+    return "".join(each for each in letters if not unicodedata.combining(each))
+
+
+def _has_other_ending(name: str, other: str) -> bool:
+    """Return whether two names differ in up to two letters at their ends.
+
+    >>> _has_other_ending("konto", "konten"), _has_other_ending("rechnung", "rechnungen")
+    (True, True)
+    >>> _has_other_ending("group a", "group b"), _has_other_ending("topic1", "topic12")
+    (False, False)
+    """
+    stem = _common_prefix(name, other)
+    endings = name[len(stem) :], other[len(stem) :]
+    return (
+        len(stem) >= _MIN_STEM
+        and stem[-_MIN_STEM:].isalpha()
+        and "".join(endings).isalpha()
+        and max(map(len, endings)) <= _MAX_ENDING
+    )
 
 
 def has_one_letter_wrong(topic: str, other: str) -> bool:
@@ -85,10 +140,11 @@ def _common_prefix(first: str, second: str) -> str:
     return first[:n_common]
 
 
-def _without_a_letter(topic: str) -> Iterator[str]:
-    """Yield the name, and the name without each of its letters, in lower case."""
-    folded = topic.casefold()
+def _shortened(topic: str) -> Iterator[str]:
+    """Yield the folded name, the name without each of its letters, and without its ending."""
+    folded = _fold(topic)
     yield folded
+    yield folded[:-_MAX_ENDING]
     for position, character in enumerate(folded):
         if character.isalpha():
             yield folded[:position] + folded[position + 1 :]

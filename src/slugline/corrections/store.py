@@ -98,6 +98,14 @@ class Correction(NamedTuple):
         )
 
 
+class UndoneCorrection(NamedTuple):
+    """When a correction was undone, and by whom; None if that person has no name."""
+
+    id: int
+    at: str
+    who: str | None
+
+
 def to_cells(correction: Correction) -> tuple[Any, ...]:
     """Return the cells of a new correction in the order of `_COLUMNS`, without its number.
 
@@ -236,10 +244,14 @@ _MORE_TABLES = (
     "CREATE TABLE holds (correction INTEGER PRIMARY KEY, doubts TEXT NOT NULL)",
     "CREATE TABLE learned (correction INTEGER PRIMARY KEY, at TEXT NOT NULL, digest BLOB NOT NULL)",
 )
+# Added in format 3: who undid a correction.
+_UNDONE_TABLE = (
+    "CREATE TABLE undone (correction INTEGER PRIMARY KEY, at TEXT NOT NULL, who BLOB)",
+)
 #: The format of the file.
 FORMAT = DatabaseFormat(
     content="corrections",
-    tables=(_FIRST_TABLES, _MORE_TABLES),
+    tables=(_FIRST_TABLES, _MORE_TABLES, _UNDONE_TABLE),
     max_row_bytes=MAX_TEXT_BYTES + (1 << 17),
     hint="the file that `slugline serve --corrections` keeps; labelled texts are DATA",
 )
@@ -314,15 +326,49 @@ class CorrectionStore(DatabaseStore):
             )
         return from_cells((cursor.lastrowid, *cells))
 
-    def undo(self, id: int) -> bool:  # noqa: A002 (the field's name)
-        """Mark a correction as undone; return whether it existed and was not undone yet."""
+    def undo(self, id: int, who: str | None = None) -> bool:  # noqa: A002 (the field's name)
+        """Mark a correction as undone, by whom if that is known.
+
+        Return whether it existed and was not undone yet.
+        """
         if id.bit_length() > 63:  # too large for SQLite
             return False
+        person, at = None if who is None else _name_cell("who", who), utc_now()
         with self._database.writing() as connection:
             cursor = connection.execute(
-                "UPDATE corrections SET undone = ? WHERE id = ? AND undone IS NULL", (utc_now(), id)
+                "UPDATE corrections SET undone = ? WHERE id = ? AND undone IS NULL", (at, id)
             )
-        return cursor.rowcount == 1
+            is_undone = cursor.rowcount == 1
+            if is_undone:
+                connection.execute("INSERT INTO undone VALUES (?, ?, ?)", (id, at, person))
+        return is_undone
+
+    def undone(self) -> list[UndoneCorrection]:
+        """Return undone corrections, without those that earlier versions of Slugline undid."""
+        with self._database.reading() as connection:
+            cells = connection.execute(
+                "SELECT id, undone.at, undone.who FROM corrections JOIN undone ON correction = id "
+                "ORDER BY id"
+            ).fetchall()
+        try:
+            return [
+                UndoneCorrection(number, at, None if who is None else from_cell(who))
+                for number, at, who in cells
+            ]
+        except ValueError as error:
+            raise self._database.damaged_row("a name in the table undone", error) from error
+
+    def topics(self, model: str) -> set[str]:
+        """Return the names of all topics in corrections of a model, without undone ones."""
+        query = "SELECT DISTINCT topic FROM corrections WHERE undone IS NULL AND model = ?"
+        with self._database.reading() as connection:
+            cells = connection.execute(query, (_name_cell("model", model),)).fetchall()
+        try:
+            topics = [_topic(cell) for [cell] in cells]
+        except ValueError as error:
+            raise self._database.damaged_row("the topic of a correction", error) from error
+        sets = [topic if isinstance(topic, tuple) else (topic,) for topic in topics]
+        return {str(name) for names in sets for name in names}
 
     def approve(self, id: int, who: str | None = None) -> bool:  # noqa: A002 (the field's name)
         """Approve a correction; return whether it existed and was neither undone nor approved."""

@@ -52,9 +52,9 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
     is_training_data = is_learned or may_be_learned
     if is_training_data:
         concerns.append(
-            f"The model {'learned' if is_learned else 'may have learned'} from labels in {path}, so "
-            f"all {counted(len(corpus), 'label')} are counted without it. For narrower intervals, "
-            "count without them, or label other texts into a new file."
+            f"The model {'learned' if is_learned else 'may have learned'} from labels in {path}, "
+            f"so all {counted(len(corpus), 'label')} are counted without it. For narrower "
+            "intervals, count without them, or label other texts into a new file."
         )
     weights = [1.0] * len(corpus.texts)
     if is_database(path):

@@ -158,7 +158,7 @@ class LabelReport:
         left = 1 - (1 - _NEXT_GAIN) * missing / gain if gain > 0 else 0.0
         n_doublings = math.log(left) / math.log(_NEXT_GAIN) if left > 0 else math.inf
         times = 2.0**n_doublings if n_doublings < math.log2(_MAX_TIMES) else math.inf
-        return math.ceil(self.n_labels * (times - 1)) if math.isfinite(times) else None
+        return round(self.n_labels * (times - 1)) if math.isfinite(times) else None
 
     def lines(self) -> Iterator[str]:
         """Yield the report in sentences."""

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from slugline.base.wording import nearest
 from slugline.corpus.documents import Topic
+from slugline.corpus.misspellings import find_similar_name
 from slugline.corrections.doubts import Doubt
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import CorrectionSummary, summarize
@@ -73,9 +74,9 @@ class ServedCorrections:
         """Store a correction of a decision, and return it; see `store_correction`."""
         return await self.run(store_correction, self.store, model, request, decision, person)
 
-    async def undo(self, correction_id: int) -> bool:
-        """Delete a correction, and return whether there was one."""
-        return await self.run(self.store.undo, correction_id)
+    async def undo(self, correction_id: int, person: str | None) -> bool:
+        """Delete a correction for a person, and return whether there was one."""
+        return await self.run(self.store.undo, correction_id, person)
 
     async def approve(self, ids: Sequence[int], person: str | None) -> int:
         """Approve corrections by others, and return how many of them there are.
@@ -147,6 +148,7 @@ def _latest(store: CorrectionStore, n: int, before: int | None) -> list[Correcti
 
 # One correction -----------------------------------------------------------------------------------
 
+
 # How similar, from 0 to 1, a new topic is to a known one if it may be a typing mistake.
 _SIMILARITY = 0.8
 
@@ -168,7 +170,7 @@ def store_correction(
         spelled much like one of the model's.
     StoreError : if the file can't be written; nothing is stored then.
     """
-    is_new_by_topic = _check_correction(model, request)
+    is_new_by_topic = _check_correction(store, model, request)
     topics, guess = tuple(is_new_by_topic), decision.top[0][0]
     multilabel = model.fitted.multilabel
     correction = store.add(
@@ -194,7 +196,9 @@ def store_correction(
     )
 
 
-def _check_correction(model: ServedModel, request: CorrectionRequest) -> dict[Topic, bool]:
+def _check_correction(
+    store: CorrectionStore, model: ServedModel, request: CorrectionRequest
+) -> dict[Topic, bool]:
     """Check a correction, and return for each of its topics whether it is new."""
     if not request.text.strip():
         raise DataError(Parameter("text"), " is empty; give the text that was answered.")
@@ -213,7 +217,7 @@ def _check_correction(model: ServedModel, request: CorrectionRequest) -> dict[To
                 f"separates topics in the data of {model.name}; give it another name."
             )
         if is_new and not request.is_new:
-            _check_spelling(model, str(topic))
+            _check_spelling(model, str(topic), store)
     return is_new_by_topic
 
 
@@ -234,10 +238,17 @@ def _right_topics(model: ServedModel, request: CorrectionRequest) -> list[Topic]
     )
 
 
-def _check_spelling(model: ServedModel, topic: str) -> None:
-    """Raise a MisspeltTopicError if a new topic is probably a typing mistake."""
+def _check_spelling(model: ServedModel, topic: str, store: CorrectionStore) -> None:
+    """Raise a MisspeltTopicError if a new topic is named much like another one.
+
+    That may be a topic of the model, or a new one of other corrections.
+    """
+    corrected = store.topics(model.name)
+    if topic in corrected:
+        return
     names = [name for name in model.fitted.topics.names if isinstance(name, str)]
-    similar_topic = nearest(topic, names, _SIMILARITY)
+    names += sorted(corrected)
+    similar_topic = find_similar_name(topic, names) or nearest(topic, names, _SIMILARITY)
     if similar_topic:
         raise MisspeltTopicError(topic, model.name, similar_topic)
 

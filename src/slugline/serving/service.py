@@ -452,9 +452,9 @@ class Service:
             self.watch.count_correction(model)
         return reply
 
-    async def undo_correction(self, correction_id: int) -> None:
+    async def undo_correction(self, correction_id: int, call: Call) -> None:
         """Delete a correction; UnknownCorrectionError if there is none."""
-        if not await self.corrections.undo(correction_id):
+        if not await self.corrections.undo(correction_id, call.person):
             raise UnknownCorrectionError(correction_id, "it was undone before")
 
     async def approve_corrections(self, ids: Sequence[int], call: Call) -> int:

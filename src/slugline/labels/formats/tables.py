@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -37,6 +37,7 @@ from slugline.labels.formats.files import ImportReport, UserFile, import_documen
 from slugline.labels.formats.parquet_columns import write_parquet
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import SourceColumns
+from slugline.prediction.files import guard_cell
 from slugline.prediction.rows import compact
 
 #: Endings of files to which the rows of a user's file can be written.
@@ -319,19 +320,25 @@ class _ChangedTable:
         new = itertools.chain.from_iterable(self._cells)
         return [*dict.fromkeys([*column_names(self._head), *new])]
 
-    def _values(self) -> Iterator[dict[str, Any]]:
-        """Yield the cells of each row; DataError if the file has changed meanwhile."""
+    def _values(self, guard: Callable[[Any], Any] = lambda cell: cell) -> Iterator[dict[str, Any]]:
+        """Yield the cells of each row; DataError if the file has changed meanwhile.
+
+        New cells are as `guard` returns them.
+        """
         rows = itertools.chain(self._head, self._rows)
         for row, new in itertools.zip_longest(rows, self._cells):
             if row is None or new is None:
                 raise self._changed_error()
-            yield {**row.values, **new}
+            yield {**row.values, **{name: guard(cell) for name, cell in new.items()}}
 
     def _changed_error(self) -> DataError:
         return DataError(f"{self._rows.name} was changed while it was read; try again.")
 
     def _write_text(self, file: BinaryIO, ending: str) -> None:
-        """Write CSV or TSV; in the dialect of the source, if that is such a file."""
+        """Write CSV or TSV; in the dialect of the source, if that is such a file.
+
+        Topics that a spreadsheet would read as formulas get an apostrophe.
+        """
         dialect = read_dialect(self._rows).with_characters(
             str(cell) for row in self._cells for cell in row.values()
         )
@@ -339,7 +346,7 @@ class _ChangedTable:
             dialect = TableDialect(delimiter=_DELIMITERS[ending])
         names, writer = self._names(), table_writer(file, dialect)
         writer.writerow(names)
-        for row in self._values():
+        for row in self._values(guard_cell):
             writer.writerow([table_cell(row.get(name)) for name in names])
 
     def _write_sheet(self, file: BinaryIO) -> None:

@@ -84,7 +84,7 @@ class LabelHistory(LabelRows):
     def first_decisions(self) -> Iterator[LabelDecision]:
         """Yield the first decision about each assignment that has a current one, in their order.
 
-        Withdrawn decisions don't count.
+        Withdrawn decisions don't count. Of imported labels, the current ones are yielded.
         """
         with self._database.reading() as connection:
             withdrawn = self._reader(connection).last_withdrawn()
@@ -94,7 +94,8 @@ class LabelHistory(LabelRows):
             if decision.kind != "undo" and not is_withdrawn:
                 first.setdefault(decision.assignment.id, decision)
         for current in self.current_decisions():
-            yield first[current.assignment.id]
+            is_imported = current.assignment.selection.reason == "imported"
+            yield current if is_imported else first[current.assignment.id]
 
     def _decided(
         self, condition: str, after: int

@@ -101,7 +101,7 @@ async def correct(request: Request) -> Response:
 async def undo_correction(request: Request) -> Response:
     """Undo a correction."""
     number = parse_id(request.path_params["id"], "the id")
-    await service_of(request).undo_correction(number)
+    await service_of(request).undo_correction(number, call_of(request))
     return Response(status_code=204)
 
 

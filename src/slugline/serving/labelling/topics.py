@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import unicodedata
-
 from slugline.corpus.label_database.codebook import Codebook
-from slugline.corpus.misspellings import has_one_letter_wrong
+from slugline.corpus.misspellings import find_similar_name
 from slugline.errors import DataError
 from slugline.serving.labelling.context import LabelContext
 from slugline.serving.labelling.replies import AddTopicReply, CodebookReply, TopicReply
@@ -19,9 +16,6 @@ from slugline.serving.labelling.requests import (
     SeparateTopicRequest,
 )
 
-_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
-# Letters before the endings of names that are similar otherwise: "Konto" and "Konten".
-_MIN_STEM = 4
 # The largest number of topics in use.
 _MAX_TOPICS = 1000
 
@@ -91,50 +85,10 @@ class TopicService:
 
 
 def find_similar(name: str, codebook: Codebook) -> str | None:
-    """Return a topic that may be meant by a new name; None if there is none, or it is the topic.
-
-    Case, spaces and accents are ignored ("ue" is "ü"); one letter may be wrong, and the names may
-    differ in their endings, as singular and plural do.
-    """
+    """Return a topic that may be meant by a new name; None if there is none, or it is the topic."""
     if codebook.find_active(name) is not None:
         return None
     former = codebook.find(name)
     if former is not None:
         return former.name
-    return next((other for other in codebook.names() if _is_similar(name, other)), None)
-
-
-def _is_similar(name: str, other: str) -> bool:
-    folded, other_folded = _fold(name), _fold(other)
-    return (
-        folded.replace(" ", "") == other_folded.replace(" ", "")
-        or has_one_letter_wrong(name, other)
-        or has_one_letter_wrong(folded, other_folded)
-        or _has_other_ending(folded, other_folded)
-    )
-
-
-def _fold(name: str) -> str:
-    """Return a name without capitals and accents; "ü" is "ue", as in German."""
-    composed = unicodedata.normalize("NFC", " ".join(name.casefold().split()))
-    letters = unicodedata.normalize("NFKD", composed.translate(_UMLAUTS))
-    return "".join(each for each in letters if not unicodedata.combining(each))
-
-
-def _has_other_ending(name: str, other: str) -> bool:
-    """Return whether two names differ in up to two letters at their ends.
-
-    >>> _has_other_ending("konto", "konten"), _has_other_ending("rechnung", "rechnungen")
-    (True, True)
-    >>> _has_other_ending("group a", "group b"), _has_other_ending("topic1", "topic12")
-    (False, False)
-    """
-    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(name, other, strict=False))
-    stem = "".join(letter for letter, _ in pairs)
-    endings = name[len(stem) :], other[len(stem) :]
-    return (
-        len(stem) >= _MIN_STEM
-        and stem[-_MIN_STEM:].isalpha()
-        and "".join(endings).isalpha()
-        and max(map(len, endings)) <= 2
-    )
+    return find_similar_name(name, codebook.names())

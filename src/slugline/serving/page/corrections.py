@@ -71,7 +71,7 @@ async def post_undo(request: Request) -> Response:
     form = await read_form(request, n_more=_MAX_HELD)
     ids = _ids(form)
     for each in ids:
-        await corrections.undo(each)
+        await corrections.undo(each, call_of(request).person)
     if form.get("back") == "corrections":
         return _back_to_list(request, undone=ids[0], n=len(ids))
     return await _show_form(request, model, CorrectionForm(form.get("text", ""), undone=True))

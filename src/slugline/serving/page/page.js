@@ -362,8 +362,9 @@ function showReading(columns, encoding, separator, head) {
 function warnOfBadRows() {
   const bad = job.rows.filter((row) => row[ERROR] !== null);
   if (!bad.length) return;
-  const is = bad.length === 1 ? "row was" : "rows were";
-  showProblem(`${number(bad.length)} of ${number(job.rows.length)} ${is} not answered, first because of: `
+  const rows = job.rows.length === 1 ? "row" : "rows";
+  const was = bad.length === 1 ? "was" : "were";
+  showProblem(`${number(bad.length)} of ${number(job.rows.length)} ${rows} ${was} not answered, first because of: `
     + `${bad[0][ERROR]}. They keep their cells in the table.`);
   if (bad.length > MANY_BAD * job.rows.length) find("#reading").open = true;
 }
