@@ -341,8 +341,8 @@ def later_version(path: str) -> None:
         ),
         (
             later_version,
-            "c.db holds corrections in format 3, which a later Slugline wrote, and this one knows "
-            "format 2; install a newer Slugline, or name another file.",
+            "c.db holds corrections in format 4, which a later Slugline wrote, and this one knows "
+            "format 3; install a newer Slugline, or name another file.",
         ),
         (
             lambda path: Path(path).write_text('{"text": "wheat", "topic": "grain"}\n'),

@@ -266,8 +266,8 @@ def test_store_says_when_no_number_is_left(path: Path, statement: str) -> None:
         ),
         (
             later_version,
-            "{} holds corrections in format 3, which a later Slugline wrote, and this one knows "
-            "format 2; install a newer Slugline, or name another file.",
+            "{} holds corrections in format 4, which a later Slugline wrote, and this one knows "
+            "format 3; install a newer Slugline, or name another file.",
         ),
     ],
     ids=["another program", "short text", "long text", "later version"],

@@ -164,6 +164,26 @@ def test_measure_agreement_leaves_out_labels_that_depend_on_others(
     assert (agreement.people.n_documents, agreement.people.exact.value) == (1, 0)
 
 
+@pytest.mark.parametrize("coder", ["Kim", "Lee"])
+@pytest.mark.parametrize("is_undone", [False, True])
+def test_measure_agreement_counts_first_answers_even_if_they_were_changed(
+    store: LabelStore, coder: str, *, is_undone: bool
+) -> None:
+    give(store, {"Kim": ["grain", "grain"], "Lee": ["grain", "earn"]})
+    [changed] = [
+        each
+        for each in store.current_decisions()
+        if each.assignment.document == 2 and each.assignment.coder.name == coder
+    ]
+    topic = "earn" if coder == "Kim" else "grain"
+    supersedes: int | None = changed.id
+    if is_undone:
+        store.undo(changed.id)
+        supersedes = None
+    store.label(changed.assignment.id, [topic], supersedes=supersedes)
+    assert measure_agreement(store).people.exact.value == 0.5
+
+
 def test_measure_agreement_leaves_out_texts_that_were_changed(store: LabelStore) -> None:
     give(store, {"Kim": ["grain", "earn"], "Lee": ["grain", "earn"]})
     store.add_documents([NewDocument("id 1", "Another text")])

@@ -13,7 +13,7 @@ from slugline.base.arrays import F64
 from slugline.corpus.label_database.records import Selection
 from slugline.errors import StoreError
 from slugline.labels.accuracy import AccuracyEstimate, MeasuredLabels, estimate_accuracy
-from slugline.labels.arrivals import Arrivals, AssignedRow, record_arrivals
+from slugline.labels.arrivals import Arrivals, AssignedRow, read_arrivals, record_arrivals
 from slugline.labels.labelled_texts import read_labelled_texts
 from slugline.labels.selection import SelectionWeights, WeightedSampler
 from slugline.labels.storage.documents import Arrival
@@ -55,6 +55,16 @@ def test_record_arrivals_recognizes_new_texts_wherever_they_are(store: LabelStor
     complete = record_arrivals(store, TextTable("t.csv", TEXTS))
     assert complete.last_assignments == (0, 2)  # nothing was labelled since the second batch came
     assert complete.batches.tolist() == [0] * 20 + [1] * 20
+
+
+def test_read_arrivals_recognizes_new_texts_and_stores_nothing(store: LabelStore) -> None:
+    first = TextTable("t.csv", TEXTS[:20])
+    record_arrivals(store, first)
+    label(store, first, [0, 1])
+    arrivals = read_arrivals(store, TextTable("t.csv", TEXTS[10:]))
+    assert arrivals.last_assignments == (0, 2)
+    assert arrivals.batches.tolist() == [0] * 10 + [1] * 20
+    assert [each.last_assignment for each in store.arrivals()] == [0]
 
 
 def test_record_arrivals_stores_many_texts_in_rows(

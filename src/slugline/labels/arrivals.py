@@ -149,8 +149,9 @@ def read_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
     """
     checksums, stored = _checksums(table), store.arrivals()
     is_new = _find_starts(checksums, stored) < 0
-    if is_new.any():  # they came after all assignments
-        last = max((each.id for each in store.first_assignments().values()), default=0)
+    if is_new.any():  # they came after all assignments, unless nothing is stored
+        numbers = [each.id for each in store.first_assignments().values()] if stored else []
+        last = max(numbers, default=0)
         stored.append(Arrival(last, checksums[is_new].tobytes()))
     return _match_batches(checksums, stored)
 
