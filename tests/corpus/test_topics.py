@@ -112,6 +112,15 @@ def test_name_warnings_report_misspelt_topics() -> None:
     ]
 
 
+def test_name_warnings_report_topics_with_another_ending_or_accent() -> None:
+    topics = [*["Rechnung"] * 9, "Rechnungen", *["Rückgabe"] * 9, "Ruckgabe", "Rückfrage"]
+    [warning] = name_warnings(topics)
+    assert warning.startswith(
+        "2 topics are probably misspelt: 'Rechnungen' (1 document) for 'Rechnung' (9), 'Ruckgabe' "
+        "(1 document) for 'Rückgabe' (9)."
+    )
+
+
 def test_name_warnings_report_misspellings_of_a_model_topic() -> None:
     assert name_warnings(["biling"], model_topics=["billing", "card"]) == [
         "1 topic is probably misspelt: 'biling' (1 document) for 'billing'. Correct it in the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,26 @@ def make_store(path: Path, selections: list[Selection]) -> None:
             assignment = store.assign("Kim", number, selection)
             assert assignment is not None
             store.label(assignment.id, ["bank"])
+
+
+@pytest.mark.parametrize(("n_labels", "may_be_learned"), [(71, False), (72, True)])
+def test_labelled_sample_of_a_database_that_a_model_may_have_learned_from_is_named(
+    news_slug: Path, tmp_path: Path, n_labels: int, *, may_be_learned: bool
+) -> None:
+    fitted, path = load(news_slug).fitted_, tmp_path / "labels.db"
+    fitted = replace(fitted, n_documents=72)
+    make_store(path, [Selection("random", 0.01, 100)] * n_labels)
+    sample = read_labelled_sample(path, fitted)
+    assert sample.is_training_data == may_be_learned
+    assert sample.concerns == (
+        (
+            f"The model may have learned from labels in {path}, so all 72 labels are counted "
+            "without it. For narrower intervals, count without them, or label other texts into a "
+            "new file.",
+        )
+        if may_be_learned
+        else ()
+    )
 
 
 def test_labelled_sample_has_the_weights_of_a_label_database(

@@ -14,8 +14,9 @@ from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, Message, NotFittedError, OptionError
 from slugline.evaluation.evaluation import Evaluation, chance_baseline, majority_baseline
+from slugline.evaluation.intervals import Interval
 from slugline.experiment.evaluate import evaluate_fitted
-from slugline.experiment.experiment import run_experiment
+from slugline.experiment.experiment import AccuracyOnLabels, run_experiment
 from slugline.experiment.quantization import save_quantized
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
@@ -69,6 +70,48 @@ def test_run_experiment_uses_given_parts(news: News) -> None:
     assert experiment.fitted.data_digest == train.digest()
     assert (experiment.n_train, experiment.n_test) == (60, 15)
     assert experiment.tested.evaluation.n_documents == 15
+
+
+ON_LABELS = AccuracyOnLabels(400, 0.87, Interval(0.8, 0.93), "grain", 0.4, "Good enough.")
+
+
+def test_run_experiment_reports_the_accuracy_on_labels_rather_than_on_the_test(
+    corpus: Corpus,
+) -> None:
+    experiment = run_experiment(settled_net().to_settings(), corpus, on_labels=ON_LABELS)
+    assert experiment.metrics is not None
+    assert experiment.evaluation is not None
+    assert experiment.metrics == {
+        "estimated_accuracy": 0.87,
+        "estimated_accuracy_low": 0.8,
+        "estimated_accuracy_high": 0.93,
+        "labels_of_estimate": 400.0,
+        "test_documents": float(experiment.n_test),
+        "majority_baseline": 0.4,
+    }
+    assert "accuracy" in repr(experiment)
+    assert "0.870, 95 % interval 0.800 to 0.930, estimated from labels" in repr(experiment)
+    result = experiment.to_dict()
+    assert result["accuracy_on_texts_without_label"] == {
+        "n_labels": 400,
+        "accuracy": 0.87,
+        "interval": [0.8, 0.93],
+        "advice": "Good enough.",
+    }
+    assert result["baselines"]["majority"] == {"topic": "grain", "accuracy": 0.4}
+
+
+def test_run_experiment_compares_the_accuracy_on_labels_with_their_most_common_topic(
+    corpus: Corpus,
+) -> None:
+    [warning] = [
+        warning
+        for warning in run_experiment(
+            settled_net().to_settings(), corpus, on_labels=ON_LABELS._replace(majority=0.9)
+        ).warnings
+        if "no better" in warning
+    ]
+    assert "right for 90.0 % of the texts without a label, and the model for 87.0 %" in warning
 
 
 def test_run_experiment_writes_metrics_to_json_and_into_the_model(corpus: Corpus) -> None:

@@ -141,6 +141,20 @@ def test_export_table_writes_a_table_as_it_came_in(store: LabelStore, tmp_path: 
     ]
 
 
+def test_export_table_guards_topics_that_spreadsheets_read_as_formulas(
+    store: LabelStore, tmp_path: Path
+) -> None:
+    add(store, [7, 8, 9, 10], "=1+1", None, "@a", "-3.5")
+    source = tmp_path / "a.csv"
+    source.write_text("id,text\n7,Wheat rose\n8,same\n9,same\n10,Zinc\n")
+    export_table(store, source, tmp_path / "b.csv")
+    assert (tmp_path / "b.csv").read_text() == (
+        "id,text,topic\n7,Wheat rose,'=1+1\n8,same,\n9,same,'@a\n10,Zinc,-3.5\n"
+    )
+    export_table(store, source, tmp_path / "b.json")
+    assert json.loads((tmp_path / "b.json").read_text())[0]["topic"] == "=1+1"
+
+
 def test_export_table_fills_the_topic_column_of_the_source(
     store: LabelStore, tmp_path: Path
 ) -> None:

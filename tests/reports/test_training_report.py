@@ -17,7 +17,8 @@ from slugline.base.files import write_result
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
-from slugline.experiment.experiment import Experiment, run_experiment
+from slugline.evaluation.intervals import Interval
+from slugline.experiment.experiment import AccuracyOnLabels, Experiment, run_experiment
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner
 from slugline.learning.linear.learner import LinearLearner
@@ -146,6 +147,26 @@ def test_training_page_title_names_data_and_accuracy() -> None:
     assert title in training_page(trained())
     assert "<dd>1</dd></div>" in (page := training_page(trained(["one"], [[5]])))
     assert "<dt>topic to choose from</dt>" in page
+
+
+def test_training_page_begins_with_the_accuracy_on_labels() -> None:
+    on_labels = AccuracyOnLabels(400, 0.87, Interval(0.8, 0.93), "earn", 0.4, "About 50 more.")
+    experiment = trained(on_labels=on_labels, majority=0.4, majority_topic="earn")
+    page = training_page(experiment)
+    assert "4 topics, 87.0\u202f% right" in page.replace("\xa0", "\u202f").replace(" %", "\u202f%")
+    texts = section_texts(experiment)
+    assert texts["headline"] == (
+        "The classifier gets 87.0 % of the texts without a label right (95 % confidence interval: "
+        "80.0 to 93.0 %), as estimated from 400 labels. That is 47.0 points better than always "
+        "answering “earn”."
+    )
+    assert "so it is right for fewer of them (82.0 %) than of other texts" in texts["data"]
+    assert texts["baselines"].startswith("The most common topic of the texts without a label is")
+    assert advice(experiment)[0] == "About 50 more."
+    assert not any(
+        "missed" in each or "test documents would" in each for each in advice(experiment)
+    )
+    assert 'id="probabilities"' not in page
 
 
 def test_training_page_breaks_long_words_only() -> None:
