@@ -37,7 +37,7 @@ from slugline.labels.learning_selector import (
     choose_random_fraction,
 )
 from slugline.labels.selection import DistanceWeigher, SelectionWeights, WeightedSampler
-from slugline.labels.text_table import TextTable
+from slugline.labels.text_table import SourceColumns, TextTable
 
 SETS = ("trec", "sib200-en", "sib200-de", "subj", "ag_news", "stackoverflow")
 #: Documents of the pool, at most.
@@ -400,7 +400,9 @@ def write_label_database(pool: Corpus, texts_path: Path, labels_path: Path, seed
         writer = csv.writer(file)
         writer.writerow(["id", "text"])
         writer.writerows(enumerate(pool.texts))
-    texts = TextTable.from_texts(str(texts_path), read_texts(read_rows(texts_path), "text"))
+    texts = TextTable.from_texts(
+        str(texts_path), read_texts(read_rows(texts_path), "text"), SourceColumns()
+    )
     options = LabelOptions(coder="Kim", descriptions=dict.fromkeys(sorted({*pool.topics}), ""))
     rows = []
     with open_labels(labels_path, texts, options) as opened:

@@ -328,7 +328,7 @@ def none_at_all(path: str) -> None:
 def later_version(path: str) -> None:
     correct(path, *FLOWERS)
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 3")
+        connection.execute("PRAGMA user_version = 4")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from slugline.corpus.loading import load_corpus, read_texts
 from slugline.corpus.readers import read_rows
 from slugline.labels.label_setup import LabelOptions, open_labels
 from slugline.labels.model_accuracy import measure_on_labels
-from slugline.labels.text_table import TextTable
+from slugline.labels.text_table import SourceColumns, TextTable
 
 WORDS = {"grain": "wheat corn barley oats rye", "metal": "zinc tin copper nickel lead"}
 SETTINGS = TopicClassifier(encoder=None).to_settings()
@@ -29,7 +29,7 @@ def label_texts(folder: Path, n_labels: int) -> Path:
     source, labels = folder / "texts.csv", folder / "labels.db"
     with source.open("w", newline="") as file:
         csv.writer(file).writerows([["text"], *([text] for text in texts)])
-    table = TextTable.from_texts(str(source), read_texts(read_rows(source)))
+    table = TextTable.from_texts(str(source), read_texts(read_rows(source)), SourceColumns())
     options = LabelOptions(coder="Kim", descriptions=dict.fromkeys(WORDS, ""))
     with open_labels(labels, table, options) as (store, _, _, _):
         for n in range(n_labels):

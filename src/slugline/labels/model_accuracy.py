@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from slugline.classifier import TopicClassifier
-from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import read_texts
 from slugline.corpus.readers import read_rows
@@ -94,8 +93,7 @@ def _read_source(path: Path, store: LabelStore) -> TextTable:
     """Return the texts of the file that a label database knows."""
     source, stored = find_source(path), SourceColumns.from_store(store)
     unlabelled = read_texts(read_rows(source, fallback="txt"), stored.text)
-    topic = stored.topic_among(column_names(unlabelled.rows))
-    return TextTable.from_texts(source, unlabelled, topic)
+    return TextTable.from_texts(source, unlabelled, stored)
 
 
 def _with_topics_of(corpus: Corpus, labelled: Sequence[LabelledText]) -> list[LabelledText]:
