@@ -41,7 +41,7 @@ _UNCHECKED, _SORTABLE, _SURELY = 0.95, 0.8, 0.9
 # The next goal is a multiple of this, and at least so far above the accuracy.
 _GOAL_STEP, _MIN_TO_GOAL = 0.05, 0.02
 # More labels than so many times the present ones are no plan.
-_MAX_TIMES = 10
+_MAX_TIMES = 5
 
 
 class TopicAccuracy(NamedTuple):
