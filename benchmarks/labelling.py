@@ -10,8 +10,9 @@ import csv
 import itertools
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +41,11 @@ from slugline.labels.selection import DistanceWeigher, SelectionWeights, Weighte
 from slugline.labels.text_table import SourceColumns, TextTable
 
 SETS = ("trec", "sib200-en", "sib200-de", "subj", "ag_news", "stackoverflow")
+#: Pools of as many topics, drawn at random for each session from the topics of several sets.
+MIXED = tuple(f"mixed-{n}" for n in (2, 8, 20, 64, 150))
+MIXED_SETS = ("banking77", "trec50", "stackoverflow", "sib200-en", "hint3-powerplay11")
+#: Topics with fewer documents are left out of mixed pools.
+MIN_PER_MIXED_TOPIC = 10
 #: Documents of the pool, at most.
 N_POOL = 3000
 #: Labels of a session, and labels between two looks.
@@ -131,10 +137,31 @@ def make_weights(model: LabelModel, pool: Corpus, rows: Index) -> SelectionWeigh
 
 
 def load_pool(name: str, seed: int) -> Corpus:
-    """Return a sample of the training documents of a set."""
-    train, _ = load(name)
-    order = np.random.default_rng(seed).permutation(len(train.texts))
-    return select(train, order[:N_POOL])
+    """Return a sample of the training documents of a set, or of some topics of `MIXED_SETS`."""
+    rng = np.random.default_rng(seed)
+    kind, _, n_topics = name.partition("-")
+    train = draw_topics(int(n_topics), rng) if kind == "mixed" else load(name)[0]
+    return select(train, rng.permutation(len(train.texts))[:N_POOL])
+
+
+def draw_topics(n_topics: int, rng: np.random.Generator) -> Corpus:
+    """Return the training documents of as many random topics of `MIXED_SETS`."""
+    mixed = mix_sets()
+    counts = Counter(mixed.topics)
+    names = sorted(topic for topic, n in counts.items() if n >= MIN_PER_MIXED_TOPIC)
+    chosen = rng.choice(names, n_topics, replace=False)
+    return select(mixed, np.flatnonzero(np.isin(mixed.topics, chosen)))
+
+
+@cache
+def mix_sets() -> Corpus:
+    """Return the training documents of `MIXED_SETS`."""
+    texts, topics = list[str](), list[str]()
+    for name in MIXED_SETS:
+        train, _ = load(name)
+        texts += train.texts
+        topics += [f"{name} {topic}" for topic in train.topics]
+    return Corpus(texts, topics, "mixed")
 
 
 def measure_accuracy(model: LabelModel, documents: Corpus) -> float:

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from slugline.classifier import TopicClassifier
-from slugline.learning.calibration import log_losses
+from slugline.learning.calibration import log_losses, spread
 from slugline.learning.encoder import fit
 from slugline.learning.encoder.fit import EncoderHead, Names, UnlabelledRows, fit_encoder_head
-from slugline.learning.encoder.fusion import fit_score_factors, fuse_scores, spread
+from slugline.learning.encoder.fusion import fit_score_factors, fuse_scores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from stand_ins import Meanings

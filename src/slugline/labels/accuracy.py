@@ -16,16 +16,12 @@ from slugline.base.arrays import F64, Mask
 
 #: With fewer labels, weighted as one that counts fully, no interval is given: it would say nothing.
 MIN_EFFECTIVE = 15
-# The variance of the mixing distribution of a confidence sequence, in units of the variance of one
-# label: chosen so that the interval is narrowest between 50 and 200 labels.
-_MIXTURE_VARIANCE = 0.05
-# Held-out answers come from models that have learned from each other's texts, so that their mean
-# varies more than that of independent ones: by this factor in simulated annotations of training
-# splits.
-_INFLATION = 1.15
-# Pseudo-labels, half of them right, added for the variance: a few labels may all be right by
-# chance.
-_N_PRIOR = 4.0
+# The mixing distribution of the confidence sequence for a fraction p is Beta(m p, m (1 - p)) with
+# this m, so that the interval is narrowest between 50 and 200 labels.
+_MIXTURE_SIZE = 20.0
+# So many draws say as much as one label: held-out answers come from ten models, each of which lacks
+# a tenth of the labels.
+_DRAWS_PER_LABEL = 0.9
 # Shrinkage of the slope of the control variate: it is multiplied by n / (n + 10).
 _N_SLOPE = 10.0
 
@@ -106,9 +102,10 @@ def estimate_accuracy(
     """Return the accuracy on texts without a label, with a confidence sequence.
 
     The model's own confidence is a control variate: it is known for all texts, and differs from its
-    accuracy by what labels show (prediction-powered inference). Somebody may look at the interval
-    after each label, and stop when they like: at all looks together, it misses the accuracy with a
-    probability of at most about `alpha`.
+    accuracy by what labels show (prediction-powered inference). It corrects for the fewer labels of
+    held-out models. It doesn't narrow the interval, since held-out models differ in confidence from
+    the final one. Somebody may look at the interval after each label, and stop when they like: at
+    all looks together, it misses the accuracy with a probability of at most about `alpha`.
 
     Parameters
     ----------
@@ -124,8 +121,9 @@ def estimate_accuracy(
     References
     ----------
     Horvitz and Thompson (1952), A generalization of sampling without replacement from a finite
-    universe; Angelopoulos et al. (2023), Prediction-powered inference; Waudby-Smith et al. (2024),
-    Time-uniform central limit theory and asymptotic confidence sequences (the width).
+    universe; Angelopoulos et al. (2023), Prediction-powered inference; Robbins (1970), Statistical
+    methods related to the law of the iterated logarithm, and Howard et al. (2021), Time-uniform,
+    nonparametric, nonasymptotic confidence sequences (the beta-binomial mixture).
     """
     if not len(labels):
         return AccuracyEstimate(math.nan, 0.0, 1.0, 0, 0.0)
@@ -134,12 +132,12 @@ def estimate_accuracy(
     n_skipped = int(labels.is_skipped.sum())
     if n_effective < MIN_EFFECTIVE:
         return AccuracyEstimate(math.nan, 0.0, 1.0, len(labels), n_effective, n_skipped)
-    (worst, worst_half_width), (best, best_half_width) = (
-        _interval(right, labels.confidence, weights, n_effective, mean_confidence, alpha)
+    worst, best = (
+        _estimate(right, labels.confidence, weights, n_effective, mean_confidence)
         for right in _with_skipped_wrong_and_right(labels)
     )
-    accuracy = _clip((worst + best) / 2)
-    low, high = _clip(worst - worst_half_width), _clip(best + best_half_width)
+    accuracy = (worst.accuracy + best.accuracy) / 2
+    low, high = _find_bound(worst, 0.0, alpha), _find_bound(best, 1.0, alpha)
     known = 1 - unmeasured_fraction
     return AccuracyEstimate(
         accuracy=known * accuracy + unmeasured_fraction / 2,
@@ -157,27 +155,50 @@ def _with_skipped_wrong_and_right(labels: MeasuredLabels) -> tuple[F64, F64]:
     return right.astype(np.float64), (right | labels.is_skipped).astype(np.float64)
 
 
-def _clip(value: float) -> float:
-    return min(max(float(value), 0.0), 1.0)
+class _Estimate(NamedTuple):
+    """An accuracy, and the number of random draws that would say as much."""
+
+    accuracy: float
+    n_draws: float
 
 
-def _interval(
-    right: F64, confidence: F64, weights: F64, n: float, mean_confidence: float | None, alpha: float
-) -> tuple[float, float]:
-    """Return an estimate and half the width of its interval."""
+def _estimate(
+    right: F64, confidence: F64, weights: F64, n: float, mean_confidence: float | None
+) -> _Estimate:
     fractions = weights / weights.sum()
     slope = 0.0 if mean_confidence is None else _slope(right, confidence, fractions, n)
-    differences = right - slope * confidence
-    difference = float(fractions @ differences)
-    estimate = difference + slope * (mean_confidence or 0.0)
-    smoothed = (n * float(fractions @ right) + _N_PRIOR / 2) / (n + _N_PRIOR)
-    observed = float(fractions**2 @ (differences - difference) ** 2) * n / (n - 1)
-    # A floor, so that a few labels which happen to agree with the model give no narrow interval.
-    least = smoothed * (1 - smoothed) * (1 - slope / 2) / n
-    variance = max(observed, least)
-    spread = n * _MIXTURE_VARIANCE + 1
-    bound = math.sqrt(2 * spread / (spread - 1) * math.log(math.sqrt(spread) / alpha))
-    return estimate, _INFLATION * bound * math.sqrt(variance)
+    weighted = float(fractions @ right)
+    estimate = weighted + slope * ((mean_confidence or 0.0) - float(fractions @ confidence))
+    accuracy = min(max(estimate, 0.0), 1.0)
+    variance = float(fractions**2 @ (right - weighted) ** 2) * n / (n - 1)
+    # One more label that is wrong, of mean weight: a few labels may all be right by chance.
+    pseudo = 1 / len(right)
+    n_draws = (accuracy * (1 - accuracy) + pseudo) / (variance + pseudo / len(right))
+    return _Estimate(accuracy, _DRAWS_PER_LABEL * n_draws)
+
+
+def _find_bound(estimate: _Estimate, end: float, alpha: float) -> float:
+    """Return the bound of the accuracy towards 0 or 1, beyond which fractions are rejected.
+
+    A fraction is rejected if draws are more likely by 1 / `alpha` under the mixture of others.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import betaln
+
+    n_right = estimate.accuracy * estimate.n_draws
+    n_wrong = estimate.n_draws - n_right
+
+    def evidence(fraction: float) -> float:
+        a, b = _MIXTURE_SIZE * fraction, _MIXTURE_SIZE * (1 - fraction)
+        mixed = betaln(a + n_right, b + n_wrong) - betaln(a, b)
+        exact = n_right * math.log(fraction) + n_wrong * math.log1p(-fraction)
+        return float(mixed - exact + math.log(alpha))
+
+    least = 1e-9
+    start, limit = (min(max(each, least), 1 - least) for each in (estimate.accuracy, end))
+    if evidence(limit) <= 0:
+        return end
+    return float(brentq(evidence, start, limit))
 
 
 def _slope(right: F64, confidence: F64, fractions: F64, n: float) -> float:

@@ -19,6 +19,7 @@ from slugline.learning.calibration import (
     Calibration,
     fit_calibration,
     round_digits,
+    spread,
 )
 from slugline.learning.encoder.fit import (
     SHARPNESS,
@@ -32,7 +33,7 @@ from slugline.learning.encoder.fit import (
     fit_nearest_means,
     pieces,
 )
-from slugline.learning.encoder.fusion import ScoreFusion, spread
+from slugline.learning.encoder.fusion import ScoreFusion
 from slugline.learning.heldout import log_proba_gains
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
@@ -85,7 +86,8 @@ class DescribedWords(NamedTuple):
         places = np.arange(len(y))
         if np.isfinite(self.absent_scores).any() or (self.scores[places, y] <= ABSENT_SCORE).any():
             return False
-        by_words = fit_calibration(self.scores, y, costs).proba(self.scores)
+        usual = DEFAULT_CALIBRATION.inverse_temperature
+        by_words = fit_calibration(self.scores, y, costs, usual).proba(self.scores)
         return bool(np.average(log_proba_gains(by_words, proba, y), weights=costs) > 0)
 
 
@@ -324,9 +326,8 @@ def _combine(parts: Sequence[F32], y: I64, costs: F64, given_costs: F32 | None) 
     """Return the best weighted sum of held-out scores; the factors include the temperature."""
     factors = _fit_factors(parts, y, costs)
     sums = _weighted_sum(factors, parts)
-    usual = DEFAULT_CALIBRATION.inverse_temperature
-    fitted = fit_calibration(sums / np.float32(usual), y, given_costs)
-    temperature = fitted.inverse_temperature / usual
+    fitted = fit_calibration(sums, y, given_costs, usual=1.0)
+    temperature = fitted.inverse_temperature
     factors, sums = [temperature * f for f in factors], sums * np.float32(temperature)
     spreads = [spread(f * part) for f, part in zip(factors, parts, strict=True)]
     encoder_weight = 1 - spreads[2] / (sum(spreads) or 1.0)

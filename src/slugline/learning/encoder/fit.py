@@ -11,15 +11,15 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.threads import limit_blas
-from slugline.learning.calibration import AnyCalibration, Calibration, log_losses, round_digits
-from slugline.learning.encoder.class_sums import ClassSums, log_prior
-from slugline.learning.encoder.fusion import (
-    MAX_ERRORS,
-    ScoreFusion,
-    fit_score_factors,
-    fuse_scores,
+from slugline.learning.calibration import (
+    AnyCalibration,
+    Calibration,
+    log_losses,
+    round_digits,
     spread,
 )
+from slugline.learning.encoder.class_sums import ClassSums, log_prior
+from slugline.learning.encoder.fusion import MAX_ERRORS, ScoreFusion, fit_score_factors, fuse_scores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64
-from slugline.learning.calibration import Calibration, fit_calibration, round_digits
+from slugline.learning.calibration import Calibration, fit_calibration, round_digits, spread
 from slugline.learning.minimize import Evaluation, minimize_bounded
 
 # The largest factor on scores whose standard deviation is 1.
@@ -16,11 +16,6 @@ _MAX_FACTOR = 50.0
 # Numbers of rows by which factors are chosen: more rows hardly change them, and with thousands of
 # topics, only fewer are affordable.
 _MAX_ROWS, _MIN_ROWS, _MAX_SCORES = 10_000, 500, 2_000_000
-# The standard deviation of the half-normal prior of the spread of calibrated scores. Rows by which
-# penalties and factors were chosen are predicted better than others, the more so the fewer they
-# are; the prior makes up for it. Chosen by cross-validation on the training splits of 23 sets, with
-# 5 to 50 rows per topic (`benchmarks/run.py choices spread`).
-_USUAL_SPREAD = 0.8
 # The first model counts as the best single model unless another one is better by this many standard
 # errors, as an encoder that doesn't know the language may look good on few rows. Chosen by
 # cross-validation on training splits, with 5 to 50 rows per topic.
@@ -76,26 +71,18 @@ def fuse_scores(
     """
     parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
     spreads = [spread(part) for part in parts]
-    summed = parts[0] + parts[1]
-    total_spread = spread(summed) or 1.0
-    summed /= np.float32(total_spread)
-    fitted = fit_calibration(summed, y, sample_weight, prior_sd=_USUAL_SPREAD)
+    fitted = fit_calibration(parts[0] + parts[1], y, sample_weight)
     # If all rows are right, the next one is wrong with about this probability (Laplace's rule of
     # succession).
     fitted = fitted._replace(uniform_weight=max(fitted.uniform_weight, 1 / (len(y) + 2)))
     encoder_weight = spreads[1] / (sum(spreads) or 1.0)
-    factor = round_digits(fitted.inverse_temperature / total_spread)
+    factor = fitted.inverse_temperature
     return ScoreFusion(
         factor * factors[0],
         factor * factors[1],
         fitted._replace(inverse_temperature=1.0),
         encoder_weight,
     )
-
-
-def spread(scores: F32 | F64) -> float:
-    """Return the typical standard deviation of a row's scores over topics."""
-    return float(np.sqrt(np.mean(scores.var(axis=1, dtype=np.float64))))
 
 
 def fit_score_factors(
