@@ -411,9 +411,9 @@ def spread(
     labels: Sequence[int] = (5, 10, 20),
     draws: int = 4,
 ) -> str:
-    """How large the spread of calibrated scores usually is, if only a few documents show it."""
-    constant = "slugline.learning.encoder.fusion._USUAL_SPREAD"
-    variants = {"any": 1e6} | {f"{value:g}": value for value in (1.2, 0.8, 0.6)}
+    """How much calibrated scores usually say, if only a few documents show it."""
+    constant = "slugline.learning.calibration._PRIOR_PART"
+    variants = {"any": 1e6} | {f"{value:g}": value for value in (0.6, 0.4, 0.3)}
     return f"{_draws_note(draws)}\n\n{_score_values(sets, labels, draws, constant, variants)}"
 
 

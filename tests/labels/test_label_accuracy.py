@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slugline.evaluation.intervals import wilson
 from slugline.labels.accuracy import MeasuredLabels, estimate_accuracy
 from slugline.labels.selection import SelectionWeights, WeightedSampler
 
@@ -66,7 +67,7 @@ def test_labels_for_a_width_are_none_if_it_is_reached() -> None:
     assert estimate_accuracy(random_draws(5, 5), 0.5).labels_for(0.1) is None
 
 
-def test_confidence_that_tells_right_from_wrong_narrows_the_interval() -> None:
+def test_confidence_in_other_texts_moves_the_estimate_but_not_its_width() -> None:
     rng = np.random.default_rng(0)
     confidence = rng.uniform(size=200)
     labels = MeasuredLabels(
@@ -75,9 +76,10 @@ def test_confidence_that_tells_right_from_wrong_narrows_the_interval() -> None:
         confidence=confidence,
         weights=np.ones(200),
     )
-    blunt = replace(labels, confidence=np.full(200, 0.5))
-    sharp = estimate_accuracy(labels, 0.5)
-    assert sharp.width < 0.9 * estimate_accuracy(blunt, 0.5).width
+    same, surer = (estimate_accuracy(labels, float(confidence.mean()) + up) for up in (0.0, 0.1))
+    assert same.accuracy == pytest.approx(labels.is_right.mean())
+    assert 0.05 < surer.accuracy - same.accuracy < 0.1
+    assert surer.width == pytest.approx(same.width, rel=0.1)
 
 
 def test_estimate_of_preferred_texts_has_no_bias() -> None:
@@ -108,17 +110,27 @@ def test_estimate_of_preferred_texts_has_no_bias() -> None:
     assert np.mean(naive) < 0.62
 
 
-def test_interval_holds_at_every_look_in_nearly_all_runs() -> None:
-    n_runs, missed = 200, 0
+@pytest.mark.parametrize("accuracy", [0.05, 0.7, 0.98])
+def test_interval_holds_at_every_look_in_nearly_all_runs(accuracy: float) -> None:
+    n_runs, missed = 100, 0
     for seed in range(n_runs):
-        is_right = np.random.default_rng(seed).uniform(size=300) < 0.7
+        is_right = np.random.default_rng(seed).uniform(size=300) < accuracy
         looks = (random_draws(n, 0) for n in range(20, 301, 10))
         for look in looks:
             estimate = estimate_accuracy(replace(look, is_right=is_right[: len(look)]), 0.5)
-            if not estimate.low <= 0.7 <= estimate.high:
+            if not estimate.low <= accuracy <= estimate.high:
                 missed += 1
                 break
     assert missed <= 0.05 * n_runs
+
+
+@pytest.mark.parametrize("n_wrong", [0, 2, 20, 100])
+def test_interval_is_at_most_twice_as_wide_as_a_usual_one(n_wrong: int) -> None:
+    """Near an accuracy of 1 as well, and if weights differ by a factor of 10."""
+    weights = np.where(np.arange(200) % 4, 0.5, 2.5)
+    labels = replace(random_draws(200, 200 - n_wrong), weights=weights)
+    usual = wilson(200 - n_wrong, 200)
+    assert estimate_accuracy(labels, 0.5).width < 2.2 * (usual.high - usual.low)
 
 
 def test_estimate_without_confidence_of_other_texts_counts_labels_alone() -> None:

@@ -113,7 +113,7 @@ def test_learn_labels_counts_a_topic_with_one_label_as_wrong() -> None:
     alone = LabelledText("zinc", ("metal",), 1.0)
     model = learned([*labelled_texts(40), alone])
     assert model.heldout.is_right.tolist()[-1] is False
-    assert model.heldout.topics[-1] == ()
+    assert model.heldout.topics[-1] in {("money",), ("grain",)}
 
 
 def test_guess_has_the_probability_of_the_whole_answer() -> None:
@@ -136,7 +136,6 @@ def test_learn_labels_of_topics_with_one_label_each_is_impossible() -> None:
 def test_learn_labels_of_many_labels_has_answers_held_out_for_all() -> None:
     labelled = labelled_texts(400)
     model = learned(labelled)
-    assert model.fitted.heldout_predictions is not None
     assert not np.isnan(model.heldout.confidence).any()
     assert model.heldout.is_right.mean() > 0.9
 

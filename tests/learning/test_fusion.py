@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from slugline.learning.calibration import log_softmax
+from slugline.learning.calibration import log_softmax, spread
 from slugline.learning.encoder import fusion
 from slugline.learning.encoder.fusion import ScoreFusion, fit_score_factors, fuse_scores
 
@@ -157,7 +157,7 @@ def test_fuse_scores_of_few_rows_has_less_spread_than_of_many() -> None:
     """By few rows, scores that are right throughout may be right by chance."""
     separated = 5 * np.eye(4, dtype=np.float32)[Y] + scores(0.0) * np.float32(0.1)
     spreads = [
-        found.dense_factor * fusion.spread(separated)
+        found.dense_factor * spread(separated)
         for n in (6, 60, 2000)
         for found in [fused(CONSTANT[:n], separated[:n], Y[:n])]
     ]
