@@ -27,7 +27,7 @@ from slugline import Corpus, TopicClassifier
 from slugline.base.arrays import F64, Index
 from slugline.corpus.loading import read_texts
 from slugline.corpus.readers import read_rows
-from slugline.evaluation.intervals import Z_95
+from slugline.evaluation.intervals import Z_95, wilson
 from slugline.labels.label_setup import LabelOptions, open_labels
 from slugline.labels.labelled_texts import LabelledText
 from slugline.labels.learner import LabelModel, find_known_descriptions, learn_labels, report_labels
@@ -46,6 +46,8 @@ MIXED = tuple(f"mixed-{n}" for n in (2, 8, 20, 64, 150))
 MIXED_SETS = ("banking77", "trec50", "stackoverflow", "sib200-en", "hint3-powerplay11")
 #: Topics with fewer documents are left out of mixed pools.
 MIN_PER_MIXED_TOPIC = 10
+#: Smaller mixed pools are drawn again.
+MIN_MIXED = 600
 #: Documents of the pool, at most.
 N_POOL = 3000
 #: Labels of a session, and labels between two looks.
@@ -149,7 +151,10 @@ def draw_topics(n_topics: int, rng: np.random.Generator) -> Corpus:
     mixed = mix_sets()
     counts = Counter(mixed.topics)
     names = sorted(topic for topic, n in counts.items() if n >= MIN_PER_MIXED_TOPIC)
-    chosen = rng.choice(names, n_topics, replace=False)
+    n_documents = 0
+    while n_documents < MIN_MIXED:
+        chosen = rng.choice(names, n_topics, replace=False)
+        n_documents = sum(counts[topic] for topic in chosen)
     return select(mixed, np.flatnonzero(np.isin(mixed.topics, chosen)))
 
 
@@ -184,8 +189,9 @@ class Session(NamedTuple):
 
     @property
     def fixed_width(self) -> float:
-        """The width of a 95 % interval from as many random labels, looked at once."""
-        return 2 * Z_95 * float(np.sqrt(self.accuracy * (1 - self.accuracy) / N_LABELS))
+        """The width of Wilson's interval from as many random labels, looked at once."""
+        low, high = wilson(self.accuracy * N_LABELS, N_LABELS)
+        return high - low
 
 
 def run_session(name: str, seed: int, settings: SessionSettings) -> Session:
@@ -217,6 +223,8 @@ def intervals(
 ) -> str:
     """Sessions in which the interval of the accuracy held at every look, and its width.
 
+    The sets "mixed-2" to "mixed-150" are pools of as many topics, drawn from several sets.
+
     With --guesses, the page shows guesses, so that only random draws are measured from then on.
     """
     settings = SessionSettings(random_fraction, shows_guesses=guesses)
@@ -239,8 +247,9 @@ def intervals(
         "contains the accuracy of the model of that moment on all texts of the pool without a "
         f"label. Random draws: {random_fraction:.0%} at first; guesses are "
         f"{'shown' if guesses else 'never shown'}. Accuracy and the rest are those at "
-        f"{N_LABELS} labels: means, and medians of the widths. The fixed width is that of a 95 % "
-        f"interval from {N_LABELS} random labels at which one looks once.\n\n" + table(header, rows)
+        f"{N_LABELS} labels: means, and medians of the widths. The fixed width is that of Wilson's "
+        f"95 % interval from {N_LABELS} random labels at which one looks once.\n\n"
+        + table(header, rows)
     )
 
 

@@ -169,7 +169,7 @@ def _estimate(
     slope = 0.0 if mean_confidence is None else _slope(right, confidence, fractions, n)
     weighted = float(fractions @ right)
     estimate = weighted + slope * ((mean_confidence or 0.0) - float(fractions @ confidence))
-    accuracy = min(max(estimate, 0.0), 1.0)
+    accuracy = min(max(float(estimate), 0.0), 1.0)
     variance = float(fractions**2 @ (right - weighted) ** 2) * n / (n - 1)
     # One more label that is wrong, of mean weight: a few labels may all be right by chance.
     pseudo = 1 / len(right)
@@ -180,7 +180,9 @@ def _estimate(
 def _find_bound(estimate: _Estimate, end: float, alpha: float) -> float:
     """Return the bound of the accuracy towards 0 or 1, beyond which fractions are rejected.
 
-    A fraction is rejected if draws are more likely by 1 / `alpha` under the mixture of others.
+    A fraction is rejected if draws are more likely by 1 / `alpha` under the mixture of others. A
+    bound within one draw of the end is the end, since a label that held-out models lack may settle
+    as many texts.
     """
     from scipy.optimize import brentq
     from scipy.special import betaln
@@ -194,7 +196,7 @@ def _find_bound(estimate: _Estimate, end: float, alpha: float) -> float:
         exact = n_right * math.log(fraction) + n_wrong * math.log1p(-fraction)
         return float(mixed - exact + math.log(alpha))
 
-    least = 1e-9
+    least = 1 / (estimate.n_draws + 1)
     start, limit = (min(max(each, least), 1 - least) for each in (estimate.accuracy, end))
     if evidence(limit) <= 0:
         return end

@@ -360,7 +360,7 @@ def _described_words(encoded: EncodedDocuments) -> DescribedWords:
     absent_scores = np.full(context.n_topics, np.nan, dtype=np.float32)
     absent = counts == 0
     rows = np.concatenate([heldout_rows, single])
-    if absent.any():
+    if absent.any() and len(rows):
         absent_scores[absent] = learner.decision_function(X[rows])[:, absent].mean(axis=0)
     return DescribedWords(rows, np.concatenate([scores, of_single]), absent_scores)
 
