@@ -116,6 +116,15 @@ def test_learn_labels_counts_a_topic_with_one_label_as_wrong() -> None:
     assert model.heldout.topics[-1] in {("money",), ("grain",)}
 
 
+def test_learn_labels_measures_every_label_if_a_topic_has_two() -> None:
+    """A model that lacks one of the two can still answer the labels of the other topic."""
+    labelled = [each for each in labelled_texts(60) if each.topics == ("money",)]
+    rare = [each for each in labelled_texts(60) if each.topics == ("grain",)][:2]
+    model = learned([*labelled, *rare])
+    assert not np.isnan(model.heldout.confidence).any()
+    assert model.heldout.is_right[: len(labelled)].mean() > 0.9
+
+
 def test_guess_has_the_probability_of_the_whole_answer() -> None:
     model = learned(labelled_texts(60, several=True), is_multilabel=True)
     topics, probability = model.guess("bank debt")

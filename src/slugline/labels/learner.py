@@ -15,7 +15,12 @@ from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.label_database.records import ModelGuess
 from slugline.corpus.topic_sets import split_rows
 from slugline.experiment.suggest import doubt
-from slugline.labels.accuracy import AccuracyEstimate, MeasuredLabels, estimate_accuracy
+from slugline.labels.accuracy import (
+    MIN_EFFECTIVE,
+    AccuracyEstimate,
+    MeasuredLabels,
+    estimate_accuracy,
+)
 from slugline.labels.label_report import (
     DoublingForecast,
     LabelReport,
@@ -65,7 +70,7 @@ class LabelFitter(NamedTuple):
     is_multilabel: bool
 
     def fit(self, texts: Sequence[str], answers: Sequence[tuple[str, ...]]) -> Fitted | None:
-        """Return a model; None if there are too few labels.
+        """Return a model; None if there are neither labels nor descriptions.
 
         Parameters
         ----------
@@ -75,7 +80,8 @@ class LabelFitter(NamedTuple):
         """
         n_described, n_labels = len(self.descriptions), len(answers)
         by_labels = None
-        if n_labels >= _FEW_PER_DESCRIPTION * n_described and _has_two_topics(answers):
+        can_answer = _has_two_topics(answers) if n_described else n_labels
+        if can_answer and n_labels >= _FEW_PER_DESCRIPTION * n_described:
             by_labels = self._fit(texts, answers, {})
         if by_labels is not None and n_labels >= _MANY_PER_DESCRIPTION * n_described:
             return by_labels
@@ -223,10 +229,12 @@ def learn_labels(
     answered, answers = _split_answers(labelled)
     texts = [each.text for each in answered]
     fitter = LabelFitter(make_classifier, descriptions or {}, is_multilabel)
-    fitted = fitter.fit(texts, answers)
+    fitted = fitter.fit(texts, answers) if descriptions or _has_two_topics(answers) else None
     if fitted is None:
         return None
-    heldout = _collect_answers(answered, _predict_folds(texts, answers, fitter))
+    is_measured = len(answered) >= MIN_EFFECTIVE
+    folds = _predict_folds(texts, answers, fitter) if is_measured else ()
+    heldout = _collect_answers(answered, folds)
     mean_confidence, weights = None, np.zeros(0)
     if len(sample):
         proba = fitted.predict_proba(sample)
