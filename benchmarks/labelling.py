@@ -27,7 +27,7 @@ from slugline import Corpus, TopicClassifier
 from slugline.base.arrays import F64, Index
 from slugline.corpus.loading import read_texts
 from slugline.corpus.readers import read_rows
-from slugline.evaluation.intervals import Z_95, wilson
+from slugline.evaluation.intervals import wilson
 from slugline.labels.label_setup import LabelOptions, open_labels
 from slugline.labels.labelled_texts import LabelledText
 from slugline.labels.learner import LabelModel, find_known_descriptions, learn_labels, report_labels

@@ -44,7 +44,12 @@ CASES: dict[str, tuple[dict[str, Any], Any, Any, Any]] = {
     "whole weights": ({}, TEXTS, TOPICS, np.round(WEIGHTS)),
     "multilabel": ({}, TEXTS, SETS, None),
     "columns": ({"columns": ["channel"]}, ROWS, TOPICS, None),
-    "descriptions": ({"descriptions": {"Storno": "eine Bestellung stornieren"}}, TEXTS, TOPICS, None),
+    "descriptions": (
+        {"descriptions": {"Storno": "eine Bestellung stornieren"}},
+        TEXTS,
+        TOPICS,
+        None,
+    ),
 }
 
 
@@ -69,6 +74,7 @@ def test_shuffled_documents_give_the_same_model_and_held_out_predictions(case: s
             for row, values in zip(order[predictions.rows], proba, strict=True)
         ]
         heldout.append(sorted(described))
-    assert np.array_equal(*probabilities)
+    in_order, shuffled = probabilities
+    assert np.array_equal(in_order, shuffled)
     assert heldout[0] == heldout[1]
     assert len(heldout[0]) > 30

@@ -75,10 +75,7 @@ class TrainingDocuments:
 
     @classmethod
     def from_corpus(
-        cls,
-        corpus: Corpus,
-        settings: FitSettings,
-        sample_weight: npt.ArrayLike | None,
+        cls, corpus: Corpus, settings: FitSettings, sample_weight: npt.ArrayLike | None
     ) -> TrainingDocuments:
         """Return the documents with a weight over 0; few documents are sorted by their hashes.
 
