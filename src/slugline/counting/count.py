@@ -69,6 +69,7 @@ def count_rows(
         keys = map(text_key, texts) if labelled_texts else ()
         return AnsweredBatch(
             rows=usable,
+            texts=texts,
             labelled=[(i, key) for i, key in enumerate(keys) if key in labelled_texts],
             n_bad=len(batch) - len(usable),
             problem=next((row.problem for row in batch if isinstance(row, BadRow)), ""),

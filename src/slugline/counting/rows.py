@@ -1,10 +1,13 @@
-"""A bounded sample of the probabilities of texts, from which shares are estimated."""
+"""Bounded samples of texts and of their probabilities."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from slugline.base.arrays import F32, F64
+from slugline.model.text_profile import MAX_CHARACTERS
 
 #: Of a text that may have several topics, those with at least this probability are its answers.
 LIKELY = 0.5
@@ -93,3 +96,44 @@ class SampledRows:
         self._parts, self._keys, self._n_kept = [], [], 0
         self._append(rows[chosen], keys[chosen])
         self._least_key = float(keys[chosen].min())
+
+
+class SampledTexts:
+    """Keeps texts, or a random sample of them, each cut to its first characters.
+
+    Parameters
+    ----------
+    capacity : int
+        The largest number of texts that are kept.
+    seed : int
+    """
+
+    def __init__(self, capacity: int, seed: int = 0) -> None:
+        self._capacity = capacity
+        self._rng = np.random.default_rng(seed)
+        # Each text has a random key, and those with the largest keys are kept.
+        self._kept: list[tuple[float, str]] = []
+        self._least_key = 0.0
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Add texts."""
+        keys = self._rng.random(len(texts))
+        chosen = np.flatnonzero(keys >= self._least_key).tolist()
+        self._kept += [(float(keys[i]), texts[i][:MAX_CHARACTERS]) for i in chosen]
+        if len(self._kept) > 2 * self._capacity:
+            self._shrink()
+
+    def limit(self, capacity: int) -> None:
+        """Keep at most so many texts from now on."""
+        self._capacity = min(self._capacity, capacity)
+        self._shrink()
+
+    def texts(self) -> list[str]:
+        """Return the texts that were kept."""
+        self._shrink()
+        return [text for _, text in self._kept]
+
+    def _shrink(self) -> None:
+        if len(self._kept) > self._capacity:
+            self._kept = sorted(self._kept, reverse=True)[: self._capacity]
+            self._least_key = self._kept[-1][0] if self._kept else 1.0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from slugline.counting.concerns import few_text_concerns
+from slugline.counting.drift import find_drift
 from slugline.counting.estimation import ShareEstimate, estimate_texts
 from slugline.counting.group_counts import CountedTexts, GroupCounter
 from slugline.counting.groups import sort_groups
@@ -87,7 +88,13 @@ class Summary:
             if self._samples:
                 estimates = estimate_texts(self._samples, group.rows, seed=self._options.seed)
             yield CountedTexts.from_rows(
-                group.rows, ModelCount(group.totals, estimates), multilabel=self._fitted.multilabel
+                group.rows,
+                ModelCount(
+                    group.totals,
+                    estimates,
+                    find_drift(self._fitted.text_profile, group.texts.texts(), estimates),
+                ),
+                multilabel=self._fitted.multilabel,
             )
             if on_interval is not None:
                 on_interval(i / len(groups))

@@ -14,7 +14,7 @@ from slugline.counting.concerns import TextTotals
 from slugline.counting.groups import MAX_GROUPS, Grouping
 from slugline.counting.labelled import FoundText
 from slugline.counting.options import CountOptions
-from slugline.counting.rows import SampledRows
+from slugline.counting.rows import SampledRows, SampledTexts
 from slugline.errors import DataError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.text.features import UnknownWordRate, WordCounts
@@ -23,6 +23,9 @@ from slugline.text.features import UnknownWordRate, WordCounts
 # are kept.
 _MAX_PROBA, _MAX_ROWS = 1 << 23, 20_000
 _MIN_ROWS = 200
+# The largest number of texts that are compared with training documents: of all, of a group, and of
+# all groups together.
+_MAX_TEXTS, _MAX_GROUP_TEXTS, _MAX_TEXTS_OF_GROUPS = 1000, 400, 10_000
 # A larger fraction of cells that are no dates is an error.
 _MAX_UNREADABLE = 0.1
 
@@ -34,6 +37,8 @@ class AnsweredBatch(NamedTuple):
     ----------
     rows : list of SourceRow or BadRow
         The rows that have a text.
+    texts : list of str
+        Their texts.
     labelled : list of (int, str)
         Which of these have a label, and their texts.
     n_bad : int
@@ -45,6 +50,7 @@ class AnsweredBatch(NamedTuple):
     """
 
     rows: list[SourceRow | BadRow]
+    texts: list[str]
     labelled: list[tuple[int, str]]
     n_bad: int
     proba: F32
@@ -59,19 +65,27 @@ class GroupTally:
     ----------
     rows : SampledRows
         Probabilities of the texts.
+    texts : SampledTexts
     totals : TextTotals
     """
 
-    def __init__(self, rows: SampledRows) -> None:
-        self.rows = rows
+    def __init__(self, rows: SampledRows, texts: SampledTexts) -> None:
+        self.rows, self.texts = rows, texts
         self.totals = TextTotals()
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def add(self, proba: F32, words: WordCounts, usual: UnknownWordRate | None) -> None:
+    def add(
+        self,
+        texts: Sequence[str],
+        proba: F32,
+        words: WordCounts,
+        usual: UnknownWordRate | None,
+    ) -> None:
         """Add texts with their probabilities, shape (n_texts, n_topics), and numbers of words."""
         self.rows.add(proba)
+        self.texts.add(texts)
         self.totals = self.totals.add(TextTotals.from_batch(proba, words, usual))
 
 
@@ -110,7 +124,7 @@ class Tally:
         heldout = fitted.heldout_predictions
         self.usual_words = None if heldout is None else heldout.words
         self._max_rows = max(_MIN_ROWS, min(_MAX_ROWS, _MAX_PROBA // self._n_topics))
-        self.total = self._new_group(self._max_rows)
+        self.total = self._new_group(self._max_rows, _MAX_TEXTS)
         self.groups: dict[str, GroupTally] = {}
         self.grouping: Grouping | None = None
         self.labelled: dict[str, FoundText] = {}
@@ -125,19 +139,23 @@ class Tally:
         if not batch.rows:
             return
         if self._options.by is None:
-            self.total.add(batch.proba, batch.words, self.usual_words)
+            self.total.add(batch.texts, batch.proba, batch.words, self.usual_words)
             self._add_labelled(batch, [None] * len(batch.rows))
             return
         names = self._name_groups(batch)
         is_dated = np.array([name is not None for name in names])
         self.n_undated += int((~is_dated).sum())
-        self.total.add(batch.proba[is_dated], _take(batch.words, is_dated), self.usual_words)
+        self._add_to(self.total, batch, is_dated)
         self._add_labelled(batch, names)
         group_names = np.array([name or "" for name in names], dtype=object)
         for name in dict.fromkeys(name for name in names if name is not None):
             is_in = group_names == name
-            group = self._group(name)
-            group.add(batch.proba[is_in], _take(batch.words, is_in), self.usual_words)
+            self._add_to(self._group(name), batch, is_in)
+
+    def _add_to(self, group: GroupTally, batch: AnsweredBatch, mask: Mask) -> None:
+        """Add the texts of a mask to a group."""
+        texts = [batch.texts[i] for i in np.flatnonzero(mask).tolist()]
+        group.add(texts, batch.proba[mask], _take(batch.words, mask), self.usual_words)
 
     def check_dates(self) -> None:
         """Raise DataError if many cells of the column of dates have something else."""
@@ -182,16 +200,22 @@ class Tally:
                     Parameter("by"),
                     ", or a longer period.",
                 )
-            self.groups[name] = self._new_group(self._capacity(len(self.groups) + 1))
+            n_groups = len(self.groups) + 1
+            n_texts = min(_MAX_GROUP_TEXTS, _MAX_TEXTS_OF_GROUPS // n_groups)
+            self.groups[name] = self._new_group(self._capacity(n_groups), n_texts)
             for group in self.groups.values():
-                group.rows.limit(self._capacity(len(self.groups)))
+                group.rows.limit(self._capacity(n_groups))
+                group.texts.limit(n_texts)
         return self.groups[name]
 
     def _capacity(self, n_groups: int) -> int:
         return max(_MIN_ROWS, min(self._max_rows, _MAX_PROBA // self._n_topics // n_groups))
 
-    def _new_group(self, capacity: int) -> GroupTally:
-        return GroupTally(SampledRows(self._n_topics, capacity, self._options.seed))
+    def _new_group(self, n_rows: int, n_texts: int) -> GroupTally:
+        seed = self._options.seed
+        return GroupTally(
+            SampledRows(self._n_topics, n_rows, seed), SampledTexts(n_texts, seed)
+        )
 
 
 def _take(words: WordCounts, mask: Mask) -> WordCounts:

@@ -35,6 +35,7 @@ from slugline.model.fit_descriptions import fit_descriptions
 from slugline.model.fit_parts import is_learned_in_parts, rows_in_parts
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
+from slugline.model.text_profile import TextProfile
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
@@ -131,6 +132,9 @@ def fit(
         encoder_choice=choice,
         descriptions={} if dense is None else dict(settings.descriptions),
         layout=corpus.layout,
+        text_profile=TextProfile.from_documents(
+            documents.texts, task.labels, len(task.topics)
+        ),
     )
     if heldout is None and task.needs_cross_validation(fitted):
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from slugline.learning.tuning import Tuning
     from slugline.model.heldout import HeldOutPredictions
     from slugline.model.multilabel_rule import MultilabelRule
+    from slugline.model.text_profile import TextProfile
     from slugline.text.scoring import TermWeights
 
 
@@ -86,6 +87,9 @@ class Fitted:
     layout : DataLayout or None
         Columns and encoding of the training data, which later files should have as well; None if
         unknown, as after `TopicClassifier.fit`, which gets texts.
+    text_profile : TextProfile or None
+        What training documents look like, to compare later texts with. None with over 1,000
+        topics, and for a model that learned in batches or from a stream.
     """
 
     topics: Topics
@@ -110,6 +114,7 @@ class Fitted:
     stream: StreamRecord | None = None
     multilabel_rule: MultilabelRule | None = None
     layout: DataLayout | None = None
+    text_profile: TextProfile | None = None
 
     def __repr__(self) -> str:
         return format_lines("Fitted", self.summary())

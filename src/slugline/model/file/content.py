@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.registry import Encoder
     from slugline.model.multilabel_rule import MultilabelRule
     from slugline.model.promise import PromiseCheck
+    from slugline.model.text_profile import TextProfile
 
 # The encoder of a model ---------------------------------------------------------------------------
 
@@ -148,6 +149,7 @@ _LEARNER, _IDF, _HELDOUT = "learner.", "idf.", "heldout."
 _DENSE, _FAST_HEAD, _SUMS = "dense.", "fast_head.", "encoder_sums."
 # The name of the array with the content of a table of word vectors.
 _DISTILLED = "distilled.table"
+_PROFILE = "text_profile."
 _THRESHOLDS = "multilabel_rule.thresholds"
 _TEST_ANSWERS = "test_answers"
 
@@ -213,6 +215,7 @@ def _content(
         stream=_stream_info(fitted.stream),
         multilabel_rule=_multilabel_rule_info(fitted.multilabel_rule),
         layout=_layout_info(fitted.layout),
+        text_profile=_text_profile_info(fitted.text_profile),
     )
     _check_buckets(info.feature_groups)
     arrays = _arrays(fitted)
@@ -240,6 +243,9 @@ def _arrays(fitted: Fitted) -> dict[str, npt.NDArray[Any]]:
     if fitted.heldout_predictions is not None:
         for name, array in heldout.to_arrays(fitted.heldout_predictions).items():
             arrays[_HELDOUT + name] = array
+    if fitted.text_profile is not None:
+        for name, array in fitted.text_profile.to_arrays().items():
+            arrays[_PROFILE + name] = array
     return arrays
 
 
@@ -414,6 +420,24 @@ def _restore_heldout(file: schema.ModelFile) -> HeldOutPredictions | None:
     )
 
 
+def _text_profile_info(profile: TextProfile | None) -> schema.TextProfileInfo | msgspec.UnsetType:
+    return msgspec.UNSET if profile is None else schema.TextProfileInfo(profile.table_digest)
+
+
+def _restore_text_profile(file: schema.ModelFile) -> TextProfile | None:
+    info = file.info.text_profile
+    if info is msgspec.UNSET:
+        return None
+    from slugline.model.text_profile import TextProfile
+
+    return TextProfile.from_arrays(
+        _arrays_of(file, _PROFILE),
+        n_topics=len(file.info.topics),
+        multilabel=file.info.multilabel_rule is not msgspec.UNSET,
+        table_digest=info.table_digest,
+    )
+
+
 def _stream_info(record: StreamRecord | None) -> schema.StreamInfo | msgspec.UnsetType:
     return msgspec.UNSET if record is None else schema.StreamInfo(**record._asdict())
 
@@ -557,6 +581,7 @@ def from_model_file(
         stream=_restore_stream(info),
         multilabel_rule=_restore_multilabel_rule(file),
         layout=_data_layout(info, feature_groups),
+        text_profile=_restore_text_profile(file),
     )
     _check_fit(fitted, file)
     return fitted
@@ -627,7 +652,7 @@ def _restore_columns(
 def _check_types(file: schema.ModelFile) -> None:
     for name, array in file.arrays.items():
         # The types of other arrays are checked by the code that reads them.
-        has_own_type = name.startswith((_HELDOUT, _DISTILLED)) or name.endswith(
+        has_own_type = name.startswith((_HELDOUT, _DISTILLED, _PROFILE)) or name.endswith(
             (".topics", ".counts")
         )
         if array.dtype != np.float32 and not has_own_type:

@@ -130,6 +130,13 @@ class HeldOutInfo(msgspec.Struct, frozen=True):
     unknown_words: UnknownWordInfo | None
 
 
+class TextProfileInfo(msgspec.Struct, frozen=True):
+    """The numbers of a text profile; see `slugline.model.text_profile`."""
+
+    #: Digest of the table of word vectors.
+    table_digest: Annotated[str, msgspec.Meta(max_length=MAX_ENCODER_NAME)]
+
+
 class MultilabelRuleInfo(msgspec.Struct, frozen=True):
     """`slugline.model.multilabel_rule.MultilabelRule` without its thresholds, an array."""
 
@@ -225,6 +232,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     multilabel_rule: MultilabelRuleInfo | msgspec.UnsetType = msgspec.UNSET
     #: The layout of the training data.
     layout: LayoutInfo | msgspec.UnsetType = msgspec.UNSET
+    text_profile: TextProfileInfo | msgspec.UnsetType = msgspec.UNSET
 
 
 class FormatOnly(msgspec.Struct):
