@@ -10,7 +10,9 @@ import numpy as np
 from scipy.special import bdtrc, ndtr, ndtri
 
 from slugline.base.arrays import F32, F64
+from slugline.base.checks import short_repr
 from slugline.base.wording import counted, have, join_words, percent
+from slugline.counting.drift import Drift
 from slugline.counting.estimation import ShareEstimate
 from slugline.counting.shares import HeldoutSample
 from slugline.text.features import UnknownWordRate, WordCounts
@@ -224,6 +226,41 @@ class _UnsureExcess(NamedTuple):
         fraction = sums.n_unsure / sums.n_texts
         variance = max(expected * (1 - expected), 0.01) * (1 / n_effective + 1 / sums.n_texts)
         return cls(fraction, expected, (fraction - expected) / math.sqrt(variance))
+
+
+def drift_concerns(drift: Drift | None) -> Iterator[str]:
+    """Yield a sentence if texts differ from training documents of the same topics."""
+    if drift is not None and drift.is_significant():
+        yield (
+            "More than the shares of topics has changed since training: the texts differ from the "
+            f"training texts of the same topics{_describe_words(drift)}. There may be new topics, "
+            "or the texts come from elsewhere. Label a random sample of them, and count with these "
+            "labels."
+        )
+
+
+def group_drift_concerns(drifts: Mapping[str, Drift]) -> Iterator[str]:
+    """Yield a sentence that names the groups whose texts differ from training documents."""
+    found = {name: each for name, each in drifts.items() if each.is_significant(len(drifts))}
+    if found:
+        clearest = min(found.values(), key=lambda each: each.p_value)
+        yield (
+            f"The texts of {join_words([*found], _MAX_NAMED)} differ from the training texts of "
+            f"the same topics{_describe_words(clearest)}. Label a random sample of them, and count "
+            "with these labels."
+        )
+
+
+def _describe_words(drift: Drift) -> str:
+    """Return a phrase on the words of new texts; empty if none is significant."""
+    if not drift.words:
+        return ""
+    first = drift.words[0]
+    names = [short_repr(each.word) for each in drift.words]
+    numbers = f"{percent(first.fraction, 0)} of them, not in {percent(first.expected, 0)}"
+    if len(names) == 1:
+        return f" ({names[0]} is in {numbers})"
+    return f" ({names[0]} is in {numbers}; likewise {join_words(names[1:])})"
 
 
 def unsure_concerns(sums: TextTotals, sample: HeldoutSample, shares: F64) -> Iterator[str]:

@@ -11,7 +11,9 @@ from slugline.counting.concerns import (
     FEW_TEXTS,
     TextTotals,
     confidence_concerns,
+    drift_concerns,
     find_unknown_groups,
+    group_drift_concerns,
     group_shift_concerns,
     group_text_concerns,
     group_unsure_concerns,
@@ -20,6 +22,7 @@ from slugline.counting.concerns import (
     text_concerns,
     unsure_concerns,
 )
+from slugline.counting.drift import Drift
 from slugline.counting.estimation import ShareEstimate
 from slugline.counting.results import GroupCount
 from slugline.counting.shares import HeldoutSample
@@ -35,10 +38,13 @@ class ModelCount(NamedTuple):
     estimates : sequence of ShareEstimate
         One, or one for each topic of a multilabel model; empty if the model has no held-out
         documents.
+    drift : Drift or None
+        Tests against training documents; None if they weren't made.
     """
 
     totals: TextTotals = TextTotals()
     estimates: Sequence[ShareEstimate] = ()
+    drift: Drift | None = None
 
 
 class ModelConcerns:
@@ -75,6 +81,11 @@ class ModelConcerns:
         self._estimates = {
             name: each.estimates for name, each in groups.items() if name not in self._unknown
         }
+        self._drifts = {
+            name: each.drift
+            for name, each in groups.items()
+            if name not in self._unknown and each.drift is not None
+        }
 
     def choose_tested(self, groups: Sequence[GroupCount]) -> list[GroupCount]:
         """Return the groups whose changes are tested: those whose counts mean something.
@@ -92,12 +103,19 @@ class ModelConcerns:
         totals, estimates = self._total.totals, self._total.estimates
         yield from text_concerns(totals, self._usual)
         yield from group_text_concerns(self._group_totals, totals, self._usual)
-        if self._samples and not self._multilabel:
-            yield from self._unsure_concerns(self._samples[0])
-        yield from shift_concerns(estimates, self._topics)
-        yield from group_shift_concerns(self._estimates, estimates)
+        yield from drift_concerns(self._total.drift)
+        yield from group_drift_concerns(self._drifts)
+        if self._total.drift is None and not self._drifts:
+            yield from self._answer_concerns()
         if self._samples and (estimates or self._estimates):
             yield from heldout_concerns(self._samples, self._topics)
+
+    def _answer_concerns(self) -> Iterator[str]:
+        """Yield the reasons that answers alone show, where texts can't be compared."""
+        if self._samples and not self._multilabel:
+            yield from self._unsure_concerns(self._samples[0])
+        yield from shift_concerns(self._total.estimates, self._topics)
+        yield from group_shift_concerns(self._estimates, self._total.estimates)
 
     def _unsure_concerns(self, sample: HeldoutSample) -> Iterator[str]:
         totals, shares = self._total.totals, np.zeros(sample.n_topics)

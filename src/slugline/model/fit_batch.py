@@ -82,6 +82,7 @@ def fit_batch(
         n_batches=before.n_batches + 1,
         history=None,
         tuning=None,
+        text_profile=None,
         multilabel_rule=task.next_rule(before, learner),
         heldout_predictions=None,  # these predictions were made with other weights
         stream=None,
