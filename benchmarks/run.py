@@ -45,6 +45,7 @@ SUBJECTS = (
     "label_store",
     "labelling",
     "counting",
+    "counting_drift",
     "watch",
     "export",
     "streams",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slugline.counting.rows import SampledRows
+from slugline.counting.rows import SampledRows, SampledTexts
 
 
 def test_sampled_rows_keep_all_if_there_is_room() -> None:
@@ -50,3 +50,15 @@ def test_sampled_rows_can_be_limited_later() -> None:
     kept, weights = rows.rows()
     assert len(kept) == 10
     assert weights.sum() == 100
+
+
+def test_sampled_texts_are_the_same_in_any_batches() -> None:
+    texts = [f"text {i}" for i in range(500)]
+    whole, parts = SampledTexts(50, 1), SampledTexts(50, 1)
+    whole.add(texts)
+    for start in range(0, 500, 60):
+        parts.add(texts[start : start + 60])
+    assert whole.texts() == parts.texts()
+    assert len({*whole.texts()}) == 50
+    parts.limit(10)
+    assert parts.texts() == whole.texts()[:10]

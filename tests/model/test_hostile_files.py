@@ -355,7 +355,7 @@ def test_load_of_huge_weights_refuses_or_predicts_finite_values(
         large = np.array([value, sign * value], np.float32)
         return {
             name: array
-            if name.startswith(("idf", "heldout", "encoder_sums"))
+            if name.startswith(("idf", "heldout", "encoder_sums", "text_profile"))
             or name.endswith((".topics", ".counts"))
             else np.resize(large, array.shape)
             for name, array in arrays.items()
@@ -379,7 +379,11 @@ def test_load_of_huge_weights_refuses_or_predicts_finite_values(
 def test_deep_network_of_huge_weights_predicts_finite_values(tmp_path: Path) -> None:
     deep = entries_of(tmp_path, NeuralLearner((4,) * 20, epochs=1), feature_groups=GROUPS)
     entries = change_arrays(
-        deep, lambda a: {n: np.full_like(v, 1e9) if "idf" not in n else v for n, v in a.items()}
+        deep,
+        lambda a: {
+            n: v if n.startswith(("idf", "text_profile")) else np.full_like(v, 1e9)
+            for n, v in a.items()
+        },
     )
     (tmp_path / "a.slug").write_bytes(as_file(entries))
     proba = load(tmp_path / "a.slug").predict_proba(LONG)

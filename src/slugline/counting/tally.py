@@ -77,11 +77,7 @@ class GroupTally:
         return len(self.rows)
 
     def add(
-        self,
-        texts: Sequence[str],
-        proba: F32,
-        words: WordCounts,
-        usual: UnknownWordRate | None,
+        self, texts: Sequence[str], proba: F32, words: WordCounts, usual: UnknownWordRate | None
     ) -> None:
         """Add texts with their probabilities, shape (n_texts, n_topics), and numbers of words."""
         self.rows.add(proba)
@@ -213,9 +209,7 @@ class Tally:
 
     def _new_group(self, n_rows: int, n_texts: int) -> GroupTally:
         seed = self._options.seed
-        return GroupTally(
-            SampledRows(self._n_topics, n_rows, seed), SampledTexts(n_texts, seed)
-        )
+        return GroupTally(SampledRows(self._n_topics, n_rows, seed), SampledTexts(n_texts, seed))
 
 
 def _take(words: WordCounts, mask: Mask) -> WordCounts:

@@ -132,9 +132,7 @@ def fit(
         encoder_choice=choice,
         descriptions={} if dense is None else dict(settings.descriptions),
         layout=corpus.layout,
-        text_profile=TextProfile.from_documents(
-            documents.texts, task.labels, len(task.topics)
-        ),
+        text_profile=TextProfile.from_documents(documents.texts, task.labels, len(task.topics)),
     )
     if heldout is None and task.needs_cross_validation(fitted):
 

@@ -21,15 +21,17 @@ from slugline.text.tokens import Words, find_words
 MAX_DOCUMENTS, MAX_CHARACTERS = 1000, 2000
 # Words of fewer documents are left out. They make up half of all words.
 _MIN_DOCUMENTS = 2
+# The highest 29 bits of hashes are kept, which are within the limit of numbers in a model file.
+_HASH_SHIFT = np.uint64(35)
 _TYPES = {
     "sizes": np.float32,
     "drawn_fractions": np.float32,
     "means": np.float32,
     "covariance": np.float32,
     "words": np.uint32,
-    "topics": np.uint16,
-    "topic_counts": np.uint16,
-    "counts": np.uint16,
+    "word_topics": np.uint16,
+    "n_word_topics": np.uint16,
+    "n_documents": np.uint16,
 }
 
 
@@ -56,7 +58,7 @@ class TextWords(NamedTuple):
     def from_texts(cls, texts: Sequence[str]) -> TextWords:
         """Return the words of texts."""
         words = find_words(texts)
-        hashes = (words.hashes >> np.uint64(32)).astype(np.uint32)
+        hashes = (words.hashes >> _HASH_SHIFT).astype(np.uint32)
         owners = np.repeat(np.arange(len(texts)), row_lengths(words.indptr))
         pairs = owners.astype(np.uint64) << np.uint64(32) | hashes
         _, first = np.unique(pairs, return_index=True)
@@ -82,9 +84,9 @@ class TextProfile:
         Pooled covariance of vectors within topics.
     words : uint32 array, shape (n_words,)
         Hashes of words, ascending.
-    topics, counts : uint16 arrays, shape (n_pairs,)
+    word_topics, n_documents : uint16 arrays, shape (n_pairs,)
         Topics in which each word occurs, word after word, and number of documents.
-    topic_counts : uint16 array, shape (n_words,)
+    n_word_topics : uint16 array, shape (n_words,)
         Number of topics in which each word occurs.
     table_digest : str
         Digest of the table of word vectors.
@@ -95,9 +97,9 @@ class TextProfile:
     means: F32
     covariance: F32
     words: U32
-    topics: npt.NDArray[np.uint16]
-    topic_counts: npt.NDArray[np.uint16]
-    counts: npt.NDArray[np.uint16]
+    word_topics: npt.NDArray[np.uint16]
+    n_word_topics: npt.NDArray[np.uint16]
+    n_documents: npt.NDArray[np.uint16]
     table_digest: str
 
     @classmethod
@@ -123,17 +125,18 @@ class TextProfile:
         hashes, starts, topic_counts = np.unique(
             pairs >> np.uint64(16), return_index=True, return_counts=True
         )
-        is_kept = np.add.reduceat(counts, starts) >= _MIN_DOCUMENTS if len(starts) else []
-        kept_pairs = np.repeat(is_kept, topic_counts).astype(bool)
+        totals = np.bincount(np.repeat(np.arange(len(starts)), topic_counts), counts)
+        is_kept = totals >= _MIN_DOCUMENTS
+        kept_pairs = np.repeat(is_kept, topic_counts)
         return cls(
             sizes=sizes,
             drawn_fractions=(sizes[:n_topics] / np.maximum(n_with_topic, 1)).astype(np.float32),
             means=means,
             covariance=covariance,
             words=hashes[is_kept].astype(np.uint32),
-            topics=(pairs[kept_pairs] & np.uint64(0xFFFF)).astype(np.uint16),
-            topic_counts=topic_counts[is_kept].astype(np.uint16),
-            counts=counts[kept_pairs].astype(np.uint16),
+            word_topics=(pairs[kept_pairs] & np.uint64(0xFFFF)).astype(np.uint16),
+            n_word_topics=topic_counts[is_kept].astype(np.uint16),
+            n_documents=counts[kept_pairs].astype(np.uint16),
             table_digest=WordVectorEncoder().digest,
         )
 
@@ -180,20 +183,18 @@ class TextProfile:
         Parameters
         ----------
         hashes : uint32 array, shape (n_words,)
+            Distinct.
 
         Returns
         -------
         float64 array, shape (len(sizes), n_words)
         """
         table = np.zeros((len(self.sizes), len(hashes)))
-        places = np.searchsorted(self.words, hashes)
-        places[places == len(self.words)] = 0
-        found = np.flatnonzero(self.words[places] == hashes) if len(self.words) else []
-        ends = self.topic_counts.cumsum(dtype=np.int64)
-        for column in found:
-            end = ends[places[column]]
-            pairs = slice(end - self.topic_counts[places[column]], end)
-            table[self.topics[pairs], column] = self.counts[pairs]
+        _, columns, places = np.intersect1d(hashes, self.words, return_indices=True)
+        ends = self.n_word_topics.cumsum(dtype=np.int64)
+        for column, place in zip(columns.tolist(), places.tolist(), strict=True):
+            pairs = slice(ends[place] - self.n_word_topics[place], ends[place])
+            table[self.word_topics[pairs], column] = self.n_documents[pairs]
         return table
 
     # Arrays of a model file
@@ -231,20 +232,22 @@ class TextProfile:
             "means": (n_groups, n_columns),
             "covariance": (n_columns, n_columns),
             "words": (n_words,),
-            "topic_counts": (n_words,),
-            "topics": (int(profile.topic_counts.sum(dtype=np.int64)),),
-            "counts": profile.topics.shape,
+            "n_word_topics": (n_words,),
+            "word_topics": (int(profile.n_word_topics.sum(dtype=np.int64)),),
+            "n_documents": profile.word_topics.shape,
         }
         for name, shape in shapes.items():
             if arrays[name].shape != shape:
                 raise DataError(f"`{name}` of the text profile is of shape {arrays[name].shape}")
         if (profile.words[1:] <= profile.words[:-1]).any():
             raise DataError("words of the text profile are not in ascending order")
-        if profile.topics.max(initial=0) >= n_groups:
+        if profile.word_topics.max(initial=0) >= n_groups:
             raise DataError("words of the text profile have topics that do not exist")
         numbers = profile.sizes, profile.drawn_fractions
         if not all((each >= 0).all() for each in numbers) or not 0 < profile.sizes.sum() < 1e9:
             raise DataError("the text profile has negative numbers of documents, or none")
+        if (profile.n_documents > profile.sizes[profile.word_topics]).any():
+            raise DataError("words of the text profile are in more documents than topics have")
         return profile
 
 
