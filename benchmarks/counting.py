@@ -24,13 +24,8 @@ from multilabel import Documents, join_texts
 from multilabel import load as load_modapte
 from slugline import Corpus, TopicClassifier
 from slugline.base.arrays import F64, Index
-from slugline.counting.concerns import (
-    TextTotals,
-    confidence_concerns,
-    shift_concerns,
-    text_concerns,
-)
 from slugline.counting.count import model_samples
+from slugline.counting.drift import find_drift
 from slugline.counting.estimation import (
     estimate_group,
     estimate_texts,
@@ -40,7 +35,6 @@ from slugline.counting.estimation import (
 from slugline.counting.labelled import estimate_labelled_share, explained_variance, uses_model
 from slugline.counting.rows import SampledRows
 from slugline.evaluation.intervals import Interval
-from slugline.text.features import WordCounts
 
 SETS = ("trec", "ag_news", "subj", "webkb", "stackoverflow", "20ng", "ohsumed", "custrev")
 #: Training documents; texts of a set, and sets for each model; models of each data set.
@@ -448,27 +442,20 @@ def measure_labelled(name: str, seed: int, n_labels: int, n_draws: int) -> Label
     learned = _keep(learned, names)
     model = TopicClassifier(n_jobs=1).fit(learned.texts, learned.topics)
     [sample] = model_samples(model.fitted_)
-    single, words = model.fitted_.predict_with_words(others.texts)
-    proba = single.astype(np.float64)
+    proba = model.predict_proba(others.texts).astype(np.float64)
     topics = np.searchsorted(names, others.topics)
     draws = draw_sets(topics, len(names), N_SHIFTED, n_draws, seed)
     rng = np.random.default_rng(seed)
     holds: list[list[Any]] = [[], [], []]
-    heldout = model.fitted_.heldout_predictions
-    usual = None if heldout is None else heldout.words
     widths, n_warned = [], 0
     for weights, true in zip(draws.weights.T, draws.shares.T, strict=True):
         rows = np.repeat(np.arange(len(topics)), weights.astype(int))
         chosen = rng.choice(rows, n_labels, replace=False)
         by_model = estimate_group(sample, proba[rows], np.ones(len(rows)), seed=seed)
-        drawn_words = WordCounts(words.n_known[rows], words.n_words[rows])
-        totals = TextTotals.from_batch(single[rows], drawn_words, usual)
-        warnings = [
-            *text_concerns(totals, usual),
-            *confidence_concerns(by_model),
-            *shift_concerns([by_model], [*names]),
-        ]
-        n_warned += bool(warnings)
+        drift = find_drift(
+            model.fitted_.text_profile, [others.texts[row] for row in rows.tolist()], [by_model]
+        )
+        n_warned += drift is not None and drift.is_significant()
         explained = explained_variance(sample, by_model.shares)
         intervals: list[list[Interval]] = [[], [], by_model.intervals()]
         for topic in range(len(names)):
