@@ -1,8 +1,8 @@
 """Counting topics: how often `count` warns of new topics and other sources, and without cause.
 
 Models learn from half of a split's documents, 800 at most. Texts to count are drawn from its other
-documents, so that nothing has changed but what is changed on purpose. Texts of the set's other split
-are a kind of change: those of TREC, AG News and 20 Newsgroups were collected at other times.
+documents, so that nothing has changed but what is changed on purpose. Texts of the set's other
+split are a kind of change: those of TREC, AG News and 20 Newsgroups were collected at other times.
 """
 
 from __future__ import annotations
@@ -202,8 +202,8 @@ def power(
     rows.append(["**mean**", *(f"{mean:.3f}" for mean in means)])
     return (
         f"{models} models of up to {N_TRAIN} documents for each set, {draws} sets of "
-        f"{texts} texts of each kind for each model: fraction with a warning. The first two columns "
-        "are false warnings.\n\n" + table(["", *KINDS], rows)
+        f"{texts} texts of each kind for each model: fraction with a warning. The first two "
+        "columns are false warnings.\n\n" + table(["", *KINDS], rows)
     )
 
 
