@@ -132,8 +132,6 @@ LABELS = {
 N_RUNS = {"a": 3, "default": 3, "words": 3, "cores": 3}
 #: These take long, or are far behind: they are measured on the first six sets alone.
 ON_FIRST_SETS, FIRST_SETS = ("fasttext", "network", "tuned"), NAMES[:6]
-# Means over sets for the ratios leave out bbc, which has no official split.
-SPLIT_SETS = tuple(name for name in NAMES if name != "bbc")
 #: Sets of 1,000 test documents or more; with fewer, a calibration error is mostly chance.
 LARGE_TESTS = (
     "reuters",
@@ -365,7 +363,6 @@ def _format(value: float, form: str) -> str:
 
 def _ratio_table(results: Results, sets: Sequence[str], shown: Sequence[str]) -> str:
     """Return what the default has over (a) and (b)."""
-    split_sets = [name for name in sets if name in SPLIT_SETS]
     large_tests = [name for name in sets if name in LARGE_TESTS]
 
     def ratios(metric: str) -> list[float]:
@@ -385,12 +382,12 @@ def _ratio_table(results: Results, sets: Sequence[str], shown: Sequence[str]) ->
         return next(fit_seconds) / next(fit_seconds)
 
     leads, speed, latency = (
-        _leads(results, split_sets),
+        _leads(results, sets),
         ratios("documents_per_second"),
         ratios("single_ms"),
     )
     errors, by_chance = (
-        _mean(_values(results, "default", split_sets, metric))
+        _mean(_values(results, "default", sets, metric))
         for metric in ("calibration", "calibration_by_chance")
     )
     worst_error = max(_values(results, "default", large_tests, "calibration"), default=math.nan)
@@ -410,7 +407,7 @@ def _ratio_table(results: Results, sets: Sequence[str], shown: Sequence[str]) ->
         ["the same, worst set of 1,000 test documents or more", _format(worst_error, ".3f")],
     ]
     if "encoder" in shown:
-        gain = _mean(_leads(results, split_sets, "encoder"))
+        gain = _mean(_leads(results, sets, "encoder"))
         rows.append(["with the encoder, over the better of (a), (b)", _format(gain, "+.2f")])
     return table(["", "result"], rows)
 
