@@ -64,7 +64,7 @@ wheel: .venv/wheel-ready ## a source distribution and a wheel for Linux, checked
 
 # What CI (LOCKED=1) and the image install. An extra's file has the versions that dev.txt has, so that
 # several can be installed together. They serve all versions of Python and all systems.
-LOCKED_EXTRAS := demo docs e5 encoder excel mcp parquet scale serve
+LOCKED_EXTRAS := demo docs e5 encoder mcp parquet scale serve
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-annotate --no-emit-index-url --custom-compile-command "make lock"
 lock: .venv/lock-ready ## the newest versions that pyproject.toml allows, with hashes, in requirements

@@ -23,7 +23,7 @@ install_lines: Callable[..., dict[str, str]]
 install_lines = importlib.import_module("install_blocks").install_lines
 
 README = (ROOT / "README.md").read_text("utf-8")
-EXTRAS = ("demo", "e5", "encoder", "excel", "mcp", "parquet", "scale", "serve")
+EXTRAS = ("demo", "e5", "encoder", "mcp", "parquet", "scale", "serve")
 # The PowerShell of Windows, 5.1, chains no commands in these ways, and has no such redirection.
 _NOT_IN_5 = re.compile(r"&&|\|\||<<")
 

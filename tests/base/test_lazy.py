@@ -16,7 +16,7 @@ ROOT = Path(slugline.__file__).parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
     "optional-dependencies"
 ]
-FOR_USERS = ("demo", "e5", "encoder", "excel", "mcp", "parquet", "scale", "serve")
+FOR_USERS = ("demo", "e5", "encoder", "mcp", "parquet", "scale", "serve")
 
 
 def parts(requirement: str) -> tuple[str, set[str], str]:
