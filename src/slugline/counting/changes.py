@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtr
@@ -38,6 +38,22 @@ def adjust_holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+class _Comparison(NamedTuple):
+    """Places of the groups that are compared, and whether all periods are."""
+
+    before: range
+    after: range
+    is_lasting: bool = False
+
+
+def _choose_comparisons(n_groups: int, *, is_time: bool) -> Iterator[_Comparison]:
+    for place in range(1, n_groups):
+        first = place - 1 if is_time else 0
+        yield _Comparison(range(first, first + 1), range(place, place + 1))
+        if is_time and n_groups > 2:
+            yield _Comparison(range(place), range(place, n_groups), is_lasting=True)
+
+
 def find_changes(
     groups: Sequence[GroupCount],
     estimates: Sequence[Sequence[ShareEstimate]],
@@ -45,9 +61,9 @@ def find_changes(
     is_time: bool,
     has_labels: bool = False,
 ) -> list[Change]:
-    """Test how shares differ: between consecutive periods, and between the first and the last one.
+    """Test how shares differ: between consecutive periods, and before each of them and since.
 
-    Other groups are each compared with the first one. A comparison uses labels if both of its
+    Other groups are each compared with the first one. A comparison uses labels if all of its
     groups do, and the model otherwise.
 
     Parameters
@@ -65,20 +81,18 @@ def find_changes(
     -------
     list of Change, the smallest p-value first
     """
-    places = range(len(groups))
-    pairs = [*pairwise(places)] if is_time else [(0, place) for place in places[1:]]
-    if is_time and len(groups) > 2:
-        pairs.append((0, len(groups) - 1))
     tested: list[Change] = []
-    for i, j in pairs:
-        before, after = groups[i], groups[j]
-        if not before.is_by_model and not after.is_by_model:
+    for comparison in _choose_comparisons(len(groups), is_time=is_time):
+        places = (*comparison.before, *comparison.after)
+        before, after = ([groups[place] for place in side] for side in comparison[:2])
+        if not any(groups[place].is_by_model for place in places):
             differences = _labelled_differences(before, after)
             basis: Basis = "by labels"
-        elif estimates[i] and estimates[j]:
+        elif all(estimates[place] for place in places):
             # Topics that only labels have come last, and are not tested.
-            names = [topic.topic for topic in after.topics]
-            values, errors = _differences(estimates[i], estimates[j])
+            names = [topic.topic for topic in after[0].topics]
+            sides = ([estimates[place] for place in side] for side in comparison[:2])
+            values, errors = _differences(*sides)
             differences = [*zip(names, values.tolist(), errors.tolist(), strict=False)]
             basis = "by the model" if has_labels else ""
         else:
@@ -88,13 +102,14 @@ def find_changes(
             tested.append(
                 Change(
                     topic,
-                    before.name,
-                    after.name,
+                    before[-1].name,
+                    after[0].name,
                     difference,
                     Interval(max(difference - margin, -1.0), min(difference + margin, 1.0)),
                     _p_value(abs(difference) / max(error, 1e-12), by_labels=basis == "by labels"),
                     basis,
                     is_time,
+                    comparison.is_lasting,
                 )
             )
     adjusted = adjust_holm([change.p_value for change in tested])
@@ -110,18 +125,34 @@ def _p_value(z: float, *, by_labels: bool) -> float:
     return 2 * float(stdtr(_DEGREES_OF_FREEDOM, -z)) if by_labels else math.erfc(z / math.sqrt(2))
 
 
-def _labelled_differences(before: GroupCount, after: GroupCount) -> list[tuple[str, float, float]]:
-    """Return each topic of both groups, the difference of its shares, and its standard error."""
-    old = {topic.topic: topic for topic in before.topics}
-    return [
-        (
-            new.topic,
-            new.share - old[new.topic].share,
-            math.hypot(_labelled_error(new), _labelled_error(old[new.topic])),
-        )
-        for new in after.topics
-        if new.topic in old
-    ]
+def _labelled_differences(
+    before: Sequence[GroupCount], after: Sequence[GroupCount]
+) -> Iterator[tuple[str, float, float]]:
+    """Yield each topic of all groups, the difference of its shares, and its standard error."""
+    common = set.intersection(
+        *({topic.topic for topic in group.topics} for group in (*before, *after))
+    )
+    for topic in after[0].topics:
+        if topic.topic in common:
+            old_share, old_error = _labelled_mean(before, topic.topic)
+            share, error = _labelled_mean(after, topic.topic)
+            yield topic.topic, share - old_share, math.hypot(error, old_error)
+
+
+def _labelled_mean(groups: Sequence[GroupCount], topic: str) -> tuple[float, float]:
+    """Return the share of a topic in several groups, and its standard error."""
+    fractions = _fractions([group.n_texts for group in groups])
+    counts = [group.find(topic) for group in groups]
+    shares = np.array([count.share for count in counts])
+    errors = np.array([_labelled_error(count) for count in counts])
+    return float(fractions @ shares), float(np.linalg.norm(fractions * errors))
+
+
+def _fractions(n_texts: Sequence[int]) -> F64:
+    """Return the fraction of the texts that is in each group, shape (n_groups,)."""
+    sizes = np.maximum(np.array(n_texts, dtype=np.float64), 1)
+    fractions: F64 = sizes / sizes.sum()
+    return fractions
 
 
 def _labelled_error(count: TopicCount) -> float:
@@ -136,22 +167,45 @@ def _labelled_error(count: TopicCount) -> float:
     return math.sqrt(((high - low) / (2 * Z_95 * shrinkage)) ** 2 + sampling)
 
 
+class _MeanEstimate:
+    """The shares of topics in several groups together, with their errors.
+
+    Attributes
+    ----------
+    shares : float64 array, shape (n_topics,)
+    variances : float64 array, shape (n_topics,)
+        Without errors by held-out documents.
+    heldout_errors : float64 array, shape (n_topics, n_sets)
+    """
+
+    def __init__(self, estimates: Sequence[ShareEstimate]) -> None:
+        fractions = _fractions([each.n_texts for each in estimates])
+        near = [each.simulated_near for each in estimates]
+        text_variances = np.array([(each.text_errors**2).mean(axis=1) for each in near])
+        self.shares = fractions @ np.array([each.shares for each in estimates])
+        n_texts = sum(each.n_texts for each in estimates)
+        self.variances = fractions**2 @ text_variances + _sampling_variance(self.shares, n_texts)
+        heldout_errors = np.array([each.heldout_errors for each in near])
+        self.heldout_errors = np.tensordot(fractions, heldout_errors, axes=1)
+
+
 def _differences(
-    before: Sequence[ShareEstimate], after: Sequence[ShareEstimate]
+    before: Sequence[Sequence[ShareEstimate]], after: Sequence[Sequence[ShareEstimate]]
 ) -> tuple[F64, F64]:
-    """Return the differences of shares, and their standard errors."""
+    """Return the differences of shares between groups, and their standard errors."""
     differences, errors = [], []
-    for old, new in zip(before, after, strict=True):
+    for of_before, of_after in zip(zip(*before, strict=True), zip(*after, strict=True), strict=True):
+        old, new = _MeanEstimate(of_before), _MeanEstimate(of_after)
         # Both errors are of the same held-out documents, so that much of them cancels out.
-        common = new.simulated.errors - old.simulated.errors
-        variance = (common**2).mean(axis=1) + _sampling_variance(old) + _sampling_variance(new)
+        paired = ((new.heldout_errors - old.heldout_errors) ** 2).mean(axis=1)
         # The second share of a binary estimate is of texts without the topic.
-        differences.append((new.shares - old.shares)[: new.sample.n_model_topics])
-        errors.append(np.sqrt(variance)[: new.sample.n_model_topics])
+        n = of_after[0].sample.n_model_topics
+        differences.append((new.shares - old.shares)[:n])
+        errors.append(np.sqrt(paired + old.variances + new.variances)[:n])
     return np.concatenate(differences), np.concatenate(errors)
 
 
-def _sampling_variance(estimate: ShareEstimate) -> F64:
+def _sampling_variance(shares: F64, n_texts: int) -> F64:
     """Return the variance of shares by the chance of which texts were written.
 
     One text with the topic and one without are added: of few texts, all or none may have it.
@@ -161,7 +215,7 @@ def _sampling_variance(estimate: ShareEstimate) -> F64:
     Agresti and Caffo (2000), Simple and effective confidence intervals for proportions and
     differences of proportions.
     """
-    n = max(estimate.n_texts, 1)
-    smoothed = (n * estimate.shares + 1) / (n + 2)
+    n = max(n_texts, 1)
+    smoothed = (n * shares + 1) / (n + 2)
     variance: F64 = smoothed * (1 - smoothed) / n
     return variance

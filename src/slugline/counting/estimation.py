@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -48,6 +48,9 @@ class ShareEstimate:
     shares : float64 array, shape (n_topics,)
     n_texts : int
     simulated : SimulatedErrors
+    simulated_near : SimulatedErrors
+        Those of sets of texts that all have the estimated shares: with the same seed, errors by
+        held-out documents are paired with those of other groups.
     unseen_errors : float64 array, shape (n_topics,)
         The error of each share if one more held-out document of the topic had been missed, and one
         more of the others been taken for it.
@@ -63,6 +66,7 @@ class ShareEstimate:
     shares: F64
     n_texts: int
     simulated: SimulatedErrors
+    simulated_near: SimulatedErrors
     unseen_errors: F64
     disagreement: float
     confidence: float
@@ -116,9 +120,10 @@ def estimate_group(
         shares = estimate_shares(sample, rows, weights[:, np.newaxis])[:, 0]
         if n_copies is not None:
             n_copies = _mean_copies(sample, rows, weights, n_copies, shares)
-        simulated = simulate_errors(
-            sample, shares, n_texts, seed=seed, n_copies=n_copies, n_sets=n_sets
+        simulate = partial(
+            simulate_errors, sample, shares, n_texts, seed=seed, n_copies=n_copies, n_sets=n_sets
         )
+        simulated = simulate()
         mean_proba = (weights @ rows / max(n_texts, 1))[:, np.newaxis]
         adjusted = adjusted_shares(sample, mean_proba)[:, 0]
         return ShareEstimate(
@@ -126,6 +131,7 @@ def estimate_group(
             shares,
             n_texts,
             simulated,
+            simulate(is_spread=False),
             unseen_errors(sample, shares),
             _disagreement(adjusted - shares, simulated),
             confidence=float(weights @ rows.max(axis=1, initial=0)) / max(n_texts, 1),

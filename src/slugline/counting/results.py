@@ -171,6 +171,8 @@ class Change(NamedTuple):
         What the difference was estimated from; empty without labels.
     is_time : bool
         Whether groups are periods.
+    is_lasting : bool
+        Compares all periods up to `before` with all periods from `after` on.
     """
 
     topic: str
@@ -181,6 +183,7 @@ class Change(NamedTuple):
     p_value: float
     basis: Basis = ""
     is_time: bool = True
+    is_lasting: bool = False
 
     @property
     def is_significant(self) -> bool:
@@ -199,6 +202,12 @@ class Change(NamedTuple):
             return (
                 f"The share of {self.topic} is {points} {where} in {self.after} than in "
                 f"{self.before} {interval}"
+            )
+        if self.is_lasting:
+            where = "higher" if sign > 0 else "lower"
+            return (
+                f"From {self.after} on, the share of {self.topic} is {points} {where} than before "
+                f"{interval}"
             )
         verb = "rose" if sign > 0 else "fell"
         return f"{self.topic} {verb} by {points} from {self.before} to {self.after} {interval}"
@@ -311,8 +320,23 @@ class Counts:
 
     @property
     def significant_changes(self) -> tuple[Change, ...]:
-        """The changes that are more than chance."""
-        return tuple(change for change in self.changes if change.is_significant)
+        """The changes that are more than chance; of each topic, one lasting change.
+
+        A change between two consecutive periods is left out if the lasting one is there as well.
+        """
+        shown: list[Change] = []
+        for change in self.changes:
+            is_repeated = any(
+                change.topic == each.topic
+                and (
+                    (change.is_lasting and each.is_lasting)
+                    or (change.before, change.after) == (each.before, each.after)
+                )
+                for each in shown
+            )
+            if change.is_significant and not is_repeated:
+                shown.append(change)
+        return tuple(shown)
 
     @property
     def n_left_out(self) -> int:
@@ -370,6 +394,7 @@ class Counts:
                     "low": change.interval.low,
                     "high": change.interval.high,
                     "p_value": change.p_value,
+                    "lasting": change.is_lasting,
                     "basis": change.basis or None,
                 }
                 for change in self.changes

@@ -66,7 +66,17 @@ class SimulatedErrors:
 
         Shape (n_topics, n_sets).
         """
-        return self.estimates - self.shares - (1 - _HELDOUT_SCALE) * self.expected_errors
+        return self.text_errors + self.heldout_errors
+
+    @property
+    def text_errors(self) -> F64:
+        """The errors by the chance of few texts, shape (n_topics, n_sets)."""
+        return self.estimates - self.shares - self.expected_errors
+
+    @property
+    def heldout_errors(self) -> F64:
+        """The errors by held-out documents, shape (n_topics, n_sets)."""
+        return _HELDOUT_SCALE * self.expected_errors
 
     def standard_errors(self, shares: F64) -> F64:
         """Return the standard error of each estimated share, downwards and upwards.
@@ -96,6 +106,7 @@ def simulate_errors(
     seed: int,
     n_copies: F64 | None = None,
     n_sets: int = N_SIMULATED,
+    is_spread: bool = True,
 ) -> SimulatedErrors:
     """Count sets of held-out documents, drawn with about the shares of the texts.
 
@@ -113,6 +124,8 @@ def simulate_errors(
     n_copies : float64 array, shape (n_topics,), optional
         How many copies there are of each text of a topic, including itself; by default, 1.
     n_sets : int, default N_SIMULATED
+    is_spread : bool, default True
+        Draw other shares for each set; otherwise, all have the given ones.
     """
     rng = np.random.default_rng(seed)
     em_weight = sample.em_weight
@@ -122,8 +135,11 @@ def simulate_errors(
     n = len(sample)
     drawn = rng.multinomial(n, np.full(n, 1 / n), n_sets).T.astype(np.float64)
     counts = rng.gamma(np.repeat(sample.topic_counts[:, np.newaxis] + 1, n_sets, axis=1))
-    centre = (1 - _UNIFORM_WEIGHT) * shares + _UNIFORM_WEIGHT * sample.equal_shares
-    drawn_shares = rng.dirichlet(_N_DRAWN * np.maximum(centre, 1e-4), n_sets)
+    if is_spread:
+        centre = (1 - _UNIFORM_WEIGHT) * shares + _UNIFORM_WEIGHT * sample.equal_shares
+        drawn_shares = rng.dirichlet(_N_DRAWN * np.maximum(centre, 1e-4), n_sets)
+    else:
+        drawn_shares = np.repeat((shares / shares.sum())[np.newaxis], n_sets, axis=0)
     texts, expected = np.empty((n, n_sets)), np.empty((n, n_sets))
     true_shares, drawn_counts = (np.empty((len(shares), n_sets)) for _ in range(2))
     for i in range(n_sets):
