@@ -116,7 +116,6 @@ def count(
     since: datetime.date | None = None,
     labelled: str | Path | None = None,
     topics: str | Sequence[str] | None = None,
-    plan: float | None = None,
     random_state: int = 0,
     n_jobs: int = 1,
     progress: Progress | None = None,
@@ -147,9 +146,6 @@ def count(
         `slugline label`. Counts then hold even if more than the shares of topics has changed.
     topics : str or sequence of str, optional
         The topics to show; by default, all.
-    plan : float, optional
-        Say how many texts to label, so that intervals end within this margin of the share:
-        `result.counts.plan`.
     random_state : int, default 0
         The seed of the simulations for intervals.
     n_jobs : int, default 1
@@ -188,7 +184,6 @@ def count(
             by=None if by is None else read_period(by),
             labelled=sample,
             topics=shown,
-            plan=plan,
             seed=random_state,
         )
         return CountResult(_count_days(model, fitted, data, day_options))
@@ -199,7 +194,6 @@ def count(
         date_order=date_order,
         labelled=sample,
         topics=shown,
-        plan=plan,
         n_threads=n_jobs,
         seed=random_state,
     )

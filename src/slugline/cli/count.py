@@ -25,7 +25,6 @@ from slugline.counting.results import (
     TopicCount,
     describe_left_out,
     describe_method,
-    describe_sums,
     describe_tests,
 )
 from slugline.errors import Message, OptionError
@@ -75,11 +74,6 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
     "Labels of some of the texts, drawn at random, or a label database of `slugline label`. Use "
     "labels that the model did not learn from; others are counted without the model.",
 )
-@option(
-    "--plan MARGIN",
-    "Say how many texts to label for 95 % intervals of MARGIN either way, such as 0.02 (2 points).",
-    type=float,
-)
 @options.format_option
 @options.encoding_option
 @options.separator_option
@@ -108,7 +102,6 @@ def count(
     date: str | None,
     date_order: DateOrder | None,
     labelled: str | None,
-    plan: float | None,
     format: Format | None,  # noqa: A002 (the user's word)
     encoding: str | None,
     separator: str | None,
@@ -154,7 +147,6 @@ def count(
             by=None if by is None else read_period(by),
             labelled=_read_labelled(labelled, fitted),
             topics=topics,
-            plan=plan,
             seed=seed,
         )
         version = WatchedModel.from_file(Path(model_path(model)), fitted)
@@ -168,7 +160,6 @@ def count(
             date_order=date_order,
             labelled=sample,
             topics=topics,
-            plan=plan,
             n_threads=threads or 1,
             seed=seed,
         )
@@ -246,9 +237,6 @@ def _print_counts(counts: Counts) -> None:
         _print_groups_of_topic(counts)
     else:
         _print_groups(counts)
-    sums = describe_sums(counts)
-    if sums:
-        show(sums)
     changes = counts.significant_changes
     for change in changes[:_MAX_CHANGES]:
         show(f"{change.describe()}.")

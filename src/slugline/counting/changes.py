@@ -86,7 +86,7 @@ def find_changes(
         places = (*comparison.before, *comparison.after)
         before, after = ([groups[place] for place in side] for side in comparison[:2])
         if not any(groups[place].is_by_model for place in places):
-            differences = _labelled_differences(before, after)
+            differences = [*_labelled_differences(before, after)]
             basis: Basis = "by labels"
         elif all(estimates[place] for place in places):
             # Topics that only labels have come last, and are not tested.
@@ -168,25 +168,23 @@ def _labelled_error(count: TopicCount) -> float:
 
 
 class _MeanEstimate:
-    """The shares of topics in several groups together, with their errors.
+    """The shares of topics in several groups together.
 
     Attributes
     ----------
     shares : float64 array, shape (n_topics,)
-    variances : float64 array, shape (n_topics,)
-        Without errors by held-out documents.
-    heldout_errors : float64 array, shape (n_topics, n_sets)
+    errors : float64 array, shape (n_topics, n_sets)
+        Simulated errors, those by the same held-out documents in the same set.
+    sampling_variance : float64 array, shape (n_topics,)
     """
 
     def __init__(self, estimates: Sequence[ShareEstimate]) -> None:
-        fractions = _fractions([each.n_texts for each in estimates])
-        near = [each.simulated_near for each in estimates]
-        text_variances = np.array([(each.text_errors**2).mean(axis=1) for each in near])
+        n_texts = [each.n_texts for each in estimates]
+        fractions = _fractions(n_texts)
         self.shares = fractions @ np.array([each.shares for each in estimates])
-        n_texts = sum(each.n_texts for each in estimates)
-        self.variances = fractions**2 @ text_variances + _sampling_variance(self.shares, n_texts)
-        heldout_errors = np.array([each.heldout_errors for each in near])
-        self.heldout_errors = np.tensordot(fractions, heldout_errors, axes=1)
+        errors = np.array([each.simulated_near.errors for each in estimates])
+        self.errors = np.tensordot(fractions, errors, axes=1)
+        self.sampling_variance = _sampling_variance(self.shares, sum(n_texts))
 
 
 def _differences(
@@ -194,14 +192,15 @@ def _differences(
 ) -> tuple[F64, F64]:
     """Return the differences of shares between groups, and their standard errors."""
     differences, errors = [], []
-    for of_before, of_after in zip(zip(*before, strict=True), zip(*after, strict=True), strict=True):
-        old, new = _MeanEstimate(of_before), _MeanEstimate(of_after)
+    for number in range(len(after[0])):
+        old, new = (_MeanEstimate([each[number] for each in side]) for side in (before, after))
         # Both errors are of the same held-out documents, so that much of them cancels out.
-        paired = ((new.heldout_errors - old.heldout_errors) ** 2).mean(axis=1)
+        variance = ((new.errors - old.errors) ** 2).mean(axis=1)
+        variance += old.sampling_variance + new.sampling_variance
         # The second share of a binary estimate is of texts without the topic.
-        n = of_after[0].sample.n_model_topics
-        differences.append((new.shares - old.shares)[:n])
-        errors.append(np.sqrt(paired + old.variances + new.variances)[:n])
+        n_topics = after[0][number].sample.n_model_topics
+        differences.append((new.shares - old.shares)[:n_topics])
+        errors.append(np.sqrt(variance)[:n_topics])
     return np.concatenate(differences), np.concatenate(errors)
 
 

@@ -97,6 +97,7 @@ def estimate_group(
     seed: int,
     n_copies: F64 | None = None,
     n_sets: int = N_SIMULATED,
+    group: int = 0,
 ) -> ShareEstimate:
     """Return the shares of topics among texts.
 
@@ -112,6 +113,7 @@ def estimate_group(
         How many copies of each row's text there are, including itself: texts that repeat, such as
         automatic replies, are right or wrong together. By default, 1.
     n_sets : int, default N_SIMULATED
+    group : int, default 0
         See `simulate_errors`.
     """
     # The matrices are so small that more threads would only wait for each other.
@@ -121,7 +123,14 @@ def estimate_group(
         if n_copies is not None:
             n_copies = _mean_copies(sample, rows, weights, n_copies, shares)
         simulate = partial(
-            simulate_errors, sample, shares, n_texts, seed=seed, n_copies=n_copies, n_sets=n_sets
+            simulate_errors,
+            sample,
+            shares,
+            n_texts,
+            seed=seed,
+            n_copies=n_copies,
+            n_sets=n_sets,
+            group=group,
         )
         simulated = simulate()
         mean_proba = (weights @ rows / max(n_texts, 1))[:, np.newaxis]
@@ -178,9 +187,12 @@ def _disagreement(difference: F64, simulated: SimulatedErrors) -> float:
 
 
 def estimate_texts(
-    samples: Sequence[HeldoutSample], texts: SampledRows, *, seed: int
+    samples: Sequence[HeldoutSample], texts: SampledRows, *, seed: int, group: int = 0
 ) -> list[ShareEstimate]:
-    """Return the estimate of a single-label model, or one for each topic of a multilabel model."""
+    """Return the estimate of a single-label model, or one for each topic of a multilabel model.
+
+    See `simulate_errors` for the group.
+    """
     rows, weights = texts.rows()
     n_copies = count_copies(rows, weights)
     n_sets = limit_sets(samples)
@@ -192,6 +204,7 @@ def estimate_texts(
             seed=seed,
             n_copies=n_copies,
             n_sets=n_sets,
+            group=group,
         )
         for topic, sample in enumerate(samples)
     ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import F64, I64
 from slugline.base.wording import counted
+from slugline.counting.adding_up import add_up
 from slugline.counting.changes import find_changes
 from slugline.counting.estimation import ShareEstimate, topic_intervals, topic_shares
 from slugline.counting.label_plan import PlannedGroup, plan_labels
@@ -101,7 +103,6 @@ class GroupCounter:
         column: str | None,
         is_time: bool,
         topics: Sequence[str],
-        plan: float | None,
     ) -> Counts:
         """Return the counts of all texts, and of groups of them, for all topics.
 
@@ -118,8 +119,6 @@ class GroupCounter:
             Whether they are periods.
         topics : sequence of str
             The topics whose shares the plan is for; empty for all.
-        plan : float or None
-            Half the width of intervals for which to plan labels.
 
         Returns
         -------
@@ -135,33 +134,26 @@ class GroupCounter:
         counts = tuple(self.count(name, texts) for name, texts in groups.items())
         concerns = self._model_concerns(total, groups, counts)
         tested = concerns.choose_tested(counts)
-        return Counts(
+        changes = find_changes(
+            tested,
+            [groups[group.name].by_model.estimates for group in tested],
+            is_time=is_time,
+            has_labels=self._sample is not None,
+        )
+        multilabel = self._fitted.multilabel
+        counted_texts = Counts(
             name=name,
             total=all_texts,
-            groups=counts,
+            groups=add_up(counts, all_texts, multilabel=multilabel),
             column=column,
             is_time=is_time,
-            changes=tuple(
-                find_changes(
-                    tested,
-                    [groups[group.name].by_model.estimates for group in tested],
-                    is_time=is_time,
-                    has_labels=self._sample is not None,
-                )
-            ),
+            changes=tuple(changes),
             concerns=tuple(concerns),
             n_labelled=len(self._labels),
-            plan=None
-            if plan is None
-            else self._plan_labels(
-                plan,
-                all_texts.restrict(topics),
-                counts,
-                [total, *groups.values()],
-                column=column or "",
-            ),
-            multilabel=self._fitted.multilabel,
+            multilabel=multilabel,
         )
+        plan = self._plan_labels(counted_texts.restrict(topics), total, groups)
+        return replace(counted_texts, plan=plan)
 
     def count(self, name: str, texts: CountedTexts) -> GroupCount:
         """Return the counts of a group; its name is empty for all texts.
@@ -206,39 +198,21 @@ class GroupCounter:
         )
 
     def _plan_labels(
-        self,
-        margin: float,
-        total: GroupCount,
-        groups: Sequence[GroupCount],
-        texts: Sequence[CountedTexts],
-        *,
-        column: str,
-    ) -> LabelPlan:
-        """Return how many texts to label so that no interval is wider than twice a margin.
-
-        Parameters
-        ----------
-        margin : float
-        total : GroupCount
-            Of all texts, with the topics whose shares are to be known.
-        groups : sequence of GroupCount
-        texts : sequence of CountedTexts
-            All texts, then those of each group.
-        column : str
-            What these are groups of.
-        """
+        self, counts: Counts, total: CountedTexts, groups: Mapping[str, CountedTexts]
+    ) -> LabelPlan | None:
+        """Return how many texts to label for intervals half as wide; None if they are narrow."""
         planned = []
-        for group, counted_texts in zip((total, *groups), texts, strict=True):
-            explained = self._explained_variance(counted_texts.by_model.estimates).tolist()
+        for group in (counts.total, *counts.groups):
+            estimates = (groups[group.name] if group.name else total).by_model.estimates
+            explained = self._explained_variance(estimates).tolist()
             by_topic = dict(zip(self._topics, explained, strict=True))
-            planned.append(PlannedGroup.from_count(group, total, by_topic))
+            planned.append(PlannedGroup.from_count(group, by_topic))
         return plan_labels(
             planned[0],
-            [topic.topic for topic in total.topics],
-            margin,
-            groups=planned[1:],
-            column=column,
-            n_labelled=len(self._labels),
+            planned[1:],
+            has_changes=bool(counts.significant_changes),
+            column=counts.column if counts.is_time and counts.column else "group",
+            n_labelled=counts.n_labelled,
         )
 
     def _count_by_model(self, texts: CountedTexts) -> Iterator[TopicCount]:

@@ -1,4 +1,4 @@
-"""How many texts to label for intervals of a width."""
+"""How many texts to label for intervals half as wide."""
 
 from __future__ import annotations
 
@@ -12,111 +12,94 @@ from slugline.counting.labelled import MIN_EACH, MIN_LABELLED, uses_model
 from slugline.counting.results import GroupCount, LabelPlan
 from slugline.evaluation.intervals import Z_95
 
+# Intervals that end farther from the share are worth labels: with 5 points between their ends, a
+# topic of a tenth of the texts is known to within a quarter.
+_WIDE = 0.025
+
 
 class PlannedGroup(NamedTuple):
     """A group of texts whose shares are to be known.
 
     Attributes
     ----------
-    name : str
-        Empty for all texts.
     n_texts : int
-    shares, explained : float64 array, shape (n_topics,)
-        The shares of the topics as far as they are known, and how much of the variance of each the
-        model explains.
+    shares, margins, explained : float64 array, shape (n_topics,)
+        The shares of the topics, half the widths of their intervals, and how much of the variance
+        of each the model explains.
     """
 
-    name: str
     n_texts: int
     shares: F64
+    margins: F64
     explained: F64
 
     @classmethod
-    def from_count(
-        cls, group: GroupCount, total: GroupCount, explained: Mapping[str, float]
-    ) -> PlannedGroup:
-        """Return the shares of the topics of all texts in a group, as far as they are known.
+    def from_count(cls, group: GroupCount, explained: Mapping[str, float]) -> PlannedGroup:
+        """Return the topics of a group that are estimated.
 
         `explained` has how much of the variance the model explains of each topic that it knows.
         """
-        shares = {topic.topic: topic.share for topic in group.topics if topic.is_estimated}
+        topics = [topic for topic in group.topics if topic.is_estimated]
         return cls(
-            group.name,
             group.n_texts,
-            np.array([shares.get(topic.topic, topic.share) for topic in total.topics]),
-            np.array([explained.get(topic.topic, 0.0) for topic in total.topics]),
+            np.array([topic.share for topic in topics]),
+            np.array([(topic.interval.high - topic.interval.low) / 2 for topic in topics]),
+            np.array([explained.get(topic.topic, 0.0) for topic in topics]),
         )
 
+    @property
+    def widest(self) -> float:
+        """Half the width of the widest interval; 0 without any."""
+        return float(self.margins.max(initial=0))
 
-class _SampleSizes(NamedTuple):
-    """How many texts of a group to label for each topic, shape (n_topics,)."""
-
-    with_model: F64
-    alone: F64
+    def count_labels(self, margin: float) -> int:
+        """Return how many random texts to label, so that no interval is wider than two margins."""
+        variances = self.shares * (1 - self.shares)
+        residuals = np.where(
+            [uses_model(each) for each in self.explained.tolist()], 1 - self.explained, 1.0
+        )
+        alone = np.ceil(_sizes_for(variances, margin, self.n_texts))
+        with_model = np.ceil(_sizes_for(variances * residuals, margin, self.n_texts))
+        # With fewer labels of a rare topic, its labels count alone.
+        fewest = np.ceil(MIN_EACH / np.maximum(np.minimum(self.shares, 1 - self.shares), 1e-9))
+        return int(np.minimum(np.maximum(with_model, fewest), alone).max(initial=0))
 
 
 def plan_labels(
     total: PlannedGroup,
-    topics: Sequence[str],
-    margin: float,
-    *,
     groups: Sequence[PlannedGroup] = (),
+    *,
+    has_changes: bool = False,
     column: str = "",
     n_labelled: int = 0,
-) -> LabelPlan:
-    """Return how many random texts to label, so that no interval is wider than twice a margin.
+) -> LabelPlan | None:
+    """Return how many random texts to label, so that the widest interval is half as wide.
 
-    Texts are drawn from all, so that a small group needs many of them.
+    None if intervals are narrow; those of groups may be wide if there are changes between them.
 
     Parameters
     ----------
     total : PlannedGroup
-    topics : sequence of str
-    margin : float
+        All texts.
     groups : sequence of PlannedGroup, optional
-        Groups whose shares are to be known as well.
+        Groups of them.
+    has_changes : bool, default False
+        Whether a change between groups is more than chance.
     column : str, optional
         What these are groups of.
     n_labelled : int, default 0
         Number of texts that have a label.
     """
-    groups = [each for each in groups if each.n_texts]
-    candidates = groups or [total]
-    sizes = [_sample_sizes(group, margin) for group in candidates]
-    # Drawing from all texts, a group gets only its share of them.
-    scales = [total.n_texts / group.n_texts for group in candidates]
-    needs = np.array(
-        [np.ceil(scale * each.with_model) for scale, each in zip(scales, sizes, strict=True)]
-    )
-    alone = max(
-        float(np.ceil(scale * each.alone).max()) for scale, each in zip(scales, sizes, strict=True)
-    )
-    # Of topics that need as many, the one with the largest variance.
-    variances = np.array([group.shares * (1 - group.shares) for group in candidates])
-    most, topic = np.unravel_index((needs + variances).argmax(), needs.shape)
+    widest_group = max((group.widest for group in groups), default=0.0)
+    if total.widest <= _WIDE and (has_changes or widest_group <= _WIDE):
+        return None
     return LabelPlan(
-        margin=margin,
-        n_texts=int(needs[most, topic]),
-        topic=topics[topic],
-        n_without_model=int(alone),
+        n_texts=total.count_labels(total.widest / 2),
+        n_by_group=max((group.count_labels(widest_group / 2) for group in groups), default=0),
         n_available=total.n_texts,
         n_labelled=n_labelled,
-        group=candidates[most].name,
-        column=column if groups else "",
-        n_for_total=int(_sample_sizes(total, margin).with_model.max()),
+        column=column,
     )
-
-
-def _sample_sizes(group: PlannedGroup, margin: float) -> _SampleSizes:
-    variances = group.shares * (1 - group.shares)
-    residuals = np.where(
-        [uses_model(each) for each in group.explained.tolist()], 1 - group.explained, 1.0
-    )
-    alone = np.ceil(_sizes_for(variances, margin, group.n_texts))
-    with_model = np.ceil(_sizes_for(variances * residuals, margin, group.n_texts))
-    # With fewer labels of a rare topic, its labels count alone.
-    fewest = np.ceil(MIN_EACH / np.maximum(np.minimum(group.shares, 1 - group.shares), 1e-9))
-    return _SampleSizes(np.minimum(np.maximum(with_model, fewest), alone), alone)
 
 
 def _sizes_for(variances: F64, margin: float, n_texts: int) -> F64:

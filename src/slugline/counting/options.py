@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slugline.base.checks import check_fraction, short_repr
+from slugline.base.checks import short_repr
 from slugline.counting.dates import DATE_ORDERS, DateOrder
 from slugline.counting.labelled import LabelledSample
 from slugline.errors import OptionError, Parameter
@@ -29,8 +29,6 @@ class CountOptions:
         Labels of some of the texts.
     topics : sequence of str, optional
         The topics to show; by default, all.
-    plan : float, optional
-        Half the width of intervals for which to say how many texts to label.
     seed : int, default 0
     """
 
@@ -41,12 +39,9 @@ class CountOptions:
     date_order: DateOrder | None = None
     labelled: LabelledSample | None = None
     topics: Sequence[str] = ()
-    plan: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.plan is not None:
-            check_fraction("plan", self.plan)
         for name in ("date", "date_order"):
             if getattr(self, name) is not None and self.by is None:
                 raise OptionError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import counted, have, join_words, nearest, percent
+from slugline.base.wording import counted, join_words, nearest, percent
 from slugline.errors import OptionError, Parameter
 from slugline.evaluation.intervals import Interval
 
@@ -25,8 +25,6 @@ _MAX_NAMED = 30
 _MAX_COMPARED = 5
 # A plan to label a larger fraction of the texts says so.
 _NEARLY_ALL = 0.9
-# Numbers of groups that differ from those of all texts by a smaller fraction need no explanation.
-_VISIBLE = 0.01
 
 
 class TopicCount(NamedTuple):
@@ -214,61 +212,45 @@ class Change(NamedTuple):
 
 
 class LabelPlan(NamedTuple):
-    """How many random texts to label for intervals of a width.
+    """How many random texts to label for intervals half as wide.
 
     Attributes
     ----------
-    margin : float
-        Half the width of the intervals.
     n_texts : int
-        Number of texts to label, so that no topic has a wider interval; with groups, in none.
-    topic, group : str
-        The topic that needs the most, and its group; the group is empty for all texts.
-    n_without_model : int
-        Number of texts to label if the model's answers are not used.
+        Number of texts to label, so that the widest interval of all texts is half as wide.
     n_available : int
         Number of texts to choose from.
     n_labelled : int
         Number of texts that have a label.
+    n_by_group : int
+        Number of texts to label in each group for intervals of its shares that are half as wide as
+        the widest one; 0 without groups.
     column : str
         What texts are grouped by; empty if they are not.
-    n_for_total : int
-        Number of texts to label for the shares of all texts alone.
     """
 
-    margin: float
     n_texts: int
-    topic: str
-    n_without_model: int
     n_available: int
     n_labelled: int = 0
-    group: str = ""
+    n_by_group: int = 0
     column: str = ""
-    n_for_total: int = 0
 
     def describe(self) -> str:
-        """Return one or more sentences."""
-        by = f" by {self.column}" if self.column else ""
-        number = f"{counted(self.n_texts, 'text')} drawn at random"
+        """Return a sentence."""
+        n_missing = max(self.n_texts - self.n_labelled, 0)
+        more = " more" if self.n_labelled else ""
+        number = f"about {_round(n_missing)}{more} texts drawn at random"
         if self.n_texts > _NEARLY_ALL * self.n_available:
-            number = f"nearly all texts ({self.n_texts:,} of {self.n_available:,})"
-        where = f" in {self.group}" if self.group else ""
-        sentences = [
-            f"To know each share{by} to within {100 * self.margin:g} points either way (95 % "
-            f"interval), label {number}; {self.topic}{where} needs the most."
-        ]
-        if self.n_without_model > self.n_texts:
-            sentences.append(f"Without the model, it would be {self.n_without_model:,}.")
-        if self.column and self.n_for_total < self.n_texts:
-            sentences.append(f"For the shares of all texts, {self.n_for_total:,} are enough.")
-        if self.n_labelled >= self.n_texts:
-            sentences.append(f"The {counted(self.n_labelled, 'label')} at hand are enough.")
-        elif self.n_labelled:
-            sentences.append(
-                f"{self.n_labelled:,} {have(self.n_labelled)} a label, so "
-                f"{self.n_texts - self.n_labelled:,} are missing."
-            )
-        return " ".join(sentences)
+            number = f"nearly all {self.n_available:,} texts"
+        by_group = ""
+        if self.n_by_group:
+            by_group = f"; for each {self.column}, about {_round(self.n_by_group)} of its texts"
+        return f"To halve the widest interval, label {number}{by_group}."
+
+
+def _round(n: int) -> str:
+    """Return a number with two significant digits."""
+    return f"{float(f'{n:.2g}'):,.0f}"
 
 
 @dataclass(frozen=True)
@@ -455,21 +437,3 @@ def describe_left_out(counts: Counts) -> str:
         if n
     ]
     return f"left out {' and '.join(parts)}" if parts else ""
-
-
-def describe_sums(counts: Counts) -> str:
-    """Return why the numbers of the groups don't add up to that of all texts; empty if they do."""
-    if len(counts.groups) < 2 or not all(group.is_estimated for group in counts.groups):
-        return ""
-    sums = {topic.topic: 0.0 for topic in counts.total.topics}
-    for group in counts.groups:
-        for topic in group.topics:
-            sums[topic.topic] = sums.get(topic.topic, 0.0) + topic.n
-    most = max(counts.total.topics, key=lambda topic: abs(sums[topic.topic] - topic.n))
-    if abs(sums[most.topic] - most.n) < max(2, _VISIBLE * most.n):
-        return ""
-    return (
-        f"Each {counts.column if counts.is_time else 'group'} is counted by itself: numbers of "
-        f"{most.topic} add up to {sums[most.topic]:,.0f}, and all texts together have "
-        f"{most.n:,.0f} ({most.n_low:,} to {most.n_high:,})."
-    )

@@ -70,7 +70,6 @@ class Summary:
             column=column,
             is_time=is_time,
             topics=options.topics,
-            plan=options.plan,
         )
         return replace(
             counts,
@@ -83,10 +82,12 @@ class Summary:
         self, groups: Sequence[GroupTally], on_interval: Callable[[float], object] | None
     ) -> Iterator[CountedTexts]:
         """Yield the texts of groups, with estimates if the model has held-out predictions."""
-        for i, group in enumerate(groups, 1):
+        for number, group in enumerate(groups):
             estimates: Sequence[ShareEstimate] = []
             if self._samples:
-                estimates = estimate_texts(self._samples, group.rows, seed=self._options.seed)
+                estimates = estimate_texts(
+                    self._samples, group.rows, seed=self._options.seed, group=number
+                )
             yield CountedTexts.from_rows(
                 group.rows,
                 ModelCount(
@@ -97,7 +98,7 @@ class Summary:
                 multilabel=self._fitted.multilabel,
             )
             if on_interval is not None:
-                on_interval(i / len(groups))
+                on_interval((number + 1) / len(groups))
 
     def _concerns(self, counts: Counts) -> Iterator[str]:
         """Yield reasons why the counts may be wrong; those by the model are among the counts'."""

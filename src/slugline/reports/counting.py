@@ -16,7 +16,6 @@ from slugline.counting.results import (
     TopicCount,
     describe_left_out,
     describe_method,
-    describe_sums,
     describe_tests,
 )
 from slugline.reports.render import render, shorten
@@ -65,7 +64,6 @@ def count_page(counts: Counts) -> str:
         n_groups=counted(len(counts.groups), (counts.column or "") if counts.is_time else "group"),
         changes_lede=_introduce_changes(counts),
         left_out=describe_left_out(counts),
-        sums=describe_sums(counts),
         head=["topic", *head],
         group_head=[counts.column, "texts", *head],
         rows=[[topic.topic, *_cells(topic, counts)] for topic in topics],

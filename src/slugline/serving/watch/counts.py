@@ -48,8 +48,6 @@ class DayCountOptions:
         Labels of texts that the server kept.
     topics : sequence of str, optional
         The topics to show; by default, all.
-    plan : float, optional
-        Half the width of intervals for which to say how many texts to label.
     seed : int, default 0
     today : date, optional
         The day, in UTC, whose period is not over; by default, the current one.
@@ -59,7 +57,6 @@ class DayCountOptions:
     by: Period | None = None
     labelled: LabelledSample | None = None
     topics: Sequence[str] = ()
-    plan: float | None = None
     seed: int = 0
     today: datetime.date | None = None
 
@@ -193,19 +190,21 @@ class _DayCounter:
         counts = self._counter.count_groups(
             name,
             self._counted(served.total),
-            {period: self._counted(sums) for period, sums in served.periods.items()},
+            {
+                period: self._counted(sums, number)
+                for number, (period, sums) in enumerate(served.periods.items(), 1)
+            },
             column=options.by,
             is_time=options.by is not None,
             topics=options.topics,
-            plan=options.plan,
         )
         return replace(counts, concerns=tuple(self._concerns(counts))).restrict(options.topics)
 
-    def _counted(self, sums: DaySums) -> CountedTexts:
-        by_model = ModelCount(sums.totals, self._estimate(sums))
+    def _counted(self, sums: DaySums, group: int = 0) -> CountedTexts:
+        by_model = ModelCount(sums.totals, self._estimate(sums, group))
         return CountedTexts(sums.n_texts, sums.sums, sums.answers, by_model)
 
-    def _estimate(self, sums: DaySums) -> list[ShareEstimate]:
+    def _estimate(self, sums: DaySums, group: int) -> list[ShareEstimate]:
         """Return the estimate of a single-label model, or one for each topic of a multilabel model.
 
         Empty if the model has no held-out documents.
@@ -213,7 +212,7 @@ class _DayCounter:
         if not self._samples:
             return []
         estimate = functools.partial(
-            estimate_group, seed=self._options.seed, n_sets=limit_sets(self._samples)
+            estimate_group, seed=self._options.seed, n_sets=limit_sets(self._samples), group=group
         )
         if not sums.multilabel:
             rows, weights = sums.rows()
