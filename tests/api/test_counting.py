@@ -143,10 +143,8 @@ def test_count_reports_progress_on_texts_and_on_intervals(news_slug: Path, news:
 
 
 def test_count_shows_some_topics(news_slug: Path, texts: list[str]) -> None:
-    result = slugline.count(news_slug, texts, topics="sport", plan=0.1)
+    result = slugline.count(news_slug, texts, topics="sport")
     assert [row["topic"] for row in result.to_records()] == ["sport"]
-    assert result.counts.plan is not None
-    assert result.counts.plan.topic == "sport"
     with pytest.raises(OptionError, match="`topic` 'chess' is no topic; the topics are bank"):
         slugline.count(news_slug, texts, topics=["sport", "chess"])
 

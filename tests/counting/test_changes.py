@@ -32,7 +32,7 @@ def change_tests(shares: list[float], n: int, seed: int, *, is_time: bool = True
     groups = []
     for i, share in enumerate(shares):
         texts, _ = draw(share, n, rng)
-        estimate = estimate_group(sample, texts, np.ones(n), seed=seed, n_sets=50)
+        estimate = estimate_group(sample, texts, np.ones(n), seed=seed, n_sets=50, group=i + 1)
         estimates.append([estimate])
         counts = zip(TOPICS, estimate.shares.tolist(), estimate.intervals(), strict=True)
         groups.append(
@@ -41,14 +41,22 @@ def change_tests(shares: list[float], n: int, seed: int, *, is_time: bool = True
     return find_changes(groups, estimates, is_time=is_time)
 
 
-def test_changes_are_between_neighbours_and_between_both_ends() -> None:
+def test_changes_are_between_neighbours_and_before_and_after_each_boundary() -> None:
     changes = change_tests([0.3, 0.4, 0.5], 50, 0)
-    assert {(c.before, c.after) for c in changes if c.topic == "a"} == {
-        ("2026-01", "2026-02"),
-        ("2026-02", "2026-03"),
-        ("2026-01", "2026-03"),
+    assert {(c.before, c.after, c.is_lasting) for c in changes if c.topic == "a"} == {
+        ("2026-01", "2026-02", False),
+        ("2026-02", "2026-03", False),
+        ("2026-01", "2026-02", True),
+        ("2026-02", "2026-03", True),
     }
-    assert len(changes) == 6
+    assert len(changes) == 8
+
+
+def test_a_lasting_change_is_found_that_no_pair_of_periods_shows() -> None:
+    changes = change_tests([0.3] * 4 + [0.5] * 4, 60, 0)
+    significant = [change for change in changes if change.is_significant]
+    assert {change.is_lasting for change in significant} == {True}
+    assert significant[0].after == "2026-05"
 
 
 def test_groups_that_are_not_periods_are_compared_with_the_first() -> None:

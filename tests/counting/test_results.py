@@ -61,6 +61,17 @@ def test_describe_method_has_the_number_of_labels() -> None:
     assert describe_method(both) == "17 labels and model"
 
 
+def test_significant_changes_have_one_lasting_change_of_each_topic() -> None:
+    found = counts(MONTHS[1:], MONTHS[1:], MONTHS[:2], p_value=0.01)
+    lasting, pair, other = found.changes
+    changes = (lasting._replace(is_lasting=True), pair, other._replace(is_lasting=True))
+    [change] = replace(found, changes=changes).significant_changes
+    assert change.describe() == (
+        "From 2026-03 on, the share of a is 10.0 points higher than before (95 % interval 0.0 to "
+        "20.0)"
+    )
+
+
 def test_change_to_json_has_what_it_was_estimated_from() -> None:
     found = counts(MONTHS[:2])
     changes = (found.changes[0]._replace(basis="by labels"), found.changes[0])

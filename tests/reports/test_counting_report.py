@@ -140,13 +140,6 @@ def test_page_has_dashes_where_there_is_no_estimate(counts: Counts) -> None:
     assert "Where there is a dash, nothing could be estimated." in page
 
 
-def test_page_says_why_groups_do_not_add_up(counts: Counts) -> None:
-    assert "Each month is counted by itself: numbers of " in count_page(
-        replace(counts, total=group("", 300, 0.5))
-    )
-    assert "counted by itself" not in count_page(counts)
-
-
 def test_page_names_the_methods_of_all_groups(counts: Counts) -> None:
     topics = tuple(topic._replace(method="labels") for topic in counts.total.topics)
     page = count_page(replace(counts, total=counts.total._replace(topics=topics), n_labelled=20))

@@ -287,8 +287,8 @@ def test_count_with_labels_of_other_texts_is_an_error(
 def test_count_plans_labels_of_kept_texts(
     run: Callable[..., Any], model: ServedModel, texts_path: Path
 ) -> None:
-    found = run("count", model.path, texts_path, "--plan", "0.05", "--json")
-    assert 15 <= json.loads(found.out)["plan"]["n_texts"] < 400
+    found = run("count", model.path, texts_path, "--json")
+    assert 15 <= json.loads(found.out)["plan"]["n_texts"] <= 6000
 
 
 def test_sample_writes_texts_in_random_order(

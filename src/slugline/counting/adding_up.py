@@ -60,11 +60,11 @@ def _rake(shares: F64, n_texts: F64, sums: F64, *, multilabel: bool) -> F64:
     numbers = np.maximum(shares, _LEAST_SHARE) * n_texts[:, np.newaxis]
     for _ in range(_MAX_STEPS):
         before = numbers
-        numbers = numbers * (sums / numbers.sum(axis=0))
+        numbers = numbers * (sums / np.maximum(numbers.sum(axis=0), 1e-300))
         if multilabel:
             numbers = np.minimum(numbers, n_texts[:, np.newaxis])
         else:
-            numbers = numbers * (n_texts / numbers.sum(axis=1))[:, np.newaxis]
+            numbers = numbers * (n_texts / np.maximum(numbers.sum(axis=1), 1e-300))[:, np.newaxis]
         if np.abs(numbers - before).max() < _TOLERANCE:
             break
     raked: F64 = numbers / n_texts[:, np.newaxis]

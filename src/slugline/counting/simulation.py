@@ -23,12 +23,10 @@ _MAX_HELDOUT = 2000
 # The number of documents, of all topics, by which the held-out documents of a topic are smoothed.
 _N_SMOOTHING = 2.0
 # Simulated shares are drawn around the estimate with the spread of so many documents, half of them
-# with the shares of training: otherwise, a topic whose texts are mostly missed would only be
-# simulated with the small share that is left. The spread was chosen on made-up texts whose
-# probabilities are known, the weight on training splits of at most 11 sets. With equal shares
-# instead of those of training, 99 to 100 % of the intervals hold on training splits of 8 sets (2
-# models each) either way, but those of topics with few held-out documents are 1.7 times as wide.
-_N_DRAWN, _TRAINING_WEIGHT = 8.0, 0.5
+# of all topics alike: otherwise, a topic whose texts are mostly missed would only be simulated with
+# the small share that is left. The spread was chosen on made-up texts whose probabilities are
+# known, the weight on training splits of at most 11 sets.
+_N_DRAWN, _UNIFORM_WEIGHT = 8.0, 0.5
 # Simulated sets count by how near their estimates are, relative to this quantile of distances;
 # chosen on the same made-up texts.
 _NEAR = 0.4
@@ -118,7 +116,7 @@ def simulate_errors(
         How many copies there are of each text of a topic, including itself; by default, 1.
     n_sets : int, default N_SIMULATED
     group : int, default 0
-        Number of the group of texts; the texts of different groups are drawn independently.
+        Without spread, the texts of groups with different numbers are drawn independently.
     is_spread : bool, default True
         Draw shares for each set; otherwise, all sets have the given ones.
     """
@@ -130,11 +128,12 @@ def simulate_errors(
     n = len(sample)
     drawn = rng.multinomial(n, np.full(n, 1 / n), n_sets).T.astype(np.float64)
     counts = rng.gamma(np.repeat(sample.topic_counts[:, np.newaxis] + 1, n_sets, axis=1))
-    rng = np.random.default_rng([seed, group])
-    drawn_shares = np.repeat((shares / shares.sum())[np.newaxis], n_sets, axis=0)
     if is_spread:
-        centre = (1 - _TRAINING_WEIGHT) * shares + _TRAINING_WEIGHT * sample.training_shares
+        centre = (1 - _UNIFORM_WEIGHT) * shares + _UNIFORM_WEIGHT * sample.equal_shares
         drawn_shares = rng.dirichlet(_N_DRAWN * np.maximum(centre, 1e-4), n_sets)
+    else:
+        drawn_shares = np.repeat((shares / shares.sum())[np.newaxis], n_sets, axis=0)
+        rng = np.random.default_rng([seed, group])
     texts, expected = np.empty((n, n_sets)), np.empty((n, n_sets))
     true_shares, drawn_counts = (np.empty((len(shares), n_sets)) for _ in range(2))
     for i in range(n_sets):
