@@ -46,6 +46,7 @@ SUBJECTS = (
     "labelling",
     "counting",
     "counting_drift",
+    "counting_months",
     "watch",
     "export",
     "streams",

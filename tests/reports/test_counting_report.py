@@ -88,6 +88,14 @@ def test_lede_gives_the_numbers_of_the_periods_between_which_it_changed(counts: 
     assert " texts in 2026-02 are about complaint <b>; in 2026-01, it was " in lede
 
 
+def test_lede_says_since_when_a_share_is_higher(counts: Counts) -> None:
+    lasting = counts.changes[0]._replace(is_lasting=True)
+    assert describe_counts(replace(counts, changes=(lasting,))) == (
+        "From 2026-02 on, the share of complaint <b> is 30.0 points higher than before (95 % "
+        "interval 20.0 to 40.0)."
+    )
+
+
 def test_charts_have_no_answers_of_a_topic_that_the_model_does_not_know(counts: Counts) -> None:
     groups = tuple(
         each._replace(topics=(each.topics[0]._replace(n_answers=None),)) for each in counts.groups

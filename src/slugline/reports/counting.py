@@ -81,6 +81,8 @@ def describe_counts(counts: Counts) -> str:
     changed = counts.significant_changes
     if counts.is_time and changed:
         change, groups = changed[0], {group.name: group for group in counts.groups}
+        if change.is_lasting:
+            return f"{change.describe()}."
         before, after = (groups[name].find(change.topic) for name in (change.before, change.after))
         return (
             f"{after.n_low:,} to {after.n_high:,} of {after.n_texts:,} texts in {change.after} "
