@@ -188,7 +188,7 @@ def test_disagreement_shows_that_more_than_shares_has_changed() -> None:
 def test_standard_errors_are_larger_on_the_side_of_larger_errors() -> None:
     estimates = np.full((1, 100), 0.1)
     shares = np.where(np.arange(100) < 50, 0.09, 0.2)[np.newaxis]
-    simulated = SimulatedErrors(estimates, shares, np.zeros((1, 100)), estimates, np.zeros(100))
+    simulated = SimulatedErrors(estimates, shares, estimates, np.zeros(100))
     [[downwards], [upwards]] = simulated.standard_errors(np.array([0.1]))
     both = np.sqrt((0.01**2 + 0.1**2) / 2)
     assert (downwards, upwards) == pytest.approx(((0.01 + both) / 2, (0.1 + both) / 2))

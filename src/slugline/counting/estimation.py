@@ -119,7 +119,8 @@ def estimate_group(
     # The matrices are so small that more threads would only wait for each other.
     with limit_blas():
         n_texts = round(weights.sum())
-        shares = estimate_shares(sample, rows, weights[:, np.newaxis])[:, 0]
+        mean_copies = 1.0 if n_copies is None else float(weights @ n_copies) / max(n_texts, 1)
+        shares = estimate_shares(sample, rows, weights[:, np.newaxis], n_copies=mean_copies)[:, 0]
         if n_copies is not None:
             n_copies = _mean_copies(sample, rows, weights, n_copies, shares)
         simulate = partial(

@@ -18,12 +18,6 @@ from slugline.model.heldout import HeldOutPredictions
 # relative to that of counting answers, on training splits of 13 sets: 400 texts, one model of each
 # set, and no cross-validation.
 _N_ADDED, _N_ADDED_HELDOUT = 8.0, 20.0
-# The number of texts with training shares that are added to the texts to count, to find the shares
-# by which their probabilities are corrected, so that 20 of them can't move these far. Chosen on
-# training splits of 8 sets, 5 models each, of 2, 5, 10, 20 and 40: of the values with a mean error
-# under that of counting answers for 20, 50 and 400 texts, as drawn and with two kinds of shifted
-# shares, the one with the smallest.
-_N_TRAINING = 10.0
 # Lower probabilities of a topic of a multilabel model say no more than that it is unlikely.
 _LOW = 0.2
 # A topic of a multilabel model is counted by expectation maximization only as far as its held-out
@@ -200,7 +194,7 @@ def estimate_shares(
     heldout_weights: F64 | None = None,
     topic_counts: F64 | None = None,
     em_weight: float | None = None,
-    start: F64 | None = None,
+    n_copies: float = 1.0,
 ) -> F64:
     """Return the shares of topics in sets of texts, shape (n_topics, n_sets).
 
@@ -219,11 +213,12 @@ def estimate_shares(
         See `implied_shares`.
     em_weight : float, optional
         The weight of expectation maximization; by default, that of `sample`.
-    start : float64 array, shape (n_topics, n_sets), optional
-        Shares to start from; by default, those of training.
+    n_copies : float, default 1
+        The mean number of copies of each text, including itself.
     """
     implied = implied_shares(sample, heldout_weights, topic_counts)
-    shares = maximize_expectation(proba, weights, implied, sample.training_shares, start)
+    chance = n_copies + weights.sum(axis=0) / max(len(sample), 1)
+    shares = maximize_expectation(proba, weights, implied, sample.training_shares, chance)
     if sample.n_alternatives is None:
         return shares
     em_weight = sample.em_weight if em_weight is None else em_weight
@@ -238,14 +233,16 @@ def estimate_shares(
 
 
 def maximize_expectation(
-    proba: Floats, weights: Floats, implied: F64, training_shares: F64, start: F64 | None = None
+    proba: Floats, weights: Floats, implied: F64, training_shares: F64, chance: F64
 ) -> F64:
-    """Return the most probable shares of topics in sets of texts, shape (n_topics, n_sets).
+    """Return the shares of topics in sets of texts, shape (n_topics, n_sets).
 
     The probabilities of a text are corrected for shares other than those that they imply; the
     shares are the means of corrected probabilities. The two steps alternate (expectation
-    maximization). A prior worth a few texts with the training shares steadies them, and is
-    subtracted from the result.
+    maximization). The shares found are shrunk towards those of training by the fraction of their
+    gain in likelihood that chance explains, as by empirical Bayes: where texts are few or hard to
+    tell apart, the result is the mean of the model's own probabilities. The final shares are the
+    mean of probabilities that are corrected for the shrunk ones.
 
     Parameters
     ----------
@@ -255,29 +252,46 @@ def maximize_expectation(
     implied : float64 array, shape (n_topics, n_sets) or (n_topics, 1)
         See `implied_shares`.
     training_shares : float64 array, shape (n_topics,)
-    start : float64 array, shape (n_topics, n_sets), optional
-        Shares to start from; by default, those of training.
+    chance : float64 array, shape (n_sets,)
+        The variance of probabilities' means by chance, relative to that by different texts: shares
+        that probabilities imply add the chance of which documents were held out.
 
     References
     ----------
     Saerens, Latinne and Decaestecker (2002), Adjusting the outputs of a classifier to new a priori
-    probabilities.
+    probabilities. Efron and Morris (1973), Stein's estimation rule and its competitors.
     """
-    prior = _N_TRAINING * training_shares[:, np.newaxis]
-    n_texts = weights.sum(axis=0)
-    shares = np.repeat(training_shares[:, np.newaxis], weights.shape[1], axis=1)
-    if start is not None:
-        shares = start
+    training = np.repeat(training_shares[:, np.newaxis], weights.shape[1], axis=1)
+    shares = training
     for _ in range(_MAX_STEPS):
-        ratios = (shares / implied).astype(proba.dtype)
-        totals = proba @ ratios
-        scaled = weights / np.maximum(totals, 1e-30)
-        new = (ratios * (proba.T @ scaled) + prior) / (n_texts + _N_TRAINING)
+        new = _mean_corrected(proba, weights, shares / implied)
         change = np.abs(new - shares).max(initial=0)
         shares = new
         if change < _TOLERANCE:
             break
-    return np.clip((shares * (n_texts + _N_TRAINING) - prior) / np.maximum(n_texts, 1), 0, 1)
+    gains = _log_likelihoods(proba, weights, shares / implied)
+    gains -= _log_likelihoods(proba, weights, training / implied)
+    # If shares are those of training, twice the gain by different texts has a chi-squared
+    # distribution, whose mean is the number of shares that can vary.
+    by_chance = (len(training_shares) - 1) / 2 * chance
+    fraction = np.minimum(1, by_chance / np.maximum(gains, 1e-9))
+    shares = fraction * training + (1 - fraction) * shares
+    return _mean_corrected(proba, weights, shares / implied)
+
+
+def _mean_corrected(proba: Floats, weights: Floats, ratios: F64) -> F64:
+    """Return the mean probabilities of sets of texts, corrected by factors of topics."""
+    factors = ratios.astype(proba.dtype)
+    scaled = weights / np.maximum(proba @ factors, 1e-30)
+    mean: F64 = factors * (proba.T @ scaled) / np.maximum(weights.sum(axis=0), 1e-9)
+    return mean
+
+
+def _log_likelihoods(proba: Floats, weights: Floats, ratios: F64) -> F64:
+    """Return the log likelihood of each set of texts, up to a constant, shape (n_sets,)."""
+    totals = np.maximum(proba @ ratios.astype(proba.dtype), 1e-30)
+    sums: F64 = (weights * np.log(totals)).sum(axis=0, dtype=np.float64)
+    return sums
 
 
 def correct_proba(proba: F64, shares: F64, implied: F64) -> F64:

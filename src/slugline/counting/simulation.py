@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
-from slugline.base.arrays import F64, Integers
+from slugline.base.arrays import F64
 from slugline.counting.shares import (
     HeldoutSample,
     adjusted_shares,
@@ -30,12 +29,6 @@ _N_DRAWN, _UNIFORM_WEIGHT = 8.0, 0.5
 # Simulated sets count by how near their estimates are, relative to this quantile of distances;
 # chosen on the same made-up texts.
 _NEAR = 0.4
-# Errors by held-out documents relative to simulated ones: simulated texts are drawn from the third
-# of the documents that a resample leaves out, and were answered by models of fewer documents, which
-# err more than the final one. Chosen on training splits of 18 sets with 4 to 6 models each (800
-# documents; 300 and 2,500 as a check), of 0.5 to 1: the smallest with which at least 90 % of the
-# intervals of each set hold.
-_HELDOUT_SCALE = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +38,6 @@ class SimulatedErrors:
     Attributes
     ----------
     estimates, shares : float64 array, shape (n_topics, n_sets)
-    expected_errors : float64 array, shape (n_topics, n_sets)
-        The errors if each set had as many texts of each document as is expected: those by the
-        held-out documents alone, without the chance of few texts.
     adjusted : float64 array, shape (n_topics, n_sets)
         The shares by adjusted probabilistic counts.
     confidence_drops : float64 array, shape (n_sets,)
@@ -56,17 +46,13 @@ class SimulatedErrors:
 
     estimates: F64
     shares: F64
-    expected_errors: F64
     adjusted: F64
     confidence_drops: F64
 
     @property
     def errors(self) -> F64:
-        """The errors of estimates, those by held-out documents as large as they are for the model.
-
-        Shape (n_topics, n_sets).
-        """
-        return self.estimates - self.shares - (1 - _HELDOUT_SCALE) * self.expected_errors
+        """The errors of estimates, shape (n_topics, n_sets)."""
+        return self.estimates - self.shares
 
     def standard_errors(self, shares: F64) -> F64:
         """Return the standard error of each estimated share, downwards and upwards.
@@ -101,10 +87,10 @@ def simulate_errors(
 ) -> SimulatedErrors:
     """Count sets of held-out documents, drawn with about the shares of the texts.
 
-    For each set, the held-out documents are resampled, the estimator learns from those that were
-    drawn, and the texts are drawn from the others: the errors are those by the new texts, by the
-    held-out documents, and by probabilities that aren't calibrated. With the same seed, the same
-    held-out documents are learned from, whatever the shares and the group.
+    This is a bootstrap: for each set, the held-out documents are resampled, the estimator learns
+    from the resample, and the texts are drawn from all held-out documents. The errors are those by
+    the new texts, by the held-out documents, and by probabilities that aren't calibrated. With the
+    same seed, the same held-out documents are learned from, whatever the shares and the group.
 
     Parameters
     ----------
@@ -119,76 +105,70 @@ def simulate_errors(
         Without spread, the texts of groups with different numbers are drawn independently.
     is_spread : bool, default True
         Draw shares for each set; otherwise, all sets have the given ones.
+
+    References
+    ----------
+    Efron and Tibshirani (1993), An introduction to the bootstrap.
     """
     rng = np.random.default_rng(seed)
     em_weight = sample.em_weight
     n_copies = np.ones(len(shares)) if n_copies is None else n_copies
-    if len(sample) > _MAX_HELDOUT:
-        sample = sample.take(np.sort(rng.choice(len(sample), _MAX_HELDOUT, replace=False)))
+    # Training documents that aren't held out vary by chance as well.
+    n_others = np.maximum(sample.topic_counts - sample.topic_sizes, 0)
+    n_heldout = len(sample)
+    if n_heldout > _MAX_HELDOUT:
+        sample = sample.take(np.sort(rng.choice(n_heldout, _MAX_HELDOUT, replace=False)))
     n = len(sample)
     drawn = rng.multinomial(n, np.full(n, 1 / n), n_sets).T.astype(np.float64)
-    counts = rng.gamma(np.repeat(sample.topic_counts[:, np.newaxis] + 1, n_sets, axis=1))
+    counts = sample.is_topic.T @ drawn * (n_heldout / max(n, 1))
+    counts += rng.gamma(np.repeat(n_others[:, np.newaxis], n_sets, axis=1))
     if is_spread:
         centre = (1 - _UNIFORM_WEIGHT) * shares + _UNIFORM_WEIGHT * sample.equal_shares
         drawn_shares = rng.dirichlet(_N_DRAWN * np.maximum(centre, 1e-4), n_sets)
     else:
         drawn_shares = np.repeat((shares / shares.sum())[np.newaxis], n_sets, axis=0)
         rng = np.random.default_rng([seed, group])
-    texts, expected = np.empty((n, n_sets)), np.empty((n, n_sets))
-    true_shares, drawn_counts = (np.empty((len(shares), n_sets)) for _ in range(2))
+    texts, true_shares = np.empty((n, n_sets)), np.empty((len(shares), n_sets))
+    by_proba = sample.proba / np.maximum(sample.proba.sum(axis=0), 1e-12)
     for i in range(n_sets):
-        left_out = (drawn[:, i] == 0).astype(np.float64)
-        n_each = rng.multinomial(n_texts, drawn_shares[i])
-        drawn_counts[:, i] = n_each
-        draw = _draw_texts(sample, left_out, n_each, n_copies, rng)
-        texts[:, i], true_shares[:, i], expected[:, i] = draw
+        rates = rng.multinomial(n_texts, drawn_shares[i]) / (sample.topic_sizes + _N_SMOOTHING)
+        texts[:, i], true_shares[:, i] = _draw_texts(sample, by_proba, rates, n_copies, rng)
     n_drawn = np.maximum(texts.sum(axis=0), 1)
     # In single precision, which takes half the time.
-    proba = sample.proba.astype(np.float32)
-    estimate = partial(
-        estimate_shares,
+    estimates = estimate_shares(
         sample,
-        proba,
+        sample.proba.astype(np.float32),
+        texts.astype(np.float32),
         heldout_weights=drawn,
         topic_counts=counts,
         em_weight=em_weight,
+        n_copies=float(n_copies @ shares),
     )
-    estimates = estimate(texts.astype(np.float32))
-    expected_estimates = estimate(expected.astype(np.float32), start=estimates)
-    expected_errors = expected_estimates - drawn_counts / np.maximum(drawn_counts.sum(axis=0), 1)
     confidence = sample.confidence @ texts / n_drawn
     return SimulatedErrors(
         estimates,
         true_shares,
-        expected_errors,
         adjusted=adjusted_shares(sample, sample.proba.T @ texts / n_drawn, drawn),
         confidence_drops=usual_confidence(sample, estimates, drawn) - confidence,
     )
 
 
 def _draw_texts(
-    sample: HeldoutSample, left_out: F64, n_each: Integers, n_copies: F64, rng: np.random.Generator
-) -> tuple[F64, F64, F64]:
-    """Return how often each document is drawn, the shares of topics, and expected frequencies.
+    sample: HeldoutSample, by_proba: F64, rates: F64, n_copies: F64, rng: np.random.Generator
+) -> tuple[F64, F64]:
+    """Return how often each document is drawn, and the shares of topics.
 
     A topic with few documents is smoothed by documents that the model takes for it.
     """
-    sizes = left_out @ sample.is_topic
-    by_proba = sample.proba * left_out[:, np.newaxis]
-    by_proba = by_proba / np.maximum(by_proba.sum(axis=0), 1e-12)
-    rates = n_each / (sizes + _N_SMOOTHING)
-    own = left_out * rates[sample.topics]
     copies = n_copies[sample.topics]
-    by_topic = rng.poisson(own / copies) * copies
-    smooth = _N_SMOOTHING * rates * by_proba
-    expected = own + smooth.sum(axis=1)
+    by_topic = rng.poisson(rates[sample.topics] / copies) * copies
     # All topics for which a document is drawn have their parts of it.
-    distinct = smooth / n_copies
+    distinct = _N_SMOOTHING * by_proba * (rates / n_copies)
     totals = distinct.sum(axis=1)
     distinct *= (rng.poisson(totals) / np.maximum(totals, 1e-12))[:, np.newaxis]
     others = distinct * n_copies
     topics = by_topic @ sample.is_topic + others.sum(axis=0)
-    return by_topic + others.sum(axis=1), topics / max(topics.sum(), 1), expected
+    return by_topic + others.sum(axis=1), topics / max(topics.sum(), 1)
 
 
 def share_intervals(shares: F64, standard_errors: F64) -> list[Interval]:
