@@ -166,3 +166,12 @@ def test_count_is_saved_with_the_separator_of_the_texts(news_slug: Path, tmp_pat
     path.write_text("shop;text\n" + "x;wheat and corn\ny;the goal\n" * 9)
     saved = slugline.count(news_slug, path).save(tmp_path / "counts.csv")
     assert saved.read_text("utf-8-sig").startswith("topic;share;low;high;number;")
+
+
+def test_count_reads_the_header_in_the_row_that_is_named(
+    news_slug: Path, texts: list[str], tmp_path: Path
+) -> None:
+    rows = "".join(f'"{text}"\n' for text in texts)
+    (tmp_path / "new.csv").write_text(f"text\nqueue\n{rows}", "utf-8")
+    result = slugline.count(news_slug, tmp_path / "new.csv", text="queue", header_row=2)
+    assert result.to_records() == slugline.count(news_slug, texts).to_records()

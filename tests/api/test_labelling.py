@@ -123,6 +123,17 @@ def test_label_reads_a_file_and_says_what_it_left_out(tmp_path: Path) -> None:
     )
 
 
+def test_label_reads_the_columns_and_the_header_row_that_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "texts.csv"
+    path.write_text("id,text\ncase,body\nA7,My invoice is wrong\n", "utf-8")
+    with open_page(
+        tmp_path / "labels.db", path, topics=["billing"], text="body", id="case", header_row=2
+    ) as page:
+        decide(page, "billing")
+    with slugline.LabelStore(page.path) as store:
+        assert [row["key"] for row in store.to_records()] == ["id A7"]
+
+
 def test_label_rejects_labels_of_other_texts(tmp_path: Path) -> None:
     with open_page(tmp_path / "labels.db", topics=["billing"]) as page:
         decide(page, "billing")
@@ -274,6 +285,34 @@ def test_import_labels_stores_documents_under_the_keys_of_the_data(tmp_path: Pat
     with slugline.LabelStore(tmp_path / "labels.db") as store:
         assert [row["key"] for row in store.to_records()] == ["id 7"]
         assert next(store.to_records("labels"))["coder_kind"] == "imported"
+
+
+def test_import_labels_reads_the_id_column_and_the_header_row_that_are_named(
+    tmp_path: Path,
+) -> None:
+    data, answers = tmp_path / "texts.csv", tmp_path / "llm.csv"
+    data.write_text("case,text\nA7,Wheat rose\n", "utf-8")
+    answers.write_text("id,topic\ncase,answer\nA7,grain\n", "utf-8")
+    report = slugline.import_labels(
+        tmp_path / "labels.db",
+        answers,
+        coder="llm",
+        kind="imported",
+        data=data,
+        topic="answer",
+        id="case",
+        header_row=2,
+    )
+    assert report.n_new_labels == 1
+    with slugline.LabelStore(tmp_path / "labels.db") as store:
+        assert [row["key"] for row in store.to_records()] == ["id A7"]
+
+
+def test_import_labels_rejects_an_id_column_that_does_not_exist(tmp_path: Path) -> None:
+    answers = tmp_path / "llm.csv"
+    answers.write_text("id,text,topic\n7,Wheat rose,grain\n", "utf-8")
+    with pytest.raises(OptionError, match="no column 'case'"):
+        slugline.import_labels(tmp_path / "labels.db", answers, id="case")
 
 
 def test_export_labels_asks_for_data_that_is_gone(labels: Path, tmp_path: Path) -> None:

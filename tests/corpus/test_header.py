@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,6 +107,14 @@ def test_read_rows_rejects_a_header_row_without_names(row: int) -> None:
         f"a.csv has nothing in row {row}; name the row of the column names with `header_row`, or "
         "leave it out."
     )
+
+
+@pytest.mark.parametrize("row", [0, "3", 2.5, True])
+def test_read_rows_rejects_a_header_row_that_is_no_row(row: Any) -> None:
+    Path("a.csv").write_text("text,topic\nWheat rose,grain\n", "utf-8")
+    with pytest.raises(OptionError) as caught:
+        read_rows("a.csv", ReadOptions(header_row=row))
+    assert str(caught.value) == f"`header_row` is {row!r}; give a whole number of at least 1."
 
 
 def test_read_rows_rejects_a_header_row_without_a_table() -> None:

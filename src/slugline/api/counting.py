@@ -15,11 +15,11 @@ from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.corpus.documents import check_texts
 from slugline.corpus.frames import Frame
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import RowReader, read_frame, read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.counting.count import check_countable, check_no_foreign_database, count_rows
-from slugline.counting.dates import DateOrder
+from slugline.counting.dates import PERIODS, DateOrder
 from slugline.counting.labelled_file import read_labelled_sample
 from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, format_share
@@ -118,6 +118,7 @@ def count(
     topics: str | Sequence[str] | None = None,
     random_state: int = 0,
     n_jobs: int = 1,
+    header_row: int | None = None,
     progress: Progress | None = None,
 ) -> CountResult:
     """Count how many texts have each topic, with 95 % intervals.
@@ -150,6 +151,8 @@ def count(
         The seed of the simulations for intervals.
     n_jobs : int, default 1
         Number of threads. Results are the same for any number.
+    header_row : int, optional
+        The row of a table that names its columns, from 1; found by default, also below titles.
     progress : Progress, optional
 
     Raises
@@ -178,7 +181,9 @@ def count(
     sample = None if labelled is None else read_labelled_sample(Path(labelled), fitted)
     shown = (topics,) if isinstance(topics, str) else tuple(topics or ())
     if since is not None or (isinstance(data, str | Path) and is_watch_file(data)):
-        check_no_text_options({"text": text, "date": date, "date_order": date_order})
+        check_no_text_options(
+            {"text": text, "date": date, "date_order": date_order, "header_row": header_row}
+        )
         day_options = DayCountOptions(
             since=since,
             by=None if by is None else read_period(by),
@@ -198,7 +203,9 @@ def count(
         seed=random_state,
     )
     check_countable(fitted, options)  # before a file is opened
-    rows = _read(data, fitted.layout)
+    columns = [name for name in (by, date) if name is not None and name not in PERIODS]
+    reading = ReadOptions(text, header_row=header_row, columns=columns, layout=fitted.layout)
+    rows = _read(data, reading)
     progress = check_progress(progress)
 
     def show_rows(n_rows: int) -> None:
@@ -235,13 +242,13 @@ def _count_days(model: Model, fitted: Fitted, data: object, options: DayCountOpt
     )
 
 
-def _read(data: str | Path | Frame | Iterable[str], layout: DataLayout | None) -> RowReader:
+def _read(data: str | Path | Frame | Iterable[str], reading: ReadOptions) -> RowReader:
     """Return a reader of the texts."""
     if isinstance(data, str | Path):
         check_no_foreign_database(data)
-        return read_rows(data, ReadOptions(layout=layout), fallback="txt")
+        return read_rows(data, reading, fallback="txt")
     if isinstance(data, Frame):
-        return read_frame(data, layout)
+        return read_frame(data, reading.layout)
     texts = check_texts(data)
     rows = (SourceRow(at, {"text": text}) for at, text in enumerate(texts))
     return RowReader("the list", "frame", rows)

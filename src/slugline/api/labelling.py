@@ -158,9 +158,11 @@ def label(
     settlers: Sequence[str] = (),
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
+    id: str | None = None,  # noqa: A002 (the user's word)
     format: Format | None = None,  # noqa: A002 (the user's word)
     encoding: str | None = None,
     separator: str | None = None,
+    header_row: int | None = None,
     settings: ServeSettings | None = None,
     announce: Callable[[str], object] = print,
     insecure: bool = False,
@@ -203,7 +205,9 @@ def label(
         The columns to read; guessed by default.
     topic : str, optional
         The column for topics, which coders don't see; guessed by default.
-    format, encoding, separator : str, optional
+    id : str, optional
+        The column of ids; by default one with a usual name, such as "id".
+    format, encoding, separator, header_row : optional
         As in `load_corpus`.
     settings : ServeSettings, optional
         Address and port, tokens, and limits of the server.
@@ -279,7 +283,15 @@ def label(
     )
     tokens = settings.accepted_tokens
     check_settlers(settlers, [each.name or "" for each in tokens] or [options.coder])
-    reading = ReadOptions(text, topic, format=format, encoding=encoding, separator=separator)
+    reading = ReadOptions(
+        text,
+        topic,
+        format=format,
+        encoding=encoding,
+        separator=separator,
+        id=id,
+        header_row=header_row,
+    )
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
         table, notes = _read_table(SourceColumns.from_file(path), data, reading)
@@ -362,6 +374,8 @@ def import_labels(
     data: Texts | None = None,
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
+    id: str | None = None,  # noqa: A002 (the user's word)
+    header_row: int | None = None,
 ) -> ImportReport:
     r"""Add labels from a file to a label database.
 
@@ -381,6 +395,11 @@ def import_labels(
         The texts that are labelled; documents of the file that are among them are stored as those.
     text, topic : str, optional
         Columns of a table; guessed by default.
+    id : str, optional
+        The column of ids of `data`, and of a table that has a column of this name; by default one
+        with a usual name, such as "id".
+    header_row : int, optional
+        The row of a table that names its columns, from 1; found by default, also below titles.
 
     Returns
     -------
@@ -407,7 +426,7 @@ def import_labels(
     with _open(labels, create=True) as store:
         table = None
         if data is not None:
-            table, _ = _read_table(SourceColumns.from_store(store), data, ReadOptions())
+            table, _ = _read_table(SourceColumns.from_store(store), data, ReadOptions(id=id))
         if find_tool(os.fspath(path), TOOLS.values()) is not None:
             return import_file(store, path, coder=coder, kind=kind, user_file=table)
         return import_table(
@@ -415,7 +434,7 @@ def import_labels(
             path,
             coder or login_name(),
             kind=kind,
-            options=ReadOptions(text, topic),
+            options=ReadOptions(text, topic, id=id, header_row=header_row),
             user_file=table,
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from slugline.base.checks import short_repr
+from slugline.base.checks import check_whole, short_repr
 from slugline.corpus.header import HeaderHints
 from slugline.errors import OptionError, Parameter
 
@@ -124,7 +124,12 @@ class ReadOptions(NamedTuple):
     header_row: int | None = None
 
     def header_hints(self) -> HeaderHints:
-        """Return what is known about the header of a table."""
+        """Return what is known about the header of a table.
+
+        Raises OptionError if the named row is no whole number of at least 1.
+        """
+        if self.header_row is not None:
+            check_whole("header_row", self.header_row, 1)
         named = [self.topic, self.id, *self.columns]
         for names in (self.text, self.topic_columns):
             named += [names] if isinstance(names, str | None) else names

@@ -135,7 +135,8 @@ def _read_table(
 ) -> Iterator[ExchangedDocument]:
     """Yield the labelled rows of a table."""
     rows, head = _open(path, options)
-    name = find_id_column(rows.name, head, options.id if options.id in column_names(head) else None)
+    is_of_user_file = user_file is not None and options.id not in column_names(head)
+    name = find_id_column(rows.name, head, None if is_of_user_file else options.id)
     columns = _find_columns(rows, head, options, name)
     is_left_over = len(columns.text) == 1 and not known_text_columns(columns.text, ())
     if name is not None and columns.topic is None and is_left_over:
