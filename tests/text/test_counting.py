@@ -376,6 +376,20 @@ def test_kernel_rejects_columns_over_32_bits(n_columns: int, first: int, column:
 
 
 @needs_kernel
+def test_kernel_rejects_columns_over_32_bits_beside_a_negative_one() -> None:
+    words = b"one two three four five six seven"
+    groups = np.zeros((16, 2), dtype=np.uint64)
+    groups[:, 0] = 2**64 - 1  # each bucket has a column, of which two are listed
+    groups[:, 1] = np.arange(16)
+    columns = np.full(1024, 2**31 - 1, dtype=np.int32)
+    columns[::2] = -5
+    blocks = (("words", 1024, columns, None, 0, groups, -1, 7),)
+    letters = bytes(range(128))
+    with pytest.raises(ValueError, match="more columns than 32 bits can count"):
+        counting.kernel.count(words, np.array([len(words)]), letters, None, bytes, blocks)
+
+
+@needs_kernel
 def test_kernel_copies_lengths() -> None:
     texts = ["e\u0301\u0316 " * 9, "one two three"]  # only Python brings the first into normal form
     encoded = [text.encode() for text in texts]

@@ -41,7 +41,8 @@ static int put_counts(Finder *finder, int32_t first_column, Counts *counts)
     n_put = count_columns(finder, columns, values);
     if (n_put < 0)
         return 0;
-    if (n_put && columns[n_put - 1] > INT32_MAX - first_column) {
+    /* A negative column of a table that the caller lends comes last, as an unsigned number. */
+    if (n_put && (uint32_t)columns[n_put - 1] > (uint32_t)(INT32_MAX - first_column)) {
         counts->is_over = 1;
         return 0;
     }
