@@ -19,17 +19,18 @@ from slugline.base.lazy import install_command
 ROOT = Path(slugline.__file__).parents[2]
 sys.path.append(str(ROOT / "docs" / "extensions"))
 
-install_lines: Callable[..., dict[str, str]]
-install_lines = importlib.import_module("install_blocks").install_lines
+install_line: Callable[[str], str]
+install_line = importlib.import_module("install_blocks").install_line
 
 README = (ROOT / "README.md").read_text("utf-8")
+START = ROOT / "docs" / "start"
 EXTRAS = ("demo", "e5", "encoder", "mcp", "parquet", "scale", "serve")
 # The PowerShell of Windows, 5.1, chains no commands in these ways, and has no such redirection.
 _NOT_IN_5 = re.compile(r"&&|\|\||<<")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
 def powershell_arguments(line: str) -> list[list[str]]:
@@ -64,15 +65,11 @@ def test_powershell_arguments_rejects_what_powershell_cannot_read(line: str) -> 
 
 
 @pytest.mark.parametrize("extra", ["", *EXTRAS])
-def test_install_lines_work_in_each_shell(extra: str) -> None:
-    target = f".[{extra}]" if extra else "."
-    for is_new in (False, True):
-        lines = install_lines(extra, in_new_place=is_new)
-        check_bash(lines["sh"])
-        # Where there is one line, it is for both shells.
-        commands = powershell_arguments(lines.get("powershell", lines["sh"]))
-        assert commands[-1] == ["pip", "install", target]
-        assert (len(commands) > 1) is is_new
+def test_install_line_works_in_each_shell(extra: str) -> None:
+    line = install_line(extra)
+
+    check_bash(line)
+    assert powershell_arguments(line) == [["pip", "install", f".[{extra}]" if extra else "."]]
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
@@ -84,11 +81,28 @@ def test_install_command_works_in_each_shell(extra: str) -> None:
     assert words == ["pip", "install", *re.findall(r'"([^"]+)"', line)]
 
 
-def test_readme_has_the_lines_of_the_site() -> None:
-    lines = install_lines("serve", in_new_place=True)
+def test_readme_installs_in_each_shell() -> None:
+    (windows,) = blocks("powershell")
+    unix = blocks("sh")[0].strip()
 
-    assert [block.strip() for block in blocks("powershell")] == [lines["powershell"]]
-    assert blocks("sh")[0].strip() == lines["sh"]
+    check_bash(unix)
+    assert unix.endswith(f"&& {install_line('serve')}")
+    assert powershell_arguments(windows)[-1] == ["pip", "install", ".[serve]"]
+
+
+@pytest.mark.parametrize("name", ["five-minutes.md", "auf-deutsch.md"])
+def test_start_pages_install_as_the_readme_does(name: str) -> None:
+    page = (START / name).read_text("utf-8")
+
+    assert blocks("sh", page)[0] == blocks("sh")[0]
+    assert blocks("powershell", page) == blocks("powershell")
+
+
+def test_start_pages_have_no_blocks_that_only_the_site_shows() -> None:
+    pages = {path.name: path.read_text("utf-8") for path in START.glob("*.md")}
+
+    assert len(pages) == 3
+    assert [name for name, page in pages.items() if "{install}" in page] == []
 
 
 def test_readme_commands_work_in_powershell() -> None:

@@ -111,6 +111,23 @@ def example(*names):
         shutil.copy(Path(os.environ["SLUGLINE_EXAMPLES"]) / name, ".")
 
 
+def fill_in_topics(path, most=None):
+    """Do what a person does: read each ticket of a table, and fill in its topic."""
+    import slugline
+
+    corpus = slugline.load_corpus("tickets")
+    topics = dict(zip(corpus.texts, corpus.topics, strict=True))
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = [*csv.DictReader(file)]
+    for row in rows[:most]:
+        text = f"{row['subject']}\n{row['body']}" if row["subject"] else row["body"]
+        row["topic"] = topics[text]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def news_sentences():
     """Return sentences of BBC News by topic: some to learn from, and those of other articles."""
     import slugline
