@@ -196,7 +196,7 @@ def power(
         for name in sets
     ]
     means = [
-        np.mean([np.mean(each[kind]) for each in by_set.values() if each[kind]] or [np.nan])
+        np.mean([float(np.mean(each[kind])) for each in by_set.values() if each[kind]] or [np.nan])
         for kind in KINDS
     ]
     rows.append(["**mean**", *(f"{mean:.3f}" for mean in means)])

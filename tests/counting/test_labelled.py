@@ -30,7 +30,7 @@ def test_labels_alone_give_wilsons_interval() -> None:
     has_topic = np.array([1.0] * 30 + [0.0] * 70)
     estimate = estimate_labelled_share(has_topic, np.ones(100), 10**9)
     assert estimate.method == "labels"
-    assert estimate.share == 0.3
+    assert estimate.share == pytest.approx(0.3)
     np.testing.assert_allclose(estimate.interval, wilson(30, 100), atol=1e-6)
 
 

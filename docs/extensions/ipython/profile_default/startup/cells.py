@@ -117,12 +117,12 @@ def fill_in_topics(path, most=None):
 
     corpus = slugline.load_corpus("tickets")
     topics = dict(zip(corpus.texts, corpus.topics, strict=True))
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with Path(path).open(newline="", encoding="utf-8-sig") as file:
         rows = [*csv.DictReader(file)]
     for row in rows[:most]:
         text = f"{row['subject']}\n{row['body']}" if row["subject"] else row["body"]
         row["topic"] = topics[text]
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
