@@ -371,30 +371,11 @@ def _share_right(classifier: TopicClassifier, corpus: Corpus) -> float:
 
 # Held-out scores beside word vectors --------------------------------------------------------------
 
-#: Sets of so many topics that a few labels of each are more than the 500 documents up to which
-#: each is scored by a fit without its fold anyway.
-MANY_TOPICS = ("banking77", "trec50", "stackoverflow", "20ng")
 #: Sets whose texts the word vectors know.
 KNOWN_SETS = (
     *("trec", "banking77", "stackoverflow", "ag_news", "subj", "custrev", "hint3-powerplay11"),
     *("trec50", "webkb", *(f"sib200-{language}" for language in LANGUAGES if language != "hi")),
 )
-# Draws with fewer documents are left out: they are scored in the same way by all variants.
-_MIN_DRAWN = 501
-
-
-def few_labels(
-    sets: Sequence[str] = MANY_TOPICS, labels: Sequence[int] = (10, 20, 30, 50), draws: int = 3
-) -> str:
-    """With how many labels a topic held-out scores of all documents are worth it."""
-    constant = "slugline.model.fit.FEW_LABELS_PER_TOPIC"
-    variants = {"one part": 0, "all": max(labels)}
-    note = (
-        "Factors of words and vectors are chosen on one part of the documents, or on all, each "
-        "scored by a fit without its fold."
-    )
-    rows = _score_values(sets, labels, draws, constant, variants, _MIN_DRAWN)
-    return f"{_draws_note(draws)} {note}\n\n{rows}"
 
 
 def standard_errors(
@@ -583,7 +564,6 @@ def _score(classifier: TopicClassifier, test: Corpus) -> tuple[float, float]:
 
 BENCHMARKS = {
     "parts": parts,
-    "few-labels": few_labels,
     "standard-errors": standard_errors,
     "spread": spread,
     "factor-penalty": factor_penalty,
@@ -595,7 +575,6 @@ BENCHMARKS = {
 }
 QUICK = {
     "parts": {"sets": ("trec",)},
-    "few-labels": {"sets": ("banking77",), "labels": (10,), "draws": 1},
     "standard-errors": {"sets": ("sib200-de",), "labels": (10,), "draws": 1},
     "spread": {"sets": ("sib200-de",), "labels": (10,), "draws": 1},
     "factor-penalty": {"sets": ("sib200-de",), "labels": (10,), "draws": 1},

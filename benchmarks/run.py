@@ -63,7 +63,6 @@ NOT_IN_ALL = {
     "choices batches",
     "choices bits",
     "choices correction-weight",
-    "choices few-labels",
     "choices spread",
     "choices standard-errors",
     "evaluation f1-intervals",

@@ -206,10 +206,15 @@ def test_decide_promises_nothing_for_texts_of_random_words(
         classifier.decide(texts, 0.9)
 
 
-@pytest.mark.parametrize(("n_copies", "share"), [(1, 1), (3, 2 / 3)], ids=["few", "many"])
+@pytest.mark.parametrize(
+    ("n_copies", "most_in_folds", "share"),
+    [(1, 5000, 1), (3, 5000, 1), (3, 500, 2 / 3)],
+    ids=["few", "in folds", "many"],
+)
 def test_fit_holds_documents_out_once_for_calibration_and_thresholds(
-    many: Any, n_copies: int, share: float
+    many: Any, n_copies: int, most_in_folds: int, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("slugline.model.fit._MAX_IN_FOLDS", most_in_folds)
     texts = [f"{text} x{number}" for number in range(n_copies) for text in many[0]]
     topics = many[1] * n_copies
     classifier = TopicClassifier(encoder=None).fit(texts, topics)

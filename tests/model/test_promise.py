@@ -136,6 +136,6 @@ def test_label_doubts_are_said_only_of_wrong_labels(fitted: Fitted) -> None:
     # A learner that leaves nothing out, such as one of few documents.
     plain = replace(fitted, heldout_predictions=mislabelled.heldout_predictions)
     assert describe_label_doubts(plain) == (
-        "Of the 150 held-out answers with the highest probabilities, 20 contradict the given "
+        "Of the 181 held-out answers with the highest probabilities, 22 contradict the given "
         "topic: if documents were only hard to tell apart, fewer would."
     )

@@ -95,7 +95,7 @@ def test_fit_gives_the_same_bytes_with_another_blas_kernel(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("n_per_topic", "expected"), [(2, True), (3, False)])
-def test_fit_scores_all_documents_if_topics_have_few(
+def test_fit_scores_all_documents_unless_they_are_many(
     monkeypatch: pytest.MonkeyPatch, n_per_topic: int, expected: bool
 ) -> None:
     contexts: list[FitContext] = []
@@ -105,7 +105,7 @@ def test_fit_scores_all_documents_if_topics_have_few(
             contexts.append(context)
             super().fit(X, labels, context)
 
-    monkeypatch.setattr(model_fit, "FEW_LABELS_PER_TOPIC", 2)
+    monkeypatch.setattr(model_fit, "_MAX_IN_FOLDS", 2 * len(TOPICS))
     texts = [word for words in SEEN.values() for word in words.split()[:n_per_topic]]
     topics = np.repeat(TOPICS, n_per_topic).tolist()
     TopicClassifier(learner=RecordingLearner(), encoder="vectors").fit(texts, topics)

@@ -34,6 +34,7 @@ from slugline.model.documents import TrainingDocuments
 from slugline.model.fit_descriptions import fit_descriptions
 from slugline.model.fit_parts import is_learned_in_parts, rows_in_parts
 from slugline.model.fitted import Fitted
+from slugline.model.heldout import MAX_PREDICTIONS
 from slugline.model.settings import FitSettings
 from slugline.model.text_profile import TextProfile
 from slugline.text.feature_groups import FeatureGroup
@@ -49,15 +50,9 @@ if TYPE_CHECKING:
 # Memory of rows and of learning is given back to the system before names of so many columns are in
 # memory twice; getting it again would take long beside a small fit.
 _MANY_COLUMNS = 1 << 18
-#: With a fast encoder, each document is scored by a fit without its fold if there are at most this
-#: many documents per topic on average (`benchmarks/run.py choices few-labels`), and `_MAX_IN_FOLDS`
-#: in all, as more topics take longer.
-FEW_LABELS_PER_TOPIC = 25
-_MAX_IN_FOLDS = 5_000
-#: Once this many documents have been scored, no other fold is fitted. With all scores, accuracy and
-#: log loss are no better (mean of six draws of 10 and 20 labels of banking77, 20 of trec50, 25 of
-#: ohsumed).
-N_ENOUGH = 350
+# With more documents, the linear learner scores most of them by weights of a part: these are nearly
+# as good, and folds would take long. Models keep as many held-out predictions.
+_MAX_IN_FOLDS = MAX_PREDICTIONS
 
 
 def fit(
@@ -132,7 +127,7 @@ def fit(
         encoder_choice=choice,
         descriptions={} if dense is None else dict(settings.descriptions),
         layout=corpus.layout,
-        text_profile=TextProfile.from_documents(documents.texts, task.labels, len(task.topics)),
+        text_profile=_text_profile(documents, settings),
     )
     if heldout is None and task.needs_cross_validation(fitted):
 
@@ -327,18 +322,14 @@ def _with_cross_validation(
 ) -> FitContext:
     """Return the context of a fit that cross-validates scores where these are worth several fits.
 
-    They are if `min_precision` is given, with a slow encoder, and with word vectors if topics have
-    few documents: a head that is fitted without a part of few documents is much worse than one
-    fitted to all.
+    They are unless documents are many: by weights of a part of the documents, probabilities are too
+    low, factors of words and vectors are worse, and counts of topics are biased. With
+    `min_precision` or a slow encoder, all documents are scored, however many.
     """
-    if settings.min_precision is not None:
-        return replace(context, cross_validate=True)
-    if settings.encoder is None:
-        return context
-    if not settings.has_fast_encoder:
-        return replace(context, cross_validate=True)
-    n_few = min(FEW_LABELS_PER_TOPIC * len(np.unique(labels.topics)), _MAX_IN_FOLDS)
-    return replace(context, cross_validate=len(labels) <= n_few, n_enough=N_ENOUGH)
+    needs_all = settings.min_precision is not None or (
+        settings.encoder is not None and not settings.has_fast_encoder
+    )
+    return replace(context, cross_validate=needs_all or len(labels) <= _MAX_IN_FOLDS)
 
 
 def _count_heldout(context: FitContext, n_documents: int, history: History | None) -> int:
@@ -347,6 +338,14 @@ def _count_heldout(context: FitContext, n_documents: int, history: History | Non
         return 0
     weight = context.sample_weight
     return (n_documents if weight is None else int(np.count_nonzero(weight))) - history.n_rows
+
+
+def _text_profile(documents: TrainingDocuments, settings: FitSettings) -> TextProfile | None:
+    """Return what later texts are compared with; None for networks, which use no word vectors."""
+    if settings.learner.capabilities.has_epochs:
+        return None
+    task = documents.task
+    return TextProfile.from_documents(documents.texts, task.labels, len(task.topics))
 
 
 # The encoder --------------------------------------------------------------------------------------

@@ -30,9 +30,8 @@ from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import FitContext, LinearModel, is_linear
 from slugline.learning.linear.problem import default_passes
 from slugline.model.f1_thresholds import choose_rule
-from slugline.model.fit import N_ENOUGH
 from slugline.model.fitted import Fitted, StreamRecord
-from slugline.model.heldout import HeldOutPredictions
+from slugline.model.heldout import MAX_PREDICTIONS, HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.own_thresholds import check_own_thresholds, with_own_thresholds
 from slugline.model.settings import FitSettings
@@ -411,7 +410,7 @@ def _learn(
         if at_once:
             rows = files.read_all()
             # Documents are held out in folds: a fit to most others is nearly as good as one to all.
-            n_enough = N_ENOUGH if settings.min_precision is None else None
+            n_enough = MAX_PREDICTIONS if settings.min_precision is None else None
             context = replace(context, cross_validate=True, n_enough=n_enough)
             return fit_rows(rows, weights, context)
 
