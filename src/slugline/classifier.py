@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline import errors
-from slugline.base.arrays import F32
+from slugline.base.arrays import F32, F64
 from slugline.base.checks import option_error
 from slugline.base.estimator import TextEstimator
 from slugline.base.files import PathLike
@@ -25,6 +25,7 @@ from slugline.corpus.documents import (
     check_texts,
     to_plain_topics,
 )
+from slugline.corpus.frames import Frame
 from slugline.corpus.layout import DataLayout
 from slugline.corpus.sample_weights import row_weights
 from slugline.corpus.topic_sets import (
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
 
 
 #: Texts, or rows or columns of a table; see `TopicClassifier`.
-Texts: TypeAlias = Iterable[str] | Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
+Texts: TypeAlias = Iterable[str] | Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Frame
 
 
 class TopicClassifier(TextEstimator):
@@ -361,7 +362,7 @@ class TopicClassifier(TextEstimator):
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
-    def decision_function(self, X: Texts) -> F32:
+    def decision_function(self, X: Texts) -> F64:
         """Return scores, shape (n_documents, n_topics); the topic has the largest.
 
         With two topics, the shape is (n_documents,) as in scikit-learn, and scores over 0 are for
@@ -369,7 +370,8 @@ class TopicClassifier(TextEstimator):
         """
         scores = self._scores(X)
         is_pair = scores.shape[1] == 2 and not self._fitted().multilabel
-        return scores[:, 1] - scores[:, 0] if is_pair else scores
+        # scikit-learn 1.6 calibrates scores only if they are of the type of weights, float64.
+        return (scores[:, 1] - scores[:, 0] if is_pair else scores).astype(np.float64)
 
     def predict(self, X: Texts) -> npt.NDArray[Any]:
         """Return the most likely topic of each text, shape (n_documents,).

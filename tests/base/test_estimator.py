@@ -38,8 +38,7 @@ def routing() -> Iterator[None]:
 @pytest.mark.usefixtures("routing")
 def test_meta_estimator_passes_requested_weights() -> None:
     texts, topics = [*ODD_TEXTS, *TEXTS], [*ODD_TOPICS, *TOPICS]
-    # scikit-learn 1.6 wants weights of the type of scores.
-    weight = np.concatenate([[1.0, 5.0] * 8, np.ones(16)]).astype(np.float32)
+    weight = np.concatenate([[1.0, 5.0] * 8, np.ones(16)])
     base = TopicClassifier().set_fit_request(sample_weight=True)
     weighted = CalibratedClassifierCV(base, cv=2).fit(texts, topics, sample_weight=weight)
     ignored = CalibratedClassifierCV(clone(base).set_fit_request(sample_weight=False), cv=2)

@@ -101,7 +101,7 @@ def test_multilabel_scores_are_the_sum_of_words_and_encoder() -> None:
     scores = classifier.decision_function(TEST[0])
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
     proba = classifier.predict_proba(TEST[0])
-    np.testing.assert_array_equal(proba, head.calibration.proba(scores))
+    np.testing.assert_array_equal(proba, head.calibration.proba(scores.astype(np.float32)))
     np.testing.assert_allclose(classifier.predict_proba(TEST[0][:1]), proba[:1], rtol=1e-5)
     assert 0 < head.encoder_weight < 1
 
