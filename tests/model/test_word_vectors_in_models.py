@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,11 @@ from slugline.learning.learner import FitContext
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model import fit as model_fit
 from slugline.prediction.model_copy import ModelCopy
+from slugline.serving.served_models import ServedModel
 from slugline.text import word_vectors
 from slugline.text.word_vectors import WordVectors, open_table
+
+Run = Callable[..., Any]
 
 TOPICS = ("grain", "bank", "sport")
 # Each stands in one text, so that words alone know nothing of other texts.
@@ -262,6 +266,18 @@ def test_check_reproducible_rejects_an_altered_table(
     load(model).predict(NEW)  # reads only a part of the table
     with pytest.raises(EncoderError, match="the table of word vectors was changed"):
         check_reproducible(model, Corpus.from_documents(*documents()))
+
+
+def test_server_and_info_reject_an_altered_table(
+    model: Path, altered_table: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("info", str(model)).code == 0
+    monkeypatch.setattr(word_vectors, "FOLDER", altered_table.parent)
+    with pytest.raises(EncoderError, match="the table of word vectors was changed"):
+        ServedModel.load(str(model))
+    result = run("info", str(model))
+    assert (result.code, result.out) == (1, "")
+    assert f"{altered_table}: the table of word vectors was changed; install slugline" in result.err
 
 
 def test_load_names_the_version_of_a_missing_table(model: Path) -> None:

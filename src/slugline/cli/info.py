@@ -6,7 +6,9 @@ import msgspec
 
 from slugline.cli.options import command, json_option, model_argument
 from slugline.cli.output import print_json, show
+from slugline.learning.encoder.registry import BUILT_IN, split_names
 from slugline.model.file import container
+from slugline.model.file.schema import ModelInfo
 from slugline.model.file.shipped import model_path
 from slugline.text.table_columns import TableColumn
 
@@ -27,6 +29,7 @@ _FORMS = {
 def info(model: str, as_json: bool) -> None:
     """Print a model's card: what it learned from, its topics, metrics and limits."""
     file = container.read(model_path(model))
+    _check_table(file.info)
     if as_json:
         print_json(msgspec.to_builtins(file.info))
         return
@@ -50,3 +53,12 @@ def info(model: str, as_json: bool) -> None:
         show(f"- topic {old} is renamed {new}")
     if len(layout.topic_map) > _MAX_RENAMED:
         show(f"- and {len(layout.topic_map) - _MAX_RENAMED:,} more, which --json has")
+
+
+def _check_table(info: ModelInfo) -> None:
+    """Raise EncoderError if the model needs Slugline's table of word vectors, which was changed."""
+    if info.encoder is msgspec.UNSET or BUILT_IN not in (split_names(info.encoder.name) or ()):
+        return
+    from slugline.text.word_vectors import open_table
+
+    open_table().table.check_digest()

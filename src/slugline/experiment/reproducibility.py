@@ -119,6 +119,7 @@ def check_reproducible(
     ModelFileError : if there is no such model, its training was interrupted, it learned from
         batches or a stream, or from descriptions alone.
     DataError : if these are not the documents that it learned from.
+    EncoderError : if the encoder is missing, or its table of word vectors was changed.
     OptionError : if validation documents are missing, or there should be none.
     """
     data = container.read_bytes(shipped.model_path(path))
@@ -131,6 +132,8 @@ def check_reproducible(
         train, test = train.split(info.test_fraction, info.seed)
     _check_documents(path, info, train)
     _check_validation(path, info, validation)
+    if original.encoder is not None:
+        original.encoder.check_table()
     again = _train_again(original, train, validation, n_jobs, progress)
     now = content.to_model_file(
         replace(again, multilabel_rule=_decision_as(original, again)),

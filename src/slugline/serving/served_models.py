@@ -115,6 +115,7 @@ class ServedModel:
 
         Raises
         ------
+        EncoderError : also if its table of word vectors was changed on disk.
         OptionError : if no threshold reaches `min_precision`; the model's own may be out of reach.
         """
         path = Path(model_path(model))
@@ -124,6 +125,8 @@ class ServedModel:
             fitted, file = load_model(path)
             if _state(path) == state:  # else the file was replaced meanwhile
                 break
+        if fitted.encoder is not None:
+            fitted.encoder.check_table()
         try:
             decider = Decider.from_fitted(fitted, min_precision)
         except OptionError as error:
