@@ -101,9 +101,14 @@ def test_write_table_writes_the_same_bytes_again(path: Path, data: bytes) -> Non
         (["oil"], np.full((1, 8), 1e39), "`vectors` holds NaN, infinity or a number that float32 "),
         (
             ["oil"],
+            np.full((1, 8), 2e10),
+            "`vectors` has a largest absolute value of 2e+10; multiply all vectors by one factor, ",
+        ),
+        (
+            ["oil"],
             np.full((1, 8), 1e-41),
             "`vectors` has a largest absolute value of 1e-41; multiply all vectors by one factor, "
-            "so that it is at least 1e-30.",
+            "so that it is from 1e-30 to 1e+10.",
         ),
         (["gas oil"], np.ones((1, 8)), "'gas oil' isn't one word; give words as `tokenize` "),
         (["x石"], np.ones((1, 8)), "'x石' isn't one word; give words as `tokenize` returns them."),
@@ -119,6 +124,7 @@ def test_write_table_writes_the_same_bytes_again(path: Path, data: bytes) -> Non
         "none",
         "columns",
         "NaN",
+        "infinite",
         "too large",
         "too small",
         "two words",
@@ -222,7 +228,7 @@ def test_word_vectors_of_a_damaged_table_read_nothing_outside_it(
         vectors.word_contributions(text)
 
 
-@pytest.mark.parametrize("scale", [np.nan, np.inf, -1.0, 0.0])
+@pytest.mark.parametrize("scale", [np.nan, np.inf, 1e35, 2.0**21, -1.0, 0.0])
 def test_map_table_rejects_an_invalid_scale(scale: float, path: Path, data: bytes) -> None:
     changed = with_checksum(data[:52] + struct.pack("<f", scale) + data[56:])
     assert "is of another version of Slugline" in message(path, changed)
@@ -230,6 +236,13 @@ def test_map_table_rejects_an_invalid_scale(scale: float, path: Path, data: byte
 
 def test_map_table_rejects_damaged_notes(path: Path, data: bytes) -> None:
     assert message(path, data[:-64] + b"\xff" * 64).endswith("is damaged; install slugline again.")
+
+
+def test_texts_have_finite_lengths_at_the_largest_scale(path: Path, data: bytes) -> None:
+    path.write_bytes(with_checksum(data[:52] + struct.pack("<f", 2.0**20) + data[56:]))
+    lengths = WordVectors.open(path).sum_texts(["oil prices " * 10_000]).lengths(0)
+    assert np.isfinite(lengths).all()
+    assert lengths.all()
 
 
 def test_check_digest_finds_a_changed_byte(path: Path, data: bytes) -> None:

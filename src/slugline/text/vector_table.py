@@ -78,6 +78,11 @@ _MAX_UINT32 = (1 << 32) - 1
 # The largest absolute value of vectors is at least this, as the scale, which is stored in single
 # precision, must not be 0.
 _MIN_LARGEST = 1e-30
+# The largest scale, and so the largest absolute value of vectors: the squares of a sum of 2^24
+# vectors of 1,024 columns, each below 2^15 times the scale, add up to less than 2^128, which single
+# precision can hold.
+_MAX_SCALE = 2.0**20
+_MAX_LARGEST = 1e10
 # The largest number of characters of a piece.
 _MAX_PIECE = 64
 # The largest fraction of slots in use: with more, words are further from their first slot.
@@ -141,7 +146,7 @@ class Header(NamedTuple):
             and min(shortest) >= 1
             and max(*shortest, self.longest_piece) <= _MAX_PIECE
             and self.longest_piece >= 1
-            and 0 < self.scale < math.inf
+            and 0 < self.scale <= _MAX_SCALE
         )
 
 
@@ -285,7 +290,8 @@ class VectorTable:
     def check_digest(self) -> None:
         """Raise EncoderError if the file isn't what its digest says.
 
-        All of the file is read in the first call. Fits call it, predictions don't.
+        All of the file is read in the first call. Fits, servers, `slugline check` and
+        `slugline info` call it, other predictions don't.
         """
         if not self._has_its_digest:
             raise EncoderError(f"{self.path}: the table of word vectors was changed; ", _INSTALL)
@@ -530,11 +536,11 @@ def _check_vectors(words: Sequence[str], vectors: F32) -> None:
             " holds NaN, infinity or a number that float32 can't hold; leave out such words.",
         )
     largest = float(np.abs(vectors).max())
-    if 0 < largest < _MIN_LARGEST:
+    if largest and not _MIN_LARGEST <= largest <= _MAX_LARGEST:
         raise DataError(
             Parameter("vectors"),
             f" has a largest absolute value of {largest:.2g}; multiply all vectors by one factor, "
-            f"so that it is at least {_MIN_LARGEST:g}.",
+            f"so that it is from {_MIN_LARGEST:g} to {_MAX_LARGEST:g}.",
         )
 
 
