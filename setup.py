@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 
 # Each product is rounded before it is added, as by NumPy, so that results are the same.
 ARGUMENTS = [] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
@@ -36,7 +37,22 @@ def kernel(name: str) -> Extension:
     )
 
 
+class Wheel(bdist_wheel):
+    """Makes a wheel for any system where no kernel could be built."""
+
+    def run(self) -> None:
+        """Build the kernels, and then the wheel."""
+        if not self.skip_build:
+            self.run_command("build")
+        kernels = self.get_finalized_command("build_ext").get_outputs()
+        if not any(Path(path).exists() for path in kernels):
+            self.distribution.ext_modules = []
+            self.root_is_pure = True
+        super().run()
+
+
 setup(
+    cmdclass={"bdist_wheel": Wheel},
     ext_modules=[] if KERNEL == "0" else [kernel(name) for name in NAMES],
     # Wheels with kernels are for all versions of Python from 3.11 on, others for any system.
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

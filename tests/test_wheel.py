@@ -96,6 +96,22 @@ def test_setup_leaves_out_kernels_without_a_compiler_unless_required(
 
 
 @pytest.mark.slow
+def test_wheel_without_kernels_is_for_any_system(
+    sources: Path, setuptools: Path, tmp_path: Path
+) -> None:
+    hook = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
+    environment = os.environ | NO_COMPILER | {"PYTHONPATH": str(setuptools), "SLUGLINE_KERNEL": ""}
+    execute([sys.executable, "-c", hook], sources, environment)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert re.fullmatch(r"slugline-[\d.]+-py3-none-any\.whl", wheel.name)
+    with zipfile.ZipFile(wheel) as archive:
+        (tags,) = (name for name in archive.namelist() if name.endswith("/WHEEL"))
+        lines = archive.read(tags).decode().splitlines()
+        assert "slugline/classifier.py" in archive.namelist()
+    assert {"Root-Is-Purelib: true", "Tag: py3-none-any"} <= {*lines}
+
+
+@pytest.mark.slow
 def test_wheel_of_the_sdist_trains_the_same_model_as_the_sources(
     run: Run, sources: Path, setuptools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
