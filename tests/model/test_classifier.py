@@ -257,7 +257,8 @@ def test_decision_function_has_one_score_for_two_topics(
     topics = ["sport" if topic == "sport" else "other" for topic in topics]
     classifier = TopicClassifier(learner="linear").fit(texts, topics)
     scores = classifier.decision_function(texts)
-    assert (scores.shape, scores.dtype) == ((90,), np.float64)
+    assert scores.shape == (90,)
+    assert scores.dtype == np.float64
     assert np.array_equal(scores > 0, classifier.predict(texts) == "sport")
     assert classifier.predict_proba(texts).shape == (90, 2)
 

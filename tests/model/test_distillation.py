@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import struct
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -256,6 +258,18 @@ def test_load_rejects_damaged_vectors(
     path = tmp_path / "damaged.slug"
     path.write_bytes(rezip(change_arrays(entries, change)))
     with pytest.raises(ModelFileError, match=r"damaged.slug: damaged \("):
+        load(path)
+
+
+def test_load_rejects_vectors_that_overflow(entries: Entries, tmp_path: Path) -> None:
+    def overflow(data: Any) -> Any:
+        start = data[:52].tobytes() + struct.pack("<f", 1e35) + data[56:92].tobytes()
+        start += struct.pack("<I", zlib.crc32(start))
+        return np.concatenate([np.frombuffer(start, dtype=np.uint8), data[len(start) :]])
+
+    path = tmp_path / "large.slug"
+    path.write_bytes(rezip(change_arrays(entries, _change(overflow))))
+    with pytest.raises(ModelFileError, match=r"large.slug: damaged \(.*; get an intact copy"):
         load(path)
 
 
