@@ -53,17 +53,17 @@ def find_start(
 ) -> TableStart:
     r"""Return the delimiter of a table and the line of its header, given its first lines.
 
-    For each candidate, `find_header` finds the header. If several delimiters split their headers,
-    it is the one that splits the most rows into as many cells as its header.
+    `find_header` finds the header for each candidate delimiter. If several delimiters split their
+    headers, the one that splits the most rows into as many cells as its header is chosen.
 
     Parameters
     ----------
     table : str
         The first lines of the table.
     hints : HeaderHints, optional
-        A delimiter by which the header has all columns that are named is preferred.
+        A delimiter whose header has all named columns is preferred.
     delimiter : str, optional
-        The delimiter, if it is known.
+        The delimiter, if known.
     likely : str, optional
         The delimiter of a model's training data.
     name : str
@@ -71,7 +71,7 @@ def find_start(
 
     Raises
     ------
-    DataError : if the line that the user named as header is blank.
+    DataError : if the header line given by the user is blank.
 
     >>> [find_start(table).delimiter for table in ("id;text", "Nachricht", "a,b;c\n1;2")]
     [';', '', ';']
@@ -93,7 +93,7 @@ def find_start(
         records = _first_records(table, candidate or UNUSED_CHARACTER)
         index = 0 if hints.row is not None else find_header(records, hints)
         tables[candidate] = records[index:]
-        if index == 0 and records:  # blank lines above it are no titles
+        if index == 0 and records:  # blank lines above the header are not titles
             tables[candidate][0] = records[0]._replace(at=1)
     found = _choose_delimiter(tables, hints) if delimiter is None else delimiter
     records = tables.get(found, [])
@@ -101,7 +101,7 @@ def find_start(
 
 
 def _choose_delimiter(tables: Mapping[str, Sequence[HeaderRow]], hints: HeaderHints) -> str:
-    """Return the delimiter of a table, given the header and rows by each candidate."""
+    """Return the delimiter of a table, given its records for each candidate, header first."""
     wide = [delimiter for delimiter, rows in tables.items() if rows and rows[0].width > 1]
     for columns in (hints.named, hints.expected):
         for delimiter in wide if columns else ():
@@ -199,7 +199,7 @@ class TableDialect(NamedTuple):
     columns : tuple of str
         The columns of the header, if the dialect is that of a file.
     preamble : str
-        The lines above the header, with their ends.
+        The lines above the header, including line ends.
     """
 
     delimiter: str = ","

@@ -1,4 +1,4 @@
-"""Writes new Excel files of one sheet, row by row."""
+"""Writes single-sheet Excel files row by row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _relation(kind: str, target: str) -> str:
     )
 
 
-# The parts of the file besides the sheet.
+# All parts of the file except the sheet.
 _PARTS = {
     "[Content_Types].xml": f'{_XML}<Types xmlns="{_PACKAGE}/content-types">'
     '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.'
@@ -45,18 +45,18 @@ _FROZEN = (
 
 
 def sheet_cell(value: Any) -> Any:
-    """Return a number or boolean as it is, and any other value as a cell of text."""
+    """Return numbers and booleans unchanged, and any other value as text."""
     return value if isinstance(value, bool | int | float) else table_cell(value)
 
 
 class ExcelTable:
-    """Writes rows of an Excel sheet: texts as texts, never as numbers, dates or formulas."""
+    """Writes rows of an Excel sheet. Strings never become numbers, dates or formulas."""
 
     def __init__(self, file: BinaryIO, *, freeze_first_row: bool = False) -> None:
         self._archive = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
         for name, content in _PARTS.items():
             self._archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
-        # Without a time, so that the same rows give the same bytes.
+        # `ZipInfo` has a fixed date, so the same rows give the same bytes.
         sheet = zipfile.ZipInfo(_SHEET)
         sheet.compress_type = zipfile.ZIP_DEFLATED
         self._sheet = self._archive.open(sheet, "w", force_zip64=True)
@@ -68,7 +68,7 @@ class ExcelTable:
         self._sheet.write(text.encode())
 
     def writerow(self, cells: Iterable[Any]) -> None:
-        """Write a row of cells; DataError if the sheet is full, or a text is too long."""
+        """Write a row; raises DataError if the sheet is full or a text is too long."""
         self._n_rows += 1
         if self._n_rows > MAX_ROW:
             raise DataError(f"an Excel sheet holds {MAX_ROW:,} rows; write CSV.")
@@ -86,6 +86,6 @@ class ExcelTable:
         self._archive.close()
 
     def close(self) -> None:
-        """Close the file, if it has not been saved."""
+        """Close the file if it has not been saved."""
         self._sheet.close()
         self._archive.close()

@@ -1,4 +1,4 @@
-"""Sources that are not files of texts: addresses, and files of other programs."""
+"""Detects unsupported sources: addresses, and files of other programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slugline.errors import DataError
 
-# Addresses, also if a path has merged their slashes; a drive of Windows has one letter.
+# Addresses, even if `Path` has merged their slashes. A Windows drive has a one-letter "scheme".
 _ADDRESS = re.compile(
     r"(?:jdbc:)?(?P<scheme>[a-z][a-z0-9+.-]+):/{1,2}(?P<rest>.*)", re.I | re.DOTALL
 )
@@ -23,9 +23,9 @@ _EXPORT = "export its texts as CSV with a query, and give that file"
 _DOWNLOAD = "download the file, and give its path"
 _SHEET = "choose File, Download, Comma-separated values (.csv) there, and give the downloaded file"
 
-#: The number of bytes at the start of a file that show what it is.
+#: Number of bytes examined to identify a file.
 N_BYTES = 1024
-# The first bytes of files of other programs, with what they are and what to do.
+# Signatures of other programs' files, each with a description and advice.
 _STARTS = {
     b"%PDF-": "a PDF document; save its text as .txt, for example with pdftotext, or its table as "
     "CSV",
@@ -40,24 +40,24 @@ _STARTS = {
 ZIP_START, _GZIP_START = b"PK\x03\x04", b"\x1f\x8b"
 ZIP = "a zip archive, a spreadsheet or a Word document; unpack it, or save it as CSV or plain text"
 _BINARY = "binary data, not text; export its texts as CSV, JSONL or plain text (.txt)"
-# Folders in zip archives of Office programs.
+# Folders in the zip archives of Office documents.
 _OFFICE = {
     "word/": "a Word document; save it as plain text (.txt)",
     "ppt/": "a PowerPoint presentation; save its texts as plain text (.txt)",
     "xl/": "a spreadsheet; give it a name that ends in .xlsx",
 }
-# Control characters that texts don't have; only binary data have so many, and such a fraction.
+# Control characters that text doesn't contain. More than both limits indicates binary data.
 _CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])
 _MAX_CONTROLS, _MAX_FRACTION = 16, 0.05
 
 
 def check_is_no_address(source: str) -> None:
-    """Raise DataError for the address of a database, web page or store; it may have a password."""
+    """Raise DataError for an address of a database, web page or store; omit passwords."""
     match = _ADDRESS.match(source)
     if match is None or os.path.exists(source):  # noqa: PTH110 (a long name is no error)
         return
     scheme = match["scheme"].lower()
-    # What is in front of @ may be a password, and what follows ? a token.
+    # The part before @ may contain a password, and the part after ? a token.
     place = re.split(r"[?#]", match["rest"].rpartition("@")[2])[0].lstrip("/")
     if scheme.startswith(_DATABASES):
         host = place.partition("/")[0]
@@ -73,18 +73,18 @@ def check_is_no_address(source: str) -> None:
 
 
 def describe_foreign(start: bytes) -> str | None:
-    """Return what a file of another program is, and what to do; None if it may be text."""
+    """Describe a file of another program, with advice, from its first bytes; None for text."""
     for signature, description in _STARTS.items():
         if start.startswith(signature):
             return description
     start = start[:N_BYTES]
-    # UTF-16 and UTF-32 have a NUL for each character of most languages.
+    # NULs don't count: UTF-16 and UTF-32 contain one per character in most languages.
     n_controls = len(start) - len(start.translate(None, _CONTROLS)) - start.count(0)
     return _BINARY if n_controls > max(_MAX_CONTROLS, _MAX_FRACTION * len(start)) else None
 
 
 def describe_foreign_file(path: Path) -> str | None:
-    """Return what a file of another program is, and what to do; None if it may be text."""
+    """Describe a file of another program, with advice; None for text and gzip files."""
     with path.open("rb") as file:
         start = file.read(N_BYTES)
     if start.startswith(_GZIP_START):

@@ -1,4 +1,4 @@
-"""Finds the row of a table that names its columns, below any title rows."""
+"""Finds the header row of a table, below any title rows."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from slugline.corpus.column_names import KNOWN_NAMES
 from slugline.errors import DataError, Parameter
 
-#: Maximum number of non-empty rows among which the header is searched for.
+#: Number of non-empty rows searched for the header.
 N_SEARCHED = 20
-# A name has at least one letter or sign that numbers, dates and amounts lack, is short, and isn't a
-# sentence.
+# A column name is short, is no sentence, and contains a character other than those of numbers,
+# dates and amounts.
 _NUMBER = re.compile(r"[\d\s.,:;/+%€$£-]+")
 _MAX_NAME, _SENTENCE_ENDS = 40, (".", "?", "!", "。", "？", "！")
-# Minimum number of rows below a header without known names that have as many cells as the header.
+# A header without known names needs this many rows below it, all as wide as the header.
 _MIN_ROWS = 3
 
 
@@ -25,11 +25,11 @@ class HeaderHints(NamedTuple):
     Attributes
     ----------
     row : int or None
-        The number of the row, or line of a text file, that the user named, from 1.
+        1-based row, or line of a text file, given by the user.
     named : tuple of str
-        The columns that the user named; a name with commas may stand for several columns.
+        Columns given by the user; a name with commas may stand for several columns.
     expected : tuple of str
-        The text columns of a model's training data.
+        Text columns of a model's training data.
     """
 
     row: int | None = None
@@ -41,9 +41,9 @@ NO_HINTS = HeaderHints()
 
 
 class HeaderRow(NamedTuple):
-    """A row that may be the header: its number, its cells, and how many cells a row has.
+    """A candidate header: its row number, its cells, and its width.
 
-    `width` is 0 if empty cells are left out, as in Excel files.
+    `width` is 0 in Excel files, which omit empty cells.
     """
 
     at: int
@@ -57,7 +57,7 @@ class HeaderRow(NamedTuple):
 
 
 def empty_header_row(name: str, row: int) -> DataError:
-    """Return the error for a header row that the user named, and that is empty or missing."""
+    """Return the error for a header row given by the user that is empty or missing."""
     return DataError(
         f"{name} has nothing in row {row:,}; name the row of the column names with ",
         Parameter("header_row"),
@@ -68,10 +68,11 @@ def empty_header_row(name: str, row: int) -> DataError:
 def find_header(rows: Sequence[HeaderRow], hints: HeaderHints) -> int:
     """Return the index of the header among the first non-empty rows of a table.
 
-    It is among the rows with all columns that the user named, or else those with the columns of a
-    model's training data, or else all. It is the first one, unless a row below it looks more like a
-    header: it contains more of the usual names of texts, topics and ids; or it is the first row of
-    short names that fills more than half of the columns, below titles that fill at most half.
+    Candidates are the rows with all columns given by the user, or else the rows with the columns
+    of a model's training data, or else all rows. The first candidate is the header unless a later
+    one fits better: it contains more of the usual names of texts, topics and ids; or it is the
+    first row of short names that fills more than half of the columns, below titles that fill at
+    most half.
     """
     rows = rows[:N_SEARCHED]
     candidates = [*range(len(rows))]
@@ -91,7 +92,7 @@ def find_header(rows: Sequence[HeaderRow], hints: HeaderHints) -> int:
 
 
 def has_columns(cells: Sequence[str], columns: Sequence[str]) -> bool:
-    """Return whether cells have all the names; a name with commas may stand for several.
+    """Return whether cells include all columns; a name with commas may stand for several.
 
     >>> has_columns(["id", "subject", "body"], ["subject,body", "id"])
     True
@@ -103,12 +104,12 @@ def has_columns(cells: Sequence[str], columns: Sequence[str]) -> bool:
 
 
 def _n_known(names: Sequence[str]) -> int:
-    """Return how many distinct usual names of columns a row has."""
+    """Return the number of distinct usual column names in a row."""
     return len({name.lower() for name in names} & KNOWN_NAMES)
 
 
 def _find_by_names(rows: Sequence[HeaderRow], names: Sequence[Sequence[str]]) -> int:
-    """Return the first row, or a later one with more usual names of columns."""
+    """Return the index of the first row, or of a later row with more usual column names."""
     best, most, widest = 0, _n_known(names[0]), len(names[0])
     for index in range(1, len(names)):
         cells = names[index]
@@ -122,7 +123,7 @@ def _find_by_names(rows: Sequence[HeaderRow], names: Sequence[Sequence[str]]) ->
 
 
 def _find_by_width(rows: Sequence[HeaderRow], names: Sequence[Sequence[str]]) -> int:
-    """Return the first row of names that fills most columns below rows that don't; or else 0."""
+    """Return the index of the first row that fills most columns if it is a header; else 0."""
     width = max(map(len, names))
     if 2 * len(names[0]) > width:
         return 0
@@ -136,7 +137,7 @@ def _find_by_width(rows: Sequence[HeaderRow], names: Sequence[Sequence[str]]) ->
 def _are_names(cells: Sequence[Any]) -> bool:
     """Return whether cells look like distinct names, not like texts and numbers.
 
-    A space after a comma shows that the comma is part of a text.
+    A cell that starts with a space follows a comma within a text.
     """
     texts = [str(cell) for cell in cells if cell is not None and str(cell).strip()]
     return len({text.strip().lower() for text in texts}) == len(texts) and not any(
