@@ -323,7 +323,7 @@ def _unlabelled_note(report: RowsReport) -> str:
 
 
 def _empty_note(report: RowsReport) -> str:
-    """Return a note on the rows that have a topic and no text, or ""."""
+    """Return a note on labelled rows without a text, or ""."""
     if not report.n_empty or report.layout is None:
         return ""
     is_one, unit = report.n_empty == 1, report.unit

@@ -110,7 +110,7 @@ def find_columns(
 
     Raises
     ------
-    DataError : if a table seems to have no header, or the text is numbers or ids alone.
+    DataError : if a table seems to have no header, or the texts are all numbers or ids.
     OptionError : if a named column doesn't exist, or is named twice.
     """
     texts = _parse_names(head, text)
@@ -143,14 +143,14 @@ def find_columns(
     return texts, topic
 
 
-# Numbers and dates; and ids, such as INC0012345 and T-17, but not a word with a number.
+# Numbers, dates, and ids such as INC0012345 and T-17, but not a word followed by a number.
 _ID = re.compile(r"[\d\s.,:;/+%€$£#-]+|[A-Za-z]{0,10}[-_#/.:]?\d[0-9A-Za-z._/#:-]*")
-# Minimum number of texts that show that a column has no others.
+# Columns with fewer texts are not checked.
 _MIN_IDS = 5
 
 
 def _check_are_texts(name: str, rows: Sequence[SourceRow], columns: Sequence[str]) -> None:
-    """Raise DataError if the columns of the text hold only numbers or ids."""
+    """Raise DataError if the text columns contain only numbers or ids."""
     cells = [str(row.values.get(column)) for row in rows for column in columns]
     cells = [cell for cell in cells if cell.strip() and cell != "None"]
     if len(cells) >= _MIN_IDS and all(_ID.fullmatch(cell.strip()) for cell in cells):
@@ -332,7 +332,7 @@ def find_text_columns_except(
 def find_id_column(
     name: str, head: Sequence[SourceRow | BadRow], id_column: str | None
 ) -> str | None:
-    """Return the column of the ids: the one that the user named, or the likeliest usual name.
+    """Return the column of ids: as given by the user, or the one with the likeliest usual name.
 
     Raises OptionError if a named column doesn't exist.
     """

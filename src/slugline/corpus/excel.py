@@ -37,8 +37,8 @@ MAX_UNPACKED = 200_000_000
 #: Maximum numbers of XML elements of a sheet, of shared strings and of any other part; and of the
 #: cells of a table.
 MAX_ELEMENTS, MAX_STRINGS, MAX_OTHERS, MAX_CELLS = 4_000_000, 2_000_000, 200_000, 20_000_000
-# Maximum ratio of the sizes of a part of more than a megabyte, unpacked and packed. Sheets have 5
-# to 30, and millions of empty cells in a file of a few kilobytes have up to 1,000.
+# Maximum compression ratio of a part of more than a megabyte. Sheets have ratios of 5 to 30;
+# millions of empty cells in a file of a few kilobytes reach 1,000.
 _MAX_RATIO, _MIN_DENSE = 100, 1 << 20
 #: Excel's own limits.
 MAX_ROW, MAX_COLUMN = 1_048_576, 16_384
@@ -67,14 +67,14 @@ _OLD_START = bytes.fromhex("d0cf11e0a1b11ae1")
 _DATE_FORMATS = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}
 _MAX_FORMAT, _DURATION_FORMAT = 255, 46
 _QUOTED = re.compile(r'"[^"]*"|[\\_].|\[(?![hms]+\])[^\]]*\]|general')
-# The header is searched for in at most so many sheets, and in so many XML elements of each.
+# Number of sheets searched for the header, and of XML elements in each.
 _N_SHEETS, _N_ELEMENTS = 20, 20_000
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 _READ_ERRORS = (*_ZIP_ERRORS, expat.ExpatError, LookupError, ValueError)
 
 
 def excel_rows(path: Path, hints: HeaderHints = NO_HINTS) -> rows.RowIterator:
-    """Yield the rows below the row that names the columns; see `Workbook`.
+    """Yield the rows below the header; see `Workbook`.
 
     Columns without a name and empty rows are left out. Dates and times are text, as in CSV.
     """
@@ -178,8 +178,8 @@ class Workbook:
     ----------
     archive : zipfile.ZipFile
     hints : HeaderHints, optional
-        If another sheet than the first has all columns that are named or expected, it is read. In
-        the sheet, `find_header` finds the header.
+        The first sheet with all named columns is read, or else with all expected columns, or else
+        the first sheet. `find_header` finds its header.
 
     Raises ValueError, LookupError or an error of zipfile or expat if the file can't be read.
     """
@@ -211,15 +211,15 @@ class Workbook:
         self._parts = parts
         self._strings: list[bytes] | None = None
         self._formats: list[str] = []
-        # The row with the names of the columns, if it isn't the first one with cells.
+        # The header row; 0 if it is the first row with cells.
         self._header_row = 0
         self._first_row = self._merged_column = 0
         self._hints = hints
-        self._columns: tuple[str, ...] = ()  # the known ones, if the header has them
+        self._columns: tuple[str, ...] = ()  # the named or expected columns, if found
         self._find_table()
 
     def _find_table(self) -> None:
-        """Move to the header: in the first sheet that has the known columns, or else the first."""
+        """Move to the header of the first sheet with the known columns, or of the first sheet."""
         known = [columns for columns in (self._hints.named, self._hints.expected) if columns]
         if self._hints.row is not None:
             self._header_row = self._hints.row
@@ -234,10 +234,10 @@ class Workbook:
         self._begin_at(self._first_rows(self._sheets[0]), NO_HINTS)
 
     def _first_rows(self, sheet: tuple[str, str, int]) -> list[HeaderRow]:
-        """Return the first rows of a sheet, which is read from now on."""
+        """Switch to a sheet, and return its first rows."""
         self._sheet, self._sheet_name, self._sheet_index = sheet
         found: list[HeaderRow] = []
-        # Reading the rows says what is wrong with a sheet.
+        # Errors are reported when the rows are read.
         with contextlib.suppress(*_READ_ERRORS):
             for at, cells in itertools.islice(self.rows(_N_ELEMENTS), N_SEARCHED):
                 found.append(HeaderRow(at, [*_header(cells or {}).values()]))

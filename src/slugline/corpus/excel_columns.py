@@ -204,7 +204,7 @@ def _check_parts(archive: zipfile.ZipFile) -> None:
 def cell_value(value: Any, cell: str = "a cell") -> Any:
     """Return the value of a cell; a number that a cell can't store exactly becomes text.
 
-    The message of an error says which `cell` it is.
+    `cell` describes the cell in error messages.
     """
     if value is None or isinstance(value, bool):
         return value

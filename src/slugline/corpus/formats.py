@@ -39,11 +39,11 @@ def bounded_rows(
 def table_rows(
     lines: TextLines, delimiter: str | None = None, start: TableStart | None = None
 ) -> rows.RowIterator:
-    """Yield rows of CSV with a header, whose delimiter the first line shows by default.
+    """Yield rows of CSV with a header; by default, its delimiter is found in the first line.
 
-    `start` has the delimiter and the line of the header, if they are known. A row with more or
-    fewer cells than the header, or with a fault, is bad and keeps its cells: its last cell holds
-    all that are too many.
+    `start` contains the delimiter and the line of the header, if known. A row with more or fewer
+    cells than the header, or with a fault, is bad and keeps its cells: its last cell contains all
+    surplus ones.
     """
     if start is None:
         head = lines.head.decode(errors="replace")

@@ -68,7 +68,7 @@ class Document(NamedTuple):
 
 
 class NotLabelled(NamedTuple):
-    """A row that has no topic yet or, if `has_topic`, a topic and no text."""
+    """A row without a topic or, if `has_topic`, with a topic but no text."""
 
     at: int | str  # The place in the source, as in `SourceRow`
     has_topic: bool = False
@@ -128,12 +128,11 @@ class RowsReport(NamedTuple):
     has_names : bool
         Whether the source names its columns.
     n_rows, n_bad, n_unlabelled, n_empty : int
-        Number of rows, of bad rows, of rows that are not labelled yet, and of labelled rows whose
-        text is empty.
+        Numbers of all rows, bad rows, unlabelled rows, and labelled rows with an empty text.
     bad : tuple of BadRow
         The first bad rows.
     unlabelled, empty : tuple of NotLabelled
-        The first rows that are not labelled yet, and that have no text.
+        The first unlabelled rows, and the first labelled rows with an empty text.
     n_lines : int
         Number of lines in this part of a file, by which row numbers in the next part are shifted; 0
         if rows are numbered across the whole source.
@@ -241,10 +240,10 @@ def _model_form(
 class LabelledRows:
     """Iterates once over the documents of a source, or of a part of one.
 
-    A row is bad if it has a topic of another kind than most of the first 100 rows: a number among
-    words, or a word among numbers. Iteration ends at the first bad row unless such rows are
-    skipped. Rows with an empty topic cell are counted as unlabelled, and rows with an empty text as
-    empty; both are left out. Lines of text without a label are bad.
+    A row is bad if its topic differs in kind from most of the first 100 rows: a number among words,
+    or a word among numbers. Iteration ends at the first bad row unless bad rows are skipped. Rows
+    with an empty topic cell are counted as unlabelled, and rows with an empty text as empty; both
+    are left out. Lines of text without a label are bad.
 
     If a document of the first 100 rows has several topics, or a form of several topics was named,
     all documents have tuples of topics.

@@ -103,7 +103,7 @@ class ReadOptions(NamedTuple):
     id : str or None
         The column of ids.
     header_row : int or None
-        The row, or line of a text file, that names the columns; None to search for it.
+        The row, or line of a text file, of the column names; None to search for it.
     """
 
     text: str | Sequence[str] | None = None
@@ -124,9 +124,9 @@ class ReadOptions(NamedTuple):
     header_row: int | None = None
 
     def header_hints(self) -> HeaderHints:
-        """Return what is known about the header of a table.
+        """Return the hints at the header of a table.
 
-        Raises OptionError if the named row is no whole number of at least 1.
+        Raises OptionError if `header_row` is not a positive integer.
         """
         if self.header_row is not None:
             check_whole("header_row", self.header_row, 1)

@@ -1,4 +1,4 @@
-"""Topics that are probably misspelt: rare, and named much like a frequent topic."""
+"""Finds topics that are probably misspelt: rare, with a name similar to a frequent topic."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import NamedTuple
 _MAX_FRACTION = 0.2
 # Words with fewer letters, such as "type" and "tape", are often one letter apart.
 _MIN_LETTERS = 5
-# Letters before the endings of names that are similar otherwise: "Konto" and "Konten".
+# Minimum length of the common stem of names that differ in their endings: "Konto" and "Konten".
 _MIN_STEM = 4
-# The most letters in which such endings differ.
+# Maximum length of such endings.
 _MAX_ENDING = 2
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
@@ -61,15 +61,15 @@ def find_misspellings(
 
 
 def find_similar_name(name: str, others: Iterable[str]) -> str | None:
-    """Return the first of other names that may be meant by a name; None if there is none."""
+    """Return the first of `others` that is similar to a name, or None."""
     return next((other for other in others if are_similar(name, other)), None)
 
 
 def are_similar(name: str, other: str) -> bool:
-    """Return whether one of two names may be meant by the other.
+    """Return whether two names probably mean the same topic.
 
-    Case, spaces and accents are ignored ("ue" is "ü"). One letter may be wrong, or the names differ
-    in their endings, as singular and plural do.
+    Case, spaces and accents are ignored ("ue" is "ü"). The names may differ in one letter, or in
+    their endings, as singular and plural do.
 
     >>> are_similar("Rückgabe", "rueckgabe"), are_similar("Rechnungen", "Rechnung")
     (True, True)
@@ -84,14 +84,14 @@ def are_similar(name: str, other: str) -> bool:
 
 
 def _fold(name: str) -> str:
-    """Return a name without capitals and accents; "ü" is "ue", as in German."""
+    """Return a name in lower case without accents; "ü" becomes "ue", as in German."""
     composed = unicodedata.normalize("NFC", " ".join(name.casefold().split()))
     letters = unicodedata.normalize("NFKD", composed.translate(_UMLAUTS))
     return "".join(each for each in letters if not unicodedata.combining(each))
 
 
 def _has_other_ending(name: str, other: str) -> bool:
-    """Return whether two names differ in up to two letters at their ends.
+    """Return whether two names differ only in their last one or two letters.
 
     >>> _has_other_ending("konto", "konten"), _has_other_ending("rechnung", "rechnungen")
     (True, True)

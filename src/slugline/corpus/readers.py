@@ -79,9 +79,9 @@ class RowReader:
     layout : DataLayout or None
         The layout of a model's training data, which the source may have as well.
     header : HeaderHints
-        What is known about the header of a table.
+        Hints at the header of a table.
     header_line : int
-        The line of the header of a text file.
+        The header's line in a text file.
     """
 
     name: str
@@ -175,16 +175,16 @@ def read_rows(
           .ft, each also with .gz, and .parquet and .xlsx), unless it is a label database. Standard
           input counts as "jsonl" if its first line begins with "{", and as "csv" if that line names
           columns and is not typed.
-        - `encoding`: any text encoding that Python knows, such as "cp1252" or "utf-16"; by default
-          UTF-8 or, for CSV, TSV and text files, the encoding of their first lines. Parquet and
-          Excel files have encodings of their own.
+        - `encoding`: any text encoding that Python supports, such as "cp1252" or "utf-16"; by
+          default UTF-8 or, for CSV, TSV and text files, detected in their first lines. Not for
+          Parquet and Excel files.
         - `separator`: the delimiter between the cells of CSV, TSV and text files with columns, such
           as ";", or "tab"; by default a tab for TSV, and for CSV whichever of , ; tab and | fits
           the header and the first rows.
-        - `header_row`: the row of the column names; by default, see `find_header`. The named
-          columns also show it.
-        - `layout`: the likely columns, and the likely encoding of a file that is not UTF-8, if its
-          first lines are valid in it.
+        - `header_row`: the row of the column names; by default, `find_header` finds it, using the
+          named columns.
+        - `layout`: the likely columns, and the likely encoding of a file that is not UTF-8, used
+          if the first lines are valid in it.
     fallback : str, optional
         The format to assume if none can be recognized, which is an error by default. "txt" is not
         assumed for a file whose name has an unknown ending; it also says that texts need no topics.
@@ -192,8 +192,8 @@ def read_rows(
     Raises
     ------
     DataError : if there is no such file, its format is unknown or, during iteration, reading fails.
-    OptionError : if there is no such format or encoding, or a separator or header row in a format
-        without cells.
+    OptionError : if the format or encoding is unknown, or a separator or header row is given for a
+        format without cells.
     """
     options = options or ReadOptions()
     layout, is_named = options.layout, options.encoding is not None
@@ -357,7 +357,7 @@ def _check_named_encoding(name: str, sample: bytes, encoding: str | None, *, is_
 def _check_has_header(source: str, form: str, separator: str | None, header_row: int | None) -> str:
     """Return the format, CSV for text with a separator or a header row.
 
-    Raises OptionError for a format that has no separators, or no header row.
+    Raises OptionError if the format doesn't support them.
     """
     if form in _TABLES or (separator is None and header_row is None):
         return form
@@ -380,7 +380,7 @@ def _check_has_header(source: str, form: str, separator: str | None, header_row:
 def _find_start(
     name: str, form: str, table: str, separator: str | None, options: ReadOptions
 ) -> TableStart:
-    """Return the separator and the header that the beginning of a table shows."""
+    """Return the separator and the header line, given the beginning of a table."""
     layout = options.layout
     likely = None if layout is None else layout.separator
     if form == "tsv" and separator is None:

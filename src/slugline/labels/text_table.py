@@ -25,7 +25,7 @@ from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.labels.cells import NewDocument, document_keys
 from slugline.labels.store import LabelStore
 
-#: The settings that name the user's file, and its column of ids; "" for none.
+#: Settings for the user's file and its column of ids, "" for none.
 SOURCE, ID_COLUMN = "source", "id_column"
 
 
@@ -72,7 +72,7 @@ class TextTable:
         topic: str | None = None,
         id_column: str | None = None,
     ) -> TextTable:
-        """Return the texts of a file; columns that aren't given are those stored, or guessed.
+        """Return the texts of a file; columns default to the stored ones, or are guessed.
 
         Raises
         ------
@@ -189,10 +189,10 @@ class SourceColumns(NamedTuple):
     Attributes
     ----------
     text : tuple of str or None
-        The columns of the text; None if there are none yet, or texts had no named column.
+        The text columns; None if not stored yet, or if the texts had no named column.
     topic : str or None
     id : str or None
-        The column of ids; "" if there is none, and None to guess it.
+        The column of ids; "" for none, None to guess it.
     """
 
     text: tuple[str, ...] | None = None
@@ -204,7 +204,7 @@ class SourceColumns(NamedTuple):
         """Return those of a store."""
         text = stored_text_columns(store)
         ids = store.setting(ID_COLUMN)
-        if ids is None and text is not None:  # older files know one name alone
+        if ids is None and text is not None:  # older files support only one name
             ids = ID_NAMES[0]
         return cls(None if text == ("text",) else text, store.setting(TOPIC_COLUMN), ids)
 
@@ -217,7 +217,7 @@ class SourceColumns(NamedTuple):
             return cls.from_store(store)
 
     def id_among(self, name: str, head: Sequence[SourceRow | BadRow]) -> str | None:
-        """Return the column of ids in a file's first rows, guessed if it is unknown, or None."""
+        """Return the column of ids in a file's first rows, or None; guessed if not stored."""
         if self.id is None:
             return find_id_column(name, head, None)
         same = (column for column in column_names(head) if column.lower() == self.id.lower())

@@ -203,7 +203,7 @@ def import_documents(
     )
 
 
-# Maximum number of examples that a message has.
+# Maximum number of examples in a message.
 _N_EXAMPLES = 5
 
 
@@ -214,9 +214,9 @@ def _check_matches(
     *,
     needs_texts: bool,
 ) -> None:
-    """Raise DataError if no document is one of the store or of the user's file.
+    """Raise DataError if no document is in the store or the user's file.
 
-    Documents with a text of their own may be new unless the labels `needs_texts` of others.
+    Unless `needs_texts`, documents that come with a text may be new.
     """
     unknown: list[ExchangedDocument] = []
     n_documents, iterator = 0, iter(documents)

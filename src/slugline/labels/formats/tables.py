@@ -89,15 +89,15 @@ def import_table(
     coder : str
     kind : {"person", "imported"}
     options : ReadOptions, optional
-        Columns, format and encoding, as for data. By default, ids are in the column with a usual
-        name for them.
+        Columns, format and encoding, as for data. The default column of ids is one with a usual
+        name for ids.
     user_file : UserFile, optional
         The file that is labelled; its documents are stored if they have a label.
 
     Raises
     ------
-    DataError : if a row can't be read, or no id or, for imported labels, no text is one of the
-        store or of the user's file.
+    DataError : if a row can't be read, or if no id or, for imported labels, no text is in the store
+        or the user's file.
     OptionError : if a column that was named doesn't exist.
     """
     options = options or ReadOptions()
@@ -167,7 +167,7 @@ def _read_table(
         key = f"id {name}" if name else None
         own = None if key is None or user_file is None else user_file.find_key(key)
         if own is not None and text is not None and text.strip() in own.text:
-            text = None  # such as one of several columns of the text
+            text = None  # for example, one of several text columns
         yield ExchangedDocument(place, "", text, others, (label,), key)
 
 
@@ -217,9 +217,9 @@ def export_table(
         Its ending decides the format; see `ENDINGS`. Parquet is written from Parquet alone. The
         file appears when it is complete.
     options : ReadOptions, optional
-        Columns, format and encoding of the source, as for data. By default, the topic column is
-        that of the source, that of the store's settings, or "topic"; and the column of ids that of
-        the store's settings.
+        Columns, format and encoding of the source, as for data. The topic column defaults to the
+        one in the source, else in the store's settings, else "topic"; the column of ids defaults to
+        the one in the store's settings.
 
     Raises
     ------
@@ -324,7 +324,7 @@ class _ChangedTable:
     def _values(self, guard: Callable[[Any], Any] = lambda cell: cell) -> Iterator[dict[str, Any]]:
         """Yield the cells of each row; DataError if the file has changed meanwhile.
 
-        New cells are as `guard` returns them.
+        `guard` is applied to new cells.
         """
         rows = itertools.chain(self._head, self._rows)
         for row, new in itertools.zip_longest(rows, self._cells):
@@ -336,9 +336,9 @@ class _ChangedTable:
         return DataError(f"{self._rows.name} was changed while it was read; try again.")
 
     def _write_text(self, file: BinaryIO, ending: str) -> None:
-        """Write CSV or TSV; in the dialect of the source, if that is such a file.
+        """Write CSV or TSV, in the dialect of a source in these formats.
 
-        Topics that a spreadsheet would read as formulas get an apostrophe.
+        Topics that a spreadsheet would read as formulas are prefixed with an apostrophe.
         """
         dialect = read_dialect(self._rows).with_characters(
             str(cell) for row in self._cells for cell in row.values()
