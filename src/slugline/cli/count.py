@@ -71,8 +71,8 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 )
 @option(
     "--labelled FILE",
-    "Labels of some of the texts, drawn at random, or a label database of `slugline label`. Use "
-    "labels that the model did not learn from; others are counted without the model.",
+    "Labels of a random sample of the texts, or a label database of `slugline label`. Use labels "
+    "on which the model was not trained; others are counted without the model.",
 )
 @options.format_option
 @options.encoding_option

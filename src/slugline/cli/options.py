@@ -325,7 +325,7 @@ separator_option = _reading(
 )
 header_row_option = _reading(
     "--header-row N",
-    "Row of the table that names the columns.",
+    "Row of the table that contains the column names.",
     type=COUNT,
     show_default="found below any titles",
 )

@@ -252,7 +252,7 @@ def _fit(
 
 
 def _measure_on_labels(request: TrainRequest, documents: DocumentParts) -> AccuracyOnLabels | None:
-    """Return the accuracy on the texts without a label; None unless data are a label database."""
+    """Return the accuracy on unlabelled texts; None unless the data are a label database."""
     if (
         documents.test is not None
         or len(request.data) != 1

@@ -172,7 +172,7 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
 
 
 def _remarks(results: TrainingResults) -> Iterator[str]:
-    """Yield sentences on more labels, and on weights of fewer bits."""
+    """Yield sentences on the gain from more labels, and on quantized weights."""
     from slugline.reports.training_text import describe_forecast
 
     if results.experiment.on_labels is not None:

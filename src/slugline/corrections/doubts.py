@@ -23,7 +23,7 @@ MAX_UNAPPROVED = 5
 BURST_HOURS = 7 * 24
 #: The number of corrections that a new topic needs.
 MIN_CORRECTIONS_OF_TOPIC = 3
-#: The number of people who must use a word that no training text has before a model learns it.
+#: Number of people who must use a word absent from the training texts before a model learns it.
 MIN_PEOPLE_OF_WORD = 3
 
 Kind: TypeAlias = Literal[
@@ -50,7 +50,7 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
         - "conflict": somebody else says that the same text is `topic`.
         - "known text": the training documents have the same text with `topic`.
         - "unknown word": `n` corrections to `topic`, by fewer than `MIN_PEOPLE_OF_WORD` people,
-          share `word`, which no training text has.
+          share `word`, which occurs in no training text.
         - "contradicted": a model that learned from everybody else is sure of `topic`.
         - "changes answers": with it, `n` training texts, which have `topic`, get another answer.
         - "thin topic": its topic is new, and `n` corrections have it.
@@ -60,7 +60,7 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
     probability : float
         The probability of `topic` according to the model that contradicts the correction.
     word : str
-        The word that the kind refers to.
+        The unknown word.
     person : str
         Who made a burst; "" stands for all people without a token of their own.
     """

@@ -257,7 +257,7 @@ class CorrectedAccuracy(NamedTuple):
 
 
 class NewlyCorrected(NamedTuple):
-    """Counts of corrected texts that the model to be replaced has not learned from.
+    """Counts of corrected texts on which the model to be replaced was not trained.
 
     Attributes
     ----------
@@ -287,7 +287,7 @@ class CorrectionResult:
     promise : PromiseChange
     corrected_accuracy : CorrectedAccuracy
     newly_corrected : NewlyCorrected or None
-        None without a model to be replaced, or if it has learned from all of the corrections.
+        None without a model to be replaced, or if it was trained on all of the corrections.
     problem : str
         Why the file of the new model can't be used; empty if it can.
     probabilities : tuple of ProbabilityChange
@@ -328,11 +328,11 @@ class CorrectionResult:
 
     @property
     def passes(self) -> bool:
-        """Whether nothing got clearly worse, and some corrected text better."""
+        """True if nothing got clearly worse and some corrected text got better."""
         return not self.why_not()
 
     def why_not(self) -> str:
-        """Return in words what got clearly worse, or that nothing got better; else ""."""
+        """Return the reasons not to use the new model, or ""."""
         if self.problem:
             return self.problem
         reasons = [_describe_missing(self.missing_topics)] if self.missing_topics else []
@@ -513,7 +513,7 @@ def _compare_models(
 def count_newly_corrected(
     before: Fitted, after: Fitted, texts: Sequence[str], topics: Sequence[Any]
 ) -> NewlyCorrected | None:
-    """Return how many corrected texts only the new model answers correctly; None without texts."""
+    """Count the corrected texts that only the new model answers correctly; None without texts."""
     if not texts:
         return None
     was_right = _is_right(topics, _answers(before, texts))

@@ -45,8 +45,8 @@ class LoopState(TypedDict):
     corrections and approvals since the last run, and `next_after` how many more start the next run;
     both are None if the file can't be read now. `last` is the last run or None: `at`, `outcome`
     ("replaced", "held back", "unchanged" if there was nothing new to learn, "waiting" if all
-    corrections wait for approval, or "failed"), `message`, `n_held`, how many corrections wait, and
-    of a new model, `n_texts`, `now_right`, `newly_corrected`, `accuracy_before` and
+    corrections wait for approval, or "failed"), `message`, `n_held`, the number of corrections that
+    wait, and, for a new model, `n_texts`, `now_right`, `newly_corrected`, `accuracy_before` and
     `accuracy_after`.
     """
 

@@ -233,8 +233,8 @@ class _Examination:
     def _find_conflicts(self) -> None:
         """Find claims that other people contradict.
 
-        Claims of a burst are ignored: otherwise, somebody could hold other people's corrections by
-        correcting the same texts.
+        Claims of a burst are ignored: otherwise, a burst on the same texts could hold other
+        people's corrections.
         """
         by_text: defaultdict[str, list[_Claim]] = defaultdict(list)
         for claim in self.claims:
@@ -265,10 +265,10 @@ class _Examination:
                 claim.doubts.append(Doubt("thin topic", min(thin)))
 
     def _find_unknown_words(self) -> None:
-        """Find claims that teach a word which few people use, however slowly they come.
+        """Find claims that teach a word used by few people, however slowly they come.
 
-        A made-up word has no counterpart in the documents, so neither a model of other people nor a
-        test on documents notices what the claims teach about texts with it.
+        The documents lack such a word, so neither a model of other people's claims nor a test on
+        documents shows what the claims teach about texts that contain it.
         """
         approved = [c.correction.text for c in self.claims if c.correction.approved is not None]
         known = {word for text in (*self.train.texts, *approved) for word in tokenize(text)}
@@ -281,7 +281,7 @@ class _Examination:
             (word, _), claims = item
             return -len(claims), -len(word), word
 
-        # A claim's doubt is about the word that most claims share.
+        # The doubt about a claim states the word that most claims share.
         for (word, topics), claims in sorted(by_word.items(), key=rank):
             people = {claim.person for claim in claims}
             if len(claims) == 1 or len(people) >= MIN_PEOPLE_OF_WORD:
@@ -292,7 +292,7 @@ class _Examination:
                     claim.doubts.append(doubt)
 
     def _find_contradictions(self, base: Fitted) -> None:
-        """Find claims that a model of other people's claims without doubts contradicts."""
+        """Find claims contradicted by a model of other people's undoubted claims."""
         uses_claim = [not claim.doubts for claim in self.candidates]
         for rows in self._folds():
             asked = [

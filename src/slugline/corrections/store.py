@@ -99,7 +99,7 @@ class Correction(NamedTuple):
 
 
 class UndoneCorrection(NamedTuple):
-    """When a correction was undone, and by whom; None if that person has no name."""
+    """When a correction was undone, and by whom; `who` is None without a name."""
 
     id: int
     at: str
@@ -327,9 +327,9 @@ class CorrectionStore(DatabaseStore):
         return from_cells((cursor.lastrowid, *cells))
 
     def undo(self, id: int, who: str | None = None) -> bool:  # noqa: A002 (the field's name)
-        """Mark a correction as undone, by whom if that is known.
+        """Mark a correction as undone by a person, if known.
 
-        Return whether it existed and was not undone yet.
+        Return False if it doesn't exist or was undone before.
         """
         if id.bit_length() > 63:  # too large for SQLite
             return False
@@ -344,7 +344,7 @@ class CorrectionStore(DatabaseStore):
         return is_undone
 
     def undone(self) -> list[UndoneCorrection]:
-        """Return undone corrections, without those that earlier versions of Slugline undid."""
+        """Return undone corrections, except those undone by earlier versions of Slugline."""
         with self._database.reading() as connection:
             cells = connection.execute(
                 "SELECT id, undone.at, undone.who FROM corrections JOIN undone ON correction = id "
@@ -359,7 +359,7 @@ class CorrectionStore(DatabaseStore):
             raise self._database.damaged_row("a name in the table undone", error) from error
 
     def topics(self, model: str) -> set[str]:
-        """Return the names of all topics in corrections of a model, without undone ones."""
+        """Return the names of all topics in a model's corrections, except undone ones."""
         query = "SELECT DISTINCT topic FROM corrections WHERE undone IS NULL AND model = ?"
         with self._database.reading() as connection:
             cells = connection.execute(query, (_name_cell("model", model),)).fetchall()

@@ -356,7 +356,7 @@ _PACKING = 1
 
 
 def check_ending(path: Path) -> None:
-    """Raise OptionError unless the name of a file says in which format to write answers."""
+    """Raise OptionError unless a file's name ends in that of a format for answers."""
     if path.suffix.lower() not in (".parquet", ".xlsx") and _ending(path) not in _DELIMITERS:
         raise OptionError(
             Parameter("output"),

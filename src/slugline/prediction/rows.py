@@ -200,9 +200,9 @@ def map_batches(
     announce: Callable[[str], object] | None = None,
     has_ids: bool = True,
 ) -> Generator[Answer, None, None]:
-    """Yield what a function returns for batches of rows as they arrive; see `predict_rows`.
+    """Apply a function to batches of rows as they arrive, and yield the results.
 
-    With `has_ids`, the function returns the ids of rows, so their column is announced.
+    See `predict_rows`. Pass `has_ids` if the results include ids: their column is then announced.
     """
     limits = limits or BatchLimits()
     head: list[SourceRow | BadRow] = []
@@ -396,7 +396,7 @@ class PredictOptions:
         the names. Several columns, separated by commas, are joined by line breaks, unless a single
         column has exactly that name.
     id : str, optional
-        The column that is passed through; by default, one with a usual name for ids, such as "id".
+        The column of ids to pass through; by default, one with a usual name, such as "id".
     format, encoding, separator, header_row
         See `slugline.corpus.readers.read_rows`.
     to : {"csv", "tsv", "jsonl", "parquet", "xlsx"}, optional

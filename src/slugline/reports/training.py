@@ -190,7 +190,7 @@ def confused_topics(evaluation: Evaluation, max_topics: int = N_CONFUSED) -> lis
 def _probabilities(experiment: Experiment, evaluation: Evaluation) -> dict[str, Any] | None:
     """Return the charts of probabilities, with their sentences."""
     curve = evaluation.coverage()
-    # Texts that a model doubted show nothing about how sure it is of others.
+    # Probabilities of texts that a model doubted are not representative.
     if curve is None or experiment.on_labels is not None:
         return None
     bins = evaluation.reliability()

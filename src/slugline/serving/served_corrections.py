@@ -75,7 +75,7 @@ class ServedCorrections:
         return await self.run(store_correction, self.store, model, request, decision, person)
 
     async def undo(self, correction_id: int, person: str | None) -> bool:
-        """Delete a correction for a person, and return whether there was one."""
+        """Undo a correction for a person; return False if there is none."""
         return await self.run(self.store.undo, correction_id, person)
 
     async def approve(self, ids: Sequence[int], person: str | None) -> int:
@@ -239,9 +239,9 @@ def _right_topics(model: ServedModel, request: CorrectionRequest) -> list[Topic]
 
 
 def _check_spelling(model: ServedModel, topic: str, store: CorrectionStore) -> None:
-    """Raise a MisspeltTopicError if a new topic is named much like another one.
+    """Raise MisspeltTopicError if a new topic's name is similar to another topic's.
 
-    That may be a topic of the model, or a new one of other corrections.
+    Topics of the model and of other corrections are compared.
     """
     corrected = store.topics(model.name)
     if topic in corrected:

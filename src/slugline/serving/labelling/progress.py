@@ -70,7 +70,7 @@ class ProgressService:
         )
 
     def _current_report(self) -> LabelReport | None:
-        """Return the report; None if there is none, or if it is out of date."""
+        """Return the report, or None if there is none or it is out of date."""
         report, estimate = self._context.selector.report, self._context.selector.estimate
         if report is None or estimate is None:
             return None

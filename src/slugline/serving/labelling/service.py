@@ -110,7 +110,7 @@ class LabelService:
         self.progress = ProgressService(context, shows_guesses=shows_guesses)
 
     def close(self) -> None:
-        """End the selector's threads, and close the file of labels."""
+        """Stop the selector's threads, and close the label database."""
         self.selector.close()
         self.coders.close()
         self.store.close()

@@ -85,7 +85,7 @@ class TopicService:
 
 
 def find_similar(name: str, codebook: Codebook) -> str | None:
-    """Return a topic that may be meant by a new name; None if there is none, or it is the topic."""
+    """Return a topic that a new name probably means; None if none or if it is in use."""
     if codebook.find_active(name) is not None:
         return None
     former = codebook.find(name)

@@ -99,10 +99,10 @@ _STORE_HEADERS = {"Retry-After": "10"}
 
 
 def to_problem(error: Exception, scope: Scope) -> HttpProblem:
-    """Return the problem to report for an error; defects of Slugline are logged as well.
+    """Return the problem to report for an error; bugs in Slugline are also logged.
 
-    The error loses its traceback, whose frames hold the request's body. Some of these frames refer
-    to the error in turn, so the body would stay in memory until the next garbage collection.
+    The error's traceback is removed: its frames refer to the request's body, and some also to the
+    error, so this cycle would keep the body in memory until the next garbage collection.
     """
     problem = _make_problem(error, scope)
     _drop_tracebacks(error)
@@ -110,7 +110,7 @@ def to_problem(error: Exception, scope: Scope) -> HttpProblem:
 
 
 def _drop_tracebacks(error: BaseException | None) -> None:
-    """Remove the tracebacks of an error and of all errors that led to it."""
+    """Remove the tracebacks of an error and of its causes and contexts."""
     if error is not None and error.__traceback__ is not None:
         error.__traceback__ = None
         _drop_tracebacks(error.__cause__)
