@@ -243,7 +243,7 @@ def test_train_corrections_keeps_a_model_that_answers_corrected_texts_as_well(
     add_unapproved([(f"{text} {topic}", topic) for text, topic in news[:2]])
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
-    assert "of 2 newly corrected texts, none is right with the new model" in found.err
+    assert "the new model fixes none of 2 newly corrected texts" in found.err
     assert Path("news.slug").read_bytes() == before
 
 

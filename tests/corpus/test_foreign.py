@@ -63,7 +63,7 @@ def test_check_is_no_address_accepts_paths() -> None:
         ("brief.pdf", b"%PDF-1.7\n", "a PDF document; save its text as .txt"),
         ("brief.pdf.txt", b"%PDF-1.7\n", "a PDF document; save its text as .txt"),
         ("a.csv", b"\x89PNG\r\n", "a picture; Slugline reads texts, so extract the text first"),
-        ("a.msg", bytes.fromhex("d0cf11e0a1b11ae1"), "a message of Outlook, or a document or"),
+        ("a.msg", bytes.fromhex("d0cf11e0a1b11ae1"), "an Outlook message, or a document or"),
         ("a.txt", bytes(range(256)) * 4, "binary data, not text; export its texts as CSV"),
         ("a.rtf", b"{\\rtf1", "an RTF document; save it as plain text (.txt)"),
     ],

@@ -104,8 +104,8 @@ def test_read_rows_rejects_a_header_row_without_names(row: int) -> None:
         read_rows("a.csv", ReadOptions(header_row=row))
 
     assert str(error.value) == (
-        f"a.csv has nothing in row {row}; name the row of the column names with `header_row`, or "
-        "leave it out."
+        f"a.csv: row {row} is empty; name the row of the column names with `header_row`, or leave "
+        "it out."
     )
 
 
@@ -139,7 +139,7 @@ def test_excel_rows_are_below_a_title_or_a_named_row() -> None:
     assert rows.note == "read the header in row 3"
     assert list(rows) == [SourceRow(4, {"Nr": 7.0, "Text": "Hallo du"})]
     assert list(read_rows(path, ReadOptions(header_row=4))) == []
-    with pytest.raises(DataError, match="'Sheet' has nothing in row 2; name the row of the column"):
+    with pytest.raises(DataError, match="'Sheet': row 2 is empty; name the row of the column"):
         list(read_rows(path, ReadOptions(header_row=2)))
 
 

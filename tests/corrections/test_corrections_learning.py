@@ -341,6 +341,4 @@ def test_count_newly_corrected_counts_texts_that_only_the_new_model_answers(
 def test_why_not_names_corrected_texts_that_stay_wrong(outcome: CorrectionResult) -> None:
     assert outcome.why_not() == ""
     stuck = dataclasses.replace(outcome, newly_corrected=NewlyCorrected(2, 0))
-    assert stuck.why_not() == (
-        "of 2 newly corrected texts, none is right with the new model that was wrong before"
-    )
+    assert stuck.why_not() == "the new model fixes none of 2 newly corrected texts"

@@ -160,7 +160,7 @@ def test_training_page_begins_with_the_accuracy_on_labels() -> None:
         "80.0 to 93.0 %), as estimated from 400 labels. That is 47.0 points better than always "
         "answering “earn”."
     )
-    assert "so it is right for fewer of them (82.0 %) than of other texts" in texts["data"]
+    assert "classifier is right for fewer of them (82.0 %) than of other texts" in texts["data"]
     assert texts["baselines"].startswith("The most common topic of the texts without a label is")
     assert advice(experiment)[0] == "About 50 more."
     assert not any(

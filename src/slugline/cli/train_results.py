@@ -1,4 +1,4 @@
-"""What `slugline train` saves and prints, whether or not the model was tested."""
+"""Saves and prints the results of `slugline train`, with or without a test."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _remarks(results: TrainingResults) -> Iterator[str]:
 
 
 def _headline(experiment: Experiment) -> str:
-    """Return a line that says what was learned from how many documents."""
+    """Return a line on what was learned, and from how many documents."""
     fitted = experiment.fitted
     documents = counted(experiment.n_learned, "document")
     end = ""

@@ -160,13 +160,13 @@ def decode_head(head: bytes, encoding: str | None) -> str:
 
 
 def is_tab_header(table: str) -> bool:
-    """Whether the first line is a header with tabs, as in Excel's "Unicode text"."""
+    """Return True if the first line is a header with tabs, as in Excel's "Unicode text"."""
     line = table.partition("\n")[0]
     return "\t" in line and find_start(line).delimiter == "\t" and is_header(line)
 
 
 def is_header(line: str) -> bool:
-    """Whether a line looks like a table's header rather than a text.
+    """Return True if a line looks like a table's header rather than a text.
 
     A header has several distinct names, one of them usual for texts, and no spaces after commas.
 
@@ -185,7 +185,7 @@ def is_header(line: str) -> bool:
 
 
 class TableDialect(NamedTuple):
-    """How a CSV file is written.
+    """The dialect of a CSV file.
 
     Attributes
     ----------
@@ -197,7 +197,7 @@ class TableDialect(NamedTuple):
     is_quoted : bool
         Whether every cell is quoted, even where it isn't needed.
     columns : tuple of str
-        The columns of the header, if the dialect is that of a file.
+        The columns of the header, if detected from a file.
     preamble : str
         The lines above the header, including line ends.
     """
@@ -254,7 +254,7 @@ def detect_dialect(
 
 
 def _is_quoted(table: str, records: Sequence[HeaderRow], delimiter: str) -> bool:
-    """Whether all cells of the first records are in quotes, even where quotes aren't needed."""
+    """Return True if all cells of the first records are quoted, even without need."""
     quoted = io.StringIO()
     csv.writer(quoted, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows(
         row.cells for row in records

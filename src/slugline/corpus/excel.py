@@ -103,7 +103,7 @@ def excel_errors(path: Path) -> Iterator[None]:
 
 def sheet_note(path: Path, hints: HeaderHints = NO_HINTS) -> str:
     """Return a note on which part of an Excel file is read; empty if all of it is."""
-    # Reading the rows says what is wrong with a file.
+    # Errors are reported when the rows are read.
     with contextlib.suppress(OSError, *_READ_ERRORS), zipfile.ZipFile(path) as archive:
         return Workbook(archive, hints).note()
     return ""

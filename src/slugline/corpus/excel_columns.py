@@ -52,7 +52,7 @@ _WIDTH, _MAX_WIDTH = 16, 60
 def escape_cell(text: str, cell: str = "a cell") -> str:
     """Return a text with control characters escaped as in Excel; DataError if it is too long.
 
-    The message says which `cell` it is.
+    `cell` describes the cell in the message.
     """
     text = _ESCAPED.sub(lambda match: f"_x{ord(match[0]):04X}_", text)
     if len(text) > MAX_CELL:

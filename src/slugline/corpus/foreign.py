@@ -30,8 +30,8 @@ _STARTS = {
     b"%PDF-": "a PDF document; save its text as .txt, for example with pdftotext, or its table as "
     "CSV",
     b"{\\rtf": "an RTF document; save it as plain text (.txt)",
-    bytes.fromhex("d0cf11e0a1b11ae1"): "a message of Outlook, or a document or spreadsheet in an "
-    "old format of Office; save texts as plain text (.txt), and a spreadsheet as .xlsx or CSV",
+    bytes.fromhex("d0cf11e0a1b11ae1"): "an Outlook message, or a document or spreadsheet in an old "
+    "Office format; save texts as plain text (.txt), and a spreadsheet as .xlsx or CSV",
     b"\x89PNG": "a picture; Slugline reads texts, so extract the text first",
     b"\xff\xd8\xff": "a picture; Slugline reads texts, so extract the text first",
     b"GIF8": "a picture; Slugline reads texts, so extract the text first",

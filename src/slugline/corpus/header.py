@@ -59,7 +59,7 @@ class HeaderRow(NamedTuple):
 def empty_header_row(name: str, row: int) -> DataError:
     """Return the error for a header row given by the user that is empty or missing."""
     return DataError(
-        f"{name} has nothing in row {row:,}; name the row of the column names with ",
+        f"{name}: row {row:,} is empty; name the row of the column names with ",
         Parameter("header_row"),
         ", or leave it out.",
     )

@@ -75,7 +75,7 @@ class RowReader:
     encoding : str or None
         The named or detected encoding; None for UTF-8.
     separator : str or None
-        The named or detected delimiter of a table; `ONE_COLUMN` if there is none.
+        The named or detected delimiter of a table, or `ONE_COLUMN`.
     layout : DataLayout or None
         The layout of a model's training data, which the source may have as well.
     header : HeaderHints
@@ -137,7 +137,7 @@ _SQLITE = b"SQLite format 3\0"
 
 
 def is_database(path: Path) -> bool:
-    """Whether a path is a SQLite file, such as a label database."""
+    """Return True if a path is a SQLite file, such as a label database."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -586,7 +586,7 @@ def _check_kind(path: Path, name: str) -> None:
 
 
 def names_documents(name: str) -> bool:
-    """Whether the name of a file has the ending of a format of documents."""
+    """Return True if a file name has the extension of a document format."""
     return Path(name.lower().removesuffix(".gz")).suffix in ENDINGS
 
 

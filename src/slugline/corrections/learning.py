@@ -351,8 +351,8 @@ class CorrectionResult:
         reasons.append(thin_topics_why_not(self.n_unapproved))
         if self.newly_corrected is not None and not self.newly_corrected.n_better:
             reasons.append(
-                f"of {counted(self.newly_corrected.n_texts, 'newly corrected text')}, none is "
-                "right with the new model that was wrong before"
+                "the new model fixes none of "
+                f"{counted(self.newly_corrected.n_texts, 'newly corrected text')}"
             )
         if not any(reasons):  # where answers got worse, probabilities did as well
             worse = [change for change in self.probabilities if change.is_worse]

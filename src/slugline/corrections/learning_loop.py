@@ -303,7 +303,7 @@ def _summarize_run(status: int, output: bytes, lines: Sequence[str], model: Path
     waiting = f"{waiting}; " if n_held else ""
     better = ""
     if new is not None:
-        better = f"of {new['n_texts']:,} newly corrected texts, {new['n_better']:,} got right; "
+        better = f"it fixes {new['n_better']:,} of {new['n_texts']:,} newly corrected texts; "
     message = (
         f"{model} is replaced; {better}of {now['n_asked']:,} corrected texts, {now['n_after']:,} "
         f"are right after learning from the others, {now['n_before']:,} before; {measure} on test "

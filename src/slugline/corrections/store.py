@@ -149,7 +149,7 @@ def from_cells(cells: tuple[Any, ...]) -> Correction:
 
     Raises
     ------
-    ValueError, TypeError, OverflowError : if the cells are not those of a correction.
+    ValueError, TypeError, OverflowError : if the cells don't represent a correction.
     """
     number, text, topic, answer, probability, model, digest, who, at = cells[:9]
     approved, approver, doubts, learned, learned_by = cells[9:] or (None,) * 5
@@ -509,11 +509,11 @@ class CorrectionStore(DatabaseStore):
         )
 
     def last_approval(self) -> int:
-        """Return the largest number of an approval so far; 0 if there are none."""
+        """Return the largest number of an approval so far, or 0."""
         return int(self._database.query_value("SELECT coalesce(max(id), 0) FROM approvals"))
 
     def last(self) -> int:
-        """Return the largest number of a correction so far; 0 if there are none."""
+        """Return the largest number of a correction so far, or 0."""
         return int(self._database.query_value("SELECT coalesce(max(id), 0) FROM corrections"))
 
     def note(self, name: str) -> str | None:

@@ -121,7 +121,7 @@ class TextTable:
         return any(cell is not None and str(cell).strip() for cell in cells)
 
     def find_row(self, document: StoredDocument) -> int | None:
-        """Return the row that has this document; None if it is gone, or has another text now."""
+        """Return the row of a document; None if it is gone or its text has changed."""
         row = self._rows.get(document.key)
         return row if row is not None and self.texts[row] == document.text else None
 
@@ -130,7 +130,7 @@ class TextTable:
         return key in self._rows
 
     def find_key(self, key: str) -> NewDocument | None:
-        """Return the document with a key; None if there is none."""
+        """Return the document with a key, or None."""
         row = self._rows.get(key)
         return None if row is None else self.document(row)
 
@@ -168,7 +168,7 @@ class TextTable:
         ids = SourceColumns.from_store(store).id
         if ids and self.id_column is not None and self.id_column != ids:
             raise OptionError(
-                f"the labels in {store.path} are of texts with ids in {ids}; give that as ",
+                f"the labels in {store.path} use ids from column {ids}; name that column with ",
                 Parameter("id"),
                 ", or name another file for the labels.",
             )
@@ -201,7 +201,7 @@ class SourceColumns(NamedTuple):
 
     @classmethod
     def from_store(cls, store: LabelStore) -> SourceColumns:
-        """Return those of a store."""
+        """Return the source columns of a store."""
         text = stored_text_columns(store)
         ids = store.setting(ID_COLUMN)
         if ids is None and text is not None:  # older files support only one name
@@ -210,7 +210,7 @@ class SourceColumns(NamedTuple):
 
     @classmethod
     def from_file(cls, path: Path) -> SourceColumns:
-        """Return those of a label database, which may be missing."""
+        """Return the source columns of a label database, which may be missing."""
         if not path.exists() or (path.is_file() and not path.stat().st_size):
             return cls()
         with LabelStore(path, create=False, is_read_only=True) as store:
@@ -225,7 +225,7 @@ class SourceColumns(NamedTuple):
 
 
 def stored_text_columns(store: LabelStore) -> tuple[str, ...] | None:
-    """Return the text columns of the user's file that labels are of; None if there are none yet."""
+    """Return the text columns of the labelled file, or None if not stored yet."""
     stored = store.setting(TEXT_COLUMNS)
     try:
         return None if stored is None else tuple(map(str, json.loads(stored)))
@@ -337,14 +337,14 @@ class RowAssignments:
         self._is_free[row] = False
 
     def release(self, row: int) -> None:
-        """Note that nobody has a row any more."""
+        """Mark a row as unassigned."""
         self._coders.pop(row, None)
         self._drawn.pop(row, None)
         self._taken.discard(row)
         self._is_free[row] = True
 
     def free_among(self, rows: Index, coder: str) -> Index:
-        """Return those of some rows that nobody has and that this coder didn't leave to others."""
+        """Filter rows for unassigned ones that this coder didn't leave to others."""
         return self._without_declined(rows[self._is_free[rows]], coder)
 
     def n_coders(self, row: int) -> int:
@@ -352,7 +352,7 @@ class RowAssignments:
         return len(self._coders.get(row, ()))
 
     def free_rows(self, coder: str) -> Index:
-        """Return the rows that nobody has, without those that this coder left to others."""
+        """Return the unassigned rows, except rows that this coder left to others."""
         return self._without_declined(np.flatnonzero(self._is_free), coder)
 
     def _without_declined(self, rows: Index, coder: str) -> Index:

@@ -356,7 +356,7 @@ _PACKING = 1
 
 
 def check_ending(path: Path) -> None:
-    """Raise OptionError unless a file's name ends in that of a format for answers."""
+    """Raise OptionError unless a file name has the extension of an answer format."""
     if path.suffix.lower() not in (".parquet", ".xlsx") and _ending(path) not in _DELIMITERS:
         raise OptionError(
             Parameter("output"),
@@ -383,7 +383,7 @@ def answer_columns(decider: Decider, top: int, *, in_table: bool = True) -> Answ
 
 
 def _own_column(fitted: Fitted) -> str | None:
-    """Return the topic column of the training data; None if it is unknown or has no name."""
+    """Return the topic column of the training data; None if unknown or unnamed."""
     layout = fitted.layout
     form = None if layout is None else layout.topic_form
     is_named = form is None or form.kind in ("array", "separator")

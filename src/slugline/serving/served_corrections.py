@@ -149,7 +149,7 @@ def _latest(store: CorrectionStore, n: int, before: int | None) -> list[Correcti
 # One correction -----------------------------------------------------------------------------------
 
 
-# How similar, from 0 to 1, a new topic is to a known one if it may be a typing mistake.
+# Minimum similarity, from 0 to 1, of a new topic to a known one of which it may be a misspelling.
 _SIMILARITY = 0.8
 
 

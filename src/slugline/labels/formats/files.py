@@ -54,14 +54,14 @@ class UserFile(Protocol):
     texts: list[str]
 
     def find_key(self, key: str) -> NewDocument | None:
-        """Return the document with a key; None if there is none."""
+        """Return the document with a key, or None."""
 
     def find_text(self, text: str) -> Sequence[NewDocument]:
         """Return the documents with a text, in order."""
 
 
 class ImportReport(NamedTuple):
-    """What an import has stored.
+    """Counts of what an import stored.
 
     Attributes
     ----------
@@ -292,7 +292,7 @@ def _check_coder(name: str, kind: CoderKind, kinds: dict[str, CoderKind]) -> Non
 
 
 def _own_key(document: ExchangedDocument, source: str) -> str:
-    """Return a key from the tool's id; empty if there is none, or Slugline wrote a key."""
+    """Return a key from the tool's id; empty without an id, or if Slugline wrote a key."""
     return "" if document.key or document.id == "" else f"{source} {document.id}"
 
 
@@ -519,7 +519,7 @@ class _LabelWriter:
             if codebook.find(topic) is None:
                 self._store.add_topic(topic, person)
         codebook = self._store.codebook()
-        # By their names of today.
+        # By their current names.
         topics = None if given is None else [codebook.find(each) for each in given]
         names = None if topics is None else [each.name for each in topics if each is not None]
         current = self._store.document_labels(number).settlement

@@ -48,7 +48,7 @@ _SEPARATOR = ";"
 
 
 class TableExportReport(NamedTuple):
-    """What was written to a user's file.
+    """Counts of what was written to a user's file.
 
     Attributes
     ----------

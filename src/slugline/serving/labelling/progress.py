@@ -1,4 +1,4 @@
-"""How much is labelled, and how good a model of the labels is."""
+"""The progress of labelling, and the estimated accuracy of a model of the labels."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class ProgressService:
         return n_needed if n_topics > 1 else max(n_needed, 1)
 
     def _read_counts(self, topics: Sequence[str]) -> LabelCounts:
-        """Return the counts of today."""
+        """Return the current counts."""
         store = self._context.store
         with self._lock:
             last = store.last_change()

@@ -1,4 +1,4 @@
-"""What the label page can ask for: `LabelService`, with a part for each subject.
+"""The services of the label page: `LabelService`, with a part for each subject.
 
 =============  ====================================================================================
 module         contents
