@@ -41,7 +41,7 @@ from slugline.serving.watch.store import WatchedModel, is_watch_file
 
 # Changes that are printed.
 _MAX_CHANGES = 20
-# Characters of the names of topics beside each other in a table.
+# Maximum length of topic names next to each other in a table.
 _NAME_LENGTH = 20
 # Stands where there is no estimate.
 _DASH = "–"

@@ -239,7 +239,7 @@ def _label_on_page(
     page: PageOptions,
     settings: ServeSettings,
 ) -> None:
-    """Open the page until Ctrl-C, and say what is known of a model of the labels then."""
+    """Serve the page until Ctrl-C, then print the estimated accuracy of a model of the labels."""
     check_can_open()
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(page.listener())

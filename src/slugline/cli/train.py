@@ -180,7 +180,7 @@ def _propose_stream(request: TrainRequest) -> None:
 
 
 def _check_files(request: TrainRequest) -> Path:
-    """Check that files can be written, each to a path of its own; return the path of the report."""
+    """Check that files can be written to distinct paths; return the path of the report."""
     output, report = request.output, request.report
     sources = [
         *request.data,

@@ -79,7 +79,7 @@ class _Documents:
 
     @property
     def multilabel(self) -> bool:
-        """Whether a document has a tuple of topics."""
+        """True if a document has a tuple of topics."""
         return any(isinstance(topic, tuple) for topic in self._distinct)
 
     def topic_sets(self) -> list[tuple[str, ...]]:
@@ -200,7 +200,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
 
 
 def _skips_bad_rows(options: ReadOptions) -> bool:
-    """Whether to skip bad rows, as the options or a model's layout say."""
+    """True if the options or a model's layout say to skip bad rows."""
     is_in_layout = options.layout is not None and options.layout.skip_bad_rows
     return options.skip_bad_rows or is_in_layout
 
@@ -226,7 +226,7 @@ def _skipped_note(report: RowsReport, options: ReadOptions, advice: str) -> str:
 
 
 def _unusual_separator(rows: RowReader) -> str | None:
-    """Return the separator of a table; None if it is the usual one of the format."""
+    """Return the separator of a table, or None if it is the format's default."""
     usual = "\t" if rows.format == "tsv" else ","
     return None if rows.separator in (usual, ONE_COLUMN) else rows.separator
 

@@ -84,10 +84,10 @@ def find_columns(
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the columns of the text and the column of the topic, by their names.
 
-    Columns that the user doesn't name are those of a layout, or else have usual names for texts and
-    topics. If there are just two columns, with unknown names, the one with the longer cells is the
-    text. If one column is left over, it is taken for whichever of text and topic is missing; but a
-    column with a usual name for texts, such as "subject", is a topic only if the user names it.
+    Columns not named by the user are taken from a layout, or else found by the usual names for
+    texts and topics. Of two columns with unknown names, the one with the longer cells is the text.
+    A single remaining column becomes the missing text or topic; but a column with a usual name for
+    texts, such as "subject", is the topic only if the user names it.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def _check_are_texts(name: str, rows: Sequence[SourceRow], columns: Sequence[str
 def _take_from_layout(
     columns: Sequence[str], texts: tuple[str, ...], topic: str | None, layout: DataLayout | None
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the columns of text and topic, by default those of the layout."""
+    """Return the columns of text and topic; they default to the layout's columns."""
     if layout is None:
         return texts, topic
     if not texts and {*layout.text} <= {*columns} - {topic}:
@@ -191,7 +191,7 @@ def _guess_by_length(
 def _take_remaining(
     column: str, texts: tuple[str, ...], topic: str | None, layout: DataLayout | None
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the columns of text and topic, of which one may be the only column left."""
+    """Return the columns of text and topic, taking the remaining column for a missing one."""
     if not texts:
         return (column,), topic
     # If the text columns came from the layout, the topic column would have come from it, too.

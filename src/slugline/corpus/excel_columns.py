@@ -301,7 +301,7 @@ class _SheetEditor(XmlEditor):
 
     @property
     def is_done(self) -> bool:
-        """Whether all rows have been found."""
+        """True if all rows have been found."""
         return self._next is None
 
     def end(self, name: str) -> str:

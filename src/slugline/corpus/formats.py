@@ -95,7 +95,7 @@ _MIN_ROWS_IN_QUOTES = 4
 
 
 def _has_rows_in_quotes(record: _Record, delimiter: str) -> bool:
-    """Whether each line of a record seems to be a row of its own."""
+    """True if each line of a record seems to be a separate row."""
     if len(record.cells) < 2 or len(record.lines) < _MIN_ROWS_IN_QUOTES:
         return False
     return all(line.count(delimiter) == len(record.cells) - 1 for line in record.lines)
@@ -277,7 +277,7 @@ def _json_row(
 
 
 def _has_too_many_fields(data: str) -> bool:
-    """Whether JSON has too many fields, including nested ones, to be decoded quickly."""
+    """True if JSON has too many fields, including nested ones, to be decoded quickly."""
     if data.count('"') <= 2 * _MAX_FIELDS:
         return False
     fields = (match for match in _STRING.finditer(data) if match[1])
@@ -324,7 +324,7 @@ _URIS = rb"[^\t\n]+\t\s*(<[a-zA-Z][\w+.-]*:[^<>\s]*>\s*)+"
 
 
 def begins_with_uris(head: bytes) -> bool:
-    """Whether the first line is a text, a tab and URIs in angle brackets, as in Annif's format."""
+    """True if the first line is a text, a tab and URIs in angle brackets, as in Annif's format."""
     return re.fullmatch(_URIS, head.partition(b"\n")[0]) is not None
 
 

@@ -112,12 +112,12 @@ class SourceLayout(NamedTuple):
 
     @property
     def topic_column(self) -> str | None:
-        """The column of topics; None if each topic has a column of its own."""
+        """The column of topics; None if each topic has its own column."""
         return None if self.form is not None and self.form.columns else self.topic
 
 
 class RowsReport(NamedTuple):
-    """What was found in consecutive rows: the layout, and the bad and unlabelled rows.
+    """A report on consecutive rows: their layout, and the bad, unlabelled and empty rows.
 
     Attributes
     ----------
@@ -432,7 +432,7 @@ def _read_topic(row: SourceRow, layout: SourceLayout) -> str | tuple[str, ...]:
 
 
 def has_topic(row: SourceRow, layout: DataLayout) -> bool:
-    """Whether a row already has a topic in the topic column, or columns, of a layout."""
+    """True if a row already has a topic in the topic column, or columns, of a layout."""
     try:
         source = SourceLayout(layout.text, layout.topic, form=layout.topic_form)
         return bool(_read_topic(row, source))

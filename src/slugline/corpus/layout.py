@@ -15,7 +15,7 @@ Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folde
 
 
 class TopicForm(NamedTuple):
-    """How several topics of a document are written; see `read_topics` and `format_topics`.
+    """The format of a document's several topics; see `read_topics` and `format_topics`.
 
     Attributes
     ----------
@@ -31,14 +31,14 @@ class TopicForm(NamedTuple):
     columns: tuple[str, ...] = ()
 
     def splits(self, topic: str) -> bool:
-        """Whether the separator of the form occurs in a topic, so that reading would split it."""
+        """True if the separator of the form occurs in a topic, so that reading would split it."""
         if self.kind in ("array", "columns"):
             return False
         return self.separator in topic if self.separator else len(topic.split()) != 1
 
 
 class DataLayout(NamedTuple):
-    """How a model's training data were read and topics renamed; later data are read like them.
+    """The layout and topic names of a model's training data, applied to later data.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class DataLayout(NamedTuple):
 
 
 class ReadOptions(NamedTuple):
-    """How to read labelled texts; see `load_corpus`.
+    """Options for reading labelled texts; see `load_corpus`.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ class ReadOptions(NamedTuple):
         )
 
     def describes_source(self) -> bool:
-        """Whether columns or the format are named; data sets known by name have neither."""
+        """True if columns or the format are named; data sets known by name have neither."""
         choices = (
             self.text,
             self.topic,
@@ -154,7 +154,7 @@ class ReadOptions(NamedTuple):
 
     @property
     def extra_columns(self) -> Sequence[str]:
-        """The extra columns that are named, or else those of the layout."""
+        """The named extra columns, or else the extra columns of the layout."""
         return self.columns or (self.layout.columns if self.layout else ())
 
     def topic_form(self) -> TopicForm | None:

@@ -36,7 +36,7 @@ def find_misspellings(
     counts : mapping of str to int
         The number of documents of each topic.
     known_topics : collection of str
-        Topics that are right, however rare, such as those of a model.
+        Topics that are right, however rare, such as a model's topics.
     """
     by_shorter: defaultdict[str, list[str]] = defaultdict(list)
     for topic in counts.keys() | known_topics:
@@ -109,7 +109,7 @@ def _has_other_ending(name: str, other: str) -> bool:
 
 
 def has_one_letter_wrong(topic: str, other: str) -> bool:
-    """Whether one letter of a word is wrong, missing or too many, or two letters are swapped.
+    """True if one letter of a word is wrong, missing or too many, or two letters are swapped.
 
     >>> has_one_letter_wrong("biling", "billing"), has_one_letter_wrong("retrun", "return")
     (True, True)

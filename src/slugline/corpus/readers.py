@@ -115,16 +115,16 @@ class RowReader:
 
     @property
     def is_described(self) -> bool:
-        """Whether the source says which of its columns are text and topic, as in `layout`."""
+        """True if the source says which of its columns are text and topic, as in `layout`."""
         return self.format == "labels"
 
     @property
     def has_names(self) -> bool:
-        """Whether the source names its columns; otherwise they are "text" and "topic"."""
+        """True if the source names its columns; otherwise they are "text" and "topic"."""
         return _ALL_FORMATS[self.format].has_names
 
     def must_wait(self) -> bool:
-        """Whether the next row has not been written yet; see `LineStream.must_wait`."""
+        """True if the next row has not been written yet; see `LineStream.must_wait`."""
         return self.stream is not None and self.stream.must_wait()
 
     def fraction_read(self) -> float | None:

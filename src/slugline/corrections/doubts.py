@@ -62,7 +62,7 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
     word : str
         The unknown word.
     person : str
-        Who made a burst; "" stands for all people without a token of their own.
+        Author of a burst; "" stands for all people without their own token.
     """
 
     kind: Kind
@@ -123,7 +123,7 @@ _SENTENCES: dict[Kind, str] = {
 
 
 class CorrectionHead(NamedTuple):
-    """Who made a correction, when, and for which model: all that `find_bursts` needs."""
+    """The fields of a correction that `find_bursts` needs."""
 
     id: int
     at: str
@@ -132,14 +132,14 @@ class CorrectionHead(NamedTuple):
     is_named: bool
     # When it was approved, in the format of `at`; None if it wasn't.
     approved: str | None = None
-    # Whether a model that was saved has learned from it.
+    # True if a saved model was trained on it.
     is_learned: bool = False
 
     @property
     def person(self) -> str:
         """The person who made it, if a token proves it.
 
-        Typed names prove nothing: all people without a token of their own count as one person, "".
+        Typed names prove nothing: all people without their own token count as one person, "".
         """
         return self.who or "" if self.is_named else ""
 
@@ -151,10 +151,9 @@ class CorrectionHead(NamedTuple):
 def find_bursts(heads: Iterable[CorrectionHead]) -> dict[int, Doubt]:
     """Return a doubt for each correction that is one of too many by one person within a week.
 
-    Corrections don't count once they have been approved. Until then they do, as somebody who
-    approves a part of a burst may leave out the rest on purpose. Corrections that a model has
-    learned from without approval also count, as otherwise a few at a time would slip through again
-    and again; they get no doubt themselves.
+    Corrections count until they are approved, because somebody who approves a part of a burst may
+    leave out the rest on purpose. Corrections learned without approval also count; otherwise, a
+    burst could slip through a few corrections at a time. They get no doubt themselves.
     """
     by_person: defaultdict[tuple[str, str], list[CorrectionHead]] = defaultdict(list)
     for head in heads:

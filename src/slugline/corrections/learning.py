@@ -77,8 +77,8 @@ def to_corpus(
 
     Raises
     ------
-    DataError : if there are none, they are to several models, or some give one topic and some a
-        tuple of topics.
+    DataError : if there are no corrections, if they are to several models, or if some give one
+        topic and some a tuple of topics.
     """
     selected = [row for row in corrections if models is None or row.model in models]
     latest: dict[str, Correction] = {}
@@ -229,9 +229,9 @@ def _is_uncorrected(corpus: Corpus, corrected: set[str]) -> Mask:
 
 # Learning ----------------------------------------------------------------------------------------
 
-# Corrected texts are answered by models that learned from the other corrections: three models, each
-# without a third of the corrections; or one of them if there are more documents than
-# `_MAX_CROSS_VALIDATED`, as learning takes long.
+# Corrected texts are answered by models trained on the other corrections: three models, each
+# without a third of the corrections, or only one of these for more than `_MAX_CROSS_VALIDATED`
+# documents, to save time.
 _N_FOLDS, _MAX_CROSS_VALIDATED = 3, 20_000
 # Maximum number of clearly worse topics in a message.
 _N_WORSE = 3
@@ -240,7 +240,7 @@ _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
 
 
 class CorrectedAccuracy(NamedTuple):
-    """Counts of corrected texts that models answer correctly without having learned from them.
+    """Counts of corrected texts answered correctly by models that were not trained on them.
 
     Attributes
     ----------
@@ -248,7 +248,7 @@ class CorrectedAccuracy(NamedTuple):
     n_before : int
         Right answers of the model without corrections.
     n_after : int
-        Right answers of models that learned from the other corrections.
+        Right answers of models trained on the other corrections.
     """
 
     n_asked: int
@@ -272,7 +272,7 @@ class NewlyCorrected(NamedTuple):
 
 @dataclass(frozen=True)
 class CorrectionResult:
-    """A model that was trained with corrections, compared with one that was trained without.
+    """A model trained with corrections, compared with a model trained without.
 
     Attributes
     ----------
@@ -283,7 +283,7 @@ class CorrectionResult:
         The models with (first) and without (second) corrections on the test documents.
     topics : tuple of TopicChange
     is_accuracy_worse : bool
-        Whether accuracy over all topics got clearly worse.
+        True if accuracy over all topics got clearly worse.
     promise : PromiseChange
     corrected_accuracy : CorrectedAccuracy
     newly_corrected : NewlyCorrected or None
@@ -298,7 +298,7 @@ class CorrectionResult:
     n_unapproved : mapping of str to int
         Number of corrections to each new topic that has no approved correction.
     is_unchanged : bool
-        Whether the file of the model to be replaced already has the same bytes.
+        True if the new file is identical to the one to be replaced.
     missing_topics : tuple of str
         Topics of the model to be replaced that the new one doesn't have.
     held : tuple of (int, tuple of Doubt)

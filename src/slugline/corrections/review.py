@@ -90,7 +90,7 @@ def review(
     *,
     rename: Callable[[Corpus], Corpus] = lambda corpus: corpus,
 ) -> Review:
-    """Return the corrections that may be learned from, and why others wait for approval.
+    """Return the corrections to train on, and the reasons why others wait for approval.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def review(
         Otherwise, corrections that a model has learned from are kept, unless an approved one
         contradicts them.
     rename : callable
-        Renames and merges the topics of a corpus in the same way as those of `train`.
+        Renames and merges a corpus's topics in the same way as the topics of `train`.
 
     Raises
     ------
@@ -335,7 +335,7 @@ class _Examination:
         return self._fit_with(learned_from_others + others)
 
     def _folds(self) -> list[list[int]]:
-        """Return a few groups of rows of candidates, with all those of one person in one group.
+        """Divide the rows of candidates into a few groups, with each person in one group.
 
         People are assigned in the order of their first corrections, and people with a burst after
         all others, so that somebody who comes later, or sends a burst, changes only their own

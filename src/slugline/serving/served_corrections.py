@@ -49,7 +49,7 @@ class ServedCorrections:
 
     def __init__(self, store: CorrectionStore) -> None:
         self.store = store
-        # A thread of its own, so that waiting for the disk or another process blocks no answer.
+        # A separate thread, so that waiting for the disk or another process blocks no answer.
         self._thread = ThreadPoolExecutor(1, "slugline-store")
         # By model: what its summary was made from, and the summary.
         self._summaries: dict[str, tuple[object, CorrectionSummary]] = {}

@@ -116,7 +116,7 @@ class TableUpload:
 
     @property
     def is_excel(self) -> bool:
-        """Whether it is an Excel file."""
+        """True for an Excel file."""
         return self.reader.format == "xlsx"
 
     def answer(self, decider: Decider, limits: Limits) -> TableAnswers:
@@ -171,7 +171,7 @@ class TableAnswers:
 
     @property
     def fraction_read(self) -> float | None:
-        """How much of the file has been read, from 0 to 1; None if unknown."""
+        """The fraction of the file read so far; None if unknown."""
         return self._reader.fraction_read()
 
 
