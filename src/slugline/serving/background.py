@@ -27,8 +27,8 @@ class BackgroundTask(Generic[_T]):
     def __init__(
         self, pool: Executor, is_closing: threading.Event, function: Callable[[], _T]
     ) -> None:
-        # `work` must not refer to `self`: `self` refers to the future, the future to an error, and
-        # the error's traceback to `work`, which is a reference cycle.
+        # `work` doesn't refer to `self`, to avoid a reference cycle: `self`, the future, its error,
+        # the traceback, `work`.
         self._is_abandoned = is_abandoned = threading.Event()
 
         def work() -> _T:
