@@ -1,4 +1,4 @@
-"""Makes the numbers of groups add up to those of all texts."""
+"""Adjusts group counts so that they add up to the counts of all texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slugline.base.arrays import F64
 from slugline.counting.results import GroupCount, TopicCount
 from slugline.evaluation.intervals import Interval
 
-# A topic without any text in all groups has so small a share in each.
+# Lower bound of shares, so that a topic without texts can be scaled.
 _LEAST_SHARE = 1e-9
 _TOLERANCE, _MAX_STEPS = 1e-6, 200
 
@@ -18,16 +18,16 @@ _TOLERANCE, _MAX_STEPS = 1e-6, 200
 def add_up(
     groups: Sequence[GroupCount], total: GroupCount, *, multilabel: bool
 ) -> tuple[GroupCount, ...]:
-    """Return groups whose numbers of each topic add up to the number of all texts.
+    """Return groups whose counts of each topic add up to the topic's total.
 
-    The total has the smallest error. Unless a text may have several topics, the shares of each
-    group still sum to 1. Intervals move with their shares. Groups are left as they are if some are
-    counted by labels and others aren't.
+    The total has the smallest error. Except for multi-label models, the shares of each group still
+    sum to 1. Intervals move with their shares. Groups are unchanged if some are counted by labels
+    and others by the model.
 
     Parameters
     ----------
     groups : sequence of GroupCount
-        Of all texts, with the topics of `total` in the same order.
+        Groups that partition the texts, with the same topics as `total`, in the same order.
     total : GroupCount
     multilabel : bool
 
@@ -56,7 +56,7 @@ def add_up(
 
 
 def _rake(shares: F64, n_texts: F64, sums: F64, *, multilabel: bool) -> F64:
-    """Return shares with given numbers of each topic, shape (n_groups, n_topics)."""
+    """Return shares that give the column sums `sums`, shape (n_groups, n_topics)."""
     numbers = np.maximum(shares, _LEAST_SHARE) * n_texts[:, np.newaxis]
     for _ in range(_MAX_STEPS):
         before = numbers
@@ -72,7 +72,7 @@ def _rake(shares: F64, n_texts: F64, sums: F64, *, multilabel: bool) -> F64:
 
 
 def _move(topic: TopicCount, share: float) -> TopicCount:
-    """Return a count with another share, and its interval moved as far."""
+    """Return a count with a new share, its interval shifted by the difference."""
     difference = share - topic.share
     low, high = (min(max(end + difference, 0.0), 1.0) for end in topic.interval)
     return topic._replace(share=share, interval=Interval(low, high))

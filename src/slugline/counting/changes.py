@@ -39,7 +39,7 @@ def adjust_holm(p_values: Sequence[float]) -> list[float]:
 
 
 class _Comparison(NamedTuple):
-    """Places of the groups that are compared, and whether all periods are."""
+    """Indices of the groups to compare; `is_lasting` if all periods are split in two."""
 
     before: range
     after: range
@@ -61,10 +61,10 @@ def find_changes(
     is_time: bool,
     has_labels: bool = False,
 ) -> list[Change]:
-    """Test how shares differ: between consecutive periods, and before each of them and since.
+    """Test differences in shares between consecutive periods, and before and after each period.
 
-    Other groups are each compared with the first one. A comparison uses labels if all of its
-    groups do, and the model otherwise.
+    Groups that aren't periods are each compared with the first one. A comparison uses labels if all
+    of its groups do, and the model otherwise.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def find_changes(
     is_time : bool
         Whether groups are periods.
     has_labels : bool, default False
-        Whether some texts have labels, so that each change says what it is based on.
+        True if some texts have labels, so that the basis of each change is reported.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def _p_value(z: float, *, by_labels: bool) -> float:
 def _labelled_differences(
     before: Sequence[GroupCount], after: Sequence[GroupCount]
 ) -> Iterator[tuple[str, float, float]]:
-    """Yield each topic of all groups, the difference of its shares, and its standard error."""
+    """Yield each topic that all groups share, its difference in share, and the standard error."""
     common = set.intersection(
         *({topic.topic for topic in group.topics} for group in (*before, *after))
     )
@@ -140,7 +140,7 @@ def _labelled_differences(
 
 
 def _labelled_mean(groups: Sequence[GroupCount], topic: str) -> tuple[float, float]:
-    """Return the share of a topic in several groups, and its standard error."""
+    """Return the pooled share of a topic in several groups, and its standard error."""
     fractions = _fractions([group.n_texts for group in groups])
     counts = [group.find(topic) for group in groups]
     shares = np.array([count.share for count in counts])
@@ -149,7 +149,7 @@ def _labelled_mean(groups: Sequence[GroupCount], topic: str) -> tuple[float, flo
 
 
 def _fractions(n_texts: Sequence[int]) -> F64:
-    """Return the fraction of the texts that is in each group, shape (n_groups,)."""
+    """Return the fraction of texts in each group, shape (n_groups,)."""
     sizes = np.maximum(np.array(n_texts, dtype=np.float64), 1)
     fractions: F64 = sizes / sizes.sum()
     return fractions
@@ -168,13 +168,13 @@ def _labelled_error(count: TopicCount) -> float:
 
 
 class _MeanEstimate:
-    """The shares of topics in several groups together.
+    """Pooled shares of topics in several groups.
 
     Attributes
     ----------
     shares : float64 array, shape (n_topics,)
     errors : float64 array, shape (n_topics, n_sets)
-        Simulated errors, those by the same held-out documents in the same set.
+        Simulated errors. The same column has the same held-out documents in all groups.
     sampling_variance : float64 array, shape (n_topics,)
     """
 
@@ -190,11 +190,11 @@ class _MeanEstimate:
 def _differences(
     before: Sequence[Sequence[ShareEstimate]], after: Sequence[Sequence[ShareEstimate]]
 ) -> tuple[F64, F64]:
-    """Return the differences of shares between groups, and their standard errors."""
+    """Return the differences in shares between groups, and their standard errors."""
     differences, errors = [], []
     for number in range(len(after[0])):
         old, new = (_MeanEstimate([each[number] for each in side]) for side in (before, after))
-        # Both errors are of the same held-out documents, so that much of them cancels out.
+        # Both errors come from the same held-out documents, so they largely cancel out.
         variance = ((new.errors - old.errors) ** 2).mean(axis=1)
         variance += old.sampling_variance + new.sampling_variance
         # The second share of a binary estimate is of texts without the topic.
@@ -205,9 +205,9 @@ def _differences(
 
 
 def _sampling_variance(shares: F64, n_texts: int) -> F64:
-    """Return the variance of shares by the chance of which texts were written.
+    """Return the sampling variance of shares.
 
-    One text with the topic and one without are added: of few texts, all or none may have it.
+    One text with the topic and one without are added, since all or none of a few texts may have it.
 
     References
     ----------

@@ -229,7 +229,7 @@ class _UnsureExcess(NamedTuple):
 
 
 def drift_concerns(drift: Drift | None) -> Iterator[str]:
-    """Yield a sentence if texts differ from training documents of the same topics."""
+    """Yield a warning if texts differ from training documents of the same topics."""
     if drift is not None and drift.is_significant():
         yield (
             "More than the shares of topics has changed since training: the texts differ from the "
@@ -240,7 +240,7 @@ def drift_concerns(drift: Drift | None) -> Iterator[str]:
 
 
 def group_drift_concerns(drifts: Mapping[str, Drift]) -> Iterator[str]:
-    """Yield a sentence that names the groups whose texts differ from training documents."""
+    """Yield a warning that lists the groups whose texts differ from training documents."""
     found = {name: each for name, each in drifts.items() if each.is_significant(len(drifts))}
     if found:
         clearest = min(found.values(), key=lambda each: each.p_value)
@@ -252,7 +252,7 @@ def group_drift_concerns(drifts: Mapping[str, Drift]) -> Iterator[str]:
 
 
 def _describe_words(drift: Drift) -> str:
-    """Return a phrase on the words of new texts; empty if none is significant."""
+    """Return a phrase about the significant words, or an empty string."""
     if not drift.words:
         return ""
     first = drift.words[0]

@@ -1,8 +1,8 @@
-"""Two-sample tests of texts against training documents, which allow for other shares of topics.
+"""Two-sample tests of texts against training documents that allow for changed topic shares.
 
-If only the shares of topics have changed, texts look like training documents of each topic, mixed
-in the shares of the texts. One test compares mean word vectors (Hotelling's), the other one looks
-for words that are in more texts than that mixture explains.
+If only the shares have changed, the texts look like a mixture of the training documents of each
+topic, weighted by the new shares. One test (Hotelling's) compares mean word vectors; the other
+looks for words that occur in more texts than the mixture explains.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from slugline.base.threads import limit_blas
 from slugline.counting.estimation import ShareEstimate, topic_shares
 from slugline.model.text_profile import MAX_CHARACTERS, TextProfile, TextWords
 
-#: With fewer texts, neither test is made.
+#: Fewest texts for the tests.
 MIN_TEXTS = 60
-# Probability of a warning if only shares have changed: half of it for each test.
+# Probability of a warning if only shares have changed, split evenly between the two tests.
 _FALSE_WARNINGS = 0.02
-# Degrees of freedom of the covariance for each direction of vectors that is compared, and the most
-# directions: of 16, 32, 48, 64 and 96, those with the highest power at 2 % of false warnings, on
-# training splits of 19 sets with three models each.
+# Degrees of freedom of the covariance per direction compared, and the maximum number of directions.
+# Of 16, 32, 48, 64 and 96, 48 had the highest power at 2 % of false warnings, on training splits of
+# 19 sets with three models each.
 _FREEDOM_PER_DIRECTION, _MAX_DIRECTIONS = 4, 48
-# Number of documents with the overall rate of a word that are added to each topic.
+# Pseudo-documents with a word's overall rate, added to each topic.
 _N_ADDED = 2.0
-# A word in fewer texts isn't looked at.
+# Fewest texts that contain a tested word.
 _MIN_WORD_TEXTS = 4
-# Number of words that are named.
+# Maximum number of words to report.
 _MAX_WORDS = 5
 
 
 class FrequentWord(NamedTuple):
-    """A word that is in more texts than expected.
+    """A word that occurs in more texts than expected.
 
     Attributes
     ----------
     word : str
     fraction, expected : float
-        Fraction of the texts that contain it; and the one that training documents suggest.
+        Fraction of the texts that contain it, and the fraction expected from training documents.
     """
 
     word: str
@@ -51,34 +51,33 @@ class FrequentWord(NamedTuple):
 
 
 class Drift(NamedTuple):
-    """How texts differ from training documents, beyond the shares of topics.
+    """Difference between texts and training documents beyond the shares of topics.
 
     Attributes
     ----------
     p_value : float
-        Probability that one of the two tests shows as much if only shares have changed, by
-        Bonferroni's correction.
+        Smaller p-value of the two tests, with Bonferroni's correction.
     words : tuple of FrequentWord
-        Words that are significantly more frequent, the most significant ones first.
+        Words that are significantly more frequent than expected, most significant first.
     """
 
     p_value: float
     words: tuple[FrequentWord, ...] = ()
 
     def is_significant(self, n_groups: int = 1) -> bool:
-        """Return whether there is more than chance, if so many groups of texts are tested."""
+        """Return True if the difference is significant when `n_groups` groups are tested."""
         return self.p_value < _FALSE_WARNINGS / n_groups
 
 
 class _ExpectedTexts:
-    """Training documents of each topic, mixed in the shares of texts.
+    """Mixture of the training documents of each topic, weighted by the shares of the texts.
 
     Parameters
     ----------
     profile : TextProfile
     estimates : sequence of ShareEstimate
     n_texts : float
-        Number of texts; with copies, the number of different ones that are as informative.
+        Effective number of texts, which counts copies less.
     """
 
     def __init__(
@@ -93,11 +92,11 @@ class _ExpectedTexts:
         if len(self.fractions) > len(errors):
             errors = np.concatenate([errors, -errors.sum(axis=0, keepdims=True)])
         self.share_errors = errors / np.sqrt(errors.shape[1])
-        # Variance of a mean over documents of unit variance.
+        # Variance of the mean of each topic, for documents of unit variance.
         self.squares = self.fractions**2 / (profile.sizes + 1)
 
     def mean(self, means: F64) -> tuple[F64, F64]:
-        """Return the mixture of the means of topics, and how errors of shares change it.
+        """Return the mixture of topic means, and its error from each simulated error of the shares.
 
         Shapes are (n_values,) and (n_values, n_sets).
         """
@@ -108,25 +107,25 @@ class _ExpectedTexts:
 def find_drift(
     profile: TextProfile | None, texts: Sequence[str], estimates: Sequence[ShareEstimate]
 ) -> Drift | None:
-    """Test whether texts differ from training documents, beyond the shares of topics.
+    """Test whether texts differ from training documents beyond the shares of topics.
 
     Parameters
     ----------
     profile : TextProfile or None
     texts : sequence of str
-        Random sample of the texts, or all of them.
+        All texts, or a random sample of them.
     estimates : sequence of ShareEstimate
         One, or one for each topic of a multilabel model.
 
     Returns
     -------
     Drift or None
-        None with too few texts, or without a profile or estimates.
+        None if there are too few texts, no profile or no estimates.
     """
     if profile is None or not estimates:
         return None
     texts = [text[:MAX_CHARACTERS] for text in texts]
-    # Copies, such as automatic replies, say as much as a few different texts.
+    # Copies, such as automatic replies, carry less information than different texts.
     counts: dict[str, int] = {}
     for text in texts:
         counts[text] = counts.get(text, 0) + 1
@@ -157,7 +156,7 @@ def _compare_vectors(
     difference = weights @ vectors @ directions / weights.sum() - mixture
     within = directions.T @ profile.covariance @ directions
     covariance = within * (1 / expected.n_texts + expected.squares.sum()) + by_shares @ by_shares.T
-    # Of documents that are all the same, vectors vary in fewer directions.
+    # The covariance is singular if all documents are the same.
     statistic = difference @ np.linalg.pinv(covariance, hermitian=True) @ difference
     scale = (freedom - n_directions + 1) / (freedom * n_directions)
     return float(f_distribution.sf(statistic * scale, n_directions, freedom - n_directions + 1))
@@ -166,7 +165,7 @@ def _compare_vectors(
 def _compare_words(
     profile: TextProfile, texts: Sequence[str], weights: F64, expected: _ExpectedTexts
 ) -> tuple[float, tuple[FrequentWord, ...]]:
-    """Return the p-value of the most significant word, corrected for their number, and words."""
+    """Return the Bonferroni-corrected p-value of the top word, and the significant words."""
     words = TextWords.from_texts(texts)
     hashes, first, numbers = np.unique(words.hashes, return_index=True, return_inverse=True)
     n_texts = np.bincount(numbers.ravel(), weights[words.texts], len(hashes))
@@ -204,15 +203,15 @@ def _expected_rates(counts: F64, profile: TextProfile, expected: _ExpectedTexts)
     rates = (counts + _N_ADDED * overall) / (sizes + _N_ADDED)
     mixture, by_shares = expected.mean(rates)
     variances = expected.squares @ (rates * (1 - rates)) + (by_shares**2).sum(axis=1)
-    # Half a document more has the word: one that no document has isn't impossible.
+    # Add half a document with the word, since a word that no document contains isn't impossible.
     unseen = 0.5 * expected.squares.sum()
     return mixture + unseen, variances + unseen * expected.squares.sum()
 
 
 def _tail(fractions: F64, rates: F64, variances: F64, n_texts: float) -> F64:
-    """Return the probabilities of at least as many texts with words.
+    """Return the probability of at least as many texts with each word.
 
-    Their number is negative binomial: Poisson numbers whose expectation is uncertain.
+    The number of texts is negative binomial: Poisson with an uncertain mean.
     """
     means = n_texts * rates
     extra = np.maximum(n_texts**2 * variances, 1e-6 * means)

@@ -49,8 +49,8 @@ class ShareEstimate:
     n_texts : int
     simulated : SimulatedErrors
     simulated_near : SimulatedErrors
-        Those of sets of texts that all have the estimated shares: with the same seed, errors by
-        held-out documents are paired with those of other groups.
+        Errors for sets that all have the estimated shares. With the same seed, errors from held-out
+        documents are paired between groups.
     unseen_errors : float64 array, shape (n_topics,)
         The error of each share if one more held-out document of the topic had been missed, and one
         more of the others been taken for it.
@@ -192,7 +192,7 @@ def estimate_texts(
 ) -> list[ShareEstimate]:
     """Return the estimate of a single-label model, or one for each topic of a multilabel model.
 
-    See `simulate_errors` for the group.
+    See `simulate_errors` for `group`.
     """
     rows, weights = texts.rows()
     n_copies = count_copies(rows, weights)

@@ -116,7 +116,7 @@ class GroupCounter:
         column : str or None
             What these are groups of.
         is_time : bool
-            Whether they are periods.
+            True if the groups are periods.
         topics : sequence of str
             The topics whose shares the plan is for; empty for all.
 
@@ -200,7 +200,7 @@ class GroupCounter:
     def _plan_labels(
         self, counts: Counts, total: CountedTexts, groups: Mapping[str, CountedTexts]
     ) -> LabelPlan | None:
-        """Return how many texts to label for intervals half as wide; None if they are narrow."""
+        """Return a plan to halve the widest interval; None if intervals are narrow."""
         planned = []
         for group in (counts.total, *counts.groups):
             estimates = (groups[group.name] if group.name else total).by_model.estimates

@@ -1,4 +1,4 @@
-"""How many texts to label for intervals half as wide."""
+"""Number of texts to label to halve the widest interval."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from slugline.counting.labelled import MIN_EACH, MIN_LABELLED, uses_model
 from slugline.counting.results import GroupCount, LabelPlan
 from slugline.evaluation.intervals import Z_95
 
-# Intervals that end farther from the share are worth labels: with 5 points between their ends, a
-# topic of a tenth of the texts is known to within a quarter.
+# Largest margin of error that needs no more labels. With it, a share of 10 % is known to within a
+# quarter.
 _WIDE = 0.025
 
 
 class PlannedGroup(NamedTuple):
-    """A group of texts whose shares are to be known.
+    """A group of texts whose shares are estimated.
 
     Attributes
     ----------
     n_texts : int
     shares, margins, explained : float64 array, shape (n_topics,)
-        The shares of the topics, half the widths of their intervals, and how much of the variance
-        of each the model explains.
+        The shares of the topics, their margins of error, and the fraction of each topic's variance
+        that the model explains.
     """
 
     n_texts: int
@@ -35,9 +35,9 @@ class PlannedGroup(NamedTuple):
 
     @classmethod
     def from_count(cls, group: GroupCount, explained: Mapping[str, float]) -> PlannedGroup:
-        """Return the topics of a group that are estimated.
+        """Return the estimated topics of a group.
 
-        `explained` has how much of the variance the model explains of each topic that it knows.
+        `explained` maps the model's topics to the fraction of variance that the model explains.
         """
         topics = [topic for topic in group.topics if topic.is_estimated]
         return cls(
@@ -49,18 +49,18 @@ class PlannedGroup(NamedTuple):
 
     @property
     def widest(self) -> float:
-        """Half the width of the widest interval; 0 without any."""
+        """Largest margin of error, or 0."""
         return float(self.margins.max(initial=0))
 
     def count_labels(self, margin: float) -> int:
-        """Return how many random texts to label, so that no interval is wider than two margins."""
+        """Return the number of random texts to label for margins of error up to `margin`."""
         variances = self.shares * (1 - self.shares)
         residuals = np.where(
             [uses_model(each) for each in self.explained.tolist()], 1 - self.explained, 1.0
         )
         alone = np.ceil(_sizes_for(variances, margin, self.n_texts))
         with_model = np.ceil(_sizes_for(variances * residuals, margin, self.n_texts))
-        # With fewer labels of a rare topic, its labels count alone.
+        # A topic with fewer labels is counted from its labels alone.
         fewest = np.ceil(MIN_EACH / np.maximum(np.minimum(self.shares, 1 - self.shares), 1e-9))
         return int(np.minimum(np.maximum(with_model, fewest), alone).max(initial=0))
 
@@ -73,20 +73,21 @@ def plan_labels(
     column: str = "",
     n_labelled: int = 0,
 ) -> LabelPlan | None:
-    """Return how many random texts to label, so that the widest interval is half as wide.
+    """Return the number of random texts to label to halve the widest interval.
 
-    None if intervals are narrow; those of groups may be wide if there are changes between them.
+    None if the intervals are narrow. Groups' intervals may be wide if changes between groups are
+    significant.
 
     Parameters
     ----------
     total : PlannedGroup
         All texts.
     groups : sequence of PlannedGroup, optional
-        Groups of them.
+        Groups of the texts.
     has_changes : bool, default False
-        Whether a change between groups is more than chance.
+        True if a change between groups is significant.
     column : str, optional
-        What these are groups of.
+        Name of the grouping column.
     n_labelled : int, default 0
         Number of texts that have a label.
     """

@@ -39,7 +39,7 @@ class ModelCount(NamedTuple):
         One, or one for each topic of a multilabel model; empty if the model has no held-out
         documents.
     drift : Drift or None
-        Tests against training documents; None if they weren't made.
+        Result of the tests against training documents; None if not tested.
     """
 
     totals: TextTotals = TextTotals()
@@ -111,7 +111,7 @@ class ModelConcerns:
             yield from heldout_concerns(self._samples, self._topics)
 
     def _answer_concerns(self) -> Iterator[str]:
-        """Yield the reasons that answers alone show, where texts can't be compared."""
+        """Yield the reasons found from answers alone, if texts can't be compared."""
         if self._samples and not self._multilabel:
             yield from self._unsure_concerns(self._samples[0])
         yield from shift_concerns(self._total.estimates, self._topics)

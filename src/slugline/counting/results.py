@@ -23,7 +23,7 @@ Basis = Literal["", "by the model", "by labels"]
 _MAX_NAMED = 30
 # Groups that a message on comparisons names.
 _MAX_COMPARED = 5
-# A plan to label a larger fraction of the texts says so.
+# A plan to label a larger fraction of the texts is described as nearly all of them.
 _NEARLY_ALL = 0.9
 
 
@@ -170,7 +170,7 @@ class Change(NamedTuple):
     is_time : bool
         Whether groups are periods.
     is_lasting : bool
-        Compares all periods up to `before` with all periods from `after` on.
+        True if all periods up to `before` are compared with all periods from `after` on.
     """
 
     topic: str
@@ -212,21 +212,21 @@ class Change(NamedTuple):
 
 
 class LabelPlan(NamedTuple):
-    """How many random texts to label for intervals half as wide.
+    """Number of random texts to label to halve the widest interval.
 
     Attributes
     ----------
     n_texts : int
-        Number of texts to label, so that the widest interval of all texts is half as wide.
+        Number of texts to label to halve the widest interval of all texts.
     n_available : int
         Number of texts to choose from.
     n_labelled : int
         Number of texts that have a label.
     n_by_group : int
-        Number of texts to label in each group for intervals of its shares that are half as wide as
-        the widest one; 0 without groups.
+        Number of texts to label in each group to halve the widest interval of the groups; 0 without
+        groups.
     column : str
-        What texts are grouped by; empty if they are not.
+        Name of the grouping column, or empty.
     """
 
     n_texts: int
@@ -302,9 +302,9 @@ class Counts:
 
     @property
     def significant_changes(self) -> tuple[Change, ...]:
-        """The changes that are more than chance; of each topic, one lasting change.
+        """Significant changes, with at most one lasting change per topic.
 
-        A change between two consecutive periods is left out if the lasting one is there as well.
+        Of a lasting change and one between the same two periods, only the more significant is kept.
         """
         shown: list[Change] = []
         for change in self.changes:

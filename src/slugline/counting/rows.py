@@ -99,19 +99,19 @@ class SampledRows:
 
 
 class SampledTexts:
-    """Keeps texts, or a random sample of them, each cut to its first characters.
+    """Bounded random sample of texts, each truncated.
 
     Parameters
     ----------
     capacity : int
-        The largest number of texts that are kept.
+        Maximum number of texts.
     seed : int
     """
 
     def __init__(self, capacity: int, seed: int = 0) -> None:
         self._capacity = capacity
         self._rng = np.random.default_rng(seed)
-        # Each text has a random key, and those with the largest keys are kept.
+        # Each text gets a random key; the texts with the largest keys are kept.
         self._kept: list[tuple[float, str]] = []
         self._least_key = 0.0
 
@@ -129,7 +129,7 @@ class SampledTexts:
         self._shrink()
 
     def texts(self) -> list[str]:
-        """Return the texts that were kept."""
+        """Return the sampled texts."""
         self._shrink()
         return [text for _, text in self._kept]
 

@@ -214,7 +214,7 @@ def estimate_shares(
     em_weight : float, optional
         The weight of expectation maximization; by default, that of `sample`.
     n_copies : float, default 1
-        The mean number of copies of each text, including itself.
+        Mean number of copies of each text, including itself.
     """
     implied = implied_shares(sample, heldout_weights, topic_counts)
     chance = n_copies + weights.sum(axis=0) / max(len(sample), 1)
@@ -237,12 +237,11 @@ def maximize_expectation(
 ) -> F64:
     """Return the shares of topics in sets of texts, shape (n_topics, n_sets).
 
-    The probabilities of a text are corrected for shares other than those that they imply; the
-    shares are the means of corrected probabilities. The two steps alternate (expectation
-    maximization). The shares found are shrunk towards those of training by the fraction of their
-    gain in likelihood that chance explains, as by empirical Bayes: where texts are few or hard to
-    tell apart, the result is the mean of the model's own probabilities. The final shares are the
-    mean of probabilities that are corrected for the shrunk ones.
+    Expectation maximization alternates two steps: correct the probabilities of each text for the
+    current shares, and average the corrected probabilities. The result is then shrunk towards the
+    training shares by the fraction of its gain in likelihood that chance explains (empirical
+    Bayes). With few texts, or texts that are hard to tell apart, this gives the mean of the model's
+    own probabilities. The final shares average the probabilities corrected for the shrunk shares.
 
     Parameters
     ----------
@@ -253,8 +252,8 @@ def maximize_expectation(
         See `implied_shares`.
     training_shares : float64 array, shape (n_topics,)
     chance : float64 array, shape (n_sets,)
-        The variance of probabilities' means by chance, relative to that by different texts: shares
-        that probabilities imply add the chance of which documents were held out.
+        Variance of mean probabilities, relative to the variance from sampling different texts. The
+        choice of held-out documents adds to it through `implied`.
 
     References
     ----------
@@ -271,8 +270,8 @@ def maximize_expectation(
             break
     gains = _log_likelihoods(proba, weights, shares / implied)
     gains -= _log_likelihoods(proba, weights, training / implied)
-    # If shares are those of training, twice the gain by different texts has a chi-squared
-    # distribution, whose mean is the number of shares that can vary.
+    # If the true shares are the training shares, twice the gain of different texts is chi-squared,
+    # with the number of free shares as its mean.
     by_chance = (len(training_shares) - 1) / 2 * chance
     fraction = np.minimum(1, by_chance / np.maximum(gains, 1e-9))
     shares = fraction * training + (1 - fraction) * shares
@@ -280,7 +279,7 @@ def maximize_expectation(
 
 
 def _mean_corrected(proba: Floats, weights: Floats, ratios: F64) -> F64:
-    """Return the mean probabilities of sets of texts, corrected by factors of topics."""
+    """Return the mean of each set's probabilities, corrected by a factor per topic."""
     factors = ratios.astype(proba.dtype)
     scaled = weights / np.maximum(proba @ factors, 1e-30)
     mean: F64 = factors * (proba.T @ scaled) / np.maximum(weights.sum(axis=0), 1e-9)

@@ -85,12 +85,12 @@ def simulate_errors(
     group: int = 0,
     is_spread: bool = True,
 ) -> SimulatedErrors:
-    """Count sets of held-out documents, drawn with about the shares of the texts.
+    """Count simulated sets of held-out documents whose shares are close to those of the texts.
 
-    This is a bootstrap: for each set, the held-out documents are resampled, the estimator learns
-    from the resample, and the texts are drawn from all held-out documents. The errors are those by
-    the new texts, by the held-out documents, and by probabilities that aren't calibrated. With the
-    same seed, the same held-out documents are learned from, whatever the shares and the group.
+    This is a bootstrap: each set resamples the held-out documents, fits the estimator to the
+    resample, and draws texts from all held-out documents. Errors come from the drawn texts, from
+    the held-out documents, and from miscalibrated probabilities. The resamples depend only on the
+    seed, not on the shares or the group.
 
     Parameters
     ----------
@@ -102,9 +102,9 @@ def simulate_errors(
         How many copies there are of each text of a topic, including itself; by default, 1.
     n_sets : int, default N_SIMULATED
     group : int, default 0
-        Without spread, the texts of groups with different numbers are drawn independently.
+        Seed of the drawn texts if `is_spread` is False, to draw groups independently.
     is_spread : bool, default True
-        Draw shares for each set; otherwise, all sets have the given ones.
+        Draw new shares for each set; otherwise, all sets have the given shares.
 
     References
     ----------
@@ -113,7 +113,7 @@ def simulate_errors(
     rng = np.random.default_rng(seed)
     em_weight = sample.em_weight
     n_copies = np.ones(len(shares)) if n_copies is None else n_copies
-    # Training documents that aren't held out vary by chance as well.
+    # Training documents that aren't held out are a random sample as well.
     n_others = np.maximum(sample.topic_counts - sample.topic_sizes, 0)
     n_heldout = len(sample)
     if n_heldout > _MAX_HELDOUT:
@@ -156,9 +156,9 @@ def simulate_errors(
 def _draw_texts(
     sample: HeldoutSample, by_proba: F64, rates: F64, n_copies: F64, rng: np.random.Generator
 ) -> tuple[F64, F64]:
-    """Return how often each document is drawn, and the shares of topics.
+    """Return the number of times each document is drawn, and the shares of topics.
 
-    A topic with few documents is smoothed by documents that the model takes for it.
+    A topic with few documents is smoothed with documents that the model assigns to it.
     """
     copies = n_copies[sample.topics]
     by_topic = rng.poisson(rates[sample.topics] / copies) * copies

@@ -23,8 +23,8 @@ from slugline.text.features import UnknownWordRate, WordCounts
 # are kept.
 _MAX_PROBA, _MAX_ROWS = 1 << 23, 20_000
 _MIN_ROWS = 200
-# The largest number of texts that are compared with training documents: of all, of a group, and of
-# all groups together.
+# Maximum number of texts to compare with training documents: overall, per group, and in all groups
+# together.
 _MAX_TEXTS, _MAX_GROUP_TEXTS, _MAX_TEXTS_OF_GROUPS = 1000, 400, 10_000
 # A larger fraction of cells that are no dates is an error.
 _MAX_UNREADABLE = 0.1
@@ -36,9 +36,9 @@ class AnsweredBatch(NamedTuple):
     Attributes
     ----------
     rows : list of SourceRow or BadRow
-        The rows that have a text.
+        Rows that contain a text.
     texts : list of str
-        Their texts.
+        Text of each row.
     labelled : list of (int, str)
         Which of these have a label, and their texts.
     n_bad : int
@@ -79,7 +79,7 @@ class GroupTally:
     def add(
         self, texts: Sequence[str], proba: F32, words: WordCounts, usual: UnknownWordRate | None
     ) -> None:
-        """Add texts with their probabilities, shape (n_texts, n_topics), and numbers of words."""
+        """Add texts with their probabilities, shape (n_texts, n_topics), and word counts."""
         self.rows.add(proba)
         self.texts.add(texts)
         self.totals = self.totals.add(TextTotals.from_batch(proba, words, usual))
@@ -149,12 +149,12 @@ class Tally:
             self._add_to(self._group(name), batch, is_in)
 
     def _add_to(self, group: GroupTally, batch: AnsweredBatch, mask: Mask) -> None:
-        """Add the texts of a mask to a group."""
+        """Add the masked texts to a group."""
         texts = [batch.texts[i] for i in np.flatnonzero(mask).tolist()]
         group.add(texts, batch.proba[mask], _take(batch.words, mask), self.usual_words)
 
     def check_dates(self) -> None:
-        """Raise DataError if many cells of the column of dates have something else."""
+        """Raise DataError if many cells of the date column contain no date."""
         n_rows = len(self.total) + self.n_undated
         if self.grouping is not None and self.n_unreadable > _MAX_UNREADABLE * n_rows:
             raise self.grouping.unreadable_error(self._unreadable_date, self.n_unreadable, n_rows)

@@ -47,20 +47,20 @@ class TestResult(NamedTuple):
 
 
 class AccuracyOnLabels(NamedTuple):
-    """The accuracy of a model on the texts without a label, as the label page estimates it.
+    """Accuracy of a model on unlabelled texts, estimated as on the label page.
 
     Attributes
     ----------
     n_labels : int
-        Number of labels that it is estimated from.
+        Number of labels used for the estimate.
     accuracy : float
-        If documents may have several topics, the fraction with exactly their topics.
+        For multi-label models, the fraction of exact matches.
     interval : Interval
-        It is valid at every look while people label.
+        Confidence interval that is valid at every look during labelling.
     majority_topic, majority : str, float
-        The most common topic of the texts without a label, and its fraction.
+        Most common topic of the unlabelled texts, and its share.
     advice : str
-        What the model is good enough for, and what more labels would bring.
+        Suitable uses of the model, and the gain from more labels.
     """
 
     n_labels: int
@@ -122,8 +122,8 @@ class Experiment(TitledRows):
         How many test documents got an answer, and how many of the answers are right; None without a
         test, or if no precision was requested.
     on_labels : AccuracyOnLabels or None
-        The accuracy to report, rather than the one on test documents, if the documents are of a
-        label database: many of these were selected because a model doubted them.
+        Replaces the accuracy on test documents if the documents come from a label database, where
+        many were selected because a model doubted them.
     """
 
     fitted: Fitted
@@ -302,7 +302,7 @@ def run_experiment(
     unlabelled : iterable of str, optional
         Texts without labels; see `TopicClassifier.fit`. Texts of test documents are left out.
     on_labels : AccuracyOnLabels, optional
-        The accuracy to report if `train` is of a label database.
+        Accuracy to report if `train` comes from a label database.
     progress : Progress, optional
 
     Raises

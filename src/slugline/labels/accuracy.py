@@ -19,8 +19,8 @@ MIN_EFFECTIVE = 15
 # The mixing distribution of the confidence sequence for a fraction p is Beta(m p, m (1 - p)) with
 # this m, so that the interval is narrowest between 50 and 200 labels.
 _MIXTURE_SIZE = 20.0
-# So many draws say as much as one label: held-out answers come from ten models, each of which lacks
-# a tenth of the labels.
+# Number of random draws that a label counts as: held-out answers come from ten models, each fitted
+# without a tenth of the labels.
 _DRAWS_PER_LABEL = 0.9
 # Shrinkage of the slope of the control variate: it is multiplied by n / (n + 10).
 _N_SLOPE = 10.0
@@ -101,11 +101,11 @@ def estimate_accuracy(
 ) -> AccuracyEstimate:
     """Return the accuracy on texts without a label, with a confidence sequence.
 
-    The model's own confidence is a control variate: it is known for all texts, and differs from its
-    accuracy by what labels show (prediction-powered inference). It corrects for the fewer labels of
-    held-out models. It doesn't narrow the interval, since held-out models differ in confidence from
-    the final one. Somebody may look at the interval after each label, and stop when they like: at
-    all looks together, it misses the accuracy with a probability of at most about `alpha`.
+    The model's own confidence is a control variate: it is known for all texts, and labels show how
+    much it differs from the accuracy (prediction-powered inference). It corrects for the fewer
+    labels of held-out models. It doesn't narrow the interval, since held-out models differ in
+    confidence from the final one. The interval allows optional stopping: the probability that it
+    misses the accuracy at any look is at most about `alpha`.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def _with_skipped_wrong_and_right(labels: MeasuredLabels) -> tuple[F64, F64]:
 
 
 class _Estimate(NamedTuple):
-    """An accuracy, and the number of random draws that would say as much."""
+    """An accuracy, and the equivalent number of random draws."""
 
     accuracy: float
     n_draws: float
@@ -171,17 +171,17 @@ def _estimate(
     estimate = weighted + slope * ((mean_confidence or 0.0) - float(fractions @ confidence))
     accuracy = min(max(float(estimate), 0.0), 1.0)
     variance = float(fractions**2 @ (right - weighted) ** 2) * n / (n - 1)
-    # One more label that is wrong, of mean weight: a few labels may all be right by chance.
+    # Add one wrong label of mean weight, since a few labels may all be right by chance.
     pseudo = 1 / len(right)
     n_draws = (accuracy * (1 - accuracy) + pseudo) / (variance + pseudo / len(right))
     return _Estimate(accuracy, _DRAWS_PER_LABEL * n_draws)
 
 
 def _find_bound(estimate: _Estimate, end: float, alpha: float) -> float:
-    """Return the bound of the accuracy towards 0 or 1, beyond which fractions are rejected.
+    """Return the confidence bound of the accuracy towards `end`, 0 or 1.
 
-    A fraction is rejected if draws are more likely by 1 / `alpha` under the mixture of others. A
-    bound within one draw of the end is the end, since a label that held-out models lack may settle
+    A fraction is rejected if the draws are 1 / `alpha` times as likely under the mixture. A bound
+    within one draw of the end is set to the end, since a label that held-out models lack may settle
     as many texts.
     """
     from scipy.optimize import brentq

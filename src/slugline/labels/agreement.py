@@ -1,10 +1,9 @@
 """Agreement of coders with themselves, with each other, and with an imported coder.
 
-A label counts here if its coder saw nothing that others, or a model, said about the text: labels
-that were given beside a model's guess, in an audit, or to near copies at once are left out. The
-first answer to each text counts, even if it was changed later, so that nobody can make labels
-agree. Topics are compared by their current names. Settlements don't count, as the labels that were
-settled do.
+Only independent labels count: labels given next to a model's guess, in an audit, or to several near
+copies together are left out. The first answer to each text counts, even if it was changed later, so
+that agreement can't be improved afterwards. Topics are compared by their current names. Settlements
+don't count, but the labels that they settled do.
 
 Examples
 --------

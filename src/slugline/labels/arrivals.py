@@ -141,7 +141,7 @@ def record_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
 
 
 def read_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
-    """Return in which batches the texts of a table came, as `record_arrivals`; store nothing.
+    """Return the batches of a table's texts like `record_arrivals`, without storing them.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def read_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
     """
     checksums, stored = _checksums(table), store.arrivals()
     is_new = _find_starts(checksums, stored) < 0
-    if is_new.any():  # they came after all assignments, unless nothing is stored
+    if is_new.any():  # new texts came after all assignments, unless nothing is stored
         numbers = [each.id for each in store.first_assignments().values()] if stored else []
         last = max(numbers, default=0)
         stored.append(Arrival(last, checksums[is_new].tobytes()))
@@ -157,7 +157,7 @@ def read_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
 
 
 def _match_batches(checksums: npt.NDArray[np.uint32], stored: Sequence[Arrival]) -> Arrivals:
-    """Return the batches of texts by their checksums, which are all stored."""
+    """Return the batches of texts from their checksums, all of which are stored."""
     starts = _find_starts(checksums, stored)
     last_assignments = sorted({each.last_assignment for each in stored})
     return Arrivals(np.searchsorted(last_assignments, starts), tuple(last_assignments))

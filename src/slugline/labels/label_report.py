@@ -35,12 +35,12 @@ _NEXT_GAIN, _SPREAD = 0.6, 2.0
 _MIN_OF_TOPIC = 25
 # Fewest labels for a forecast.
 _MIN_TO_FORECAST = 40
-# From these accuracies on, texts need no check, or can be sorted: one in 20 is wrong, or one in 5.
-# Without a check, the accuracy may be no lower than the last one, by its interval.
+# Minimum accuracies to use the model unchecked (1 in 20 wrong) and to sort texts (1 in 5 wrong);
+# unchecked use also requires the interval to start at `_SURELY` or above.
 _UNCHECKED, _SORTABLE, _SURELY = 0.95, 0.8, 0.9
-# The next goal is a multiple of this, and at least so far above the accuracy.
+# The next goal is a multiple of `_GOAL_STEP`, at least `_MIN_TO_GOAL` above the accuracy.
 _GOAL_STEP, _MIN_TO_GOAL = 0.05, 0.02
-# More labels than so many times the present ones are no plan.
+# Largest sensible number of labels, as a multiple of the current number.
 _MAX_TIMES = 5
 
 
@@ -119,9 +119,9 @@ class LabelReport:
 
     @property
     def advice(self) -> str:
-        """What the model is good enough for, and what more labels would bring, in a sentence.
+        """A sentence on suitable uses of the model, and on the gain from more labels.
 
-        It is empty if the accuracy is unknown.
+        Empty if the accuracy is unknown.
         """
         accuracy = self.estimate.accuracy
         if math.isnan(accuracy):
@@ -146,9 +146,9 @@ class LabelReport:
         return f"{use}; about {_rounded(n_more):,} more labels for {percent(goal, 0)}."
 
     def labels_for_accuracy(self, accuracy: float) -> int | None:
-        """Return about how many more labels raise the accuracy so far; None if hardly any number.
+        """Return roughly how many more labels reach an accuracy; None if out of reach.
 
-        Each doubling is expected to bring the same fraction of what the one before it brought.
+        Each doubling is expected to gain a fixed fraction of the previous doubling's gain.
         """
         if self.doubling is None:
             return None
@@ -202,7 +202,7 @@ class LabelReport:
 
 
 def _rounded(n: int) -> int:
-    """Return a number of labels, rounded up to tens, or to two digits."""
+    """Return a number rounded up to a multiple of ten, or to two digits if larger."""
     step = 10 ** max(len(str(n)) - 2, 1)
     return math.ceil(n / step) * step
 

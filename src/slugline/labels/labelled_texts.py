@@ -127,7 +127,7 @@ def read_labelled_texts(
 
 
 def read_random_draws(store: LabelStore) -> LabelledTexts:
-    """Return the same texts where the user's file is gone; only random draws are measured."""
+    """Return the texts of `read_labelled_texts` without the user's file, measuring random draws."""
     documents = [*_assigned_documents(store, store.first_assignments())]
     weights = {draw.id: 1.0 for draw, _ in documents if draw.selection.is_random}
     return LabelledTexts(_decided_texts(store, documents, weights))
@@ -138,7 +138,7 @@ def _decided_texts(
     documents: Sequence[tuple[Assignment, DocumentLabels]],
     weights: Mapping[int, float],
 ) -> list[LabelledText]:
-    """Return the texts that were decided about, with weights by the number of the assignment."""
+    """Return the texts with a decision, with weights by assignment number."""
     abandoned = _find_abandoned(store, [assignment for assignment, _ in documents])
     first_decisions = find_first_decisions(store)
     texts = []

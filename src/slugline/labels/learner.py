@@ -34,10 +34,10 @@ from slugline.model.fitted import Fitted
 
 # The fewest labels of a topic for a model to learn it; two such topics are needed.
 _MIN_PER_TOPIC = 2
-# Accuracy is measured by as many models, each of which leaves out a part of the labels. A fit's own
-# held-out predictions won't do: settings were chosen by them, and a topic with a single label never
-# takes a text away from another topic. With 30 labels of 20 topics, they are 3 to 10 points too
-# good.
+# Number of models for cross-validated accuracy, each fitted without a part of the labels. A fit's
+# own held-out predictions won't do: they were used to choose settings, and a topic with a single
+# label never takes a text away from another topic. With 30 labels of 20 topics, they are 3 to 10
+# points too optimistic.
 _N_FOLDS = 10
 # Number of random halvings for the forecast, and the fewest labels that can be halved.
 _N_HALVINGS, _MIN_TO_HALVE = 3, 40
@@ -299,7 +299,7 @@ def _weights(fitted: Fitted, proba: F32) -> F64:
 
 
 class HeldoutFold(NamedTuple):
-    """Rows that a model did not learn from, and its probabilities of topics for them."""
+    """Held-out rows, and a model's topic probabilities for them."""
 
     rows: Index
     fitted: Fitted
@@ -321,7 +321,7 @@ def _predict_folds(
 def _collect_answers(
     answered: Sequence[LabelledText], folds: Iterable[HeldoutFold]
 ) -> HeldoutAnswers:
-    """Return the answers of models to texts, compared with the labels as first given."""
+    """Return the held-out answers, compared with the labels as first given."""
     topics: list[tuple[str, ...]] = [()] * len(answered)
     confidence = np.full(len(answered), np.nan)
     for rows, fitted, proba in folds:

@@ -1,7 +1,7 @@
-"""The accuracy of a model that is trained on a label database, on the texts without a label.
+"""Accuracy, on the unlabelled texts, of a model trained on a label database.
 
-The label page reports the same estimate. A test on some of the labels would be too low, as many are
-of texts that a model doubted.
+The label page reports the same estimate. Accuracy on held-out labels would be too low, since many
+of these texts were selected because a model doubted them.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from slugline.model.settings import FitSettings
 
 
 def measure_on_labels(path: Path, corpus: Corpus, settings: FitSettings) -> AccuracyOnLabels | None:
-    """Return the accuracy of a model with some settings on the texts without a label.
+    """Return the accuracy of a model with these settings on the unlabelled texts.
 
-    None is returned if too few labels are of texts that were selected with a known probability. If
-    the file of the texts is missing, only random draws count.
+    Returns None if too few labelled texts were selected with a known probability. Only random draws
+    count if the source file is missing.
 
     Parameters
     ----------
     path : Path
         A label database.
     corpus : Corpus
-        The documents, with their topics as the model learns them.
+        The documents, with topics as used in training.
     settings : FitSettings
     """
     try:
@@ -76,12 +76,12 @@ def measure_on_labels(path: Path, corpus: Corpus, settings: FitSettings) -> Accu
 
 
 def _read_labels(path: Path) -> tuple[LabelledTexts, list[str]]:
-    """Return the labels of a database, and a random sample of the texts without one."""
+    """Return the labels of a database, and a random sample of the unlabelled texts."""
     with LabelStore(path, create=False, is_read_only=True) as store:
         try:
             table = _read_source(path, store)
             assignments = RowAssignments.from_store(table, store)
-        except (DataError, OptionError, OSError):  # the file is gone, or has become another
+        except (DataError, OptionError, OSError):  # the file is missing or was replaced
             return read_random_draws(store), []
         labelled = read_labelled_texts(store, table, read_arrivals(store, table))
     free = assignments.free_rows("")
@@ -90,14 +90,14 @@ def _read_labels(path: Path) -> tuple[LabelledTexts, list[str]]:
 
 
 def _read_source(path: Path, store: LabelStore) -> TextTable:
-    """Return the texts of the file that a label database knows."""
+    """Return the texts of a label database's source file."""
     source, stored = find_source(path), SourceColumns.from_store(store)
     unlabelled = read_texts(read_rows(source, fallback="txt"), stored.text)
     return TextTable.from_texts(source, unlabelled, stored)
 
 
 def _with_topics_of(corpus: Corpus, labelled: Sequence[LabelledText]) -> list[LabelledText]:
-    """Return labels with the topics that documents have in a corpus, as with a topic map.
+    """Return labels with the topics of the corpus, which may be mapped.
 
     Documents that are not in the corpus are left out.
     """
@@ -117,7 +117,7 @@ def _with_topics_of(corpus: Corpus, labelled: Sequence[LabelledText]) -> list[La
 
 
 def _most_common(labelled: Sequence[LabelledText]) -> tuple[str, float]:
-    """Return the most common answer, and its share among the texts without a label."""
+    """Return the most common answer, and its share of the unlabelled texts."""
     weights = defaultdict[tuple[str, ...], float](float)
     for each in labelled:
         if each.topics is not None and each.weight is not None:

@@ -82,21 +82,21 @@ def binary_log_losses(scores: F32, y: F32) -> F32:
 _MAX_WEIGHT = 0.5
 # Bounds of the log-odds of weight / `_MAX_WEIGHT`.
 _LOGIT_BOUNDS = (-12.0, 12.0)
-# The parameters of a usual calibration: the log of the inverse temperature relative to the usual
-# one, and the log-odds of weights of 1 % and 6 %. Chosen on training splits of many kinds.
+# Prior means of the parameters: the log of the inverse temperature relative to the usual one, and
+# the log-odds of weights of 1 % and 6 %. Chosen on diverse training splits.
 _USUAL = np.array([0.0, -4.0, -2.0])
-# The standard deviations of parameters around the usual ones. Chosen likewise.
+# Prior standard deviations of the parameters. Chosen likewise.
 _SPREADS = np.array([0.5, 1.0, 1.0])
 # Minimisation starts from the usual parameters, and from a low temperature with a uniform weight of
 # a quarter.
 _STARTS = (_USUAL, np.array([1.5, 0.0, -2.0]))
-# Normal scores of standard deviation s say about s^2 / 2 nats about a topic, and k topics have
-# log(k) at most. The prior of the standard deviation of calibrated scores is half-normal, with this
-# part of sqrt(2 log(k)): held-out rows by which penalties and factors were chosen are predicted
-# better than others, the more so the fewer they are. Chosen by cross-validation on the training
-# splits of 15 sets with 4 to 32 rows per topic.
+# Normal scores with standard deviation s carry about s^2 / 2 nats of information about a topic, and
+# k topics carry at most log(k). The prior of the standard deviation of calibrated scores is
+# half-normal, with this fraction of sqrt(2 log(k)) as its scale. Held-out rows used to choose
+# penalties and factors are predicted better than new rows, especially if they are few. Chosen by
+# cross-validation on the training splits of 15 sets with 4 to 32 rows per topic.
 _PRIOR_PART = 0.4
-# Scores with a smaller standard deviation are constant but for rounding.
+# Scores with a smaller standard deviation are constant up to rounding.
 _LEAST_SPREAD = 1e-4
 # Scores further below the highest one have a probability of 0 at any temperature within bounds.
 _LEAST_BELOW = np.float32(-1e6)
@@ -181,8 +181,9 @@ def fit_calibration(
 ) -> Calibration:
     """Return the calibration of maximum posterior probability, given held-out rows.
 
-    The prior matters if rows are few, as their log loss says little. By default, scores that say
-    little about topics are as likely as others, so that few rows give cautious probabilities.
+    The prior matters if rows are few, because their log loss carries little information. By
+    default, the prior doesn't favour informative scores, so that few rows give cautious
+    probabilities.
 
     Parameters
     ----------
@@ -191,7 +192,7 @@ def fit_calibration(
     y : int array, shape (n_rows,)
     weights : float32 array, shape (n_rows,), optional
     usual : float, optional
-        The usual inverse temperature, for scores whose scale is meaningful.
+        Prior inverse temperature, for scores whose scale is meaningful.
 
     References
     ----------
@@ -204,7 +205,7 @@ def fit_calibration(
 
     prior_sd = None
     if usual is None:
-        # Topics of no held-out row, such as those with a single row, have scores out of range.
+        # Topics without a held-out row, such as topics with a single row, have scores out of range.
         topics = np.unique(y)
         in_range = scores[:, topics] if len(topics) > 1 else scores
         size = spread(in_range.clip(-_MAX_SCORE, _MAX_SCORE))

@@ -20,9 +20,9 @@ from slugline.learning.learner import FitContext
 from slugline.model.settings import FitSettings
 from slugline.model.task import ClassificationTask, choose_task
 
-# Up to this many documents are sorted, and repeated if their weights are whole numbers, so that
-# weights count in everything that is learned: how rare terms are, probabilities, thresholds. The
-# linear learner finds exact weights for as many documents.
+# Up to this many documents are sorted, and repeated if their weights are integers, so that weights
+# affect all that is fitted: term rarity, probabilities, thresholds. The linear learner solves for
+# exact coefficients up to the same number.
 _MAX_FEW = 500
 
 
@@ -41,7 +41,7 @@ def _take(values: Sequence[Any], rows: Index) -> list[Any]:
 
 
 def _hash_order(texts: Sequence[str], names: Sequence[Any], weights: F64 | None) -> Index:
-    """Return the rows of documents by the hashes of texts; copies by topics, columns and weight."""
+    """Return rows sorted by text hash; ties by topics, columns and weight."""
 
     def key(row: int) -> tuple[str, str, str, float]:
         text = texts[row]
@@ -64,7 +64,7 @@ class TrainingDocuments:
     sample_weight : float64 array, shape (n_documents,), or None if all are 1
     task : ClassificationTask
     given_rows : int array, shape (n_documents,)
-        The row of each document in the order in which they were given.
+        Row of each document in the original order.
     """
 
     texts: list[str]
@@ -77,10 +77,10 @@ class TrainingDocuments:
     def from_corpus(
         cls, corpus: Corpus, settings: FitSettings, sample_weight: npt.ArrayLike | None
     ) -> TrainingDocuments:
-        """Return the documents with a weight over 0; few documents are sorted by their hashes.
+        """Return the documents with positive weight; few documents are sorted by hash.
 
-        The model of few documents then doesn't depend on their order, unless the learner has
-        epochs: networks read documents in the order given.
+        A model of few documents then doesn't depend on their order, unless the learner has epochs:
+        networks read documents in the order given.
 
         Parameters
         ----------

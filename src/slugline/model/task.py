@@ -93,7 +93,7 @@ class ClassificationTask(Protocol):
     ) -> Fitted:
         """Return `fitted` with the rule for its answers, and with any held-out predictions.
 
-        `given_rows` are the rows of the documents as they were given; see `TrainingDocuments`.
+        `given_rows` are the documents' rows in the original order; see `TrainingDocuments`.
         """
 
     def next_rule(self, before: Fitted, learner: BatchLearner) -> MultilabelRule | None:

@@ -1,4 +1,4 @@
-"""Word vectors and words of training documents, by topic, to compare later texts with."""
+"""Word vectors and words of training documents by topic, for comparison with later texts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from slugline.learning.labels import Labels
 from slugline.text.sparse import row_lengths
 from slugline.text.tokens import Words, find_words
 
-#: Number of documents in a profile, and number of characters that are read of each.
+#: Maximum number of documents in a profile, and of characters read from each.
 MAX_DOCUMENTS, MAX_CHARACTERS = 1000, 2000
-# Words of fewer documents are left out. They make up half of all words.
+# Words in fewer documents, about half of all words, are dropped.
 _MIN_DOCUMENTS = 2
-# The highest 29 bits of hashes are kept, which are within the limit of numbers in a model file.
+# Only the highest 29 bits of hashes are kept, to stay within the number limit of model files.
 _HASH_SHIFT = np.uint64(35)
 _TYPES = {
     "sizes": np.float32,
@@ -41,10 +41,10 @@ class TextWords(NamedTuple):
     Attributes
     ----------
     texts : int64 array, shape (n_pairs,)
-        Number of the text of each pair of a text and a word.
+        Index of the text in each (text, word) pair.
     hashes : uint32 array, shape (n_pairs,)
     spellings : Words
-        The words of all texts.
+        Words of all texts.
     first : int64 array, shape (n_pairs,)
         Index in `spellings` of one occurrence of the word in the text.
     """
@@ -69,8 +69,8 @@ class TextWords(NamedTuple):
 class TextProfile:
     """Word vectors and words of a sample of training documents, by topic.
 
-    Each document counts for one topic. In multilabel models, this is one of its topics, and
-    documents without a topic count for an additional one, the last.
+    Each document counts for one topic. In multilabel models, this is one of its topics; documents
+    without a topic count for an additional last one.
 
     Attributes
     ----------
@@ -79,17 +79,17 @@ class TextProfile:
     drawn_fractions : float32 array, shape (n_topics,)
         Fraction of the documents with each topic that count for it.
     means : float32 array, shape (len(sizes), n_columns)
-        Mean vector of each topic. No columns if the table of word vectors lacks the language.
+        Mean vector of each topic. No columns if the word vectors don't cover the language.
     covariance : float32 array, shape (n_columns, n_columns)
-        Pooled covariance of vectors within topics.
+        Pooled within-topic covariance of vectors.
     words : uint32 array, shape (n_words,)
         Hashes of words, ascending.
     word_topics, n_documents : uint16 arrays, shape (n_pairs,)
-        Topics in which each word occurs, word after word, and number of documents.
+        Topics in which each word occurs, word by word, and the number of documents in each.
     n_word_topics : uint16 array, shape (n_words,)
         Number of topics in which each word occurs.
     table_digest : str
-        Digest of the table of word vectors.
+        Digest of the word vector table.
     """
 
     sizes: F32
@@ -106,7 +106,7 @@ class TextProfile:
     def from_documents(
         cls, texts: Sequence[str], labels: Labels, n_topics: int
     ) -> TextProfile | None:
-        """Return the profile of training documents; None if there are too many topics."""
+        """Return the profile of training documents; None if there are none, or too many topics."""
         if not len(texts) or n_topics > MAX_DOCUMENTS:
             return None
         sampled = _spread(len(texts))
@@ -141,9 +141,9 @@ class TextProfile:
         )
 
     def encode(self, texts: Sequence[str]) -> F64 | None:
-        """Return the vectors of texts; None if they can't be compared with those of documents.
+        """Return the vectors of texts, or None if they aren't comparable with the profile.
 
-        They can't if the table of word vectors lacks the language, or is another one.
+        This is the case if the word vectors don't cover the language, or have changed.
         """
         encoder = WordVectorEncoder()
         if not self.means.size or encoder.digest != self.table_digest:
@@ -152,7 +152,7 @@ class TextProfile:
 
     @property
     def degrees_of_freedom(self) -> int:
-        """Number of degrees of freedom of the covariance."""
+        """Degrees of freedom of the covariance."""
         return int(self.sizes.sum()) - int(np.count_nonzero(self.sizes))
 
     @cached_property
@@ -164,7 +164,7 @@ class TextProfile:
         return total
 
     def topic_fractions(self, shares: F64) -> F64:
-        """Return the fraction of texts that count for each topic, shape (len(sizes),).
+        """Return the expected fraction of texts that count for each topic, shape (len(sizes),).
 
         Parameters
         ----------
@@ -178,7 +178,7 @@ class TextProfile:
         return fractions
 
     def word_counts(self, hashes: U32) -> F64:
-        """Return the number of documents of each topic that contain words.
+        """Return the number of documents of each topic that contain each word.
 
         Parameters
         ----------
@@ -216,7 +216,7 @@ class TextProfile:
 
         Raises
         ------
-        DataError : if they are invalid.
+        DataError : if the arrays are invalid.
         """
         if {*arrays} != {*_TYPES}:
             raise DataError(f"arrays of the text profile are {sorted(arrays)}")
@@ -252,15 +252,15 @@ class TextProfile:
 
 
 def _spread(n_documents: int) -> Index:
-    """Return the numbers of at most `MAX_DOCUMENTS` evenly spaced documents."""
+    """Return the rows of at most `MAX_DOCUMENTS` evenly spaced documents."""
     n_sampled = min(n_documents, MAX_DOCUMENTS)
     return np.linspace(0, n_documents, n_sampled, endpoint=False).astype(np.intp)
 
 
 def _draw_topics(labels: Labels, n_topics: int) -> I64:
-    """Return one topic of each document; `n_topics` for documents without any.
+    """Return one topic per document; `n_topics` for documents without a topic.
 
-    Of several topics, neighbouring documents count for different ones.
+    The choice rotates, so neighbouring multi-label documents count for different topics.
     """
     if not labels.multilabel:
         return labels.topics
@@ -271,9 +271,9 @@ def _draw_topics(labels: Labels, n_topics: int) -> I64:
 
 
 def _vector_moments(texts: Sequence[str], topics: I64, sizes: F32) -> tuple[F32, F32]:
-    """Return the mean vectors of topics, and the covariance within topics.
+    """Return the mean vector of each topic, and the within-topic covariance.
 
-    One document with the overall mean is added to each topic.
+    Each mean includes one pseudo-document with the overall mean.
     """
     rows = WordVectorEncoder().encode_if_known(texts)
     if rows is None:
@@ -283,7 +283,7 @@ def _vector_moments(texts: Sequence[str], topics: I64, sizes: F32) -> tuple[F32,
     np.add.at(sums, topics, vectors)
     means = (sums + vectors.mean(axis=0)) / (sizes + 1)[:, np.newaxis]
     residuals = vectors - means[topics]
-    # At least half of the documents, since the residuals of small topics aren't all zero.
+    # At least half of the documents, since residuals of small topics aren't all zero.
     freedom = max(len(vectors) - np.count_nonzero(sizes), len(vectors) / 2)
     covariance = residuals.T @ residuals / freedom
     return means.astype(np.float32), covariance.astype(np.float32)
