@@ -48,7 +48,7 @@ _MIN_DROP = 0.03
 
 
 class TextTotals(NamedTuple):
-    """What is summed over texts besides probabilities.
+    """Sums over texts in addition to probabilities.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ def text_concerns(sums: TextTotals, usual: UnknownWordRate | None) -> Iterator[s
 def find_unknown_groups(
     groups: Mapping[str, TextTotals], usual: UnknownWordRate | None
 ) -> dict[str, TextTotals]:
-    """Return the groups of texts that may be in another language, so that counts mean nothing."""
+    """Return the groups that may be in another language, which makes counts meaningless."""
     if usual is None:
         return {}
     return {
@@ -156,14 +156,14 @@ def find_unknown_groups(
 def group_text_concerns(
     groups: Mapping[str, TextTotals], total: TextTotals, usual: UnknownWordRate | None
 ) -> Iterator[str]:
-    """Yield sentences that name the groups of texts with many unknown words.
+    """Yield warnings that list the groups of texts with many unknown words.
 
     Parameters
     ----------
     groups : mapping of str to TextTotals
     total : TextTotals
-        The sums of all texts: if these have many unknown words as well, only the groups that have
-        far more are named.
+        The sums of all texts. If these also have many unknown words, only groups with far more are
+        listed.
     usual : UnknownWordRate or None
     """
     if usual is None:
@@ -202,7 +202,7 @@ def group_text_concerns(
 
 
 class _UnsureExcess(NamedTuple):
-    """How many answers are unsure, and how many would be with the shares of the topics.
+    """Fraction of unsure answers, and the fraction expected from the topic shares.
 
     `z_score` is the difference in standard errors.
     """
@@ -294,7 +294,7 @@ def group_unsure_concerns(
     total: TextTotals,
     total_shares: F64,
 ) -> Iterator[str]:
-    """Yield a sentence that names the groups in which more answers are unsure than usual.
+    """Yield a warning that lists the groups with more unsure answers than usual.
 
     Parameters
     ----------
@@ -303,8 +303,8 @@ def group_unsure_concerns(
     shares : mapping of str to float64 array, shape (n_topics,)
         The shares in the groups to look at.
     total, total_shares : TextTotals, float64 array
-        Those of all texts: if more answers than usual are unsure there as well, only the groups
-        with far more are named.
+        Sums and shares of all texts. If these also have more unsure answers than usual, only groups
+        with far more are listed.
     """
     all_texts = _UnsureExcess.from_totals(total, sample, total_shares)
     limit = max(_MIN_EXCESS, _MIN_RATIO * all_texts.excess if all_texts.excess > _MIN_EXCESS else 0)

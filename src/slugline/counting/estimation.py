@@ -29,7 +29,7 @@ from slugline.counting.simulation import (
 from slugline.evaluation.intervals import Interval
 
 # The disagreement with adjusted counts that chance explains: the 99th percentile of simulated sets,
-# times a factor, as held-out documents are answered by models of fewer documents.
+# times a factor, since held-out documents are answered by models of fewer documents.
 _CHANCE_QUANTILE, _CHANCE_FACTOR = 0.99, 1.5
 # Added to the standard error of the confidence in texts, which is 0 if the model is always sure.
 _MIN_CONFIDENCE_ERROR = 1e-3
@@ -58,8 +58,7 @@ class ShareEstimate:
         How far adjusted probabilistic counts are from the shares, in units of the disagreement that
         chance explains.
     confidence, usual_confidence : float
-        The mean probability of the most likely topic of each text, and the one that is usual for
-        the shares.
+        Mean probability of each text's most likely topic, and its expected value for the shares.
     """
 
     sample: HeldoutSample
@@ -74,7 +73,7 @@ class ShareEstimate:
 
     @property
     def confidence_drop(self) -> float:
-        """How far the confidence is below the usual one, in standard errors."""
+        """Drop of the confidence below the usual one, in standard errors."""
         error = np.sqrt((self.simulated.confidence_drops**2).mean()) + _MIN_CONFIDENCE_ERROR
         return float((self.usual_confidence - self.confidence) / error)
 
@@ -107,11 +106,11 @@ def estimate_group(
     rows : float64 array, shape (n_rows, n_topics)
         Probabilities of texts.
     weights : float64 array, shape (n_rows,)
-        How many texts each row stands for.
+        Number of texts that each row represents.
     seed : int
     n_copies : float64 array, shape (n_rows,), optional
-        How many copies of each row's text there are, including itself: texts that repeat, such as
-        automatic replies, are right or wrong together. By default, 1.
+        Number of copies of each row's text, including itself: repeated texts, such as automatic
+        replies, are right or wrong together. By default, 1.
     n_sets : int, default N_SIMULATED
     group : int, default 0
         See `simulate_errors`.
@@ -155,7 +154,7 @@ def limit_sets(samples: Sequence[HeldoutSample]) -> int:
     Parameters
     ----------
     samples : sequence of HeldoutSample
-        That of a single-label model, or those of all topics of a multilabel model.
+        One for a single-label model, or one for each topic of a multilabel model.
     """
     n_shares = sum(_BINARY_COST if each.is_binary else each.n_topics for each in samples)
     return min(N_SIMULATED, max(_MIN_SETS, _MAX_SHARES // n_shares))
@@ -169,9 +168,9 @@ def _mean_copies(sample: HeldoutSample, rows: F64, weights: F64, n_copies: F64, 
 
 
 def unseen_errors(sample: HeldoutSample, shares: F64) -> F64:
-    """Return errors that resampling can't show: of a hundred documents, none may have been missed.
+    """Return the errors from confusions that held-out documents may not show.
 
-    One error is added to those of each topic, as by Laplace's rule of succession.
+    One error is added to each topic, by Laplace's rule of succession.
     """
     sizes = sample.topic_sizes
     others = len(sample) - sizes

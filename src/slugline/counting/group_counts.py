@@ -31,7 +31,7 @@ from slugline.model.fitted import Fitted
 
 
 class CountedTexts(NamedTuple):
-    """What the counts of a group of texts are made from.
+    """Data for the counts of a group of texts.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class CountedTexts(NamedTuple):
     sums : float64 array, shape (n_topics,)
         Sums of probabilities.
     n_answers : int64 array, shape (n_topics,)
-        How many of them the model would give each topic.
+        Number of texts that the model assigns to each topic.
     by_model : ModelCount
         Without estimates if the model has no held-out documents.
     """
@@ -53,13 +53,13 @@ class CountedTexts(NamedTuple):
     def from_rows(
         cls, rows: SampledRows, by_model: ModelCount, *, multilabel: bool
     ) -> CountedTexts:
-        """Return what is known of all texts from which rows were sampled."""
+        """Return the data for all texts from which rows were sampled."""
         n_answers = rows.n_likely if multilabel else rows.n_answers
         return cls(len(rows), rows.sums, n_answers, by_model)
 
 
 class GroupCounter:
-    """Makes the counts of groups of texts.
+    """Counts groups of texts.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class GroupCounter:
         self._fitted, self._samples = fitted, samples
         self._sample, self._labels = sample, labels
         self._topics = [str(topic) for topic in fitted.topics.names]
-        # Those of all labels: without any label in a group, they may still have some of its texts.
+        # From all labels: a group without labels may still contain texts with these topics.
         self._new_topics = labels.new_topics(self._topics)
 
     def _check_labels(self) -> None:

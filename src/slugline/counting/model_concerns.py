@@ -30,7 +30,7 @@ from slugline.text.features import UnknownWordRate
 
 
 class ModelCount(NamedTuple):
-    """What counts by the model are made from.
+    """Data for counts by the model.
 
     Attributes
     ----------
@@ -58,9 +58,9 @@ class ModelConcerns:
     usual : UnknownWordRate or None
     multilabel : bool
     total : ModelCount or None
-        That of all texts; None if they are counted by labels.
+        Model-based count of all texts; None if counted from labels.
     groups : mapping of str to ModelCount
-        Those of the groups that are counted by the model.
+        Model-based counts of the groups that aren't counted from labels.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ class ModelConcerns:
         }
 
     def choose_tested(self, groups: Sequence[GroupCount]) -> list[GroupCount]:
-        """Return the groups whose changes are tested: those whose counts mean something.
+        """Return the groups with reliable counts, whose changes are tested.
 
-        Groups of few texts are left out, as the tests take differences to be normal.
+        Groups of few texts are left out, since the tests assume normal differences.
         """
         return [
             group

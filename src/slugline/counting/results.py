@@ -12,23 +12,23 @@ from slugline.base.wording import counted, join_words, nearest, percent
 from slugline.errors import OptionError, Parameter
 from slugline.evaluation.intervals import Interval
 
-#: What an estimate is based on: the model's probabilities, corrected; these and labels of some of
-#: the texts; the labels alone; or nothing, so that there is none.
+#: Basis of an estimate: the model's corrected probabilities; these and labels of some of the texts;
+#: the labels alone; or no estimate.
 Method = Literal["model", "labels and model", "labels", "none"]
 #: The name of all groups together in tables.
 ALL = "(all)"
-#: What a change was estimated from; empty without labels.
+#: Basis of a change; empty without labels.
 Basis = Literal["", "by the model", "by labels"]
-# Topics that a message names.
+# Maximum number of topics listed in a message.
 _MAX_NAMED = 30
-# Groups that a message on comparisons names.
+# Maximum number of groups listed in a message on comparisons.
 _MAX_COMPARED = 5
 # A plan to label a larger fraction of the texts is described as nearly all of them.
 _NEARLY_ALL = 0.9
 
 
 class TopicCount(NamedTuple):
-    """How many texts have a topic.
+    """Estimated number of texts with a topic.
 
     Attributes
     ----------
@@ -38,13 +38,13 @@ class TopicCount(NamedTuple):
     interval : Interval
         The 95 % interval of the share.
     n_texts : int
-        The number of texts, with this topic and without.
+        Number of texts with and without the topic.
     n_answers : int or None
-        The number of texts of which it is the most likely topic or, if texts may have several
-        topics, likely; None if the model doesn't know it.
+        Number of texts whose most likely topic it is or, for multi-label models, with a probability
+        of at least one half; None if it isn't a topic of the model.
     method : {"model", "labels and model", "labels", "none"}
     n_labels : int, default 0
-        The number of labels from which it was estimated, with this topic and without.
+        Number of labels, with and without the topic, used for the estimate.
     """
 
     topic: str
@@ -62,7 +62,7 @@ class TopicCount(NamedTuple):
 
     @property
     def is_estimated(self) -> bool:
-        """Whether there is an estimate."""
+        """True if there is an estimate."""
         return self.method != "none"
 
     @property
@@ -117,17 +117,17 @@ class GroupCount(NamedTuple):
 
     @property
     def is_estimated(self) -> bool:
-        """Whether there are estimates."""
+        """True if there are estimates."""
         return any(topic.is_estimated for topic in self.topics)
 
     @property
     def is_by_model(self) -> bool:
-        """Whether no label was used."""
+        """True if no label was used."""
         return all(topic.method == "model" for topic in self.topics)
 
     @property
     def method(self) -> Method:
-        """What the estimates are based on; "labels and model" if topics differ."""
+        """Basis of the estimates; "labels and model" if topics differ."""
         methods = {topic.method for topic in self.topics}
         return methods.pop() if len(methods) == 1 else "labels and model"
 
@@ -166,7 +166,7 @@ class Change(NamedTuple):
     p_value : float
         Adjusted for the number of all changes, by Holm's method.
     basis : {"", "by the model", "by labels"}
-        What the difference was estimated from; empty without labels.
+        Basis of the difference; empty without labels.
     is_time : bool
         Whether groups are periods.
     is_lasting : bool
@@ -185,7 +185,7 @@ class Change(NamedTuple):
 
     @property
     def is_significant(self) -> bool:
-        """Whether the change is more than chance."""
+        """True if the change is significant."""
         return self.p_value < 0.05
 
     def describe(self) -> str:
@@ -255,12 +255,12 @@ def _round(n: int) -> str:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many texts have each topic.
+    """Estimated number of texts with each topic.
 
     Attributes
     ----------
     name : str
-        The name of the texts' source.
+        Name of the source.
     total : GroupCount
         The counts of all texts.
     groups : tuple of GroupCount
@@ -270,16 +270,16 @@ class Counts:
     is_time : bool
         Whether groups are periods.
     changes : tuple of Change
-        All changes that were tested, the smallest p-value first.
+        All tested changes, smallest p-value first.
     concerns : tuple of str
-        Sentences that say why the counts may be wrong.
+        Reasons why the counts may be wrong, as sentences.
     n_bad, n_undated : int
         Number of rows that were left out because they have no text, or no date.
     n_labelled : int
         Number of labelled texts that were used.
     plan : LabelPlan or None
     multilabel : bool
-        Whether a text may have several topics, so that shares don't sum to 1.
+        True if a text may have several topics, so that shares don't sum to 1.
     """
 
     name: str

@@ -14,23 +14,23 @@ LIKELY = 0.5
 
 
 class SampledRows:
-    """Keeps the probabilities of texts, or of a random sample of them, each with a weight.
+    """Bounded random sample of texts' probabilities, with weights.
 
-    The weights of the texts with the same most likely topic sum to their number, which is exact.
+    The weights of texts with the same most likely topic sum to their exact number.
 
     Parameters
     ----------
     n_topics : int
     capacity : int
-        The largest number of texts that are kept.
+        Maximum number of texts.
     seed : int
 
     Attributes
     ----------
     n_answers : int64 array, shape (n_topics,)
-        Number of texts of which each topic is the most likely one.
+        Number of texts with each topic as the most likely one.
     n_likely : int64 array, shape (n_topics,)
-        Number of texts of which each topic has a probability of at least one half.
+        Number of texts with a probability of at least one half, for each topic.
     sums : float64 array, shape (n_topics,)
         Sums of probabilities over all texts.
     """
@@ -41,7 +41,7 @@ class SampledRows:
         self.sums = np.zeros(n_topics)
         self._rng = np.random.default_rng(seed)
         self._capacity = capacity
-        # Each text has a random key, and those with the largest keys are kept.
+        # Each text gets a random key; the texts with the largest keys are kept.
         self._parts: list[F32] = []
         self._keys: list[F64] = []
         self._n_kept, self._least_key = 0, 0.0
@@ -80,7 +80,7 @@ class SampledRows:
         answers = rows.argmax(axis=1)
         n_kept = np.bincount(answers, minlength=self.n_topics)
         weights = (self.n_answers / np.maximum(n_kept, 1))[answers]
-        # Rare answers of which no text was kept count with the others.
+        # Rare answers without a sampled text are spread over the others.
         return rows.astype(np.float64), weights * (len(self) / weights.sum())
 
     def _append(self, proba: F32, keys: F64) -> None:

@@ -12,11 +12,10 @@ from slugline.base.arrays import F64, Floats, Index
 from slugline.counting.rows import LIKELY
 from slugline.model.heldout import HeldOutPredictions
 
-# The number of documents that are added to those of each topic, and to its held-out documents and
-# their probabilities. Without them, a topic of one training document seems to explain every text
-# that is a little odd. Of 2, 4 and 8, and 5, 20 and 60, these gave the smallest mean error,
-# relative to that of counting answers, on training splits of 13 sets: 400 texts, one model of each
-# set, and no cross-validation.
+# Pseudo-documents added to each topic, and to its held-out documents and their probabilities.
+# Without them, a topic with one training document seems to explain every slightly odd text. Of 2, 4
+# and 8, and 5, 20 and 60, these gave the smallest mean error, relative to counting answers, on
+# training splits of 13 sets: 400 texts, one model of each set, and no cross-validation.
 _N_ADDED, _N_ADDED_HELDOUT = 8.0, 20.0
 # Lower probabilities of a topic of a multilabel model say no more than that it is unlikely.
 _LOW = 0.2
@@ -30,7 +29,7 @@ _LOW = 0.2
 _N_HALF, _N_ADDED_ANSWERS = 100.0, 30.0
 # The shares are precise enough once no share changes by more.
 _TOLERANCE, _MAX_STEPS = 3e-4, 40
-# The variance that keeps topics that a model confuses apart, relative to that of shares.
+# Ridge that separates topics that a model confuses, relative to the variance of shares.
 _RIDGE = 1e-3
 
 
@@ -48,7 +47,7 @@ class HeldoutSample:
     n_alternatives : int, optional
         The number of topics of a multilabel model, if this is the sample of one of them.
     low_proba : float, default 0
-        What stands for all low probabilities of that topic; see `binary_proba`.
+        Replacement for all low probabilities of that topic; see `binary_proba`.
     """
 
     proba: F64
@@ -67,12 +66,12 @@ class HeldoutSample:
 
     @property
     def is_binary(self) -> bool:
-        """Whether the topics are a topic of a multilabel model, and that texts don't have it."""
+        """True if the sample is for one topic of a multilabel model: with it, and without."""
         return self.n_alternatives is not None
 
     @property
     def n_model_topics(self) -> int:
-        """How many of the topics, of which they are the first, are topics of the model."""
+        """Number of leading topics that are topics of the model."""
         return 1 if self.is_binary else self.n_topics
 
     @property
@@ -154,9 +153,9 @@ def heldout_samples(heldout: HeldOutPredictions, topic_counts: F64, n: int) -> l
 def binary_proba(proba: F64, low_proba: float) -> F64:
     """Return the probabilities that texts have a topic, and that they don't, side by side.
 
-    All low probabilities of a topic are replaced by their mean on held-out documents: they are not
-    right to a thousandth, and if those of most texts were a little higher than in training, a topic
-    that hardly any text has would seem to have become common.
+    All low probabilities of a topic are replaced by their mean on held-out documents. They are not
+    accurate to a thousandth, and if most were a little higher than in training, a very rare topic
+    would seem to have become common.
     """
     clipped = np.clip(np.where(proba < _LOW, low_proba, proba), 1e-6, 1 - 1e-6)
     return np.stack([clipped, 1 - clipped], axis=1)
@@ -167,8 +166,8 @@ def implied_shares(
 ) -> F64:
     """Return the shares that the model's probabilities imply, shape (n_topics, n_sets).
 
-    They are those of training, times how much larger the probabilities of a topic are on held-out
-    documents than its frequency among them.
+    These are the training shares, times the ratio of each topic's mean held-out probability to its
+    frequency among held-out documents.
 
     Parameters
     ----------
@@ -176,7 +175,7 @@ def implied_shares(
     weights : float64 array, shape (n_documents, n_sets), optional
         How often each document counts in each set; by default, once in a single set.
     topic_counts : float64 array, shape (n_topics, n_sets), optional
-        By default, those of `sample`.
+        By default, the counts of `sample`.
     """
     weights = np.ones((len(sample), 1)) if weights is None else weights
     counts = sample.topic_counts[:, np.newaxis] if topic_counts is None else topic_counts
@@ -212,7 +211,7 @@ def estimate_shares(
     heldout_weights, topic_counts : float64 array, optional
         See `implied_shares`.
     em_weight : float, optional
-        The weight of expectation maximization; by default, that of `sample`.
+        The weight of expectation maximization; by default, the weight of `sample`.
     n_copies : float, default 1
         Mean number of copies of each text, including itself.
     """
@@ -312,9 +311,8 @@ def correct_proba(proba: F64, shares: F64, implied: F64) -> F64:
 def adjusted_shares(sample: HeldoutSample, mean_proba: F64, weights: F64 | None = None) -> F64:
     """Return shares by adjusted probabilistic counts, shape (n_topics, n_sets).
 
-    The mean probabilities of texts are those of each topic's held-out documents, mixed in the
-    shares of the topics; the equation is solved without the constraint that shares are not
-    negative.
+    Models the mean probabilities of texts as a mixture of the mean probabilities of each topic's
+    held-out documents, and solves for the shares. These may be negative.
 
     Parameters
     ----------

@@ -21,13 +21,13 @@ N_SIMULATED = 200
 _MAX_HELDOUT = 2000
 # The number of documents, of all topics, by which the held-out documents of a topic are smoothed.
 _N_SMOOTHING = 2.0
-# Simulated shares are drawn around the estimate with the spread of so many documents, half of them
-# of all topics alike: otherwise, a topic whose texts are mostly missed would only be simulated with
-# the small share that is left. The spread was chosen on made-up texts whose probabilities are
-# known, the weight on training splits of at most 11 sets.
+# Dirichlet concentration of simulated shares, and the weight of equal shares in their mean, the rest
+# being the estimate. Without equal shares, a topic whose texts are mostly missed would only be
+# simulated with its small estimated share. The concentration was chosen on simulated texts with
+# known probabilities, the weight on training splits of at most 11 sets.
 _N_DRAWN, _UNIFORM_WEIGHT = 8.0, 0.5
-# Simulated sets count by how near their estimates are, relative to this quantile of distances;
-# chosen on the same made-up texts.
+# Simulated sets are weighted by the distance of their estimates, relative to this quantile of
+# distances; chosen on the same simulated texts.
 _NEAR = 0.4
 
 
@@ -58,8 +58,8 @@ class SimulatedErrors:
         """Return the standard error of each estimated share, downwards and upwards.
 
         Shape (2, n_topics). Errors of one sign may be larger: a common topic whose texts are often
-        taken for others is rather underestimated. The typical error of each sign is averaged with
-        that of both, as simulated sets are few.
+        mistaken for others tends to be underestimated. The typical error of each sign is averaged
+        with the typical error of both signs, since simulated sets are few.
         """
         distances = np.abs(self.estimates - shares[:, np.newaxis])
         width = np.quantile(distances, _NEAR, axis=1, keepdims=True) + 1e-4

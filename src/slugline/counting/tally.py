@@ -40,13 +40,13 @@ class AnsweredBatch(NamedTuple):
     texts : list of str
         Text of each row.
     labelled : list of (int, str)
-        Which of these have a label, and their texts.
+        Index and text key of each labelled row.
     n_bad : int
         Number of rows without a text.
     proba : float32 array, shape (n_texts, n_topics)
     words : WordCounts
     problem : str, default ""
-        What is wrong with the first row that can't be read, if there is one.
+        Description of the first unreadable row, or empty.
     """
 
     rows: list[SourceRow | BadRow]
@@ -100,16 +100,17 @@ class Tally:
     usual_words : UnknownWordRate or None
         The usual rate of unknown words.
     total : GroupTally
-        The sums over all texts; without those that have no date, if dates are counted by.
+        The sums over all texts, without undated texts if grouped by date.
     groups : dict of str to GroupTally
     grouping : Grouping or None
-        None if texts are not grouped, or there was none yet.
+        None if texts are not grouped, or before the first text.
     labelled : dict of str to FoundText
-        The labelled texts that were found.
+        Labelled texts found so far.
     n_bad, n_undated, n_unreadable : int
-        Number of rows without a text; without a date; and of those, of cells with something else.
+        Number of rows without a text; without a date; and, among the latter, with a cell that
+        isn't a date.
     first_problem : str
-        What is wrong with the first row that can't be read, if there is one.
+        Description of the first unreadable row, or empty.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ import numpy as np
 
 from slugline.base.arrays import F64, Mask
 
-#: With fewer labels, weighted as one that counts fully, no interval is given: it would say nothing.
+#: Minimum effective number of labels for an interval, which would be uninformative with fewer.
 MIN_EFFECTIVE = 15
 # The mixing distribution of the confidence sequence for a fraction p is Beta(m p, m (1 - p)) with
 # this m, so that the interval is narrowest between 50 and 200 labels.
@@ -28,17 +28,18 @@ _N_SLOPE = 10.0
 
 @dataclass(frozen=True, eq=False)
 class MeasuredLabels:
-    """Labels with answers of models that did not learn from them, in the order of selection.
+    """Labels with held-out answers, in the order of selection.
 
     Attributes
     ----------
     is_right : bool array, shape (n_labels,)
-        Whether the answer is the label; False for texts that were skipped.
+        Mask of correct answers; False for skipped texts.
     is_skipped : bool array, shape (n_labels,)
     confidence : float64 array, shape (n_labels,)
         The model's probability that its answer is right.
     weights : float64 array, shape (n_labels,)
-        How many texts without a label each one stands for, in any unit: see `LabelledText.weight`.
+        Number of unlabelled texts that each label represents, in any unit; see
+        `LabelledText.weight`.
     """
 
     is_right: Mask
@@ -60,11 +61,11 @@ class AccuracyEstimate(NamedTuple):
     low, high : float
         The interval; 0 and 1 if there are too few labels.
     n_labels : int
-        Number of texts that were measured: those that were labelled, skipped, or left undecided.
+        Number of measured texts: labelled, skipped, or left undecided.
     n_effective : float
-        The number of random draws that would say as much.
+        Equivalent number of random draws.
     n_skipped : int, default 0
-        How many of the measured texts have no label.
+        Number of measured texts without a label.
     """
 
     accuracy: float
@@ -80,10 +81,10 @@ class AccuracyEstimate(NamedTuple):
         return self.high - self.low
 
     def labels_for(self, width: float) -> int | None:
-        """Return about how many more labels make the interval as narrow as `width`; 0 if it is.
+        """Return roughly how many more labels narrow the interval to `width`, or 0.
 
-        Widths shrink with the square root of the number of labels. None is returned if the accuracy
-        is unknown.
+        Widths shrink with the square root of the number of labels. Returns None if the accuracy is
+        unknown.
         """
         if self.width <= width:
             return 0
@@ -112,10 +113,10 @@ def estimate_accuracy(
     labels : MeasuredLabels
     mean_confidence : float or None
         The mean, over texts without a label, of the model's probability that its answer is right;
-        None if it is unknown, so that only labels count.
+        None if unknown, so that only labels count.
     unmeasured_fraction : float, default 0.0
-        The fraction of texts without a label that labels say nothing about, as none of them could
-        be drawn so far. Like skipped texts, all of them may be wrong, or right.
+        Fraction of unlabelled texts about which labels carry no information, since none of them
+        could be drawn so far. Like skipped texts, all of them may be wrong, or right.
     alpha : float, default 0.05
 
     References

@@ -101,20 +101,20 @@ class Arrivals(NamedTuple):
         Parameters
         ----------
         assigned : sequence of AssignedRow
-            All texts of the table that somebody got.
+            All assigned texts of the table.
         measured : sequence of AssignedRow
-            Those that count in the estimate.
+            Texts that count in the estimate.
         """
         n_measured = np.zeros(len(self.last_assignments), dtype=np.intp)
         np.add.at(n_measured, [self.batches[each.row] for each in measured], 1)
-        # The latest batches together; the first one may have few draws as any other sample has.
+        # The latest batches together; few draws are no problem in the first one.
         since = np.cumsum(n_measured[::-1])[::-1]
         is_unmeasured = (since < _MIN_DRAWS) & (np.arange(len(self.last_assignments)) > 0)
         n_free = self._count_free(assigned)
         return float(n_free[is_unmeasured].sum() / max(n_free.sum(), 1))
 
     def _count_free(self, assigned: Sequence[AssignedRow]) -> Index:
-        """Return the number of texts of each batch that nobody got."""
+        """Return the number of unassigned texts of each batch."""
         n_rows = np.bincount(self.batches, minlength=len(self.last_assignments))
         rows = np.array([each.row for each in assigned], dtype=np.intp)
         return n_rows - np.bincount(self.batches[rows], minlength=len(self.last_assignments))
@@ -124,7 +124,7 @@ class Arrivals(NamedTuple):
 
 
 def record_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
-    """Return in which batches the texts of a table came; store those that are new.
+    """Return the batches in which the texts of a table arrived, and store new texts.
 
     Raises
     ------

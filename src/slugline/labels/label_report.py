@@ -1,4 +1,4 @@
-"""What is known of a model of labels: its accuracy, that of topics, and what to expect of more."""
+"""Report on a model of labels: accuracy, accuracy by topic, and the gain from more labels."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from slugline.labels.accuracy import (
 )
 from slugline.labels.labelled_texts import LabelledText
 
-# Further labels hardly pay if doubling them is expected to add less than one point of accuracy,
+# More labels hardly pay if doubling them is expected to add less than one point of accuracy,
 # with an upper bound below three.
 _SMALL_GAIN, _LARGE_GAIN = 0.01, 0.03
-# What twice as many labels bring, in units of what the second half of the present ones brought; and
-# the standard error of that, as a multiple of the one from labels alone, since models that learn
-# from other labels differ as well.
+# Gain from twice as many labels, relative to the gain from the second half of the current labels;
+# and its standard error, relative to the standard error from labels alone, since models trained on
+# other labels differ as well.
 # Both were chosen in simulated annotations of six training splits, from 100 labels to 200 and from
 # 200 to 400: forecasts were half a point too high on average, and all of 25 intervals held.
 _NEXT_GAIN, _SPREAD = 0.6, 2.0
-# Fewest labels of a topic, weighted as random draws, for an accuracy of its own: with fewer, the
-# interval is most of the range from 0 to 1.
+# Fewest labels of a topic, weighted as random draws, to report its accuracy: with fewer, the
+# interval covers most of the range from 0 to 1.
 _MIN_OF_TOPIC = 25
 # Fewest labels for a forecast.
 _MIN_TO_FORECAST = 40
@@ -59,14 +59,14 @@ class TopicAccuracy(NamedTuple):
 
 
 class DoublingForecast(NamedTuple):
-    """What twice as many labels would bring.
+    """Expected gain from twice as many labels.
 
     Attributes
     ----------
     n_labels : int
-        Twice the number of present labels.
+        Twice the current number of labels.
     gain : float
-        The accuracy that they are expected to add.
+        Expected gain in accuracy.
     low, high : float
         A 95 % interval of the gain.
     """
@@ -78,24 +78,24 @@ class DoublingForecast(NamedTuple):
 
     @property
     def hardly_pays(self) -> bool:
-        """Whether the gain is small, and surely not large."""
+        """True if the gain is small, and surely not large."""
         return self.gain < _SMALL_GAIN and self.high < _LARGE_GAIN
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelReport:
-    """What is known of a model of labels.
+    """Accuracy of a model of labels, and the gain from more labels.
 
     Attributes
     ----------
     n_labels : int
-        Number of labels that it has learned from.
+        Number of training labels.
     estimate : AccuracyEstimate
-        Its accuracy on texts without a label.
+        Accuracy on unlabelled texts.
     topics : tuple of TopicAccuracy
-        Topics with enough labels, those with the lowest accuracy first.
+        Topics with enough labels, lowest accuracy first.
     doubling : DoublingForecast or None
-        None if there are too few labels to tell.
+        None if there are too few labels.
     """
 
     n_labels: int
@@ -104,9 +104,9 @@ class LabelReport:
     doubling: DoublingForecast | None = None
 
     def labels_for_precision(self, precision: float) -> int | None:
-        """Return about how many more labels let the interval begin at `precision`; 0 if it does.
+        """Return roughly how many more labels raise the interval's lower end to `precision`, or 0.
 
-        None is returned if no number of labels does, as today's accuracy is not above `precision`.
+        Returns None if the current accuracy isn't above `precision`, since more labels don't help.
         """
         estimate = self.estimate
         if estimate.low >= precision:
@@ -286,7 +286,7 @@ def forecast_doubling(
     if n < MIN_EFFECTIVE:
         return None
     variance = float(fractions**2 @ (differences - last_gain) ** 2) * n / (n - 1)
-    # What none of n labels shows may still be so for 3 / n of the texts (the rule of three).
+    # An error unseen in n labels may affect 3 / n of the texts (the rule of three).
     unseen = 3 / n
     half_width = max(Z_95 * _SPREAD * math.sqrt(variance), unseen)
     gains = np.array([last_gain, last_gain - half_width, last_gain + half_width])

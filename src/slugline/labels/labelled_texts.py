@@ -1,7 +1,7 @@
-"""Texts with their answers, as the documents of a label store give them to a model.
+"""Texts of a label store with their answers, for training and for estimates of accuracy.
 
-A document has one answer, whoever gave it. Whether it counts in an estimate of accuracy depends on
-how it was first assigned to a person, as that is the draw of which the probability is known.
+A document has one answer, whoever gave it. It counts in an estimate of accuracy if its first
+assignment to a person was a draw with a known probability.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _N_PENDING = 20
 
 
 class LabelledText(NamedTuple):
-    """A text that was selected and decided about.
+    """A selected text with a decision.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class LabelledText(NamedTuple):
     topics : tuple of str, or None
         The answer; None if the text was skipped, or if coders disagree.
     weight : float or None
-        How many texts without a label it stands for in an estimate of accuracy, in any unit: the
-        inverse of the probability with which it was selected, relative to that of a random draw.
-        None if it doesn't count, as the probability is unknown, or somebody saw a guess.
+        Number of unlabelled texts that it represents in an estimate of accuracy, in any unit: the
+        inverse of its selection probability, relative to a random draw. None if it doesn't count,
+        because the probability is unknown or a coder saw a guess.
     first_topics : tuple of str, or None
-        The answer before a model's contradiction was shown; None if none was shown.
+        The answer before a model's contradiction was shown, or None.
     document : int or None
         The number of the document in the store.
     """
@@ -57,30 +57,29 @@ class LabelledText(NamedTuple):
 
     @property
     def measured_topics(self) -> tuple[str, ...] | None:
-        """The answer with which held-out answers are compared.
+        """The answer to compare with held-out answers.
 
-        Labels that are shown again are those that a model contradicts. Compared with what becomes
-        of them, the model would look better than it is: nobody looks again at wrong labels with
-        which it agrees, and whoever looks again tends to follow it.
+        Labels are shown again if a model contradicts them. Compared with the revised labels, the
+        model would look better than it is: wrong labels with which it agrees aren't shown again,
+        and coders who look again tend to follow it.
         """
         return self.topics if self.first_topics is None else self.first_topics
 
     @property
     def is_measured(self) -> bool:
-        """Whether it counts in an estimate of accuracy."""
+        """True if it counts in an estimate of accuracy."""
         return self.weight is not None
 
 
 class LabelledTexts(NamedTuple):
-    """The texts in a store about which persons decided.
+    """The texts in a store with a decision by a person.
 
     Attributes
     ----------
     texts : list of LabelledText
         In the order of their draws.
     unmeasured_fraction : float
-        The fraction of texts without a label that came too lately for labels to say anything about
-        them.
+        Fraction of unlabelled texts that arrived too late to be measured.
     """
 
     texts: list[LabelledText]
@@ -90,14 +89,14 @@ class LabelledTexts(NamedTuple):
 def read_labelled_texts(
     store: LabelStore, table: TextTable, arrivals: Arrivals | None = None
 ) -> LabelledTexts:
-    """Return the texts in a store about which persons decided, in the order of their draws.
+    """Return the texts in a store with a decision by a person, in the order of their draws.
 
-    - The answer is that of the document: what coders agree on, or what was settled. If they
-      disagree, the text counts as skipped.
-    - Texts that the user has changed are left out. Texts that are gone from the user's file are
-      learned from, and not measured, since they are not among the texts that accuracy is about.
-    - A text that was shown long ago and not decided counts as skipped.
-    - A text that is coded twice counts once, as the draw that it was first.
+    - The answer is the topics on which coders agree, or the settlement. If coders disagree, the
+      text counts as skipped.
+    - Texts that the user has changed are left out. Texts that are missing from the user's file are
+      used in training, but not measured, since the accuracy doesn't cover them.
+    - A text that was shown long ago without a decision counts as skipped.
+    - A text that is coded twice counts once, by its first draw.
     - A label that was shown again, as a model contradicted it, is learned from as it is now, and
       measured as it was before.
     - Near copies that were labelled together with a text are left out: a model that has learned

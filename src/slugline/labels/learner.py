@@ -42,11 +42,11 @@ _N_FOLDS = 10
 # Number of random halvings for the forecast, and the fewest labels that can be halved.
 _N_HALVINGS, _MIN_TO_HALVE = 3, 40
 
-# With fewer labels for each description, on average, descriptions are learned from as well: in
-# models of random labels of ten training splits, they brought 3 to 37 points at 10 labels, and
-# something on nearly all sets up to this number.
+# With fewer labels per description, models are also trained on descriptions: with random labels of
+# ten training splits, descriptions added 3 to 37 points at 10 labels, and helped on nearly all sets
+# up to this number.
 _FEW_PER_DESCRIPTION = 10
-# With more, they aren't tried: they brought nothing, and fits take time.
+# With more, descriptions aren't tried: they gained nothing, and fits take time.
 _MANY_PER_DESCRIPTION = 50
 
 #: Returns a new classifier with the settings of a model of labels.
@@ -106,9 +106,9 @@ class LabelFitter(NamedTuple):
 
 
 def _is_better(fitted: Fitted, other: Fitted, answers: Sequence[tuple[str, ...]]) -> bool:
-    """Return whether a model has a lower log loss than another on what both held out.
+    """Return True if a model has a lower log loss than another on rows that both held out.
 
-    It has if texts have several topics, or none: then descriptions are for few labels only.
+    Always true for multi-label models, which use descriptions only while labels are few.
     """
     rows, proba = _proba_of_answers(fitted, answers)
     other_rows, other_proba = _proba_of_answers(other, answers)
@@ -117,7 +117,7 @@ def _is_better(fitted: Fitted, other: Fitted, answers: Sequence[tuple[str, ...]]
 
 
 def _proba_of_answers(fitted: Fitted, answers: Sequence[tuple[str, ...]]) -> tuple[Index, F64]:
-    """Return the rows that a model held out, and the probabilities of their single topics."""
+    """Return a model's held-out rows, and the probabilities of their single topics."""
     heldout = fitted.heldout_predictions
     if heldout is None or heldout.rows is None or fitted.multilabel_rule is not None:
         return np.zeros(0, dtype=np.intp), np.zeros(0)
@@ -130,9 +130,9 @@ def _proba_of_answers(fitted: Fitted, answers: Sequence[tuple[str, ...]]) -> tup
 def find_known_descriptions(
     descriptions: Mapping[str, str], texts: Sequence[str]
 ) -> dict[str, str]:
-    """Return those descriptions that word vectors know; none of one topic, or of unknown texts.
+    """Return descriptions covered by word vectors; none if only one, or if texts aren't covered.
 
-    Word vectors tell how near texts are to descriptions, so that they have to know the language of
+    Word vectors measure how close texts are to descriptions, so they must cover the language of
     both.
     """
     descriptions = {topic: text for topic, text in descriptions.items() if text.strip()}
@@ -147,7 +147,7 @@ def find_known_descriptions(
 
 @dataclass(frozen=True, eq=False)
 class HeldoutAnswers:
-    """Answers to labelled texts, of models that did not learn from them.
+    """Held-out answers for labelled texts.
 
     Attributes
     ----------
@@ -155,7 +155,7 @@ class HeldoutAnswers:
     confidence : float64 array, shape (n_answered,)
         The probability that each answer is right; NaN if there is no answer.
     topics : list of tuple of str
-        The answers; empty if there is none.
+        Answer to each text, or an empty tuple.
     """
 
     is_right: Mask
@@ -171,15 +171,15 @@ class LabelModel:
     ----------
     fitted : Fitted
     n_labels : int
-        Number of labels that it has learned from.
+        Number of training labels.
     estimate : AccuracyEstimate
-        Its accuracy on texts without a label.
+        Accuracy on unlabelled texts.
     sample_weights : float64 array, shape (n_sample,)
         The weight of each text of the sample, for `slugline.labels.selection`.
     labelled : sequence of LabelledText
     heldout : HeldoutAnswers
     fitter : LabelFitter
-        What fitted it.
+        Fits models with the same settings.
     """
 
     fitted: Fitted
@@ -195,7 +195,7 @@ class LabelModel:
         return _weights(self.fitted, self.fitted.predict_proba(texts))
 
     def guess(self, text: str) -> ModelGuess:
-        """Return the answer of the model to a text, and the probability that it is right."""
+        """Return the model's answer for a text, and the probability that it is right."""
         proba = self.fitted.predict_proba([text])
         [topics], [confidence] = _answers(self.fitted, proba), _confidence(self.fitted, proba)
         return ModelGuess(topics, float(confidence))
@@ -210,21 +210,21 @@ def learn_labels(
     descriptions: Mapping[str, str] | None = None,
     unmeasured_fraction: float = 0.0,
 ) -> LabelModel | None:
-    """Return a model of labels; None if there are too few to learn from, and no descriptions.
+    """Return a model of labels, or None if there are too few labels and no descriptions.
 
     Parameters
     ----------
     labelled : sequence of LabelledText
     sample : sequence of str
-        A random sample of the texts without a label, whose weights are returned.
+        Random sample of the unlabelled texts, whose weights are returned.
     make_classifier : callable
     is_multilabel : bool, default False
-        Whether texts may have several topics, or none.
+        True if texts may have several topics, or none.
     descriptions : mapping of str to str, optional
-        Descriptions by topic, which are learned from while labels are few; see
+        Descriptions by topic, used in training while labels are few; see
         `find_known_descriptions`.
     unmeasured_fraction : float, default 0.0
-        The fraction of texts without a label that labels say nothing about.
+        See `estimate_accuracy`.
     """
     answered, answers = _split_answers(labelled)
     texts = [each.text for each in answered]
@@ -247,7 +247,7 @@ def learn_labels(
 
 
 def report_labels(model: LabelModel) -> LabelReport:
-    """Return what is known of a model of labels; it takes a few more fits."""
+    """Return a report on a model of labels, which takes a few more fits."""
     return LabelReport(
         n_labels=model.n_labels,
         estimate=model.estimate,
@@ -257,7 +257,7 @@ def report_labels(model: LabelModel) -> LabelReport:
 
 
 def _has_two_topics(answers: Sequence[tuple[str, ...]]) -> bool:
-    """Return whether two topics have enough labels."""
+    """Return True if two topics have enough labels."""
     counts = Counter(topic for answer in answers for topic in answer)
     return sum(n >= _MIN_PER_TOPIC for n in counts.values()) >= 2
 
