@@ -21,10 +21,10 @@ N_SIMULATED = 200
 _MAX_HELDOUT = 2000
 # The number of documents, of all topics, by which the held-out documents of a topic are smoothed.
 _N_SMOOTHING = 2.0
-# Dirichlet concentration of simulated shares, and the weight of equal shares in their mean, the rest
-# being the estimate. Without equal shares, a topic whose texts are mostly missed would only be
-# simulated with its small estimated share. The concentration was chosen on simulated texts with
-# known probabilities, the weight on training splits of at most 11 sets.
+# Dirichlet concentration of simulated shares, and the weight of equal shares in their mean; the
+# estimate has the remaining weight. Without equal shares, a topic whose texts are mostly missed
+# would only be simulated with its small estimated share. The concentration was chosen on simulated
+# texts with known probabilities, the weight on training splits of at most 11 sets.
 _N_DRAWN, _UNIFORM_WEIGHT = 8.0, 0.5
 # Simulated sets are weighted by the distance of their estimates, relative to this quantile of
 # distances; chosen on the same simulated texts.
