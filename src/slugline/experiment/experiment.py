@@ -92,7 +92,7 @@ class AccuracyOnLabels(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Experiment(TitledRows):
-    """A trained classifier, and its evaluation on documents that it hasn't seen, if there are any.
+    """A trained classifier, and its evaluation on test documents, if any.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Experiment(TitledRows):
     n_train : int
         Number of training documents.
     warnings : tuple of str
-        What may be wrong with the data or the settings.
+        Possible problems of the data or the settings.
     seconds : float
         Wall time of fitting.
     notes : tuple of str
@@ -119,8 +119,8 @@ class Experiment(TitledRows):
     shuffled : float
         Mean accuracy of the test topics in random order; NaN without a test.
     decisions : DecisionResult, MultilabelDecisionResult or None
-        How many test documents got an answer, and how many of the answers are right; None without a
-        test, or if no precision was requested.
+        Coverage and precision on the test documents; None without a test, or if no precision was
+        requested.
     on_labels : AccuracyOnLabels or None
         Replaces the accuracy on test documents if the documents come from a label database, where
         many were selected because a model doubted them.
@@ -295,10 +295,10 @@ def run_experiment(
         The settings; the test documents are also drawn with their `random_state`.
     train : Corpus
     test : Corpus, optional
-        By default, a stratified part of `train`, set aside before anything is learned.
+        By default, a stratified part of `train`, set aside before fitting.
     test_fraction : float or None, default 0.2
-        The fraction in that part; with None, the model learns from all of `train`, and is only
-        tested if there is a `test`.
+        The fraction in that part; with None, the model is fitted to all of `train`, and only tested
+        if there is a `test`.
     unlabelled : iterable of str, optional
         Texts without labels; see `TopicClassifier.fit`. Texts of test documents are left out.
     on_labels : AccuracyOnLabels, optional
