@@ -10,7 +10,6 @@ import numpy as np
 
 from slugline.base.arrays import F64, I64
 from slugline.base.wording import counted
-from slugline.counting.adding_up import add_up
 from slugline.counting.changes import find_changes
 from slugline.counting.estimation import ShareEstimate, topic_intervals, topic_shares
 from slugline.counting.label_plan import PlannedGroup, plan_labels
@@ -140,17 +139,16 @@ class GroupCounter:
             is_time=is_time,
             has_labels=self._sample is not None,
         )
-        multilabel = self._fitted.multilabel
         counted_texts = Counts(
             name=name,
             total=all_texts,
-            groups=add_up(counts, all_texts, multilabel=multilabel),
+            groups=counts,
             column=column,
             is_time=is_time,
             changes=tuple(changes),
             concerns=tuple(concerns),
             n_labelled=len(self._labels),
-            multilabel=multilabel,
+            multilabel=self._fitted.multilabel,
         )
         plan = self._plan_labels(counted_texts.restrict(topics), total, groups)
         return replace(counted_texts, plan=plan)
