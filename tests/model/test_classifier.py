@@ -123,7 +123,13 @@ def test_classifier_passes_the_checks_of_scikit_learn(classifier: TopicClassifie
     # Without shuffling, the models are the same: see `test_weights`.
     reason = "the order of rows decides which a network holds out, and the check shuffles them"
     has_epochs = choose_learner(classifier.learner).capabilities.has_epochs
-    failed = {"check_sample_weight_equivalence_on_dense_data": reason} if has_epochs else {}
+    failed = {}
+    if has_epochs:
+        failed = {
+            "check_sample_weight_equivalence_on_dense_data": reason,
+            # They are compared to 1e-7, as are all scores in double precision.
+            "check_methods_subset_invariance": "networks compute scores in single precision",
+        }
     estimator_checks.check_estimator(classifier, expected_failed_checks=failed)
 
 

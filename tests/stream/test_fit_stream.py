@@ -97,9 +97,10 @@ def test_fit_stream_learns_as_fit_does_from_documents_by_hash(
     fitted = TopicClassifier(**options).fit(texts, topics)
     streamed = TopicClassifier(**options).fit_stream(pairs(documents))
     assert streamed.features_.feature_groups == fitted.features_.feature_groups
-    # The order of columns, and so that of additions, differs, as may what is held out.
+    # The order of columns, and so that of additions, differs, as may what is held out: `fit` sorts
+    # few documents by hashes of texts and topics, and streams by those of texts alone.
     np.testing.assert_allclose(
-        fitted.predict_proba(texts), streamed.predict_proba(texts), atol=1e-3
+        fitted.predict_proba(texts), streamed.predict_proba(texts), atol=3e-3
     )
 
 
