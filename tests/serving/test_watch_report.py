@@ -325,7 +325,7 @@ def test_alert_is_closed_by_a_version_that_learned_from_such_texts(
     today = serve_days(store, same, [MORE_GRAIN] * 2, first=20)
     update_alerts(store, same, today)
     assert "grain" in {alert.topic for alert in report(store, same, today).alerts}
-    learned = make_version(tmp_path / "learned", (50, 300, 50))
+    learned = make_version(tmp_path / "learned", (80, 480, 80))
     today = serve_days(store, learned, [MORE_GRAIN] * 10, first=22)
     assert update_alerts(store, learned, today) == []
     found = report(store, learned, today)
