@@ -222,7 +222,10 @@ def held_dicts(held: Iterable[tuple[int, Sequence[Doubt]]]) -> list[dict[str, An
 def held_lines(held: Iterable[tuple[int, Sequence[Doubt]]]) -> list[str]:
     """Return lines with the numbers of corrections that wait for approval: in total, by reason."""
     held = list(held)
-    counts = Counter(kind for _, doubts in held for kind in {doubt.kind for doubt in doubts})
+    # Kinds with equal counts keep the order in which they were found.
+    counts = Counter(
+        kind for _, doubts in held for kind in dict.fromkeys(doubt.kind for doubt in doubts)
+    )
     verb = "waits" if len(held) == 1 else "wait"
     return [
         f"{counted(len(held), 'correction')} {verb} for approval",
