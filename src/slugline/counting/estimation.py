@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -48,9 +48,8 @@ class ShareEstimate:
     shares : float64 array, shape (n_topics,)
     n_texts : int
     simulated : SimulatedErrors
-    simulated_near : SimulatedErrors
-        Errors for sets that all have the estimated shares. With the same seed, errors from held-out
-        documents are paired between groups.
+    simulate_near : callable
+        Simulates `simulated_near`.
     unseen_errors : float64 array, shape (n_topics,)
         The error of each share if one more held-out document of the topic had been missed, and one
         more of the others been taken for it.
@@ -65,11 +64,21 @@ class ShareEstimate:
     shares: F64
     n_texts: int
     simulated: SimulatedErrors
-    simulated_near: SimulatedErrors
+    simulate_near: Callable[[], SimulatedErrors]
     unseen_errors: F64
     disagreement: float
     confidence: float
     usual_confidence: float
+
+    @cached_property
+    def simulated_near(self) -> SimulatedErrors:
+        """Errors for sets that all have the estimated shares.
+
+        With the same seed, errors from held-out documents are paired between groups. Only
+        comparisons of groups need them.
+        """
+        with limit_blas():
+            return self.simulate_near()
 
     @property
     def confidence_drop(self) -> float:
@@ -140,7 +149,7 @@ def estimate_group(
             shares,
             n_texts,
             simulated,
-            simulate(is_spread=False),
+            partial(simulate, is_spread=False),
             unseen_errors(sample, shares),
             _disagreement(adjusted - shares, simulated),
             confidence=float(weights @ rows.max(axis=1, initial=0)) / max(n_texts, 1),
