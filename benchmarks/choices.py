@@ -421,19 +421,16 @@ def _score_values(
     n_draws: int,
     constant: str,
     variants: Mapping[str, float],
-    min_drawn: int = 0,
 ) -> str:
     """Return a table of the means over draws with each value of a constant."""
     jobs = [(name, n) for name in sets for n in labels]
     measure = partial(_score_draws, n_draws=n_draws, constant=constant, values=[*variants.values()])
-    measured = zip(jobs, map_processes(measure, *zip(*jobs, strict=True)), strict=True)
-    found = {job: means for job, means in measured if means[0].n_drawn >= min_drawn}
+    found = dict(zip(jobs, map_processes(measure, *zip(*jobs, strict=True)), strict=True))
     rows = [[name, f"{n}", *map(_cell, means)] for (name, n), means in found.items()]
     for n in labels:
         of_labels = [means for (_, n_labels), means in found.items() if n_labels == n]
-        if of_labels:
-            means = np.mean(of_labels, axis=0)
-            rows.append(["mean", f"{n}", *(_cell(DrawMeans(*mean)) for mean in means)])
+        means = np.mean(of_labels, axis=0)
+        rows.append(["mean", f"{n}", *(_cell(DrawMeans(*mean)) for mean in means)])
     return table(["set", "labels a topic", *variants], rows)
 
 
@@ -444,7 +441,6 @@ class DrawMeans(NamedTuple):
     log_loss: float
     calibration_error: float
     seconds: float
-    n_drawn: float
 
 
 def _cell(means: DrawMeans) -> str:
@@ -476,7 +472,6 @@ def _score_draws(
                     log_loss=log_loss(test.topics, proba, labels=classifier.classes_),
                     calibration_error=calibration_error(proba.max(axis=1), is_right),
                     seconds=taken,
-                    n_drawn=len(drawn),
                 )
             )
     return [

@@ -19,7 +19,7 @@ from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import RowReader, read_frame, read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.counting.count import check_countable, check_no_foreign_database, count_rows
-from slugline.counting.dates import PERIODS, DateOrder
+from slugline.counting.dates import DateOrder
 from slugline.counting.labelled_file import read_labelled_sample
 from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, format_share
@@ -203,8 +203,9 @@ def count(
         seed=random_state,
     )
     check_countable(fitted, options)  # before a file is opened
-    columns = [name for name in (by, date) if name is not None and name not in PERIODS]
-    reading = ReadOptions(text, header_row=header_row, columns=columns, layout=fitted.layout)
+    reading = ReadOptions(
+        text, header_row=header_row, columns=options.group_columns, layout=fitted.layout
+    )
     rows = _read(data, reading)
     progress = check_progress(progress)
 

@@ -172,7 +172,7 @@ def count(
             separator=separator,
             header_row=header_row,
             layout=fitted.layout,
-            columns=[name for name in (by, date) if name is not None and name not in PERIODS],
+            columns=settings.group_columns,
         )
         rows = read_rows(file, reading, fallback="txt")
         if rows.note:

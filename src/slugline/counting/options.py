@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slugline.base.checks import short_repr
-from slugline.counting.dates import DATE_ORDERS, DateOrder
+from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder
 from slugline.counting.labelled import LabelledSample
 from slugline.errors import OptionError, Parameter
 
@@ -40,6 +40,11 @@ class CountOptions:
     labelled: LabelledSample | None = None
     topics: Sequence[str] = ()
     seed: int = 0
+
+    @property
+    def group_columns(self) -> list[str]:
+        """The columns that `by` and `date` name; a name that is a period may not be a column."""
+        return [name for name in (self.by, self.date) if name is not None and name not in PERIODS]
 
     def __post_init__(self) -> None:
         for name in ("date", "date_order"):
