@@ -23,6 +23,8 @@ _EXPORT = "export its texts as CSV with a query, and give that file"
 _DOWNLOAD = "download the file, and give its path"
 _SHEET = "choose File, Download, Comma-separated values (.csv) there, and give the downloaded file"
 
+_PICTURE = "a picture; Slugline reads texts, so extract the text first"
+
 #: Number of bytes examined to identify a file.
 N_BYTES = 1024
 # Signatures of other programs' files, each with a description and advice.
@@ -32,9 +34,9 @@ _STARTS = {
     b"{\\rtf": "an RTF document; save it as plain text (.txt)",
     bytes.fromhex("d0cf11e0a1b11ae1"): "an Outlook message, or a document or spreadsheet in an old "
     "Office format; save texts as plain text (.txt), and a spreadsheet as .xlsx or CSV",
-    b"\x89PNG": "a picture; Slugline reads texts, so extract the text first",
-    b"\xff\xd8\xff": "a picture; Slugline reads texts, so extract the text first",
-    b"GIF8": "a picture; Slugline reads texts, so extract the text first",
+    b"\x89PNG": _PICTURE,
+    b"\xff\xd8\xff": _PICTURE,
+    b"GIF8": _PICTURE,
     b"PAR1": "a Parquet file; give it a name that ends in .parquet",
 }
 ZIP_START, _GZIP_START = b"PK\x03\x04", b"\x1f\x8b"

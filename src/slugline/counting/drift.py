@@ -88,12 +88,14 @@ class _ExpectedTexts:
         errors = np.concatenate(
             [each.simulated.errors[: each.sample.n_model_topics] for each in estimates]
         )
+        # In multi-label profiles, only a fraction of the documents with a topic count for it, and
+        # documents without a topic have the rest: its error is the negative sum of the others.
         errors = errors * profile.drawn_fractions[:, np.newaxis]
         if len(self.fractions) > len(errors):
             errors = np.concatenate([errors, -errors.sum(axis=0, keepdims=True)])
         self.share_errors = errors / np.sqrt(errors.shape[1])
-        # Variance of the mean of each topic, for documents of unit variance.
-        self.squares = self.fractions**2 / (profile.sizes + 1)
+        # Variance that each topic adds to the mixture, for documents of unit variance.
+        self.mean_variances = self.fractions**2 / (profile.sizes + 1)
 
     def mean(self, means: F64) -> tuple[F64, F64]:
         """Return the mixture of topic means, and its error from each simulated error of the shares.
@@ -155,7 +157,9 @@ def _compare_vectors(
     mixture, by_shares = expected.mean(profile.means.astype(np.float64) @ directions)
     difference = weights @ vectors @ directions / weights.sum() - mixture
     within = directions.T @ profile.covariance @ directions
-    covariance = within * (1 / expected.n_texts + expected.squares.sum()) + by_shares @ by_shares.T
+    covariance = (
+        within * (1 / expected.n_texts + expected.mean_variances.sum()) + by_shares @ by_shares.T
+    )
     # The covariance is singular if all documents are the same.
     statistic = difference @ np.linalg.pinv(covariance, hermitian=True) @ difference
     scale = (freedom - n_directions + 1) / (freedom * n_directions)
@@ -202,10 +206,10 @@ def _expected_rates(counts: F64, profile: TextProfile, expected: _ExpectedTexts)
     overall = (counts.sum(axis=0) + 0.5) / (sizes.sum() + 1)
     rates = (counts + _N_ADDED * overall) / (sizes + _N_ADDED)
     mixture, by_shares = expected.mean(rates)
-    variances = expected.squares @ (rates * (1 - rates)) + (by_shares**2).sum(axis=1)
+    variances = expected.mean_variances @ (rates * (1 - rates)) + (by_shares**2).sum(axis=1)
     # Add half a document with the word, since a word that no document contains isn't impossible.
-    unseen = 0.5 * expected.squares.sum()
-    return mixture + unseen, variances + unseen * expected.squares.sum()
+    unseen = 0.5 * expected.mean_variances.sum()
+    return mixture + unseen, variances + unseen * expected.mean_variances.sum()
 
 
 def _tail(fractions: F64, rates: F64, variances: F64, n_texts: float) -> F64:

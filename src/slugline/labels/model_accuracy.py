@@ -84,7 +84,7 @@ def _read_labels(path: Path) -> tuple[LabelledTexts, list[str]]:
         except (DataError, OptionError, OSError):  # the file is missing or was replaced
             return read_random_draws(store), []
         labelled = read_labelled_texts(store, table, read_arrivals(store, table))
-    free = assignments.free_rows("")
+    free = assignments.free_rows("")  # for nobody in particular
     rows = np.random.default_rng(0).permutation(free)[:MAX_COMPARED]
     return labelled, [table.texts[row] for row in rows.tolist()]
 
@@ -105,6 +105,7 @@ def _with_topics_of(corpus: Corpus, labelled: Sequence[LabelledText]) -> list[La
         place: topics if isinstance(topics, tuple) else (topics,)
         for place, topics in zip(corpus.numbered_places(), corpus.topics, strict=True)
     }
+    # Topics as they were answered, to topics as the model learns them.
     renamed = {each.topics: given[each.document] for each in labelled if each.document in given}
     texts = []
     for each in labelled:
