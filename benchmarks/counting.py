@@ -37,8 +37,12 @@ from slugline.counting.rows import SampledRows
 from slugline.evaluation.intervals import Interval
 
 SETS = ("trec", "ag_news", "subj", "webkb", "stackoverflow", "20ng", "ohsumed", "custrev")
-#: Training documents; texts of a set, and sets for each model; models of each data set.
-N_TRAIN, N_TEXTS, N_DRAWS, N_MODELS = 800, 400, 15, 4
+#: The same with the first three words of each text.
+THREE_WORDS = ", three words"
+SHORT_SETS = tuple(name + THREE_WORDS for name in ("subj", "custrev", "ag_news"))
+#: Training documents; texts of a set, and sets for each model; models of each data set, and those
+#: compared with QuaPy.
+N_TRAIN, N_TEXTS, N_DRAWS, N_MODELS, N_QUAPY_MODELS = 800, 400, 15, 20, 4
 #: The fewest documents that a topic must have on both sides, so that QuaPy can hold some out.
 MIN_DOCUMENTS = 5
 #: QuaPy's methods.
@@ -53,17 +57,13 @@ class Draws(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A model, its answers to documents, and the documents' topics.
-
-    `labels` and `fold_proba` are of the training documents: their topics, and answers by models of
-    other folds.
-    """
+    """A model, its answers to documents, their topics, and what the model learned from."""
 
     model: TopicClassifier
     proba: F64
     topics: Index
+    learned: Corpus
     labels: Index
-    fold_proba: F64
 
 
 def make_trial(name: str, n_train: int, seed: int, pool: str) -> Trial:
@@ -71,7 +71,7 @@ def make_trial(name: str, n_train: int, seed: int, pool: str) -> Trial:
 
     With the pool "train", these are the other training documents: for choosing settings.
     """
-    train, test = load(name)
+    train, test = load_set(name)
     order = np.random.default_rng(seed).permutation(len(train.texts))
     learned = select(train, order[:n_train])
     others = select(train, order[n_train:]) if pool == "train" else test
@@ -80,13 +80,20 @@ def make_trial(name: str, n_train: int, seed: int, pool: str) -> Trial:
     learned, others = _keep(learned, names), _keep(others, names)
     model = TopicClassifier(n_jobs=1).fit(learned.texts, learned.topics)
     labels, topics = (np.searchsorted(names, corpus.topics) for corpus in (learned, others))
-    return Trial(
-        model,
-        model.predict_proba(others.texts).astype(np.float64),
-        topics,
-        labels,
-        _answer_in_folds(learned, labels, seed),
-    )
+    proba = model.predict_proba(others.texts).astype(np.float64)
+    return Trial(model, proba, topics, learned, labels)
+
+
+def load_set(name: str) -> tuple[Corpus, Corpus]:
+    """Return the training and the test documents of a set, or their first three words."""
+    train, test = load(name.removesuffix(THREE_WORDS))
+    if not name.endswith(THREE_WORDS):
+        return train, test
+    return _first_words(train), _first_words(test)
+
+
+def _first_words(corpus: Corpus) -> Corpus:
+    return Corpus([" ".join(text.split()[:3]) for text in corpus.texts], corpus.topics, "rows")
 
 
 def _keep(corpus: Corpus, names: Any) -> Corpus:
@@ -104,15 +111,21 @@ def _answer_in_folds(corpus: Corpus, labels: Index, seed: int) -> F64:
     return proba
 
 
-def draw_sets(topics: Index, n_topics: int, n_texts: int, n_draws: int, seed: int) -> Draws:
-    """Draw sets of texts whose shares of topics are uniform over all that sum to 1."""
+def draw_sets(
+    topics: Index, n_topics: int, n_texts: int, n_draws: int, seed: int, *, shift: bool = True
+) -> Draws:
+    """Draw sets of texts whose shares of topics are uniform over all that sum to 1.
+
+    With `shift=False`, the shares are those of the documents.
+    """
     rng = np.random.default_rng(seed)
     rows = [np.flatnonzero(topics == topic) for topic in range(n_topics)]
-    is_there = np.array([len(each) > 0 for each in rows])
+    sizes = np.array([len(each) for each in rows])
     weights, shares = np.zeros((len(topics), n_draws)), np.zeros((n_topics, n_draws))
     for i in range(n_draws):
-        drawn = np.zeros(n_topics)
-        drawn[is_there] = rng.dirichlet(np.ones(is_there.sum()))
+        drawn = sizes / sizes.sum()
+        if shift:
+            drawn[sizes > 0] = rng.dirichlet(np.ones((sizes > 0).sum()))
         counts = rng.multinomial(n_texts, drawn)
         shares[:, i] = counts / n_texts
         for topic in np.flatnonzero(counts):
@@ -123,6 +136,9 @@ def draw_sets(topics: Index, n_topics: int, n_texts: int, n_draws: int, seed: in
 
 
 # Errors and intervals -----------------------------------------------------------------------------
+
+#: Kinds of sets: whether the shares of topics are drawn at random.
+KINDS = {"unchanged": False, "random": True}
 
 
 class Measurement(NamedTuple):
@@ -135,14 +151,22 @@ class Measurement(NamedTuple):
 
 
 def measure_trial(
-    name: str, seed: int, n_train: int, n_texts: int, n_draws: int, pool: str, quapy: bool
-) -> Measurement:
-    """Count sets of texts by all methods."""
+    name: str, seed: int, n_train: int, n_texts: int, n_draws: int, pool: str
+) -> dict[str, Measurement]:
+    """Count sets of texts by a model, for each kind of sets."""
     trial = make_trial(name, n_train, seed, pool)
     n_topics = trial.proba.shape[1]
-    draws = draw_sets(trial.topics, n_topics, n_texts, n_draws, seed)
-    answers = np.eye(n_topics)[trial.proba.argmax(axis=1)].T @ draws.weights / n_texts
-    errors = {"counted answers": _error(answers, draws.shares)}
+    return {
+        kind: count_sets(
+            trial, draw_sets(trial.topics, n_topics, n_texts, n_draws, seed, shift=shift)
+        )
+        for kind, shift in KINDS.items()
+    }
+
+
+def count_sets(trial: Trial, draws: Draws) -> Measurement:
+    """Count sets of texts."""
+    n_texts = round(draws.weights[:, 0].sum())
     [sample] = model_samples(trial.model.fitted_)
     holds, widths, ours, n_alarms = [], [], np.zeros_like(draws.shares), 0
     for i, weights in enumerate(draws.weights.T):
@@ -159,15 +183,112 @@ def measure_trial(
         holds.append((low - 1e-9 <= true) & (true <= high + 1e-9))
         widths.append((high - low).mean())
         n_alarms += estimate.disagreement > 1
-    errors["slugline"] = _error(ours, draws.shares)
-    if quapy:
-        for method, shares in quapy_shares(trial, draws):
-            errors[method] = _error(shares, draws.shares)
+    errors = {
+        "counted answers": _error(counted_answers(trial, draws), draws.shares),
+        "slugline": _error(ours, draws.shares),
+    }
     return Measurement(errors, np.array(holds), float(np.mean(widths)), n_alarms)
+
+
+def counted_answers(trial: Trial, draws: Draws) -> F64:
+    """Return the fraction of each set's texts that the model gives each topic."""
+    n_topics = trial.proba.shape[1]
+    counts: F64 = np.eye(n_topics)[trial.proba.argmax(axis=1)].T @ draws.weights
+    return counts / draws.weights.sum(axis=0)
 
 
 def _error(shares: F64, true: F64) -> float:
     return float(np.abs(shares - true).mean())
+
+
+def shares(
+    *,
+    sets: tuple[str, ...] = SETS + SHORT_SETS,
+    models: int = N_MODELS,
+    draws: int = N_DRAWS,
+    train: int = N_TRAIN,
+    texts: int = N_TEXTS,
+    pool: str = "test",
+) -> str:
+    """Errors of shares relative to counted answers, and how often 95 % intervals hold."""
+    jobs = [(name, seed) for name in sets for seed in range(models)]
+    fixed = [[value] * len(jobs) for value in (train, texts, draws, pool)]
+    measured = map_processes(measure_trial, *map(list, zip(*jobs, strict=True)), *fixed)
+    parts = [
+        f"{models} models of {train} documents for each set, {draws} sets of {texts} texts for "
+        "each. Texts are drawn with the shares of all documents, or with random ones."
+    ]
+    for kind in KINDS:
+        of_kind = [each[kind] for each in measured]
+        by_set = {
+            name: [m for (each, _), m in zip(jobs, of_kind, strict=True) if each == name]
+            for name in sets
+        }
+        title = f"{kind.capitalize()} shares"
+        parts.append(f"#### {title}: errors\n\n{_error_table(by_set)}")
+        parts.append(f"#### {title}: intervals\n\n{_interval_table(by_set)}")
+    return "\n\n".join(parts)
+
+
+def _error_table(by_set: dict[str, list[Measurement]]) -> str:
+    rows, ratios = [], []
+    for name, measured in by_set.items():
+        counted, ours = (
+            np.mean([m.errors[key] for m in measured]) for key in ("counted answers", "slugline")
+        )
+        ratios.append(ours / counted)
+        rows.append([name, f"{counted:.4f}", f"{ours:.4f}", f"{ratios[-1]:.2f}"])
+    rows.append(["**mean**", "", "", f"{np.mean(ratios):.2f}"])
+    return "Mean absolute errors of shares.\n\n" + table(
+        ["", "counted answers", "slugline", "ratio"], rows
+    )
+
+
+def _interval_table(by_set: dict[str, list[Measurement]]) -> str:
+    rows = []
+    for name, measured in by_set.items():
+        by_model = np.array([m.holds.mean() for m in measured])
+        by_topic = _coverage_by_topic(measured)
+        n_sets = sum(len(m.holds) for m in measured)
+        rows.append(
+            [
+                name,
+                f"{by_model.mean():.3f}",
+                f"{by_model.std(ddof=1) / np.sqrt(len(by_model)):.3f}"
+                if len(by_model) > 1
+                else "-",
+                f"{by_topic.min():.2f}",
+                f"{np.median(by_topic):.2f}",
+                f"{np.mean([m.width for m in measured]):.3f}",
+                f"{sum(m.n_alarms for m in measured) / n_sets:.2f}",
+            ]
+        )
+    return (
+        "The fraction of 95 % intervals that hold, with its standard error over models. Warned: "
+        "how often two ways to count disagree by more than chance.\n\n"
+        + table(
+            [
+                "",
+                "all topics",
+                "standard error",
+                "worst topic",
+                "median topic",
+                "mean width",
+                "warned",
+            ],
+            rows,
+        )
+    )
+
+
+def _coverage_by_topic(measured: Sequence[Measurement]) -> F64:
+    # Models whose sample lacks a rare topic have fewer topics.
+    n_topics = min(m.holds.shape[1] for m in measured)
+    means: F64 = np.mean([m.holds[:, :n_topics].mean(axis=0) for m in measured], axis=0)
+    return means
+
+
+# Beside QuaPy -------------------------------------------------------------------------------------
 
 
 class StoredAnswers(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -190,14 +311,14 @@ class StoredAnswers(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self.predict_proba(X).argmax(axis=1)
 
 
-def quapy_shares(trial: Trial, draws: Draws) -> Iterator[tuple[str, F64]]:
+def quapy_shares(trial: Trial, fold_proba: F64, draws: Draws) -> Iterator[tuple[str, F64]]:
     """Yield the shares by each of QuaPy's methods."""
     import quapy
     from quapy.method import aggregative
 
     quapy.environ["SAMPLE_SIZE"] = round(draws.weights[:, 0].sum())
     n_train, n_topics = len(trial.labels), trial.proba.shape[1]
-    proba = np.concatenate([trial.fold_proba, trial.proba])
+    proba = np.concatenate([fold_proba, trial.proba])
     sets = [n_train + np.repeat(np.arange(len(w)), w.astype(int)) for w in draws.weights.T]
     makers: dict[str, Callable[[Any], Any]] = {
         "ACC": aggregative.ACC,
@@ -218,60 +339,47 @@ def quapy_shares(trial: Trial, draws: Draws) -> Iterator[tuple[str, F64]]:
     yield "DyS", by_topic / np.maximum(by_topic.sum(axis=0), 1e-9)
 
 
-def shares(
-    sets: Sequence[str] = SETS,
-    models: int = N_MODELS,
+def measure_quapy(
+    name: str, seed: int, n_train: int, n_texts: int, n_draws: int, pool: str
+) -> dict[str, float]:
+    """Return the mean absolute errors of shares by method, for random shares."""
+    trial = make_trial(name, n_train, seed, pool)
+    draws = draw_sets(trial.topics, trial.proba.shape[1], n_texts, n_draws, seed)
+    errors = count_sets(trial, draws).errors
+    fold_proba = _answer_in_folds(trial.learned, trial.labels, seed)
+    for method, found in quapy_shares(trial, fold_proba, draws):
+        errors[method] = _error(found, draws.shares)
+    return errors
+
+
+def quapy(
+    *,
+    sets: tuple[str, ...] = SETS,
+    models: int = N_QUAPY_MODELS,
     draws: int = N_DRAWS,
     train: int = N_TRAIN,
     texts: int = N_TEXTS,
     pool: str = "test",
 ) -> str:
-    """Errors of shares relative to counted answers, and how often 95 % intervals hold."""
-    quapy = importlib.util.find_spec("quapy") is not None
-    methods = ["counted answers", "slugline", *(METHODS if quapy else ())]
+    """Errors of shares relative to counted answers, beside QuaPy's methods."""
+    if importlib.util.find_spec("quapy") is None:
+        raise SystemExit("install quapy first: pip install quapy")
     jobs = [(name, seed) for name in sets for seed in range(models)]
-    fixed = [[value] * len(jobs) for value in (train, texts, draws, pool, quapy)]
-    measured = map_processes(measure_trial, *map(list, zip(*jobs, strict=True)), *fixed)
-    error_rows, interval_rows, ratios = [], [], []
+    fixed = [[value] * len(jobs) for value in (train, texts, draws, pool)]
+    measured = map_processes(measure_quapy, *map(list, zip(*jobs, strict=True)), *fixed)
+    methods = ["slugline", *METHODS]
+    rows, ratios = [], []
     for name in sets:
         of_set = [m for (each, _), m in zip(jobs, measured, strict=True) if each == name]
-        means = {key: np.mean([m.errors[key] for m in of_set]) for key in methods}
-        counted = means["counted answers"]
-        ratios.append([means[key] / counted for key in methods[1:]])
-        error_rows.append([name, f"{counted:.4f}", *(f"{ratio:.2f}" for ratio in ratios[-1])])
-        by_topic = _coverage_by_topic(of_set)
-        interval_rows.append(
-            [
-                name,
-                f"{np.mean([m.holds.mean() for m in of_set]):.3f}",
-                f"{by_topic.min():.2f}",
-                f"{np.median(by_topic):.2f}",
-                f"{np.mean([m.width for m in of_set]):.3f}",
-                f"{sum(m.n_alarms for m in of_set) / draws / models:.2f}",
-            ]
-        )
-    error_rows.append(["**mean**", "", *(f"{ratio:.2f}" for ratio in np.mean(ratios, axis=0))])
-    about = (
-        f"{models} models of {train} documents for each set, {draws} sets of {texts} texts for "
-        "each. "
-    )
+        counted = np.mean([m["counted answers"] for m in of_set])
+        ratios.append([np.mean([m[key] for m in of_set]) / counted for key in methods])
+        rows.append([name, f"{counted:.4f}", *(f"{ratio:.2f}" for ratio in ratios[-1])])
+    rows.append(["**mean**", "", *(f"{ratio:.2f}" for ratio in np.mean(ratios, axis=0))])
     return (
-        f"{about}The mean absolute error of counted answers, and that of other ways relative to "
-        "it.\n\n#### Errors of shares\n\n"
-        + table(["", *methods], error_rows)
-        + "\n\nWarned: how often two ways to count disagree by more than chance, although only "
-        "shares have changed.\n\n#### Intervals that hold\n\n"
-        + table(
-            ["", "all topics", "worst topic", "median topic", "mean width", "warned"], interval_rows
-        )
+        f"{models} models of {train} documents for each set, {draws} sets of {texts} texts with "
+        "random shares for each. The mean absolute error of counted answers, and that of other "
+        "ways relative to it.\n\n" + table(["", "counted answers", *methods], rows)
     )
-
-
-def _coverage_by_topic(measured: Sequence[Measurement]) -> F64:
-    # Models whose sample lacks a rare topic have fewer topics.
-    n_topics = min(m.holds.shape[1] for m in measured)
-    means: F64 = np.mean([m.holds[:, :n_topics].mean(axis=0) for m in measured], axis=0)
-    return means
 
 
 # Several topics ----------------------------------------------------------------------------------
@@ -568,9 +676,16 @@ def run_command(folder: str, *words: str) -> dict[str, float]:
     return {}
 
 
-BENCHMARKS = {"shares": shares, "multilabel": multilabel, "labelled": labelled, "speed": speed}
+BENCHMARKS = {
+    "shares": shares,
+    "quapy": quapy,
+    "multilabel": multilabel,
+    "labelled": labelled,
+    "speed": speed,
+}
 QUICK = {
     "shares": {"sets": ("trec",), "models": 1, "draws": 2},
+    "quapy": {"sets": ("trec",), "models": 1, "draws": 2},
     "multilabel": {"sets": ("trec",), "models": 1, "draws": 2},
     "labelled": {"sources": ("bbc on ag_news",), "models": 1, "draws": 2},
     "speed": {"texts": 2000, "rounds": 1},
