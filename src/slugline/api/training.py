@@ -26,7 +26,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import Source, read_texts
-from slugline.corpus.readers import is_database, read_frame, read_rows
+from slugline.corpus.readers import read_frame, read_rows
 from slugline.corpus.topics import add_parents
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.curve import (
@@ -192,18 +192,17 @@ def train(
     """
     classifier = check_settings(classifier)
     corpus, test = _read_both(data, test, classifier, text, topic)
-    settings, on_labels = classifier.to_settings(), None
-    if test is None and isinstance(data, str | Path) and is_database(Path(data)):
-        from slugline.labels.model_accuracy import measure_on_labels
+    from slugline.labels.model_accuracy import measure_on_labels
 
-        on_labels = measure_on_labels(Path(data), corpus, settings)
+    settings = classifier.to_settings()
+    sources = data if isinstance(data, list | tuple) else [data]
     experiment = run_experiment(
         settings,
         corpus,
         test=test,
         test_fraction=test_fraction,
         unlabelled=_to_texts(unlabelled, corpus),
-        on_labels=on_labels,
+        on_labels=measure_on_labels(sources, corpus, settings, test=test),
         progress=progress,
     )
     classifier.replace_fitted(experiment.fitted)

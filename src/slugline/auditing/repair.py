@@ -32,7 +32,6 @@ from slugline.corpus.label_database.records import DocumentLabels
 from slugline.corpus.label_database.tables import FORMAT, REVIEWED
 from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
 from slugline.corpus.line_stream import check_encoding
-from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corpus.readers import RowReader, detect_format, is_database, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.corpus.splits import make_folds
@@ -386,10 +385,7 @@ def other_columns(
 
 def _can_read_again(sources: Sequence[str]) -> bool:
     """Return whether all sources are files or folders."""
-    return not any(
-        source in NAMED_CORPORA or not (Path(source).is_file() or Path(source).is_dir())
-        for source in sources
-    )
+    return all(Path(source).is_file() or Path(source).is_dir() for source in sources)
 
 
 class _DocumentRow(NamedTuple):

@@ -39,9 +39,9 @@ def load_parts(
 
 
 def _read_parts(data: Sequence[str], reading: ReadOptions) -> dict[str, Corpus]:
-    from slugline.corpus.loading import NAMED_CORPORA, load_splits, read_corpus
+    from slugline.corpus.loading import NAMED_CORPORA, is_named_corpus, load_splits, read_corpus
 
-    if len(data) == 1 and data[0] in NAMED_CORPORA and not reading.describes_source():
+    if len(data) == 1 and is_named_corpus(data[0]) and not reading.describes_source():
         with show_progress() as progress:
             return load_splits(data[0], progress=progress)
     for name in data:

@@ -139,7 +139,7 @@ def _say_imported(path: Path, report: ImportReport) -> None:
         f"{counted(report.n_new_documents, 'new document')}",
     ]
     if report.n_unknown:
-        parts.append(f"left out: {counted(report.n_unknown, 'row')} with an unknown id and no text")
+        parts.append(f"left out: {counted(report.n_unknown, 'row')} whose id is unknown")
     if report.n_changed:
         parts.append(f"left out: {counted(report.n_changed, 'text')} that changed since")
     say(f"{path}: {'; '.join(parts)}")

@@ -27,12 +27,11 @@ from slugline.cli.train_options import TEST_FRACTION, TrainRequest, train_option
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
-from slugline.corpus.readers import is_database
 from slugline.corpus.topics import add_parents
 from slugline.errors import OptionError, Parameter, SluglineError, TrainingError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.experiment.evidence import gather_evidence, write_mistakes
-from slugline.experiment.experiment import AccuracyOnLabels, Experiment, run_experiment
+from slugline.experiment.experiment import Experiment, run_experiment
 from slugline.experiment.quantization import QuantizationResult
 from slugline.model.file.generations import report_path
 from slugline.model.fitted import Fitted
@@ -81,8 +80,7 @@ def train(request: TrainRequest) -> None:
         )
     training = _save(request, _fit(request, documents, corrections))
     experiment = training.experiment
-    measured = experiment.on_labels or experiment.evaluation
-    advise(request.settings, experiment.fitted, documents.train, measured)
+    advise(request.settings, experiment.fitted, documents.train, experiment.measured)
     curves = (
         _learning_curves(request.settings, documents, experiment.fitted) if request.curve else None
     )
@@ -215,7 +213,12 @@ def _fit(
     retraining = None
     cached = "" if not request.settings.needs_encoder else "; finished encodings are cached"
     message = f"interrupted; no model was saved{cached}"
+    from slugline.labels.model_accuracy import measure_on_labels
+
     with explain_interrupt(lambda: message), show_progress() as progress:
+        on_labels = measure_on_labels(
+            request.data, documents.train, request.settings, test=documents.test
+        )
         if corrections is None:
             experiment = run_experiment(
                 request.settings,
@@ -223,7 +226,7 @@ def _fit(
                 test=documents.test,
                 test_fraction=documents.test_fraction,
                 unlabelled=documents.unlabelled,
-                on_labels=_measure_on_labels(request, documents),
+                on_labels=on_labels,
                 progress=progress,
             )
         else:
@@ -239,6 +242,7 @@ def _fit(
                 corrections,
                 test=documents.test,
                 test_fraction=documents.test_fraction or TEST_FRACTION,
+                on_labels=on_labels,
                 progress=progress,
             )
             experiment = retraining.experiment
@@ -249,19 +253,6 @@ def _fit(
     )
     warn(experiment.warnings)
     return _Training(experiment, retraining=retraining)
-
-
-def _measure_on_labels(request: TrainRequest, documents: DocumentParts) -> AccuracyOnLabels | None:
-    """Return the accuracy on unlabelled texts; None unless the data are a label database."""
-    if (
-        documents.test is not None
-        or len(request.data) != 1
-        or not is_database(Path(request.data[0]))
-    ):
-        return None
-    from slugline.labels.model_accuracy import measure_on_labels
-
-    return measure_on_labels(Path(request.data[0]), documents.train, request.settings)
 
 
 def _save(request: TrainRequest, training: _Training) -> _Training:

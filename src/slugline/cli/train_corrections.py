@@ -10,7 +10,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 from slugline.base.files import file_sha256
 from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words
-from slugline.cli.output import print_json, print_table, show, warn
+from slugline.cli.output import print_json, print_table, say, show, warn
 from slugline.cli.output_paths import check_not_read
 from slugline.cli.train_options import CorrectionOptions, TrainRequest
 from slugline.corpus.corpus import Corpus
@@ -22,6 +22,7 @@ from slugline.corrections.review import Review
 from slugline.corrections.reviewed_training import learn_from_review, review_corrections
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.errors import OptionError, SluglineError, StoreError
+from slugline.experiment.experiment import AccuracyOnLabels
 from slugline.model.file import container
 from slugline.model.file.content import load_model
 from slugline.model.file.generations import earlier_files
@@ -42,7 +43,7 @@ class ModelCorrections(NamedTuple):
     """The corrections to learn from, and the model that will be replaced."""
 
     path: Path
-    # Those of the chosen models.
+    # Corrections of the chosen models.
     rows: list[Correction]
     approval: Approval
     # The model at --output, if there is one.
@@ -76,9 +77,12 @@ def read_corrections(request: TrainRequest, options: CorrectionOptions) -> Model
         )
     with CorrectionStore(path, create=False) as store:
         corrections = [*store.rows()]
-    to_corpus(corrections, str(path), options.models or None)  # if they can be learned
-    if options.models:
-        corrections = [row for row in corrections if row.model in options.models]
+    models = options.models or [output.name.removesuffix(".slug")]
+    to_corpus(corrections, str(path), models)  # raises an error if they can't be learned
+    n_all = len(corrections)
+    corrections = [row for row in corrections if row.model in models]
+    if n_others := n_all - len(corrections):
+        say(f"{path}: left out: {counted(n_others, 'correction')} of other models")
     return ModelCorrections(
         path=path,
         rows=corrections,
@@ -163,6 +167,7 @@ def learn_approved_corrections(
     *,
     test: Corpus | None,
     test_fraction: float,
+    on_labels: AccuracyOnLabels | None,
     progress: Progress | None,
 ) -> CorrectionResult:
     """Train with documents and the corrections that are approved or need no approval.
@@ -188,6 +193,7 @@ def learn_approved_corrections(
         name=str(corrections.path),
         test=test,
         test_fraction=test_fraction,
+        on_labels=on_labels,
         replaced=corrections.replaced and corrections.replaced.fitted,
         progress=progress,
     )

@@ -41,7 +41,7 @@ class CorrectionOptions(NamedTuple):
     """Which corrections to learn from, and when the model that results is written."""
 
     path: Path
-    # Names of models as they were served; empty for the only one.
+    # Names of models as they were served; empty for the name of the output.
     models: Sequence[str]
     approval: Approval
     # Whether to write the model even if a topic got clearly worse.
@@ -184,7 +184,7 @@ _OPTIONS = (
         "--corrections-of NAME",
         "Only corrections of the model that was served under this name; may be repeated.",
         multiple=True,
-        show_default="the only one",
+        show_default="name of --output",
     ),
     _corrections(
         "--approve WHICH",

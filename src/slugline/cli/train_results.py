@@ -217,7 +217,7 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         estimated = f"{on_labels.interval}, on the texts without a label"
         yield name, f"{on_labels.accuracy:.3f}", estimated
         yield "baseline", f"{on_labels.majority:.3f}", f"always {on_labels.majority_topic!r}"
-    elif experiment.evaluation is not None:
+    elif experiment.evaluation is not None and not experiment.has_biased_test:
         yield from main_metrics(experiment.evaluation)
         exact = "exact match of " if experiment.fitted.multilabel else ""
         always = f"{exact}always {experiment.majority_topic!r}"
@@ -249,7 +249,7 @@ def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
 def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     """Yield rows on the training documents and the settings that were found."""
     fitted = experiment.fitted
-    if experiment.evaluation is not None and experiment.on_labels is not None:
+    if experiment.evaluation is not None and experiment.has_biased_test:
         tested = f"on {counted(experiment.n_test, 'test document')}, many of which a model doubted"
         yield "test", f"{experiment.evaluation.accuracy:.3f}", tested
     if experiment.evaluation is None and fitted.stream is None:

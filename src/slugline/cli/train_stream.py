@@ -16,7 +16,7 @@ from slugline.cli.output import exit_if_interrupted, explain_interrupt, show_pro
 from slugline.cli.output_paths import check_not_read, check_target
 from slugline.cli.train_options import StreamRequest, TrainRequest
 from slugline.cli.train_results import TrainingResults, print_results, save_model
-from slugline.corpus.loading import NAMED_CORPORA
+from slugline.corpus.loading import is_named_corpus
 from slugline.errors import OptionError
 from slugline.experiment.experiment import Experiment, run_stream
 from slugline.stream.checkpoint import has_checkpoint, remove_checkpoint
@@ -57,8 +57,8 @@ def _warn(experiment: Experiment, request: TrainRequest, stream: StreamRequest) 
 def _check(request: TrainRequest, stream: StreamRequest) -> None:
     """Check that DATA are files, and that the model can be written."""
     output = request.output
-    corpus = next((name for name in request.data if name in NAMED_CORPORA), None)
-    if corpus is not None and not Path(corpus).exists():
+    corpus = next((name for name in request.data if is_named_corpus(name)), None)
+    if corpus is not None:
         raise OptionError(
             f"{corpus} comes with its own reader, and is small; learn from it without --stream, "
             "--workers and --scheduler, or name files."

@@ -97,6 +97,7 @@ class _Source(NamedTuple):
     notes: list[str]
     layout: DataLayout | None  # None without named columns
     n_unlabelled: int = 0
+    has_selection_bias: bool = False
 
 
 def collect(
@@ -121,6 +122,7 @@ def collect(
         places=places,
         unit=unit,
         n_unlabelled=sum(source.n_unlabelled for source in contents),
+        has_selection_bias=any(source.has_selection_bias for source in contents),
         layout=_common_layout([source.layout for source in contents]),
     )
 
@@ -196,6 +198,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
         notes=notes,
         layout=data_layout,
         n_unlabelled=report.n_unlabelled,
+        has_selection_bias=rows.has_selection_bias,
     )
 
 

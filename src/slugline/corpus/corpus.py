@@ -47,6 +47,9 @@ class Corpus:
         Columns and encoding of the files; None if their columns have no names, or differ.
     n_unlabelled : int, default 0
         Rows left out because they are not labelled yet.
+    has_selection_bias : bool, default False
+        True if many documents were labelled because a model doubted them, so that accuracies
+        measured on them are too low.
     indicator_topics : tuple of str or int, or None
         The topics of an indicator's columns, if the topics were given as one; see
         `slugline.corpus.topic_sets.read_indicator`.
@@ -74,6 +77,7 @@ class Corpus:
     unit: str = field(default="document", compare=False, repr=False)
     layout: DataLayout | None = field(default=None, compare=False, repr=False)
     n_unlabelled: int = 0
+    has_selection_bias: bool = field(default=False, compare=False, repr=False)
     indicator_topics: tuple[Topic, ...] | None = field(default=None, compare=False, repr=False)
 
     @classmethod

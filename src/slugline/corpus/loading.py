@@ -43,7 +43,7 @@ _EDITIONS: dict[str, Edition] = {
     "reuters-corrected": "corrected",
     "reuters-modapte": "modapte",
 }
-#: Data sets that `load_corpus` knows by name; use "./bbc" for a folder called "bbc".
+#: Data sets that `load_corpus` knows by name, unless a file or folder has that name.
 NAMED_CORPORA = ("bbc", *_EDITIONS, *_SAMPLES)
 
 #: A source of texts.
@@ -163,17 +163,15 @@ def read_corpus(
             )
     if not sources:
         raise OptionError("no file is named; give at least one.")
-    name = next((s for s in sources if isinstance(s, str) and s in NAMED_CORPORA), None)
+    name = next((s for s in sources if is_named_corpus(s)), None)
     if name is not None and len(sources) > 1:
         raise OptionError(
-            f"{name} is a known data set, and can't be combined with others; give it alone, or "
-            f"write ./{name} for a file."
+            f"{name} is a known data set, and can't be combined with others; give it alone."
         )
     if name is not None:
         if options.describes_source():
             raise OptionError(
-                f"{name} is a known data set, with no columns or format to choose; leave them "
-                f"out, or write ./{name} for a file."
+                f"{name} is a known data set, with no columns or format to choose; leave them out."
             )
         return load_splits(name, progress=progress)["train"]
     rows = (
@@ -185,6 +183,11 @@ def read_corpus(
         for item in sources
     )
     return collect(rows, options, progress)
+
+
+def is_named_corpus(source: object) -> bool:
+    """Return True for the name of a data set; a local file or folder takes precedence."""
+    return isinstance(source, str) and source in NAMED_CORPORA and not Path(source).exists()
 
 
 def _known_format(source: str | Path, layout: DataLayout | None) -> str | None:

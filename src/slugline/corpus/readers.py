@@ -82,6 +82,8 @@ class RowReader:
         Hints at the header of a table.
     header_line : int
         The header's line in a text file.
+    has_selection_bias : bool
+        True if many documents were labelled because a model doubted them.
     """
 
     name: str
@@ -95,6 +97,7 @@ class RowReader:
     layout: DataLayout | None = None
     header: HeaderHints = NO_HINTS
     header_line: int = 1
+    has_selection_bias: bool = False
 
     def __iter__(self) -> RowIterator:
         return self._rows
@@ -247,7 +250,7 @@ def _path_reader(
     path: Path, name: str, encoding: str | None, options: ReadOptions, *, needs_topics: bool
 ) -> RowReader:
     """Return a reader of a folder, or of a file that isn't read line by line."""
-    layout, hints = options.layout, options.header_hints()
+    layout, hints, has_selection_bias = options.layout, options.header_hints(), False
     if name == "xlsx":
         from slugline.corpus.excel import excel_rows, sheet_note
 
@@ -257,12 +260,21 @@ def _path_reader(
 
         database = read_label_database(path, needs_answers=needs_topics)
         rows, note = database.rows, database.note
+        has_selection_bias = database.has_selection_bias
         layout = (layout or DataLayout(database.text, database.topic))._replace(
             text=database.text, topic=database.topic
         )
     else:
         rows, note = _ALL_FORMATS[name].read(path, encoding), ""
-    return RowReader(str(path), name, rows, note=note, layout=layout, header=hints)
+    return RowReader(
+        str(path),
+        name,
+        rows,
+        note=note,
+        layout=layout,
+        header=hints,
+        has_selection_bias=has_selection_bias,
+    )
 
 
 class _TextFormat(NamedTuple):

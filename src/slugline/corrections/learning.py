@@ -31,7 +31,12 @@ from slugline.corrections.gate import (
 )
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.evaluation.paired import PairedComparison, compare_paired
-from slugline.experiment.experiment import Experiment, check_can_set_aside_test, run_experiment
+from slugline.experiment.experiment import (
+    AccuracyOnLabels,
+    Experiment,
+    check_can_set_aside_test,
+    run_experiment,
+)
 from slugline.model.decider import Decider
 from slugline.model.file.content import load_model
 from slugline.model.fit import fit
@@ -61,7 +66,7 @@ def normalize_spaces(text: str) -> str:
 
 
 def to_corpus(
-    corrections: Iterable[Correction], name: str, models: Collection[str] | None = None
+    corrections: Sequence[Correction], name: str, models: Collection[str] | None = None
 ) -> Corpus:
     """Return the corrected texts, each with the topic of its latest correction.
 
@@ -69,16 +74,15 @@ def to_corpus(
 
     Parameters
     ----------
-    corrections : iterable of Correction
+    corrections : sequence of Correction
     name : str
         Name of their file, for messages.
     models : collection of str, optional
-        Use only corrections to models with these names; by default, all must be to one model.
+        Use only corrections to models with these names; by default, all.
 
     Raises
     ------
-    DataError : if there are no corrections, if they are to several models, or if some give one
-        topic and some a tuple of topics.
+    DataError : if there are no corrections, or if some give one topic and some a tuple of topics.
     """
     selected = [row for row in corrections if models is None or row.model in models]
     latest: dict[str, Correction] = {}
@@ -97,20 +101,18 @@ def to_corpus(
             f"{name} holds corrections to one topic and corrections to several, from before and "
             "after a change of the model; undo those of one kind."
         )
-    n_by_model = Counter(correction.model for correction in selected)
-    if models is None and len(n_by_model) > 1:
-        by_model = [f"{model} ({n:,})" for model, n in n_by_model.most_common()]
-        raise DataError(
-            f"{name} holds corrections of {counted(len(n_by_model), 'model')}, "
-            f"{join_words(by_model, _N_SHOWN, last=None)}; choose which to learn from with ",
-            Parameter("corrections_of"),
-            ".",
-        )
     if not latest:
         selection = "" if models is None else f" of {' or '.join(sorted(models))}"
+        message = f"{name} holds no correction{selection} of a text that isn't blank; "
+        n_by_model = Counter(each.model for each in corrections if each not in selected)
+        if not n_by_model:
+            raise DataError(f"{message}correct some answers first.")
+        by_model = [f"{model} ({n:,})" for model, n in n_by_model.most_common()]
         raise DataError(
-            f"{name} holds no correction{selection} of a text that isn't blank; correct some "
-            "answers first."
+            f"{message}it has corrections of {join_words(by_model, _N_SHOWN, last=None)}; to learn "
+            "from these, name the model with ",
+            Parameter("corrections_of"),
+            ".",
         )
     notes = [f"{counted(len(selected), 'correction')} of {counted(len(latest), 'text')}"]
     if n_changed:
@@ -188,8 +190,8 @@ def merge_corrections(train: Corpus, test: Corpus, corrections: Corpus) -> Train
     is_trained, is_tested = _is_uncorrected(train, corrected), _is_uncorrected(test, corrected)
     if not is_tested.any():
         raise DataError(
-            f"{test.name}: {corrections.name} has the texts of all {len(test):,} documents to test "
-            "on; add documents, or give others with ",
+            f"{test.name}: {corrections.name} has the texts of all documents to test on "
+            f"({len(test):,}); add documents, or give others with ",
             Parameter("test"),
             ".",
         )
@@ -400,6 +402,7 @@ def learn_from_corrections(
     test: Corpus | None = None,
     *,
     test_fraction: float = 0.2,
+    on_labels: AccuracyOnLabels | None = None,
     replaced: Fitted | None = None,
     progress: Progress | None = None,
 ) -> CorrectionResult:
@@ -412,7 +415,7 @@ def learn_from_corrections(
     settings : FitSettings
     train, corrections : Corpus
         See `to_corpus` for the corrections.
-    test, test_fraction, progress
+    test, test_fraction, on_labels, progress
         See `run_experiment`.
     replaced : Fitted, optional
         The model to be replaced, which may promise more than a model with these settings can.
@@ -435,7 +438,9 @@ def learn_from_corrections(
         check_can_set_aside_test(train)
         train, test = train.split(test_fraction, settings.random_state)
     sets = merge_corrections(train, test, corrections)
-    experiment = run_experiment(settings, sets.learned, sets.test, progress=progress)
+    experiment = run_experiment(
+        settings, sets.learned, sets.test, on_labels=on_labels, progress=progress
+    )
     experiment = replace(
         experiment,
         test_fraction=test_fraction if is_split else None,

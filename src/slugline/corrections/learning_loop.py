@@ -303,11 +303,11 @@ def _summarize_run(status: int, output: bytes, lines: Sequence[str], model: Path
     waiting = f"{waiting}; " if n_held else ""
     better = ""
     if new is not None:
-        better = f"it fixes {new['n_better']:,} of {new['n_texts']:,} newly corrected texts; "
+        better = f"newly corrected texts fixed: {new['n_better']:,} of {new['n_texts']:,}; "
     message = (
-        f"{model} is replaced; {better}of {now['n_asked']:,} corrected texts, {now['n_after']:,} "
-        f"are right after learning from the others, {now['n_before']:,} before; {measure} on test "
-        f"texts {before:.3f} before, {after:.3f} after; {waiting}`slugline rollback {model}` goes "
+        f"{model} is replaced; {better}corrected texts that are right after learning from the "
+        f"others: {now['n_after']:,} of {now['n_asked']:,}, {now['n_before']:,} before; "
+        f"{measure} on test texts {before:.3f} before, {after:.3f} after; {waiting}`slugline rollback {model}` goes "
         "back"
     )
     return {"outcome": "replaced", "message": message} | numbers

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from slugline.base.checks import short_repr
 from slugline.base.progress import Progress
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
@@ -17,10 +18,13 @@ from slugline.corrections.learning import (
     CorrectionResult,
     count_newly_corrected,
     learn_from_corrections,
+    stringify_topic,
     to_corpus,
 )
 from slugline.corrections.review import Review, review
 from slugline.corrections.store import Correction
+from slugline.errors import DataError
+from slugline.experiment.experiment import AccuracyOnLabels
 from slugline.model.fit import fit
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
@@ -36,16 +40,27 @@ def review_corrections(
     """Return the review of corrections for a model with these settings.
 
     Topics of corrections are renamed in the same way as `reading` renames those of documents.
+
+    Raises
+    ------
+    DataError : if no document has a topic that the corrected model answered.
     """
+    rename = _topic_renamer(train, reading)
+    answers = [stringify_topic(row.answer) for row in corrections]
+    given = {*rename(Corpus([row.text for row in corrections], answers)).all_topics()}
+    if given and given.isdisjoint(train.all_topics()):
+        raise DataError(
+            f"the corrected answers, such as {short_repr(min(given))}, are no topics of "
+            f"{train.name}; give the documents that the corrected model learned from, or the "
+            "corrections of another model."
+        )
     # The models of a review are fitted without a search for better settings.
     settings = replace(settings, tune=False, min_precision=None)
 
     def fit_documents(corpus: Corpus) -> Fitted:
         return fit(corpus, settings)
 
-    return review(
-        corrections, train, fit_documents, approval, rename=_topic_renamer(train, reading)
-    )
+    return review(corrections, train, fit_documents, approval, rename=rename)
 
 
 def learn_from_review(
@@ -58,6 +73,7 @@ def learn_from_review(
     name: str,
     test: Corpus | None = None,
     test_fraction: float = 0.2,
+    on_labels: AccuracyOnLabels | None = None,
     replaced: Fitted | None = None,
     progress: Progress | None = None,
 ) -> CorrectionResult:
@@ -65,7 +81,7 @@ def learn_from_review(
 
     Parameters
     ----------
-    settings, train, test, test_fraction, replaced, progress
+    settings, train, test, test_fraction, on_labels, replaced, progress
         See `learn_from_corrections`.
     corrections : sequence of Correction
     reviewed : Review
@@ -87,11 +103,14 @@ def learn_from_review(
         test=test,
         replaced=replaced,
         test_fraction=test_fraction,
+        on_labels=on_labels,
         progress=progress,
     )
     newly_corrected = None
     if replaced is not None:
-        new = {row.id for row in reviewed.learnable if row.learned is None}
+        # A confirmation corrects nothing.
+        learnable_rows = [row for row in reviewed.learnable if not row.is_confirmation]
+        new = {row.id for row in learnable_rows if row.learned is None}
         rows = [row for row, number in enumerate(learnable.places or ()) if number in new]
         texts = [learnable.texts[row] for row in rows]
         topics = [learnable.topics[row] for row in rows]

@@ -20,7 +20,7 @@ from slugline.base.databases import (
 from slugline.base.files import PathLike
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
-from slugline.corpus.topic_sets import TopicSet
+from slugline.corpus.topic_sets import TopicSet, as_sets
 from slugline.corrections.doubts import CorrectionHead, Doubt, find_bursts
 from slugline.errors import DataError, Parameter
 
@@ -83,6 +83,12 @@ class Correction(NamedTuple):
     doubts: tuple[Doubt, ...] = ()
     learned: str | None = None
     learned_by: str | None = None
+
+    @property
+    def is_confirmation(self) -> bool:
+        """True if the topic is the model's answer, or its best guess."""
+        topic, answer = as_sets([self.topic, self.answer])
+        return {*map(str, topic)} == {*map(str, answer)}
 
     @property
     def head(self) -> CorrectionHead:

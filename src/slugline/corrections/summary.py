@@ -110,7 +110,7 @@ def summarize(
             _count(people, [correction.who or ""])
             _count(topics, correct)
             _count(pairs, _differences(given, correct))
-            n_confirmed += given == correct
+            n_confirmed += correction.is_confirmation
         if fitted is None or n_asked == max_asked:
             continue
         sample = batch[: max_asked - n_asked]

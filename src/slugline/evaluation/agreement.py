@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F64, I64
+from slugline.base.wording import counted
 from slugline.evaluation.intervals import Interval, wilson
 
 #: The fewest documents that the alternative annotator test takes of a person, so that the mean of
@@ -392,10 +393,13 @@ def alternative_annotator_test(
     tested = {name: each for name, each in advantages.items() if len(each.model) >= MIN_DOCUMENTS}
     if len(tested) < MIN_PERSONS:
         most = max((len(each.model) for each in advantages.values()), default=0)
+        n_shared = f" (at most {counted(most, 'document')})" if most else ""
+        found = f"nobody does{n_shared}"
+        if tested:
+            found = f"{len(tested)} of {len(persons)} {'does' if len(tested) == 1 else 'do'}"
         problem = (
             f"it needs {MIN_PERSONS} people who each share {MIN_DOCUMENTS} documents with another "
-            f"person and this coder; {len(tested)} of {len(persons)} do"
-            f"{f' (at most {most} documents)' if not tested else ''}"
+            f"person and this coder; {found}"
         )
         return AlternativeAnnotatorTest((), epsilon, problem)
     from scipy.stats import false_discovery_control

@@ -306,6 +306,11 @@ def learning_curves(
 
 
 def _notes(train: Corpus, test: Corpus) -> Iterator[str]:
+    if test.has_selection_bias:
+        yield (
+            "many of the test documents were labelled because a model doubted them, so accuracies "
+            "on other texts are usually higher."
+        )
     counts = train.topic_counts()
     test_topics = set(test.all_topics())
     if untested := sorted(set(counts) - test_topics):

@@ -155,6 +155,8 @@ class Experiment(TitledRows):
         if self.on_labels is not None:
             accuracy = f"{self.on_labels.accuracy:.3f}, {self.on_labels.interval}"
             rows.append(("accuracy", f"{accuracy}, estimated from labels"))
+        elif self.has_biased_test:
+            rows.append(("accuracy", "unknown: a model doubted many of the test documents"))
         elif self.evaluation is not None:
             accuracy = f"{self.evaluation.accuracy:.3f}, {self.evaluation.interval}"
             if isinstance(self.evaluation, MultilabelEvaluation):
@@ -162,7 +164,7 @@ class Experiment(TitledRows):
                 rows += [("micro-F1", micro), ("exact match", accuracy)]
             else:
                 rows.append(("accuracy", accuracy))
-        if self.evaluation is not None:
+        if self.measured is not None:
             always = short_repr(self.majority_topic)
             rows.append(("baseline", f"{self.majority:.3f}, always {always}"))
         rows += [("warning", warning) for warning in self.warnings]
@@ -181,6 +183,19 @@ class Experiment(TitledRows):
     def n_test(self) -> int:
         """Number of test documents."""
         return 0 if self.test is None else len(self.test)
+
+    @property
+    def has_biased_test(self) -> bool:
+        """True if many test documents were labelled because a model doubted them."""
+        return self.test is not None and self.test.has_selection_bias
+
+    @property
+    def measured(self) -> AccuracyOnLabels | AnyEvaluation | None:
+        """The estimate from labels or, unless its documents are biased, the test; None if neither.
+
+        It stands for the accuracy on new texts.
+        """
+        return self.on_labels or (None if self.has_biased_test else self.evaluation)
 
     @property
     def history(self) -> History | None:
@@ -225,7 +240,9 @@ class Experiment(TitledRows):
     @property
     def metrics(self) -> dict[str, float] | None:
         """The metrics stored in a model file; None if nothing was measured."""
-        measured = None if self.on_labels is None else self.on_labels.metrics()
+        measured: dict[str, float] | None = {} if self.has_biased_test else None
+        if self.on_labels is not None:
+            measured = self.on_labels.metrics()
         if self.evaluation is None:
             return measured
         return stored_metrics(self.evaluation, self.majority, self.decisions, measured=measured)
@@ -371,7 +388,8 @@ def _with_test(
         accuracy, tested = experiment.on_labels.accuracy, "texts without a label"
         majority_topic = experiment.on_labels.majority_topic
         majority = experiment.on_labels.majority
-    if accuracy <= majority and len(fitted.topics) > 1:
+    is_measured = experiment.on_labels is not None or not test.has_selection_bias
+    if is_measured and accuracy <= majority and len(fitted.topics) > 1:
         warnings += (
             Message(
                 f"the model is no better than always answering {short_repr(majority_topic)}: that "

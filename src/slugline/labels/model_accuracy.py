@@ -16,7 +16,7 @@ import numpy as np
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import read_texts
-from slugline.corpus.readers import read_rows
+from slugline.corpus.readers import is_database, read_rows
 from slugline.errors import DataError, OptionError, StoreError
 from slugline.evaluation.intervals import Interval
 from slugline.experiment.experiment import AccuracyOnLabels
@@ -35,20 +35,27 @@ from slugline.labels.text_table import RowAssignments, SourceColumns, TextTable
 from slugline.model.settings import FitSettings
 
 
-def measure_on_labels(path: Path, corpus: Corpus, settings: FitSettings) -> AccuracyOnLabels | None:
+def measure_on_labels(
+    sources: Sequence[object], corpus: Corpus, settings: FitSettings, *, test: Corpus | None = None
+) -> AccuracyOnLabels | None:
     """Return the accuracy of a model with these settings on the unlabelled texts.
 
-    Returns None if too few labelled texts were selected with a known probability. Only random draws
-    count if the source file is missing.
+    Returns None unless the only source is a label database, if there are test documents, or if too
+    few labelled texts were selected with a known probability. Only random draws count if the file
+    of the texts is missing.
 
     Parameters
     ----------
-    path : Path
-        A label database.
+    sources : sequence
+        The training data.
     corpus : Corpus
-        The documents, with topics as used in training.
+        Their documents, with topics as used in training.
     settings : FitSettings
+    test : Corpus, optional
     """
+    source = sources[0] if len(sources) == 1 and test is None else None
+    if not isinstance(source, str | Path) or not is_database(path := Path(source)):
+        return None
     try:
         labelled, sample = _read_labels(path)
     except StoreError as error:

@@ -79,7 +79,7 @@ def advice(experiment: Experiment, evaluation: MultilabelEvaluation) -> list[str
         broken_promise(experiment),
         missed_topics(experiment),
         _added_topics(evaluation),
-        few_tests(evaluation.n_documents, "micro-F1", evaluation.f1_intervals[0]),
+        few_tests(experiment, "micro-F1", evaluation.f1_intervals[0]),
     ]
     found = [suggestion for suggestion in suggestions if suggestion]
     return found or [sentence("advice.txt.j2", "nothing_multilabel")]

@@ -191,7 +191,7 @@ def _probabilities(experiment: Experiment, evaluation: Evaluation) -> dict[str, 
     """Return the charts of probabilities, with their sentences."""
     curve = evaluation.coverage()
     # Probabilities of texts that a model doubted are not representative.
-    if curve is None or experiment.on_labels is not None:
+    if curve is None or experiment.has_biased_test:
         return None
     bins = evaluation.reliability()
     threshold = experiment.threshold
@@ -209,7 +209,7 @@ def _probabilities_multilabel(
 ) -> dict[str, Any] | None:
     """Return charts of the probabilities of a multilabel model, with their sentences."""
     curve, bins = evaluation.coverage(), evaluation.reliability()
-    if curve is None or not bins or experiment.on_labels is not None:
+    if curve is None or not bins or experiment.has_biased_test:
         return None
     n_decisions = number(sum(b.n_documents for b in bins), 0)
     answers = f"all {n_decisions} topic decisions with a probability above 5 %"

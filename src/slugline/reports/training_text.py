@@ -80,7 +80,7 @@ def advice(experiment: Experiment) -> list[str]:
             broken_promise(experiment) or doubtful_labels(experiment),
             missed_topics(experiment),
             _confused_topics(experiment),
-            few_tests(evaluation.n_documents, "accuracy", evaluation.interval),
+            few_tests(experiment, "accuracy", evaluation.interval),
         ]
     found = [suggestion for suggestion in suggestions if suggestion]
     return found or [sentence("advice.txt.j2", "nothing")]
@@ -169,12 +169,16 @@ def describe_surest(curve: CoverageCurve) -> str:
     )
 
 
-def few_tests(n_documents: int, metric: str, interval: Interval) -> str | None:
+def few_tests(experiment: Experiment, metric: str, interval: Interval) -> str | None:
     """Return advice if the interval of a metric is too wide; else None."""
-    if interval.high - interval.low <= WIDE_INTERVAL:
+    if experiment.has_biased_test or interval.high - interval.low <= WIDE_INTERVAL:
         return None
     return sentence(
-        "advice.txt.j2", "few_tests", n_documents=n_documents, metric=metric, interval=interval
+        "advice.txt.j2",
+        "few_tests",
+        n_documents=experiment.n_test,
+        metric=metric,
+        interval=interval,
     )
 
 

@@ -43,12 +43,15 @@ class LabelledDatabase(NamedTuple):
     note : str
         How many documents are left out, and why; and whether many were chosen because a model
         doubted them, which lowers accuracies measured on them. Empty if there is nothing to say.
+    has_selection_bias : bool
+        True if many were chosen because a model doubted them.
     """
 
     rows: RowIterator
     text: tuple[str, ...]
     topic: str
     note: str
+    has_selection_bias: bool
 
 
 def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDatabase:
@@ -77,14 +80,19 @@ def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDa
                     "-o repaired.csv"
                 )
             text, topic = reader.text_columns(), reader.setting(TOPIC_COLUMN) or "topic"
-            counts, n_doubted = Counter[Status](), 0
+            counts, n_doubted, n_imported = Counter[Status](), 0, 0
             for each in reader.documents(has_texts=False):
                 counts[each.status] += 1
                 reasons = {one.assignment.selection.reason for one in each.decisions}
                 n_doubted += each.answer is not None and "suggested" in reasons
-            notes = [_left_out_note(path, counts, needs_answers=needs_answers)]
+                n_imported += "imported" in [one.assignment.coder.kind for one in each.decisions]
             n_answers = counts["settled"] + counts["agreed"]
-            if needs_answers and n_doubted >= max(_MIN_DOUBTED, _MIN_DOUBTED_FRACTION * n_answers):
+            if needs_answers and not n_answers:
+                raise _no_answers(path, counts, n_imported)
+            notes = [_left_out_note(counts, needs_answers=needs_answers)]
+            min_doubted = max(_MIN_DOUBTED, _MIN_DOUBTED_FRACTION * n_answers)
+            has_selection_bias = needs_answers and n_doubted >= min_doubted
+            if has_selection_bias:
                 notes.append(
                     f"{n_doubted:,} of {counted(n_answers, 'label')} are of texts that a model "
                     "doubted, so accuracies measured on these labels are usually lower than on all "
@@ -96,19 +104,29 @@ def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDa
             )
     except StoreError as error:
         raise DataError(*error.parts) from error
-    return LabelledDatabase(rows, text, topic, note)
+    return LabelledDatabase(rows, text, topic, note, has_selection_bias)
 
 
-def _left_out_note(path: Path, counts: Counter[Status], *, needs_answers: bool) -> str:
-    """Return which documents are left out; DataError if no document has a needed answer."""
+def _no_answers(path: Path, counts: Counter[Status], n_imported: int) -> DataError:
+    """Return the error that no document has an answer of a person."""
+    if n_imported:
+        return DataError(
+            f"{path} has labels of imported coders alone, for {counted(n_imported, 'document')}, "
+            "and these don't count as answers: label some documents; or import the labels' FILE as "
+            f"answers: slugline label TEXTS -o {path} --import FILE"
+        )
+    left_out = _left_out_note(counts, needs_answers=True)
+    found = f" ({left_out})" if left_out else ""
+    return DataError(f"{path} has no document with an answer yet{found}; label some.")
+
+
+def _left_out_note(counts: Counter[Status], *, needs_answers: bool) -> str:
+    """Return which documents are left out, or ""."""
     left_out = [
         word(counts[status])
         for status, word in _LEFT_OUT.items()
         if counts[status] and (needs_answers or status == "replaced")
     ]
-    if needs_answers and not counts["settled"] + counts["agreed"]:
-        found = f" ({join_words(left_out)})" if left_out else ""
-        raise DataError(f"{path} has no document with an answer yet{found}; label some.")
     return f"left out: {join_words(left_out)}" if left_out else ""
 
 
