@@ -182,7 +182,8 @@ def count_sets(trial: Trial, draws: Draws) -> Measurement:
         true = draws.shares[:, i]
         holds.append((low - 1e-9 <= true) & (true <= high + 1e-9))
         widths.append((high - low).mean())
-        n_alarms += estimate.disagreement > 1
+        drift = find_drift(None, (), [estimate])
+        n_alarms += drift is not None and drift.is_significant()
     errors = {
         "counted answers": _error(counted_answers(trial, draws), draws.shares),
         "slugline": _error(ours, draws.shares),
@@ -265,7 +266,7 @@ def _interval_table(by_set: dict[str, list[Measurement]]) -> str:
         )
     return (
         "The fraction of 95 % intervals that hold, with its standard error over models. Warned: "
-        "how often two ways to count disagree by more than chance.\n\n"
+        "how often the model is less sure than the shares explain.\n\n"
         + table(
             [
                 "",

@@ -184,6 +184,12 @@ def test_count_rejects_a_column_that_does_not_exist(run: Run) -> None:
     )
 
 
+def test_count_rejects_two_columns_to_count_by(run: Run) -> None:
+    code, _, err = run("count", "news.slug", "new.csv", "--by", "month", "--by", "week")
+    assert code == 2
+    assert err.endswith("error: --by is given 2 times; count by one period or column.\n")
+
+
 def test_count_rejects_too_many_groups(run: Run, tmp_path: Path) -> None:
     lines = [f"wheat and corn,{i}" for i in range(1001)]
     (tmp_path / "many.csv").write_text("text,number\n" + "\n".join(lines))

@@ -7,7 +7,7 @@ from slugline.counting.concerns import drift_concerns, group_drift_concerns
 from slugline.counting.count import model_samples
 from slugline.counting.drift import Drift, FrequentWord, find_drift
 from slugline.counting.estimation import estimate_group
-from slugline.counting.shares import binary_proba
+from slugline.counting.shares import HeldoutSample, binary_proba
 
 WORDS = {
     "sport": ("goal", "team", "match", "player", "coach", "league", "season", "stadium"),
@@ -80,8 +80,31 @@ def test_find_drift_makes_no_test_of_few_texts_or_of_copies() -> None:
     assert compare(model, new[:5] * 40) is None
 
 
-def test_find_drift_makes_no_test_without_a_profile() -> None:
-    assert find_drift(None, make_texts("health", 100, 4), []) is None
+def test_find_drift_compares_only_the_confidence_without_texts() -> None:
+    rng = np.random.default_rng(0)
+
+    def draw(confidence: tuple[float, float], n_each: tuple[int, int]) -> HeldoutSample:
+        """Return documents of two topics, with the mean probability of the right answers."""
+        topics = np.repeat([0, 1], n_each)
+        right = np.clip(rng.normal(np.array(confidence)[topics], 0.1), 0.02, 0.98)
+        rows = np.stack([right, 1 - right], axis=1)
+        rows[topics == 1] = rows[topics == 1][:, ::-1]
+        return HeldoutSample(rows, topics, np.array(n_each, dtype=np.float64))
+
+    def compare_confidence(texts: HeldoutSample) -> Drift | None:
+        estimate = estimate_group(heldout, texts.proba, np.ones(len(texts)), seed=0, n_sets=50)
+        return find_drift(None, (), [estimate])
+
+    heldout = draw((0.9, 0.7), (200, 100))
+    # The topic of which the model is less sure has become common.
+    drift = compare_confidence(draw((0.9, 0.7), (50, 250)))
+    assert drift is not None
+    assert not drift.is_significant()
+    drift = compare_confidence(draw((0.7, 0.6), (50, 250)))
+    assert drift is not None
+    assert drift.is_significant()
+    assert compare_confidence(draw((0.7, 0.6), (20, 30))) is None
+    assert find_drift(None, (), []) is None
 
 
 def test_drift_is_significant_less_often_if_more_groups_are_tested() -> None:

@@ -16,7 +16,7 @@ from slugline.counting.estimation import (
     topic_shares,
 )
 from slugline.counting.rows import SampledRows
-from slugline.counting.shares import HeldoutSample, adjusted_shares, binary_proba
+from slugline.counting.shares import HeldoutSample, binary_proba, estimate_shares
 
 
 def test_estimate_groups_estimates_the_only_topic_of_a_multilabel_model() -> None:
@@ -39,12 +39,12 @@ def test_estimate_groups_estimates_the_only_topic_of_a_multilabel_model() -> Non
 def test_estimate_group_uses_one_thread_of_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     n_threads: list[int] = []
 
-    def adjust(*arguments: Any) -> Any:
+    def estimate(*arguments: Any, **settings: Any) -> Any:
         pools = threadpool_info()
         n_threads.extend(each["num_threads"] for each in pools if each["user_api"] == "blas")
-        return adjusted_shares(*arguments)
+        return estimate_shares(*arguments, **settings)
 
-    monkeypatch.setattr("slugline.counting.estimation.adjusted_shares", adjust)
+    monkeypatch.setattr("slugline.counting.estimation.estimate_shares", estimate)
     proba = np.repeat([[0.9, 0.1], [0.1, 0.9]], 20, axis=0)
     sample = HeldoutSample(proba, np.repeat([0, 1], 20), np.array([20.0, 20.0]))
     estimate_group(sample, proba, np.ones(40), seed=0, n_sets=50)

@@ -152,6 +152,9 @@ def test_labelled_sample_that_the_model_learned_from_is_named(
     sample = read_labelled_sample(news_csv, classifier.fitted_)
     assert sample.is_training_data
     assert sample.concerns[0].startswith("The model learned from")
+    classifier = slugline.train(news_csv, text="body", topic="queue", test_fraction=0.25).classifier
+    assert not read_labelled_sample(news_csv, classifier.fitted_).is_training_data
+    assert read_labelled_sample(news_csv, classifier.fitted_, 0.25).is_training_data
 
 
 def make_store(path: Path, selections: list[Selection]) -> None:

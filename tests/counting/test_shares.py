@@ -9,7 +9,6 @@ from slugline.base.arrays import F64, Index
 from slugline.counting.estimation import count_copies, estimate_group
 from slugline.counting.shares import (
     HeldoutSample,
-    adjusted_shares,
     binary_proba,
     correct_proba,
     estimate_shares,
@@ -151,14 +150,6 @@ def test_correct_proba_follows_bayes_rule() -> None:
     np.testing.assert_allclose(corrected, [[0.8, 0.2]])
 
 
-def test_adjusted_shares_agree_with_the_shares_of_calibrated_probabilities() -> None:
-    rng = np.random.default_rng(0)
-    sample, shares = heldout(3000, rng), np.array([0.2, 0.2, 0.6])
-    proba, _ = draw(shares, 5000, rng)
-    found = adjusted_shares(sample, proba.mean(axis=0)[:, np.newaxis])[:, 0]
-    assert np.abs(found - shares).max() < 0.08
-
-
 @pytest.mark.parametrize("n_texts", [40, 400])
 def test_intervals_hold_for_calibrated_probabilities(n_texts: int) -> None:
     rng = np.random.default_rng(1)
@@ -174,21 +165,10 @@ def test_intervals_hold_for_calibrated_probabilities(n_texts: int) -> None:
     assert n_right / n >= 0.85
 
 
-def test_disagreement_shows_that_more_than_shares_has_changed() -> None:
-    rng = np.random.default_rng(2)
-    sample = heldout(1000, rng)
-    same, _ = draw(np.array([0.2, 0.3, 0.5]), 1000, rng)
-    # Texts like none of training: the model is as unsure of all of them as it can be.
-    other = np.tile([[0.4, 0.32, 0.28]], (1000, 1))
-    weights = np.ones(1000)
-    assert estimate_group(sample, same, weights, seed=0).disagreement < 1
-    assert estimate_group(sample, other, weights, seed=0).disagreement > 1
-
-
 def test_standard_errors_are_larger_on_the_side_of_larger_errors() -> None:
     estimates = np.full((1, 100), 0.1)
     shares = np.where(np.arange(100) < 50, 0.09, 0.2)[np.newaxis]
-    simulated = SimulatedErrors(estimates, shares, estimates, np.zeros(100))
+    simulated = SimulatedErrors(estimates, shares)
     [[downwards], [upwards]] = simulated.standard_errors(np.array([0.1]))
     both = np.sqrt((0.01**2 + 0.1**2) / 2)
     assert (downwards, upwards) == pytest.approx(((0.01 + both) / 2, (0.1 + both) / 2))

@@ -48,6 +48,13 @@ _DASH = "–"
 _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 
 
+def _check_one(_: object, __: object, values: tuple[str, ...]) -> str | None:
+    """Return the only value of --by, or None; raise OptionError for several."""
+    if len(values) > 1:
+        raise OptionError(f"--by is given {len(values)} times; count by one period or column.")
+    return values[0] if values else None
+
+
 @command()
 @options.model_argument
 @options.argument(
@@ -59,6 +66,8 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 @option(
     "--by COLUMN",
     f"Count each {', '.join(PERIODS[:-1])} or {PERIODS[-1]} of dates, or each value of a column.",
+    multiple=True,
+    callback=_check_one,
 )
 @option("--topic topics NAME", "Topic to show; repeatable.", multiple=True, show_default="all")
 @option("--since DAY", "Count the texts that a server answered since a day, such as 2026-03-01.")
@@ -71,8 +80,8 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 )
 @option(
     "--labelled FILE",
-    "Labels of a random sample of the texts, or a label database of `slugline label`. Use labels "
-    "on which the model was not trained; others are counted without the model.",
+    "Labels of a random sample of the texts, or a label database of `slugline label`. The texts "
+    "must not be training texts of the model.",
 )
 @options.format_option
 @options.encoding_option
@@ -127,7 +136,8 @@ def count(
     if output is not None:
         _check_ending(output)
         check_target("--output", output, [model, file, labelled])
-    fitted, _ = load_model(model)
+    fitted, model_file = load_model(model)
+    test_fraction = model_file.info.test_fraction
     separator_of_texts = None
     if since is not None or is_watch_file(file):
         check_no_text_options(
@@ -145,14 +155,14 @@ def count(
         day_options = DayCountOptions(
             since=None if since is None else read_day(since),
             by=None if by is None else read_period(by),
-            labelled=_read_labelled(labelled, fitted),
+            labelled=_read_labelled(labelled, fitted, test_fraction),
             topics=topics,
             seed=seed,
         )
         version = WatchedModel.from_file(Path(model_path(model)), fitted)
         counts = count_days(file, fitted, version, day_options)
     else:
-        sample = _read_labelled(labelled, fitted)
+        sample = _read_labelled(labelled, fitted, test_fraction)
         settings = CountOptions(
             text=text,
             by=by,
@@ -190,12 +200,14 @@ def count(
     warn([*([f"{counts.name}: {left_out}"] if left_out else []), *counts.concerns])
 
 
-def _read_labelled(labelled: str | None, fitted: Fitted) -> LabelledSample | None:
+def _read_labelled(
+    labelled: str | None, fitted: Fitted, test_fraction: float | None
+) -> LabelledSample | None:
     if labelled is None:
         return None
     from slugline.counting.labelled_file import read_labelled_sample
 
-    return read_labelled_sample(Path(labelled), fitted)
+    return read_labelled_sample(Path(labelled), fitted, test_fraction)
 
 
 def _count_texts(fitted: Fitted, rows: RowReader, settings: CountOptions) -> Counts:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import bdtrc, ndtr, ndtri
 
-from slugline.base.arrays import F32, F64
+from slugline.base.arrays import F32
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted, have, join_words, percent
 from slugline.counting.drift import Drift
 from slugline.counting.estimation import ShareEstimate
+from slugline.counting.results import GroupCount
 from slugline.counting.shares import HeldoutSample
 from slugline.text.features import UnknownWordRate, WordCounts
 
@@ -21,30 +20,13 @@ from slugline.text.features import UnknownWordRate, WordCounts
 MIN_HELDOUT = 10
 # Topics or groups that a sentence names.
 _MAX_NAMED = 5
-# Texts with more unknown words than all but one in a hundred training documents: from this
-# fraction on they are named, and from the second on, the language may be another one.
-_MANY_UNUSUAL, _MOST_UNUSUAL = 0.05, 0.4
-# Fewer of them, or of unsure answers, may be chance.
-_MIN_UNUSUAL = 5
-# A group is named if so many unusual texts would have a smaller probability even at twice the usual
-# rate of 1 %. In six counts of training documents that the model had not seen, each in 24 groups,
-# this named none.
-_SIGNIFICANCE, _HIGH_RATE = 0.01, 0.02
-# If all texts are named, a group is named only with so many times their fraction, or excess.
-_MIN_RATIO = 2.0
+# If more unknown words than in all but one in a hundred training documents occur in this fraction
+# of the texts, and in so many of them, the language may be another one.
+_MOST_UNUSUAL, _MIN_UNUSUAL = 0.4, 5
 #: With fewer texts, shares say hardly more than what the model answers.
 FEW_TEXTS = 10
-# A most likely topic with a lower probability is an unsure answer, and such an excess is named.
-_UNSURE, _MIN_EXCESS = 0.5, 0.1
-# The number of standard errors from which an excess is more than chance.
-_Z = 3.0
-# The largest drop of the model's confidence, in simulated standard errors, that chance explains. On
-# training splits of 21 sets, it is larger for 2 % of sets of 60 texts of which only the shares have
-# changed, and for 1 % of sets of 400 or 1,500 texts. Of texts cut to a third, it is for a half.
-_MAX_CONFIDENCE_DROP = 1.0
-# A smaller drop of the mean probability hardly matters, however sure it is. On training splits of
-# ten sets, it left out 2 % of the warnings of sets of 60 and 400 texts cut to a third.
-_MIN_DROP = 0.03
+# A most likely topic with a lower probability is an unsure answer.
+_UNSURE = 0.5
 
 
 class TextTotals(NamedTuple):
@@ -119,113 +101,37 @@ def few_text_concerns(n_texts: int, n_by_group: Sequence[int], noun: str) -> Ite
 
 
 def text_concerns(sums: TextTotals, usual: UnknownWordRate | None) -> Iterator[str]:
-    """Yield a sentence if many texts have unknown words."""
-    if usual is None or sums.n_unusual < _MIN_UNUSUAL or not sums.n_words:
-        return
-    fraction = sums.unusual_fraction
-    known = (
-        f"{percent(sums.n_unknown / sums.n_words, 0)} of the words are unknown to the model, "
-        f"against {percent(usual.rate, 0)} in training"
+    """Yield a sentence if most texts have unknown words."""
+    if usual is not None and are_unknown(sums):
+        yield (
+            f"Don't believe these counts: {percent(sums.n_unknown / sums.n_words, 0)} of the words "
+            f"are unknown to the model, against {percent(usual.rate, 0)} in training. The texts "
+            "may be in another language, or about something else; train on texts like these."
+        )
+
+
+def are_unknown(sums: TextTotals) -> bool:
+    """Return True if texts may be in another language, which makes counts meaningless."""
+    return (
+        sums.n_unusual >= _MIN_UNUSUAL
+        and sums.unusual_fraction >= _MOST_UNUSUAL
+        and sums.n_words > 0
     )
-    if fraction >= _MOST_UNUSUAL:
-        yield (
-            f"Don't believe these counts: {known}. The texts may be in another language, or about "
-            "something else; train on texts like these."
-        )
-    elif fraction >= _MANY_UNUSUAL:
-        yield (
-            f"{percent(fraction, 0)} of the texts have more unknown words than 99 % of the "
-            f"training texts ({known}): topics may be worded differently now, or be new. Label "
-            "some of these texts to check."
-        )
-
-
-def find_unknown_groups(
-    groups: Mapping[str, TextTotals], usual: UnknownWordRate | None
-) -> dict[str, TextTotals]:
-    """Return the groups that may be in another language, which makes counts meaningless."""
-    if usual is None:
-        return {}
-    return {
-        name: sums
-        for name, sums in groups.items()
-        if sums.n_unusual >= _MIN_UNUSUAL and sums.unusual_fraction >= _MOST_UNUSUAL
-    }
 
 
 def group_text_concerns(
-    groups: Mapping[str, TextTotals], total: TextTotals, usual: UnknownWordRate | None
+    groups: Mapping[str, TextTotals], usual: UnknownWordRate | None
 ) -> Iterator[str]:
-    """Yield warnings that list the groups of texts with many unknown words.
-
-    Parameters
-    ----------
-    groups : mapping of str to TextTotals
-    total : TextTotals
-        The sums of all texts. If these also have many unknown words, only groups with far more are
-        listed.
-    usual : UnknownWordRate or None
-    """
-    if usual is None:
-        return
-    unknown = find_unknown_groups(groups, usual)
-    if unknown:
-        n_words = sum(each.n_words for each in unknown.values())
-        n_unknown = sum(each.n_unknown for each in unknown.values())
+    """Yield a warning that lists groups in which most texts have unknown words."""
+    if groups and usual is not None:
+        n_words = sum(each.n_words for each in groups.values())
+        n_unknown = sum(each.n_unknown for each in groups.values())
         yield (
-            f"Don't believe the counts of {join_words([*unknown], _MAX_NAMED)}: "
+            f"Don't believe the counts of {join_words([*groups], _MAX_NAMED)}: "
             f"{percent(n_unknown / n_words, 0)} of the words are unknown to the model, "
             f"against {percent(usual.rate, 0)} in training. The texts may be in another language, "
             "or about something else. No change from or to these was tested."
         )
-    limit = _MANY_UNUSUAL
-    if total.unusual_fraction >= _MANY_UNUSUAL:
-        limit = _MIN_RATIO * total.unusual_fraction
-    unusual = {
-        name: each
-        for name, each in groups.items()
-        if name not in unknown
-        and each.n_unusual >= _MIN_UNUSUAL
-        and each.unusual_fraction >= limit
-        # More than chance, although many groups are looked at.
-        and bdtrc(each.n_unusual - 1, each.n_texts, _HIGH_RATE) < _SIGNIFICANCE / len(groups)
-    }
-    if unusual:
-        n_texts = sum(each.n_texts for each in unusual.values())
-        n_unusual = sum(each.n_unusual for each in unusual.values())
-        yield (
-            f"Of the texts of {join_words([*unusual], _MAX_NAMED)}, "
-            f"{percent(n_unusual / n_texts, 0)} have more unknown words than 99 % of the training "
-            "texts: topics may be worded differently there, or be new. Label some of these texts "
-            "to check."
-        )
-
-
-class _UnsureExcess(NamedTuple):
-    """Fraction of unsure answers, and the fraction expected from the topic shares.
-
-    `z_score` is the difference in standard errors.
-    """
-
-    fraction: float
-    expected: float
-    z_score: float
-
-    @property
-    def excess(self) -> float:
-        return self.fraction - self.expected
-
-    @classmethod
-    def from_totals(cls, sums: TextTotals, sample: HeldoutSample, shares: F64) -> _UnsureExcess:
-        if not len(sample) or sums.n_unsure < _MIN_UNUSUAL:
-            return cls(0.0, 0.0, 0.0)
-        weights = (shares / np.maximum(sample.topic_sizes, 1))[sample.topics]
-        weights = weights / weights.sum()
-        expected = float(weights @ (sample.proba.max(axis=1) < _UNSURE))
-        n_effective = 1 / float((weights**2).sum())
-        fraction = sums.n_unsure / sums.n_texts
-        variance = max(expected * (1 - expected), 0.01) * (1 / n_effective + 1 / sums.n_texts)
-        return cls(fraction, expected, (fraction - expected) / math.sqrt(variance))
 
 
 def drift_concerns(drift: Drift | None) -> Iterator[str]:
@@ -263,80 +169,21 @@ def _describe_words(drift: Drift) -> str:
     return f" ({names[0]} is in {numbers}; likewise {join_words(names[1:])})"
 
 
-def unsure_concerns(sums: TextTotals, sample: HeldoutSample, shares: F64) -> Iterator[str]:
-    """Yield a sentence if more answers are unsure than the shares of topics explain."""
-    unsure = _UnsureExcess.from_totals(sums, sample, shares)
-    if unsure.excess > _MIN_EXCESS and unsure.z_score > _Z:
-        yield (
-            f"The model is unsure of {percent(unsure.fraction, 0)} of the texts, and "
-            f"{percent(unsure.expected, 0)} would be usual with these shares: some may have topics "
-            "that it doesn't know."
-        )
-
-
-def confidence_concerns(estimate: ShareEstimate) -> Iterator[str]:
-    """Yield a sentence if the model is less sure of the texts than the shares of topics explain."""
-    drop = estimate.usual_confidence - estimate.confidence
-    if drop >= _MIN_DROP and estimate.confidence_drop > _MAX_CONFIDENCE_DROP:
-        yield (
-            "The model is less sure of these texts than if only shares had changed: their most "
-            f"likely topics have a probability of {percent(estimate.confidence, 0)} on average, "
-            f"and {percent(estimate.usual_confidence, 0)} would be usual. They may be worded "
-            "differently, or have other topics. Label a random sample of them to check."
-        )
-
-
-def group_unsure_concerns(
-    groups: Mapping[str, TextTotals],
-    sample: HeldoutSample,
-    shares: Mapping[str, F64],
-    *,
-    total: TextTotals,
-    total_shares: F64,
+def heldout_concerns(
+    samples: Sequence[HeldoutSample], topics: Sequence[str], shown: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Yield a warning that lists the groups with more unsure answers than usual.
+    """Yield sentences on topics with too few held-out documents.
 
-    Parameters
-    ----------
-    groups : mapping of str to TextTotals
-    sample : HeldoutSample
-    shares : mapping of str to float64 array, shape (n_topics,)
-        The shares in the groups to look at.
-    total, total_shares : TextTotals, float64 array
-        Sums and shares of all texts. If these also have more unsure answers than usual, only groups
-        with far more are listed.
+    Only on the topics that are `shown`, by default on all.
     """
-    all_texts = _UnsureExcess.from_totals(total, sample, total_shares)
-    limit = max(_MIN_EXCESS, _MIN_RATIO * all_texts.excess if all_texts.excess > _MIN_EXCESS else 0)
-    # As unlikely by chance as for all texts, although many groups are looked at.
-    min_z_score = -float(ndtri(ndtr(-_Z) / max(len(shares), 1)))
-    excesses = {
-        name: _UnsureExcess.from_totals(groups[name], sample, each) for name, each in shares.items()
-    }
-    unsure = {
-        name: each
-        for name, each in excesses.items()
-        if each.excess > limit and each.z_score > min_z_score
-    }
-    if unsure:
-        n_texts = np.array([groups[name].n_texts for name in unsure], dtype=np.float64)
-        weights = n_texts / n_texts.sum()
-        fraction = float(weights @ [each.fraction for each in unsure.values()])
-        expected = float(weights @ [each.expected for each in unsure.values()])
-        yield (
-            f"The model is unsure of {percent(fraction, 0)} of the texts of "
-            f"{join_words([*unsure], _MAX_NAMED)}, and {percent(expected, 0)} would be usual with "
-            "their shares: some may have topics that it doesn't know."
-        )
-
-
-def heldout_concerns(samples: Sequence[HeldoutSample], topics: Sequence[str]) -> Iterator[str]:
-    """Yield sentences on topics with too few held-out documents."""
     sizes = np.concatenate([sample.topic_sizes[: sample.n_model_topics] for sample in samples])
+    shown_sizes = [
+        (topic, n) for topic, n in zip(topics, sizes, strict=True) if not shown or topic in shown
+    ]
     for few, what in (
-        ([t for t, n in zip(topics, sizes, strict=True) if n == 0], "no held-out document"),
+        ([topic for topic, n in shown_sizes if n == 0], "no held-out document"),
         (
-            [t for t, n in zip(topics, sizes, strict=True) if 0 < n < MIN_HELDOUT],
+            [topic for topic, n in shown_sizes if 0 < n < MIN_HELDOUT],
             f"fewer than {MIN_HELDOUT} held-out documents",
         ),
     ):
@@ -349,37 +196,84 @@ def heldout_concerns(samples: Sequence[HeldoutSample], topics: Sequence[str]) ->
             )
 
 
-def shift_concerns(estimates: Sequence[ShareEstimate], topics: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence if two ways to count disagree by more than chance."""
-    disagreeing = [i for i, each in enumerate(estimates) if each.disagreement > 1]
-    if not disagreeing:
-        return
-    about = ""
-    if len(estimates) > 1:
-        about = f" for {join_words([topics[i] for i in disagreeing], _MAX_NAMED)}"
-    yield (
-        f"Two ways to count disagree by more than chance{about}: more than the shares of topics "
-        "has changed since training, such as how people write about them. Label a random sample "
-        "of these texts to check."
-    )
+class ModelCount(NamedTuple):
+    """Data for counts by the model.
 
-
-def group_shift_concerns(
-    groups: Mapping[str, Sequence[ShareEstimate]], total: Sequence[ShareEstimate]
-) -> Iterator[str]:
-    """Yield a sentence that names the groups for which two ways to count disagree.
-
-    Not those that disagree less than all texts do.
+    Attributes
+    ----------
+    totals : TextTotals
+    estimates : sequence of ShareEstimate
+        One, or one for each topic of a multilabel model; empty if the model has no held-out
+        documents.
+    drift : Drift or None
+        Result of the comparison with training documents; None if not compared.
     """
-    limit = max([1.0, *(each.disagreement for each in total)])
-    shifted = [
-        name
-        for name, estimates in groups.items()
-        if any(each.disagreement > limit for each in estimates)
-    ]
-    if shifted:
-        yield (
-            f"Two ways to count disagree by more than chance in {join_words(shifted, _MAX_NAMED)}: "
-            "more than the shares of topics has changed there since training, such as how people "
-            "write about them. Label a random sample of these texts to check."
+
+    totals: TextTotals = TextTotals()
+    estimates: Sequence[ShareEstimate] = ()
+    drift: Drift | None = None
+
+
+class ModelConcerns:
+    """Finds reasons why counts by a model may be wrong. Counts by labels have none of these.
+
+    Parameters
+    ----------
+    samples : sequence of HeldoutSample
+        See `heldout_samples`; empty if the model has no held-out documents.
+    topics : sequence of str
+    usual : UnknownWordRate or None
+    total : ModelCount or None
+        Model-based count of all texts; None if counted from labels.
+    groups : mapping of str to ModelCount
+        Model-based counts of the groups that aren't counted from labels.
+    shown : sequence of str, optional
+        The topics to warn of; by default, all.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[HeldoutSample],
+        topics: Sequence[str],
+        usual: UnknownWordRate | None,
+        *,
+        total: ModelCount | None,
+        groups: Mapping[str, ModelCount],
+        shown: Sequence[str] = (),
+    ) -> None:
+        self._shown = shown
+        self._samples, self._topics, self._usual = samples, topics, usual
+        self._total = total or ModelCount()
+        self._unknown = {
+            name: each.totals
+            for name, each in groups.items()
+            if usual is not None and are_unknown(each.totals)
+        }
+        self._groups = {name: each for name, each in groups.items() if name not in self._unknown}
+
+    def choose_tested(self, groups: Sequence[GroupCount]) -> list[GroupCount]:
+        """Return the groups with reliable counts, whose changes are tested.
+
+        Groups of few texts are left out, since the tests assume normal differences.
+        """
+        return [
+            group
+            for group in groups
+            if group.is_estimated and group.name not in self._unknown and group.n_texts >= FEW_TEXTS
+        ]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the reasons as sentences, one for each cause."""
+        by_words = [*group_text_concerns(self._unknown, self._usual)] or [
+            *text_concerns(self._total.totals, self._usual)
+        ]
+        drifts = {name: each.drift for name, each in self._groups.items()}
+        by_group = group_drift_concerns(
+            {name: drift for name, drift in drifts.items() if drift is not None}
         )
+        yield from by_words
+        yield from [*by_group] or ([] if by_words else drift_concerns(self._total.drift))
+        if self._samples and (
+            self._total.estimates or any(each.estimates for each in self._groups.values())
+        ):
+            yield from heldout_concerns(self._samples, self._topics, self._shown)

@@ -1,8 +1,9 @@
-"""Two-sample tests of texts against training documents that allow for changed topic shares.
+"""Tests whether texts come from where the training documents came from, up to topic shares.
 
 If only the shares have changed, the texts look like a mixture of the training documents of each
-topic, weighted by the new shares. One test (Hotelling's) compares mean word vectors; the other
-looks for words that occur in more texts than the mixture explains.
+topic, weighted by the new shares. One test (Hotelling's) compares mean word vectors, another looks
+for words that occur in more texts than the mixture explains, and the third compares how sure the
+model is of its answers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import f as f_distribution
-from scipy.stats import nbinom
+from scipy.stats import nbinom, norm
 
 from slugline.base.arrays import F64, I64
 from slugline.base.threads import limit_blas
@@ -21,12 +22,12 @@ from slugline.model.text_profile import MAX_CHARACTERS, TextProfile, TextWords
 
 #: Fewest texts for the tests.
 MIN_TEXTS = 60
-# Probability of a warning if only shares have changed, split evenly between the two tests.
-_FALSE_WARNINGS = 0.02
-# Degrees of freedom of the covariance per direction compared, and the maximum number of directions.
-# Of 16, 32, 48, 64 and 96, 48 had the highest power at 2 % of false warnings, on training splits of
-# 19 sets with three models each.
-_FREEDOM_PER_DIRECTION, _MAX_DIRECTIONS = 4, 48
+# Probability of a warning if only shares have changed, split evenly between the tests.
+_FALSE_WARNINGS, _N_TESTS = 0.02, 3
+# Degrees of freedom of the covariance per column compared, and the maximum number of columns. The
+# columns of the word vectors are ordered by variance. Directions of largest variance among the
+# training documents won't do: their variance is overestimated, so that the test finds nothing.
+_FREEDOM_PER_COLUMN, _MAX_COLUMNS = 4, 48
 # Pseudo-documents with a word's overall rate, added to each topic.
 _N_ADDED = 2.0
 # Fewest texts that contain a tested word.
@@ -56,7 +57,7 @@ class Drift(NamedTuple):
     Attributes
     ----------
     p_value : float
-        Smaller p-value of the two tests, with Bonferroni's correction.
+        Smallest p-value of the tests, with Bonferroni's correction.
     words : tuple of FrequentWord
         Words that are significantly more frequent than expected, most significant first.
     """
@@ -109,37 +110,73 @@ class _ExpectedTexts:
 def find_drift(
     profile: TextProfile | None, texts: Sequence[str], estimates: Sequence[ShareEstimate]
 ) -> Drift | None:
-    """Test whether texts differ from training documents beyond the shares of topics.
+    """Test whether texts come from where the training documents came from, up to topic shares.
+
+    Without a profile or texts, only the confidence of the answers is tested.
 
     Parameters
     ----------
     profile : TextProfile or None
     texts : sequence of str
-        All texts, or a random sample of them.
+        All texts, or a random sample of them; empty if they aren't known.
     estimates : sequence of ShareEstimate
         One, or one for each topic of a multilabel model.
 
     Returns
     -------
     Drift or None
-        None if there are too few texts, no profile or no estimates.
+        None if there are too few texts, or nothing to compare.
     """
-    if profile is None or not estimates:
+    if not estimates:
         return None
-    texts = [text[:MAX_CHARACTERS] for text in texts]
     # Copies, such as automatic replies, carry less information than different texts.
     counts: dict[str, int] = {}
     for text in texts:
-        counts[text] = counts.get(text, 0) + 1
+        counts[text[:MAX_CHARACTERS]] = counts.get(text[:MAX_CHARACTERS], 0) + 1
     weights = np.array([*counts.values()], dtype=np.float64)
-    n_effective = float(weights.sum() ** 2 / max((weights**2).sum(), 1))
-    if n_effective < MIN_TEXTS:
+    n_texts = float(estimates[0].n_texts)
+    if len(texts):
+        n_texts *= weights.sum() / (weights**2).sum()
+    if n_texts < MIN_TEXTS:
         return None
-    with limit_blas():
-        expected = _ExpectedTexts(profile, estimates, n_effective)
-        p_vectors = _compare_vectors(profile, [*counts], weights, expected)
-        p_words, words = _compare_words(profile, [*counts], weights, expected)
-    return Drift(min(1.0, 2 * min(p_vectors, p_words)), words)
+    p_values: list[float] = []
+    words: tuple[FrequentWord, ...] = ()
+    if len(estimates) == 1 and estimates[0].confidence is not None:
+        p_values.append(_compare_confidence(estimates[0], n_texts))
+    if profile is not None and len(texts):
+        with limit_blas():
+            n_effective = float(weights.sum() ** 2 / (weights**2).sum())
+            expected = _ExpectedTexts(profile, estimates, n_effective)
+            p_values.append(_compare_vectors(profile, [*counts], weights, expected))
+            p_words, words = _compare_words(profile, [*counts], weights, expected)
+            p_values.append(p_words)
+    if not p_values:
+        return None
+    return Drift(min(1.0, len(p_values) * min(p_values)), words)
+
+
+def _compare_confidence(estimate: ShareEstimate, n_texts: float) -> float:
+    """Return the p-value of a test of whether the model is less sure of texts than expected.
+
+    The confidence in a text is the probability of its most likely topic. It is expected to be
+    that of the held-out documents of each topic.
+    """
+    sample = estimate.sample
+    sizes = sample.topic_sizes + 1
+    confidence = sample.proba.max(axis=1, initial=0)
+    # Each topic gets one more document with the overall mean, and one with the overall variance.
+    means = (sample.is_topic.T @ confidence + confidence.mean()) / sizes
+    squares = (confidence - means[sample.topics]) ** 2
+    variances = (sample.is_topic.T @ squares + squares.mean()) / sizes
+    expected = estimate.shares @ means
+    errors = estimate.simulated.errors
+    variance = (
+        estimate.shares @ variances / n_texts
+        + estimate.shares**2 @ (variances / sizes)
+        + (((means - expected) @ errors) ** 2).mean()
+    )
+    difference = float(estimate.confidence or 0.0) - expected
+    return float(norm.cdf(difference / max(np.sqrt(variance), 1e-9)))
 
 
 def _compare_vectors(
@@ -148,22 +185,19 @@ def _compare_vectors(
     """Return the p-value of Hotelling's test of the mean word vector."""
     vectors = profile.encode(texts)
     freedom = profile.degrees_of_freedom
-    n_directions = min(_MAX_DIRECTIONS, profile.means.shape[1], freedom // _FREEDOM_PER_DIRECTION)
-    if vectors is None or n_directions < 1:
+    n_columns = min(_MAX_COLUMNS, profile.means.shape[1], freedom // _FREEDOM_PER_COLUMN)
+    if vectors is None or n_columns < 1:
         return 1.0
-    # The directions in which training documents vary most.
-    _, directions = np.linalg.eigh(profile.total_covariance)
-    directions = directions[:, ::-1][:, :n_directions]
-    mixture, by_shares = expected.mean(profile.means.astype(np.float64) @ directions)
-    difference = weights @ vectors @ directions / weights.sum() - mixture
-    within = directions.T @ profile.covariance @ directions
+    mixture, by_shares = expected.mean(profile.means[:, :n_columns].astype(np.float64))
+    difference = weights @ vectors[:, :n_columns] / weights.sum() - mixture
+    within = profile.covariance[:n_columns, :n_columns]
     covariance = (
         within * (1 / expected.n_texts + expected.mean_variances.sum()) + by_shares @ by_shares.T
     )
     # The covariance is singular if all documents are the same.
     statistic = difference @ np.linalg.pinv(covariance, hermitian=True) @ difference
-    scale = (freedom - n_directions + 1) / (freedom * n_directions)
-    return float(f_distribution.sf(statistic * scale, n_directions, freedom - n_directions + 1))
+    scale = (freedom - n_columns + 1) / (freedom * n_columns)
+    return float(f_distribution.sf(statistic * scale, n_columns, freedom - n_columns + 1))
 
 
 def _compare_words(
@@ -182,7 +216,7 @@ def _compare_words(
     most = [
         i
         for i in np.argsort(p_values, kind="stable")[:_MAX_WORDS].tolist()
-        if 2 * p_values[i] < _FALSE_WARNINGS
+        if _N_TESTS * p_values[i] < _FALSE_WARNINGS
     ]
     places = words.first[first[chosen]]
     named = [

@@ -13,12 +13,10 @@ from slugline.base.threads import limit_blas
 from slugline.counting.rows import SampledRows
 from slugline.counting.shares import (
     HeldoutSample,
-    adjusted_shares,
     binary_proba,
     correct_proba,
     estimate_shares,
     implied_shares,
-    usual_confidence,
 )
 from slugline.counting.simulation import (
     N_SIMULATED,
@@ -28,11 +26,6 @@ from slugline.counting.simulation import (
 )
 from slugline.evaluation.intervals import Interval
 
-# The disagreement with adjusted counts that chance explains: the 99th percentile of simulated sets,
-# times a factor, since held-out documents are answered by models of fewer documents.
-_CHANCE_QUANTILE, _CHANCE_FACTOR = 0.99, 1.5
-# Added to the standard error of the confidence in texts, which is 0 if the model is always sure.
-_MIN_CONFIDENCE_ERROR = 1e-3
 # The fewest simulated sets, and the largest number of shares in all of them; and the topics for
 # which a simulation takes as long as for a binary one.
 _MIN_SETS, _MAX_SHARES, _BINARY_COST = 50, 20_000, 10
@@ -53,11 +46,8 @@ class ShareEstimate:
     unseen_errors : float64 array, shape (n_topics,)
         The error of each share if one more held-out document of the topic had been missed, and one
         more of the others been taken for it.
-    disagreement : float
-        How far adjusted probabilistic counts are from the shares, in units of the disagreement that
-        chance explains.
-    confidence, usual_confidence : float
-        Mean probability of each text's most likely topic, and its expected value for the shares.
+    confidence : float or None
+        Mean probability of each text's most likely topic; None if it isn't known.
     """
 
     sample: HeldoutSample
@@ -66,9 +56,7 @@ class ShareEstimate:
     simulated: SimulatedErrors
     simulate_near: Callable[[], SimulatedErrors]
     unseen_errors: F64
-    disagreement: float
-    confidence: float
-    usual_confidence: float
+    confidence: float | None
 
     @cached_property
     def simulated_near(self) -> SimulatedErrors:
@@ -79,12 +67,6 @@ class ShareEstimate:
         """
         with limit_blas():
             return self.simulate_near()
-
-    @property
-    def confidence_drop(self) -> float:
-        """Drop of the confidence below the usual one, in standard errors."""
-        error = np.sqrt((self.simulated.confidence_drops**2).mean()) + _MIN_CONFIDENCE_ERROR
-        return float((self.usual_confidence - self.confidence) / error)
 
     @cached_property
     def standard_errors(self) -> F64:
@@ -142,8 +124,6 @@ def estimate_group(
             group=group,
         )
         simulated = simulate()
-        mean_proba = (weights @ rows / max(n_texts, 1))[:, np.newaxis]
-        adjusted = adjusted_shares(sample, mean_proba)[:, 0]
         return ShareEstimate(
             sample,
             shares,
@@ -151,9 +131,7 @@ def estimate_group(
             simulated,
             partial(simulate, is_spread=False),
             unseen_errors(sample, shares),
-            _disagreement(adjusted - shares, simulated),
             confidence=float(weights @ rows.max(axis=1, initial=0)) / max(n_texts, 1),
-            usual_confidence=float(usual_confidence(sample, shares[:, np.newaxis])[0]),
         )
 
 
@@ -185,14 +163,6 @@ def unseen_errors(sample: HeldoutSample, shares: F64) -> F64:
     others = len(sample) - sizes
     errors: F64 = np.hypot(shares / (sizes + 2), (1 - shares) / (others + 2))
     return errors
-
-
-def _disagreement(difference: F64, simulated: SimulatedErrors) -> float:
-    usual = simulated.adjusted - simulated.estimates
-    spread = np.sqrt((usual**2).mean(axis=1, keepdims=True)) + 1e-3
-    limits = np.abs(usual / spread).max(axis=0)
-    statistic = np.abs(difference / spread[:, 0]).max()
-    return float(statistic / (_CHANCE_FACTOR * np.quantile(limits, _CHANCE_QUANTILE)))
 
 
 def estimate_texts(

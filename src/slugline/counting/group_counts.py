@@ -11,6 +11,7 @@ import numpy as np
 from slugline.base.arrays import F64, I64
 from slugline.base.wording import counted
 from slugline.counting.changes import find_changes
+from slugline.counting.concerns import ModelConcerns, ModelCount
 from slugline.counting.estimation import ShareEstimate, topic_intervals, topic_shares
 from slugline.counting.label_plan import PlannedGroup, plan_labels
 from slugline.counting.labelled import (
@@ -21,7 +22,6 @@ from slugline.counting.labelled import (
     explained_variance,
     uses_model,
 )
-from slugline.counting.model_concerns import ModelConcerns, ModelCount
 from slugline.counting.results import Counts, GroupCount, LabelPlan, TopicCount
 from slugline.counting.rows import SampledRows
 from slugline.counting.shares import HeldoutSample
@@ -117,7 +117,7 @@ class GroupCounter:
         is_time : bool
             True if the groups are periods.
         topics : sequence of str
-            The topics whose shares the plan is for; empty for all.
+            The topics whose shares the plan and the warnings are about; empty for all.
 
         Returns
         -------
@@ -131,7 +131,7 @@ class GroupCounter:
         self._check_labels()
         all_texts = self.count("", total)
         counts = tuple(self.count(name, texts) for name, texts in groups.items())
-        concerns = self._model_concerns(total, groups, counts)
+        concerns = self._model_concerns(total, groups, counts, topics)
         tested = concerns.choose_tested(counts)
         changes = find_changes(
             tested,
@@ -180,7 +180,11 @@ class GroupCounter:
         )
 
     def _model_concerns(
-        self, total: CountedTexts, groups: Mapping[str, CountedTexts], counts: Sequence[GroupCount]
+        self,
+        total: CountedTexts,
+        groups: Mapping[str, CountedTexts],
+        counts: Sequence[GroupCount],
+        shown: Sequence[str],
     ) -> ModelConcerns:
         """Return reasons why counts by the model may be wrong; counts by labels have none."""
         heldout = self._fitted.heldout_predictions
@@ -188,11 +192,11 @@ class GroupCounter:
             self._samples,
             self._topics,
             None if heldout is None else heldout.words,
-            multilabel=self._fitted.multilabel,
             total=total.by_model if len(self._labels) < MIN_LABELLED else None,
             groups={
                 group.name: groups[group.name].by_model for group in counts if group.is_by_model
             },
+            shown=shown,
         )
 
     def _plan_labels(

@@ -23,6 +23,7 @@ def labelled_concerns(
     found: Mapping[str, FoundText],
     mean_proba: F64,
     topics: Sequence[str],
+    shown: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield sentences on labelled texts.
 
@@ -37,6 +38,8 @@ def labelled_concerns(
         The mean probabilities of all texts.
     topics : sequence of str
         The topics of the model.
+    shown : sequence of str, optional
+        The topics to warn of; by default, all.
     """
     n_found = len(labels)
     if n_found >= MIN_LABELLED:
@@ -60,7 +63,7 @@ def labelled_concerns(
             f"count by; these counts are the model's. Label at least {MIN_LABELLED}."
         )
         return
-    new = labels.new_topics(topics)
+    new = [topic for topic in labels.new_topics(topics) if not shown or topic in shown]
     if new:
         yield from capitals_concerns(new, topics)
         their, them = ("Its", "it") if len(new) == 1 else ("Their", "them")

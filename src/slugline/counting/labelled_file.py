@@ -26,8 +26,12 @@ from slugline.model.fitted import Fitted
 _DRAWS = ("random", "double-coded", "spread", "suggested")
 
 
-def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
+def read_labelled_sample(
+    path: Path, fitted: Fitted, test_fraction: float | None = None
+) -> LabelledSample:
     """Return the texts of a file, or of a label database, with their labels.
+
+    `test_fraction` is the fraction that was set aside in training, as the model file says.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def read_labelled_sample(path: Path, fitted: Fitted) -> LabelledSample:
     rules = topic_rules(options)
     corpus = add_parents(apply_topic_rules(corpus, rules, known_topics), fitted.separator)
     concerns: list[str] = []
-    is_learned = bool(known_document_warnings(fitted, corpus))
+    is_learned = bool(known_document_warnings(fitted, corpus, test_fraction))
     # A database grows after training, and a model file contains none of the texts: only one with
     # fewer labels than the model has training documents is surely another.
     may_be_learned = is_database(path) and len(corpus) >= fitted.n_documents

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import sparse
 
 from slugline.base.arrays import F64, Floats, Index
 from slugline.counting.rows import LIKELY
@@ -29,8 +28,6 @@ _LOW = 0.2
 _N_HALF, _N_ADDED_ANSWERS = 100.0, 30.0
 # The shares are precise enough once no share changes by more.
 _TOLERANCE, _MAX_STEPS = 3e-4, 40
-# Ridge that separates topics that a model confuses, relative to the variance of shares.
-_RIDGE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +88,6 @@ class HeldoutSample:
     def topic_sizes(self) -> F64:
         """Number of held-out documents of each topic, shape (n_topics,)."""
         return np.bincount(self.topics, minlength=self.n_topics).astype(np.float64)
-
-    @cached_property
-    def confidence(self) -> F64:
-        """The probability of each document's most likely topic, shape (n_documents,)."""
-        highest: F64 = self.proba.max(axis=1, initial=0)
-        return highest
 
     @property
     def em_weight(self) -> float:
@@ -303,61 +294,3 @@ def correct_proba(proba: F64, shares: F64, implied: F64) -> F64:
     corrected = proba * (shares / implied)
     corrected /= corrected.sum(axis=1, keepdims=True)
     return corrected
-
-
-# Adjusted counts ----------------------------------------------------------------------------------
-
-
-def adjusted_shares(sample: HeldoutSample, mean_proba: F64, weights: F64 | None = None) -> F64:
-    """Return shares by adjusted probabilistic counts, shape (n_topics, n_sets).
-
-    Models the mean probabilities of texts as a mixture of the mean probabilities of each topic's
-    held-out documents, and solves for the shares. These may be negative.
-
-    Parameters
-    ----------
-    sample : HeldoutSample
-    mean_proba : float64 array, shape (n_topics, n_sets)
-    weights : float64 array, shape (n_documents, n_sets), optional
-        See `implied_shares`.
-
-    References
-    ----------
-    Bella, Ferri, Hernandez-Orallo and Ramirez-Quintana (2010), Quantification via probability
-    estimators.
-    """
-    weights = np.ones((len(sample), 1)) if weights is None else weights
-    solved = np.empty_like(mean_proba)
-    identity = np.eye(sample.n_topics)
-    documents = np.arange(len(sample))
-    shape = (sample.n_topics, len(sample))
-    for i, weight in enumerate(weights.T):
-        by_topic = sparse.csr_array((weight, (sample.topics, documents)), shape=shape)
-        # A topic without held-out documents is taken to be recognized.
-        mixture = ((by_topic @ sample.proba).T + 0.5 * identity) / (by_topic.sum(axis=1) + 0.5)
-        squares = mixture.T @ mixture
-        squares += _RIDGE * identity
-        right = mixture.T @ mean_proba[:, i] + _RIDGE * sample.training_shares
-        solved[:, i] = np.linalg.solve(squares, right)
-    return solved / solved.sum(axis=0)
-
-
-def usual_confidence(sample: HeldoutSample, shares: F64, weights: F64 | None = None) -> F64:
-    """Return the mean confidence in texts with some shares of topics, shape (n_sets,).
-
-    The confidence in a text is the probability of its most likely topic; it is measured on the
-    held-out documents of each topic.
-
-    Parameters
-    ----------
-    sample : HeldoutSample
-    shares : float64 array, shape (n_topics, n_sets)
-    weights : float64 array, shape (n_documents, n_sets), optional
-        See `implied_shares`.
-    """
-    weights = np.ones((len(sample), 1)) if weights is None else weights
-    mean = sample.confidence @ weights / np.maximum(weights.sum(axis=0), 1)
-    # A topic without held-out documents has the mean of all.
-    sums = sample.is_topic.T @ (sample.confidence[:, np.newaxis] * weights) + mean
-    usual: F64 = (shares * sums / (sample.is_topic.T @ weights + 1)).sum(axis=0)
-    return usual

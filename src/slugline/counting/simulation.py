@@ -7,12 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slugline.base.arrays import F64
-from slugline.counting.shares import (
-    HeldoutSample,
-    adjusted_shares,
-    estimate_shares,
-    usual_confidence,
-)
+from slugline.counting.shares import HeldoutSample, estimate_shares
 from slugline.evaluation.intervals import Z_95, Interval
 
 #: Number of simulated sets of texts.
@@ -38,16 +33,10 @@ class SimulatedErrors:
     Attributes
     ----------
     estimates, shares : float64 array, shape (n_topics, n_sets)
-    adjusted : float64 array, shape (n_topics, n_sets)
-        The shares by adjusted probabilistic counts.
-    confidence_drops : float64 array, shape (n_sets,)
-        How far the mean confidence in the texts is below the usual one; see `usual_confidence`.
     """
 
     estimates: F64
     shares: F64
-    adjusted: F64
-    confidence_drops: F64
 
     @property
     def errors(self) -> F64:
@@ -133,7 +122,6 @@ def simulate_errors(
     for i in range(n_sets):
         rates = rng.multinomial(n_texts, drawn_shares[i]) / (sample.topic_sizes + _N_SMOOTHING)
         texts[:, i], true_shares[:, i] = _draw_texts(sample, by_proba, rates, n_copies, rng)
-    n_drawn = np.maximum(texts.sum(axis=0), 1)
     # In single precision, which takes half the time.
     estimates = estimate_shares(
         sample,
@@ -144,13 +132,7 @@ def simulate_errors(
         em_weight=em_weight,
         n_copies=float(n_copies @ shares),
     )
-    confidence = sample.confidence @ texts / n_drawn
-    return SimulatedErrors(
-        estimates,
-        true_shares,
-        adjusted=adjusted_shares(sample, sample.proba.T @ texts / n_drawn, drawn),
-        confidence_drops=usual_confidence(sample, estimates, drawn) - confidence,
-    )
+    return SimulatedErrors(estimates, true_shares)
 
 
 def _draw_texts(

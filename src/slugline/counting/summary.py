@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from slugline.counting.concerns import few_text_concerns
+from slugline.counting.concerns import ModelCount, few_text_concerns
 from slugline.counting.drift import find_drift
 from slugline.counting.estimation import ShareEstimate, estimate_texts
 from slugline.counting.group_counts import CountedTexts, GroupCounter
 from slugline.counting.groups import sort_groups
 from slugline.counting.labelled import MatchedLabels
 from slugline.counting.labelled_concerns import few_label_concerns, labelled_concerns
-from slugline.counting.model_concerns import ModelCount
 from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts
 from slugline.counting.shares import HeldoutSample
@@ -114,5 +113,6 @@ class Summary:
                 tally.labelled,
                 tally.total.rows.sums / len(tally.total),
                 self._topics,
+                self._options.topics,
             )
             yield from few_label_concerns(counts.groups, period)

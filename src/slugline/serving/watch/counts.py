@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 from slugline.base.files import PathLike
 from slugline.base.wording import counted, join_words
-from slugline.counting.concerns import few_text_concerns
+from slugline.counting.concerns import ModelCount, few_text_concerns
 from slugline.counting.count import model_samples
 from slugline.counting.dates import PERIODS, Period, name_period
+from slugline.counting.drift import find_drift
 from slugline.counting.estimation import ShareEstimate, estimate_group, limit_sets
 from slugline.counting.group_counts import CountedTexts, GroupCounter
 from slugline.counting.labelled import MIN_LABELLED, LabelledSample, MatchedLabels
 from slugline.counting.labelled_concerns import few_label_concerns, labelled_concerns
-from slugline.counting.model_concerns import ModelCount
 from slugline.counting.results import Counts
 from slugline.counting.shares import HeldoutSample, binary_proba
 from slugline.errors import DataError, OptionError, Parameter
@@ -201,7 +201,9 @@ class _DayCounter:
         return replace(counts, concerns=tuple(self._concerns(counts))).restrict(options.topics)
 
     def _counted(self, sums: DaySums, group: int = 0) -> CountedTexts:
-        by_model = ModelCount(sums.totals, self._estimate(sums, group))
+        estimates = self._estimate(sums, group)
+        drift = find_drift(None, (), estimates)
+        by_model = ModelCount(sums.totals, estimates, drift)
         return CountedTexts(sums.n_texts, sums.sums, sums.answers, by_model)
 
     def _estimate(self, sums: DaySums, group: int) -> list[ShareEstimate]:
@@ -219,7 +221,7 @@ class _DayCounter:
             shares = estimate(self._samples[0], rows, weights)
             if sums.has_mixed_bins:
                 # The means of such a bin don't show how sure the model was of its texts.
-                shares = replace(shares, confidence=shares.usual_confidence)
+                shares = replace(shares, confidence=None)
             return [shares]
         estimates = []
         for topic, sample in enumerate(self._samples):
@@ -246,6 +248,7 @@ class _DayCounter:
                 served.labelled.found,
                 mean_proba,
                 self._topics,
+                self._options.topics,
             )
             yield from few_label_concerns(groups, period)
         if served.n_without >= _MIN_WITHOUT * n_texts:
