@@ -33,7 +33,7 @@ from slugline.counting.estimation import (
     topic_shares,
 )
 from slugline.counting.labelled import estimate_labelled_share, explained_variance, uses_model
-from slugline.counting.rows import SampledRows
+from slugline.counting.samples import SampledRows
 from slugline.evaluation.intervals import Interval
 
 SETS = ("trec", "ag_news", "subj", "webkb", "stackoverflow", "20ng", "ohsumed", "custrev")

@@ -15,7 +15,7 @@ from slugline.counting.estimation import (
     topic_intervals,
     topic_shares,
 )
-from slugline.counting.rows import SampledRows
+from slugline.counting.samples import SampledRows
 from slugline.counting.shares import HeldoutSample, binary_proba, estimate_shares
 
 

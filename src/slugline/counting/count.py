@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,21 @@ from slugline.base.wording import counted, join_words
 from slugline.corpus.label_database.tables import FORMAT
 from slugline.corpus.readers import RowReader, is_database
 from slugline.corpus.rows import BadRow, SourceRow
-from slugline.counting.labelled import text_key
+from slugline.counting.concerns import (
+    ModelCount,
+    few_label_concerns,
+    few_text_concerns,
+    labelled_concerns,
+)
+from slugline.counting.drift import find_drift
+from slugline.counting.estimation import ShareEstimate, estimate_texts
+from slugline.counting.group_counts import CountedTexts, GroupCounter
+from slugline.counting.groups import sort_groups
+from slugline.counting.labelled import MatchedLabels, text_key
 from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, check_topics
 from slugline.counting.shares import HeldoutSample, heldout_samples
-from slugline.counting.summary import Summary
-from slugline.counting.tally import AnsweredBatch, Tally
+from slugline.counting.tally import AnsweredBatch, GroupTally, Tally
 from slugline.errors import DataError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.prediction.rows import Columns, PredictOptions, batch_texts, map_batches
@@ -105,7 +115,7 @@ def count_rows(
             f"{options.labelled.name} is in {rows.name}: label texts that are drawn at random "
             "from those to count. Texts are compared as they are, but for blanks and line breaks."
         )
-    return Summary(fitted, samples, tally, options).counts(rows.name, on_interval)
+    return _Summary(fitted, samples, tally, options).counts(rows.name, on_interval)
 
 
 def check_no_foreign_database(file: PathLike) -> None:
@@ -157,3 +167,102 @@ def model_samples(fitted: Fitted) -> list[HeldoutSample]:
     if heldout is None or not heldout.n_documents:
         return []
     return heldout_samples(heldout, fitted.topic_counts.astype(np.float64), fitted.n_documents)
+
+
+class _Summary:
+    """Makes the results from what was summed over texts.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    samples : list of HeldoutSample
+        See `heldout_samples`; empty if the model has no held-out documents.
+    tally : Tally
+        With one text or more.
+    options : CountOptions
+    """
+
+    def __init__(
+        self, fitted: Fitted, samples: list[HeldoutSample], tally: Tally, options: CountOptions
+    ) -> None:
+        self._fitted, self._samples, self._tally = fitted, samples, tally
+        self._options = options
+        self._topics = [str(topic) for topic in fitted.topics.names]
+        self._labels = MatchedLabels.from_texts(options.labelled, tally.labelled, len(self._topics))
+        self._counter = GroupCounter(fitted, samples, options.labelled, self._labels)
+
+    def counts(self, name: str, on_interval: Callable[[float], object] | None = None) -> Counts:
+        """Return the results.
+
+        Parameters
+        ----------
+        name : str
+            The name of the texts' source.
+        on_interval : callable, optional
+            Called after the intervals of each group with the fraction of groups so far.
+
+        Raises
+        ------
+        DataError : if there are too few labels, and the model has no held-out documents.
+        """
+        tally, grouping, options = self._tally, self._tally.grouping, self._options
+        is_time = grouping is not None and grouping.period is not None
+        names = sorted(tally.groups) if is_time else sort_groups(tally.groups)
+        column = None if grouping is None else grouping.period or grouping.column
+        total, *others = self._estimated(
+            [tally.total, *(tally.groups[name] for name in names)], on_interval
+        )
+        counts = self._counter.count_groups(
+            name,
+            total,
+            dict(zip(names, others, strict=True)),
+            column=column,
+            is_time=is_time,
+            topics=options.topics,
+        )
+        return replace(
+            counts,
+            concerns=tuple(self._concerns(counts)),
+            n_bad=tally.n_bad,
+            n_undated=tally.n_undated,
+        ).restrict(options.topics)
+
+    def _estimated(
+        self, groups: Sequence[GroupTally], on_interval: Callable[[float], object] | None
+    ) -> Iterator[CountedTexts]:
+        """Yield the texts of groups, with estimates if the model has held-out predictions."""
+        for number, group in enumerate(groups):
+            estimates: Sequence[ShareEstimate] = []
+            if self._samples:
+                estimates = estimate_texts(
+                    self._samples, group.rows, seed=self._options.seed, group=number
+                )
+            yield CountedTexts.from_rows(
+                group.rows,
+                ModelCount(
+                    group.totals,
+                    estimates,
+                    find_drift(self._fitted.text_profile, group.texts.texts(), estimates),
+                ),
+                multilabel=self._fitted.multilabel,
+            )
+            if on_interval is not None:
+                on_interval((number + 1) / len(groups))
+
+    def _concerns(self, counts: Counts) -> Iterator[str]:
+        """Yield reasons why the counts may be wrong; those by the model are among the counts'."""
+        tally = self._tally
+        period = None if tally.grouping is None else tally.grouping.period
+        n_by_group = [group.n_texts for group in counts.groups]
+        yield from few_text_concerns(len(tally.total), n_by_group, period or "group")
+        yield from counts.concerns
+        if self._options.labelled is not None:
+            yield from labelled_concerns(
+                self._options.labelled,
+                self._labels,
+                tally.labelled,
+                tally.total.rows.sums / len(tally.total),
+                self._topics,
+                self._options.topics,
+            )
+            yield from few_label_concerns(counts.groups, period)

@@ -10,7 +10,7 @@ import numpy as np
 
 from slugline.base.arrays import F64
 from slugline.base.threads import limit_blas
-from slugline.counting.rows import SampledRows
+from slugline.counting.samples import SampledRows
 from slugline.counting.shares import (
     HeldoutSample,
     binary_proba,

@@ -23,7 +23,7 @@ from slugline.counting.labelled import (
     uses_model,
 )
 from slugline.counting.results import Counts, GroupCount, LabelPlan, TopicCount
-from slugline.counting.rows import SampledRows
+from slugline.counting.samples import SampledRows
 from slugline.counting.shares import HeldoutSample
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from slugline.base.arrays import F64, Floats, Index
-from slugline.counting.rows import LIKELY
+from slugline.counting.samples import LIKELY
 from slugline.model.heldout import HeldOutPredictions
 
 # Pseudo-documents added to each topic, and to its held-out documents and their probabilities.

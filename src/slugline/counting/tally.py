@@ -14,7 +14,7 @@ from slugline.counting.concerns import TextTotals
 from slugline.counting.groups import MAX_GROUPS, Grouping
 from slugline.counting.labelled import FoundText
 from slugline.counting.options import CountOptions
-from slugline.counting.rows import SampledRows, SampledTexts
+from slugline.counting.samples import SampledRows, SampledTexts
 from slugline.errors import DataError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.text.features import UnknownWordRate, WordCounts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -154,14 +153,6 @@ class TextProfile:
     def degrees_of_freedom(self) -> int:
         """Degrees of freedom of the covariance."""
         return int(self.sizes.sum()) - int(np.count_nonzero(self.sizes))
-
-    @cached_property
-    def total_covariance(self) -> F64:
-        """Covariance of vectors over all documents, shape (n_columns, n_columns)."""
-        fractions = self.sizes.astype(np.float64) / self.sizes.sum()
-        centred = self.means - fractions @ self.means
-        total: F64 = self.covariance + (centred.T * fractions) @ centred
-        return total
 
     def topic_fractions(self, shares: F64) -> F64:
         """Return the expected fraction of texts that count for each topic, shape (len(sizes),).

@@ -9,14 +9,18 @@ from dataclasses import dataclass, replace
 
 from slugline.base.files import PathLike
 from slugline.base.wording import counted, join_words
-from slugline.counting.concerns import ModelCount, few_text_concerns
+from slugline.counting.concerns import (
+    ModelCount,
+    few_label_concerns,
+    few_text_concerns,
+    labelled_concerns,
+)
 from slugline.counting.count import model_samples
 from slugline.counting.dates import PERIODS, Period, name_period
 from slugline.counting.drift import find_drift
 from slugline.counting.estimation import ShareEstimate, estimate_group, limit_sets
 from slugline.counting.group_counts import CountedTexts, GroupCounter
 from slugline.counting.labelled import MIN_LABELLED, LabelledSample, MatchedLabels
-from slugline.counting.labelled_concerns import few_label_concerns, labelled_concerns
 from slugline.counting.results import Counts
 from slugline.counting.shares import HeldoutSample, binary_proba
 from slugline.errors import DataError, OptionError, Parameter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slugline.counting.rows import SampledRows, SampledTexts
+from slugline.counting.samples import SampledRows, SampledTexts
 
 
 def test_sampled_rows_keep_all_if_there_is_room() -> None:
