@@ -26,7 +26,8 @@ MIN_TEXTS = 60
 _FALSE_WARNINGS, _N_TESTS = 0.02, 3
 # Degrees of freedom of the covariance per column compared, and the maximum number of columns. The
 # columns of the word vectors are ordered by variance. Directions of largest variance among the
-# training documents won't do: their variance is overestimated, so that the test finds nothing.
+# training documents won't do: their variance is overestimated, so that the test finds little. Of
+# 16, 32, 48, 64 and 96 columns, 32 to 64 had the highest power on training splits of eight sets.
 _FREEDOM_PER_COLUMN, _MAX_COLUMNS = 4, 48
 # Pseudo-documents with a word's overall rate, added to each topic.
 _N_ADDED = 2.0
