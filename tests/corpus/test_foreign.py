@@ -1,4 +1,4 @@
-"""Addresses and files of other programs are refused, with what to do."""
+"""Files of other programs are refused, with what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.foreign import check_is_no_address, describe_foreign
+from slugline.corpus.foreign import describe_foreign
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import read_rows
 from slugline.errors import DataError
@@ -17,44 +17,6 @@ from slugline.errors import DataError
 @pytest.fixture(autouse=True)
 def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-DATABASE = "is the address of a database; export its texts as CSV with a query, and give that file."
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("postgresql://anna:p@ss@db.example/tickets", f"postgresql://db.example {DATABASE}"),
-        ("jdbc:mysql://db:3306/x?password=p", f"mysql://db:3306 {DATABASE}"),
-        ("postgres:/anna:p/ss@db/x", f"postgres://db {DATABASE}"),
-        (
-            "https://docs.google.com/spreadsheets/d/1?key=secret",
-            "https://docs.google.com/spreadsheets/d/1 is a web address; choose File, Download, "
-            "Comma-separated values (.csv) there, and give the downloaded file.",
-        ),
-        (
-            "https:/a.example/t.csv",
-            "https://a.example/t.csv is a web address; download the file, and give its path.",
-        ),
-        (
-            "s3://bucket/t.csv",
-            "s3://bucket/t.csv is an address in a remote store; download the file, and give its "
-            "path.",
-        ),
-        ("file:///a/b.csv", "file:///a/b.csv is an address; give the path of the file, /a/b.csv."),
-    ],
-)
-def test_read_rows_rejects_an_address(source: str, message: str) -> None:
-    with pytest.raises(DataError) as error:
-        read_rows(source)
-
-    assert str(error.value) == message
-
-
-def test_check_is_no_address_accepts_paths() -> None:
-    for name in ("C:/a.csv", "a:b.csv", "a b://c", "x" * 5000):
-        check_is_no_address(name)
 
 
 @pytest.mark.parametrize(

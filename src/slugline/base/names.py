@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from slugline.base.addresses import check_is_no_address
 from slugline.errors import DataError
 
 #: Characters that make a name a glob pattern.
@@ -32,6 +33,7 @@ def expand_patterns(names: Iterable[str | Path]) -> list[str]:
         matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
         matches = [path for path in matches if Path(path).name != RECORD]
         if not matches:
+            check_is_no_address(name)
             raise DataError(f"no file matches {name}; check the pattern and the folder.")
         for path in matches:
             check_is_stored(path, f"{path}, which matches {name},")

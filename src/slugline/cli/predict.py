@@ -18,13 +18,13 @@ import numpy  # noqa: F401
 
 import msgspec  # isort: skip
 
+from slugline.base.addresses import check_is_no_address
 from slugline.base.names import is_pattern
 from slugline.base.wording import one_line, printable, printable_json
 from slugline.cli.options import check_model_first, command, is_model
 from slugline.cli.output import is_quiet, say, show_progress, warn
 from slugline.cli.predict_options import FolderOptions, predict_options
 from slugline.corpus.columns import format_list
-from slugline.corpus.foreign import check_is_no_address
 from slugline.corpus.readers import RowReader, names_documents, read_rows
 from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError, Message, OptionError

@@ -1,27 +1,9 @@
-"""Detects unsupported sources: addresses, and files of other programs."""
+"""Detects files of other programs."""
 
 from __future__ import annotations
 
-import os
-import re
 import zipfile
 from pathlib import Path
-
-from slugline.errors import DataError
-
-# Addresses, even if `Path` has merged their slashes. A Windows drive has a one-letter "scheme".
-_ADDRESS = re.compile(
-    r"(?:jdbc:)?(?P<scheme>[a-z][a-z0-9+.-]+):/{1,2}(?P<rest>.*)", re.I | re.DOTALL
-)
-_DATABASES = (
-    "postgres", "mysql", "mariadb", "sqlite", "mssql", "sqlserver", "oracle", "mongodb", "redis",
-    "snowflake", "bigquery", "duckdb", "clickhouse", "db2", "odbc",
-)  # fmt: skip
-_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "wasb", "wasbs", "hdfs", "dbfs")
-_WEB = ("http", "https", "ftp", "ftps", "sftp")
-_EXPORT = "export its texts as CSV with a query, and give that file"
-_DOWNLOAD = "download the file, and give its path"
-_SHEET = "choose File, Download, Comma-separated values (.csv) there, and give the downloaded file"
 
 _PICTURE = "a picture; Slugline reads texts, so extract the text first"
 
@@ -51,27 +33,6 @@ _OFFICE = {
 # Control characters that text doesn't contain. More than both limits indicates binary data.
 _CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])
 _MAX_CONTROLS, _MAX_FRACTION = 16, 0.05
-
-
-def check_is_no_address(source: str) -> None:
-    """Raise DataError for an address of a database, web page or store; omit passwords."""
-    match = _ADDRESS.match(source)
-    if match is None or os.path.exists(source):  # noqa: PTH110 (a long name is no error)
-        return
-    scheme = match["scheme"].lower()
-    # The part before @ may contain a password, and the part after ? a token.
-    place = re.split(r"[?#]", match["rest"].rpartition("@")[2])[0].lstrip("/")
-    if scheme.startswith(_DATABASES):
-        host = place.partition("/")[0]
-        raise DataError(f"{scheme}://{host} is the address of a database; {_EXPORT}.")
-    if scheme == "file":
-        raise DataError(f"file:///{place} is an address; give the path of the file, /{place}.")
-    kind, advice = "an address", _DOWNLOAD
-    if scheme in _STORES:
-        kind = "an address in a remote store"
-    elif scheme in _WEB:
-        kind, advice = "a web address", _SHEET if "docs.google.com" in place else _DOWNLOAD
-    raise DataError(f"{scheme}://{place} is {kind}; {advice}.")
 
 
 def describe_foreign(start: bytes) -> str | None:

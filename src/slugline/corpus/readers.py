@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from slugline.base.addresses import check_is_no_address
 from slugline.base.checks import short_repr
 from slugline.base.interruption import check_interruption
 from slugline.base.names import check_is_no_system_file
@@ -41,7 +42,7 @@ from slugline.corpus.dialects import (
     named_delimiter,
 )
 from slugline.corpus.encodings import detect_encoding, is_utf8
-from slugline.corpus.foreign import check_is_no_address, describe_foreign_file
+from slugline.corpus.foreign import describe_foreign_file
 from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.header import NO_HINTS, HeaderHints
 from slugline.corpus.layout import DataLayout, ReadOptions, check_delimiter

@@ -25,6 +25,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.addresses import describe_address
 from slugline.base.arrays import F32
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, open_regular, os_advice, whole_file
@@ -193,9 +194,8 @@ def translate_os_errors(path: PathLike) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ModelFileError(
-            f"{path}: there is no such file; {similar_path(Path(path))}"
-        ) from error
+        missing = f"{path}: there is no such file; {similar_path(Path(path))}"
+        raise ModelFileError(describe_address(str(path)) or missing) from error
     except OSError as error:
         raise ModelFileError(
             f"{path}: can't be read ({error.strerror or error}); "

@@ -1,0 +1,52 @@
+"""Rejects addresses where files are expected."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from slugline.errors import DataError
+
+# Addresses, even if `Path` has merged their slashes. A Windows drive has a one-letter "scheme".
+_ADDRESS = re.compile(
+    r"(?:jdbc:)?(?P<scheme>[a-z][a-z0-9+.-]+):/{1,2}(?P<rest>.*)", re.I | re.DOTALL
+)
+_DATABASES = (
+    "postgres", "mysql", "mariadb", "sqlite", "mssql", "sqlserver", "oracle", "mongodb", "redis",
+    "snowflake", "bigquery", "duckdb", "clickhouse", "db2", "odbc",
+)  # fmt: skip
+_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "wasb", "wasbs", "hdfs", "dbfs")
+_WEB = ("http", "https", "ftp", "ftps", "sftp")
+_EXPORT = "export its texts as CSV with a query, and give that file"
+_DOWNLOAD = "download the file, and give its path"
+_SHEET = "choose File, Download, Comma-separated values (.csv) there, and give the downloaded file"
+
+
+def check_is_no_address(source: str) -> None:
+    """Raise DataError for the address of a database, web page or store, without credentials."""
+    description = describe_address(source)
+    if description is not None:
+        raise DataError(description)
+
+
+def describe_address(source: str) -> str | None:
+    """Describe an address without credentials, with advice; None for the path of a file."""
+    match = _ADDRESS.match(source)
+    if match is None or os.path.exists(source):  # noqa: PTH110 (a long name is no error)
+        return None
+    scheme = match["scheme"].lower()
+    # The part before @ may contain a password, and the part after ? a token. If @ follows ?, the
+    # text after @ may be part of either.
+    before, _, after = match["rest"].rpartition("@")
+    place = "" if re.search(r"[?#]", before) else re.split(r"[?#]", after)[0].lstrip("/")
+    if scheme.startswith(_DATABASES):
+        host = place.partition("/")[0]
+        return f"{scheme}://{host} is the address of a database; {_EXPORT}."
+    if scheme == "file":
+        return f"file:///{place} is an address; give the path of the file, /{place}."
+    kind, advice = "an address", _DOWNLOAD
+    if scheme in _STORES:
+        kind = "an address in a remote store"
+    elif scheme in _WEB:
+        kind, advice = "a web address", _SHEET if "docs.google.com" in place else _DOWNLOAD
+    return f"{scheme}://{place} is {kind}; {advice}."
