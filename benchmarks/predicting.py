@@ -213,7 +213,7 @@ def files(
                 predict_files(
                     folder / "model.slug", [source], out, PredictOptions(to=cast("Any", form))
                 )
-                (out / "_slugline.jsonl").unlink()
+                shutil.rmtree(out / "_slugline")
             places = {"processes": _predict_by_processes}
             if cluster:
                 places["cluster"] = _predict_by_cluster

@@ -24,7 +24,7 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.generations import MAX_EARLIER
 from slugline.model.heldout import MAX_PREDICTIONS
 from slugline.model.thresholds import CONFIDENCE
-from slugline.prediction.record import FORMATS
+from slugline.prediction.file_pairs import FORMATS
 from slugline.serving.http.operations import OPERATIONS
 from slugline.stream import source
 from slugline.stream.checkpoint import MAX_TIME_FRACTION

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slugline.errors import DataError, OptionError
-from slugline.prediction.record import pair_files
+from slugline.prediction.file_pairs import pair_files
 
 OUT = Path("out")
 

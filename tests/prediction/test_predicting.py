@@ -7,25 +7,19 @@ import json
 import multiprocessing
 import os
 import re
-import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
-from slugline.base.names import RECORD
+from slugline.base.names import MARKERS
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
-from slugline.errors import DataError, ModelFileError, NotFittedError, OptionError, SluglineError
-from slugline.prediction import job as predicting
-from slugline.prediction import task
+from slugline.errors import ModelFileError, NotFittedError, OptionError, SluglineError
+from slugline.prediction import markers, task
 from slugline.prediction.job import JobResult, predict_files
-from slugline.prediction.record import FilePair
 from slugline.prediction.rows import PredictOptions
-from slugline.prediction.task import FileProgress, FileResult
 
 pytestmark = pytest.mark.slow
 
@@ -72,13 +66,18 @@ def predict(**how: Any) -> JobResult:
 
 
 def contents(folder: str = "out") -> dict[str, bytes]:
-    """Return all that is in a folder but the record."""
-    files = [path for path in Path(folder).rglob("*") if path.is_file() and path.name != RECORD]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    """Return all files in a folder but the markers."""
+    paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+    names = [path.relative_to(folder) for path in paths]
+    return {
+        name.as_posix(): Path(folder, name).read_bytes()
+        for name in names
+        if MARKERS not in name.parts
+    }
 
 
-def record(folder: str = "out") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(folder, RECORD).read_text().splitlines()]
+def marker(name: str, folder: str = "out") -> Path:
+    return Path(folder, MARKERS, f"{name}.json")
 
 
 # What comes out ---------------------------------------------------------------------------------
@@ -153,33 +152,12 @@ def remove() -> None:
     Path("out/a.csv").unlink()
 
 
-def shorten() -> None:
-    Path("out/a.csv").write_bytes(Path("out/a.csv").read_bytes()[:-1])
-
-
 def touch() -> None:
     os.utime("in/a.csv", ns=(0, 0))
 
 
-def forget() -> None:
-    """Be killed after the file was written, and before that was noted."""
-    lines = Path("out", RECORD).read_bytes().splitlines(keepends=True)
-    kept = [line for line in lines if b'"done"' not in line or b"a.csv" not in line]
-    Path("out", RECORD).write_bytes(b"".join(kept))
-
-
-def tear() -> None:
-    """Be killed while that was noted."""
-    lines = Path("out", RECORD).read_bytes().splitlines(keepends=True)
-    rest = [line for line in lines if b'"done"' not in line or b"a.csv" not in line]
-    (torn,) = [line for line in lines if line not in rest]
-    Path("out", RECORD).write_bytes(b"".join(rest) + torn[:40])
-
-
 @pytest.mark.parametrize(
-    ("change", "again"),
-    [(remove, 0), (shorten, 1), (touch, 1), (forget, 0), (tear, 0)],
-    ids=["no answers", "other answers", "another file", "killed", "killed while writing"],
+    ("change", "again"), [(remove, 0), (touch, 1)], ids=["no answers", "another file"]
 )
 def test_predict_files_answers_only_new_and_changed_files(
     change: Callable[[], None], again: int
@@ -219,9 +197,14 @@ def test_predict_files_overwrites_other_answers_only_if_asked(news: list[tuple[s
     assert predict_files(other, ["in/*"], "out", overwrite=True, n_workers=1).n_files == 0
 
 
-def test_predict_files_treats_threads_and_strict_as_the_same_job() -> None:
+def test_predict_files_treats_another_number_of_threads_as_the_same_job() -> None:
     predict()
-    assert predict(options=PredictOptions(n_threads=2, strict=True)).n_files == 0
+    assert predict(options=PredictOptions(n_threads=2)).n_files == 0
+
+
+def test_predict_files_accepts_answers_that_strict_accepted() -> None:
+    predict(options=PredictOptions(strict=True))
+    assert predict().n_files == 0
 
 
 def test_predict_files_keeps_answers_to_another_source() -> None:
@@ -242,8 +225,8 @@ def test_predict_files_rejects_a_target_that_no_job_wrote() -> None:
     with pytest.raises(OptionError) as found:
         predict(overwrite=True)
     assert str(found.value) == (
-        f"out/a.csv exists already, and {RECORD} doesn't list it as answers; move it, or name "
-        "another folder."
+        "out/a.csv exists already, and out/_slugline/a.csv.json doesn't list it as answers; move "
+        "it, or name another folder."
     )
     assert contents() == {"a.csv": b"mine"}
 
@@ -253,7 +236,7 @@ def test_predict_files_rejects_a_target_in_place_of_failed_answers() -> None:
     assert [source for source, _ in predict().failed] == ["in/a.csv"]
     Path("in/a.csv").write_text("text\nwheat\n")
     Path("out/a.csv").write_text("mine")
-    with pytest.raises(OptionError, match=f"{RECORD} doesn't list it as answers"):
+    with pytest.raises(OptionError, match="doesn't list it as answers"):
         predict()
     assert contents()["a.csv"] == b"mine"
     Path("out/a.csv").unlink()
@@ -271,30 +254,33 @@ def test_predict_files_keeps_answers_in_their_folder() -> None:
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"mine\n", "JSON is malformed: invalid character (byte 0)"),
-        (b'{"event": "other", "job": ""}\n', "Invalid enum value 'other' - at `$.event`"),
-        (b"x" * (1 << 17) + b"\n", "a line has no end"),
-        (b"\xff\n", "JSON is malformed: invalid character (byte 0)"),
-    ],
-    ids=["text", "another event", "long line", "bytes"],
-)
-def test_open_record_rejects_another_file_and_leaves_it_unchanged(
-    content: bytes, reason: str
+@pytest.mark.parametrize("content", [b"", b"mine", b'{"model": 1}', b"\xff"])
+def test_predict_files_rejects_answers_with_a_damaged_marker(content: bytes) -> None:
+    predict()
+    before = contents()
+    marker("a.csv").write_bytes(content)
+    with pytest.raises(OptionError, match="doesn't list it as answers"):
+        predict(overwrite=True)
+    assert contents() == before
+
+
+def test_predict_files_removes_old_answers_before_it_writes_a_marker(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    Path("out").mkdir()
-    Path("out", RECORD).write_bytes(content)
-    with pytest.raises(DataError) as found:
-        predict()
-    assert str(found.value) == (
-        f"out/{RECORD} is not a record of answers ({reason}); name another folder for the answers."
-    )
-    assert Path("out", RECORD).read_bytes() == content
+    """A process that is killed leaves no answers of another model or of other settings."""
+    predict()
+
+    def die(path: Path, data: bytes) -> None:
+        assert not Path("out/a.csv").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(markers, "write_whole", die)
+    with pytest.raises(KeyboardInterrupt):
+        predict(options=PredictOptions(top=2), overwrite=True)
+    assert sorted(contents()) == ["b.jsonl", "c.csv.gz", "d.jsonl"]
 
 
-def test_open_record_rejects_a_second_job() -> None:
+def test_locked_folder_rejects_a_second_job() -> None:
     class Second(Watcher):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             with pytest.raises(OptionError) as found:
@@ -322,8 +308,6 @@ def test_predict_files_gives_bad_rows_an_error() -> None:
         "in/b.jsonl: 2 of 3 lines could not be classified, first line 2 (no text in column "
         "'text'); see \"error\" in out/b.jsonl"
     ]
-    # They are there when the job is run again, too.
-    assert (predict().n_bad, predict().n_bad_files) == (2, 1)
 
 
 def test_predict_files_strict_fails_a_file_with_a_bad_row() -> None:
@@ -337,11 +321,11 @@ def test_predict_files_strict_fails_a_file_with_a_bad_row() -> None:
     assert "b.jsonl" not in contents()
 
 
-def test_predict_files_strict_redoes_answers_with_errors() -> None:
+def test_predict_files_strict_redoes_answers_that_may_have_errors() -> None:
     Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n')
     predict()
     done = predict(options=PredictOptions(strict=True))
-    assert (done.n_files, done.n_up_to_date, len(done.failed)) == (0, 3, 1)
+    assert (done.n_files, done.n_up_to_date, len(done.failed)) == (3, 0, 1)
     assert (predict().n_files, predict().n_up_to_date) == (1, 4)
 
 
@@ -360,8 +344,7 @@ def test_predict_files_names_an_unreadable_file_and_answers_the_others() -> None
     )
     assert dict(done.failed)["in/e.jpg"].startswith("in/e.jpg is in an unknown format;")
     assert dict(done.failed)["in/f.parquet"].startswith("in/f.parquet is not a complete Parquet")
-    failed = [line["name"] for line in record() if line["event"] == "failed"]
-    assert sorted(failed) == ["b.jsonl", "e.jpg.jsonl", "f.parquet"]
+    assert not marker("b.jsonl").exists()
     Path("in/b.jsonl").write_text('{"text": "loan"}\n')
     assert predict().n_files == 1
 
@@ -426,59 +409,35 @@ def test_predict_files_checks_model_and_options_first() -> None:
     assert not Path("out").exists()
 
 
-def test_predict_files_redoes_the_file_of_a_killed_worker() -> None:
-    predict()
-    killed = list[int]()
+def test_predict_files_predicts_the_others_after_a_worker_was_killed() -> None:
+    os.mkfifo("in/0.csv")  # a worker waits for it
+    psutil = pytest.importorskip("psutil")
 
     class Killer(Watcher):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
-            for process in multiprocessing.active_children():
-                if len(killed) < 2 and process.pid is not None:
-                    os.kill(process.pid, signal.SIGKILL)
-                    killed.append(process.pid)
-
-    done = predict_files("news.slug", ["in/*"], "two", n_workers=2, progress=Killer())
-    assert (len(killed), done.n_files, done.failed) == (2, 4, [])
-    assert contents("two") == contents()
-
-
-def test_predict_files_gives_up_a_file_that_kills_every_worker() -> None:
-    os.mkfifo("in/z.csv")  # nobody ever writes to it
-    psutil = pytest.importorskip("psutil")
-    names = ["in/[bcd].*", "in/z.csv"]
-    ended = threading.Event()
-
-    def kill() -> None:
-        while not ended.wait(0.02):
-            for process in psutil.Process().children():
-                if is_waiting(process.pid):
-                    process.kill()
+            if detail.startswith("1 of "):
+                for process in psutil.Process().children():
+                    if is_waiting(process.pid):
+                        process.kill()
 
     def is_waiting(pid: int) -> bool:
-        try:
-            return "wait_for_partner" in Path(f"/proc/{pid}/wchan").read_text()
-        except OSError:
-            return False
+        return "wait_for_partner" in Path(f"/proc/{pid}/wchan").read_text()
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        done = predict_files("news.slug", names, "out", n_workers=2)
-    finally:
-        ended.set()
-        thread.join()
+    done = predict_files(
+        "news.slug", ["in/[bcd].*", "in/0.csv"], "out", n_workers=2, progress=Killer()
+    )
     assert done.n_files == 3
     assert done.failed == [
         (
-            "in/z.csv",
-            "in/z.csv: 5 worker processes died on it (exit status -9), perhaps for lack of "
-            "memory; let fewer run at a time.",
+            "in/0.csv",
+            "in/0.csv: a worker process was killed while it predicted this file, perhaps for lack "
+            "of memory; rerun with fewer workers.",
         )
     ]
 
 
 @pytest.mark.parametrize("n_workers", [1, 2])
-def test_predict_files_leaves_complete_files_and_a_record_after_ctrl_c(n_workers: int) -> None:
+def test_predict_files_leaves_complete_files_after_ctrl_c(n_workers: int) -> None:
     class Impatient(Watcher):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             if not detail.startswith("0 of "):
@@ -487,8 +446,8 @@ def test_predict_files_leaves_complete_files_and_a_record_after_ctrl_c(n_workers
     with pytest.raises(KeyboardInterrupt):
         predict(progress=Impatient(), n_workers=n_workers)
     assert multiprocessing.active_children() == []
-    there = contents()
-    assert not [name for name in there if name.endswith(".part")]
+    # The next job removes what killed workers have left.
+    there = {name: data for name, data in contents().items() if not name.endswith(".part")}
     predict()
     assert len(contents()) == 4
     assert there.items() <= contents().items()
@@ -505,17 +464,8 @@ def test_predict_files_reports_progress_within_a_file(monkeypatch: pytest.Monkey
     assert shares[-1] == 1
 
 
-def test_pair_files_skips_the_record_of_a_folder() -> None:
+def test_pair_files_skips_the_markers_of_a_folder() -> None:
     predict()
     done = predict_files("news.slug", ["out/*"], "again", n_workers=1)
     assert (done.n_files, done.failed) == (4, [])
-    assert RECORD not in contents("again")
-
-
-def test_job_tracker_ignores_progress_after_the_result() -> None:
-    watcher = Watcher()
-    job = predicting._JobTracker([FilePair("a", "a", 10, 0)], mock.Mock(), watcher)
-    job.receive(0, FileResult(1000, 0, 10))
-    job.receive(0, FileProgress(500, 0.5))
-    assert watcher.shares == [1.0]
-    assert watcher.n_rows() == [1000]
+    assert sorted(contents("again")) == sorted(contents())

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from slugline.base.clusters import closed
-from slugline.base.names import RECORD
+from slugline.base.names import MARKERS
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, OptionError
@@ -60,7 +60,8 @@ def _folder(news_slug: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def contents(folder: str) -> dict[str, bytes]:
-    files = [path for path in Path(folder).rglob("*") if path.is_file() and path.name != RECORD]
+    paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+    files = [path for path in paths if MARKERS not in path.parts]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 

@@ -13,8 +13,8 @@ from slugline.errors import DataError
 #: Characters that make a name a glob pattern.
 PATTERN_CHARACTERS = frozenset("*?[")
 _SYSTEM_FOLDERS = ("/proc/", "/sys/")
-#: The record in a folder of answers, which holds no data; see `slugline.prediction.record`.
-RECORD = "_slugline.jsonl"
+#: Folder of markers in a folder of answers, without documents; see `slugline.prediction.markers`.
+MARKERS = "_slugline"
 
 
 def expand_patterns(names: Iterable[str | Path]) -> list[str]:
@@ -31,7 +31,7 @@ def expand_patterns(names: Iterable[str | Path]) -> list[str]:
             continue
         # Path.glob takes no absolute pattern.
         matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
-        matches = [path for path in matches if Path(path).name != RECORD]
+        matches = [path for path in matches if MARKERS not in Path(path).parts]
         if not matches:
             check_is_no_address(name)
             raise DataError(f"no file matches {name}; check the pattern and the folder.")

@@ -79,9 +79,9 @@ def predict(
     columns of 0 and 1; then reason, guess and guess_probability.
 
     With a folder for --output, files are answered in parallel, and each file of
-    answers appears when it is complete. A job that is run again answers only
-    files without answers and files that have changed; the record of finished
-    files is _slugline.jsonl.
+    answers appears when it is complete. A rerun answers only files without
+    answers and files that have changed; the folder _slugline records how each
+    file was answered.
 
     For example:
 

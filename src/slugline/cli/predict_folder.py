@@ -59,8 +59,8 @@ def _finish(result: JobResult, out: Path) -> None:
     if result.failed:
         files = counted(result.n_files + len(result.failed), "file")
         raise SluglineError(
-            f"{len(result.failed):,} of {files} could not be answered; fix them, and run this "
-            "again: it answers only these."
+            f"{len(result.failed):,} of {files} failed. Fix them and rerun; finished files are "
+            "skipped."
         )
     if result.n_bad:
         rows, files = counted(result.n_bad, "row"), counted(result.n_bad_files, "file")

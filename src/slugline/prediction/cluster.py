@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,8 @@ from slugline.learning.encoder.registry import Encoder
 from slugline.model.decider import Decider
 from slugline.model.decision import Decision, Unsure
 from slugline.prediction.model_copy import ModelCopy
-from slugline.prediction.processes import Report
 from slugline.prediction.rows import PredictOptions
-from slugline.prediction.task import FileProgress, FileResult, JobEnded, Task, predict_file
+from slugline.prediction.task import FileResult, Task, predict_file
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# Messages: the number of a file, and its progress; None if the task of the file has ended.
-_Messages = queue.SimpleQueue[tuple[int, FileProgress | None]]
 # Seconds between two checks for workers.
 _CHECK_INTERVAL = 5.0
 # Seconds for which there may be no workers.
@@ -58,20 +55,24 @@ class _ModelPlugin(WorkerPlugin):
         _jobs.pop(self.name, None)
 
 
-def predict_on_cluster(
-    client: Client, model: ModelCopy, options: PredictOptions, tasks: Sequence[Task], report: Report
-) -> None:
-    """Predict files on the workers of a cluster, which must see them under the same paths.
+class _JobEnded(Exception):  # noqa: N818 (not an error)
+    """Raised on a worker when the job has ended, to stop work on its file."""
 
-    A file whose worker is killed gets another worker. `report` runs in the calling thread; an
-    exception that it raises ends the job.
+
+def predict_on_cluster(
+    client: Client, model: ModelCopy, options: PredictOptions, tasks: Sequence[Task]
+) -> Generator[tuple[Task, FileResult]]:
+    """Predict files on the workers of a cluster, and yield their results.
+
+    Workers must see the files under the same paths. A file whose worker is killed gets another
+    worker. If the iterator is closed, the job ends.
 
     Raises
     ------
     ClusterError : if the cluster is lost.
     """
     try:
-        _predict_all(client, model, options, tasks, report)
+        yield from _predict_all(client, model, options, tasks)
     except Exception as error:
         if not is_lost(client, error):
             raise
@@ -79,47 +80,39 @@ def predict_on_cluster(
 
 
 def _predict_all(
-    client: Client, model: ModelCopy, options: PredictOptions, tasks: Sequence[Task], report: Report
-) -> None:
+    client: Client, model: ModelCopy, options: PredictOptions, tasks: Sequence[Task]
+) -> Generator[tuple[Task, FileResult]]:
     name = f"slugline-predict-{uuid.uuid4().hex}"
-    messages: _Messages = queue.SimpleQueue()
-
-    def receive_progress(event: tuple[float, Sequence[Any]]) -> None:
-        _, (number, n_rows, fraction) = event
-        messages.put((number, FileProgress(n_rows, fraction)))
-
-    client.subscribe_topic(name, receive_progress)
     client.register_plugin(_ModelPlugin(name, model, options), name=name)
-    futures: dict[int, Future[Any]] = {}
+    running: dict[Future[Any], Task] = {}
+    finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
     try:
-        for task in tasks:
+        for number, task in enumerate(tasks):
+            # Workers have other working folders.
+            there = task._replace(source=task.answers.marker.source)
             future = client.submit(
-                _predict_on_worker, name, task, key=f"{name}-{task.number}", pure=False
+                _predict_on_worker, name, there, key=f"{name}-{number}", pure=False
             )
-            end = (task.number, None)
-            future.add_done_callback(lambda _, end=end: messages.put(end))
-            futures[task.number] = future
-        while futures:
-            number, message = _next_message(messages, client)
-            if message is not None:
-                report(number, message)
-                continue
-            result = _file_result(futures[number], tasks[number])
-            # Released before the report, or losing its worker would run the task again.
-            futures.pop(number).release()
-            report(number, result)
+            running[future] = task
+            future.add_done_callback(finished.put)
+        while running:
+            future = _next_finished(finished, client)
+            task = running.pop(future)
+            result = _file_result(future, task)
+            # Released before the result is used, or losing its worker would run the task again.
+            future.release()
+            yield task, result
     finally:
-        client.unsubscribe_topic(name)
-        client.cancel([*futures.values()])
+        client.cancel([*running])
         client.unregister_worker_plugin(name)
 
 
-def _next_message(messages: _Messages, client: Client) -> tuple[int, FileProgress | None]:
-    """Return the next message; ClusterError if the workers have been gone for too long."""
+def _next_finished(finished: queue.SimpleQueue[Future[Any]], client: Client) -> Future[Any]:
+    """Return the next finished task; ClusterError if the workers have been gone for too long."""
     last_seen = time.monotonic()
     while True:
         try:
-            return messages.get(timeout=_CHECK_INTERVAL)
+            return finished.get(timeout=_CHECK_INTERVAL)
         except queue.Empty:
             if client.nthreads():
                 last_seen = time.monotonic()
@@ -155,23 +148,21 @@ def _connection_lost() -> ClusterError:
 
 def _predict_on_worker(name: str, task: Task) -> FileResult:
     """Predict a file; runs on a worker."""
-    worker = get_worker()
+    address = get_worker().address
 
-    def report(message: FileProgress) -> None:
+    def check_job(*progress: object) -> None:  # noqa: ARG001
         if name not in _jobs:
-            raise JobEnded
-        worker.log_event(name, [task.number, *message])
+            raise _JobEnded
 
-    if name not in _jobs:
-        raise JobEnded
+    check_job()
     model, options = _jobs[name]
     try:
         decider = model.decider(options)
     except SluglineError as error:  # such as an encoder that this machine lacks
-        return FileResult(error=Message(f"worker {worker.address}: ", *error.parts), is_fatal=True)
-    result = predict_file(decider, options, task, report)
+        return FileResult(error=Message(f"worker {address}: ", *error.parts), is_fatal=True)
+    result = predict_file(decider, options, task, check_job)
     if result.error:
-        return result._replace(error=f"{result.error} (on worker {worker.address})")
+        return result._replace(error=f"{result.error} (on worker {address})")
     return result
 
 

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, closing, suppress
-from functools import partial
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slugline.base.checks import check_whole, count_threads
-from slugline.base.names import RECORD
+from slugline.base.clusters import connected
 from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import counted, have
-from slugline.errors import Message, OptionError, OutputError, Parameter, SluglineError
+from slugline.errors import Message, OptionError, Parameter, SluglineError
+from slugline.prediction.file_pairs import FilePair, pair_files
+from slugline.prediction.markers import locked_folder, marked_file
 from slugline.prediction.model_copy import ModelCopy
-from slugline.prediction.processes import Report, predict_on_this_machine
-from slugline.prediction.record import FilePair, JobPlan, JobRecord, open_record, pair_files
+from slugline.prediction.processes import predict_in_processes
 from slugline.prediction.rows import PredictOptions
-from slugline.prediction.task import FileProgress, FileResult, Task
+from slugline.prediction.task import FileResult, Task, predict_file
 
 if TYPE_CHECKING:
     from distributed import Client
 
 
-# Maximum number of warnings shown; the record has all of them.
+# Maximum number of warnings shown.
 _MAX_WARNINGS = 20
-
-_Runner = Callable[[ModelCopy, PredictOptions, Sequence[Task], Report], None]
 
 
 class JobResult(NamedTuple):
@@ -40,7 +38,7 @@ class JobResult(NamedTuple):
     n_up_to_date : int
         Number of files that already had up-to-date answers.
     n_bad, n_bad_files : int
-        Number of rows with an error instead of an answer, and of files with such rows, in total.
+        Number of rows with an error instead of an answer, and of files with such rows, in this run.
     failed : list of (source, error)
         Files without answers, with the reason.
     seconds : float
@@ -72,15 +70,15 @@ def predict_files(
     columns and then the answers. It appears complete or not at all. Files are read in batches, so
     their size doesn't matter.
 
-    A record in the folder (`slugline.prediction.record`) lists the files that are done. A job that
-    runs again predicts only files without answers, and files that have changed since. It replaces
-    answers of another model or of other settings only with `overwrite`.
+    Markers in the folder `_slugline` record the model and settings of each file of answers. A job
+    that runs again predicts only files without answers, and files that have changed since. It
+    replaces answers of another model or of other settings only with `overwrite`.
 
     Parameters
     ----------
     model : path, name of an included model, fitted TopicClassifier, or `ModelCopy`
     sources : path, pattern such as `in/*.parquet`, or iterable of these
-        See `slugline.prediction.record.pair_files` for the names of their answers.
+        See `slugline.prediction.file_pairs.pair_files` for the names of their answers.
     out : path
         A folder; created if it is missing.
     options : PredictOptions, optional
@@ -130,50 +128,70 @@ def predict_files(
     pairs = pair_files(paths, out, options.format, options.to)
     with ExitStack() as stack:
         progress = stack.enter_context(closing(check_progress(progress)))
-        if client is None:
-            run: _Runner = partial(predict_on_this_machine, n_workers=count_threads(n_workers))
-        else:
-            run = _cluster_runner(client, stack, progress)
-        record = stack.enter_context(open_record(out, copy, options))
-        plan = record.plan(pairs, overwrite=overwrite)
-        job = _JobTracker(plan.to_do, record, progress)
+        if client is not None:
+            client = stack.enter_context(connected(client))
+            out = out.absolute()  # workers have other working folders
+        stack.enter_context(locked_folder(out))
+        plan = _make_plan(pairs, out, copy, options, overwrite=overwrite)
+        job = _JobTracker(plan.to_do, progress)
+        if client is not None and client.dashboard_link:
+            progress.note(f"dashboard: {client.dashboard_link}")
         progress.note(_describe_plan(len(pairs), plan))
         if decider.note:
             progress.warning(Message(f"{copy.name} is ", decider.note))
-        if plan.to_do:
-            record.add_begun(plan.to_do)
-            tasks = _make_tasks(plan.to_do, out, absolute=client is not None)
-            run(copy, options, tasks, job.receive)
+        if not plan.to_do:
+            return job.result(plan)
+        results: Generator[tuple[Task, FileResult]]
+        if client is not None:
+            from slugline.prediction.cluster import predict_on_cluster
+
+            results = predict_on_cluster(client, copy, options, plan.to_do)
+        elif min(count_threads(n_workers), len(plan.to_do)) > 1:
+            results = predict_in_processes(copy, options, plan.to_do, count_threads(n_workers))
+        else:
+            results = (
+                (task, predict_file(decider, options, task, job.show_progress))
+                for task in plan.to_do
+            )
+        for task, result in stack.enter_context(closing(results)):
+            job.finish(task, result)
         return job.result(plan)
 
 
-def _cluster_runner(client: Client | str, stack: ExitStack, progress: Progress) -> _Runner:
-    from slugline.base.clusters import connected
+class _Plan(NamedTuple):
+    """The files to predict, and the numbers of finished files and of outdated answers."""
 
-    connection = stack.enter_context(connected(client))
-    if connection.dashboard_link:
-        progress.note(f"dashboard: {connection.dashboard_link}")
-    from slugline.prediction.cluster import predict_on_cluster
-
-    return partial(predict_on_cluster, connection)
+    to_do: list[Task]
+    n_up_to_date: int
+    n_outdated: int
 
 
-def _make_tasks(pairs: Sequence[FilePair], out: Path, *, absolute: bool) -> list[Task]:
-    """Return the tasks; `absolute` paths are for workers, which have other working folders."""
-    tasks = []
-    for number, pair in enumerate(pairs):
-        source, target = Path(pair.source), out / pair.name
-        if absolute:
-            source, target = source.absolute(), target.absolute()
-        tasks.append(Task(number, str(source) if absolute else pair.source, str(target)))
-    return tasks
+def _make_plan(
+    pairs: Sequence[FilePair],
+    out: Path,
+    model: ModelCopy,
+    options: PredictOptions,
+    *,
+    overwrite: bool,
+) -> _Plan:
+    to_do, n_up_to_date, n_outdated = list[Task](), 0, 0
+    for pair in pairs:
+        answers = marked_file(out, pair, model.digest, options)
+        if answers.path.exists():
+            if not answers.is_outdated(overwrite=overwrite):
+                n_up_to_date += 1
+                continue
+            n_outdated += 1
+        to_do.append(Task(pair.source, answers))
+    # The largest files first, so that workers finish at about the same time.
+    to_do.sort(key=lambda task: -task.answers.marker.source_size)
+    return _Plan(to_do, n_up_to_date, n_outdated)
 
 
-def _describe_plan(n_files: int, plan: JobPlan) -> str:
+def _describe_plan(n_files: int, plan: _Plan) -> str:
     text = counted(n_files, "file")
-    n_up_to_date = len(plan.n_bad_up_to_date)
-    if n_up_to_date:
-        text += f", {n_up_to_date:,} of which {have(n_up_to_date)} answers already"
+    if plan.n_up_to_date:
+        text += f", {plan.n_up_to_date:,} of which {have(plan.n_up_to_date)} answers already"
     else:
         text += " to answer"
     if plan.n_outdated:
@@ -185,82 +203,73 @@ def _describe_plan(n_files: int, plan: JobPlan) -> str:
 
 
 class _JobTracker:
-    """Records the results of files, and reports the progress of the job."""
+    """Collects the results of files, and reports the progress of the job."""
 
-    def __init__(self, pairs: Sequence[FilePair], record: JobRecord, progress: Progress) -> None:
+    def __init__(self, tasks: Sequence[Task], progress: Progress) -> None:
         self._progress = progress
-        self._n_warnings = 0
-        self._pairs = pairs
-        self._record = record
         self._start = time.monotonic()
-        self._by_file: dict[int, FileProgress] = {}
-        self._finished: set[int] = set()
-        self._n_rows, self._n_bytes_read = 0, 0.0
+        self._n_files = len(tasks)
+        self._n_bytes = max(sum(task.answers.marker.source_size for task in tasks), 1)
+        self._n_rows, self._n_bytes_read = 0, 0
         self._results: list[FileResult] = []
         self._failed: list[tuple[str, str]] = []
-        self._n_bytes = max(sum(pair.size for pair in pairs), 1)
         self._notes: set[str] = set()
+        self._n_warnings = 0
 
-    def receive(self, number: int, message: FileProgress | FileResult) -> None:
-        previous = self._by_file.get(number, FileProgress(0, 0.0))
-        if isinstance(message, FileResult):
-            self._finish(self._pairs[number], message)
-            message = FileProgress(message.n_rows, 1.0)
-            self._finished.add(number)
-        elif number in self._finished:  # progress that arrives after the result
-            return
-        self._by_file[number] = message
-        self._n_rows += message.n_rows - previous.n_rows
-        self._n_bytes_read += (message.fraction - previous.fraction) * self._pairs[number].size
+    def show_progress(self, task: Task | None = None, n_rows: int = 0, fraction: float = 0) -> None:
+        """Report the progress of the job, with that of a file that is being predicted."""
+        n_bytes: float = self._n_bytes_read
+        if task is not None:
+            n_bytes += fraction * task.answers.marker.source_size
+        n_rows += self._n_rows
         n_done = len(self._results) + len(self._failed)
-        fraction = min(1.0, max(0.0, self._n_bytes_read / self._n_bytes))
-        speed = self._n_rows / max(self._seconds(), 1e-3)
+        speed = n_rows / max(self._seconds(), 1e-3)
         self._progress.update(
             "predicting",
-            fraction,
-            f"{n_done:,} of {len(self._pairs):,} files, {self._n_rows:,} rows, "
-            f"{speed:,.0f} a second",
+            min(1.0, n_bytes / self._n_bytes),
+            f"{n_done:,} of {self._n_files:,} files, {n_rows:,} rows, {speed:,.0f} a second",
         )
 
-    def result(self, plan: JobPlan) -> JobResult:
-        n_bad = [*plan.n_bad_up_to_date, *(file.n_bad for file in self._results)]
-        return JobResult(
-            n_files=len(self._results),
-            n_up_to_date=len(plan.n_bad_up_to_date),
-            n_rows=sum(file.n_rows for file in self._results),
-            n_bad=sum(n_bad),
-            n_bad_files=sum(map(bool, n_bad)),
-            failed=self._failed,
-            seconds=self._seconds(),
-        )
-
-    def _finish(self, pair: FilePair, result: FileResult) -> None:
+    def finish(self, task: Task, result: FileResult) -> None:
+        """Add the result of a file; raise SluglineError if other files would fail as well."""
         if result.is_fatal:
-            with suppress(OutputError):  # on a full disk, this may fail as well
-                self._record.add_failed(pair, result.error)
             raise SluglineError(
                 result.error, " Finished files stay; run this again to predict the others."
             )
         if result.error:
-            self._failed.append((pair.source, result.error))
-            self._record.add_failed(pair, result.error)
+            self._failed.append((task.source, result.error))
             self._warn(result.error)
-            return
-        self._results.append(result)
-        self._record.add_done(pair, result.size, result.n_rows, result.n_bad)
-        for note in result.notes:
-            if note not in self._notes:  # usually the same for all files
-                self._notes.add(note)
-                self._progress.note(Message(f"{pair.source}: ", note))
-        if result.warning:
-            self._warn(result.warning)
+        else:
+            self._results.append(result)
+            for note in result.notes:
+                if note not in self._notes:  # usually the same for all files
+                    self._notes.add(note)
+                    self._progress.note(Message(f"{task.source}: ", note))
+            if result.warning:
+                self._warn(result.warning)
+        self._n_rows += result.n_rows
+        self._n_bytes_read += task.answers.marker.source_size
+        self.show_progress()
+
+    def result(self, plan: _Plan) -> JobResult:
+        """Return the result of the job."""
+        n_bad = [file.n_bad for file in self._results if file.n_bad]
+        return JobResult(
+            n_files=len(self._results),
+            n_up_to_date=plan.n_up_to_date,
+            n_rows=self._n_rows,
+            n_bad=sum(n_bad),
+            n_bad_files=len(n_bad),
+            failed=self._failed,
+            seconds=self._seconds(),
+        )
 
     def _warn(self, text: str) -> None:
         self._n_warnings += 1
         if self._n_warnings <= _MAX_WARNINGS:
             self._progress.warning(text)
         elif self._n_warnings == _MAX_WARNINGS + 1:
-            self._progress.warning(f"further warnings are in {RECORD} only")
+            self._progress.warning("further warnings are not shown")
 
     def _seconds(self) -> float:
         return time.monotonic() - self._start

@@ -1,0 +1,147 @@
+"""Which files a folder job predicts, and the names of their answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+from slugline.base.checks import short_repr
+from slugline.base.names import PATTERN_CHARACTERS, expand_patterns, is_pattern
+from slugline.corpus.readers import check_exists
+from slugline.corpus.rows import translate_os_errors
+from slugline.errors import DataError, OptionError, Parameter
+
+#: Formats that answers may have.
+FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
+# The default format of answers to a file, by its ending or format.
+_ANSWER_FORMATS = {
+    **{name: name for name in FORMATS},
+    "ndjson": "ndjson",
+    "json": "jsonl",
+    "txt": "jsonl",
+    "ft": "jsonl",
+}
+
+
+class FilePair(NamedTuple):
+    """A file and its answers.
+
+    Attributes
+    ----------
+    source, name : str
+        The path of the file, and the path of its answers in their folder, with slashes.
+    size, modification_time : int
+        The size of the file in bytes, and the time in nanoseconds.
+    """
+
+    source: str
+    name: str
+    size: int
+    modification_time: int
+
+
+def pair_files(
+    sources: Iterable[str | Path],
+    out: Path,
+    source_format: str | None = None,
+    answer_format: str | None = None,
+) -> list[FilePair]:
+    """Return the files with their answers; files of a pattern are sorted by name.
+
+    Answers have the name of the file. If a pattern matches files in several folders, they also keep
+    the part of the path that matches its wildcards: answers to `in/*/a.csv` are `1/a.csv`,
+    `2/a.csv` and so on.
+
+    Parameters
+    ----------
+    sources : iterable of paths and patterns
+    out : Path
+        The folder of the answers.
+    source_format : str, optional
+        The format of all files; by default, each name shows it.
+    answer_format : one of FORMATS, optional
+        The format of all answers.
+
+    Raises
+    ------
+    DataError : if there is no such file, or no file matches a pattern.
+    OptionError : if a file is a folder or lies in `out`, or two files would share their answers.
+    """
+    if answer_format is not None and answer_format not in FORMATS:
+        raise OptionError(
+            Parameter("to"), f" is {short_repr(answer_format)}; choose one of {', '.join(FORMATS)}."
+        )
+    pairs: list[FilePair] = []
+    by_name: dict[str, str] = {}
+    for source, relative in _expand_sources(sources):
+        name = _answer_name(relative, source_format, answer_format)
+        if name not in by_name:
+            by_name[name] = source
+            pairs.append(_make_pair(source, name, out))
+        elif os.path.realpath(by_name[name]) != os.path.realpath(source):
+            raise OptionError(
+                f"answers to {by_name[name]} and {source} would both be {out / name}; give these "
+                "files other names, or name them by one pattern, in quotes, such as 'in/*/*.csv'."
+            )
+    return pairs
+
+
+def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePath]]:
+    """Yield files, each with the part of its path from the first wildcard of the pattern on."""
+    for source in map(str, sources):
+        if source == "-":
+            raise OptionError(
+                "answers in a folder are named after their files, and standard input has no name; "
+                "save it to a file, or name a file with ",
+                Parameter("output"),
+                ".",
+            )
+        if not is_pattern(source):
+            check_exists(Path(source))
+            if Path(source).is_dir():
+                raise OptionError(
+                    f"{source} is a folder; name its files, such as '{Path(source) / '*.csv'}'."
+                )
+            yield source, PurePath(Path(source).name)
+            continue
+        # The folders before the first wildcard.
+        parts = PurePath(source).parts
+        n_fixed = next(n for n, part in enumerate(parts) if PATTERN_CHARACTERS & set(part))
+        fixed = PurePath(*parts[:n_fixed])
+        if ".." in PurePath(source).relative_to(fixed).parts:
+            raise OptionError(
+                f"{source} has .. after a wildcard, so answers could end up outside of their "
+                "folder; write the pattern without it."
+            )
+        files = [file for file in expand_patterns([source]) if not Path(file).is_dir()]
+        if not files:
+            raise DataError(f"no file matches {source}, only folders; check the pattern.")
+        for file in files:
+            yield file, PurePath(file).relative_to(fixed)
+
+
+def _answer_name(name: PurePath, source_format: str | None, answer_format: str | None) -> str:
+    """Return the name of the answers to a file."""
+    is_compressed = name.suffix.lower() == ".gz"
+    plain = name.with_suffix("") if is_compressed else name
+    extension = plain.suffix.lower().removeprefix(".")
+    default = _ANSWER_FORMATS.get(extension, "jsonl")
+    ending = answer_format or _ANSWER_FORMATS.get(source_format or "", default)
+    if extension != ending:
+        plain = plain.with_suffix("") if extension in _ANSWER_FORMATS else plain
+        plain = plain.with_name(f"{plain.name}.{ending}")
+    if is_compressed and ending not in ("parquet", "xlsx"):
+        plain = plain.with_name(f"{plain.name}.gz")
+    return plain.as_posix()
+
+
+def _make_pair(source: str, name: str, out: Path) -> FilePair:
+    if Path(os.path.realpath(source)).is_relative_to(os.path.realpath(out)):
+        raise OptionError(
+            f"{source} is in {out}, the folder of the answers; name another folder for the answers."
+        )
+    with translate_os_errors(source):
+        stat = Path(source).stat()
+    return FilePair(source, name, stat.st_size, stat.st_mtime_ns)
