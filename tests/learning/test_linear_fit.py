@@ -26,10 +26,6 @@ from slugline.learning.linear.problem import (
     topic_batches,
 )
 from slugline.learning.linear.training import Training
-from slugline.text.counting import make_counter
-from slugline.text.feature_groups import FeatureGroup, RowWeights
-from slugline.text.features import Features
-from slugline.text.packed_rows import PackedRows, PackedStack
 
 N_TOPICS, N_ROWS = 20, 1200
 X, Y = make_up(N_ROWS, n_topics=N_TOPICS)
@@ -366,32 +362,7 @@ def test_cross_validate_of_many_topics_learns_from_part_of_the_rows(
     assert np.mean(judged.argmax(axis=1) == Y[rows]) > 0.9
 
 
-# Packed rows ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kernel", ["0", "1"])
-@pytest.mark.parametrize("passes", [1, 3])
-def test_fit_linear_learns_the_same_from_packed_rows(
-    passes: int, kernel: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SLUGLINE_KERNEL", kernel)
-    groups, n_words = [FeatureGroup("words", n_buckets=1 << 10)], 200
-    y = np.arange(400) % 4
-    rng = np.random.default_rng(0)
-    words = (rng.zipf(1.3, (400, 12)) + 40 * y[:, np.newaxis]) % n_words
-    texts = [" ".join(f"w{word}" for word in row) for row in words.tolist()]
-    features = Features(groups)
-    rows = features.fit_transform(texts)
-    stack, counter = PackedStack([features.n_columns], few_entries=0), make_counter()
-    chunk = counter.prepare(texts, ["words"])
-    stack.append(counter.count(chunk, features.vocabularies_).entries)
-    packed = stack.weigh(RowWeights(groups, [features.n_columns], features.idf_))
-    assert isinstance(packed, PackedRows)
-    options: Any = {"passes": passes, "limits": FitLimits(few_rows=0, many_rows=100)}
-    labels, context = Labels.from_topics(y), FitContext(4)
-    assert_same(
-        fit_linear(packed, labels, context, **options), fit_linear(rows, labels, context, **options)
-    )
+# Samples ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("fraction", "tried"), [(0.0, [50]), (0.01, [50, 100])])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from slugline.errors import DataError
 from slugline.learning.linear import learner as linear_learner
 from slugline.learning.linear.learner import fill_long_rows, from_arrays, score_table, to_arrays
-from slugline.learning.linear.steps import TopicWeights, drop_threshold, hstack_topics, sparsify
+from slugline.learning.linear.steps import drop_threshold, hstack_topics, sparsify
 from slugline.text.sparse import SparseRows
 
 RNG = np.random.default_rng(0)
@@ -53,11 +53,6 @@ def test_sparsify_drops_all_zeros() -> None:
     assert sparsify(np.zeros((4, 3), dtype=np.float32), 0.25).nnz == 0
 
 
-@pytest.mark.parametrize("slice_weights", [100, 1])
-def test_sparsify_does_not_depend_on_the_slice_size(slice_weights: int) -> None:
-    assert_same(sparsify(DENSE, 0.25, slice_weights), sparsify(DENSE, 0.25))
-
-
 def test_drop_threshold_grows_with_the_number_of_weights() -> None:
     sizes = [size for most in (1 << 20, 1 << 26) for size in (most, most + 1)]
     shares = [drop_threshold(size) for size in (1, *sizes, 1 << 40)]
@@ -81,19 +76,6 @@ def test_hstack_topics_puts_batches_side_by_side(
     assert joined.format == "csr"
     assert joined.toarray().tolist() == expected.tolist()
     assert joined.has_canonical_format
-
-
-@pytest.mark.parametrize("scale", [1, 2.0**-20, 2.0**20], ids=["halves", "small", "large"])
-def test_topic_weights_have_half_precision_where_it_is_exact(scale: float) -> None:
-    dense = np.tile(DENSE, (1000 // len(DENSE), 1)) * np.float32(scale)
-    # Each batch is cut into slices of its own, with one block of rows or several.
-    parts = [TopicWeights.from_dense(dense[:, :3], 0.25, 2000)]
-    parts.append(TopicWeights.from_dense(dense[:, 3:], 0.25, 1 << 18))
-    found = {each.values.dtype.name for part in parts for each in part.slices}
-    assert found == {"float16" if scale == 1 else "float32"}
-    expected = [sparsify(part, 0.25).tocsr() for part in (dense[:, :3], dense[:, 3:])]
-    assert_same(hstack_topics(parts[:1]), expected[0])
-    assert_same(hstack_topics(parts), sp.csr_array(sp.hstack(expected)))
 
 
 # table ------------------------------------------------------------------------------------------

@@ -31,7 +31,6 @@ from slugline.stream.heldout import N_KEYS, StreamResult
 from slugline.stream.part_files import PartFiles, PartRows, divide_block
 from slugline.stream.part_state import PartState
 from slugline.stream.part_training import PartTraining
-from slugline.text.packed_rows import PackedRows, PackedStack, PackingError
 from stream_jobs import News, learned_bytes, pairs
 
 pytestmark = pytest.mark.slow
@@ -475,30 +474,8 @@ def test_part_files_return_the_rows_of_each_part(divided: Divided) -> None:
     assert (files.training_topic_counts > 0).all()
 
 
-@pytest.mark.parametrize("few_entries", [0, 1 << 24])
-def test_part_files_return_all_rows_in_the_order_of_keys(
-    divided: Divided, few_entries: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stack(widths: list[int]) -> PackedStack:
-        return PackedStack(widths, few_entries)
-
-    monkeypatch.setattr(part_files, "PackedStack", stack)
+def test_part_files_return_all_rows_in_the_order_of_keys(divided: Divided) -> None:
     rows = divided.files.read_all()
-    assert isinstance(rows.X, PackedRows) == (not few_entries)
     parts = [*divided.files.heldout_parts, *divided.files.training_parts]
     in_order = [divided.files.read(part).numbers for part in parts]
     assert divided.check(rows) == np.concatenate(in_order).tolist()
-
-
-def test_part_files_return_all_rows_that_can_not_be_packed(
-    divided: Divided, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stack(widths: list[int], few_entries: int = 0) -> PackedStack:
-        if not few_entries:
-            raise PackingError
-        return PackedStack(widths, few_entries)
-
-    monkeypatch.setattr(part_files, "PackedStack", stack)
-    rows = divided.files.read_all()
-    assert not isinstance(rows.X, PackedRows)
-    divided.check(rows)

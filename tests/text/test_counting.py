@@ -272,7 +272,7 @@ TOPICS = ["Crude oil, 石油!", "", "Ölpreis rose", "crude CRUDE ราคา�
 @needs_kernel
 @pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("hashed", [True, False], ids=["buckets", "vocabulary"])
-def test_features_give_the_same_bits_without_the_kernel(
+def test_features_give_the_same_rows_without_the_kernel(
     hashed: bool, n_jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.text.tokens.CHUNK_SIZES", ChunkSizes(50, texts_per_step=16))
@@ -295,8 +295,11 @@ def test_features_give_the_same_bits_without_the_kernel(
         if hashed:
             made += [features.partial_fit_transform(["new oil 石"], len(TOPICS))[0]]
             made += [features.transform([*TOPICS, "new oil 石"])]
-        rows.append([[X.indptr.tolist(), X.indices.tolist(), X.data.tobytes()] for X in made])
-    assert rows[0] == rows[1]
+        rows.append(made)
+    for one, other in zip(*rows, strict=True):
+        assert one.indptr.tolist() == other.indptr.tolist()
+        assert one.indices.tolist() == other.indices.tolist()
+        np.testing.assert_allclose(one.data, other.data, rtol=1e-5)
 
 
 @needs_kernel

@@ -62,8 +62,6 @@ class Capabilities(NamedTuple):
         lists of each topic's terms, exported pages and learning from streams need this.
     is_network : bool
         Whether it is a `NetworkModel`, whose scores are explained by the gradients of its layers.
-    takes_packed_rows : bool
-        Whether `fit` also takes `PackedRows`, which need a quarter of the memory of a CSR array.
     """
 
     multilabel: bool = False
@@ -71,7 +69,6 @@ class Capabilities(NamedTuple):
     in_batches: bool = False
     is_linear: bool = False
     is_network: bool = False
-    takes_packed_rows: bool = False
 
 
 @runtime_checkable

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.head_state import HeadState
     from slugline.model.fitted import Fitted
     from slugline.text.features import Features
-    from slugline.text.packed_rows import PackedRows
 
 #: Row numbers of documents, and their probabilities by models that did not learn from them.
 HeldOutProba = tuple[Index, F32]
@@ -79,7 +78,7 @@ class EncodedDocuments:
     ----------
     encoder : CheckedEncoder
     texts : sequence of str
-    X : PackedRows or CSR array, shape (n_documents, n_terms)
+    X : CSR array, shape (n_documents, n_terms)
     labels : Labels
     topics : Topics
     learner : LinearModel
@@ -99,7 +98,7 @@ class EncodedDocuments:
 
     encoder: CheckedEncoder
     texts: Sequence[str]
-    X: PackedRows | sp.csr_array
+    X: sp.csr_array
     labels: Labels
     topics: Topics
     learner: LinearModel
@@ -560,7 +559,7 @@ def _not_distilled(encoder: CheckedEncoder) -> str:
 
 def encode_documents(
     texts: Sequence[str],
-    X: PackedRows | sp.csr_array,
+    X: sp.csr_array,
     *,
     labels: Labels,
     described: Labels,

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
-    from slugline.text.packed_rows import PackedRows
 
 # Memory of rows and of learning is given back to the system before names of so many columns are in
 # memory twice; getting it again would take long beside a small fit.
@@ -251,7 +250,7 @@ class _LearnedWords:
     ----------
     features : Features
     learner : Learner
-    rows : PackedRows or CSR array, shape (n_documents, n_columns), or None
+    rows : CSR array, shape (n_documents, n_columns), or None
         None if they were learned in parts, or are no longer needed.
     history : History or None
     n_unlearned : int
@@ -261,7 +260,7 @@ class _LearnedWords:
 
     features: Features
     learner: Learner
-    rows: PackedRows | sp.csr_array | None
+    rows: sp.csr_array | None
     history: History | None
     n_unlearned: int
     is_interrupted: bool
@@ -296,10 +295,7 @@ def _learn_words(
             n_unlearned=n_unlearned,
             is_interrupted=n_unlearned > 0,
         )
-    if learner.capabilities.takes_packed_rows:
-        rows = features.fit_pack(documents.texts, context.progress)
-    else:
-        rows = features.fit_transform(documents.texts, context.progress)
+    rows = features.fit_transform(documents.texts, context.progress)
     context = _with_cross_validation(context, labels, settings)
     if validation is not None:
         validation_data = features.transform(validation.texts), validation.labels

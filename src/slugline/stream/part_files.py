@@ -6,7 +6,6 @@ or divided into blocks.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -21,8 +20,7 @@ from slugline.stream.counting import CountedBlock, Weighting
 from slugline.stream.heldout import N_KEYS
 from slugline.stream.local import temporary_folder, translate_disk_errors
 from slugline.text.feature_groups import RowWeights
-from slugline.text.packed_rows import PackedRows, PackedStack, PackingError
-from slugline.text.sparse import Entries, SparseRows, ranges, row_offsets
+from slugline.text.sparse import Entries, RowStack, SparseRows, ranges, row_offsets
 
 
 class DividedBlock(NamedTuple):
@@ -84,13 +82,12 @@ class PartRows(NamedTuple):
     Attributes
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
-        `PackedRows` of all parts if these have many entries.
     labels : Labels
     numbers : int64 array, shape (n_rows,)
         Row numbers in the order of reading.
     """
 
-    X: PackedRows | sp.csr_array
+    X: sp.csr_array
     labels: Labels
     numbers: I64
 
@@ -206,24 +203,15 @@ class PartFiles:
         return PartRows(X, labels, numbers)
 
     def read_all(self) -> PartRows:
-        """Return the rows of all parts, packed if they have many entries, in the order of keys."""
-        try:
-            return self._stack_parts(PackedStack(self._weighting.widths))
-        except PackingError:
-            return self._stack_parts(PackedStack(self._weighting.widths, few_entries=sys.maxsize))
-
-    def _stack_parts(self, stack: PackedStack) -> PartRows:
-        widths = self._weighting.widths
-        offsets = row_offsets(np.array(widths))[:-1]
+        """Return the rows of all parts, in the order of keys."""
         labels, numbers = Labels.empty(multilabel=self.multilabel), [np.zeros(0, dtype=np.int64)]
+        stack = RowStack()
         for part in (part for files in self._files for part in files):
             counts, part_labels, part_numbers = self._read_counts(part)
-            counts.columns[:] -= np.tile(offsets, len(part_labels)).repeat(counts.lengths)
             stack.append(counts)
             labels = Labels.concatenate(labels, part_labels)
             numbers.append(part_numbers)
-        stack.offset_columns(widths)
-        return PartRows(stack.weigh(self._row_weights), labels, np.concatenate(numbers))
+        return PartRows(self._row_weights.weigh_stack(stack), labels, np.concatenate(numbers))
 
     def _read_counts(self, part: PartFile) -> tuple[Entries, Labels, I64]:
         """Return the counts of terms, labels and numbers of a part's rows, in their order."""

@@ -21,27 +21,6 @@ def weigh(
     groups: tuple[tuple[int, Floats | None, float], ...],
     /,
 ) -> None: ...
-def pack(
-    codes: npt.NDArray[np.uint32],
-    columns: npt.NDArray[np.int32],
-    lengths: npt.NDArray[np.int64],
-    n_groups: int,
-    n_column_bits: int,
-    /,
-) -> tuple[bytearray, bytearray]: ...
-def unpack(
-    packed: npt.NDArray[np.uint8],
-    starts: npt.NDArray[np.int64],
-    weights: Floats,
-    scales: Floats | None,
-    n_column_bits: int,
-    groups: tuple[tuple[int, Floats | None, float], ...],
-    rows: npt.NDArray[np.int64],
-    lengths: npt.NDArray[np.int64],
-    values: Floats,
-    columns: npt.NDArray[np.int32],
-    /,
-) -> None: ...
 def add_sparse_products(
     values: Floats,
     columns: npt.NDArray[np.int32],

@@ -1,7 +1,6 @@
 """Feature groups, the terms that they count, and the weighting of counts.
 
-A compiled kernel or NumPy weights rows, with the same results, bit for bit. The kernel, `_rows.c`,
-makes two passes over the entries of a document; NumPy makes many over the entries of all documents.
+A compiled kernel, `_rows.c`, or NumPy weights rows, with the same results except for rounding.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
-from slugline.base.arrays import F32, F64, I64, Integers, Mask, aligned
+from slugline.base.arrays import F32, I64, Mask, aligned
 from slugline.base.checks import check_choice, check_number, check_whole, option_error
 from slugline.base.wording import format_call
 from slugline.errors import DataError, OptionError, Parameter
@@ -80,14 +79,6 @@ def apply_weighting(values: F32, weighting: str) -> None:
     if weighting == "log-tf-idf":
         np.log(values, out=values)
         values += 1
-
-
-def sums_of_squares(values: F32, lengths: Integers) -> F64:
-    """Return the sum of squares of each row, given the values of all rows and the rows' lengths."""
-    row_of_value = np.arange(len(lengths)).repeat(lengths)
-    # Summed in order, as in the compiled kernel.
-    sums = np.bincount(row_of_value, np.square(values, dtype=np.float64), len(lengths))
-    return sums.astype(np.float64, copy=False)
 
 
 # Feature groups -----------------------------------------------------------------------------------
@@ -368,36 +359,13 @@ class RowWeights:
             lengths = counts.lengths.astype(np.int64, copy=False)
             kernel.weigh(counts.values, counts.columns, lengths, self.kernel_groups)
         else:
-            self._apply_idf(counts)
-            self._scale(counts)
+            self._weigh_in_arrays(counts)
 
     def weigh_stack(self, counts: RowStack) -> sp.csr_array:
         """Return the weighted rows of a stack, to which nothing more can be appended."""
         for part in counts.parts():
             self.weigh(part)
         return SparseRows(counts.concatenate(), sum(self.widths), len(self.widths)).csr()
-
-    def weigh_counts(self, counts: F32) -> F32:
-        """Return the weight of each count, without idf, in each group: (n_groups, n_counts)."""
-        weights = np.tile(counts, (len(self._weightings), 1))
-        for row, weighting in zip(weights, self._weightings, strict=True):
-            apply_weighting(row, weighting)
-        return weights
-
-    def find_scales(self, values: F32, lengths: Integers) -> F32:
-        """Return the factor of the groups with idf of each row, shape (n_rows,).
-
-        Parameters
-        ----------
-        values : float32 array, shape (n_entries,)
-            Weights before rows are scaled.
-        lengths : int array, shape (n_rows * n_groups,)
-        """
-        sums = sums_of_squares(values, lengths).reshape(-1, len(self.idf))
-        # Groups are added one after another, as in the compiled kernel.
-        squared_norms = sum(sums[:, self._has_idf].T, np.zeros(len(sums)))
-        norms = np.sqrt(squared_norms)
-        return (1 / np.where(norms > 0, norms, 1)).astype(np.float32)
 
     def _weigh_counts(self, counts: Entries, weighting: str) -> None:
         """Apply a weighting, except for idf, to the counts of the groups that have it."""
@@ -409,22 +377,14 @@ class RowWeights:
         apply_weighting(part, weighting)
         counts.values[selected] = part
 
-    def _apply_idf(self, counts: Entries) -> None:
-        values, columns, _ = counts
-        if self._has_idf.all():
-            values *= self._all_idf.take(columns)
-        elif self._has_idf.any():
-            in_idf_group = counts.repeat_for_entries(self._has_idf)
-            # `_all_idf` has no entries for the columns of groups without idf.
-            n_skipped = np.cumsum(np.where(self._has_idf, 0, self.widths))
-            offsets = counts.repeat_for_entries(n_skipped)
-            values[in_idf_group] *= self._all_idf.take((columns - offsets)[in_idf_group])
-
-    def _scale(self, counts: Entries) -> None:
-        values, _, lengths = counts
+    def _weigh_in_arrays(self, counts: Entries) -> None:
+        values, columns, lengths = counts
+        values *= self._all_idf[columns]
         values *= counts.repeat_for_entries(self._factors)
-        scales = np.where(self._has_idf, self.find_scales(values, lengths)[:, np.newaxis], 1)
-        values *= scales.astype(np.float32).ravel().repeat(lengths)
+        has_idf = counts.repeat_for_entries(self._has_idf)
+        rows = (np.arange(len(lengths)) // len(self.widths)).repeat(lengths)
+        squares = np.bincount(rows, np.where(has_idf, values, 0) ** 2, len(lengths))
+        values *= np.where(has_idf, 1 / np.sqrt(np.where(squares > 0, squares, 1))[rows], 1)
 
     @cached_property
     def _has_idf(self) -> Mask:
@@ -432,5 +392,7 @@ class RowWeights:
 
     @cached_property
     def _all_idf(self) -> F32:
-        """The idf arrays of all groups that have one, concatenated."""
-        return np.concatenate([each for each in self.idf if each is not None])
+        """The idf of all columns, 1 in groups without idf."""
+        groups = zip(self.idf, self.widths, strict=True)
+        ones = np.ones(max(self.widths), dtype=np.float32)
+        return np.concatenate([ones[:width] if each is None else each for each, width in groups])

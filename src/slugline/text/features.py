@@ -35,7 +35,6 @@ from slugline.text.vocabulary import VocabularyBuilder
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-    from slugline.text.packed_rows import PackedRows, PackedStack
     from slugline.text.vector_table import VectorTable
 
 # Rows and word counts -----------------------------------------------------------------------------
@@ -146,29 +145,6 @@ class Features:
         """Learn vocabularies and idf; return the rows of the documents."""
         texts, counts = check_texts(texts), RowStack()  # iterated over twice
         self.vocabularies_ = self._learn_vocabularies(texts)
-        self._fit(texts, counts, progress)
-        return self._weights().weigh_stack(counts)
-
-    def fit_pack(
-        self, texts: Iterable[str], progress: Progress = SILENT
-    ) -> PackedRows | sp.csr_array:
-        """Learn vocabularies and idf; return the rows of the documents, packed if they are many.
-
-        The rows are a CSR array if there are too many columns, or different counts, to be packed.
-        """
-        from slugline.text.packed_rows import PackedStack, PackingError
-
-        texts = check_texts(texts)
-        self.vocabularies_ = self._learn_vocabularies(texts)
-        counts = PackedStack([_max_columns(vocabulary) for vocabulary in self.vocabularies_])
-        try:
-            self._fit(texts, counts, progress)
-        except PackingError:
-            return self.fit_transform(texts, progress)
-        return counts.weigh(self._weights())
-
-    def _fit(self, texts: list[str], counts: RowStack | PackedStack, progress: Progress) -> None:
-        """Learn idf and the columns of hashed terms, and append the counts of terms."""
         self._training_words = None
         with closing(progress):
             self._count_learning(texts, counts, grow=True, progress=progress)
@@ -180,6 +156,7 @@ class Features:
             idf(frequency, len(texts)) if group.has_idf else None
             for frequency, group in zip(frequencies, self.feature_groups, strict=True)
         ]
+        return self._weights().weigh_stack(counts)
 
     def partial_fit_transform(
         self, texts: Sequence[str], n_before: int, *, grow: bool = True
@@ -358,12 +335,7 @@ class Features:
         ]
 
     def _count_learning(
-        self,
-        texts: Sequence[str],
-        counts: RowStack | PackedStack,
-        *,
-        grow: bool,
-        progress: Progress = SILENT,
+        self, texts: Sequence[str], counts: RowStack, *, grow: bool, progress: Progress = SILENT
     ) -> None:
         """Count terms chunk by chunk, after adding columns for the new terms of the chunk."""
         counter, kinds = make_counter(self.table_columns), self._kinds()
@@ -387,7 +359,7 @@ class Features:
                 offset=sum(self._widths()[:number]),
             )
 
-    def _document_frequencies(self, counts: RowStack | PackedStack) -> list[I64]:
+    def _document_frequencies(self, counts: RowStack) -> list[I64]:
         widths = self._widths()
         frequencies = np.zeros(sum(widths), dtype=np.int64)
         for part in counts.parts():
@@ -412,11 +384,6 @@ class Features:
         if not hasattr(self, "vocabularies_"):
             raise errors.NotFittedError("the features have no vocabulary yet; fit them first.")
         return [vocabulary.n_columns for vocabulary in self.vocabularies_]
-
-
-def _max_columns(vocabulary: TermColumns) -> int:
-    """Return how many columns there can be after all terms have been learned."""
-    return vocabulary.n_buckets if isinstance(vocabulary, Buckets) else vocabulary.n_columns
 
 
 def _updated_idf(rarity: F32, n_before: int, frequency: I64, n_more: int) -> F32:
@@ -491,12 +458,7 @@ class _TrainingWords(NamedTuple):
 
     @classmethod
     def from_stack(
-        cls,
-        stack: RowStack | PackedStack,
-        n_words: Sequence[Integers],
-        group: int,
-        n_groups: int,
-        offset: int,
+        cls, stack: RowStack, n_words: Sequence[Integers], group: int, n_groups: int, offset: int
     ) -> _TrainingWords:
         """Return the counts of one feature group, whose columns begin at an offset."""
         step = max(1, -(-sum(map(len, n_words)) // _MAX_SAMPLED))

@@ -11,9 +11,9 @@ rows of rare topics (`steps.topic_rarity`); and `r_j` is the learning rate of te
 At the minimum, the weights of a topic are sums of rows, each times a coefficient: the row's cost
 times its error. With fewer rows than terms, it takes much less time to search for coefficients than
 for weights: a step needs the products of rows with one another, which are computed once for all
-topics. A compiled kernel, `_dual.c`, takes the steps if it is installed,
-else NumPy; the results are the same, bit for bit. Steps start from coefficients that fit all rows,
-for which all topics share a factor, or from those of a fit to more rows.
+topics. Steps start from coefficients that fit all rows, for which all topics share a factor, or
+from those of a fit to more rows. A compiled kernel, `_dual.c`, solves each step approximately, by
+conjugate gradients; NumPy solves it exactly.
 
 References
 ----------
@@ -33,7 +33,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I32, I64, Index
 from slugline.learning.linear.problem import INITIAL_BIAS
-from slugline.text import sparse
+from slugline.text.sparse import has_kernel
 
 try:
     from slugline.learning.linear import _dual as _kernel
@@ -58,8 +58,8 @@ _N_SWEEPS = 2
 # The inverse of the largest cost, and the least square on the diagonal, in the equations that fit
 # all rows: those of equal rows would have no solution in single precision.
 _LEAST_SQUARE = 2.0**-8
-# Partial sums of a dot product, in the kernel's registers.
-_LANES = 8
+# Without the kernel, steps end when the loss decreases by less than this fraction.
+_LEAST_GAIN = 1e-13
 
 
 class Minimum(NamedTuple):
@@ -99,7 +99,7 @@ class RowsByColumn(NamedTuple):
         ----------
         factors : float32 array, shape (n_rows, n_topics)
         """
-        if not _has_kernel():
+        if not has_kernel():
             return np.asarray(self.to_csc().T @ factors)
         sums = np.empty((len(self.columns), factors.shape[1]), dtype=np.float32)
         kernel.sums(self.values, self.rows, self.ends, factors, sums, factors.shape[1])
@@ -167,7 +167,7 @@ def gram_matrix(X: RowsByColumn, rates: F32) -> F32:
     Columns are scaled by the square roots of their rates, and one of ones is added for the bias.
     """
     values = X.values * np.sqrt(rates)[X.columns].repeat(np.diff(X.ends, prepend=0))
-    if _has_kernel():
+    if has_kernel():
         table = np.empty((X.shape[0], X.shape[0]), dtype=np.float32)
         kernel.gram(values, X.rows, X.ends, table)
     else:
@@ -192,12 +192,10 @@ def fit_all_rows(gram: F32, signs: F32, costs: F32) -> F32:
     table, diagonal = gram.copy(), np.arange(len(gram))
     table[diagonal, diagonal] += 1 / costs.clip(_LEAST_SQUARE, 1 / _LEAST_SQUARE)
     sides = signs - np.float32(INITIAL_BIAS)
-    if _has_kernel():
-        kernel.factorize(table, _LEAST_SQUARE)
-        kernel.solve(table, sides)
-    else:
-        _factorize(table)
-        _solve_factored(table, sides)
+    if not has_kernel():
+        return np.linalg.solve(table.astype(np.float64), sides.T).T.astype(np.float32, order="C")
+    kernel.factorize(table, _LEAST_SQUARE)
+    kernel.solve(table, sides)
     return sides
 
 
@@ -214,127 +212,36 @@ def find_coefficients(gram: F32, signs: F32, costs: F32, coefficients: F32) -> N
     coefficients : float32 array, shape (n_topics, n_rows)
         Where steps start; changed in place.
     """
-    if not _has_kernel():
+    if not has_kernel():
         for topic in zip(signs, costs, coefficients, strict=True):
-            _descend(gram, *topic)
+            _solve_newton(gram.astype(np.float64), *topic)
         return
     limits = _PRECISION, _FORCING, _UPHILL, _N_SWEEPS, _MAX_STEPS, _MAX_PRODUCTS, _MAX_CUTS
     kernel.minimize(gram, signs, costs, coefficients, INITIAL_BIAS, *limits)
 
 
-def _has_kernel() -> bool:
-    return kernel is not None and sparse.kernels_enabled()
+def _solve_newton(gram: F64, signs: F32, costs: F32, coefficients: F32) -> None:
+    """Replace the coefficients of one topic, by Newton steps with exact solutions."""
+    goals, found = signs - INITIAL_BIAS, coefficients.astype(np.float64)
 
+    def errors_and_loss(found: F64) -> tuple[F64, float]:
+        scores = gram @ found
+        errors = np.where(signs * (goals - scores) > 0, goals - scores, 0)
+        return errors, float(found @ scores + costs @ errors**2)
 
-# What the kernel does -----------------------------------------------------------------------------
-
-
-def _factorize(table: F32) -> None:
-    """Replace a table by its Cholesky factor, above and, transposed, below the diagonal."""
-    for k in range(len(table)):
-        row = table[k, k:]
-        row[0] = np.sqrt(max(row[0], np.float32(_LEAST_SQUARE)))
-        row[1:] /= row[0]
-        table[k + 1 :, k + 1 :] -= np.multiply.outer(row[1:], row[1:])
-    table[:] = np.triu(table) + np.triu(table, 1).T
-
-
-def _solve_factored(factor: F32, sides: F32) -> None:
-    """Replace the right sides of equations, shape (n_topics, n_rows), by the solutions."""
-    for k in range(len(factor)):
-        sides[:, k] /= factor[k, k]
-        sides[:, k + 1 :] -= sides[:, k, np.newaxis] * factor[k, k + 1 :]
-    for k in reversed(range(len(factor))):
-        sides[:, k] /= factor[k, k]
-        sides[:, :k] -= sides[:, k, np.newaxis] * factor[k, :k]
-
-
-def _sweep(gram: F32, signs: F32, costs: F32, coefficients: F32, scores: F32) -> None:
-    """Give each row in turn the coefficient that is best given those of the others, in place."""
-    goals = signs - np.float32(INITIAL_BIAS)
-    for row, products in enumerate(gram):
-        before = coefficients[row]
-        error = goals[row] - (scores[row] - products[row] * before)
-        if signs[row] * error > 0:
-            best = costs[row] * error / (1 + costs[row] * products[row])
-        else:
-            best = np.float32(0)
-        coefficients[row] = best
-        scores += (best - before) * products
-
-
-def _descend(gram: F32, signs: F32, costs: F32, coefficients: F32) -> None:
-    """Replace the coefficients of one topic."""
-    goals = signs - np.float32(INITIAL_BIAS)
-    scores = _add_rows(gram, coefficients)
-    for _ in range(_N_SWEEPS):
-        _sweep(gram, signs, costs, coefficients, scores)
-
-    def errors_at(scores: F32) -> F32:
-        errors = goals - scores
-        return np.where(signs * errors > 0, errors, np.float32(0))
-
+    errors, loss = errors_and_loss(found)
     for _ in range(_MAX_STEPS):
-        errors = errors_at(scores)
-        difference = np.abs(costs * errors - coefficients) / np.maximum(costs, 1)
-        if difference[costs > 0].max(initial=0) <= _PRECISION:
-            break
         active = np.flatnonzero((costs > 0) & (errors != 0))
-        step = -coefficients
-        step[active] += _solve(gram, goals, costs, coefficients, active)
-        change = _add_rows(gram, step)
-        linear, squared = _dot(coefficients, change), _dot(step, change)
-
-        def slope_at(fraction: np.float32) -> float:
-            rest = costs * errors_at(scores + fraction * change)  # noqa: B023  called in this step
-            return linear + float(fraction) * squared - _dot(rest, change)  # noqa: B023
-
-        start, fraction = slope_at(np.float32(0)), np.float32(1)
+        step = -found
+        equations = gram[np.ix_(active, active)] + np.diag(1 / costs[active].astype(np.float64))
+        step[active] += np.linalg.solve(equations, goals[active])
         for _ in range(_MAX_CUTS):
-            end = slope_at(fraction)
-            if end <= _UPHILL * abs(start):
+            errors, next_loss = errors_and_loss(found + step)
+            if next_loss <= loss:
                 break
-            # Where a straight line through both slopes is 0.
-            fraction *= np.float32(min(max(start / (start - end), 0.1), 0.9))
-        coefficients += fraction * step
-        scores += fraction * change
-
-
-def _solve(gram: F32, goals: F32, costs: F32, coefficients: F32, active: Index) -> F32:
-    """Return coefficients that fit the errors of active rows, by conjugate gradients."""
-    square = gram[np.ix_(active, active)]
-    diagonal = np.arange(len(active))
-    square[diagonal, diagonal] += 1 / costs[active]
-    inverse = 1 / square[diagonal, diagonal]
-    solution = coefficients[active]
-    residual = goals[active] - _add_rows(square, solution)
-    scaled = inverse * residual
-    direction: F32 = scaled
-    norm = _dot(residual, scaled)
-    goal = norm * _FORCING * _FORCING
-    for _ in range(_MAX_PRODUCTS):
-        if not norm > goal:
+            step /= 2
+        found += step
+        if loss - next_loss <= _LEAST_GAIN * loss:
             break
-        product = _add_rows(square, direction)
-        length = np.float32(norm / _dot(direction, product))
-        solution = solution + length * direction
-        residual = residual - length * product
-        scaled = inverse * residual
-        next_norm = _dot(residual, scaled)
-        direction = scaled + np.float32(next_norm / norm) * direction
-        norm = next_norm
-    return solution
-
-
-def _add_rows(table: F32, factors: F32) -> F32:
-    """Return the sum of rows, times a factor each, in their order."""
-    rows = np.flatnonzero(factors)
-    return np.add.reduce(table[rows] * factors[rows, np.newaxis], axis=0, dtype=np.float32)
-
-
-def _dot(x: F32, y: F32) -> float:
-    """Return the dot product in double precision, from partial sums in the kernel's order."""
-    products = np.zeros(-(-len(x) // _LANES) * _LANES)
-    np.multiply(x, y, out=products[: len(x)], dtype=np.float64)
-    lanes = np.add.reduce(products.reshape(-1, _LANES), axis=0)
-    return float(np.add.accumulate(lanes)[-1])
+        loss = next_loss
+    coefficients[:] = found

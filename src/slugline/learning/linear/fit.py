@@ -22,7 +22,6 @@ from slugline.learning.linear.doubtful import without_doubtful
 from slugline.learning.linear.folds import HeldOutFit
 from slugline.learning.linear.problem import ABSENT_SCORE, FitLimits, LinearProblem
 from slugline.learning.linear.training import FEW_WEIGHTS, LastRows, Training
-from slugline.text.packed_rows import PackedRows
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class FittedLinear:
 
 
 def fit_linear(
-    X: PackedRows | sp.csr_array,
+    X: sp.csr_array,
     labels: Labels,
     context: FitContext,
     *,
@@ -50,7 +49,7 @@ def fit_linear(
 
     Parameters
     ----------
-    X : PackedRows, or float32 CSR array, shape (n_rows, n_columns)
+    X : float32 CSR array, shape (n_rows, n_columns)
     labels : Labels
     context : FitContext
     passes : int, optional

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from slugline.base.arrays import F32, I32, I64, U16, U32, Index, Mask
-from slugline.learning.linear.steps import has_kernel, kernel
+from slugline.learning.linear.steps import kernel
+from slugline.text.sparse import has_kernel
 
 #: The largest number of topics: a mask of a row has a bit for each.
 MAX_TOPICS = 32

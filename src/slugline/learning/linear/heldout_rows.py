@@ -9,9 +9,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, I64, Index, Mask
 from slugline.corpus.splits import make_folds
-from slugline.learning.linear import steps
 from slugline.learning.linear.problem import LinearProblem
-from slugline.text.packed_rows import PackedRows
 from slugline.text.sparse import row_lengths, row_offsets, row_slices
 
 # If less than this fraction of the rows is distinct, new rows will mostly be copies as well.
@@ -57,15 +55,15 @@ def renormalized_parts(X: sp.csr_array, rows: Index, known_columns: Mask) -> Ite
         yield renormalize_rows(X[rows[part]], known_columns)
 
 
-def find_columns(X: PackedRows | sp.csr_array, rows: Index) -> Mask:
+def find_columns(X: sp.csr_array, rows: Index) -> Mask:
     """Return a mask of the columns in which some of the rows have entries."""
     has_entries = np.zeros(X.shape[1], dtype=bool)
     for part in row_slices(row_offsets(row_lengths(X.indptr)[rows])):
-        has_entries[steps.take_columns(X, rows[part])[0]] = True
+        has_entries[X[rows[part]].nonzero()[1]] = True
     return has_entries
 
 
-def group_equal_rows(X: PackedRows | sp.csr_array) -> Index:
+def group_equal_rows(X: sp.csr_array) -> Index:
     """Return a number for each row, which is the same for equal rows; shape (n_rows,).
 
     Used to hold out all copies of a document together. Rows are compared by their product with a

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from slugline.learning.labels import Labels
     from slugline.learning.learner import FitContext
     from slugline.learning.linear.batches import LinearStream
-    from slugline.text.packed_rows import PackedRows
     from slugline.text.scoring import TermWeights
 
 # The largest number of weights of a dense table, which is faster.
@@ -89,9 +88,7 @@ class LinearLearner(LinearOptions):
     """
 
     weighting = "log-tf-idf"
-    capabilities = Capabilities(
-        multilabel=True, in_batches=True, is_linear=True, takes_packed_rows=True
-    )
+    capabilities = Capabilities(multilabel=True, in_batches=True, is_linear=True)
     grows = True
     settings_type = settings_struct(
         "linear", LinearOptions, {**SETTINGS, "n_suspect_labels": Annotated[int, Meta(ge=0)]}
@@ -108,13 +105,12 @@ class LinearLearner(LinearOptions):
     _table: F32 | sp.csr_array | None = None
     _stream: LinearStream | None = None
 
-    def fit(self, X: PackedRows | sp.csr_array, labels: Labels, context: FitContext) -> None:
+    def fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
         """Learn from rows and their topics."""
         from slugline.learning.linear.fit import fit_linear
-        from slugline.text.packed_rows import PackedRows
 
-        rows = X if isinstance(X, PackedRows) else sparse.check_csr(X)
-        fitted = fit_linear(rows, labels, context, passes=self.passes, clean=self.clean)
+        X = sparse.check_csr(X)
+        fitted = fit_linear(X, labels, context, passes=self.passes, clean=self.clean)
         self._set_weights(fitted.weights)
         self.biases, self.calibration = fitted.biases, fitted.calibration
         self.n_suspect_labels = fitted.n_suspect_labels

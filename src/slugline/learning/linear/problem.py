@@ -20,7 +20,6 @@ from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import steps
-from slugline.text.packed_rows import PackedRows
 
 T = TypeVar("T")
 
@@ -70,7 +69,7 @@ class FitLimits:
 class LinearProblem:
     """Rows with their labels and costs, and the batches in which topics are learned."""
 
-    X: PackedRows | sp.csr_array
+    X: sp.csr_array
     labels: Labels
     costs: F32
     context: FitContext
@@ -81,7 +80,7 @@ class LinearProblem:
     @classmethod
     def from_rows(
         cls,
-        X: PackedRows | sp.csr_array,
+        X: sp.csr_array,
         labels: Labels,
         context: FitContext,
         batches: list[slice] | None = None,

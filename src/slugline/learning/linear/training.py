@@ -262,10 +262,7 @@ class Training:
         end, threshold = self.run(topics), steps.drop_threshold(self.n_weights)
         if self.is_exact:
             threshold = steps.THRESHOLD_AT_MINIMUM
-        # Many weights of several batches wait for the others in little memory.
-        are_few = len(self.problem.batches) == 1 or self.n_weights <= FEW_WEIGHTS
-        thin_out = steps.sparsify if are_few else steps.TopicWeights.from_dense
-        return thin_out(end.weights, threshold), end.biases.astype(np.float32, copy=False)
+        return steps.sparsify(end.weights, threshold), end.biases.astype(np.float32, copy=False)
 
     def run(self, topics: slice) -> steps.AdaGradDescent | Minimum:
         """Return the weights at the minimum or, if that would take long, after all passes."""
