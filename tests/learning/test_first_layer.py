@@ -1,4 +1,4 @@
-"""The first layer of a net: a kernel does what SciPy and NumPy do, bit for bit."""
+"""The first layer of a net: the kernel and SciPy give the same results except for rounding."""
 
 from __future__ import annotations
 
@@ -103,9 +103,10 @@ def test_rmsprop_moves_the_first_layer_as_numpy_does(
 ) -> None:
     weights, optimizer = descend(monkeypatch, "1", n_units, n_parts, is_sorted=is_sorted)
     expected, by_numpy = descend(monkeypatch, "0", n_units, is_sorted=is_sorted)
-    np.testing.assert_array_equal(weights, expected)
-    np.testing.assert_array_equal(optimizer._mean_square[0], by_numpy._mean_square[0])
-    np.testing.assert_array_equal(optimizer._last_step[0], by_numpy._last_step[0])
+    np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-5)
+    n_missed = optimizer._step - optimizer._last_step[0]
+    caught_up = optimizer._mean_square[0] * 0.8 ** n_missed[:, np.newaxis]
+    np.testing.assert_allclose(caught_up, by_numpy._mean_square[0], rtol=1e-5, atol=1e-5)
     assert (weights != random_floats(N_COLUMNS, n_units)).any()
 
 
@@ -121,9 +122,11 @@ def test_network_learns_the_same_with_and_without_the_kernel_and_threads(
         monkeypatch.setenv("SLUGLINE_KERNEL", kernel)
         network = Network([Dense(64, "relu"), Dense(3, "softmax")])
         history = network.fit(X, y, epochs=2, batch_size=512, n_jobs=n_jobs, validation_data=(X, y))
-        fits.append((history.history, [weights.tobytes() for weights in network.weights]))
+        fits.append((history.history, [weights.tolist() for weights in network.weights]))
     assert InputRows(X, 2).count_parts(512, 64) == 2
-    assert fits[0] == fits[1] == fits[2]
+    assert fits[1] == fits[2]
+    for ours, theirs in zip(fits[0][1], fits[1][1], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_column_bounds_divide_the_work() -> None:
@@ -236,9 +239,7 @@ def test_run_parts_raises_the_error_of_any_thread() -> None:
         inputs.run_parts(work, 2)
 
 
-def test_batch_gradient_has_the_columns_of_its_rows() -> None:
+def test_batch_gradient_is_the_transposed_product() -> None:
     X, delta = some_rows(), random_floats(len(ROWS), 3)
-    columns, gradient = RowBatch(InputRows(X), ROWS).gradient(delta)
-    expected = X[ROWS].toarray().T @ delta
-    np.testing.assert_allclose(gradient, expected[columns], atol=1e-6)
-    assert columns.tolist() == np.unique(X[ROWS].indices).tolist()
+    gradient = RowBatch(InputRows(X), ROWS).gradient(delta)
+    np.testing.assert_allclose(gradient, X[ROWS].toarray().T @ delta, rtol=1e-5, atol=1e-5)

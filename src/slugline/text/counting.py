@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from slugline.base.arrays import I32, U64, Integers
-from slugline.text import sparse
 from slugline.text.columns import HashedColumns, TermColumns, TermTable
-from slugline.text.sparse import Entries, count_matrix, row_lengths, row_offsets
+from slugline.text.sparse import Entries, count_matrix, has_kernel, row_lengths, row_offsets
 from slugline.text.table_columns import TableColumn, find_column_terms
 from slugline.text.terms import KINDS, GroupedTerms, group_words
 from slugline.text.tokens import JoinedTexts, Words, find_words
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 try:
     from slugline.text import _kernel
-except ImportError:  # not compiled at installation
+except ImportError:  # there was no compiler
     _kernel = None  # type: ignore[assignment]
 
 kernel = _kernel
@@ -297,16 +296,12 @@ def make_counter(
 
     With extra columns, the counter is wrapped in a `ColumnCounter`.
     """
-    counter: TermCounter = KernelCounter(table) if _has_kernel() else ArrayCounter(table)
+    counter: TermCounter = KernelCounter(table) if has_kernel() else ArrayCounter(table)
     return ColumnCounter(counter, columns) if columns else counter
 
 
 def sum_vectors(table: VectorTable, texts: Sequence[str]) -> TextSums:
     """Return the sums of the vectors of the words of texts, without counting terms."""
-    if not _has_kernel():
+    if not has_kernel():
         return sum_in_arrays(table, find_words(texts))
     return _call_kernel(JoinedTexts.join(texts), (), table).text_sums(table)
-
-
-def _has_kernel() -> bool:
-    return kernel is not None and sparse.kernels_enabled()

@@ -15,18 +15,18 @@ from slugline.base.arrays import F32, I32, Mask, aligned
 from slugline.text.counting import KernelGroup
 from slugline.text.feature_groups import apply_weighting
 from slugline.text.features import Features, WordCounts
-from slugline.text.sparse import kernels_enabled
+from slugline.text.sparse import has_kernel
 from slugline.text.tokens import JoinedTexts, map_chunks
 
 if TYPE_CHECKING:
     from slugline.text.vector_table import VectorTable
 
 try:
-    from slugline.text import _scores
+    from slugline.text import _scores as _kernel
 except ImportError:  # there was no compiler
-    _scores = None  # type: ignore[assignment]
+    _kernel = None  # type: ignore[assignment]
 
-kernel = _scores
+kernel = _kernel
 
 # Texts that are scored with few weights of a term, before a table of all weights is made: that of
 # 30,000 terms and 46 topics takes as long to make as it saves with so many.
@@ -102,7 +102,7 @@ class TextScorer:
         self._make_table, self._n_scored = make_table, 0
         self._scorer = self._make_scorer(weights)
 
-    def _make_scorer(self, weights: TermWeights) -> _scores.Scorer:
+    def _make_scorer(self, weights: TermWeights) -> _kernel.Scorer:
         features, vectors = self._features, self._vectors
         return kernel.Scorer(
             tuple(self._kernel_groups()),
@@ -164,4 +164,4 @@ class TextScorer:
 
 def can_score(features: Features) -> bool:
     """Return whether there is a kernel that scores texts with these features."""
-    return kernel is not None and kernels_enabled() and not features.table_columns
+    return has_kernel() and not features.table_columns

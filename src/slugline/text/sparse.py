@@ -82,13 +82,6 @@ def ranges(starts: Integers, lengths: Integers) -> I64:
 # Kernels ------------------------------------------------------------------------------------------
 
 
-def kernels_enabled() -> bool:
-    """Return False if the environment variable `SLUGLINE_KERNEL` is 0."""
-    return os.environ.get("SLUGLINE_KERNEL") != "0"
-
-
-# Sparse matrices ----------------------------------------------------------------------------------
-
 try:
     from slugline.text import _rows as _kernel
 except ImportError:  # there was no compiler
@@ -96,6 +89,16 @@ except ImportError:  # there was no compiler
 
 kernel = _kernel
 
+
+def has_kernel() -> bool:
+    """Return False if compiled kernels are missing or the variable `SLUGLINE_KERNEL` is 0.
+
+    Either all of the package's kernels are installed or none; see `setup.py`.
+    """
+    return kernel is not None and os.environ.get("SLUGLINE_KERNEL") != "0"
+
+
+# Sparse matrices ----------------------------------------------------------------------------------
 
 # With more columns per entry than this, sorting is faster than transposing.
 _ENTRIES_PER_COLUMN = 4
@@ -236,11 +239,6 @@ class SparseRows(NamedTuple):
         places += columns
         dense.ravel()[places] = values
         return dense
-
-
-def has_kernel() -> bool:
-    """Return whether a compiled kernel weighs and scores rows."""
-    return kernel is not None and kernels_enabled()
 
 
 def score_rows(table: F32 | sp.csr_array, X: SparseRows | sp.csr_array) -> F32:

@@ -42,7 +42,7 @@ from slugline.corpus.documents import check_texts
 from slugline.errors import DataError, EncoderError, Parameter, os_errors_as
 from slugline.text.characters import is_unspaced
 from slugline.text.hashing import PADDING, hash_spans
-from slugline.text.sparse import kernels_enabled, row_lengths, row_offsets
+from slugline.text.sparse import has_kernel, row_lengths, row_offsets
 from slugline.text.tokens import Words, find_words
 
 try:
@@ -222,7 +222,7 @@ class VectorTable:
         It is listed by the highest bits of the hash of the characters; 0 if no word starts with
         them. In scripts without spaces, most characters start words of two or three characters.
         """
-        if _kernel is not None and kernels_enabled():
+        if has_kernel():
             return np.frombuffer(_kernel.longest_by_start(self.text, self.lengths), dtype=np.uint8)
         array = np.concatenate([self.text, np.frombuffer(PADDING, dtype=np.uint8)])
         starts, ends = self._offsets[:-1], self._offsets[1:]

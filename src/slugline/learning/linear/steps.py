@@ -257,17 +257,17 @@ class AdaGradDescent:
         X = sp.csr_array((X.data, places, X.indptr), shape=(len(rows), len(columns)))
         scores: F32 = X @ self.weights[columns] + self.biases
         labels = self._costs.labels
-        places = labels.places(rows)
-        topics, owners = labels.topics[places], labels.take(rows).rows
+        own_places = labels.places(rows)
+        topics, owners = labels.topics[own_places], labels.take(rows).rows
         is_here = (topics >= self.topics.start) & (topics < self.topics.stop)
         own = owners[is_here], topics[is_here] - self.topics.start
         if is_first:
             self.highest[rows] = scores.max(axis=1)
             self.right[rows[own[0]]] = scores[own]
-        slope = np.maximum(1 + scores, 0) * self._costs.negative[rows, np.newaxis]
-        slope[own] = -np.maximum(1 - scores[own], 0) * self._costs.positive[places[is_here]]
+        slope: F32 = np.maximum(1 + scores, 0) * self._costs.negative[rows, np.newaxis]
+        slope[own] = -np.maximum(1 - scores[own], 0) * self._costs.positive[own_places[is_here]]
         slope *= 2
-        gradient = X.T @ slope
+        gradient: F32 = X.T @ slope
         self.weights[columns] -= self._step_sizes(columns, gradient) * gradient
         # The biases are the weights of a term that every document has.
         gradient = slope.sum(axis=0, keepdims=True)
@@ -277,9 +277,8 @@ class AdaGradDescent:
         """Add the squared gradient to the sums, and return the step size of each column."""
         self.sums[columns] += np.square(gradient).mean(axis=1)
         rates = self._learning_rates
-        rates = rates if len(rates) == 1 else rates[columns]
-        sizes: F32 = rates / np.sqrt(self.sums[columns])
-        return sizes[:, np.newaxis]
+        sizes = (rates if len(rates) == 1 else rates[columns]) / np.sqrt(self.sums[columns])
+        return sizes[:, np.newaxis].astype(np.float32)
 
 
 def initial_squared_sums(n_columns: int, start: float) -> F32:

@@ -1,7 +1,6 @@
 """The first layer of a net, whose inputs are sparse rows: its outputs and its gradient.
 
-A compiled kernel, `_first_layer.c`, computes them if it is installed, else SciPy; the results are
-the same, bit for bit, where SciPy rounds each product, as on x86-64.
+They are computed by a compiled kernel, `_first_layer.c`, or by SciPy.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F32, I32, Index, Integers, aligned
-from slugline.text import sparse
+from slugline.text.sparse import has_kernel
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -159,26 +158,15 @@ class RowBatch:
         self.inputs.run_parts(multiply, n_parts)
         return product
 
-    def gradient(self, delta: F32) -> tuple[Index, F32]:
-        """Return the columns that have entries, and the gradient of their weights.
+    def gradient(self, delta: F32) -> F32:
+        """Return the gradient of the weights, shape (n_columns, n_units).
 
         Parameters
         ----------
         delta : float32 array, shape (n_rows, n_units)
             Derivative of the loss with respect to the product.
         """
-        import scipy.sparse as sp
-
-        X = self.csr()
-        is_used = np.zeros(X.shape[1], dtype=bool)
-        is_used[X.indices] = True
-        columns = np.flatnonzero(is_used)
-        number = np.empty(X.shape[1], dtype=X.indices.dtype)
-        number[columns] = np.arange(len(columns), dtype=number.dtype)
-        # A CSR matrix read as CSC is its own transpose.
-        arrays = X.data, number[X.indices], X.indptr
-        narrow = sp.csc_array(arrays, shape=(len(columns), len(self)))
-        return columns, narrow @ delta
+        return np.asarray(self.csr().T @ delta)
 
     def descend(
         self, delta: F32, weights: F32, mean_squares: F32, last_steps: I32, rule: RMSpropRule
@@ -216,8 +204,3 @@ class RowBatch:
             )
 
         self.inputs.run_parts(descend, n_parts)
-
-
-def has_kernel() -> bool:
-    """Return whether a compiled kernel computes the first layer."""
-    return kernel is not None and sparse.kernels_enabled()

@@ -9,11 +9,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, I32, I64, Index, Mask
+from slugline.base.arrays import F32, I32, I64, Mask
 from slugline.base.checks import check_choice
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.calibration import log_softmax
-from slugline.learning.net.first_layer import RMSpropRule, RowBatch, has_kernel
+from slugline.learning.net.first_layer import RMSpropRule, RowBatch
+from slugline.text.sparse import has_kernel
 
 
 class Loss(Protocol):
@@ -203,7 +204,6 @@ def get_loss(name: str) -> Loss:
 
 # Optimizers ---------------------------------------------------------------------------------------
 
-Rows = Index | None
 # Powers of rho are computed for so many steps at first.
 _MIN_DECAYS = 1000
 
@@ -216,7 +216,7 @@ class Optimizer(Protocol):
     def begin_step(self) -> None:
         """Begin the next batch."""
 
-    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
+    def update(self, key: int, weights: F32, gradient: F32) -> None:
         """Move `weights` downhill.
 
         Parameters
@@ -224,9 +224,7 @@ class Optimizer(Protocol):
         key : int
             Identifies the array and its running averages.
         gradient : float32 array
-            Same shape as `weights` or, with `rows`, as `weights[rows]`; may be overwritten.
-        rows : int array, optional
-            Distinct rows; the gradient of all others is zero.
+            Same shape as `weights`; may be overwritten.
         """
 
     def update_first_layer(self, key: int, weights: F32, batch: RowBatch, delta: F32) -> None:
@@ -241,21 +239,20 @@ class Optimizer(Protocol):
         """
 
 
-class _UpdateByRows:
-    """Updates the first layer with the rows of its gradient that may differ from zero."""
+class _DenseOptimizer:
+    """Updates all weights of the first layer."""
 
-    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
+    def update(self, key: int, weights: F32, gradient: F32) -> None:
         """Move `weights` downhill."""
         raise NotImplementedError
 
     def update_first_layer(self, key: int, weights: F32, batch: RowBatch, delta: F32) -> None:
         """Move the weights of the first layer downhill."""
-        rows, gradient = batch.gradient(delta)
-        self.update(key, weights, gradient, rows)
+        self.update(key, weights, batch.gradient(delta))
 
 
 @dataclass
-class SGD(_UpdateByRows):
+class SGD(_DenseOptimizer):
     """Gradient descent with momentum: m = momentum m - learning_rate g; w += m."""
 
     learning_rate: float = 0.01
@@ -265,13 +262,11 @@ class SGD(_UpdateByRows):
     def begin_step(self) -> None:
         """Do nothing, as steps don't depend on their number."""
 
-    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
+    def update(self, key: int, weights: F32, gradient: F32) -> None:
         """Move `weights` downhill."""
         if not self.momentum:
-            weights[... if rows is None else rows] -= np.float32(self.learning_rate) * gradient
+            weights -= np.float32(self.learning_rate) * gradient
             return
-        # Momentum also moves weights whose gradient is zero, so no row may be left out.
-        gradient = _all_rows(weights, gradient, rows)
         velocity = _average(self._velocity, key, weights)
         velocity *= np.float32(self.momentum)
         velocity -= np.float32(self.learning_rate) * gradient
@@ -283,7 +278,7 @@ def _no_powers() -> F32:
 
 
 @dataclass
-class RMSprop(_UpdateByRows):
+class RMSprop(_DenseOptimizer):
     """Gradient over its running root mean square: v = rho v + (1 - rho) g^2; w -= lr g / sqrt(v).
 
     `epsilon` is added to v under the root, as in Keras 3. Tieleman and Hinton (2012), Lecture 6.5,
@@ -306,31 +301,22 @@ class RMSprop(_UpdateByRows):
             powers = np.arange(2 * self._step + _MIN_DECAYS, dtype=np.float32)
             self._decays = np.float32(self.rho) ** powers
 
-    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
+    def update(self, key: int, weights: F32, gradient: F32) -> None:
         """Move `weights` downhill."""
         mean_square = _average(self._mean_square, key, weights)
-        if rows is None:
-            mean_square *= np.float32(self.rho)
-            mean_square += self._square(gradient)
-            weights -= self._change(gradient, mean_square.copy())
-            return
-        # A zero gradient only shrinks v, so a row can catch up on all missed steps at its next one.
-        last_step = self._last_steps(key, len(weights))
-        n_missed = self._step - last_step[rows]
-        last_step[rows] = self._step
-        touched = mean_square[rows]
-        touched *= self._decays[n_missed, np.newaxis]
-        touched += self._square(gradient)
-        mean_square[rows] = touched
-        weights[rows] -= self._change(gradient, touched)
+        mean_square *= np.float32(self.rho)
+        mean_square += np.float32(1 - self.rho) * gradient * gradient
+        root = np.sqrt(mean_square + np.float32(self.epsilon))
+        weights -= np.float32(self.learning_rate) * gradient / root
 
     def update_first_layer(self, key: int, weights: F32, batch: RowBatch, delta: F32) -> None:
         """Move the weights of the first layer downhill."""
         if not has_kernel():
             super().update_first_layer(key, weights, batch, delta)
             return
+        # A zero gradient only shrinks the average, so a row catches up on all missed steps later.
         mean_square = _average(self._mean_square, key, weights)
-        last_step = self._last_steps(key, len(weights))
+        last_step = self._last_step.setdefault(key, np.zeros(len(weights), dtype=np.int32))
         rule = RMSpropRule(
             step=self._step,
             learning_rate=self.learning_rate,
@@ -340,28 +326,9 @@ class RMSprop(_UpdateByRows):
         )
         batch.descend(delta, weights, mean_square, last_step, rule)
 
-    def _last_steps(self, key: int, n_rows: int) -> I32:
-        """Return the last step in which each row of an array had a gradient."""
-        if key not in self._last_step:
-            self._last_step[key] = np.zeros(n_rows, dtype=np.int32)
-        return self._last_step[key]
-
-    def _square(self, gradient: F32) -> F32:
-        square = gradient * gradient
-        square *= np.float32(1 - self.rho)
-        return square
-
-    def _change(self, gradient: F32, mean_square: F32) -> F32:
-        """Return what to subtract from the weights; overwrites both arguments."""
-        mean_square += np.float32(self.epsilon)
-        np.sqrt(mean_square, out=mean_square)
-        gradient *= np.float32(self.learning_rate)
-        gradient /= mean_square
-        return gradient
-
 
 @dataclass
-class Adam(_UpdateByRows):
+class Adam(_DenseOptimizer):
     """Running mean of the gradient over its root mean square, both corrected for starting at 0.
 
     Kingma and Ba (2015), Adam: a method for stochastic optimization; in the form at the end of
@@ -380,10 +347,8 @@ class Adam(_UpdateByRows):
         """Count the step, on which the corrections depend."""
         self._step += 1
 
-    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
+    def update(self, key: int, weights: F32, gradient: F32) -> None:
         """Move `weights` downhill."""
-        # The mean also moves weights whose gradient is zero, so no row may be left out.
-        gradient = _all_rows(weights, gradient, rows)
         mean = _average(self._mean, key, weights)
         mean_square = _average(self._mean_square, key, weights)
         mean += (gradient - mean) * np.float32(1 - self.beta_1)
@@ -398,14 +363,6 @@ def _average(averages: dict[int, F32], key: int, weights: F32) -> F32:
     if key not in averages:
         averages[key] = np.zeros_like(weights)
     return averages[key]
-
-
-def _all_rows(weights: F32, gradient: F32, rows: Rows) -> F32:
-    if rows is None:
-        return gradient
-    spread = np.zeros_like(weights)
-    spread[rows] = gradient
-    return spread
 
 
 OptimizerName = Literal["rmsprop", "adam", "sgd"]
