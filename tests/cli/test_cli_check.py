@@ -12,6 +12,7 @@ import pytest
 
 from slugline.model.file import container
 from slugline.model.file.schema import ModelFile
+from slugline.text import sparse
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +37,28 @@ def change(path: str, **changes: Any) -> None:
 def make_old(path: str) -> None:
     """Let a model file say that another NumPy made it."""
     change(path, versions=container.read(path).info.versions | {"numpy": "1.0"})
+
+
+@pytest.mark.parametrize(
+    ("trained", "checked", "cause"),
+    [
+        ("1", "0", "trained with compiled kernels; they are missing or disabled here"),
+        ("0", "1", "trained without compiled kernels; set SLUGLINE_KERNEL=0 to get the same bytes"),
+    ],
+    ids=["with", "without"],
+)
+def test_check_reports_kernels_as_the_cause_of_differences(
+    run: Run, trained: str, checked: str, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUGLINE_KERNEL", trained)
+    if not sparse.has_kernel() and trained == "1":
+        pytest.skip("there was no compiler")
+    assert run("train", "news.csv", "-o", "a.slug", *LINEAR).code == 0
+    change("a.slug", seed=1)  # as if rounding had changed a weight
+    monkeypatch.setenv("SLUGLINE_KERNEL", checked)
+    code, _, err = run("check", "a.slug", "news.csv", "-q")
+    assert code == 1
+    assert err == f"a.slug: {cause}\n"
 
 
 @pytest.mark.parametrize(

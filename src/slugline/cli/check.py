@@ -100,6 +100,11 @@ def _format_value(value: Any) -> str:
 
 
 def _likely_cause(result: ReproducibilityCheck) -> str:
+    kernels = next((d for d in result.differences if d.what == "versions.kernels"), None)
+    if kernels is not None and kernels.then is None:
+        return "trained with compiled kernels; they are missing or disabled here"
+    if kernels is not None:
+        return "trained without compiled kernels; set SLUGLINE_KERNEL=0 to get the same bytes"
     if result.differences[0].what.startswith("versions."):
         return "made by other versions; install those to get the same bytes"
     if all(difference.what.startswith("metrics.") for difference in result.differences):

@@ -107,8 +107,8 @@ def _sureness(proba: F32) -> F32:
 # The number of rows that are converted to double precision at a time, so that they stay in the
 # processor's cache.
 _AT_ONCE = 64
-# The numbers of columns and of topics whose products the kernel adds at once, as in _rows.c.
-_COLUMNS_AT_ONCE, _TOPICS_AT_ONCE = 4, 8
+# The number of topics whose products the kernel adds at once, as in _rows.c.
+_TOPICS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,8 +223,7 @@ class DenseHead:
 
         The mask is of the texts whose scores were changed.
 
-        The compiled kernel and NumPy add in the same order, on any machine and for any number of
-        texts.
+        The compiled kernel adds in the same order on any machine and for any number of texts.
 
         Parameters
         ----------
@@ -252,13 +251,7 @@ class DenseHead:
     ) -> Mask:
         lengths = text_sums.lengths(min_known_fraction)
         is_known: Mask = lengths > 0
-        sums, products = text_sums.sums, np.zeros_like(scores)
-        for i in range(0, len(self.weights), _COLUMNS_AT_ONCE):
-            a, b, c, d = (
-                sums[:, column, np.newaxis] * self.weights[column]
-                for column in range(i, i + _COLUMNS_AT_ONCE)
-            )
-            products += (a + b) + (c + d)
+        products = text_sums.sums @ self.weights
         scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=is_known)
         dense = products * scale[:, np.newaxis] + self.biases
         scores[is_known] = (scores * np.float32(self.sparse_factor) + dense)[is_known]

@@ -30,6 +30,7 @@ from slugline.model.heldout import HeldOutPredictions
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.feature_groups import FeatureGroup, check_idf
 from slugline.text.features import Features, UnknownWordRate
+from slugline.text.sparse import has_kernel
 from slugline.text.table_columns import TableColumn
 from slugline.text.terms import split_terms
 from slugline.text.vocabulary import Vocabulary
@@ -756,10 +757,12 @@ def _restore_keys(plain: dict[str, _Value], topics: Sequence[Topic]) -> dict[Top
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that may affect a model."""
+    """Return the versions of the libraries that may affect a model, and if kernels are missing."""
     import importlib.metadata
 
     # Read from the metadata of the installation, as importing scikit-learn takes long.
     names = ("slugline", "numpy", "scipy", "scikit-learn")
     versions = {name: importlib.metadata.version(name) for name in names}
-    return {"python": platform.python_version()} | versions
+    # Recorded only if missing, so models trained with kernels keep their bytes.
+    kernels = {} if has_kernel() else {"kernels": "none"}
+    return {"python": platform.python_version()} | versions | kernels
