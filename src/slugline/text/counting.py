@@ -1,7 +1,7 @@
 """Counts the terms of documents, in a compiled kernel if there is one, else in NumPy.
 
-Both return the same results, bit for bit. The kernel, `_kernel.c`, makes one pass over the bytes of
-a document; NumPy makes many passes over arrays with all words of a chunk.
+The kernel, `_kernel.c`, makes one pass over the bytes of a document; NumPy makes many passes over
+arrays with all words of a chunk. Both find the same terms.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Scores texts in one pass of a compiled kernel, without rows of features in between.
 
-The results are those of `Features.read_parts` and of the sums of weights that follow, bit for bit.
+The results equal the products of `Features.read_parts` with weights, except for rounding.
 The kernel, `_scores.c`, keeps what it has found of words, in bounded memory, from call to call.
 """
 
