@@ -1,4 +1,4 @@
-"""Finds the words of texts in a table of word vectors, and sums their vectors, in NumPy.
+"""Finds the words of texts in a table of word vectors, and sums their vectors, word by word.
 
 Texts are read by these rules:
 
@@ -15,23 +15,20 @@ are added. The compiled kernel follows the same rules in `_vectors.h`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F32, I64, U8, U64, Mask
+from slugline.base.arrays import F32, I64
 from slugline.text.characters import is_unspaced
-from slugline.text.hashing import hash_spans
-from slugline.text.sparse import ranges, row_lengths, row_offsets
+from slugline.text.sparse import row_lengths, row_offsets
 from slugline.text.tokens import Words
 
 if TYPE_CHECKING:
     from slugline.text.vector_table import VectorTable
 
 _MAX_PART = 100
-_SPACE, _APOSTROPHE = b" '"
-_FIRST_DIGIT, _LAST_DIGIT = b"09"
 # The number of squares that are added at once, as in _rows.c (TOPICS_AT_ONCE); a table's number of
 # columns is a multiple of it.
 _SQUARES_AT_ONCE = 8
@@ -72,46 +69,25 @@ class TextSums(NamedTuple):
         return lengths
 
 
-class Spans(NamedTuple):
-    """Words, or parts or pieces of words.
+class FoundVectors(NamedTuple):
+    """The words of texts that are in a table, or the parts and pieces of words, in reading order.
 
     Attributes
     ----------
-    owners : int64 array, shape (n_spans,)
+    owners : int64 array, shape (n_found,)
         The index of the word that each belongs to.
-    starts, ends : int64 arrays, shape (n_spans,)
+    starts, ends : int64 arrays, shape (n_found,)
         In bytes.
-    rows : int64 array, shape (n_spans,)
-        Each one's row in the table; -1 if it isn't there.
+    rows : int64 array, shape (n_found,)
+        Rows of the table.
+    n_known, n_counted : int64 arrays, shape (n_words,)
+        Number of known characters of each word, and of all its characters that count.
     """
 
     owners: I64
     starts: I64
     ends: I64
     rows: I64
-
-    def take(self, rows: Mask | I64) -> Spans:
-        """Return the spans with these indices, or where a mask is True."""
-        return Spans(*(array[rows] for array in self))
-
-    @classmethod
-    def concatenate(cls, spans: Sequence[Spans]) -> Spans:
-        """Return one after another."""
-        return cls(*map(np.concatenate, zip(*spans, strict=True)))
-
-
-class FoundVectors(NamedTuple):
-    """The words of texts that are in a table, or the parts and pieces of words.
-
-    Attributes
-    ----------
-    spans : Spans
-        Those that add a vector to the sums of their documents, in reading order.
-    n_known, n_counted : int64 arrays, shape (n_words,)
-        Number of known characters of each word, and of all its characters that count.
-    """
-
-    spans: Spans
     n_known: I64
     n_counted: I64
 
@@ -119,7 +95,7 @@ class FoundVectors(NamedTuple):
 def sum_in_arrays(table: VectorTable, words: Words) -> TextSums:
     """Return the sums of the vectors of documents."""
     found = find_vectors(table, words)
-    owners, rows = found.spans.owners, found.spans.rows
+    owners, rows = found.owners, found.rows
     n_documents = len(words.indptr) - 1
     sums = np.zeros((n_documents, table.header.n_columns), dtype=np.int64)
     documents = np.repeat(np.arange(n_documents), row_lengths(words.indptr))
@@ -137,91 +113,48 @@ def sum_in_arrays(table: VectorTable, words: Words) -> TextSums:
 
 def find_vectors(table: VectorTable, words: Words) -> FoundVectors:
     """Return the words that have vectors, and the parts and pieces of others that have them."""
-    array = np.frombuffer(words.buffer, dtype=np.uint8)
-    rows = table.find_rows(words.hashes)
-    is_unknown = rows < 0
-    whole_words = Spans(np.arange(len(words)), words.starts, words.ends, rows)
-    parts = _find_parts(table, array, words, is_unknown)
-    pieces = _find_pieces(table, array, parts.take(parts.rows < 0))
-    known = Spans.concatenate([whole_words.take(~is_unknown), parts.take(parts.rows >= 0)])
-    # Pieces of words with spaces around them say little of what is known.
-    counted = Spans.concatenate([known, pieces.take(is_unspaced(array, pieces.starts))])
-    n_letters = row_offsets(((array & 0xC0) != 0x80) & (array != _APOSTROPHE))
-    n_known = np.zeros(len(words), dtype=np.int64)
-    np.add.at(n_known, counted.owners, _count_between(n_letters, counted.starts, counted.ends))
-    n_counted = _count_between(n_letters, words.starts, words.ends)
-    n_others = row_offsets((array < _FIRST_DIGIT) | (array > _LAST_DIGIT))
-    n_counted[is_unknown & (_count_between(n_others, words.starts, words.ends) == 0)] = 0
-    spans = Spans.concatenate([known, pieces])
-    order = np.argsort(spans.starts, kind="stable")
-    return FoundVectors(spans.take(order), n_known, n_counted)
+    found: list[tuple[int, int, int, int]] = []
+    n_known, n_counted = np.zeros((2, len(words)), dtype=np.int64)
+    are_unspaced = is_unspaced(np.frombuffer(words.buffer, dtype=np.uint8), words.starts)
+    for owner, start in enumerate(words.starts.tolist()):
+        word, is_in_unspaced_script = words.word(owner), bool(are_unspaced[owner])
+        is_known = word in table.row_of_word
+        if is_known or not (word.isascii() and word.isdigit()):
+            n_counted[owner] = len(word) - word.count("'")
+        for at, part in [(0, word)] if is_known else _split(word):
+            if part in table.row_of_word:
+                pieces = [(0, part)]
+            else:
+                pieces = list(_find_pieces(table, part, is_in_unspaced_script))
+            for place, piece in pieces:
+                first = start + len(word[: at + place].encode("utf-8", "surrogatepass"))
+                last = first + len(piece.encode("utf-8", "surrogatepass"))
+                found.append((owner, first, last, table.row_of_word[piece]))
+                # Pieces of words with spaces around them say little of what is known.
+                if piece == part or is_in_unspaced_script:
+                    n_known[owner] += len(piece) - piece.count("'")
+    owners, starts, ends, rows = np.array(found, dtype=np.int64).reshape(-1, 4).T
+    return FoundVectors(owners, starts, ends, rows, n_known, n_counted)
 
 
-def _count_between(offsets: I64, starts: I64, ends: I64) -> I64:
-    return offsets[ends] - offsets[starts]
+def _split(word: str) -> Iterator[tuple[int, str]]:
+    """Yield the parts of a word between apostrophes, and where they start."""
+    at = 0
+    for part in word.split("'"):
+        if part:
+            yield at, part
+        at += len(part) + 1
 
 
-def _find_parts(table: VectorTable, array: U8, words: Words, is_unknown: Mask) -> Spans:
-    """Return the parts of unknown words, between apostrophes."""
-    is_edge = (array == _SPACE) | (array == _APOSTROPHE)
-    edges = np.flatnonzero(is_edge[1:] != is_edge[:-1]) + 1
-    starts, ends = edges[0::2], edges[1::2]
-    owners = np.searchsorted(words.starts, starts, side="right") - 1
-    remaining = is_unknown[owners]
-    owners, starts, ends = owners[remaining], starts[remaining], ends[remaining]
-    return Spans(owners, starts, ends, table.find_rows(_hash_between(array, starts, ends)))
-
-
-def _find_pieces(table: VectorTable, array: U8, parts: Spans) -> Spans:
-    """Return the longest matches in parts of words, from the left."""
-    header = table.header
-    characters = np.flatnonzero((array & 0xC0) != 0x80)
-    first = np.searchsorted(characters, parts.starts)
-    unspaced = is_unspaced(array, parts.starts)
-    n_characters = np.searchsorted(characters, parts.ends) - first
-    n_characters = np.where(unspaced, n_characters, np.minimum(n_characters, _MAX_PART))
-    positions = ranges(first, n_characters)
-    n_left = np.repeat(first + n_characters, n_characters) - positions
-    are_two = np.flatnonzero(n_left >= 2)
-    first_two = characters[positions[are_two]], characters[positions[are_two] + 2]
-    longest = table.longest_with_start(_hash_between(array, *first_two))
-    n_left[are_two] = np.minimum(n_left[are_two], np.maximum(longest, 1))
-    shortest = np.where(unspaced, header.shortest_unspaced_piece, header.shortest_piece)
-    shortest = np.repeat(shortest, n_characters)
-    lengths = np.zeros(len(positions), dtype=np.int64)
-    rows = np.full(len(positions), -1, dtype=np.int64)
-
-    def hash_pieces(numbers: I64, n_characters: I64 | int) -> U64:
-        places = positions[numbers]
-        return _hash_between(array, characters[places], characters[places + n_characters])
-
-    may_begin = np.flatnonzero(shortest <= n_left)
-    beginnings = hash_pieces(may_begin, shortest[may_begin])
-    may_begin = may_begin[table.may_begin_pieces(beginnings)]
-    for length in range(header.longest_piece, 0, -1):
-        is_possible = (rows < 0) & (length >= shortest) & (length <= n_left)
-        numbers = may_begin[is_possible[may_begin]]
-        hashes = hash_pieces(numbers, length)
-        may_match = table.may_be_pieces(hashes)
-        numbers = numbers[may_match]
-        rows[numbers] = table.find_rows(hashes[may_match])
-        lengths[numbers[rows[numbers] >= 0]] = length
-    chosen = _walk(lengths)
-    places = positions[chosen]
-    owners = np.repeat(parts.owners, n_characters)[chosen]
-    starts, ends = characters[places], characters[places + lengths[chosen]]
-    return Spans(owners, starts, ends, rows[chosen])
-
-
-def _walk(lengths: I64) -> I64:
-    """Return the places of matches, each the first one after the end of the one before."""
-    chosen, end = [], 0
-    for place in np.flatnonzero(lengths).tolist():
-        if place >= end:
-            chosen.append(place)
-            end = place + int(lengths[place])
-    return np.array(chosen, dtype=np.int64)
-
-
-def _hash_between(array: U8, starts: I64, ends: I64) -> U64:
-    return hash_spans(array, starts, ends - starts)
+def _find_pieces(table: VectorTable, part: str, unspaced: bool) -> Iterator[tuple[int, str]]:
+    """Yield the longest matches in a part of a word, from the left, and where they start."""
+    header, at = table.header, 0
+    shortest = header.shortest_unspaced_piece if unspaced else header.shortest_piece
+    part = part if unspaced else part[:_MAX_PART]
+    while at < len(part):
+        lengths = range(min(header.longest_piece, len(part) - at), shortest - 1, -1)
+        pieces = (part[at : at + length] for length in lengths)
+        piece = next((each for each in pieces if each in table.row_of_word), None)
+        if piece is not None:
+            yield at, piece
+        at += len(piece or " ")

@@ -5,7 +5,7 @@ these sections, each of which begins at a multiple of 64 bytes:
 
 ======= ================================ ===========================================================
 slots   uint64, n_slots                  hash table of the words, see `VectorTable.find_rows`
-filter  uint8, n_slots                   bits of pieces, see `VectorTable.may_be_pieces`
+filter  uint8, n_slots                   bits of pieces, see `_make_filter`
 factors uint16, n_words                  factor of each word's numbers
 rows    uint8, (n_words, n_columns / 2)  numbers from -7 to 7, plus 8: byte `j` holds column `j` in
                                          its low half and `j + n_columns / 2` in its high half
@@ -41,8 +41,8 @@ from slugline.base.wording import counted
 from slugline.corpus.documents import check_texts
 from slugline.errors import DataError, EncoderError, Parameter, os_errors_as
 from slugline.text.characters import is_unspaced
-from slugline.text.hashing import PADDING, hash_spans
-from slugline.text.sparse import has_kernel, row_lengths, row_offsets
+from slugline.text.hashing import hash_spans
+from slugline.text.sparse import row_lengths, row_offsets
 from slugline.text.tokens import Words, find_words
 
 try:
@@ -222,37 +222,12 @@ class VectorTable:
         It is listed by the highest bits of the hash of the characters; 0 if no word starts with
         them. In scripts without spaces, most characters start words of two or three characters.
         """
-        if has_kernel():
-            return np.frombuffer(_kernel.longest_by_start(self.text, self.lengths), dtype=np.uint8)
-        array = np.concatenate([self.text, np.frombuffer(PADDING, dtype=np.uint8)])
-        starts, ends = self._offsets[:-1], self._offsets[1:]
-        are_inside = ends <= len(self.text)  # all are, in a table that isn't damaged
-        starts, ends = starts[are_inside], ends[are_inside]
-        characters = np.flatnonzero((self.text & 0xC0) != 0x80)
-        first, last = np.searchsorted(characters, [starts, ends])
-        is_long = last - first >= 2
-        starts, first, lengths = starts[is_long], first[is_long], (last - first)[is_long]
-        third = np.append(characters, [len(self.text)])[first + 2]
-        third = np.minimum(third, ends[is_long])
-        numbers = hash_spans(array, starts, third - starts) >> _START_SHIFT
-        longest = np.zeros(1 << 64 - int(_START_SHIFT), dtype=np.uint8)
-        np.maximum.at(longest, numbers.astype(np.int64), lengths.astype(np.uint8))
-        return longest
+        return np.frombuffer(_kernel.longest_by_start(self.text, self.lengths), dtype=np.uint8)
 
-    def longest_with_start(self, hashes: U64) -> I64:
-        """Return the most characters of words that start with the two characters of a hash."""
-        return self.longest_by_start[(hashes >> _START_SHIFT).astype(np.int64)].astype(np.int64)
-
-    def may_be_pieces(self, hashes: U64) -> Mask:
-        """Return a mask of the hashes of words that may be pieces, and of a few other hashes."""
-        return _has_bits(self.filter, hashes >> _PIECE_SHIFT)
-
-    def may_begin_pieces(self, hashes: U64) -> Mask:
-        """Return a mask of the hashes with which pieces may begin, and of a few other hashes.
-
-        The hashes are of as many characters as the shortest piece has.
-        """
-        return _has_bits(self.filter, hashes >> _BEGINNING_SHIFT)
+    @functools.cached_property
+    def row_of_word(self) -> dict[str, int]:
+        """The row of each word, for look-ups without the kernel."""
+        return {self.word(row): row for row in range(self.header.n_words)}
 
     def find_rows(self, hashes: U64) -> I64:
         """Return the row of the word with each hash, or -1.
@@ -615,11 +590,6 @@ def _filter_bits(filter_: U8, numbers: U64) -> tuple[I64, U8]:
     """Return the index of each number's byte in a filter, and its bit in that byte."""
     bits = numbers.astype(np.int64) & (8 * len(filter_) - 1)
     return bits >> 3, np.left_shift(1, bits & 7).astype(np.uint8)
-
-
-def _has_bits(filter_: U8, numbers: U64) -> Mask:
-    indices, bits = _filter_bits(filter_, numbers)
-    return (filter_[indices] & bits) != 0
 
 
 def _quantise(vectors: F32) -> tuple[float, U16, U8]:

@@ -152,7 +152,7 @@ class WordVectors:
     def word_contributions(self, text: str) -> list[WordContribution]:
         """Return the vectors of a text's sum, in the order of its words."""
         words = find_words([text])
-        spans = find_vectors(self.table, words).spans
+        spans = find_vectors(self.table, words)
         is_piece = is_unspaced(np.frombuffer(words.buffer, dtype=np.uint8), spans.starts)
         starts = np.where(is_piece, spans.starts, words.starts[spans.owners]).tolist()
         ends = np.where(is_piece, spans.ends, words.ends[spans.owners]).tolist()

@@ -100,7 +100,7 @@ def _may_be_entry(word: str) -> bool:
 def _find_in_texts(table: VectorTable, texts: Sequence[str]) -> sp.csr_array:
     """Return how often each word of a table is found in texts."""
     words = find_words(texts)
-    found = find_vectors(table, words).spans
+    found = find_vectors(table, words)
     documents = np.repeat(np.arange(len(texts)), row_lengths(words.indptr))[found.owners]
     indptr = row_offsets(np.bincount(documents, minlength=len(texts)))
     ones = np.ones(len(found.rows), dtype=np.float32)
