@@ -28,7 +28,7 @@ except ImportError:  # there was no compiler
 kernel = _kernel
 
 
-#: More rows than this are learned from in larger minibatches and smaller steps.
+#: Training sets with more rows than this use larger minibatches and smaller steps.
 MANY_ROWS = 20_000
 
 # Chosen by cross-validation on training splits. A penalty on large weights did not help: passes are
@@ -184,10 +184,10 @@ class AdaGradDescent:
         Changed in place, as are `biases` and `sums`.
     biases : float32 array, shape (n_topics,)
     sums : float32 array, shape (n_columns + 1,)
-        Sum of squared gradients of each term, followed by that of the biases.
+        Sum of squared gradients of each term, then of the biases.
     costs : SampleCosts
     rates : float32 array, shape (n_columns + 1,), or (1,) if all are the same
-        Learning rate of each term, followed by that of the biases.
+        Learning rate of each term, then of the biases.
 
     Attributes
     ----------
@@ -282,7 +282,7 @@ class AdaGradDescent:
 
 
 def initial_squared_sums(n_columns: int, start: float) -> F32:
-    """Return the initial sum of squared gradients of each term, followed by that of the biases."""
+    """Return the initial sum of squared gradients of each term, then of the biases."""
     return np.full(n_columns + 1, start, dtype=np.float32)
 
 
@@ -374,7 +374,7 @@ def relevance_power(n_rows: int, n_topics: int, multilabel: bool) -> int:
 
 
 def term_rates(X: sp.csr_array, labels: Labels, rows: Integers, power: int) -> F32:
-    """Return the factor of each term's learning rate, followed by that of the biases, which is 1.
+    """Return the factor of each term's learning rate, then of the biases, which is 1.
 
     See `relevance`. The mean over terms, weighted by their squares in the rows, is 1.
 
