@@ -30,9 +30,7 @@ from slugline.text.features import Features
 
 LABELS_PER_TOPIC = (5, 10, 20, 50)
 #: Classifiers of `accuracy`, or names of encoders: use, e5, or "use,e5" for both; with a plus at
-#: the end, such as use+, they also learn from `N_UNLABELLED` of the other training documents; with
-#: `DISTILLED` before them, they answer with word vectors that were distilled from the encoder.
-DISTILLED = "distilled "
+#: the end, such as use+, they also learn from `N_UNLABELLED` of the other training documents.
 COMPARED = ("a", "b", "words", "default", "use")
 # On long texts (b) would take an hour for more; all classifiers are tested on the same ones.
 N_DRAWS, N_TESTED = 5, 1000
@@ -143,19 +141,6 @@ def unlabelled(
     return few(sets, classifiers, labels, draws)
 
 
-def distilled(
-    sets: Sequence[str] = UNLABELLED_SETS,
-    classifiers: Sequence[str] = (
-        *("words", "default", "use", "use+"),
-        *(f"{DISTILLED}use", f"{DISTILLED}use+"),
-    ),
-    labels: Sequence[int] = (10,),
-    draws: int = 3,
-) -> str:
-    """Accuracy on test documents by word vectors distilled from an encoder, and by the encoder."""
-    return few(sets, classifiers, labels, draws)
-
-
 def draw(topics: Sequence[str], n: int, seed: int) -> np.ndarray:
     """Return the rows of a draw of `n` documents of each topic, or all where there are fewer."""
     return np.flatnonzero(rank_within_topics(topics, seed) < n)
@@ -164,9 +149,7 @@ def draw(topics: Sequence[str], n: int, seed: int) -> np.ndarray:
 def _make(name: str) -> Any:
     if name in CLASSIFIERS:
         return CLASSIFIERS[name]()
-    encoder = name.removesuffix("+").removeprefix(DISTILLED)
-    distil = name.startswith(DISTILLED)
-    return TopicClassifier(encoder=cast("Any", encoder), distil=distil, n_jobs=1)
+    return TopicClassifier(encoder=cast("Any", name.removesuffix("+")), n_jobs=1)
 
 
 def _label(name: str) -> str:
@@ -646,7 +629,6 @@ BENCHMARKS = {
     "few": few,
     "encoders": encoders,
     "unlabelled": unlabelled,
-    "distilled": distilled,
     "described": described,
     "suggest": suggestions,
     "curve-intervals": curve_intervals,
@@ -655,7 +637,6 @@ QUICK = {
     "few": {"sets": ("trec",), "classifiers": ("a", "b", "default"), "labels": (5,), "draws": 1},
     "encoders": {"sets": ("sib200-en",), "classifiers": ("default", "use"), "draws": 1},
     "unlabelled": {"sets": ("sib200-en",), "labels": (5,), "draws": 1},
-    "distilled": {"sets": ("sib200-en",), "classifiers": ("default", "distilled use"), "draws": 1},
     "described": {"sets": ("tickets",), "labels": (5,), "picks": ("random",), "draws": 2},
     "suggest": {
         "sets": ("trec",),

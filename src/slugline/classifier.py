@@ -37,7 +37,7 @@ from slugline.corpus.topic_sets import (
     sets_with_parents,
 )
 from slugline.errors import DataError, OptionError, Parameter
-from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder, get_fit_encoder
+from slugline.learning.encoder.encoder import CheckedEncoder, get_fit_encoder
 from slugline.learning.encoder.registry import (
     AUTO,
     BUILT_IN,
@@ -105,11 +105,6 @@ class TopicClassifier(TextEstimator):
         does best on held-out documents; see `fitted_.encoder_choice`. An object's
         `encode(list of str)` returns an array, shape (n_texts, n_columns). None is for words alone.
         See `docs/reference/encoders.md`.
-    distil : bool, default False
-        Whether to answer with word vectors that are distilled from the encoder and saved with the
-        model, which then doesn't need the encoder and is as fast as words alone. The more
-        unlabelled texts `fit` gets, the closer they come to the encoder. If they help less on
-        held-out documents than "vectors", the model uses these. See `docs/howto/distil.md`.
     descriptions : mapping of topic to str, optional
         What topics are about, in a sentence or two, for the encoder to read. Documents add to them
         with as much weight as helps on held-out ones, and a topic need not have any. `fit([], [])`
@@ -191,7 +186,6 @@ class TopicClassifier(TextEstimator):
         *,
         learner: LearnerName | Learner = "linear",
         encoder: str | Encoder | None = DEFAULT_ENCODER,
-        distil: bool = False,
         descriptions: Mapping[Any, str] | None = None,
         feature_groups: Sequence[FeatureGroup] | None = None,
         class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
@@ -207,7 +201,6 @@ class TopicClassifier(TextEstimator):
     ) -> None:
         self.learner = learner
         self.encoder = encoder
-        self.distil = distil
         self.descriptions = descriptions
         self.feature_groups = feature_groups
         self.class_weight = class_weight
@@ -568,7 +561,6 @@ class TopicClassifier(TextEstimator):
         return cls(
             learner="linear" if settings.tune else settings.learner,
             encoder=encoder,
-            distil=settings.distil,
             descriptions=settings.descriptions or None,
             feature_groups=settings.feature_groups,
             class_weight=settings.class_weight,
@@ -725,7 +717,7 @@ class TopicClassifier(TextEstimator):
         if chosen == AUTO:
             encoder = combinations()
         elif chosen is not None:
-            encoder = get_encoder(chosen) if self.distil else get_fit_encoder(chosen)
+            encoder = get_fit_encoder(chosen)
         return FitSettings(
             learner=learner,
             feature_groups=self.feature_groups,
@@ -734,7 +726,6 @@ class TopicClassifier(TextEstimator):
             n_jobs=self.n_jobs,
             random_state=draw_seed(self.random_state),
             encoder=encoder,
-            distil=self.distil,
             descriptions=check_descriptions(self.descriptions or {}),
             min_precision=self.min_precision,
             optimize=self.optimize,

@@ -313,7 +313,6 @@ NOT_RESTORED = {
     ),
     "check": "a command of its own",
     "header_row": "found by the columns of the layout",
-    "distil": "the model's file has the vectors, which are used as they are",
     "help_all": "shows the help",
 }
 

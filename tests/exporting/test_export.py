@@ -133,8 +133,7 @@ def test_model_page_rejects_a_model_with_another_encoder_than_vectors(
         2,
         "",
         f"slugline: error: {encoder_model} can't be exported: it needs the encoder {name}, and a "
-        "page can contain only word vectors; train with --encoder vectors, or with --distil as "
-        "well, which takes word vectors from the encoder.\n",
+        "page can contain only word vectors; train with --encoder vectors.\n",
     )
 
 

@@ -187,7 +187,6 @@ def test_get_params_returns_the_parameters_of_the_constructor() -> None:
     assert classifier.get_params(deep=False) == {
         "learner": "linear",
         "encoder": "vectors",
-        "distil": False,
         "descriptions": None,
         "feature_groups": None,
         "class_weight": None,
@@ -210,7 +209,7 @@ def test_set_params_rejects_an_unknown_parameter() -> None:
         TopicClassifier().set_params(seed=3)
     assert str(caught.value) == (
         "TopicClassifier has no parameter 'seed'; "
-        "choose one of learner, encoder, distil, descriptions, feature_groups, class_weight, tune, "
+        "choose one of learner, encoder, descriptions, feature_groups, class_weight, tune, "
         "n_jobs, random_state, min_precision, optimize, text, columns, topic_path, thresholds."
     )
 

@@ -182,6 +182,15 @@ def test_load_refuses_another_format_and_says_what_to_do(version: int, remedy: s
     assert refusal(rezip(with_info(good("linear"), info))) == message
 
 
+def test_load_refuses_a_table_of_distilled_word_vectors() -> None:
+    entries = good("linear")
+    arrays = load_arrays(entries[WEIGHTS]) | {"distilled.table": np.zeros(100, dtype=np.uint8)}
+    assert refusal(rezip(with_arrays(entries, arrays))) == (
+        "a model with distilled word vectors, which this Slugline doesn't read; train the model "
+        "again."
+    )
+
+
 # Arrays -------------------------------------------------------------------------------------------
 
 INVALID: dict[str, Callable[[np.ndarray], np.ndarray]] = {

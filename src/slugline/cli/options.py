@@ -93,6 +93,7 @@ _ADVICE = {
         "--batch-size": _NEURAL_LEARNER,
         "--correction-weight": "a correction counts as one document; to give it more weight, add "
         "its text to DATA several times.",
+        "--distil": "use --encoder use alone: it reads only texts that words leave in doubt.",
         "--dropout": _NEURAL_LEARNER,
         "--epochs": _NEURAL_LEARNER,
         "--hidden": _NEURAL_LEARNER,

@@ -121,11 +121,6 @@ _OPTIONS = (
     ),
     encoder_option,
     _learning(
-        "--distil",
-        "Answer with word vectors distilled from the encoder, which the model then doesn't need; "
-        "print what that costs. Best with --unlabelled.",
-    ),
-    _learning(
         "--unlabelled FILE",
         "Unlabelled texts to learn from as well, by the encoder.",
         multiple=True,
@@ -287,7 +282,6 @@ def _to_settings(reading: ReadOptions, values: Mapping[str, Any]) -> FitSettings
     return TopicClassifier(
         learner=values["learner"],
         encoder=values["encoder"],
-        distil=values["distil"],
         descriptions=descriptions or None,
         class_weight="balanced" if values["balanced"] else None,
         tune=values["tune"],
@@ -306,7 +300,7 @@ def _to_settings(reading: ReadOptions, values: Mapping[str, Any]) -> FitSettings
 STREAM_ENGINES = ("stream", "workers", "scheduler")
 #: Options that say how to learn or to store a model; without any, a model is trained as before.
 SETTINGS = (
-    *("learner", "encoder", "distil", "unlabelled", "topics", "tune"),
+    *("learner", "encoder", "unlabelled", "topics", "tune"),
     *("min_precision", "optimize", "balanced", "quantize", "seed"),
 )
 _STREAMABLE = (

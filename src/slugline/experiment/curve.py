@@ -237,9 +237,7 @@ def classifiers_to_compare(settings: FitSettings) -> dict[str, Callable[[], Clas
     is_words = encoder is None and not is_linear(settings.learner)
     if is_words or name == DEFAULT_ENCODER:
         return {DEFAULT: make_own}
-    if settings.distil:
-        name += ", distilled"
-    default = replace(settings, encoder=default_encoder(), distil=False, descriptions={})
+    default = replace(settings, encoder=default_encoder(), descriptions={})
     return {
         DEFAULT: partial(TopicClassifier.from_settings, default),
         f"{DEFAULT} with {name}": make_own,

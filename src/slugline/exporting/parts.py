@@ -279,16 +279,12 @@ def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
     path = model_path(model)
     file = container.read(path)
     needed = file.info.encoder
-    is_in_file = file.info.distillation is not msgspec.UNSET
-    if needed is not msgspec.UNSET and needed.name != BUILT_IN and not is_in_file:
+    if needed is not msgspec.UNSET and needed.name != BUILT_IN:
         raise _export_error(
             model,
             f"it needs the encoder {needed.name}, and a page can contain only word vectors; train "
             "with ",
             Parameter("encoder", BUILT_IN),
-            ", or with ",
-            Parameter("distil", True),
-            " as well, which takes word vectors from the encoder",
         )
     encoder = find_encoder(path, file, None)
     try:

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.wording import all_of, counted, join_words
-from slugline.learning.encoder.registry import describe_licences
 from slugline.learning.encoder.vectors import MIN_KNOWN_FRACTION
 from slugline.model.fitted import Fitted
 from slugline.text.characters import find_scripts
@@ -76,11 +75,7 @@ class PageVectors(NamedTuple):
             "vectors.rows": table.rows[rows].ravel(),
             "vectors.factors": table.factors[rows].astype(np.int64),
         }
-        notice = [
-            _describe_words(page_words, len(words)),
-            *_describe_teacher(fitted),
-            *_read_notice(),
-        ]
+        notice = [_describe_words(page_words, len(words)), *_read_notice()]
         return cls(notice, _read_licence(), facts, arrays)
 
 
@@ -125,21 +120,6 @@ def _describe_words(words: Sequence[str], n_table: int) -> str:
         "the model's table: those in the scripts of the documents that the model learned from"
         f"{scripts}. In texts in other scripts, it knows only the words of these documents."
     )
-
-
-def _describe_teacher(fitted: Fitted) -> list[str]:
-    """Return a paragraph on the encoder that vectors were distilled from, if they were."""
-    from slugline.learning.encoder.distilled import DistilledEncoder
-
-    encoder = None if fitted.encoder is None else fitted.encoder.summing_encoder
-    if not isinstance(encoder, DistilledEncoder):
-        return []
-    teacher = encoder.record.teacher
-    licence = describe_licences(teacher)
-    return [
-        f"The vectors were distilled from {teacher}{f' ({licence})' if licence else ''}, and from "
-        "the table of word vectors that comes with Slugline."
-    ]
 
 
 def _read_notice() -> list[str]:

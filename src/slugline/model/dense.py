@@ -537,24 +537,12 @@ def encoder_warnings(fitted: Fitted, settings: FitSettings, *, has_unlabelled: b
     """
     encoder = settings.encoder
     if isinstance(encoder, CheckedEncoder) and fitted.encoder_choice is None:
-        if settings.distil and fitted.encoder is not None:
-            return [_not_distilled(encoder)] if fitted.encoder.is_built_in else []
         is_used = fitted.encoder is not None and fitted.encoder.is_fast == encoder.is_fast
         is_silent = is_used or (encoder.is_fast and not has_unlabelled)
         return [] if is_silent else [encoder.omission_warning(fitted.encoder)]
     if fitted.encoder is not None or encoder is None or not has_unlabelled:
         return []
     return [Message("no encoder was chosen, so ", Parameter("X_unlabelled"), " was ignored.")]
-
-
-def _not_distilled(encoder: CheckedEncoder) -> str:
-    """Return a warning that the word vectors that come with Slugline take the place of others."""
-    return Message(
-        f"the word vectors distilled from {encoder.name} helped less on held-out documents than "
-        "those that come with Slugline, which the model uses in their place; with more texts in ",
-        Parameter("X_unlabelled"),
-        ", they may help more.",
-    )
 
 
 def encode_documents(

@@ -29,7 +29,6 @@ from slugline.model.dense import (
     linear_heldout,
     resolve_encoder,
 )
-from slugline.model.distillation import distil
 from slugline.model.documents import TrainingDocuments
 from slugline.model.fit_descriptions import fit_descriptions
 from slugline.model.fit_parts import is_learned_in_parts, rows_in_parts
@@ -94,14 +93,6 @@ def fit(
         documents.texts, task.labels, words.learner, context, settings
     )
     encoder_fit = _add_encoder(documents, words, unlabelled_texts, context, settings)
-    if settings.distil:
-
-        def fit_with(encoder: CheckedEncoder) -> EncoderFit:
-            encoder_settings = replace(settings, encoder=encoder, distil=False)
-            return _add_encoder(documents, words, unlabelled_texts, context, encoder_settings)
-
-        texts, labels = documents.texts, task.labels
-        encoder_fit = distil(encoder_fit, fit_with, texts, unlabelled_texts, labels, context)
     words = replace(words, rows=None)  # to free memory
     if words.features.n_columns > _MANY_COLUMNS:
         release_memory()

@@ -84,8 +84,6 @@ class FitSettings:
     columns: Sequence[str] = ()
     topic_path: str | None = None
     thresholds: Mapping[Topic, float] = field(default_factory=dict)
-    # Whether to answer with word vectors that were distilled from the encoder.
-    distil: bool = False
     # Whether to cross-validate learners that make no held-out predictions, where these are needed.
     cross_validate: bool = True
 
@@ -111,10 +109,6 @@ class FitSettings:
                 Parameter("thresholds"),
                 " as well; leave one of them out.",
             )
-        if not isinstance(self.distil, bool | np.bool_):
-            raise option_error("distil", self.distil, "True or False")
-        if self.distil:
-            self._check_distillation()
         if self.encoder is not None:
             self._check_with_encoder()
         elif self.descriptions:
@@ -127,23 +121,6 @@ class FitSettings:
                 " out for word vectors, or name a sentence encoder: ",
                 Parameter("encoder", "use"),
                 ".",
-            )
-
-    def _check_distillation(self) -> None:
-        """Raise OptionError for settings with which there is nothing to distil, or no way to."""
-        if self.encoder is None or self.has_fast_encoder:
-            raise OptionError(
-                Parameter("distil"),
-                " needs a sentence encoder to distil, which reads texts slowly; give one as well: ",
-                Parameter("encoder", "use"),
-                ".",
-            )
-        if self.descriptions:
-            raise OptionError(
-                Parameter("distil"),
-                " measures word vectors on documents, and topics with ",
-                Parameter("descriptions"),
-                " need not have any; leave one of them out.",
             )
 
     def _check_with_encoder(self) -> None:

@@ -67,9 +67,6 @@ _N_BITS = 4
 _MAX_NUMBER, _ZERO, _MAX_FACTOR = 7, 8, 4095
 #: The largest number of bytes of a word.
 MAX_WORD_BYTES = 255
-# The longest run of used slots of a table in memory, which bounds the time of look-ups. Of tables
-# of 98,303 random words, which fill three quarters of their slots, the longest run had 215 slots.
-_MAX_RUN = 2000
 _ALIGNMENT = 64
 # The header has the fields, zeros, the checksum of both, and the digest of the file without it.
 _FIELDS = struct.Struct("<8s11If")
@@ -156,8 +153,7 @@ class VectorTable:
 
     Attributes
     ----------
-    path : Path or None
-        None for a table in memory.
+    path : Path
     header : Header
     digest : str
         SHA-256 of the file without the digest itself, in hexadecimal, as the file states it; see
@@ -166,7 +162,7 @@ class VectorTable:
     languages : tuple of str
     """
 
-    path: Path | None
+    path: Path
     header: Header
     digest: str
     slots: U64
@@ -257,8 +253,6 @@ class VectorTable:
 
     def compute_digest(self) -> str:
         """Return the digest of the file as it is now; all of it is read."""
-        if self.path is None:  # it was checked when the table was read
-            return self.digest
         with _file_errors(self.path):
             return _digest(self.path.read_bytes())
 
@@ -306,35 +300,7 @@ def map_table(path: PathLike) -> VectorTable:
         raise _damage_error(path) from error
 
 
-def read_table(data: bytes) -> VectorTable:
-    """Return a table in memory from the content of its file, which may be from any source.
-
-    Raises
-    ------
-    DataError : if it is damaged or of another version, or could make look-ups slow.
-    """
-    try:
-        header = _read_header(Path("the table"), data[:_HEADER_SIZE])
-    except EncoderError as error:
-        raise DataError(str(error)) from error
-    if len(data) != _HEADER_SIZE + sum(_section_sizes(header)):
-        n_bytes = counted(len(data), "byte")
-        raise DataError(f"a table of word vectors has {n_bytes}, too many or too few")
-    table = _read_sections(data, header, None)
-    if table.digest != _digest(data) or int(table.lengths.sum()) != header.n_text:
-        raise DataError("a table of word vectors is damaged")
-    if _longest_run(table.slots != 0) > _MAX_RUN:
-        raise DataError("the slots of a table of word vectors are not those of a hash table")
-    return table
-
-
-def _longest_run(is_used: Mask) -> int:
-    """Return the largest number of neighbours that are all True."""
-    free = np.flatnonzero(~is_used)
-    return int(np.diff(free, prepend=-1, append=len(is_used)).max()) - 1
-
-
-def _read_sections(data: mmap.mmap | bytes, header: Header, path: Path | None) -> VectorTable:
+def _read_sections(data: mmap.mmap, header: Header, path: Path) -> VectorTable:
     """Return the table whose file has this content."""
     arrays, position = {}, _HEADER_SIZE
     sizes = _section_sizes(header)
@@ -429,30 +395,6 @@ def write_table(
     DataError : if a word occurs twice or isn't one that `tokenize` returns, or vectors don't fit.
     OptionError : if a number is out of range.
     """
-    data = pack_table(
-        words,
-        vectors,
-        version=version,
-        languages=languages,
-        shortest_piece=shortest_piece,
-        shortest_unspaced_piece=shortest_unspaced_piece,
-        longest_piece=longest_piece,
-    )
-    write_whole(path, data)
-    return data[_DIGEST_START:_HEADER_SIZE].hex()
-
-
-def pack_table(
-    words: Sequence[str],
-    vectors: F32,
-    *,
-    version: int,
-    languages: Sequence[str],
-    shortest_piece: int,
-    shortest_unspaced_piece: int,
-    longest_piece: int,
-) -> bytes:
-    """Return the content of the file of a table; see `write_table`."""
     words = check_texts(words, "words")
     with np.errstate(over="ignore"):  # what is too large becomes infinity
         vectors = np.asarray(vectors, dtype=np.float32)
@@ -489,7 +431,8 @@ def pack_table(
         for section, size in zip(sections, _section_sizes(header), strict=True)
     )
     digest = _digest(start + bytes(_HEADER_SIZE - _DIGEST_START) + body)
-    return start + bytes.fromhex(digest) + body
+    write_whole(path, start + bytes.fromhex(digest) + body)
+    return digest
 
 
 def _check_vectors(words: Sequence[str], vectors: F32) -> None:

@@ -77,8 +77,6 @@ class WordVectors:
         # On another machine, the package's own table may be in another folder.
         if self.table.path == _table_path(self.version):
             return open_table, (self.version,)
-        if self.table.path is None:
-            return WordVectors, (self.table,)
         return WordVectors.open, (self.table.path,)
 
     def __len__(self) -> int:
@@ -88,8 +86,7 @@ class WordVectors:
         return map(self.table.word, range(len(self)))
 
     def __repr__(self) -> str:
-        name = "in memory" if self.table.path is None else self.table.path.name
-        return f"<WordVectors {name}: {len(self):,} x {self.n_columns}>"
+        return f"<WordVectors {self.table.path.name}: {len(self):,} x {self.n_columns}>"
 
     @property
     def n_columns(self) -> int:

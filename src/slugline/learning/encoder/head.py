@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -160,10 +160,6 @@ class DenseHead:
             encoder_weight=head.encoder_weight,
             n_unlabelled=n_unlabelled,
         )
-
-    def with_encoder(self, encoder: CheckedEncoder) -> DenseHead:
-        """Return the head with another encoder, which must have the same rows."""
-        return replace(self, encoder=encoder)
 
     def summary(self) -> str:
         """Return the encoder's name, its weight, and the fraction of texts that it reads."""

@@ -74,8 +74,6 @@ class RegisteredEncoder(NamedTuple):
         The languages that it knows, such as "16 languages".
     speed : str
         A note on its speed, such as "slow", or empty.
-    licence : str
-        Licence of its weights.
     extra : str or None
         The extra of Slugline that installs it; None if it comes with Slugline.
     make : callable
@@ -86,7 +84,6 @@ class RegisteredEncoder(NamedTuple):
     title: str
     languages: str
     speed: str
-    licence: str
     extra: str | None
     make: Callable[[], Encoder]
 
@@ -120,7 +117,6 @@ ENCODERS: dict[str, RegisteredEncoder] = {
         title="word vectors from the Universal Sentence Encoder",
         languages="16 languages",
         speed="as fast as words",
-        licence="Apache 2.0",
         extra=None,
         make=_make_vectors,
     ),
@@ -128,7 +124,6 @@ ENCODERS: dict[str, RegisteredEncoder] = {
         title="Universal Sentence Encoder",
         languages="16 languages",
         speed="",
-        licence="Apache 2.0",
         extra="encoder",
         make=_make_use,
     ),
@@ -136,7 +131,6 @@ ENCODERS: dict[str, RegisteredEncoder] = {
         title="multilingual E5 small",
         languages="a hundred languages",
         speed="slow",
-        licence="MIT",
         extra="e5",
         make=_make_e5,
     ),
@@ -215,18 +209,6 @@ def list_names(names: str) -> str:
     """
     listed = ["word vectors" if name == BUILT_IN else name for name in names.split(",")]
     return join_words(listed)
-
-
-def describe_licences(names: str) -> str:
-    """Return the licences of the weights of registered encoders in a comma-separated list.
-
-    >>> describe_licences("use,e5"), describe_licences("mine")
-    ('use: Apache 2.0, e5: MIT', '')
-    """
-    known = [(name, ENCODERS[name].licence) for name in names.split(",") if name in ENCODERS]
-    if len(known) == 1:
-        return known[0][1]
-    return ", ".join(f"{name}: {licence}" for name, licence in known)
 
 
 def describe_choices() -> str:

@@ -1,4 +1,4 @@
-"""Tables of word vectors as encoders."""
+"""The encoder that sums word vectors of the table that comes with Slugline."""
 
 from __future__ import annotations
 
@@ -28,22 +28,33 @@ MAX_SAMPLED = 1000
 _BATCH_TEXTS = 1024
 
 
-class TableEncoder:
+class WordVectorEncoder:
     """An encoder that sums the vectors of the words of a text.
 
     Parameters
     ----------
-    vectors : WordVectors
+    vectors : WordVectors, optional
+        By default, the table that comes with Slugline. A pickle contains no table, so only
+        encoders with that table can be unpickled.
     """
 
+    name = "vectors"
     is_thread_safe = True
     is_fast = True
     has_unknown_texts = True
     min_known_fraction = MIN_KNOWN_FRACTION
     batch_texts = _BATCH_TEXTS
 
-    def __init__(self, vectors: WordVectors) -> None:
-        self._vectors = vectors
+    def __init__(self, vectors: WordVectors | None = None) -> None:
+        self._vectors = open_table() if vectors is None else vectors
+
+    def __reduce__(self) -> tuple[Callable[[str], WordVectorEncoder], tuple[str]]:
+        return _open_encoder, (self.digest,)
+
+    @property
+    def version(self) -> str:
+        """The version of the table."""
+        return str(self._vectors.version)
 
     @property
     def digest(self) -> str:
@@ -88,30 +99,6 @@ class TableEncoder:
 
 def _is_language_known(sums: TextSums) -> bool:
     return float(sums.known.mean(dtype=np.float64)) >= _MIN_MEAN_KNOWN_FRACTION
-
-
-class WordVectorEncoder(TableEncoder):
-    """An encoder with the table of word vectors that comes with Slugline.
-
-    Parameters
-    ----------
-    vectors : WordVectors, optional
-        By default, those of the table that comes with Slugline. A pickle holds no table, so only
-        encoders with that table can be unpickled.
-    """
-
-    name = "vectors"
-
-    def __init__(self, vectors: WordVectors | None = None) -> None:
-        super().__init__(open_table() if vectors is None else vectors)
-
-    def __reduce__(self) -> tuple[Callable[[str], WordVectorEncoder], tuple[str]]:
-        return _open_encoder, (self.digest,)
-
-    @property
-    def version(self) -> str:
-        """The version of the table."""
-        return str(self._vectors.version)
 
 
 def _open_encoder(digest: str) -> WordVectorEncoder:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from slugline.base.html import template_environment
 from slugline.base.wording import counted, percent
-from slugline.learning.encoder.registry import describe_licences, describe_names, list_names
+from slugline.learning.encoder.registry import describe_names, list_names
 from slugline.model.file.schema import FeatureGroupInfo, ModelInfo
 from slugline.text.table_columns import TableColumn, format_columns
 
@@ -31,7 +31,6 @@ def write_card(
     return environment.get_template("card.md.j2").render(
         info=info,
         knowledge=describe_names(info.encoder.name) if info.encoder else "",
-        licence=describe_licences(info.distillation.teacher) if info.distillation else "",
         languages=_name_languages(info),
         terms=map(_describe_terms, info.feature_groups),
         thresholds=thresholds,
@@ -48,10 +47,7 @@ def write_card(
 
 def _name_languages(info: ModelInfo) -> str:
     """Return the names of what knows languages beside the training data; empty if nothing does."""
-    if info.distillation:
-        names = info.distillation.teacher
-    else:
-        names = info.encoder.name if info.encoder else ""
+    names = info.encoder.name if info.encoder else ""
     return list_names(names).replace("word vectors", "its word vectors")
 
 

@@ -97,6 +97,8 @@ def read_entry(
 
 _JSON, _CARD = "model.json", "card.md"
 _WEIGHTS, _VOCABULARY = "weights.safetensors", "vocabulary.txt"
+# An array of models by earlier versions: a table of word vectors.
+_DISTILLED = "distilled.table"
 # The largest size in bytes of each unpacked entry.
 _LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 8 << 20}
 # The header of the weights takes some fifty bytes for each array.
@@ -309,6 +311,11 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
         entries[_VOCABULARY].compress_size,
     )
     arrays = _load_arrays(content(_WEIGHTS), info.weight_type)
+    if _DISTILLED in arrays:
+        raise ModelFileError(
+            "a model with distilled word vectors, which this Slugline doesn't read; train the "
+            "model again."
+        )
     return ModelFile(info, arrays, vocabulary, content(_CARD).decode())
 
 

@@ -36,7 +36,6 @@ from slugline.text.terms import split_terms
 from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from slugline.learning.encoder.distilled import DistilledEncoder
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.head import Cascade, DenseHead
     from slugline.learning.encoder.head_state import HeadState
@@ -53,14 +52,12 @@ def find_encoder(
 ) -> CheckedEncoder | None:
     """Return the encoder that a model needs, or None if it needs none.
 
-    If the file contains the encoder's word vectors, it is made from them. `chosen` is the encoder
-    that the user passed; None stands for a registered one, whose weights are not loaded yet. `path`
-    is for messages.
+    `chosen` is the encoder that the user passed; None stands for a registered one, whose weights
+    are not loaded yet. `path` is for messages.
 
     Raises
     ------
     EncoderError : if the encoder is missing, must be passed, or is not the right one.
-    ModelFileError : if the file's word vectors are damaged.
     """
     needed = file.info.encoder
     if needed is msgspec.UNSET:
@@ -69,12 +66,6 @@ def find_encoder(
     from slugline.learning.encoder.registry import split_names
 
     names = split_names(needed.name)
-    if file.info.distillation is not msgspec.UNSET:
-        try:
-            chosen, names = _restore_distilled(file, file.info.distillation, needed), None
-        # If parts don't fit together, NumPy may raise any type of error.
-        except Exception as error:
-            raise container.damaged_error(path, error) from error
     if chosen is None and names is None:
         raise EncoderError(
             f"{path} was made with the encoder {needed.name}, which doesn't come with Slugline; "
@@ -101,45 +92,6 @@ def find_encoder(
     return encoder
 
 
-def _restore_distilled(
-    file: schema.ModelFile, info: schema.DistillationInfo, needed: schema.EncoderInfo
-) -> DistilledEncoder:
-    """Return the encoder from its word vectors; raise DataError if they don't fit together."""
-    from slugline.learning.encoder.distilled import DistillationRecord, DistilledEncoder
-    from slugline.learning.encoder.encoder import CheckedEncoder
-
-    data = file.arrays[_DISTILLED]
-    if data.dtype != np.uint8:
-        raise DataError(f"word vectors of type {data.dtype}")
-    record = DistillationRecord(**msgspec.structs.asdict(info))
-    encoder = DistilledEncoder(data.tobytes(), record)
-    if CheckedEncoder(encoder).digest != needed.digest:
-        raise DataError("its word vectors aren't those that it was saved with")
-    return encoder
-
-
-def _distillation_info(dense: DenseHead | None) -> schema.DistillationInfo | msgspec.UnsetType:
-    encoder = _distilled_encoder(dense)
-    if encoder is None:
-        return msgspec.UNSET
-    return schema.DistillationInfo(**encoder.record._asdict())
-
-
-def _distilled_arrays(dense: DenseHead | None) -> dict[str, npt.NDArray[Any]]:
-    encoder = _distilled_encoder(dense)
-    return {} if encoder is None else {_DISTILLED: np.frombuffer(encoder.data, dtype=np.uint8)}
-
-
-def _distilled_encoder(dense: DenseHead | None) -> DistilledEncoder | None:
-    """Return the encoder of a head if its word vectors belong in the file."""
-    if dense is None or dense.encoder.summing_encoder is None or dense.encoder.is_built_in:
-        return None
-    from slugline.learning.encoder.distilled import DistilledEncoder
-
-    encoder = dense.encoder.summing_encoder
-    return encoder if isinstance(encoder, DistilledEncoder) else None
-
-
 # Content ------------------------------------------------------------------------------------------
 
 _Value = TypeVar("_Value")
@@ -148,8 +100,6 @@ _MAX_BUCKETS = 1 << 26
 # Prefixes of the names of arrays.
 _LEARNER, _IDF, _HELDOUT = "learner.", "idf.", "heldout."
 _DENSE, _FAST_HEAD, _SUMS = "dense.", "fast_head.", "encoder_sums."
-# The name of the array with the content of a table of word vectors.
-_DISTILLED = "distilled.table"
 _PROFILE = "text_profile."
 _THRESHOLDS = "multilabel_rule.thresholds"
 _TEST_ANSWERS = "test_answers"
@@ -209,7 +159,6 @@ def _content(
         n_batches=fitted.n_batches,
         card_notes=card_notes,
         encoder=_encoder_info(fitted.dense, fitted.head_state),
-        distillation=_distillation_info(fitted.dense),
         descriptions={str(name): text for name, text in fitted.descriptions.items()}
         or msgspec.UNSET,
         heldout=_heldout_info(fitted.heldout_predictions),
@@ -238,7 +187,7 @@ def _arrays(fitted: Fitted) -> dict[str, npt.NDArray[Any]]:
     for number, idf in enumerate(fitted.features.idf_):
         if idf is not None:
             arrays[f"{_IDF}{number}"] = idf
-    arrays |= _head_arrays(fitted) | _distilled_arrays(fitted.dense)
+    arrays |= _head_arrays(fitted)
     if fitted.multilabel_rule is not None:
         arrays[_THRESHOLDS] = fitted.multilabel_rule.thresholds
     if fitted.heldout_predictions is not None:
@@ -653,7 +602,7 @@ def _restore_columns(
 def _check_types(file: schema.ModelFile) -> None:
     for name, array in file.arrays.items():
         # The types of other arrays are checked by the code that reads them.
-        has_own_type = name.startswith((_HELDOUT, _DISTILLED, _PROFILE)) or name.endswith(
+        has_own_type = name.startswith((_HELDOUT, _PROFILE)) or name.endswith(
             (".topics", ".counts")
         )
         if array.dtype != np.float32 and not has_own_type:
@@ -677,8 +626,6 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
         _check_dense(fitted, file.info.encoder)
     elif fitted.descriptions:
         raise DataError("descriptions of topics without an encoder")
-    elif file.info.distillation is not msgspec.UNSET:
-        raise DataError("distilled word vectors without an encoder")
     for name in sorted(file.arrays.keys() ^ _arrays(fitted).keys()):
         is_there = "unknown" if name in file.arrays else "missing"
         raise DataError(f"array {short_repr(name)} is {is_there}")

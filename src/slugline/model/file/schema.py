@@ -104,16 +104,6 @@ class EncoderInfo(HeadInfo, frozen=True):
     )
 
 
-class DistillationInfo(msgspec.Struct, frozen=True):
-    """Word vectors in the file; see `slugline.learning.encoder.distilled.DistillationRecord`."""
-
-    teacher: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ENCODER_NAME)]
-    n_unlabelled: _Count
-    n_heldout: _Count
-    accuracy: _Fraction
-    teacher_accuracy: _Fraction
-
-
 class UnknownWordInfo(msgspec.Struct, frozen=True):
     """The usual rate of unknown words; see `slugline.text.features.UnknownWordRate`."""
 
@@ -222,8 +212,6 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     card_notes: str
     # Each of the following fields is missing if the model has no such part.
     encoder: EncoderInfo | msgspec.UnsetType = msgspec.UNSET
-    #: The word vectors that the encoder sums, if the file contains them.
-    distillation: DistillationInfo | msgspec.UnsetType = msgspec.UNSET
     #: Descriptions of topics, by topic.
     descriptions: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     heldout: HeldOutInfo | msgspec.UnsetType = msgspec.UNSET
