@@ -55,10 +55,6 @@ class Cluster:
                 process.wait()
         self._folder.cleanup()
 
-    def kill_scheduler(self) -> None:
-        """Kill the scheduler."""
-        self._processes[0].kill()
-
     def worker_ids(self) -> list[int]:
         """Return the process ids of workers."""
         with self.client() as client:

@@ -7,21 +7,17 @@ import itertools
 import os
 import random
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
 import clusters
-from data import NAMES, load, synthetic_files
-from measure import child_command, progress, table, timed
+from data import NAMES, load
+from measure import progress, table, timed
 from slugline import Corpus, TopicClassifier
 from slugline.stream import fit as stream_fit
 from slugline.stream.fit import StreamOptions
@@ -203,14 +199,14 @@ def _in_parts() -> Iterator[None]:
         yield
 
 
-def _train_set(name: str, client: Any, checkpoint: str | None = None) -> bytes:
+def _train_set(name: str, client: Any) -> bytes:
     """Return the saved model of a set, learned in parts."""
     train, _ = load(name)
     size = -(-len(train) // N_BLOCKS)
     with _in_parts():
         classifier = TopicClassifier(n_jobs=1).fit_stream(
             clusters.split_batches(train.texts, train.topics, size),
-            StreamOptions(checkpoint=checkpoint, rows_per_block=size),
+            StreamOptions(rows_per_block=size),
             client=client,
         )
     return clusters.to_bytes(classifier)
@@ -277,104 +273,6 @@ def _undisturbed(name: str) -> tuple[bytes, float]:
     return expected, took
 
 
-def killed_scheduler(corpus: str = "stackoverflow", rounds: int = 10, seed: int = 0) -> str:
-    """The scheduler killed at a random moment, and the job resumed from its checkpoint."""
-    rng = random.Random(seed)  # noqa: S311
-    expected, took = _undisturbed(corpus)
-    n_same = n_interrupted = n_resumed = 0
-    for number in range(rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            checkpoint, out = Path(folder, "checkpoint"), Path(folder, "model.slug")
-            after = rng.uniform(0.1, 0.95) * took
-            job = (corpus, str(checkpoint), str(out))
-            with clusters.Cluster(2) as cluster:
-                is_interrupted = _interrupt(cluster, job, after)
-            n_interrupted += is_interrupted
-            # Without a checkpoint, the job starts anew.
-            n_resumed += is_interrupted and (checkpoint / "checkpoint.json").exists()
-            if is_interrupted:
-                with clusters.Cluster(2) as cluster:
-                    _start_job(cluster, job).communicate(timeout=_TIMEOUT)
-            is_same = out.exists() and out.read_bytes() == expected
-        n_same += is_same
-        progress(
-            f"round {number + 1}: scheduler killed after {after:.2f} s:",
-            f"{'interrupted' if is_interrupted else 'too late'},",
-            f"{'same' if is_same else 'OTHER'} bytes",
-        )
-    header = ["schedulers killed", "jobs interrupted", "of these with a checkpoint", "same bytes"]
-    return table(header, [[str(rounds), str(n_interrupted), str(n_resumed), str(n_same)]])
-
-
-def _start_job(cluster: clusters.Cluster, job: tuple[str, ...]) -> subprocess.Popen[str]:
-    """Start a process that trains on a cluster, and prints a line when it starts to."""
-    command = child_command("reproducibility", "train_on_cluster", cluster.address, *job)
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def _interrupt(cluster: clusters.Cluster, job: tuple[str, ...], after: float) -> bool:
-    """Train, and kill the scheduler after some seconds; return whether that was in time."""
-    process = _start_job(cluster, job)
-    assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(after)
-    cluster.kill_scheduler()
-    try:
-        _, messages = process.communicate(timeout=_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        progress("the client was still waiting, and was killed")
-        return True
-    if process.returncode:
-        progress(f"the client's last message: {messages.strip().splitlines()[-1][:90]}")
-    return bool(process.returncode)
-
-
-def train_on_cluster(address: str, name: str, checkpoint: str, out: str) -> None:
-    """Train on a cluster with a checkpoint, and save the model."""
-    from distributed import Client
-
-    with Client(address, set_as_default=False) as client:
-        client.wait_for_workers(2)
-        print("started", flush=True)
-        Path(out).write_bytes(_train_set(name, client, checkpoint))
-
-
-def killed_command(texts: int = 100_000, topics: int = 40, rounds: int = 20, seed: int = 0) -> str:
-    """`slugline train --stream --checkpoint` killed up to three times, and run once more."""
-    rng = random.Random(seed)  # noqa: S311
-    n_kills = n_same = 0
-    options = ["--checkpoint", "checkpoint", "-o", "model.slug"]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        files = synthetic_files(folder / "texts", texts, topics)
-        status, took = timed(lambda: _start_command(folder, files, "-o", "expected.slug").wait())
-        assert status == 0, status
-        expected = (folder / "expected.slug").read_bytes()
-        for _ in range(rounds):
-            for _ in range(rng.randint(1, 3)):
-                process = _start_command(folder, files, *options)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(rng.uniform(0, took))
-                process.kill()
-                n_kills += process.wait() < 0
-            status = _start_command(folder, files, *options).wait()
-            assert status == 0, status
-            assert not (folder / "checkpoint").exists()
-            n_same += (folder / "model.slug").read_bytes() == expected
-            (folder / "model.slug").unlink()
-    header = ["rounds", "kills", "models of the same bytes", "undisturbed, s"]
-    return table(header, [[str(rounds), str(n_kills), str(n_same), f"{took:.0f}"]])
-
-
-def _start_command(folder: Path, files: Sequence[str], *options: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "slugline", "train", *files, "--stream", "-q", *options]
-    return subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-
 # The order of rows, by `fit` ----------------------------------------------------------------------
 
 #: Sets of short and of long documents, of two topics and of many.
@@ -415,19 +313,10 @@ def _answers(train: Corpus, rows: np.ndarray, test: Corpus) -> tuple[np.ndarray,
     return model.classes_[proba.argmax(axis=1)], proba
 
 
-BENCHMARKS = {
-    "order": order,
-    "fit": fit,
-    "workers": workers,
-    "killed-workers": killed_workers,
-    "killed-scheduler": killed_scheduler,
-    "killed-command": killed_command,
-}
+BENCHMARKS = {"order": order, "fit": fit, "workers": workers, "killed-workers": killed_workers}
 QUICK = {
     "order": {"sets": ("sib200-de",), "sizes": (200,), "orders": 2},
     "fit": {"sets": ("sib200-de",)},
     "workers": {"sets": ("sib200-de",)},
     "killed-workers": {"corpus": "sib200-de", "rounds": 2},
-    "killed-scheduler": {"corpus": "sib200-de", "rounds": 2},
-    "killed-command": {"texts": 1000, "topics": 5, "rounds": 1},
 }

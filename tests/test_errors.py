@@ -13,7 +13,6 @@ from slugline import errors
 @pytest.mark.parametrize(
     ("name", "builtin"),
     [
-        ("CheckpointError", ValueError),
         ("DataError", ValueError),
         ("OptionError", ValueError),
         ("DownloadError", OSError),

@@ -27,7 +27,6 @@ from slugline.model.thresholds import CONFIDENCE
 from slugline.prediction.file_pairs import FORMATS
 from slugline.serving.http.operations import OPERATIONS
 from slugline.stream import source
-from slugline.stream.checkpoint import MAX_TIME_FRACTION
 from slugline.stream.local import MAX_IN_MEMORY
 
 ROOT = Path(slugline.__file__).parents[2]
@@ -100,8 +99,6 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     assert f"in blocks of {source.ROWS_PER_BLOCK:,};" in scale
     assert MAX_IN_MEMORY == 64 << 20
     assert "memory up to 64 MB" in scale
-    assert pytest.approx(1 / 20) == MAX_TIME_FRACTION
-    assert "at most a twentieth" in scale
     blocks = TopicClassifier()._settings(LinearLearner()).batch_feature_groups()
     n_buckets = sum(block.n_buckets or 0 for block in blocks)
     assert f"at most {n_buckets / 1e6:.1f} million by default" in scale

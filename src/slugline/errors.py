@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 __all__ = [
-    "CheckpointError",
     "ClusterError",
     "ColumnWarning",
     "DataError",
@@ -151,10 +150,6 @@ class ClusterError(SluglineError, RuntimeError):
 
 class DataError(SluglineError, ValueError):
     """Documents, topics or features that can't be used as they are."""
-
-
-class CheckpointError(SluglineError, ValueError):
-    """A checkpoint that is damaged, in use, from other documents, or can't be written."""
 
 
 class OptionError(SluglineError, ValueError):

@@ -306,7 +306,7 @@ NOT_RESTORED = {
     **dict.fromkeys(("output", "report", "mistakes", "as_json", "quiet"), "says what is written"),
     "curve": "measures more, and changes no model",
     "threads": "changes no result",
-    **dict.fromkeys(("stream", "workers", "scheduler", "checkpoint"), "not with --corrections"),
+    **dict.fromkeys(("stream", "workers", "scheduler"), "not with --corrections"),
     **dict.fromkeys(
         ("corrections", "corrections_of", "approve", "force"),
         "of one run on corrections, and not of the model",

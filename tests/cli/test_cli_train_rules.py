@@ -82,6 +82,11 @@ def test_train_rejects_options_that_break_a_rule(run: Callable[..., Any]) -> Non
             "No such option: --max-size; --quantize int8 makes the file smaller.",
         ),
         (
+            ["train", "news.csv", "--stream", "--checkpoint", "kept"],
+            "No such option: --checkpoint; leave it out; an interrupted job starts again, and ten "
+            "million texts take about ten minutes.",
+        ),
+        (
             ["train", "news.csv", "--distil"],
             "No such option: --distil; use --encoder use alone: it reads only texts that words "
             "leave in doubt.",

@@ -68,14 +68,6 @@ def test_train_stream_equals_fit_stream(run: Run, parts: Path, tmp_path: Path) -
     assert Path("one.slug").read_bytes() == Path("other.slug").read_bytes()
 
 
-def test_train_stream_checkpoint_changes_nothing_and_is_removed(run: Run, parts: Path) -> None:
-    run("train", "news/*.csv", "--stream", "-o", "one.slug")
-    result = run("train", "news/*.csv", "--stream", "-o", "other.slug", "--checkpoint", "kept")
-    assert result.code == 0
-    assert not Path("kept").exists()
-    assert Path("one.slug").read_bytes() == Path("other.slug").read_bytes()
-
-
 def test_train_stream_json_holds_everything(run: Run, parts: Path) -> None:
     append(parts / "part-1.csv", ",grain\n")
     result = run(
@@ -137,11 +129,6 @@ def test_train_stream_warns_of_rare_topics(run: Run, parts: Path) -> None:
             "if there is enough memory.",
         ),
         (
-            ["--checkpoint", "kept"],
-            "--checkpoint keeps how far learning from a stream has come; add --stream, or one of "
-            "--workers and --scheduler.",
-        ),
-        (
             ["--stream", "--workers", 2],
             "--stream and --workers are two places to work at; give one of them.",
         ),
@@ -149,18 +136,12 @@ def test_train_stream_warns_of_rare_topics(run: Run, parts: Path) -> None:
             ["--stream", "-o", "news/part-0.csv"],
             "--output news/part-0.csv: would overwrite an input file; name another one.",
         ),
-        (
-            ["--stream", "-o", "kept/m.slug", "--checkpoint", "kept"],
-            "--output kept/m.slug: the model would be written into the folder of --checkpoint, "
-            "which is deleted when the model is saved; name another place.",
-        ),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
 def test_train_stream_rejects_options_that_it_does_not_support(
     run: Run, parts: Path, options: list[Any], message: str
 ) -> None:
-    Path("kept").mkdir()
     result = run("train", "news/*.csv", *options)
     assert (result.code, result.out) == (2, "")
     assert result.err == f"slugline: error: {message}\n"
@@ -196,19 +177,6 @@ def test_train_stream_names_bad_data(
     assert not Path("model.slug").exists()
 
 
-def test_train_stream_checkpoint_of_other_documents_is_rejected(
-    run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    learn_in_parts(monkeypatch)
-    with monkeypatch.context() as patch:
-        stop_at(patch, 2, RuntimeError)
-        with pytest.raises(RuntimeError):
-            run("train", "news/*.csv", "--stream", "--checkpoint", "kept")
-    result = run("train", parts / "part-0.csv", "--stream", "--checkpoint", "kept")
-    assert result.code == 1
-    assert result.err.endswith("name another folder with --checkpoint, or remove this one.\n")
-
-
 def learn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have few documents learned in parts, as many are."""
     monkeypatch.setattr(stream_fit, "default_passes", lambda n: 1)
@@ -228,11 +196,11 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, n: int, how: type[BaseException]) -
     monkeypatch.setattr(LineProgress, "update", update)
 
 
-def test_train_stream_interrupted_saves_the_model_and_resumes(
+def test_train_stream_interrupted_saves_the_model(
     run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learn_in_parts(monkeypatch)
-    how = ["train", "news/*.csv", "--stream", "-o", "news.slug", "--checkpoint", "kept"]
+    how = ["train", "news/*.csv", "--stream", "-o", "news.slug"]
     run(*how)
     wanted = Path("news.slug").read_bytes()
     with monkeypatch.context() as patch:
@@ -242,20 +210,15 @@ def test_train_stream_interrupted_saves_the_model_and_resumes(
     said = "\ninterrupted: keeping what was learned so far; press Ctrl-C again"
     assert result.err.count(said) == 1
     assert (
-        "warning: training was interrupted: the model has learned from some of the documents. The "
-        "same command resumes from kept. `slugline rollback news.slug` goes back to the one "
-        "before.\n"
+        "warning: training was interrupted: the model has learned from some of the documents. "
+        "Complete the training for a better one. `slugline rollback news.slug` goes back to the "
+        "one before.\n"
     ) in result.err
     assert Path("news.slug").read_bytes() != wanted
     assert Path("news.slug.before.1").read_bytes() == wanted
     again = run(*how)
     assert again.code == 0
-    assert again.err.startswith(
-        "kept holds a checkpoint: training resumes from it once all documents have been read "
-        "again\n"
-    )
     assert Path("news.slug").read_bytes() == wanted
-    assert not Path("kept").exists()
 
 
 def test_train_stream_rejects_a_folder_of_temporary_files_that_is_missing(

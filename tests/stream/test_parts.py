@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import random
-import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,18 +17,17 @@ import pytest
 
 from slugline.base.progress import Progress, SilentProgress
 from slugline.classifier import TopicClassifier, load
-from slugline.errors import CheckpointError, OutputError
+from slugline.errors import OutputError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.linear.problem import ABSENT_SCORE
 from slugline.model import heldout
 from slugline.model.settings import FitSettings
-from slugline.stream import checkpoint, part_files
 from slugline.stream import fit as stream_fit
+from slugline.stream import part_files
 from slugline.stream.counting import CountedBlock, TermStatistics, Weighting, count_terms
 from slugline.stream.fit import StreamOptions
 from slugline.stream.heldout import N_KEYS, StreamResult
 from slugline.stream.part_files import PartFiles, PartRows, divide_block
-from slugline.stream.part_state import PartState
 from slugline.stream.part_training import PartTraining
 from stream_jobs import News, learned_bytes, pairs
 
@@ -40,7 +38,6 @@ pytestmark = pytest.mark.slow
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_fit, "default_passes", lambda n: 1)
     monkeypatch.setattr(stream_fit, "_PART_SIZE", 15)
-    monkeypatch.setattr(checkpoint, "MAX_TIME_FRACTION", 1.0)
 
 
 @pytest.fixture
@@ -249,95 +246,6 @@ def test_fit_stream_raises_ctrl_c_before_a_part_is_learned(
     monkeypatch.setattr(PartFiles, "read", interrupt)
     with pytest.raises(KeyboardInterrupt):
         learned(many)
-
-
-def test_fit_stream_resumes_from_every_part_with_the_same_bytes(many: News, tmp_path: Path) -> None:
-    counting = StopAt(-1)
-    wanted = saved(learned(many, progress=counting), tmp_path)
-    folder = tmp_path / "kept"
-    for n in range(1, len(counting.reports) + 1, 2):
-        with pytest.raises(RuntimeError):
-            learned(many, progress=StopAt(n), checkpoint=folder)
-        again = StopAt(-1)
-        assert saved(learned(many, 2, again, checkpoint=folder), tmp_path) == wanted
-        assert again.reports == counting.reports[n:]
-        shutil.rmtree(folder)
-
-
-def begin(many: News, folder: Path) -> None:
-    with pytest.raises(RuntimeError):
-        learned(many, progress=StopAt(3), checkpoint=folder)
-
-
-def test_checkpoint_of_parts_is_not_one_of_another_seed(many: News, tmp_path: Path) -> None:
-    begin(many, tmp_path / "kept")
-    with pytest.raises(CheckpointError, match="seeds: 0 there, 1 in this job"):
-        TopicClassifier(n_jobs=1, random_state=1).fit_stream(
-            pairs(many), StreamOptions(rows_per_block=20, checkpoint=tmp_path / "kept")
-        )
-
-
-def forge(change: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Change the arrays of a state before they are restored."""
-    restore = PartState.restore
-
-    def restore_changed(state: PartState, files: Any) -> None:
-        files = {name: dict(arrays) for name, arrays in files.items()}
-        change(files)
-        restore(state, files)
-
-    monkeypatch.setattr(PartState, "restore", restore_changed)
-
-
-@pytest.mark.parametrize(
-    ("file", "name", "change"),
-    [
-        ("state", "biases", lambda a: a[1:]),
-        ("state", "biases", lambda a: a * np.nan),
-        ("state", "scores", lambda a: a[1:]),
-        ("weights-0", "sums", lambda a: a[1:]),
-        ("weights-0", "masks", lambda a: a[1:]),
-        ("weights-0", "masks", lambda a: a | np.uint32(1 << 31)),
-        ("weights-0", "masks", lambda a: a * np.uint32(0)),
-        ("weights-0", "halves", lambda a: a[1:]),
-        ("weights-0", "halves", lambda a: a | np.uint16(0x7C00)),
-        ("weights-0", "halves", lambda a: a.astype(np.uint32)),
-    ],
-)
-def test_checkpoint_of_parts_rejects_forged_arrays(
-    many: News,
-    tmp_path: Path,
-    file: str,
-    name: str,
-    change: Callable[[Any], Any],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    counting = StopAt(-1)
-    learned(many, progress=counting)
-    at_end = StopAt(len(counting.reports))  # when there are all kinds of arrays
-    with pytest.raises(RuntimeError):
-        learned(many, progress=at_end, checkpoint=tmp_path / "kept")
-    forge(lambda files: files[file].update({name: change(files[file][name])}), monkeypatch)
-    with pytest.raises(CheckpointError, match="damaged"):
-        learned(many, checkpoint=tmp_path / "kept")
-
-
-def test_checkpoint_of_parts_rejects_more_parts_than_there_are(
-    many: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begin(many, tmp_path / "kept")
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 1000)
-    with pytest.raises(CheckpointError, match=r"damaged \(3 of 2 parts have been learned from\)"):
-        learned(many, checkpoint=tmp_path / "kept")
-
-
-def test_checkpoint_of_parts_rejects_missing_weights(
-    many: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begin(many, tmp_path / "kept")
-    forge(lambda files: files.pop("weights-0"), monkeypatch)
-    with pytest.raises(CheckpointError, match="damaged"):
-        learned(many, checkpoint=tmp_path / "kept")
 
 
 # Files of parts -----------------------------------------------------------------------------------

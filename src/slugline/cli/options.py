@@ -91,6 +91,8 @@ _ADVICE = {
     "train": {
         "--baseline": _COMPARE,
         "--batch-size": _NEURAL_LEARNER,
+        "--checkpoint": "leave it out; an interrupted job starts again, and ten million texts "
+        "take about ten minutes.",
         "--correction-weight": "a correction counts as one document; to give it more weight, add "
         "its text to DATA several times.",
         "--distil": "use --encoder use alone: it reads only texts that words leave in doubt.",

@@ -57,7 +57,7 @@ def train(request: TrainRequest) -> None:
       slugline train tickets.csv -o tickets.slug --text body --topic queue
       slugline train reuters -o reuters.slug
       slugline train few.csv --encoder use -o few.slug
-      slugline train 'years/*.parquet' --workers 4 --checkpoint kept -o years.slug
+      slugline train 'years/*.parquet' --workers 4 -o years.slug
     """
     if request.stream is not None:
         from slugline.cli.train_stream import train_stream

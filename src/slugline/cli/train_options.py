@@ -28,13 +28,12 @@ TEST_FRACTION = 0.2
 
 
 class StreamRequest(NamedTuple):
-    """Where to learn from files piece by piece, and where to save progress."""
+    """Where to learn from files piece by piece."""
 
     # Number of worker processes.
     workers: int | None
     # Address of a Dask cluster.
     scheduler: str | None
-    checkpoint: Path | None
 
 
 class CorrectionOptions(NamedTuple):
@@ -205,11 +204,6 @@ _OPTIONS = (
         "Like --stream, on a Dask cluster such as tcp://10.0.0.1:8786, whose machines must see "
         "DATA under the same paths (extra scale).",
     ),
-    _stream(
-        "--checkpoint FOLDER",
-        "Save progress in FOLDER until MODEL is written; rerun the command to resume.",
-        type=Path,
-    ),
 )
 
 
@@ -253,7 +247,7 @@ def to_request(reading: ReadOptions, values: Mapping[str, Any]) -> TrainRequest:
             force=values["force"],
         )
     if not given.isdisjoint(STREAM_ENGINES):
-        stream = StreamRequest(values["workers"], values["scheduler"], values["checkpoint"])
+        stream = StreamRequest(values["workers"], values["scheduler"])
     return TrainRequest(
         settings=_to_settings(reading, values),
         data=values["data"],
@@ -306,7 +300,7 @@ SETTINGS = (
 _STREAMABLE = (
     *("data", "output", "text", "topic", "columns", "format", "skip_bad_rows", "encoding"),
     *("topic_separator", "topic_columns", "min_precision", "optimize"),
-    *("balanced", "seed", "threads", "as_json", "checkpoint", *STREAM_ENGINES),
+    *("balanced", "seed", "threads", "as_json", *STREAM_ENGINES),
 )
 _AFTERWARDS = ("test", "test_fraction", "mistakes", "report")
 _IN_MEMORY = tuple(name for name in DEFAULTS if name not in (*_STREAMABLE, *_AFTERWARDS))

@@ -19,7 +19,6 @@ from slugline.cli.train_results import TrainingResults, print_results, save_mode
 from slugline.corpus.loading import is_named_corpus
 from slugline.errors import OptionError
 from slugline.experiment.experiment import Experiment, run_stream
-from slugline.stream.checkpoint import has_checkpoint, remove_checkpoint
 from slugline.stream.fit import StreamOptions
 
 if TYPE_CHECKING:
@@ -28,25 +27,21 @@ if TYPE_CHECKING:
 
 def train_stream(request: TrainRequest, stream: StreamRequest) -> None:
     """Learn from files of any size, save the model, and print how good it is."""
-    _check(request, stream)
-    with explain_interrupt(
-        lambda: f"interrupted: no model is written. {_resume_hint(stream.checkpoint)}".rstrip()
-    ):
+    _check(request)
+    with explain_interrupt(lambda: "interrupted: no model is written."):
         experiment = _fit(request, stream)
-        _warn(experiment, request, stream)
+        _warn(experiment, request)
         save_model(experiment, request.output)
     fitted = experiment.fitted
-    if stream.checkpoint is not None and not fitted.interrupted:
-        remove_checkpoint(stream.checkpoint)
     tested = tested_decider(fitted, None)
     print_results(TrainingResults(experiment, request.output, tested), request.as_json)
     exit_if_interrupted(fitted)
 
 
-def _warn(experiment: Experiment, request: TrainRequest, stream: StreamRequest) -> None:
+def _warn(experiment: Experiment, request: TrainRequest) -> None:
     """Print what is wrong with a model that is about to be saved."""
     if experiment.fitted.interrupted:
-        again = _resume_hint(stream.checkpoint) or "Complete the training for a better one."
+        again = "Complete the training for a better one."
         if request.output.exists():
             again += f" `slugline rollback {request.output}` goes back to the one before."
         kept = "has learned from some of the documents"
@@ -54,7 +49,7 @@ def _warn(experiment: Experiment, request: TrainRequest, stream: StreamRequest) 
     warn(experiment.warnings)
 
 
-def _check(request: TrainRequest, stream: StreamRequest) -> None:
+def _check(request: TrainRequest) -> None:
     """Check that DATA are files, and that the model can be written."""
     output = request.output
     corpus = next((name for name in request.data if is_named_corpus(name)), None)
@@ -70,13 +65,6 @@ def _check(request: TrainRequest, stream: StreamRequest) -> None:
             f"TMPDIR={folder} is no folder in which files can be written; name one that has room "
             "for rows, or unset it."
         )
-    if stream.checkpoint is not None:
-        kept = os.path.realpath(stream.checkpoint)
-        if os.path.realpath(output.parent) == kept:
-            raise OptionError(
-                f"--output {output}: the model would be written into the folder of "
-                "--checkpoint, which is deleted when the model is saved; name another place."
-            )
 
 
 def _fit(request: TrainRequest, stream: StreamRequest) -> Experiment:
@@ -97,7 +85,6 @@ def _fit(request: TrainRequest, stream: StreamRequest) -> Experiment:
         topic_separator=reading.topic_separator,
         topic_columns=reading.topic_columns,
         header_row=reading.header_row,
-        checkpoint=stream.checkpoint,
     )
     with _clean_up_on_sigterm(), show_progress() as progress, _dask_client(stream) as client:
         return run_stream(
@@ -138,10 +125,3 @@ def _clean_up_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _resume_hint(checkpoint: Path | None) -> str:
-    """Return how to continue from a checkpoint; empty if there is none."""
-    if checkpoint is None or not has_checkpoint(checkpoint):
-        return ""
-    return f"The same command resumes from {checkpoint}."

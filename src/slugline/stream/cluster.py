@@ -133,7 +133,7 @@ class DaskEngine(Engine):
         if lost:
             raise ClusterError(
                 "the scheduler of the cluster is gone; start the cluster again, and then the same "
-                "job, which resumes from its checkpoint, if it has one."
+                "job."
             ) from error
 
     @property

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy
 
-from slugline import _version
 from slugline.base.arrays import F32, F64, I64
 from slugline.base.checks import check_whole, count_threads, option_error
 from slugline.base.ctrl_c import catch_interrupt
@@ -35,8 +30,7 @@ from slugline.model.heldout import MAX_PREDICTIONS, HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.own_thresholds import check_own_thresholds, with_own_thresholds
 from slugline.model.settings import FitSettings
-from slugline.stream.checkpoint import Checkpoint, open_checkpoint
-from slugline.stream.counting import CountedBlock, TermStatistics, Weighting, count_block
+from slugline.stream.counting import TermStatistics, Weighting, count_block
 from slugline.stream.engine import Engine
 from slugline.stream.few_rows import fit_rows
 from slugline.stream.heldout import StreamResult, find_min_key
@@ -52,8 +46,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# Number of digits of digests in messages.
-_DIGITS = 16
 # From so many topics on, a note is given if they have fewer documents than this on average: the
 # column may not hold topics.
 _MANY_TOPICS, _FEW_DOCUMENTS = 1000, 10
@@ -70,59 +62,10 @@ _NONE_HELD_OUT = (
 )
 
 
-def require_same_settings(checkpoint: Checkpoint, settings: FitSettings) -> None:
-    """Check, before documents are read, that a checkpoint has settings with the same result.
-
-    Threads and memory don't affect it, and `min_precision` is only used after training.
-
-    Raises
-    ------
-    CheckpointError : if the checkpoint is of another job.
-    """
-    weights = to_plain_class_weight(settings.class_weight) or "equal"
-    checkpoint.require_same_job(
-        {
-            "versions of Slugline": _version.__version__,
-            "versions of NumPy": np.__version__,
-            "versions of SciPy": scipy.__version__,
-            "terms": repr(replace(settings, columns=()).batch_feature_groups()),
-            "weights of topics": json.dumps(weights, sort_keys=True, default=str),
-            "seeds": str(settings.random_state),
-            **({"columns": ", ".join(settings.columns)} if settings.columns else {}),
-            "word vectors": _vectors_digest(settings),
-        }
-    )
-
-
-def _vectors_digest(settings: FitSettings) -> str:
-    encoder = _word_vectors(settings)
-    return "none" if encoder is None else encoder.digest[:_DIGITS]
-
-
 def _word_vectors(settings: FitSettings) -> CheckedEncoder | None:
     """Return the encoder if it is that of word vectors, which streams can learn from; else None."""
     encoder = settings.encoder
     return encoder if isinstance(encoder, CheckedEncoder) and encoder.is_built_in else None
-
-
-def require_same_documents(
-    checkpoint: Checkpoint, engine: Engine, n_documents: int, digest: str
-) -> None:
-    """Check that a checkpoint belongs to these documents, in the same blocks.
-
-    Raises
-    ------
-    CheckpointError : if the checkpoint is of another job.
-    """
-    sizes = engine.collect(count_labels)
-    digest = hashlib.sha256(f"{digest} {sizes}".encode()).hexdigest()[:_DIGITS]
-    fact = f"{n_documents:,} in {counted(len(sizes), 'block')}, digest {digest}"
-    checkpoint.require_same_job({"documents": fact})
-
-
-def count_labels(block: CountedBlock) -> int:
-    """Return the total number of topics of the rows of a block."""
-    return len(block.y)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +78,6 @@ class StreamOptions:
         For files and Dask data frames; see `load_corpus`.
     rows_per_block : int
         Number of rows that are read and counted together.
-    checkpoint : path of a folder, or None
-        Where to save the state of training after each part, in at most a twentieth of the time. If
-        the process dies, the same call resumes from there, with the same result bit for bit: it
-        reads the documents again, and repeats parts that were not saved. Nothing is saved of up to
-        50,000 documents, which are learned from at once. The checkpoint of a
-        finished training stays, and the same call returns its result; remove the folder once the
-        model is saved.
     most_in_memory : int
         Maximum bytes of counted rows in memory while documents are read; more are in temporary
         files. Workers of a cluster have their own limits.
@@ -168,7 +104,6 @@ class StreamOptions:
     topic_separator: str | None = None
     topic_columns: str | Sequence[str] | None = None
     rows_per_block: int = ROWS_PER_BLOCK
-    checkpoint: str | Path | None = None
     most_in_memory: int = MAX_IN_MEMORY
     header_row: int | None = None
 
@@ -234,7 +169,6 @@ Dask collection
     ClusterError : if a cluster can't do the work.
     DataError : if there are no documents, no words in them, bad rows, or files of different
         columns.
-    CheckpointError : if the checkpoint is of another job, damaged, in use, or can't be written.
     OptionError : if a setting needs all documents at once.
     """
     learner = _check_settings(settings)
@@ -248,23 +182,16 @@ Dask collection
     )
     with (
         closing(check_progress(progress)) as progress,
-        open_checkpoint(options.checkpoint) as saved,
         _make_engine(client, settings, options.most_in_memory) as engine,
     ):
-        if saved is not None:
-            require_same_settings(saved, settings)
-            if saved.note:
-                progress.note(saved.note)
         if engine.dashboard:
             progress.note(f"dashboard: {engine.dashboard}")
         counts = _read_documents(engine, documents, settings, progress)
         release_memory()  # of texts and of terms by block
         check_own_thresholds(counts.topics, settings.thresholds, multilabel=counts.terms.multilabel)
-        if saved is not None:
-            require_same_documents(saved, engine, documents.n_documents, documents.digest)
         features = counts.terms.features(documents.n_documents, settings.n_jobs)
         weighting = Weighting.from_features(features, counts.topics.names)
-        result = _learn(engine, documents.n_documents, counts, weighting, settings, saved, progress)
+        result = _learn(engine, documents.n_documents, counts, weighting, settings, progress)
         if not len(result.heldout.rows):
             progress.note(_NONE_HELD_OUT)
         with _finishing(progress, interrupted=result.interrupted):
@@ -384,7 +311,6 @@ def _learn(
     counts: _DocumentCounts,
     weighting: Weighting,
     settings: FitSettings,
-    checkpoint: Checkpoint | None,
     progress: Progress,
 ) -> StreamResult:
     """Divide the counted blocks of an engine into parts, and learn from these or from all rows."""
@@ -418,14 +344,7 @@ def _learn(
             progress.update("learning", n_done / n_parts, f"part {n_done:,} of {n_parts:,}")
 
         training = PartTraining(
-            files,
-            counts.terms.n_columns,
-            counts.topic_counts,
-            weights,
-            context,
-            n_passes,
-            report,
-            checkpoint,
+            files, counts.terms.n_columns, counts.topic_counts, weights, context, n_passes, report
         )
         training.learn(on_interrupt=lambda: progress.note(_PARTS))
         with _finishing(progress, interrupted=training.n_unlearned > 0):

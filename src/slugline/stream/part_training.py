@@ -16,10 +16,8 @@ from slugline.learning.linear import steps
 from slugline.learning.linear.heldout_rows import renormalize_rows
 from slugline.learning.linear.parts import PartWeights
 from slugline.learning.linear.problem import ABSENT_SCORE, LinearProblem
-from slugline.stream.checkpoint import Checkpoint
 from slugline.stream.heldout import HeldOutRows, StreamResult, row_weights
 from slugline.stream.part_files import PartFiles, PartRows
-from slugline.stream.part_state import PartState
 
 #: A function called with the number of parts that have been learned from, and of all parts.
 PartReporter = Callable[[int, int], None]
@@ -27,8 +25,6 @@ PartReporter = Callable[[int, int], None]
 
 class PartTraining:
     """Learns from one part after another; held-out rows come last, and are scored just before.
-
-    With a checkpoint, training resumes from the saved state.
 
     Parameters
     ----------
@@ -43,7 +39,6 @@ class PartTraining:
         Passes over the rows of each part.
     report : function
         A `PartReporter`.
-    checkpoint : Checkpoint or None
     """
 
     def __init__(
@@ -55,20 +50,16 @@ class PartTraining:
         context: FitContext,
         n_passes: int,
         report: PartReporter,
-        checkpoint: Checkpoint | None = None,
     ) -> None:
         self._files, self._n_columns, self._topic_counts = files, n_columns, topic_counts
         self._is_weighted = topic_weights is not None
         self._topic_weights = np.ones(len(topic_counts)) if topic_weights is None else topic_weights
         self._context, self._n_passes = context, n_passes
-        self._report, self._checkpoint = report, checkpoint
+        self._report = report
         self._parts = [*files.training_parts, *files.heldout_parts]
         self._n_rows = sum(part.n_rows for part in self._parts)
         self._weights = PartWeights(n_columns, len(topic_counts))
-        n_heldout = sum(part.n_rows for part in files.heldout_parts)
-        self._state = PartState(self._weights, n_columns, len(self._parts), n_heldout)
-        if checkpoint is not None:
-            checkpoint.restore(self._state)
+        self._n_done = 0  # Parts that have been learned from
 
     def learn(self, on_interrupt: Callable[[], None] = lambda: None) -> None:
         """Learn from all parts or, after Ctrl-C, only from those before it.
@@ -79,14 +70,14 @@ class PartTraining:
         try:
             self._learn_parts()
         except KeyboardInterrupt:
-            if not self._state.n_done:
+            if not self._n_done:
                 raise
             on_interrupt()
 
     @property
     def n_unlearned(self) -> int:
         """Number of rows that have not been learned from."""
-        return sum(part.n_rows for part in self._parts[self._state.n_done :])
+        return sum(part.n_rows for part in self._parts[self._n_done :])
 
     def result(self) -> StreamResult:
         """Return the result of the parts that were learned from; to be called once."""
@@ -102,17 +93,14 @@ class PartTraining:
         )
 
     def _learn_parts(self) -> None:
-        state, n_parts = self._state, len(self._parts)
         # The next part is read while one is learned from.
-        n_threads, remaining = min(self._context.n_jobs, 2), self._parts[state.n_done :]
-        for rows in map_in_order(self._files.read, remaining, n_threads, n_waiting=0):
-            if state.n_done == len(self._files.training_parts):
+        n_threads = min(self._context.n_jobs, 2)
+        for rows in map_in_order(self._files.read, self._parts, n_threads, n_waiting=0):
+            if self._n_done == len(self._files.training_parts):
                 self._heldout  # noqa: B018  scored before they are learned from
-            self._learn(rows, state.n_done)
-            state.n_done += 1
-            if self._checkpoint is not None:
-                self._checkpoint.save(state, is_last=state.n_done == n_parts)
-            self._report(state.n_done, n_parts)
+            self._learn(rows, self._n_done)
+            self._n_done += 1
+            self._report(self._n_done, len(self._parts))
 
     def _learn(self, rows: PartRows, number: int) -> None:
         weights = self._weights
@@ -134,20 +122,16 @@ class PartTraining:
     def _heldout(self) -> tuple[Labels, I64, F32]:
         """The labels, numbers and scores of held-out rows.
 
-        They are scored when this is first used, by the weights before they are learned from, unless
-        that was before training resumed.
+        They are scored when this is first used, by the weights before they are learned from.
         """
-        files, scores = self._files, self._state.heldout_scores
+        files = self._files
         labels, numbers = Labels.empty(multilabel=files.multilabel), np.zeros(0, dtype=np.int64)
         parts = [np.zeros((0, len(self._topic_counts)), dtype=np.float32)]
         for rows in map(files.read, files.heldout_parts):
             labels = Labels.concatenate(labels, rows.labels)
             numbers = np.concatenate([numbers, rows.numbers])
-            if scores is None:
-                parts.append(self._score(rows))
-        if scores is None:
-            scores = self._state.heldout_scores = np.concatenate(parts)
-        return labels, numbers, scores
+            parts.append(self._score(rows))
+        return labels, numbers, np.concatenate(parts)
 
     def _score(self, rows: PartRows) -> F32:
         X, numbers = self._weights.take_columns(rows.X)
@@ -158,6 +142,6 @@ class PartTraining:
         files, (labels, numbers, scores) = self._files, self._heldout
         totals = self._topic_weights * files.training_topic_counts
         # If training was interrupted before them, the final weights are those that scored them.
-        is_learned = self._state.n_done > len(files.training_parts)
+        is_learned = self._n_done > len(files.training_parts)
         fraction = 1 - len(numbers) / self._n_rows if is_learned else 1.0
-        return HeldOutRows.from_scores(numbers, labels, scores.copy(), totals, fraction)
+        return HeldOutRows.from_scores(numbers, labels, scores, totals, fraction)

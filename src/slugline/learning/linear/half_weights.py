@@ -50,30 +50,6 @@ class HalfWeights:
                 arrays = np.zeros(size, dtype=np.uint32), np.zeros(0, dtype=np.uint16)
                 self._blocks.append(arrays)
 
-    def arrays(self) -> tuple[U32, U16]:
-        """Return the mask of each row, shape (n_rows,), and the weights that are stored."""
-        masks, halves = zip(*self._blocks, strict=True)
-        return np.concatenate(masks), np.concatenate(halves)
-
-    def restore(self, masks: U32, halves: U16) -> None:
-        """Replace all weights by those of `arrays`, which need not be trusted.
-
-        Raises
-        ------
-        ValueError : if they aren't weights of as many rows and topics.
-        """
-        lengths = np.bitwise_count(masks)
-        values = halves.view(np.float16)
-        if masks.shape != (self.n_rows,) or halves.shape != (lengths.sum(dtype=np.int64),):
-            raise ValueError(f"{len(halves):,} weights of {len(masks):,} terms")
-        if (masks >> np.uint32(self.n_topics - 1) > 1).any() or not np.isfinite(values).all():
-            raise ValueError("weights of topics that don't exist, or infinite ones")
-        ends = lengths.cumsum(dtype=np.int64)[self._block_rows - 1 :: self._block_rows]
-        firsts = range(self._block_rows, self.n_rows, self._block_rows)
-        self._blocks = list(
-            zip(np.split(masks, firsts), np.split(halves, ends[: len(firsts)]), strict=True)
-        )
-
     def take(self, rows: I32) -> F32:
         """Return some rows, whose numbers are ascending, shape (n_chosen, n_topics)."""
         weights = np.zeros((len(rows), self.n_topics), dtype=np.float32)
