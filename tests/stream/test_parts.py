@@ -53,11 +53,6 @@ def learned(
     return TopicClassifier(n_jobs=n_jobs).fit_stream(pairs(news), stream_options, progress=progress)
 
 
-def saved(classifier: TopicClassifier, folder: Path) -> bytes:
-    classifier.save(folder / "saved.slug")
-    return (folder / "saved.slug").read_bytes()
-
-
 class StopAt(SilentProgress):
     """Raises an exception at a report of a part, and records the reports."""
 
