@@ -194,15 +194,21 @@ class Session(NamedTuple):
         return high - low
 
 
-def run_session(name: str, seed: int, settings: SessionSettings) -> Session:
-    """Compare the interval at each look with the accuracy on all texts without a label."""
+def run_session(name: str, seed: int, settings: SessionSettings) -> Session | None:
+    """Compare the interval at each look with the accuracy on all texts without a label.
+
+    A session has no look if all labels are of one topic.
+    """
     pool, holds = load_pool(name, seed), []
+    look = None
     for look in label_pool(pool, N_LABELS, EVERY, seed, settings):
         accuracy = measure_accuracy(look.model, select(pool, look.free))
-        estimate = look.model.estimate
-        holds.append(estimate.low <= accuracy <= estimate.high)
+        holds.append(look.model.estimate.low <= accuracy <= look.model.estimate.high)
+    if look is None:
+        progress(name, seed, "no look")
+        return None
     progress(name, seed, accuracy, all(holds))
-    return Session(holds, accuracy, estimate.width, estimate.accuracy)
+    return Session(holds, accuracy, look.model.estimate.width, look.model.estimate.accuracy)
 
 
 def run_sessions(
@@ -228,7 +234,12 @@ def intervals(
     With --guesses, the page shows guesses, so that only random draws are measured from then on.
     """
     settings = SessionSettings(random_fraction, shows_guesses=guesses)
-    by_set = run_sessions(partial(run_session, settings=settings), sets, sessions)
+    by_set = {
+        name: [session for session in of_set if session is not None]
+        for name, of_set in run_sessions(
+            partial(run_session, settings=settings), sets, sessions
+        ).items()
+    }
     rows = [[name, *interval_cells(of_set)] for name, of_set in by_set.items()]
     rows.append(["all", *interval_cells([*itertools.chain.from_iterable(by_set.values())])])
     header = [
