@@ -28,7 +28,6 @@ extensions = [
     "docstrings",
     "openapi_tables",
     "results",
-    "decisions",
     "page_search",
     "cell_cache",
     "recorded_pages",
