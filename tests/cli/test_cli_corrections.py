@@ -283,17 +283,35 @@ def test_train_corrections_folds_and_maps_topics(run: Run) -> None:
     assert load("news.slug").classes_.tolist() == ["bank", "grain", "sport"]
 
 
-def test_train_corrections_needs_one_of_several_models(run: Run) -> None:
+def test_train_corrections_leaves_out_corrections_of_other_models(run: Run) -> None:
     correct("c.db", *FLOWERS)
+    correct("c.db", ("goal", "Ziel"), model="german")
+    found = run(*[part for part in TRAIN if part != "-q"], "--corrections", "c.db")
+    assert found.code == 0
+    assert "c.db: left out: 1 correction of other models\n" in found.err
+    assert load("news.slug").classes_.tolist() == ["bank", "flowers", "grain", "sport"]
+
+
+def test_train_corrections_rejects_corrections_of_another_model(run: Run) -> None:
     correct("c.db", ("goal", "Ziel"), model="german")
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert found.err == (
-        "slugline: error: c.db holds corrections of 2 models, news (9), german (1); choose which "
-        "to learn from with --corrections-of.\n"
+        "slugline: error: c.db holds no correction of news of a text that isn't blank; it has "
+        "corrections of german (1); to learn from these, name the model with --corrections-of.\n"
     )
-    assert run(*TRAIN, "--corrections", "c.db", "--corrections-of", "news").code == 0
-    assert load("news.slug").classes_.tolist() == ["bank", "flowers", "grain", "sport"]
+
+
+def test_train_corrections_rejects_answers_that_are_no_topics(run: Run) -> None:
+    with CorrectionStore("c.db") as store:
+        store.add(text="goal", topic="low", answer="high", probability=0.6, model="news", digest="")
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert found.code == 1
+    assert found.err == (
+        "slugline: error: the corrected answers, such as 'high', are no topics of news.csv; give "
+        "the documents that the corrected model learned from, or the corrections of another "
+        "model.\n"
+    )
 
 
 def test_train_corrections_counts_contradictions(run: Run) -> None:

@@ -567,8 +567,7 @@ def test_load_corpus_rejects_columns_for_a_named_data_set() -> None:
         load_corpus("bbc", topic="queue")
 
     assert str(error.value) == (
-        "bbc is a known data set, with no columns or format to choose; leave them out, "
-        "or write ./bbc for a file."
+        "bbc is a known data set, with no columns or format to choose; leave them out."
     )
 
 
@@ -576,6 +575,7 @@ def test_load_corpus_reads_a_path_with_the_name_of_a_data_set() -> None:
     write("bbc/a/1.txt", "mine")
 
     assert load_corpus("./bbc").texts == ["mine"] == load_corpus(Path("bbc")).texts
+    assert load_corpus("bbc").texts == ["mine"]
 
 
 def test_load_splits_rejects_an_unknown_name() -> None:

@@ -143,8 +143,7 @@ def test_load_corpus_rejects_a_named_data_set_with_files() -> None:
         load_corpus(["a.csv", "bbc"])
 
     assert str(error.value) == (
-        "bbc is a known data set, and can't be combined with others; give it alone, or write ./bbc "
-        "for a file."
+        "bbc is a known data set, and can't be combined with others; give it alone."
     )
 
 

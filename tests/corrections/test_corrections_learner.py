@@ -36,12 +36,18 @@ class Place:
         self.log: list[str] = []
         self.learners: list[LearningLoop] = []
 
-    def add(self, *pairs: tuple[str, str], model: str = "tickets", approved: bool = True) -> None:
+    def add(
+        self,
+        *pairs: tuple[str, str],
+        model: str = "tickets",
+        answer: str = "Konto",
+        approved: bool = True,
+    ) -> None:
         with self.model.with_name(f".{self.model.name}.learning").open("wb") as file:
             lock(file)  # or a loop could begin between a correction and its approval
             for text, topic in pairs:
                 added = self.store.add(
-                    text=text, topic=topic, answer="Konto", probability=0.5, model=model, digest="d"
+                    text=text, topic=topic, answer=answer, probability=0.5, model=model, digest="d"
                 )
                 if approved:
                     self.store.approve(added.id)
@@ -102,8 +108,8 @@ def test_learning_loop_replaces_the_model_once_for_enough_corrections(place: Pla
     wait_for(lambda: place.said("is replaced"))
     assert place.log[0] == f"learning from 3 new corrections of {place.corrections}"
     assert place.log[-1].startswith(
-        f"learning from corrections: {place.model} is replaced; of 3 corrected texts, 3 are right "
-        "after learning from the others, 0 before; accuracy on test texts "
+        f"learning from corrections: {place.model} is replaced; corrected texts that are right "
+        "after learning from the others: 3 of 3, 0 before; accuracy on test texts "
     )
     assert place.said("warning: ")
     assert load(place.model).predict(["den Vertrag kündigen"]).tolist() == ["Kündigung"]
@@ -165,7 +171,8 @@ def test_learning_loop_reports_why_a_model_is_held_back(place: Place, news: News
     lines = ["text,topic", *(f"{text},{topic}" for text, topic in news)]
     place.data.write_text("\n".join(lines) + "\n")
     place.add(
-        *((f"{text} {n}", "sport") for text, topic in news for n in range(10) if topic[0] == "g")
+        *((f"{text} {n}", "sport") for text, topic in news for n in range(10) if topic[0] == "g"),
+        answer="grain",
     )
     learner = place.learner(30, options=["--test-fraction", "0.4", "--encoder", "none"])
     learner.start()

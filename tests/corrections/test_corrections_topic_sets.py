@@ -178,7 +178,8 @@ def test_learning_loop_learns_several_topics() -> None:
     loop.stop()
     assert (last["outcome"], last["new_topics"]) == ("replaced", ["d"]), log
     assert (
-        "12 are right after learning from the others, 0 before; exact match on" in last["message"]
+        "right after learning from the others: 12 of 12, 0 before; exact match on"
+        in last["message"]
     )
     [answer] = load("m.slug").predict(["dune desk alpha apple axe"])
     assert set(answer) == {"a", "d"}

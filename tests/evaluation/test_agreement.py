@@ -205,11 +205,7 @@ def test_alternative_annotator_test_of_a_model_like_all_persons_is_won() -> None
 
 @pytest.mark.parametrize(
     ("n_persons", "n_documents", "found"),
-    [
-        (2, 60, "2 of 2 do"),
-        (4, 29, "0 of 4 do (at most 29 documents)"),
-        (0, 0, "0 of 0 do (at most 0 documents)"),
-    ],
+    [(2, 60, "2 of 2 do"), (4, 29, "nobody does (at most 29 documents)"), (0, 0, "nobody does")],
 )
 def test_alternative_annotator_test_says_what_is_missing(
     n_persons: int, n_documents: int, found: str

@@ -152,6 +152,8 @@ def test_training_page_title_names_data_and_accuracy() -> None:
 def test_training_page_begins_with_the_accuracy_on_labels() -> None:
     on_labels = AccuracyOnLabels(400, 0.87, Interval(0.8, 0.93), "earn", 0.4, "About 50 more.")
     experiment = trained(on_labels=on_labels, majority=0.4, majority_topic="earn")
+    assert experiment.test is not None
+    experiment = replace(experiment, test=replace(experiment.test, has_selection_bias=True))
     page = training_page(experiment)
     assert "4 topics, 87.0\u202f% right" in page.replace("\xa0", "\u202f").replace(" %", "\u202f%")
     texts = section_texts(experiment)

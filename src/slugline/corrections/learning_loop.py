@@ -307,8 +307,8 @@ def _summarize_run(status: int, output: bytes, lines: Sequence[str], model: Path
     message = (
         f"{model} is replaced; {better}corrected texts that are right after learning from the "
         f"others: {now['n_after']:,} of {now['n_asked']:,}, {now['n_before']:,} before; "
-        f"{measure} on test texts {before:.3f} before, {after:.3f} after; {waiting}`slugline rollback {model}` goes "
-        "back"
+        f"{measure} on test texts {before:.3f} before, {after:.3f} after; {waiting}"
+        f"`slugline rollback {model}` goes back"
     )
     return {"outcome": "replaced", "message": message} | numbers
 
