@@ -34,7 +34,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from slugline.base.arrays import F32, I32, I64, U8, U16, U64, Mask, aligned
+from slugline.base.arrays import F32, I32, I64, U8, U16, U64, aligned
 from slugline.base.checks import check_whole, has_surrogates, short_repr
 from slugline.base.files import PathLike, write_whole
 from slugline.base.wording import counted
