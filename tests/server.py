@@ -40,8 +40,6 @@ class Address(str):
 
     #: Its process.
     pid: int
-    #: Where it answers probes, if it does so on a port of its own.
-    probes: str
 
 
 def make_state(*models: str | Path, **settings: Any) -> WebState:
@@ -99,8 +97,6 @@ def running(*args: object, command: str = "serve") -> Iterator[Address]:
         try:
             address = Address(_address(process, words))
             address.pid = process.pid
-            probes = re.search(r"answering probes at (http://\S+)/", words())
-            address.probes = probes[1] if probes else ""
             yield address
         finally:
             process.send_signal(signal.SIGTERM)

@@ -60,16 +60,6 @@ class ServeSettings:
 
     host: Annotated[str, _setting("Address.", "ADDRESS")] = "127.0.0.1"
     port: Annotated[int, _setting("Port; 0 for any that is free.", "N", ge=0, le=65535)] = 8080
-    health_port: Annotated[
-        int | None,
-        _setting(
-            "Answer /health and /ready on this port as well, from a separate process that answers "
-            "even under load; 0 for any that is free.",
-            "N",
-            ge=0,
-            le=65535,
-        ),
-    ] = None
     tokens: tuple[str, ...] = field(default=(), repr=False)
     allowed_hosts: Annotated[
         tuple[str, ...],

@@ -13,7 +13,7 @@ from slugline.errors import ServerError
 _BACKLOG = 1024
 
 
-def bind(host: str, port: int, *, option: str = "--port") -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket.
 
     Raises
@@ -36,7 +36,7 @@ def bind(host: str, port: int, *, option: str = "--port") -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise ServerError(_explain_bind_error(error, host, port, option)) from None
+        raise ServerError(_explain_bind_error(error, host, port)) from None
     return listener
 
 
@@ -46,15 +46,15 @@ def address_of(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def _explain_bind_error(error: OSError, host: str, port: int, option: str) -> str:
+def _explain_bind_error(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         owner = _owner(port)
         return (
             f"port {port} of {host} is taken{f' by {owner}' if owner else ''}; stop that, or give "
-            f"another {option}."
+            "another --port."
         )
     if error.errno == errno.EACCES:
-        return f"port {port} needs root; use a {option} of 1024 or higher."
+        return f"port {port} needs root; use a --port of 1024 or higher."
     return f"{host} port {port} can't be listened on: {error.strerror}; give another --host."
 
 

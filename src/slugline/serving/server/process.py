@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from slugline.corrections.learning_loop import LearningLoop
@@ -23,7 +22,6 @@ from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
 from slugline.serving.server.app import make_app
 from slugline.serving.server.app_server import AppServer
-from slugline.serving.server.probes import BEAT_SECONDS
 from slugline.serving.service import Service
 from slugline.serving.watch.alerts import AlertCheck
 from slugline.serving.watch.recorder import Watch
@@ -51,13 +49,12 @@ def run_process(
     listener: socket.socket,
     *,
     learns: bool = True,
-    beat: Callable[[], None] | None = None,
+    is_worker: bool = False,
 ) -> None:
     """Answer requests in this process, until it gets a signal.
 
-    If the settings ask for it, the process with `learns` retrains the model from corrections. If
-    there are several processes, each calls `beat` to show that it runs, and ends when its parent
-    does.
+    If the settings ask for it, the process with `learns` retrains the model from corrections. A
+    worker, which is one of several processes, ends when its parent does.
     """
     store = None if settings.corrections is None else CorrectionStore(settings.corrections)
     learner = make_learner(settings, models)
@@ -82,7 +79,7 @@ def run_process(
             learner.open()
             if learns:
                 learner.start()
-        _Server(app, service, settings, beat).run(sockets=[listener])
+        _Server(app, service, settings, is_worker=is_worker).run(sockets=[listener])
 
 
 def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop | None:
@@ -118,15 +115,11 @@ class _Server(AppServer):
     """Answers requests, and watches the models' files."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        service: Service,
-        settings: ServeSettings,
-        beat: Callable[[], None] | None,
+        self, app: ASGIApp, service: Service, settings: ServeSettings, *, is_worker: bool
     ) -> None:
         super().__init__(app, settings)
-        self._service, self._beat = service, beat
-        self._parent = os.getppid()
+        self._service = service
+        self._parent = os.getppid() if is_worker else None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         hangup = asyncio.Event()
@@ -134,25 +127,17 @@ class _Server(AppServer):
         if hasattr(signal, "SIGHUP"):
             loop.add_signal_handler(signal.SIGHUP, hangup.set)
         watching = asyncio.create_task(self._watch(hangup))
-        beating = asyncio.create_task(self._send_heartbeats())
         try:
             await super().serve(sockets)
         finally:
             watching.cancel()
-            beating.cancel()
-
-    async def _send_heartbeats(self) -> None:
-        """Send heartbeats as long as the event loop runs."""
-        while self._beat is not None:
-            self._beat()
-            await asyncio.sleep(BEAT_SECONDS)
 
     async def _watch(self, hangup: asyncio.Event) -> None:
         """Read the models' files again when they change, and after SIGHUP."""
         loop = asyncio.get_running_loop()
         models, metrics = self._service.models, self._service.metrics
         while True:
-            if self._beat is not None and os.getppid() != self._parent:
+            if self._parent is not None and os.getppid() != self._parent:
                 self.should_exit = True  # the parent, which would end it, is gone
             is_requested = False
             with contextlib.suppress(TimeoutError):

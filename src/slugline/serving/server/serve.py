@@ -15,7 +15,6 @@ from slugline.serving.metrics import Metrics
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
 from slugline.serving.server.ports import address_of, bind
-from slugline.serving.server.probes import Heartbeats, ProbeProcess
 from slugline.serving.server.process import make_learner, run_process
 from slugline.serving.server.workers import Workers
 from slugline.serving.watch.store import WatchStore
@@ -37,22 +36,10 @@ def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], o
     """
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models have been read
-    forks = settings.workers > 1 or settings.health_port is not None
-    if forks and not hasattr(os, "fork"):
-        raise OptionError(
-            "--workers over 1 and --health-port need a system that can fork; leave them out."
-        )
-    beats = Heartbeats(settings.workers)
+    if settings.workers > 1 and not hasattr(os, "fork"):
+        raise OptionError("--workers over 1 needs a system that can fork; leave it out.")
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
-        probes = None
-        if settings.health_port is not None:
-            probe_socket = bind(settings.host, settings.health_port, option="--health-port")
-            stack.enter_context(contextlib.closing(probe_socket))
-            probes = ProbeProcess(probe_socket, beats, listener)
-            stack.callback(probes.end)
-            probes.start()
-            _log.info("answering probes at %shealth", address_of(probe_socket))
         models = ServedModels.load(names, settings.min_precision)
         if settings.corrections is not None:  # so that an error appears before the start
             CorrectionStore(settings.corrections).close()
@@ -63,7 +50,7 @@ def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], o
         topics = {model.name: model.fitted.topics.names for model in models.all()}
         metrics = Metrics(settings.workers, operations, topics)
         announce(address_of(listener))
-        if forks:
-            Workers(settings, models, metrics, listener, beats, probes).run()
+        if settings.workers > 1:
+            Workers(settings, models, metrics, listener).run()
         else:
             run_process(settings, models, metrics, listener)

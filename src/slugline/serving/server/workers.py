@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import signal
@@ -15,7 +14,6 @@ from typing import NamedTuple
 from slugline.serving.metrics import Metrics
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
-from slugline.serving.server.probes import Heartbeats, ProbeProcess
 from slugline.serving.server.process import run_process
 
 _log = logging.getLogger("slugline.server")
@@ -32,10 +30,7 @@ class _Worker(NamedTuple):
 
 
 class Workers:
-    """Forked processes, which share the memory of the models; one that dies is replaced.
-
-    The process of the `probes`, if there is one, is replaced as well, and ends last.
-    """
+    """Forked processes, which share the memory of the models; one that dies is replaced."""
 
     def __init__(
         self,
@@ -43,12 +38,9 @@ class Workers:
         models: ServedModels,
         metrics: Metrics,
         listener: socket.socket,
-        beats: Heartbeats,
-        probes: ProbeProcess | None,
     ) -> None:
         self._settings, self._models = settings, models
         self._metrics, self._listener = metrics, listener
-        self._beats, self._probes = beats, probes
         # By process id.
         self._running: dict[int, _Worker] = {}
         self._is_ending = False
@@ -91,7 +83,7 @@ class Workers:
                 self._metrics,
                 self._listener,
                 learns=worker == 0,
-                beat=functools.partial(self._beats.beat, worker),
+                is_worker=True,
             )
             status = 0
         except Exception:  # noqa: BLE001 - nothing above would log it
@@ -101,15 +93,8 @@ class Workers:
 
     def _replace(self, child: int, status: int) -> None:
         """Start another process in place of one that has ended, unless the server is ending."""
-        if self._probes is not None and child == self._probes.id:
-            if not self._is_ending:
-                _log.error("the process for probes ended; another one takes its place")
-                time.sleep(_SHORT_LIFE)
-                self._probes.start()
-            return
         worker = self._running.pop(child)
         self._metrics.reset_gauges(worker.number)
-        self._beats.reset(worker.number)
         if self._is_ending:
             return
         code = os.waitstatus_to_exitcode(status)
@@ -123,7 +108,6 @@ class Workers:
         """Send a signal to all workers; except for SIGHUP, the server ends."""
         if number != signal.SIGHUP and not self._is_ending:
             self._is_ending = True
-            self._beats.note_ending()
             self._listener.close()
             signal.setitimer(signal.ITIMER_REAL, self._settings.grace + 1.5)
         for child in list(self._running):
