@@ -417,38 +417,33 @@ def hostile(connections: int = 500, seconds: int = 60) -> str:
     body = json.dumps({"texts": ["Wheat exports rose"] * 2500, "top": 20}).encode()
     rows = []
     for kind in (*KINDS, ""):
-        port = _free_port()
-        with serve_slugline("--health-port", str(port)) as server:
+        with serve_slugline() as server:
             for _ in range(3):  # what an honest request of the largest size takes, it has taken
                 _time_request(server.url + "/v1/classify", body)
-            urls = f"http://127.0.0.1:{port}/health", f"{server.url}/health"
-            rows.append([kind or "all kinds", *_attack(server, urls, kind, connections, seconds)])
-    header = ["kind", "connections", "own port, p99, ms", "main port, p99, ms", "memory, MB"]
+            rows.append([kind or "all kinds", *_attack(server, kind, connections, seconds)])
+    header = ["kind", "connections", "probes, p99, ms", "memory, MB"]
     return (
         f"{connections} clients at a time for {seconds} s, each of which connects again when its "
-        "connection ends. /health is asked twenty times a second on connections of its own: on "
-        "the port of `--health-port`, and on the main one, which the clients attack.\n\n"
+        "connection ends. /health is asked twenty times a second on a connection of its own.\n\n"
         f"{table(header, rows)}"
     )
 
 
-def _attack(
-    server: Server, urls: tuple[str, str], kind: str, connections: int, n_seconds: int
-) -> list[str]:
+def _attack(server: Server, kind: str, connections: int, n_seconds: int) -> list[str]:
     before = server.memory()
     # Elsewhere, clients don't share the server's cores.
     command = ["nice", "-n", "19", *child_command("hostile", "attack")]
     command += [server.url.rpartition(":")[2], str(connections), str(n_seconds), kind]
     memory: list[float] = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as attack, _probing(urls) as times:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as attack, _probing(server) as times:
         until = time.monotonic() + n_seconds
         while time.monotonic() < until:
             memory.append(server.memory())
             time.sleep(0.1)
         assert attack.stdout is not None
         n_connections = json.loads(attack.stdout.read())
-    p99s = (f"{1000 * _p99(times[url]):.0f}" for url in urls)
-    return [f"{n_connections:,}", *p99s, f"{max(memory) - before:+.0f}"]
+    p99 = f"{1000 * _p99(times):.0f}"
+    return [f"{n_connections:,}", p99, f"{max(memory) - before:+.0f}"]
 
 
 def requests(patience: float = 5, most_kinds: int = 100) -> str:
@@ -459,21 +454,11 @@ def requests(patience: float = 5, most_kinds: int = 100) -> str:
             if number == most_kinds:
                 break
             progress(kind)
-            port = _free_port()
-            options = "--health-port", str(port), "--corrections", f"{folder}/{number}.db"
-            with serve_slugline(*options) as server:
-                urls = f"http://127.0.0.1:{port}/health", f"{server.url}/health"
-                rows.append([kind, *_measure_request(server, urls, make(), patience)])
-    most = [max(float(row[column]) for row in rows) for column in range(2, 6)]
+            with serve_slugline("--corrections", f"{folder}/{number}.db") as server:
+                rows.append([kind, *_measure_request(server, make(), patience)])
+    most = [max(float(row[column]) for row in rows) for column in range(2, 5)]
     rows.append(["**the most**", "", *map(four_digits, most)])
-    header = [
-        "request",
-        "reply",
-        "own port, longest wait, ms",
-        "main port, longest wait, ms",
-        "memory, MB",
-        "CPU after the client left, s",
-    ]
+    header = ["request", "reply", "longest wait, ms", "memory, MB", "CPU after the client left, s"]
     return (
         f"One request of at most 16 MB to a fresh server, of {len(rows) - 1} kinds. The client "
         f"leaves {patience:g} s after it has sent it, unless the reply ends before. /health is "
@@ -501,20 +486,17 @@ def refused(n_requests: int = 200) -> str:
     return f"{n_requests} requests in turn to a fresh server.\n\n{table(header, rows)}"
 
 
-def _measure_request(
-    server: Server, urls: tuple[str, str], request: bytes, patience: float
-) -> list[str]:
+def _measure_request(server: Server, request: bytes, patience: float) -> list[str]:
     before = {pid: _memory_kb(pid, "VmRSS") for pid in server.pids()}
     for pid in before:  # begin the peak anew
         Path(f"/proc/{pid}/clear_refs").write_text("5")
-    with _probing(urls, pause=0.01) as times:
+    with _probing(server, pause=0.01) as times:
         time.sleep(0.2)
         status = _send_request(int(server.url.rpartition(":")[2]), request, patience)
         cpu = _cpu_until_idle(server)
         time.sleep(0.2)
     growth = max(_memory_kb(pid, "VmHWM") - kb for pid, kb in before.items()) / 1000
-    waits = (f"{1000 * max(times[url]):.0f}" for url in urls)
-    return [status, *waits, f"{growth:.0f}", f"{cpu:.2f}"]
+    return [status, f"{1000 * max(times):.0f}", f"{growth:.0f}", f"{cpu:.2f}"]
 
 
 def _send_request(port: int, request: bytes, patience: float) -> str:
@@ -551,23 +533,21 @@ _IDLE_SECONDS = 0.15
 
 
 @contextlib.contextmanager
-def _probing(urls: tuple[str, ...], pause: float = 0.05) -> Iterator[dict[str, list[float]]]:
-    """Ask addresses again and again; yield the seconds that each answer took."""
-    is_over, times = threading.Event(), {url: list[float]() for url in urls}
+def _probing(server: Server, pause: float = 0.05) -> Iterator[list[float]]:
+    """Ask /health again and again; yield the seconds that each answer took."""
+    is_over, times = threading.Event(), list[float]()
 
-    def ask(url: str) -> None:
+    def ask() -> None:
         while not is_over.wait(pause):
-            times[url].append(_time_request(url) / 1000)
+            times.append(_time_request(f"{server.url}/health") / 1000)
 
-    threads = [threading.Thread(target=ask, args=(url,)) for url in urls]
-    for thread in threads:
-        thread.start()
+    thread = threading.Thread(target=ask)
+    thread.start()
     try:
         yield times
     finally:
         is_over.set()
-        for thread in threads:
-            thread.join()
+        thread.join()
 
 
 def _time_request(url: str, body: bytes | None = None) -> float:
