@@ -27,12 +27,16 @@ TRAIN_BY_WORDS = [*TRAIN, "--encoder", "none"]
 
 
 def correct(
-    path: str, *pairs: tuple[str, str | int], model: str = "news", approved: bool = True
+    path: str,
+    *pairs: tuple[str, str | int],
+    model: str = "news",
+    answer: str | int = "bank",
+    approved: bool = True,
 ) -> None:
     with CorrectionStore(path) as store:
         for text, topic in pairs:
             added = store.add(
-                text=text, topic=topic, answer="bank", probability=0.5, model=model, digest="abc"
+                text=text, topic=topic, answer=answer, probability=0.5, model=model, digest="abc"
             )
             if approved:
                 store.approve(added.id)
@@ -266,7 +270,7 @@ def test_train_corrections_keeps_numeric_topics(
     TopicClassifier(class_weight=weights).fit(texts, topics).save("news.slug")
     lines = [f"{text},{topic}" for text, topic in zip(texts, topics, strict=True)]
     Path("news.csv").write_text("\n".join(["body,queue", *lines]))
-    correct("c.db", *((text, new) for text, _ in FLOWERS))
+    correct("c.db", *((text, new) for text, _ in FLOWERS), answer=10)
     assert run(*TRAIN, "--corrections", "c.db").code == 0
     model = load("news.slug")
     assert sorted(model.classes_.tolist()) == sorted(classes)
@@ -355,7 +359,7 @@ def later_version(path: str) -> None:
         (lambda _: None, "c.db doesn't exist; name a file that holds corrections."),
         (
             none_at_all,
-            "c.db holds no correction of a text that isn't blank; correct some answers first.",
+            "c.db holds no correction of news of a text that isn't blank; correct some answers first.",
         ),
         (
             later_version,
@@ -420,7 +424,7 @@ def test_train_corrections_reads_a_file_that_is_being_written(
 def test_train_corrections_rejects_options_that_do_not_go_together(
     run: Run, options: list[object], message: str
 ) -> None:
-    correct("c.db", *FLOWERS)
+    correct("c.db", *FLOWERS, model="model")
     found = run("train", "news.csv", "-q", *options)
     assert found.code == 2
     assert found.err == f"slugline: error: {message}\n"
@@ -434,7 +438,7 @@ def test_train_corrections_rejects_descriptions_alone(run: Run) -> None:
 
 
 def test_train_corrections_does_not_replace_what_is_no_model(run: Run) -> None:
-    correct("c.db", *FLOWERS)
+    correct("c.db", *FLOWERS, model="notes")
     Path("notes.slug").write_text("no model")
     found = run("train", "news.csv", "-q", "-o", "notes.slug", "--corrections", "c.db")
     assert found.code == 1

@@ -34,8 +34,7 @@ def test_label_imports_and_exports_labels(run: Run, tmp_path: Path) -> None:
     assert run(*COMMAND[:-1], *files).err.splitlines() == [
         "t.csv: read column 'body' as text; name another with --text",
         "d.jsonl: 2 labels, 2 of them new; 2 new documents",
-        "llm.csv: 2 labels, 2 of them new; 1 new document; left out: 1 row with an unknown id and "
-        "no text",
+        "llm.csv: 2 labels, 2 of them new; 1 new document; left out: 1 row whose id is unknown",
         "out.csv: 3 rows, 2 with a topic in column 'topic'",
     ]
     assert (tmp_path / "out.csv").read_text() == (

@@ -89,7 +89,8 @@ def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDa
             n_answers = counts["settled"] + counts["agreed"]
             if needs_answers and not n_answers:
                 raise _no_answers(path, counts, n_imported)
-            notes = [_left_out_note(counts, needs_answers=needs_answers)]
+            left_out = _left_out(counts, needs_answers=needs_answers)
+            notes = [left_out and f"left out: {left_out}"]
             min_doubted = max(_MIN_DOUBTED, _MIN_DOUBTED_FRACTION * n_answers)
             has_selection_bias = needs_answers and n_doubted >= min_doubted
             if has_selection_bias:
@@ -115,19 +116,19 @@ def _no_answers(path: Path, counts: Counter[Status], n_imported: int) -> DataErr
             "and these don't count as answers: label some documents; or import the labels' FILE as "
             f"answers: slugline label TEXTS -o {path} --import FILE"
         )
-    left_out = _left_out_note(counts, needs_answers=True)
+    left_out = _left_out(counts, needs_answers=True)
     found = f" ({left_out})" if left_out else ""
     return DataError(f"{path} has no document with an answer yet{found}; label some.")
 
 
-def _left_out_note(counts: Counter[Status], *, needs_answers: bool) -> str:
+def _left_out(counts: Counter[Status], *, needs_answers: bool) -> str:
     """Return which documents are left out, or ""."""
     left_out = [
         word(counts[status])
         for status, word in _LEFT_OUT.items()
         if counts[status] and (needs_answers or status == "replaced")
     ]
-    return f"left out: {join_words(left_out)}" if left_out else ""
+    return join_words(left_out) if left_out else ""
 
 
 def _label_rows(
