@@ -359,7 +359,8 @@ def later_version(path: str) -> None:
         (lambda _: None, "c.db doesn't exist; name a file that holds corrections."),
         (
             none_at_all,
-            "c.db holds no correction of news of a text that isn't blank; correct some answers first.",
+            "c.db holds no correction of news of a text that isn't blank; correct some "
+            "answers first.",
         ),
         (
             later_version,

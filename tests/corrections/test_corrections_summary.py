@@ -26,6 +26,11 @@ def test_summarize_is_empty_without_corrections() -> None:
     assert found.to_dict()["still_wrong"] == []
 
 
+def test_correction_with_the_given_answer_is_a_confirmation() -> None:
+    assert correction("a", "bank").is_confirmation
+    assert not correction("a", "grain").is_confirmation
+
+
 def test_summarize_counts_by_topic_pair_and_person() -> None:
     found = summarize(
         [

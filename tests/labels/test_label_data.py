@@ -147,6 +147,18 @@ def test_load_corpus_says_why_a_database_has_no_answer(path: Path, store: LabelS
     )
 
 
+def test_load_corpus_says_how_to_learn_from_imported_labels(path: Path, store: LabelStore) -> None:
+    store.add_coder("llm", "imported")
+    label(store, "llm", 1, "grain")
+    with pytest.raises(DataError) as caught:
+        load_corpus(path)
+    assert str(caught.value) == (
+        f"{path} has labels of imported coders alone, for 1 document, and these don't count as "
+        "answers: label some documents; or import the labels' FILE as answers: slugline label "
+        f"TEXTS -o {path} --import FILE"
+    )
+
+
 def test_load_corpus_names_a_database_of_corrections(tmp_path: Path) -> None:
     path = tmp_path / "corrections.db"
     CorrectionStore(path).close()

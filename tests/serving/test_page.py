@@ -166,6 +166,12 @@ def test_page_says_that_a_corrected_topic_is_new(page: TestClient) -> None:
     assert "Saved: the right topic is weather , which is new." in words_of(kept(page, "weather"))
 
 
+def test_page_says_that_a_correction_confirms_the_answer(page: TestClient) -> None:
+    assert "Saved: the right topic is grain , as the model answered." in words_of(
+        kept(page, "grain")
+    )
+
+
 def test_correction_form_asks_about_a_misspelt_topic(page: TestClient, state: WebState) -> None:
     asked = kept(page, "Grian")
     assert "There is no topic &#39;Grian&#39; in " in asked

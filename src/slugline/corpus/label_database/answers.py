@@ -110,7 +110,7 @@ def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDa
 
 def _no_answers(path: Path, counts: Counter[Status], n_imported: int) -> DataError:
     """Return the error that no document has an answer of a person."""
-    if n_imported:
+    if n_imported and not counts["open"]:
         return DataError(
             f"{path} has labels of imported coders alone, for {counted(n_imported, 'document')}, "
             "and these don't count as answers: label some documents; or import the labels' FILE as "
