@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtr
+from scipy.special import chdtri, stdtr
 
 from slugline.base.arrays import F64
 from slugline.counting.estimation import ShareEstimate
@@ -19,6 +19,8 @@ from slugline.evaluation.intervals import Z_95, Interval
 # distribution, 11 % of simulated years of 12 months with 200 labels each, whose shares were the
 # same, had a change of one of six topics; with these, 3 %.
 _DEGREES_OF_FREEDOM = 2 * (MIN_LABELLED - 1)
+# The fewest consecutive differences that show how much periods differ.
+_MIN_PERIODS = 3
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:
@@ -64,7 +66,8 @@ def find_changes(
     """Test differences in shares between consecutive periods, and before and after each period.
 
     Groups that aren't periods are each compared with the first one. A comparison uses labels if all
-    of its groups do, and the model otherwise.
+    of its groups do, and the model otherwise. If consecutive periods differ more than by chance,
+    the standard errors are larger by as much.
 
     Parameters
     ----------
@@ -81,40 +84,89 @@ def find_changes(
     -------
     list of Change, the smallest p-value first
     """
-    tested: list[Change] = []
-    for comparison in _choose_comparisons(len(groups), is_time=is_time):
-        places = (*comparison.before, *comparison.after)
-        before, after = ([groups[place] for place in side] for side in comparison[:2])
-        if not any(groups[place].is_by_model for place in places):
-            differences = [*_labelled_differences(before, after)]
-            basis: Basis = "by labels"
-        elif all(estimates[place] for place in places):
-            # Topics that only labels have come last, and are not tested.
-            names = [topic.topic for topic in after[0].topics]
-            sides = ([estimates[place] for place in side] for side in comparison[:2])
-            values, errors = _differences(*sides)
-            differences = [*zip(names, values.tolist(), errors.tolist(), strict=False)]
-            basis = "by the model" if has_labels else ""
-        else:
-            continue
-        for topic, difference, error in differences:
-            margin = Z_95 * error
-            tested.append(
-                Change(
-                    topic,
-                    before[-1].name,
-                    after[0].name,
-                    difference,
-                    Interval(max(difference - margin, -1.0), min(difference + margin, 1.0)),
-                    _p_value(abs(difference) / max(error, 1e-12), by_labels=basis == "by labels"),
-                    basis,
-                    is_time,
-                    comparison.is_lasting,
-                )
-            )
+    differences = [
+        difference
+        for comparison in _choose_comparisons(len(groups), is_time=is_time)
+        for difference in _compare(comparison, groups, estimates)
+    ]
+    factor = 1.0
+    if is_time and len(groups) > _MIN_PERIODS:
+        factor = _overdispersion([each.z for each in differences if not each.comparison.is_lasting])
+    tested = [
+        each.to_change(groups, factor, is_time=is_time, has_labels=has_labels)
+        for each in differences
+    ]
     adjusted = adjust_holm([change.p_value for change in tested])
     changes = [change._replace(p_value=p) for change, p in zip(tested, adjusted, strict=True)]
     return sorted(changes, key=lambda change: change.p_value)
+
+
+class _Difference(NamedTuple):
+    """The difference in a topic's share between two sides of a comparison."""
+
+    comparison: _Comparison
+    topic: str
+    value: float
+    standard_error: float
+    by_labels: bool
+
+    @property
+    def z(self) -> float:
+        """The difference in standard errors."""
+        return self.value / max(self.standard_error, 1e-12)
+
+    def to_change(
+        self, groups: Sequence[GroupCount], factor: float, *, is_time: bool, has_labels: bool
+    ) -> Change:
+        """Return the tested change, with standard errors that are larger by a factor."""
+        margin = Z_95 * factor * self.standard_error
+        basis: Basis = "by labels" if self.by_labels else "by the model" if has_labels else ""
+        return Change(
+            self.topic,
+            groups[self.comparison.before[-1]].name,
+            groups[self.comparison.after[0]].name,
+            self.value,
+            Interval(max(self.value - margin, -1.0), min(self.value + margin, 1.0)),
+            _p_value(abs(self.z) / factor, by_labels=self.by_labels),
+            basis,
+            is_time,
+            self.comparison.is_lasting,
+        )
+
+
+def _compare(
+    comparison: _Comparison,
+    groups: Sequence[GroupCount],
+    estimates: Sequence[Sequence[ShareEstimate]],
+) -> Iterator[_Difference]:
+    """Yield the difference of each topic; none without labels or estimates of all groups."""
+    places = (*comparison.before, *comparison.after)
+    before, after = ([groups[place] for place in side] for side in comparison[:2])
+    if not any(groups[place].is_by_model for place in places):
+        for topic, value, error in _labelled_differences(before, after):
+            yield _Difference(comparison, topic, value, error, by_labels=True)
+    elif all(estimates[place] for place in places):
+        # Topics that only labels have come last, and are not tested.
+        names = [topic.topic for topic in after[0].topics]
+        sides = ([estimates[place] for place in side] for side in comparison[:2])
+        values, errors = _differences(*sides)
+        for topic, value, error in zip(names, values.tolist(), errors.tolist(), strict=False):
+            yield _Difference(comparison, topic, value, error, by_labels=False)
+
+
+def _overdispersion(z_scores: Sequence[float]) -> float:
+    """Return by which factor standard errors of consecutive periods are too small; at least 1.
+
+    The median hardly depends on a few changes.
+
+    References
+    ----------
+    McCullagh and Nelder (1989), Generalized linear models, section 4.5.
+    """
+    if not z_scores:
+        return 1.0
+    usual = chdtri(1, 0.5)  # the median of squared standard normal deviations
+    return math.sqrt(max(1.0, float(np.median(np.square(z_scores))) / usual))
 
 
 def _p_value(z: float, *, by_labels: bool) -> float:

@@ -243,7 +243,7 @@ def fill_periods(names: Sequence[str], period: Period) -> list[str]:
     >>> fill_periods(["2025-12", "2026-02"], "month")
     ['2025-12', '2026-01', '2026-02']
     """
-    first, last = (_first_day(name, period).toordinal() for name in (names[0], names[-1]))
+    first, last = (first_day(name, period).toordinal() for name in (names[0], names[-1]))
     if last - first > _MAX_DAYS:
         return [*names]
     days = map(date.fromordinal, range(first, last + 1))
@@ -251,7 +251,8 @@ def fill_periods(names: Sequence[str], period: Period) -> list[str]:
     return filled if len(filled) <= _MAX_PERIODS else [*names]
 
 
-def _first_day(name: str, period: Period) -> date:
+def first_day(name: str, period: Period) -> date:
+    """Return the first day of a period; see `name_period`."""
     year = int(name[:4])
     if period == "day":
         return date.fromisoformat(name)

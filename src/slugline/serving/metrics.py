@@ -23,7 +23,7 @@ _COUNTERS = {
     "corrections_total": "Corrections that were stored.",
     "words_total": "Words of texts that programs sent.",
     "unknown_words_total": "Words among them that the model doesn't know.",
-    "alerts_total": "Alerts that a share, unsure answers or unknown words have changed.",
+    "alerts_total": "Alerts that the share of a topic has changed.",
     "model_swaps_total": "New versions of a model that replaced an earlier one.",
 }
 _REQUESTS = "requests_total"

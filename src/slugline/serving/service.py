@@ -78,9 +78,9 @@ from slugline.serving.service_errors import (
     UnknownCorrectionError,
 )
 from slugline.serving.table_upload import AnswerTally, TableRequest, TableUpload
+from slugline.serving.watch.alerts import WeeklyCheck
 from slugline.serving.watch.recorder import Watch
-from slugline.serving.watch.report import WatchReport
-from slugline.serving.watch.report_cache import ReportCache
+from slugline.serving.watch.report import WatchReport, make_report
 
 if TYPE_CHECKING:
     from slugline.corrections.learning_loop import LearningLoop
@@ -171,9 +171,9 @@ class Service:
         self.watch = watch
         self.queue = BatchQueue(n_threads, metrics, 2 * limits.guesses, self.watch)
         self.threads = BackgroundThreads(n_threads)
-        self._reports: ReportCache | None = None
-        if watch is not None and watch.store is not None:
-            self._reports = ReportCache(watch, watch.store, self.threads)
+        self._weekly_check = WeeklyCheck(models, metrics)
+        if watch is not None:
+            watch.on_written = self._weekly_check
         self._corrections = corrections
         self._everybody_approves, self._logs_texts = everybody_approves, logs_texts
         self._n_tables = 0
@@ -391,30 +391,35 @@ class Service:
     @property
     def has_daily_sums(self) -> bool:
         """Whether sums over the answers of each day are kept."""
-        return self._reports is not None
+        return self.watch is not None and self.watch.store is not None
 
     async def report_days(self, model: ServedModel) -> WatchReport | None:
-        """Return what the daily sums of a model said some seconds ago; None if there are none.
+        """Return what the daily sums of a model say; None if there are none.
 
         Raises
         ------
         StoreError : if the file can't be read.
         """
-        return None if self._reports is None else await self._reports.report(model)
+        watch = self.watch
+        if watch is None or watch.store is None:
+            return None
+        await self.threads.run(watch.write)  # so that the latest texts count
+        weeks = self._weekly_check.counts(model)
+        return await self.threads.run(make_report, watch.store, model, watch.today(), weeks)
 
-    async def accept_change(self, model: ServedModel, series: str, call: Call) -> bool:
-        """Take the values of a series since its alert for the new normal.
+    async def accept_changes(self, model: ServedModel, call: Call) -> int:
+        """Take the shares of topics since their alerts for the new normal.
 
-        Returns whether there was such an alert. Front ends ask `may_approve` before.
+        Returns the number of alerts. Front ends ask `may_approve` before.
 
         Raises
         ------
         StoreError : if the file can't be written.
         """
         if self.watch is None or self.watch.store is None:
-            return False
+            return 0
         store, today = self.watch.store, self.watch.today()
-        return await self.threads.run(store.accept, model.digest, series, today, call.person)
+        return await self.threads.run(store.accept, model.digest, today, call.person)
 
     # Corrections ----------------------------------------------------------------------------------
 

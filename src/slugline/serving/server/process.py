@@ -23,7 +23,6 @@ from slugline.serving.served_models import ServedModels
 from slugline.serving.server.app import make_app
 from slugline.serving.server.app_server import AppServer
 from slugline.serving.service import Service
-from slugline.serving.watch.alerts import AlertCheck
 from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.store import WatchStore
 from slugline.serving.web.state import WebState
@@ -72,7 +71,6 @@ def run_process(
     gc.set_threshold(*_GARBAGE)
     with contextlib.ExitStack() as stack:
         stack.callback(service.close)
-        watch.on_written = AlertCheck(models, metrics)
         watch.start()
         if learner is not None:
             stack.callback(learner.stop)

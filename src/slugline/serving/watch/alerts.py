@@ -1,81 +1,49 @@
-"""Alerts in words, and a check of each day for new ones."""
+"""The weekly check of the shares of topics: counts by week, and alerts about lasting changes."""
 
 from __future__ import annotations
 
 import datetime
 import logging
+from collections.abc import Iterator, Sequence
 
-from slugline.errors import StoreError
-from slugline.evaluation.intervals import Interval
+from slugline.counting.dates import first_day, name_period
+from slugline.counting.results import Counts, GroupCount
+from slugline.errors import DataError, StoreError
 from slugline.serving.metrics import Metrics
-from slugline.serving.served_models import ServedModels
-from slugline.serving.watch.report import AlertReport, update_alerts
-from slugline.serving.watch.series import UNKNOWN_WORDS, UNSURE
-from slugline.serving.watch.store import WatchStore
+from slugline.serving.served_models import ServedModel, ServedModels
+from slugline.serving.watch.counts import DayCountOptions, count_store
+from slugline.serving.watch.recorder import watched_model
+from slugline.serving.watch.store import StoredAlert, WatchStore
 
 _log = logging.getLogger("slugline.server")
 
-_SERIES = {UNSURE: "unsure answers", UNKNOWN_WORDS: "unknown words"}
-# What the expected band is known from.
-_SOURCES = {
-    "training": "by training",
-    "training and first days": "by training and the first four weeks",
-    "first days": "by the first four weeks",
-    "accepted": "by the days after the last change that was accepted",
-}
+#: The largest number of whole weeks that are compared.
+N_WEEKS = 12
+# The level of each weekly check, so that 1 in 20 years has a false alarm at most (Bonferroni).
+_ALPHA = 0.05 / 52
 # Percentages below this one have a digit after the point.
 _FEW = 0.1
 # The largest number of characters of a topic.
 _MAX_TOPIC = 100
 
 
-def describe_alert(report: AlertReport) -> str:
+def describe_alert(alert: StoredAlert) -> str:
     """Return a sentence.
 
-    >>> from slugline.serving.watch.series import Baseline
-    >>> from slugline.serving.watch.store import StoredAlert
-    >>> day = datetime.date(2026, 3, 3)
-    >>> baseline = Baseline("training", Interval(0.12, 0.18))
-    >>> alert = StoredAlert("topic 0", day, day)
-    >>> report = AlertReport(alert, "complaints", True, False, 0.31, day, baseline)
-    >>> describe_alert(report)
-    'Since 3 March 2026, the share of complaints is 31 %; by training, 12 to 18 % is expected.'
-    >>> later = report._replace(since=datetime.date(2026, 5, 1))
-    >>> describe_alert(later).partition(";")[0]
-    'Since 3 March 2026, the share of complaints has changed: since 1 May 2026, it is 31 %'
+    >>> day = datetime.date(2026, 3, 2)
+    >>> describe_alert(StoredAlert("complaints", day, day, 0.14, 0.312))
+    'Since the week of 2 March 2026, the share of complaints is 31 %; it was 14 % before.'
     """
-    name = str(report.topic)[:_MAX_TOPIC] if report.is_topic else _SERIES[report.alert.series]
-    measure = "mean probability" if report.is_mean else "share"
-    digits = 0 if min(report.baseline.band.high, report.value) >= _FEW else 1
-    change = f"Since {format_day(report.alert.began)}, the {measure} of {name}"
-    if report.since > report.alert.began:
-        change += f" has changed: since {format_day(report.since)}, it"
-    value, band = f"{100 * report.value:.{digits}f} %", describe_band(report.baseline.band, digits)
-    return f"{change} is {value}; {_SOURCES[report.baseline.kind]}, {band} is expected."
+    digits = 0 if min(alert.before, alert.after) >= _FEW else 1
+    return (
+        f"Since the week of {alert.began.day} {alert.began:%B %Y}, the share of "
+        f"{alert.topic[:_MAX_TOPIC]} is {100 * alert.after:.{digits}f} %; it was "
+        f"{100 * alert.before:.{digits}f} % before."
+    )
 
 
-def describe_band(band: Interval, digits: int | None = None) -> str:
-    """Return a band in words.
-
-    >>> describe_band(Interval(0.012, 0.05)), describe_band(Interval(0.12, 0.18))
-    ('1.2 to 5.0 %', '12 to 18 %')
-    """
-    low, high = band
-    digits = (0 if high >= _FEW else 1) if digits is None else digits
-    return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
-
-
-def format_day(day: datetime.date) -> str:
-    """Return a day in words.
-
-    >>> format_day(datetime.date(2026, 3, 3))
-    '3 March 2026'
-    """
-    return f"{day.day} {day:%B %Y}"
-
-
-class AlertCheck:
-    """Tests, once a day, whether a series of a served model has left its band; logs and counts it.
+class WeeklyCheck:
+    """Counts the topics of each served model by week, once a week, and tests weeks for changes.
 
     Parameters
     ----------
@@ -85,23 +53,91 @@ class AlertCheck:
 
     def __init__(self, models: ServedModels, metrics: Metrics) -> None:
         self._models, self._metrics = models, metrics
-        # The day of the last check, and that of the last one that failed, by the model's digest.
+        # The counts of the last check and the first day of its week, by the model's digest.
+        self._counts: dict[str, Counts | None] = {}
         self._checked: dict[str, datetime.date] = {}
+        # The day of the last check that failed.
         self._failed: dict[str, datetime.date] = {}
 
     def __call__(self, store: WatchStore, today: datetime.date) -> None:
-        """Check the models that were not checked today; a check that fails is repeated."""
+        """Check the models that were not checked this week; a check that fails is repeated."""
+        this_week = _first_of_week(today)
         for model in self._models.all():
-            if self._checked.get(model.digest) == today:
+            if self._checked.get(model.digest) == this_week:
                 continue
             try:
-                reports = update_alerts(store, model, today)
+                counts = count_weeks(store, model, today)
+                new = [] if counts is None else add_alerts(store, model, counts, today)
             except StoreError as error:
                 if self._failed.get(model.digest) != today:
-                    _log.error("%s: days can't be tested for changes yet: %s", model.name, error)
+                    _log.error("%s: weeks can't be tested for changes yet: %s", model.name, error)
                 self._failed[model.digest] = today
                 continue
-            self._checked[model.digest] = today
-            for report in reports:
-                _log.warning("%s: %s", model.name, describe_alert(report))
+            self._checked[model.digest], self._counts[model.digest] = this_week, counts
+            for alert in new:
+                _log.warning("%s: %s", model.name, describe_alert(alert))
                 self._metrics.add("alerts_total")
+
+    def counts(self, model: ServedModel) -> Counts | None:
+        """Return the counts by week of the last check.
+
+        None before the first one, and if no week is over.
+        """
+        return self._counts.get(model.digest)
+
+
+def count_weeks(store: WatchStore, model: ServedModel, today: datetime.date) -> Counts | None:
+    """Return the counts of the last whole weeks, those before an accepted change left out.
+
+    None if there are no texts, or the model has no held-out documents to count by.
+
+    Raises
+    ------
+    StoreError : if the file can't be read.
+    """
+    end = _first_of_week(today)
+    accepted = [alert.began for alert in store.alerts(model.digest) if alert.accepted is not None]
+    options = DayCountOptions(
+        since=max([end - datetime.timedelta(weeks=N_WEEKS), *accepted]),
+        until=end - datetime.timedelta(1),
+        by="week",
+    )
+    try:
+        return count_store(store, model.fitted, watched_model(model), options)
+    except DataError:
+        return None
+
+
+def add_alerts(
+    store: WatchStore, model: ServedModel, counts: Counts, today: datetime.date
+) -> list[StoredAlert]:
+    """Store alerts about topics without an open one; return those that are new."""
+    return [alert for alert in _find_alerts(counts, today) if store.add_alert(model.digest, alert)]
+
+
+def _find_alerts(counts: Counts, today: datetime.date) -> Iterator[StoredAlert]:
+    """Yield the most significant lasting change of each topic."""
+    found: set[str] = set()
+    for change in counts.changes:
+        is_lasting = change.is_lasting or len(counts.groups) == 2
+        if change.p_value >= _ALPHA or not is_lasting or change.topic in found:
+            continue
+        found.add(change.topic)
+        before = [group for group in counts.groups if group.name < change.after]
+        after = [group for group in counts.groups if group.name >= change.after]
+        yield StoredAlert(
+            change.topic,
+            first_day(change.after, "week"),
+            today,
+            _pooled_share(before, change.topic),
+            _pooled_share(after, change.topic),
+        )
+
+
+def _pooled_share(groups: Sequence[GroupCount], topic: str) -> float:
+    n_texts = sum(group.n_texts for group in groups)
+    return sum(group.find(topic).n for group in groups) / max(n_texts, 1)
+
+
+def _first_of_week(day: datetime.date) -> datetime.date:
+    return first_day(name_period(day, "week"), "week")

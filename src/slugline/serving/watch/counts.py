@@ -44,8 +44,8 @@ class DayCountOptions:
 
     Attributes
     ----------
-    since : date, optional
-        The first day; by default, all days are counted.
+    since, until : date, optional
+        The first and the last day; by default, all days are counted.
     by : {"day", "week", "month", "quarter", "year"}, optional
         Also count each of these periods.
     labelled : LabelledSample, optional
@@ -58,6 +58,7 @@ class DayCountOptions:
     """
 
     since: datetime.date | None = None
+    until: datetime.date | None = None
     by: Period | None = None
     labelled: LabelledSample | None = None
     topics: Sequence[str] = ()
@@ -109,7 +110,7 @@ class _ServedTexts:
             raise _other_models_error(store, model)
         self.total = DaySums(len(fitted.topics), fitted.multilabel)
         self.periods = dict[str, DaySums]()
-        for day, sums in _read_days(store, digest, options.since):
+        for day, sums in _read_days(store, digest, options):
             self.total.add(sums)
             if options.by is not None:
                 period = name_period(day, options.by)
@@ -118,11 +119,8 @@ class _ServedTexts:
                 self.periods[period].add(sums)
         if not self.total.n_texts:
             raise DataError(f"{store.path} has no texts{_since(options)}.")
-        self.n_by_others = self.total.n_texts - sum(
-            n
-            for version in store.versions(digest)
-            for day, n in version.n_texts.items()
-            if version.digest == model.digest and (options.since is None or day >= options.since)
+        self.n_by_others = self.total.n_texts - store.count_texts(
+            model.digest, _first_day(options), _last_day(options)
         )
         self.labelled, self.n_without = None, 0
         if options.labelled is not None:
@@ -154,7 +152,14 @@ def count_days(
         answered no texts, or none of the labels is of a text that was kept.
     StoreError : if the file can't be read.
     """
-    options = options or DayCountOptions()
+    with WatchStore(path, is_read_only=True) as store:
+        return count_store(store, fitted, model, options or DayCountOptions())
+
+
+def count_store(
+    store: WatchStore, fitted: Fitted, model: WatchedModel, options: DayCountOptions
+) -> Counts:
+    """Return the counts of texts in an open file; see `count_days`."""
     samples = model_samples(fitted)
     if not samples and options.labelled is None:
         raise DataError(
@@ -165,9 +170,8 @@ def count_days(
             Parameter("labelled"),
             ").",
         )
-    with WatchStore(path, is_read_only=True) as store:
-        served = _ServedTexts(store, model, fitted, options)
-    return _DayCounter(fitted, samples, served, options).counts(str(path))
+    served = _ServedTexts(store, model, fitted, options)
+    return _DayCounter(fitted, samples, served, options).counts(str(store.path))
 
 
 class _DayCounter:
@@ -269,11 +273,10 @@ class _DayCounter:
 
 
 def _read_days(
-    store: WatchStore, digest: str, since: datetime.date | None
+    store: WatchStore, digest: str, options: DayCountOptions
 ) -> Iterator[tuple[datetime.date, DaySums]]:
     """Yield the days with texts, and their sums."""
-    first = datetime.date.min if since is None else since
-    days = store.days(digest, first, with_bins=False)
+    days = store.days(digest, _first_day(options), _last_day(options), with_bins=False)
     with_texts = [day for day, sums in days.items() if sums.n_texts]
     for start in range(0, len(with_texts), _N_AT_ONCE):
         part = with_texts[start : start + _N_AT_ONCE]
@@ -302,6 +305,14 @@ def _match_labels(
             "`slugline sample` writes."
         )
     return labelled
+
+
+def _first_day(options: DayCountOptions) -> datetime.date:
+    return datetime.date.min if options.since is None else options.since
+
+
+def _last_day(options: DayCountOptions) -> datetime.date:
+    return datetime.date.max if options.until is None else options.until
 
 
 def _since(options: DayCountOptions) -> str:

@@ -33,8 +33,6 @@ _NUMBERS = (*_COUNTS, *WordSums._fields)
 _TABLES = (
     "CREATE TABLE models (id INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL UNIQUE, "
     "name BLOB NOT NULL, topics TEXT NOT NULL, multilabel INTEGER NOT NULL)",
-    "CREATE TABLE training (model INTEGER NOT NULL, series TEXT NOT NULL, fraction REAL NOT NULL, "
-    "n REAL NOT NULL, PRIMARY KEY (model, series)) WITHOUT ROWID",
     "CREATE TABLE days (model INTEGER NOT NULL, day TEXT NOT NULL, "
     + "".join(f"{name} INTEGER NOT NULL, " for name in _NUMBERS)
     + "answers BLOB NOT NULL, sums BLOB NOT NULL, PRIMARY KEY (model, day)) WITHOUT ROWID",
@@ -45,9 +43,9 @@ _TABLES = (
     "capacity INTEGER NOT NULL, PRIMARY KEY (model, day)) WITHOUT ROWID",
     "CREATE TABLE texts (model INTEGER NOT NULL, day TEXT NOT NULL, key INTEGER NOT NULL, "
     "text BLOB NOT NULL, cells TEXT NOT NULL, PRIMARY KEY (model, day, key)) WITHOUT ROWID",
-    "CREATE TABLE alerts (model INTEGER NOT NULL, series TEXT NOT NULL, began TEXT NOT NULL, "
-    "raised TEXT NOT NULL, accepted TEXT, person BLOB, learned_by TEXT, "
-    "PRIMARY KEY (model, series, began)) WITHOUT ROWID",
+    "CREATE TABLE alerts (model INTEGER NOT NULL, topic BLOB NOT NULL, began TEXT NOT NULL, "
+    "raised TEXT NOT NULL, before REAL NOT NULL, after REAL NOT NULL, accepted TEXT, person BLOB, "
+    "PRIMARY KEY (model, topic, began)) WITHOUT ROWID",
 )
 # The numbers of all versions of a model, by the digest of one of them: their files have one name,
 # and they have the same topics.
@@ -92,64 +90,30 @@ class WatchedModel(NamedTuple):
 
 
 class StoredAlert(NamedTuple):
-    """An alert about a series of a model.
+    """An alert that the share of a topic has changed.
 
     Attributes
     ----------
-    series : str
-        The key of the series; see `slugline.serving.watch.series`.
-    began, raised : date
-        When the change began, by the best guess, and the first day on which it was certain.
+    topic : str
+    began : date
+        The first day of the first week after the change.
+    raised : date
+        The day of the check that found it.
+    before, after : float
+        The share in the weeks before and since, when it was found.
     accepted : date or None
         When somebody said that it is the new normal; None if nobody did.
     person : str or None
         Who that was, if known.
-    learned_by : str or None
-        The version of the model for which it is no change, as it learned from such texts.
     """
 
-    series: str
+    topic: str
     began: datetime.date
     raised: datetime.date
+    before: float
+    after: float
     accepted: datetime.date | None = None
     person: str | None = None
-    learned_by: str | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nobody has accepted it, and no version has learned from such texts."""
-        return self.accepted is None and self.learned_by is None
-
-
-class TrainingValue(NamedTuple):
-    """The value of a series in training.
-
-    Attributes
-    ----------
-    fraction : float
-    n : float
-        The number of independent documents that it is worth.
-    """
-
-    fraction: float
-    n: float
-
-
-class VersionDays(NamedTuple):
-    """The days on which a version of a model answered.
-
-    Attributes
-    ----------
-    digest : str
-    n_texts : dict of date to int
-        Those with texts, in order.
-    training : dict of str to TrainingValue
-        By the keys of the series; empty if the version has no held-out predictions.
-    """
-
-    digest: str
-    n_texts: dict[datetime.date, int]
-    training: dict[str, TrainingValue]
 
 
 class WatchStore(DatabaseStore):
@@ -257,40 +221,16 @@ class WatchStore(DatabaseStore):
                     _add_bin(parts[number, datetime.date.fromisoformat(day)], cells)
         return _merge_days(parts)
 
-    def versions(self, digest: str) -> list[VersionDays]:
-        """Return all versions of a model, by the digest of one, in the order of their first use."""
+    def count_texts(self, digest: str, since: datetime.date, until: datetime.date) -> int:
+        """Return the number of texts that one version of a model answered, from day to day."""
         with self._database.reading() as connection:
-            versions = {
-                number: VersionDays(name, {}, {})
-                for number, name in connection.execute(
-                    f"SELECT id, digest FROM models WHERE id IN {_VERSIONS} ORDER BY id",  # noqa: S608
-                    (digest,),
-                )
-            }
-            for number, day, n_texts in connection.execute(
-                f"SELECT model, day, n_texts FROM days WHERE model IN {_VERSIONS} AND n_texts > 0 "  # noqa: S608
-                "ORDER BY day",
-                (digest,),
-            ):
-                with self._reading_row(f"the day {day!r}"):
-                    [n] = _to_counts([n_texts])
-                    versions[number].n_texts[datetime.date.fromisoformat(day)] = n
-            for number, series, fraction, n in connection.execute(
-                f"SELECT model, series, fraction, n FROM training WHERE model IN {_VERSIONS}",  # noqa: S608
-                (digest,),
-            ):
-                with self._reading_row(f"the value of {series!r} in training"):
-                    versions[number].training[series] = _to_training_value(fraction, n)
-        return [*versions.values()]
-
-    def add_version(self, model: WatchedModel, training: Mapping[str, TrainingValue]) -> None:
-        """Store a version of a model, unless the file has it, with its values in training."""
-        with self._database.writing() as connection:
-            number = self._number(connection, model)
-            connection.executemany(
-                "INSERT OR IGNORE INTO training VALUES (?, ?, ?, ?)",
-                [(number, series, value.fraction, value.n) for series, value in training.items()],
-            )
+            rows = connection.execute(
+                "SELECT n_texts FROM days JOIN models ON models.id = days.model "
+                "WHERE digest = ? AND day BETWEEN ? AND ?",
+                (digest, since.isoformat(), until.isoformat()),
+            ).fetchall()
+        with self._reading_row(f"the days of model {digest!r}"):
+            return sum(_to_counts(n for [n] in rows))
 
     def _number(self, connection: sqlite3.Connection, model: WatchedModel) -> int:
         """Return the number of a model, which is stored if it is new."""
@@ -400,64 +340,52 @@ class WatchStore(DatabaseStore):
     # Alerts ---------------------------------------------------------------------------------------
 
     def add_alert(self, digest: str, alert: StoredAlert) -> bool:
-        """Store an alert unless there is an open one about the series.
+        """Store an alert unless there is an open one about the topic.
 
         Returns whether it was stored, so that of several processes one says so.
         """
+        topic = to_cell(alert.topic)
         with self._database.writing() as connection:
-            cells = (alert.series, alert.began.isoformat(), alert.raised.isoformat(), digest)
+            cells = (topic, alert.began.isoformat(), alert.raised.isoformat())
             return bool(
                 connection.execute(
-                    "INSERT OR IGNORE INTO alerts (model, series, began, raised) "  # noqa: S608
-                    "SELECT id, ?, ?, ? FROM models WHERE digest = ? AND NOT EXISTS (SELECT 1 FROM "
-                    f"alerts WHERE model IN {_VERSIONS} AND series = ? AND accepted IS NULL "
-                    "AND learned_by IS NULL)",
-                    (*cells, digest, alert.series),
+                    "INSERT OR IGNORE INTO alerts (model, topic, began, raised, before, after) "  # noqa: S608
+                    "SELECT id, ?, ?, ?, ?, ? FROM models WHERE digest = ? AND NOT EXISTS (SELECT "
+                    f"1 FROM alerts WHERE model IN {_VERSIONS} AND topic = ? AND accepted IS NULL)",
+                    (*cells, alert.before, alert.after, digest, digest, topic),
                 ).rowcount
             )
 
-    def accept(
-        self, digest: str, series: str, day: datetime.date, person: str | None = None
-    ) -> bool:
-        """Note that a change is the new normal; return whether there was such an alert."""
+    def accept(self, digest: str, day: datetime.date, person: str | None = None) -> int:
+        """Note that all changes so far are the new normal; return their number."""
         with self._database.writing() as connection:
-            cells = (day.isoformat(), None if person is None else to_cell(person), series, digest)
-            return bool(
-                connection.execute(
-                    "UPDATE alerts SET accepted = ?, person = ? WHERE accepted IS NULL AND "  # noqa: S608
-                    f"learned_by IS NULL AND series = ? AND model IN {_VERSIONS}",
-                    cells,
-                ).rowcount
-            )
-
-    def close_alert(self, digest: str, series: str) -> None:
-        """Note that a version has learned from texts as they are since the open alert."""
-        with self._database.writing() as connection:
-            connection.execute(
-                "UPDATE alerts SET learned_by = ? WHERE accepted IS NULL AND "  # noqa: S608
-                f"learned_by IS NULL AND series = ? AND model IN {_VERSIONS}",
-                (digest, series, digest),
-            )
+            cells = (day.isoformat(), None if person is None else to_cell(person), digest)
+            return connection.execute(
+                "UPDATE alerts SET accepted = ?, person = ? WHERE accepted IS NULL "  # noqa: S608
+                f"AND model IN {_VERSIONS}",
+                cells,
+            ).rowcount
 
     def alerts(self, digest: str) -> list[StoredAlert]:
         """Return the alerts about all versions of a model, in the order of the changes."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT series, began, raised, accepted, person, learned_by FROM alerts "  # noqa: S608
-                f"WHERE model IN {_VERSIONS} ORDER BY began, raised",
+                "SELECT topic, began, raised, before, after, accepted, person FROM alerts "  # noqa: S608
+                f"WHERE model IN {_VERSIONS} ORDER BY began, raised, topic",
                 (digest,),
             ).fetchall()
         alerts = []
-        for series, began, raised, accepted, person, learned_by in rows:
-            with self._reading_row(f"an alert about {series!r}"):
+        for topic, began, raised, before, after, accepted, person in rows:
+            with self._reading_row(f"the alert of {began!r}"):
                 alerts.append(
                     StoredAlert(
-                        str(series),
+                        from_cell(topic),
                         datetime.date.fromisoformat(began),
                         datetime.date.fromisoformat(raised),
+                        _to_fraction(before),
+                        _to_fraction(after),
                         None if accepted is None else datetime.date.fromisoformat(accepted),
                         None if person is None else from_cell(person),
-                        None if learned_by is None else str(learned_by),
                     )
                 )
         return alerts
@@ -557,12 +485,10 @@ def _to_counts(cells: Iterable[Any], largest: int = _MAX_COUNT) -> Iterator[int]
         yield cell
 
 
-def _to_training_value(fraction: Any, n: Any) -> TrainingValue:
-    if not all(isinstance(each, float) for each in (fraction, n)) or not (
-        0 <= fraction <= 1 and 0 <= n <= _MAX_COUNT
-    ):
-        raise ValueError("it is invalid")
-    return TrainingValue(fraction, n)
+def _to_fraction(cell: Any) -> float:
+    if not isinstance(cell, float) or not 0 <= cell <= 1:
+        raise ValueError("a share is invalid")
+    return cell
 
 
 def _to_array(cell: Any, dtype: str, length: int) -> Any:
