@@ -9,14 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
-from data import load
-from measure import four_digits, progress, run_in_turn, table
-from serving import apply_load, request_bodies, serve_slugline
-from slugline import TopicClassifier, reuters
-from slugline.base.arrays import F64, Index, Mask
 from slugline.evaluation.sequential import ChangeAlarms, find_alarms, find_band
-from slugline.model.decider import Decider
 from slugline.serving.watch.series import (
     N_FIRST_DAYS,
     pool_days,
@@ -24,6 +17,13 @@ from slugline.serving.watch.series import (
     series_key,
     training_values,
 )
+
+from data import load
+from measure import four_digits, progress, run_in_turn, table
+from serving import apply_load, request_bodies, serve_slugline
+from slugline import TopicClassifier, reuters
+from slugline.base.arrays import F64, Index, Mask
+from slugline.model.decider import Decider
 from slugline.serving.watch.store import TrainingValue
 
 # Simulated years ----------------------------------------------------------------------------------

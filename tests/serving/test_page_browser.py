@@ -18,7 +18,6 @@ from slugline.corrections.store import CorrectionStore
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.recorder import Watch, utc_today
-from slugline.serving.watch.report import update_alerts
 from slugline.serving.watch.store import WatchStore
 
 if TYPE_CHECKING:
@@ -46,11 +45,10 @@ def fill_days(path: Path, file: Path) -> None:
     watch = Watch(Metrics(), store, today=lambda: today[0])
     for days_ago in range(42, -1, -1):
         today[0] = utc_today() - datetime.timedelta(days_ago)
-        n_more = 150 if days_ago < 8 else 2
+        n_more = 150 if days_ago < 15 else 2
         texts = [f"word{n % 8} other{n % 8}" for n in range(100)] + ["word9 other9"] * n_more
         watch.add(model, model.answer(texts))
         watch.write()
-    update_alerts(store, model, today[0])
     watch.close()
 
 

@@ -19,13 +19,7 @@ from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.day_sums import DaySums, WordSums
 from slugline.serving.watch.recorder import Watch
-from slugline.serving.watch.store import (
-    StoredAlert,
-    TrainingValue,
-    VersionDays,
-    WatchedModel,
-    WatchStore,
-)
+from slugline.serving.watch.store import StoredAlert, WatchedModel, WatchStore
 from slugline.serving.watch.text_sample import TextSample, draw_keys
 from slugline.text.features import WordCounts
 
@@ -220,7 +214,7 @@ def test_store_rejects_files_of_other_programs_and_versions(tmp_path: Path, path
 
 # Alerts -------------------------------------------------------------------------------------------
 
-ALERT = StoredAlert("share 1", DAY, DAY + datetime.timedelta(4))
+ALERT = StoredAlert("sport", DAY, DAY + datetime.timedelta(4), 0.25, 0.5)
 
 
 def test_store_says_once_that_an_alert_is_new(path: Path) -> None:
@@ -232,12 +226,12 @@ def test_store_says_once_that_an_alert_is_new(path: Path) -> None:
         assert other.alerts("unknown") == []
 
 
-def test_store_accepts_an_alert_once(path: Path) -> None:
+def test_store_accepts_alerts_once(path: Path) -> None:
     with WatchStore(path) as store:
         store.add({(MODEL, DAY): make_sums(draw(5, 3))})
         store.add_alert(MODEL.digest, ALERT)
-        assert store.accept(MODEL.digest, ALERT.series, DAY, "Ada")
-        assert not store.accept(MODEL.digest, ALERT.series, DAY, "Bob")
+        assert store.accept(MODEL.digest, DAY, "Ada") == 1
+        assert store.accept(MODEL.digest, DAY, "Bob") == 0
         assert store.alerts(MODEL.digest) == [ALERT._replace(accepted=DAY, person="Ada")]
 
 
@@ -333,33 +327,32 @@ def test_store_adds_up_versions_with_the_same_topics(path: Path) -> None:
         assert [store.days(each.digest)[DAY].n_texts for each in others] == [2, 2]
 
 
-def test_store_keeps_what_was_usual_in_training(path: Path) -> None:
-    training = {"topic 0": TrainingValue(0.25, 100.0), "unsure": TrainingValue(0.1, 50.0)}
+def test_store_counts_the_texts_of_a_version(path: Path) -> None:
     with WatchStore(path) as store:
-        store.add_version(MODEL, training)
-        store.add_version(MODEL, {"topic 0": TrainingValue(0.5, 1.0)})
+        store.add({(MODEL, DAY): make_sums(draw(5, 3))})
         store.add({(LATER, DAY): make_sums(draw(7, 3))})
-        assert store.versions(LATER.digest) == [
-            VersionDays(MODEL.digest, {}, training),
-            VersionDays(LATER.digest, {DAY: 7}, {}),
-        ]
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE training SET fraction = 2.0")
-    with WatchStore(path) as store, pytest.raises(StoreError, match="of 'topic 0' in training"):
-        store.versions(MODEL.digest)
+        assert store.count_texts(LATER.digest, DAY, DAY) == 7
+        assert store.count_texts(LATER.digest, datetime.date.min, DAY - datetime.timedelta(1)) == 0
 
 
 def test_store_has_alerts_of_all_versions(path: Path) -> None:
     with WatchStore(path) as store:
-        store.add_version(MODEL, {})
-        store.add_version(LATER, {})
+        store.add({(MODEL, DAY): make_sums(draw(5, 3)), (LATER, DAY): make_sums(draw(5, 3))})
         assert store.add_alert(MODEL.digest, ALERT)
         assert not store.add_alert(LATER.digest, ALERT)
         assert store.alerts(LATER.digest) == [ALERT]
-        store.close_alert(LATER.digest, ALERT.series)
-        assert store.alerts(MODEL.digest) == [ALERT._replace(learned_by=LATER.digest)]
-        assert not store.accept(LATER.digest, ALERT.series, DAY)
+        assert store.accept(LATER.digest, DAY) == 1
         assert store.add_alert(LATER.digest, ALERT)
+
+
+def test_store_names_a_manipulated_alert(path: Path) -> None:
+    with WatchStore(path) as store:
+        store.add({(MODEL, DAY): make_sums(draw(5, 3))})
+        store.add_alert(MODEL.digest, ALERT)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alerts SET before = 2.0")
+    with WatchStore(path) as store, pytest.raises(StoreError, match="a share is invalid"):
+        store.alerts(MODEL.digest)
 
 
 # Disks --------------------------------------------------------------------------------------------
