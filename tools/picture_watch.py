@@ -21,7 +21,6 @@ from slugline import TopicClassifier, load_corpus
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.recorder import Watch, utc_today
-from slugline.serving.watch.report import update_alerts
 from slugline.serving.watch.store import WatchStore
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +71,6 @@ def answer_days(model: ServedModel, file: Path, sentences: dict[str, list[str]])
             ]
             watch.add(model, model.answer(texts))
             watch.write()
-        update_alerts(store, model, today[0])
 
 
 def take_pictures(address: str) -> None:
@@ -87,6 +85,9 @@ def take_pictures(address: str) -> None:
             )
             page = context.new_page()
             page.goto(f"{address}model")
+            while not page.locator(".charts").count():  # weeks are counted at the start
+                page.wait_for_timeout(500)
+                page.reload()
             box = page.locator("#days").bounding_box() or {}
             clip = {
                 "x": box["x"] - MARGIN,

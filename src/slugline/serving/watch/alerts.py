@@ -112,10 +112,10 @@ def add_alerts(
     store: WatchStore, model: ServedModel, counts: Counts, today: datetime.date
 ) -> list[StoredAlert]:
     """Store alerts about topics without an open one; return those that are new."""
-    return [alert for alert in _find_alerts(counts, today) if store.add_alert(model.digest, alert)]
+    return [alert for alert in find_alerts(counts, today) if store.add_alert(model.digest, alert)]
 
 
-def _find_alerts(counts: Counts, today: datetime.date) -> Iterator[StoredAlert]:
+def find_alerts(counts: Counts, today: datetime.date) -> Iterator[StoredAlert]:
     """Yield the most significant lasting change of each topic."""
     found: set[str] = set()
     for change in counts.changes:
