@@ -89,6 +89,8 @@ def find_changes(
         for comparison in _choose_comparisons(len(groups), is_time=is_time)
         for difference in _compare(comparison, groups, estimates)
     ]
+    # The order of p-values that are too small for a float.
+    differences.sort(key=lambda each: -abs(each.z))
     factor = 1.0
     if is_time and len(groups) > _MIN_PERIODS:
         factor = _overdispersion([each.z for each in differences if not each.comparison.is_lasting])
