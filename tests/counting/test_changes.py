@@ -59,6 +59,25 @@ def test_a_lasting_change_is_found_that_no_pair_of_periods_shows() -> None:
     assert significant[0].after == "2026-05"
 
 
+def test_changes_between_noisy_periods_are_not_called_changes() -> None:
+    shares = [0.25, 0.4, 0.25, 0.4, 0.4, 0.25, 0.25, 0.4]
+    assert any(change.is_significant for change in change_tests(shares, 400, 0, is_time=False))
+    assert not any(change.is_significant for change in change_tests(shares, 400, 0))
+
+
+def test_a_lasting_change_is_found_between_noisy_periods() -> None:
+    shares = [0.2, 0.28, 0.2, 0.28, 0.6, 0.52, 0.6, 0.52]
+    first, *_ = change_tests(shares, 400, 0)
+    assert first.is_significant
+    assert (first.is_lasting, first.after) == (True, "2026-05")
+
+
+def test_standard_errors_are_larger_by_as_much_as_periods_differ() -> None:
+    [calm, *_] = change_tests([0.25, 0.25, 0.25, 0.25, 0.4], 400, 0)
+    [noisy, *_] = change_tests([0.25, 0.4, 0.25, 0.4, 0.4], 400, 0)
+    assert noisy.interval.high - noisy.interval.low > 1.5 * (calm.interval.high - calm.interval.low)
+
+
 def test_groups_that_are_not_periods_are_compared_with_the_first() -> None:
     changes = change_tests([0.3, 0.4, 0.5], 50, 0, is_time=False)
     assert {c.before for c in changes} == {"2026-01"}
