@@ -19,7 +19,8 @@ _log = logging.getLogger("slugline.server")
 
 #: The largest number of whole weeks that are compared.
 N_WEEKS = 12
-# The level of each weekly check, so that 1 in 20 years has a false alarm at most (Bonferroni).
+# The level of each weekly check: 1 in 20 years has a false alarm if shares vary by chance only
+# (Bonferroni).
 _ALPHA = 0.05 / 52
 # Percentages below this one have a digit after the point.
 _FEW = 0.1
