@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -349,12 +350,15 @@ def test_predict_files_names_an_unreadable_file_and_answers_the_others() -> None
     assert predict().n_files == 1
 
 
-def test_predict_files_resumes_after_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("n_written", [4, 5], ids=["marker", "answers"])
+def test_predict_files_resumes_after_a_full_disk(
+    n_written: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole, n_calls = os.fsync, [0]
 
     def full(number: int) -> None:
         n_calls[0] += 1
-        if n_calls[0] == 3:
+        if n_calls[0] == n_written + 1:
             raise OSError(28, "No space left on device")
         whole(number)
 
@@ -415,13 +419,18 @@ def test_predict_files_predicts_the_others_after_a_worker_was_killed() -> None:
 
     class Killer(Watcher):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
-            if detail.startswith("1 of "):
-                for process in psutil.Process().children():
-                    if is_waiting(process.pid):
-                        process.kill()
+            if detail.startswith("3 of "):
+                victims = []
+                while not victims:
+                    time.sleep(0.01)
+                    victims = [each for each in psutil.Process().children() if is_waiting(each.pid)]
+                victims[0].kill()
 
     def is_waiting(pid: int) -> bool:
-        return "wait_for_partner" in Path(f"/proc/{pid}/wchan").read_text()
+        try:
+            return "wait_for_partner" in Path(f"/proc/{pid}/wchan").read_text()
+        except OSError:
+            return False
 
     done = predict_files(
         "news.slug", ["in/[bcd].*", "in/0.csv"], "out", n_workers=2, progress=Killer()

@@ -403,6 +403,20 @@ def _answer_form(fitted: Fitted, in_table: bool) -> TopicForm:
 
 
 @contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Convert an OSError while a file of answers is written to an OutputError with advice."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{path} can't be written ({error.strerror or error}). {os_advice(error)}, or name "
+            "another place."
+        ) from error
+
+
+@contextmanager
 def open_answer_file(
     path: Path, rows: RowReader, decider: Decider, top: int
 ) -> Iterator[AnswerFile]:
@@ -419,30 +433,20 @@ def open_answer_file(
     """
     check_ending(path)
     ending = _ending(path)
-    try:
-        with ExitStack() as stack:
-            part = stack.enter_context(whole_file(path))
-            if ending == ".parquet":
-                answers = answer_columns(decider, top, in_table=False)
-                lines = stack.enter_context(fresh_part(path))
-                file: AnswerFile = ParquetAnswers(lines, Path(part.name), rows, answers, decider)
-            else:
-                if path.suffix.lower() == ".gz":
-                    # Without name and time, so that the same answers give the same bytes.
-                    packed = gzip.GzipFile("", "wb", _PACKING, part, mtime=0)
-                    part = stack.enter_context(packed)  # type: ignore[assignment]
-                file = stack.enter_context(
-                    closing(make_answer_file(part, ending, rows, decider, top))
-                )
-            yield file
-            file.finish()
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"{path} can't be written ({error.strerror or error}). {os_advice(error)}, or name "
-            "another place."
-        ) from error
+    with write_errors(path), ExitStack() as stack:
+        part = stack.enter_context(whole_file(path))
+        if ending == ".parquet":
+            answers = answer_columns(decider, top, in_table=False)
+            lines = stack.enter_context(fresh_part(path))
+            file: AnswerFile = ParquetAnswers(lines, Path(part.name), rows, answers, decider)
+        else:
+            if path.suffix.lower() == ".gz":
+                # Without name and time, so that the same answers give the same bytes.
+                packed = gzip.GzipFile("", "wb", _PACKING, part, mtime=0)
+                part = stack.enter_context(packed)  # type: ignore[assignment]
+            file = stack.enter_context(closing(make_answer_file(part, ending, rows, decider, top)))
+        yield file
+        file.finish()
 
 
 def make_answer_file(

@@ -19,8 +19,9 @@ import msgspec
 
 from slugline.base.files import lock, write_whole
 from slugline.base.names import MARKERS
-from slugline.errors import OptionError, OutputError, Parameter, os_errors_as
+from slugline.errors import OptionError, Parameter
 from slugline.prediction.file_pairs import FilePair
+from slugline.prediction.files import write_errors
 from slugline.prediction.rows import PredictOptions
 
 # Settings that don't change answers; `strict` only rejects files.
@@ -90,8 +91,7 @@ class MarkedFile(NamedTuple):
     @contextlib.contextmanager
     def replacing(self) -> Iterator[None]:
         """Remove old answers and write the marker; remove the marker if the block fails."""
-        failure = f"{self.path} can't be written"
-        with os_errors_as(OutputError, failure, "check the permissions of the folder."):
+        with write_errors(self.path):
             for path in (self.path, self.marker_path):
                 path.parent.mkdir(parents=True, exist_ok=True)
             self.path.unlink(missing_ok=True)
