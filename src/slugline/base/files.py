@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from slugline.errors import SluglineError
+from slugline.errors import OutputError, SluglineError
 
 #: A path, as the standard library's functions take it.
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -145,6 +145,20 @@ def os_advice(error: OSError) -> str:
             "file and folder"
         )
     return "Check the disk, and the permissions of file and folder"
+
+
+@contextlib.contextmanager
+def write_errors(path: PathLike) -> Iterator[None]:
+    """Convert an OSError while a file is written to an OutputError with advice."""
+    try:
+        yield
+    except SluglineError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{path} can't be written ({error.strerror or error}). {os_advice(error)}, or name "
+            "another place."
+        ) from error
 
 
 def write_result(path: PathLike, data: bytes | str, name: str) -> None:

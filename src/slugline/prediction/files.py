@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.base.files import file_state, fresh_part, os_advice, whole_file
+from slugline.base.files import file_state, fresh_part, whole_file, write_errors
 from slugline.corpus import parquet
 from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.excel_columns import SheetColumns
@@ -25,7 +25,7 @@ from slugline.corpus.layout import TopicForm
 from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import BadRow
 from slugline.corpus.topic_cells import format_topics
-from slugline.errors import DataError, OptionError, OutputError, Parameter
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.model.decider import Decider
 from slugline.model.decision import Decision
 from slugline.model.fitted import Fitted
@@ -400,20 +400,6 @@ def _answer_form(fitted: Fitted, in_table: bool) -> TopicForm:
         return form
     separator = next((s for s in _SEPARATORS if s not in "".join(names)), _SEPARATORS[0])
     return TopicForm("separator", separator) if in_table else TopicForm("array")
-
-
-@contextmanager
-def write_errors(path: Path) -> Iterator[None]:
-    """Convert an OSError while a file of answers is written to an OutputError with advice."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"{path} can't be written ({error.strerror or error}). {os_advice(error)}, or name "
-            "another place."
-        ) from error
 
 
 @contextmanager

@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from slugline.base.files import lock, write_whole
+from slugline.base.files import lock, write_errors, write_whole
 from slugline.base.names import MARKERS
 from slugline.errors import OptionError, Parameter
 from slugline.prediction.file_pairs import FilePair
-from slugline.prediction.files import write_errors
 from slugline.prediction.rows import PredictOptions
 
 # Settings that don't change answers; `strict` only rejects files.

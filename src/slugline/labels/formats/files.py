@@ -6,17 +6,16 @@ import hashlib
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from slugline.base.checks import short_repr
 from slugline.base.databases import is_time, to_cell
-from slugline.base.files import PathLike, os_advice, whole_file
+from slugline.base.files import PathLike, whole_file, write_errors
 from slugline.corpus.documents import check_topic_names
 from slugline.corpus.label_database.records import CoderKind, DocumentLabels
 from slugline.corpus.label_database.tables import TOPIC_COLUMN
-from slugline.errors import DataError, OutputError, Parameter, SluglineError
+from slugline.errors import DataError, Parameter
 from slugline.labels.cells import ImportedLabel, NewDocument, document_cells, name_cell, note_cell
 from slugline.labels.formats.argilla import ARGILLA
 from slugline.labels.formats.doccano import DOCCANO
@@ -593,20 +592,6 @@ def export_codebook(store: LabelStore, path: PathLike, tool: LabelTool | None = 
 def read_scheme(store: LabelStore) -> LabelScheme:
     """Return the topics in use, and whether a document may have several."""
     return LabelScheme(tuple(store.codebook().topics()), store.is_multilabel)
-
-
-@contextmanager
-def write_errors(path: PathLike) -> Iterator[None]:
-    """Convert an OSError while a file is written to an OutputError."""
-    try:
-        yield
-    except SluglineError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"{path} can't be written ({error.strerror or error}). {os_advice(error)}, or name "
-            "another place."
-        ) from error
 
 
 def to_exchange(

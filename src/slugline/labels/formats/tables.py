@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from slugline.base.files import PathLike, whole_file
+from slugline.base.files import PathLike, whole_file, write_errors
 from slugline.corpus.columns import (
     column_names,
     find_columns,
@@ -33,7 +33,7 @@ from slugline.corpus.topic_cells import BadTopicsError, format_topics, read_topi
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.labels.cells import KeyBuilder
 from slugline.labels.formats.exchange import ExchangedDocument, ExchangedLabel
-from slugline.labels.formats.files import ImportReport, UserFile, import_documents, write_errors
+from slugline.labels.formats.files import ImportReport, UserFile, import_documents
 from slugline.labels.formats.parquet_columns import write_parquet
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import SourceColumns
