@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -413,6 +415,19 @@ def test_predict_files_checks_model_and_options_first() -> None:
     assert not Path("out").exists()
 
 
+def test_predict_files_in_a_script_without_a_guard_names_the_guard() -> None:
+    call = 'predict_files("news.slug", "in/[bd].*", "out", n_workers=2)'
+    Path("script.py").write_text(f"from slugline import predict_files\n{call}\n")
+    done = subprocess.run(
+        [sys.executable, "script.py"], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 1
+    assert (
+        "worker processes can't be started; in a script, call this under "
+        '`if __name__ == "__main__":`, or with `n_workers=1`.' in done.stderr
+    )
+
+
 def test_predict_files_predicts_the_others_after_a_worker_was_killed() -> None:
     os.mkfifo("in/0.csv")  # a worker waits for it
     psutil = pytest.importorskip("psutil")
@@ -420,7 +435,7 @@ def test_predict_files_predicts_the_others_after_a_worker_was_killed() -> None:
     class Killer(Watcher):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             if detail.startswith("3 of "):
-                victims = []
+                victims: list[Any] = []
                 while not victims:
                     time.sleep(0.01)
                     victims = [each for each in psutil.Process().children() if is_waiting(each.pid)]

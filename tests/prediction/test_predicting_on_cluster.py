@@ -128,7 +128,7 @@ def test_predict_on_cluster_ends_tasks_after_an_interrupt(client: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         predict_files("news.slug", ["in/*"], "out", client=client, progress=Impatient())
     assert jobs(client) == [{}, {}]
-    assert predict_files("news.slug", ["in/*"], "out", client=client).n_files >= 3
+    assert predict_files("news.slug", ["in/*"], "out", client=client).n_files >= 1
     assert sorted(contents("out")) == ["0.csv", "1.csv", "2.csv", "3.csv"]
 
 

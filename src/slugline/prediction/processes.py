@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
+import pickle
 import signal
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -13,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
+from pathlib import Path
 
 from slugline.errors import Parameter, SluglineError
 from slugline.prediction.model_copy import ModelCopy
@@ -21,8 +25,8 @@ from slugline.prediction.task import FileResult, Task, predict_file
 
 # As many as ProcessPoolExecutor supports on Windows.
 _MAX_WORKERS = 61
-# In a worker: the model and the options of the job.
-_job: tuple[ModelCopy, PredictOptions]
+# In a worker: the file with the model and the options of the job.
+_job_path: Path
 
 
 def predict_in_processes(
@@ -41,15 +45,17 @@ def predict_in_processes(
     context = multiprocessing.get_context("spawn")
     n_workers = min(n_workers, len(tasks), _MAX_WORKERS)
     waiting = deque(tasks)
-    while waiting:
-        yield from _predict_until_killed(context, (model, options), waiting, n_workers)
+    with tempfile.TemporaryDirectory(prefix="slugline-") as folder:
+        # In a file, since multiprocessing hangs if a process dies before it has read an argument
+        # that is larger than the buffer of a pipe.
+        job_path = Path(folder, "job.pickle")
+        job_path.write_bytes(pickle.dumps((model, options)))
+        while waiting:
+            yield from _predict_until_killed(context, job_path, waiting, n_workers)
 
 
 def _predict_until_killed(
-    context: SpawnContext,
-    job: tuple[ModelCopy, PredictOptions],
-    waiting: deque[Task],
-    n_workers: int,
+    context: SpawnContext, job_path: Path, waiting: deque[Task], n_workers: int
 ) -> Generator[tuple[Task, FileResult]]:
     """Yield the results of tasks until there are no more, or a process is killed."""
     end_reader, end_writer = context.Pipe(duplex=False)
@@ -57,7 +63,7 @@ def _predict_until_killed(
     with (
         end_reader,
         end_writer,
-        ProcessPoolExecutor(n_workers, context, _begin, (*job, end_reader)) as executor,
+        ProcessPoolExecutor(n_workers, context, _begin, (job_path, end_reader)) as executor,
     ):
         try:
             _check_start(executor)
@@ -97,10 +103,10 @@ def _killed(task: Task) -> FileResult:
     )
 
 
-def _begin(model: ModelCopy, options: PredictOptions, end: Connection) -> None:
+def _begin(job_path: Path, end: Connection) -> None:
     """Prepare a worker, which ends when the other end of the pipe is closed."""
-    global _job
-    _job = model, options
+    global _job_path
+    _job_path = job_path
     # Ctrl-C interrupts all processes of a terminal; the parent process ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_at, args=(end,), daemon=True).start()
@@ -114,8 +120,14 @@ def _exit_at(end: Connection) -> None:
 
 def _predict(task: Task) -> FileResult:
     """Predict a file in a worker."""
-    model, options = _job
     try:
+        model, options = _read_job()
         return predict_file(model.decider(options), options, task)
     except Exception as error:  # noqa: BLE001 (an unknown error is an error of the file)
         return FileResult(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")
+
+
+@functools.cache
+def _read_job() -> tuple[ModelCopy, PredictOptions]:
+    job: tuple[ModelCopy, PredictOptions] = pickle.loads(_job_path.read_bytes())  # noqa: S301 (ours)
+    return job
