@@ -17,7 +17,7 @@ from slugline.base.arrays import F32
 from slugline.errors import StoreError
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
-from slugline.serving.watch.day_sums import DaySums, WordSums
+from slugline.serving.watch.day_sums import DaySums
 from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.store import StoredAlert, WatchedModel, WatchStore
 from slugline.serving.watch.text_sample import TextSample, draw_keys
@@ -57,7 +57,7 @@ def test_day_sums_of_bins_are_those_of_all_texts() -> None:
     np.testing.assert_allclose(weights @ rows, proba.sum(axis=0), rtol=1e-5)
     np.testing.assert_allclose(sums.sums, proba.sum(axis=0), rtol=1e-5)
     assert sums.n_unsure == 1
-    assert sums.words == WordSums(2000, 500, 8000, 500, 2000)
+    assert (sums.n_words, sums.n_unknown, sums.unknown_fraction) == (2000, 500, 0.25)
 
 
 def test_day_sums_of_a_multilabel_model_have_bins_by_topic() -> None:
@@ -83,15 +83,6 @@ def test_day_sums_are_bounded_however_many_texts_there_are(n_topics: int) -> Non
 
 def test_day_sums_of_a_model_with_one_topic() -> None:
     assert make_sums(np.ones((5, 1), dtype=np.float32)).rows()[1].tolist() == [5]
-
-
-def test_word_sums_are_worth_fewer_words_if_texts_differ() -> None:
-    same = WordSums.from_counts(WordCounts(np.full(100, 9), np.full(100, 10)))
-    mixed = WordSums.from_counts(WordCounts(np.repeat([10, 0], [90, 10]), np.full(100, 10)))
-    assert (same.fraction, same.size) == (0.1, 1000)
-    assert mixed.fraction == 0.1
-    assert mixed.size == pytest.approx(100)
-    assert WordSums().size == 0
 
 
 # The file -----------------------------------------------------------------------------------------
@@ -163,11 +154,11 @@ def test_store_writes_no_part_of_the_sums_on_a_full_disk(path: Path) -> None:
 
 def test_store_saturates_counts(path: Path) -> None:
     sums = make_sums(draw(5, 3))
-    sums.words = sums.words._replace(words_squared=1 << 80)
+    sums.n_words = 1 << 80
     with WatchStore(path) as store:
         store.add({(MODEL, DAY): sums})
         store.add({(MODEL, DAY): sums})
-        assert store.days(MODEL.digest)[DAY].words.words_squared == 1 << 60
+        assert store.days(MODEL.digest)[DAY].n_words == 1 << 60
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F32, F64
+from slugline.base.arrays import F64
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted, have, join_words, percent
 from slugline.counting.drift import Drift
@@ -27,8 +27,6 @@ _MAX_NAMED = 5
 _MOST_UNUSUAL, _MIN_UNUSUAL = 0.4, 5
 #: With fewer texts, shares say hardly more than what the model answers.
 FEW_TEXTS = 10
-# A most likely topic with a lower probability is an unsure answer.
-_UNSURE = 0.5
 
 
 class TextTotals(NamedTuple):
@@ -40,15 +38,12 @@ class TextTotals(NamedTuple):
         Number of texts, of their words, and of words that the model doesn't know.
     n_unusual : int
         Number of texts with more unknown words than usual.
-    n_unsure : int
-        Number of texts whose most likely topic has a probability under one half.
     """
 
     n_texts: int = 0
     n_words: int = 0
     n_unknown: int = 0
     n_unusual: int = 0
-    n_unsure: int = 0
 
     @property
     def unusual_fraction(self) -> float:
@@ -56,14 +51,13 @@ class TextTotals(NamedTuple):
         return self.n_unusual / max(self.n_texts, 1)
 
     @classmethod
-    def from_batch(cls, proba: F32, words: WordCounts, usual: UnknownWordRate | None) -> TextTotals:
+    def from_words(cls, words: WordCounts, usual: UnknownWordRate | None) -> TextTotals:
         """Return the sums of a batch of texts."""
         return cls(
-            n_texts=len(proba),
+            n_texts=len(words.n_words),
             n_words=int(words.n_words.sum()),
             n_unknown=int(words.n_unknown.sum()),
             n_unusual=0 if usual is None else int(usual.are_unusual(words).sum()),
-            n_unsure=int(np.count_nonzero(proba.max(axis=1, initial=0) < _UNSURE)),
         )
 
     def add(self, other: TextTotals) -> TextTotals:
@@ -73,7 +67,6 @@ class TextTotals(NamedTuple):
             n_words=self.n_words + other.n_words,
             n_unknown=self.n_unknown + other.n_unknown,
             n_unusual=self.n_unusual + other.n_unusual,
-            n_unsure=self.n_unsure + other.n_unsure,
         )
 
 

@@ -82,7 +82,7 @@ class GroupTally:
         """Add texts with their probabilities, shape (n_texts, n_topics), and word counts."""
         self.rows.add(proba)
         self.texts.add(texts)
-        self.totals = self.totals.add(TextTotals.from_batch(proba, words, usual))
+        self.totals = self.totals.add(TextTotals.from_words(words, usual))
 
 
 class Tally:

@@ -55,52 +55,6 @@ class ProbabilityBin:
     sums: F64
 
 
-class WordSums(NamedTuple):
-    """Sums over texts of their numbers of words and of unknown words, and of products of these."""
-
-    n_words: int = 0
-    n_unknown: int = 0
-    words_squared: int = 0
-    unknown_squared: int = 0
-    words_by_unknown: int = 0
-
-    @classmethod
-    def from_counts(cls, counts: WordCounts) -> WordSums:
-        """Return the sums over some texts."""
-        words = np.asarray(counts.n_words, dtype=np.int64)
-        unknown = np.asarray(counts.n_unknown, dtype=np.int64)
-        sums = (words, unknown, words**2, unknown**2, words * unknown)
-        return cls._make(int(each.sum()) for each in sums)
-
-    def __add__(self, other: object) -> WordSums:
-        if not isinstance(other, WordSums):
-            return NotImplemented
-        return WordSums._make(a + b for a, b in zip(self, other, strict=True))
-
-    @property
-    def fraction(self) -> float:
-        """The fraction of words that are unknown; NaN without words."""
-        return self.n_unknown / self.n_words if self.n_words else np.nan
-
-    @property
-    def size(self) -> float:
-        """The number of independent words that the fraction is worth.
-
-        The words of one text are often all known, or all unknown.
-        """
-        if not self.n_words:
-            return 0.0
-        fraction = self.n_unknown / self.n_words
-        variance = (
-            self.unknown_squared
-            - 2 * fraction * self.words_by_unknown
-            + fraction**2 * self.words_squared
-        ) / self.n_words**2
-        if variance <= 0:
-            return float(self.n_words)
-        return min(self.n_words, max(1.0, fraction * (1 - fraction) / variance))
-
-
 @dataclass(eq=False)
 class DaySums:
     """Sums over the texts that one model answered on one day; bounded, however many there are.
@@ -112,10 +66,10 @@ class DaySums:
         Whether the model gives a text several topics.
     n_texts, n_unsure, n_corrections : int
         Numbers of texts, of those that the model was unsure of, and of corrections.
-    n_unusual, n_unlikely : int
-        Numbers of texts with more unknown words than usual, and of texts of which no topic is
-        likely, as `slugline count` counts them.
-    words : WordSums
+    n_unusual : int
+        Number of texts with more unknown words than usual, as `slugline count` counts them.
+    n_words, n_unknown : int
+        Numbers of words, and of words that the model doesn't know.
     answers : int64 array, shape (n_topics,)
         Number of texts of which each topic is the most likely one or, for a multilabel model,
         likely; as `slugline count` counts answers.
@@ -134,8 +88,8 @@ class DaySums:
     n_unsure: int = 0
     n_corrections: int = 0
     n_unusual: int = 0
-    n_unlikely: int = 0
-    words: WordSums = field(default_factory=WordSums)
+    n_words: int = 0
+    n_unknown: int = 0
     answers: I64 = field(init=False)
     sums: F64 = field(init=False)
     bins: dict[BinKey, ProbabilityBin] = field(default_factory=dict)
@@ -164,11 +118,11 @@ class DaySums:
         usual : UnknownWordRate, optional
             The usual rate of unknown words, if it is known.
         """
-        totals = TextTotals.from_batch(proba, words, usual)
+        totals = TextTotals.from_words(words, usual)
         self.n_texts += totals.n_texts
         self.n_unusual += totals.n_unusual
-        self.n_unlikely += totals.n_unsure
-        self.words += WordSums.from_counts(words)
+        self.n_words += totals.n_words
+        self.n_unknown += totals.n_unknown
         self.sums += proba.sum(axis=0, dtype=np.float64)
         if self.multilabel:
             self.answers += np.count_nonzero(proba >= LIKELY, axis=0)
@@ -183,8 +137,8 @@ class DaySums:
         self.n_unsure += other.n_unsure
         self.n_corrections += other.n_corrections
         self.n_unusual += other.n_unusual
-        self.n_unlikely += other.n_unlikely
-        self.words += other.words
+        self.n_words += other.n_words
+        self.n_unknown += other.n_unknown
         self.answers += other.answers
         self.sums += other.sums
         for key, part in other.bins.items():
@@ -209,14 +163,18 @@ class DaySums:
             known.sums += part.sums
 
     @property
+    def unknown_fraction(self) -> float:
+        """The fraction of words that are unknown; NaN without words."""
+        return self.n_unknown / self.n_words if self.n_words else np.nan
+
+    @property
     def totals(self) -> TextTotals:
         """The sums as those of a count of the texts."""
         return TextTotals(
             n_texts=self.n_texts,
-            n_words=self.words.n_words,
-            n_unknown=self.words.n_unknown,
+            n_words=self.n_words,
+            n_unknown=self.n_unknown,
             n_unusual=self.n_unusual,
-            n_unsure=self.n_unlikely,
         )
 
     @property

@@ -147,6 +147,6 @@ def _report_day(day: datetime.date, sums: DaySums | None, shown: Sequence[int]) 
         n_texts=sums.n_texts,
         n_unsure=sums.n_unsure,
         n_corrections=sums.n_corrections,
-        unknown_words=sums.words.fraction,
+        unknown_words=sums.unknown_fraction,
         answers={topic: int(sums.answers[topic]) for topic in shown},
     )

@@ -18,7 +18,7 @@ from slugline.base.files import PathLike, file_sha256
 from slugline.corpus.documents import Topic
 from slugline.model.file.container import DIGEST_LENGTH
 from slugline.model.fitted import Fitted
-from slugline.serving.watch.day_sums import BinKey, DaySums, ProbabilityBin, WordSums
+from slugline.serving.watch.day_sums import BinKey, DaySums, ProbabilityBin
 from slugline.serving.watch.text_sample import SampledText, TextSample
 
 # The largest size of a row: the names of very many topics.
@@ -27,9 +27,8 @@ _MAX_ROW_BYTES = 16 << 20
 _MAX_COUNT = 1 << 60
 # The largest integer of SQLite.
 _MAX_INTEGER = (1 << 63) - 1
-_COUNTS = ("n_texts", "n_unsure", "n_corrections", "n_unusual", "n_unlikely")
 # The columns of `days` with numbers.
-_NUMBERS = (*_COUNTS, *WordSums._fields)
+_NUMBERS = ("n_texts", "n_unsure", "n_corrections", "n_words", "n_unknown", "n_unusual")
 _TABLES = (
     "CREATE TABLE models (id INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL UNIQUE, "
     "name BLOB NOT NULL, topics TEXT NOT NULL, multilabel INTEGER NOT NULL)",
@@ -271,7 +270,7 @@ class WatchStore(DatabaseStore):
         self, connection: sqlite3.Connection, number: int, day: datetime.date, sums: DaySums
     ) -> None:
         key = (number, day.isoformat())
-        counts = (*(getattr(sums, name) for name in _COUNTS), *sums.words)
+        counts = [getattr(sums, name) for name in _NUMBERS]
         arrays = (sums.answers.astype("<i8").tobytes(), sums.sums.astype("<f8").tobytes())
         cells = (*key, *(min(count, _MAX_COUNT) for count in counts), *arrays)
         marks = ", ".join("?" * len(cells))
@@ -448,17 +447,9 @@ def _write_sample(
 def _to_sums(model: WatchedModel, cells: Sequence[Any]) -> DaySums:
     """Return the sums in a row of `days`; ValueError or TypeError if they are not sums."""
     *numbers, answers, values = cells
-    counts = dict(zip(_NUMBERS, _to_counts(numbers), strict=True))
-    sums = DaySums(
-        len(model.topics),
-        model.multilabel,
-        n_texts=counts["n_texts"],
-        n_unsure=counts["n_unsure"],
-        n_corrections=counts["n_corrections"],
-        n_unusual=counts["n_unusual"],
-        n_unlikely=counts["n_unlikely"],
-        words=WordSums(*(counts[name] for name in WordSums._fields)),
-    )
+    sums = DaySums(len(model.topics), model.multilabel)
+    for name, count in zip(_NUMBERS, _to_counts(numbers), strict=True):
+        setattr(sums, name, count)
     sums.answers = _to_array(answers, "<i8", sums.n_topics)
     sums.sums = _to_array(values, "<f8", sums.n_topics)
     return sums
