@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import logging
+import weakref
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from slugline.counting.dates import first_day, name_period
 from slugline.counting.results import Counts, GroupCount
@@ -43,6 +45,13 @@ def describe_alert(alert: StoredAlert) -> str:
     )
 
 
+class _Check(NamedTuple):
+    """The counts of a check, and the first day of the week in which it was made."""
+
+    week: datetime.date
+    counts: Counts | None
+
+
 class WeeklyCheck:
     """Counts the topics of each served model by week, once a week, and tests weeks for changes.
 
@@ -54,27 +63,27 @@ class WeeklyCheck:
 
     def __init__(self, models: ServedModels, metrics: Metrics) -> None:
         self._models, self._metrics = models, metrics
-        # The counts of the last check and the first day of its week, by the model's digest.
-        self._counts: dict[str, Counts | None] = {}
-        self._checked: dict[str, datetime.date] = {}
-        # The day of the last check that failed.
-        self._failed: dict[str, datetime.date] = {}
+        # The last check, and the day of the last one that failed. Versions of models that are no
+        # longer served drop out.
+        self._checks = weakref.WeakKeyDictionary[ServedModel, _Check]()
+        self._failed = weakref.WeakKeyDictionary[ServedModel, datetime.date]()
 
     def __call__(self, store: WatchStore, today: datetime.date) -> None:
         """Check the models that were not checked this week; a check that fails is repeated."""
         this_week = _first_of_week(today)
         for model in self._models.all():
-            if self._checked.get(model.digest) == this_week:
+            check = self._checks.get(model)
+            if check is not None and check.week == this_week:
                 continue
             try:
                 counts = count_weeks(store, model, today)
                 new = [] if counts is None else add_alerts(store, model, counts, today)
             except StoreError as error:
-                if self._failed.get(model.digest) != today:
+                if self._failed.get(model) != today:
                     _log.error("%s: weeks can't be tested for changes yet: %s", model.name, error)
-                self._failed[model.digest] = today
+                self._failed[model] = today
                 continue
-            self._checked[model.digest], self._counts[model.digest] = this_week, counts
+            self._checks[model] = _Check(this_week, counts)
             for alert in new:
                 _log.warning("%s: %s", model.name, describe_alert(alert))
                 self._metrics.add("alerts_total")
@@ -84,7 +93,8 @@ class WeeklyCheck:
 
         None before the first one, and if no week is over.
         """
-        return self._counts.get(model.digest)
+        check = self._checks.get(model)
+        return None if check is None else check.counts
 
 
 def count_weeks(store: WatchStore, model: ServedModel, today: datetime.date) -> Counts | None:
