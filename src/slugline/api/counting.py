@@ -24,7 +24,7 @@ from slugline.counting.labelled_file import read_labelled_sample
 from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, format_share
 from slugline.errors import OptionError, Parameter
-from slugline.model.file.content import load_model
+from slugline.model.file import container
 from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
 from slugline.prediction.files import guard_cell, table_file
@@ -184,8 +184,7 @@ def count(
         # A classifier doesn't know which fraction was set aside in training; a model file does.
         test_fraction = None
         if not isinstance(model, TopicClassifier):
-            _, model_file = load_model(model_path(model))
-            test_fraction = model_file.info.test_fraction
+            test_fraction = container.read(model_path(model)).info.test_fraction
         sample = read_labelled_sample(Path(labelled), fitted, test_fraction)
     shown = (topics,) if isinstance(topics, str) else tuple(topics or ())
     if since is not None or (isinstance(data, str | Path) and is_watch_file(data)):
