@@ -143,7 +143,7 @@ def find_drift(
     p_values: list[float] = []
     words: tuple[FrequentWord, ...] = ()
     if len(estimates) == 1 and estimates[0].confidence is not None:
-        p_values.append(_compare_confidence(estimates[0], n_texts))
+        p_values.append(_compare_confidence(estimates[0], estimates[0].confidence, n_texts))
     if profile is not None and len(texts):
         with limit_blas():
             n_effective = float(weights.sum() ** 2 / (weights**2).sum())
@@ -156,11 +156,11 @@ def find_drift(
     return Drift(min(1.0, len(p_values) * min(p_values)), words)
 
 
-def _compare_confidence(estimate: ShareEstimate, n_texts: float) -> float:
+def _compare_confidence(estimate: ShareEstimate, mean: float, n_texts: float) -> float:
     """Return the p-value of a test of whether the model is less sure of texts than expected.
 
-    The confidence in a text is the probability of its most likely topic. It is expected to be
-    that of the held-out documents of each topic.
+    The confidence in a text is the probability of its most likely topic. Its `mean` over the texts
+    is expected to be that of the held-out documents of each topic.
     """
     sample = estimate.sample
     sizes = sample.topic_sizes + 1
@@ -176,8 +176,7 @@ def _compare_confidence(estimate: ShareEstimate, n_texts: float) -> float:
         + estimate.shares**2 @ (variances / sizes)
         + (((means - expected) @ errors) ** 2).mean()
     )
-    difference = float(estimate.confidence or 0.0) - expected
-    return float(norm.cdf(difference / max(np.sqrt(variance), 1e-9)))
+    return float(norm.cdf((mean - expected) / max(np.sqrt(variance), 1e-9)))
 
 
 def _compare_vectors(

@@ -69,7 +69,7 @@ async def post_acceptance(request: Request) -> Response:
     service, model, call = service_of(request), requested_model(request), call_of(request)
     if not service.may_approve(call):
         raise HttpProblem(403, "changes are accepted by people whose tokens have a name.")
-    await read_form(request)
+    await read_form(request)  # as anything but a form is refused
     await service.accept_changes(model, call)
     name = request.query_params.get("model")
     return RedirectResponse(link("/model", {"model": name} if name else {}) + "#days", 303)
