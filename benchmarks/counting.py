@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import StratifiedKFold
 
 from data import load, select, synthetic_texts
-from measure import map_processes, run_child, run_in_turn, table
+from measure import map_processes, map_seeds, run_child, run_in_turn, table
 from multilabel import Documents, join_texts
 from multilabel import load as load_modapte
 from slugline import Corpus, TopicClassifier
@@ -212,19 +212,14 @@ def shares(
     pool: str = "test",
 ) -> str:
     """Errors of shares relative to counted answers, and how often 95 % intervals hold."""
-    jobs = [(name, seed) for name in sets for seed in range(models)]
-    fixed = [[value] * len(jobs) for value in (train, texts, draws, pool)]
-    measured = map_processes(measure_trial, *map(list, zip(*jobs, strict=True)), *fixed)
+    measure = partial(measure_trial, n_train=train, n_texts=texts, n_draws=draws, pool=pool)
+    measured = map_seeds(measure, sets, models)
     parts = [
         f"{models} models of {train} documents for each set, {draws} sets of {texts} texts for "
         "each. Texts are drawn with the shares of all documents, or with random ones."
     ]
     for kind in KINDS:
-        of_kind = [each[kind] for each in measured]
-        by_set = {
-            name: [m for (each, _), m in zip(jobs, of_kind, strict=True) if each == name]
-            for name in sets
-        }
+        by_set = {name: [each[kind] for each in of_set] for name, of_set in measured.items()}
         title = f"{kind.capitalize()} shares"
         parts.append(f"#### {title}: errors\n\n{_error_table(by_set)}")
         parts.append(f"#### {title}: intervals\n\n{_interval_table(by_set)}")
@@ -365,13 +360,10 @@ def quapy(
     """Errors of shares relative to counted answers, beside QuaPy's methods."""
     if importlib.util.find_spec("quapy") is None:
         raise SystemExit("install quapy first: pip install quapy")
-    jobs = [(name, seed) for name in sets for seed in range(models)]
-    fixed = [[value] * len(jobs) for value in (train, texts, draws, pool)]
-    measured = map_processes(measure_quapy, *map(list, zip(*jobs, strict=True)), *fixed)
+    measure = partial(measure_quapy, n_train=train, n_texts=texts, n_draws=draws, pool=pool)
     methods = ["slugline", *METHODS]
     rows, ratios = [], []
-    for name in sets:
-        of_set = [m for (each, _), m in zip(jobs, measured, strict=True) if each == name]
+    for name, of_set in map_seeds(measure, sets, models).items():
         counted = np.mean([m["counted answers"] for m in of_set])
         ratios.append([np.mean([m[key] for m in of_set]) / counted for key in methods])
         rows.append([name, f"{counted:.4f}", *(f"{ratio:.2f}" for ratio in ratios[-1])])
@@ -603,12 +595,9 @@ def labelled(
     labels: int = N_LABELS,
 ) -> str:
     """Intervals with 200 labelled texts of another source than the model's."""
-    jobs = [(name, seed) for name in sources for seed in range(models)]
-    fixed = [[value] * len(jobs) for value in (labels, draws)]
-    measured = map_processes(measure_labelled, *map(list, zip(*jobs, strict=True)), *fixed)
+    measure = partial(measure_labelled, n_labels=labels, n_draws=draws)
     rows = []
-    for name in sources:
-        of_set = [m for (each, _), m in zip(jobs, measured, strict=True) if each == name]
+    for name, of_set in map_seeds(measure, sources, models).items():
         widths = np.mean([m.widths for m in of_set], axis=0)
         rows.append(
             [

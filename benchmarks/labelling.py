@@ -11,7 +11,7 @@ import itertools
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ import numpy as np
 import labels
 import slugline
 from data import load, select
-from measure import chromium, map_processes, progress, table
+from measure import chromium, map_seeds, progress, table
 from serving import serve_slugline
 from slugline import Corpus, TopicClassifier
 from slugline.base.arrays import F64, Index
@@ -211,15 +211,6 @@ def run_session(name: str, seed: int, settings: SessionSettings) -> Session | No
     return Session(holds, accuracy, look.model.estimate.width, look.model.estimate.accuracy)
 
 
-def run_sessions(
-    run: Callable[..., Any], sets: Sequence[str], sessions: int
-) -> dict[str, list[Any]]:
-    """Return what a function of set and seed returns, by set; it runs in several processes."""
-    jobs = [*itertools.product(sets, range(sessions))]
-    results = map_processes(run, *zip(*jobs, strict=True))
-    return {name: results[n * sessions : (n + 1) * sessions] for n, name in enumerate(sets)}
-
-
 def intervals(
     *,
     sets: tuple[str, ...] = SETS,
@@ -236,7 +227,7 @@ def intervals(
     settings = SessionSettings(random_fraction, shows_guesses=guesses)
     by_set = {
         name: [session for session in of_set if session is not None]
-        for name, of_set in run_sessions(
+        for name, of_set in map_seeds(
             partial(run_session, settings=settings), sets, sessions
         ).items()
     }
@@ -308,7 +299,7 @@ def saved(
 ) -> str:
     """Labels needed for the accuracy of 500 random ones, and forecasts for twice as many labels."""
     settings = SessionSettings(random_fraction, encoder=encoder)
-    by_set = run_sessions(partial(run_saved, settings=settings), sets, sessions)
+    by_set = map_seeds(partial(run_saved, settings=settings), sets, sessions)
     saved_rows, forecast_rows, fractions = [], [], []
     for name, of_set in by_set.items():
         target = float(np.mean([session.target for session in of_set]))
@@ -401,7 +392,7 @@ def trained(*, sets: tuple[str, ...] = SETS, sessions: int = 10) -> str:
 
     The database is made by the label page's own selector and store.
     """
-    by_set = run_sessions(run_trained, sets, sessions)
+    by_set = map_seeds(run_trained, sets, sessions)
     rows = [[name, *trained_cells(of_set)] for name, of_set in by_set.items()]
     rows.append(["all", *trained_cells([*itertools.chain.from_iterable(by_set.values())])])
     header = [
@@ -534,7 +525,7 @@ def described(
     rows = []
     for is_described in (False, True):
         run = partial(run_described, is_described=is_described)
-        for name, of_set in run_sessions(run, sets, sessions).items():
+        for name, of_set in map_seeds(run, sets, sessions).items():
             curves = [
                 [session.curve.get(n, np.nan) for n in DESCRIBED_LABELS] for session in of_set
             ]

@@ -134,6 +134,13 @@ def map_processes(function: Callable[..., T], *arguments: Sequence[Any]) -> list
         return list(pool.map(function, *arguments))
 
 
+def map_seeds(function: Callable[..., T], names: Sequence[str], n_seeds: int) -> dict[str, list[T]]:
+    """Return the results of a function of a name and of each seed from 0, by name."""
+    jobs = [(name, seed) for name in names for seed in range(n_seeds)]
+    results = map_processes(function, *zip(*jobs, strict=True))
+    return {name: results[n * n_seeds : (n + 1) * n_seeds] for n, name in enumerate(names)}
+
+
 def _limit_threads() -> None:
     from threadpoolctl import threadpool_limits
 
