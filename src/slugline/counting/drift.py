@@ -159,8 +159,8 @@ def find_drift(
 def _compare_confidence(estimate: ShareEstimate, mean: float, n_texts: float) -> float:
     """Return the p-value of a test of whether the model is less sure of texts than expected.
 
-    The confidence in a text is the probability of its most likely topic. Its `mean` over the texts
-    is expected to be that of the held-out documents of each topic.
+    The confidence in a text is the probability of its most likely topic. The held-out documents of
+    each topic show which `mean` over the texts to expect.
     """
     sample = estimate.sample
     sizes = sample.topic_sizes + 1

@@ -217,7 +217,7 @@ class _JobTracker:
         self._n_warnings = 0
 
     def show_progress(self, task: Task | None = None, n_rows: int = 0, fraction: float = 0) -> None:
-        """Report the progress of the job, with that of a file that is being predicted."""
+        """Report the progress of the job, including the file that is being predicted."""
         n_bytes: float = self._n_bytes_read
         if task is not None:
             n_bytes += fraction * task.answers.marker.source_size

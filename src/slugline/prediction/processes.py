@@ -32,7 +32,7 @@ _job_path: Path
 def predict_in_processes(
     model: ModelCopy, options: PredictOptions, tasks: Sequence[Task], n_workers: int
 ) -> Generator[tuple[Task, FileResult]]:
-    """Predict files in several processes, each of which loads the model; yield their results.
+    """Predict files in several processes that each load the model; yield their results.
 
     Processes are used instead of threads because most of the time is spent on reading, which holds
     the interpreter's lock. If a process is killed, the files that were being predicted fail, and

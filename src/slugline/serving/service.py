@@ -394,7 +394,7 @@ class Service:
         return self.watch is not None and self.watch.store is not None
 
     async def report_days(self, model: ServedModel) -> WatchReport | None:
-        """Return what the daily sums of a model say; None if there are none.
+        """Return a report on the daily sums of a model; None if the model has answered no text.
 
         Raises
         ------

@@ -59,7 +59,7 @@ class PartTraining:
         self._parts = [*files.training_parts, *files.heldout_parts]
         self._n_rows = sum(part.n_rows for part in self._parts)
         self._weights = PartWeights(n_columns, len(topic_counts))
-        self._n_done = 0  # Parts that have been learned from
+        self._n_done = 0  # parts the weights were trained on
 
     def learn(self, on_interrupt: Callable[[], None] = lambda: None) -> None:
         """Learn from all parts or, after Ctrl-C, only from those before it.

@@ -11,9 +11,9 @@ rows of rare topics (`steps.topic_rarity`); and `r_j` is the learning rate of te
 At the minimum, the weights of a topic are sums of rows, each times a coefficient: the row's cost
 times its error. With fewer rows than terms, it takes much less time to search for coefficients than
 for weights: a step needs the products of rows with one another, which are computed once for all
-topics. Steps start from coefficients that fit all rows, for which all topics share a factor, or
-from those of a fit to more rows. A compiled kernel, `_dual.c`, solves each step approximately, by
-conjugate gradients; NumPy solves it exactly.
+topics. Steps start from the coefficients of a fit to more rows or, without one, from coefficients
+that fit all rows, for which all topics share a factor. A compiled kernel, `_dual.c`, solves each
+step approximately, by conjugate gradients; NumPy solves it exactly.
 
 References
 ----------

@@ -1,4 +1,4 @@
-"""What the daily sums of a model say: answers by day, shares by week, and alerts."""
+"""The report on a model's daily sums: answers by day, shares by week, and open alerts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ _N_SHOWN = 6
 
 
 class DayReport(NamedTuple):
-    """What a model answered on one day.
+    """A model's answers on one day.
 
     Attributes
     ----------
     day : date
     n_texts, n_unsure, n_corrections : int
+        Number of texts, of unsure answers, and of corrections.
     unknown_words : float
         The fraction of words that are unknown; NaN without words.
     answers : dict of int to int
@@ -44,7 +45,7 @@ class DayReport(NamedTuple):
 
 
 class WatchReport(NamedTuple):
-    """What the daily sums of a model say.
+    """A report on the daily sums of a model.
 
     Attributes
     ----------
@@ -61,7 +62,7 @@ class WatchReport(NamedTuple):
         Counts by week, up to the last one that was over when they were made; None without such a
         week, or if the model has no held-out documents to count by.
     alerts : tuple of StoredAlert
-        Those that nobody has accepted.
+        The open alerts.
     has_heldout : bool
         Whether the model has held-out documents.
     """
