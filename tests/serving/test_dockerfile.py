@@ -251,7 +251,6 @@ def test_image_runs_healthy_on_a_read_only_disk_and_ends_cleanly(image: Image) -
         "HOME": "/nonexistent",
         "TMPDIR": str(image.root / "tmp"),
         "SLUGLINE_PORT": str(_free_port()),
-        "SLUGLINE_HEALTH_PORT": str(_free_port()),
         "SLUGLINE_CORRECTIONS": str(image.root / "data" / "corrections.db"),
     }
     (words,) = said("HEALTHCHECK")
