@@ -73,7 +73,7 @@ def measure_months(kind: str, seed: int, labels: int, texts: int) -> Measurement
     return Measurement(holds, widths, is_found, len(found))
 
 
-def months(seeds: int = 20, labels: int = 400, texts: int = 250) -> str:
+def months(seeds: int = 40, labels: int = 400, texts: int = 250) -> str:
     """Half the width of intervals by month, how many hold, and changes that are found."""
     jobs = [(kind, seed) for kind in KINDS for seed in range(seeds)]
     fixed = [[value] * len(jobs) for value in (labels, texts)]

@@ -66,8 +66,15 @@ def test_changes_between_noisy_periods_are_not_called_changes() -> None:
 
 
 def test_a_lasting_change_is_found_between_noisy_periods() -> None:
-    shares = [0.2, 0.28, 0.2, 0.28, 0.6, 0.52, 0.6, 0.52]
+    before = [0.2, 0.28, 0.28, 0.2, 0.24, 0.2]
+    shares = [*before, *(share + 0.3 for share in before)]
     first, *_ = change_tests(shares, 400, 0)
+    assert first.is_significant
+    assert (first.is_lasting, first.after) == (True, "2026-07")
+
+
+def test_a_change_does_not_count_as_noise_between_periods() -> None:
+    first, *_ = change_tests([0.2] * 4 + [0.7] * 4, 400, 0)
     assert first.is_significant
     assert (first.is_lasting, first.after) == (True, "2026-05")
 

@@ -171,6 +171,11 @@ def test_alerts_are_raised_once_and_say_since_when(store: WatchStore, model: Ser
     assert alert in report(store, model, today).alerts
 
 
+def test_alerts_need_four_weeks(store: WatchStore, model: ServedModel) -> None:
+    today = serve_days(store, model, [USUAL] * 14 + [MORE_GRAIN] * 7)
+    assert find_alerts(store, model, today) == []
+
+
 def test_alerts_need_a_change(store: WatchStore, model: ServedModel) -> None:
     today = serve_days(store, model, [USUAL] * 42)
     assert find_alerts(store, model, today) == []

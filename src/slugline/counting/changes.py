@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import chdtri, stdtr
+from scipy.special import stdtr, stdtrit
 
 from slugline.base.arrays import F64
 from slugline.counting.estimation import ShareEstimate
@@ -18,9 +18,9 @@ from slugline.evaluation.intervals import Z_95, Interval
 # Degrees of freedom of differences between groups of which each has enough labels. With the normal
 # distribution, 11 % of simulated years of 12 months with 200 labels each, whose shares were the
 # same, had a change of one of six topics; with these, 3 %.
-_DEGREES_OF_FREEDOM = 2 * (MIN_LABELLED - 1)
-# The fewest consecutive differences that show how much periods differ.
-_MIN_PERIODS = 3
+_LABEL_DEGREES = 2 * (MIN_LABELLED - 1)
+#: The smallest number of periods that show how much they differ from one to the next.
+MIN_PERIODS = 4
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:
@@ -66,8 +66,8 @@ def find_changes(
     """Test differences in shares between consecutive periods, and before and after each period.
 
     Groups that aren't periods are each compared with the first one. A comparison uses labels if all
-    of its groups do, and the model otherwise. If consecutive periods differ more than by chance,
-    the standard errors are larger by as much.
+    of its groups do, and the model otherwise. If the other periods differ more from one to the next
+    than by chance, the standard errors are larger by as much.
 
     Parameters
     ----------
@@ -91,16 +91,50 @@ def find_changes(
     ]
     # The order of p-values that are too small for a float.
     differences.sort(key=lambda each: -abs(each.z))
-    factor = 1.0
-    if is_time and len(groups) > _MIN_PERIODS:
-        factor = _overdispersion([each.z for each in differences if not each.comparison.is_lasting])
+    dispersions = [_CHANCE] * len(groups)
+    if is_time and len(groups) >= MIN_PERIODS:
+        steps = [each for each in differences if not each.comparison.is_lasting]
+        dispersions = [_Dispersion.around(place, steps) for place in range(len(groups))]
     tested = [
-        each.to_change(groups, factor, is_time=is_time, has_labels=has_labels)
+        each.to_change(
+            groups, dispersions[each.comparison.after[0]], is_time=is_time, has_labels=has_labels
+        )
         for each in differences
     ]
     adjusted = adjust_holm([change.p_value for change in tested])
     changes = [change._replace(p_value=p) for change, p in zip(tested, adjusted, strict=True)]
     return sorted(changes, key=lambda change: change.p_value)
+
+
+class _Dispersion(NamedTuple):
+    """By which factor standard errors are too small, and its degrees of freedom."""
+
+    factor: float
+    degrees: float
+
+    @classmethod
+    def around(cls, place: int, steps: Sequence[_Difference]) -> _Dispersion:
+        """Estimate it from consecutive differences, without those of a place, which are tested.
+
+        References
+        ----------
+        McCullagh and Nelder (1989), Generalized linear models, section 4.5.
+        von Neumann, Kent, Bellinson and Hart (1941), The mean square successive difference.
+        """
+        squares = [step.z**2 for step in steps if step.comparison.after[0] != place]
+        n_topics = len({step.topic for step in steps})
+        if n_topics < 2 or not squares:
+            return _CHANCE
+        mean = float(np.mean(squares))
+        if mean <= 1:
+            return _CHANCE
+        # Neighbouring differences share a period, which leaves two thirds of the degrees of
+        # freedom. Shares sum to one, so the last topic has none.
+        degrees = 2 / 3 * len(squares) * (n_topics - 1) / n_topics
+        return cls(math.sqrt(mean), degrees)
+
+
+_CHANCE = _Dispersion(1.0, math.inf)
 
 
 class _Difference(NamedTuple):
@@ -118,10 +152,17 @@ class _Difference(NamedTuple):
         return self.value / max(self.standard_error, 1e-12)
 
     def to_change(
-        self, groups: Sequence[GroupCount], factor: float, *, is_time: bool, has_labels: bool
+        self,
+        groups: Sequence[GroupCount],
+        dispersion: _Dispersion,
+        *,
+        is_time: bool,
+        has_labels: bool,
     ) -> Change:
-        """Return the tested change, with standard errors that are larger by a factor."""
-        margin = Z_95 * factor * self.standard_error
+        """Return the change, tested with standard errors that are larger by the dispersion."""
+        # The standard errors of labels are estimated from few of them.
+        degrees = min(dispersion.degrees, _LABEL_DEGREES if self.by_labels else math.inf)
+        margin = float(stdtrit(degrees, 0.975)) * dispersion.factor * self.standard_error
         basis: Basis = "by labels" if self.by_labels else "by the model" if has_labels else ""
         return Change(
             self.topic,
@@ -129,7 +170,7 @@ class _Difference(NamedTuple):
             groups[self.comparison.after[0]].name,
             self.value,
             Interval(max(self.value - margin, -1.0), min(self.value + margin, 1.0)),
-            _p_value(abs(self.z) / factor, by_labels=self.by_labels),
+            2 * float(stdtr(degrees, -abs(self.z) / dispersion.factor)),
             basis,
             is_time,
             self.comparison.is_lasting,
@@ -154,29 +195,6 @@ def _compare(
         values, errors = _differences(*sides)
         for topic, value, error in zip(names, values.tolist(), errors.tolist(), strict=False):
             yield _Difference(comparison, topic, value, error, by_labels=False)
-
-
-def _overdispersion(z_scores: Sequence[float]) -> float:
-    """Return by which factor standard errors of consecutive periods are too small; at least 1.
-
-    The median hardly depends on a few changes.
-
-    References
-    ----------
-    McCullagh and Nelder (1989), Generalized linear models, section 4.5.
-    """
-    if not z_scores:
-        return 1.0
-    usual = chdtri(1, 0.5)  # the median of squared standard normal deviations
-    return math.sqrt(max(1.0, float(np.median(np.square(z_scores))) / usual))
-
-
-def _p_value(z: float, *, by_labels: bool) -> float:
-    """Return the probability of a larger difference by chance, in standard errors.
-
-    The standard errors of labels are estimated from few of them.
-    """
-    return 2 * float(stdtr(_DEGREES_OF_FREEDOM, -z)) if by_labels else math.erfc(z / math.sqrt(2))
 
 
 def _labelled_differences(

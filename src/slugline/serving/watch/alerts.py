@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from slugline.counting.changes import MIN_PERIODS
 from slugline.counting.dates import first_day, name_period
 from slugline.counting.results import Counts, GroupCount
 from slugline.errors import DataError, StoreError
@@ -127,11 +128,15 @@ def add_alerts(
 
 
 def find_alerts(counts: Counts, today: datetime.date) -> Iterator[StoredAlert]:
-    """Yield the most significant lasting change of each topic."""
+    """Yield the most significant lasting change of each topic.
+
+    There is none before there are enough weeks to tell how much weeks differ.
+    """
     found: set[str] = set()
+    if len(counts.groups) < MIN_PERIODS:
+        return
     for change in counts.changes:
-        is_lasting = change.is_lasting or len(counts.groups) == 2
-        if change.p_value >= _ALPHA or not is_lasting or change.topic in found:
+        if change.p_value >= _ALPHA or not change.is_lasting or change.topic in found:
             continue
         found.add(change.topic)
         before = [group for group in counts.groups if group.name < change.after]
