@@ -17,22 +17,20 @@ COMMANDS = {
     "count": "Count how many texts have each topic, with 95 % intervals.",
     "explain": "Show which words count for or against a topic, and by how much.",
     "evaluate": "Compare a model's answers with the topics of labelled texts.",
-    "audit": "Find mislabelled texts, duplicates, leaks, outliers and near-identical topics.",
-    "check": "Retrain MODEL from its data and check that the file is byte-identical.",
+    "audit": "Find wrong labels, duplicates, leaks, outliers and topics that are nearly the same.",
+    "check": "Train MODEL again from its data, and compare the two files byte for byte.",
     "compare": "Measure several models on the same folds: accuracy, time and memory.",
-    "curve": "Learn from more and more labels per topic, and show how accuracy grows.",
-    "suggest": "Pick the unlabelled texts whose labels would help MODEL most.",
-    "label": "Give topics to texts on a page in the browser, alone or with others.",
+    "curve": "Show how accuracy grows with the number of labels.",
+    "suggest": "Pick the unlabelled texts whose labels would improve MODEL most.",
+    "label": "Label texts on a page in the browser, alone or with others.",
     "serve": "Serve models over HTTP: a web page at /, API docs at /docs.",
     "mcp": "Serve models to AI agents over MCP.",
     "export": "Write a model as one HTML file that answers in the browser, offline.",
-    "corrections": (
-        "List corrections that wait for approval, with the reasons; approve or withdraw them."
-    ),
-    "sample": "Write the texts that a server kept, in random order, to label them; or delete them.",
+    "corrections": ("List corrections that wait for approval, and approve or withdraw them."),
+    "sample": "Export a random sample of the texts that a server kept, or delete them.",
     "rollback": "Restore the model from before the last corrections.",
     "info": "Print a model's card: what it learned from, its topics, metrics and limits.",
-    "reproduce": "Run every step of the Keras newswire lesson and show its numbers beside ours.",
+    "reproduce": "Run the Keras newswire lesson, and show its numbers beside Slugline's.",
 }
 
 

@@ -111,7 +111,7 @@ def audit(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Find mislabelled texts, duplicates, leaks, outliers and near-identical topics.
+    """Find wrong labels, duplicates, leaks, outliers and topics that are nearly the same.
 
     Each topic is checked by classifiers that learned from other documents, by
     the nearest documents, and by identical copies of the text.

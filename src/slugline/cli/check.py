@@ -38,7 +38,7 @@ def check(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Retrain MODEL from its data and check that the file is byte-identical.
+    """Train MODEL again from its data, and compare the two files byte for byte.
 
     DATA is what MODEL was trained on. Nothing is written. The exit status is 1 if the models
     differ, and 0 if only the recorded versions of Python or NumPy do.

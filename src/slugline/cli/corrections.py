@@ -48,7 +48,7 @@ def corrections(
     show_all: bool,
     as_json: bool,
 ) -> None:
-    """List corrections that wait for approval, with the reasons; approve or withdraw them.
+    """List corrections that wait for approval, and approve or withdraw them.
 
     Models learn from approved corrections, whatever the doubts about them, and
     not from withdrawn ones.

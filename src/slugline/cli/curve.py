@@ -66,7 +66,7 @@ def curve(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Learn from more and more labels per topic, and show how accuracy grows.
+    """Show how accuracy grows with the number of labels.
 
     It learns from 5, 10, 20 and more labels, or from 1, 2 and 5 if there are few.
 

@@ -172,7 +172,7 @@ def label(
     separator: str | None,
     header_row: int | None,
 ) -> None:
-    """Give topics to texts on a page in the browser, alone or with others.
+    """Label texts on a page in the browser, alone or with others.
 
     Each label is on disk before the next text appears; stop with Ctrl-C, and repeat the command to
     go on. Other commands read FILE as data.

@@ -34,7 +34,7 @@ from slugline.reports.lesson import compare_with_lesson, notebook_page
 )
 @output_options
 def reproduce(seeds: int, out: Path, seed: int, as_json: bool) -> None:
-    """Run every step of the Keras newswire lesson and show its numbers beside ours.
+    """Run the Keras newswire lesson, and show its numbers beside Slugline's.
 
     For example:
 

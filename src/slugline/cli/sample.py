@@ -42,12 +42,11 @@ from slugline.serving.watch.store import WatchedModel, WatchStore
 def sample(
     model: str, file: Path, since: str | None, output: Path | None, delete: bool, seed: int
 ) -> None:
-    """Write the texts that a server kept, in random order, to label them; or delete them.
+    """Export a random sample of the texts that a server kept, or delete them.
 
-    Fill in the topics of as many as you like, from the top, or give the table
-    to `slugline label`. `slugline count` then counts all texts that were
-    served by these labels, however much these texts differ from those that the
-    model learned from.
+    Fill in the topics of as many as you like, from the top, or give the table to `slugline label`.
+    With these labels, `slugline count` counts all texts that were served, however much they differ
+    from those that the model learned from.
 
     For example:
 

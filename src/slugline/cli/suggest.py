@@ -104,7 +104,7 @@ def suggest(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Pick the unlabelled texts whose labels would help MODEL most.
+    """Pick the unlabelled texts whose labels would improve MODEL most.
 
     Writes CSV: a column of topics to fill in, named as in the data of MODEL, the columns of
     UNLABELLED, guess and probability. Fill in some or all of the topics, and pass the file to
