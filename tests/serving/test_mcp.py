@@ -224,9 +224,9 @@ class WaitingModels(ServedModels):
         super().__init__(models)
         self.may_refresh = threading.Event()
 
-    def refresh(self, *, even_refused: bool = False) -> list[str]:
+    def refresh(self) -> list[str]:
         self.may_refresh.wait()
-        return super().refresh(even_refused=even_refused)
+        return super().refresh()
 
 
 def test_mcp_server_refuses_the_calls_above_64(news_slug: Path) -> None:

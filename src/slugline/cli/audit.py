@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,36 +125,33 @@ def audit(
     sources = [*data, like, test, reading.topic_map, decisions]
     outputs = _Outputs(output, review, is_page=open_page, is_repair=decisions is not None)
     outputs.check(sources)
-    with contextlib.ExitStack() as stack:
-        if open_page:
-            server_settings, listener = page.settings(), stack.enter_context(page.listener())
-        if like is not None:
-            reading = reading._replace(layout=load_model(like)[0].layout)
-        parts = read_parts(data, None, test, reading)
-        train, test_documents = parts["train"], _numbered_on(parts, test)
-        with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
-            settings = _Settings(seed, threads, progress)
-            if decisions is not None:
-                _repair(
-                    train, data, reading, decisions, output, settings, gain=gain, as_json=as_json
-                )
-                return
-            report = audit_corpus(
-                train, test_documents, random_state=seed, n_jobs=threads, progress=progress
-            )
-            measured = _gain_of_dropping(report, settings) if gain else None
-        findings = Findings(report)
-        names = outputs.write(findings, lambda: _delimiter(data[0], reading))
-        if as_json:
-            gain_entry = {"gain": measured.to_dict()} if measured else {}
-            print_json(findings.to_dict(number) | gain_entry | names)
-        else:
-            _print(findings, number, measured)
-            for description, name in names.items():
-                show(f"{description:<8}{name}")
-        if open_page:
-            decided = output or DEFAULT_OUTPUT
-            review_suspects(findings, data, reading, decided, page, server_settings, listener)
+    if open_page:
+        server_settings, address = page.settings(), page.address()
+    if like is not None:
+        reading = reading._replace(layout=load_model(like)[0].layout)
+    parts = read_parts(data, None, test, reading)
+    train, test_documents = parts["train"], _numbered_on(parts, test)
+    with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
+        settings = _Settings(seed, threads, progress)
+        if decisions is not None:
+            _repair(train, data, reading, decisions, output, settings, gain=gain, as_json=as_json)
+            return
+        report = audit_corpus(
+            train, test_documents, random_state=seed, n_jobs=threads, progress=progress
+        )
+        measured = _gain_of_dropping(report, settings) if gain else None
+    findings = Findings(report)
+    names = outputs.write(findings, lambda: _delimiter(data[0], reading))
+    if as_json:
+        gain_entry = {"gain": measured.to_dict()} if measured else {}
+        print_json(findings.to_dict(number) | gain_entry | names)
+    else:
+        _print(findings, number, measured)
+        for description, name in names.items():
+            show(f"{description:<8}{name}")
+    if open_page:
+        decided = output or DEFAULT_OUTPUT
+        review_suspects(findings, data, reading, decided, page, server_settings, address)
 
 
 @dataclass(frozen=True)

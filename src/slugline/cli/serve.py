@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -18,7 +20,7 @@ from slugline.cli.options import (
     quiet_option,
     requiring_extra,
 )
-from slugline.cli.output import log_to_standard_error, say
+from slugline.cli.output import is_quiet, log_to_standard_error, say
 from slugline.cli.output_paths import check_target
 from slugline.errors import OptionError
 from slugline.serving.serve_settings import ServeSettings
@@ -124,6 +126,13 @@ def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **sett
     if not insecure:
         serve_settings.check_is_guarded()
     is_json = serve_settings.log_format == "json"
-    log = log_to_standard_error(("asyncio",), JsonFormatter() if is_json else None)
-    announce = log.info if is_json else say
-    run(serve_settings, list(models), lambda address: announce(f"listening at {address}"))
+    start_log = functools.partial(
+        log_to_standard_error,
+        ("asyncio",),
+        JsonFormatter() if is_json else None,
+        only_warnings=is_quiet(),
+    )
+    announce = logging.getLogger("slugline").info if is_json else say
+    run(
+        serve_settings, list(models), start_log, lambda address: announce(f"listening at {address}")
+    )
