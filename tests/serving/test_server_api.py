@@ -965,7 +965,8 @@ def test_serve_reads_models_with_spaces_from_the_environment(
         model.write_bytes(tickets.read_bytes())
     served: list[list[str]] = []
     monkeypatch.setattr(
-        "slugline.serving.server.serve.serve", lambda settings, names, tell: served.append(names)
+        "slugline.serving.server.serve.serve",
+        lambda settings, names, log, tell: served.append(names),
     )
     for value in (str(models[0]), f"'{models[0]}' {models[1]}", f"{models[1]} {models[1]}"):
         monkeypatch.setenv("SLUGLINE_MODELS", value)

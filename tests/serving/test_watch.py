@@ -289,7 +289,7 @@ def test_metrics_count_topics_without_a_file(news_slug: Path) -> None:
     ]
     assert sum(answers) == 3
     assert sum(sums) == pytest.approx(3, abs=1e-4)
-    assert values["slugline_unknown_words_total"] == "2"
+    assert values["slugline_unknown_words_total"] == "2.0"
     state.service.close()
 
 

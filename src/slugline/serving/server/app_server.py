@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import signal
 import sys
@@ -21,6 +22,8 @@ from slugline.serving.server.addresses import Address
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+# Bytes of a head.
+_MAX_HEAD = 1 << 16
 # File descriptors for other things than connections.
 _FILES = 64
 
@@ -40,6 +43,7 @@ class AppServer:
         self._grace = settings.grace
         self._server = Server(app, **granian_options(settings, address))
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._serving: asyncio.Future[None] | None = None
 
     def run(self) -> None:
         """Answer requests until `stop`, or until SIGINT or SIGTERM in the main thread."""
@@ -49,7 +53,7 @@ class AppServer:
     def stop(self) -> None:
         """Finish running requests, and end; may be called from any thread."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._server.stop)
+            self._loop.call_soon_threadsafe(self._stop)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -57,12 +61,20 @@ class AppServer:
         if handles_signals:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: self._end())
-        await self._server.serve()
+        self._serving = asyncio.ensure_future(self._server.serve())
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._serving
         if handles_signals:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
 
+    def _stop(self) -> None:
+        """Wait for running requests for as long as the settings say."""
+        self._server.stop()  # type: ignore[no-untyped-call]
+        if self._loop is not None and self._serving is not None:
+            self._loop.call_later(self._grace, self._serving.cancel)
+
     def _end(self) -> None:
-        """End after running requests; if they take too long, show where, and end at once."""
+        """End after running requests; if a thread hangs, show where, and end at once."""
         faulthandler.dump_traceback_later(self._grace + 1, exit=True)
         self.stop()
 
@@ -74,7 +86,9 @@ def granian_options(settings: ServeSettings, address: Address) -> dict[str, Any]
         "port": address.port,
         "interface": Interfaces.ASGI,
         "http": HTTPModes.http1,
-        "http1_settings": HTTP1Settings(header_read_timeout=round(1000 * settings.timeout)),
+        "http1_settings": HTTP1Settings(
+            header_read_timeout=round(1000 * settings.timeout), max_buffer_size=_MAX_HEAD
+        ),
         "backpressure": _max_connections(settings),
         "websockets": False,
         # Errors go to the log of the process.
