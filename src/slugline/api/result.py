@@ -29,6 +29,9 @@ Data = Corpus | Source | Sequence[Source] | tuple[Iterable[str], Iterable[Topic]
 #: A fitted classifier, the path of a model file, or the name of a model that comes with Slugline.
 Model = TopicClassifier | str | os.PathLike[str]
 
+# Options that only `load_corpus` has.
+_LOAD_OPTIONS = {"skip_bad_rows", "encoding"}
+
 
 class TableResult(TitledRows):
     """A result that a notebook displays, and that can be saved."""
@@ -130,7 +133,7 @@ def to_corpus(
             corpus = read_corpus(data, options)
             return note_names(corpus) if layout is None else corpus
         except DataError as error:
-            if any(f"`{option}" in str(error) for option in ("skip_bad_rows", "encoding")):
+            if {part.name for part in error.parts if isinstance(part, Parameter)} & _LOAD_OPTIONS:
                 advice = "`load_corpus` has such options; pass the corpus that it returns."
                 error.args = (Message(*error.parts, " ", advice),)
             raise

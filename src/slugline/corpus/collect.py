@@ -18,17 +18,15 @@ from slugline.corpus.columns import columns_note, format_list, in_columns
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.dialects import ONE_COLUMN
 from slugline.corpus.labelled import (
-    EMPTY_CELL,
     MAX_SKIPPED,
     N_PLACES,
-    NO_TOPIC,
     Document,
     LabelledRows,
     RowsReport,
     SourceLayout,
     check_same_kind,
 )
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import join_advice
 from slugline.corpus.topic_cells import NOT_LABELLED, separator_warnings
@@ -76,6 +74,10 @@ class _Documents:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def places_without_topics(self) -> list[int | str]:
+        """Return the places of the documents without topics."""
+        return [at for at, topic in zip(self.places, self.topics, strict=True) if not topic]
 
     @property
     def multilabel(self) -> bool:
@@ -174,9 +176,10 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
             another = "; label some, or name another column with "
             advice = Message(unlabelled, another, Parameter("topic"))
         raise DataError(f"{rows.name} has no document with a topic; ", advice, ".")
+    no_topics = _no_topics_note(documents.places_without_topics(), rows.unit, layout.form)
     remarks = group_remarks(documents.remarks, rows.unit)
     left_out = unlabelled and f"left out: {unlabelled}"
-    notes = [*filter(None, (rows.note, columns, *remarks, left_out, empty, skipped))]
+    notes = [*filter(None, (rows.note, columns, no_topics, *remarks, left_out, empty, skipped))]
     notes += _form_notes(layout, documents, options.topic_separator)
     data_layout = None
     if rows.has_names or layout.form is not None:
@@ -292,22 +295,27 @@ def group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[s
     places: dict[str, list[int | str]] = {}
     for remark, at in remarks:
         places.setdefault(remark, []).append(at)
-    lines = [
-        f"{_count_remark(remark, len(ats))} ({unit}{'s' if len(ats) > 1 else ''} "
-        f"{join_words([*map(str, ats)], N_PLACES, last=None)})"
-        for remark, ats in places.items()
-    ]
+    lines = [f"{remark} ({_format_places(ats, unit)})" for remark, ats in places.items()]
     n_more = len(lines) - _N_FAULTS
     return lines if n_more <= 0 else [*lines[:_N_FAULTS], f"{n_more} more of other kinds"]
 
 
-def _count_remark(remark: str, n: int) -> str:
-    """Return a remark on `n` documents, with their number if they have no topics."""
-    if remark not in (NO_TOPIC, EMPTY_CELL):
-        return remark
-    have, they = ("has", "it counts") if n == 1 else ("have", "they count")
-    advice = f"; mark cells that are not labelled yet with {NOT_LABELLED}"
-    return f"{counted(n, 'document')} {have} no topic; {they}, too{advice * (remark == EMPTY_CELL)}"
+def _format_places(places: Sequence[int | str], unit: str) -> str:
+    """Return the first places of rows, such as "lines 4, 17"."""
+    plural = "s" if len(places) > 1 else ""
+    return f"{unit}{plural} {join_words([*map(str, places)], N_PLACES, last=None)}"
+
+
+def _no_topics_note(places: Sequence[int | str], unit: str, form: TopicForm | None) -> str:
+    """Return a note on multi-label documents without topics, or ""."""
+    if not places:
+        return ""
+    have, they = ("has", "it counts") if len(places) == 1 else ("have", "they count")
+    advice = ""
+    if form is not None and form.kind == "separator":
+        advice = f"; mark cells that are not labelled yet with {NOT_LABELLED}"
+    documents = counted(len(places), "document")
+    return f"{documents} {have} no topic; {they}, too{advice} ({_format_places(places, unit)})"
 
 
 def _unlabelled_note(report: RowsReport) -> str:

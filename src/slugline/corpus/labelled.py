@@ -45,8 +45,6 @@ MAX_BAD_ROWS = 1000
 _MAX_TOPIC_CHARACTERS = 1000
 # A document with more topics than this probably has them separated in the wrong way.
 _MANY_TOPICS = 100
-NO_TOPIC = "a document without topics"
-EMPTY_CELL = "an empty topic cell, read as a document without topics"
 _SEVERAL = "several topics, though the first 100 rows of the data have one each"
 SEVERAL_ADVICE = "put a document with several topics among the first 100 rows"
 _MISSING_ADVICE = {"txt": "begin each line with __label__ and its topic", "folder": "fill them"}
@@ -413,10 +411,7 @@ def _check_row(
     if isinstance(topic, str):
         return Document(row.at, text, topic, row.note)
     distinct = tuple(dict.fromkeys(topic))
-    note = row.note or _topics_note(topic, len(distinct))
-    if note == NO_TOPIC and layout.form is not None and layout.form.kind == "separator":
-        note = EMPTY_CELL
-    return Document(row.at, text, distinct, note)
+    return Document(row.at, text, distinct, row.note or _topics_note(topic, len(distinct)))
 
 
 def _read_topic(row: SourceRow, layout: SourceLayout) -> str | tuple[str, ...]:
@@ -446,7 +441,7 @@ def _topics_note(topics: Sequence[str], n_distinct: int) -> str:
         return "a topic given twice for one document, which counts once"
     if n_distinct > _MANY_TOPICS:
         return f"more than {_MANY_TOPICS} topics for one document; check what separates them"
-    return "" if topics else NO_TOPIC
+    return ""
 
 
 def _is_number(topic: str) -> bool:
