@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slugline.api.result import Data, Model, TableResult, to_classifier, to_corpus, topic_records
+from slugline.api.result import (
+    Data,
+    Model,
+    TableResult,
+    to_classifier,
+    to_corpus,
+    to_result,
+    topic_records,
+)
 from slugline.base.progress import Progress
 from slugline.classifier import TopicClassifier
 from slugline.comparison.models import Models
@@ -303,7 +311,7 @@ def compare(
         resume=None if resume is None else Path(resume),
         progress=progress,
     )
-    return ComparisonResult(**vars(comparison))
+    return to_result(ComparisonResult, comparison)
 
 
 # Explanation --------------------------------------------------------------------------------------
@@ -358,4 +366,4 @@ def explain(
         against=against,
         corpus=None if examples is None else to_corpus(examples, name="examples"),
     )
-    return ExplanationResult(**vars(explanation))
+    return to_result(ExplanationResult, explanation)

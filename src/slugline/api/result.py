@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from slugline.base.chart import svg_file
 from slugline.base.checks import option_error, short_repr
@@ -29,6 +29,7 @@ Data = Corpus | Source | Sequence[Source] | tuple[Iterable[str], Iterable[Topic]
 #: A fitted classifier, the path of a model file, or the name of a model that comes with Slugline.
 Model = TopicClassifier | str | os.PathLike[str]
 
+Result = TypeVar("Result", bound="TableResult")
 # Options that only `load_corpus` has.
 _LOAD_OPTIONS = {"skip_bad_rows", "encoding"}
 
@@ -111,6 +112,11 @@ class TableResult(TitledRows):
         records = self.to_records()
         columns = [*records[0]] if records else []
         return table_file([columns, *(record.values() for record in records)], delimiter)
+
+
+def to_result(kind: type[Result], value: Any) -> Result:
+    """Return a result with the fields of `value`, a dataclass from which its type is derived."""
+    return kind(**{field.name: getattr(value, field.name) for field in fields(value)})
 
 
 def to_corpus(
