@@ -17,7 +17,7 @@ from slugline.base.wording import TitledRows
 from slugline.classifier import TopicClassifier, load, to_fitted
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.loading import Source, note_names, read_corpus
 from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError, Message, OptionError, Parameter
@@ -123,7 +123,7 @@ def to_corpus(
     data: Data,
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
-    layout: DataLayout | None = None,
+    layout: Layout | None = None,
     name: str = "data",
     columns: Sequence[str] = (),
 ) -> Corpus:

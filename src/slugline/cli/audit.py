@@ -268,7 +268,7 @@ def _repair(
             "--decisions need a file for the repaired documents, or --gain; add --output."
         )
     layout = corpus.layout
-    decisions = read_decisions(path, layout and layout.encoding, review_form(corpus))
+    decisions = read_decisions(path, layout.encoding if layout else None, review_form(corpus))
     warn([Message(f"{path}: ", decisions.note)] if decisions.note else [])
     if not decisions.items:
         question = "" if is_database(path) else "; was the table saved?"

@@ -8,6 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,10 +24,10 @@ from slugline.corpus.labelled import (
     Document,
     LabelledRows,
     RowsReport,
-    SourceLayout,
+    SourceSchema,
     check_same_kind,
 )
-from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
+from slugline.corpus.layout import Layout, ReadOptions, TopicForm
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import join_advice
 from slugline.corpus.topic_cells import NOT_LABELLED, separator_warnings
@@ -97,7 +98,7 @@ class _Source(NamedTuple):
     example: str  # one of its topics
     n_skipped: int
     notes: list[str]
-    layout: DataLayout | None  # None without named columns
+    layout: Layout | None  # None without named columns
     n_unlabelled: int = 0
     has_selection_bias: bool = False
 
@@ -129,7 +130,7 @@ def collect(
     )
 
 
-def _common_layout(layouts: Sequence[DataLayout | None]) -> DataLayout | None:
+def _common_layout(layouts: Sequence[Layout | None]) -> Layout | None:
     """Return the layout of all sources, without encoding and separator unless all have the same."""
     first = layouts[0]
     if first is None or any(
@@ -138,9 +139,9 @@ def _common_layout(layouts: Sequence[DataLayout | None]) -> DataLayout | None:
         return None
     known = [layout for layout in layouts if layout is not None]
     if len({other.encoding for other in known}) > 1:
-        first = first._replace(encoding=None)
+        first = replace(first, encoding=None)
     if len({other.separator for other in known}) > 1:
-        first = first._replace(separator=None)
+        first = replace(first, separator=None)
     return first
 
 
@@ -160,43 +161,42 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
         if len(documents) % ROWS_PER_REPORT == 0:
             step.update(rows.fraction_read())
     report = labelled.take_report()
-    columns, layout = "", report.layout
+    columns, schema = "", report.schema
     named_columns = (options.text, options.topic or options.topic_columns)
     is_guessed = rows.has_names and not rows.is_described and None in named_columns
-    if is_guessed and layout is not None:
-        columns = columns_note(layout.text, layout.topic_column, rows.layout, layout.candidates)
+    if is_guessed and schema is not None:
+        layout = schema.layout
+        columns = columns_note(layout.text, layout.topic_column, rows.layout, schema.candidates)
     advice = Message(*((" Slugline ", columns, ".") if columns else ()))
-    advice += _separator_advice(documents, layout)
+    advice += _separator_advice(documents, schema)
     skipped = _skipped_note(report, options, advice)
     unlabelled = _unlabelled_note(report)
     empty = _empty_note(report)
-    if layout is None or layout.example is None:
+    if schema is None or schema.example is None:
         advice = Message(empty or "check how topics are written")
         if unlabelled:
             another = "; label some, or name another column with "
             advice = Message(unlabelled, another, Parameter("topic"))
         raise DataError(f"{rows.name} has no document with a topic; ", advice, ".")
-    no_topics = _no_topics_note(documents.places_without_topics(), rows.unit, layout.form)
+    layout = schema.layout
+    no_topics = _no_topics_note(documents.places_without_topics(), rows.unit, layout.topic_form)
     remarks = group_remarks(documents.remarks, rows.unit)
     left_out = unlabelled and f"left out: {unlabelled}"
     notes = [*filter(None, (rows.note, columns, no_topics, *remarks, left_out, empty, skipped))]
     notes += _form_notes(layout, documents, options.topic_separator)
     data_layout = None
-    if rows.has_names or layout.form is not None:
-        data_layout = DataLayout(
-            layout.text,
-            layout.topic,
+    if rows.has_names or layout.topic_form is not None:
+        data_layout = replace(
+            layout,
             encoding=rows.encoding,
             skip_bad_rows=_skips_bad_rows(options),
-            topic_form=layout.form,
-            columns=layout.extra_columns,
             separator=_unusual_separator(rows),
         )
     return _Source(
         rows.name,
         rows.unit,
         documents,
-        layout.example,
+        schema.example,
         n_skipped=report.n_bad + report.n_empty,
         notes=notes,
         layout=data_layout,
@@ -237,9 +237,9 @@ def _unusual_separator(rows: RowReader) -> str | None:
     return None if rows.separator in (usual, ONE_COLUMN) else rows.separator
 
 
-def _form_notes(layout: SourceLayout, documents: _Documents, separator: str | None) -> list[str]:
+def _form_notes(layout: Layout, documents: _Documents, separator: str | None) -> list[str]:
     """Return notes on topics that none or all of the documents have, and on an unused separator."""
-    form = layout.form
+    form = layout.topic_form
     if form is None:
         return []
     sets = documents.topic_sets()
@@ -260,9 +260,9 @@ def _form_notes(layout: SourceLayout, documents: _Documents, separator: str | No
     return notes
 
 
-def _separator_advice(documents: _Documents, layout: SourceLayout | None) -> str:
+def _separator_advice(documents: _Documents, schema: SourceSchema | None) -> str:
     """Return a warning if cells seem to hold several topics: empty ones may then mean no topic."""
-    if layout is None or layout.form is not None:
+    if schema is None or schema.layout.topic_form is not None:
         return ""
     warnings = separator_warnings(Counter(itertools.chain.from_iterable(documents.topic_sets())))
     return join_messages("", (Message(" Note: ", warning) for warning in warnings))
@@ -320,8 +320,8 @@ def _no_topics_note(places: Sequence[int | str], unit: str, form: TopicForm | No
 
 def _unlabelled_note(report: RowsReport) -> str:
     """Return a note on the rows that are not labelled yet, with their places, or ""."""
-    n, layout = report.n_unlabelled, report.layout
-    if not n or layout is None:
+    n, schema = report.n_unlabelled, report.schema
+    if not n or schema is None:
         return ""
     be = "is" if n == 1 else "are"
     places = [str(row.at) for row in report.unlabelled[:N_PLACES]]
@@ -329,16 +329,16 @@ def _unlabelled_note(report: RowsReport) -> str:
         places.append(f"{n - len(places):,} more")
     return (
         f"{n:,} of {counted(report.n_rows, 'row')} {be} not labelled yet, with "
-        f"{_no_topic(layout)} ({report.unit}{'s' * (n > 1)} {join_words(places)})"
+        f"{_no_topic(schema.layout)} ({report.unit}{'s' * (n > 1)} {join_words(places)})"
     )
 
 
 def _empty_note(report: RowsReport) -> str:
     """Return a note on labelled rows without a text, or ""."""
-    if not report.n_empty or report.layout is None:
+    if not report.n_empty or report.schema is None:
         return ""
     is_one, unit = report.n_empty == 1, report.unit
-    place = in_columns(report.layout.text) if report.has_names else ""
+    place = in_columns(report.schema.layout.text) if report.has_names else ""
     places = join_words([str(row.at) for row in report.empty], N_PLACES, last=None)
     more = f", {report.n_empty - N_PLACES:,} more" if report.n_empty > N_PLACES else ""
     return (
@@ -347,10 +347,10 @@ def _empty_note(report: RowsReport) -> str:
     )
 
 
-def _no_topic(layout: SourceLayout) -> str:
+def _no_topic(layout: Layout) -> str:
     """Return, in words, what the topic columns of a row that is not labelled yet hold."""
     if layout.topic_column is None:
         return "nothing in the columns of topics"
-    is_marked = layout.form is not None and layout.form.kind == "separator"
+    is_marked = layout.topic_form is not None and layout.topic_form.kind == "separator"
     content = NOT_LABELLED if is_marked else "nothing"
     return f"{content}{in_columns([layout.topic_column])}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +15,8 @@ from slugline.errors import OptionError, Parameter
 Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"]
 
 
-class TopicForm(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TopicForm:
     """The format of a document's several topics; see `read_topics` and `format_topics`.
 
     Attributes
@@ -37,8 +39,11 @@ class TopicForm(NamedTuple):
         return self.separator in topic if self.separator else len(topic.split()) != 1
 
 
-class DataLayout(NamedTuple):
-    """The layout and topic names of a model's training data, applied to later data.
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How data were read: their columns and format, and which topics were renamed.
+
+    A model stores the layout of its training data, which applies to later data.
 
     Attributes
     ----------
@@ -52,7 +57,7 @@ class DataLayout(NamedTuple):
     topic_form : TopicForm or None
         How several topics are written; None if each document has one.
     columns : tuple of str
-        Extra columns that the model learned from.
+        Extra columns, besides the text.
     fold_topics : bool
         See `slugline.corpus.topics.fold_topics`.
     topic_map : tuple of (str, str)
@@ -73,6 +78,12 @@ class DataLayout(NamedTuple):
     topic_map: tuple[tuple[str, str], ...] = ()
     format: str | None = None
     separator: str | None = None
+
+    @property
+    def topic_column(self) -> str | None:
+        """The column of topics; None if each topic has its own column."""
+        has_columns = self.topic_form is not None and self.topic_form.columns
+        return None if has_columns else self.topic
 
 
 class ReadOptions(NamedTuple):
@@ -96,7 +107,7 @@ class ReadOptions(NamedTuple):
         The separator between the parts of topics that are paths.
     columns : sequence of str
         Extra columns, besides the text.
-    layout : DataLayout or None
+    layout : Layout or None
         The layout of a model's training data, used where no columns are named.
     multilabel : bool or None
         Whether documents may have several topics; None if the first rows of each source show it.
@@ -118,7 +129,7 @@ class ReadOptions(NamedTuple):
     topic_columns: str | Sequence[str] | None = None
     topic_path: str | None = None
     columns: Sequence[str] = ()
-    layout: DataLayout | None = None
+    layout: Layout | None = None
     multilabel: bool | None = None
     id: str | None = None
     header_row: int | None = None

@@ -29,7 +29,7 @@ from slugline.corpus.columns import (
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.folders import folder_rows
 from slugline.corpus.frames import Frame
-from slugline.corpus.layout import DataLayout, Format, ReadOptions
+from slugline.corpus.layout import Format, Layout, ReadOptions
 from slugline.corpus.readers import ENDINGS, RowReader, is_database, read_frame, read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError, OptionError, Parameter
@@ -190,7 +190,7 @@ def is_named_corpus(source: object) -> bool:
     return isinstance(source, str) and source in NAMED_CORPORA and not Path(source).exists()
 
 
-def _known_format(source: str | Path, layout: DataLayout | None) -> str | None:
+def _known_format(source: str | Path, layout: Layout | None) -> str | None:
     """Return the format of a model's training data if the name of a file doesn't show one."""
     if layout is None or layout.format is None or Path(source).is_dir():
         return None

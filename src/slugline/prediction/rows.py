@@ -26,7 +26,7 @@ from slugline.corpus.columns import (
     row_text,
     text_with_cells,
 )
-from slugline.corpus.layout import DataLayout, Format, ReadOptions, check_delimiter
+from slugline.corpus.layout import Format, Layout, ReadOptions, check_delimiter
 from slugline.corpus.readers import RowReader, check_format, read_dialect
 from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
 from slugline.errors import DataError, Message, OptionError, Parameter
@@ -438,7 +438,7 @@ class PredictOptions:
         check_delimiter(self.separator)
         self.reading(None).header_hints()
 
-    def reading(self, layout: DataLayout | None) -> ReadOptions:
+    def reading(self, layout: Layout | None) -> ReadOptions:
         """Return how to read a file, given the layout of a model's training data."""
         return ReadOptions(
             text=self.text,

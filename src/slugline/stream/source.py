@@ -18,7 +18,7 @@ from slugline.corpus import labelled, readers, rows
 from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, compute_digest
 from slugline.corpus.frames import frame_rows
-from slugline.corpus.layout import DataLayout, ReadOptions, check_delimiter
+from slugline.corpus.layout import Layout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.schema_check import SchemaCheck
@@ -112,7 +112,7 @@ class FileRange(Partition):
     start: int
     stop: int
     is_last: bool  # Whether it is the last range of its file
-    layout: labelled.SourceLayout
+    schema: labelled.SourceSchema
     options: ReadOptions
     rows_per_block: int
 
@@ -124,7 +124,7 @@ class FileRange(Partition):
         """Read the documents, a block at a time."""
         [path] = self.paths
         reader = self.read(path, self.start, self.stop)
-        file = labelled.LabelledRows(reader, self.options, layout=self.layout, is_last=self.is_last)
+        file = labelled.LabelledRows(reader, self.options, schema=self.schema, is_last=self.is_last)
         return read_document_blocks([file], self.rows_per_block)
 
 
@@ -321,25 +321,23 @@ class DocumentSource:
     @property
     def columns_note(self) -> str:
         """A note on the columns that are read; empty unless they were guessed."""
-        layout, options = self._schema_check.layout, self._options
+        schema, options = self._schema_check.schema, self._options
         is_topic_named = bool(options.topic or options.topic_columns)
-        if layout is None or (options.text is not None and is_topic_named):
+        if schema is None or (options.text is not None and is_topic_named):
             return ""
-        return columns_note(layout.text, layout.topic_column, candidates=layout.candidates)
+        layout = schema.layout
+        return columns_note(layout.text, layout.topic_column, candidates=schema.candidates)
 
     @property
-    def layout(self) -> DataLayout | None:
+    def layout(self) -> Layout | None:
         """The layout of the files, with the encoding that was named; None without columns."""
-        layout = self._schema_check.layout
-        if layout is None:
+        schema = self._schema_check.schema
+        if schema is None:
             return None
-        return DataLayout(
-            text=layout.text,
-            topic=layout.topic,
+        return replace(
+            schema.layout,
             encoding=self._encoding,
             skip_bad_rows=self._options.skip_bad_rows,
-            topic_form=layout.form,
-            columns=layout.extra_columns,
             format=self._options.format,
             separator=self._separator,
         )
@@ -470,7 +468,7 @@ def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
         return None
     with contextlib.suppress(DataError):  # raised again when the rows are read
         reader = _open(file, options)
-        return labelled.read_layout(reader, options)[1].form is not None
+        return labelled.read_schema(reader, options)[1].layout.topic_form is not None
     return None
 
 
@@ -505,14 +503,14 @@ def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list
     if not bounds:
         is_local = size > MAX_UNSPLIT_BYTES
         return [FilePartition(options, n_rows, is_local=is_local, paths=(file,))]
-    _, layout = labelled.read_layout(_open(file, options), options)
+    _, schema = labelled.read_schema(_open(file, options), options)
     return [
         FileRange(
             read=read,
             start=start,
             stop=stop,
             is_last=(start, stop) == bounds[-1],
-            layout=layout,
+            schema=schema,
             options=options,
             rows_per_block=n_rows,
             paths=(file,),
