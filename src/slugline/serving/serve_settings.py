@@ -199,12 +199,6 @@ class ServeSettings:
         n_bytes = self.max_file if n_bytes is None else min(n_bytes, self.max_file)
         return self.timeout + n_bytes / _MIN_FILE_RATE
 
-    @property
-    def train_options(self) -> tuple[str, ...]:
-        """Further options of `slugline train`, as typed on the command line."""
-        options = {"--text": self.text, "--topic": self.topic, "--approve": self.approve}
-        return tuple(f"{name}={value}" for name, value in options.items() if value is not None)
-
     @functools.cached_property
     def accepted_tokens(self) -> tuple[Token, ...]:
         """The tokens with their names."""
