@@ -134,7 +134,9 @@ def test_document_source_rejects_another_type() -> None:
         DocumentSource(5)
     with pytest.raises(OptionError, match="`source` is of type DataFrame; give a path, a pattern"):
         DocumentSource(pytest.importorskip("pandas").DataFrame({"text": []}))
-    with pytest.raises(OptionError, match="`skip_bad_rows` and `header_row` apply to files only"):
+    with pytest.raises(
+        OptionError, match="`topic_columns` and `skip_bad_rows` apply to files only"
+    ):
         DocumentSource([(["a"], ["x"])], ReadOptions(skip_bad_rows=True))
 
 

@@ -134,7 +134,7 @@ def to_corpus(
     none of these, or columns are named for data that have none.
     """
     if are_sources(data):
-        options = ReadOptions(text, topic, columns=columns, layout=layout)
+        options = ReadOptions(text=text, topic=topic, columns=columns, layout=layout)
         try:
             corpus = read_corpus(data, options)
             return note_names(corpus) if layout is None else corpus

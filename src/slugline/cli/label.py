@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -225,7 +226,7 @@ def label(
     table = _read_table(labels, file, reading)
     with open_labels(labels, table, label_options) as opened:
         _say_notes(opened)
-        reading = reading._replace(text=table.text_columns)
+        reading = replace(reading, text=table.text_columns)
         exchange_labels(opened.store, table, files, label_options.coder, reading)
     if agreement:
         print_agreement(labels, as_json=as_json)
@@ -294,7 +295,7 @@ def _read_table(labels: Path, file: str, reading: ReadOptions) -> TextTable:
     """Return the texts of a file; by default, its columns are those that the labels are of."""
     stored = SourceColumns.from_file(labels)
     text = reading.text or stored.text
-    _, unlabelled = read_unlabelled(file, reading._replace(text=text))
+    _, unlabelled = read_unlabelled(file, replace(reading, text=text))
     table = TextTable.from_texts(file, unlabelled, stored, reading.topic, reading.id)
     if reading.id is None and table.id_column not in (None, "id"):
         note = f"read column {short_repr(table.id_column)} as id; name another with "

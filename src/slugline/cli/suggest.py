@@ -152,7 +152,7 @@ def suggest(
     elif output is not None:
         _check_output("--output", output, [model, file], as_json)
     fitted, _ = load_model(model)
-    rows, unlabelled = read_unlabelled(file, reading._replace(layout=fitted.layout))
+    rows, unlabelled = read_unlabelled(file, replace(reading, layout=fitted.layout))
     layout = fitted.layout
     if topic is not None:
         layout = replace(layout or Layout((), topic), topic=topic, topic_form=None)

@@ -153,7 +153,7 @@ def _places(sources: Sequence[_Source]) -> tuple[Sequence[int | str], str]:
 
 
 def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _Source:
-    lenient = options._replace(skip_bad_rows=True)
+    lenient = replace(options, skip_bad_rows=True)
     labelled = LabelledRows(rows, lenient, max_bad_rows=sys.maxsize, may_mix=True)
     documents, step = _Documents(), LongStep(progress, f"reading {rows.name}")
     for document in labelled:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, TypeVar
 
 from slugline.base.checks import check_whole, short_repr
 from slugline.corpus.header import HeaderHints
@@ -86,23 +86,65 @@ class Layout:
         return None if has_columns else self.topic
 
 
-class ReadOptions(NamedTuple):
-    """Options for reading labelled texts; see `load_corpus`.
+Options = TypeVar("Options", bound="FileOptions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """Options for reading the texts of a file.
 
     Attributes
     ----------
     text : str, sequence of str or None
-    topic : str or None
+        The column of the text, or several columns.
     format : str or None
         One of `Format`; see `check_format`.
-    skip_bad_rows : bool
     encoding : str or None
     separator : str or None
         The delimiter of a table.
-    fold_topics : bool
-    topic_map : Path or None
+    header_row : int or None
+        The row, or line of a text file, of the column names; None to search for it.
+    """
+
+    text: str | Sequence[str] | None = None
+    format: str | None = None
+    encoding: str | None = None
+    separator: str | None = None
+    header_row: int | None = None
+
+
+def convert_options(options: FileOptions, kind: type[Options], **others: Any) -> Options:
+    """Return options of another type, with the fields that both types have, and others."""
+    names = {field.name for field in fields(options)} & {field.name for field in fields(kind)}
+    return kind(**{name: getattr(options, name) for name in names} | others)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledFileOptions(FileOptions):
+    """Options for reading the texts and topics of a file; see `load_corpus`.
+
+    Attributes
+    ----------
+    topic : str or None
     topic_separator : str or None
     topic_columns : str, sequence of str or None
+    skip_bad_rows : bool
+    """
+
+    topic: str | None = None
+    topic_separator: str | None = None
+    topic_columns: str | Sequence[str] | None = None
+    skip_bad_rows: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions(LabelledFileOptions):
+    """All options for reading texts and their topics.
+
+    Attributes
+    ----------
+    fold_topics : bool
+    topic_map : Path or None
     topic_path : str or None
         The separator between the parts of topics that are paths.
     columns : sequence of str
@@ -110,29 +152,18 @@ class ReadOptions(NamedTuple):
     layout : Layout or None
         The layout of a model's training data, used where no columns are named.
     multilabel : bool or None
-        Whether documents may have several topics; None if the first rows of each source show it.
+        True if documents may have several topics; None if the first rows of each source show it.
     id : str or None
         The column of ids.
-    header_row : int or None
-        The row, or line of a text file, of the column names; None to search for it.
     """
 
-    text: str | Sequence[str] | None = None
-    topic: str | None = None
-    format: str | None = None
-    skip_bad_rows: bool = False
-    encoding: str | None = None
-    separator: str | None = None
     fold_topics: bool = False
     topic_map: Path | None = None
-    topic_separator: str | None = None
-    topic_columns: str | Sequence[str] | None = None
     topic_path: str | None = None
     columns: Sequence[str] = ()
     layout: Layout | None = None
     multilabel: bool | None = None
     id: str | None = None
-    header_row: int | None = None
 
     def header_hints(self) -> HeaderHints:
         """Return the hints at the header of a table.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slugline.base.checks import short_repr
@@ -40,7 +40,7 @@ def read_labelled_sample(
     """
     options = ReadOptions(layout=fitted.layout, topic_path=fitted.separator)
     if is_database(path):
-        options = options._replace(layout=None)
+        options = replace(options, layout=None)
     try:
         corpus = read_corpus(str(path), options)
     except DataError as error:

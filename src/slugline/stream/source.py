@@ -8,7 +8,7 @@ import pickle
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from slugline.corpus import labelled, readers, rows
 from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, compute_digest
 from slugline.corpus.frames import frame_rows
-from slugline.corpus.layout import Layout, ReadOptions, check_delimiter
+from slugline.corpus.layout import LabelledFileOptions, Layout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.schema_check import SchemaCheck
@@ -248,18 +248,8 @@ _SAMPLE_BYTES = 1 << 20
 # Minimum and maximum bytes of a range.
 MIN_RANGE_BYTES = 1 << 18
 _MAX_RANGE_BYTES = 1 << 26
-#: The `ReadOptions` of sources that have columns.
-FILE_OPTIONS = (
-    "text",
-    "topic",
-    "topic_separator",
-    "topic_columns",
-    "format",
-    "encoding",
-    "separator",
-    "skip_bad_rows",
-    "header_row",
-)
+# The options of sources that have columns.
+_FILE_OPTIONS = tuple(field.name for field in fields(LabelledFileOptions))
 
 
 class DocumentSource:
@@ -275,7 +265,7 @@ class DocumentSource:
         - a Dask DataFrame with columns of texts and topics;
         - a Dask Bag of pairs (text, topic), or of mappings that have both among their keys.
     options : ReadOptions, optional
-        Its `columns`, and those in `FILE_OPTIONS` if the source has columns.
+        Its `columns`, and those of `LabelledFileOptions` if the source has columns.
     rows_per_block : int, default ROWS_PER_BLOCK
 
     Attributes
@@ -399,7 +389,7 @@ def _source_partitions(
     is_paths = isinstance(paths, list | tuple) and all(isinstance(p, str | Path) for p in paths)
     if is_paths and paths:
         files = expand_patterns(paths)
-        options = options._replace(multilabel=_is_multilabel_file(files[0], options))
+        options = replace(options, multilabel=_is_multilabel_file(files[0], options))
         return _file_partitions(files, options, rows_per_block)
     if hasattr(source, "__dask_graph__"):
         return dask_partitions(source, options, rows_per_block)
@@ -407,9 +397,9 @@ def _source_partitions(
     is_data_frame = hasattr(source, "columns")
     if isinstance(source, Iterable) and not is_data_frame:
         defaults = ReadOptions()
-        if any(getattr(options, name) != getattr(defaults, name) for name in FILE_OPTIONS):
+        if any(getattr(options, name) != getattr(defaults, name) for name in _FILE_OPTIONS):
             raise OptionError(
-                _list_parameters(*FILE_OPTIONS),
+                _list_parameters(*_FILE_OPTIONS),
                 " apply to files only, and ",
                 Parameter("source"),
                 " holds texts and topics; leave them out.",
@@ -456,7 +446,7 @@ def _file_partitions(
 
 
 def _open(file: str, options: ReadOptions) -> readers.RowReader:
-    return readers.read_rows(file, options._replace(layout=None))
+    return readers.read_rows(file, replace(options, layout=None))
 
 
 def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
