@@ -64,16 +64,12 @@ from slugline.prediction.files import answer_names, guard_cell
     type=OUTPUT_FILE,
 )
 @option("--number -n N", "How many to suggest.", type=COUNT, default=50)
-@options.text_option
+@options.file_options
 @option(
     "--topic COLUMN",
     "Column of topics to fill in, or the name of a new one.",
     show_default="as in the data of MODEL; with --random, one with a usual name, or topic",
 )
-@options.format_option
-@options.encoding_option
-@options.separator_option
-@options.header_row_option
 @option(
     "--output -o FILE",
     "Where to write the table (.csv); with --page, where to keep the labels.",
@@ -92,12 +88,8 @@ def suggest(
     random: bool,
     rest: Path | None,
     number: int,
-    text: str | None,
     topic: str | None,
-    format: str | None,  # noqa: A002
-    encoding: str | None,
-    separator: str | None,
-    header_row: int | None,
+    reading: ReadOptions,
     output: Path | None,
     open_page: bool,
     page: PageOptions,
@@ -126,9 +118,6 @@ def suggest(
       slugline suggest tickets.slug unlabelled.csv --page -o labels.db
     """
     _check_page_options(open_page=open_page, random=random)
-    reading = ReadOptions(
-        text=text, format=format, encoding=encoding, separator=separator, header_row=header_row
-    )
     if random:
         file = _only_file(model, file)
         _check_outputs(file, output, rest, as_json)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from slugline.base.checks import check_whole, short_repr
+from slugline.base.settings import Setting
 from slugline.corpus.header import HeaderHints
 from slugline.errors import OptionError, Parameter
 
@@ -87,6 +89,7 @@ class Layout:
 
 
 Options = TypeVar("Options", bound="FileOptions")
+_reading = partial(Setting, panel="Reading the data")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +109,43 @@ class FileOptions:
         The row, or line of a text file, of the column names; None to search for it.
     """
 
-    text: str | Sequence[str] | None = None
-    format: str | None = None
-    encoding: str | None = None
-    separator: str | None = None
-    header_row: int | None = None
+    text: Annotated[
+        str | Sequence[str] | None,
+        Setting(
+            "Column that holds the text, or several, such as subject,body.",
+            "COLUMN",
+            default="guessed",
+        ),
+    ] = None
+    format: Annotated[
+        str | None,
+        _reading(
+            "csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
+            "FORMAT",
+            default="taken from the name",
+            values=get_args(Format),
+        ),
+    ] = None
+    encoding: Annotated[
+        str | None, _reading("Such as cp1252.", "NAME", default="UTF-8, else detected")
+    ] = None
+    separator: Annotated[
+        str | None,
+        _reading(
+            "Separator between the cells of a table, such as ; or tab.",
+            "TEXT",
+            default="found in the first lines",
+        ),
+    ] = None
+    header_row: Annotated[
+        int | None,
+        _reading(
+            "Row of the table that contains the column names.",
+            "N",
+            default="found below any titles",
+            ge=1,
+        ),
+    ] = None
 
 
 def convert_options(options: FileOptions, kind: type[Options], **others: Any) -> Options:
@@ -131,10 +166,18 @@ class LabelledFileOptions(FileOptions):
     skip_bad_rows : bool
     """
 
-    topic: str | None = None
-    topic_separator: str | None = None
-    topic_columns: str | Sequence[str] | None = None
-    skip_bad_rows: bool = False
+    topic: Annotated[
+        str | None, Setting("Column that holds the topic.", "COLUMN", default="guessed")
+    ] = None
+    topic_separator: Annotated[
+        str | None,
+        _reading("Separator between topics in a cell, such as ; in grain;wheat.", "TEXT"),
+    ] = None
+    topic_columns: Annotated[
+        str | Sequence[str] | None,
+        _reading("Read several topics from columns of 0 and 1, such as grain,wheat.", "COLUMNS"),
+    ] = None
+    skip_bad_rows: Annotated[bool, _reading("Leave out rows that can't be used.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,13 +200,42 @@ class ReadOptions(LabelledFileOptions):
         The column of ids.
     """
 
-    fold_topics: bool = False
-    topic_map: Path | None = None
-    topic_path: str | None = None
-    columns: Sequence[str] = ()
+    fold_topics: Annotated[
+        bool,
+        _reading("Merge topics that differ only in case or spaces; the most common spelling wins."),
+    ] = False
+    topic_map: Annotated[
+        Path | None,
+        _reading(
+            "Rename topics: a CSV or TSV file with the columns from and to.",
+            "FILE",
+            flag="--map-topics",
+        ),
+    ] = None
+    topic_path: Annotated[
+        str | None,
+        _reading(
+            "Separator in hierarchical topics, such as / in sport/football; parents are counted "
+            "as well.",
+            "TEXT",
+        ),
+    ] = None
+    columns: Annotated[
+        Sequence[str],
+        Setting(
+            "Extra column to learn from, such as product; repeatable.", "NAME", flag="--column"
+        ),
+    ] = ()
     layout: Layout | None = None
     multilabel: bool | None = None
-    id: str | None = None
+    id: Annotated[
+        str | None,
+        Setting(
+            "Column of ids, such as Ticket-Nr.",
+            "COLUMN",
+            default="one with a usual name, such as id",
+        ),
+    ] = None
 
     def header_hints(self) -> HeaderHints:
         """Return the hints at the header of a table.
@@ -233,22 +305,6 @@ class ReadOptions(LabelledFileOptions):
                 f" is {short_repr(columns)}; name the column of each topic once.",
             )
         return TopicForm("columns", columns=names)
-
-
-#: Names of the `ReadOptions` that all commands have which read labelled texts.
-USER_OPTIONS = (
-    "text",
-    "topic",
-    "format",
-    "skip_bad_rows",
-    "encoding",
-    "separator",
-    "header_row",
-    "fold_topics",
-    "topic_map",
-    "topic_separator",
-    "topic_columns",
-)
 
 
 def check_separator(name: str, separator: Any) -> None:
