@@ -44,7 +44,10 @@ def worker_processes(
     end_reader, end_writer = multiprocessing.Pipe(duplex=False)
     with end_reader, end_writer:
         executor = ProcessPoolExecutor(
-            n_workers, initializer=_begin, initargs=(end_reader, silent), env=dict(environment or {})
+            n_workers,
+            initializer=_begin,
+            initargs=(end_reader, silent),
+            env=dict(environment or {}),
         )
         try:
             yield executor
@@ -53,7 +56,7 @@ def worker_processes(
             executor.shutdown(kill_workers=True)
 
 
-def _begin(end: Connection, silent: bool) -> None:  # noqa: FBT001
+def _begin(end: Connection, silent: bool) -> None:
     """Prepare a worker, which ends when the other end of the pipe is closed."""
     if silent:
         nothing = os.open(os.devnull, os.O_RDWR)
