@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -25,7 +26,7 @@ from slugline.cli.output import print_json, say, show, show_progress
 from slugline.cli.output_paths import check_target
 from slugline.cli.suggest_page import label_suggestions
 from slugline.corpus.dialects import TableDialect
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.readers import RowReader, read_dialect
 from slugline.errors import OptionError
 from slugline.experiment import suggest as suggesting
@@ -61,16 +62,12 @@ from slugline.model.fitted import Fitted
     type=OUTPUT_FILE,
 )
 @option("--number -n N", "How many to suggest.", type=COUNT, default=50)
-@options.text_option
+@options.file_options
 @option(
     "--topic COLUMN",
     "Column of topics to fill in, or the name of a new one.",
     show_default="as in the data of MODEL; with --random, one with a usual name, or topic",
 )
-@options.format_option
-@options.encoding_option
-@options.separator_option
-@options.header_row_option
 @option(
     "--output -o FILE",
     "Where to write the table (.csv); with --page, where to keep the labels.",
@@ -89,12 +86,8 @@ def suggest(
     random: bool,
     rest: Path | None,
     number: int,
-    text: str | None,
     topic: str | None,
-    format: str | None,  # noqa: A002
-    encoding: str | None,
-    separator: str | None,
-    header_row: int | None,
+    reading: ReadOptions,
     output: Path | None,
     open_page: bool,
     page: PageOptions,
@@ -123,9 +116,6 @@ def suggest(
       slugline suggest tickets.slug unlabelled.csv --page -o labels.db
     """
     _check_page_options(open_page=open_page, random=random)
-    reading = ReadOptions(
-        text=text, format=format, encoding=encoding, separator=separator, header_row=header_row
-    )
     if random:
         file = _only_file(model, file)
         _check_outputs(file, output, rest, as_json)
@@ -144,10 +134,10 @@ def suggest(
     elif output is not None:
         _check_output("--output", output, [model, file], as_json)
     fitted, _ = load_model(model)
-    rows, unlabelled = read_unlabelled(file, reading._replace(layout=fitted.layout))
+    rows, unlabelled = read_unlabelled(file, replace(reading, layout=fitted.layout))
     layout = fitted.layout
     if topic is not None:
-        layout = (layout or DataLayout((), topic))._replace(topic=topic, topic_form=None)
+        layout = replace(layout or Layout((), topic), topic=topic, topic_form=None)
     is_open, note = open_texts(rows, unlabelled, layout)
     _say_note(rows, note)
     if open_page and output is not None:

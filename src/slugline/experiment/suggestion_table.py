@@ -12,7 +12,7 @@ from slugline.base.wording import counted
 from slugline.corpus.columns import column_names, in_columns, known_topic_column
 from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.labelled import has_topic
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import Layout
 from slugline.corpus.loading import UnlabelledTexts
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import SourceRow
@@ -22,7 +22,7 @@ from slugline.prediction.files import answer_names, guard_cell
 
 
 def open_texts(
-    rows: RowReader, unlabelled: UnlabelledTexts, layout: DataLayout | None
+    rows: RowReader, unlabelled: UnlabelledTexts, layout: Layout | None
 ) -> tuple[list[bool], str | None]:
     """Return which texts have no topic yet, and a note if some have one.
 
@@ -112,7 +112,7 @@ def draw_texts(
     if topic is None and rows.has_names:
         topic = known_topic_column(names, source.columns)
     topic = topic or "topic"
-    is_open, note = open_texts(rows, source, DataLayout(source.columns, topic))
+    is_open, note = open_texts(rows, source, Layout(source.columns, topic))
     candidates = take_texts(source, is_open)
     drawn = sample_texts(candidates.texts, number, seed)
     texts = RandomTexts(
@@ -130,7 +130,7 @@ def suggestion_table(
     suggestions: Sequence[Suggestion],
     rows: RowReader,
     unlabelled: UnlabelledTexts,
-    layout: DataLayout | None,
+    layout: Layout | None,
     dialect: TableDialect,
 ) -> bytes:
     """Return a table of suggestions to fill in, with all columns of their rows.
@@ -142,7 +142,7 @@ def suggestion_table(
         The file of the texts.
     unlabelled : UnlabelledTexts
         The texts that the suggestions are from.
-    layout : DataLayout, optional
+    layout : Layout, optional
         The columns of the model's data, which name the column of topics.
     dialect : TableDialect
     """
