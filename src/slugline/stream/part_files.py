@@ -1,79 +1,227 @@
-"""Rows in parts: each has the rows whose keys are in a range, in a temporary file.
+"""Counted rows in temporary files, from which the rows of ranges of keys are read.
 
-Keys are hashes of texts, so that a part is a random sample of all rows, however these are ordered
-or divided into blocks.
+Keys are hashes of texts, so that the rows of a range are a random sample of all rows, however these
+are ordered or divided into blocks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import I32, I64, U64, Index
+from slugline.base.arrays import I32, I64, Integers
+from slugline.corpus.documents import Topic
+from slugline.errors import OutputError, os_errors_as
 from slugline.learning.labels import Labels
 from slugline.stream.counting import CountedBlock, Weighting
 from slugline.stream.heldout import N_KEYS
-from slugline.stream.local import temporary_folder, translate_disk_errors
 from slugline.text.feature_groups import RowWeights
-from slugline.text.sparse import Entries, RowStack, SparseRows, ranges, row_offsets
+from slugline.text.sparse import Entries, SparseRows, ranges, row_offsets
+
+# A part has the rows of at least one file. With so many, 25 million rows can be divided into parts
+# of 50,000.
+_N_FILES = 512
+_FILE_WIDTH = N_KEYS // _N_FILES
 
 
-class DividedBlock(NamedTuple):
-    """A counted block whose rows are sorted by their parts.
+class KeyRange(NamedTuple):
+    """Keys from `first` up to `end - 1`."""
 
-    Attributes
-    ----------
-    block : CountedBlock
-        With columns in place of buckets, and topic numbers of all documents.
-    rows : int64 array, shape (n_rows,)
-        Positions of the rows in the block that was divided.
-    ends : int64 array, shape (n_parts,)
-        Where the rows of each part end.
-    """
-
-    block: CountedBlock
-    rows: Index
-    ends: I64
+    first: int
+    end: int
 
 
-def divide_block(block: CountedBlock, weighting: Weighting, starts: U64) -> DividedBlock:
-    """Return a block with its rows sorted by their parts.
+ALL_KEYS = KeyRange(0, N_KEYS)
+
+
+def divide_keys(min_key: int, n_rows: int, part_size: int) -> tuple[list[KeyRange], list[KeyRange]]:
+    """Return the key ranges of the parts of training rows, and of those of held-out rows.
 
     Parameters
     ----------
-    block : CountedBlock
-    weighting : Weighting
-        With the columns of buckets.
-    starts : uint64 array, shape (n_parts,)
-        The smallest key of each part, in ascending order.
+    min_key : int
+        Rows with a lower key are held out.
+    n_rows : int
+        Number of all rows.
+    part_size : int
+        Mean number of rows of a part.
     """
-    part_of = np.searchsorted(starts, block.keys, side="right") - 1
-    order = part_of.argsort(kind="stable")
-    lengths = block.lengths.reshape(len(order), -1)
-    counts = sp.csr_array(
-        (block.values, weighting.columns[block.buckets], row_offsets(lengths.sum(axis=1))),
-        shape=(len(order), sum(weighting.widths)),
-    )[order]
-    counts.sort_indices()  # they were in the order in which terms occur in the block
-    n_labels, labels = block.n_labels, order
-    if n_labels is not None:
-        labels = ranges(row_offsets(n_labels)[order], n_labels[order])
-    numbers = np.array([weighting.topic_numbers[name] for name in block.names], dtype=np.int32)
-    divided = block._replace(
-        values=counts.data,
-        buckets=counts.indices.astype(np.int32, copy=False),
-        lengths=lengths[order].ravel(),
-        y=numbers[block.y[labels]],
-        keys=block.keys[order],
-        n_labels=None if n_labels is None else n_labels[order],
+    n_heldout = n_rows * min_key // N_KEYS  # about, since keys are hashes
+    heldout = _divide(0, min_key, max(1, -(-n_heldout // part_size)))
+    training = _divide(min_key, N_KEYS, max(1, -(-(n_rows - n_heldout) // part_size)))
+    # Parts end where files do, so that each file is read once.
+    training[1:-1] = [-(-bound // _FILE_WIDTH) * _FILE_WIDTH for bound in training[1:-1]]
+    return _key_ranges(training), _key_ranges(heldout)
+
+
+def _divide(first: int, end: int, n_ranges: int) -> list[int]:
+    """Return the bounds of equal ranges."""
+    return [*(first + (end - first) * number // n_ranges for number in range(n_ranges)), end]
+
+
+def _key_ranges(bounds: Sequence[int]) -> list[KeyRange]:
+    pairs = itertools.pairwise(bounds)
+    return [KeyRange(first, end) for first, end in pairs if first < end]
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+class _CountedRows(NamedTuple):
+    """Rows of term counts.
+
+    Attributes
+    ----------
+    rows : structured array, shape (n_rows,)
+        The number of each row in the order of reading, its key, its number of topics, and its
+        number of entries in each feature group.
+    topics : int32 array, shape (n_labels,)
+        Numbers of topics, in the order in which these were first read.
+    buckets : int32 array, shape (n_entries,)
+    counts : uint array, shape (n_entries,)
+    """
+
+    rows: npt.NDArray[Any]
+    topics: I32
+    buckets: I32
+    counts: npt.NDArray[np.unsignedinteger]
+
+    def entry_offsets(self) -> I64:
+        """Return where the entries of each row start, and where those of the last one end."""
+        return row_offsets(self.rows["n_entries"].sum(axis=1))
+
+    def take(self, order: Integers) -> _CountedRows:
+        """Return some of the rows, in this order."""
+        shape = len(self.rows), int(self.buckets.max(initial=0)) + 1
+        arrays = self.counts, self.buckets, self.entry_offsets()
+        entries = sp.csr_array(arrays, shape=shape)[order]
+        n_topics = self.rows["n_topics"]
+        labels = ranges(row_offsets(n_topics)[order], n_topics[order])
+        buckets = entries.indices.astype(np.int32, copy=False)
+        return _CountedRows(self.rows[order], self.topics[labels], buckets, entries.data)
+
+    def split(self, bounds: I64) -> Iterator[_CountedRows]:
+        """Yield the rows between each bound and the next one."""
+        of_topics = row_offsets(self.rows["n_topics"])[bounds]
+        of_entries = self.entry_offsets()[bounds]
+        for number in range(len(bounds) - 1):
+            pair = slice(number, number + 2)
+            rows, topics, entries = (
+                slice(*offsets[pair].tolist()) for offsets in (bounds, of_topics, of_entries)
+            )
+            yield _CountedRows(
+                self.rows[rows], self.topics[topics], self.buckets[entries], self.counts[entries]
+            )
+
+
+class PartFiles:
+    """The rows of all blocks, in temporary files by their keys.
+
+    Parameters
+    ----------
+    n_groups : int
+        Number of feature groups.
+
+    Attributes
+    ----------
+    topics : dict
+        The number of each topic, in the order in which they were first read.
+    """
+
+    def __init__(self, n_groups: int) -> None:
+        self._folder = _temporary_folder()
+        self._row_type = np.dtype(
+            [
+                ("number", np.int64),
+                ("key", np.uint64),
+                ("n_topics", np.int32),
+                ("n_entries", np.int32, (n_groups,)),
+            ]
+        )
+        self._n_rows, self._written = 0, set[int]()
+        self.topics: dict[Topic, int] = {}
+
+    def close(self) -> None:
+        """Remove the files."""
+        self._folder.cleanup()
+
+    def append(self, block: CountedBlock) -> None:
+        """Append the rows of the next block."""
+        file_of = block.keys // np.uint64(_FILE_WIDTH)
+        order = file_of.argsort(kind="stable")
+        bounds = np.searchsorted(file_of[order], np.arange(_N_FILES + 1, dtype=np.uint64))
+        for number, part in enumerate(self._counted_rows(block).take(order).split(bounds)):
+            if len(part.rows):
+                self._write(number, part)
+
+    def _counted_rows(self, block: CountedBlock) -> _CountedRows:
+        """Return the rows of a block, with the numbers that they and their topics have here."""
+        rows = np.zeros(len(block.keys), dtype=self._row_type)
+        rows["number"] = self._n_rows + np.arange(len(rows))
+        rows["key"] = block.keys
+        rows["n_topics"] = 1 if block.n_labels is None else block.n_labels
+        rows["n_entries"] = block.lengths.reshape(len(rows), -1)
+        self._n_rows += len(rows)
+        topics = [self.topics.setdefault(name, len(self.topics)) for name in block.names]
+        y = np.array(topics, dtype=np.int32)[block.y]
+        return _CountedRows(rows, y, block.buckets, block.values)
+
+    def _path(self, number: int) -> Path:
+        return Path(self._folder.name) / f"{number}.npy"
+
+    def _write(self, number: int, part: _CountedRows) -> None:
+        path = self._path(number)
+        self._written.add(number)
+        with _translate_disk_errors(path, "written"), path.open("ab") as file:
+            for array in part:
+                np.save(file, array)
+
+    def read(self, keys: KeyRange) -> _CountedRows:
+        """Return the rows whose keys are in a range."""
+        none = np.zeros(0, dtype=np.int32)
+        empty = _CountedRows(np.zeros(0, self._row_type), none, none, none.astype(np.uint8))
+        parts = [empty]
+        for number in range(keys.first // _FILE_WIDTH, -(-keys.end // _FILE_WIDTH)):
+            if number in self._written:
+                parts += self._read_file(self._path(number))
+        found = _CountedRows(*map(np.concatenate, zip(*parts, strict=True)))
+        row_keys = found.rows["key"]
+        is_in_range = row_keys >= np.uint64(keys.first)
+        is_in_range &= row_keys <= np.uint64(keys.end - 1)
+        return found if is_in_range.all() else found.take(np.flatnonzero(is_in_range))
+
+    def _read_file(self, path: Path) -> list[_CountedRows]:
+        """Return the rows of each block in a file."""
+        parts: list[_CountedRows] = []
+        with _translate_disk_errors(path, "read"), path.open("rb") as file:
+            while file.peek(1):
+                parts.append(_CountedRows(*(np.load(file) for _ in _CountedRows._fields)))
+        return parts
+
+
+def _translate_disk_errors(path: Path, verb: str) -> AbstractContextManager[None]:
+    """Return a context in which an OSError is raised as one of a temporary file."""
+    advice = (
+        "training stores rows there temporarily: free some space, or set TMPDIR to another folder."
     )
-    ends = np.bincount(part_of, minlength=len(starts)).cumsum()
-    return DividedBlock(divided, order, ends)
+    return os_errors_as(OutputError, f"{path} can't be {verb}", advice)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a new folder for temporary files; it is removed when it is cleaned up or at exit."""
+    with _translate_disk_errors(Path(tempfile.gettempdir()), "written"):
+        return tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True)
+
+
+# Weighted rows ------------------------------------------------------------------------------------
 
 
 class PartRows(NamedTuple):
@@ -92,228 +240,56 @@ class PartRows(NamedTuple):
     numbers: I64
 
 
-@dataclass
-class PartFile:
-    """The file of a part, and its number of rows."""
-
-    path: Path
-    n_rows: int = 0
-
-
-class PartFiles:
-    """The rows of all parts, in temporary files.
+class PartReader:
+    """Reads weighted rows from files of counts.
 
     Parameters
     ----------
+    files : PartFiles
+        With all rows.
     weighting : Weighting
-    min_key : int
-        Rows with a lower key are held out.
-    n_rows : int
-        Number of all rows.
-    part_size : int
-        Number of rows that a part has on average.
+        Of the terms of all rows.
     multilabel : bool
         Whether rows may have any number of topics.
-
-    Attributes
-    ----------
-    starts : uint64 array, shape (n_ranges,)
-        The smallest key of each range of keys; the first ranges are those of held-out rows.
-    n_heldout_ranges : int
-    training_topic_counts : int64 array, shape (n_topics,)
-        Training rows of each topic so far.
     """
 
-    def __init__(
-        self, weighting: Weighting, min_key: int, n_rows: int, part_size: int, *, multilabel: bool
-    ) -> None:
-        self._weighting, self._part_size = weighting, part_size
-        self.multilabel = multilabel
-        n_heldout = n_rows * min_key // N_KEYS  # about, as keys are hashes
-        self.n_heldout_ranges = -(-n_heldout // part_size)
-        n_training_ranges = max(1, -(-(n_rows - n_heldout) // part_size))
-        starts = _divide(0, min_key, self.n_heldout_ranges)
-        starts += _divide(min_key, N_KEYS, n_training_ranges)
-        self.starts = np.array(starts, dtype=np.uint64)
-        # More than one file for a range with very many copies of a text, whose keys are the same.
-        self._files: list[list[PartFile]] = [[] for _ in starts]
-        self._folder = temporary_folder()
+    def __init__(self, files: PartFiles, weighting: Weighting, *, multilabel: bool) -> None:
+        self._files, self._weighting, self.multilabel = files, weighting, multilabel
+        numbers = weighting.topic_numbers
+        self._topics = np.array([numbers[name] for name in files.topics], dtype=np.int64)
         # Numbers that order the copies of a text: by their topics and, if only the text decides the
         # key, by their columns.
         rng = np.random.default_rng(0)
-        self._topic_numbers = rng.random(len(weighting.topic_numbers))
-        self._column_numbers = rng.random(sum(weighting.widths), dtype=np.float32)
-        self._n_read = 0
-        self.training_topic_counts = np.zeros(len(weighting.topic_numbers), dtype=np.int64)
+        self._topic_order = rng.random(len(numbers))
+        self._column_order = rng.random(sum(weighting.widths), dtype=np.float32)
 
-    def close(self) -> None:
-        """Remove the files."""
-        self._folder.cleanup()
+    @property
+    def n_columns(self) -> int:
+        """Number of columns of a row."""
+        return sum(self._weighting.widths)
 
-    def append(self, divided: DividedBlock) -> None:
-        """Append the rows of the next block."""
-        block, rows, _ = divided
-        n_groups = len(self._weighting.widths)
-        entries = row_offsets(block.lengths)[::n_groups]
-        labels = np.arange(len(rows) + 1) if block.n_labels is None else row_offsets(block.n_labels)
-        lengths, first = block.lengths.astype(np.int32), 0
-        for part, end in enumerate(divided.ends.tolist()):
-            if end > first:
-                record = _Records(
-                    numbers=rows[first:end].astype(np.int64) + self._n_read,
-                    keys=block.keys[first:end],
-                    lengths=lengths[first * n_groups : end * n_groups],
-                    n_labels=np.diff(labels[first : end + 1]).astype(np.int32),
-                    y=block.y[labels[first] : labels[end]],
-                    columns=block.buckets[entries[first] : entries[end]],
-                    counts=block.values[entries[first] : entries[end]],
-                )
-                self._write(part, record, end - first)
-            first = end
-        first_training = divided.ends[self.n_heldout_ranges - 1] if self.n_heldout_ranges else 0
-        self.training_topic_counts += np.bincount(
-            block.y[labels[first_training] :], minlength=len(self.training_topic_counts)
+    def read(self, keys: KeyRange = ALL_KEYS) -> PartRows:
+        """Return the rows of a part, in the order of keys."""
+        rows, topics, buckets, counts = self._files.read(keys)
+        lengths = rows["n_entries"]
+        indptr = row_offsets(lengths.sum(axis=1))
+        arrays = counts.astype(np.float32), self._weighting.columns[buckets], indptr
+        X = sp.csr_array(arrays, shape=(len(rows), self.n_columns))
+        X.sort_indices()  # they were in the order in which terms occur in the block
+        labels = Labels(self._topics[topics], row_offsets(rows["n_topics"]), self.multilabel)
+        by_topics = np.bincount(labels.rows, self._topic_order[labels.topics], len(labels))
+        order = np.lexsort((X @ self._column_order, by_topics, rows["key"]))
+        X = X[order]
+        columns = X.indices.astype(np.int32, copy=False)
+        return PartRows(
+            self._weigh(Entries(X.data, columns, lengths[order].ravel())),
+            labels.take(order),
+            rows["number"][order],
         )
-        self._n_read += len(rows)
 
-    def _write(self, part: int, record: _Records, n_rows: int) -> None:
-        files = self._files[part]
-        if not files or files[-1].n_rows + n_rows > 2 * self._part_size:
-            files.append(PartFile(Path(self._folder.name) / f"{part}-{len(files)}"))
-        with translate_disk_errors(files[-1].path), files[-1].path.open("ab") as file:
-            record.write(file)
-        files[-1].n_rows += n_rows
-
-    @property
-    def training_parts(self) -> list[PartFile]:
-        """The parts of training rows."""
-        return [file for files in self._files[self.n_heldout_ranges :] for file in files]
-
-    @property
-    def heldout_parts(self) -> list[PartFile]:
-        """The parts of held-out rows."""
-        return [file for files in self._files[: self.n_heldout_ranges] for file in files]
-
-    def read(self, part: PartFile) -> PartRows:
-        """Return the rows of a part."""
-        counts, labels, numbers = self._read_counts(part)
-        self._row_weights.weigh(counts)
-        X = SparseRows(counts, sum(self._weighting.widths), len(self._weighting.widths)).csr()
-        X.has_canonical_format = True
-        return PartRows(X, labels, numbers)
-
-    def read_all(self) -> PartRows:
-        """Return the rows of all parts, in the order of keys."""
-        labels, numbers = Labels.empty(multilabel=self.multilabel), [np.zeros(0, dtype=np.int64)]
-        stack = RowStack()
-        for part in (part for files in self._files for part in files):
-            counts, part_labels, part_numbers = self._read_counts(part)
-            stack.append(counts)
-            labels = Labels.concatenate(labels, part_labels)
-            numbers.append(part_numbers)
-        return PartRows(self._row_weights.weigh_stack(stack), labels, np.concatenate(numbers))
-
-    def _read_counts(self, part: PartFile) -> tuple[Entries, Labels, I64]:
-        """Return the counts of terms, labels and numbers of a part's rows, in their order."""
-        with translate_disk_errors(part.path, "read"):
-            rows = _Records.read(part.path)
-        n_groups, n_columns = len(self._weighting.widths), sum(self._weighting.widths)
-        lengths = rows.lengths.reshape(-1, n_groups)
-        arrays = rows.counts.astype(np.float32), rows.columns, row_offsets(lengths.sum(axis=1))
-        counts = sp.csr_array(arrays, shape=(len(lengths), n_columns))
-        labels = Labels(rows.y.astype(np.int64), row_offsets(rows.n_labels), self.multilabel)
-        by_topics = np.bincount(labels.rows, self._topic_numbers[labels.topics], len(labels))
-        order = np.lexsort((counts @ self._column_numbers, by_topics, rows.keys))
-        counts = counts[order]
-        columns = counts.indices.astype(np.int32, copy=False)
-        entries = Entries(counts.data, columns, lengths[order].ravel())
-        return entries, labels.take(order), rows.numbers[order]
-
-    @property
-    def _row_weights(self) -> RowWeights:
+    def _weigh(self, counts: Entries) -> sp.csr_array:
         weighting = self._weighting
-        return RowWeights(weighting.feature_groups, weighting.widths, weighting.idf)
-
-
-def _divide(first: int, end: int, n_ranges: int) -> list[int]:
-    """Return where equal ranges from `first` to `end` start."""
-    return [first + (end - first) * number // n_ranges for number in range(n_ranges)]
-
-
-class _Records(NamedTuple):
-    """Rows of a part, as they are stored in a file: those of one block after another.
-
-    Entries take about two bytes and a half: a column is stored as its distance from the one before,
-    and nearly all counts are 1.
-    """
-
-    numbers: I64  # shape (n_rows,): see `PartRows`
-    keys: U64  # shape (n_rows,)
-    lengths: I32  # shape (n_rows * n_groups,): entries of each row and feature group
-    n_labels: I32  # shape (n_rows,)
-    y: I32  # shape (n_labels,)
-    columns: I32  # shape (n_entries,): in ascending order in each row
-    counts: npt.NDArray[np.unsignedinteger]  # shape (n_entries,)
-
-    def write(self, file: BinaryIO) -> None:
-        """Write a record: the type and length of each array, and then the arrays."""
-        arrays = self._shorten()
-        header = [(array.itemsize, len(array)) for array in arrays]
-        file.write(np.array(header, dtype=np.int64).tobytes())
-        for array in arrays:
-            file.write(np.ascontiguousarray(array).data)
-
-    @classmethod
-    def read(cls, path: Path) -> _Records:
-        """Return the rows of all records of a file."""
-        data, start = path.read_bytes(), 0
-        records: list[_Records] = []
-        while start < len(data):
-            header = np.frombuffer(data, np.int64, 2 * len(_KINDS), start).reshape(-1, 2).tolist()
-            start += 2 * len(_KINDS) * 8
-            arrays: list[npt.NDArray[Any]] = []
-            for (itemsize, length), kind in zip(header, _KINDS, strict=True):
-                arrays.append(np.frombuffer(data, f"{kind}{itemsize}", length, start))
-                start += itemsize * length
-            records.append(cls._lengthen(*arrays))
-        return cls(*map(np.concatenate, zip(*records, strict=True)))
-
-    def _shorten(self) -> list[npt.NDArray[Any]]:
-        """Return the arrays of a record; see `_KINDS`."""
-        distances = np.diff(self.columns, prepend=np.int32(0))
-        firsts = _first_entries(self.lengths, len(self.keys))
-        distances[firsts] = self.columns[firsts]
-        far = np.flatnonzero(distances > _MAX_DISTANCE).astype(np.uint32)
-        repeated = np.flatnonzero(self.counts != 1).astype(np.uint32)
-        high_bits, more = (distances[far] >> 16).astype(np.uint16), self.counts[repeated]
-        low_bits = distances.astype(np.uint16)
-        return [*self[:-2], low_bits, far, high_bits, repeated, more]
-
-    @classmethod
-    def _lengthen(cls, *arrays: npt.NDArray[Any]) -> _Records:
-        """Return the rows of a record."""
-        numbers, keys, lengths, n_labels, y, low_bits, far, high_bits, repeated, more = arrays
-        distances = low_bits.astype(np.int32)
-        distances[far] |= high_bits.astype(np.int32) << 16
-        # Each row starts again from 0. Sums may overflow, and come back.
-        firsts = _first_entries(lengths, len(keys))
-        columns = np.cumsum(distances, dtype=np.int32)
-        before = columns[firsts] - distances[firsts]
-        columns -= before.repeat(np.diff(firsts, append=len(columns)))
-        counts = np.ones(len(columns), dtype=more.dtype)
-        counts[repeated] = more
-        return cls(numbers, keys, lengths, n_labels, y, columns, counts)
-
-
-def _first_entries(lengths: I32, n_rows: int) -> I64:
-    """Return where the rows with entries start, given the lengths of their feature groups."""
-    n_entries = lengths.reshape(n_rows, -1).sum(axis=1)
-    return row_offsets(n_entries)[:-1][n_entries > 0]
-
-
-# The largest distance whose high bits are 0.
-_MAX_DISTANCE = 0xFFFF
-# The kind of each array of a record, signed or unsigned integers: those of `_Records` before
-# columns; the low bits of distances, where these have high bits, and those; where counts are not 1,
-# and those.
-_KINDS = ("i", "u", "i", "i", "i", "u", "u", "u", "u", "u")
+        RowWeights(weighting.feature_groups, weighting.widths, weighting.idf).weigh(counts)
+        X = SparseRows(counts, self.n_columns, len(weighting.widths)).csr()
+        X.has_canonical_format = True
+        return X
