@@ -23,6 +23,7 @@ from slugline.base.clusters import closed
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ClusterError, DataError, OptionError
+from slugline.model.parts import training
 from slugline.stream import cluster as dask_engine
 from slugline.stream import fit as stream_fit
 from slugline.stream import source as sources
@@ -157,7 +158,7 @@ def test_fit_stream_learns_several_topics_alike_on_many_workers(
 def _in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few documents are learned in parts, as many are."""
     monkeypatch.setattr(stream_fit, "default_passes", lambda n: 1)
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 15)
+    monkeypatch.setattr(training, "_PART_SIZE", 15)
 
 
 @pytest.mark.usefixtures("_in_parts")

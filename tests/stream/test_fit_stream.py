@@ -21,8 +21,9 @@ from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.experiment.reproducibility import check_reproducible
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model import heldout
+from slugline.model.parts import training
+from slugline.model.parts.counting import _hash_text
 from slugline.stream import fit as stream_fit
-from slugline.stream.counting import _hash_text
 from slugline.stream.fit import StreamOptions
 from stream_jobs import News, learned_bytes, pairs
 
@@ -269,7 +270,7 @@ def test_fit_stream_divides_few_documents_of_very_many_words_into_parts(
 
     many = [(f"{text} {n}", topic) for n in range(8) for text, topic in news]
     monkeypatch.setattr(stream_fit, "_MAX_ENTRIES", 1000)
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 100)
+    monkeypatch.setattr(training, "_PART_SIZE", 100)
     texts, topics = zip(*many, strict=True)
     assert learned(many, progress=Watch()).score(texts, topics) == 1
     assert details[-1] == "part 8 of 8"

@@ -21,12 +21,9 @@ from slugline.errors import OutputError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.linear.problem import ABSENT_SCORE
 from slugline.model import heldout
-from slugline.model.settings import FitSettings
-from slugline.stream import fit as stream_fit
-from slugline.stream.counting import TermStatistics, Weighting, count_terms
-from slugline.stream.fit import StreamOptions
-from slugline.stream.heldout import N_KEYS, StreamResult
-from slugline.stream.part_files import (
+from slugline.model.parts import training
+from slugline.model.parts.counting import TermStatistics, Weighting, count_terms
+from slugline.model.parts.files import (
     ALL_KEYS,
     KeyRange,
     PartFiles,
@@ -34,7 +31,10 @@ from slugline.stream.part_files import (
     PartRows,
     divide_keys,
 )
-from slugline.stream.training import PartTraining
+from slugline.model.parts.heldout import N_KEYS, PartsResult
+from slugline.model.settings import FitSettings
+from slugline.stream import fit as stream_fit
+from slugline.stream.fit import StreamOptions
 from stream_jobs import News, learned_bytes, pairs
 
 pytestmark = pytest.mark.slow
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_fit, "default_passes", lambda n: 1)
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 15)
+    monkeypatch.setattr(training, "_PART_SIZE", 15)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_parts_are_the_same_in_any_order_of_the_documents(
 @pytest.fixture
 def _wide_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts have room for all copies of some texts."""
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 60)
+    monkeypatch.setattr(training, "_PART_SIZE", 60)
 
 
 @pytest.mark.usefixtures("_wide_parts")
@@ -141,7 +141,7 @@ def test_parts_order_copies_of_a_text_by_their_columns(many: News) -> None:
 
 
 def test_parts_depend_on_the_seed(many: News, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 1000)  # more than one minibatch
+    monkeypatch.setattr(training, "_PART_SIZE", 1000)  # more than one minibatch
     one, other = (
         learned_bytes(TopicClassifier(random_state=seed, n_jobs=1).fit_stream(pairs(many)))
         for seed in (0, 1)
@@ -151,9 +151,9 @@ def test_parts_depend_on_the_seed(many: News, monkeypatch: pytest.MonkeyPatch) -
 
 def test_parts_of_long_documents_have_fewer(many: News, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, divided = StopAt(-1), StopAt(-1)
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 1000)
+    monkeypatch.setattr(training, "_PART_SIZE", 1000)
     learned(many, progress=whole)
-    monkeypatch.setattr(stream_fit, "_PART_ENTRIES", 1000)
+    monkeypatch.setattr(training, "_PART_ENTRIES", 1000)
     learned(many, progress=divided)
     assert len(whole.reports) == 2  # one of training and one of held-out documents
     assert len(divided.reports) > 10
@@ -211,14 +211,14 @@ def test_fit_stream_keeps_parts_after_ctrl_c(many: News) -> None:
 def test_fit_stream_finishes_the_model_after_the_last_part_unless_ctrl_c_comes_twice(
     many: News, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    wanted, finish = learned_bytes(learned(many)), PartTraining.result
+    wanted, finish = learned_bytes(learned(many)), training._PartTraining.result
 
-    def interrupted(training: PartTraining) -> StreamResult:
+    def interrupted(of_parts: Any) -> PartsResult:
         for _ in range(times):
             signal.raise_signal(signal.SIGINT)
-        return finish(training)
+        return finish(of_parts)
 
-    monkeypatch.setattr(PartTraining, "result", interrupted)
+    monkeypatch.setattr(training._PartTraining, "result", interrupted)
     if times == 1:
         found = learned(many)
         assert (learned_bytes(found), found.fitted_.interrupted) == (wanted, False)
@@ -335,9 +335,9 @@ def divided(many: News, request: pytest.FixtureRequest) -> Iterator[Divided]:
 
 def test_parts_have_all_rows_once_in_the_order_of_keys(divided: Divided) -> None:
     n_rows = len(divided.topics)
-    training, heldout = divide_keys(N_KEYS // 4 + 12345, n_rows, 40)
-    numbers = [divided.check(divided.reader.read(keys)) for keys in [*heldout, *training]]
-    assert len(training) > 1
+    learned_from, heldout = divide_keys(N_KEYS // 4 + 12345, n_rows, 40)
+    numbers = [divided.check(divided.reader.read(keys)) for keys in [*heldout, *learned_from]]
+    assert len(learned_from) > 1
     assert all(numbers)
     in_order = np.concatenate(numbers).tolist()
     assert sorted(in_order) == list(range(n_rows))
@@ -351,9 +351,9 @@ def test_read_returns_no_rows_of_a_range_without_any(divided: Divided) -> None:
 @pytest.mark.parametrize("min_key", [0, 1, N_KEYS // 5, N_KEYS // 3 + 7])
 @pytest.mark.parametrize("n_rows", [1, 1000, 10_000_000])
 def test_divide_keys_covers_all_keys(min_key: int, n_rows: int) -> None:
-    training, heldout = divide_keys(min_key, n_rows, 1000)
-    parts = [*heldout, *training]
+    learned_from, heldout = divide_keys(min_key, n_rows, 1000)
+    parts = [*heldout, *learned_from]
     assert parts[0].first == 0
-    assert training[0].first == min_key
+    assert learned_from[0].first == min_key
     assert parts[-1].end == N_KEYS
     assert [part.end for part in parts[:-1]] == [part.first for part in parts[1:]]

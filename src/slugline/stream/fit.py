@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64
 from slugline.base.checks import count_threads, option_error
-from slugline.base.ctrl_c import catch_interrupt
 from slugline.base.memory import release_memory
-from slugline.base.progress import INTERRUPTED, Progress, check_progress
+from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import counted
-from slugline.corpus.documents import Topic, Topics
+from slugline.corpus.documents import Topic, Topics, compute_digest
+from slugline.corpus.labelled import RowsReport
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weight_of_rows
 from slugline.errors import DataError, OptionError, Parameter
@@ -28,14 +28,20 @@ from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.heldout import MAX_PREDICTIONS, HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.own_thresholds import check_own_thresholds, with_own_thresholds
+from slugline.model.parts.counting import (
+    BlockStatistics,
+    CountedBlock,
+    TermStatistics,
+    Weighting,
+    count_terms,
+)
+from slugline.model.parts.files import PartFiles, PartReader
+from slugline.model.parts.heldout import PartsResult
+from slugline.model.parts.training import RowCosts, finishing, fit_parts, fit_rows
+from slugline.model.parts.vectors import StreamHead, VectorStatistics, fit_head
 from slugline.model.settings import FitSettings
-from slugline.stream.counting import TermStatistics, Weighting, count_block
 from slugline.stream.engine import Engine, LocalEngine
-from slugline.stream.heldout import StreamResult, find_min_key
-from slugline.stream.part_files import PartFiles, PartReader, divide_keys
-from slugline.stream.source import ROWS_PER_BLOCK, DocumentSource
-from slugline.stream.training import PartTraining, fit_rows
-from slugline.stream.vectors import StreamHead, VectorStatistics, fit_head
+from slugline.stream.source import ROWS_PER_BLOCK, DocumentBlock, DocumentSource
 from slugline.text.feature_groups import N_EXAMINED, FeatureGroup
 from slugline.text.features import Features
 
@@ -46,13 +52,9 @@ if TYPE_CHECKING:
 # From so many topics on, a note is given if they have fewer documents than this on average: the
 # column may not hold topics.
 _MANY_TOPICS, _FEW_DOCUMENTS = 1000, 10
-# Many documents are learned in parts of so many; with half as many, weights would be looked up and
-# stored twice as often. Parts of long documents have fewer: as many as have so many entries.
-_PART_SIZE, _PART_ENTRIES = 50_000, 1 << 24
 # Few documents are learned from at once unless their rows have more entries than this, which take
 # up to 400 MB.
 _MAX_ENTRIES = 1 << 27
-_PARTS = INTERRUPTED.format("keeping what was learned so far")
 _NONE_HELD_OUT = (
     "no document was held out, as too few are different: probabilities are not calibrated, and "
     "accuracy is not known"
@@ -178,10 +180,10 @@ Dask collection
             features = counts.terms.features(documents.n_documents, settings.n_jobs)
             weighting = Weighting.from_features(features, counts.topics.names)
             reader = PartReader(files, weighting, multilabel=counts.terms.multilabel)
-            result = _learn(reader, documents.n_documents, counts, settings, progress)
+            result = _learn(reader, counts, settings, progress)
         if not len(result.heldout.rows):
             progress.note(_NONE_HELD_OUT)
-        with _finishing(progress, interrupted=result.interrupted):
+        with finishing(progress, interrupted=result.interrupted):
             return _to_fitted(learner, features, counts, documents, result, settings)
 
 
@@ -215,6 +217,32 @@ def _check_settings(settings: FitSettings) -> LinearModel:
 
 
 # Reading -----------------------------------------------------------------------------------------
+
+
+class BlockSummary(NamedTuple):
+    """Summary of a block of documents; its statistics are None if it is empty."""
+
+    statistics: BlockStatistics | None
+    reports: tuple[RowsReport, ...]
+    n_documents: int
+    digest: str
+
+
+def count_block(
+    documents: DocumentBlock,
+    feature_groups: Sequence[FeatureGroup],
+    encoder: CheckedEncoder | None = None,
+) -> tuple[CountedBlock | None, BlockSummary]:
+    """Return the counted terms of a block, None if it has no documents, and its summary.
+
+    With an encoder that sums the vectors of words, they are summed in the same pass.
+    """
+    texts, topics, reports = documents
+    digest = compute_digest(texts, topics)
+    if not texts:
+        return None, BlockSummary(None, reports, 0, digest)
+    block, statistics = count_terms(texts, topics, feature_groups, encoder)
+    return block, BlockSummary(statistics, reports, len(texts), digest)
 
 
 @dataclass(frozen=True)
@@ -306,52 +334,26 @@ def _class_weights(topic_counts: I64, settings: FitSettings, topics: Topics) -> 
 
 
 def _learn(
-    reader: PartReader,
-    n_rows: int,
-    counts: _DocumentCounts,
-    settings: FitSettings,
-    progress: Progress,
-) -> StreamResult:
+    reader: PartReader, counts: _DocumentCounts, settings: FitSettings, progress: Progress
+) -> PartsResult:
     """Learn from all rows at once, or part by part if there are many."""
-    n_topics = len(counts.topics)
     weights = _class_weights(counts.topic_counts, settings, counts.topics)
     context = FitContext(
-        n_topics=n_topics,
+        n_topics=len(counts.topics),
         weighted_topics=weights is not None,
         seed=settings.random_state,
         n_jobs=count_threads(settings.n_jobs),
         progress=progress,
     )
-    n_passes = default_passes(n_rows)
+    row_costs = RowCosts(topic_weights=weights)
+    n_passes = default_passes(reader.n_rows)
     if n_passes > 1 and counts.n_entries <= _MAX_ENTRIES:
         # Documents are held out in folds: a fit to most others is nearly as good as one to all.
         n_enough = MAX_PREDICTIONS if settings.min_precision is None else None
         context = replace(context, cross_validate=True, n_enough=n_enough)
-        return fit_rows(reader.read(), weights, context)
-    min_key = find_min_key(n_rows, n_topics, multilabel=reader.multilabel)
-    part_size = min(_PART_SIZE, max(1, _PART_ENTRIES * n_rows // counts.n_entries))
-
-    def report(n_done: int, n_parts: int) -> None:
-        progress.update("learning", n_done / n_parts, f"part {n_done:,} of {n_parts:,}")
-
-    training = PartTraining(
-        reader,
-        *divide_keys(min_key, n_rows, part_size),
-        counts.topic_counts,
-        weights,
-        context,
-        n_rows=n_rows,
-        n_passes=n_passes,
-        report=report,
-    )
-    training.learn(on_interrupt=lambda: progress.note(_PARTS))
-    with _finishing(progress, interrupted=training.n_unlearned > 0):
-        return training.result()
-
-
-def _finishing(progress: Progress, *, interrupted: bool) -> AbstractContextManager[object]:
-    """Let the model be finished after Ctrl-C, unless that was pressed before."""
-    return nullcontext() if interrupted else catch_interrupt(progress, "the model")
+        return fit_rows(reader.read(), row_costs, context)
+    totals = counts.topic_counts.astype(np.float64)
+    return fit_parts(reader, counts.n_entries, totals, row_costs, context, n_passes)
 
 
 # The fitted model --------------------------------------------------------------------------------
@@ -371,7 +373,7 @@ def _to_fitted(
     features: Features,
     counts: _DocumentCounts,
     documents: DocumentSource,
-    result: StreamResult,
+    result: PartsResult,
     settings: FitSettings,
 ) -> Fitted:
     learner = learner.learned(result.weights, result.biases, result.calibration)
@@ -403,7 +405,7 @@ def _to_fitted(
 
 
 def _fit_head(
-    result: StreamResult, counts: _DocumentCounts, documents: DocumentSource, settings: FitSettings
+    result: PartsResult, counts: _DocumentCounts, documents: DocumentSource, settings: FitSettings
 ) -> StreamHead | None:
     """Return the head of word vectors; None if there is nothing to measure it on."""
     if counts.vectors is None or not len(result.heldout.rows):
@@ -419,7 +421,7 @@ def _fit_head(
 
 
 def _evaluate_heldout(
-    result: StreamResult,
+    result: PartsResult,
     stream_head: StreamHead | None,
     counts: _DocumentCounts,
     settings: FitSettings,

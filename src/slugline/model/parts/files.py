@@ -21,8 +21,8 @@ from slugline.base.arrays import I32, I64, Integers
 from slugline.corpus.documents import Topic
 from slugline.errors import OutputError, os_errors_as
 from slugline.learning.labels import Labels
-from slugline.stream.counting import CountedBlock, Weighting
-from slugline.stream.heldout import N_KEYS
+from slugline.model.parts.counting import CountedBlock, Weighting
+from slugline.model.parts.heldout import N_KEYS
 from slugline.text.feature_groups import RowWeights
 from slugline.text.sparse import Entries, SparseRows, ranges, row_offsets
 
@@ -132,6 +132,8 @@ class PartFiles:
 
     Attributes
     ----------
+    n_rows : int
+        Number of rows so far.
     topics : dict
         The number of each topic, in the order in which they were first read.
     """
@@ -146,7 +148,7 @@ class PartFiles:
                 ("n_entries", np.int32, (n_groups,)),
             ]
         )
-        self._n_rows, self._written = 0, set[int]()
+        self.n_rows, self._written = 0, set[int]()
         self.topics: dict[Topic, int] = {}
 
     def close(self) -> None:
@@ -165,11 +167,11 @@ class PartFiles:
     def _counted_rows(self, block: CountedBlock) -> _CountedRows:
         """Return the rows of a block, with the numbers that they and their topics have here."""
         rows = np.zeros(len(block.keys), dtype=self._row_type)
-        rows["number"] = self._n_rows + np.arange(len(rows))
+        rows["number"] = self.n_rows + np.arange(len(rows))
         rows["key"] = block.keys
         rows["n_topics"] = 1 if block.n_labels is None else block.n_labels
         rows["n_entries"] = block.lengths.reshape(len(rows), -1)
-        self._n_rows += len(rows)
+        self.n_rows += len(rows)
         topics = [self.topics.setdefault(name, len(self.topics)) for name in block.names]
         y = np.array(topics, dtype=np.int32)[block.y]
         return _CountedRows(rows, y, block.buckets, block.values)
@@ -264,12 +266,27 @@ class PartReader:
         self._column_order = rng.random(sum(weighting.widths), dtype=np.float32)
 
     @property
+    def n_rows(self) -> int:
+        """Number of rows of all parts."""
+        return self._files.n_rows
+
+    @property
     def n_columns(self) -> int:
         """Number of columns of a row."""
         return sum(self._weighting.widths)
 
     def read(self, keys: KeyRange = ALL_KEYS) -> PartRows:
         """Return the rows of a part, in the order of keys."""
+        counts, labels, numbers = self._read_counts(keys)
+        return PartRows(self._weigh(counts), labels, numbers)
+
+    def sample_counts(self, n_rows: int) -> Entries:
+        """Return the counts of terms of about `n_rows` rows, with a row for each feature group."""
+        fraction = min(1.0, n_rows / self.n_rows)
+        return self._read_counts(KeyRange(0, max(1, int(N_KEYS * fraction))))[0]
+
+    def _read_counts(self, keys: KeyRange) -> tuple[Entries, Labels, I64]:
+        """Return the counts of terms, labels and numbers of a part's rows, in their order."""
         rows, topics, buckets, counts = self._files.read(keys)
         lengths = rows["n_entries"]
         indptr = row_offsets(lengths.sum(axis=1))
@@ -281,11 +298,8 @@ class PartReader:
         order = np.lexsort((X @ self._column_order, by_topics, rows["key"]))
         X = X[order]
         columns = X.indices.astype(np.int32, copy=False)
-        return PartRows(
-            self._weigh(Entries(X.data, columns, lengths[order].ravel())),
-            labels.take(order),
-            rows["number"][order],
-        )
+        entries = Entries(X.data, columns, lengths[order].ravel())
+        return entries, labels.take(order), rows["number"][order]
 
     def _weigh(self, counts: Entries) -> sp.csr_array:
         weighting = self._weighting
