@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from slugline.base.addresses import check_is_no_output_address
 from slugline.base.chart import svg_file
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, write_result
@@ -60,9 +61,11 @@ class TableResult(TitledRows):
         Raises
         ------
         DataError : if .xlsx needs a package that is not installed.
-        OptionError : if the path has another ending, or the result has no chart for .svg.
+        OptionError : if the path is an address or has another ending, or the result has no chart
+            for .svg.
         SluglineError : if the file can't be written; an earlier file then stays.
         """
+        check_is_no_output_address(path)
         target = Path(path)
         if target.suffix == ".html":
             content: bytes | str = self._page()

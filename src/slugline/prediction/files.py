@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
+from slugline.base.addresses import check_is_no_output_address
 from slugline.base.checks import short_repr
 from slugline.base.files import file_state, fresh_part, whole_file, write_errors
 from slugline.corpus import parquet
@@ -357,6 +358,7 @@ _PACKING = 1
 
 def check_ending(path: Path) -> None:
     """Raise OptionError unless a file name has the extension of an answer format."""
+    check_is_no_output_address(path)
     if path.suffix.lower() not in (".parquet", ".xlsx") and _ending(path) not in _DELIMITERS:
         raise OptionError(
             Parameter("output"),

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
+from slugline.base.addresses import check_is_no_output_address
 from slugline.base.files import PathLike, whole_file, write_errors
 from slugline.corpus.columns import (
     column_names,
@@ -229,6 +230,7 @@ def export_table(
     """
     source, output, options = Path(source), Path(output), options or ReadOptions()
     ending = output.suffix.lower()
+    check_is_no_output_address(output)
     if ending not in ENDINGS:
         raise OptionError(
             Parameter("output"),
