@@ -109,9 +109,11 @@ def test_commands_reject_an_address_as_output_without_its_password(
 
 @pytest.mark.usefixtures("run")
 def test_whole_file_rejects_an_address() -> None:
-    with pytest.raises(OptionError, match=r"^s3://bucket/a is an address in a remote store; name"):
-        with whole_file("s3://key:secret@bucket/a"):
-            pass
+    with (
+        pytest.raises(OptionError, match=r"^s3://bucket/a is an address in a remote store; name"),
+        whole_file("s3://key:secret@bucket/a"),
+    ):
+        pass
     with pytest.raises(OptionError, match=r"^https://a.example/x is a web address; name a file"):
         write_result(Path("https://a.example/x?token=secret"), b"", "page")
     assert not list(Path().iterdir())

@@ -20,10 +20,11 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.loading import Source, note_names, read_corpus
+from slugline.corpus.table_writers import guard_cell
+from slugline.corpus.tables import table_file
 from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.evaluation.evaluation import BaseEvaluation
-from slugline.prediction.files import table_file
 
 #: Labelled texts: a corpus, what `load_corpus` reads, or a pair of texts and topics.
 Data = Corpus | Source | Sequence[Source] | tuple[Iterable[str], Iterable[Topic]]
@@ -33,6 +34,8 @@ Model = TopicClassifier | str | os.PathLike[str]
 
 class TableResult(TitledRows):
     """A result that a notebook displays, and that can be saved."""
+
+    _n_digits: int | None = None  # of the table's decimals; None to keep all of them
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
@@ -108,9 +111,15 @@ class TableResult(TitledRows):
 
     def _table(self, delimiter: str | None = ",") -> bytes:
         """Return the table as CSV, or Excel if there is no delimiter."""
+
+        def to_cell(value: Any) -> Any:
+            if isinstance(value, float):
+                return value if self._n_digits is None else round(value, self._n_digits)
+            return value if delimiter is None else guard_cell(value)
+
         records = self.to_records()
         columns = [*records[0]] if records else []
-        return table_file([columns, *(record.values() for record in records)], delimiter)
+        return table_file([columns, *(map(to_cell, r.values()) for r in records)], delimiter)
 
 
 def to_corpus(

@@ -19,9 +19,6 @@ from slugline.auditing.repair import (
     changed_excel,
     measure_gain,
     read_decisions,
-    to_csv,
-    to_excel,
-    to_json_lines,
     whole_rows,
 )
 from slugline.base.arrays import Index
@@ -46,10 +43,10 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.dialects import TableDialect
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import is_database, read_dialect, read_rows
+from slugline.corpus.tables import rows_file
 from slugline.corpus.topic_sets import join_topics
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.content import load_model
-from slugline.prediction.files import check_ending
 from slugline.reports.audit import MIN_SUSPICION, audit_page, headline, other_findings
 from slugline.reports.render import shorten
 
@@ -238,8 +235,6 @@ def _check_ending(flag: str, path: Path, suffixes: Sequence[str]) -> None:
             raise OptionError(f"--output {path}: a database of decisions needs --page; add it.")
         names = " or ".join(path.stem + ending for ending in suffixes)
         raise OptionError(f"{flag} {path}: name it {names}.")
-    if suffix == ".xlsx":
-        check_ending(path)
 
 
 def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
@@ -315,16 +310,11 @@ def _write_documents(
         dialect = TableDialect()
     else:
         rows, dialect = whole
-    suffix = path.suffix.lower()
-    if suffix == ".csv":
-        content = to_csv(rows, dialect)
-    elif suffix == ".xlsx":
-        changed = None
-        if len(data) == 1:
-            changed = changed_excel(data[0], corpus, repair.topics, reading)
-        content = changed or to_excel(rows)
-    else:
-        content = to_json_lines(rows)
+    suffix, content = path.suffix.lower(), None
+    if suffix == ".xlsx" and len(data) == 1:
+        content = changed_excel(data[0], corpus, repair.topics, reading)
+    if content is None:
+        content = rows_file(rows, suffix, dialect)
     write_result(path, content, "documents")
     if whole is None:
         return ", with only text and topic"

@@ -25,8 +25,8 @@ def check_target(
 
     Raises
     ------
-    OptionError : if `path` is an address or not a file, none can be created in its folder, or it is a source or
-        another output.
+    OptionError : if `path` is an address or not a file, none can be created in its folder, or it is
+        a source or another output.
     """
     if str(path) == "-":
         raise OptionError(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import io
 import itertools
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,19 +28,21 @@ from slugline.cli.output import print_json, say, show, show_progress
 from slugline.cli.output_paths import check_target
 from slugline.cli.suggest_page import label_suggestions
 from slugline.corpus.columns import column_names, in_columns, known_topic_column
-from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
+from slugline.corpus.dialects import TableDialect
 from slugline.corpus.labelled import has_topic
 from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.loading import UnlabelledTexts
 from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import SourceRow
+from slugline.corpus.table_writers import decimal_cell, guard_cell
+from slugline.corpus.tables import csv_file
 from slugline.corpus.topic_cells import NOT_LABELLED
 from slugline.errors import OptionError
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.suggest import Suggestion, normal_form, sample_texts
 from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
-from slugline.prediction.files import answer_names, guard_cell
+from slugline.prediction.files import answer_names
 
 
 @command()
@@ -256,7 +257,7 @@ def _draw_texts(
     names = column_names(all_texts.rows)
     columns = [name for name in names if name != topic]
     to_fill_in = (["", *_cells(items[row], columns)] for row in drawn)
-    table = _csv([topic, *columns], to_fill_in, dialect)
+    table = csv_file([[topic, *columns], *to_fill_in], dialect)
     _write(output, table, dialect, f"{len(drawn):,} of {counted(len(texts), 'text')} to label")
     if rest is not None:
         drawn_forms = {normal_form(texts[row]) for row in drawn}
@@ -264,20 +265,12 @@ def _draw_texts(
             columns = names
         is_other = [normal_form(text) not in drawn_forms for text in all_texts.texts]
         others = (_cells(row, columns) for row in itertools.compress(all_texts.rows, is_other))
-        write_result(rest, _csv(columns, others, dialect), "table")
+        write_result(rest, csv_file([columns, *others], dialect), "table")
         show(f"{counted(sum(is_other), 'other text')}: {rest}")
 
 
 def _cells(row: SourceRow, columns: Sequence[str]) -> list[Any]:
     return [row.values.get(name) for name in columns]
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]], dialect: TableDialect) -> bytes:
-    file = io.BytesIO()
-    writer = table_writer(file, dialect)
-    writer.writerow(header)
-    writer.writerows([*map(table_cell, cells)] for cells in rows)
-    return file.getvalue()
 
 
 def _find_open(
@@ -378,14 +371,12 @@ def _table(
     # With a separator, an empty cell would be a text of no topic.
     to_fill_in = NOT_LABELLED if form is not None and form.kind == "separator" else ""
     names = answer_names([*topics, *columns], ["guess", "probability"])
-    file = io.BytesIO()
-    writer = table_writer(file, dialect)
-    writer.writerow([*topics, *columns, names["guess"], names["probability"]])
+    table: list[list[Any]] = [[*topics, *columns, names["guess"], names["probability"]]]
     for chosen, row in zip(suggestions, inputs, strict=True):
-        cells = (table_cell(row.get(name)) for name in columns)
+        cells = (row.get(name) for name in columns)
         probability = decimal_cell(f"{chosen.probability:.4f}", dialect.delimiter)
         guess = chosen.topic
         if isinstance(guess, tuple):
             guess = ((form and form.separator) or ";").join(map(str, guess))
-        writer.writerow([*[to_fill_in] * len(topics), *cells, guard_cell(guess), probability])
-    return file.getvalue()
+        table.append([*[to_fill_in] * len(topics), *cells, guard_cell(guess), probability])
+    return csv_file(table, dialect)
