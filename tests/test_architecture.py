@@ -121,7 +121,7 @@ OTHERS = {
     *("slugline.corpus.excel", "slugline.corpus.excel_copy", "slugline.corpus.xml_editor"),
     *("slugline.prediction.files", "slugline.base.databases", "slugline.evaluation.evaluation"),
     *("slugline.cli.documents", "slugline.corpus.corpus", "slugline.corpus.topics"),
-    *("slugline.corpus.folders", "slugline.corpus.json_items", "slugline.corpus.parquet"),
+    *("slugline.corpus.folders", "slugline.corpus.parquet"),
     *("slugline.model.file.card", "slugline.model.multilabel_rule", "slugline.model.promise"),
     "slugline.learning.encoder.registry",
 }
