@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from slugline.base.addresses import check_is_no_output_address
 from slugline.base.chart import svg_file
@@ -18,7 +18,7 @@ from slugline.base.wording import TitledRows
 from slugline.classifier import TopicClassifier, load, to_fitted
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.loading import Source, note_names, read_corpus
 from slugline.corpus.table_writers import guard_cell
 from slugline.corpus.tables import table_file
@@ -30,6 +30,10 @@ from slugline.evaluation.evaluation import BaseEvaluation
 Data = Corpus | Source | Sequence[Source] | tuple[Iterable[str], Iterable[Topic]]
 #: A fitted classifier, the path of a model file, or the name of a model that comes with Slugline.
 Model = TopicClassifier | str | os.PathLike[str]
+
+Result = TypeVar("Result", bound="TableResult")
+# Options that only `load_corpus` has.
+_LOAD_OPTIONS = {"skip_bad_rows", "encoding"}
 
 
 class TableResult(TitledRows):
@@ -122,11 +126,16 @@ class TableResult(TitledRows):
         return table_file([columns, *(map(to_cell, r.values()) for r in records)], delimiter)
 
 
+def to_result(kind: type[Result], value: Any) -> Result:
+    """Return a result with the fields of `value`, a dataclass from which its type is derived."""
+    return kind(**{field.name: getattr(value, field.name) for field in fields(value)})
+
+
 def to_corpus(
     data: Data,
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
-    layout: DataLayout | None = None,
+    layout: Layout | None = None,
     name: str = "data",
     columns: Sequence[str] = (),
 ) -> Corpus:
@@ -137,12 +146,12 @@ def to_corpus(
     none of these, or columns are named for data that have none.
     """
     if are_sources(data):
-        options = ReadOptions(text, topic, columns=columns, layout=layout)
+        options = ReadOptions(text=text, topic=topic, columns=columns, layout=layout)
         try:
             corpus = read_corpus(data, options)
             return note_names(corpus) if layout is None else corpus
         except DataError as error:
-            if any(f"`{option}" in str(error) for option in ("skip_bad_rows", "encoding")):
+            if {part.name for part in error.parts if isinstance(part, Parameter)} & _LOAD_OPTIONS:
                 advice = "`load_corpus` has such options; pass the corpus that it returns."
                 error.args = (Message(*error.parts, " ", advice),)
             raise

@@ -20,7 +20,7 @@ from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
 from slugline.base.databases import Database
 from slugline.base.progress import Progress, check_progress
-from slugline.base.wording import counted
+from slugline.base.wording import counted, join_words
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.dialects import TableDialect
@@ -29,11 +29,12 @@ from slugline.corpus.excel_copy import ExcelCopy
 from slugline.corpus.label_database.reader import LabelReader, read_labels
 from slugline.corpus.label_database.records import DocumentLabels
 from slugline.corpus.label_database.tables import FORMAT, REVIEWED
-from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
+from slugline.corpus.layout import Layout, ReadOptions, TopicForm
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.readers import RowReader, detect_format, is_database, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.corpus.splits import make_folds
+from slugline.corpus.tables import rows_file
 from slugline.corpus.topic_cells import format_topics, read_topics
 from slugline.corpus.topic_sets import TopicSet
 from slugline.errors import DataError, Parameter, StoreError
@@ -103,7 +104,7 @@ def read_decisions(
         return _read_database(Path(path), form)
     kind = "xlsx" if Path(path).suffix.lower() == ".xlsx" else "csv"
     encoding = None if likely is None else check_encoding(likely)
-    layout = DataLayout(("decision",), "new_topic", encoding)
+    layout = Layout(("decision",), "new_topic", encoding)
     rows = read_rows(path, ReadOptions(format=kind, layout=layout))
     decisions = (_parse_decision(rows, row, form) for row in _check_rows(rows))
     return ReviewDecisions(str(path), tuple(d for d in decisions if d is not None), rows.note)
@@ -293,6 +294,58 @@ def _find_row(
 # Repaired documents with all columns --------------------------------------------------------------
 
 Values = dict[str, Any]
+
+
+def repaired_file(
+    suffix: str, corpus: Corpus, repair: Repair, sources: Sequence[str], options: ReadOptions
+) -> tuple[bytes, str]:
+    """Return a file of the repaired documents, and a phrase on the rows that it has or lacks.
+
+    An Excel file keeps everything but the topics. Without a source that can be read again, the
+    file has texts and topics only.
+
+    Parameters
+    ----------
+    suffix : str
+        ".csv", ".xlsx" or ".jsonl".
+    corpus : Corpus
+        The documents before the repair.
+    repair : Repair
+    sources : sequence of str
+        The sources of the corpus.
+    options : ReadOptions
+        The options with which the corpus was read.
+
+    Raises
+    ------
+    DataError : if a source can't be read, or was changed since the corpus was read.
+    """
+    whole = whole_rows(sources, corpus, repair.topics, options)
+    if whole is None:
+        pairs = zip(repair.corpus.texts, repair.corpus.topics, strict=True)
+        rows: list[Values] = [{"text": text, "topic": topic} for text, topic in pairs]
+        dialect, note = TableDialect(), ", with only text and topic"
+    else:
+        rows, dialect = whole
+        note = _describe_other_rows(corpus, len(rows) - len(repair.corpus))
+    changed = None
+    if suffix == ".xlsx" and len(sources) == 1:
+        changed = changed_excel(sources[0], corpus, repair.topics, options)
+    return changed or rows_file(rows, suffix, dialect), note
+
+
+def _describe_other_rows(corpus: Corpus, n_others: int) -> str:
+    """Return how many rows without a topic are among the documents written, and how many not."""
+    n_unlabelled = corpus.n_unlabelled
+    n_skipped = n_others - n_unlabelled
+    n_lost = corpus.n_skipped - n_skipped
+    others = []
+    if n_unlabelled > 0:
+        others.append(f"{counted(n_unlabelled, 'row')} not labelled yet")
+    if n_skipped > 0:
+        others.append(counted(n_skipped, "skipped row"))
+    text = f"{', ' if len(others) > 1 else ' and '}{join_words(others)}" if others else ""
+    return text + (f", without {counted(n_lost, 'row')} that can't be read" if n_lost else "")
 
 
 def whole_rows(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -236,7 +237,7 @@ def export_table(
     topics = _answers_by_key(store)
     rows, head = _open(source, options)
     ids = options.id or SourceColumns.from_store(store).id_among(rows.name, head)
-    columns = _find_columns(rows, head, options._replace(topic=None), ids)
+    columns = _find_columns(rows, head, replace(options, topic=None), ids)
     # Only a column that is known for topics is overwritten: find_columns would also take any column
     # that is left over.
     known = known_topic_column(column_names(head), columns.text)
