@@ -12,6 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -300,7 +301,7 @@ def _check_given_back(export: Export, path: Path, target: Path, encoding: str) -
 
 
 def _count(export: Export, path: Path) -> str:
-    options, settings = export.options._replace(topic=None), CountOptions(text=export.options.text)
+    options, settings = replace(export.options, topic=None), CountOptions(text=export.options.text)
     counts = count_rows(_fitted(), read_rows(path, options, fallback="txt"), settings)
     n_texts = sum(map(bool, export.texts))
     return "" if counts.total.n_texts == n_texts else f"{counts.total.n_texts} texts, not {n_texts}"

@@ -423,7 +423,7 @@ def run_trained(name: str, seed: int) -> TrainedSession:
     predicted = result.classifier.predict([pool.texts[row] for row in free])
     truth = float((predicted == np.array([str(pool.topics[row]) for row in free])).mean())
     assert result.evaluation is not None
-    on_test, on_labels = result.evaluation.accuracy, result.experiment.on_labels
+    on_test, on_labels = result.evaluation.accuracy, result.on_labels
     if on_labels is None:
         reported, (low, high) = on_test, result.evaluation.interval
     else:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from measure import table
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, join_advice
@@ -205,7 +205,7 @@ def answer_file(file: TableFile, folder: Path) -> Outcome:
     python_name = check_encoding(file.encoding)
     fitted, options = replace(_fitted(), layout=None), dict[str, Any]()
     if file.knowledge == "a model":
-        layout = DataLayout((text,), "topic", python_name, separator=file.separator)
+        layout = Layout((text,), "topic", python_name, separator=file.separator)
         fitted = replace(fitted, layout=layout)
     elif file.knowledge == "named":
         options = {"encoding": file.encoding, "separator": file.separator}

@@ -26,7 +26,7 @@ from slugline.corpus.documents import (
     to_plain_topics,
 )
 from slugline.corpus.frames import Frame
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import Layout
 from slugline.corpus.sample_weights import row_weights
 from slugline.corpus.topic_sets import (
     are_topic_sets,
@@ -748,7 +748,7 @@ class TopicClassifier(TextEstimator):
         if not columns:
             return corpus
         topic = str(getattr(y, "name", None) or "topic")
-        return replace(corpus, layout=DataLayout(columns, topic, columns=tuple(self.columns or ())))
+        return replace(corpus, layout=Layout(columns, topic, columns=tuple(self.columns or ())))
 
     def _read_validation(self, documents: tuple[Texts, Any]) -> Corpus:
         """Return the documents to find the best epoch on."""

@@ -6,7 +6,7 @@ import csv
 import json
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from server import client, make_state
 from slugline import TopicClassifier, load, load_corpus
 from slugline.cli.train import train
 from slugline.cli.train_options import RULES
-from slugline.corpus.layout import DataLayout, TopicForm
+from slugline.corpus.layout import Layout, TopicForm
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import ModelFileError
 from slugline.model.file import container
@@ -138,7 +138,7 @@ def test_layout_encoding_precedes_a_guess(run: Run) -> None:
 
 def test_layout_is_used_by_train_corrections(tickets: Run) -> None:
     before = load("m.slug").fitted_.layout
-    assert before == DataLayout(("Überschrift", "Mitteilung"), "Bereich", "cp1252", separator=";")
+    assert before == Layout(("Überschrift", "Mitteilung"), "Bereich", "cp1252", separator=";")
     columns = "- text: Überschrift, Mitteilung\n- topic: Bereich\n- encoding: cp1252\n"
     assert columns in tickets("info", "m.slug").out
     with CorrectionStore("c.db") as store:
@@ -158,9 +158,7 @@ def test_layout_keeps_skip_bad_rows(run: Run) -> None:
     trained = run("train", "t.csv", *OPTIONS, "--skip-bad-rows", "-o", "m.slug", "-q")
     assert trained.code == 0
     layout = load("m.slug").fitted_.layout
-    assert layout == DataLayout(
-        ("Überschrift", "Mitteilung"), "Bereich", "cp1252", True, separator=";"
-    )
+    assert layout == Layout(("Überschrift", "Mitteilung"), "Bereich", "cp1252", True, separator=";")
     note = "skipped 2 of 62 rows, as of the model's training data: "
     with CorrectionStore("c.db") as store:
         store.add(
@@ -182,7 +180,7 @@ def test_layout_of_a_stream_keeps_columns_and_encoding(run: Run) -> None:
     write_tickets("t.csv", 40, 0)
     options = [*OPTIONS, "--encoding", "cp1252", "--stream", "-o", "m.slug", "-q"]
     assert run("train", "t.csv", *options).code == 0
-    expected = DataLayout(("Überschrift", "Mitteilung"), "Bereich", "cp1252")
+    expected = Layout(("Überschrift", "Mitteilung"), "Bereich", "cp1252")
     assert load("m.slug").fitted_.layout == expected
 
 
@@ -191,10 +189,10 @@ def test_layout_of_several_files_has_their_common_columns(run: Run) -> None:
         write_tickets(f"{number}.csv", 4, 0, encoding)
     Path("2.csv").write_text("body,queue\nRechnung,Zahlung\n")
     shared = load_corpus(["0.csv", "1.csv"], text=("Überschrift", "Mitteilung"), topic="Bereich")
-    expected = DataLayout(("Überschrift", "Mitteilung"), "Bereich", separator=";")
+    expected = Layout(("Überschrift", "Mitteilung"), "Bereich", separator=";")
     assert shared.layout == expected
     assert shared.split(0.5, 0)[0].layout == shared.layout
-    assert load_corpus(["2.csv", "2.csv"]).layout == DataLayout(("body",), "queue")
+    assert load_corpus(["2.csv", "2.csv"]).layout == Layout(("body",), "queue")
     Path("3.csv").write_text("text,queue\nRechnung,Zahlung\n")
     assert load_corpus(["2.csv", "3.csv"]).layout is None
 
@@ -213,7 +211,7 @@ def test_layout_keeps_the_form_of_several_topics(
 ) -> None:
     model = load("m.slug")
     assert model.fitted_.layout is not None
-    layout = model.fitted_.layout._replace(topic_form=form)
+    layout = replace(model.fitted_.layout, topic_form=form)
 
     model.fitted_ = replace(model.fitted_, layout=layout)
     model.save("n.slug")
@@ -322,7 +320,10 @@ def test_train_options_are_all_restored_or_have_a_reason() -> None:
     assert options == {*RESTORED, *NOT_RESTORED}
     assert not {*RESTORED} & {*NOT_RESTORED}
     classifier = TopicClassifier().get_params(deep=False)
-    known = {"layout": DataLayout._fields, "info": ModelInfo.__struct_fields__}
+    known = {
+        "layout": [field.name for field in fields(Layout)],
+        "info": ModelInfo.__struct_fields__,
+    }
     known["settings"] = (*classifier,)
     for place in RESTORED.values():
         kind, _, name = place.partition(".")
@@ -349,7 +350,7 @@ def test_layout_keeps_all_options_that_made_topics(run: Run) -> None:
 
     layout = load("m.slug").fitted_.layout
     names = (("Rückgabeen", "Rückgabe"), ("Zahlungen", "Zahlung"))
-    assert layout == DataLayout(("body",), "queue", fold_topics=True, topic_map=names, format="tsv")
+    assert layout == Layout(("body",), "queue", fold_topics=True, topic_map=names, format="tsv")
     said = run("info", "m.slug").out
     assert "- topics that differ only in case or spaces are merged" in said
     assert "- topic Zahlungen is renamed Zahlung" in said

@@ -98,7 +98,7 @@ def test_evaluate_against_compares_two_models_of_several_topics(run: Run) -> Non
     result = slugline.evaluate("new.slug", "later.jsonl", against="old.slug")
     assert isinstance(result.evaluation, MultilabelEvaluation)
     assert result.against is not None
-    assert result.against.comparison.n_documents == 60
+    assert result.against.n_documents == 60
     assert result.to_records()[0]["topic"] == "bank"
     assert "better by" in repr(result)
     assert result.to_dict()["against"]["micro_f1"][0] == pytest.approx(result.evaluation.micro.f1)

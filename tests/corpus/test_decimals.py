@@ -47,7 +47,7 @@ def test_load_corpus_reads_decimal_commas_of_extra_columns(
     rows = [["text", "amount", "topic"], *(["wheat corn", amount, "x"] for amount in amounts)]
     path = tmp_path / "a.csv"
     path.write_text("".join(separator.join(row) + "\n" for row in rows))
-    corpus = read_corpus(path, ReadOptions("text", "topic", columns=("amount",)))
+    corpus = read_corpus(path, ReadOptions(text="text", topic="topic", columns=("amount",)))
     assert [cells_of(text)["amount"] for text in corpus.texts] == numbers
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import old_encodings
 from slugline.corpus import readers
 from slugline.corpus.encodings import detect_encoding, guess_encoding, guess_utf16
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.line_stream import LineStream, check_encoding
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
@@ -258,7 +258,7 @@ def test_detect_encoding_checks_the_likely_encoding() -> None:
 def test_detect_encoding_obeys_a_byte_order_mark(encoding: str) -> None:
     Path("a.csv").write_bytes(f"text,topic\n{FRENCH},a\n".encode(encoding))
 
-    rows = read_rows("a.csv", ReadOptions(layout=DataLayout(("text",), "topic", "cp1252")))
+    rows = read_rows("a.csv", ReadOptions(layout=Layout(("text",), "topic", "cp1252")))
 
     assert rows.encoding == encoding
     assert list(rows) == [SourceRow(2, {"text": FRENCH, "topic": "a"})]

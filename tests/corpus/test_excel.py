@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slugline.corpus import excel
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.loading import load_corpus, read_texts
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow
@@ -175,10 +175,10 @@ def test_workbook_skips_a_sheet_that_cannot_be_read(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(excel, "_N_ELEMENTS", 40)
     name = write(*[[number, -number - 1] for number in range(30)])
 
-    rows = read_rows(name, ReadOptions(layout=DataLayout(("text",), "topic")))
+    rows = read_rows(name, ReadOptions(layout=Layout(("text",), "topic")))
     assert rows.note == "read sheet 'another' of 2, which has column 'text'"
     assert list(rows) == []
-    rows = read_rows(name, ReadOptions(layout=DataLayout(("body",), "topic")))
+    rows = read_rows(name, ReadOptions(layout=Layout(("body",), "topic")))
     assert rows.note == "read sheet 'Sheet', the first of 2"
     assert len(list(rows)) == 29
 

@@ -388,7 +388,7 @@ def not_utf8(at: int | str, sample: bytes, *, is_mixed: bool = False) -> BadRow:
     advice = 'name its encoding, such as `encoding="cp1252"`'
     if is_mixed:
         advice = "save all lines in one encoding (others are UTF-8, as if two files were joined)"
-    return BadRow(at, "bytes that are not UTF-8", advice, sample=sample)
+    return BadRow(at, "bytes that are not UTF-8", advice, sample=sample, is_mixed=is_mixed)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slugline.classifier import load
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.loading import load_corpus, read_corpus
 from slugline.errors import DataError, OptionError
 
@@ -97,10 +98,10 @@ def test_load_corpus_keeps_the_common_layout_of_files() -> None:
     Path("b.csv").write_bytes("text,topic\nHeizung läuft nicht,Büro\n".encode("cp1252"))
     write("c.csv", "body,topic\none,x\n")
     write("d.txt", "__label__x one\n")
-    plain = DataLayout(("text",), "topic")
+    plain = Layout(("text",), "topic")
     for names, layout in (
         (["a.csv", "a.csv"], plain),
-        (["b.csv"], plain._replace(encoding="cp1252")),
+        (["b.csv"], replace(plain, encoding="cp1252")),
         (["a.csv", "b.csv"], plain),
         (["a.csv", "c.csv"], None),
         (["a.csv", "d.txt"], None),
@@ -113,14 +114,14 @@ def test_load_corpus_keeps_the_common_layout_of_files() -> None:
 
 def test_collect_skips_bad_rows_as_in_the_layout() -> None:
     write("a.csv", "text,topic\n" + "one,x\n" * 18 + "two\nx\n")
-    layout = DataLayout(("text",), "topic", skip_bad_rows=True)
+    layout = Layout(("text",), "topic", skip_bad_rows=True)
     corpus = read_corpus("a.csv", ReadOptions(layout=layout))
     assert corpus.notes[-1] == (
         "skipped 2 of 20 rows, as of the model's training data: 1 cell instead of 2 (lines 20, 21)"
     )
     assert (corpus.n_skipped, corpus.layout) == (2, layout)
     with pytest.raises(DataError, match="2 of 20 rows can't be used"):
-        read_corpus("a.csv", ReadOptions(layout=layout._replace(skip_bad_rows=False)))
+        read_corpus("a.csv", ReadOptions(layout=replace(layout, skip_bad_rows=False)))
 
 
 def test_load_corpus_names_three_faults_with_five_places() -> None:

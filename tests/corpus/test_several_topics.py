@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
+from slugline.corpus.layout import Layout, ReadOptions, TopicForm
 from slugline.corpus.loading import load_corpus, read_corpus
 from slugline.corpus.topic_cells import format_topics, read_topics
 from slugline.errors import DataError, OptionError
@@ -46,7 +46,7 @@ def test_load_corpus_reads_json_lists_as_several_topics() -> None:
     corpus = load_corpus("a.json")
 
     assert (corpus.texts, corpus.topics, corpus.multilabel) == (TEXTS, TOPICS, True)
-    assert corpus.layout == DataLayout(("text",), "topics", topic_form=ARRAY)
+    assert corpus.layout == Layout(("text",), "topics", topic_form=ARRAY)
     assert corpus.notes[1:] == ("1 document has no topic; it counts, too (item 3)",)
     assert load_corpus(write_jsonl("b.jsonl", [*map(list, TOPICS)])).topics == TOPICS
 
@@ -145,9 +145,7 @@ def test_load_corpus_splits_cells_at_the_topic_separator() -> None:
     for name in ("a.csv", "a.xlsx"):
         corpus = load_corpus(name, topic_separator=";")
         assert (corpus.texts, corpus.topics) == (TEXTS, TOPICS)
-        assert corpus.layout == DataLayout(
-            ("text",), "topic", topic_form=TopicForm("separator", ";")
-        )
+        assert corpus.layout == Layout(("text",), "topic", topic_form=TopicForm("separator", ";"))
     frame = pd.read_csv("a.csv", keep_default_na=False)
     assert load_corpus(frame, topic_separator=";").topics == TOPICS
 
@@ -225,7 +223,7 @@ def test_load_corpus_reads_topic_columns(columns: Any) -> None:
         "1 document has no topic; it counts, too (line 4)",
         "no document has these topics, which are left out: 'rye'",
     )
-    assert corpus.layout == DataLayout(
+    assert corpus.layout == Layout(
         ("text",),
         "grain,corn,earn,rye",
         topic_form=TopicForm("columns", columns=("grain", "corn", "earn", "rye")),
@@ -262,7 +260,7 @@ def test_load_corpus_reads_texts_and_uris_of_annif() -> None:
 
     assert corpus.texts == ['A "quote, and wheat', "No subjects", "One"]
     assert corpus.topics == [("http://a.org/1", "http://a.org/2"), (), ("http://a.org/2",)]
-    assert corpus.layout == DataLayout(("text",), "topic", topic_form=TopicForm("uris"))
+    assert corpus.layout == Layout(("text",), "topic", topic_form=TopicForm("uris"))
     with pytest.raises(DataError, match="1 of 2 rows can't be used: no topic \\(line 2\\)"):
         load_corpus(write("b.tsv", f"{lines[0]}\nno tab\n"))
 
@@ -378,9 +376,9 @@ def test_load_corpus_rejects_a_separator_for_a_named_data_set() -> None:
 
 
 def test_read_corpus_uses_the_topic_form_of_the_layout() -> None:
-    separated = DataLayout(("text",), "topic", topic_form=TopicForm("separator", ";"))
+    separated = Layout(("text",), "topic", topic_form=TopicForm("separator", ";"))
     columns = load_corpus(write("a.csv", COLUMNS), topic_columns="grain,corn,earn,rye").layout
-    labels = DataLayout(("text",), "topic", topic_form=TopicForm("label"))
+    labels = Layout(("text",), "topic", topic_form=TopicForm("label"))
     write("b.csv", CSV)
     write("c.txt", "__label__grain one\n__label__corn two\n")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.labelled import LabelledRows, SourceLayout
-from slugline.corpus.layout import ReadOptions
+from slugline.corpus.labelled import LabelledRows, SourceSchema
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.loading import UnlabelledTexts, read_texts
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import SourceRow
@@ -55,7 +55,7 @@ def test_take_schema_counts_rows_since_the_last_call(tmp_path: Path) -> None:
     assert [document.at for document in documents] == [6, 7]
     last = labelled.take_report()
     assert (last.n_rows, last.n_bad, last.bad, last.is_last) == (2, 0, (), True)
-    assert first.layout == last.layout == SourceLayout(("text",), "topic", "b", ("text",))
+    assert first.schema == last.schema == SourceSchema(Layout(("text",), "topic"), "b", ("text",))
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_labelled_rows_name_cells_that_are_no_text_or_topic(
     values: dict[str, object], problem: str
 ) -> None:
     good = SourceRow(1, {"text": "a", "topic": "b"})
-    layout = SourceLayout(("text",), "topic", "b")
+    schema = SourceSchema(Layout(("text",), "topic"), "b")
     rows = RowReader("a", "jsonl", iter([good, SourceRow(2, values), good]))
-    labelled = LabelledRows(rows, ReadOptions(), layout=layout)
+    labelled = LabelledRows(rows, ReadOptions(), schema=schema)
     assert [document.text for document in labelled] == ["a"]
     (bad,) = labelled.take_report().bad
     assert (bad.at, bad.problem, bad.values) == (2, problem, {})

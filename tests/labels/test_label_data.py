@@ -11,7 +11,7 @@ import pytest
 
 from slugline.corpus.label_database.records import Selection
 from slugline.corpus.label_database.tables import TEXT_COLUMNS, TOPIC_COLUMN
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.loading import load_corpus, read_corpus, read_texts
 from slugline.corpus.readers import read_rows
 from slugline.corrections.store import CorrectionStore
@@ -113,7 +113,7 @@ def test_a_models_layout_does_not_change_which_columns_are_read(
     path: Path, store: LabelStore
 ) -> None:
     label(store, "Kim", 1, "grain")
-    layout = DataLayout(("title",), "queue", format="txt")
+    layout = Layout(("title",), "queue", format="txt")
     assert read_corpus(path, ReadOptions(layout=layout)).texts == ["text 0"]
 
 

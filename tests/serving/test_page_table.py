@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 
 from server import client, make_state, running
 from slugline.classifier import load
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import Layout
 from slugline.prediction.files import excel_file
 from slugline.serving.limits import Limits
 
@@ -146,7 +146,7 @@ def test_table_answers_use_columns_and_encoding_of_the_training_data(
     news_slug: Path, tmp_path: Path
 ) -> None:
     classifier = load(news_slug)
-    layout = DataLayout(("a", "b"), "topic", "cp1250")
+    layout = Layout(("a", "b"), "topic", "cp1250")
     classifier.fitted_ = replace(classifier.fitted_, layout=layout)
     classifier.save(tmp_path / "a.slug")
     state = make_state(tmp_path / "a.slug")
@@ -377,7 +377,7 @@ def test_table_answers_name_the_sheet_behind_a_cover(news_slug: Path, tmp_path: 
     openpyxl = pytest.importorskip("openpyxl")
     path = tmp_path / "told.slug"
     classifier = load(news_slug)
-    classifier.fitted_ = replace(classifier.fitted_, layout=DataLayout(("Wortlaut",), "topic"))
+    classifier.fitted_ = replace(classifier.fitted_, layout=Layout(("Wortlaut",), "topic"))
     classifier.save(path)
     book = openpyxl.Workbook()
     book.active.append(["Stand", "2026-11-29"])

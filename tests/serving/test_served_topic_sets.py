@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 import slugline
 from server import call_tool, client, make_state
-from slugline.corpus.layout import DataLayout, TopicForm
+from slugline.corpus.layout import Layout, TopicForm
 
 WORDS = {
     "billing": "invoice charged twice money refund",
@@ -198,7 +198,7 @@ def test_multilabel_correction_rejects_the_separator_of_the_data(
     path: Path, tmp_path: Path, form: TopicForm, topic: str, separator: str
 ) -> None:
     classifier = slugline.load(path)
-    layout = DataLayout(("text",), "topics", topic_form=form)
+    layout = Layout(("text",), "topics", topic_form=form)
     classifier.fitted_ = replace(classifier.fitted_, layout=layout)
     classifier.save(tmp_path / "tickets.slug")
     message = (

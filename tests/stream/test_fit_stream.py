@@ -16,7 +16,7 @@ from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import chain_digests, compute_digest
-from slugline.corpus.layout import ReadOptions
+from slugline.corpus.layout import ReadOptions, convert_options
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.experiment.reproducibility import check_reproducible
 from slugline.learning.linear.learner import LinearLearner
@@ -434,6 +434,8 @@ def test_fit_stream_notes_very_many_topics() -> None:
     ]
 
 
-def test_stream_options_reading_has_the_options_for_files() -> None:
+def test_stream_options_convert_to_read_options() -> None:
     options = StreamOptions(text="body", topic_separator=";", skip_bad_rows=True)
-    assert options.reading == ReadOptions(text="body", topic_separator=";", skip_bad_rows=True)
+    assert convert_options(options, ReadOptions) == ReadOptions(
+        text="body", topic_separator=";", skip_bad_rows=True
+    )

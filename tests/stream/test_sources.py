@@ -16,8 +16,8 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.documents import chain_digests, compute_digest
-from slugline.corpus.labelled import RowsReport, SourceLayout
-from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
+from slugline.corpus.labelled import RowsReport, SourceSchema
+from slugline.corpus.layout import Layout, ReadOptions, TopicForm
 from slugline.corpus.lines import ByteRange
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.rows import BadRow
@@ -108,8 +108,8 @@ def test_partitions_have_one_for_a_small_file(tmp_path: Path) -> None:
     )
     named = read(path, text="text", topic="topic", encoding="latin1", skip_bad_rows=True)[2]
     assert (named.columns_note, named.n_skipped) == ("", 0)
-    assert named.layout == DataLayout(("text",), "topic", "iso8859-1", True)
-    assert documents.layout == DataLayout(("text",), "topic")
+    assert named.layout == Layout(("text",), "topic", "iso8859-1", True)
+    assert documents.layout == Layout(("text",), "topic")
     assert read([(["a"], ["x"])])[2].layout is None
 
 
@@ -134,7 +134,9 @@ def test_document_source_rejects_another_type() -> None:
         DocumentSource(5)
     with pytest.raises(OptionError, match="`source` is of type DataFrame; give a path, a pattern"):
         DocumentSource(pytest.importorskip("pandas").DataFrame({"text": []}))
-    with pytest.raises(OptionError, match="`skip_bad_rows` and `header_row` apply to files only"):
+    with pytest.raises(
+        OptionError, match="`topic_columns` and `skip_bad_rows` apply to files only"
+    ):
         DocumentSource([(["a"], ["x"])], ReadOptions(skip_bad_rows=True))
 
 
@@ -379,10 +381,9 @@ def test_document_source_detects_several_topics_by_the_first_file(tmp_path: Path
 
 
 def test_document_source_rejects_files_of_one_and_of_several_topics(tmp_path: Path) -> None:
-    report = RowsReport("a", "line", SourceLayout(("text",), "topic", "x"), True, 1, 0, ())
-    several = report._replace(
-        name="b", layout=SourceLayout(("text",), "topic", "x", (), TopicForm("array"))
-    )
+    report = RowsReport("a", "line", SourceSchema(Layout(("text",), "topic"), "x"), True, 1, 0, ())
+    layout = Layout(("text",), "topic", topic_form=TopicForm("array"))
+    several = report._replace(name="b", schema=SourceSchema(layout, "x"))
     for order in ((report, several), (several, report)):
         check = SchemaCheck()
         check.add(order[0])

@@ -211,7 +211,7 @@ def count(
     )
     check_countable(fitted, options)  # before a file is opened
     reading = ReadOptions(
-        text, header_row=header_row, columns=options.group_columns, layout=fitted.layout
+        text=text, header_row=header_row, columns=options.group_columns, layout=fitted.layout
     )
     rows = _read(data, reading)
     progress = check_progress(progress)

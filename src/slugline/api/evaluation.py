@@ -6,12 +6,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slugline.api.result import Data, Model, TableResult, to_classifier, to_corpus, topic_records
+from slugline.api.result import (
+    Data,
+    Model,
+    TableResult,
+    to_classifier,
+    to_corpus,
+    to_result,
+    topic_records,
+)
 from slugline.base.progress import Progress
-from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.comparison.models import Models
-from slugline.comparison.results import AccuracyDifference, Comparison, ModelResult, adjust_p_values
+from slugline.comparison.results import (
+    AccuracyDifference,
+    Comparison,
+    adjust_p_values,
+    difference_record,
+)
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.documents import Topic
 from slugline.corpus.layout import ReadOptions
@@ -34,62 +46,10 @@ from slugline.experiment.evaluate import (
     evaluate_fitted,
 )
 from slugline.explanation import explain as explaining
-from slugline.explanation.explanation import Explanation, WordAttribution
+from slugline.explanation.explanation import Explanation
 from slugline.model.settings import draw_seed
 
 # Evaluation ---------------------------------------------------------------------------------------
-
-
-class PairedResult(TableResult):
-    """Two models on the same documents; `to_records` has a row for each metric.
-
-    Attributes
-    ----------
-    comparison : PairedComparison
-        Everything that was measured.
-    """
-
-    def __init__(self, comparison: PairedComparison) -> None:
-        self.comparison = comparison
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return counts, differences and the test as plain data for JSON."""
-        return self.comparison.to_dict()
-
-    def to_records(self) -> list[dict[str, Any]]:
-        """Return each metric of both models, the difference, its 95 % interval and the p-value.
-
-        The p-value is for the difference in right answers, by McNemar's exact test.
-        """
-        return [
-            {
-                "metric": name,
-                "first": metric.first,
-                "second": metric.second,
-                "difference": metric.difference,
-                "low": metric.interval.low,
-                "high": metric.interval.high,
-                "p_value": self.comparison.p_value if name == "accuracy" else None,
-            }
-            for name, metric in self.comparison.metrics().items()
-        ]
-
-    def lines(self) -> list[str]:
-        """Return a line for each metric."""
-        if not self.comparison.n_different:
-            return [f"nothing: the same answers to {self._documents}"]
-        return [
-            f"{record['difference']:+.3f} {record['metric']}, 95 % interval {record['low']:+.3f} "
-            f"to {record['high']:+.3f}" + _format_p_value(record["p_value"])
-            for record in self.to_records()
-        ]
-
-    @property
-    def _documents(self) -> str:
-        return counted(self.comparison.n_documents, "document")
-
-    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        return f"Two models on {self._documents}", [("better by", line) for line in self.lines()]
 
 
 class EvaluationResult(TableResult):
@@ -105,7 +65,7 @@ class EvaluationResult(TableResult):
     decisions : DecisionResult, MultilabelDecisionResult or None
         How many texts the model answers and how many of the answers are right, if it was trained
         for a precision.
-    against : PairedResult or None
+    against : PairedComparison or None
         The comparison with the model `against`.
     by_topic : mapping of str to AccuracyDifference
         The difference in recall of each topic; empty without `against`, or where documents have
@@ -117,7 +77,7 @@ class EvaluationResult(TableResult):
         evaluation: AnyEvaluation,
         *,
         decisions: AnyDecisionResult | None = None,
-        against: PairedResult | None = None,
+        against: PairedComparison | None = None,
         by_topic: Mapping[str, AccuracyDifference] | None = None,
     ) -> None:
         self.evaluation = evaluation
@@ -154,7 +114,7 @@ class EvaluationResult(TableResult):
         records = topic_records(self.evaluation)
         if not self.by_topic:
             return records
-        return [r | _difference_record(self.by_topic.get(r["topic"])) for r in records]
+        return [r | difference_record(self.by_topic.get(r["topic"])) for r in records]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all metrics as plain data for JSON; an undefined ratio is None."""
@@ -263,109 +223,26 @@ def evaluate(
     return EvaluationResult(
         evaluation,
         decisions=decide_corpus(classifier.fitted_, corpus),
-        against=None if paired is None else PairedResult(paired),
+        against=paired,
         by_topic=_accuracy_differences(by_topic),
     )
-
-
-def _format_p_value(p_value: float | None) -> str:
-    if p_value is None:
-        return ""
-    return ", p < 0.001" if p_value < 0.001 else f", p = {p_value:.3f}"
 
 
 # Comparison ---------------------------------------------------------------------------------------
 
 
-class ComparisonResult(TableResult):
-    """The results of several models on the same folds; `to_records` has a row for each model.
-
-    A notebook shows it with a chart.
-
-    Attributes
-    ----------
-    comparison : Comparison
-        Everything that was measured.
-    """
-
-    def __init__(self, comparison: Comparison) -> None:
-        self.comparison = comparison
-
-    @property
-    def models(self) -> tuple[ModelResult, ...]:
-        """All models, in the order in which they were named."""
-        return self.comparison.models
-
-    @property
-    def measured(self) -> list[ModelResult]:
-        """The models that answered in all folds, the best first."""
-        return self.comparison.measured
-
-    @property
-    def best(self) -> ModelResult | None:
-        """The best model; None if all failed."""
-        return self.comparison.best
-
-    @property
-    def reference(self) -> ModelResult | None:
-        """The model that the others are compared with; None if it failed."""
-        return self.comparison.reference
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Remarks on the data and the models."""
-        return self.comparison.notes
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C ended the comparison before all models were measured."""
-        return self.comparison.interrupted
-
-    def differences(self) -> dict[str, AccuracyDifference]:
-        """Return the difference in score between each other model and the reference."""
-        return self.comparison.differences()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data for JSON; what is undefined is None."""
-        return self.comparison.to_dict()
-
-    def to_records(self) -> list[dict[str, Any]]:
-        """Return accuracy or micro-F1, differences, time, memory and size of each model.
-
-        Differences are from `reference`, the baseline or else the best model, with 95 % intervals
-        and p-values that are adjusted for the number of models.
-        """
-        differences = self.differences()
-        return [
-            {
-                "model": model.name,
-                "micro_f1" if self.comparison.multilabel else "accuracy": model.score,
-                "low": model.interval[0],
-                "high": model.interval[1],
-                **_difference_record(differences.get(model.name)),
-                "macro_f1": model.macro_f1,
-                "fit_seconds": model.fit_time,
-                "documents_per_second": model.documents_per_second,
-                "peak_memory_mb": model.peak_mb,
-                "file_bytes": model.file_bytes,
-            }
-            for model in self.measured
-        ]
+class ComparisonResult(Comparison, TableResult):
+    """A comparison that a notebook shows with a chart, and that can be saved as a page."""
 
     def _charts(self) -> list[str]:
         from slugline.reports.pictures import score_by_model
 
-        if not self.measured:
-            return []
-        return [score_by_model(self.comparison.marks(), self.comparison.score_name)]
-
-    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        return self.comparison._title_and_rows()
+        return [score_by_model(self.marks(), self.score_name)] if self.measured else []
 
     def _page(self) -> str:
         from slugline.reports.comparison import comparison_page
 
-        return comparison_page(self.comparison)
+        return comparison_page(self)
 
 
 def _accuracy_differences(by_topic: Sequence[TopicDifference]) -> dict[str, AccuracyDifference]:
@@ -377,16 +254,6 @@ def _accuracy_differences(by_topic: Sequence[TopicDifference]) -> dict[str, Accu
         for one in by_topic
     }
     return adjust_p_values(differences)
-
-
-def _difference_record(difference: AccuracyDifference | None) -> dict[str, float | None]:
-    low, high = (None, None) if difference is None else difference.interval or (None, None)
-    return {
-        "difference": None if difference is None else difference.accuracy,
-        "difference_low": low,
-        "difference_high": high,
-        "p_value": None if difference is None else difference.p_value,
-    }
 
 
 def compare(
@@ -444,67 +311,19 @@ def compare(
         resume=None if resume is None else Path(resume),
         progress=progress,
     )
-    return ComparisonResult(comparison)
+    return to_result(ComparisonResult, comparison)
 
 
 # Explanation --------------------------------------------------------------------------------------
 
 
-class ExplanationResult(TableResult):
-    """The words for and against a topic; `to_records` has a row for each word.
-
-    In a notebook, it shows the text with its words marked.
-
-    Attributes
-    ----------
-    explanation : Explanation
-        Everything that was computed.
-    """
-
-    def __init__(self, explanation: Explanation) -> None:
-        self.explanation = explanation
-
-    @property
-    def topic(self) -> Topic:
-        """The topic that is explained."""
-        return self.explanation.topic
-
-    @property
-    def probability(self) -> float:
-        """The probability of the topic."""
-        return self.explanation.probability
-
-    def words(self) -> list[WordAttribution]:
-        """Return the attribution of each word, the strongest first; unlisted words come last."""
-        return self.explanation.words()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON; without the text, which may be long."""
-        return self.explanation.to_dict()
-
-    def to_records(self) -> list[dict[str, Any]]:
-        """Return words and phrases, the strongest first, with their attributions.
-
-        If several topics are explained, the words of each are given with the topic.
-        """
-        if self.explanation.is_given is None:
-            return [word._asdict() for word in self.words()]
-        return [
-            {"topic": part.topic} | word._asdict()
-            for part in (self.explanation, *self.explanation.others)
-            for word in part.words()
-        ]
-
-    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        return self.explanation._title_and_rows()
-
-    def _repr_html_(self) -> str:
-        return self.explanation._repr_html_()
+class ExplanationResult(Explanation, TableResult):
+    """An explanation that can be saved as a page."""
 
     def _page(self) -> str:
         from slugline.reports.explanation import explanation_page
 
-        return explanation_page(self.explanation)
+        return explanation_page(self)
 
 
 def explain(
@@ -547,4 +366,4 @@ def explain(
         against=against,
         corpus=None if examples is None else to_corpus(examples, name="examples"),
     )
-    return ExplanationResult(explanation)
+    return to_result(ExplanationResult, explanation)

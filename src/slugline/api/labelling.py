@@ -7,6 +7,7 @@ import contextlib
 import html
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -284,8 +285,8 @@ def label(
     tokens = settings.accepted_tokens
     check_settlers(settlers, [each.name or "" for each in tokens] or [options.coder])
     reading = ReadOptions(
-        text,
-        topic,
+        text=text,
+        topic=topic,
         format=format,
         encoding=encoding,
         separator=separator,
@@ -342,7 +343,7 @@ def _read_table(
     """Return texts to label with remarks on them; by default, columns are those that are stored."""
     text = reading.text or stored.text
     if isinstance(data, str | os.PathLike):
-        rows = read_rows(os.fspath(data), reading._replace(text=text), fallback="txt")
+        rows = read_rows(os.fspath(data), replace(reading, text=text), fallback="txt")
     elif isinstance(data, Frame):
         rows = read_frame(data)
     else:
@@ -434,7 +435,7 @@ def import_labels(
             path,
             coder or login_name(),
             kind=kind,
-            options=ReadOptions(text, topic, id=id, header_row=header_row),
+            options=ReadOptions(text=text, topic=topic, id=id, header_row=header_row),
             user_file=table,
         )
 

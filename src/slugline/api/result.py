@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from slugline.base.chart import svg_file
 from slugline.base.checks import option_error, short_repr
@@ -17,7 +17,7 @@ from slugline.base.wording import TitledRows
 from slugline.classifier import TopicClassifier, load, to_fitted
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.loading import Source, note_names, read_corpus
 from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError, Message, OptionError, Parameter
@@ -28,6 +28,10 @@ from slugline.prediction.files import table_file
 Data = Corpus | Source | Sequence[Source] | tuple[Iterable[str], Iterable[Topic]]
 #: A fitted classifier, the path of a model file, or the name of a model that comes with Slugline.
 Model = TopicClassifier | str | os.PathLike[str]
+
+Result = TypeVar("Result", bound="TableResult")
+# Options that only `load_corpus` has.
+_LOAD_OPTIONS = {"skip_bad_rows", "encoding"}
 
 
 class TableResult(TitledRows):
@@ -110,11 +114,16 @@ class TableResult(TitledRows):
         return table_file([columns, *(record.values() for record in records)], delimiter)
 
 
+def to_result(kind: type[Result], value: Any) -> Result:
+    """Return a result with the fields of `value`, a dataclass from which its type is derived."""
+    return kind(**{field.name: getattr(value, field.name) for field in fields(value)})
+
+
 def to_corpus(
     data: Data,
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
-    layout: DataLayout | None = None,
+    layout: Layout | None = None,
     name: str = "data",
     columns: Sequence[str] = (),
 ) -> Corpus:
@@ -125,12 +134,12 @@ def to_corpus(
     none of these, or columns are named for data that have none.
     """
     if are_sources(data):
-        options = ReadOptions(text, topic, columns=columns, layout=layout)
+        options = ReadOptions(text=text, topic=topic, columns=columns, layout=layout)
         try:
             corpus = read_corpus(data, options)
             return note_names(corpus) if layout is None else corpus
         except DataError as error:
-            if any(f"`{option}" in str(error) for option in ("skip_bad_rows", "encoding")):
+            if {part.name for part in error.parts if isinstance(part, Parameter)} & _LOAD_OPTIONS:
                 advice = "`load_corpus` has such options; pass the corpus that it returns."
                 error.args = (Message(*error.parts, " ", advice),)
             raise

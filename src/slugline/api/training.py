@@ -15,6 +15,7 @@ from slugline.api.result import (
     check_settings,
     to_classifier,
     to_corpus,
+    to_result,
     to_test_corpus,
     topic_records,
 )
@@ -29,16 +30,9 @@ from slugline.corpus.loading import Source, read_texts
 from slugline.corpus.readers import read_frame, read_rows
 from slugline.corpus.topics import add_parents
 from slugline.experiment import suggest as suggesting
-from slugline.experiment.curve import (
-    LearningCurve,
-    LearningCurves,
-    classifiers_to_compare,
-    learning_curves,
-)
-from slugline.experiment.evaluate import AnyEvaluation
+from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.experiment.experiment import Experiment, run_experiment
 from slugline.experiment.suggest import Suggestion
-from slugline.model.fitted import Fitted
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -48,96 +42,40 @@ if TYPE_CHECKING:
 # Training -----------------------------------------------------------------------------------------
 
 
-class TrainingResult(TableResult):
+class TrainingResult(Experiment, TableResult):
     """A trained classifier, and its test on documents that it has not seen.
 
     `to_records` has a row for each topic of the test.
-
-    Attributes
-    ----------
-    experiment : Experiment
-        Everything that was measured.
     """
-
-    def __init__(self, experiment: Experiment) -> None:
-        self.experiment = experiment
 
     @property
     def classifier(self) -> TopicClassifier:
         """The trained classifier."""
         return TopicClassifier.from_fitted(self.fitted)
 
-    @property
-    def fitted(self) -> Fitted:
-        """The trained model."""
-        return self.experiment.fitted
-
-    @property
-    def evaluation(self) -> AnyEvaluation | None:
-        """The metrics of the test; None without one."""
-        return self.experiment.evaluation
-
-    @property
-    def test(self) -> Corpus | None:
-        """The test documents; None without a test."""
-        return self.experiment.test
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What may be wrong with the data or the settings."""
-        return self.experiment.warnings
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Decisions made while reading the training documents."""
-        return self.experiment.notes
-
-    @property
-    def n_train(self) -> int:
-        """Number of training documents."""
-        return self.experiment.n_train
-
-    @property
-    def n_test(self) -> int:
-        """Number of test documents."""
-        return self.experiment.n_test
-
-    @property
-    def metrics(self) -> dict[str, float] | None:
-        """The metrics that `save_model` stores; None without a test."""
-        return self.experiment.metrics
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data for JSON."""
-        return self.experiment.to_dict()
-
     def to_records(self) -> list[dict[str, Any]]:
         """Return precision, recall, F1 and number of test documents of each topic."""
-        return topic_records(self.experiment.tested.evaluation)
+        return topic_records(self.tested.evaluation)
 
     def save_model(
         self, path: PathLike, *, quantize: Literal["float16", "int8"] | None = None
     ) -> None:
         """Write the model with its test metrics; see `TopicClassifier.save`."""
         self.classifier.save(
-            path,
-            metrics=self.metrics,
-            test_fraction=self.experiment.test_fraction,
-            quantize=quantize,
+            path, metrics=self.metrics, test_fraction=self.test_fraction, quantize=quantize
         )
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        title, rows = self.experiment._title_and_rows()
-        decisions = self.experiment.decisions
-        if decisions is not None:
-            rows.append(("sure enough", decisions.summary()))
+        title, rows = super()._title_and_rows()
+        if self.decisions is not None:
+            rows.append(("sure enough", self.decisions.summary()))
         return title, rows
 
     def _page(self) -> str:
         from slugline.experiment.evidence import gather_evidence
         from slugline.reports.training import training_page
 
-        return training_page(self.experiment, evidence=gather_evidence(self.experiment))
+        return training_page(self, evidence=gather_evidence(self))
 
 
 def train(
@@ -206,7 +144,7 @@ def train(
         progress=progress,
     )
     classifier.replace_fitted(experiment.fitted)
-    return TrainingResult(experiment)
+    return to_result(TrainingResult, experiment)
 
 
 def _to_texts(
@@ -280,40 +218,16 @@ def fit_stream(
 # More labels --------------------------------------------------------------------------------------
 
 
-class CurveResult(TableResult):
+class CurveResult(LearningCurves, TableResult):
     """Accuracy by number of labels; `to_records` has a row for each point of each curve.
 
-    In a notebook, it shows itself with a chart.
-
-    Attributes
-    ----------
-    learning_curves : LearningCurves
+    A notebook shows it with a chart.
     """
-
-    def __init__(self, learning_curves: LearningCurves) -> None:
-        self.learning_curves = learning_curves
-
-    @property
-    def curves(self) -> tuple[LearningCurve, ...]:
-        """The curve of each classifier."""
-        return self.learning_curves.curves
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Remarks on the data."""
-        return self.learning_curves.notes
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all points and forecasts as plain data for JSON."""
-        return self.learning_curves.to_dict()
-
-    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        return self.learning_curves._title_and_rows()
 
     def _charts(self) -> list[str]:
         from slugline.reports.pictures import accuracy_by_labels
 
-        return [accuracy_by_labels(self.learning_curves)]
+        return [accuracy_by_labels(self)]
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return the points of all curves, with their 95 % intervals."""
@@ -322,7 +236,7 @@ class CurveResult(TableResult):
                 "classifier": curve.name,
                 "labels_per_topic": point.n_labels,
                 "n_documents": point.n_documents,
-                "micro_f1" if self.learning_curves.multilabel else "accuracy": point.accuracy,
+                "micro_f1" if self.multilabel else "accuracy": point.accuracy,
                 "low": None if point.interval is None else point.interval.low,
                 "high": None if point.interval is None else point.interval.high,
             }
@@ -336,9 +250,9 @@ class CurveResult(TableResult):
         from slugline.reports.training_text import describe_forecast, describe_intervals
 
         title, _ = self._title_and_rows()
-        rows = [("", describe_intervals(self.learning_curves))]
+        rows = [("", describe_intervals(self))]
         rows += [("", describe_forecast(curve)) for curve in self.curves]
-        return table_page(title, rows, self.to_records(), accuracy_by_labels(self.learning_curves))
+        return table_page(title, rows, self.to_records(), accuracy_by_labels(self))
 
 
 def curve(
@@ -382,7 +296,7 @@ def curve(
         random_state=settings.random_state,
         progress=progress,
     )
-    return CurveResult(curves)
+    return to_result(CurveResult, curves)
 
 
 class SuggestionResult(TableResult, Sequence[Suggestion]):

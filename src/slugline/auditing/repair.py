@@ -30,7 +30,7 @@ from slugline.corpus.excel_columns import change_sheet
 from slugline.corpus.label_database.reader import LabelReader, read_labels
 from slugline.corpus.label_database.records import DocumentLabels
 from slugline.corpus.label_database.tables import FORMAT, REVIEWED
-from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
+from slugline.corpus.layout import Layout, ReadOptions, TopicForm
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.readers import RowReader, detect_format, is_database, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
@@ -106,7 +106,7 @@ def read_decisions(
         return _read_database(Path(path), form)
     kind = "xlsx" if Path(path).suffix.lower() == ".xlsx" else "csv"
     encoding = None if likely is None else check_encoding(likely)
-    layout = DataLayout(("decision",), "new_topic", encoding)
+    layout = Layout(("decision",), "new_topic", encoding)
     rows = read_rows(path, ReadOptions(format=kind, layout=layout))
     decisions = (_parse_decision(rows, row, form) for row in _check_rows(rows))
     return ReviewDecisions(str(path), tuple(d for d in decisions if d is not None), rows.note)

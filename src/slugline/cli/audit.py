@@ -130,7 +130,7 @@ def audit(
         if open_page:
             server_settings, listener = page.settings(), stack.enter_context(page.listener())
         if like is not None:
-            reading = reading._replace(layout=load_model(like)[0].layout)
+            reading = replace(reading, layout=load_model(like)[0].layout)
         parts = read_parts(data, None, test, reading)
         train, test_documents = parts["train"], _numbered_on(parts, test)
         with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
@@ -268,7 +268,7 @@ def _repair(
             "--decisions need a file for the repaired documents, or --gain; add --output."
         )
     layout = corpus.layout
-    decisions = read_decisions(path, layout and layout.encoding, review_form(corpus))
+    decisions = read_decisions(path, layout.encoding if layout else None, review_form(corpus))
     warn([Message(f"{path}: ", decisions.note)] if decisions.note else [])
     if not decisions.items:
         question = "" if is_database(path) else "; was the table saved?"

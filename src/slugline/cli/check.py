@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -45,7 +46,7 @@ def check(
     """
     options.check_model_first("check", model, data[0])
     fitted, _ = load_model(model)
-    reading = reading._replace(layout=fitted.layout, topic_path=fitted.separator)
+    reading = replace(reading, layout=fitted.layout, topic_path=fitted.separator)
     parts = read_parts(data, validation, test, reading)
     with show_progress() as progress:
         result = check_reproducible(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from slugline.cli import options
 from slugline.cli.options import COUNT, OUTPUT_FILE, command, option, read_day
 from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
 from slugline.cli.output_paths import check_target
-from slugline.corpus.layout import Format, ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.counting.count import check_countable, check_no_foreign_database, count_rows
 from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder
@@ -62,7 +63,7 @@ def _check_one(_: object, __: object, values: tuple[str, ...]) -> str | None:
     "Texts to count: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also .gz); - for "
     "standard input. Or the file of `slugline serve --watch`, for the texts that were answered.",
 )
-@options.text_option
+@options.file_options
 @option(
     "--by COLUMN",
     f"Count each {', '.join(PERIODS[:-1])} or {PERIODS[-1]} of dates, or each value of a column.",
@@ -83,10 +84,6 @@ def _check_one(_: object, __: object, values: tuple[str, ...]) -> str | None:
     "Labels of a random sample of the texts, or a label database of `slugline label`. The texts "
     "must not be training texts of the model.",
 )
-@options.format_option
-@options.encoding_option
-@options.separator_option
-@options.header_row_option
 @option(
     "--output -o FILE",
     "Write the table to a .csv, .xlsx, .html or .json file, or the chart to .svg.",
@@ -104,17 +101,13 @@ def _check_one(_: object, __: object, values: tuple[str, ...]) -> str | None:
 def count(
     model: str,
     file: str,
-    text: str | None,
     by: str | None,
     topics: tuple[str, ...],
     since: str | None,
     date: str | None,
     date_order: DateOrder | None,
     labelled: str | None,
-    format: Format | None,  # noqa: A002 (the user's word)
-    encoding: str | None,
-    separator: str | None,
-    header_row: int | None,
+    reading: ReadOptions,
     output: Path | None,
     seed: int,
     threads: int | None,
@@ -142,13 +135,13 @@ def count(
     if since is not None or is_watch_file(file):
         check_no_text_options(
             {
-                "text": text,
+                "text": reading.text,
                 "date": date,
                 "date_order": date_order,
-                "format": format,
-                "encoding": encoding,
-                "separator": separator,
-                "header_row": header_row,
+                "format": reading.format,
+                "encoding": reading.encoding,
+                "separator": reading.separator,
+                "header_row": reading.header_row,
                 "n_jobs": threads,
             }
         )
@@ -164,7 +157,7 @@ def count(
     else:
         sample = _read_labelled(labelled, fitted, test_fraction)
         settings = CountOptions(
-            text=text,
+            text=reading.text,
             by=by,
             date=date,
             date_order=date_order,
@@ -175,15 +168,7 @@ def count(
         )
         check_countable(fitted, settings)  # before the file is opened
         check_no_foreign_database(file)
-        reading = ReadOptions(
-            text=text,
-            format=format,
-            encoding=encoding,
-            separator=separator,
-            header_row=header_row,
-            layout=fitted.layout,
-            columns=settings.group_columns,
-        )
+        reading = replace(reading, layout=fitted.layout, columns=settings.group_columns)
         rows = read_rows(file, reading, fallback="txt")
         if rows.note:
             say(Message(f"{rows.name}: ", rows.note))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from slugline.base.chart import svg_file
@@ -82,7 +83,7 @@ def curve(
     check_fraction("test_fraction", test_fraction)
     if chart is not None:
         _check_chart(chart, [*data, test, reading.topic_map])
-    reading = reading._replace(columns=columns, topic_path=topic_path)
+    reading = replace(reading, columns=columns, topic_path=topic_path)
     parts = read_parts(data, None, test, reading)
     parts = {part: add_parents(corpus, topic_path) for part, corpus in parts.items()}
     settings = TopicClassifier(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ def read_parts(
     parts = load_parts(data, reading, [*described])
     parts["train"] = train = topics.note_undocumented(parts["train"], described)
     # If training documents may have several topics, one topic is a list of one elsewhere.
-    reading = reading._replace(multilabel=train.multilabel or None)
+    reading = replace(reading, multilabel=train.multilabel or None)
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
             loaded = load_parts([source], reading, [*described, *train.all_topics()])

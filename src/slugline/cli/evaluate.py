@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def evaluate(
     # Loaded before the first model answers, so that an error comes at once.
     second = load_model(against) if against is not None else None
     topics = [str(name) for name in fitted.topics.names]
-    reading = reading._replace(layout=fitted.layout, topic_path=fitted.separator)
+    reading = replace(reading, layout=fitted.layout, topic_path=fitted.separator)
     parts = load_parts(data, reading, topics)
     corpus = add_parents(parts.get("test", parts["train"]), fitted.separator)
     if against is not None and second is not None:

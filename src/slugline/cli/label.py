@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,7 +20,7 @@ from slugline.cli.label_withdrawals import change_withdrawals
 from slugline.cli.options import OUTPUT_FILE, argument, command, option
 from slugline.cli.output import say
 from slugline.cli.output_paths import check_target
-from slugline.corpus.layout import Format, ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import Message, OptionError, Parameter
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
@@ -132,15 +133,11 @@ from slugline.serving.serve_settings import ServeSettings
 )
 @option("--restore NAME", "Give the labels of a coder back that were withdrawn.")
 @page_options()
-@options.text_option
+@options.file_options
 @options.id_option
 @option(
     "--topic COLUMN", "Column for topics in TEXTS, which coders don't see.", show_default="guessed"
 )
-@options.format_option
-@options.encoding_option
-@options.separator_option
-@options.header_row_option
 @options.quiet_option
 def label(
     file: str,
@@ -164,13 +161,9 @@ def label(
     withdraw: str | None,
     restore: str | None,
     page: PageOptions,
-    text: str | None,
+    reading: ReadOptions,
     id: str | None,  # noqa: A002 (the user's word)
     topic: str | None,
-    format: Format | None,  # noqa: A002
-    encoding: str | None,
-    separator: str | None,
-    header_row: int | None,
 ) -> None:
     """Label texts on a page in the browser, alone or with others.
 
@@ -210,22 +203,14 @@ def label(
         repeat_after=repeat_after,
         settlers=settlers,
     )
-    reading = ReadOptions(
-        text=text,
-        topic=topic,
-        format=format,
-        encoding=encoding,
-        separator=separator,
-        id=id,
-        header_row=header_row,
-    )
+    reading = replace(reading, topic=topic, id=id)
     if not files.are_given():
         _label_on_page(labels, file, label_options, reading, page, settings)
         return
     table = _read_table(labels, file, reading)
     with open_labels(labels, table, label_options) as opened:
         _say_notes(opened)
-        reading = reading._replace(text=table.text_columns)
+        reading = replace(reading, text=table.text_columns)
         exchange_labels(opened.store, table, files, label_options.coder, reading)
     if agreement:
         print_agreement(labels, as_json=as_json)
@@ -294,7 +279,7 @@ def _read_table(labels: Path, file: str, reading: ReadOptions) -> TextTable:
     """Return the texts of a file; by default, its columns are those that the labels are of."""
     stored = SourceColumns.from_file(labels)
     text = reading.text or stored.text
-    _, unlabelled = read_unlabelled(file, reading._replace(text=text))
+    _, unlabelled = read_unlabelled(file, replace(reading, text=text))
     table = TextTable.from_texts(file, unlabelled, stored, reading.topic, reading.id)
     if reading.id is None and table.id_column not in (None, "id"):
         note = f"read column {short_repr(table.id_column)} as id; name another with "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,7 +109,7 @@ def _import(
             path,
             imported_coder or person,
             kind=kind,
-            options=options._replace(topic=topic) if is_source else ReadOptions(id=options.id),
+            options=replace(options, topic=topic) if is_source else ReadOptions(id=options.id),
             user_file=table,
         )
     _say_imported(path, report)

@@ -7,15 +7,26 @@ import datetime
 import functools
 import inspect
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import click
 
 from slugline.base.lazy import install_command
+from slugline.base.settings import Setting
 from slugline.cli.output import QUIET
-from slugline.corpus.layout import USER_OPTIONS, ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import names_documents
 from slugline.errors import DataError, OptionError, ServerError
 from slugline.model.file.shipped import SHIPPED
@@ -284,6 +295,86 @@ def option(words: str, help: str, **settings: Any) -> Callable[[Decorated], Deco
     return click.option(*names, cls=Option, help=help, **settings)
 
 
+class QuotedWords(click.types.StringParamType):
+    """Values in an environment variable, quoted if they contain spaces; or a single path."""
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        """Return the values; OptionError if quotation marks don't match."""
+        try:
+            return [rv] if Path(rv).exists() else shlex.split(rv)
+        except ValueError as error:
+            raise OptionError(
+                f"{rv[:200]!r} in an environment variable can't be split into words ({error}); "
+                "check its quotation marks and backslashes."
+            ) from None
+
+
+@functools.cache
+def _type_hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def _option_type(hint: Any, setting: Setting) -> Any:
+    """Return the type of the option for a field."""
+    if get_origin(hint) is Literal:
+        return click.Choice(get_args(hint))
+    if _is_repeatable(hint):
+        return QuotedWords()
+    # The type of values: `str` of `str | None` and of `str`.
+    kind = get_args(hint)[0] if get_args(hint) else hint
+    if setting.ge is None and setting.le is None:
+        return kind
+    number_range: Any = click.IntRange if kind is int else click.FloatRange
+    return number_range(setting.ge, setting.le)
+
+
+def _is_repeatable(hint: Any) -> bool:
+    """True if a field has several values, each with its own option."""
+    return get_origin(hint) in (tuple, Sequence)
+
+
+def setting_option(
+    kind: type, name: str, envvar_prefix: str = ""
+) -> Callable[[Decorated], Decorated]:
+    """Return a decorator that adds the option for a field of a settings type.
+
+    The field's type is annotated with a `Setting`. With a prefix, the option is also read from an
+    environment variable, which the help shows.
+    """
+    field = kind.__dataclass_fields__[name]  # type: ignore[attr-defined]
+    hint, setting = get_args(_type_hints(kind)[name])
+    flag = setting.flag or f"--{name.replace('_', '-')}"
+    more: dict[str, Any] = {"show_default": setting.default} if setting.default else {}
+    if envvar_prefix:
+        envvar = f"{envvar_prefix}{flag.upper().replace('-', '_').removeprefix('_')}"
+        more |= {"envvar": envvar, "show_envvar": True}
+    return click.option(
+        flag,
+        name,
+        type=_option_type(hint, setting),
+        default=field.default,
+        # Not False, which would read `--port -1` as two options.
+        is_flag=True if hint is bool else None,
+        multiple=_is_repeatable(hint),
+        metavar=setting.metavar or None,
+        help=setting.help,
+        cls=Option,
+        panel=setting.panel,
+        values=setting.values,
+        **more,
+    )
+
+
+def settings_options(
+    kind: type, envvar_prefix: str = ""
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that adds an option for each field of a type that has a `Setting`."""
+    names = [name for name, hint in _type_hints(kind).items() if get_origin(hint) is Annotated]
+    return lambda function: add_options(
+        function, [setting_option(kind, name, envvar_prefix) for name in names]
+    )
+
+
 # Options ------------------------------------------------------------------------------------------
 
 _data = functools.partial(
@@ -301,46 +392,10 @@ models_argument = functools.partial(argument, shell_complete=_complete_model)
 model_argument = models_argument(
     "model", "A saved model (.slug), or reuters46, which comes with Slugline."
 )
-_reading = functools.partial(option, panel="Reading the data")
-text_option = option(
-    "--text COLUMN",
-    "Column that holds the text, or several, such as subject,body.",
-    show_default="guessed",
-)
-column_option = option(
-    "--column columns NAME",
-    "Extra column to learn from, such as product; repeatable.",
-    multiple=True,
-)
-format_option = _reading(
-    "--format FORMAT",
-    "csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
-    show_default="taken from the name",
-    values=("csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"),
-)
-encoding_option = _reading(
-    "--encoding NAME", "Such as cp1252.", show_default="UTF-8, else detected"
-)
-separator_option = _reading(
-    "--separator TEXT",
-    "Separator between the cells of a table, such as ; or tab.",
-    show_default="found in the first lines",
-)
-header_row_option = _reading(
-    "--header-row N",
-    "Row of the table that contains the column names.",
-    type=COUNT,
-    show_default="found below any titles",
-)
-id_option = option(
-    "--id COLUMN",
-    "Column of ids, such as Ticket-Nr.",
-    show_default="one with a usual name, such as id",
-)
-topic_path_option = _reading(
-    "--topic-path TEXT",
-    "Separator in hierarchical topics, such as / in sport/football; parents are counted as well.",
-)
+_reading = functools.partial(setting_option, ReadOptions)
+column_option = _reading("columns")
+id_option = _reading("id")
+topic_path_option = _reading("topic_path")
 test_option = option("--test FILE", "Labelled texts to test on.", show_default="a part of DATA")
 mistakes = functools.partial(
     option,
@@ -379,30 +434,12 @@ quiet_option = option(
 )
 json_option = option("--json as_json", "Print the results as JSON.")
 
+#: The fields of `FileOptions`.
+FILE_OPTIONS = ("text", "format", "encoding", "separator", "header_row")
+# In the order in which the help lists them.
 _READING_OPTIONS = (
-    text_option,
-    option("--topic COLUMN", "Column that holds the topic.", show_default="guessed"),
-    format_option,
-    encoding_option,
-    separator_option,
-    header_row_option,
-    _reading(
-        "--topic-separator TEXT", "Separator between topics in a cell, such as ; in grain;wheat."
-    ),
-    _reading(
-        "--topic-columns COLUMNS",
-        "Read several topics from columns of 0 and 1, such as grain,wheat.",
-    ),
-    _reading("--skip-bad-rows", "Leave out rows that can't be used."),
-    _reading(
-        "--fold-topics",
-        "Merge topics that differ only in case or spaces; the most common spelling wins.",
-    ),
-    _reading(
-        "--map-topics topic_map FILE",
-        "Rename topics: a CSV or TSV file with the columns from and to.",
-        type=Path,
-    ),
+    *("text", "topic", "format", "encoding", "separator", "header_row", "topic_separator"),
+    *("topic_columns", "skip_bad_rows", "fold_topics", "topic_map"),
 )
 
 
@@ -418,15 +455,25 @@ def output_options(function: Callable[..., None]) -> Callable[..., None]:
     return add_options(function, (quiet_option, json_option))
 
 
-def reading_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options for labelled texts; the function gets them as `reading`, a `ReadOptions`."""
+def _add_reading(function: Callable[..., None], names: Sequence[str]) -> Callable[..., None]:
+    """Add options for fields of `ReadOptions`, which the function gets as `reading`."""
 
     @functools.wraps(function)
     def wrapper(**values: Any) -> None:
-        reading = ReadOptions(**{name: values.pop(name) for name in USER_OPTIONS})
+        reading = ReadOptions(**{name: values.pop(name) for name in names})
         function(reading=reading, **values)
 
-    return add_options(wrapper, _READING_OPTIONS)
+    return add_options(wrapper, [_reading(name) for name in names])
+
+
+def file_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options for texts; the function gets them as `reading`, a `ReadOptions`."""
+    return _add_reading(function, FILE_OPTIONS)
+
+
+def reading_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options for labelled texts; the function gets them as `reading`, a `ReadOptions`."""
+    return _add_reading(function, _READING_OPTIONS)
 
 
 # Models -------------------------------------------------------------------------------------------
@@ -440,8 +487,6 @@ def check_model_first(command: str, model: str, file: str) -> None:
     DataError : if the second is a model, and the first is none.
     """
     if is_model(file) and not is_model(model):
-        import shlex
-
         raise DataError(
             f"{model} is not a model, but {file} is one; the model comes first: "
             f"slugline {command} {shlex.join([file, model])}"

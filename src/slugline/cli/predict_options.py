@@ -9,18 +9,15 @@ from typing import Any, NamedTuple
 
 from slugline.cli.options import (
     COUNT,
+    FILE_OPTIONS,
     add_options,
     argument,
-    encoding_option,
-    format_option,
-    header_row_option,
     id_option,
     models_argument,
     option,
     precision_option,
     quiet_option,
-    separator_option,
-    text_option,
+    setting_option,
 )
 from slugline.prediction.rows import PredictOptions
 
@@ -53,12 +50,8 @@ _OPTIONS = (
         metavar="[FILE]...",
         nargs=-1,
     ),
-    text_option,
+    *(setting_option(PredictOptions, name) for name in FILE_OPTIONS),
     id_option,
-    format_option,
-    encoding_option,
-    separator_option,
-    header_row_option,
     option("--top K", "Print the K most likely topics.", type=COUNT, default=1),
     precision_option,
     option(

@@ -17,7 +17,7 @@ from slugline.cli.options import OUTPUT_FILE, argument, command, option, read_da
 from slugline.cli.output import show
 from slugline.cli.output_paths import check_target
 from slugline.corpus.dialects import TableDialect, table_cell, table_writer
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import Layout
 from slugline.corpus.topic_cells import NOT_LABELLED
 from slugline.errors import DataError, OptionError
 from slugline.model.file.content import load_model
@@ -97,7 +97,7 @@ def _read_texts(file: Path, model: WatchedModel, since: str | None) -> KeptTexts
     return kept
 
 
-def _table(texts: list[KeptText], layout: DataLayout | None, columns: Sequence[str]) -> bytes:
+def _table(texts: list[KeptText], layout: Layout | None, columns: Sequence[str]) -> bytes:
     """Return the texts with empty columns of topics, named as in the data of the model.
 
     `columns` are those that the model uses besides the text.

@@ -2,79 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
-
-import click
+from typing import Any
 
 from slugline.cli.options import (
-    Option,
+    QuotedWords,
     command,
     models_argument,
     option,
     quiet_option,
     requiring_extra,
+    settings_options,
 )
 from slugline.cli.output import log_to_standard_error, say
 from slugline.cli.output_paths import check_target
-from slugline.errors import OptionError
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.tokens import read_tokens
-
-
-def _settings_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add an option for each of the `ServeSettings`."""
-    hints = get_type_hints(ServeSettings, include_extras=True)
-    for field in reversed(fields(ServeSettings)):
-        if get_origin(hints[field.name]) is not Annotated:
-            continue
-        hint, meta = get_args(hints[field.name])
-        flag = meta.extra["flag"] or f"--{field.name.replace('_', '-')}"
-        function = click.option(
-            flag,
-            field.name,
-            type=_option_type(hint, meta),
-            default=field.default,
-            # As in `option`, not False, which would read `--port -1` as two options.
-            is_flag=True if hint is bool else None,
-            multiple=get_origin(hint) is tuple,
-            metavar=meta.extra["metavar"] or None,
-            help=meta.description,
-            envvar=f"SLUGLINE{flag.upper().replace('-', '_').removeprefix('_')}",
-            show_envvar=True,
-            cls=Option,
-            panel=meta.extra["panel"],
-        )(function)
-    return function
-
-
-class _QuotedWords(click.types.StringParamType):
-    """Values in an environment variable, quoted if they contain spaces; or a single path."""
-
-    def split_envvar_value(self, rv: str) -> Sequence[str]:
-        try:
-            return [rv] if Path(rv).exists() else shlex.split(rv)
-        except ValueError as error:
-            raise OptionError(
-                f"{rv[:200]!r} in an environment variable can't be split into words ({error}); "
-                "check its quotation marks and backslashes."
-            ) from None
-
-
-def _option_type(hint: Any, meta: Any) -> Any:
-    """Return the type of an option."""
-    if get_origin(hint) is Literal:
-        return click.Choice(get_args(hint))
-    if hint == tuple[str, ...]:
-        return _QuotedWords()
-    # The type of values: `str` of `str | None` and of `str`.
-    kind = get_args(hint)[0] if get_args(hint) else hint
-    if meta.ge is None and meta.le is None:
-        return kind
-    return (click.IntRange if kind is int else click.FloatRange)(meta.ge, meta.le)
 
 
 @command(context_settings={"auto_envvar_prefix": "SLUGLINE"})
@@ -84,10 +28,10 @@ def _option_type(hint: Any, meta: Any) -> Any:
     "names none. By default reuters46, which comes with Slugline.  [env var: SLUGLINE_MODELS]",
     metavar="[MODEL]...",
     envvar="SLUGLINE_MODELS",
-    type=_QuotedWords(),
+    type=QuotedWords(),
     nargs=-1,
 )
-@_settings_options
+@settings_options(ServeSettings, envvar_prefix="SLUGLINE")
 @option(
     "--token-file FILE",
     "Answer only requests with one of the tokens in FILE (one per line).",

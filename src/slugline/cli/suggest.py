@@ -31,7 +31,7 @@ from slugline.cli.suggest_page import label_suggestions
 from slugline.corpus.columns import column_names, in_columns, known_topic_column
 from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.labelled import has_topic
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.loading import UnlabelledTexts
 from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import SourceRow
@@ -64,16 +64,12 @@ from slugline.prediction.files import answer_names, guard_cell
     type=OUTPUT_FILE,
 )
 @option("--number -n N", "How many to suggest.", type=COUNT, default=50)
-@options.text_option
+@options.file_options
 @option(
     "--topic COLUMN",
     "Column of topics to fill in, or the name of a new one.",
     show_default="as in the data of MODEL; with --random, one with a usual name, or topic",
 )
-@options.format_option
-@options.encoding_option
-@options.separator_option
-@options.header_row_option
 @option(
     "--output -o FILE",
     "Where to write the table (.csv); with --page, where to keep the labels.",
@@ -92,12 +88,8 @@ def suggest(
     random: bool,
     rest: Path | None,
     number: int,
-    text: str | None,
     topic: str | None,
-    format: str | None,  # noqa: A002
-    encoding: str | None,
-    separator: str | None,
-    header_row: int | None,
+    reading: ReadOptions,
     output: Path | None,
     open_page: bool,
     page: PageOptions,
@@ -126,9 +118,6 @@ def suggest(
       slugline suggest tickets.slug unlabelled.csv --page -o labels.db
     """
     _check_page_options(open_page=open_page, random=random)
-    reading = ReadOptions(
-        text=text, format=format, encoding=encoding, separator=separator, header_row=header_row
-    )
     if random:
         file = _only_file(model, file)
         _check_outputs(file, output, rest, as_json)
@@ -152,10 +141,10 @@ def suggest(
     elif output is not None:
         _check_output("--output", output, [model, file], as_json)
     fitted, _ = load_model(model)
-    rows, unlabelled = read_unlabelled(file, reading._replace(layout=fitted.layout))
+    rows, unlabelled = read_unlabelled(file, replace(reading, layout=fitted.layout))
     layout = fitted.layout
     if topic is not None:
-        layout = (layout or DataLayout((), topic))._replace(topic=topic, topic_form=None)
+        layout = replace(layout or Layout((), topic), topic=topic, topic_form=None)
     is_open = _find_open(rows, unlabelled, layout)
     if open_page and output is not None:
         choose = functools.partial(_choose_texts, fitted, rows, number=number, seed=seed)
@@ -245,7 +234,7 @@ def _draw_texts(
     if topic is None and rows.has_names:
         topic = known_topic_column(column_names(unlabelled.rows), unlabelled.columns)
     topic = topic or "topic"
-    is_open = _find_open(rows, unlabelled, DataLayout(unlabelled.columns, topic))
+    is_open = _find_open(rows, unlabelled, Layout(unlabelled.columns, topic))
     unlabelled = _take(unlabelled, is_open)
     texts, items = unlabelled.texts, unlabelled.rows
     drawn = sample_texts(texts, number, seed)
@@ -280,9 +269,7 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]], dialect: TableDia
     return file.getvalue()
 
 
-def _find_open(
-    rows: RowReader, unlabelled: UnlabelledTexts, layout: DataLayout | None
-) -> list[bool]:
+def _find_open(rows: RowReader, unlabelled: UnlabelledTexts, layout: Layout | None) -> list[bool]:
     """Return which texts have no topic yet, and say how many have one.
 
     If all of them have one, these may be answers: the topics are ignored.
@@ -312,7 +299,7 @@ def _take(unlabelled: UnlabelledTexts, is_taken: Sequence[bool]) -> UnlabelledTe
     )
 
 
-def _where(layout: DataLayout) -> str:
+def _where(layout: Layout) -> str:
     """Name the columns of a layout's topics, for a message."""
     form = layout.topic_form
     return in_columns(form.columns if form is not None and form.columns else [layout.topic])
@@ -364,7 +351,7 @@ def _plain(suggestion: Suggestion) -> dict[str, object]:
 def _table(
     suggestions: Sequence[Suggestion],
     inputs: Sequence[Mapping[str, Any]],
-    layout: DataLayout | None,
+    layout: Layout | None,
     dialect: TableDialect,
 ) -> bytes:
     """Return a table of suggestions, with all columns of their rows."""

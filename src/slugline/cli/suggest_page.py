@@ -11,7 +11,7 @@ from slugline.cli.label_page import PageOptions, serve_page
 from slugline.cli.output import say
 from slugline.corpus.columns import column_names
 from slugline.corpus.label_database.records import ModelGuess, Selection
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import Layout
 from slugline.corpus.loading import UnlabelledTexts
 from slugline.errors import DataError
 from slugline.experiment.suggest import Suggestion
@@ -27,7 +27,7 @@ def label_suggestions(
     file: str,
     unlabelled: UnlabelledTexts,
     is_open: Sequence[bool],
-    layout: DataLayout | None,
+    layout: Layout | None,
     choose: Callable[[Sequence[str]], list[Suggestion]],
     output: Path,
     page: PageOptions,
@@ -43,7 +43,7 @@ def label_suggestions(
     unlabelled : UnlabelledTexts
     is_open : sequence of bool
         Whether each text has no topic in the file.
-    layout : DataLayout, optional
+    layout : Layout, optional
         The columns of the model's data.
     choose : callable
         Returns suggestions from texts.

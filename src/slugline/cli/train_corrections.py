@@ -96,7 +96,7 @@ def with_model_settings(request: TrainRequest, replaced: ReplacedModel | None) -
     if replaced is None:
         return request
     fitted, info = replaced
-    request = replace(request, reading=request.reading._replace(layout=fitted.layout))
+    request = replace(request, reading=replace(request.reading, layout=fitted.layout))
     if request.has_settings:
         return request
     fraction = request.test_fraction

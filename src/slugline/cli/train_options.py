@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -213,7 +213,7 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
     @functools.wraps(function)
     def wrapper(reading: ReadOptions, **values: Any) -> None:
         columns, topic_path = values["columns"], values["topic_path"]
-        function(to_request(reading._replace(columns=columns, topic_path=topic_path), values))
+        function(to_request(replace(reading, columns=columns, topic_path=topic_path), values))
 
     return options.add_options(wrapper, _OPTIONS)
 
@@ -233,7 +233,7 @@ def to_request(reading: ReadOptions, values: Mapping[str, Any]) -> TrainRequest:
     EncoderError : if the package of the encoder is missing.
     DataError : if descriptions of topics can't be read.
     """
-    given = given_options({**values, **reading._asdict()})
+    given = given_options({**values, **vars(reading)})
     check_options(given, values)
     values = {**values, "encoder": parse_encoder(values["encoder"])}
     if values["quantize"] is not None:

@@ -16,6 +16,7 @@ from slugline.cli.output import exit_if_interrupted, explain_interrupt, show_pro
 from slugline.cli.output_paths import check_not_read, check_target
 from slugline.cli.train_options import StreamRequest, TrainRequest
 from slugline.cli.train_results import TrainingResults, print_results, save_model
+from slugline.corpus.layout import convert_options
 from slugline.corpus.loading import is_named_corpus
 from slugline.errors import OptionError
 from slugline.experiment.experiment import Experiment, run_stream
@@ -74,23 +75,11 @@ def _fit(request: TrainRequest, stream: StreamRequest) -> Experiment:
     if stream.scheduler is not None or stream.workers is not None:
         # Workers may run in other folders.
         files = [file if file == "-" else os.path.abspath(file) for file in files]  # noqa: PTH100
-    reading = request.reading
-    options = StreamOptions(
-        text=reading.text,
-        topic=reading.topic,
-        format=reading.format,
-        encoding=reading.encoding,
-        separator=reading.separator,
-        skip_bad_rows=reading.skip_bad_rows,
-        topic_separator=reading.topic_separator,
-        topic_columns=reading.topic_columns,
-        header_row=reading.header_row,
-    )
     with _clean_up_on_sigterm(), show_progress() as progress, _dask_client(stream) as client:
         return run_stream(
             files,
             request.settings,
-            options,
+            convert_options(request.reading, StreamOptions),
             name=" ".join(request.data),
             client=client,
             progress=progress,

@@ -42,6 +42,17 @@ class AccuracyDifference:
     p_value: float | None
 
 
+def difference_record(difference: AccuracyDifference | None) -> dict[str, float | None]:
+    """Return a difference, its interval and p-value as cells of a table; all None without one."""
+    low, high = (None, None) if difference is None else difference.interval or (None, None)
+    return {
+        "difference": None if difference is None else difference.accuracy,
+        "difference_low": low,
+        "difference_high": high,
+        "p_value": None if difference is None else difference.p_value,
+    }
+
+
 def compare_accuracies(ours: Sequence[float], theirs: Sequence[float]) -> AccuracyDifference:
     """Return the difference between two models' accuracies on the same folds, at least two.
 
@@ -324,6 +335,29 @@ class Comparison(TitledRows):
         return [
             ModelMark(m.name, m.fit_time, m.score, m.interval, is_best=m is best)
             for m in useful or self.measured
+        ]
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return accuracy or micro-F1, differences, time, memory and size of each model.
+
+        Differences are from `reference`, the baseline or else the best model, with 95 % intervals
+        and p-values that are adjusted for the number of models.
+        """
+        differences = self.differences()
+        return [
+            {
+                "model": model.name,
+                "micro_f1" if self.multilabel else "accuracy": model.score,
+                "low": model.interval[0],
+                "high": model.interval[1],
+                **difference_record(differences.get(model.name)),
+                "macro_f1": model.macro_f1,
+                "fit_seconds": model.fit_time,
+                "documents_per_second": model.documents_per_second,
+                "peak_memory_mb": model.peak_mb,
+                "file_bytes": model.file_bytes,
+            }
+            for model in self.measured
         ]
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,17 +19,15 @@ from slugline.corpus.columns import columns_note, format_list, in_columns
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.dialects import ONE_COLUMN
 from slugline.corpus.labelled import (
-    EMPTY_CELL,
     MAX_SKIPPED,
     N_PLACES,
-    NO_TOPIC,
     Document,
     LabelledRows,
     RowsReport,
-    SourceLayout,
+    SourceSchema,
     check_same_kind,
 )
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions, TopicForm
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import join_advice
 from slugline.corpus.topic_cells import NOT_LABELLED, separator_warnings
@@ -77,6 +76,10 @@ class _Documents:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def places_without_topics(self) -> list[int | str]:
+        """Return the places of the documents without topics."""
+        return [at for at, topic in zip(self.places, self.topics, strict=True) if not topic]
+
     @property
     def multilabel(self) -> bool:
         """True if a document has a tuple of topics."""
@@ -95,7 +98,7 @@ class _Source(NamedTuple):
     example: str  # one of its topics
     n_skipped: int
     notes: list[str]
-    layout: DataLayout | None  # None without named columns
+    layout: Layout | None  # None without named columns
     n_unlabelled: int = 0
     has_selection_bias: bool = False
 
@@ -127,7 +130,7 @@ def collect(
     )
 
 
-def _common_layout(layouts: Sequence[DataLayout | None]) -> DataLayout | None:
+def _common_layout(layouts: Sequence[Layout | None]) -> Layout | None:
     """Return the layout of all sources, without encoding and separator unless all have the same."""
     first = layouts[0]
     if first is None or any(
@@ -136,9 +139,9 @@ def _common_layout(layouts: Sequence[DataLayout | None]) -> DataLayout | None:
         return None
     known = [layout for layout in layouts if layout is not None]
     if len({other.encoding for other in known}) > 1:
-        first = first._replace(encoding=None)
+        first = replace(first, encoding=None)
     if len({other.separator for other in known}) > 1:
-        first = first._replace(separator=None)
+        first = replace(first, separator=None)
     return first
 
 
@@ -150,7 +153,7 @@ def _places(sources: Sequence[_Source]) -> tuple[Sequence[int | str], str]:
 
 
 def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _Source:
-    lenient = options._replace(skip_bad_rows=True)
+    lenient = replace(options, skip_bad_rows=True)
     labelled = LabelledRows(rows, lenient, max_bad_rows=sys.maxsize, may_mix=True)
     documents, step = _Documents(), LongStep(progress, f"reading {rows.name}")
     for document in labelled:
@@ -158,42 +161,42 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
         if len(documents) % ROWS_PER_REPORT == 0:
             step.update(rows.fraction_read())
     report = labelled.take_report()
-    columns, layout = "", report.layout
+    columns, schema = "", report.schema
     named_columns = (options.text, options.topic or options.topic_columns)
     is_guessed = rows.has_names and not rows.is_described and None in named_columns
-    if is_guessed and layout is not None:
-        columns = columns_note(layout.text, layout.topic_column, rows.layout, layout.candidates)
+    if is_guessed and schema is not None:
+        layout = schema.layout
+        columns = columns_note(layout.text, layout.topic_column, rows.layout, schema.candidates)
     advice = Message(*((" Slugline ", columns, ".") if columns else ()))
-    advice += _separator_advice(documents, layout)
+    advice += _separator_advice(documents, schema)
     skipped = _skipped_note(report, options, advice)
     unlabelled = _unlabelled_note(report)
     empty = _empty_note(report)
-    if layout is None or layout.example is None:
+    if schema is None or schema.example is None:
         advice = Message(empty or "check how topics are written")
         if unlabelled:
             another = "; label some, or name another column with "
             advice = Message(unlabelled, another, Parameter("topic"))
         raise DataError(f"{rows.name} has no document with a topic; ", advice, ".")
+    layout = schema.layout
+    no_topics = _no_topics_note(documents.places_without_topics(), rows.unit, layout.topic_form)
     remarks = group_remarks(documents.remarks, rows.unit)
     left_out = unlabelled and f"left out: {unlabelled}"
-    notes = [*filter(None, (rows.note, columns, *remarks, left_out, empty, skipped))]
+    notes = [*filter(None, (rows.note, columns, no_topics, *remarks, left_out, empty, skipped))]
     notes += _form_notes(layout, documents, options.topic_separator)
     data_layout = None
-    if rows.has_names or layout.form is not None:
-        data_layout = DataLayout(
-            layout.text,
-            layout.topic,
+    if rows.has_names or layout.topic_form is not None:
+        data_layout = replace(
+            layout,
             encoding=rows.encoding,
             skip_bad_rows=_skips_bad_rows(options),
-            topic_form=layout.form,
-            columns=layout.extra_columns,
             separator=_unusual_separator(rows),
         )
     return _Source(
         rows.name,
         rows.unit,
         documents,
-        layout.example,
+        schema.example,
         n_skipped=report.n_bad + report.n_empty,
         notes=notes,
         layout=data_layout,
@@ -234,9 +237,9 @@ def _unusual_separator(rows: RowReader) -> str | None:
     return None if rows.separator in (usual, ONE_COLUMN) else rows.separator
 
 
-def _form_notes(layout: SourceLayout, documents: _Documents, separator: str | None) -> list[str]:
+def _form_notes(layout: Layout, documents: _Documents, separator: str | None) -> list[str]:
     """Return notes on topics that none or all of the documents have, and on an unused separator."""
-    form = layout.form
+    form = layout.topic_form
     if form is None:
         return []
     sets = documents.topic_sets()
@@ -257,9 +260,9 @@ def _form_notes(layout: SourceLayout, documents: _Documents, separator: str | No
     return notes
 
 
-def _separator_advice(documents: _Documents, layout: SourceLayout | None) -> str:
+def _separator_advice(documents: _Documents, schema: SourceSchema | None) -> str:
     """Return a warning if cells seem to hold several topics: empty ones may then mean no topic."""
-    if layout is None or layout.form is not None:
+    if schema is None or schema.layout.topic_form is not None:
         return ""
     warnings = separator_warnings(Counter(itertools.chain.from_iterable(documents.topic_sets())))
     return join_messages("", (Message(" Note: ", warning) for warning in warnings))
@@ -292,28 +295,33 @@ def group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[s
     places: dict[str, list[int | str]] = {}
     for remark, at in remarks:
         places.setdefault(remark, []).append(at)
-    lines = [
-        f"{_count_remark(remark, len(ats))} ({unit}{'s' if len(ats) > 1 else ''} "
-        f"{join_words([*map(str, ats)], N_PLACES, last=None)})"
-        for remark, ats in places.items()
-    ]
+    lines = [f"{remark} ({_format_places(ats, unit)})" for remark, ats in places.items()]
     n_more = len(lines) - _N_FAULTS
     return lines if n_more <= 0 else [*lines[:_N_FAULTS], f"{n_more} more of other kinds"]
 
 
-def _count_remark(remark: str, n: int) -> str:
-    """Return a remark on `n` documents, with their number if they have no topics."""
-    if remark not in (NO_TOPIC, EMPTY_CELL):
-        return remark
-    have, they = ("has", "it counts") if n == 1 else ("have", "they count")
-    advice = f"; mark cells that are not labelled yet with {NOT_LABELLED}"
-    return f"{counted(n, 'document')} {have} no topic; {they}, too{advice * (remark == EMPTY_CELL)}"
+def _format_places(places: Sequence[int | str], unit: str) -> str:
+    """Return the first places of rows, such as "lines 4, 17"."""
+    plural = "s" if len(places) > 1 else ""
+    return f"{unit}{plural} {join_words([*map(str, places)], N_PLACES, last=None)}"
+
+
+def _no_topics_note(places: Sequence[int | str], unit: str, form: TopicForm | None) -> str:
+    """Return a note on multi-label documents without topics, or ""."""
+    if not places:
+        return ""
+    have, they = ("has", "it counts") if len(places) == 1 else ("have", "they count")
+    advice = ""
+    if form is not None and form.kind == "separator":
+        advice = f"; mark cells that are not labelled yet with {NOT_LABELLED}"
+    documents = counted(len(places), "document")
+    return f"{documents} {have} no topic; {they}, too{advice} ({_format_places(places, unit)})"
 
 
 def _unlabelled_note(report: RowsReport) -> str:
     """Return a note on the rows that are not labelled yet, with their places, or ""."""
-    n, layout = report.n_unlabelled, report.layout
-    if not n or layout is None:
+    n, schema = report.n_unlabelled, report.schema
+    if not n or schema is None:
         return ""
     be = "is" if n == 1 else "are"
     places = [str(row.at) for row in report.unlabelled[:N_PLACES]]
@@ -321,16 +329,16 @@ def _unlabelled_note(report: RowsReport) -> str:
         places.append(f"{n - len(places):,} more")
     return (
         f"{n:,} of {counted(report.n_rows, 'row')} {be} not labelled yet, with "
-        f"{_no_topic(layout)} ({report.unit}{'s' * (n > 1)} {join_words(places)})"
+        f"{_no_topic(schema.layout)} ({report.unit}{'s' * (n > 1)} {join_words(places)})"
     )
 
 
 def _empty_note(report: RowsReport) -> str:
     """Return a note on labelled rows without a text, or ""."""
-    if not report.n_empty or report.layout is None:
+    if not report.n_empty or report.schema is None:
         return ""
     is_one, unit = report.n_empty == 1, report.unit
-    place = in_columns(report.layout.text) if report.has_names else ""
+    place = in_columns(report.schema.layout.text) if report.has_names else ""
     places = join_words([str(row.at) for row in report.empty], N_PLACES, last=None)
     more = f", {report.n_empty - N_PLACES:,} more" if report.n_empty > N_PLACES else ""
     return (
@@ -339,10 +347,10 @@ def _empty_note(report: RowsReport) -> str:
     )
 
 
-def _no_topic(layout: SourceLayout) -> str:
+def _no_topic(layout: Layout) -> str:
     """Return, in words, what the topic columns of a row that is not labelled yet hold."""
     if layout.topic_column is None:
         return "nothing in the columns of topics"
-    is_marked = layout.form is not None and layout.form.kind == "separator"
+    is_marked = layout.topic_form is not None and layout.topic_form.kind == "separator"
     content = NOT_LABELLED if is_marked else "nothing"
     return f"{content}{in_columns([layout.topic_column])}"

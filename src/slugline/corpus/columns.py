@@ -16,7 +16,7 @@ from slugline.corpus.decimals import have_decimal_commas, read_decimal_comma
 from slugline.corpus.dialects import ONE_COLUMN
 from slugline.corpus.documents import RowText, is_missing
 from slugline.corpus.frames import Frame, frame_rows
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import Layout
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
 from slugline.corpus.topic_cells import topic_flag
@@ -80,7 +80,7 @@ def find_columns(
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
     id_column: str | None = None,
-    layout: DataLayout | None = None,
+    layout: Layout | None = None,
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the columns of the text and the column of the topic, by their names.
 
@@ -100,7 +100,7 @@ def find_columns(
         unless a column has exactly that name.
     topic, id_column : str, optional
         The column to read as topic, and the column of ids, which is neither text nor topic.
-    layout : DataLayout, optional
+    layout : Layout, optional
         The layout of a model's training data. If the source has its columns, they replace those
         that the user doesn't name.
 
@@ -166,7 +166,7 @@ def _check_are_texts(name: str, rows: Sequence[SourceRow], columns: Sequence[str
 
 
 def _take_from_layout(
-    columns: Sequence[str], texts: tuple[str, ...], topic: str | None, layout: DataLayout | None
+    columns: Sequence[str], texts: tuple[str, ...], topic: str | None, layout: Layout | None
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the columns of text and topic; they default to the layout's columns."""
     if layout is None:
@@ -189,7 +189,7 @@ def _guess_by_length(
 
 
 def _take_remaining(
-    column: str, texts: tuple[str, ...], topic: str | None, layout: DataLayout | None
+    column: str, texts: tuple[str, ...], topic: str | None, layout: Layout | None
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the columns of text and topic, taking the remaining column for a missing one."""
     if not texts:
@@ -205,7 +205,7 @@ def find_both_columns(
     head: Sequence[SourceRow | BadRow],
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
-    layout: DataLayout | None = None,
+    layout: Layout | None = None,
 ) -> tuple[tuple[str, ...], str]:
     """Return the columns of text and topic; see `find_columns`.
 
@@ -223,7 +223,7 @@ def find_both_columns(
 
 
 def _missing_topic_error(
-    name: str, head: Sequence[SourceRow | BadRow], layout: DataLayout
+    name: str, head: Sequence[SourceRow | BadRow], layout: Layout
 ) -> DataError:
     """Return the error for a table that lacks the topic column, or columns, of a layout."""
     columns = column_names(head)
@@ -273,7 +273,7 @@ def find_text_columns(
     head: Sequence[SourceRow | BadRow],
     text: str | Sequence[str] | None = None,
     id_column: str | None = None,
-    layout: DataLayout | None = None,
+    layout: Layout | None = None,
 ) -> tuple[str, ...]:
     """Return the columns of the text; see `find_columns`.
 
@@ -292,9 +292,7 @@ def find_text_columns(
     return texts
 
 
-def _missing_text_error(
-    name: str, head: Sequence[SourceRow | BadRow], layout: DataLayout
-) -> DataError:
+def _missing_text_error(name: str, head: Sequence[SourceRow | BadRow], layout: Layout) -> DataError:
     """Return the error for a table that lacks the text columns of a layout."""
     columns = column_names(head)
     absent = [column for column in layout.text if column not in columns]
@@ -312,7 +310,7 @@ def find_text_columns_except(
     head: Sequence[SourceRow | BadRow],
     text: str | Sequence[str] | None,
     topics: Sequence[str],
-    layout: DataLayout | None = None,
+    layout: Layout | None = None,
 ) -> tuple[str, ...]:
     """Return the columns of the text in a table that also has a column for each topic.
 
@@ -366,7 +364,7 @@ def known_topic_column(columns: Sequence[str], exclude: Sequence[str | None] = (
 def columns_note(
     text: Sequence[str],
     topic: str | None = None,
-    layout: DataLayout | None = None,
+    layout: Layout | None = None,
     candidates: Sequence[str] = (),
 ) -> str:
     """Return a note on columns that were guessed or taken from a layout.

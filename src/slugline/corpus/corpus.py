@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from slugline.base.wording import counted, join_words, one_line
 from slugline.corpus.documents import Topic, compute_digest
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import Layout
 from slugline.corpus.splits import hold_out
 from slugline.corpus.topic_sets import check_documents, indicator_topics, is_indicator
 from slugline.errors import DataError
@@ -43,7 +43,7 @@ class Corpus:
     unit : str, default "document"
         Unit of `places`: "line", "row", "item", "file", "place" (in one of several files), or
         "document" where places are unknown.
-    layout : DataLayout or None
+    layout : Layout or None
         Columns and encoding of the files; None if their columns have no names, or differ.
     n_unlabelled : int, default 0
         Rows left out because they are not labelled yet.
@@ -75,7 +75,7 @@ class Corpus:
     n_skipped: int = 0
     places: Sequence[int | str] = field(default=(), compare=False, repr=False)
     unit: str = field(default="document", compare=False, repr=False)
-    layout: DataLayout | None = field(default=None, compare=False, repr=False)
+    layout: Layout | None = field(default=None, compare=False, repr=False)
     n_unlabelled: int = 0
     has_selection_bias: bool = field(default=False, compare=False, repr=False)
     indicator_topics: tuple[Topic, ...] | None = field(default=None, compare=False, repr=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from slugline.base.checks import short_repr
@@ -20,7 +21,7 @@ from slugline.corpus.columns import (
     row_text,
     text_with_cells,
 )
-from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
+from slugline.corpus.layout import Layout, ReadOptions, TopicForm
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.corpus.topic_cells import (
@@ -45,8 +46,6 @@ MAX_BAD_ROWS = 1000
 _MAX_TOPIC_CHARACTERS = 1000
 # A document with more topics than this probably has them separated in the wrong way.
 _MANY_TOPICS = 100
-NO_TOPIC = "a document without topics"
-EMPTY_CELL = "an empty topic cell, read as a document without topics"
 _SEVERAL = "several topics, though the first 100 rows of the data have one each"
 SEVERAL_ADVICE = "put a document with several topics among the first 100 rows"
 _MISSING_ADVICE = {"txt": "begin each line with __label__ and its topic", "folder": "fill them"}
@@ -74,57 +73,37 @@ class NotLabelled(NamedTuple):
     has_topic: bool = False
 
 
-class SourceLayout(NamedTuple):
-    """The columns of a source, and how its topics are written.
+@dataclass(frozen=True, slots=True)
+class SourceSchema:
+    """The layout of a source, and what its first rows show of its cells.
 
     Attributes
     ----------
-    text : tuple of str
-        The columns of the text.
-    topic : str
-        The column of the topic.
+    layout : Layout
     example : str or None
         A topic from the first rows, of the kind (number or word) that most of these topics have;
         later topics must be of the same kind. None if no row so far has a topic.
     candidates : tuple of str
         The columns that may be text; see `columns_note`.
-    form : TopicForm or None
-        How several topics are written; None if each document has one.
-    extra_columns : tuple of str
-        Columns to learn from besides the text.
-    has_names : bool
-        Whether the source names its columns.
     decimal_commas : frozenset of str
         The extra columns whose numbers have a decimal comma.
-    is_sheet : bool
-        Whether the source is an Excel sheet.
     """
 
-    text: tuple[str, ...]
-    topic: str
+    layout: Layout
     example: str | None = None
     candidates: tuple[str, ...] = ()
-    form: TopicForm | None = None
-    extra_columns: tuple[str, ...] = ()
-    has_names: bool = True
     decimal_commas: frozenset[str] = frozenset()
-    is_sheet: bool = False
-
-    @property
-    def topic_column(self) -> str | None:
-        """The column of topics; None if each topic has its own column."""
-        return None if self.form is not None and self.form.columns else self.topic
 
 
 class RowsReport(NamedTuple):
-    """A report on consecutive rows: their layout, and the bad, unlabelled and empty rows.
+    """A report on consecutive rows: their schema, and the bad, unlabelled and empty rows.
 
     Attributes
     ----------
     name, unit : str
         See `RowReader`.
-    layout : SourceLayout or None
-        The layout of the source; None before the first row.
+    schema : SourceSchema or None
+        The schema of the source; None before the first row.
     has_names : bool
         Whether the source names its columns.
     n_rows, n_bad, n_unlabelled, n_empty : int
@@ -142,7 +121,7 @@ class RowsReport(NamedTuple):
 
     name: str
     unit: str
-    layout: SourceLayout | None
+    schema: SourceSchema | None
     has_names: bool
     n_rows: int
     n_bad: int
@@ -155,10 +134,10 @@ class RowsReport(NamedTuple):
     is_last: bool = True
 
 
-def read_layout(
+def read_schema(
     rows: RowReader, options: ReadOptions
-) -> tuple[list[SourceRow | BadRow], SourceLayout]:
-    """Return the first rows of a source, which are consumed, and its layout.
+) -> tuple[list[SourceRow | BadRow], SourceSchema]:
+    """Return the first rows of a source, which are consumed, and its schema.
 
     Raises DataError if the source has no documents, or its columns can't be determined.
     """
@@ -167,19 +146,25 @@ def read_layout(
     name = f"{rows.name} ({rows.note})" if rows.format == "xlsx" and rows.note else rows.name
     if not head:
         raise DataError(f"{name} holds no documents, at most a header; check the file.")
-    layout = _find_layout(name, rows, head, options)
-    checked = [_check_row(row, layout) for row in head]
+    schema = _find_schema(name, rows, head, options)
+    checked = [_check_row(row, rows, schema) for row in head]
     documents = [document for document in checked if isinstance(document, Document)]
     has_lists = any(isinstance(document.topic, tuple) for document in documents)
     may_be_multilabel = options.multilabel is not False
-    form = _list_form(rows) if has_lists and may_be_multilabel else None
-    return head, layout._replace(form=layout.form or form, example=_usual_topic(documents))
+    if schema.layout.topic_form is None and has_lists and may_be_multilabel:
+        schema = _with_lists(schema, rows)
+    return head, replace(schema, example=_usual_topic(documents))
 
 
-def _find_layout(
+def _with_lists(schema: SourceSchema, rows: RowReader) -> SourceSchema:
+    """Return the schema of a source in which rows hold lists of topics."""
+    return replace(schema, layout=replace(schema.layout, topic_form=_list_form(rows)))
+
+
+def _find_schema(
     name: str, rows: RowReader, head: Sequence[SourceRow | BadRow], options: ReadOptions
-) -> SourceLayout:
-    """Return the layout, given the options, a model's layout, and the names of the columns."""
+) -> SourceSchema:
+    """Return the schema, given the options, a model's layout, and the names of the columns."""
     form = options.topic_form() or _model_form(rows, head, options)
     if form is None and options.multilabel:
         form = _list_form(rows)
@@ -197,15 +182,10 @@ def _find_layout(
                 f" names {short_repr(column)}, which is read as "
                 f"{'text' if column in text else 'topic'}; name other columns.",
             )
-    return SourceLayout(
-        text,
-        topic,
+    return SourceSchema(
+        Layout(text, topic, topic_form=form, columns=tuple(options.extra_columns)),
         candidates=known_text_columns(columns, (topic,)) if options.text is None else (),
-        form=form,
-        extra_columns=tuple(options.extra_columns),
-        has_names=rows.has_names,
         decimal_commas=decimal_comma_columns(rows, head, options.extra_columns),
-        is_sheet=rows.format == "xlsx",
     )
 
 
@@ -252,8 +232,8 @@ class LabelledRows:
     ----------
     rows : RowReader
     options : ReadOptions
-    layout : SourceLayout, optional
-        The layout of the source, if the rows are a part of one; the part may then be empty.
+    schema : SourceSchema, optional
+        The schema of the source, if the rows are a part of one; the part may then be empty.
     is_last : bool, default True
         Whether the source ends where these rows end.
     max_bad_rows : int, default 1000
@@ -271,7 +251,7 @@ class LabelledRows:
 
     Raises
     ------
-    DataError : while iterating, as `read_layout` does.
+    DataError : while iterating, as `read_schema` does.
     """
 
     def __init__(
@@ -279,13 +259,13 @@ class LabelledRows:
         rows: RowReader,
         options: ReadOptions,
         *,
-        layout: SourceLayout | None = None,
+        schema: SourceSchema | None = None,
         is_last: bool = True,
         max_bad_rows: int = MAX_BAD_ROWS,
         may_mix: bool = False,
     ) -> None:
         self.name, self._rows, self._options = rows.name, rows, options
-        self._layout, self._is_last = layout, is_last
+        self._schema, self._is_last = schema, is_last
         self._max_bad_rows, self._may_mix = max_bad_rows, may_mix
         self._odd_example = ""
         self._is_complete = self.is_stopped = False
@@ -299,18 +279,17 @@ class LabelledRows:
 
     def __iter__(self) -> Iterator[Document]:
         head: list[SourceRow | BadRow] = []
-        layout = self._layout
-        if layout is None:
-            head, layout = read_layout(self._rows, self._options)
-        self._layout = layout
-        advice = _MISSING_ADVICE.get(self._rows.format, "fix them")
+        schema = self._schema
+        if schema is None:
+            head, schema = read_schema(self._rows, self._options)
+        self._schema = schema
         for row in itertools.chain(head, self._rows):
             self._n_rows += 1
-            document = _check_row(row, layout, advice)
+            document = _check_row(row, self._rows, schema)
             if isinstance(document, Document):
                 document = self._check_topics(document)
             if isinstance(document, Document):
-                self._update_layout(document)
+                self._update_schema(document)
                 yield document
                 continue
             if isinstance(document, NotLabelled):
@@ -331,17 +310,21 @@ class LabelledRows:
 
     def _check_topics(self, document: Document) -> Document | BadRow:
         """Return the document, or a bad row if its topics are unlike those of earlier documents."""
-        layout = self._layout
-        if layout is None:
+        schema = self._schema
+        if schema is None:
             return document
-        if layout.form is None and isinstance(document.topic, tuple) and not self._may_mix:
+        if (
+            schema.layout.topic_form is None
+            and isinstance(document.topic, tuple)
+            and not self._may_mix
+        ):
             return BadRow(document.at, _SEVERAL, SEVERAL_ADVICE)
         topics, separator = document.topics(), self._options.topic_path
         if separator is not None and (path := empty_part(topics, separator)) is not None:
             return BadRow(document.at, f"an empty part in the path {short_repr(path)}")
-        if not topics or layout.topic_column is None:
+        if not topics or schema.layout.topic_column is None:
             return document
-        usual = layout.example or topics[0]
+        usual = schema.example or topics[0]
         is_number = _is_number(usual)
         odd = next((topic for topic in topics if _is_number(topic) != is_number), None)
         if odd is None:
@@ -354,16 +337,16 @@ class LabelledRows:
             _ONE_KIND,
         )
 
-    def _update_layout(self, document: Document) -> None:
-        """Complete the layout if the first rows had no topic, or no list of topics."""
-        layout = self._layout
-        if layout is None:
+    def _update_schema(self, document: Document) -> None:
+        """Complete the schema if the first rows had no topic, or no list of topics."""
+        schema = self._schema
+        if schema is None:
             return
-        if layout.form is None and isinstance(document.topic, tuple):
-            layout = layout._replace(form=_list_form(self._rows))
-        if layout.example is None and document.topics():
-            layout = layout._replace(example=document.topics()[0])
-        self._layout = layout
+        if schema.layout.topic_form is None and isinstance(document.topic, tuple):
+            schema = _with_lists(schema, self._rows)
+        if schema.example is None and document.topics():
+            schema = replace(schema, example=document.topics()[0])
+        self._schema = schema
 
     def take_report(self) -> RowsReport:
         """Return a report on the rows since the last call, and reset the counts."""
@@ -371,7 +354,7 @@ class LabelledRows:
         report = RowsReport(
             name=rows.name,
             unit=rows.unit,
-            layout=self._layout,
+            schema=self._schema,
             has_names=rows.has_names,
             n_rows=self._n_rows,
             n_bad=self._n_bad,
@@ -388,40 +371,37 @@ class LabelledRows:
 
 
 def _check_row(
-    row: SourceRow | BadRow, layout: SourceLayout, advice: str = "fix them"
+    row: SourceRow | BadRow, rows: RowReader, schema: SourceSchema
 ) -> Document | NotLabelled | BadRow:
     """Return the document of a row, or the row as unlabelled or bad."""
     if isinstance(row, BadRow):
         return row
+    layout = schema.layout
     try:
         topic = _read_topic(row, layout)
     except BadTopicsError as error:
         return BadRow(row.at, str(error))
-    if topic == "" and layout.has_names:
+    if topic == "" and rows.has_names:
         return NotLabelled(row.at)
-    text = row_text(row, layout.text, is_sheet=layout.is_sheet)
+    text = row_text(row, layout.text, is_sheet=rows.format == "xlsx")
     if not isinstance(text, str | None):
-        place = in_columns(layout.text) if layout.has_names else ""
+        place = in_columns(layout.text) if rows.has_names else ""
         return BadRow(row.at, f"{describe_type(text)} for a text{place}")
     if topic == "":
-        return BadRow(
-            row.at, "no topic" if text and text.strip() else "no text and no topic", advice
-        )
+        problem = "no topic" if text and text.strip() else "no text and no topic"
+        return BadRow(row.at, problem, _MISSING_ADVICE.get(rows.format, "fix them"))
     if not text or not text.strip():
         return NotLabelled(row.at, has_topic=True)
-    text = text_with_cells(row, text, layout.extra_columns, layout.decimal_commas)
+    text = text_with_cells(row, text, layout.columns, schema.decimal_commas)
     if isinstance(topic, str):
         return Document(row.at, text, topic, row.note)
     distinct = tuple(dict.fromkeys(topic))
-    note = row.note or _topics_note(topic, len(distinct))
-    if note == NO_TOPIC and layout.form is not None and layout.form.kind == "separator":
-        note = EMPTY_CELL
-    return Document(row.at, text, distinct, note)
+    return Document(row.at, text, distinct, row.note or _topics_note(topic, len(distinct)))
 
 
-def _read_topic(row: SourceRow, layout: SourceLayout) -> str | tuple[str, ...]:
+def _read_topic(row: SourceRow, layout: Layout) -> str | tuple[str, ...]:
     """Return the topic of a row, a tuple of topics, or "" if the row is not labelled yet."""
-    form = layout.form
+    form = layout.topic_form
     if form is not None and form.columns:
         is_labelled = any(topic_name(row.values.get(column)) for column in form.columns)
         return read_topic_columns(row.values, form.columns) if is_labelled else ""
@@ -431,11 +411,10 @@ def _read_topic(row: SourceRow, layout: SourceLayout) -> str | tuple[str, ...]:
     return "" if is_unlabelled_marker else topic
 
 
-def has_topic(row: SourceRow, layout: DataLayout) -> bool:
+def has_topic(row: SourceRow, layout: Layout) -> bool:
     """True if a row already has a topic in the topic column, or columns, of a layout."""
     try:
-        source = SourceLayout(layout.text, layout.topic, form=layout.topic_form)
-        return bool(_read_topic(row, source))
+        return bool(_read_topic(row, layout))
     except BadTopicsError:
         return True
 
@@ -446,7 +425,7 @@ def _topics_note(topics: Sequence[str], n_distinct: int) -> str:
         return "a topic given twice for one document, which counts once"
     if n_distinct > _MANY_TOPICS:
         return f"more than {_MANY_TOPICS} topics for one document; check what separates them"
-    return "" if topics else NO_TOPIC
+    return ""
 
 
 def _is_number(topic: str) -> bool:

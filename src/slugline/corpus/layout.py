@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from slugline.base.checks import check_whole, short_repr
+from slugline.base.settings import Setting
 from slugline.corpus.header import HeaderHints
 from slugline.errors import OptionError, Parameter
 
@@ -14,7 +17,8 @@ from slugline.errors import OptionError, Parameter
 Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"]
 
 
-class TopicForm(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TopicForm:
     """The format of a document's several topics; see `read_topics` and `format_topics`.
 
     Attributes
@@ -37,8 +41,11 @@ class TopicForm(NamedTuple):
         return self.separator in topic if self.separator else len(topic.split()) != 1
 
 
-class DataLayout(NamedTuple):
-    """The layout and topic names of a model's training data, applied to later data.
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How data were read: their columns and format, and which topics were renamed.
+
+    A model stores the layout of its training data, which applies to later data.
 
     Attributes
     ----------
@@ -52,7 +59,7 @@ class DataLayout(NamedTuple):
     topic_form : TopicForm or None
         How several topics are written; None if each document has one.
     columns : tuple of str
-        Extra columns that the model learned from.
+        Extra columns, besides the text.
     fold_topics : bool
         See `slugline.corpus.topics.fold_topics`.
     topic_map : tuple of (str, str)
@@ -74,54 +81,161 @@ class DataLayout(NamedTuple):
     format: str | None = None
     separator: str | None = None
 
+    @property
+    def topic_column(self) -> str | None:
+        """The column of topics; None if each topic has its own column."""
+        has_columns = self.topic_form is not None and self.topic_form.columns
+        return None if has_columns else self.topic
 
-class ReadOptions(NamedTuple):
-    """Options for reading labelled texts; see `load_corpus`.
+
+Options = TypeVar("Options", bound="FileOptions")
+_reading = partial(Setting, panel="Reading the data")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """Options for reading the texts of a file.
 
     Attributes
     ----------
     text : str, sequence of str or None
-    topic : str or None
+        The column of the text, or several columns.
     format : str or None
         One of `Format`; see `check_format`.
-    skip_bad_rows : bool
     encoding : str or None
     separator : str or None
         The delimiter of a table.
-    fold_topics : bool
-    topic_map : Path or None
-    topic_separator : str or None
-    topic_columns : str, sequence of str or None
-    topic_path : str or None
-        The separator between the parts of topics that are paths.
-    columns : sequence of str
-        Extra columns, besides the text.
-    layout : DataLayout or None
-        The layout of a model's training data, used where no columns are named.
-    multilabel : bool or None
-        Whether documents may have several topics; None if the first rows of each source show it.
-    id : str or None
-        The column of ids.
     header_row : int or None
         The row, or line of a text file, of the column names; None to search for it.
     """
 
-    text: str | Sequence[str] | None = None
-    topic: str | None = None
-    format: str | None = None
-    skip_bad_rows: bool = False
-    encoding: str | None = None
-    separator: str | None = None
-    fold_topics: bool = False
-    topic_map: Path | None = None
-    topic_separator: str | None = None
-    topic_columns: str | Sequence[str] | None = None
-    topic_path: str | None = None
-    columns: Sequence[str] = ()
-    layout: DataLayout | None = None
+    text: Annotated[
+        str | Sequence[str] | None,
+        Setting(
+            "Column that holds the text, or several, such as subject,body.",
+            "COLUMN",
+            default="guessed",
+        ),
+    ] = None
+    format: Annotated[
+        str | None,
+        _reading(
+            "csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
+            "FORMAT",
+            default="taken from the name",
+            values=get_args(Format),
+        ),
+    ] = None
+    encoding: Annotated[
+        str | None, _reading("Such as cp1252.", "NAME", default="UTF-8, else detected")
+    ] = None
+    separator: Annotated[
+        str | None,
+        _reading(
+            "Separator between the cells of a table, such as ; or tab.",
+            "TEXT",
+            default="found in the first lines",
+        ),
+    ] = None
+    header_row: Annotated[
+        int | None,
+        _reading(
+            "Row of the table that contains the column names.",
+            "N",
+            default="found below any titles",
+            ge=1,
+        ),
+    ] = None
+
+
+def convert_options(options: FileOptions, kind: type[Options], **others: Any) -> Options:
+    """Return options of another type, with the fields that both types have, and others."""
+    names = {field.name for field in fields(options)} & {field.name for field in fields(kind)}
+    return kind(**{name: getattr(options, name) for name in names} | others)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledFileOptions(FileOptions):
+    """Options for reading the texts and topics of a file; see `load_corpus`.
+
+    Attributes
+    ----------
+    topic : str or None
+    topic_separator : str or None
+    topic_columns : str, sequence of str or None
+    skip_bad_rows : bool
+    """
+
+    topic: Annotated[
+        str | None, Setting("Column that holds the topic.", "COLUMN", default="guessed")
+    ] = None
+    topic_separator: Annotated[
+        str | None,
+        _reading("Separator between topics in a cell, such as ; in grain;wheat.", "TEXT"),
+    ] = None
+    topic_columns: Annotated[
+        str | Sequence[str] | None,
+        _reading("Read several topics from columns of 0 and 1, such as grain,wheat.", "COLUMNS"),
+    ] = None
+    skip_bad_rows: Annotated[bool, _reading("Leave out rows that can't be used.")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions(LabelledFileOptions):
+    """All options for reading texts and their topics.
+
+    Attributes
+    ----------
+    fold_topics : bool
+    topic_map : Path or None
+    topic_path : str or None
+        The separator between the parts of topics that are paths.
+    columns : sequence of str
+        Extra columns, besides the text.
+    layout : Layout or None
+        The layout of a model's training data, used where no columns are named.
+    multilabel : bool or None
+        True if documents may have several topics; None if the first rows of each source show it.
+    id : str or None
+        The column of ids.
+    """
+
+    fold_topics: Annotated[
+        bool,
+        _reading("Merge topics that differ only in case or spaces; the most common spelling wins."),
+    ] = False
+    topic_map: Annotated[
+        Path | None,
+        _reading(
+            "Rename topics: a CSV or TSV file with the columns from and to.",
+            "FILE",
+            flag="--map-topics",
+        ),
+    ] = None
+    topic_path: Annotated[
+        str | None,
+        _reading(
+            "Separator in hierarchical topics, such as / in sport/football; parents are counted "
+            "as well.",
+            "TEXT",
+        ),
+    ] = None
+    columns: Annotated[
+        Sequence[str],
+        Setting(
+            "Extra column to learn from, such as product; repeatable.", "NAME", flag="--column"
+        ),
+    ] = ()
+    layout: Layout | None = None
     multilabel: bool | None = None
-    id: str | None = None
-    header_row: int | None = None
+    id: Annotated[
+        str | None,
+        Setting(
+            "Column of ids, such as Ticket-Nr.",
+            "COLUMN",
+            default="one with a usual name, such as id",
+        ),
+    ] = None
 
     def header_hints(self) -> HeaderHints:
         """Return the hints at the header of a table.
@@ -191,22 +305,6 @@ class ReadOptions(NamedTuple):
                 f" is {short_repr(columns)}; name the column of each topic once.",
             )
         return TopicForm("columns", columns=names)
-
-
-#: Names of the `ReadOptions` that all commands have which read labelled texts.
-USER_OPTIONS = (
-    "text",
-    "topic",
-    "format",
-    "skip_bad_rows",
-    "encoding",
-    "separator",
-    "header_row",
-    "fold_topics",
-    "topic_map",
-    "topic_separator",
-    "topic_columns",
-)
 
 
 def check_separator(name: str, separator: Any) -> None:

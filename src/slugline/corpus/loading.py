@@ -29,7 +29,7 @@ from slugline.corpus.columns import (
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.folders import folder_rows
 from slugline.corpus.frames import Frame
-from slugline.corpus.layout import DataLayout, Format, ReadOptions
+from slugline.corpus.layout import Format, Layout, ReadOptions
 from slugline.corpus.readers import ENDINGS, RowReader, is_database, read_frame, read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError, OptionError, Parameter
@@ -176,7 +176,7 @@ def read_corpus(
         return load_splits(name, progress=progress)["train"]
     rows = (
         read_rows(
-            item, options._replace(format=options.format or _known_format(item, options.layout))
+            item, replace(options, format=options.format or _known_format(item, options.layout))
         )
         if isinstance(item, str | Path)
         else read_frame(item)
@@ -190,7 +190,7 @@ def is_named_corpus(source: object) -> bool:
     return isinstance(source, str) and source in NAMED_CORPORA and not Path(source).exists()
 
 
-def _known_format(source: str | Path, layout: DataLayout | None) -> str | None:
+def _known_format(source: str | Path, layout: Layout | None) -> str | None:
     """Return the format of a model's training data if the name of a file doesn't show one."""
     if layout is None or layout.format is None or Path(source).is_dir():
         return None
@@ -221,7 +221,7 @@ def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Cor
         )
     if name in _SAMPLES:
         rows = read_rows(Path(__file__).with_name(f"{name}.csv"))
-        corpus = collect([rows], ReadOptions(_SAMPLES[name], "topic"))
+        corpus = collect([rows], ReadOptions(text=_SAMPLES[name], topic="topic"))
         return {"train": replace(corpus, name=name)}
     if name == "bbc":
         return {"train": _load_bbc()}
@@ -245,7 +245,7 @@ def _load_bbc() -> Corpus:
     folder = Path(package.submodule_search_locations[0], "bbcnews", "data")
     # One of the 2,225 articles has a pound sign in Windows-1252.
     rows = RowReader("bbc", "folder", folder_rows(folder, fallback_encoding="cp1252"))
-    return collect([rows], ReadOptions("text", "topic"))
+    return collect([rows], ReadOptions(text="text", topic="topic"))
 
 
 # Texts without topics ----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -45,7 +45,7 @@ from slugline.corpus.encodings import detect_encoding, is_utf8
 from slugline.corpus.foreign import describe_foreign_file
 from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.header import NO_HINTS, HeaderHints
-from slugline.corpus.layout import DataLayout, ReadOptions, check_delimiter
+from slugline.corpus.layout import Layout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import LineStream, check_encoding
 from slugline.corpus.lines import ByteRange, TextLines
 from slugline.corpus.rows import MAX_RECORD, RowIterator, translate_os_errors
@@ -77,7 +77,7 @@ class RowReader:
         The named or detected encoding; None for UTF-8.
     separator : str or None
         The named or detected delimiter of a table, or `ONE_COLUMN`.
-    layout : DataLayout or None
+    layout : Layout or None
         The layout of a model's training data, which the source may have as well.
     header : HeaderHints
         Hints at the header of a table.
@@ -95,7 +95,7 @@ class RowReader:
     byte_range: ByteRange | None = None
     encoding: str | None = None
     separator: str | None = None
-    layout: DataLayout | None = None
+    layout: Layout | None = None
     header: HeaderHints = NO_HINTS
     header_line: int = 1
     has_selection_bias: bool = False
@@ -262,9 +262,8 @@ def _path_reader(
         database = read_label_database(path, needs_answers=needs_topics)
         rows, note = database.rows, database.note
         has_selection_bias = database.has_selection_bias
-        layout = (layout or DataLayout(database.text, database.topic))._replace(
-            text=database.text, topic=database.topic
-        )
+        layout = layout or Layout(database.text, database.topic)
+        layout = replace(layout, text=database.text, topic=database.topic)
     else:
         rows, note = _ALL_FORMATS[name].read(path, encoding), ""
     return RowReader(
@@ -492,7 +491,7 @@ def detect_format(path: str, format: str | None = None) -> str:  # noqa: A002 (t
         return format or _format_of(Path(path), None)
 
 
-def read_frame(frame: Frame, layout: DataLayout | None = None) -> RowReader:
+def read_frame(frame: Frame, layout: Layout | None = None) -> RowReader:
     """Return a reader of a pandas or polars data frame; see `read_rows` for the layout."""
     return RowReader("the DataFrame", "frame", frame_rows(frame), layout=layout)
 

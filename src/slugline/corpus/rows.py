@@ -34,7 +34,9 @@ class BadRow(NamedTuple):
     values : mapping of str to object
         The row's cells by column name, as far as they could be read.
     sample : bytes
-        Some of the row's bytes, if they are not in the expected encoding.
+        Some of the row's bytes, if they are not UTF-8 and no encoding was named.
+    is_mixed : bool
+        True if the sample is not UTF-8 but other rows of the source are.
     n_bytes : int
         Number of bytes that were read for the values.
     id : object
@@ -46,6 +48,7 @@ class BadRow(NamedTuple):
     advice: str = "fix them"
     values: Mapping[str, Any] = MappingProxyType({})
     sample: bytes = b""
+    is_mixed: bool = False
     n_bytes: int = 0
     id: Any = None
 
@@ -72,25 +75,32 @@ def undecodable_row(
         advice = Message("check ", Parameter("encoding"))
         return BadRow(at, f"bytes that are not {encoding}", advice)
     around = slice(max(error.start - _N_AROUND, 0), error.start + _N_AROUND)
-    how_to = _SAVE_ALIKE if is_mixed else _name_encoding()
-    return BadRow(at, "bytes that are not UTF-8", how_to, sample=error.object[around])
+    return BadRow(
+        at,
+        "bytes that are not UTF-8",
+        _SAVE_ALIKE if is_mixed else _encoding_advice(),
+        sample=error.object[around],
+        is_mixed=is_mixed,
+    )
 
 
-def _name_encoding() -> Message:
-    return Message("name its encoding, such as ", Parameter("encoding", "cp1252"))
+def _encoding_advice(guess: str | None = None) -> Message:
+    """Return the advice to name the encoding, with a guess at it."""
+    if guess is None:
+        return Message("name its encoding, such as ", Parameter("encoding", "cp1252"))
+    return Message(f"if it is {guess}, name that with ", Parameter("encoding", guess))
 
 
 def join_advice(bad: Sequence[BadRow]) -> str:
     """Return the advice for bad rows, each piece once, with a guess at their encoding."""
-    samples = [row.sample for row in bad if row.sample]
-    guess = guess_encoding(samples) if samples else None
-    advice = dict.fromkeys(row.advice for row in bad)
-    if _SAVE_ALIKE in advice:  # in another encoding, the other rows would be wrong
-        advice.pop(_name_encoding(), None)
-    name_guess = Message(f"if it is {guess}, name that with ", Parameter("encoding", guess))
-    return join_messages(
-        " and ", (name_guess if guess and text == _name_encoding() else text for text in advice)
-    )
+    undecoded = [row for row in bad if row.sample]
+    about_encoding = ""
+    if any(row.is_mixed for row in undecoded):  # in another encoding, the other rows would be wrong
+        about_encoding = _SAVE_ALIKE
+    elif undecoded:
+        about_encoding = _encoding_advice(guess_encoding([row.sample for row in undecoded]))
+    advice = dict.fromkeys(about_encoding if row.sample else row.advice for row in bad)
+    return join_messages(" and ", advice)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from slugline.corpus.labelled import (
     MAX_SKIPPED,
     SEVERAL_ADVICE,
     RowsReport,
-    SourceLayout,
+    SourceSchema,
     check_same_kind,
 )
 from slugline.corpus.layout import TopicForm
@@ -38,7 +38,7 @@ class SchemaCheck:
     def __init__(self, skip_bad_rows: bool = False) -> None:
         self.n_skipped = self.n_unlabelled = 0
         self._skip = skip_bad_rows
-        self._columns: tuple[str, SourceLayout] | None = None
+        self._columns: tuple[str, SourceSchema] | None = None
         self._topic: tuple[str, str] | None = None
         self._form: tuple[str, TopicForm | None] | None = None
         self._begin_file()
@@ -48,8 +48,8 @@ class SchemaCheck:
         self._bad: list[BadRow] = []
 
     @property
-    def layout(self) -> SourceLayout | None:
-        """The layout of the first source that names its columns; None before it."""
+    def schema(self) -> SourceSchema | None:
+        """The schema of the first source that names its columns; None before it."""
         return None if self._columns is None else self._columns[1]
 
     def add(self, report: RowsReport) -> None:
@@ -58,8 +58,8 @@ class SchemaCheck:
         Raises DataError if the columns or the kind of topics differ from those of earlier rows, if
         a row is bad and bad rows are not skipped, or if too many rows of the file are bad.
         """
-        if report.layout is not None:
-            self._check_layout(report, report.layout)
+        if report.schema is not None:
+            self._check_schema(report, report.schema)
         self._n_rows += report.n_rows
         self._n_bad += report.n_bad
         self.n_unlabelled += report.n_unlabelled
@@ -92,9 +92,10 @@ class SchemaCheck:
             self.n_skipped += self._n_bad
             self._begin_file()
 
-    def _check_layout(self, report: RowsReport, layout: SourceLayout) -> None:
-        self._form = self._form or (report.name, layout.form)
-        if (self._form[1] is None) != (layout.form is None):
+    def _check_schema(self, report: RowsReport, schema: SourceSchema) -> None:
+        layout = schema.layout
+        self._form = self._form or (report.name, layout.topic_form)
+        if (self._form[1] is None) != (layout.topic_form is None):
             single, multiple = report.name, self._form[0]
             if self._form[1] is None:
                 single, multiple = multiple, single
@@ -103,8 +104,8 @@ class SchemaCheck:
                 f"several; {SEVERAL_ADVICE}."
             )
         if report.has_names:
-            self._columns = self._columns or (report.name, layout)
-            first, expected = self._columns
+            self._columns = self._columns or (report.name, schema)
+            first, expected = self._columns[0], self._columns[1].layout
             if (layout.text, layout.topic) != (expected.text, expected.topic):
                 raise DataError(
                     f"{report.name} has its texts and topics in "
@@ -116,6 +117,6 @@ class SchemaCheck:
                     Parameter("topic"),
                     ".",
                 )
-        if layout.example is not None:
-            self._topic = self._topic or (report.name, layout.example)
-            check_same_kind(self._topic, (report.name, layout.example))
+        if schema.example is not None:
+            self._topic = self._topic or (report.name, schema.example)
+            check_same_kind(self._topic, (report.name, schema.example))

@@ -87,7 +87,7 @@ def format_topics(
     ----------
     topics : sequence of str
     form : TopicForm, optional
-        The topic form of a `DataLayout`; an array by default.
+        The topic form of a `Layout`; an array by default.
 
     Returns
     -------

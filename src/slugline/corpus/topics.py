@@ -13,7 +13,7 @@ from slugline.base.checks import short_repr
 from slugline.base.wording import counted, join_words
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.misspellings import find_misspellings
 from slugline.corpus.readers import read_rows
@@ -151,7 +151,7 @@ class TopicRules(NamedTuple):
 
 def topic_rules(options: ReadOptions) -> TopicRules:
     """Return the rules of the options or, if they have none, of the layout of a model."""
-    layout = options.layout or DataLayout((), "")
+    layout = options.layout or Layout((), "")
     if options.topic_map is None:
         names = dict(layout.topic_map)
     else:
@@ -176,9 +176,9 @@ def apply_topic_rules(corpus: Corpus, rules: TopicRules, preferred: Iterable[str
         corpus = fold_topics(corpus, preferred)
     if not (rules.names or rules.folds or rules.format):
         return corpus
-    layout = corpus.layout or DataLayout(("text",), "topic")
-    layout = layout._replace(
-        fold_topics=rules.folds, topic_map=tuple(rules.names.items()), format=rules.format
+    layout = corpus.layout or Layout(("text",), "topic")
+    layout = replace(
+        layout, fold_topics=rules.folds, topic_map=tuple(rules.names.items()), format=rules.format
     )
     return replace(corpus, layout=layout)
 
@@ -259,7 +259,7 @@ def _read_pairs(
     missing, the column called `alias` takes its place.
     """
     encoding = None if likely is None else check_encoding(likely)
-    layout = DataLayout(columns[:1], columns[1], encoding)
+    layout = Layout(columns[:1], columns[1], encoding)
     rows = read_rows(path, ReadOptions(layout=layout), fallback=fallback)
     items = list(rows)
     bad = next((item for item in items if isinstance(item, BadRow)), None)

@@ -25,6 +25,7 @@ from slugline.base.databases import utc_now
 from slugline.base.files import PathLike, lock
 from slugline.base.wording import counted
 from slugline.corpus.loading import NAMED_CORPORA
+from slugline.corrections.doubts import Approval
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, Parameter, StoreError, TrainingError
 from slugline.model.file.shipped import is_shipped
@@ -77,8 +78,10 @@ class LearningLoop:
     log, warn : callable
         Called from another thread with one line at a time; `warn`, by default `log`, is called with
         failures.
-    options : sequence of str, default ()
-        Further options of `slugline train`, such as ``["--text", "body"]``.
+    text, topic : str, optional
+        The columns to read, as `slugline train` takes them.
+    approve : {"all", "doubtful", "none"}, default "doubtful"
+        Corrections that must be approved before they are used.
     pauses : (float, float)
         The number of seconds after which corrections are counted again. While there is an error,
         the pause doubles each time, up to the second number.
@@ -98,7 +101,9 @@ class LearningLoop:
         log: Callable[[str], object],
         *,
         warn: Callable[[str], object] | None = None,
-        options: Sequence[str] = (),
+        text: str | None = None,
+        topic: str | None = None,
+        approve: Approval = "doubtful",
         pauses: tuple[float, float] = (2.0, 600.0),
     ) -> None:
         if is_shipped(model_path):
@@ -123,8 +128,10 @@ class LearningLoop:
         self._pause, self._max_pause = pauses
         self._log, self._warn = log, warn or log
         self._name = self._model.name.removesuffix(".slug")
-        options = [*options, "--corrections", str(store_path), "--corrections-of", self._name]
-        options += ["-o", str(model_path), "--json", "-q"]
+        options = [f"--approve={approve}", "--json", "-q", "-o", str(model_path)]
+        options += ["--corrections", str(store_path), "--corrections-of", self._name]
+        columns = {"text": text, "topic": topic}
+        options += [f"--{name}={column}" for name, column in columns.items() if column is not None]
         self._command = [sys.executable, "-m", "slugline", "train", *options, "--", *data]
         self._note = os.path.realpath(model_path)
         self._store: CorrectionStore | None = None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted, join_words
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.label_database.records import Selection
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.loading import read_corpus
 from slugline.corpus.readers import is_database
 from slugline.corpus.topics import add_parents, apply_topic_rules, topic_rules
@@ -40,7 +40,7 @@ def read_labelled_sample(
     """
     options = ReadOptions(layout=fitted.layout, topic_path=fitted.separator)
     if is_database(path):
-        options = options._replace(layout=None)
+        options = replace(options, layout=None)
     try:
         corpus = read_corpus(str(path), options)
     except DataError as error:
@@ -85,7 +85,7 @@ def read_labelled_sample(
     )
 
 
-def _name_columns(error: DataError, path: Path, layout: DataLayout | None) -> DataError:
+def _name_columns(error: DataError, path: Path, layout: Layout | None) -> DataError:
     """Return an error; if it asks for parameters about columns, one that asks to rename these.
 
     The parameters of counting are about the texts to count.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F64, I64, Mask
+from slugline.base.frames import to_frame
+from slugline.base.wording import TitledRows, counted
 from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import DataError
@@ -35,8 +37,8 @@ class PairedMetric(NamedTuple):
         return self.first - self.second
 
 
-@dataclass(frozen=True)
-class PairedComparison:
+@dataclass(frozen=True, repr=False)
+class PairedComparison(TitledRows):
     """The results of two classifiers on the same documents.
 
     Attributes
@@ -78,6 +80,45 @@ class PairedComparison:
         micro_f1 = {} if self.micro_f1 is None else {"micro_f1": self.micro_f1}
         return micro_f1 | {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
 
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return each metric of both models, the difference, its 95 % interval and the p-value.
+
+        The p-value is for the difference in right answers, by McNemar's exact test.
+        """
+        return [
+            {
+                "metric": name,
+                "first": metric.first,
+                "second": metric.second,
+                "difference": metric.difference,
+                "low": metric.interval.low,
+                "high": metric.interval.high,
+                "p_value": self.p_value if name == "accuracy" else None,
+            }
+            for name, metric in self.metrics().items()
+        ]
+
+    def to_frame(self) -> Any:
+        """Return the metrics as a pandas data frame, or a polars one if pandas is missing.
+
+        Raises OptionError if neither is installed.
+        """
+        return to_frame(self.to_records())
+
+    def lines(self) -> list[str]:
+        """Return a line for each metric."""
+        if not self.n_different:
+            return [f"nothing: the same answers to {counted(self.n_documents, 'document')}"]
+        return [
+            f"{record['difference']:+.3f} {record['metric']}, 95 % interval {record['low']:+.3f} "
+            f"to {record['high']:+.3f}" + _format_p_value(record["p_value"])
+            for record in self.to_records()
+        ]
+
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        title = f"Two models on {counted(self.n_documents, 'document')}"
+        return title, [("better by", line) for line in self.lines()]
+
     def to_dict(self) -> dict[str, Any]:
         """Return counts, differences and the test as plain data for JSON."""
         metrics: dict[str, Any] = {}
@@ -97,6 +138,12 @@ class PairedComparison:
             **metrics,
             "mcnemar_p": self.p_value,
         }
+
+
+def _format_p_value(p_value: float | None) -> str:
+    if p_value is None:
+        return ""
+    return ", p < 0.001" if p_value < 0.001 else f", p = {p_value:.3f}"
 
 
 def compare_paired(

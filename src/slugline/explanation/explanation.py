@@ -272,6 +272,19 @@ class Explanation(TitledRows):
             WordAttribution(last.word, 0, last.attribution) for last in self.reasons[n_listed:]
         ]
 
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return words and phrases, the strongest first, with their attributions.
+
+        If several topics are explained, the words of each are given with the topic.
+        """
+        if self.is_given is None:
+            return [word._asdict() for word in self.words()]
+        return [
+            {"topic": part.topic} | word._asdict()
+            for part in (self, *self.others)
+            for word in part.words()
+        ]
+
     def spans(self) -> list[tuple[int, int, float]]:
         """Return spans of words with their attributions, for `highlight`."""
         return [

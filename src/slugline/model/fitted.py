@@ -16,7 +16,7 @@ from slugline.base.checks import short_repr
 from slugline.base.ranges import Count
 from slugline.base.wording import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
-from slugline.corpus.layout import DataLayout
+from slugline.corpus.layout import Layout
 from slugline.corpus.topic_sets import split_rows
 from slugline.errors import DataError
 from slugline.learning.learner import Learner, LinearModel, is_linear
@@ -86,7 +86,7 @@ class Fitted:
         None if it did not learn from a stream.
     multilabel_rule : MultilabelRule or None
         Which topics to give if documents may have several; None if each has one.
-    layout : DataLayout or None
+    layout : Layout or None
         Columns and encoding of the training data, which later files should have as well; None if
         unknown, as after `TopicClassifier.fit`, which gets texts.
     text_profile : TextProfile or None
@@ -115,7 +115,7 @@ class Fitted:
     heldout_predictions: HeldOutPredictions | None = None
     stream: StreamRecord | None = None
     multilabel_rule: MultilabelRule | None = None
-    layout: DataLayout | None = None
+    layout: Layout | None = None
     text_profile: TextProfile | None = None
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -395,7 +396,7 @@ def _answer_form(fitted: Fitted, in_table: bool) -> TopicForm:
     form = None if fitted.layout is None else fitted.layout.topic_form
     names = [*map(str, fitted.topics.names)]
     if form is not None and form.columns:  # corrections may have added topics
-        return form._replace(columns=(*dict.fromkeys([*form.columns, *names]),))
+        return replace(form, columns=tuple(dict.fromkeys([*form.columns, *names])))
     if form is not None and in_table and form.kind != "array":
         return form
     separator = next((s for s in _SEPARATORS if s not in "".join(names)), _SEPARATORS[0])

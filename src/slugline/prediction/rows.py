@@ -26,7 +26,13 @@ from slugline.corpus.columns import (
     row_text,
     text_with_cells,
 )
-from slugline.corpus.layout import DataLayout, Format, ReadOptions, check_delimiter
+from slugline.corpus.layout import (
+    FileOptions,
+    Layout,
+    ReadOptions,
+    check_delimiter,
+    convert_options,
+)
 from slugline.corpus.readers import RowReader, check_format, read_dialect
 from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
 from slugline.errors import DataError, Message, OptionError, Parameter
@@ -386,7 +392,7 @@ def write_predictions(
 
 
 @dataclass(frozen=True)
-class PredictOptions:
+class PredictOptions(FileOptions):
     """Options for reading and predicting files.
 
     Attributes
@@ -417,11 +423,7 @@ class PredictOptions:
     OptionError : if a format, encoding or number is invalid.
     """
 
-    text: str | Sequence[str] | None = None
     id: str | None = None
-    format: Format | None = None
-    encoding: str | None = None
-    separator: str | None = None
     to: Literal["csv", "tsv", "jsonl", "parquet", "xlsx"] | None = None
     top: int = 1
     min_precision: float | None = None
@@ -429,7 +431,6 @@ class PredictOptions:
     coverage: float | None = None
     strict: bool = False
     n_threads: int = 1
-    header_row: int | None = None
 
     def __post_init__(self) -> None:
         check_whole("top", self.top, 1)
@@ -438,17 +439,9 @@ class PredictOptions:
         check_delimiter(self.separator)
         self.reading(None).header_hints()
 
-    def reading(self, layout: DataLayout | None) -> ReadOptions:
+    def reading(self, layout: Layout | None) -> ReadOptions:
         """Return how to read a file, given the layout of a model's training data."""
-        return ReadOptions(
-            text=self.text,
-            format=self.format,
-            encoding=self.encoding,
-            separator=self.separator,
-            layout=layout,
-            id=self.id,
-            header_row=self.header_row,
-        )
+        return convert_options(self, ReadOptions, layout=layout)
 
 
 def make_decider(fitted: Fitted, options: PredictOptions) -> Decider:

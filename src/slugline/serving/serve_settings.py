@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta
-
+from slugline.base.settings import Setting
 from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
 from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS, Limits
@@ -27,27 +26,13 @@ _MIN_TEXTS = 1000
 _MIN_FILE_RATE = 250_000
 
 
-def _setting(
-    description: str,
-    metavar: str = "",
-    *,
-    ge: float | None = None,
-    le: float | None = None,
-    flag: str = "",
-    panel: str = "Options",
-) -> Meta:
-    """Describe a setting for `slugline serve`; give `flag` if it differs from the name."""
-    extra = {"metavar": metavar, "flag": flag, "panel": panel}
-    return Meta(description=description, ge=ge, le=le, extra=extra)
-
-
-_limit = functools.partial(_setting, panel="Limits")
-_log = functools.partial(_setting, panel="Log")
+_limit = partial(Setting, panel="Limits")
+_log = partial(Setting, panel="Log")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServeSettings:
-    """Settings of a server. Each field with a `Meta` is an option of `slugline serve`.
+    """Settings of a server. Each field with a `Setting` is an option of `slugline serve`.
 
     `tokens` are those of `--token-file`: if there are any, a request needs one of them.
 
@@ -58,12 +43,12 @@ class ServeSettings:
     8000
     """
 
-    host: Annotated[str, _setting("Address.", "ADDRESS")] = "127.0.0.1"
-    port: Annotated[int, _setting("Port; 0 for any that is free.", "N", ge=0, le=65535)] = 8080
+    host: Annotated[str, Setting("Address.", "ADDRESS")] = "127.0.0.1"
+    port: Annotated[int, Setting("Port; 0 for any that is free.", "N", ge=0, le=65535)] = 8080
     tokens: tuple[str, ...] = field(default=(), repr=False)
     allowed_hosts: Annotated[
         tuple[str, ...],
-        _setting(
+        Setting(
             "A host name of the server, such as topics.example.org; may be repeated. Numeric "
             "addresses and localhost are always allowed.",
             "NAME",
@@ -72,31 +57,31 @@ class ServeSettings:
     ] = ()
     proxies: Annotated[
         tuple[str, ...],
-        _setting(
+        Setting(
             "Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto headers are "
             "trusted, such as 127.0.0.1 or 10.0.0.0/8; may be repeated.",
             "ADDRESS",
             flag="--proxy",
         ),
     ] = ()
-    workers: Annotated[int, _setting("Processes.", "N", ge=1, le=256)] = 1
+    workers: Annotated[int, Setting("Processes.", "N", ge=1, le=256)] = 1
     threads: Annotated[
-        int, _setting("Threads with which each process classifies texts.", "N", ge=1, le=256)
+        int, Setting("Threads with which each process classifies texts.", "N", ge=1, le=256)
     ] = 2
     min_precision: Annotated[
         float | None,
-        _setting(
+        Setting(
             "Answer only if this fraction of the answers is right, such as 0.95; 0 answers every "
             "text. By default, the precision that each model was trained for.",
             "FRACTION",
         ),
     ] = None
     corrections: Annotated[
-        Path | None, _setting("Keep corrections in FILE, a SQLite database.", "FILE")
+        Path | None, Setting("Keep corrections in FILE, a SQLite database.", "FILE")
     ] = None
     watch: Annotated[
         Path | None,
-        _setting(
+        Setting(
             "Keep sums over the answers of each day in FILE, a SQLite database; the page shows how "
             "topics change. No texts are kept without --keep-texts.",
             "FILE",
@@ -104,7 +89,7 @@ class ServeSettings:
     ] = None
     keep_texts: Annotated[
         int,
-        _setting(
+        Setting(
             "Keep the words of N texts a day, drawn at random, in the file of --watch, so that "
             "people can label them. They may be personal data.",
             "N",
@@ -113,11 +98,11 @@ class ServeSettings:
         ),
     ] = 0
     keep_days: Annotated[
-        int, _setting("Delete kept texts after DAYS.", "DAYS", ge=1, le=MAX_KEEP_DAYS)
+        int, Setting("Delete kept texts after DAYS.", "DAYS", ge=1, le=MAX_KEEP_DAYS)
     ] = KEEP_DAYS
     learn_every: Annotated[
         int | None,
-        _setting(
+        Setting(
             "Retrain the first model after N new corrections, from DATA and all corrections, and "
             "replace it unless a topic got clearly worse.",
             "N",
@@ -125,20 +110,20 @@ class ServeSettings:
         ),
     ] = None
     learn_from: Annotated[
-        tuple[str, ...], _setting("Training data of the first model; may be repeated.", "DATA")
+        tuple[str, ...], Setting("Training data of the first model; may be repeated.", "DATA")
     ] = ()
     approve: Annotated[
         Approval,
-        _setting(
+        Setting(
             "Which corrections must be approved before the model learns from them: all, doubtful "
             "ones, or none."
         ),
     ] = "doubtful"
     text: Annotated[
         str | None,
-        _setting("Column or columns of DATA with the text, such as subject,body.", "COLUMN"),
+        Setting("Column or columns of DATA with the text, such as subject,body.", "COLUMN"),
     ] = None
-    topic: Annotated[str | None, _setting("Column of DATA with the topic.", "COLUMN")] = None
+    topic: Annotated[str | None, Setting("Column of DATA with the topic.", "COLUMN")] = None
     max_body: Annotated[int, _limit("Bytes of a request.", "BYTES", ge=1024, le=_GIGABYTE)] = (
         1 << 24
     )
@@ -199,13 +184,7 @@ class ServeSettings:
         n_bytes = self.max_file if n_bytes is None else min(n_bytes, self.max_file)
         return self.timeout + n_bytes / _MIN_FILE_RATE
 
-    @property
-    def train_options(self) -> tuple[str, ...]:
-        """Further options of `slugline train`, as typed on the command line."""
-        options = {"--text": self.text, "--topic": self.topic, "--approve": self.approve}
-        return tuple(f"{name}={value}" for name, value in options.items() if value is not None)
-
-    @functools.cached_property
+    @cached_property
     def accepted_tokens(self) -> tuple[Token, ...]:
         """The tokens with their names."""
         return tuple(map(Token.parse, self.tokens))
@@ -218,7 +197,7 @@ class ServeSettings:
         """
         return not self.tokens and not self.proxies and is_loopback(self.host)
 
-    @functools.cached_property
+    @cached_property
     def proxy_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         """The networks of `proxies`; see `check_proxies`."""
         networks = []

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from slugline.corpus.columns import column_names, find_columns, peek
 from slugline.corpus.dialects import TableDialect
-from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, SluglineError
@@ -73,7 +73,7 @@ class TableUpload:
 
     @classmethod
     def open(
-        cls, request: TableRequest, file: _TemporaryFileWrapper[bytes], layout: DataLayout | None
+        cls, request: TableRequest, file: _TemporaryFileWrapper[bytes], layout: Layout | None
     ) -> TableUpload:
         """Return a table with the columns of its first rows; close the file if that fails.
 
@@ -90,7 +90,7 @@ class TableUpload:
 
     @classmethod
     def _open(
-        cls, request: TableRequest, file: _TemporaryFileWrapper[bytes], layout: DataLayout | None
+        cls, request: TableRequest, file: _TemporaryFileWrapper[bytes], layout: Layout | None
     ) -> TableUpload:
         reader = _read(request, file, layout)
         head = peek(reader)
@@ -176,7 +176,7 @@ class TableAnswers:
 
 
 def _read(
-    request: TableRequest, file: _TemporaryFileWrapper[bytes], layout: DataLayout | None
+    request: TableRequest, file: _TemporaryFileWrapper[bytes], layout: Layout | None
 ) -> RowReader:
     options = ReadOptions(
         text=request.text or None,

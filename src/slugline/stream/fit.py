@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from slugline.base.memory import release_memory
 from slugline.base.progress import INTERRUPTED, Progress, check_progress
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, Topics
-from slugline.corpus.layout import ReadOptions
+from slugline.corpus.layout import LabelledFileOptions, ReadOptions, convert_options
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weight_of_rows
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import DataError, OptionError, Parameter
@@ -69,12 +68,13 @@ def _word_vectors(settings: FitSettings) -> CheckedEncoder | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamOptions:
+class StreamOptions(LabelledFileOptions):
     """Options for reading a source of any size, and for learning from it.
 
     Attributes
     ----------
-    text, topic, format, encoding, separator, skip_bad_rows, topic_separator, topic_columns
+    text, topic, format, encoding, separator, header_row, skip_bad_rows, topic_separator, \
+topic_columns
         For files and Dask data frames; see `load_corpus`.
     rows_per_block : int
         Number of rows that are read and counted together.
@@ -95,35 +95,11 @@ class StreamOptions:
     ['grain']
     """
 
-    text: str | Sequence[str] | None = None
-    topic: str | None = None
-    format: str | None = None
-    encoding: str | None = None
-    separator: str | None = None
-    skip_bad_rows: bool = False
-    topic_separator: str | None = None
-    topic_columns: str | Sequence[str] | None = None
     rows_per_block: int = ROWS_PER_BLOCK
     most_in_memory: int = MAX_IN_MEMORY
-    header_row: int | None = None
 
     def __post_init__(self) -> None:
         check_whole("most_in_memory", self.most_in_memory, 0)
-
-    @property
-    def reading(self) -> ReadOptions:
-        """The options for files and data frames."""
-        return ReadOptions(
-            text=self.text,
-            topic=self.topic,
-            format=self.format,
-            encoding=self.encoding,
-            separator=self.separator,
-            skip_bad_rows=self.skip_bad_rows,
-            topic_separator=self.topic_separator,
-            topic_columns=self.topic_columns,
-            header_row=self.header_row,
-        )
 
 
 def fit_stream(
@@ -177,7 +153,7 @@ Dask collection
         raise option_error("options", options, "StreamOptions")
     documents = DocumentSource(
         source,
-        options.reading._replace(columns=settings.columns),
+        convert_options(options, ReadOptions, columns=settings.columns),
         rows_per_block=options.rows_per_block,
     )
     with (

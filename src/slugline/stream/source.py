@@ -8,7 +8,7 @@ import pickle
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from slugline.corpus import labelled, readers, rows
 from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, compute_digest
 from slugline.corpus.frames import frame_rows
-from slugline.corpus.layout import DataLayout, ReadOptions, check_delimiter
+from slugline.corpus.layout import LabelledFileOptions, Layout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.schema_check import SchemaCheck
@@ -112,7 +112,7 @@ class FileRange(Partition):
     start: int
     stop: int
     is_last: bool  # Whether it is the last range of its file
-    layout: labelled.SourceLayout
+    schema: labelled.SourceSchema
     options: ReadOptions
     rows_per_block: int
 
@@ -124,7 +124,7 @@ class FileRange(Partition):
         """Read the documents, a block at a time."""
         [path] = self.paths
         reader = self.read(path, self.start, self.stop)
-        file = labelled.LabelledRows(reader, self.options, layout=self.layout, is_last=self.is_last)
+        file = labelled.LabelledRows(reader, self.options, schema=self.schema, is_last=self.is_last)
         return read_document_blocks([file], self.rows_per_block)
 
 
@@ -248,18 +248,8 @@ _SAMPLE_BYTES = 1 << 20
 # Minimum and maximum bytes of a range.
 MIN_RANGE_BYTES = 1 << 18
 _MAX_RANGE_BYTES = 1 << 26
-#: The `ReadOptions` of sources that have columns.
-FILE_OPTIONS = (
-    "text",
-    "topic",
-    "topic_separator",
-    "topic_columns",
-    "format",
-    "encoding",
-    "separator",
-    "skip_bad_rows",
-    "header_row",
-)
+# The options of sources that have columns.
+_FILE_OPTIONS = tuple(field.name for field in fields(LabelledFileOptions))
 
 
 class DocumentSource:
@@ -275,7 +265,7 @@ class DocumentSource:
         - a Dask DataFrame with columns of texts and topics;
         - a Dask Bag of pairs (text, topic), or of mappings that have both among their keys.
     options : ReadOptions, optional
-        Its `columns`, and those in `FILE_OPTIONS` if the source has columns.
+        Its `columns`, and those of `LabelledFileOptions` if the source has columns.
     rows_per_block : int, default ROWS_PER_BLOCK
 
     Attributes
@@ -321,25 +311,23 @@ class DocumentSource:
     @property
     def columns_note(self) -> str:
         """A note on the columns that are read; empty unless they were guessed."""
-        layout, options = self._schema_check.layout, self._options
+        schema, options = self._schema_check.schema, self._options
         is_topic_named = bool(options.topic or options.topic_columns)
-        if layout is None or (options.text is not None and is_topic_named):
+        if schema is None or (options.text is not None and is_topic_named):
             return ""
-        return columns_note(layout.text, layout.topic_column, candidates=layout.candidates)
+        layout = schema.layout
+        return columns_note(layout.text, layout.topic_column, candidates=schema.candidates)
 
     @property
-    def layout(self) -> DataLayout | None:
+    def layout(self) -> Layout | None:
         """The layout of the files, with the encoding that was named; None without columns."""
-        layout = self._schema_check.layout
-        if layout is None:
+        schema = self._schema_check.schema
+        if schema is None:
             return None
-        return DataLayout(
-            text=layout.text,
-            topic=layout.topic,
+        return replace(
+            schema.layout,
             encoding=self._encoding,
             skip_bad_rows=self._options.skip_bad_rows,
-            topic_form=layout.form,
-            columns=layout.extra_columns,
             format=self._options.format,
             separator=self._separator,
         )
@@ -401,7 +389,7 @@ def _source_partitions(
     is_paths = isinstance(paths, list | tuple) and all(isinstance(p, str | Path) for p in paths)
     if is_paths and paths:
         files = expand_patterns(paths)
-        options = options._replace(multilabel=_is_multilabel_file(files[0], options))
+        options = replace(options, multilabel=_is_multilabel_file(files[0], options))
         return _file_partitions(files, options, rows_per_block)
     if hasattr(source, "__dask_graph__"):
         return dask_partitions(source, options, rows_per_block)
@@ -409,9 +397,9 @@ def _source_partitions(
     is_data_frame = hasattr(source, "columns")
     if isinstance(source, Iterable) and not is_data_frame:
         defaults = ReadOptions()
-        if any(getattr(options, name) != getattr(defaults, name) for name in FILE_OPTIONS):
+        if any(getattr(options, name) != getattr(defaults, name) for name in _FILE_OPTIONS):
             raise OptionError(
-                _list_parameters(*FILE_OPTIONS),
+                _list_parameters(*_FILE_OPTIONS),
                 " apply to files only, and ",
                 Parameter("source"),
                 " holds texts and topics; leave them out.",
@@ -458,7 +446,7 @@ def _file_partitions(
 
 
 def _open(file: str, options: ReadOptions) -> readers.RowReader:
-    return readers.read_rows(file, options._replace(layout=None))
+    return readers.read_rows(file, replace(options, layout=None))
 
 
 def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
@@ -470,7 +458,7 @@ def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
         return None
     with contextlib.suppress(DataError):  # raised again when the rows are read
         reader = _open(file, options)
-        return labelled.read_layout(reader, options)[1].form is not None
+        return labelled.read_schema(reader, options)[1].layout.topic_form is not None
     return None
 
 
@@ -505,14 +493,14 @@ def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list
     if not bounds:
         is_local = size > MAX_UNSPLIT_BYTES
         return [FilePartition(options, n_rows, is_local=is_local, paths=(file,))]
-    _, layout = labelled.read_layout(_open(file, options), options)
+    _, schema = labelled.read_schema(_open(file, options), options)
     return [
         FileRange(
             read=read,
             start=start,
             stop=stop,
             is_last=(start, stop) == bounds[-1],
-            layout=layout,
+            schema=schema,
             options=options,
             rows_per_block=n_rows,
             paths=(file,),

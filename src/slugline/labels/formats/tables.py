@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -238,7 +239,7 @@ def export_table(
     is_parquet = ending == ".parquet"
     rows, head = _open(source, options)
     ids = options.id or SourceColumns.from_store(store).id_among(rows.name, head)
-    columns = _find_columns(rows, head, options._replace(topic=None), ids)
+    columns = _find_columns(rows, head, replace(options, topic=None), ids)
     if is_parquet and rows.format != "parquet":
         raise OptionError(
             Parameter("output"),

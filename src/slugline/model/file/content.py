@@ -16,7 +16,7 @@ from slugline.base.arrays import F32, I64
 from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
 from slugline.base.files import PathLike
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
-from slugline.corpus.layout import DataLayout, TopicForm, check_delimiter
+from slugline.corpus.layout import Layout, TopicForm, check_delimiter
 from slugline.corpus.line_stream import check_encoding
 from slugline.errors import DataError, EncoderError, Parameter
 from slugline.learning.learner import is_linear, restore
@@ -394,7 +394,7 @@ def from_model_file(
     return fitted
 
 
-def _layout_info(layout: DataLayout | None) -> schema.LayoutInfo | None:
+def _layout_info(layout: Layout | None) -> schema.LayoutInfo | None:
     """Return the layout for a file; None if its names exceed the limits or aren't valid text."""
     form = None if layout is None else layout.topic_form
     separator = "" if form is None else form.separator
@@ -403,17 +403,16 @@ def _layout_info(layout: DataLayout | None) -> schema.LayoutInfo | None:
     renamed = itertools.chain.from_iterable(layout.topic_map)
     if has_surrogates("".join([*layout.text, layout.topic, separator, *renamed])):
         return None
-    values = layout._asdict() | {"topic_form": None if form is None else form._asdict()}
     try:
-        return msgspec.convert(values, schema.LayoutInfo)
+        return msgspec.convert(layout, schema.LayoutInfo, from_attributes=True)
     except msgspec.ValidationError:
         return None
 
 
-def _data_layout(info: schema.ModelInfo) -> DataLayout | None:
+def _data_layout(info: schema.ModelInfo) -> Layout | None:
     if info.layout is None:
         return None
-    layout = DataLayout(**msgspec.structs.asdict(info.layout))
+    layout = Layout(**msgspec.structs.asdict(info.layout))
     columns = [*layout.text, layout.topic]
     if info.layout.topic_form is not None:
         form = TopicForm(**msgspec.structs.asdict(info.layout.topic_form))
@@ -422,10 +421,11 @@ def _data_layout(info: schema.ModelInfo) -> DataLayout | None:
         ):
             raise DataError("the separator or the topic columns don't fit the form of topics")
         columns = [*layout.text, *(form.columns or [layout.topic])]
-        layout = layout._replace(topic_form=form)
+        layout = replace(layout, topic_form=form)
     if len({*columns}) < len(columns):
         raise DataError("a column of the data is named twice")
-    return layout._replace(
+    return replace(
+        layout,
         encoding=check_encoding(layout.encoding) if layout.encoding else None,
         separator=check_delimiter(layout.separator),
         columns=tuple(column.name for group in info.feature_groups for column in group.columns),

@@ -46,7 +46,7 @@ class TopicFormInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LayoutInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How the training data were read; see `slugline.corpus.layout.DataLayout`."""
+    """How the training data were read; see `slugline.corpus.layout.Layout`."""
 
     text: Annotated[tuple[_Name, ...], msgspec.Meta(min_length=1, max_length=100)]
     #: With one column for each topic, the names of these columns, comma-separated and truncated.

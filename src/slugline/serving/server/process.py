@@ -105,7 +105,9 @@ def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop 
         settings.learn_every,
         _log.info,
         warn=_log.warning,
-        options=settings.train_options,
+        text=settings.text,
+        topic=settings.topic,
+        approve=settings.approve,
     )
 
 
