@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,8 +15,8 @@ from slugline.base.arrays import F32, I64
 from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
 from slugline.base.files import PathLike
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
-from slugline.corpus.layout import Layout, TopicForm, check_delimiter
-from slugline.corpus.line_stream import check_encoding
+from slugline.corpus.layout import Layout, check_delimiter
+from slugline.corpus.readers import check_format
 from slugline.errors import DataError, EncoderError, Parameter
 from slugline.learning.learner import is_linear, restore
 from slugline.model import heldout
@@ -162,7 +161,7 @@ def _content(
         unknown_words=None if predictions is None else predictions.words,
         stream=fitted.stream,
         multilabel_rule=fitted.multilabel_rule,
-        layout=_layout_info(fitted.layout),
+        layout=_stored_layout(fitted),
         text_profile=None if fitted.text_profile is None else fitted.text_profile.table_digest,
     )
     _check_buckets(info)
@@ -361,6 +360,8 @@ def from_model_file(
     _check_buckets(info)
     if info.multilabel_rule is not None:
         info.multilabel_rule.check(info.topics)
+    if info.layout is not None:
+        _check_layout(info.layout, info.feature_groups)
     idf = [file.arrays.get(f"{_IDF}{number}") for number in range(len(info.feature_groups))]
     groups = zip(info.feature_groups, file.group_names(), idf, strict=True)
     vocabularies = [_restore_columns(*group) for group in groups]
@@ -387,49 +388,42 @@ def from_model_file(
         heldout_predictions=_restore_heldout(file),
         stream=info.stream,
         multilabel_rule=info.multilabel_rule,
-        layout=_data_layout(info),
+        layout=info.layout,
         text_profile=_restore_text_profile(file),
     )
     _check_fit(fitted, file)
     return fitted
 
 
-def _layout_info(layout: Layout | None) -> schema.LayoutInfo | None:
+def _stored_layout(fitted: Fitted) -> Layout | None:
     """Return the layout for a file; None if its names exceed the limits or aren't valid text."""
-    form = None if layout is None else layout.topic_form
-    separator = "" if form is None else form.separator
-    if layout is None:
+    if fitted.layout is None:
         return None
-    renamed = itertools.chain.from_iterable(layout.topic_map)
-    if has_surrogates("".join([*layout.text, layout.topic, separator, *renamed])):
-        return None
+    layout = replace(fitted.layout, columns=_extra_columns(fitted.features.feature_groups))
     try:
-        return msgspec.convert(layout, schema.LayoutInfo, from_attributes=True)
-    except msgspec.ValidationError:
+        return msgspec.json.decode(msgspec.json.encode(layout), type=Layout)
+    except (msgspec.ValidationError, UnicodeEncodeError):
         return None
 
 
-def _data_layout(info: schema.ModelInfo) -> Layout | None:
-    if info.layout is None:
-        return None
-    layout = Layout(**msgspec.structs.asdict(info.layout))
-    columns = [*layout.text, layout.topic]
-    if info.layout.topic_form is not None:
-        form = TopicForm(**msgspec.structs.asdict(info.layout.topic_form))
-        if bool(form.separator) != (form.kind == "separator") or bool(form.columns) != (
-            form.kind == "columns"
-        ):
+def _extra_columns(feature_groups: Sequence[FeatureGroup]) -> tuple[str, ...]:
+    return tuple(column.name for group in feature_groups for column in group.columns)
+
+
+def _check_layout(layout: Layout, feature_groups: Sequence[FeatureGroup]) -> None:
+    """Raise DataError or OptionError unless the layout in a file is that of some data."""
+    columns, form = [*layout.text, layout.topic], layout.topic_form
+    if form is not None:
+        needs_separator, needs_columns = form.kind == "separator", form.kind == "columns"
+        if bool(form.separator) != needs_separator or bool(form.columns) != needs_columns:
             raise DataError("the separator or the topic columns don't fit the form of topics")
         columns = [*layout.text, *(form.columns or [layout.topic])]
-        layout = replace(layout, topic_form=form)
     if len({*columns}) < len(columns):
         raise DataError("a column of the data is named twice")
-    return replace(
-        layout,
-        encoding=check_encoding(layout.encoding) if layout.encoding else None,
-        separator=check_delimiter(layout.separator),
-        columns=tuple(column.name for group in info.feature_groups for column in group.columns),
-    )
+    if layout.columns != _extra_columns(feature_groups):
+        raise DataError("the layout has other extra columns than the model")
+    check_format(layout.format, layout.encoding)
+    check_delimiter(layout.separator)
 
 
 def _check_buckets(info: schema.ModelInfo) -> None:

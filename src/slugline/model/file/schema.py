@@ -13,6 +13,7 @@ import numpy.typing as npt
 from slugline.base.arrays import I64
 from slugline.base.checks import MAX_WEIGHT
 from slugline.base.ranges import MAX_COUNT, Count
+from slugline.corpus.layout import Layout
 from slugline.errors import DataError
 from slugline.learning.encoder.head import HeadSettings
 from slugline.learning.encoder.identity import MAX_NAME as MAX_ENCODER_NAME
@@ -34,33 +35,6 @@ FORMAT = 4
 _MAX_TOPICS = 1 << 16
 _MAX_FEATURE_GROUPS = 64
 _ClassWeight = Annotated[float, msgspec.Meta(ge=0, le=MAX_WEIGHT)]
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
-
-
-class TopicFormInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How several topics of a document were written; see `slugline.corpus.layout.TopicForm`."""
-
-    kind: Literal["array", "separator", "columns", "label", "uris"]
-    separator: Annotated[str, msgspec.Meta(max_length=100)] = ""
-    columns: Annotated[tuple[_Name, ...], msgspec.Meta(max_length=_MAX_TOPICS)] = ()
-
-
-class LayoutInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How the training data were read; see `slugline.corpus.layout.Layout`."""
-
-    text: Annotated[tuple[_Name, ...], msgspec.Meta(min_length=1, max_length=100)]
-    #: With one column for each topic, the names of these columns, comma-separated and truncated.
-    topic: _Name
-    encoding: Annotated[str, msgspec.Meta(max_length=100)] | None
-    #: Missing fields have their default values.
-    skip_bad_rows: bool = False
-    #: None if each document has one topic.
-    topic_form: TopicFormInfo | None = None
-    fold_topics: bool = False
-    topic_map: Annotated[tuple[tuple[_Name, _Name], ...], msgspec.Meta(max_length=_MAX_TOPICS)] = ()
-    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"] | None = None
-    #: None for data without cells, or if the separator is the default of the format.
-    separator: Annotated[str, msgspec.Meta(min_length=1, max_length=1)] | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,7 +94,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     #: The rule of a multilabel model.
     multilabel_rule: MultilabelRule | None
     #: The layout of the training data.
-    layout: LayoutInfo | None
+    layout: Layout | None
     #: Digest of the table of word vectors in the text profile.
     text_profile: Annotated[str, msgspec.Meta(max_length=MAX_ENCODER_NAME)] | None
 
