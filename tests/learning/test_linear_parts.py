@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from slugline.learning.calibration import Calibration
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import parts as linear_parts
@@ -66,7 +69,9 @@ def test_parts_learn_as_a_stream_of_pruned_weights_does(monkeypatch: pytest.Monk
     np.testing.assert_allclose(weights.toarray(), expected, rtol=2e-3, atol=1e-6)
     np.testing.assert_allclose(parts.biases, stream.biases, rtol=1e-4)
     np.testing.assert_allclose(parts.recent.scores, stream.recent.scores, rtol=1e-3, atol=1e-4)
-    assert parts.calibration == pytest.approx(stream.calibration, rel=1e-3)
+    assert isinstance(parts.calibration, Calibration)
+    assert isinstance(stream.calibration, Calibration)
+    assert asdict(parts.calibration) == pytest.approx(asdict(stream.calibration), rel=1e-3)
 
 
 def test_parts_learn_the_same_without_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
