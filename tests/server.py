@@ -19,7 +19,6 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from slugline.corrections.store import CorrectionStore
-from slugline.serving.http.operations import OPERATIONS
 from slugline.serving.metrics import Metrics
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
@@ -32,7 +31,7 @@ from slugline.serving.web.state import WebState
 __all__ = ["Address", "call_tool", "client", "is_refused", "make_state", "running"]
 
 # Seconds that a server may take to start, and to end.
-_PATIENCE = 600
+_PATIENCE = 60
 
 
 class Address(str):
@@ -55,9 +54,8 @@ def make_state(*models: str | Path, **settings: Any) -> WebState:
     found = ServeSettings(**settings)
     store = None if found.corrections is None else CorrectionStore(found.corrections)
     served = ServedModels.load([str(model) for model in models], found.min_precision)
-    operations = [operation.name for operation in OPERATIONS]
     topics = {model.name: model.fitted.topics.names for model in served.all()}
-    metrics = Metrics(1, operations, topics)
+    metrics = Metrics(topics)
     watch = Watch(
         metrics,
         None if found.watch is None else WatchStore(found.watch),

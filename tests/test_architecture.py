@@ -234,7 +234,7 @@ def test_imports_point_down_the_list() -> None:
 
 
 def test_library_does_not_import_the_command_line_or_http() -> None:
-    front = {"click", "argparse", "starlette", "uvicorn", "mcp"}
+    front = {"click", "argparse", "starlette", "granian", "mcp"}
     for path in INSIDE:
         is_front = top_level(path) in COMMAND_LINE_AND_HTTP
         assert is_front or not packages(imports(path)) & front, by_path(path)
@@ -270,7 +270,7 @@ def test_serving_folders_import_the_service_and_not_each_other() -> None:
 
 
 def test_service_imports_no_protocol() -> None:
-    protocols = {"starlette", "uvicorn", "mcp", "mcp_types", "anyio"}
+    protocols = {"starlette", "granian", "mcp", "mcp_types", "anyio"}
     service = [path for path in SERVING if path.parent.name == "serving"]
     assert service
     for path in service:

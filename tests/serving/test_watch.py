@@ -289,18 +289,18 @@ def test_metrics_count_topics_without_a_file(news_slug: Path) -> None:
     ]
     assert sum(answers) == 3
     assert sum(sums) == pytest.approx(3, abs=1e-4)
-    assert values["slugline_unknown_words_total"] == "2"
+    assert values["slugline_unknown_words_total"] == "2.0"
     state.service.close()
 
 
 def test_metrics_escape_topics_and_count_unknown_ones_together() -> None:
-    metrics = Metrics(1, (), {"m": ['a "b"\n\\c', 3]})
+    metrics = Metrics({"m": ['a "b"\n\\c', 3]})
     counts = np.array([[1.0, 2.0, 4.0], [1.5, 2.5, 4.5]])
     metrics.count_topics("m", ['a "b"\n\\c', 3, "later"], counts)
     metrics.count_topics("unknown", ["a"], np.ones((2, 1)))
     text = metrics.text()
-    assert 'slugline_topic_answers_total{model="m",topic="a \\"b\\"\\n\\\\c"} 1\n' in text
-    assert 'slugline_topic_answers_total{model="m",topic="3"} 2\n' in text
+    assert 'slugline_topic_answers_total{model="m",topic="a \\"b\\"\\n\\\\c"} 1.0\n' in text
+    assert 'slugline_topic_answers_total{model="m",topic="3"} 2.0\n' in text
     assert 'slugline_topic_probability_total{model="m",topic=""} 4.5\n' in text
 
 

@@ -214,7 +214,7 @@ def test_weekly_check_logs_an_alert_once(
             check(store, today + datetime.timedelta(days))
     found = [line for line in caplog.messages if "share of grain" in line]
     assert len(found) == 1
-    assert f"slugline_alerts_total {len(caplog.messages)}\n" in metrics.text()
+    assert f"slugline_alerts_total {len(caplog.messages)}.0\n" in metrics.text()
     assert re.fullmatch(
         r"news: Since the week of 26 January 2026, the share of grain is \d\d %; it was \d\d % "
         r"before\.",

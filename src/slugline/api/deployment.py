@@ -12,6 +12,7 @@ from slugline.api.result import Model, check_model
 from slugline.base.checks import option_error
 from slugline.base.files import PathLike, write_result
 from slugline.classifier import TopicClassifier
+from slugline.errors import OptionError
 from slugline.prediction.job import predict_files
 
 if TYPE_CHECKING:
@@ -99,6 +100,10 @@ def serve(
     settings = ServeSettings() if settings is None else settings
     if not isinstance(settings, ServeSettings):
         raise option_error("settings", settings, "a `ServeSettings`")
+    if settings.workers > 1:
+        raise OptionError(
+            "`slugline.serve` answers in one process; for several, run `slugline serve --workers`."
+        )
     settings.check_learning()
     settings.check_texts()
     if not insecure:
@@ -108,7 +113,7 @@ def serve(
             str(stack.enter_context(_as_file(model, f"model-{number}")))
             for number, model in enumerate(models, 1)
         ]
-        run(settings, names or ["reuters46"], announce)
+        run(settings, names or ["reuters46"], lambda: None, announce)
 
 
 @contextlib.contextmanager

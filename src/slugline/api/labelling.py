@@ -262,12 +262,12 @@ def label(
     earlier = _pages.get(path.resolve())
     if earlier is not None:
         earlier.stop()
-    import_extra("uvicorn", "pages to label texts", "serve", OptionError)
+    import_extra("granian", "pages to label texts", "serve", OptionError)
     from slugline.serving.labelling.app import make_label_app
     from slugline.serving.labelling.handlers import LabelState
     from slugline.serving.labelling.opening import make_label_service
     from slugline.serving.labelling.service import check_settlers
-    from slugline.serving.server.ports import address_of, bind
+    from slugline.serving.server.addresses import find_address
     from slugline.serving.server.server_thread import ServerThread
 
     options = LabelOptions(
@@ -294,7 +294,7 @@ def label(
         header_row=header_row,
     )
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
+        address = find_address(settings.host, settings.port)
         table, notes = _read_table(SourceColumns.from_file(path), data, reading)
         labels = stack.enter_context(open_labels(path, table, options))
         notes += map(str, labels.notes)
@@ -302,11 +302,10 @@ def label(
         stack.callback(service.close)
         state = LabelState(settings, service)
         stack.callback(state.threads.close)
-        url = address_of(listener)
-        thread = ServerThread(make_label_app(state), settings, listener)
+        thread = ServerThread(make_label_app(state), settings, address)
         stack.callback(thread.stop)
         page = LabelPage(
-            url=url,
+            url=address.url,
             path=path,
             notes=notes,
             selector=service.selector,
@@ -314,7 +313,7 @@ def label(
             closers=stack.pop_all(),
         )
     _pages[path.resolve()] = page
-    announce(url)
+    announce(address.url)
     if block:
         page.wait()
     return page

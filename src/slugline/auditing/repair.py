@@ -21,7 +21,7 @@ from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
 from slugline.base.databases import Database
 from slugline.base.progress import Progress, check_progress
-from slugline.base.wording import counted
+from slugline.base.wording import counted, join_words
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.dialects import TableDialect, table_cell, table_writer
@@ -296,6 +296,62 @@ def _find_row(
 # Repaired documents with all columns --------------------------------------------------------------
 
 Values = dict[str, Any]
+
+
+def repaired_file(
+    suffix: str, corpus: Corpus, repair: Repair, sources: Sequence[str], options: ReadOptions
+) -> tuple[bytes, str]:
+    """Return a file of the repaired documents, and a phrase on the rows that it has or lacks.
+
+    An Excel file keeps everything but the topics. Without a source that can be read again, the
+    file has texts and topics only.
+
+    Parameters
+    ----------
+    suffix : str
+        ".csv", ".xlsx" or ".jsonl".
+    corpus : Corpus
+        The documents before the repair.
+    repair : Repair
+    sources : sequence of str
+        The sources of the corpus.
+    options : ReadOptions
+        The options with which the corpus was read.
+
+    Raises
+    ------
+    DataError : if a source can't be read, or was changed since the corpus was read.
+    """
+    whole = whole_rows(sources, corpus, repair.topics, options)
+    if whole is None:
+        pairs = zip(repair.corpus.texts, repair.corpus.topics, strict=True)
+        rows: list[Values] = [{"text": text, "topic": topic} for text, topic in pairs]
+        dialect, note = TableDialect(), ", with only text and topic"
+    else:
+        rows, dialect = whole
+        note = _describe_other_rows(corpus, len(rows) - len(repair.corpus))
+    if suffix == ".csv":
+        return to_csv(rows, dialect), note
+    if suffix == ".xlsx":
+        changed = None
+        if len(sources) == 1:
+            changed = changed_excel(sources[0], corpus, repair.topics, options)
+        return changed or to_excel(rows), note
+    return to_json_lines(rows), note
+
+
+def _describe_other_rows(corpus: Corpus, n_others: int) -> str:
+    """Return how many rows without a topic are among the documents written, and how many not."""
+    n_unlabelled = corpus.n_unlabelled
+    n_skipped = n_others - n_unlabelled
+    n_lost = corpus.n_skipped - n_skipped
+    others = []
+    if n_unlabelled > 0:
+        others.append(f"{counted(n_unlabelled, 'row')} not labelled yet")
+    if n_skipped > 0:
+        others.append(counted(n_skipped, "skipped row"))
+    text = f"{', ' if len(others) > 1 else ' and '}{join_words(others)}" if others else ""
+    return text + (f", without {counted(n_lost, 'row')} that can't be read" if n_lost else "")
 
 
 def whole_rows(

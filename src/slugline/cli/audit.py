@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,20 +13,15 @@ from slugline.auditing.audit import Audit, audit_corpus, group_copies
 from slugline.auditing.findings import Findings, review_form, review_table
 from slugline.auditing.repair import (
     Gain,
-    Repair,
     apply_decisions,
-    changed_excel,
     measure_gain,
     read_decisions,
-    to_csv,
-    to_excel,
-    to_json_lines,
-    whole_rows,
+    repaired_file,
 )
 from slugline.base.arrays import Index
 from slugline.base.files import write_result
 from slugline.base.progress import Progress
-from slugline.base.wording import counted, join_words, nearest, one_line, percent
+from slugline.base.wording import counted, nearest
 from slugline.cli import options
 from slugline.cli.audit_page import DEFAULT_OUTPUT, check_page, review_suspects
 from slugline.cli.documents import read_parts
@@ -43,22 +37,23 @@ from slugline.cli.output import (
 )
 from slugline.cli.output_paths import check_target
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.dialects import TableDialect
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import is_database, read_dialect, read_rows
-from slugline.corpus.topic_sets import join_topics
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.content import load_model
 from slugline.prediction.files import check_ending
-from slugline.reports.audit import MIN_SUSPICION, audit_page, headline, other_findings
-from slugline.reports.render import shorten
+from slugline.reports.audit import (
+    audit_page,
+    describe_gain,
+    headline,
+    other_findings,
+    suspect_table,
+)
 
 # Endings of the files that each option writes.
 _SUFFIXES = {"--review": (".csv", ".xlsx"), "--output": (".html",)}
 _REPAIRED = (".jsonl", ".csv", ".xlsx")
 _DATABASES = (".db", ".sqlite")
-# Characters of a text, and of the topics of a text, in the printed table.
-_MAX_TEXT, _MAX_TOPICS = 48, 40
 # Without decisions, documents with at least this suspicion are dropped to measure the gain.
 _MIN_DROPPED = 0.5
 
@@ -126,36 +121,33 @@ def audit(
     sources = [*data, like, test, reading.topic_map, decisions]
     outputs = _Outputs(output, review, is_page=open_page, is_repair=decisions is not None)
     outputs.check(sources)
-    with contextlib.ExitStack() as stack:
-        if open_page:
-            server_settings, listener = page.settings(), stack.enter_context(page.listener())
-        if like is not None:
-            reading = replace(reading, layout=load_model(like)[0].layout)
-        parts = read_parts(data, None, test, reading)
-        train, test_documents = parts["train"], _numbered_on(parts, test)
-        with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
-            settings = _Settings(seed, threads, progress)
-            if decisions is not None:
-                _repair(
-                    train, data, reading, decisions, output, settings, gain=gain, as_json=as_json
-                )
-                return
-            report = audit_corpus(
-                train, test_documents, random_state=seed, n_jobs=threads, progress=progress
-            )
-            measured = _gain_of_dropping(report, settings) if gain else None
-        findings = Findings(report)
-        names = outputs.write(findings, lambda: _delimiter(data[0], reading))
-        if as_json:
-            gain_entry = {"gain": measured.to_dict()} if measured else {}
-            print_json(findings.to_dict(number) | gain_entry | names)
-        else:
-            _print(findings, number, measured)
-            for description, name in names.items():
-                show(f"{description:<8}{name}")
-        if open_page:
-            decided = output or DEFAULT_OUTPUT
-            review_suspects(findings, data, reading, decided, page, server_settings, listener)
+    if open_page:
+        server_settings, address = page.settings(), page.address()
+    if like is not None:
+        reading = replace(reading, layout=load_model(like)[0].layout)
+    parts = read_parts(data, None, test, reading)
+    train, test_documents = parts["train"], _numbered_on(parts, test)
+    with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
+        settings = _Settings(seed, threads, progress)
+        if decisions is not None:
+            _repair(train, data, reading, decisions, output, settings, gain=gain, as_json=as_json)
+            return
+        report = audit_corpus(
+            train, test_documents, random_state=seed, n_jobs=threads, progress=progress
+        )
+        measured = _gain_of_dropping(report, settings) if gain else None
+    findings = Findings(report)
+    names = outputs.write(findings, lambda: _delimiter(data[0], reading))
+    if as_json:
+        gain_entry = {"gain": measured.to_dict()} if measured else {}
+        print_json(findings.to_dict(number) | gain_entry | names)
+    else:
+        _print(findings, number, measured)
+        for description, name in names.items():
+            show(f"{description:<8}{name}")
+    if open_page:
+        decided = output or DEFAULT_OUTPUT
+        review_suspects(findings, data, reading, decided, page, server_settings, address)
 
 
 @dataclass(frozen=True)
@@ -286,7 +278,10 @@ def _repair(
     if gain:
         groups = group_copies(corpus.texts, seed=settings.seed, n_jobs=settings.n_jobs)
         measured = settings.measure_gain(corpus, repair.topics, groups)
-    others = "" if output is None else _write_documents(output, corpus, repair, data, reading)
+    others = ""
+    if output is not None:
+        content, others = repaired_file(output.suffix.lower(), corpus, repair, data, reading)
+        write_result(output, content, "documents")
     counts = {
         "relabelled": repair.n_relabelled,
         "dropped": repair.n_dropped,
@@ -299,59 +294,9 @@ def _repair(
         return
     show(", ".join(f"{counts[action]:,} {action}" for action in ("relabelled", "dropped", "kept")))
     if measured is not None:
-        show(_describe_gain(measured, "from repaired documents"))
+        show(describe_gain(measured, "from repaired documents"))
     if output is not None:
         show(f"{len(repair.corpus):,} documents{others}: {output}")
-
-
-def _write_documents(
-    path: Path, corpus: Corpus, repair: Repair, data: Sequence[str], reading: ReadOptions
-) -> str:
-    """Write documents in the format of the name; return which other rows the file has, or lacks."""
-    whole = whole_rows(data, corpus, repair.topics, reading)
-    if whole is None:
-        pairs = zip(repair.corpus.texts, repair.corpus.topics, strict=True)
-        rows: list[dict[str, Any]] = [{"text": text, "topic": topic} for text, topic in pairs]
-        dialect = TableDialect()
-    else:
-        rows, dialect = whole
-    suffix = path.suffix.lower()
-    if suffix == ".csv":
-        content = to_csv(rows, dialect)
-    elif suffix == ".xlsx":
-        changed = None
-        if len(data) == 1:
-            changed = changed_excel(data[0], corpus, repair.topics, reading)
-        content = changed or to_excel(rows)
-    else:
-        content = to_json_lines(rows)
-    write_result(path, content, "documents")
-    if whole is None:
-        return ", with only text and topic"
-    return _describe_other_rows(corpus, len(rows) - len(repair.corpus))
-
-
-def _describe_other_rows(corpus: Corpus, n_others: int) -> str:
-    """Return how many rows without a topic are among the documents written, and how many not."""
-    n_unlabelled = corpus.n_unlabelled
-    n_skipped = n_others - n_unlabelled
-    n_lost = corpus.n_skipped - n_skipped
-    others = []
-    if n_unlabelled > 0:
-        others.append(f"{counted(n_unlabelled, 'row')} not labelled yet")
-    if n_skipped > 0:
-        others.append(counted(n_skipped, "skipped row"))
-    text = f"{', ' if len(others) > 1 else ' and '}{join_words(others)}" if others else ""
-    return text + (f", without {counted(n_lost, 'row')} that can't be read" if n_lost else "")
-
-
-def _describe_gain(gain: Gain, source: str) -> str:
-    low, high = gain.interval
-    return (
-        f"learned {source}, {percent(gain.n_after / gain.n_tested)} are right instead of "
-        f"{percent(gain.n_before / gain.n_tested)}: {gain.points:+z.1f} "
-        f"points, 95 % interval {low:+z.1f} to {high:+z.1f}"
-    )
 
 
 def _delimiter(source: str, reading: ReadOptions) -> str:
@@ -366,26 +311,11 @@ def _delimiter(source: str, reading: ReadOptions) -> str:
 def _print(findings: Findings, n_suspects: int, gain: Gain | None) -> None:
     audit = findings.audit
     show(headline(audit))
-    rows = [findings[row] for row in audit.suspects(MIN_SUSPICION)[:n_suspects].tolist()]
-    if rows:
-        table = [[audit.corpus.unit, "suspicion", "topic", "likely", "text"]]
-        has_separator = False
-        for item in rows:
-            if item.suspicion < _MIN_DROPPED and not has_separator:
-                table.append(["", "", "", "", "(less suspect: these labels are probably right)"])
-                has_separator = True
-            table.append(
-                [
-                    f"test {item.at}" if item.part == "test" else str(item.at),
-                    f"{item.suspicion:.2f}",
-                    shorten(join_topics(item.topic), _MAX_TOPICS),
-                    shorten(join_topics(item.likely), _MAX_TOPICS),
-                    one_line(audit.corpus.texts[item.row], _MAX_TEXT),
-                ]
-            )
+    table = suspect_table(findings, n_suspects, _MIN_DROPPED)
+    if table:
         print_table(table, left_aligned=(0, 2, 3, 4))
     for line in other_findings(audit):
         show(line)
     if gain is not None:
         n_dropped = len(audit.suspects(_MIN_DROPPED))
-        show(_describe_gain(gain, f"without the {counted(n_dropped, 'suspect')}"))
+        show(describe_gain(gain, f"without the {counted(n_dropped, 'suspect')}"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slugline.auditing.findings import Findings
 from slugline.auditing.repair import other_columns
@@ -21,6 +21,9 @@ from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments
 from slugline.reports.audit import MIN_SUSPICION
 from slugline.serving.serve_settings import ServeSettings
+
+if TYPE_CHECKING:
+    from slugline.serving.server.addresses import Address
 
 #: The file of decisions, if no other is named.
 DEFAULT_OUTPUT = Path("reviewed.db")
@@ -50,7 +53,7 @@ def review_suspects(
     output: Path,
     page: PageOptions,
     settings: ServeSettings,
-    listener: socket.socket,
+    address: Address,
 ) -> None:
     """Let people decide about the suspects among the training documents, until Ctrl-C."""
     audit = findings.audit
@@ -87,7 +90,7 @@ def review_suspects(
             content="suspects",
             reviewer=review,
         )
-        serve_page(settings, service, listener, f"{counted(len(suspects), 'suspect')} to review")
+        serve_page(settings, service, address, f"{counted(len(suspects), 'suspect')} to review")
     name = shlex.join([*data, "--decisions", str(output)])
     options = ", with the same options for reading" if reading.describes_source() else ""
     say(

@@ -227,7 +227,7 @@ def _label_on_page(
     """Serve the page until Ctrl-C, then print the estimated accuracy of a model of the labels."""
     check_can_open()
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(page.listener())
+        address = page.address()
         table = _read_table(labels, file, reading)
         opened = stack.enter_context(open_labels(labels, table, label_options))
         _say_notes(opened)
@@ -239,7 +239,7 @@ def _label_on_page(
                 f"{file} has topics in column {short_repr(table.topic_column)}, which coders don't "
                 f"see; to take them as labels: slugline label {file} -o {labels} --import {file}"
             )
-        serve_page(settings, service, listener, _content(table, opened.store))
+        serve_page(settings, service, address, _content(table, opened.store))
         _say_report(service.selector.report)
         say(f"labels are in {labels}; to learn from them: slugline train {labels} -o model.slug")
 

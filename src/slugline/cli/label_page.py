@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +17,10 @@ from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 from slugline.labels.label_setup import login_name
 from slugline.serving.serve_settings import ServeSettings
-from slugline.serving.server.ports import address_of, bind
+from slugline.serving.server.addresses import Address, find_address
 from slugline.serving.tokens import Token, read_tokens
 
 if TYPE_CHECKING:
-    import socket
-
     from slugline.serving.labelling.service import LabelService
 
 #: The heading of these options in the help of commands that open the page only if asked to.
@@ -66,11 +63,9 @@ class PageOptions:
             settings.check_is_guarded("read the texts and give topics to them")
         return settings
 
-    @contextlib.contextmanager
-    def listener(self) -> Iterator[socket.socket]:
-        """Bind the port, before work that would be in vain if it is taken."""
-        with contextlib.closing(bind(self.host, self.port)) as listener:
-            yield listener
+    def address(self) -> Address:
+        """Return where to listen; ServerError if that is not possible."""
+        return find_address(self.host, self.port)
 
 
 def _read_named_tokens(path: Path) -> tuple[str, ...]:
@@ -157,12 +152,12 @@ def check_can_open() -> None:
 
 
 def serve_page(
-    settings: ServeSettings, service: LabelService, listener: socket.socket, content: str
+    settings: ServeSettings, service: LabelService, address: Address, content: str
 ) -> None:
     """Say where the page is, and what is on it; answer requests until Ctrl-C."""
     from slugline.serving.labelling.app import serve_labels
 
     log_to_standard_error(("asyncio",))
     say(f"{content}; Ctrl-C ends")
-    say(f"listening at {address_of(listener)}")
-    serve_labels(settings, service, listener)
+    address.call_when_open(lambda: say(f"listening at {address.url}"))
+    serve_labels(settings, service, address)

@@ -43,7 +43,7 @@ def mcp(models: Sequence[str], allow_corrections: Path | None, min_precision: fl
       "slugline": {"command": "slugline", "args": ["mcp", "tickets.slug"]}
     """
     with requiring_extra("mcp", "tools for agents need"):
-        from slugline.serving.mcp.stdio import run
+        from slugline.serving.mcp.server import run
 
     log_to_standard_error(("mcp",))
     if sys.stdin.isatty():

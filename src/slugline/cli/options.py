@@ -27,9 +27,8 @@ from slugline.base.lazy import install_command
 from slugline.base.settings import Setting
 from slugline.cli.output import QUIET
 from slugline.corpus.layout import ReadOptions
-from slugline.corpus.readers import names_documents
 from slugline.errors import DataError, OptionError, ServerError
-from slugline.model.file.shipped import SHIPPED
+from slugline.model.file.shipped import SHIPPED, is_model
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -499,20 +498,6 @@ def read_day(since: str) -> datetime.date:
         return datetime.date.fromisoformat(since)
     except ValueError:
         raise OptionError(f"--since {since!r} is not a day; give one such as 2026-03-01.") from None
-
-
-def is_model(name: str) -> bool:
-    """Whether this names an included model, or a file that looks like a model."""
-    if name in SHIPPED or name.endswith(".slug"):
-        return True
-    # A pipe's first bytes would be lost to the next reader; an Excel file is a zip archive, too.
-    if names_documents(name) or not Path(name).is_file():
-        return False
-    try:
-        with Path(name).open("rb") as file:
-            return file.read(2) == b"PK"
-    except OSError:
-        return False  # reading it as texts will say what is wrong
 
 
 # Extras -------------------------------------------------------------------------------------------

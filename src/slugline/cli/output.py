@@ -91,16 +91,22 @@ def is_quiet() -> bool:
 
 
 def log_to_standard_error(
-    noisy: Iterable[str] = (), formatter: logging.Formatter | None = None
+    noisy: Iterable[str] = (),
+    formatter: logging.Formatter | None = None,
+    *,
+    only_warnings: bool | None = None,
 ) -> logging.Logger:
-    """Log to standard error: only warnings from the `noisy` libraries, and from all if quiet.
+    """Log to standard error: only warnings from the `noisy` libraries.
+
+    With `only_warnings`, by default if the command is quiet, so do all.
 
     Returns the logger of the package.
     """
     import logging
 
+    only_warnings = is_quiet() if only_warnings is None else only_warnings
     logging.basicConfig(
-        level=logging.WARNING if is_quiet() else logging.INFO,
+        level=logging.WARNING if only_warnings else logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
     )
     for name in noisy:

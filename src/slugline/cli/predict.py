@@ -21,7 +21,7 @@ import msgspec  # isort: skip
 from slugline.base.addresses import check_is_no_address
 from slugline.base.names import is_pattern
 from slugline.base.wording import one_line, printable, printable_json
-from slugline.cli.options import check_model_first, command, is_model
+from slugline.cli.options import check_model_first, command
 from slugline.cli.output import is_quiet, say, show_progress, warn
 from slugline.cli.predict_options import FolderOptions, predict_options
 from slugline.corpus.columns import format_list
@@ -30,7 +30,7 @@ from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.decider import Decider
 from slugline.model.file.content import load_model
-from slugline.model.file.shipped import DEFAULT_MODEL, SHIPPED
+from slugline.model.file.shipped import DEFAULT_MODEL, SHIPPED, is_model
 from slugline.model.fitted import Fitted
 from slugline.prediction.rows import (
     Prediction,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from slugline.cli.options import (
     requiring_extra,
     settings_options,
 )
-from slugline.cli.output import log_to_standard_error, say
+from slugline.cli.output import is_quiet, log_to_standard_error, say
 from slugline.cli.output_paths import check_target
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.tokens import read_tokens
@@ -68,6 +70,13 @@ def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **sett
     if not insecure:
         serve_settings.check_is_guarded()
     is_json = serve_settings.log_format == "json"
-    log = log_to_standard_error(("asyncio",), JsonFormatter() if is_json else None)
-    announce = log.info if is_json else say
-    run(serve_settings, list(models), lambda address: announce(f"listening at {address}"))
+    start_log = functools.partial(
+        log_to_standard_error,
+        ("asyncio",),
+        JsonFormatter() if is_json else None,
+        only_warnings=is_quiet(),
+    )
+    announce = logging.getLogger("slugline").info if is_json else say
+    run(
+        serve_settings, list(models), start_log, lambda address: announce(f"listening at {address}")
+    )

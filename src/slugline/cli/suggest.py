@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import functools
-import io
-import itertools
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -28,20 +25,21 @@ from slugline.cli.options import COUNT, OUTPUT_FILE, argument, command, option
 from slugline.cli.output import print_json, say, show, show_progress
 from slugline.cli.output_paths import check_target
 from slugline.cli.suggest_page import label_suggestions
-from slugline.corpus.columns import column_names, in_columns, known_topic_column
-from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
-from slugline.corpus.labelled import has_topic
+from slugline.corpus.dialects import TableDialect
 from slugline.corpus.layout import Layout, ReadOptions
-from slugline.corpus.loading import UnlabelledTexts
 from slugline.corpus.readers import RowReader, read_dialect
-from slugline.corpus.rows import SourceRow
-from slugline.corpus.topic_cells import NOT_LABELLED
 from slugline.errors import OptionError
 from slugline.experiment import suggest as suggesting
-from slugline.experiment.suggest import Suggestion, normal_form, sample_texts
+from slugline.experiment.suggest import Suggestion
+from slugline.experiment.suggestion_table import (
+    RandomTexts,
+    draw_texts,
+    open_texts,
+    suggestion_table,
+    take_texts,
+)
 from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
-from slugline.prediction.files import answer_names, guard_cell
 
 
 @command()
@@ -121,15 +119,10 @@ def suggest(
     if random:
         file = _only_file(model, file)
         _check_outputs(file, output, rest, as_json)
-        _draw_texts(
-            *read_unlabelled(file, reading),
-            number,
-            seed=seed,
-            topic=topic,
-            output=output,
-            rest=rest,
-            as_json=as_json,
-        )
+        rows, unlabelled = read_unlabelled(file, reading)
+        drawn, note = draw_texts(rows, unlabelled, number, seed=seed, topic=topic)
+        _say_note(rows, note)
+        _write_drawn(rows, drawn, output, rest, as_json)
         return
     if rest is not None:
         raise OptionError("--rest is for the texts that --random doesn't choose; give both.")
@@ -145,18 +138,19 @@ def suggest(
     layout = fitted.layout
     if topic is not None:
         layout = replace(layout or Layout((), topic), topic=topic, topic_form=None)
-    is_open = _find_open(rows, unlabelled, layout)
+    is_open, note = open_texts(rows, unlabelled, layout)
+    _say_note(rows, note)
     if open_page and output is not None:
         choose = functools.partial(_choose_texts, fitted, rows, number=number, seed=seed)
         label_suggestions(fitted, file, unlabelled, is_open, layout, choose, output, page)
         return
-    unlabelled = _take(unlabelled, is_open)
+    unlabelled = take_texts(unlabelled, is_open)
     suggestions = _choose_texts(fitted, rows, unlabelled.texts, number, seed)
     if as_json:
         print_json([{rows.unit: unlabelled.rows[s.row].at, **_plain(s)} for s in suggestions])
         return
     dialect = read_dialect(rows).with_characters(fitted.topics.names)
-    table = _table(suggestions, _input_cells(suggestions, rows, unlabelled), layout, dialect)
+    table = suggestion_table(suggestions, rows, unlabelled, layout, dialect)
     n_texts = counted(len(unlabelled.texts), "text")
     _write(output, table, dialect, f"{len(suggestions):,} of {n_texts} to label")
 
@@ -174,17 +168,6 @@ def _choose_texts(
         differ = "differs" if n_suggestions == 1 else "differ"
         say(f"{rows.name}: only {counted(n_suggestions, 'text')} {differ} enough to be suggested")
     return suggestions
-
-
-def _input_cells(
-    suggestions: Sequence[Suggestion], rows: RowReader, unlabelled: UnlabelledTexts
-) -> list[Mapping[str, Any]]:
-    """Return the cells of the suggested rows, by column."""
-    cells = [unlabelled.rows[s.row].values for s in suggestions]
-    if rows.has_names:
-        return [*cells]
-    # Lines of text, most of which have no labels.
-    return [{name: cell for name, cell in row.items() if cell is not None} for row in cells]
 
 
 def _write(output: Path | None, table: bytes, dialect: TableDialect, content: str) -> None:
@@ -215,94 +198,26 @@ def _check_outputs(file: str, output: Path | None, rest: Path | None, as_json: b
             raise OptionError(f"--output and --rest are both {rest}; name two files.")
 
 
-def _draw_texts(
-    rows: RowReader,
-    unlabelled: UnlabelledTexts,
-    number: int,
-    *,
-    seed: int,
-    topic: str | None,
-    output: Path | None,
-    rest: Path | None,
-    as_json: bool,
-) -> None:
-    """Write texts drawn at random as a table to fill in, and the others to `rest`; or print JSON.
+def _say_note(rows: RowReader, note: str | None) -> None:
+    if note is not None:
+        say(f"{rows.name}: {note}")
 
-    Rows that have a topic are among the others.
-    """
-    all_texts = unlabelled
-    if topic is None and rows.has_names:
-        topic = known_topic_column(column_names(unlabelled.rows), unlabelled.columns)
-    topic = topic or "topic"
-    is_open = _find_open(rows, unlabelled, Layout(unlabelled.columns, topic))
-    unlabelled = _take(unlabelled, is_open)
-    texts, items = unlabelled.texts, unlabelled.rows
-    drawn = sample_texts(texts, number, seed)
+
+def _write_drawn(
+    rows: RowReader, drawn: RandomTexts, output: Path | None, rest: Path | None, as_json: bool
+) -> None:
+    """Write texts drawn at random as a table, and the others to `rest`; or print JSON."""
     if as_json:
-        print_json([{rows.unit: items[row].at, "text": texts[row]} for row in drawn])
+        pairs = zip(drawn.rows, drawn.texts, strict=True)
+        print_json([{rows.unit: row.at, "text": text} for row, text in pairs])
         return
     dialect = read_dialect(rows)
-    names = column_names(all_texts.rows)
-    columns = [name for name in names if name != topic]
-    to_fill_in = (["", *_cells(items[row], columns)] for row in drawn)
-    table = _csv([topic, *columns], to_fill_in, dialect)
-    _write(output, table, dialect, f"{len(drawn):,} of {counted(len(texts), 'text')} to label")
+    n_texts = counted(drawn.n_open, "text")
+    _write(output, drawn.table(dialect), dialect, f"{len(drawn.rows):,} of {n_texts} to label")
     if rest is not None:
-        drawn_forms = {normal_form(texts[row]) for row in drawn}
-        if len(all_texts.rows) > len(items):
-            columns = names
-        is_other = [normal_form(text) not in drawn_forms for text in all_texts.texts]
-        others = (_cells(row, columns) for row in itertools.compress(all_texts.rows, is_other))
-        write_result(rest, _csv(columns, others, dialect), "table")
-        show(f"{counted(sum(is_other), 'other text')}: {rest}")
-
-
-def _cells(row: SourceRow, columns: Sequence[str]) -> list[Any]:
-    return [row.values.get(name) for name in columns]
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]], dialect: TableDialect) -> bytes:
-    file = io.BytesIO()
-    writer = table_writer(file, dialect)
-    writer.writerow(header)
-    writer.writerows([*map(table_cell, cells)] for cells in rows)
-    return file.getvalue()
-
-
-def _find_open(rows: RowReader, unlabelled: UnlabelledTexts, layout: Layout | None) -> list[bool]:
-    """Return which texts have no topic yet, and say how many have one.
-
-    If all of them have one, these may be answers: the topics are ignored.
-    """
-    if layout is None or not rows.has_names:
-        return [True] * len(unlabelled.rows)
-    is_open = [not has_topic(row, layout) for row in unlabelled.rows]
-    n_labelled = is_open.count(False)
-    if n_labelled == len(is_open):
-        say(
-            f"{rows.name}: every text already has a topic{_where(layout)}; these topics are ignored"
-        )
-        return [True] * len(is_open)
-    if n_labelled:
-        say(
-            f"{rows.name}: {counted(n_labelled, 'text')} with a topic already{_where(layout)} "
-            f"{'is' if n_labelled == 1 else 'are'} not suggested"
-        )
-    return is_open
-
-
-def _take(unlabelled: UnlabelledTexts, is_taken: Sequence[bool]) -> UnlabelledTexts:
-    return replace(
-        unlabelled,
-        texts=list(itertools.compress(unlabelled.texts, is_taken)),
-        rows=list(itertools.compress(unlabelled.rows, is_taken)),
-    )
-
-
-def _where(layout: Layout) -> str:
-    """Name the columns of a layout's topics, for a message."""
-    form = layout.topic_form
-    return in_columns(form.columns if form is not None and form.columns else [layout.topic])
+        others = drawn.other_rows()
+        write_result(rest, drawn.other_table(others, dialect), "table")
+        show(f"{counted(len(others), 'other text')}: {rest}")
 
 
 def _check_output(flag: str, path: Path, sources: Sequence[str], as_json: bool) -> None:
@@ -346,33 +261,3 @@ def _plain(suggestion: Suggestion) -> dict[str, object]:
         "guess": suggestion.topic,
         "probability": round(suggestion.probability, 4),
     }
-
-
-def _table(
-    suggestions: Sequence[Suggestion],
-    inputs: Sequence[Mapping[str, Any]],
-    layout: Layout | None,
-    dialect: TableDialect,
-) -> bytes:
-    """Return a table of suggestions, with all columns of their rows."""
-    columns = list(dict.fromkeys(name for row in inputs for name in row))
-    is_alike = layout is not None and {*layout.text} <= {*columns}
-    topics = [layout.topic if layout is not None and is_alike else "topic"]
-    form = None if layout is None else layout.topic_form
-    if form is not None and form.kind == "columns":
-        topics = [*form.columns]
-    columns = [name for name in columns if name not in topics]
-    # With a separator, an empty cell would be a text of no topic.
-    to_fill_in = NOT_LABELLED if form is not None and form.kind == "separator" else ""
-    names = answer_names([*topics, *columns], ["guess", "probability"])
-    file = io.BytesIO()
-    writer = table_writer(file, dialect)
-    writer.writerow([*topics, *columns, names["guess"], names["probability"]])
-    for chosen, row in zip(suggestions, inputs, strict=True):
-        cells = (table_cell(row.get(name)) for name in columns)
-        probability = decimal_cell(f"{chosen.probability:.4f}", dialect.delimiter)
-        guess = chosen.topic
-        if isinstance(guess, tuple):
-            guess = ((form and form.separator) or ";").join(map(str, guess))
-        writer.writerow([*[to_fill_in] * len(topics), *cells, guard_cell(guess), probability])
-    return file.getvalue()

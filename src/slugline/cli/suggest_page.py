@@ -53,7 +53,7 @@ def label_suggestions(
     """
     settings = page.settings()
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(page.listener())
+        address = page.address()
         names = column_names(unlabelled.rows)
         topic = layout.topic if layout is not None and layout.topic in names else None
         table = TextTable.from_texts(file, unlabelled, SourceColumns.from_file(output), topic)
@@ -84,7 +84,7 @@ def label_suggestions(
             shows_guesses=True,
         )
         content = f"{len(selections):,} of {counted(len(free), 'text')} to label"
-        serve_page(settings, service, listener, content)
+        serve_page(settings, service, address, content)
         say(f"labels are in {output}; train on them and what the model learned from before")
 
 

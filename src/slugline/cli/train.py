@@ -11,12 +11,12 @@ from slugline.base.checks import check_fraction
 from slugline.base.files import write_result
 from slugline.base.names import expand_patterns
 from slugline.cli.documents import read_parts, read_unlabelled
-from slugline.cli.encoder import advise
 from slugline.cli.metrics import tested_decider
 from slugline.cli.options import command
 from slugline.cli.output import (
     exit_if_interrupted,
     explain_interrupt,
+    is_quiet,
     name_flags,
     say,
     show_progress,
@@ -28,8 +28,9 @@ from slugline.cli.train_results import TrainingResults, print_results, save_mode
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents
-from slugline.errors import OptionError, Parameter, SluglineError, TrainingError
+from slugline.errors import Message, OptionError, Parameter, SluglineError, TrainingError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
+from slugline.experiment.encoder_advice import encoder_advice
 from slugline.experiment.evidence import gather_evidence, write_mistakes
 from slugline.experiment.experiment import Experiment, run_experiment
 from slugline.experiment.quantization import QuantizationResult
@@ -80,7 +81,7 @@ def train(request: TrainRequest) -> None:
         )
     training = _save(request, _fit(request, documents, corrections))
     experiment = training.experiment
-    advise(request.settings, experiment.fitted, documents.train, experiment.measured)
+    _say_encoder_advice(request.settings, documents.train, experiment)
     curves = (
         _learning_curves(request.settings, documents, experiment.fitted) if request.curve else None
     )
@@ -276,6 +277,15 @@ def _save(request: TrainRequest, training: _Training) -> _Training:
     note_learned(request.corrections.path, retraining, request.output)
     retraining = replace(retraining, is_unchanged=saved.is_unchanged)
     return _Training(saved.experiment, saved.quantization, retraining)
+
+
+def _say_encoder_advice(settings: FitSettings, train: Corpus, experiment: Experiment) -> None:
+    # It may take some seconds to find.
+    if is_quiet():
+        return
+    advice = encoder_advice(settings, experiment.fitted, train, experiment.measured)
+    if advice is not None:
+        say(Message(f"{train.name}: ", advice))
 
 
 def _write_report(results: TrainingResults, report: Path) -> None:

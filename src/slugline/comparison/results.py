@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from slugline.base.wording import TitledRows, counted
+from slugline.comparison.fold import FoldResult
 from slugline.comparison.models import Model
-from slugline.comparison.process import FoldResult
 from slugline.corpus.documents import Topics
 from slugline.evaluation.evaluation import macro_f1
 from slugline.evaluation.intervals import wilson

@@ -1,4 +1,4 @@
-"""Measures several models on the same folds, each in a process of its own."""
+"""Measures several models on the same folds, each in a separate process."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import queue
-import sys
+import pickle
 import tempfile
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,9 +23,17 @@ from slugline._version import __version__
 from slugline.base.arrays import I64
 from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.files import write_whole
+from slugline.base.processes import worker_processes
 from slugline.base.progress import Progress, announce, check_progress
 from slugline.base.wording import counted
-from slugline.comparison import process
+from slugline.comparison.fold import (
+    FoldResult,
+    Job,
+    ModelFailure,
+    describe,
+    is_valid_result,
+    measure_fold,
+)
 from slugline.comparison.models import (
     MODELS,
     Model,
@@ -56,7 +65,7 @@ MAX_BYTES = 1 << 30
 
 class _Line(msgspec.Struct, frozen=True):
     key: str
-    result: process.FoldResult
+    result: FoldResult
 
 
 class ResultLog(AbstractContextManager["ResultLog"]):
@@ -75,7 +84,7 @@ class ResultLog(AbstractContextManager["ResultLog"]):
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._found: dict[tuple[str, int], process.FoldResult] = {}
+        self._found: dict[tuple[str, int], FoldResult] = {}
         self._file: BinaryIO | None = None
         if path is None:
             return
@@ -88,11 +97,11 @@ class ResultLog(AbstractContextManager["ResultLog"]):
         if self._file is not None:
             self._file.close()
 
-    def find(self, key: str) -> dict[int, process.FoldResult]:
+    def find(self, key: str) -> dict[int, FoldResult]:
         """Return the results under a key, by fold."""
         return {fold: result for (k, fold), result in self._found.items() if k == key}
 
-    def add(self, key: str, result: process.FoldResult) -> None:
+    def add(self, key: str, result: FoldResult) -> None:
         """Append a result, and flush it."""
         if self._file is None or self._path is None:
             return
@@ -261,19 +270,57 @@ def compare_models(
     )
 
 
-@dataclass
-class _Event:
-    """A message from a process: a fit begins, a fit ends, or the model is finished."""
+# Folders for temporary files, and what the libraries below NumPy and scikit-learn look at for their
+# number of threads.
+_TEMPORARY = ("TMPDIR", "TEMP", "TMP")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
-    model: Model
-    begins: int | None = None
-    result: process.FoldResult | None = None
-    error: str | None = None
+
+class _ModelProcess(ExitStack):
+    """A process that measures the folds of a model one after the other; it ends on exit.
+
+    Parameters
+    ----------
+    model : Model
+    folds : list of int
+        The folds to measure.
+    timeout : float
+        Seconds for a fold.
+    environment : mapping
+        Environment variables of the process.
+    """
+
+    def __init__(
+        self, model: Model, folds: Sequence[int], timeout: float, environment: dict[str, str]
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.folds = deque(folds)
+        self._timeout = timeout
+        self._executor = self.enter_context(worker_processes(1, environment, silent=True))
+
+    def start(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call a function in the process."""
+        self._ends = time.monotonic() + self._timeout
+        self.future = self._executor.submit(function, *arguments)
+
+    def outcome(self) -> Any:
+        """Return what the function returned, or why it didn't; None if it is still running."""
+        if not self.future.done():
+            is_late = time.monotonic() > self._ends
+            late = f"took over {self._timeout:g} s for a fold, which is the limit"
+            return ModelFailure(late) if is_late else None
+        try:
+            return self.future.result()
+        except BrokenExecutor:
+            return ModelFailure("its process crashed or was killed, perhaps for lack of memory")
+        except Exception as error:  # noqa: BLE001 (the other models go on)
+            return ModelFailure(f"can't be measured ({type(error).__name__}: {error})")
 
 
 @dataclass
 class _Run:
-    """All models of a comparison, each measured by a process to which a thread listens."""
+    """All models of a comparison, each measured in a separate process."""
 
     corpus: Corpus
     folds: I64
@@ -281,14 +328,13 @@ class _Run:
     models: tuple[Model, ...]
     folder: Path
     record: ResultLog
-    _events: queue.SimpleQueue[_Event] = field(default_factory=queue.SimpleQueue)
-    _running: set[process.ModelProcess] = field(default_factory=set)
-    _results: dict[str, dict[int, process.FoldResult]] = field(default_factory=dict)
+    _results: dict[str, dict[int, FoldResult]] = field(init=False)
     _errors: dict[str, str] = field(default_factory=dict)
-    _is_over: bool = False
+    _keys: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         corpus = self.corpus
+        self._results = {model.name: {} for model in self.models}
         names = Topics.fit(corpus.all_topics())
         self._names = [str(name) for name in names.names]
         self._y = (
@@ -297,8 +343,15 @@ class _Run:
             else names.encode(corpus.topics)
         )
         self._topics = [self._y[self.folds == fold] for fold in range(self.settings.n_folds)]
-        folds = self.folds.tolist()
-        self._documents = process.pack_documents(corpus.texts, corpus.topics, folds)
+        job = Job(
+            list(corpus.texts),
+            list(corpus.topics),
+            self.folds.tolist(),
+            self.settings.random_state,
+            self.settings.n_threads,
+        )
+        self._job_path = self.folder / "job.pickle"
+        self._job_path.write_bytes(pickle.dumps(job))
         self.digest = corpus.digest()
         self._pickles = {
             m.name: self._write_pickle(m) for m in self.models if m.estimator is not None
@@ -315,43 +368,26 @@ class _Run:
         except Exception as error:
             raise OptionError(
                 Parameter("models"),
-                f" has {model.name}, which can't be sent to a process of its own "
+                f" has {model.name}, which can't be sent to another process "
                 f"({type(error).__name__}: {error}); put it into a file, and name it module:name.",
             ) from error
         return path
 
-    def _job(self, model: Model, folds: Sequence[int] = ()) -> process.ModelJob:
-        path = self._pickles.get(model.name)
-        return process.ModelJob(
-            model.name,
-            self.settings.random_state,
-            self.settings.n_threads,
-            tuple(folds),
-            None if path is None else str(path),
-            () if path is None else tuple(os.path.abspath(part) for part in sys.path),  # noqa: PTH100
-        )
-
     def measure(self, progress: Progress, on_result: Callable[[ModelResult], None] | None) -> bool:
         """Measure all models; return whether Ctrl-C ended it, with some results complete."""
-        keys = {model.name: self._key(model) for model in self.models}
-        for name, key in keys.items():
+        for model in self.models:
+            self._keys[model.name] = key = self._key(model)
             stored = self.record.find(key).items()
-            self._results[name] = {n: result for n, result in stored if self._is_right(result, n)}
+            self._results[model.name] = {
+                n: found for n, found in stored if self._is_right(found, n)
+            }
         self._announce(progress)
-        with ThreadPoolExecutor(self.settings.n_processes) as pool:
-            try:
-                for model in self.models:
-                    pool.submit(self._measure, model)
-                self._follow(progress, keys, on_result)
-            except KeyboardInterrupt:
-                self._end_all(pool)
-                if all(self._missing(model) for model in self.models):
-                    raise
-                return True
-            # Whatever went wrong here, no process may go on.
-            except BaseException:
-                self._end_all(pool)
+        try:
+            self._measure_all(progress, on_result or (lambda _: None))
+        except KeyboardInterrupt:
+            if all(self._missing(model) for model in self.models):
                 raise
+            return True
         return False
 
     def _announce(self, progress: Progress) -> None:
@@ -402,21 +438,17 @@ class _Run:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def _identity(self, model: Model) -> str:
-        with process.ModelProcess(self._job(model), self.folder) as child:
-            try:
-                message = child.receive(self.settings.timeout)
-            except process.ProcessError as error:
-                raise OptionError(
-                    Parameter("models"), f" names {model.name}, which {error}."
-                ) from error
-        if not isinstance(message, process.ModelIdentity):
-            reason = getattr(message, "reason", "it can't be used.")
-            raise OptionError(Parameter("models"), f" names {model.name}: {reason}")
-        return message.identity
+        with self._process(model) as process:
+            process.start(describe, model.name, self.settings.random_state)
+            while (outcome := process.outcome()) is None:
+                wait([process.future], _PATIENCE)
+        if isinstance(outcome, ModelFailure):
+            raise OptionError(Parameter("models"), f" names {model.name}: {outcome.reason}")
+        return str(outcome)
 
-    def _is_right(self, result: process.FoldResult, fold: int) -> bool:
+    def _is_right(self, result: FoldResult, fold: int) -> bool:
         is_fold = result.fold == fold and 0 <= fold < self.settings.n_folds
-        return is_fold and process.is_valid_result(
+        return is_fold and is_valid_result(
             result,
             n_documents=self._topics[fold].shape[0],
             n_topics=len(self._names),
@@ -426,71 +458,65 @@ class _Run:
     def _missing(self, model: Model) -> list[int]:
         return sorted({*range(self.settings.n_folds)} - self._results[model.name].keys())
 
-    def _follow(
-        self,
-        progress: Progress,
-        keys: dict[str, str],
-        on_result: Callable[[ModelResult], None] | None,
-    ) -> None:
-        """Process the messages of all models until each is finished."""
-        unfinished = [*self.models]
+    def _process(self, model: Model) -> _ModelProcess:
+        environment = dict.fromkeys(_THREADS, str(self.settings.n_threads))
+        environment |= dict.fromkeys(_TEMPORARY, str(self.folder))
+        # Sets of words come in the same order every time, and files of the current folder don't
+        # take the place of installed modules.
+        environment |= {"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1"}
+        return _ModelProcess(model, self._missing(model), self.settings.timeout, environment)
+
+    def _measure_all(self, progress: Progress, on_result: Callable[[ModelResult], None]) -> None:
+        """Measure the missing folds of all models, `n_processes` models at a time."""
+        unfinished = list(self.models)
+        waiting = deque(self.models)
+        running: list[_ModelProcess] = []
         n_fits = sum(len(self._missing(model)) for model in unfinished)
-        while unfinished:
-            try:
-                event = self._events.get(timeout=_PATIENCE)
-            except queue.Empty:
-                continue
-            name = event.model.name
-            if event.begins is not None:
-                n_left = sum(len(self._missing(model)) for model in unfinished)
-                step = f"{name}: fold {event.begins + 1} of {self.settings.n_folds}"
-                progress.update(step, (n_fits - n_left) / n_fits)
-            elif event.result is not None:
-                self._results[name][event.result.fold] = event.result
-                self.record.add(keys[name], event.result)
-            else:
-                unfinished.remove(event.model)
-                if event.error is not None:
-                    self._errors[name] = event.error
-                if on_result is not None:
-                    on_result(self.result(event.model))
 
-    def _measure(self, model: Model) -> None:
-        """Run the missing folds of a model; runs in a thread."""
-        error = None
+        def start_fold(process: _ModelProcess) -> None:
+            model, fold = process.model, process.folds[0]
+            n_left = sum(len(self._missing(each)) for each in unfinished)
+            step = f"{model.name}: fold {fold + 1} of {self.settings.n_folds}"
+            progress.update(step, (n_fits - n_left) / n_fits)
+            process.start(
+                measure_fold, self._job_path, model.name, self._pickles.get(model.name), fold
+            )
+
+        def finish(model: Model) -> None:
+            unfinished.remove(model)
+            on_result(self.result(model))
+
         try:
-            missing = self._missing(model)
-            if missing and not self._is_over:
-                self._listen(model, missing)
-        except process.ProcessError as ended:
-            error = str(ended)
-        # The thread that waits for this event must not wait for ever.
-        except Exception as failure:  # noqa: BLE001
-            error = f"can't be measured ({type(failure).__name__}: {failure})"
-        self._events.put(_Event(model, error=error))
+            while unfinished:
+                while waiting and len(running) < self.settings.n_processes:
+                    model = waiting.popleft()
+                    if self._missing(model):
+                        running.append(self._process(model))
+                        start_fold(running[-1])
+                    else:
+                        finish(model)
+                wait([process.future for process in running], _PATIENCE, FIRST_COMPLETED)
+                for process in list(running):
+                    outcome = process.outcome()
+                    if outcome is None:
+                        continue
+                    self._store(process, outcome)
+                    if process.folds:
+                        start_fold(process)
+                    else:
+                        process.close()
+                        running.remove(process)
+                        finish(process.model)
+        finally:
+            for process in running:
+                process.close()
 
-    def _listen(self, model: Model, missing: list[int]) -> None:
-        job = self._job(model, missing)
-        with process.ModelProcess(job, self.folder, self._documents) as child:
-            self._running.add(child)
-            try:
-                if self._is_over:
-                    return
-                for fold in missing:
-                    self._events.put(_Event(model, begins=fold))
-                    message = child.receive(self.settings.timeout)
-                    if isinstance(message, process.ModelFailure):
-                        raise process.ProcessError(message.reason)
-                    if not isinstance(message, process.FoldResult) or not self._is_right(
-                        message, fold
-                    ):
-                        raise process.ProcessError("sent something that isn't a result")
-                    self._events.put(_Event(model, result=message))
-            finally:
-                self._running.discard(child)
-
-    def _end_all(self, pool: ThreadPoolExecutor) -> None:
-        self._is_over = True
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in list(self._running):
-            child.end()
+    def _store(self, process: _ModelProcess, outcome: FoldResult | ModelFailure) -> None:
+        """Keep the result of a fold; after a failure, the model has no more folds."""
+        name = process.model.name
+        if isinstance(outcome, ModelFailure):
+            self._errors[name] = outcome.reason
+            process.folds.clear()
+        else:
+            self._results[name][process.folds.popleft()] = outcome
+            self.record.add(self._keys[name], outcome)

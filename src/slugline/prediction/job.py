@@ -103,7 +103,7 @@ def predict_files(
         must not be replaced.
     DataError : if there is no such file.
     ClusterError : if the cluster can't be reached, lacks something, or is lost.
-    SluglineError : if answers can't be written, such as on a full disk, or processes can't start.
+    SluglineError : if answers can't be written, such as on a full disk.
 
     Examples
     --------

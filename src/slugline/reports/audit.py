@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from slugline.auditing.audit import Audit, Leak
 from slugline.auditing.findings import Finding, Findings, Span
+from slugline.auditing.repair import Gain
 from slugline.base.wording import join_words, one_line, percent
 from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import highlight
@@ -23,6 +24,8 @@ from slugline.reports.render import render, sentence, shorten
 _N_EXAMPLES = 3
 # Places of copies in a sentence.
 _N_PLACES = 6
+# Characters of a text, and of the topics of a text, in the table of suspects.
+_MAX_TEXT, _MAX_TOPICS = 48, 40
 # A topic that is like so many others gets one note for all of them.
 _MANY_ALIKE = 3
 
@@ -42,6 +45,43 @@ def other_findings(audit: Audit) -> list[str]:
     for line, n in audit.lines[:_N_EXAMPLES]:
         found.append(_sentence("line", n=n, line=repr(shorten(line))))
     return [text for text in found if text]
+
+
+def describe_gain(gain: Gain, source: str) -> str:
+    """Return a sentence on the gain in accuracy; `source` is what the new classifier is fit to."""
+    low, high = gain.interval
+    return (
+        f"learned {source}, {percent(gain.n_after / gain.n_tested)} are right instead of "
+        f"{percent(gain.n_before / gain.n_tested)}: {gain.points:+z.1f} "
+        f"points, 95 % interval {low:+z.1f} to {high:+z.1f}"
+    )
+
+
+def suspect_table(findings: Findings, n_suspects: int, separator: float) -> list[list[str]]:
+    """Return the most suspect documents with their topics, below a header; [] if there are none.
+
+    A line separates documents with a suspicion under `separator`.
+    """
+    audit = findings.audit
+    rows = [findings[row] for row in audit.suspects(MIN_SUSPICION)[:n_suspects].tolist()]
+    if not rows:
+        return []
+    table = [[audit.corpus.unit, "suspicion", "topic", "likely", "text"]]
+    has_separator = False
+    for item in rows:
+        if item.suspicion < separator and not has_separator:
+            table.append(["", "", "", "", "(less suspect: these labels are probably right)"])
+            has_separator = True
+        table.append(
+            [
+                f"test {item.at}" if item.part == "test" else str(item.at),
+                f"{item.suspicion:.2f}",
+                shorten(join_topics(item.topic), _MAX_TOPICS),
+                shorten(join_topics(item.likely), _MAX_TOPICS),
+                one_line(audit.corpus.texts[item.row], _MAX_TEXT),
+            ]
+        )
+    return table
 
 
 def _contradicting_places(audit: Audit) -> str:

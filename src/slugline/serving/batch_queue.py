@@ -206,7 +206,7 @@ class BatchQueue:
         """
         loop = asyncio.get_running_loop()
         request = _QueuedRequest(model, min_precision, top, texts, is_watched, loop.create_future())
-        self._metrics.add("queue_size")
+        self._metrics.change_queue(1)
         if self._is_brief(request):
             self._waiting_brief.append(request)
             self._schedule_brief(loop)
@@ -216,7 +216,7 @@ class BatchQueue:
         try:
             return await request.future
         finally:  # cancelled or not
-            self._metrics.add("queue_size", -1)
+            self._metrics.change_queue(-1)
 
     def close(self) -> None:
         """End the threads."""
@@ -290,8 +290,8 @@ class BatchQueue:
         ]
         metrics.observe("request_inference_duration_seconds", seconds)
         metrics.observe("batch_size", len(decisions))
-        metrics.add("documents_total", len(decisions))
-        metrics.add("unsure_total", sum(decision.reason is not None for decision in decisions))
+        metrics.add("documents", len(decisions))
+        metrics.add("unsure", sum(decision.reason is not None for decision in decisions))
         metrics.observe("confidence", *(decision.probability for decision in decisions))
 
 

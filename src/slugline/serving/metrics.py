@@ -1,12 +1,12 @@
-"""Counters, gauges and histograms of a server, in memory that its processes share."""
+"""Counters, gauges and histograms of a server, for Prometheus."""
 
 from __future__ import annotations
 
-import bisect
-import itertools
-import mmap
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+import os
+from collections.abc import Mapping, Sequence
+
+import prometheus_client as prometheus
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from slugline._version import __version__
 from slugline.base.arrays import F64
@@ -18,33 +18,14 @@ _SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 _PROBABILITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 _COUNTERS = {
-    "documents_total": "Texts that were classified.",
-    "unsure_total": "Texts of which the model was unsure.",
-    "corrections_total": "Corrections that were stored.",
-    "words_total": "Words of texts that programs sent.",
-    "unknown_words_total": "Words among them that the model doesn't know.",
-    "alerts_total": "Alerts that the share of a topic has changed.",
-    "model_swaps_total": "New versions of a model that replaced an earlier one.",
+    "documents": "Texts that were classified.",
+    "unsure": "Texts of which the model was unsure.",
+    "corrections": "Corrections that were stored.",
+    "words": "Words of texts that programs sent.",
+    "unknown_words": "Words among them that the model doesn't know.",
+    "alerts": "Alerts that the share of a topic has changed.",
+    "model_swaps": "New versions of a model that replaced an earlier one.",
 }
-_REQUESTS = "requests_total"
-#: Operation of requests for the page, and for unknown paths.
-PAGE = "page"
-# Statuses of responses; 0 if the client left before there was one.
-# fmt: off
-_STATUSES = (
-    0, 200, 201, 204, 303, 304, 400, 401, 403, 404, 405, 408, 413, 415, 421, 422, 429, 500, 503, 504
-)
-# fmt: on
-# Counters of each topic of each model, of texts that programs sent.
-_TOPIC_COUNTERS = {
-    "topic_answers_total": "Texts that were given a topic.",
-    "topic_probability_total": "Sum of the probabilities of a topic over all texts.",
-}
-# The largest number of topics of a model that are counted on their own.
-_MAX_TOPICS = 1000
-# The label of all other topics, among them those of later versions of a model.
-_OTHER_TOPICS = ""
-_GAUGES = {"queue_size": "Requests that wait for an answer."}
 _HISTOGRAMS = {
     "request_duration_seconds": ("Seconds from a request to its reply.", _SECONDS),
     "request_queue_duration_seconds": ("Seconds that a request waited.", _SECONDS),
@@ -52,61 +33,84 @@ _HISTOGRAMS = {
     "batch_size": ("Texts that were classified at once.", _SIZES),
     "confidence": ("Probability of the most likely topic.", _PROBABILITIES),
 }
+#: Operation of requests for the page, and for unknown paths.
+PAGE = "page"
+# The largest number of topics of a model that are counted on their own.
+_MAX_TOPICS = 1000
+# The label of all other topics, among them those of later versions of a model.
+_OTHER_TOPICS = ""
+
+
+#: Environment variable for the folder through which processes share metrics; set it before this
+#: module is imported.
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
-    """Counters, gauges and histograms in memory that `n_processes` processes share.
+    """Counters, gauges and histograms.
 
-    Requests are counted by operation, model and status, and answers by model and topic.
+    Requests are counted by operation, model and status, and answers by model and topic. Processes
+    that have the same `SHARED_FOLDER` have the same metrics.
 
     Parameters
     ----------
-    n_processes : int, default 1
-    operations : sequence of str, optional
     topics : mapping of str to sequence of topics, optional
         The topics of each model.
     """
 
-    def __init__(
-        self,
-        n_processes: int = 1,
-        operations: Sequence[str] = (),
-        topics: Mapping[str, Sequence[Topic]] | None = None,
-    ) -> None:
-        self._first: dict[str, int] = {}
-        models = topics or {}
-        labels = itertools.product((PAGE, *operations), ("", *models), _STATUSES)
-        self._requests = {label: slot for slot, label in enumerate(labels)}
-        n_slots = len(self._requests)
-        # The first slot of each topic; it has as many as there are `_TOPIC_COUNTERS`.
-        self._topics: dict[tuple[str, str], int] = {}
-        for model, names in models.items():
-            for name in (*map(str, names[:_MAX_TOPICS]), _OTHER_TOPICS):
-                self._topics[model, name] = n_slots
-                n_slots += len(_TOPIC_COUNTERS)
-        for name in (*_COUNTERS, *_GAUGES):
-            self._first[name], n_slots = n_slots, n_slots + 1
-        for name, (_, edges) in _HISTOGRAMS.items():
-            # A slot for each bucket, one for values over the last edge, and one for the sum.
-            self._first[name], n_slots = n_slots, n_slots + len(edges) + 2
-        self._n_slots, self._n_processes = n_slots, n_processes
-        self._memory = memoryview(mmap.mmap(-1, 8 * n_slots * n_processes)).cast("d")
-        # The first slot of this process.
-        self._start = 0
+    def __init__(self, topics: Mapping[str, Sequence[Topic]] | None = None) -> None:
+        self._registry = registry = prometheus.CollectorRegistry()
+        prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
+        prometheus.Gauge(
+            "slugline_build_info",
+            "The version of Slugline.",
+            ("version",),
+            registry=registry,
+            multiprocess_mode="max",
+        ).labels(__version__).set(1)
+        self._topics = {
+            model: {*map(str, names[:_MAX_TOPICS])} for model, names in (topics or {}).items()
+        }
 
-    def select_process(self, process: int) -> None:
-        """Write to the slots of one process (counted from 0) from now on."""
-        self._start = process * self._n_slots
+        def counter(name: str, meaning: str, labels: Sequence[str] = ()) -> prometheus.Counter:
+            return prometheus.Counter(f"slugline_{name}", meaning, labels, registry=registry)
+
+        self._requests = counter("requests", "Requests.", ("operation", "model", "status"))
+        by_topic = ("model", "topic")
+        self._answers = counter("topic_answers", "Texts that were given a topic.", by_topic)
+        self._proba = counter(
+            "topic_probability", "Sum of the probabilities of a topic over all texts.", by_topic
+        )
+        self._counters = {name: counter(name, meaning) for name, meaning in _COUNTERS.items()}
+        self._queue = prometheus.Gauge(
+            "slugline_queue_size",
+            "Requests that wait for an answer.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._histograms = {
+            name: prometheus.Histogram(
+                f"slugline_{name}", meaning, registry=registry, buckets=edges
+            )
+            for name, (meaning, edges) in _HISTOGRAMS.items()
+        }
 
     def add(self, name: str, amount: float = 1.0) -> None:
-        """Add to a counter or gauge."""
-        self._memory[self._start + self._first[name]] += amount
+        """Add to a counter."""
+        self._counters[name].inc(amount)
+
+    def change_queue(self, amount: int) -> None:
+        """Change the number of requests that wait."""
+        self._queue.inc(amount)
+
+    def observe(self, name: str, *values: float) -> None:
+        """Add values to a histogram."""
+        for value in values:
+            self._histograms[name].observe(value)
 
     def count_request(self, operation: str, model: str, status: int) -> None:
         """Count a request, with its model if it asks for one."""
-        if status not in _STATUSES:
-            status = status // 100 * 100
-        self._memory[self._start + self._requests[operation, model, status]] += 1
+        self._requests.labels(operation, model, status).inc()
 
     def count_topics(self, model: str, topics: Sequence[Topic], counts: F64) -> None:
         """Count answers of a model.
@@ -118,69 +122,20 @@ class Metrics:
         counts : float64 array, shape (2, n_topics)
             For each topic, how many texts were given it, and the sum of its probabilities.
         """
-        other = self._topics.get((model, _OTHER_TOPICS))
-        if other is None:  # a model that was not there at the start
+        known = self._topics.get(model)
+        if known is None:  # a model that was not there at the start
             return
-        for topic, column in zip(topics, counts.T.tolist(), strict=True):
-            slot = self._start + self._topics.get((model, str(topic)), other)
-            for number, count in enumerate(column):
-                self._memory[slot + number] += count
-
-    def observe(self, name: str, *values: float) -> None:
-        """Add values to a histogram."""
-        edges = _HISTOGRAMS[name][1]
-        first = self._start + self._first[name]
-        memory = self._memory
-        for value in values:
-            memory[first + bisect.bisect_left(edges, value)] += 1
-        memory[first + len(edges) + 1] += sum(values)
-
-    def reset_gauges(self, process: int) -> None:
-        """Set the gauges of a process that has ended to 0."""
-        for name in _GAUGES:
-            self._memory[process * self._n_slots + self._first[name]] = 0.0
+        for topic, n_answers, proba in zip(topics, *counts.tolist(), strict=True):
+            name = str(topic) if str(topic) in known else _OTHER_TOPICS
+            if n_answers:
+                self._answers.labels(model, name).inc(n_answers)
+            if proba:
+                self._proba.labels(model, name).inc(proba)
 
     def text(self) -> str:
         """Return all metrics in Prometheus' text format."""
-        return "\n".join(self._lines()) + "\n"
-
-    def _lines(self) -> Iterator[str]:
-        yield from _head("build_info", "The version of Slugline.", "gauge")
-        yield f'slugline_build_info{{version="{__version__}"}} 1'
-        yield from _head(_REQUESTS, "Requests.", "counter")
-        for labels, slot in self._requests.items():
-            if count := self._sum(slot):
-                operation, model, status = labels
-                pairs = f'operation="{operation}",model="{_escape(model)}",status="{status}"'
-                yield f"slugline_{_REQUESTS}{{{pairs}}} {count:.10g}"
-        for number, (name, meaning) in enumerate(_TOPIC_COUNTERS.items()):
-            yield from _head(name, meaning, "counter")
-            for (model, topic), slot in self._topics.items():
-                if count := self._sum(slot + number):
-                    pairs = f'model="{_escape(model)}",topic="{_escape(topic)}"'
-                    yield f"slugline_{name}{{{pairs}}} {count:.10g}"
-        for kind, names in (("counter", _COUNTERS), ("gauge", _GAUGES)):
-            for name, meaning in names.items():
-                yield from _head(name, meaning, kind)
-                yield f"slugline_{name} {self._sum(self._first[name]):.10g}"
-        for name, (meaning, edges) in _HISTOGRAMS.items():
-            yield from _head(name, meaning, "histogram")
-            first = self._first[name]
-            counts = [self._sum(first + number) for number in range(len(edges) + 1)]
-            up_to = list(accumulate(counts))
-            for edge, count in zip((*map(str, edges), "+Inf"), up_to, strict=True):
-                yield f'slugline_{name}_bucket{{le="{edge}"}} {count:.10g}'
-            yield f"slugline_{name}_sum {self._sum(first + len(edges) + 1):.10g}"
-            yield f"slugline_{name}_count {up_to[-1]:.10g}"
-
-    def _sum(self, slot: int) -> float:
-        return sum(self._memory[slot :: self._n_slots][: self._n_processes])
-
-
-def _escape(label: str) -> str:
-    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-def _head(name: str, meaning: str, kind: str) -> Iterator[str]:
-    yield f"# HELP slugline_{name} {meaning}"
-    yield f"# TYPE slugline_{name} {kind}"
+        registry = self._registry
+        if SHARED_FOLDER in os.environ:
+            registry = prometheus.CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return prometheus.generate_latest(registry).decode()

@@ -141,14 +141,7 @@ class ServeSettings:
         ),
     ] = 512
     max_connections: Annotated[
-        int,
-        _limit(
-            "Connections of a process; beyond them, the address with the most connections loses "
-            "the one that has been idle longest.",
-            "N",
-            ge=1,
-            le=1_000_000,
-        ),
+        int, _limit("Connections of a process; others wait.", "N", ge=1, le=1_000_000)
     ] = 1000
     timeout: Annotated[
         float,

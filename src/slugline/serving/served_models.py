@@ -223,11 +223,11 @@ class ServedModels:
             raise UnknownModelError(name, list(self._models))
         return self._models[name]
 
-    def refresh(self, *, even_refused: bool = False) -> list[str]:
+    def refresh(self) -> list[str]:
         """Read the files that have changed; return the names of the models that were replaced.
 
         A file that can't be used leaves the earlier version in place. It is not read again until it
-        changes, except with `even_refused`.
+        changes.
         """
         replaced = []
         with self._lock:  # one at a time
@@ -237,7 +237,7 @@ class ServedModels:
                     self._report_missing(model)
                 elif state == model.state:
                     self._clear_problem(name)
-                elif not even_refused and self._refused.get(name) == state:
+                elif self._refused.get(name) == state:
                     continue
                 elif self._replace(model, state):
                     replaced.append(name)

@@ -452,7 +452,7 @@ class Service:
         model = self.find_model(request.model, call)
         [decision] = await self.queue.decide(model, [request.text])
         reply = await corrections.add(model, request, decision, call.person)
-        self.metrics.add("corrections_total")
+        self.metrics.add("corrections")
         if self.watch is not None:
             self.watch.count_correction(model)
         return reply

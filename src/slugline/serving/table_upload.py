@@ -216,6 +216,6 @@ class AnswerTally:
     def report(self, metrics: Metrics) -> None:
         """Report the answers added since the last call to the metrics."""
         answers, self._answers = self._answers, []
-        metrics.add("documents_total", len(answers))
-        metrics.add("unsure_total", sum(answer.decision.reason is not None for answer in answers))
+        metrics.add("documents", len(answers))
+        metrics.add("unsure", sum(answer.decision.reason is not None for answer in answers))
         metrics.observe("confidence", *(answer.decision.probability for answer in answers))

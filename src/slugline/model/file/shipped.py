@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slugline.base.files import PathLike
 from slugline.base.wording import nearest
+from slugline.corpus.readers import names_documents
 from slugline.errors import ModelFileError
 
 #: The topics of each model that comes with Slugline, by its name.
@@ -35,3 +36,17 @@ def is_shipped(model: PathLike) -> bool:
     """Whether this is the name of a model inside the package, or the path of its file."""
     places = {os.path.realpath(_FOLDER / f"{name}.slug") for name in SHIPPED}
     return model in SHIPPED or os.path.realpath(model) in places
+
+
+def is_model(name: str) -> bool:
+    """Whether this names an included model, or a file that looks like a model."""
+    if name in SHIPPED or name.endswith(".slug"):
+        return True
+    # A pipe's first bytes would be lost to the next reader; an Excel file is a zip archive, too.
+    if names_documents(name) or not Path(name).is_file():
+        return False
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return False  # reading it as texts will say what is wrong

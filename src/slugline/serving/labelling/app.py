@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from typing import TYPE_CHECKING
 
 from starlette.routing import Route, Router
@@ -18,6 +17,7 @@ from slugline.serving.labelling.page import (
 )
 from slugline.serving.labelling.service import LabelService
 from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.server.addresses import Address
 from slugline.serving.server.app_server import AppServer
 from slugline.serving.web.guard import Guard
 from slugline.serving.web.login import log_out
@@ -39,10 +39,10 @@ def make_label_app(state: LabelState) -> ASGIApp:
     return Guard(Router(routes, redirect_slashes=False), state, problem_page)
 
 
-def serve_labels(settings: ServeSettings, service: LabelService, listener: socket.socket) -> None:
+def serve_labels(settings: ServeSettings, service: LabelService, address: Address) -> None:
     """Answer requests until SIGTERM or Ctrl-C; then close the file of labels."""
     state = LabelState(settings, service)
     with contextlib.ExitStack() as stack:
         stack.callback(service.close)
         stack.callback(state.threads.close)
-        AppServer(make_label_app(state), settings).run(sockets=[listener])
+        AppServer(make_label_app(state), settings, address).run()

@@ -30,10 +30,10 @@ from slugline.serving.web.login import log_out
 from slugline.serving.web.state import WebState, web_state
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 
-def make_app(state: WebState) -> ASGIApp:
+def make_app(state: WebState, lifespan: Lifespan[Router] | None = None) -> ASGIApp:
     """Return the application of a process."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in OPERATIONS:
@@ -47,7 +47,7 @@ def make_app(state: WebState) -> ASGIApp:
         *PAGE_ROUTES,
     ]
     # A router, as the Starlette class would answer to errors before the guard can.
-    router = Router(routes, redirect_slashes=False)
+    router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     return Guard(_ShortCut(OPERATIONS, router), state, problem_page)
 
 

@@ -1,103 +1,108 @@
-"""Answers the requests of an application in one process, with uvicorn."""
+"""Answers the requests of an application in one process, with granian."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import faulthandler
-import logging
-import math
 import signal
-import socket
 import sys
 import threading
-from collections.abc import Iterator
-from types import FrameType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.embed import Server
 
 from slugline.serving.serve_settings import ServeSettings
-from slugline.serving.web.acceptor import Acceptor
-from slugline.serving.web.connections import make_protocol
+from slugline.serving.server.addresses import Address
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+# Bytes of a head.
+_MAX_HEAD = 1 << 16
 # File descriptors for other things than connections.
 _FILES = 64
-# Seconds after which an idle connection is closed.
-_KEEP_ALIVE_SECONDS = 75
 
 
-class AppServer(uvicorn.Server):
-    """Answers requests until SIGINT or SIGTERM, after which running requests are finished."""
+class AppServer:
+    """Answers requests until it is stopped, after which running requests are finished.
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
-        super().__init__(_make_config(app, settings))
-        self.settings = settings
+    Parameters
+    ----------
+    app : ASGIApp
+    settings : ServeSettings
+    address : Address
+        With a port that is free.
+    """
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept connections, no more than a process may have."""
-        if sys.platform == "win32":  # its event loop can't watch a listening socket
-            await super().startup(sockets)
-            return
-        await super().startup([])
-        limit = _max_connections(self.settings)
+    def __init__(self, app: ASGIApp, settings: ServeSettings, address: Address) -> None:
+        self._grace = settings.grace
+        self._server = Server(app, **granian_options(settings, address))
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._serving: asyncio.Future[None] | None = None
 
-        def make_protocol() -> asyncio.Protocol:
-            protocol: Any = self.config.http_protocol_class
-            made: asyncio.Protocol = protocol(
-                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-            )
-            return made
+    def run(self) -> None:
+        """Answer requests until `stop`, or until SIGINT or SIGTERM in the main thread."""
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self._serve())
 
-        acceptors: list[Any] = [Acceptor(each, make_protocol, limit) for each in sockets or ()]
-        self.servers = acceptors
+    def stop(self) -> None:
+        """Finish running requests, and end; may be called from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop)
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Finish running requests after a signal, and end without a traceback.
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        handles_signals = threading.current_thread() is threading.main_thread()
+        if handles_signals:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: self._end())
+        self._serving = asyncio.ensure_future(self._server.serve())
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._serving
+        if handles_signals:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
 
-        uvicorn itself would raise the signal again afterwards. Only the main thread gets signals.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.handle_exit)
-        yield
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
+    def _stop(self) -> None:
+        """Wait for running requests for as long as the settings say."""
+        self._server.stop()  # type: ignore[no-untyped-call]
+        if self._loop is not None and self._serving is not None:
+            self._loop.call_later(self._grace, self._serving.cancel)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def _end(self) -> None:
         """End after running requests; if a thread hangs, show where, and end at once."""
-        # It hangs in reading from a dead file system, for example.
-        if not self.should_exit:
-            faulthandler.dump_traceback_later(self.settings.grace + 1, exit=True)
-        super().handle_exit(sig, frame)
+        faulthandler.dump_traceback_later(self._grace + 1, exit=True)
+        self.stop()
 
 
-def _make_config(app: ASGIApp, settings: ServeSettings) -> uvicorn.Config:
-    # uvicorn would log a warning for each malformed request.
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        http=make_protocol(
-            settings.timeout,
-            # A file arrives, and waits for its answer.
-            settings.file_timeout() + settings.timeout,
-            _max_connections(settings),
+def granian_options(settings: ServeSettings, address: Address) -> dict[str, Any]:
+    """Return the options of a process that answers HTTP/1.1."""
+    return {
+        "address": address.host,
+        "port": address.port,
+        "interface": Interfaces.ASGI,
+        "http": HTTPModes.http1,
+        "http1_settings": HTTP1Settings(
+            header_read_timeout=round(1000 * settings.timeout), max_buffer_size=_MAX_HEAD
         ),
-        lifespan="off",
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=math.ceil(settings.grace),
-        ws="none",
-    )
+        "backpressure": _max_connections(settings),
+        "websockets": False,
+        # Errors go to the log of the process.
+        "log_level": LogLevels.error,
+        "log_dictconfig": {"loggers": {}},
+    }
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 def _max_connections(settings: ServeSettings) -> int:

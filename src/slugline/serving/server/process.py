@@ -1,16 +1,15 @@
-"""Answers requests in one process."""
+"""The application of a process, with what it keeps open while it answers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import gc
 import logging
 import os
 import signal
-import socket
 import sys
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from slugline.corrections.learning_loop import LearningLoop
@@ -21,7 +20,6 @@ from slugline.serving.metrics import Metrics
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
 from slugline.serving.server.app import make_app
-from slugline.serving.server.app_server import AppServer
 from slugline.serving.service import Service
 from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.store import WatchStore
@@ -41,20 +39,15 @@ _GARBAGE = (20_000, 20, 20)
 _SWITCH_SECONDS = 0.0005
 
 
-def run_process(
-    settings: ServeSettings,
-    models: ServedModels,
-    metrics: Metrics,
-    listener: socket.socket,
-    *,
-    learns: bool = True,
-    is_worker: bool = False,
-) -> None:
-    """Answer requests in this process, until it gets a signal.
+def make_process_app(
+    settings: ServeSettings, models: ServedModels, *, is_worker: bool = False
+) -> ASGIApp:
+    """Return the application of a process; what it keeps open is closed with its lifespan.
 
-    If the settings ask for it, the process with `learns` retrains the model from corrections. A
-    worker, which is one of several processes, ends when its parent does.
+    A worker, which is one of several processes, leaves learning from corrections to its parent, and
+    ends when that does.
     """
+    metrics = Metrics({model.name: model.fitted.topics.names for model in models.all()})
     store = None if settings.corrections is None else CorrectionStore(settings.corrections)
     learner = make_learner(settings, models)
     watch = Watch(
@@ -64,20 +57,29 @@ def run_process(
         keep_days=settings.keep_days,
     )
     service = Service.from_settings(settings, models, metrics, store, learner, watch)
-    app = make_app(WebState(settings, service))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: object) -> AsyncIterator[None]:  # noqa: ARG001
+        with contextlib.ExitStack() as stack:
+            stack.callback(service.close)
+            watch.start()
+            if learner is not None:
+                stack.callback(learner.stop)
+                learner.open()
+                if not is_worker:
+                    learner.start()
+            refreshing = asyncio.create_task(_refresh_models(models, metrics))
+            stack.callback(refreshing.cancel)
+            if is_worker:
+                ending = asyncio.create_task(_end_with_parent(os.getppid()))
+                stack.callback(ending.cancel)
+            yield
+
     sys.setswitchinterval(_SWITCH_SECONDS)
     # Objects that stay need not be examined by each collection.
     gc.freeze()
     gc.set_threshold(*_GARBAGE)
-    with contextlib.ExitStack() as stack:
-        stack.callback(service.close)
-        watch.start()
-        if learner is not None:
-            stack.callback(learner.stop)
-            learner.open()
-            if learns:
-                learner.start()
-        _Server(app, service, settings, is_worker=is_worker).run(sockets=[listener])
+    return make_app(WebState(settings, service), lifespan)
 
 
 def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop | None:
@@ -111,45 +113,20 @@ def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop 
     )
 
 
-class _Server(AppServer):
-    """Answers requests, and watches the models' files."""
-
-    def __init__(
-        self, app: ASGIApp, service: Service, settings: ServeSettings, *, is_worker: bool
-    ) -> None:
-        super().__init__(app, settings)
-        self._service = service
-        self._parent = os.getppid() if is_worker else None
-
-    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        hangup = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        if hasattr(signal, "SIGHUP"):
-            loop.add_signal_handler(signal.SIGHUP, hangup.set)
-        watching = asyncio.create_task(self._watch(hangup))
+async def _refresh_models(models: ServedModels, metrics: Metrics) -> None:
+    """Read the models' files again when they change."""
+    while True:
+        await asyncio.sleep(_WATCH_SECONDS)
         try:
-            await super().serve(sockets)
-        finally:
-            watching.cancel()
+            replaced = await asyncio.to_thread(models.refresh)
+        except Exception:  # noqa: BLE001 - it must go on watching
+            _log.exception("models could not be read again; the previous ones continue to answer")
+            continue
+        metrics.add("model_swaps", len(replaced))
 
-    async def _watch(self, hangup: asyncio.Event) -> None:
-        """Read the models' files again when they change, and after SIGHUP."""
-        loop = asyncio.get_running_loop()
-        models, metrics = self._service.models, self._service.metrics
-        while True:
-            if self._parent is not None and os.getppid() != self._parent:
-                self.should_exit = True  # the parent, which would end it, is gone
-            is_requested = False
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(hangup.wait(), _WATCH_SECONDS)
-                is_requested = True
-                hangup.clear()
-            try:
-                refresh = functools.partial(models.refresh, even_refused=is_requested)
-                replaced = await loop.run_in_executor(None, refresh)
-            except Exception:  # noqa: BLE001 - it must go on watching
-                _log.exception(
-                    "models could not be read again; the previous ones continue to answer"
-                )
-                continue
-            metrics.add("model_swaps_total", len(replaced))
+
+async def _end_with_parent(parent: int) -> None:
+    """End this process when its parent, which would end it, is gone."""
+    while os.getppid() == parent:
+        await asyncio.sleep(_WATCH_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from typing import TYPE_CHECKING
 
 from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.server.addresses import Address
 from slugline.serving.server.app_server import AppServer
 
 if TYPE_CHECKING:
@@ -23,20 +23,23 @@ class ServerThread:
     ----------
     app : ASGIApp
     settings : ServeSettings
-    listener : socket
-        Closed in the end.
+    address : Address
     """
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings, listener: socket.socket) -> None:
-        self._server, self._listener = AppServer(app, settings), listener
+    def __init__(self, app: ASGIApp, settings: ServeSettings, address: Address) -> None:
+        self._server = AppServer(app, settings, address)
         self._patience = settings.grace + _PATIENCE
-        self._thread = threading.Thread(target=self._run, name="slugline-server", daemon=True)
+        self._is_stopped = False
+        self._thread = threading.Thread(
+            target=self._server.run, name="slugline-server", daemon=True
+        )
         self._thread.start()
+        address.call_when_open(lambda: None).wait(_PATIENCE)
 
     @property
     def is_running(self) -> bool:
         """Whether requests are answered."""
-        return self._thread.is_alive() and not self._server.should_exit
+        return self._thread.is_alive() and not self._is_stopped
 
     def join(self) -> None:
         """Wait until it has ended."""
@@ -44,9 +47,6 @@ class ServerThread:
 
     def stop(self) -> None:
         """Finish running requests, and end."""
-        self._server.should_exit = True
+        self._is_stopped = True
+        self._server.stop()
         self._thread.join(self._patience)
-
-    def _run(self) -> None:
-        with self._listener:
-            self._server.run(sockets=[self._listener])

@@ -87,7 +87,7 @@ class WeeklyCheck:
             self._checks[model] = _Check(this_week, counts)
             for alert in new:
                 _log.warning("%s: %s", model.name, describe_alert(alert))
-                self._metrics.add("alerts_total")
+                self._metrics.add("alerts")
 
     def counts(self, model: ServedModel) -> Counts | None:
         """Return the counts by week of the last check.

@@ -238,8 +238,8 @@ class Watch:
         answers = np.array([given[name] for name in names], dtype=np.int64)
         counts = np.stack([answers, proba.sum(axis=0, dtype=np.float64)])
         self._metrics.count_topics(model.name, names, counts)
-        self._metrics.add("words_total", float(np.sum(words.n_words)))
-        self._metrics.add("unknown_words_total", float(np.sum(words.n_unknown)))
+        self._metrics.add("words", float(np.sum(words.n_words)))
+        self._metrics.add("unknown_words", float(np.sum(words.n_unknown)))
         if self.store is not None:
             sums = self._sums_of(model, day)
             sums.n_unsure += sum(part.n_unsure for part in parts)

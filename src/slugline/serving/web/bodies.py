@@ -19,10 +19,8 @@ from slugline.serving.request_checks import to_request
 from slugline.serving.web.problems import HttpProblem
 
 _T = TypeVar("_T")
-#: Seconds for which a body that is too large is read on, and thrown away.
-LINGER_SECONDS = 2.0
-#: ASGI extension of a request that has arrived with all of its body.
-HAS_ARRIVED = "slugline.has_arrived"
+# Seconds for which a body that is too large is read on, and thrown away.
+_LINGER_SECONDS = 2.0
 
 
 def body_type(request: Request) -> str:
@@ -76,11 +74,8 @@ async def stream_body(
         raise _too_large(max_bytes)
     taking = _take_parts(request, max_bytes, take)
     try:
-        if HAS_ARRIVED in request.scope.get("extensions", ()):
+        async with asyncio.timeout(timeout):
             has_taken_all = await taking
-        else:
-            async with asyncio.timeout(timeout):
-                has_taken_all = await taking
     except TimeoutError:
         raise HttpProblem(
             408, f"the body had not arrived after {timeout:g} seconds; send it at once."
@@ -115,7 +110,7 @@ async def _discard(request: Request) -> None:
     if "expect" in request.headers:  # the client sends the body only if asked to
         return
     with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):
-        async with asyncio.timeout(LINGER_SECONDS):
+        async with asyncio.timeout(_LINGER_SECONDS):
             while (message := await request.receive())["type"] == "http.request":
                 if not message.get("more_body"):
                     return

@@ -1,4 +1,4 @@
-"""Runs the MCP server on standard input and output."""
+"""The MCP server on standard input and output, run by the SDK."""
 
 from __future__ import annotations
 
@@ -6,26 +6,21 @@ import asyncio
 import contextlib
 import logging
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import anyio
 import mcp_types as types
 import msgspec
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
-from mcp.shared.message import SessionMessage
 
 from slugline._version import __version__
 from slugline.base.wording import join_words
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import SluglineError
 from slugline.serving.limits import Limits
-from slugline.serving.mcp.input_lines import MAX_BYTES, InputLines
-from slugline.serving.mcp.pending_calls import AnswerSender, CallReceiver, PendingCalls
 from slugline.serving.mcp.tools import Tool, available_tools, input_schema, output_schema
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_corrections import ServedCorrections
@@ -34,10 +29,6 @@ from slugline.serving.service import Service
 
 _log = logging.getLogger("slugline.mcp")
 
-# Calls that are held at a time, each with a message of up to `MAX_BYTES`.
-_MAX_CALLS = 64
-# Seconds for answers to come after the input has ended.
-_TIMEOUT_SECONDS = 30.0
 # Topics that are named to every agent; it can ask for the others.
 _MAX_TOPICS = 20
 
@@ -55,15 +46,16 @@ def run(names: list[str], corrections: Path | None, min_precision: float | None)
     """
     models = ServedModels.load(names, min_precision)
     served = None if corrections is None else ServedCorrections(CorrectionStore(corrections))
+    # The SDK waits for a line in a thread that an exception can't interrupt.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with contextlib.closing(Service(models, Limits(), Metrics(), served)) as service:
-        asyncio.run(_answer(make_server(service)))
+        asyncio.run(_serve(make_server(service)))
 
 
 def make_server(service: Service) -> Server[Any]:
     """Return the MCP server of a service."""
     tools = {tool.name: tool for tool in available_tools(service)}
     descriptions = [_describe(tool, service) for tool in tools.values()]
-    calls = anyio.CapacityLimiter(_MAX_CALLS)
 
     async def list_tools(context: object, params: object) -> types.ListToolsResult:  # noqa: ARG001
         return types.ListToolsResult(tools=descriptions)
@@ -75,12 +67,7 @@ def make_server(service: Service) -> Server[Any]:
         if params.name not in tools:
             message = f"there is no tool {params.name[:100]!r}; there are: {', '.join(tools)}."
             raise MCPError(types.INVALID_PARAMS, message)
-        if not calls.available_tokens:
-            return _error_result(
-                f"{_MAX_CALLS} calls already wait for answers; try again when they have them."
-            )
-        async with calls:
-            return await _call(tools[params.name], service, params.arguments or {})
+        return await _call(tools[params.name], service, params.arguments or {})
 
     return Server(
         "slugline",
@@ -92,29 +79,11 @@ def make_server(service: Service) -> Server[Any]:
     )
 
 
-async def _answer(server: Server[Any]) -> None:
-    """Answer the lines of standard input."""
-
-    async def refuse(request_id: int | str | None) -> None:
-        message = f"the message is larger than {MAX_BYTES:,} bytes; send fewer texts at a time."
-        error = types.ErrorData(code=types.INVALID_REQUEST, message=message)
-        reply = types.JSONRPCError(jsonrpc="2.0", id=request_id, error=error)
-        await writer.send(SessionMessage(reply))
-
-    lines = InputLines(sys.stdin.fileno(), refuse)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # on Windows
-            loop.add_signal_handler(number, lines.end)
-    pending = PendingCalls()
+async def _serve(server: Server[Any]) -> None:
+    """Answer messages on standard input until it ends, or the client is gone."""
     try:
-        # The SDK only iterates over the lines; it points sys.stdout to standard error.
-        async with stdio_server(cast(Any, lines)) as (reader, writer):
-            await server.run(
-                CallReceiver(cast(Any, reader), pending, _TIMEOUT_SECONDS),
-                AnswerSender(cast(Any, writer), pending),
-                server.create_initialization_options(),
-            )
+        async with stdio_server() as (reader, writer):
+            await server.run(reader, writer, server.create_initialization_options())
     except* BrokenPipeError:
         _log.info("the client has gone")
 

@@ -1,0 +1,237 @@
+"""Trains a model on all folds but one, tests it on that one, and measures time, memory and size.
+
+Its functions run in a process that belongs to one model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import itertools
+import math
+import os
+import pickle
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from slugline.base.checks import peak_memory_mb
+from slugline.comparison.user_models import (
+    describe_error,
+    describe_user_model,
+    find_user_model,
+    set_seed,
+)
+from slugline.corpus.topic_sets import is_multilabel, to_indicator
+from slugline.errors import OptionError, SluglineError
+
+
+class Job(NamedTuple):
+    """Documents with their folds, and the settings of all models."""
+
+    texts: Sequence[str]
+    topics: Sequence[Any]
+    folds: Sequence[int]
+    seed: int
+    n_threads: int
+
+
+class ModelFailure(NamedTuple):
+    """Why a model has no result."""
+
+    reason: str
+
+
+class FoldResult(msgspec.Struct, frozen=True):
+    """Answers of a model for one fold, after training on the others."""
+
+    fold: int
+    # The index of each answer in the sorted topics, -1 if it is not among them; or, where documents
+    # have several topics, the indices of all.
+    answers: tuple[int | tuple[int, ...], ...]
+    fit_seconds: float
+    answer_seconds: float
+    # Peak memory in 10^6 bytes; None where the system doesn't report it.
+    peak_mb: float | None = None
+    # Size of the saved model, with the last fold only; None if it can't be saved.
+    file_bytes: int | None = None
+
+
+def is_valid_result(
+    result: FoldResult, n_documents: int, n_topics: int, *, multilabel: bool = False
+) -> bool:
+    """Whether a stored result is possible for a fold of that many documents."""
+    seconds = (result.fit_seconds, result.answer_seconds, result.peak_mb or 0)
+    answers: Any = result.answers
+    if any(isinstance(answer, tuple) != multilabel for answer in answers):
+        return False
+    indices = itertools.chain.from_iterable(answers) if multilabel else answers
+    lowest = 0 if multilabel else -1  # -1 is a topic that no training document has
+    return (
+        len(answers) == n_documents
+        and all(lowest <= index < n_topics for index in indices)
+        and all(math.isfinite(value) and value >= 0 for value in seconds)
+        and (result.file_bytes or 0) >= 0
+    )
+
+
+# In the process of a model ------------------------------------------------------------------------
+
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+def describe(name: str, seed: int) -> str | ModelFailure:
+    """Return a text that changes with a user's model, or why it can't be used."""
+    try:
+        return describe_user_model(name, seed)
+    # Whatever ends the model, an exit included, is reported.
+    except BaseException as error:  # noqa: BLE001
+        return ModelFailure(_failure_reason(error))
+
+
+def measure_fold(
+    job_path: Path, name: str, estimator: Path | None, fold: int
+) -> FoldResult | ModelFailure:
+    """Return the result of a model for a fold, or why it has none.
+
+    Parameters
+    ----------
+    job_path : Path
+        A pickle of a `Job`.
+    name : str
+        One of `MODELS`, "module:name", or the name of an estimator.
+    estimator : Path, optional
+        The pickle of the estimator.
+    fold : int
+    """
+    try:
+        job = _read_job(job_path)
+        return _measure(_maker(job, name, estimator), job, fold)
+    except BaseException as error:  # noqa: BLE001
+        return ModelFailure(_failure_reason(error))
+    finally:
+        gc.collect()
+
+
+def _failure_reason(error: BaseException) -> str:
+    # Our own errors are sentences for the user already.
+    if isinstance(error, SluglineError):
+        return str(error)
+    reason = f"raised {describe_error(error)}"
+    if isinstance(error, ValueError) and "could not convert string" in str(error):
+        return f"{reason}; put a vectorizer before a classifier of numbers"
+    return reason
+
+
+@functools.cache
+def _read_job(path: Path) -> Job:
+    job: Job = pickle.loads(path.read_bytes())  # noqa: S301 (ours)
+    gc.collect()
+    _forget_peak()
+    return job
+
+
+def _maker(job: Job, name: str, estimator: Path | None) -> Callable[[], Any]:
+    """Return a function that makes a new, unfitted model."""
+    if estimator is not None:
+        return partial(_copy_estimator, pickle.loads(estimator.read_bytes()), job)  # noqa: S301
+    if ":" in name:
+        return find_user_model(name, job.seed)
+    from slugline.comparison.models import make_model  # a user's model need not wait for it
+
+    multilabel = is_multilabel(job.topics)
+    return partial(make_model, name, job.seed, job.n_threads, multilabel=multilabel)
+
+
+def _copy_estimator(estimator: Any, job: Job) -> Any:
+    from sklearn.base import clone
+
+    model = set_seed(clone(estimator, safe=False), job.seed)
+    # Those that come with Slugline have as many threads.
+    if type(model).__module__ == "slugline.classifier" and model.n_jobs is None:
+        model.set_params(n_jobs=job.n_threads)
+    return model
+
+
+def _measure(make: Callable[[], Any], job: Job, fold: int) -> FoldResult:
+    train = [row for row, document_fold in enumerate(job.folds) if document_fold != fold]
+    test = [row for row, document_fold in enumerate(job.folds) if document_fold == fold]
+    names, y = _labels(job.topics)
+    # A fold has the same result whether or not others were measured before it.
+    random.seed(job.seed)
+    np.random.seed(job.seed)
+    # Rows that an encoder has made before would hide the time that they take.
+    with tempfile.TemporaryDirectory(prefix="slugline-") as cache:
+        os.environ["SLUGLINE_CACHE"] = cache
+        model = make()
+        started = time.perf_counter()
+        topics = y[train] if y.ndim == 2 else y[train].tolist()
+        model.fit([job.texts[row] for row in train], topics)
+        fitted = time.perf_counter()
+        answers = model.predict([job.texts[row] for row in test])
+        answered = time.perf_counter()
+    return FoldResult(
+        fold,
+        _numbered(answers, names, y[test].shape),
+        fitted - started,
+        answered - fitted,
+        peak_memory_mb(),
+        _file_bytes(model) if fold == max(job.folds) else None,
+    )
+
+
+def _labels(topics: Sequence[Any]) -> tuple[list[str], Any]:
+    """Return the sorted topics, and those of each document: one, or several as an indicator."""
+    if not is_multilabel(topics):
+        return sorted(set(topics)), np.array(topics, dtype=object)
+    names = sorted(set(itertools.chain.from_iterable(topics)))
+    return names, to_indicator(topics, names)
+
+
+def _numbered(
+    answers: Any, names: list[str], shape: tuple[int, ...]
+) -> tuple[int | tuple[int, ...], ...]:
+    multilabel = len(shape) == 2
+    if hasattr(answers, "toarray"):
+        answers = answers.toarray()
+    array = np.asarray(answers, dtype=object)
+    if array.shape != shape:
+        expected = f"an indicator of shape {shape}" if multilabel else "one topic for each text"
+        raise OptionError(
+            f"answers {shape[0]} texts with an array of shape {array.shape}, where "
+            f"{expected} is due"
+        )
+    if multilabel:
+        return tuple(tuple(np.flatnonzero(row).tolist()) for row in array)
+    numbers = {name: number for number, name in enumerate(names)}
+    return tuple(numbers.get(str(answer), -1) for answer in array)
+
+
+def _forget_peak() -> None:
+    """Reset the peak memory, where the system can."""
+    with contextlib.suppress(OSError):
+        _CLEAR_REFS.write_text("5")
+
+
+def _file_bytes(model: Any) -> int | None:
+    """Return the size of the model's file, or of its pickle; None if it can't be saved."""
+    if type(model).__module__ == "slugline.classifier":  # not imported for the others
+        with tempfile.TemporaryDirectory(prefix="slugline-") as folder:
+            path = Path(folder, "model.slug")
+            model.save(path)
+            return path.stat().st_size
+    try:
+        with tempfile.TemporaryFile() as file:
+            pickle.dump(model, file, pickle.HIGHEST_PROTOCOL)
+            return file.tell()
+    # A model that can't be pickled may raise anything, and still has its other results.
+    except Exception:  # noqa: BLE001
+        return None

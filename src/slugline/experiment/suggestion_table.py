@@ -1,0 +1,193 @@
+"""Tables of texts to label, suggested or drawn at random."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from slugline.base.wording import counted
+from slugline.corpus.columns import column_names, in_columns, known_topic_column
+from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
+from slugline.corpus.labelled import has_topic
+from slugline.corpus.layout import Layout
+from slugline.corpus.loading import UnlabelledTexts
+from slugline.corpus.readers import RowReader
+from slugline.corpus.rows import SourceRow
+from slugline.corpus.topic_cells import NOT_LABELLED
+from slugline.experiment.suggest import Suggestion, normal_form, sample_texts
+from slugline.prediction.files import answer_names, guard_cell
+
+
+def open_texts(
+    rows: RowReader, unlabelled: UnlabelledTexts, layout: Layout | None
+) -> tuple[list[bool], str | None]:
+    """Return which texts have no topic yet, and a note if some have one.
+
+    If all of them have one, these may be answers: the topics are ignored.
+    """
+    if layout is None or not rows.has_names:
+        return [True] * len(unlabelled.rows), None
+    is_open = [not has_topic(row, layout) for row in unlabelled.rows]
+    n_labelled = is_open.count(False)
+    if not n_labelled:
+        return is_open, None
+    form = layout.topic_form
+    columns = in_columns(form.columns if form is not None and form.columns else [layout.topic])
+    if n_labelled == len(is_open):
+        note = f"every text already has a topic{columns}; these topics are ignored"
+        return [True] * len(is_open), note
+    verb = "is" if n_labelled == 1 else "are"
+    note = f"{counted(n_labelled, 'text')} with a topic already{columns} {verb} not suggested"
+    return is_open, note
+
+
+def take_texts(unlabelled: UnlabelledTexts, is_taken: Sequence[bool]) -> UnlabelledTexts:
+    """Return the texts, with their rows, for which `is_taken` is true."""
+    return replace(
+        unlabelled,
+        texts=list(itertools.compress(unlabelled.texts, is_taken)),
+        rows=list(itertools.compress(unlabelled.rows, is_taken)),
+    )
+
+
+@dataclass(frozen=True)
+class RandomTexts:
+    """Texts drawn at random, and the file that they are from.
+
+    Attributes
+    ----------
+    rows : list of SourceRow
+        Rows of the drawn texts.
+    texts : list of str
+        The drawn texts.
+    topic : str
+        Name of the column of topics.
+    columns : list of str
+        Names of the other columns.
+    source : UnlabelledTexts
+        All texts of the file.
+    n_open : int
+        Number of texts without a topic, from which these were drawn.
+    """
+
+    rows: list[SourceRow]
+    texts: list[str]
+    topic: str
+    columns: list[str]
+    source: UnlabelledTexts
+    n_open: int
+
+    def table(self, dialect: TableDialect) -> bytes:
+        """Return the drawn texts as a table, with a column of topics to fill in."""
+        to_fill_in = (["", *_cells(row, self.columns)] for row in self.rows)
+        return _csv([self.topic, *self.columns], to_fill_in, dialect)
+
+    def other_rows(self) -> list[SourceRow]:
+        """Return the rows of other texts, without copies of the drawn ones.
+
+        Rows that have a topic are among them.
+        """
+        drawn = {normal_form(text) for text in self.texts}
+        is_other = [normal_form(text) not in drawn for text in self.source.texts]
+        return list(itertools.compress(self.source.rows, is_other))
+
+    def other_table(self, rows: Iterable[SourceRow], dialect: TableDialect) -> bytes:
+        """Return other rows as a table, which has topics only if some texts had one."""
+        has_topics = len(self.source.rows) > self.n_open
+        columns = column_names(self.source.rows) if has_topics else self.columns
+        return _csv(columns, (_cells(row, columns) for row in rows), dialect)
+
+
+def draw_texts(
+    rows: RowReader, source: UnlabelledTexts, number: int, *, seed: int, topic: str | None
+) -> tuple[RandomTexts, str | None]:
+    """Draw texts without a topic at random; also return a note if some have one.
+
+    Without `topic`, the column of topics is the one with a usual name, or "topic".
+    """
+    names = column_names(source.rows)
+    if topic is None and rows.has_names:
+        topic = known_topic_column(names, source.columns)
+    topic = topic or "topic"
+    is_open, note = open_texts(rows, source, Layout(source.columns, topic))
+    candidates = take_texts(source, is_open)
+    drawn = sample_texts(candidates.texts, number, seed)
+    texts = RandomTexts(
+        [candidates.rows[row] for row in drawn],
+        [candidates.texts[row] for row in drawn],
+        topic,
+        [name for name in names if name != topic],
+        source,
+        len(candidates.texts),
+    )
+    return texts, note
+
+
+def suggestion_table(
+    suggestions: Sequence[Suggestion],
+    rows: RowReader,
+    unlabelled: UnlabelledTexts,
+    layout: Layout | None,
+    dialect: TableDialect,
+) -> bytes:
+    """Return a table of suggestions to fill in, with all columns of their rows.
+
+    Parameters
+    ----------
+    suggestions : sequence of Suggestion
+    rows : RowReader
+        The file of the texts.
+    unlabelled : UnlabelledTexts
+        The texts that the suggestions are from.
+    layout : Layout, optional
+        The columns of the model's data, which name the column of topics.
+    dialect : TableDialect
+    """
+    inputs = _input_cells(suggestions, rows, unlabelled)
+    columns = list(dict.fromkeys(name for row in inputs for name in row))
+    is_alike = layout is not None and {*layout.text} <= {*columns}
+    topics = [layout.topic if layout is not None and is_alike else "topic"]
+    form = None if layout is None else layout.topic_form
+    if form is not None and form.kind == "columns":
+        topics = [*form.columns]
+    columns = [name for name in columns if name not in topics]
+    # With a separator, an empty cell would be a text of no topic.
+    to_fill_in = NOT_LABELLED if form is not None and form.kind == "separator" else ""
+    names = answer_names([*topics, *columns], ["guess", "probability"])
+    file = io.BytesIO()
+    writer = table_writer(file, dialect)
+    writer.writerow([*topics, *columns, names["guess"], names["probability"]])
+    for chosen, row in zip(suggestions, inputs, strict=True):
+        cells = (table_cell(row.get(name)) for name in columns)
+        probability = decimal_cell(f"{chosen.probability:.4f}", dialect.delimiter)
+        guess = chosen.topic
+        if isinstance(guess, tuple):
+            guess = ((form and form.separator) or ";").join(map(str, guess))
+        writer.writerow([*[to_fill_in] * len(topics), *cells, guard_cell(guess), probability])
+    return file.getvalue()
+
+
+def _input_cells(
+    suggestions: Sequence[Suggestion], rows: RowReader, unlabelled: UnlabelledTexts
+) -> list[Mapping[str, Any]]:
+    """Return the cells of the suggested rows, by column."""
+    cells = [unlabelled.rows[s.row].values for s in suggestions]
+    if rows.has_names:
+        return [*cells]
+    # Lines of text, most of which have no labels.
+    return [{name: cell for name, cell in row.items() if cell is not None} for row in cells]
+
+
+def _cells(row: SourceRow, columns: Sequence[str]) -> list[Any]:
+    return [row.values.get(name) for name in columns]
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]], dialect: TableDialect) -> bytes:
+    file = io.BytesIO()
+    writer = table_writer(file, dialect)
+    writer.writerow(header)
+    writer.writerows([*map(table_cell, cells)] for cells in rows)
+    return file.getvalue()
