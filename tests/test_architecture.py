@@ -122,7 +122,7 @@ OTHERS = {
     *("slugline.prediction.files", "slugline.base.databases", "slugline.evaluation.evaluation"),
     *("slugline.cli.documents", "slugline.corpus.corpus", "slugline.corpus.topics"),
     *("slugline.corpus.folders", "slugline.corpus.parquet"),
-    *("slugline.model.file.card", "slugline.model.multilabel_rule", "slugline.model.promise"),
+    *("slugline.model.file.card", "slugline.model.promise"),
     "slugline.learning.encoder.registry",
 }
 # Modules of the libraries that take a millisecond or more to import.

@@ -418,11 +418,12 @@ NO_MODEL = "not a Slugline model, or truncated"
         (another_zip, "a zip archive without model.json"),
         (
             of_a_later_format,
-            "a model of format 99, and this Slugline reads format 3; upgrade Slugline.",
+            "model of format 99, but this Slugline reads format 4; upgrade Slugline.",
         ),
         (
             of_an_earlier_format,
-            "a model of format 1, and this Slugline reads format 3; train the model again.",
+            "model of format 1, but this Slugline reads format 4; train the model again, or "
+            "install the Slugline release that saved it.",
         ),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",

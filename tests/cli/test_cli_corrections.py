@@ -242,8 +242,7 @@ def test_train_corrections_reuses_the_settings_of_the_model(run: Run) -> None:
     info = container.read("news.slug").info
     assert (info.seed, info.class_weight, info.weight_type) == (3, "balanced", "int8")
     assert info.test_fraction == 0.4
-    assert info.heldout
-    assert info.heldout.min_precision == 0.6
+    assert info.min_precision == 0.6
 
 
 def test_train_corrections_takes_only_given_settings(run: Run) -> None:

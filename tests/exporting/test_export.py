@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,7 +25,6 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file import container
-from slugline.text import terms
 from slugline.text.feature_groups import FeatureGroup
 from stand_ins import Meanings
 
@@ -149,7 +148,7 @@ def test_model_page_rejects_other_word_vectors(encoder_model: Path, run: Run) ->
 def rename_encoder(path: Path, name: str) -> None:
     """Write another name for the encoder that a model needs."""
     file = container.read(path)
-    assert file.info.encoder is not msgspec.UNSET
+    assert file.info.encoder is not None
     encoder = msgspec.structs.replace(file.info.encoder, name=name)
     info = msgspec.structs.replace(file.info, encoder=encoder)
     container.write(path, replace(file, info=info))
@@ -191,22 +190,6 @@ def test_model_page_rejects_a_column_for_each_bucket(
     assert str(error.value) == (
         f"{path} can't be exported: it doesn't say which hash buckets have words of its training "
         "data; train it again."
-    )
-
-
-def test_model_page_rejects_an_unknown_kind_of_terms(
-    news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SLUGLINE_KERNEL", "0")
-    monkeypatch.setitem(cast("Any", terms.KINDS), "verbs", terms.KINDS["words"])
-    texts, topics = zip(*news, strict=True)
-    path = tmp_path / "news.slug"
-    groups = [FeatureGroup(cast("Any", "verbs"))]
-    TopicClassifier(encoder=None, feature_groups=groups).fit(texts, topics).save(path)
-    with pytest.raises(OptionError) as error:
-        model_page(path)
-    assert str(error.value) == (
-        f"{path} can't be exported: a page has no terms of kind 'verbs' weighed by 'log-tf-idf'."
     )
 
 

@@ -213,7 +213,10 @@ def test_loss_is_that_of_the_probabilities() -> None:
     rng = np.random.default_rng(1)
     scores, y = rng.normal(size=(300, 5)).astype(np.float32), rng.integers(5, size=300)
     found = fit_calibration(scores, y)
-    log_odds = [np.log(share / (0.5 - share)) for share in found[1:]]
+    log_odds = [
+        np.log(share / (0.5 - share))
+        for share in (found.uniform_weight, found.high_temperature_weight)
+    ]
     loss, *_ = calibration._Loss(scores, y, None)(
         np.array([np.log(found.inverse_temperature), *log_odds])
     )

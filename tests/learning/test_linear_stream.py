@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -268,7 +270,8 @@ def test_recent_scores_calibrate_by_the_latest_rows(monkeypatch: pytest.MonkeyPa
         scores.append(stream.decision_function(X[rows]))
         stream.learn(X[rows], Labels.from_topics(Y[rows]), context(rows))
     expected = fit_calibration(np.concatenate(scores)[-30:], Y[-30:], WEIGHT[-30:])
-    assert stream.calibration == pytest.approx(expected, rel=1e-3)
+    assert isinstance(stream.calibration, Calibration)
+    assert asdict(stream.calibration) == pytest.approx(asdict(expected), rel=1e-3)
 
 
 # Batches that fail ------------------------------------------------------------------------------

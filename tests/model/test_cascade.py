@@ -158,9 +158,7 @@ def rewritten(path: Path, cascade: Any) -> Path:
     """Return a copy of a model file with another cascade; None for none."""
     entries = unzip(path.read_bytes())
     info = json.loads(entries[JSON])
-    del info["encoder"]["cascade"]
-    if cascade is not None:
-        info["encoder"]["cascade"] = cascade
+    info["head"]["cascade"] = cascade
     copy = path.with_name("copy.slug")
     copy.write_bytes(rezip(entries | {JSON: json.dumps(info).encode()}))
     return copy

@@ -29,7 +29,7 @@ from slugline.model.decider import Decider, SingleLabelDecider
 from slugline.model.decision import Unsure, most_likely
 from slugline.model.file import container
 from slugline.model.file.content import to_model_file
-from slugline.model.file.schema import HeldOutInfo, ModelFile, UnknownWordInfo
+from slugline.model.file.schema import ModelFile
 from slugline.model.heldout import HeldOutPredictions, SparseProba, to_arrays
 from slugline.model.thresholds import CONFIDENCE, _binomial_tail, best_precision, lowest_threshold
 from slugline.text import counting
@@ -762,18 +762,17 @@ def without_scores(file: ModelFile) -> ModelFile:
 
 def with_info(**changed: Any) -> Callable[[ModelFile], ModelFile]:
     def change(file: ModelFile) -> ModelFile:
-        assert isinstance(file.info.heldout, HeldOutInfo)
-        heldout = msgspec.structs.replace(file.info.heldout, **changed)
-        return replace(file, info=msgspec.structs.replace(file.info, heldout=heldout))
+        return replace(file, info=msgspec.structs.replace(file.info, **changed))
 
     return change
 
 
-def without_info(file: ModelFile) -> ModelFile:
-    return replace(file, info=msgspec.structs.replace(file.info, heldout=msgspec.UNSET))
+def without_predictions(file: ModelFile) -> ModelFile:
+    arrays = {n: array for n, array in file.arrays.items() if not n.startswith("heldout.")}
+    return replace(file, arrays=arrays)
 
 
-@pytest.mark.parametrize("change", [without_scores, without_info])
+@pytest.mark.parametrize("change", [without_scores, without_predictions])
 def test_load_refuses_decisions_that_do_not_match_the_model(
     fitted: TopicClassifier, tmp_path: Path, change: Callable[[ModelFile], ModelFile]
 ) -> None:
@@ -787,8 +786,8 @@ def test_load_refuses_decisions_that_do_not_match_the_model(
     [
         {"min_precision": 1.0},
         {"min_precision": 0.0},
-        {"unknown_words": UnknownWordInfo(rate=1.5, max_errors=1.0)},
-        {"unknown_words": UnknownWordInfo(rate=0.5, max_errors=-1.0)},
+        {"unknown_words": UnknownWordRate(rate=1.5, max_excess=1.0)},
+        {"unknown_words": UnknownWordRate(rate=0.5, max_excess=-1.0)},
     ],
     ids=str,
 )

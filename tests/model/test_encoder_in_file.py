@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -73,14 +72,15 @@ def test_loaded_model_with_an_encoder_predicts_the_same(
 def test_saved_model_names_its_encoder_and_weight(model: Path) -> None:
     loaded = load(model, Meanings(WORDS))
     said = loaded.info_.encoder
-    assert said is not msgspec.UNSET
+    head = loaded.info_.head
+    assert said is not None
+    assert head is not None
     assert (said.name, said.width) == ("meanings", 4)
     assert said.digest == get_encoder(Meanings(WORDS)).digest
     dense = loaded.fitted_.dense
     assert dense is not None
-    assert said.weight == dense.encoder_weight
-    assert (said.uniform_weight, said.high_temperature_weight) == dense.calibration[1:]
-    share = f"{100 * said.weight:.0f} %"
+    assert head == dense.settings()
+    share = f"{100 * head.encoder_weight:.0f} %"
     assert (
         f"It needs the sentence encoder meanings, from which {share} of the decision "
         "between its topics comes."
@@ -93,7 +93,8 @@ def test_saved_model_without_an_encoder_does_not_mention_one(tmp_path: Path) -> 
     path = tmp_path / "plain.slug"
     TopicClassifier(encoder=None).fit(TEXTS, TOPICS).save(path)
     entries = unzip(path.read_bytes())
-    assert "encoder" not in json.loads(entries[JSON])
+    info = json.loads(entries[JSON])
+    assert (info["encoder"], info["head"], info["fast_head"]) == (None, None, None)
     assert b"encoder" not in entries[CARD]
     assert load(path, Meanings(WORDS)).fitted_.encoder is None
 
@@ -213,13 +214,6 @@ def refusal(entries: Entries, folder: Path) -> str:
     ("name", "value"),
     [
         *(("width", value) for value in (0, -1, 4097, "4", None)),
-        *(("sparse_factor", value) for value in (-1.0, 1e6, "1")),
-        *(
-            (name, value)
-            for name in ("uniform_weight", "high_temperature_weight")
-            for value in (-0.1, 1.0)
-        ),
-        *(("weight", value) for value in (-0.1, 1.1)),
         *(("digest", value) for value in ("", "x" * 64, "0" * 65, 5)),
         *(("name", value) for value in ("", "n" * 201, None)),
     ],
@@ -231,9 +225,37 @@ def test_load_refuses_invalid_encoder_settings(
     assert refusal(changed, tmp_path).startswith("damaged (")
 
 
-def test_load_refuses_a_missing_encoder_setting(entries: Entries, tmp_path: Path) -> None:
-    changed = change_info(entries, lambda info: info["encoder"].pop("weight"))
-    assert "missing required field `weight`" in refusal(changed, tmp_path)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("sparse_factor", value) for value in (-1.0, 1e6, "1")),
+        *(("encoder_weight", value) for value in (-0.1, 1.1)),
+        *(
+            ("calibration", {"inverse_temperature": 1.0, name: value})
+            for name in ("uniform_weight", "high_temperature_weight")
+            for value in (-0.1, 1.0)
+        ),
+    ],
+)
+def test_load_refuses_invalid_numbers_of_a_head(
+    name: str, value: Any, entries: Entries, tmp_path: Path
+) -> None:
+    changed = change_info(entries, lambda info: info["head"].update({name: value}))
+    assert refusal(changed, tmp_path).startswith("damaged (Expected `float`")
+
+
+def test_load_refuses_a_missing_number_of_a_head(entries: Entries, tmp_path: Path) -> None:
+    changed = change_info(entries, lambda info: info["head"].pop("encoder_weight"))
+    assert "missing required field `encoder_weight`" in refusal(changed, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["encoder", "head"])
+def test_load_refuses_an_encoder_without_a_head_and_a_head_without_an_encoder(
+    name: str, entries: Entries, tmp_path: Path
+) -> None:
+    changed = change_info(entries, lambda info: info.update({name: None}))
+    with_or_without = "a head without an encoder", "an encoder without a head"
+    assert refusal(changed, tmp_path).startswith(f"damaged ({with_or_without[name == 'head']})")
 
 
 @pytest.mark.parametrize(
@@ -271,12 +293,12 @@ def test_load_refuses_encoder_arrays_without_encoder_or_linear_learner(
     entries: Entries, tmp_path: Path
 ) -> None:
     path = tmp_path / "bad.slug"
-    path.write_bytes(rezip(change_info(entries, lambda info: info.pop("encoder"))))
+    path.write_bytes(rezip(change_info(entries, lambda info: info.update(encoder=None, head=None))))
     with pytest.raises(ModelFileError, match="is unknown"):
         load(path)
 
     def describe(info: Any) -> None:
-        del info["encoder"]
+        info["encoder"] = info["head"] = None
         info["descriptions"] = {"grain": "wheat"}
 
     arrays = change_arrays(
@@ -314,7 +336,7 @@ def test_loaded_encoder_of_huge_weights_predicts_finite_values(
         }
 
     changed = change_info(
-        change_arrays(entries, enlarge), lambda info: info["encoder"].update(sparse_factor=9e5)
+        change_arrays(entries, enlarge), lambda info: info["head"].update(sparse_factor=9e5)
     )
     path = tmp_path / "large.slug"
     path.write_bytes(rezip(changed))

@@ -111,7 +111,7 @@ def many_lines(folder: Path) -> bytes:
     words = b"\n" * 30_000_000 + noise + b"\n"
     entries = change_info(
         entries_of(folder, feature_groups=[FeatureGroup("words")]),
-        lambda info: info["feature_groups"][0].update(n_terms=30_000_001),
+        lambda info: info.update(n_terms=[30_000_001]),
     )
     return as_file(entries, vocabulary=deflated(VOCABULARY, words))
 
@@ -156,9 +156,14 @@ def many_layers(folder: Path) -> bytes:
 
 def many_blocks(folder: Path) -> bytes:
     block = entries_of(folder)
-    none = {"weighting": "counts", "n_terms": 0, "kind": "words", "weight": 1.0}
+    none = {"weighting": "counts", "kind": "words", "weight": 1.0}
     none |= {"max_terms": None, "min_count": 1}
-    return as_file(change_info(block, lambda info: info["feature_groups"].extend([none] * 60_000)))
+
+    def change(info: Any) -> None:
+        info["feature_groups"].extend([none] * 60_000)
+        info["n_terms"].extend([0] * 60_000)
+
+    return as_file(change_info(block, change))
 
 
 def with_topics(entries: Entries, names: list[str]) -> Entries:
@@ -180,9 +185,12 @@ def many_topics_and_columns(folder: Path) -> bytes:
     """Claim 2**24 columns and 60,000 topics: 4 TB if weights were dense, and 64 MB of counts."""
     entries = entries_of(folder, feature_groups=[FeatureGroup("words", "counts")])
     entries = with_topics(entries, [f"t{number}" for number in range(60_000)])
-    entries = change_info(
-        entries, lambda info: info["feature_groups"][0].update(n_terms=0, n_buckets=1 << 24)
-    )
+
+    def hash_terms(info: Any) -> None:
+        info["feature_groups"][0].update(n_buckets=1 << 24)
+        info["n_terms"] = [0]
+
+    entries = change_info(entries, hash_terms)
     none = {"values": "f2", "topics": "u2"}
     entries = change_arrays(
         entries,
@@ -210,12 +218,13 @@ def many_weights_of_one_term(folder: Path) -> bytes:
 
 def many_seen_buckets(folder: Path) -> bytes:
     """Claim sixty blocks of 2**24 hash buckets, of which one has been seen: 4 GB of them."""
-    entries = change_info(
-        entries_of(folder),
-        lambda info: info["feature_groups"].extend(
-            [info["feature_groups"][0] | {"n_terms": 1, "n_buckets": 1 << 24}] * 60
-        ),
-    )
+
+    def change(info: Any) -> None:
+        group = info["feature_groups"][0] | {"n_buckets": 1 << 24}
+        info["feature_groups"].extend([group] * 60)
+        info["n_terms"].extend([1] * 60)
+
+    entries = change_info(entries_of(folder), change)
     return as_file(entries | {VOCABULARY: entries[VOCABULARY] + b"wheat\n" * 60})
 
 

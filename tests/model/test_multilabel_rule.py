@@ -214,8 +214,8 @@ def test_load_refuses_a_manual_threshold_of_an_unknown_topic(
 ) -> None:
     content = to_model_file(classifier.fitted_)
     decision = content.info.multilabel_rule
-    assert decision is not msgspec.UNSET
-    decision = msgspec.structs.replace(decision, manual_thresholds=(9,))
+    assert decision is not None
+    decision = replace(decision, manual_thresholds=(9,))
     info = msgspec.structs.replace(content.info, multilabel_rule=decision)
     container.write(tmp_path / "odd.slug", replace(content, info=info))
     with pytest.raises(

@@ -8,9 +8,8 @@ from slugline.cli.options import command, json_option, model_argument
 from slugline.cli.output import print_json, show
 from slugline.learning.encoder.registry import BUILT_IN, split_names
 from slugline.model.file import container
-from slugline.model.file.schema import ModelInfo
+from slugline.model.file.schema import ModelInfo, to_plain
 from slugline.model.file.shipped import model_path
-from slugline.text.table_columns import TableColumn
 
 _SEPARATORS = {"\t": "tab"}
 # Topics that were renamed, as they are listed.
@@ -31,17 +30,17 @@ def info(model: str, as_json: bool) -> None:
     file = container.read(model_path(model))
     _check_table(file.info)
     if as_json:
-        print_json(msgspec.to_builtins(file.info))
+        print_json(msgspec.to_builtins(file.info, enc_hook=to_plain))
         return
     show(*file.card.split("\n"))
     layout = file.info.layout
-    if layout is msgspec.UNSET:
+    if layout is None:
         return
     show("## Columns of its data", "", f"- text: {', '.join(layout.text)}")
     show(f"- topic: {layout.topic}")
     for group in file.info.feature_groups:
-        for column in group.columns or ():
-            show(f"- beside the text: {TableColumn(*msgspec.structs.astuple(column))}")
+        for column in group.columns:
+            show(f"- beside the text: {column}")
     if form := layout.topic_form:
         show(f"- several topics: {_FORMS.get(form.kind, f'separated by {form.separator!r}')}")
     show(f"- encoding: {layout.encoding or 'UTF-8'}")
@@ -57,7 +56,7 @@ def info(model: str, as_json: bool) -> None:
 
 def _check_table(info: ModelInfo) -> None:
     """Raise EncoderError if the model needs Slugline's table of word vectors, which was changed."""
-    if info.encoder is msgspec.UNSET or BUILT_IN not in (split_names(info.encoder.name) or ()):
+    if info.encoder is None or BUILT_IN not in (split_names(info.encoder.name) or ()):
         return
     from slugline.text.word_vectors import open_table
 

@@ -239,7 +239,7 @@ def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
         f"of the decision comes from {' and '.join(encoder.split(','))}{words}",
     )
     if dense.cascade is not None:
-        fast = "words alone" if dense.cascade.fast_head is None else "words and word vectors"
+        fast = "words alone" if dense.fast_head is None else "words and word vectors"
         said = f"fraction of texts that need {encoder}; {fast} answer the others"
         yield "encoded", f"{dense.cascade.encoded_fraction:.2f}", said
     if dense.n_unlabelled:

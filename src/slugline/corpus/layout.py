@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
+from msgspec import Meta
+
 from slugline.base.checks import check_whole, short_repr
 from slugline.base.settings import Setting
 from slugline.corpus.header import HeaderHints
@@ -15,6 +17,9 @@ from slugline.errors import OptionError, Parameter
 
 #: The formats of files that users can name.
 Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"]
+# The limits of layouts in model files.
+_Name = Annotated[str, Meta(min_length=1, max_length=1000)]
+_MAX_NAMES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,8 @@ class TopicForm:
     """
 
     kind: Literal["array", "separator", "columns", "label", "uris"]
-    separator: str = ""
-    columns: tuple[str, ...] = ()
+    separator: Annotated[str, Meta(max_length=100)] = ""
+    columns: Annotated[tuple[_Name, ...], Meta(max_length=_MAX_NAMES)] = ()
 
     def splits(self, topic: str) -> bool:
         """True if the separator of the form occurs in a topic, so that reading would split it."""
@@ -70,16 +75,16 @@ class Layout:
         The delimiter between cells of tables; None for other data.
     """
 
-    text: tuple[str, ...]
-    topic: str
-    encoding: str | None = None
+    text: Annotated[tuple[_Name, ...], Meta(min_length=1, max_length=100)]
+    topic: _Name
+    encoding: Annotated[str, Meta(max_length=100)] | None = None
     skip_bad_rows: bool = False
     topic_form: TopicForm | None = None
     columns: tuple[str, ...] = ()
     fold_topics: bool = False
-    topic_map: tuple[tuple[str, str], ...] = ()
+    topic_map: Annotated[tuple[tuple[_Name, _Name], ...], Meta(max_length=_MAX_NAMES)] = ()
     format: str | None = None
-    separator: str | None = None
+    separator: Annotated[str, Meta(min_length=1, max_length=1)] | None = None
 
     @property
     def topic_column(self) -> str | None:

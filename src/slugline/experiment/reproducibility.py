@@ -21,7 +21,7 @@ from slugline.evaluation.evaluation import majority_baseline
 from slugline.experiment.decision_results import decide_corpus
 from slugline.experiment.evaluate import evaluate_fitted, stored_metrics
 from slugline.model.file import container, content, shipped
-from slugline.model.file.schema import ModelFile, ModelInfo
+from slugline.model.file.schema import ModelFile, ModelInfo, to_plain
 from slugline.model.fit import fit
 from slugline.model.fitted import Fitted
 from slugline.model.multilabel_rule import MultilabelRule
@@ -172,12 +172,12 @@ def _check_can_repeat(path: PathLike, info: ModelInfo) -> None:
             f"{path}: it was made from descriptions of topics alone, so there are no documents to "
             "train it on again; `slugline evaluate` tests it on some."
         )
-    if info.stream is not msgspec.UNSET:
+    if info.stream is not None:
         raise ModelFileError(
             f"{path}: it learned from a stream; train it again from the same files with the same "
             "options into another file: that has the same bytes, if nothing has changed."
         )
-    if info.encoder is not msgspec.UNSET and info.encoder.n_unlabelled:
+    if info.head is not None and info.head.n_unlabelled:
         raise ModelFileError(
             f"{path}: it learned from texts without labels as well; train it again with the same "
             "files and options into another file: that has the same bytes, if nothing has changed."
@@ -267,7 +267,7 @@ def _differences(data: bytes, then: ModelFile, now: ModelFile) -> tuple[ModelDif
 
 
 def _in_settings(then: ModelInfo, now: ModelInfo) -> Iterator[ModelDifference]:
-    plain = (msgspec.to_builtins(info, enc_hook=np.generic.item) for info in (then, now))
+    plain = (msgspec.to_builtins(info, enc_hook=to_plain) for info in (then, now))
     old, new = (dict(_leaves(value)) for value in plain)
     for name in old | new:
         if old.get(name) != new.get(name):
@@ -276,7 +276,7 @@ def _in_settings(then: ModelInfo, now: ModelInfo) -> Iterator[ModelDifference]:
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each plain value within JSON with its path."""
-    if not isinstance(value, dict | list):
+    if not isinstance(value, dict | list | tuple):
         yield path, value
         return
     inner = value.items() if isinstance(value, dict) else enumerate(value)

@@ -307,8 +307,8 @@ def _gradient(calibration: Any, scores: Any, weights: F64) -> F64:
 
 def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
     """Return weight and inverse temperature of each softmax, rounded as in `Calibration`."""
-    factor, uniform_weight, flat_weight = calibration
-    total = float(np.float32(1 - uniform_weight))
+    factor, flat_weight = calibration.inverse_temperature, calibration.high_temperature_weight
+    total = float(np.float32(1 - calibration.uniform_weight))
     if not flat_weight:
         return [(total, float(np.float32(factor)))]
     flat = float(np.float32(factor / 3))

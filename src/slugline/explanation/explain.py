@@ -420,7 +420,7 @@ class _Answer:
         if self.dense is not None and self.dense.cascade is not None:
             by_fast = fitted.fast_stage.predict_proba([text])
             if not self.dense.needs_encoder(by_fast, words)[0]:
-                self.dense = self.dense.cascade.fast_head
+                self.dense = self.dense.fast_head
         self.encoded: F64 | None = None  # the encoder's row, if the encoder is used for this text
         if self.dense is not None:
             encoded = self.dense.rows([text], fitted.features.n_jobs)

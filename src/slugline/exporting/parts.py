@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -34,7 +33,6 @@ from slugline.text.characters import TRANSLATION, character_classes
 from slugline.text.columns import TermColumns
 from slugline.text.sparse import row_offsets
 from slugline.text.table_columns import MAX_VALUE, MISSING, MONTHS, WEEKDAYS
-from slugline.text.terms import COLUMNS, KINDS
 
 # Packed arrays ------------------------------------------------------------------------------------
 
@@ -195,9 +193,6 @@ def _composes(character: str, first: str, second: str) -> bool:
 
 # The model ----------------------------------------------------------------------------------------
 
-# The kinds of terms and weightings that `text.js` and `model.js` implement.
-_KINDS = (*KINDS, COLUMNS)
-_WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _HEAD_WEIGHTS = "dense.weights"
 _VALUES, _TOPICS, _COUNTS = (f"learner.weights.{name}" for name in ("values", "topics", "counts"))
@@ -279,7 +274,7 @@ def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
     path = model_path(model)
     file = container.read(path)
     needed = file.info.encoder
-    if needed is not msgspec.UNSET and needed.name != BUILT_IN:
+    if needed is not None and needed.name != BUILT_IN:
         raise _export_error(
             model,
             f"it needs the encoder {needed.name}, and a page can contain only word vectors; train "
@@ -299,7 +294,7 @@ def _export_error(model: str | os.PathLike[str], *why: str | Parameter) -> Optio
 
 
 def _check_learner(model: str | os.PathLike[str], fitted: Fitted) -> LinearModel:
-    """Return the learner; raise OptionError unless the scripts support its kind and its terms."""
+    """Return the learner; raise OptionError unless the scripts support it and its terms."""
     if not is_linear(fitted.learner):
         kind = fitted.learner.settings()["kind"]
         raise _export_error(
@@ -315,10 +310,6 @@ def _check_learner(model: str | os.PathLike[str], fitted: Fitted) -> LinearModel
                 model,
                 f"it doesn't say which hash buckets have {group.kind} of its training data; train "
                 "it again",
-            )
-        if group.kind not in _KINDS or group.weighting not in _WEIGHTINGS:
-            raise _export_error(
-                model, f"a page has no terms of kind {group.kind!r} weighed by {group.weighting!r}"
             )
     return fitted.learner
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
 _MAX_SCORE = np.float32(1e38)
 InverseTemperature: TypeAlias = Annotated[float, Meta(gt=0, lt=1e6)]
 CalibrationWeight: TypeAlias = Annotated[float, Meta(ge=0, lt=1)]
-#: The attributes of a calibration in model files, with the types of valid values.
-SETTINGS: dict[str, Any] = {
-    "inverse_temperature": InverseTemperature,
-    "uniform_weight": CalibrationWeight,
-    "high_temperature_weight": CalibrationWeight,
-}
 # Bounds of the log of an inverse temperature.
 _LOG_BOUNDS = (-4.0, 4.0)
 
@@ -106,7 +101,8 @@ _TINY = 1e-30
 _DIGITS = 9
 
 
-class Calibration(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Calibration:
     """A mixture of softmax at two temperatures and the uniform distribution.
 
     Attributes
@@ -121,27 +117,18 @@ class Calibration(NamedTuple):
         fit several of the topics with high scores.
     """
 
-    inverse_temperature: float
-    uniform_weight: float = 0.0
-    high_temperature_weight: float = 0.0
+    inverse_temperature: InverseTemperature
+    uniform_weight: CalibrationWeight = 0.0
+    high_temperature_weight: CalibrationWeight = 0.0
 
     @property
     def multilabel(self) -> bool:
         """Whether it is for multilabel rows: no."""
         return False
 
-    def settings(self) -> dict[str, float]:
-        """Return plain data from which `restore` rebuilds it."""
-        return self._asdict()
-
     def arrays(self) -> dict[str, F32]:
         """Return the arrays for a model file: there are none."""
         return {}
-
-    @classmethod
-    def restore(cls, settings: Mapping[str, Any]) -> Calibration:
-        """Return the calibration among the settings in a model file."""
-        return cls(**{name: settings[name] for name in cls._fields})
 
     def blend(self, before: Calibration, weight: float) -> Calibration:
         """Return the mean of this calibration, with a weight up to 1, and the one `before`."""
@@ -215,9 +202,11 @@ def fit_calibration(
     bounds = [_LOG_BOUNDS, _LOGIT_BOUNDS, _LOGIT_BOUNDS]
     minima = [minimize_bounded(loss, start, bounds) for start in _STARTS]
     parameters, _ = min(minima, key=lambda minimum: minimum[1])
-    factor, uniform_weight, high_weight = _calibration(parameters)
+    fitted = _calibration(parameters)
     return Calibration(
-        *(round_digits(value) for value in (usual * factor, uniform_weight, high_weight))
+        round_digits(usual * fitted.inverse_temperature),
+        round_digits(fitted.uniform_weight),
+        round_digits(fitted.high_temperature_weight),
     )
 
 
@@ -268,8 +257,9 @@ class _Loss:
         self._prior_sd = prior_sd
 
     def __call__(self, parameters: F64) -> Evaluation:
-        factor, uniform, high = _calibration(parameters)
-        cold, hot = self._true_probabilities(factor)
+        fitted = _calibration(parameters)
+        uniform, high = fitted.uniform_weight, fitted.high_temperature_weight
+        cold, hot = self._true_probabilities(fitted.inverse_temperature)
         mixed, contrast = (1 - high) * cold + high * hot, hot - cold
         chance = 1 / self._below.shape[1]
         true_proba = np.maximum((1 - uniform) * mixed[0] + uniform * chance, _TINY)
@@ -385,10 +375,6 @@ class TopicCalibration(NamedTuple):
     def multilabel(self) -> bool:
         """Whether it is for multilabel rows: yes."""
         return True
-
-    def settings(self) -> dict[str, float]:
-        """Return the settings of the identity calibration, as the curves are saved as `arrays`."""
-        return Calibration(1.0).settings()
 
     @classmethod
     def restore(cls, arrays: Mapping[str, F32], biases: F32) -> TopicCalibration:

@@ -307,9 +307,8 @@ def _add_fast_stage(
     if cascade is not None:
         is_sure = cascade.is_sure(by_fast)
         proba[is_sure] = by_fast[is_sure]
-        cascade = cascade._replace(fast_head=fast.head)
-    heldout = encoded.add_unknown_documents(rows, proba)
-    return EncoderFit(replace(dense, cascade=cascade), heldout)
+        dense = replace(dense, cascade=cascade, fast_head=fast.head)
+    return EncoderFit(dense, encoded.add_unknown_documents(rows, proba))
 
 
 def _fit_fast_stage(encoded: EncodedDocuments) -> EncoderFit:

@@ -6,17 +6,19 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32, I64
 from slugline.base.checks import short_repr
+from slugline.base.ranges import Count
 from slugline.base.wording import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
 from slugline.corpus.layout import Layout
 from slugline.corpus.topic_sets import split_rows
+from slugline.errors import DataError
 from slugline.learning.learner import Learner, LinearModel, is_linear
 from slugline.text.features import FeatureBatch, Features, WordCounts
 from slugline.text.scoring import TextScorer, TextScores, can_score
@@ -312,8 +314,7 @@ class Fitted:
     @cached_property
     def fast_stage(self) -> Fitted:
         """The model that answers texts which the encoder need not read; see `Cascade`."""
-        cascade = None if self.dense is None else self.dense.cascade
-        return replace(self, dense=None if cascade is None else cascade.fast_head)
+        return replace(self, dense=None if self.dense is None else self.dense.fast_head)
 
     def _calibrate(self, part: TextScores) -> F32:
         """Return the probabilities of scores.
@@ -387,7 +388,8 @@ def _by_name(names: Sequence[Topic], values: F32) -> dict[Topic, float]:
 # Stream record ------------------------------------------------------------------------------------
 
 
-class StreamRecord(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StreamRecord:
     """Record of how a model learned from a stream.
 
     Attributes
@@ -399,9 +401,13 @@ class StreamRecord(NamedTuple):
         among them. Documents of topics that these others don't have are not counted.
     """
 
-    n_skipped: int
-    n_evaluated: int
-    n_right: int
+    n_skipped: Count
+    n_evaluated: Count
+    n_right: Count
+
+    def __post_init__(self) -> None:
+        if self.n_right > self.n_evaluated:
+            raise DataError("the stream record has fewer predictions than right predictions")
 
     @property
     def accuracy(self) -> float:

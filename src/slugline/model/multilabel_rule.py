@@ -9,7 +9,9 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from slugline.base.arrays import F32, Mask
+from slugline.base.ranges import Count
 from slugline.corpus.documents import Topic
+from slugline.corpus.layout import check_separator
 from slugline.corpus.topic_sets import parent_of
 from slugline.errors import DataError
 from slugline.learning.calibration import log_odds, softmax
@@ -19,10 +21,10 @@ from slugline.learning.labels import Labels
 Average: TypeAlias = Literal["micro", "macro", "samples"]
 AVERAGES: tuple[Average, ...] = get_args(Average)
 #: Pairs of columns: that of a topic with a parent, and that of its parent, which is further left.
-Parents: TypeAlias = tuple[tuple[int, int], ...]
+Parents: TypeAlias = tuple[tuple[Count, Count], ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class MultilabelRule:
     """The rule that decides which topics to give, based on their probabilities.
 
@@ -53,13 +55,13 @@ class MultilabelRule:
 
     thresholds: F32 = field(repr=False)
     at_least_one: bool
-    max_topics: int
+    max_topics: Count
     average: Average = "micro"
     as_indicator: bool = False
     separator: str | None = None
     parents: Parents = ()
-    path_ends: tuple[int, ...] = ()
-    manual_thresholds: tuple[int, ...] = ()
+    path_ends: tuple[Count, ...] = ()
+    manual_thresholds: tuple[Count, ...] = ()
 
     def with_thresholds(self, thresholds: F32) -> MultilabelRule:
         """Return this rule with other thresholds."""
@@ -184,8 +186,12 @@ class MultilabelRule:
             deepest[:, parent] &= ~mask[:, topic]
         return deepest
 
-    def check(self, n_topics: int) -> None:
-        """Raise DataError unless the rule, which may come from any file, fits `n_topics` topics."""
+    def check(self, topics: Sequence[Topic]) -> None:
+        """Raise DataError unless the rule, which may come from any file, fits the topics."""
+        n_topics = len(topics)
+        check_separator("topic_path", self.separator)
+        if self.parents != find_parents(topics, self.separator):
+            raise DataError("parents of topics that don't fit their names")
         in_range = (self.thresholds > 0) & (self.thresholds <= 1)
         if self.thresholds.shape != (n_topics,) or not in_range.all():
             raise DataError("thresholds that don't fit the topics, or are not probabilities")

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
+from msgspec import Meta
 
 from slugline.base.arrays import F32, I64, Mask, aligned
 from slugline.base.checks import check_choice, check_number, check_whole, option_error
@@ -20,7 +21,7 @@ from slugline.base.wording import format_call
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.text.characters import count_spaced_characters
 from slugline.text.sparse import Entries, RowStack, SparseRows, has_kernel, kernel
-from slugline.text.table_columns import UNUSED, TableColumn
+from slugline.text.table_columns import MAX_COLUMNS, UNUSED, TableColumn
 from slugline.text.terms import COLUMNS, KINDS, NGRAM_LENGTHS, TermKindName
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class FeatureGroup:
     max_terms: int | None = None
     min_count: int = 1
     n_buckets: int | None = None
-    columns: tuple[TableColumn, ...] = ()
+    columns: Annotated[tuple[TableColumn, ...], Meta(max_length=MAX_COLUMNS)] = ()
 
     def __post_init__(self) -> None:
         kinds = (COLUMNS,) if self.columns else tuple(KINDS)

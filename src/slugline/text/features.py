@@ -6,9 +6,11 @@ import functools
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
+from msgspec import Meta
 
 from slugline import errors
 from slugline.base.arrays import F32, F64, I64, Index, Integers, Mask
@@ -426,7 +428,8 @@ _MAX_SAMPLED = 20_000
 _ROUNDING = 1e-6
 
 
-class UnknownWordRate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class UnknownWordRate:
     """The usual rate of unknown words in a document.
 
     Attributes
@@ -438,8 +441,8 @@ class UnknownWordRate(NamedTuple):
         larger fraction than long ones.
     """
 
-    rate: float
-    max_excess: float
+    rate: Annotated[float, Meta(gt=0, lt=1)]
+    max_excess: Annotated[float, Meta(ge=0, lt=1e9)]
 
     @classmethod
     def from_counts(cls, counts: WordCounts) -> UnknownWordRate:

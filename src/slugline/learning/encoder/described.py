@@ -8,6 +8,7 @@ words are added, with as much weight as helps on held-out documents.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -331,7 +332,7 @@ def _combine(parts: Sequence[F32], y: I64, costs: F64, given_costs: F32 | None) 
     factors, sums = [temperature * f for f in factors], sums * np.float32(temperature)
     spreads = [spread(f * part) for f, part in zip(factors, parts, strict=True)]
     encoder_weight = 1 - spreads[2] / (sum(spreads) or 1.0)
-    return _Combination(factors, sums, fitted._replace(inverse_temperature=1.0), encoder_weight)
+    return _Combination(factors, sums, replace(fitted, inverse_temperature=1.0), encoder_weight)
 
 
 def _losses(scores: F64, y: I64) -> F64:

@@ -14,7 +14,7 @@ from slugline.base.checks import option_error
 from slugline.base.wording import counted
 from slugline.errors import EncoderError, Message, Parameter
 from slugline.learning.encoder import registry
-from slugline.learning.encoder.limits import MAX_NAME, MAX_WIDTH
+from slugline.learning.encoder.identity import MAX_NAME, MAX_WIDTH, EncoderIdentity
 from slugline.learning.encoder.registry import Encoder
 
 # The word vectors' part of the squared length of a row if there is a sentence encoder as well and
@@ -165,6 +165,10 @@ class CheckedEncoder:
         if self._digest is None:
             self._digest = self._probe()
         return _text_sha256(f"{self.name}\n{self._digest}")
+
+    def identity(self, width: int) -> EncoderIdentity:
+        """Return what identifies it in a model file, given the number of its columns."""
+        return EncoderIdentity(self.name, self.version, self.digest, width)
 
     @property
     def part_widths(self) -> list[int]:

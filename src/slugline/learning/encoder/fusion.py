@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -74,13 +75,13 @@ def fuse_scores(
     fitted = fit_calibration(parts[0] + parts[1], y, sample_weight)
     # If all rows are right, the next one is wrong with about this probability (Laplace's rule of
     # succession).
-    fitted = fitted._replace(uniform_weight=max(fitted.uniform_weight, 1 / (len(y) + 2)))
+    fitted = replace(fitted, uniform_weight=max(fitted.uniform_weight, 1 / (len(y) + 2)))
     encoder_weight = spreads[1] / (sum(spreads) or 1.0)
     factor = fitted.inverse_temperature
     return ScoreFusion(
         factor * factors[0],
         factor * factors[1],
-        fitted._replace(inverse_temperature=1.0),
+        replace(fitted, inverse_temperature=1.0),
         encoder_weight,
     )
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 
 from slugline.base.arrays import aligned
 from slugline.base.progress import SILENT, Progress
+from slugline.base.ranges import Count, Fraction
 from slugline.base.wording import percent
+from slugline.errors import DataError
+from slugline.learning.calibration import Calibration, restore_calibration
 from slugline.text import sparse
 from slugline.text.scoring import VectorWeights
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from slugline.base.arrays import F32, F64, Floats, Mask
     from slugline.learning.calibration import AnyCalibration
     from slugline.learning.encoder.encoder import CheckedEncoder
@@ -35,7 +41,8 @@ _UNSEEN = 0.5
 _MIN_KNOWN_WORDS_FRACTION = 0.5
 
 
-class Cascade(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Cascade:
     """Decides which texts are answered by a fast stage, so that the encoder needn't read them.
 
     The fast stage is words, or words and word vectors.
@@ -47,17 +54,14 @@ class Cascade(NamedTuple):
         at which that stage is enough.
     encoded_fraction : float
         Fraction of the held-out documents below the threshold.
-    fast_head : DenseHead or None
-        The head of word vectors, which are part of the fast stage; None if words alone are.
 
     References
     ----------
     Viola and Jones (2001), Rapid object detection using a boosted cascade of simple features.
     """
 
-    threshold: float
-    encoded_fraction: float
-    fast_head: DenseHead | None = None
+    threshold: Fraction
+    encoded_fraction: Fraction
 
     @classmethod
     def from_proba(cls, by_fast: F32, by_both: F32, sample_weight: F32 | None) -> Cascade | None:
@@ -111,6 +115,19 @@ _AT_ONCE = 64
 _TOPICS_AT_ONCE = 8
 
 
+class HeadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The numbers of a head in a model file; see `DenseHead`.
+
+    `calibration` is None in multilabel models, whose curves are arrays.
+    """
+
+    sparse_factor: Annotated[float, msgspec.Meta(ge=0, lt=1e6)]
+    calibration: Calibration | None
+    encoder_weight: Fraction
+    cascade: Cascade | None
+    n_unlabelled: Count
+
+
 @dataclass(frozen=True, eq=False)
 class DenseHead:
     """Computes scores from the rows of an encoder, and adds them to the scores of words.
@@ -127,6 +144,9 @@ class DenseHead:
         The encoder's part in the spread of scores over topics, from 0 to 1.
     cascade : Cascade or None
         None if the encoder reads every text.
+    fast_head : DenseHead or None
+        The head of word vectors in the fast stage of the cascade; None if words alone are that
+        stage.
     n_unlabelled : int
         Number of unlabelled texts from which the weights were also learned.
     cache_rows : bool, default True
@@ -142,6 +162,7 @@ class DenseHead:
     calibration: AnyCalibration
     encoder_weight: float
     cascade: Cascade | None = None
+    fast_head: DenseHead | None = None
     n_unlabelled: int = 0
     cache_rows: bool = True
     progress: Progress = SILENT
@@ -160,6 +181,48 @@ class DenseHead:
             encoder_weight=head.encoder_weight,
             n_unlabelled=n_unlabelled,
         )
+
+    @classmethod
+    def restore(
+        cls, settings: HeadSettings, arrays: Mapping[str, F32], encoder: CheckedEncoder
+    ) -> DenseHead:
+        """Rebuild a head, without its fast head, from the untrusted parts of a model file.
+
+        Raises
+        ------
+        DataError : if an array is missing, or calibration curves don't fit the topics.
+        """
+        if missing := {"weights", "biases"} - arrays.keys():
+            raise DataError(f"the head of an encoder has no array {min(missing)!r}")
+        biases = arrays["biases"]
+        return cls(
+            encoder=encoder,
+            weights=arrays["weights"],
+            biases=biases,
+            sparse_factor=settings.sparse_factor,
+            calibration=restore_calibration(arrays, biases, settings.calibration),
+            encoder_weight=settings.encoder_weight,
+            cascade=settings.cascade,
+            n_unlabelled=settings.n_unlabelled,
+        )
+
+    def settings(self) -> HeadSettings:
+        """Return the numbers of a model file, from which `restore` rebuilds it."""
+        calibration = self.calibration
+        return HeadSettings(
+            sparse_factor=self.sparse_factor,
+            calibration=calibration if isinstance(calibration, Calibration) else None,
+            encoder_weight=self.encoder_weight,
+            cascade=self.cascade,
+            n_unlabelled=self.n_unlabelled,
+        )
+
+    def check(self, width: int, n_topics: int) -> None:
+        """Raise DataError unless weights and biases fit the encoder's columns and the topics."""
+        for name, shape in {"weights": (width, n_topics), "biases": (n_topics,)}.items():
+            actual = getattr(self, name).shape
+            if actual != shape:
+                raise DataError(f"{name} of an encoder of shape {actual}, not {shape}")
 
     def summary(self) -> str:
         """Return the encoder's name, its weight, and the fraction of texts that it reads."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
 from slugline.base.arrays import F32, F64, Integers, Mask, aligned
 from slugline.errors import DataError
-from slugline.learning.calibration import SETTINGS, AnyCalibration, Calibration, restore_calibration
+from slugline.learning.calibration import AnyCalibration, Calibration, restore_calibration
 from slugline.learning.learner import Capabilities, Options, settings_struct
 from slugline.text import sparse
 
@@ -89,7 +90,9 @@ class LinearLearner(LinearOptions):
     capabilities = Capabilities(multilabel=True, in_batches=True, is_linear=True)
     grows = True
     settings_type = settings_struct(
-        "linear", LinearOptions, {**SETTINGS, "n_suspect_labels": Annotated[int, Meta(ge=0)]}
+        "linear",
+        LinearOptions,
+        {"calibration": Calibration | None, "n_suspect_labels": Annotated[int, Meta(ge=0)]},
     )
 
     biases: F32
@@ -246,8 +249,14 @@ class LinearLearner(LinearOptions):
 
     def settings(self) -> dict[str, Any]:
         """Return plain data for `restore`."""
-        learned = {**self.calibration.settings(), "n_suspect_labels": self.n_suspect_labels}
-        return {"kind": "linear", **self.options(), **learned}
+        calibration = self.calibration
+        return {
+            "kind": "linear",
+            **self.options(),
+            # The curves of a multilabel learner are arrays.
+            "calibration": asdict(calibration) if isinstance(calibration, Calibration) else None,
+            "n_suspect_labels": self.n_suspect_labels,
+        }
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays for `restore`."""
@@ -265,7 +274,7 @@ class LinearLearner(LinearOptions):
             raise DataError(f"biases of shape {learner.biases.shape}")
         learner._weights = from_arrays(arrays, len(learner.biases))
         learner.calibration = restore_calibration(
-            arrays, learner.biases, Calibration.restore(settings)
+            arrays, learner.biases, msgspec.convert(settings["calibration"], Calibration | None)
         )
         learner.n_suspect_labels = settings["n_suspect_labels"]
         return learner

@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-import numpy.typing as npt
-
 from slugline.base.html import template_environment
 from slugline.base.wording import counted, percent
 from slugline.learning.encoder.registry import describe_names, list_names
-from slugline.model.file.schema import FeatureGroupInfo, ModelInfo
-from slugline.text.table_columns import TableColumn, format_columns
+from slugline.model.file.schema import ModelInfo
+from slugline.text.feature_groups import FeatureGroup
+from slugline.text.table_columns import format_columns
 
 if TYPE_CHECKING:
     from slugline.model.promise import PromiseCheck
 
 
-def write_card(
-    info: ModelInfo, thresholds: npt.NDArray[Any] | None = None, promise: PromiseCheck | None = None
-) -> str:
+def write_card(info: ModelInfo, promise: PromiseCheck | None = None) -> str:
     """Return the card of a model.
 
-    `thresholds` are those of a multilabel model, and `promise` says whether the model keeps the
-    precision that it was trained for.
+    `promise` says whether the model keeps the precision that it was trained for.
     """
     environment = template_environment("slugline.model.file", "")
     environment.filters |= {"counted": counted, "percent": percent}
@@ -32,11 +27,10 @@ def write_card(
         info=info,
         knowledge=describe_names(info.encoder.name) if info.encoder else "",
         languages=_name_languages(info),
-        terms=map(_describe_terms, info.feature_groups),
-        thresholds=thresholds,
+        terms=map(_describe_terms, info.feature_groups, info.n_terms),
         promise=promise and promise.text,
         is_missed=promise is not None and promise.is_missed,
-        manual_thresholds=_manual_thresholds(info, thresholds),
+        manual_thresholds=_manual_thresholds(info),
         separator=repr(info.multilabel_rule.separator) if info.multilabel_rule else "",
         learner=describe_learner(info.learner),
         metrics=[
@@ -51,26 +45,24 @@ def _name_languages(info: ModelInfo) -> str:
     return list_names(names).replace("word vectors", "its word vectors")
 
 
-def _manual_thresholds(
-    info: ModelInfo, thresholds: npt.NDArray[Any] | None
-) -> list[tuple[str | int | bool, float]]:
+def _manual_thresholds(info: ModelInfo) -> list[tuple[str | int | bool, float]]:
     """Return the topics whose threshold a user set, with the thresholds."""
-    if thresholds is None or info.multilabel_rule is msgspec.UNSET:
+    rule = info.multilabel_rule
+    if rule is None:
         return []
-    return [(info.topics[i], float(thresholds[i])) for i in info.multilabel_rule.manual_thresholds]
+    return [(info.topics[i], float(rule.thresholds[i])) for i in rule.manual_thresholds]
 
 
-def _describe_terms(group: FeatureGroupInfo) -> str:
-    if group.columns is not msgspec.UNSET:
-        columns = [TableColumn(**msgspec.structs.asdict(column)) for column in group.columns]
-        return f"{group.n_terms:,} values of table columns: {format_columns(columns)}"
-    if group.n_terms or group.n_buckets is None:
-        return f"{group.n_terms:,} {group.kind} ({group.weighting})"
+def _describe_terms(group: FeatureGroup, n_terms: int) -> str:
+    if group.columns:
+        return f"{n_terms:,} values of table columns: {format_columns(group.columns)}"
+    if n_terms or group.n_buckets is None:
+        return f"{n_terms:,} {group.kind} ({group.weighting})"
     return f"all {group.kind} by {group.n_buckets:,} hash buckets ({group.weighting})"
 
 
 # Settings that tell readers of the card nothing.
-_CALIBRATION = ("inverse_temperature", "uniform_weight", "high_temperature_weight")
+_CALIBRATION = ("calibration", "inverse_temperature")
 _NOTHING_SPECIAL = (("clean", True), ("n_suspect_labels", 0))
 
 

@@ -32,7 +32,14 @@ from slugline.base.files import PathLike, open_regular, os_advice, whole_file
 from slugline.corpus.readers import names_documents, similar_path
 from slugline.errors import DataError, ModelFileError
 from slugline.learning.learner import check_settings
-from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo, WeightType
+from slugline.model.file.schema import (
+    FORMAT,
+    FormatOnly,
+    ModelFile,
+    WeightType,
+    decode_info,
+    encode_info,
+)
 
 # Entries of an untrusted archive ------------------------------------------------------------------
 
@@ -97,8 +104,6 @@ def read_entry(
 
 _JSON, _CARD = "model.json", "card.md"
 _WEIGHTS, _VOCABULARY = "weights.safetensors", "vocabulary.txt"
-# An array of models by earlier versions: a table of word vectors.
-_DISTILLED = "distilled.table"
 # The largest size in bytes of each unpacked entry.
 _LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 8 << 20}
 # The header of the weights takes some fifty bytes for each array.
@@ -233,9 +238,8 @@ def _pack_entries(model: ModelFile) -> dict[str, bytes]:
     _check_weights(model.arrays)
     arrays = quantize(model.arrays, model.info.weight_type)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    info = msgspec.json.encode(model.info, enc_hook=np.generic.item)
     entries = {
-        _JSON: msgspec.json.format(info, indent=1),
+        _JSON: encode_info(model.info),
         _WEIGHTS: save(arrays),
         _VOCABULARY: model.vocabulary,
         _CARD: model.card.encode(),
@@ -264,7 +268,7 @@ def _check_readable(entries: dict[str, bytes], weight_type: WeightType) -> None:
     _check_growth(len(entries[_WEIGHTS]), weight_type)
     _check_header(entries[_WEIGHTS])
     try:
-        check_settings(msgspec.json.decode(entries[_JSON], type=ModelInfo).learner)
+        check_settings(decode_info(entries[_JSON]).learner)
     except (DataError, msgspec.ValidationError) as error:
         raise ModelFileError(f"a model file can't hold this model: {error}.") from error
 
@@ -292,9 +296,11 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
     data = content(_JSON)
     version = msgspec.json.decode(data, type=FormatOnly).format
     if version != FORMAT:
-        remedy = "train the model again" if version < FORMAT else "upgrade Slugline"
+        remedy = "upgrade Slugline"
+        if version < FORMAT:
+            remedy = "train the model again, or install the Slugline release that saved it"
         raise ModelFileError(
-            f"a model of format {version}, and this Slugline reads format {FORMAT}; {remedy}."
+            f"model of format {version}, but this Slugline reads format {FORMAT}; {remedy}."
         )
     if len(archive.infolist()) != len(_LIMITS) or set(entries) != set(_LIMITS):
         raise ModelFileError(
@@ -303,19 +309,12 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
         )
     if sum(entry.compress_size for entry in entries.values()) > file_size:
         raise ModelFileError("holds entries that overlap; get an unmodified copy.")
-    info = msgspec.json.decode(data, type=ModelInfo)
+    info = decode_info(data)
     _check_growth(entries[_WEIGHTS].file_size, info.weight_type)
     vocabulary = _check_vocabulary(
-        content(_VOCABULARY),
-        sum(group.n_terms for group in info.feature_groups),
-        entries[_VOCABULARY].compress_size,
+        content(_VOCABULARY), sum(info.n_terms), entries[_VOCABULARY].compress_size
     )
     arrays = _load_arrays(content(_WEIGHTS), info.weight_type)
-    if _DISTILLED in arrays:
-        raise ModelFileError(
-            "a model with distilled word vectors, which this Slugline doesn't read; train the "
-            "model again."
-        )
     return ModelFile(info, arrays, vocabulary, content(_CARD).decode())
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
@@ -16,31 +15,28 @@ from slugline.base.arrays import F32, I64
 from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
 from slugline.base.files import PathLike
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
-from slugline.corpus.layout import Layout, TopicForm, check_delimiter, check_separator
-from slugline.corpus.line_stream import check_encoding
+from slugline.corpus.layout import Layout, check_delimiter
+from slugline.corpus.readers import check_format
 from slugline.errors import DataError, EncoderError, Parameter
-from slugline.learning.calibration import Calibration, restore_calibration
 from slugline.learning.learner import is_linear, restore
 from slugline.model import heldout
 from slugline.model.decider import Decider
 from slugline.model.file import container, schema
 from slugline.model.file.shipped import model_path
-from slugline.model.fitted import Fitted, StreamRecord
+from slugline.model.fitted import Fitted
 from slugline.model.heldout import HeldOutPredictions
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.feature_groups import FeatureGroup, check_idf
-from slugline.text.features import Features, UnknownWordRate
+from slugline.text.features import Features
 from slugline.text.sparse import has_kernel
-from slugline.text.table_columns import TableColumn
 from slugline.text.terms import split_terms
 from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from slugline.learning.encoder.encoder import CheckedEncoder
-    from slugline.learning.encoder.head import Cascade, DenseHead
+    from slugline.learning.encoder.head import DenseHead
     from slugline.learning.encoder.head_state import HeadState
     from slugline.learning.encoder.registry import Encoder
-    from slugline.model.multilabel_rule import MultilabelRule
     from slugline.model.promise import PromiseCheck
     from slugline.model.text_profile import TextProfile
 
@@ -60,7 +56,7 @@ def find_encoder(
     EncoderError : if the encoder is missing, must be passed, or is not the right one.
     """
     needed = file.info.encoder
-    if needed is msgspec.UNSET:
+    if needed is None:
         return None
     from slugline.learning.encoder.encoder import get_encoder, make_encoder
     from slugline.learning.encoder.registry import split_names
@@ -76,7 +72,7 @@ def find_encoder(
         encoder = make_encoder(names or ()) if chosen is None else get_encoder(chosen)
     except EncoderError as error:
         raise EncoderError(f"{path}: {error}") from error
-    if encoder.version != (needed.version or None):
+    if encoder.version != needed.version:
         raise EncoderError(
             f"{path} was made with version {needed.version or 'unknown'} of the encoder "
             f"{needed.name}, and this Slugline has version {encoder.version or 'unknown'}; install "
@@ -101,7 +97,6 @@ _MAX_BUCKETS = 1 << 26
 _LEARNER, _IDF, _HELDOUT = "learner.", "idf.", "heldout."
 _DENSE, _FAST_HEAD, _SUMS = "dense.", "fast_head.", "encoder_sums."
 _PROFILE = "text_profile."
-_THRESHOLDS = "multilabel_rule.thresholds"
 _TEST_ANSWERS = "test_answers"
 
 
@@ -136,14 +131,13 @@ def _content(
     fitted: Fitted, *, test_fraction: float | None, weight_type: schema.WeightType, card_notes: str
 ) -> schema.ModelFile:
     """Return the content of a model file without metrics."""
-    features, vocabularies = fitted.features, fitted.features.vocabularies_
+    dense, fast_head = fitted.dense, fitted.fast_stage.dense
+    vocabularies, predictions = fitted.features.vocabularies_, fitted.heldout_predictions
     info = schema.ModelInfo(
         topics=fitted.topics.names,
         topic_counts=tuple(fitted.topic_counts.tolist()),
-        feature_groups=[
-            _group_info(group, vocabulary.n_terms)
-            for group, vocabulary in zip(features.feature_groups, vocabularies, strict=True)
-        ],
+        feature_groups=[*fitted.features.feature_groups],
+        n_terms=tuple(vocabulary.n_terms for vocabulary in vocabularies),
         learner=fitted.learner.settings(),
         seed=fitted.seed,
         class_weight=_plain_weights(fitted.class_weight),
@@ -158,23 +152,26 @@ def _content(
         interrupted=fitted.interrupted,
         n_batches=fitted.n_batches,
         card_notes=card_notes,
-        encoder=_encoder_info(fitted.dense, fitted.head_state),
-        descriptions={str(name): text for name, text in fitted.descriptions.items()}
-        or msgspec.UNSET,
-        heldout=_heldout_info(fitted.heldout_predictions),
-        stream=_stream_info(fitted.stream),
-        multilabel_rule=_multilabel_rule_info(fitted.multilabel_rule),
-        layout=_layout_info(fitted.layout),
-        text_profile=_text_profile_info(fitted.text_profile),
+        encoder=None if dense is None else dense.encoder.identity(len(dense.weights)),
+        head=None if dense is None else dense.settings(),
+        fast_head=None if fast_head is None else fast_head.settings(),
+        n_summed=_n_summed(fitted),
+        descriptions={str(name): text for name, text in fitted.descriptions.items()},
+        min_precision=None if predictions is None else predictions.precision,
+        unknown_words=None if predictions is None else predictions.words,
+        stream=fitted.stream,
+        multilabel_rule=fitted.multilabel_rule,
+        layout=_stored_layout(fitted),
+        text_profile=None if fitted.text_profile is None else fitted.text_profile.table_digest,
     )
-    _check_buckets(info.feature_groups)
+    _check_buckets(info)
     arrays = _arrays(fitted)
     if weight_type != "float32":
         # Rounded as in the file, so that the content is what a reader of the file gets.
         arrays = container.dequantize(container.quantize(arrays, weight_type), weight_type)
     from slugline.model.file.card import write_card
 
-    card = write_card(info, arrays.get(_THRESHOLDS), _check_promise(fitted, {}))
+    card = write_card(info, _check_promise(fitted, {}))
     lines = b"".join(vocabulary.lines() for vocabulary in vocabularies)
     return schema.ModelFile(info, arrays, lines, card)
 
@@ -188,8 +185,6 @@ def _arrays(fitted: Fitted) -> dict[str, npt.NDArray[Any]]:
         if idf is not None:
             arrays[f"{_IDF}{number}"] = idf
     arrays |= _head_arrays(fitted)
-    if fitted.multilabel_rule is not None:
-        arrays[_THRESHOLDS] = fitted.multilabel_rule.thresholds
     if fitted.heldout_predictions is not None:
         for name, array in heldout.to_arrays(fitted.heldout_predictions).items():
             arrays[_HELDOUT + name] = array
@@ -211,16 +206,10 @@ def _head_arrays(fitted: Fitted) -> dict[str, F32]:
     return arrays
 
 
-def _group_info(group: FeatureGroup, n_terms: int) -> schema.FeatureGroupInfo:
-    columns = tuple(schema.ColumnInfo(**asdict(column)) for column in group.columns)
-    options = asdict(group) | {"columns": columns or msgspec.UNSET}
-    return schema.FeatureGroupInfo(**options, n_terms=n_terms)
-
-
-def _restore_group(info: schema.FeatureGroupInfo) -> FeatureGroup:
-    options = {name: getattr(info, name) for name in FeatureGroup.__slots__}
-    columns = [TableColumn(**msgspec.structs.asdict(column)) for column in info.columns or ()]
-    return FeatureGroup(**options | {"columns": tuple(columns)})
+def _n_summed(fitted: Fitted) -> int | None:
+    if fitted.dense is None or fitted.head_state is None:
+        return None
+    return fitted.head_state.sums.n_rows
 
 
 def with_metrics(
@@ -230,9 +219,7 @@ def with_metrics(
     info = msgspec.structs.replace(file.info, metrics=dict(metrics))
     from slugline.model.file.card import write_card
 
-    promise = _check_promise(fitted, metrics)
-    card = write_card(info, file.arrays.get(_THRESHOLDS), promise)
-    return replace(file, info=info, card=card)
+    return replace(file, info=info, card=write_card(info, _check_promise(fitted, metrics)))
 
 
 def _check_promise(fitted: Fitted, metrics: Mapping[str, float]) -> PromiseCheck | None:
@@ -249,194 +236,64 @@ def _check_promise(fitted: Fitted, metrics: Mapping[str, float]) -> PromiseCheck
     return Decider.from_fitted(fitted).check_promise(tested)
 
 
-def _encoder_info(
-    dense: DenseHead | None, state: HeadState | None
-) -> schema.EncoderInfo | msgspec.UnsetType:
-    if dense is None:
-        return msgspec.UNSET
-    return schema.EncoderInfo(
-        name=dense.encoder.name,
-        digest=dense.encoder.digest,
-        width=len(dense.weights),
-        version=dense.encoder.version or msgspec.UNSET,
-        cascade=_cascade_info(dense.cascade),
-        n_summed=msgspec.UNSET if state is None else state.sums.n_rows,
-        n_unlabelled=dense.n_unlabelled or msgspec.UNSET,
-        **msgspec.structs.asdict(_head_info(dense)),
-    )
-
-
-def _cascade_info(cascade: Cascade | None) -> schema.CascadeInfo | msgspec.UnsetType:
-    if cascade is None:
-        return msgspec.UNSET
-    head = msgspec.UNSET if cascade.fast_head is None else _head_info(cascade.fast_head)
-    return schema.CascadeInfo(cascade.threshold, cascade.encoded_fraction, head)
-
-
-def _head_info(head: DenseHead) -> schema.HeadInfo:
-    calibration = head.calibration.settings()
-    return schema.HeadInfo(
-        sparse_factor=head.sparse_factor,
-        uniform_weight=calibration["uniform_weight"],
-        high_temperature_weight=calibration["high_temperature_weight"],
-        weight=head.encoder_weight,
-    )
-
-
-def _restore_dense(
-    file: schema.ModelFile, encoder: CheckedEncoder, cache_rows: bool
-) -> DenseHead | None:
-    info = file.info.encoder
-    if info is msgspec.UNSET:
-        return None
-    return replace(
-        _restore_head(file, encoder, info, _DENSE),
-        cascade=_restore_cascade(file, encoder, info.cascade) if info.cascade else None,
-        n_unlabelled=info.n_unlabelled or 0,
-        cache_rows=cache_rows,
-    )
-
-
-def _restore_cascade(
-    file: schema.ModelFile, encoder: CheckedEncoder, info: schema.CascadeInfo
-) -> Cascade:
-    from slugline.learning.encoder.head import Cascade
-
-    head = None
-    if info.fast_head is not msgspec.UNSET:
-        if encoder.fast_part is None:
-            raise DataError(f"a fast stage of word vectors with the encoder {encoder.name}")
-        head = _restore_head(file, encoder.fast_part, info.fast_head, _FAST_HEAD)
-    return Cascade(info.threshold, info.encoded_fraction, head)
-
-
-def _restore_head(
-    file: schema.ModelFile, encoder: CheckedEncoder, info: schema.HeadInfo, prefix: str
-) -> DenseHead:
-    """Return the head whose arrays have this prefix."""
+def _restore_head(file: schema.ModelFile, encoder: CheckedEncoder, cache_rows: bool) -> DenseHead:
+    """Return the head of the model's encoder."""
     from slugline.learning.encoder.head import DenseHead
 
-    arrays = _arrays_of(file, prefix)
-    weights, biases = (arrays.pop(name) for name in ("weights", "biases"))
-    single_label = Calibration(1.0, info.uniform_weight, info.high_temperature_weight)
-    return DenseHead(
-        encoder=encoder,
-        weights=weights,
-        biases=biases,
-        sparse_factor=info.sparse_factor,
-        calibration=restore_calibration(arrays, biases, single_label),
-        encoder_weight=info.weight,
-    )
+    settings, fast = file.info.head, file.info.fast_head
+    if settings is None:
+        raise DataError("an encoder without a head")
+    head = DenseHead.restore(settings, _arrays_of(file, _DENSE), encoder)
+    fast_head = None
+    if fast is not None:
+        if encoder.fast_part is None or settings.cascade is None:
+            raise DataError(f"a fast stage of word vectors with the encoder {encoder.name}")
+        fast_head = DenseHead.restore(fast, _arrays_of(file, _FAST_HEAD), encoder.fast_part)
+    return replace(head, fast_head=fast_head, cache_rows=cache_rows)
 
 
 def _restore_head_state(file: schema.ModelFile, head: DenseHead | None) -> HeadState | None:
-    info = file.info.encoder
-    if head is None or info is msgspec.UNSET or info.n_summed is msgspec.UNSET:
+    info = file.info
+    if head is None or info.n_summed is None:
         return None
     from slugline.learning.encoder.class_sums import ClassSums
     from slugline.learning.encoder.head_state import HeadState
 
     if head.encoder.summing_encoder is None or head.calibration.multilabel:
         raise DataError("sums of an encoder that no head learns from")
-    shape = len(file.info.topics), info.width
+    shape = len(info.topics), len(head.weights)
     sums = ClassSums.restore(info.n_summed, _arrays_of(file, _SUMS), shape)
     return HeadState.after_fit(head, sums)
 
 
-def _heldout_info(predictions: HeldOutPredictions | None) -> schema.HeldOutInfo | msgspec.UnsetType:
-    if predictions is None:
-        return msgspec.UNSET
-    words = predictions.words
-    return schema.HeldOutInfo(
-        min_precision=predictions.precision,
-        unknown_words=None
-        if words is None
-        else schema.UnknownWordInfo(rate=words.rate, max_errors=words.max_excess),
-    )
-
-
 def _restore_heldout(file: schema.ModelFile) -> HeldOutPredictions | None:
-    info = file.info.heldout
-    if info is msgspec.UNSET:
+    info, arrays = file.info, _arrays_of(file, _HELDOUT)
+    if not arrays:
+        if info.min_precision is not None or info.unknown_words is not None:
+            raise DataError("a precision or unknown words without held-out predictions")
         return None
-    words = info.unknown_words
     return heldout.from_arrays(
-        _arrays_of(file, _HELDOUT),
-        n_documents=file.info.n_documents,
-        n_topics=len(file.info.topics),
-        multilabel=file.info.multilabel_rule is not msgspec.UNSET,
-        words=None if words is None else UnknownWordRate(words.rate, words.max_errors),
+        arrays,
+        n_documents=info.n_documents,
+        n_topics=len(info.topics),
+        multilabel=info.multilabel_rule is not None,
+        words=info.unknown_words,
         precision=info.min_precision,
     )
 
 
-def _text_profile_info(profile: TextProfile | None) -> schema.TextProfileInfo | msgspec.UnsetType:
-    return msgspec.UNSET if profile is None else schema.TextProfileInfo(profile.table_digest)
-
-
 def _restore_text_profile(file: schema.ModelFile) -> TextProfile | None:
-    info = file.info.text_profile
-    if info is msgspec.UNSET:
+    info = file.info
+    if info.text_profile is None:
         return None
     from slugline.model.text_profile import TextProfile
 
     return TextProfile.from_arrays(
         _arrays_of(file, _PROFILE),
-        n_topics=len(file.info.topics),
-        multilabel=file.info.multilabel_rule is not msgspec.UNSET,
-        table_digest=info.table_digest,
+        n_topics=len(info.topics),
+        multilabel=info.multilabel_rule is not None,
+        table_digest=info.text_profile,
     )
-
-
-def _stream_info(record: StreamRecord | None) -> schema.StreamInfo | msgspec.UnsetType:
-    return msgspec.UNSET if record is None else schema.StreamInfo(**record._asdict())
-
-
-def _restore_stream(info: schema.ModelInfo) -> StreamRecord | None:
-    if info.stream is msgspec.UNSET:
-        return None
-    record = StreamRecord(**msgspec.structs.asdict(info.stream))
-    if record.n_right > record.n_evaluated:
-        raise DataError("the stream record has fewer predictions than right predictions")
-    return record
-
-
-def _multilabel_rule_info(
-    rule: MultilabelRule | None,
-) -> schema.MultilabelRuleInfo | msgspec.UnsetType:
-    if rule is None:
-        return msgspec.UNSET
-    return schema.MultilabelRuleInfo(
-        at_least_one=rule.at_least_one,
-        max_topics=rule.max_topics,
-        average=rule.average,
-        as_indicator=rule.as_indicator,
-        separator=rule.separator,
-        path_ends=rule.path_ends,
-        manual_thresholds=rule.manual_thresholds,
-    )
-
-
-def _restore_multilabel_rule(file: schema.ModelFile) -> MultilabelRule | None:
-    info = file.info.multilabel_rule
-    if info is msgspec.UNSET:
-        return None
-    from slugline.model.multilabel_rule import MultilabelRule, find_parents
-
-    check_separator("topic_path", info.separator)
-    rule = MultilabelRule(
-        thresholds=file.arrays[_THRESHOLDS],
-        at_least_one=info.at_least_one,
-        max_topics=info.max_topics,
-        average=info.average,
-        as_indicator=info.as_indicator,
-        separator=info.separator,
-        parents=find_parents(file.info.topics, info.separator),
-        path_ends=info.path_ends,
-        manual_thresholds=info.manual_thresholds,
-    )
-    rule.check(len(file.info.topics))
-    return rule
 
 
 def _arrays_of(file: schema.ModelFile, prefix: str) -> dict[str, npt.NDArray[Any]]:
@@ -500,19 +357,20 @@ def from_model_file(
     """
     info, class_weight = file.info, file.info.class_weight
     check_topic_names(info.topics)
-    _check_buckets(info.feature_groups)
-    feature_groups: list[FeatureGroup] = []
-    vocabularies: list[TermColumns] = []
+    _check_buckets(info)
+    if info.multilabel_rule is not None:
+        info.multilabel_rule.check(info.topics)
+    if info.layout is not None:
+        _check_layout(info.layout, info.feature_groups)
     idf = [file.arrays.get(f"{_IDF}{number}") for number in range(len(info.feature_groups))]
-    for group, names, rarity in zip(info.feature_groups, file.group_names(), idf, strict=True):
-        feature_groups.append(_restore_group(group))
-        vocabularies.append(_restore_columns(feature_groups[-1], names, rarity))
+    groups = zip(info.feature_groups, file.group_names(), idf, strict=True)
+    vocabularies = [_restore_columns(*group) for group in groups]
     learner = restore(info.learner, _arrays_of(file, _LEARNER))
-    dense = None if encoder is None else _restore_dense(file, encoder, cache_rows)
+    dense = None if encoder is None else _restore_head(file, encoder, cache_rows)
     fitted = Fitted(
         topics=Topics(info.topics),
         topic_counts=np.array(info.topic_counts, dtype=np.int64),
-        features=Features.restore(feature_groups, vocabularies, idf),
+        features=Features.restore(info.feature_groups, vocabularies, idf),
         learner=learner,
         seed=info.seed,
         class_weight=_restore_keys(class_weight, info.topics)
@@ -526,57 +384,51 @@ def from_model_file(
         n_batches=info.n_batches,
         dense=dense,
         head_state=_restore_head_state(file, dense),
-        descriptions=check_descriptions(_restore_keys(info.descriptions or {}, info.topics)),
+        descriptions=check_descriptions(_restore_keys(info.descriptions, info.topics)),
         heldout_predictions=_restore_heldout(file),
-        stream=_restore_stream(info),
-        multilabel_rule=_restore_multilabel_rule(file),
-        layout=_data_layout(info, feature_groups),
+        stream=info.stream,
+        multilabel_rule=info.multilabel_rule,
+        layout=info.layout,
         text_profile=_restore_text_profile(file),
     )
     _check_fit(fitted, file)
     return fitted
 
 
-def _layout_info(layout: Layout | None) -> schema.LayoutInfo | msgspec.UnsetType:
-    """Return the layout for a file; UNSET if its names exceed the limits or aren't valid text."""
-    form = None if layout is None else layout.topic_form
-    separator = "" if form is None else form.separator
-    if layout is None:
-        return msgspec.UNSET
-    renamed = itertools.chain.from_iterable(layout.topic_map)
-    if has_surrogates("".join([*layout.text, layout.topic, separator, *renamed])):
-        return msgspec.UNSET
-    try:
-        return msgspec.convert(layout, schema.LayoutInfo, from_attributes=True)
-    except msgspec.ValidationError:
-        return msgspec.UNSET
-
-
-def _data_layout(info: schema.ModelInfo, feature_groups: Sequence[FeatureGroup]) -> Layout | None:
-    if info.layout is msgspec.UNSET:
+def _stored_layout(fitted: Fitted) -> Layout | None:
+    """Return the layout for a file; None if its names exceed the limits or aren't valid text."""
+    if fitted.layout is None:
         return None
-    layout = Layout(**msgspec.structs.asdict(info.layout))
-    columns = [*layout.text, layout.topic]
-    if info.layout.topic_form is not None:
-        form = TopicForm(**msgspec.structs.asdict(info.layout.topic_form))
-        if bool(form.separator) != (form.kind == "separator") or bool(form.columns) != (
-            form.kind == "columns"
-        ):
+    layout = replace(fitted.layout, columns=_extra_columns(fitted.features.feature_groups))
+    try:
+        return msgspec.json.decode(msgspec.json.encode(layout), type=Layout)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return None
+
+
+def _extra_columns(feature_groups: Sequence[FeatureGroup]) -> tuple[str, ...]:
+    return tuple(column.name for group in feature_groups for column in group.columns)
+
+
+def _check_layout(layout: Layout, feature_groups: Sequence[FeatureGroup]) -> None:
+    """Raise DataError or OptionError unless the layout in a file is that of some data."""
+    columns, form = [*layout.text, layout.topic], layout.topic_form
+    if form is not None:
+        needs_separator, needs_columns = form.kind == "separator", form.kind == "columns"
+        if bool(form.separator) != needs_separator or bool(form.columns) != needs_columns:
             raise DataError("the separator or the topic columns don't fit the form of topics")
         columns = [*layout.text, *(form.columns or [layout.topic])]
-        layout = replace(layout, topic_form=form)
     if len({*columns}) < len(columns):
         raise DataError("a column of the data is named twice")
-    return replace(
-        layout,
-        encoding=check_encoding(layout.encoding) if layout.encoding else None,
-        separator=check_delimiter(layout.separator),
-        columns=tuple(column.name for group in feature_groups for column in group.columns),
-    )
+    if layout.columns != _extra_columns(feature_groups):
+        raise DataError("the layout has other extra columns than the model")
+    check_format(layout.format, layout.encoding)
+    check_delimiter(layout.separator)
 
 
-def _check_buckets(feature_groups: Sequence[schema.FeatureGroupInfo]) -> None:
-    n_buckets = sum(group.n_buckets or 0 for group in feature_groups if group.n_terms)
+def _check_buckets(info: schema.ModelInfo) -> None:
+    groups = zip(info.feature_groups, info.n_terms, strict=True)
+    n_buckets = sum(group.n_buckets or 0 for group, n_terms in groups if n_terms)
     if n_buckets > _MAX_BUCKETS:
         raise DataError(
             f"the feature groups have {n_buckets:,} hash buckets, and in a model file they may "
@@ -620,8 +472,10 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
             "the learner and the decision rule disagree on whether a document may have several "
             "topics"
         )
-    if file.info.encoder is not msgspec.UNSET:
-        _check_dense(fitted, file.info.encoder)
+    if file.info.encoder is not None:
+        _check_dense(fitted, file.info.encoder.width)
+    elif file.info.head is not None or file.info.fast_head is not None:
+        raise DataError("a head without an encoder")
     elif fitted.descriptions:
         raise DataError("descriptions of topics without an encoder")
     for name in sorted(file.arrays.keys() ^ _arrays(fitted).keys()):
@@ -659,15 +513,15 @@ def _check_idf(fitted: Fitted) -> None:
             check_idf(idf, fitted.n_documents)
 
 
-def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> None:
+def _check_dense(fitted: Fitted, width: int) -> None:
     """Raise DataError unless the encoder's head fits the rest of the model."""
     dense = fitted.dense
     if dense is None or not is_linear(fitted.learner):
         raise DataError("an encoder with a learner that is not linear")
-    _check_shapes(dense, info.width, len(fitted.topics))
+    dense.check(width, len(fitted.topics))
     fast_head = fitted.fast_stage.dense
     if fast_head is not None and (encoder := fast_head.encoder.summing_encoder) is not None:
-        _check_shapes(fast_head, encoder.table.header.n_columns, len(fitted.topics))
+        fast_head.check(encoder.table.header.n_columns, len(fitted.topics))
         if fast_head.calibration.multilabel:
             raise DataError("calibration curves of topics in the fast stage of a cascade")
     if dense.calibration.multilabel != fitted.multilabel:
@@ -677,14 +531,6 @@ def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> None:
         )
     if dense.cascade is not None and fitted.multilabel:
         raise DataError("a cascade in a multilabel model")
-
-
-def _check_shapes(head: DenseHead, width: int, n_topics: int) -> None:
-    """Raise DataError unless the arrays of an encoder's head have the right shapes."""
-    for name, shape in {"weights": (width, n_topics), "biases": (n_topics,)}.items():
-        actual = getattr(head, name).shape
-        if actual != shape:
-            raise DataError(f"{name} of an encoder of shape {actual}, not {shape}")
 
 
 def _plain_weights(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -25,14 +24,13 @@ async def show_model(request: Request) -> Response:
     """Show a model's card and topics."""
     service, model = service_of(request), requested_model(request)
     info = model.file.info
-    descriptions: Mapping[str, str] = info.descriptions or {}
     return render_page(
         request,
         "model.html.j2",
         title=f"The model {model.name}",
         shipped=SHIPPED.get(model.name),
         key=_key_numbers(info, model.decider.precision),
-        topics=[(topic, descriptions.get(str(topic), "")) for topic in info.topics],
+        topics=[(topic, info.descriptions.get(str(topic), "")) for topic in info.topics],
         card=await service.threads.run(_render, model.file.card),
         problem=service.models.problems.get(model.name),
         has_daily_sums=service.has_daily_sums,

@@ -1,0 +1,13 @@
+"""Types of numbers with their ranges, which msgspec checks in files."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
+#: The largest whole number in a file.
+MAX_COUNT = (1 << 63) - 1
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+#: From 0 to 1.
+Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
