@@ -347,3 +347,8 @@ def test_detect_encoding_prefers_the_likely_encoding(data: st.DataObject) -> Non
     detected = detect_encoding(text.encode(encoding), encoding)
 
     assert text.encode(encoding).decode(detected or "utf-8") == text
+
+
+def test_detect_encoding_takes_no_likely_encoding_where_lines_are_mixed() -> None:
+    head = "Größe\n".encode() * 3 + "Größe\n".encode("cp1252") * 9
+    assert detect_encoding(head, "cp1252") is None

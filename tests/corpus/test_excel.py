@@ -188,3 +188,19 @@ def test_load_corpus_reads_numbers_in_a_sheet_as_shown() -> None:
 
     assert load_corpus(name).texts == ["12345", "TRUE", "0.5", "x"]
     assert read_texts(read_rows(name)).texts == ["12345", "TRUE", "0.5", "x"]
+
+
+def test_workbook_skips_a_cover_without_usual_columns() -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.title = "Summary"
+    for row in (["Tickets by month"], ["June", 40]):
+        book.active.append(row)
+    data = book.create_sheet("Data")
+    for row in (["Opened", "Message"], ["June", "a"], ["July", "b"]):
+        data.append(row)
+    book.save("a.xlsx")
+
+    rows = read_rows("a.xlsx")
+    assert rows.note == "read sheet 'Data' of 2, which has column 'Message'"
+    assert [row.values["Message"] for row in rows if isinstance(row, SourceRow)] == ["a", "b"]

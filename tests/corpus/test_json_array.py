@@ -155,3 +155,8 @@ def test_json_items_end_a_long_item_where_json_does(item: bytes) -> None:
     array = b" , ".join([*others, item, *others, item])
     for n_bytes in (50, 1000, 1 << 16):
         assert items_of(b"[" + array + b"]", n_bytes) == [*others, item, *others, item]
+
+
+def test_json_array_in_a_field_is_named() -> None:
+    with pytest.raises(DataError, match=r"array in its field 'tickets'; save that array alone, "):
+        list(json_items(lines_of(b'{"tickets": [{"text": "a"}], "next": null}')))

@@ -112,11 +112,11 @@ def detect_encoding(head: bytes, likely: str | None = None, *, is_cut: bool = Fa
     if n_utf8 >= n_others:
         return None
     guess = guess_encoding([line for line in head.split(b"\n") if not line.isascii()])
-    if likely and not likely.startswith("utf"):
+    # In Chinese, unlike western languages, pairs of bytes may be valid UTF-8 by chance.
+    if likely and not likely.startswith("utf") and not (n_utf8 and likely in _SINGLE_BYTE):
         text = _decode(head, likely, is_cut)
         if text and (guess is None or _is_plausible(text)):
             return likely
-    # In Chinese, unlike western languages, pairs of bytes may be valid UTF-8 by chance.
     is_mixed = n_utf8 > 0 and guess in _SINGLE_BYTE
     return None if is_mixed else guess
 

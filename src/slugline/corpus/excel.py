@@ -28,6 +28,7 @@ from slugline.corpus.header import (
     empty_header_row,
     find_header,
     has_columns,
+    usual_names,
 )
 from slugline.corpus.merged_header import find_merged, has_gaps, name_columns
 from slugline.errors import DataError
@@ -222,7 +223,7 @@ class Workbook:
         self._find_table()
 
     def _find_table(self) -> None:
-        """Move to the header of the first sheet with the known columns, or of the first sheet."""
+        """Move to the header of the first sheet with known or usual columns, or of the first."""
         known = [columns for columns in (self._hints.named, self._hints.expected) if columns]
         if self._hints.row is not None:
             self._header_row = self._hints.row
@@ -234,6 +235,16 @@ class Workbook:
                     self._columns = columns
                     self._begin_at(first, HeaderHints(named=columns))
                     return
+        for sheet in self._sheets[:_N_SHEETS]:
+            first = self._first_rows(sheet)
+            if not first:  # a damaged sheet is reported, not skipped
+                break
+            # A header without rows below is no table.
+            usual = max((usual_names(row.names()) for row in first[:-1]), key=len, default=())
+            if usual:
+                self._columns = () if sheet is self._sheets[0] else usual
+                self._begin_at(first, NO_HINTS)
+                return
         self._begin_at(self._first_rows(self._sheets[0]), NO_HINTS)
 
     def _first_rows(self, sheet: tuple[str, str, int]) -> list[HeaderRow]:

@@ -32,6 +32,8 @@ _TOKEN = re.compile(
     rb'"(?:[^"\\]++|\\.){0,%d}+"?|[\[\]{},]|[^"\[\]{},]{1,1000000}+' % rows.MAX_RECORD, re.DOTALL
 )
 _ARRAY_START = re.compile(rb"\s*+\[")
+# An object whose first field is an array, and the name of the field.
+_WRAPPED_ARRAY = re.compile(rb'\s*+\{\s*+"([\w .-]{1,60})"\s*+:\s*+\[')
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
@@ -305,6 +307,13 @@ def _read_array(lines: TextLines) -> bytearray:
                 ".jsonl."
             )
     if _ARRAY_START.match(data) is None:
+        field = _WRAPPED_ARRAY.match(data)
+        if field is not None:
+            name = field[1].decode(errors="replace")
+            raise DataError(
+                f"{lines.name} is a JSON object with an array in its field {name!r}; save that "
+                f"array alone, for example with jq '.[\"{name}\"]'."
+            )
         raise DataError(
             f"{lines.name} is not a JSON array; put [ and ] around its objects and commas between "
             "them, or, if there is one on each line, use a name that ends in .jsonl."

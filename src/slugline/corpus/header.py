@@ -103,9 +103,18 @@ def has_columns(cells: Sequence[str], columns: Sequence[str]) -> bool:
     )
 
 
+def usual_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the usual names of columns in a row.
+
+    >>> usual_names(["Nr", "Subject", "Colour"])
+    ('Nr', 'Subject')
+    """
+    return tuple(name for name in names if name.lower() in KNOWN_NAMES)
+
+
 def _n_known(names: Sequence[str]) -> int:
     """Return the number of distinct usual column names in a row."""
-    return len({name.lower() for name in names} & KNOWN_NAMES)
+    return len({name.lower() for name in usual_names(names)})
 
 
 def _find_by_names(rows: Sequence[HeaderRow], names: Sequence[Sequence[str]]) -> int:
