@@ -102,7 +102,7 @@ def test_count_reads_daily_sums(tmp_path: Path) -> None:
     wrong: Any
     for wrong, message in (
         ({"by": "colour"}, "`by` 'colour' is no period"),
-        ({"text": "body"}, "`text` needs texts, and daily sums have none"),
+        ({"text": "body"}, "`text` requires texts, but daily sums contain none"),
     ):
         with pytest.raises(OptionError, match=message):
             slugline.count(model_file, tmp_path / "watch.db", **wrong)

@@ -70,10 +70,13 @@ def test_approval_needs_a_name_and_another_person(state: WebState) -> None:
     path = f"/v1/corrections/{numbers[0]}/approval"
     own = api(state, ANNA).post(path)
     assert own.status_code == 403
-    assert own.json()["detail"] == "correction 1 is your own; somebody else has to approve it."
+    assert own.json()["detail"] == "correction 1 is your own; somebody else must approve it."
     nameless = api(state, NOBODY).post(path)
     assert nameless.status_code == 403
-    assert "people whose tokens have a name, and this one has none" in nameless.json()["detail"]
+    assert (
+        "only people whose tokens have a name can approve corrections; this token"
+        in nameless.json()["detail"]
+    )
     assert api(state, None).post(path).status_code == 401
     assert [row["approved"] for row in listed(state)] == [None] * 6
 
@@ -121,13 +124,13 @@ def test_page_lists_and_approves_held_corrections(state: WebState) -> None:
     assert "as typed" not in shown
     assert shown.count(">Approve</button>") == 6
     done = page.post("/approve", data={"id": str(numbers[0])}).text
-    assert "Correction 1 is approved." in done
+    assert "Correction 1 approved." in done
     assert "5 corrections wait for approval" in done
     assert "approved by <bdi>ben</bdi>" in done
     done = page.post("/approve", data={"id": [str(number) for number in numbers[1:4]]}).text
-    assert "3 corrections are approved. Models learn from them next time." in done
+    assert "3 corrections approved. The next training includes them." in done
     done = page.post("/undo", data={"id": ["5", "6"], "back": "corrections"}).text
-    assert "2 corrections are undone." in done
+    assert "2 corrections undone." in done
     assert "wait for approval" not in done
     assert page.post("/approve", data={"back": "corrections"}).status_code == 422
     assert page.post("/approve", data={"id": ["x"]}).status_code == 422
@@ -150,12 +153,12 @@ def test_page_offers_no_approval_of_own_corrections(state: WebState) -> None:
     shown = page_of(state, NOBODY).get("/corrections").text
     assert ">Approve</button>" not in shown
     assert "Approve all" not in shown
-    assert "People whose tokens have a name can do that here" in shown
+    assert "To approve them, use a token with a name" in shown
 
 
 def test_correction_form_asks_for_no_name_with_a_named_token(state: WebState) -> None:
     asked = page_of(state, ANNA).post("/", data={"text": "wheat"}).text
-    assert "It is saved as <bdi>anna</bdi>’s." in asked
+    assert "Saved under the name <bdi>anna</bdi>." in asked
     assert 'name="who"' not in asked
     assert 'name="who"' in page_of(state, NOBODY).post("/", data={"text": "wheat"}).text
 
@@ -184,18 +187,18 @@ def test_read_tokens_rejects_other_encodings(tmp_path: Path) -> None:
     path.write_bytes(f"jörg {ANNA}".encode("cp1252"))
     with pytest.raises(OptionError) as caught:
         read_tokens(path)
-    assert str(caught.value) == f"--token-file {path} isn't UTF-8; save it in that encoding."
+    assert str(caught.value) == f"--token-file {path} isn't UTF-8; save it as UTF-8."
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (f"anna b {ANNA}", "token 1 has 18 characters, or more than a name of one word"),
-        (f"{ANNA} short", "token 1 has 5 characters, or more than"),
-        (f"anna {ANNA}\nben {ANNA}", "token 2 occurs twice; give everybody their own"),
-        (f"{'x' * 201} {ANNA}", "the name of token 1 has 201 characters, and may have 200"),
-        (f"anna {ANNA}ö", "token 1 has characters that aren't ASCII; names may have any letters"),
-        (f"a\x07 {ANNA}", "token 1 has 18 characters, or more than a name of one word"),
+        (f"anna b {ANNA}", "token 1 has 18 characters, or its name has more than one word"),
+        (f"{ANNA} short", "token 1 has 5 characters, or its name"),
+        (f"anna {ANNA}\nben {ANNA}", "token 2 occurs twice; give each person their own"),
+        (f"{'x' * 201} {ANNA}", "the name of token 1 has 201 characters; shorten it to 200"),
+        (f"anna {ANNA}ö", "token 1 contains non-ASCII characters. Names may contain any letters"),
+        (f"a\x07 {ANNA}", "token 1 has 18 characters, or its name has more than one word"),
     ],
 )
 def test_read_tokens_rejects_invalid_names_and_duplicates(

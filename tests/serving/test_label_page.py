@@ -657,7 +657,7 @@ def test_coders_have_their_own_texts(path: Path) -> None:
         assert response.status_code == 403
         assert (
             response.json()["detail"]
-            == "this text was given to Kim, not to Lee; load the page again."
+            == "this text is assigned to Kim, not to Lee; reload the page."
         )
 
 
@@ -689,7 +689,7 @@ def test_coders_disagree_on_texts_that_two_get(path: Path) -> None:
         )
         assert refused.status_code == 403
         assert refused.json()["detail"] == (
-            "disagreements are settled, and labels withdrawn, by Lee; tell them about it."
+            "only Lee can settle disagreements and withdraw labels; ask them."
         )
         post(page, "settle", lee, request=name(), **body)
         assert post(page, "disagreement", lee)["disagreement"] is None
@@ -848,7 +848,7 @@ def test_body_over_the_limit_is_refused(page: TestClient) -> None:
 
 def test_unknown_paths_point_to_the_page(page: TestClient) -> None:
     response = page.get("/nothing")
-    assert response.json()["detail"] == "there is nothing at /nothing; open the page at /."
+    assert response.json()["detail"] == "/nothing does not exist; open the page at /."
     shown = page.get("/nothing", headers=HTML)
     assert (shown.status_code, "<h1>Not Found</h1>" in shown.text) == (404, True)
     assert page.get("/v1/next").status_code == 405

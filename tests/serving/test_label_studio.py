@@ -154,7 +154,7 @@ def test_webhook_ignores_annotations_and_refuses_to_train(api: TestClient) -> No
     event = {"action": "START_TRAINING", "project": project}
     reply = api.post("/label-studio/tickets/webhook", json=event)
     assert reply.status_code == 501
-    assert "doesn't learn from Label Studio" in reply.json()["detail"]
+    assert "training from Label Studio is not supported" in reply.json()["detail"]
 
 
 def test_requests_need_a_token_which_may_be_a_password(models: dict[str, Path]) -> None:

@@ -152,22 +152,22 @@ def kept(page: TestClient, topic: str = "bank", text: str = "wheat", **more: str
 
 
 def test_page_stores_and_undoes_a_correction_in_place(page: TestClient, state: WebState) -> None:
-    assert "Saved: the right topic is bank . Undo" in words_of(kept(page, who=" Ann "))
+    assert "Saved: the correct topic is bank . Undo" in words_of(kept(page, who=" Ann "))
     [row] = state.service.corrections.store.rows()
     assert (row.text, row.topic, row.answer, row.who) == ("wheat", "bank", "grain", "Ann")
 
     found = page.post("/undo", data={"id": str(row.id), "text": "wheat"}).text
-    assert "Undone: the correction is deleted." in found
+    assert "The correction was deleted." in found
     assert '<input type="hidden" name="text" value="wheat">' in found
     assert list(state.service.corrections.store.rows()) == []
 
 
 def test_page_says_that_a_corrected_topic_is_new(page: TestClient) -> None:
-    assert "Saved: the right topic is weather , which is new." in words_of(kept(page, "weather"))
+    assert "Saved: the correct topic is weather , which is new." in words_of(kept(page, "weather"))
 
 
 def test_page_says_that_a_correction_confirms_the_answer(page: TestClient) -> None:
-    assert "Saved: the right topic is grain , as the model answered." in words_of(
+    assert "Saved: the correct topic is grain , as the model answered." in words_of(
         kept(page, "grain")
     )
 
@@ -185,8 +185,8 @@ def test_correction_form_asks_about_a_misspelt_topic(page: TestClient, state: We
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"topic": " "}, "A correction needs a text and its right topic."),
-        ({"text": " "}, "A correction needs a text and its right topic."),
+        ({"topic": " "}, "A correction requires a text and its correct topic."),
+        ({"text": " "}, "A correction requires a text and its correct topic."),
         ({"who": "x" * 201}, "The name has 201 characters; give at most 200."),
     ],
     ids=["topic", "text", "who"],
@@ -238,7 +238,7 @@ def test_corrections_tab_summarizes_what_corrections_would_change(page: TestClie
     assert "slugline train DATA --corrections FILE -o news.slug" in said
     kept(page, "weather")
     said = words_of(page.get("/corrections").text)
-    assert "1 topic among them is new: weather ." in said
+    assert "They include 1 new topic: weather ." in said
 
 
 def test_corrections_tab_says_whether_the_model_learns(page: TestClient, state: WebState) -> None:
@@ -251,13 +251,13 @@ def test_corrections_tab_says_whether_the_model_learns(page: TestClient, state: 
 
     assert "automatically" not in page.get("/corrections").text
     state.service.learner = Learner()  # type: ignore[assignment]
-    assert "news learns from them automatically: next after 7 more corrections" in words_of(
+    assert "news is retrained automatically after 7 more corrections" in words_of(
         page.get("/corrections").text
     )
     Learner.is_learning = True
     Learner.last = {"at": "2026-01-31T08:15:00.250Z", "message": "a `b` <i>"}
     found = page.get("/corrections").text
-    assert "Learning from them now." in found
+    assert "Training on corrections now." in found
     time = '<time datetime="2026-01-31T08:15:00.250Z">2026-01-31 08:15 UTC</time>'
     assert f"Last time, {time}: a <code>b</code> &lt;i&gt;." in found
 
@@ -266,14 +266,14 @@ def test_undo_in_the_list_redirects_to_the_list(page: TestClient) -> None:
     kept(page)
     found = page.post("/undo", data={"id": "1", "back": "corrections"})
     assert found.url.path == "/corrections"
-    assert "Correction 1 is undone." in found.text
+    assert "Correction 1 undone." in found.text
     assert page.post("/undo", data={"id": "x"}).status_code == 422
     assert page.get("/corrections?before=-1").status_code == 422
 
 
 def test_page_without_corrections_says_how_to_allow_them(news_slug: Path) -> None:
     page = client(make_state(news_slug))
-    assert "This server takes no corrections." in page.get("/corrections").text
+    assert "This server doesn’t accept corrections." in page.get("/corrections").text
     assert "That’s wrong" not in page.post("/", data={"text": "wheat"}).text
     assert page.post("/wrong", data={"text": "wheat", "topic": "bank"}).status_code == 404
 
@@ -326,7 +326,7 @@ def test_login_asks_for_a_token_and_sets_a_cookie(news_slug: Path) -> None:
     assert page.get("/").status_code == 401  # a program
     wrong = page.post("/login", data={"token": "x" * 16})
     assert wrong.status_code == 403
-    assert "This token is not valid here." in wrong.text
+    assert "This token is not valid." in wrong.text
     assert "set-cookie" not in wrong.headers
 
     found = page.post("/login", data={"token": TOKEN}, follow_redirects=False)
@@ -375,14 +375,9 @@ READER = {"Accept": "text/html,*/*"}
 @pytest.mark.parametrize(
     ("path", "headers", "status", "said"),
     [
-        ("/nowhere", {}, 404, "There is nothing at /nowhere; see /docs."),
+        ("/nowhere", {}, 404, "/nowhere does not exist; see /docs."),
         ("/wrong", {}, 405, "/wrong does not answer GET; see /docs."),
-        (
-            "/",
-            {"Host": "<b>.org"},
-            421,
-            "This server is not called &#39;&lt;b&gt;.org&#39;; ask by",
-        ),
+        ("/", {"Host": "<b>.org"}, 421, "This server is not called &#39;&lt;b&gt;.org&#39;; use"),
     ],
 )
 def test_errors_are_pages_for_people_and_json_for_programs(
@@ -406,7 +401,7 @@ def test_error_page_of_a_crash_hides_the_cause(
     state.service.learner = Broken()  # type: ignore[assignment]
     found = page.get("/corrections")
     assert found.status_code == 500
-    assert "An internal error; the log says more under " in found.text
+    assert "Internal error; see " in found.text
     assert "a secret" not in found.text
     assert "a secret" in caplog.text
 

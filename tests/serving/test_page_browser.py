@@ -85,7 +85,7 @@ def test_browser_offers_to_complete_an_unsure_answer(browser: Browser, address: 
         page.click("text=No newswire")
         page.click("text=It is …")
         page.fill("#right", "parcels")
-        page.click("text=Save the correction")
+        page.click("text=Save correction")
         page.click("text=Undo")
         page.wait_for_selector("text=Undone")
         assert page.inner_text("#wrong summary") == "It is …"
@@ -150,8 +150,8 @@ def test_browser_corrects_and_undoes_a_wrong_answer(browser: Browser, address: s
         page.fill("#text", HOSTILE)
         page.locator(".why").wait_for()
         for topic, hint, said in (
-            ("oilseed", "The model knows this topic.", "the right topic is oilseed."),
-            ("<i>fertiliser", "A new topic,", "the right topic is <i>fertiliser, which is new."),
+            ("oilseed", "The model knows this topic.", "the correct topic is oilseed."),
+            ("<i>fertiliser", "A new topic,", "the correct topic is <i>fertiliser, which is new."),
         ):
             page.locator("#wrong summary").click()
             page.fill("#right", topic)
@@ -239,13 +239,15 @@ def test_browser_corrects_a_row_of_a_table(browser: Browser, address: str, tmp_p
         page.set_input_files("#file", file)
         page.locator("#download:enabled").wait_for()
         with page.context.expect_page() as new:
-            page.locator("#rows tr").first.get_by_role("button", name="Why? Or correct it").click()
+            page.locator("#rows tr").first.get_by_role("button", name="Explain or correct").click()
         row = new.value
         row.locator("#wrong-form summary").click()
         assert row.locator("#text").input_value().strip()
         row.fill("#right", "wheat")
         row.locator("#wrong-form button.main").click()
-        assert row.locator(".kept [role=status]").inner_text() == "Saved: the right topic is wheat."
+        assert (
+            row.locator(".kept [role=status]").inner_text() == "Saved: the correct topic is wheat."
+        )
         row.get_by_role("button", name="Undo").click()  # other tests list corrections
         row.get_by_text("Undone").wait_for()
 
@@ -276,7 +278,7 @@ def test_browser_asks_for_the_text_column_of_a_dropped_table(
                     new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
             }"""
         )
-        page.locator("#counts", has_text="Which column holds the texts?").wait_for()
+        page.locator("#counts", has_text="Which columns contain the text?").wait_for()
         page.select_option("#column", "two")
         page.locator("#rows .text", has_text="wheat harvest").wait_for()
 
@@ -336,8 +338,8 @@ def test_browser_without_scripts_classifies_and_corrects(browser: Browser, addre
         page.locator(".why h2", has_text="What speaks for").wait_for()
         page.locator("#wrong summary").click()
         page.fill("#right", "oilseed")
-        page.locator("text=Save the correction").click()
-        page.locator(".kept", has_text="the right topic is oilseed").wait_for()
+        page.locator("text=Save correction").click()
+        page.locator(".kept", has_text="the correct topic is oilseed").wait_for()
         page.locator(".kept button").click()
         page.locator("#wrong", has_text="Undone").wait_for()
         page.locator(".chips button").first.click()
@@ -448,12 +450,12 @@ def test_browser_fits_and_approves_held_corrections(
             waiting = page.locator(".held h2")
             assert waiting.inner_text() == "7 corrections wait for approval"
             page.get_by_role("button", name="Approve correction 2").click()
-            page.locator(".notice", has_text="Correction 2 is approved.").wait_for()
+            page.locator(".notice", has_text="Correction 2 approved.").wait_for()
             assert waiting.inner_text() == "6 corrections wait for approval"
             page.get_by_role("button", name="Withdraw correction 3").click()
-            page.locator(".notice", has_text="Correction 3 is undone.").wait_for()
+            page.locator(".notice", has_text="Correction 3 undone.").wait_for()
             page.get_by_role("button", name="Approve all 5").click()
-            page.locator(".notice", has_text="5 corrections are approved.").wait_for()
+            page.locator(".notice", has_text="5 corrections approved.").wait_for()
             assert waiting.count() == 0
         with CorrectionStore(tmp_path / "c.db") as store:
             assert {row.id: row.approved is not None for row in store.rows()} == dict.fromkeys(
@@ -495,13 +497,13 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_browser_removes_and_adds_topics_by_keyboard(browser: Browser, several: str) -> None:
     with opened_page(browser, several, expected="422", viewport=PHONE) as page:
         page.fill("#text", "invoice refund and parcel late")
-        given = page.get_by_role("group", name="Right topics").locator("#right-topics")
+        given = page.get_by_role("group", name="Correct topics").locator("#right-topics")
         given.get_by_role("checkbox", name="shipping").focus()
-        assert not page.is_visible("text=Save the correction")
+        assert not page.is_visible("text=Save correction")
         page.keyboard.press("Space")
-        assert page.is_visible("text=Save the correction")
+        assert page.is_visible("text=Save correction")
         page.keyboard.press("Space")
-        assert not page.is_visible("text=Save the correction")
+        assert not page.is_visible("text=Save correction")
         page.keyboard.press("Space")
         page.get_by_label("Another topic").fill("  new   things ")
         page.keyboard.press("Enter")
@@ -512,11 +514,11 @@ def test_browser_removes_and_adds_topics_by_keyboard(browser: Browser, several: 
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.locator("label", has_text="Donaudampf").click()
         page.get_by_label("Another topic").fill("leagl")
-        page.click("text=Save the correction")  # with what is typed
+        page.click("text=Save correction")  # with what is typed
         page.wait_for_selector("text=did you mean 'legal'?")
         page.locator("label", has_text="leagl").click()
-        page.click("text=Save the correction")
-        page.wait_for_selector("text=Saved: the right topics are billing, new things")
+        page.click("text=Save correction")
+        page.wait_for_selector("text=Saved: the correct topics are billing, new things")
         page.click("#wrong >> text=Undo")
         page.wait_for_selector("text=Undone")
         assert given.get_by_role("checkbox", name="shipping").is_checked()

@@ -167,7 +167,7 @@ def test_table_answers_ask_for_an_unknown_text_column(page: TestClient) -> None:
     file = page.post("/table/file", content=content, params={"name": "a.csv"})
     assert (file.status_code, file.json()["detail"]) == (
         422,
-        "a.csv has no column known as text; name one with `text`.",
+        "a.csv: cannot tell which column contains the text; name it with `text`.",
     )
 
 
@@ -181,8 +181,8 @@ def test_table_answers_detect_encodings_other_than_utf8(page: TestClient) -> Non
     ("query", "said"),
     [
         ({"name": "a.doc"}, "a.doc is in an unknown format; use a name that ends in one of "),
-        ({}, "give the file's `name`, of at most 200 characters, in the address."),
-        ({"name": "x" * 201}, "give the file's `name`, of at most 200 characters, in the address."),
+        ({}, "add the file's `name` to the query, with at most 200 characters."),
+        ({"name": "x" * 201}, "add the file's `name` to the query, with at most 200 characters."),
         (
             {"name": "a.csv", "text": "boddy"},
             "a.csv has no column 'boddy'; there are 'ticket_id', ",
@@ -260,7 +260,7 @@ def test_table_answers_end_with_an_error_after_too_many_rows(news_slug: Path) ->
     state.service.close()
     assert sum(len(batch["rows"]) for batch in batches) == 512
     assert last == {
-        "error": "a.txt has more than 300 rows, and the others are not answered here; use "
+        "error": "a.txt has more than 300 rows; the rest is not answered here. Use "
         "`slugline predict`."
     }
 

@@ -79,7 +79,7 @@ def test_api_classify_notes_missing_and_odd_columns(api: TestClient) -> None:
         ({"columns": {"product": {"a": 1}}}, "`columns['product']` is an object; give a string,"),
         (
             {"columns": {"product": "Card"}, "model": "reuters46"},
-            "reuters46 has no column 'product'; it uses none besides the text.",
+            "reuters46 has no column 'product'; it uses only the text.",
         ),
     ],
 )

@@ -131,7 +131,7 @@ def test_ready_reports_a_learner_whose_last_model_was_not_used(
             state.service.learner.stop()
             state.service.close()
         assert reply.status_code == 200
-        message = "the log says what is wrong" if tokens else last["message"]
+        message = "see the log for details" if tokens else last["message"]
         is_used = outcome == "replaced"
         expected = {} if is_used else {"learning from corrections": message}
         assert reply.json()["problems"] == expected
@@ -191,6 +191,6 @@ def test_server_does_not_start_with_a_precision_that_learning_could_break(
     assert code == 2
     assert err == (
         f"slugline: error: --min-precision is 0.92, and {saved[name]} was trained to promise "
-        f"{promise}, so what it learns may not reach that; train it with `--min-precision 0.92`, "
-        "and leave the option out here.\n"
+        f"{promise}, so retrained versions may not reach it; train with `--min-precision 0.92`, "
+        "and remove the option here.\n"
     )

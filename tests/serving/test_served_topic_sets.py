@@ -151,17 +151,14 @@ def test_multilabel_correction_takes_all_right_topics(api: TestClient) -> None:
     [
         (
             {"topic": "billing"},
-            "tickets gives a text several topics; give all that are right as `topics`, a list "
-            "that may be empty.",
+            "tickets is a multi-label model; send all correct topics as `topics`, a list that "
+            "may be empty.",
         ),
         (
             {"topics": ["grain"], "model": "reuters46"},
-            "reuters46 gives a text one topic; give the right one as `topic`.",
+            "reuters46 assigns one topic per text; send it as `topic`.",
         ),
-        (
-            {"model": "reuters46"},
-            "reuters46 gives a text one topic; give the right one as `topic`.",
-        ),
+        ({"model": "reuters46"}, "reuters46 assigns one topic per text; send it as `topic`."),
         (
             {"topics": ["billing", "shiping"]},
             "there is no topic 'shiping' in tickets; did you mean 'shipping'? If it is new, say so "
@@ -202,8 +199,8 @@ def test_multilabel_correction_rejects_the_separator_of_the_data(
     classifier.fitted_ = replace(classifier.fitted_, layout=layout)
     classifier.save(tmp_path / "tickets.slug")
     message = (
-        f"topic {topic!r} has {separator!r} in its name, and that separates topics in the data of "
-        "tickets; give it another name."
+        f"topic {topic!r} contains {separator!r}, which separates topics in the data of tickets; "
+        "use another name."
     )
     wrong: dict[str, Any] = {"text": BOTH, "topics": ["billing", topic]}
     state = make_state(tmp_path / "tickets.slug", corrections=tmp_path / "c.db")
@@ -241,7 +238,7 @@ def test_multilabel_page_shows_topics_and_suggestions(api: TestClient) -> None:
     many = api.post("/", data={"text": text_of(("billing", "shipping", "account"))}).text
     assert "Far more topics are likely than any text had" in many
     assert (ticked(many), sorted(unticked(many))) == ([], ["account", "billing", "shipping"])
-    assert "None is probable enough." in api.post("/", data={"text": "nothing to see"}).text
+    assert "No topic is probable enough." in api.post("/", data={"text": "nothing to see"}).text
     one = api.post("/?model=reuters46", data={"text": "wheat and corn harvest"}).text
     assert 'name="topics"' not in one
     assert "That’s wrong" in one
@@ -260,8 +257,8 @@ def test_multilabel_form_corrects_all_topics_without_a_script(api: TestClient) -
     assert "did you mean &#39;account&#39;? If it is new, tick the box below." in wrong.text
     assert ticked(wrong.text) == ["billing", "acount"]
     saved = api.post("/wrong", data=data | {"topics": ["billing", "account", " "]}).text
-    assert "the right topics are <b><bdi>billing</bdi></b>, <b><bdi>account</bdi></b>." in saved
-    assert "the right topics are none." in api.post("/wrong", data={"text": BOTH}).text
+    assert "the correct topics are <b><bdi>billing</bdi></b>, <b><bdi>account</bdi></b>." in saved
+    assert "the correct topics are none." in api.post("/wrong", data={"text": BOTH}).text
     [first, second] = [json.loads(line) for line in api.get("/v1/corrections").text.splitlines()]
     assert (first["topics"], first["who"], second["topics"]) == (["billing", "account"], "Ada", [])
     listed = api.get("/corrections").text

@@ -184,7 +184,7 @@ def test_classify_counts_guesses_until_the_reply_is_made() -> None:
         try:
             assert all(threads.has_begun.acquire(timeout=60) for _ in replies)
             third = api.post("/v1/classify", json=asked)
-            check_problem(third, 503, "too many requests wait already; ask again.")
+            check_problem(third, 503, "too many pending requests; try again.")
         finally:
             threads.may_go_on.set()
         assert [reply.result().status_code for reply in replies] == [200, 200]
@@ -361,7 +361,7 @@ def test_api_correction_gets_404_without_a_file(tickets: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "detail"),
     [
-        (b"", 400, "not JSON: line 1, column 1 is invalid; correct it there."),
+        (b"", 400, "not JSON: syntax error at line 1, column 1."),
         (b"{", 400, "not JSON: line 1, column 2 is invalid"),
         (b'{"text": NaN}', 400, "NaN is not a valid JSON number"),
         (b'{"text": "\\ud800", "x": NaN}', 400, "NaN is not a valid JSON number"),
@@ -511,7 +511,7 @@ def test_token_file_with_invalid_tokens_is_rejected(
 def test_serve_on_other_interfaces_needs_a_token(run: Any) -> None:
     result = run("serve", "--host", "0.0.0.0")
     assert result.code == 2
-    assert "give a --token-file, or --insecure" in " ".join(result.err.split())
+    assert "add --token-file FILE, or --insecure" in " ".join(result.err.split())
 
 
 def test_serve_names_a_port_in_use(run: Any, tmp_path: Path) -> None:
@@ -520,7 +520,7 @@ def test_serve_names_a_port_in_use(run: Any, tmp_path: Path) -> None:
         result = run("serve", "--port", port)
     assert result.code == 1
     said = " ".join(result.err.split())
-    assert f"port {port} of 127.0.0.1 is taken by another program" in said
+    assert f"port {port} of 127.0.0.1 is in use; stop the other program" in said
 
 
 @pytest.mark.parametrize(
@@ -647,12 +647,15 @@ def test_server_learns_from_corrections_and_serves_the_new_version(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--learn-every", 5], "--learn-every needs --corrections FILE, where corrections"),
+        (
+            ["--learn-every", 5],
+            "--learn-every requires --corrections FILE, the store of corrections",
+        ),
         (
             ["--learn-every", 5, "--corrections", "c.db"],
-            "and --learn-from DATA, the documents that the model learned from; give both.",
+            "and --learn-from DATA, the training data of the model.",
         ),
-        (["--learn-from", "d.csv"], "--learn-from needs --learn-every N"),
+        (["--learn-from", "d.csv"], "--learn-from requires --learn-every N"),
         (["--port", "abc"], "'SLUGLINE_PORT'): 'abc' is not a whole number."),
         (
             ["--learn-every", 5, "--corrections", "c.db", "--learn-from", "d.csv"],
@@ -721,7 +724,7 @@ def test_classify_answers_503_to_too_many_requests() -> None:
         finally:
             goes_on.set()
         assert [each.result().status_code for each in asked] == [200, 200]
-    check_problem(refused, 503, "ask again")
+    check_problem(refused, 503, "try again")
     assert refused.headers["retry-after"] == "1"
     state.service.close()
 

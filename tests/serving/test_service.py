@@ -139,14 +139,14 @@ def test_answer_text_explains_the_most_likely_topic_unless_another_is_known(
 @pytest.mark.parametrize(
     ("correction", "message"),
     [
-        ({"text": " ", "topic": "gold"}, "`text` is empty; give the text that was answered."),
+        ({"text": " ", "topic": "gold"}, "`text` is empty; send the text to correct."),
         (
             {"text": "a", "topics": ["gold"]},
-            "reuters46 gives a text one topic; give the right one as `topic`.",
+            "reuters46 assigns one topic per text; send it as `topic`.",
         ),
         (
             {"text": "a", "topic": "one", "model": "numbers"},
-            "topics of numbers are numbers, and `topic` is 'one'.",
+            "the topics of numbers are numbers, but `topic` is 'one'.",
         ),
     ],
 )
@@ -177,7 +177,7 @@ def test_corrections_are_approved_by_other_people_with_names(service: Service) -
     error = refusal(service.approve_corrections([other], Call()), ApprovalError)
     assert (error.reason, error.correction_id) == ("no name", None)
     error = refusal(service.approve_corrections([other, own], anna), ApprovalError)
-    assert str(error) == f"correction {own} is your own; somebody else has to approve it."
+    assert str(error) == f"correction {own} is your own; somebody else must approve it."
     assert run(service.approve_corrections([other, 999], anna)) == 1
 
 

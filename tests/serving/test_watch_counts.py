@@ -64,11 +64,11 @@ def test_count_days_names_the_models_that_answered(model: ServedModel, path: Pat
     with pytest.raises(DataError) as caught:
         count_days(path, model.fitted, other)
     assert str(caught.value) == (
-        f"{path} has no texts that version 0123456789ab of mails answered, or another version with "
-        f"its topics, but those of news {model.digest}; give the file of the model that answered."
+        f"{path} contains no texts answered by version 0123456789ab of mails, or another "
+        f"version with its topics. It contains texts of news {model.digest}; use that model's file."
     )
     options = DayCountOptions(since=datetime.date(2027, 1, 1))
-    with pytest.raises(DataError, match=r"watch\.db has no texts since 2027-01-01\."):
+    with pytest.raises(DataError, match=r"watch\.db contains no texts since 2027-01-01\."):
         count_days(path, model.fitted, watched_model(model), options)
 
 
@@ -77,8 +77,8 @@ def test_count_days_counts_texts_of_other_versions(model: ServedModel, path: Pat
     counts = count_days(path, model.fitted, later)
     assert counts.n_texts == 55 * 60
     assert (
-        "Other versions of the model answered 3,300 of 3,300 texts: these counts are right only if "
-        "they err like this one." in counts.concerns
+        "Other versions of the model answered 3,300 of 3,300 texts; these counts assume that they "
+        "make the same errors as this one." in counts.concerns
     )
     assert count_days(path, model.fitted, watched_model(model)).concerns == ()
 
@@ -105,10 +105,13 @@ def test_count_command_reads_daily_sums(
     ("options", "message"),
     [
         (["--since", "03/04/2026"], "--since '03/04/2026' is not a day; give one such as"),
-        (["--separator", ";"], "--separator needs texts, and daily sums have none; leave it out."),
+        (
+            ["--separator", ";"],
+            "--separator requires texts, but daily sums contain none; remove it.",
+        ),
         (["--since", "tomorrow"], "--since 'tomorrow' is not a day; give one such as 2026-03-01."),
-        (["--by", "colour"], "--by 'colour' is no period, and daily sums have no columns"),
-        (["--text", "body"], "--text needs texts, and daily sums have none; leave it out."),
+        (["--by", "colour"], "--by 'colour' is not a period, and daily sums have no columns"),
+        (["--text", "body"], "--text requires texts, but daily sums contain none; remove it."),
     ],
 )
 def test_count_command_rejects_options_of_texts(
@@ -178,7 +181,7 @@ def test_count_days_says_that_a_period_is_not_over(model: ServedModel, tmp_path:
     path = tmp_path / "short.db"
     with WatchStore(path) as store:
         serve_days(store, model, [(5, 5, 5)] * 2)
-    sentence = "2026-W02 is not over: it has the texts that were answered so far."
+    sentence = "2026-W02 is not over; it contains the texts answered so far."
     for days, is_over in ((1, False), (7, True)):
         options = DayCountOptions(by="week", today=FIRST + datetime.timedelta(days))
         counts = count_days(path, model.fitted, watched_model(model), options)
@@ -195,7 +198,7 @@ def test_count_command_refuses_a_model_without_heldout_predictions(
     classifier.save(tmp_path / "batches.slug")
     found = run("count", "batches.slug", path)
     assert found.code == 1
-    assert "the model has no held-out answers" in found.err
+    assert "the model has no held-out predictions" in found.err
     assert "--min-precision 0.9, or count with labels of some" in found.err
 
 
@@ -269,7 +272,7 @@ def test_count_says_of_how_many_texts_none_were_kept(
     with WatchStore(texts_path) as store:
         serve_days(store, model, [(50, 50, 50)] * 2, first=40)
     found = run("count", model.path, texts_path, "--labelled", labels)
-    assert "300 of 6,900 texts were answered when none were kept" in found.err
+    assert "300 of 6,900 texts are from times without kept texts" in found.err
 
 
 def test_count_with_labels_of_other_texts_is_an_error(
@@ -281,7 +284,7 @@ def test_count_with_labels_of_other_texts_is_an_error(
     assert (found.code, "none of the 2 labelled texts" in found.err) == (1, True)
     found = run("count", model.path, path, "--labelled", labels)
     assert found.code == 1
-    assert "watch.db has kept no texts, so that labels say nothing about them" in found.err
+    assert "watch.db contains no texts to match labels to" in found.err
 
 
 def test_count_plans_labels_of_kept_texts(

@@ -232,7 +232,7 @@ def test_weekly_check_repeats_a_check_that_failed(
         pass
     for _ in range(2):
         check(closed, today)
-    assert len([line for line in caplog.messages if "can't be tested for changes" in line]) == 1
+    assert len([line for line in caplog.messages if "weekly shares can't be compared" in line]) == 1
     check(store, today)
     assert "share of grain" in caplog.text
 
@@ -265,7 +265,7 @@ def test_page_shows_days_alerts_and_charts(path: Path, tmp_path: Path) -> None:
     assert html.count("<svg role") == 3
     assert "since 26 Jan" in html
     assert " style=" not in html
-    assert "<summary>The answers of each day</summary>" in html
+    assert "<summary>Answers by day</summary>" in html
     assert html.count("<time datetime") == 36
     state.service.close()
 
@@ -276,7 +276,7 @@ def test_page_accepts_changes(path: Path, tmp_path: Path) -> None:
     found = page.post("/accept", data={"all": ""}, follow_redirects=False)
     assert (found.status_code, found.headers["location"]) == (303, "/model#days")
     html = page.get("/model").text
-    assert "No share has changed by more than chance explains." in html
+    assert "No share has changed by more than chance." in html
     assert "This is the new normal" not in html
     state.service.close()
 
@@ -288,7 +288,7 @@ def test_page_lets_only_named_people_accept_changes(path: Path, tmp_path: Path) 
     assert "This is the new normal" not in page.get("/model", headers=nobody).text
     found = page.post("/accept", data={"all": ""}, headers=nobody)
     assert found.status_code == 403
-    assert "Changes are accepted by people whose tokens have a name." in found.text
+    assert "Only people whose tokens have a name can accept changes." in found.text
     anna = {"Authorization": "Bearer 0123456789abcdef"}
     page.post("/accept", data={"all": ""}, headers=anna, follow_redirects=False)
     alerts = state.service.watch.store.alerts(state.service.models.default.digest)
@@ -298,7 +298,7 @@ def test_page_lets_only_named_people_accept_changes(path: Path, tmp_path: Path) 
 
 def test_page_without_texts_or_file(path: Path, tmp_path: Path) -> None:
     state = make_state(path, watch=tmp_path / "watch.db")
-    assert "No program has sent a text yet." in client(state).get("/model").text
+    assert "No program has sent texts yet." in client(state).get("/model").text
     state.service.close()
     assert 'id="days"' not in client(make_state(path)).get("/model").text
 
@@ -320,7 +320,7 @@ def test_page_says_when_weeks_are_compared(path: Path, tmp_path: Path) -> None:
     page = client(state)
     page.post("/v1/classify", json={"text": "wheat"})
     html = page.get("/model").text
-    assert "Weeks are compared once two of them, from Monday to Sunday, are over." in html
+    assert "Weeks are compared once two whole weeks, Monday to Sunday, are over." in html
     assert "<svg role" not in html
     state.service.close()
 

@@ -1,4 +1,4 @@
-"""Runs slow functions on threads, and stops them once nothing waits for their results."""
+"""Run slow functions on threads and interrupt abandoned ones."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _T = TypeVar("_T")
 
 
 class BackgroundTask(Generic[_T]):
-    """A function that runs on a thread of a pool until it ends or nothing waits for its result.
+    """A function on a pool thread, interruptible when its result is no longer needed.
 
     Attributes
     ----------
     future : asyncio.Future
-        Done when the thread is; not cancelled while the thread works.
+        Done when the thread finishes; never cancelled while the thread is working.
     """
 
     def __init__(
         self, pool: Executor, is_closing: threading.Event, function: Callable[[], _T]
     ) -> None:
-        # `work` doesn't refer to `self`, to avoid a reference cycle: `self`, the future, its error,
-        # the traceback, `work`.
+        # `work` must not refer to `self`: that would create a reference cycle through the future,
+        # its error and the traceback.
         self._is_abandoned = is_abandoned = threading.Event()
 
         def work() -> _T:
@@ -37,11 +37,11 @@ class BackgroundTask(Generic[_T]):
 
         self._work = pool.submit(work)
         self.future = asyncio.wrap_future(self._work)
-        # Retrieved, so that asyncio doesn't log the error of an abandoned task.
+        # Retrieve the error so that asyncio doesn't log it for an abandoned task.
         self.future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def result(self) -> _T:
-        """Return the result; cancelling this abandons the task."""
+        """Return the result; cancelling this call abandons the task."""
         try:
             return await asyncio.shield(self.future)
         except asyncio.CancelledError:
@@ -49,15 +49,15 @@ class BackgroundTask(Generic[_T]):
             raise
 
     def abandon(self) -> None:
-        """End the task at its next `check_interruption`."""
+        """Stop the task at its next `check_interruption`."""
         self._is_abandoned.set()
-        self._work.cancel()  # if no thread has begun
+        self._work.cancel()  # if it has not started
 
 
 class BackgroundThreads:
-    """Threads for slow functions: some for requests, and others for tables.
+    """Thread pools for slow functions: one for requests, one for tables.
 
-    Tables take minutes, so only other tables wait for them.
+    Tables take minutes, so they have their own pool.
     """
 
     def __init__(self, n_threads: int) -> None:
@@ -66,19 +66,19 @@ class BackgroundThreads:
         self._is_closing = threading.Event()
 
     async def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return the result of a slow function, run off the event loop."""
+        """Run a slow function off the event loop and return its result."""
         work = partial(function, *args, **kwargs)
         return await BackgroundTask(self._requests, self._is_closing, work).result()
 
     def start_table_step(
         self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> BackgroundTask[_T]:
-        """Start a step of reading or answering a table."""
+        """Start reading or classifying part of a table."""
         work = partial(function, *args, **kwargs)
         return BackgroundTask(self._tables, self._is_closing, work)
 
     def close(self) -> None:
-        """Interrupt running functions, and end the threads."""
+        """Interrupt running functions and shut down the pools."""
         self._is_closing.set()
         for pool in (self._requests, self._tables):
             pool.shutdown(wait=False, cancel_futures=True)

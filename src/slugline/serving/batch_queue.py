@@ -1,4 +1,4 @@
-"""Classification in batches of texts from several requests, on threads or the event loop."""
+"""Classification in batches across requests, on threads or the event loop."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from slugline.serving.served_models import AnsweredTexts, ServedModel
 from slugline.serving.service_errors import BusyError
 from slugline.serving.watch.recorder import Watch
 
-# Texts, and characters, of a batch: larger ones are hardly faster, and later requests wait longer.
+# Maximum batch size. Larger batches are hardly faster and delay later requests.
 _MAX_TEXTS = 128
 _MAX_CHARACTERS = 1 << 17
-# The same for a batch on the event loop, which it blocks for half a millisecond; see
-# `_weigh_characters`.
+# Maximum size of a batch on the event loop, which it blocks for half a millisecond; characters
+# are weighted by `_weigh_characters`.
 _MAX_BRIEF_TEXTS = 32
 _MAX_BRIEF_CHARACTERS = 1 << 14
-# Up to so many times as long as one of English takes a character of some other scripts.
+# Weight of a character in slow scripts: up to this many times the cost of an English one.
 _SLOW_CHARACTER = 8
-# Topics that each text of such a batch may ask for.
+# Maximum number of topics per text in such a batch.
 _MAX_BRIEF_TOP = 20
-# Texts of a model that are answered on threads first, as it makes tables meanwhile.
+# Classify this many texts of a model on threads first, while it builds its tables.
 _N_FIRST_TEXTS = 1024
-# A batch of fewer texts is done so soon that new texts wait for its thread: two threads would
-# mostly wait for the interpreter's lock.
+# Smaller batches finish so quickly that new texts wait for their thread: a second thread would
+# mostly wait for the GIL.
 _FEW_TEXTS = 32
 
 _Outcome: TypeAlias = list[Decision] | Exception
@@ -52,18 +52,18 @@ class _QueuedRequest:
     is_watched: bool
     future: asyncio.Future[list[Decision]]
     queued_at: float = field(default_factory=time.perf_counter)
-    #: How many texts have been given to a thread.
+    #: Number of texts already passed to a thread.
     n_started: int = 0
-    #: Decisions by the number of the first text.
+    #: Decisions by index of the first text.
     decisions: dict[int, list[Decision]] = field(default_factory=dict)
     n_decided: int = 0
 
     def can_join(self, other: _QueuedRequest) -> bool:
-        """Whether these texts and those of another request may be in the same batch."""
+        """True if both requests can share a batch."""
         return self.model is other.model and self.min_precision == other.min_precision
 
     def take(self, n_texts: int, n_characters: int, weigh: Callable[[str], int]) -> slice:
-        """Return the next texts within limits, at least one; `weigh` counts characters."""
+        """Return the next texts within the limits, at least one; `weigh` counts characters."""
         start = self.n_started
         end = start + 1
         n_characters -= weigh(self.texts[start])
@@ -76,8 +76,8 @@ class _QueuedRequest:
         return slice(start, end)
 
     def accept(self, start: int, outcome: _Outcome) -> None:
-        """Store the decisions of the texts from `start` on, or their error."""
-        if self.future.done():  # cancelled: nobody waits for it
+        """Store the decisions for the texts from `start` on, or their error."""
+        if self.future.done():  # cancelled
             return
         if isinstance(outcome, Exception):
             self.future.set_exception(outcome)
@@ -93,19 +93,19 @@ _Batch: TypeAlias = list[tuple[_QueuedRequest, slice]]
 
 
 class _WaitingTexts:
-    """Requests whose texts wait for a batch.
+    """Requests with texts waiting for a batch.
 
     Parameters
     ----------
     max_texts, max_characters : int
-        Of a batch.
+        Maximum per batch.
     weigh : callable, default len
-        Returns the number of characters as which a text counts.
+        Returns the weighted number of characters in a text.
 
     Attributes
     ----------
     n_texts : int
-        Texts that no batch has.
+        Number of texts not yet in a batch.
     """
 
     def __init__(
@@ -116,17 +116,17 @@ class _WaitingTexts:
         self.n_texts = 0
 
     def append(self, request: _QueuedRequest) -> None:
-        """Add a request behind all others."""
+        """Add a request at the end."""
         self._requests.append(request)
         self.n_texts += len(request.texts)
 
     def take_batch(self) -> _Batch:
-        """Return the next texts of one model; none if no request waits."""
+        """Return the next texts for one model, or an empty batch if no request is waiting."""
         batch: _Batch = []
         n_texts, n_characters = self._max_texts, self._max_characters
         while self._requests and n_texts > 0 and n_characters > 0:
             request = self._requests[0]
-            if request.future.done():  # cancelled: nobody waits for it
+            if request.future.done():  # cancelled
                 self._requests.popleft()
                 self.n_texts -= len(request.texts) - request.n_started
                 continue
@@ -147,13 +147,13 @@ class _WaitingTexts:
 
 
 class BatchQueue:
-    """Classifies texts of many requests.
+    """Classifies the texts of many requests.
 
-    Whenever a thread is free, it takes waiting texts: those of several requests for the same model
-    in one batch, and a long request in parts, between which other requests have their turn.
+    Each free thread takes a batch of waiting texts. A batch combines requests for the same model;
+    a long request is split, and other requests take turns with its parts.
 
-    A few short texts are classified on the event loop, as waking a thread takes longer. Requests
-    that arrive together are in one batch.
+    A few short texts are classified on the event loop, because waking a thread takes longer.
+    Requests that arrive together share a batch.
     """
 
     def __init__(
@@ -166,21 +166,21 @@ class BatchQueue:
             _MAX_BRIEF_TEXTS, _MAX_BRIEF_CHARACTERS, _weigh_characters
         )
         self._is_scheduled = False
-        # Texts of each batch that a thread works on.
+        # Number of texts in each running batch.
         self._batch_sizes: list[int] = []
-        # Texts of each model that were answered on threads.
+        # Number of texts of each model classified on threads.
         self._n_answered = weakref.WeakKeyDictionary[ServedModel, int]()
         self._metrics, self._watch = metrics, watch
-        # Topics in replies that are being made, each of which takes some memory.
+        # Topics in replies under construction, each of which takes some memory.
         self._n_guesses, self._most_guesses = 0, most_guesses
 
     @contextlib.contextmanager
     def reserve_guesses(self, n_texts: int, top: int) -> Iterator[None]:
-        """Count the guesses of a request until its reply is made.
+        """Reserve room for the guesses of a request until its reply is complete.
 
         Raises
         ------
-        BusyError : if the replies to other requests have too many already.
+        BusyError : if pending replies already contain too many guesses.
         """
         n_guesses = n_texts * max(top, N_GUESSES)
         if self._n_guesses and self._n_guesses + n_guesses > self._most_guesses:
@@ -202,7 +202,7 @@ class BatchQueue:
     ) -> list[Decision]:
         """Return the decision on each text, with `top` guesses; see `ServedModel.answer`.
 
-        With `is_watched`, the texts count in the daily sums.
+        With `is_watched`, the texts count towards the daily sums.
         """
         loop = asyncio.get_running_loop()
         request = _QueuedRequest(model, min_precision, top, texts, is_watched, loop.create_future())
@@ -219,22 +219,22 @@ class BatchQueue:
             self._metrics.change_queue(-1)
 
     def close(self) -> None:
-        """End the threads."""
+        """Shut down the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _is_brief(self, request: _QueuedRequest) -> bool:
-        """Whether a request is answered on the event loop."""
+        """True if the request can be answered on the event loop."""
         return (
             len(request.texts) <= _MAX_BRIEF_TEXTS
             and request.top <= _MAX_BRIEF_TOP
-            and request.min_precision is None  # another decider may have to be made
+            and request.min_precision is None  # else it may need another decider
             and request.model.is_quick
             and self._n_answered.get(request.model, 0) >= _N_FIRST_TEXTS
             and sum(map(_weigh_characters, request.texts)) <= _MAX_BRIEF_CHARACTERS
         )
 
     def _schedule_brief(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Answer brief requests after all others that have arrived are in the queue."""
+        """Answer brief requests once all requests that have arrived are queued."""
         if not self._is_scheduled:
             self._is_scheduled = True
             loop.call_soon(self._answer_brief, loop)
@@ -243,7 +243,7 @@ class BatchQueue:
         """Classify a batch of brief requests."""
         self._is_scheduled = False
         batch = self._waiting_brief.take_batch()
-        if self._waiting_brief.n_texts:  # others have their turn first
+        if self._waiting_brief.n_texts:  # let other requests go first
             self._schedule_brief(loop)
         if batch:
             started = time.perf_counter()
@@ -256,7 +256,7 @@ class BatchQueue:
             self._pool.submit(self._run, batch, asyncio.get_running_loop())
 
     def _should_start(self) -> bool:
-        """Whether a thread is free, and enough texts wait for it."""
+        """True if a thread is free and enough texts are waiting."""
         if len(self._batch_sizes) == self._n_threads:
             return False
         is_busy = max(self._batch_sizes, default=_FEW_TEXTS) >= _FEW_TEXTS
@@ -272,11 +272,11 @@ class BatchQueue:
         n_texts, model = _n_texts(batch), batch[0][0].model
         self._batch_sizes.remove(n_texts)
         self._n_answered[model] = self._n_answered.get(model, 0) + n_texts
-        self._start_batches()  # first, so that the thread has something to do
+        self._start_batches()  # first, to keep the thread busy
         self._deliver(batch, outcomes, started)
 
     def _deliver(self, batch: _Batch, outcomes: list[_Outcome], started: float) -> None:
-        """Give each request its decisions, and count them."""
+        """Give each request its decisions and count them."""
         for (request, part), outcome in zip(batch, outcomes, strict=True):
             if part.start == 0:
                 self._metrics.observe("request_queue_duration_seconds", started - request.queued_at)
@@ -296,7 +296,7 @@ class BatchQueue:
 
 
 def _weigh_characters(text: str) -> int:
-    """Return the number of characters of English that take as long as a text at most.
+    """Return the length of an English text that takes at least as long to classify.
 
     >>> _weigh_characters("wheat"), _weigh_characters("Weizenähre")
     (5, 80)
@@ -309,15 +309,15 @@ def _n_texts(batch: _Batch) -> int:
 
 
 def _decide_batch(batch: _Batch, watch: Watch | None) -> list[_Outcome]:
-    """Return the decisions on the texts of each request, or the error of the request."""
+    """Return each request's decisions, or its error."""
     model, min_precision = batch[0][0].model, batch[0][0].min_precision
     texts = [text for request, part in batch for text in request.texts[part]]
     try:
         answered = model.answer(texts, min_precision, max(request.top for request, _ in batch))
-    except Exception as error:  # noqa: BLE001 - each request gets its error
+    except Exception as error:  # noqa: BLE001 - passed on to each request
         if len(batch) == 1:
             return [error]
-        # Perhaps only one of the requests causes it.
+        # Retry one by one: perhaps only one request is at fault.
         return [outcome for part in batch for outcome in _decide_batch([part], watch)]
     if watch is not None:
         _add_watched(batch, answered, watch)
@@ -326,7 +326,7 @@ def _decide_batch(batch: _Batch, watch: Watch | None) -> list[_Outcome]:
 
 
 def _add_watched(batch: _Batch, answered: AnsweredTexts, watch: Watch) -> None:
-    """Add the texts of those requests that count in the daily sums."""
+    """Add the texts of watched requests to the daily sums."""
     is_watched = [request.is_watched for request, _ in batch]
     model = batch[0][0].model
     if all(is_watched):

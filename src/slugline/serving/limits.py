@@ -1,4 +1,4 @@
-"""Limits on a request to the service."""
+"""Limits on a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from slugline.base.wording import counted
 from slugline.serving.service_errors import LimitError
 
-#: The most texts of a request that a server may be set to take, and characters of each.
+#: Upper bounds for the settings: texts per request and characters per text.
 MAX_TEXTS, LONGEST_TEXT = 1_000_000, 100_000_000
 
 
@@ -20,12 +20,12 @@ class Limits:
     ----------
     texts : int
     characters : int
-        Of each text.
+        Per text.
     explained : int
-        Maximum number of texts with reasons, which are slow.
+        Maximum number of texts with reasons, which are slow to compute.
     rows : int
-        Maximum number of rows of a table: the page holds all of them, and a compressed file may
-        have billions.
+        Maximum number of rows in a table: the page holds all of them in memory, and a compressed
+        file may contain billions.
     """
 
     texts: int = 10_000
@@ -35,11 +35,11 @@ class Limits:
 
     @property
     def guesses(self) -> int:
-        """Maximum number of topics that all texts of a request may ask for together."""
+        """Maximum number of topics over all texts of a request."""
         return 5 * self.texts
 
     def check(self, texts: Sequence[str], *, explain: bool = False, top: int = 1) -> None:
-        """Raise a LimitError if there are too many texts, none, or one of them is too long.
+        """Raise a LimitError if there are no texts, too many texts, or one that is too long.
 
         Each text gets `top` topics.
         """

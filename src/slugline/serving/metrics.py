@@ -1,4 +1,4 @@
-"""Counters, gauges and histograms of a server, for Prometheus."""
+"""Prometheus counters, gauges and histograms of a server."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from slugline._version import __version__
 from slugline.base.arrays import F64
 from slugline.corpus.documents import Topic
 
-# Upper edges of buckets: seconds, texts of a batch, probabilities.
+# Upper bucket bounds: seconds, texts per batch, probabilities.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 _PROBABILITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 _COUNTERS = {
-    "documents": "Texts that were classified.",
-    "unsure": "Texts of which the model was unsure.",
-    "corrections": "Corrections that were stored.",
-    "words": "Words of texts that programs sent.",
-    "unknown_words": "Words among them that the model doesn't know.",
-    "alerts": "Alerts that the share of a topic has changed.",
-    "model_swaps": "New versions of a model that replaced an earlier one.",
+    "documents": "Texts classified.",
+    "unsure": "Texts with an unsure answer.",
+    "corrections": "Corrections stored.",
+    "words": "Words in texts sent by programs.",
+    "unknown_words": "Words in these texts unknown to the model.",
+    "alerts": "Alerts about a changed topic share.",
+    "model_swaps": "Models replaced by a new version.",
 }
 _HISTOGRAMS = {
-    "request_duration_seconds": ("Seconds from a request to its reply.", _SECONDS),
-    "request_queue_duration_seconds": ("Seconds that a request waited.", _SECONDS),
-    "request_inference_duration_seconds": ("Seconds that a batch of texts took.", _SECONDS),
-    "batch_size": ("Texts that were classified at once.", _SIZES),
+    "request_duration_seconds": ("Seconds from request to reply.", _SECONDS),
+    "request_queue_duration_seconds": ("Seconds a request spent in the queue.", _SECONDS),
+    "request_inference_duration_seconds": ("Seconds to classify a batch.", _SECONDS),
+    "batch_size": ("Texts per batch.", _SIZES),
     "confidence": ("Probability of the most likely topic.", _PROBABILITIES),
 }
-#: Operation of requests for the page, and for unknown paths.
+#: Operation name for page requests and unknown paths.
 PAGE = "page"
-# The largest number of topics of a model that are counted on their own.
+# Maximum number of topics per model with their own counter.
 _MAX_TOPICS = 1000
-# The label of all other topics, among them those of later versions of a model.
+# Label for all other topics, including topics added by later model versions.
 _OTHER_TOPICS = ""
 
 
-#: Environment variable for the folder through which processes share metrics; set it before this
-#: module is imported.
+#: Environment variable with the folder where processes share metrics. Set it before importing
+#: this module.
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
     """Counters, gauges and histograms.
 
-    Requests are counted by operation, model and status, and answers by model and topic. Processes
-    that have the same `SHARED_FOLDER` have the same metrics.
+    Requests are counted by operation, model and status, answers by model and topic. Processes
+    with the same `SHARED_FOLDER` share their metrics.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Metrics:
         prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
         prometheus.Gauge(
             "slugline_build_info",
-            "The version of Slugline.",
+            "Slugline version.",
             ("version",),
             registry=registry,
             multiprocess_mode="max",
@@ -77,14 +77,14 @@ class Metrics:
 
         self._requests = counter("requests", "Requests.", ("operation", "model", "status"))
         by_topic = ("model", "topic")
-        self._answers = counter("topic_answers", "Texts that were given a topic.", by_topic)
+        self._answers = counter("topic_answers", "Texts assigned to a topic.", by_topic)
         self._proba = counter(
             "topic_probability", "Sum of the probabilities of a topic over all texts.", by_topic
         )
         self._counters = {name: counter(name, meaning) for name, meaning in _COUNTERS.items()}
         self._queue = prometheus.Gauge(
             "slugline_queue_size",
-            "Requests that wait for an answer.",
+            "Requests waiting for an answer.",
             registry=registry,
             multiprocess_mode="livesum",
         )
@@ -96,11 +96,11 @@ class Metrics:
         }
 
     def add(self, name: str, amount: float = 1.0) -> None:
-        """Add to a counter."""
+        """Increment a counter."""
         self._counters[name].inc(amount)
 
     def change_queue(self, amount: int) -> None:
-        """Change the number of requests that wait."""
+        """Change the number of waiting requests."""
         self._queue.inc(amount)
 
     def observe(self, name: str, *values: float) -> None:
@@ -109,21 +109,21 @@ class Metrics:
             self._histograms[name].observe(value)
 
     def count_request(self, operation: str, model: str, status: int) -> None:
-        """Count a request, with its model if it asks for one."""
+        """Count a request, with its model if it has one."""
         self._requests.labels(operation, model, status).inc()
 
     def count_topics(self, model: str, topics: Sequence[Topic], counts: F64) -> None:
-        """Count answers of a model.
+        """Count a model's answers.
 
         Parameters
         ----------
         model : str
         topics : sequence of topics
         counts : float64 array, shape (2, n_topics)
-            For each topic, how many texts were given it, and the sum of its probabilities.
+            For each topic, the number of texts assigned to it and the sum of its probabilities.
         """
         known = self._topics.get(model)
-        if known is None:  # a model that was not there at the start
+        if known is None:  # a model added after the start
             return
         for topic, n_answers, proba in zip(topics, *counts.tolist(), strict=True):
             name = str(topic) if str(topic) in known else _OTHER_TOPICS

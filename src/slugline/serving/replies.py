@@ -1,6 +1,6 @@
-"""Replies of the service, and how they are made from decisions and explanations.
+"""Reply types of the service, and their construction from decisions and explanations.
 
-Their types describe them in the OpenAPI description and in the tools' schemas.
+The OpenAPI description and the tool schemas are generated from these types.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class ReasonReply(msgspec.Struct, frozen=True, gc=False):
-    """A word or phrase, where it stands in the text, and what it adds to the score."""
+    """A word or phrase, its position in the text, and its contribution to the score."""
 
     word: str
-    start: Annotated[int | None, Meta(description="In characters; null unless it is a word.")]
+    start: Annotated[int | None, Meta(description="Character offset; null unless it is a word.")]
     end: int | None
-    attribution: Annotated[float, Meta(description="Negative if it speaks against the topic.")]
+    attribution: Annotated[float, Meta(description="Negative if it counts against the topic.")]
 
 
 class Guess(msgspec.Struct, frozen=True, gc=False):
@@ -52,22 +52,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one text."""
 
     topic: Annotated[
-        Topic | None,
-        Meta(description="The most likely one if several are assigned; null if none is."),
+        Topic | None, Meta(description="The most likely assigned topic; null if none is assigned.")
     ]
     topics: Annotated[
-        list[Guess] | UnsetType,
-        Meta(description="The topics assigned; only from multi-label models."),
+        list[Guess] | UnsetType, Meta(description="Assigned topics; multi-label models only.")
     ] = UNSET
     probability: Annotated[
-        float,
-        Meta(ge=0, le=1, description="Of the most likely topic, even if the model is unsure."),
+        float, Meta(ge=0, le=1, description="Probability of the most likely topic, even if unsure.")
     ]
-    reason: Annotated[str | UnsetType, Meta(description="Why the model is unsure, if it is.")] = (
-        UNSET
-    )
+    reason: Annotated[str | UnsetType, Meta(description="Why the model is unsure.")] = UNSET
     reason_kind: Annotated[
-        UnsureKind | UnsetType, Meta(description="The reason as a name, for programs.")
+        UnsureKind | UnsetType, Meta(description="Machine-readable form of `reason`.")
     ] = UNSET
     top: Annotated[list[Guess], Meta(description="The most likely topics, best first.")]
     reasons: Annotated[
@@ -77,7 +72,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Multilabel = Annotated[
-    bool | UnsetType, Meta(description="True if a text may get several topics; else missing.")
+    bool | UnsetType, Meta(description="True for multi-label models; otherwise missing.")
 ]
 
 
@@ -88,12 +83,12 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     results: list[Result]
     note: Annotated[
-        str | UnsetType, Meta(description="Which columns are missing or of another kind.")
+        str | UnsetType, Meta(description="Columns that are missing or have an unexpected type.")
     ] = UNSET
 
 
 class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a text gets a score, which is the sum of the bias and all attributions."""
+    """Explanation of a score, which is the sum of the bias and all attributions."""
 
     model: str
     version: str
@@ -106,23 +101,23 @@ class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     is_approximate: bool | UnsetType = UNSET
     given: Annotated[
-        bool | UnsetType, Meta(description="Whether a multi-label model assigns the topic.")
+        bool | UnsetType, Meta(description="True if a multi-label model assigns the topic.")
     ] = UNSET
     threshold: Annotated[
-        float | UnsetType, Meta(description="Probability from which it is assigned, if ever.")
+        float | UnsetType, Meta(description="Minimum probability at which it is assigned.")
     ] = UNSET
     reasons: list[ReasonReply]
 
 
 class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
-    """A correction that has been stored."""
+    """A stored correction."""
 
     id: int
     model: str
     version: str
     topic: Topic | UnsetType
     topics: Annotated[list[Topic] | UnsetType, Meta(description="For multi-label models.")] = UNSET
-    is_new: Annotated[bool, Meta(description="Whether a topic is new to the model.")]
+    is_new: Annotated[bool, Meta(description="True if a topic is new to the model.")]
     answer: Annotated[
         Topic | list[Topic], Meta(description="The model's answer, or its best guess.")
     ]
@@ -139,7 +134,7 @@ class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelList(msgspec.Struct, frozen=True, kw_only=True):
-    """All models; the first one answers requests that name none."""
+    """All models. The first is the default."""
 
     models: list[ModelSummary]
 
@@ -152,8 +147,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     topics: list[Topic]
     multilabel: Multilabel = UNSET
     columns: Annotated[
-        list[str] | UnsetType,
-        Meta(description="Columns that the model uses besides the text, if any."),
+        list[str] | UnsetType, Meta(description="Columns used in addition to the text.")
     ] = UNSET
     n_documents: int
     metrics: dict[str, float]
@@ -163,7 +157,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """The models, and problems with newer versions of them, such as one that is held back."""
+    """The models, and problems with new versions, such as one that was rejected."""
 
     status: str
     models: list[ModelSummary]
@@ -179,12 +173,10 @@ class TopicList(msgspec.Struct, frozen=True, kw_only=True):
     multilabel: Multilabel = UNSET
     columns: Annotated[
         list[str] | UnsetType,
-        Meta(description="Columns that the model uses besides the text, if any, with their kinds."),
+        Meta(description="Columns used in addition to the text, with their types."),
     ] = UNSET
-    n_documents: Annotated[int, Meta(description="How many documents the model learned from.")]
-    min_precision: Annotated[
-        float | None, Meta(description="Precision unless a request asks for another.")
-    ]
+    n_documents: Annotated[int, Meta(description="Number of training documents.")]
+    min_precision: Annotated[float | None, Meta(description="Default precision.")]
 
 
 # From decisions and explanations ------------------------------------------------------------------
@@ -192,14 +184,14 @@ class TopicList(msgspec.Struct, frozen=True, kw_only=True):
 # Digits after the decimal point; scores are float32.
 _DIGITS = 6
 _SCALE = 10.0**_DIGITS
-# Numbers that are rounded sooner one by one than by NumPy.
+# Up to this many numbers, rounding one by one is faster than NumPy.
 _FEW_NUMBERS = 10
-#: Most words that are given as reasons for an answer.
+#: Maximum number of reasons per answer.
 N_REASONS = 20
 
 
 def to_results(decisions: Sequence[Decision], n_guesses: int) -> list[Result]:
-    """Return the results, each with the `n_guesses` most likely topics."""
+    """Return results with the `n_guesses` most likely topics each."""
     tops = [decision.top[:n_guesses] for decision in decisions]
     names = [name for top in tops for name, _ in top]
     rounded = _round_numbers([probability for top in tops for _, probability in top])
@@ -212,7 +204,7 @@ def to_results(decisions: Sequence[Decision], n_guesses: int) -> list[Result]:
 
 
 def _round_numbers(values: Sequence[float]) -> list[float]:
-    """Return numbers with six decimals, as NumPy rounds them."""
+    """Round to six decimals, like NumPy."""
     if len(values) > _FEW_NUMBERS:
         rounded: list[float] = np.round(values, _DIGITS).tolist()
         return rounded
@@ -220,7 +212,7 @@ def _round_numbers(values: Sequence[float]) -> list[float]:
 
 
 def _result(decision: Decision, guesses: list[Guess]) -> Result:
-    """Return the result with these guesses."""
+    """Return the result for a decision with these guesses."""
     reason = decision.reason
     topics: list[Guess] | UnsetType = UNSET
     if decision.topics is not None:
@@ -238,9 +230,9 @@ def _result(decision: Decision, guesses: list[Guess]) -> Result:
 def add_reasons(
     model: ServedModel, texts: Sequence[str], results: Sequence[Result]
 ) -> list[Result]:
-    """Return results with the strongest words for and against the most likely topic of each text.
+    """Add the strongest words for and against the most likely topic of each text.
 
-    Of a multilabel model, each assigned topic has its own reasons.
+    For multi-label models, each assigned topic gets its own reasons.
     """
     explained = []
     for text, result in zip(texts, results, strict=True):
@@ -267,12 +259,12 @@ def to_reasons(explanation: Explanation) -> list[ReasonReply]:
 
 
 def round_number(value: float) -> float:
-    """Return a number with six decimals."""
+    """Round to six decimals."""
     return round(value, _DIGITS)
 
 
 def to_explanation_reply(model: ServedModel, explanation: Explanation) -> ExplanationReply:
-    """Return the reply with an explanation."""
+    """Convert an explanation to a reply."""
     threshold = math.inf if explanation.threshold is None else explanation.threshold
     return ExplanationReply(
         model=model.name,
@@ -292,7 +284,7 @@ def to_explanation_reply(model: ServedModel, explanation: Explanation) -> Explan
 
 
 def to_summary(model: ServedModel) -> ModelSummary:
-    """Return the entry of a model in a list."""
+    """Return a model's entry in the list of models."""
     return ModelSummary(name=model.name, version=model.digest, n_topics=len(model.fitted.topics))
 
 
@@ -314,7 +306,7 @@ def to_card(model: ServedModel) -> ModelCard:
 
 
 def to_topic_list(model: ServedModel) -> TopicList:
-    """Return the topics of a model, and the columns that it counts, with their kinds."""
+    """Return a model's topics, and its columns with their types."""
     return TopicList(
         model=model.name,
         version=model.digest,

@@ -1,6 +1,6 @@
-"""Checks requests against their types, and words what is wrong with one.
+"""Validates requests against their types and words the error messages.
 
-All front ends use the same sentences, which name the field, what was found, and what is allowed.
+All front ends share these messages: the field, what was found, and what is allowed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from slugline.base.wording import counted, join_words, nearest
 from slugline.errors import DataError, Message, Parameter
 
 _T = TypeVar("_T")
-# Names of the types of JSON in messages.
+# JSON type names in messages.
 _TYPE_NAMES: dict[type[inspect.Type], str] = {
     inspect.StrType: "a string",
     inspect.IntType: "a whole number",
@@ -29,14 +29,14 @@ _TYPE_NAMES: dict[type[inspect.Type], str] = {
     inspect.DictType: "an object",
     inspect.StructType: "an object",
 }
-# Names of strings that match a pattern.
+# Descriptions of string patterns.
 _PATTERN_NAMES = {r"\S": "a string that is not blank"}
-# Maximum number of characters of an unknown name that are compared with the names of fields.
+# Maximum length of an unknown name to compare with field names.
 _MAX_NAME_LENGTH = 100
 
 
 def to_request(values: object, kind: type[_T]) -> _T:
-    """Return a request of a type, made from strings, numbers, lists and dictionaries.
+    """Convert strings, numbers, lists and dictionaries to a request of the given type.
 
     Raises
     ------
@@ -47,12 +47,12 @@ def to_request(values: object, kind: type[_T]) -> _T:
     except (msgspec.ValidationError, UnicodeEncodeError):  # a field may have a lone surrogate
         problem = next(_problems("", values, inspect.type_info(kind)), None)
         raise DataError(
-            problem or "the request is invalid; its schema says what a request may have."
+            problem or "the request is invalid; see its schema for the allowed fields."
         ) from None
 
 
 def _problems(path: str, value: object, kind: inspect.Type) -> Iterator[Message]:
-    """Yield what is wrong with a value at a path; the path of the request itself is ""."""
+    """Yield problems with the value at `path`; the request itself has the path ""."""
     members = _members(kind)
     member = next((each for each in members if _has_type(value, each)), None)
     if member is None:
@@ -78,7 +78,7 @@ def _problems(path: str, value: object, kind: inspect.Type) -> Iterator[Message]
 
 
 def _field_problems(value: dict[str, object], kind: inspect.StructType) -> Iterator[Message]:
-    """Yield what is wrong with the fields of an object."""
+    """Yield problems with the fields of an object."""
     fields = {field.encode_name: field for field in kind.fields}
     for name in (each for each in value if each not in fields):
         near = nearest(name[:_MAX_NAME_LENGTH], [*fields])
@@ -96,7 +96,7 @@ def _field_problems(value: dict[str, object], kind: inspect.StructType) -> Itera
 def _length_problems(
     path: str, value: Sized, kind: inspect.StrType | inspect.ListType | inspect.DictType
 ) -> Iterator[Message]:
-    """Yield what is wrong with the length of a string, list or object."""
+    """Yield problems with the length of a string, list or object."""
     length = counted(len(value), "character" if isinstance(value, str) else "item")
     if kind.min_length is not None and len(value) < kind.min_length:
         yield Message(Parameter(path), f" has {length}; give at least {kind.min_length:,}.")
@@ -105,7 +105,7 @@ def _length_problems(
 
 
 def _pattern_problems(path: str, value: str, pattern: str | None) -> Iterator[Message]:
-    """Yield what is wrong with a string that doesn't match a pattern."""
+    """Yield a problem if a string doesn't match the pattern."""
     if pattern is not None and not re.search(pattern, value):
         allowed = _PATTERN_NAMES.get(pattern, f"a string that matches {pattern}")
         yield Message(Parameter(path), f" is {short_repr(value)}; give {allowed}.")
@@ -114,7 +114,7 @@ def _pattern_problems(path: str, value: str, pattern: str | None) -> Iterator[Me
 def _range_problems(
     path: str, value: float, kind: inspect.IntType | inspect.FloatType
 ) -> Iterator[Message]:
-    """Yield what is wrong with a number that is too small or too large."""
+    """Yield a problem if a number is out of range."""
     limits: list[tuple[str, Callable[[float, float], bool], float | None]] = [
         ("at least", operator.ge, kind.ge),
         ("over", operator.gt, kind.gt),
@@ -128,7 +128,7 @@ def _range_problems(
 
 
 def _members(kind: inspect.Type) -> list[inspect.Type]:
-    """Return the types of a union, or the type itself, without their descriptions."""
+    """Return the member types of a union, or the type itself, without metadata."""
     match kind:
         case inspect.Metadata(type=described):
             return _members(described)
@@ -168,13 +168,13 @@ def _describe_value(value: object) -> str:
 
 def _describe_types(kinds: list[inspect.Type]) -> str:
     names = [name for kind in kinds for name in _type_names(kind)]
-    if "a number" in names:  # a whole number is a number
+    if "a number" in names:  # includes whole numbers
         names = [name for name in names if name != "a whole number"]
     return join_words(names, last="or")
 
 
 def _type_names(kind: inspect.Type) -> list[str]:
-    """Return the names of what a type allows: of each choice, or of the type."""
+    """Return the names of a type: its choices if it has any, else the type."""
     if isinstance(kind, inspect.LiteralType):
         return [repr(choice) for choice in kind.values]
     return [_TYPE_NAMES[type(kind)]]

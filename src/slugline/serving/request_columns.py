@@ -1,4 +1,4 @@
-"""Adds to texts the values of the columns that a model uses besides the text."""
+"""Adds column values to the texts of a request."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from slugline.text.table_columns import describe_odd_cells, odd_cells_note, unus
 def add_columns(
     model: ServedModel, texts: Sequence[str], columns: Cells | Sequence[Cells]
 ) -> tuple[list[str], str | UnsetType]:
-    """Return texts with the columns that the model uses, and a note on missing or invalid ones.
+    """Return texts with the model's columns, and a note on missing or invalid ones.
 
     Raises
     ------
-    DataError : if the model has no such column, or there is not one object for each text.
+    DataError : if the model has no such column, or the number of objects differs from the texts.
     """
     if not columns and not model.fitted.features.table_columns:
         return list(texts), UNSET
@@ -42,9 +42,7 @@ def add_columns(
     unknown = next((name for row in rows for name in row if name not in column_names), None)
     if unknown is not None:
         near = nearest(unknown, column_names)
-        advice = (
-            f"it has {', '.join(column_names)}" if column_names else "it uses none besides the text"
-        )
+        advice = f"it has {', '.join(column_names)}" if column_names else "it uses only the text"
         raise DataError(
             f"{model.name} has no column {short_repr(unknown)}; "
             + (f"did you mean {near!r}?" if near else f"{advice}.")

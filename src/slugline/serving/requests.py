@@ -1,6 +1,7 @@
-"""Types of requests to the service, with their limits.
+"""Request types of the service, with their limits.
 
-Front ends read them from JSON, forms or arguments; OpenAPI and the tools' schemas describe them.
+Front ends read them from JSON, forms or arguments. The OpenAPI description and the tool schemas
+are generated from them.
 """
 
 from __future__ import annotations
@@ -13,36 +14,36 @@ from msgspec import UNSET, Meta, UnsetType
 from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS
 
 Cell = str | int | float | bool | list[str] | None
-#: Values of the columns besides the text, by name.
+#: Column values by column name.
 Cells = Annotated[dict[str, Cell], Meta(max_length=10_000)]
 ModelName = Annotated[
     Annotated[str, Meta(max_length=1000)] | None,
-    Meta(description="Name of a model; by default the first one."),
+    Meta(description="Model name. Defaults to the first model."),
 ]
 
 
 class ServiceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request, in which an unknown field is an error, as it may be misspelt."""
+    """Base class of requests. Unknown fields are errors, because they may be misspelt."""
 
 
 class ClassifyOptions(ServiceRequest, frozen=True, kw_only=True):
-    """Options for a classification."""
+    """Options for classification."""
 
     model: ModelName = None
-    top: Annotated[int, Meta(ge=1, le=1000, description="How many topics to give.")] = 3
+    top: Annotated[int, Meta(ge=1, le=1000, description="Number of topics to return.")] = 3
     min_precision: Annotated[
         Annotated[float, Meta(ge=0, lt=1)] | None,
         Meta(
-            description="Fraction of answers that must be right; for other texts the model is "
-            "unsure. By default that of its training; 0 for an answer to every text."
+            description="Required fraction of correct answers; the model is unsure about other "
+            "texts. Defaults to the model's own precision; 0 answers every text."
         ),
     ] = None
-    explain: Annotated[bool, Meta(description="Give the words that speak for each answer.")] = False
+    explain: Annotated[bool, Meta(description="Return the words behind each answer.")] = False
     columns: Annotated[
         Cells | Annotated[list[Cells], Meta(max_length=MAX_TEXTS)],
         Meta(
-            description="Values of the columns that the model uses besides the text, by name; "
-            "one object for each of several texts. A column that is left out counts as missing."
+            description="Values of the columns used in addition to the text, by column name; "
+            "one object per text. Omitted columns count as missing."
         ),
     ] = {}
 
@@ -51,44 +52,44 @@ _TopicName = Annotated[str, Meta(max_length=10_000)] | int
 
 
 class ExplainRequest(ServiceRequest, frozen=True, kw_only=True):
-    """A text and the topic to explain, by default the most likely one."""
+    """A text and the topic to explain."""
 
     text: Annotated[str, Meta(max_length=LONGEST_TEXT, description="The text to explain.")]
     topic: Annotated[
-        _TopicName | None, Meta(description="A topic of the model; by default the most likely one.")
+        _TopicName | None, Meta(description="Topic to explain. Defaults to the most likely one.")
     ] = None
     against: Annotated[
-        _TopicName | None, Meta(description="Explain why the topic scores higher than this one.")
+        _TopicName | None, Meta(description="Explain why `topic` scores higher than this one.")
     ] = None
     columns: Annotated[
-        Cells, Meta(description="Values of the columns besides the text, by name.")
+        Cells, Meta(description="Values of the columns used in addition to the text, by name.")
     ] = {}
     model: ModelName = None
 
 
-#: Topics that a correction may have.
+#: Maximum number of topics per correction.
 MAX_TOPICS = 1000
 _RightTopic = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")] | int
 
 
 class CorrectionRequest(ServiceRequest, frozen=True, kw_only=True):
-    """A text and its right topic or topics, which may be new."""
+    """A text and its correct topic or topics, which may be new."""
 
     text: Annotated[
-        str, Meta(max_length=LONGEST_TEXT, description="The text that got a wrong answer.")
+        str, Meta(max_length=LONGEST_TEXT, description="The text with the wrong answer.")
     ]
     topic: Annotated[
-        _RightTopic | UnsetType, Meta(description="The right topic, which may be new.")
+        _RightTopic | UnsetType, Meta(description="The correct topic, which may be new.")
     ] = UNSET
     topics: Annotated[
         Annotated[list[_RightTopic], Meta(max_length=MAX_TOPICS)] | UnsetType,
-        Meta(description="All right topics, perhaps none, for a multi-label model."),
+        Meta(description="All correct topics, possibly none; multi-label models only."),
     ] = UNSET
     model: ModelName = None
     who: Annotated[
         Annotated[str, Meta(max_length=200)] | None,
-        Meta(description="Who corrects; the name of the token, if it has one, counts instead."),
+        Meta(description="Name of the person. A token's name takes precedence."),
     ] = None
     is_new: Annotated[
-        bool, Meta(description="The topic is new, though the model has one with a similar name.")
+        bool, Meta(description="True to store a new topic despite a similar known name.")
     ] = False

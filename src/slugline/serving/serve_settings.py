@@ -1,4 +1,4 @@
-"""Settings of a server, from which the options of `slugline serve` are made."""
+"""Server settings, from which the options of `slugline serve` are generated."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from slugline.serving.tokens import Token
 from slugline.serving.watch.text_sample import KEEP_DAYS, MAX_KEEP_DAYS, MAX_KEPT
 
 _GIGABYTE = 1 << 30
-# Bytes of a form without its text, and of an encoded character in a form.
+# Size of a form without its text, and of an encoded character in a form.
 _FORM_BYTES, _CHARACTER_BYTES = 1 << 16, 12
-# Values of a request for each of its texts: cells of columns, and their names.
+# Maximum number of JSON values per text: cells of columns and their names.
 _VALUES_PER_TEXT = 50
-# The number of texts whose values a request may have, however few texts are allowed.
+# Texts to allow values for, even if --max-texts is lower.
 _MIN_TEXTS = 1000
-# Bytes a second at which a file must arrive, beyond the timeout of all requests.
+# Minimum upload rate in bytes per second, beyond the timeout of all requests.
 _MIN_FILE_RATE = 250_000
 
 
@@ -34,7 +34,7 @@ _log = partial(Setting, panel="Log")
 class ServeSettings:
     """Settings of a server. Each field with a `Setting` is an option of `slugline serve`.
 
-    `tokens` are those of `--token-file`: if there are any, a request needs one of them.
+    `tokens` are the lines of `--token-file`: if there are any, every request needs a token.
 
     Examples
     --------
@@ -44,13 +44,13 @@ class ServeSettings:
     """
 
     host: Annotated[str, Setting("Address.", "ADDRESS")] = "127.0.0.1"
-    port: Annotated[int, Setting("Port; 0 for any that is free.", "N", ge=0, le=65535)] = 8080
+    port: Annotated[int, Setting("Port; 0 for any free one.", "N", ge=0, le=65535)] = 8080
     tokens: tuple[str, ...] = field(default=(), repr=False)
     allowed_hosts: Annotated[
         tuple[str, ...],
         Setting(
-            "A host name of the server, such as topics.example.org; may be repeated. Numeric "
-            "addresses and localhost are always allowed.",
+            "Host name of the server, such as topics.example.org. Numeric addresses and localhost "
+            "are always allowed. Repeatable.",
             "NAME",
             flag="--allowed-host",
         ),
@@ -59,140 +59,141 @@ class ServeSettings:
         tuple[str, ...],
         Setting(
             "Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto headers are "
-            "trusted, such as 127.0.0.1 or 10.0.0.0/8; may be repeated.",
+            "trusted, such as 127.0.0.1 or 10.0.0.0/8. Repeatable.",
             "ADDRESS",
             flag="--proxy",
         ),
     ] = ()
-    workers: Annotated[int, Setting("Processes.", "N", ge=1, le=256)] = 1
+    workers: Annotated[int, Setting("Number of processes.", "N", ge=1, le=256)] = 1
     threads: Annotated[
-        int, Setting("Threads with which each process classifies texts.", "N", ge=1, le=256)
+        int, Setting("Number of classification threads per process.", "N", ge=1, le=256)
     ] = 2
     min_precision: Annotated[
         float | None,
         Setting(
             "Answer only if this fraction of the answers is right, such as 0.95; 0 answers every "
-            "text. By default, the precision that each model was trained for.",
+            "text. Defaults to each model's own precision.",
             "FRACTION",
         ),
     ] = None
     corrections: Annotated[
-        Path | None, Setting("Keep corrections in FILE, a SQLite database.", "FILE")
+        Path | None, Setting("Store corrections in FILE, a SQLite database.", "FILE")
     ] = None
     watch: Annotated[
         Path | None,
         Setting(
-            "Keep sums over the answers of each day in FILE, a SQLite database; the page shows how "
-            "topics change. No texts are kept without --keep-texts.",
+            "Store daily totals of the answers in FILE, a SQLite database; the page shows how "
+            "topics change. Texts are stored only with --keep-texts.",
             "FILE",
         ),
     ] = None
     keep_texts: Annotated[
         int,
         Setting(
-            "Keep the words of N texts a day, drawn at random, in the file of --watch, so that "
-            "people can label them. They may be personal data.",
+            "Store N random texts per day in the --watch file, so that people can label them. "
+            "They may contain personal data.",
             "N",
             ge=0,
             le=MAX_KEPT,
         ),
     ] = 0
     keep_days: Annotated[
-        int, Setting("Delete kept texts after DAYS.", "DAYS", ge=1, le=MAX_KEEP_DAYS)
+        int, Setting("Delete stored texts after DAYS.", "DAYS", ge=1, le=MAX_KEEP_DAYS)
     ] = KEEP_DAYS
     learn_every: Annotated[
         int | None,
         Setting(
-            "Retrain the first model after N new corrections, from DATA and all corrections, and "
-            "replace it unless a topic got clearly worse.",
+            "Retrain the first model after every N new corrections, on DATA and all corrections, "
+            "and replace it unless a topic gets clearly worse.",
             "N",
             ge=1,
         ),
     ] = None
     learn_from: Annotated[
-        tuple[str, ...], Setting("Training data of the first model; may be repeated.", "DATA")
+        tuple[str, ...], Setting("Training data of the first model. Repeatable.", "DATA")
     ] = ()
     approve: Annotated[
         Approval,
         Setting(
-            "Which corrections must be approved before the model learns from them: all, doubtful "
-            "ones, or none."
+            "Corrections that must be approved before training on them: all, doubtful ones, or "
+            "none."
         ),
     ] = "doubtful"
     text: Annotated[
-        str | None,
-        Setting("Column or columns of DATA with the text, such as subject,body.", "COLUMN"),
+        str | None, Setting("Text column or columns of DATA, such as subject,body.", "COLUMN")
     ] = None
-    topic: Annotated[str | None, Setting("Column of DATA with the topic.", "COLUMN")] = None
-    max_body: Annotated[int, _limit("Bytes of a request.", "BYTES", ge=1024, le=_GIGABYTE)] = (
+    topic: Annotated[str | None, Setting("Topic column of DATA.", "COLUMN")] = None
+    max_body: Annotated[int, _limit("Maximum request size.", "BYTES", ge=1024, le=_GIGABYTE)] = (
         1 << 24
     )
     max_file: Annotated[
-        int, _limit("Bytes of a table sent to the page.", "BYTES", ge=1024, le=_GIGABYTE)
+        int, _limit("Maximum size of an uploaded table.", "BYTES", ge=1024, le=_GIGABYTE)
     ] = 1 << 26
-    max_texts: Annotated[int, _limit("Texts of a request.", "N", ge=1, le=MAX_TEXTS)] = Limits.texts
-    max_characters: Annotated[int, _limit("Characters of a text.", "N", ge=1, le=LONGEST_TEXT)] = (
+    max_texts: Annotated[int, _limit("Texts per request.", "N", ge=1, le=MAX_TEXTS)] = Limits.texts
+    max_characters: Annotated[int, _limit("Characters per text.", "N", ge=1, le=LONGEST_TEXT)] = (
         Limits.characters
     )
     max_waiting: Annotated[
         int,
         _limit(
-            "Requests in progress or waiting, per process; others get 503.", "N", ge=1, le=100_000
+            "Requests in progress or queued, per process; others get 503.", "N", ge=1, le=100_000
         ),
     ] = 512
     max_connections: Annotated[
-        int, _limit("Connections of a process; others wait.", "N", ge=1, le=1_000_000)
+        int, _limit("Connections per process; others wait.", "N", ge=1, le=1_000_000)
     ] = 1000
     timeout: Annotated[
         float,
-        _limit("Time for a request to arrive, and for its answer.", "SECONDS", ge=0.1, le=3600),
+        _limit(
+            "Time limit for receiving a request, and for answering it.", "SECONDS", ge=0.1, le=3600
+        ),
     ] = 30.0
     grace: Annotated[
         float,
         _limit("Time for running requests to finish after SIGTERM.", "SECONDS", ge=0, le=3600),
     ] = 30.0
     log_requests: Annotated[bool, _log("Log a line for each request, without texts.")] = False
-    log_format: Annotated[
-        Literal["text", "json"], _log("Format of the log: lines of text or of JSON.")
-    ] = "text"
-    log_texts: Annotated[bool, _log("Log the texts as well: they may be personal data.")] = False
+    log_format: Annotated[Literal["text", "json"], _log("Log format: lines of text or JSON.")] = (
+        "text"
+    )
+    log_texts: Annotated[bool, _log("Log texts, too. They may contain personal data.")] = False
 
     @property
     def limits(self) -> Limits:
-        """Limits of a request."""
+        """Limits on a request."""
         return Limits(texts=self.max_texts, characters=self.max_characters)
 
     @property
     def max_form(self) -> int:
-        """Maximum bytes of a form with a text."""
+        """Maximum size of a form with a text, in bytes."""
         return min(self.max_body, _FORM_BYTES + _CHARACTER_BYTES * self.max_characters)
 
     @property
     def max_values(self) -> int:
-        """Maximum number of values in a request's JSON."""
+        """Maximum number of JSON values in a request."""
         return _VALUES_PER_TEXT * max(self.max_texts, _MIN_TEXTS)
 
     def file_timeout(self, n_bytes: int | None = None) -> float:
-        """Return the seconds that a file, by default of `max_file` bytes, may take to arrive."""
+        """Return the upload time limit in seconds for `n_bytes`, by default `max_file`."""
         n_bytes = self.max_file if n_bytes is None else min(n_bytes, self.max_file)
         return self.timeout + n_bytes / _MIN_FILE_RATE
 
     @cached_property
     def accepted_tokens(self) -> tuple[Token, ...]:
-        """The tokens with their names."""
+        """The parsed tokens."""
         return tuple(map(Token.parse, self.tokens))
 
     @property
     def lets_anybody_approve(self) -> bool:
-        """Whether anybody may approve corrections, as only users of this machine reach the server.
+        """True if anybody may approve corrections, because only local users reach the server.
 
-        If there are tokens, only people whose token has a name may approve.
+        If there are tokens, approval requires a token with a name.
         """
         return not self.tokens and not self.proxies and is_loopback(self.host)
 
     @cached_property
     def proxy_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        """The networks of `proxies`; see `check_proxies`."""
+        """The networks in `proxies`; see `check_proxies`."""
         networks = []
         for proxy in self.proxies:
             try:
@@ -205,61 +206,61 @@ class ServeSettings:
         return tuple(networks)
 
     def check_proxies(self) -> None:
-        """Raise an OptionError unless each of the `proxies` is an address or a network."""
+        """Raise an OptionError unless all `proxies` are addresses or networks."""
         _ = self.proxy_networks
 
     def is_proxy(self, address: str) -> bool:
-        """Whether a connection comes from one of the `proxies`."""
+        """True if the address belongs to one of the `proxies`."""
         if not self.proxy_networks:
             return False
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:
             return False
-        # A dual-stack socket shows IPv4 addresses as IPv6.
+        # A dual-stack socket reports IPv4 addresses as IPv6.
         plain = getattr(parsed, "ipv4_mapped", None) or parsed
         return any(plain in network for network in self.proxy_networks)
 
     def check_learning(self) -> None:
-        """Raise an OptionError if something is missing to learn from corrections."""
+        """Raise an OptionError if the options for learning from corrections are inconsistent."""
         if self.learn_every is not None and not (self.corrections and self.learn_from):
             raise OptionError(
-                "--learn-every needs --corrections FILE, where corrections are kept, and "
-                "--learn-from DATA, the documents that the model learned from; give both."
+                "--learn-every requires --corrections FILE, the store of corrections, and "
+                "--learn-from DATA, the training data of the model."
             )
         if self.learn_every is None and self.approve != "doubtful":
             raise OptionError(
-                "--approve has no effect without --learn-every N; give both, or give --approve to "
+                "--approve has no effect without --learn-every N; add it, or pass --approve to "
                 "`slugline train --corrections`."
             )
         if self.learn_from and self.learn_every is None:
             raise OptionError(
-                "--learn-from needs --learn-every N, the number of new corrections after which the "
-                "model learns again; give it, or leave --learn-from out."
+                "--learn-from requires --learn-every N, the number of new corrections before each "
+                "training; add it, or remove --learn-from."
             )
 
     def check_texts(self) -> None:
-        """Raise an OptionError if texts should be kept, and there is no file for them."""
+        """Raise an OptionError if `keep_texts` is set without a file to store them in."""
         if self.keep_texts and self.watch is None:
             raise OptionError(
-                "--keep-texts needs --watch FILE, where texts are kept; give both, or leave "
-                "--keep-texts out."
+                "--keep-texts requires --watch FILE to store the texts; add it, or remove "
+                "--keep-texts."
             )
 
     def check_is_guarded(self, danger: str = "use the models and send corrections") -> None:
-        """Raise an OptionError if other machines could reach the server without a token.
+        """Raise an OptionError if other machines can reach the server without a token.
 
-        `danger` is what anybody could do then.
+        `danger` describes what anybody could do.
         """
         if not self.tokens and not is_loopback(self.host):
             raise OptionError(
                 f"--host {self.host} can be reached from other machines, where anybody could "
-                f"{danger}; give a --token-file, or --insecure to allow that."
+                f"{danger}; add --token-file FILE, or --insecure to allow this."
             )
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached from this machine only.
+    """Return True if only this machine can reach the address.
 
     >>> is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0")
     (True, True, False)

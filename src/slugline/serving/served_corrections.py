@@ -1,4 +1,4 @@
-"""Checks corrections against the model, and stores, lists and approves them."""
+"""Validates, stores, lists and approves corrections."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ _T = TypeVar("_T")
 
 # The corrections ----------------------------------------------------------------------------------
 
-# Corrected texts that a summary asks the model about: the first ones.
+# Maximum number of corrected texts to classify for a summary, from the first.
 _MAX_ASKED = 1000
 
 
 class HeldCorrection(NamedTuple):
-    """A correction, with the reasons why it waits for approval, if it does."""
+    """A correction with the reasons why it is held, if any."""
 
     correction: Correction
     doubts: Sequence[Doubt]
 
 
 class ServedCorrections:
-    """Corrections in a store, read and written off the event loop.
+    """A correction store, accessed off the event loop.
 
     Parameters
     ----------
     store : CorrectionStore
-        It is closed by `close`.
+        Closed by `close`.
     """
 
     def __init__(self, store: CorrectionStore) -> None:
         self.store = store
-        # A separate thread, so that waiting for the disk or another process blocks no answer.
+        # A separate thread, so that waiting for the disk or another process doesn't block answers.
         self._thread = ThreadPoolExecutor(1, "slugline-store")
-        # By model: what its summary was made from, and the summary.
+        # By model: the state a summary was computed from, and the summary.
         self._summaries: dict[str, tuple[object, CorrectionSummary]] = {}
 
     @property
     def problem(self) -> str | None:
-        """The reason why the store can't be used at the moment; None if it can."""
+        """Why the store is currently unusable, or None."""
         return self.store.problem
 
     async def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return the result of a function that reads or writes the store."""
+        """Run a function that accesses the store and return its result."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
@@ -71,19 +71,19 @@ class ServedCorrections:
         decision: Decision,
         person: str | None = None,
     ) -> CorrectionReply:
-        """Store a correction of a decision, and return it; see `store_correction`."""
+        """Store a correction and return it; see `store_correction`."""
         return await self.run(store_correction, self.store, model, request, decision, person)
 
     async def undo(self, correction_id: int, person: str | None) -> bool:
-        """Undo a correction for a person; return False if there is none."""
+        """Undo a correction; return False if it doesn't exist."""
         return await self.run(self.store.undo, correction_id, person)
 
     async def approve(self, ids: Sequence[int], person: str | None) -> int:
-        """Approve corrections by others, and return how many of them there are.
+        """Approve other people's corrections and return the number found.
 
         Raises
         ------
-        ApprovalError : if one of them is this person's own; none is approved then.
+        ApprovalError : if one is this person's own; none is approved.
         """
         corrections = await self.run(self.store.get, ids)
         for correction in corrections:
@@ -94,17 +94,17 @@ class ServedCorrections:
         return len(corrections)
 
     def all(self, after: int = 0) -> Iterator[HeldCorrection]:
-        """Yield the corrections with ids above `after`. Each step reads the store: use `run`."""
+        """Yield corrections with ids above `after`. Each step reads the store; use `run`."""
         doubts = self.store.held()
         for correction in self.store.rows(after=after):
             yield HeldCorrection(correction, doubts.get(correction.id, ()))
 
     async def latest(self, n: int, before: int | None = None) -> list[Correction]:
-        """Return the latest `n` corrections, or those with ids under `before`."""
+        """Return the latest `n` corrections, or the latest `n` with ids below `before`."""
         return await self.run(_latest, self.store, n, before)
 
     async def held(self, n: int) -> tuple[list[HeldCorrection], int]:
-        """Return the latest `n` corrections that wait for approval, and how many wait in all."""
+        """Return the latest `n` held corrections and the total number held."""
         doubts: Mapping[int, Sequence[Doubt]] = await self.run(self.store.held)
         ids = sorted(doubts, reverse=True)[:n]
         corrections = await self.run(self.store.get, ids)
@@ -115,9 +115,9 @@ class ServedCorrections:
         return await self.run(self.store.count)
 
     def summarize(self, model: ServedModel) -> CorrectionSummary | None:
-        """Return the summary of a model's corrections; None if there are none.
+        """Return a summary of a model's corrections, or None if there are none.
 
-        Slow for many corrections; cached until the corrections or the model change.
+        Slow for many corrections. Cached until the corrections or the model change.
         """
         n_corrections = self.store.count(0, model.name)
         if not n_corrections:
@@ -130,7 +130,7 @@ class ServedCorrections:
         return self._summaries[model.name][1]
 
     def close(self) -> None:
-        """End the thread, and close the store."""
+        """Shut down the thread and close the store."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self.store.close()
 
@@ -149,7 +149,7 @@ def _latest(store: CorrectionStore, n: int, before: int | None) -> list[Correcti
 # One correction -----------------------------------------------------------------------------------
 
 
-# Minimum similarity, from 0 to 1, of a new topic to a known one of which it may be a misspelling.
+# Minimum similarity, from 0 to 1, at which a new topic may be a misspelling of a known one.
 _SIMILARITY = 0.8
 
 
@@ -160,15 +160,15 @@ def store_correction(
     decision: Decision,
     person: str | None = None,
 ) -> CorrectionReply:
-    """Store a correction of a decision on disk, and return it.
+    """Store a correction on disk and return it.
 
-    It is attributed to `person`, the name of a token, or else to the person named in the request.
+    It is attributed to `person`, the name of a token, or else to the name in the request.
 
     Raises
     ------
-    DataError : if the text is blank or too long to be stored, or a topic is invalid, or new and
-        spelled much like one of the model's.
-    StoreError : if the file can't be written; nothing is stored then.
+    DataError : if the text is blank or too long, or if a topic is invalid or is new but resembles
+        a known one.
+    StoreError : if the file can't be written; nothing is stored.
     """
     is_new_by_topic = _check_correction(store, model, request)
     topics, guess = tuple(is_new_by_topic), decision.top[0][0]
@@ -199,13 +199,13 @@ def store_correction(
 def _check_correction(
     store: CorrectionStore, model: ServedModel, request: CorrectionRequest
 ) -> dict[Topic, bool]:
-    """Check a correction, and return for each of its topics whether it is new."""
+    """Validate a correction; return whether each of its topics is new."""
     if not request.text.strip():
-        raise DataError(Parameter("text"), " is empty; give the text that was answered.")
+        raise DataError(Parameter("text"), " is empty; send the text to correct.")
     if model.fitted.columns:
         raise DataError(
-            f"{model.name} uses columns besides the text, which a correction doesn't store; "
-            "correct the table that it learns from, and train it again."
+            f"{model.name} uses columns in addition to the text, which a correction doesn't store; "
+            "correct the training table and train the model again."
         )
     is_new_by_topic = dict(find_topic(model, topic) for topic in _right_topics(model, request))
     layout = model.fitted.layout
@@ -213,8 +213,8 @@ def _check_correction(
     for topic, is_new in is_new_by_topic.items():
         if form is not None and form.splits(str(topic)):
             raise DataError(
-                f"topic {str(topic)[:100]!r} has {form.separator or ' '!r} in its name, and that "
-                f"separates topics in the data of {model.name}; give it another name."
+                f"topic {str(topic)[:100]!r} contains {form.separator or ' '!r}, which separates "
+                f"topics in the data of {model.name}; use another name."
             )
         if is_new and not request.is_new:
             _check_spelling(model, str(topic), store)
@@ -222,26 +222,26 @@ def _check_correction(
 
 
 def _right_topics(model: ServedModel, request: CorrectionRequest) -> list[Topic]:
-    """Return the topics of a correction; raise DataError if the model takes another form."""
+    """Return the correct topics; raise DataError if they don't match the kind of model."""
     if model.fitted.multilabel and isinstance(request.topics, list) and request.topic is UNSET:
         return request.topics
     if not model.fitted.multilabel and request.topic is not UNSET and request.topics is UNSET:
         return [request.topic]
     if model.fitted.multilabel:
         raise DataError(
-            f"{model.name} gives a text several topics; give all that are right as ",
+            f"{model.name} is a multi-label model; send all correct topics as ",
             Parameter("topics"),
             ", a list that may be empty.",
         )
     raise DataError(
-        f"{model.name} gives a text one topic; give the right one as ", Parameter("topic"), "."
+        f"{model.name} assigns one topic per text; send it as ", Parameter("topic"), "."
     )
 
 
 def _check_spelling(model: ServedModel, topic: str, store: CorrectionStore) -> None:
-    """Raise MisspeltTopicError if a new topic's name is similar to another topic's.
+    """Raise MisspeltTopicError if a new topic's name resembles a known one.
 
-    Topics of the model and of other corrections are compared.
+    Known topics are the model's and those in earlier corrections.
     """
     corrected = store.topics(model.name)
     if topic in corrected:
@@ -254,23 +254,25 @@ def _check_spelling(model: ServedModel, topic: str, store: CorrectionStore) -> N
 
 
 def find_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:
-    """Return a topic in the model's spelling, and whether it is new to the model.
+    """Return a topic in the model's spelling, and True if it is new to the model.
 
     Raises
     ------
-    DataError : if it is empty, or a word where the model's topics are numbers.
+    DataError : if it is empty, or is a word although the model's topics are numbers.
     """
     names = model.fitted.topics.names
     known = next((name for name in names if str(name) == str(topic).strip()), None)
     if known is not None:
         return known, False
     if isinstance(names[0], str):
-        name = " ".join(str(topic).split())  # on one line, as lists and tables show it
+        name = " ".join(str(topic).split())  # on one line for lists and tables
         if not name:
-            raise DataError(Parameter("topic"), " is empty; give the right topic.")
+            raise DataError(Parameter("topic"), " is empty; send the correct topic.")
         return name, True
     if isinstance(topic, str):
         raise DataError(
-            f"topics of {model.name} are numbers, and ", Parameter("topic"), f" is {topic[:100]!r}."
+            f"the topics of {model.name} are numbers, but ",
+            Parameter("topic"),
+            f" is {topic[:100]!r}.",
         )
     return topic, True

@@ -1,4 +1,4 @@
-"""The models of a server, each in the latest usable version of its file."""
+"""The models of a server, each loaded from the latest usable version of its file."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from slugline.serving.service_errors import UnknownModelError
 from slugline.text.features import WordCounts
 from slugline.text.scoring import can_score
 
-# Deciders that are cached, one for each precision that requests ask for.
+# Maximum number of cached deciders per model, one per requested precision.
 _N_DECIDERS = 16
-# Maximum number of topics of a model whose answers are quick.
+# Maximum number of topics of a quick model.
 _MAX_QUICK_TOPICS = 200
 
 _log = logging.getLogger("slugline.server")
 
-#: Time of the last change, size and number of a file: another version differs in one of them.
+#: Modification time, size and inode of a file; at least one differs between versions.
 FileState = tuple[int, int, int]
 
 
 class AnsweredTexts(NamedTuple):
-    """Texts that a model answered together.
+    """Texts answered in one call.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class AnsweredTexts(NamedTuple):
     words: WordCounts
 
     def take(self, rows: Index) -> AnsweredTexts:
-        """Return some of the texts."""
+        """Return the given rows."""
         return AnsweredTexts(
             [self.texts[row] for row in rows.tolist()],
             [self.decisions[row] for row in rows.tolist()],
@@ -64,22 +64,22 @@ class AnsweredTexts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ServedModel:
-    """A model from a file, until another version replaces it.
+    """A loaded model, served until a new version replaces it.
 
     Attributes
     ----------
     name : str
-        The name of its file without `.slug`; requests use it.
+        File name without `.slug`, used in requests.
     path : Path
     digest : str
-        The first 12 digits of the file's SHA-256: its version.
+        Version: the first 12 digits of the file's SHA-256.
     state : FileState
-        State of the file when it was read.
+        State of the file when it was loaded.
     fitted : Fitted
     file : ModelFile
-        The content of the file.
+        Content of the file.
     min_precision : float or None
-        Precision of the answers; None for the precision that the model was trained for.
+        Required precision; None for the model's own.
     decider : Decider
         The decider for this precision.
     """
@@ -99,7 +99,7 @@ class ServedModel:
 
     @functools.cached_property
     def is_quick(self) -> bool:
-        """Whether its answer to a short text takes some hundredths of a millisecond."""
+        """True if a short text takes only some hundredths of a millisecond."""
         fitted = self.fitted
         reads_with_encoder = fitted.encoder is not None and fitted.encoder.summing_encoder is None
         return (
@@ -111,19 +111,19 @@ class ServedModel:
 
     @classmethod
     def load(cls, model: str, min_precision: float | None = None) -> ServedModel:
-        """Read the model at a path, or one that comes with Slugline; see `slugline.load`.
+        """Load a model from a path, or an included model by name; see `slugline.load`.
 
         Raises
         ------
-        EncoderError : also if its table of word vectors was changed on disk.
-        OptionError : if no threshold reaches `min_precision`; the model's own may be out of reach.
+        EncoderError : also if its table of word vectors has changed on disk.
+        OptionError : if no threshold reaches `min_precision`. The model's own may be unreachable.
         """
         path = Path(model_path(model))
         while True:
             with container.translate_os_errors(path):
                 state, digest = file_state(path), file_sha256(path)[: container.DIGEST_LENGTH]
             fitted, file = load_model(path)
-            if _state(path) == state:  # else the file was replaced meanwhile
+            if _state(path) == state:  # else the file was replaced while loading
                 break
         if fitted.encoder is not None:
             fitted.encoder.check_table()
@@ -147,7 +147,7 @@ class ServedModel:
     def answer(
         self, texts: Sequence[str], min_precision: float | None = None, top: int = N_GUESSES
     ) -> AnsweredTexts:
-        """Return the decision on each text, and what it was made from; see `Decider.decide`.
+        """Return the decisions on the texts with their intermediate results; see `Decider.decide`.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class ServedModel:
         return AnsweredTexts(texts, decisions, proba, words)
 
     def decider_for(self, min_precision: float | None) -> Decider:
-        """Return the decider for a precision; the most recent deciders are cached."""
+        """Return the decider for a precision, cached."""
         if min_precision is None:
             return self.decider
         return self._cached_decider(min_precision)
@@ -169,26 +169,26 @@ class ServedModel:
 
 
 class ServedModels:
-    """The served models by name. A request keeps its model when another version replaces it.
+    """The served models by name. A request keeps its model even if a new version replaces it.
 
-    The first of the models answers requests that name none.
+    The first model is the default.
     """
 
     def __init__(self, models: Sequence[ServedModel]) -> None:
         self._models = {model.name: model for model in models}
-        #: What is wrong with the latest version of a model's file.
+        #: Problems with the latest version of each model's file.
         self.problems: dict[str, str] = {}
         self._refused: dict[str, FileState] = {}
         self._lock = threading.Lock()
 
     @classmethod
     def load(cls, names: Sequence[str], min_precision: float | None = None) -> ServedModels:
-        """Read models from files or by name; the default model if there are no names.
+        """Load models from files or by name; the included model if no names are given.
 
         Raises
         ------
         ModelFileError, EncoderError : see `slugline.load`.
-        OptionError : if two have one name, or one can't promise `min_precision`.
+        OptionError : if two models share a name, or one can't reach `min_precision`.
         """
         models: dict[str, ServedModel] = {}
         for name in names or (DEFAULT_MODEL,):
@@ -203,19 +203,19 @@ class ServedModels:
 
     @property
     def default(self) -> ServedModel:
-        """The model for requests that name none."""
+        """The first model."""
         return next(iter(self._models.values()))
 
     def all(self) -> list[ServedModel]:
-        """Return all models, in their order."""
+        """Return all models in order."""
         return list(self._models.values())
 
     def get(self, name: str | None) -> ServedModel:
-        """Return the model with a name, or the default model for None.
+        """Return a model by name, or the default for None.
 
         Raises
         ------
-        UnknownModelError : if there is none.
+        UnknownModelError : if no model has this name.
         """
         if name is None:
             return self.default
@@ -224,10 +224,10 @@ class ServedModels:
         return self._models[name]
 
     def refresh(self) -> list[str]:
-        """Read the files that have changed; return the names of the models that were replaced.
+        """Reload changed files and return the names of the replaced models.
 
-        A file that can't be used leaves the earlier version in place. It is not read again until it
-        changes.
+        If a file can't be used, the earlier version stays, and the file is ignored until it changes
+        again.
         """
         replaced = []
         with self._lock:  # one at a time
@@ -244,31 +244,31 @@ class ServedModels:
         return replaced
 
     def _replace(self, model: ServedModel, state: FileState) -> bool:
-        """Read the file of a model again; return whether another version answers now."""
+        """Reload a model's file; return True if a different version is now served."""
         try:
             new = ServedModel.load(str(model.path), model.min_precision)
         except (SluglineError, OSError, MemoryError) as error:
             self._refused[model.name] = state
             self.problems[model.name] = f"{error}"
-            line = "%s: the new version can't be used, and version %s continues to answer: %s"
+            line = "%s: the new version can't be used; still serving version %s: %s"
             _log.error(line, model.name, model.digest, error)
             return False
         self._clear_problem(model.name)
         self._models[model.name] = new
-        if new.digest == model.digest:  # only its time has changed
+        if new.digest == model.digest:  # only the modification time differs
             return False
-        _log.info("%s: version %s answers instead of %s", model.name, new.digest, model.digest)
+        _log.info("%s: now serving version %s instead of %s", model.name, new.digest, model.digest)
         return True
 
     def _report_missing(self, model: ServedModel) -> None:
-        """Log once that a file is missing; its model continues to be served."""
+        """Log a missing file once; its model is still served."""
         if model.name not in self.problems:
-            line = "%s: %s is gone; version %s continues to answer until the server ends"
+            line = "%s: %s is gone; still serving version %s until the server stops"
             _log.error(line, model.name, model.path, model.digest)
         self.problems[model.name] = f"{model.path} is gone; put a model there."
 
     def _clear_problem(self, name: str) -> None:
-        """Forget what was wrong with the file of a model."""
+        """Clear the problem with a model's file."""
         self.problems.pop(name, None)
         self._refused.pop(name, None)
 

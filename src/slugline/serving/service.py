@@ -1,38 +1,39 @@
-"""The operations on served models, each of which is a method of `Service`.
+"""The operations on served models. Each is a method of `Service`.
 
-`http/` (JSON), `page/` (HTML for people) and `mcp/` (tools for agents) translate: each reads a
-request, calls one of these methods, and writes the reply or the error in its own form. Nothing here
-depends on them, on Starlette or on the MCP SDK.
+The front ends `http/` (JSON), `page/` (HTML for people) and `mcp/` (tools for agents) read a
+request, call one of these methods, and write the reply or error in their own format. Nothing here
+depends on the front ends, on Starlette or on the MCP SDK.
 
 ====================  ==========================================================================
 module                contents
 ====================  ==========================================================================
-`requests`            types of requests, with their limits
-`request_checks`      requests checked against their types, and sentences on what is wrong
-`replies`             types of replies, made from decisions and explanations
-`service_errors`      errors with their parts, which front ends word
-`limits`              maximum texts, characters and topics of a request
-`served_models`       models by name; a changed file replaces the version before
-`batch_queue`         texts of many requests, classified in batches
-`background`          slow functions on threads, interrupted once they are abandoned
-`served_corrections`  corrections: checked, stored, listed, approved
-`table_upload`        tables and the answers to their rows
-`watch`               sums over the answers of each day, and alerts when they change
-`metrics`             counters that processes share
+`requests`            request types with their limits
+`request_checks`      validation of requests, with error messages
+`replies`             reply types, made from decisions and explanations
+`service_errors`      errors with their parts, worded by the front ends
+`limits`              maximum texts, characters and topics per request
+`served_models`       models by name, reloaded when their files change
+`batch_queue`         classification in batches across requests
+`background`          slow functions on threads, interrupted if abandoned
+`served_corrections`  corrections: validated, stored, listed, approved
+`table_upload`        uploaded tables and the answers to their rows
+`watch`               daily sums of the answers, and alerts when they change
+`metrics`             counters shared by all processes
 ====================  ==========================================================================
 
 To add an operation, such as `label` or `count`:
 
-1. Write the types of its request (`requests.py`) and reply (`replies.py`).
-2. Write the method here. It checks the limits, finds the model with `find_model`, decides with
-   `queue.decide`, and runs whatever is slow with `threads.run`.
-3. Give it to users: a handler and an `Operation` in `http/operations.py`, from which the OpenAPI
-   description follows; a `Tool` in `mcp/tools.py`; a module and a template in `page/`, whose routes
-   stand in `server/app.py`.
+1. Define the types of its request (`requests.py`) and reply (`replies.py`).
+2. Add the method here: check the limits, find the model with `find_model`, decide with
+   `queue.decide`, and run slow code with `threads.run`.
+3. Expose it: a handler and an `Operation` in `http/operations.py`, which also generates the OpenAPI
+   description; a `Tool` in `mcp/tools.py`; a module and a template in `page/`, with a route in
+   `server/app.py`.
 
-To add a protocol, such as gRPC: a folder beside `http/` that makes a `Service` with
-`Service.from_settings`, makes a `Call` for each message, and maps the errors of `service_errors.py`
-to its own. Cancelling a call abandons its work. Time limits and tokens belong to the front end.
+To add a protocol, such as gRPC, add a folder next to `http/` that creates a `Service` with
+`Service.from_settings`, creates a `Call` for each message, and maps the errors in
+`service_errors.py` to its own. Cancelling a call abandons its work. Time limits and tokens are the
+front end's responsibility.
 """
 
 from __future__ import annotations
@@ -90,30 +91,30 @@ if TYPE_CHECKING:
 _log = logging.getLogger("slugline.server")
 _T = TypeVar("_T")
 
-# Topics of results that are made at once: meanwhile, the interpreter's lock blocks the event loop.
+# Maximum number of guesses to convert at once; the GIL blocks the event loop meanwhile.
 _MAX_GUESSES_AT_ONCE = 2000
-# Texts whose columns are checked on the event loop.
+# Maximum number of texts whose columns are checked on the event loop.
 _FEW_TEXTS = 100
-# Tables that are answered at a time, as some rows of each are in memory.
+# Maximum number of tables answered at once, because some rows of each are in memory.
 _MAX_TABLES = 16
-# What became of the last training from corrections, by its outcome.
+# Wording of failed training outcomes.
 _FAILED_OUTCOMES = {"failed": "failed", "held back": "gave no model that can be used"}
 
 
 @dataclass(kw_only=True)
 class Call:
-    """One call of the service.
+    """One call to the service.
 
     Attributes
     ----------
     id : str, default ""
-        Names the call in the log.
+        Identifies the call in the log.
     person : str or None, default None
-        Who calls, if that is certain, for example from a token with a name.
+        Name of the caller if certain, for example from a token with a name.
     is_watched : bool, default True
-        Whether classified texts count in the daily sums.
+        True if classified texts count towards the daily sums.
     model : ServedModel or None
-        The model that the service found for the call, for headers and metrics.
+        The call's model, set by the service; for headers and metrics.
     """
 
     id: str = ""
@@ -123,16 +124,16 @@ class Call:
 
 
 class TextAnswer(NamedTuple):
-    """The decision on a text, and why one of the topics gets its score."""
+    """The decision on a text, and an explanation of one topic's score."""
 
     decision: Decision
     explanation: Explanation
 
 
 class Service:
-    """The models, limits, queue and corrections of a server, and the operations on them.
+    """A server's models, limits, queue and corrections, and the operations on them.
 
-    The methods that are coroutines run on one event loop.
+    All coroutine methods run on the same event loop.
 
     Parameters
     ----------
@@ -140,17 +141,17 @@ class Service:
     limits : Limits
     metrics : Metrics
     corrections : ServedCorrections or None, default None
-        None if no corrections are taken.
+        None if corrections aren't accepted.
     learner : LearningLoop or None, default None
-        The loop that retrains the first model from corrections, if there is one.
+        Retrains the first model from corrections.
     watch : Watch or None, default None
-        Sums the answers, if they are summed.
+        Keeps totals of the answers.
     n_threads : int, default 2
-        Threads that classify, and as many for other slow work.
+        Number of classification threads, and of threads in each pool for other slow work.
     everybody_approves : bool, default False
-        Whether people whose names are unknown may approve corrections, too.
+        True if people without known names may approve corrections.
     logs_texts : bool, default False
-        Whether texts are logged.
+        True to log texts.
     """
 
     def __init__(
@@ -188,7 +189,7 @@ class Service:
         learner: LearningLoop | None = None,
         watch: Watch | None = None,
     ) -> Service:
-        """Return the service of a server."""
+        """Create the service of a server."""
         return cls(
             models,
             settings.limits,
@@ -202,7 +203,7 @@ class Service:
         )
 
     def close(self) -> None:
-        """Abandon running tasks, end the threads, and close the files."""
+        """Abandon running tasks, shut down the threads, and close the files."""
         self.threads.close()
         self.queue.close()
         if self.watch is not None:
@@ -215,15 +216,15 @@ class Service:
     async def classify(
         self, texts: Sequence[str], options: ClassifyOptions, call: Call
     ) -> Classification:
-        """Return the topic of each text, with the next most likely ones.
+        """Return the topic of each text, with the most likely alternatives.
 
         Raises
         ------
         LimitError : if there are too many texts, or one is too long.
         UnknownModelError : if there is no such model.
-        DataError : if the columns are not those of the model.
+        DataError : if the model has no such columns.
         OptionError : if the model can't reach the precision.
-        BusyError : if other requests get too many topics already.
+        BusyError : if pending replies already contain too many topics.
         """
         self.limits.check(texts, explain=options.explain, top=options.top)
         model = self.find_model(options.model, call)
@@ -258,13 +259,13 @@ class Service:
         return results
 
     async def explain(self, request: ExplainRequest, call: Call) -> ExplanationReply:
-        """Return which words of a text speak for a topic.
+        """Return the words that count for and against a topic.
 
         Raises
         ------
         LimitError : if the text is too long.
         UnknownModelError : if there is no such model.
-        DataError, OptionError : if the columns or topics are not those of the model.
+        DataError, OptionError : if the model has no such columns or topics.
         """
         self.limits.check([request.text], explain=True)
         model = self.find_model(request.model, call)
@@ -273,14 +274,14 @@ class Service:
     async def answer_text(
         self, model: ServedModel, text: str, n_topics: int, topic: str | None = None
     ) -> TextAnswer:
-        """Return the decision on a text with its `n_topics` most likely topics, explained.
+        """Return the decision on a text with its `n_topics` most likely topics, and an explanation.
 
-        The explanation is of `topic`; by default, or if it is unknown, of the most likely one.
+        The explanation is for `topic`, or for the most likely topic if None or unknown.
 
         Raises
         ------
         LimitError : if the text is too long.
-        BusyError : if other requests get too many topics already.
+        BusyError : if pending replies already contain too many topics.
         """
         self.limits.check([text], explain=True)
         with self.queue.reserve_guesses(1, n_topics):
@@ -296,12 +297,12 @@ class Service:
     async def open_table(
         self, request: TableRequest, file: _TemporaryFileWrapper[bytes], model: ServedModel
     ) -> TableUpload:
-        """Return a table with its columns, from its first rows; close the file if that fails.
+        """Open a table and find its columns from the first rows; close the file on failure.
 
         Raises
         ------
-        DataError : if it can't be read.
-        BusyError : if too many tables are read already.
+        DataError : if the table can't be read.
+        BusyError : if too many tables are being read.
         """
         with self.count_table():
             layout = model.fitted.layout
@@ -311,7 +312,7 @@ class Service:
 
     @contextlib.contextmanager
     def count_table(self) -> Iterator[None]:
-        """Count a table while it is read or answered; BusyError if there are too many."""
+        """Count a table while it is being read or answered; BusyError if there are too many."""
         if self._n_tables >= _MAX_TABLES:
             raise BusyError
         self._n_tables += 1
@@ -323,10 +324,10 @@ class Service:
     async def predict_table(
         self, upload: TableUpload, steps: Iterator[_T], tally: AnswerTally
     ) -> AsyncIterator[_T]:
-        """Yield the items of `steps`, each made off the event loop; then delete the file.
+        """Yield the items of `steps`, each computed off the event loop; then delete the file.
 
-        `steps` takes `upload.answer(decider)`, adds each part to the `tally`, for the metrics, and
-        yields it in its own form.
+        `steps` iterates over `upload.answer(decider)`, adds each part to `tally` for the metrics,
+        and yields it in its own format.
         """
         step: BackgroundTask[_T | None] | None = None
         try:
@@ -340,13 +341,13 @@ class Service:
         finally:
             if step is None or step.future.done():
                 upload.close()
-            else:  # abandoned, but its thread still reads the file
+            else:  # abandoned, but the thread is still reading the file
                 step.future.add_done_callback(lambda _: upload.close())
 
     # Models ---------------------------------------------------------------------------------------
 
     def find_model(self, name: str | None, call: Call) -> ServedModel:
-        """Return the model with a name, or the first one for None, and store it in the call.
+        """Return a model by name, or the first one for None, and store it in the call.
 
         Raises
         ------
@@ -356,19 +357,19 @@ class Service:
         return model
 
     def list_models(self) -> ModelList:
-        """Return all models; the first answers if none is named."""
+        """Return all models. The first is the default."""
         return ModelList(models=[to_summary(model) for model in self.models.all()])
 
     def show_model(self, name: str | None, call: Call) -> ModelCard:
-        """Return the card of a model; UnknownModelError if there is none."""
+        """Return a model's card; UnknownModelError if there is no such model."""
         return to_card(self.find_model(name, call))
 
     def list_topics(self, name: str | None, call: Call) -> TopicList:
-        """Return the topics and columns of a model; UnknownModelError if there is none."""
+        """Return a model's topics and columns; UnknownModelError if there is no such model."""
         return to_topic_list(self.find_model(name, call))
 
     async def readiness(self) -> Readiness:
-        """Return the models that answer, and problems with new versions of them."""
+        """Return the served models, and problems with their new versions."""
         problems = dict(self.models.problems)
         status = "ready, but a new version can't be used" if problems else "ready"
         if self.learner is not None:
@@ -390,11 +391,11 @@ class Service:
 
     @property
     def has_daily_sums(self) -> bool:
-        """Whether sums over the answers of each day are kept."""
+        """True if daily sums are kept."""
         return self.watch is not None and self.watch.store is not None
 
     async def report_days(self, model: ServedModel) -> WatchReport | None:
-        """Return a report on the daily sums of a model; None if the model has answered no text.
+        """Return a report on a model's daily sums, or None if it has answered no texts.
 
         Raises
         ------
@@ -403,14 +404,14 @@ class Service:
         watch = self.watch
         if watch is None or watch.store is None:
             return None
-        await self.threads.run(watch.write)  # so that the latest texts count
+        await self.threads.run(watch.write)  # include the latest texts
         weeks = self._weekly_check.counts(model)
         return await self.threads.run(make_report, watch.store, model, watch.today(), weeks)
 
     async def accept_changes(self, model: ServedModel, call: Call) -> int:
-        """Take the shares of topics since their alerts for the new normal.
+        """Accept the changed topic shares as the new normal.
 
-        Returns the number of alerts. Front ends ask `may_approve` before.
+        Returns the number of alerts. Callers check `may_approve` first.
 
         Raises
         ------
@@ -425,27 +426,27 @@ class Service:
 
     @property
     def takes_corrections(self) -> bool:
-        """Whether corrections are taken."""
+        """True if corrections are accepted."""
         return self._corrections is not None
 
     @property
     def corrections(self) -> ServedCorrections:
-        """The corrections; NoCorrectionsError if none are taken."""
+        """The corrections; NoCorrectionsError if they aren't accepted."""
         if self._corrections is None:
             raise NoCorrectionsError
         return self._corrections
 
     async def correct(self, request: CorrectionRequest, call: Call) -> CorrectionReply:
-        """Store the right topics of a text, and return them once they are on disk.
+        """Store the correct topics of a text; return once they are on disk.
 
         Raises
         ------
-        NoCorrectionsError : if none are taken.
+        NoCorrectionsError : if corrections aren't accepted.
         LimitError : if the text is too long.
         UnknownModelError : if there is no such model.
-        DataError : if the text is empty or the topic invalid; a MisspeltTopicError if it is new and
-            spelled much like another one.
-        StoreError : if the file can't be written; nothing is stored then.
+        DataError : if the text is empty or a topic is invalid; MisspeltTopicError if a topic is new
+            but resembles a known one.
+        StoreError : if the file can't be written; nothing is stored.
         """
         self.limits.check([request.text])
         corrections = self.corrections
@@ -458,19 +459,19 @@ class Service:
         return reply
 
     async def undo_correction(self, correction_id: int, call: Call) -> None:
-        """Delete a correction; UnknownCorrectionError if there is none."""
+        """Delete a correction; UnknownCorrectionError if it doesn't exist."""
         if not await self.corrections.undo(correction_id, call.person):
             raise UnknownCorrectionError(correction_id, "it was undone before")
 
     async def approve_corrections(self, ids: Sequence[int], call: Call) -> int:
-        """Approve corrections, so that models learn from them; return how many were found.
+        """Approve corrections for training; return the number found.
 
-        Nobody can approve their own corrections. Only people whose names are known can approve at
-        all, unless only users of this machine can reach the server.
+        Nobody can approve their own corrections. Approval requires a known name, unless only
+        local users can reach the server.
 
         Raises
         ------
-        ApprovalError : if this person may not approve, or one is their own; none is approved then.
+        ApprovalError : if this person may not approve, or one is their own; none is approved.
         """
         corrections = self.corrections
         if not self.may_approve(call):
@@ -478,17 +479,17 @@ class Service:
         return await corrections.approve(ids, call.person)
 
     def may_approve(self, call: Call) -> bool:
-        """Whether the caller may approve other people's corrections, and accept changes."""
+        """True if the caller may approve other people's corrections and accept changes."""
         return call.person is not None or self._everybody_approves
 
 
 def is_long_reply(n_texts: int, options: ClassifyOptions) -> bool:
-    """Whether a reply takes so long to make that it is made in parts, on a thread."""
+    """True if a reply takes long enough to be built in parts on a thread."""
     return options.explain or n_texts * options.top > _MAX_GUESSES_AT_ONCE
 
 
 def parts_of_reply(n_texts: int, top: int) -> Iterator[slice]:
-    """Yield slices of the texts of a long reply, so that others have their turn in between."""
+    """Yield slices of the texts of a long reply; other requests take turns in between."""
     n_at_once = max(1, _MAX_GUESSES_AT_ONCE // top)
     for first in range(0, n_texts, n_at_once):
         yield slice(first, first + n_at_once)

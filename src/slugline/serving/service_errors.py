@@ -1,7 +1,7 @@
-"""Errors of the service, which carry their parts.
+"""Errors of the service, with their parts as attributes.
 
-Each front end words an error for its users: HTTP names fields and gives a status
-(`web/problems.py`), the page speaks of what it shows. `str(error)` is the wording of the API.
+Each front end words them for its users: HTTP names fields and adds a status (`web/problems.py`),
+the page refers to its own elements. `str(error)` is the API's wording.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ __all__ = [
 
 
 class BusyError(SluglineError):
-    """Too many requests wait already; the same request may succeed in a second."""
+    """Too many pending requests; retrying in a second may succeed."""
 
     def __init__(self) -> None:
-        super().__init__("too many requests wait already; ask again.")
+        super().__init__("too many pending requests; try again.")
 
 
 class LimitError(DataError):
-    """A request that exceeds its limits.
+    """A request over a limit.
 
     Attributes
     ----------
     found, remedy : str
-        A phrase that says what was found, and what to do about it.
+        Phrases for the problem and its fix.
     index : int or None
-        The number of the text, counted from 0; None if there are too many texts, or none.
+        Index of the text, from 0; None if the number of texts is the problem.
     """
 
     def __init__(self, found: str, remedy: str, index: int | None = None) -> None:
@@ -49,12 +49,12 @@ class LimitError(DataError):
         super().__init__(self.describe("" if index is None else f"text {index} "))
 
     def describe(self, subject: str) -> str:
-        """Return the message about the text that is called `subject`."""
+        """Return the message about the text called `subject`."""
         return f"{subject}{self.found}; {self.remedy}."
 
 
 class UnknownModelError(DataError):
-    """A request for a model that the service doesn't have.
+    """A request for an unknown model.
 
     Attributes
     ----------
@@ -68,16 +68,16 @@ class UnknownModelError(DataError):
 
 
 class NoCorrectionsError(SluglineError):
-    """A correction sent to a service that takes none."""
+    """A correction sent to a service that doesn't accept any."""
 
     def __init__(self) -> None:
         super().__init__(
-            "this server takes no corrections; start it with --corrections FILE for that."
+            "this server doesn't accept corrections; start it with --corrections FILE."
         )
 
 
 class UnknownCorrectionError(SluglineError):
-    """A correction that does not exist, or no longer does.
+    """A correction that doesn't exist or has been undone.
 
     Attributes
     ----------
@@ -89,17 +89,17 @@ class UnknownCorrectionError(SluglineError):
         super().__init__(f"there is no correction {correction_id}, or {remedy}.")
 
 
-#: What to do about a misspelt topic that is new; a front end may have other words for it.
+#: How to confirm that a topic is new; front ends may word it differently.
 IS_NEW = Parameter("is_new", phrase="say so ({})")
 
 
 class MisspeltTopicError(DataError):
-    """A new topic whose name is much like that of a known topic.
+    """A new topic whose name resembles a known one.
 
     Attributes
     ----------
     topic, similar_topic : str
-        The new topic, and the one that was probably meant.
+        The new topic, and the one probably meant.
     """
 
     def __init__(self, topic: str, model_name: str, similar_topic: str) -> None:
@@ -113,37 +113,36 @@ class MisspeltTopicError(DataError):
 
 
 class ApprovalError(SluglineError):
-    """A correction that this person may not approve.
+    """An approval that this person may not give.
 
     Attributes
     ----------
     reason : {"no name", "own"}
-        The name of the person is not known, or the correction is their own.
+        The person has no known name, or the correction is their own.
     correction_id : int or None
-        The correction that is their own.
+        Their own correction, if that is the reason.
     """
 
     def __init__(self, reason: Literal["no name", "own"], correction_id: int | None = None) -> None:
         self.reason, self.correction_id = reason, correction_id
         super().__init__(
-            "corrections are approved by people whose tokens have a name"
+            "only people whose tokens have a name can approve corrections"
             if correction_id is None
-            else f"correction {correction_id} is your own; somebody else has to approve it."
+            else f"correction {correction_id} is your own; somebody else must approve it."
         )
 
 
 class WrongCoderError(SluglineError):
-    """A decision about a text that was given to another coder."""
+    """A decision about a text assigned to another coder."""
 
     def __init__(self, owner: str, coder: str) -> None:
-        super().__init__(f"this text was given to {owner}, not to {coder}; load the page again.")
+        super().__init__(f"this text is assigned to {owner}, not to {coder}; reload the page.")
 
 
 class SettlementError(SluglineError):
-    """A settlement or withdrawal by a coder who may not settle disagreements."""
+    """A settlement or withdrawal by a coder without permission to settle disagreements."""
 
     def __init__(self, settlers: Sequence[str]) -> None:
         super().__init__(
-            f"disagreements are settled, and labels withdrawn, by {join_words(settlers)}; tell "
-            "them about it."
+            f"only {join_words(settlers)} can settle disagreements and withdraw labels; ask them."
         )

@@ -1,4 +1,4 @@
-"""Tables that are sent to the service, and the answers to their rows."""
+"""Uploaded tables and the answers to their rows."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from slugline.prediction.rows import BatchLimits, Prediction, PredictOptions, pr
 from slugline.serving.limits import Limits
 from slugline.serving.metrics import Metrics
 
-# Rows of a batch, and bytes of memory that they take: other tables have their turn in between, and
-# batches of all tables are in memory.
+# Rows and memory per batch. Other tables take turns between batches, and the batches of all tables
+# are in memory.
 _BATCH_LIMITS = BatchLimits(rows=256, n_bytes=1 << 21)
-# First rows that show how a table is read.
+# Number of first rows shown as a preview.
 _N_FIRST_ROWS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableRequest:
-    """A table to answer, and how to read it.
+    """A table to answer, and options for reading it.
 
     Attributes
     ----------
     name : str
-        The user's name for the file.
+        The user's file name.
     text : tuple of str, default ()
-        The columns that hold the text; those of the model's layout, or with usual names, if empty.
+        Text columns. If empty, taken from the model's layout or from common names.
     encoding, separator : str or None, default None
         Detected if None; see `read_rows`.
     """
@@ -56,11 +56,11 @@ class TableUpload:
     request : TableRequest
     file : temporary file
     reader : RowReader
-        Properties that the first rows show, such as the format.
+        Reader with the properties of the table, such as its format.
     columns : list of str
-        The columns of the first rows; empty if the format has no names for columns.
+        Columns in the first rows; empty if the format has no column names.
     text : sequence of str, or None
-        The columns that hold the text; None if unknown, and none if columns have no names.
+        Text columns; None if unknown, empty if columns have no names.
     first_rows : sequence of SourceRow or BadRow
     """
 
@@ -75,11 +75,11 @@ class TableUpload:
     def open(
         cls, request: TableRequest, file: _TemporaryFileWrapper[bytes], layout: Layout | None
     ) -> TableUpload:
-        """Return a table with the columns of its first rows; close the file if that fails.
+        """Open a table and find its columns; close the file on failure.
 
         Raises
         ------
-        DataError : if it can't be read.
+        DataError : if the table can't be read.
         """
         try:
             with _errors_named(request, file):
@@ -111,7 +111,7 @@ class TableUpload:
 
     @property
     def name(self) -> str:
-        """The user's name for the file."""
+        """The user's file name."""
         return self.request.name
 
     @property
@@ -120,7 +120,7 @@ class TableUpload:
         return self.reader.format == "xlsx"
 
     def answer(self, decider: Decider, limits: Limits) -> TableAnswers:
-        """Return the answers to its rows, which are computed as they are iterated over.
+        """Return the answers to the rows, computed during iteration.
 
         Raises
         ------
@@ -129,11 +129,11 @@ class TableUpload:
         return TableAnswers(self, decider, limits)
 
     def dialect(self, decider: Decider) -> TableDialect:
-        """Return how to write a CSV file of answers."""
+        """Return the dialect of the CSV file of answers."""
         return answer_dialect(self.reader, decider, ",")
 
     def answer_file(self, file: BinaryIO, decider: Decider) -> AnswerFile:
-        """Return a table of answers to write to, in Excel format if this table is, else CSV."""
+        """Return a writer for a table of answers: Excel if this table is Excel, else CSV."""
         return make_answer_file(file, ".xlsx" if self.is_excel else ".csv", self.reader, decider)
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class TableUpload:
 
 
 class TableAnswers:
-    """The answers to the rows of a table, some rows at a time."""
+    """The answers to the rows of a table, in batches."""
 
     def __init__(self, upload: TableUpload, decider: Decider, limits: Limits) -> None:
         self._upload, self._decider, self._limits = upload, decider, limits
@@ -150,11 +150,11 @@ class TableAnswers:
             self._reader = _read(upload.request, upload.file, upload.reader.layout)
 
     def __iter__(self) -> Iterator[list[Prediction | BadRow]]:
-        """Yield the predictions for some rows at a time.
+        """Yield the predictions batch by batch.
 
         Raises
         ------
-        DataError : if the file can't be read further, or has too many rows.
+        DataError : if reading fails, or the table has too many rows.
         """
         upload = self._upload
         options = PredictOptions(text=upload.text or None)
@@ -163,15 +163,15 @@ class TableAnswers:
             for rows in predict_rows(self._decider, self._reader, options, limits=_BATCH_LIMITS):
                 if n_rows >= self._limits.rows:
                     raise DataError(
-                        f"{upload.name} has more than {self._limits.rows:,} rows, and the others "
-                        "are not answered here; use `slugline predict`."
+                        f"{upload.name} has more than {self._limits.rows:,} rows; the rest is not "
+                        "answered here. Use `slugline predict`."
                     )
                 yield rows
                 n_rows += len(rows)
 
     @property
     def fraction_read(self) -> float | None:
-        """The fraction of the file read so far; None if unknown."""
+        """Fraction of the file read so far; None if unknown."""
         return self._reader.fraction_read()
 
 
@@ -189,7 +189,7 @@ def _read(
 
 @contextlib.contextmanager
 def _errors_named(request: TableRequest, file: _TemporaryFileWrapper[bytes]) -> Iterator[None]:
-    """Make a DataError name the uploaded file instead of the path on this server."""
+    """Replace the path on this server by the user's file name in error messages."""
     try:
         yield
     except SluglineError as error:
@@ -201,20 +201,20 @@ def _errors_named(request: TableRequest, file: _TemporaryFileWrapper[bytes]) -> 
 
 
 class AnswerTally:
-    """Counts answers until the event loop reports them to the metrics; threads add them.
+    """Collects answers from threads until the event loop reports them to the metrics.
 
-    A lock ensures that no step of a table adds answers while another one reports them.
+    Steps and reports of a table alternate, so no lock is needed.
     """
 
     def __init__(self) -> None:
         self._answers: list[Prediction] = []
 
     def add(self, answers: Iterable[Prediction | BadRow]) -> None:
-        """Add the answers of a step; rows that could not be read have none."""
+        """Add the answers of a step, skipping rows that could not be read."""
         self._answers += [answer for answer in answers if not isinstance(answer, BadRow)]
 
     def report(self, metrics: Metrics) -> None:
-        """Report the answers added since the last call to the metrics."""
+        """Report the answers since the last call."""
         answers, self._answers = self._answers, []
         metrics.add("documents", len(answers))
         metrics.add("unsure", sum(answer.decision.reason is not None for answer in answers))

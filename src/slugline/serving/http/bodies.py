@@ -1,4 +1,4 @@
-"""Bodies of requests and replies in JSON."""
+"""JSON bodies of requests and replies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ encode_json = msgspec.json.Encoder().encode
 
 
 class _JsonResponse(Response):
-    """A response in JSON, with no headers besides its type and length."""
+    """A JSON response with only the type and length headers."""
 
     def init_headers(self, headers: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
         self.raw_headers = [
@@ -34,12 +34,12 @@ class _JsonResponse(Response):
 
 
 def json_response(value: object, status: int = 200) -> Response:
-    """Return a value as a response in JSON."""
+    """Return a value as a JSON response."""
     return _JsonResponse(encode_json(value), status)
 
 
 async def read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
-    """Return the decoded body of a request; a large body is decoded on a thread."""
+    """Read and decode the body of a request; large bodies are decoded on a thread."""
     media_type = body_type(request)
     if media_type != "application/json":
         raise HttpProblem(

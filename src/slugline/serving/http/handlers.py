@@ -1,4 +1,4 @@
-"""Handlers of the HTTP API, which translate JSON to calls of the service, and replies to JSON."""
+"""HTTP API handlers: JSON in, service call, JSON out."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from slugline.serving.web.ids import parse_id
 from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.state import call_of, in_time, service_of, web_state
 
-# Requests and replies of HTTP alone ---------------------------------------------------------------
+# HTTP-only requests and replies -------------------------------------------------------------------
 
 _TextField = Annotated[str, Meta(max_length=LONGEST_TEXT, description="The text to classify.")]
 
 
 class ClassifyRequest(ClassifyOptions, frozen=True, kw_only=True):
-    """Texts to classify: `text`, or `texts`."""
+    """Texts to classify, as `text` or `texts`."""
 
     text: _TextField | UnsetType = UNSET
     texts: Annotated[list[_TextField], Meta(min_length=1, max_length=MAX_TEXTS)] | UnsetType = UNSET
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The process answers."""
+    """Liveness of the process."""
 
     status: str
 
@@ -69,7 +69,7 @@ def _texts(body: ClassifyRequest) -> list[str]:
 
 
 async def _long_response(service: Service, reply: Classification, top: int) -> Response:
-    """Return a long reply, encoded in parts on a thread."""
+    """Encode a long reply in parts on a thread."""
     results: list[msgspec.Raw] = []
     for part in parts_of_reply(len(reply.results), top):
         results += await service.threads.run(_encode_results, reply.results[part])
@@ -82,7 +82,7 @@ def _encode_results(results: list[Result]) -> list[msgspec.Raw]:
 
 
 async def explain_text(request: Request) -> Response:
-    """Explain which words speak for a topic."""
+    """Explain which words count for a topic."""
     body = await read_json(request, _explain)
     answer = service_of(request).explain(body, call_of(request))
     return json_response(await in_time(request, answer))
@@ -92,7 +92,7 @@ async def explain_text(request: Request) -> Response:
 
 
 async def correct(request: Request) -> Response:
-    """Store a correction; it is on disk when the reply comes."""
+    """Store a correction on disk."""
     body = await read_json(request, _correct)
     answer = service_of(request).correct(body, call_of(request))
     return json_response(await in_time(request, answer), 201)
@@ -106,7 +106,7 @@ async def undo_correction(request: Request) -> Response:
 
 
 async def approve_correction(request: Request) -> Response:
-    """Approve a correction: models learn from it, whatever the doubts about it."""
+    """Approve a correction, so that models train on it despite any doubts."""
     number = parse_id(request.path_params["id"], "the id")
     if not await service_of(request).approve_corrections([number], call_of(request)):
         raise UnknownCorrectionError(number, "it was undone")
@@ -114,11 +114,11 @@ async def approve_correction(request: Request) -> Response:
 
 
 async def list_corrections(request: Request) -> Response:
-    """Send all corrections, each as a line of JSON."""
+    """List all corrections, one JSON line each."""
     after = parse_id(request.query_params.get("after", "0"), "`after`")
     corrections = service_of(request).corrections
     lines = map(_to_line, corrections.all(after))
-    first = await corrections.run(next, lines, b"")  # so that an error gets its status
+    first = await corrections.run(next, lines, b"")  # read now, while an error can set the status
     body = iterate_in_threadpool(itertools.chain((first,), lines))
     return StreamingResponse(body, media_type=JSONL)
 
@@ -141,29 +141,29 @@ async def list_models(request: Request) -> Response:
 
 
 async def show_model(request: Request) -> Response:
-    """Send a model's card."""
+    """Return a model's card."""
     name = request.path_params["name"]
     return json_response(service_of(request).show_model(name, call_of(request)))
 
 
-# Operation ----------------------------------------------------------------------------------------
+# Monitoring ---------------------------------------------------------------------------------------
 
 
 async def health(request: Request) -> Response:  # noqa: ARG001
-    """Report that the process answers."""
+    """Check that the process is alive."""
     return json_response(Health(status="ok"))
 
 
 async def ready(request: Request) -> Response:
-    """Report which models answer, and what is wrong with new versions of them."""
+    """List the served models and problems with their new versions."""
     reply = await service_of(request).readiness()
-    if web_state(request).settings.tokens:  # answered without a token, so without paths
-        problems = dict.fromkeys(reply.problems, "the log says what is wrong")
+    if web_state(request).settings.tokens:  # sent without a token, so omit paths
+        problems = dict.fromkeys(reply.problems, "see the log for details")
         reply = msgspec.structs.replace(reply, problems=problems)
     return json_response(reply)
 
 
 async def metrics(request: Request) -> Response:
-    """Send the metrics in Prometheus' text format."""
+    """Return metrics in the Prometheus text format."""
     text = service_of(request).metrics.text()
     return Response(text, media_type="text/plain; version=0.0.4")

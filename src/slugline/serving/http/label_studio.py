@@ -19,13 +19,13 @@ from slugline.serving.web.state import call_of, in_time, service_of
 
 
 class WebhookRequest(msgspec.Struct, frozen=True):
-    """Something that happened in Label Studio; further fields are ignored."""
+    """A Label Studio event; other fields are ignored."""
 
     action: str
 
 
 class WebhookReply(msgspec.Struct, frozen=True):
-    """What became of it."""
+    """Reply to a webhook."""
 
     status: str
 
@@ -33,12 +33,12 @@ class WebhookReply(msgspec.Struct, frozen=True):
 _predict = msgspec.json.Decoder(PredictRequest)
 _set_up = msgspec.json.Decoder(SetUpRequest)
 _webhook = msgspec.json.Decoder(WebhookRequest)
-# What "Start Training" in Label Studio sends.
+# Action sent by the "Start Training" button in Label Studio.
 _START_TRAINING = "START_TRAINING"
 
 
 async def label_studio_predict(request: Request) -> Response:
-    """Pre-annotate tasks of Label Studio."""
+    """Pre-annotate Label Studio tasks."""
     body = await read_json(request, _predict)
     name = request.path_params["name"]
     answer = predict_tasks(service_of(request), body, name, call_of(request))
@@ -46,26 +46,26 @@ async def label_studio_predict(request: Request) -> Response:
 
 
 async def label_studio_setup(request: Request) -> Response:
-    """Check the labelling configuration of a project."""
+    """Check a project's labelling configuration."""
     body = await read_json(request, _set_up)
     name = request.path_params["name"]
     return json_response(set_up(service_of(request), body, name, call_of(request)))
 
 
 async def label_studio_health(request: Request) -> Response:
-    """Report that the backend answers."""
+    """Check that the backend is alive."""
     model = service_of(request).find_model(request.path_params["name"], call_of(request))
     return json_response(BackendHealth(model_class=model.name))
 
 
 async def label_studio_webhook(request: Request) -> Response:
-    """Accept what happens in a project, without learning from it."""
+    """Acknowledge project events without training on them."""
     body = await read_json(request, _webhook)
     service_of(request).find_model(request.path_params["name"], call_of(request))
     if body.action == _START_TRAINING:
         raise HttpProblem(
             501,
-            "Slugline doesn't learn from Label Studio at once; export the annotations as JSON, and "
-            "train with `slugline label --import` and `slugline train`.",
+            "training from Label Studio is not supported; export the annotations as JSON, then "
+            "run `slugline label --import` and `slugline train`.",
         )
     return json_response(WebhookReply("ignored"))

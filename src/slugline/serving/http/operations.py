@@ -1,4 +1,4 @@
-"""The table of the API's operations, from which routes and OpenAPI description follow."""
+"""The table of API operations, which defines the routes and the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from slugline.serving.replies import (
 from slugline.serving.requests import CorrectionRequest, ExplainRequest
 from slugline.serving.web.problems import MEDIA_TYPE, HttpProblem, ProblemDetails
 
-# Status of errors of all requests, and of those that have a body.
+# Error statuses of all requests, and of requests with a body.
 _ANY_ERRORS, _BODY_ERRORS = (403, 421, 500, 503), (400, 404, 408, 413, 415, 422, 504)
 
 
 class OperationParameter(NamedTuple):
-    """A parameter of an operation: its name, its place ("path" or "query") and its JSON Schema."""
+    """An operation's parameter: its name, location ("path" or "query") and JSON Schema."""
 
     name: str
     place: str
@@ -46,20 +46,20 @@ class OperationParameter(NamedTuple):
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of the API.
+    """An API operation.
 
     Attributes
     ----------
     method, path, handler
     body : type or None
-        Of the request's JSON.
+        Type of the request's JSON.
     reply : type or str or None
-        Type of the reply's JSON, or a media type; None if it has no body.
+        Type of the reply's JSON, or a media type; None for an empty reply.
     status, errors
-        Status of a successful reply, and of errors besides `_ANY_ERRORS` and `_BODY_ERRORS`.
+        Status of a successful reply; error statuses in addition to the common ones above.
     parameters : tuple of OperationParameter
     needs_token : bool, default True
-        Whether it needs a token, where the server has tokens.
+        False if it never requires a token.
     """
 
     method: str
@@ -74,12 +74,12 @@ class Operation:
 
     @property
     def all_errors(self) -> set[int]:
-        """Status codes of all its errors, including those of any body and of any operation."""
+        """All error statuses, including the common ones."""
         query_errors = (422,) if self.needs_token else ()
         return {*self.errors, *_ANY_ERRORS, *query_errors, *(_BODY_ERRORS if self.body else ())}
 
     def check_query(self, request: Request) -> None:
-        """Raise an HttpProblem for unknown parameters, except on health checks."""
+        """Raise an HttpProblem for unknown query parameters, except in health checks."""
         if not request.scope["query_string"]:
             return
         names = [parameter.name for parameter in self.parameters if parameter.place == "query"]
@@ -87,13 +87,13 @@ class Operation:
         if unknown is not None and self.needs_token:
             raise HttpProblem(
                 422,
-                f"there is no parameter {unknown[:100]!r} of {self.path}; "
-                f"there {'is ' + ', '.join(names) if names else 'are none'}.",
+                f"{self.path} has no parameter {unknown[:100]!r}; "
+                f"{'it has ' + ', '.join(names) if names else 'it has none'}.",
             )
 
     @functools.cached_property
     def name(self) -> str:
-        """The name of the handler: the operation's id for programs."""
+        """The operation id: the handler's name."""
         return self.handler.__name__
 
     @property
@@ -203,18 +203,18 @@ OPERATIONS = (
 _Object = dict[str, Any]
 _REF = "#/components/schemas/{name}"
 _HEADERS = {
-    "X-Request-Id": "Id of the request, which is also in the log.",
-    "X-Model": "Name of the model that answered, or would answer.",
-    "X-Model-Version": "Identifies this version of the model.",
+    "X-Request-Id": "Request id, also written to the log.",
+    "X-Model": "Name of the requested or default model.",
+    "X-Model-Version": "Version of the model.",
 }
 
 
 def openapi(*, with_tokens: bool = False) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 description, made from the types that read requests."""
+    """Return the OpenAPI 3.1 description, generated from the request and reply types."""
     types = [kind for op in OPERATIONS for kind in (op.body, op.reply) if isinstance(kind, type)]
     types.append(ProblemDetails)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
-    # The types can't say that one of two fields is required.
+    # The types can't express that exactly one of two fields is required.
     for name, singular, plural in (
         ("ClassifyRequest", "text", "texts"),
         ("CorrectionRequest", "topic", "topics"),
@@ -283,7 +283,7 @@ def _describe(operation: Operation, refs: dict[type, _Object], *, with_tokens: b
 
 
 def _content(kind: type | str | None, refs: dict[type, _Object]) -> _Object:
-    """Return the content of a body, given its JSON type or media type; empty without a body."""
+    """Return the content of a body of a JSON type or media type; empty for None."""
     if kind is None:
         return {}
     if isinstance(kind, str):

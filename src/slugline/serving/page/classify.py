@@ -1,4 +1,4 @@
-"""The first tab, which classifies a text, and shows the reasons."""
+"""The first tab: classifies a text and shows the reasons."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from slugline.serving.web.state import in_time, service_of
 
 # The answer ---------------------------------------------------------------------------------------
 
-#: Topics that are shown at once; the others are behind a click.
+#: Number of topics shown at once; the rest are folded.
 N_SHOWN = 5
-# Probability from which topics are suggested that aren't assigned; all are if the model is unsure.
+# Minimum probability of suggested topics. If the model is unsure, all are suggested.
 _LIKELY = 0.05
-# Characters of the text that are shown with marks.
+# Number of characters shown with marks.
 _MAX_MARKED = 20_000
-# Words that are named on either side, and characters of one of them.
+# Maximum number of words listed for and against, and length of each.
 _N_WORDS, _LONGEST_WORD = 6, 40
 
 
 class Bar(NamedTuple):
-    """A topic, its probability, and whether its words are marked."""
+    """A topic, its probability, and True if its words are marked."""
 
     topic: Topic
     probability: float
@@ -45,12 +45,12 @@ class Bar(NamedTuple):
 
     @property
     def width(self) -> str:
-        """Width of the bar, for an attribute."""
+        """Width of the bar as an attribute value."""
         return f"{100 * self.probability:.1f}%"
 
 
 class Answer(NamedTuple):
-    """The prediction for a text, and its explanation.
+    """The prediction for a text with its explanation.
 
     Attributes
     ----------
@@ -58,19 +58,19 @@ class Answer(NamedTuple):
     topic : str, int or None
         None if the model is unsure.
     probability : float
-        The probability of the most likely topic.
+        Probability of the most likely topic.
     why_unsure : str
-        A sentence; empty if the model is sure.
+        A sentence, or empty if the model is sure.
     bars : list of Bar
-        Topics, the most likely first; all, unless there are very many.
+        Topics, most likely first, up to a maximum.
     explained_topic : str or int
         The topic whose words are marked.
     marked : Markup
         The text with its words marked; shortened if `is_cut`, inexact if `is_approximate`.
     words_for, words_against : list of str
-        The strongest of them.
+        The strongest words.
     topics, suggestions : list of Bar
-        For a multilabel model, the topics that are given, and other likely ones.
+        For a multi-label model, the assigned topics and other likely ones.
     """
 
     text: str
@@ -89,12 +89,12 @@ class Answer(NamedTuple):
 
     @property
     def is_explained_topic_assigned(self) -> bool:
-        """Whether the topic whose words are marked is one of those in the answer."""
+        """True if the answer includes the topic whose words are marked."""
         return self.explained_topic in (self.topic, *(bar.topic for bar in self.topics))
 
     @property
     def announcement(self) -> str:
-        """The prediction as a phrase, for screen readers."""
+        """The prediction as a phrase for screen readers."""
         if self.why_unsure:
             return f"Unsure. {self.why_unsure}"
         if self.topic is None:
@@ -107,7 +107,7 @@ class Answer(NamedTuple):
 
 
 class CorrectionForm(NamedTuple):
-    """State of the correction form: whether it was just saved or undone, or why not."""
+    """State of the correction form: whether it was saved or undone, or the problem."""
 
     text: str
     topic: str = ""
@@ -118,7 +118,7 @@ class CorrectionForm(NamedTuple):
 
 
 def build_answer(model: ServedModel, text: str, answer: TextAnswer) -> Answer:
-    """Return what the page shows of the answer to a text."""
+    """Prepare the answer to a text for display."""
     decision, explanation = answer
     words, _ = explanation.totals(len(explanation.reasons))
     bars = [
@@ -148,7 +148,7 @@ def build_answer(model: ServedModel, text: str, answer: TextAnswer) -> Answer:
 
 
 def _strongest(model: ServedModel, words: Iterable[WordAttribution], sign: int) -> list[str]:
-    """Return the strongest words of the text and its columns, for (+1) or against (-1)."""
+    """Return the strongest words of the text and its columns, for (+1) or against (-1) a topic."""
     columns = {column.label for column in model.fitted.columns}
     strongest = [
         word.word
@@ -163,12 +163,12 @@ def _strongest(model: ServedModel, words: Iterable[WordAttribution], sign: int) 
 
 # The tab ------------------------------------------------------------------------------------------
 
-# The most likely topics, which are listed; topics that the form for corrections offers.
+# Maximum number of topics in the list, and in the correction form.
 _MAX_TOPICS, _MAX_OFFERED = 500, 5000
 
 
 def samples_for(model: ServedModel) -> tuple[tuple[str, str], ...]:
-    """Return the sample texts of a model; only models that come with Slugline have any."""
+    """Return the sample texts of a model; empty unless the model is included in Slugline."""
     return samples() if is_shipped(model.path) else ()
 
 
@@ -178,7 +178,7 @@ async def show_classify(request: Request) -> Response:
 
 
 async def post_classify(request: Request) -> Response:
-    """Classify the text of the form, which may name the topic whose words are marked."""
+    """Classify the text in the form, optionally marking the words of a given topic."""
     model = requested_model(request)
     form = await read_form(request, n_more=len(model.fitted.columns))
     text = _text(form, model)
@@ -195,14 +195,14 @@ async def post_classify(request: Request) -> Response:
 async def classify_text(
     request: Request, model: ServedModel, text: str, topic: str | None = None
 ) -> Answer | None:
-    """Return the answer to a text; None if it is blank.
+    """Return the answer to a text, or None if it is blank.
 
-    The words of `topic` are marked; by default, or if it is unknown, those of the most likely one.
+    The words of `topic` are marked, or of the most likely topic if None or unknown.
 
     Raises
     ------
     HttpProblem : 422 if the text is too long, 504 if the answer takes too long.
-    BusyError : if other requests get too many topics already.
+    BusyError : if pending replies already contain too many topics.
     """
     if not text.strip():
         return None
@@ -216,7 +216,7 @@ async def classify_text(
 
 
 def _text(form: Mapping[str, str], model: ServedModel) -> str:
-    """Return the text of the form, or of the sample that was clicked."""
+    """Return the text in the form, or the selected sample."""
     number = form.get("sample", "")
     samples = samples_for(model)
     if number.isascii() and number.isdecimal() and len(number) < 3 and int(number) < len(samples):
@@ -233,7 +233,7 @@ def classify_page(
     correction: CorrectionForm | None = None,
     status: int = 200,
 ) -> Response:
-    """Return the whole page with a text, its answer and the state of the correction form."""
+    """Render the page with a text, its answer and the correction form."""
     return render_page(
         request,
         "classify.html.j2",
@@ -253,5 +253,5 @@ def classify_page(
 def template_values(
     answer: Answer | None, correction: CorrectionForm | None = None
 ) -> dict[str, Any]:
-    """Return the values of the part with the answer."""
+    """Return template values for the answer."""
     return {"answer": answer, "n_shown": N_SHOWN, "correction": correction}

@@ -1,4 +1,4 @@
-"""Corrections: the form on the first tab, and the tab with the list."""
+"""Corrections: the form on the first tab, and the tab that lists them."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from slugline.serving.web.state import call_of, in_time, service_of
 
 # The form -----------------------------------------------------------------------------------------
 
-# Corrections that wait for approval, above the others in the list.
+# Maximum number of held corrections above the list.
 _MAX_HELD = 20
 
 
 async def post_correction(request: Request) -> Response:
-    """Save a correction, and show in the form that it was saved, or why not."""
+    """Save a correction and show the result, or the problem, in the form."""
     model = requested_model(request)
-    _ = service_of(request).corrections  # without them, there is no form to fill in again
+    _ = service_of(request).corrections  # raises if there is no form to return to
     form = await read_form(request, n_more=MAX_TOPICS)
     text = form.get("text", "")
     try:
         correction = _read_correction(form, model)
         reply = await in_time(request, service_of(request).correct(correction, call_of(request)))
-    except Exception as error:  # noqa: BLE001 - as the guard does
+    except Exception as error:  # noqa: BLE001 - like the guard
         problem = _form_problem(error, request)
         failed = CorrectionForm(
             text=text,
@@ -65,7 +65,7 @@ def _form_problem(error: Exception, request: Request) -> HttpProblem:
 
 
 async def post_undo(request: Request) -> Response:
-    """Undo corrections; it isn't an error if one was already undone."""
+    """Undo corrections, ignoring any already undone."""
     model = requested_model(request)
     corrections = service_of(request).corrections
     form = await read_form(request, n_more=_MAX_HELD)
@@ -78,7 +78,7 @@ async def post_undo(request: Request) -> Response:
 
 
 async def post_approvals(request: Request) -> Response:
-    """Approve corrections, and show the list again."""
+    """Approve corrections and show the list again."""
     requested_model(request)
     form = await read_form(request, n_more=_MAX_HELD)
     ids = _ids(form)
@@ -87,7 +87,7 @@ async def post_approvals(request: Request) -> Response:
 
 
 def _ids(form: ImmutableMultiDict[str, str]) -> list[int]:
-    """Return the ids in a form; raise HttpProblem 422 if one is invalid, or there are none."""
+    """Return the ids in a form; HttpProblem 422 if one is invalid or there are none."""
     return [parse_id(value, "`id`") for value in form.getlist("id") or [""]]
 
 
@@ -98,22 +98,22 @@ def _back_to_list(request: Request, **query: int) -> Response:
 
 
 def _topics(form: ImmutableMultiDict[str, str]) -> list[str]:
-    """Return the right topics for a multilabel model."""
+    """Return the correct topics for a multi-label model."""
     return [topic for topic in map(str.strip, form.getlist("topics")) if topic]
 
 
 def _read_correction(form: ImmutableMultiDict[str, str], model: ServedModel) -> CorrectionRequest:
-    """Return the correction submitted in a form.
+    """Read a correction from a form.
 
     Raises
     ------
-    HttpProblem : 422 if there is no text or no topic.
+    HttpProblem : 422 if the text or the topic is missing.
     DataError : if a field is too long.
     """
     text, topic = form.get("text", ""), form.get("topic", "").strip()
     multilabel = model.fitted.multilabel
     if not text.strip() or not (topic or multilabel):
-        raise HttpProblem(422, "a correction needs a text and its right topic.")
+        raise HttpProblem(422, "a correction requires a text and its correct topic.")
     fields: dict[str, object] = {
         "text": text,
         "model": model.name,
@@ -128,7 +128,7 @@ def _read_correction(form: ImmutableMultiDict[str, str], model: ServedModel) -> 
 
 
 def _parse_topic(topic: str, model: ServedModel) -> Topic:
-    """Return a topic as an integer for a model whose topics are integers."""
+    """Convert a topic to an integer if the model's topics are integers."""
     is_number = topic.isascii() and topic.removeprefix("-").isdecimal() and len(topic) < 19
     return int(topic) if is_number and isinstance(model.fitted.topics.names[0], int) else topic
 
@@ -136,7 +136,7 @@ def _parse_topic(topic: str, model: ServedModel) -> Topic:
 async def _show_form(
     request: Request, model: ServedModel, correction: CorrectionForm, status: int = 200
 ) -> Response:
-    """Return only the form if a script asks for it, else the page with form, text and answer."""
+    """Return only the form to a script, otherwise the whole page."""
     answer = await classify_text(request, model, correction.text)
     if wants_part(request):
         values = {"correction": correction, "answer": answer}
@@ -148,17 +148,17 @@ async def _show_form(
 
 # The tab ------------------------------------------------------------------------------------------
 
-# Corrections on a page, and characters that are shown of each text.
+# Corrections per page, and number of characters shown per text.
 _ON_A_PAGE, _LONGEST_TEXT = 50, 280
-# Rows of the tables of the summary.
+# Maximum number of rows in the summary tables.
 _N_SHOWN = 8
-# What the list shows without corrections that wait, and without any.
+# Template values without held corrections, and without any corrections.
 _NONE_HELD: dict[str, Any] = {"held": [], "n_held": 0}
 _NONE: dict[str, Any] = {"rows": [], "n_all": 0, "summary": None, **_NONE_HELD}
 
 
 async def show_corrections(request: Request) -> Response:
-    """List corrections, the latest first, with a summary."""
+    """List corrections, latest first, with a summary."""
     model = requested_model(request)
     service = service_of(request)
     done = {
@@ -177,7 +177,7 @@ async def show_corrections(request: Request) -> Response:
 
 
 async def _list_values(request: Request, model: ServedModel) -> dict[str, Any]:
-    """Return the values of a page of the list; the first page includes the summary."""
+    """Return the template values of a page of the list; the first page includes the summary."""
     service = service_of(request)
     corrections = service.corrections
     before = request.query_params.get("before", "")
@@ -197,7 +197,7 @@ async def _list_values(request: Request, model: ServedModel) -> dict[str, Any]:
 
 
 class HeldRow(NamedTuple):
-    """A row of the corrections that wait for approval."""
+    """A row in the list of held corrections."""
 
     row: Correction
     reasons: list[str]
@@ -205,7 +205,7 @@ class HeldRow(NamedTuple):
 
 
 async def _held_values(request: Request, corrections: ServedCorrections) -> dict[str, Any]:
-    """Return the latest corrections that wait for approval, and the number of all that wait."""
+    """Return the latest held corrections and the total number held."""
     call = call_of(request)
     latest, n_held = await corrections.held(_MAX_HELD)
     held = [

@@ -1,4 +1,4 @@
-"""The daily sums on the tab of a model: alerts, charts and tables."""
+"""The daily sums on the model tab: alerts, charts and tables."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from slugline.serving.watch.report import WatchReport
 from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.state import call_of, service_of
 
-# The numbers of weeks between two labels of the axis, and the largest number of labels.
+# Possible numbers of weeks between axis labels, and the maximum number of labels.
 _STEPS, _MAX_LABELS = (1, 2, 4), 6
 _MAX_Y_STEPS = 4
-# The number of alerts that are not folded up.
+# Number of unfolded alerts.
 _N_OPEN = 4
-# The largest number of characters of a topic above its chart.
+# Maximum length of a topic in a chart label.
 _MAX_TOPIC = 60
-# A number and its sign stay on one line.
+# Keep the number and the percent sign on one line.
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _STYLE = re.compile('style="([^"]*)"')
 
 
 class WeeklyChart(NamedTuple):
-    """A chart of the share of a topic by week."""
+    """A chart of a topic's weekly share."""
 
     topic: str
     svg: Markup
 
 
 async def daily_values(request: Request, model: ServedModel) -> dict[str, Any]:
-    """Return the values of the template for the daily sums of a model."""
+    """Return template values for a model's daily sums."""
     service = service_of(request)
     if not service.has_daily_sums:
         return {"report": None, "daily_problem": None}
@@ -65,18 +65,18 @@ async def daily_values(request: Request, model: ServedModel) -> dict[str, Any]:
 
 
 async def post_acceptance(request: Request) -> Response:
-    """Take all changes for the new normal, and show the model again."""
+    """Accept all changes as the new normal, and show the model again."""
     service, model, call = service_of(request), requested_model(request), call_of(request)
     if not service.may_approve(call):
-        raise HttpProblem(403, "changes are accepted by people whose tokens have a name.")
-    await read_form(request)  # as anything but a form is refused
+        raise HttpProblem(403, "only people whose tokens have a name can accept changes.")
+    await read_form(request)  # rejects anything but a form
     await service.accept_changes(model, call)
     name = request.query_params.get("model")
     return RedirectResponse(link("/model", {"model": name} if name else {}) + "#days", 303)
 
 
 def _share_text(group: GroupCount | None, topic: object) -> str:
-    """Return a share with its interval, as in "12.3 % (10.1 to 14.9)"; a dash without one."""
+    """Format a share with its interval, such as "12.3 % (10.1 to 14.9)", or a dash if missing."""
     count = None if group is None else group.find(str(topic))
     if count is None or not count.is_estimated:
         return "–"
@@ -88,7 +88,7 @@ def _share_text(group: GroupCount | None, topic: object) -> str:
 
 
 def _charts(report: WatchReport) -> Iterator[WeeklyChart]:
-    """Yield the charts of the topics that are shown; none if no line can be drawn."""
+    """Yield the charts of the shown topics; none for fewer than two weeks."""
     weeks = () if report.weeks is None else report.weeks.groups
     if len(weeks) < 2:
         return
@@ -107,7 +107,7 @@ def _charts(report: WatchReport) -> Iterator[WeeklyChart]:
 def _chart(
     topic: str, counts: Sequence[TopicCount], weeks: Sequence[str], began: int | None
 ) -> WeeklyChart:
-    """Return the chart of a topic, with a rule where the change began that an alert is about."""
+    """Draw a topic's chart, with a rule at the start of the change if there is an alert."""
     last = len(weeks) - 1
     ends = [end for count in counts for end in count.interval]
     step = next((n for n in _STEPS if len(weeks) <= n * _MAX_LABELS), _STEPS[-1])
@@ -121,15 +121,15 @@ def _chart(
     if began is not None:
         chart.rule(float(began), f"since {weeks[began]}", "best")
     label = (
-        f"Share of {shorten(topic, _MAX_TOPIC)} by week, from {weeks[0]} to {weeks[-1]}; the last "
-        "week's is in the table below."
+        f"Share of {shorten(topic, _MAX_TOPIC)} by week, from {weeks[0]} to {weeks[-1]}. The table "
+        "below contains the value for the last week."
     )
     svg = _STYLE.sub(_to_attributes, chart.svg(label))
     return WeeklyChart(topic, Markup(svg))  # noqa: S704 - escaped by `svg`
 
 
 def _to_attributes(style: re.Match[str]) -> str:
-    """Return a style as attributes, since the page's Content-Security-Policy allows no styles.
+    """Convert a style to attributes, because the Content-Security-Policy forbids inline styles.
 
     >>> _to_attributes(_STYLE.search('style="fill: none; stroke-width: 1"'))
     'fill="none" stroke-width="1"'

@@ -21,7 +21,7 @@ _LABEL_CONFIG = (
     '<View><Text name="text" value="$text"/>'
     '<Choices name="topic" toName="text" value="$topics"/></View>'
 )
-#: What the examples send, by the name of the operation; `...` stands for a topic of the model.
+#: Example request bodies by operation; `...` stands for a topic of the model.
 _BODIES: dict[str, dict[str, Any]] = {
     "classify": {"texts": [_TEXT], "top": 3},
     "explain_text": {"text": _TEXT},
@@ -34,7 +34,7 @@ _PATH_PARAMETERS = re.compile(r"\{(\w+)\}")
 
 
 class Field(NamedTuple):
-    """A field of a request or reply."""
+    """A field in a request or reply."""
 
     name: str
     kind: str
@@ -43,7 +43,7 @@ class Field(NamedTuple):
 
 
 def make_docs_handler(openapi: Callable[..., Mapping[str, Any]]) -> Handler:
-    """Return the handler that shows an OpenAPI description, made by `openapi(with_tokens=...)`."""
+    """Return a handler that shows the OpenAPI description from `openapi(with_tokens=...)`."""
 
     async def show_docs(request: Request) -> Response:
         """Show the operations of the API."""
@@ -76,7 +76,7 @@ def _entry(
     address: str,
     model: ServedModel,
 ) -> dict[str, Any]:
-    """Return the values of an operation for the template."""
+    """Return template values for an operation."""
     responses = operation["responses"]
     success = next(status for status in responses if status < "400")
     [(media_type, content)] = (responses[success].get("content") or {"": {"schema": {}}}).items()
@@ -98,7 +98,7 @@ def _entry(
 def _curl(
     method: str, path: str, operation: Mapping[str, Any], address: str, model: ServedModel
 ) -> str:
-    """Return a curl command of an operation."""
+    """Return a curl command for an operation."""
     values = {"name": quote(model.name, safe=""), "id": "1"}
     filled_path = _PATH_PARAMETERS.sub(lambda match: values.get(match[1], match[1]), path)
     parts = [f"curl {address}{filled_path}"]
@@ -110,14 +110,14 @@ def _curl(
         body = _BODIES.get(operation["operationId"], {})
         topic = model.fitted.topics.names[0]
         example = {name: topic if value is ... else value for name, value in body.items()}
-        # In a shell, a quote ends the argument that began with one.
+        # A quote would end the shell argument.
         text = json.dumps(example, ensure_ascii=False).replace("'", "'\\''")
         parts += ["-H 'Content-Type: application/json'", f"-d '{text}'"]
     return " ".join(parts[:2]) if len(parts) < 3 else " \\\n  ".join(parts)
 
 
 def _types(description: Mapping[str, Any]) -> list[tuple[str, str, list[Field]]]:
-    """Return name, meaning and fields of each type that occurs in other types."""
+    """Return name, description and fields of each type used in other types."""
     schemas = description["components"]["schemas"]
     referenced = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(schemas)))
     return [
@@ -138,7 +138,7 @@ def _fields(description: Mapping[str, Any], schema: Mapping[str, Any]) -> list[F
 
 
 def _parameter(parameter: Mapping[str, Any]) -> Field:
-    place = "in the path" if parameter["in"] == "path" else "after the question mark"
+    place = "in the path" if parameter["in"] == "path" else "in the query"
     kind = f"{describe_type(parameter['schema'])}, {place}"
     return Field(parameter["name"], kind, parameter["required"], "")
 
@@ -147,11 +147,11 @@ def _meaning(schema: Mapping[str, Any]) -> str:
     meaning, default = str(schema.get("description", "")), schema.get("default")
     if default is None:
         return meaning
-    return f"{meaning} {json.dumps(default)} if it is not given.".strip()
+    return f"{meaning} Default: {json.dumps(default)}.".strip()
 
 
 def describe_type(schema: Mapping[str, Any]) -> str:
-    """Return the type of a value in words.
+    """Describe a type in words.
 
     >>> describe_type({"anyOf": [{"type": "string"}, {"type": "null"}]})
     'string or null'

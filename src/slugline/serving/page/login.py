@@ -1,4 +1,4 @@
-"""The form that asks for a token."""
+"""The login form."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from slugline.serving.web.state import web_state
 
 
 async def show_login(request: Request) -> Response:
-    """Ask for a token."""
+    """Show the login form."""
     return _show_form(request)
 
 
 async def log_in(request: Request) -> Response:
-    """Set the cookie of a browser that sends one of the tokens."""
+    """Set the login cookie if the token is valid."""
     token = (await read_form(request, SMALL_FORM)).get("token", "").strip()
     response = accept_token(request, token)
-    return response or _show_form(request, 403, "This token is not valid here.")
+    return response or _show_form(request, 403, "This token is not valid.")
 
 
 def _show_form(request: Request, status: int = 200, problem: str = "") -> Response:
@@ -29,7 +29,7 @@ def _show_form(request: Request, status: int = 200, problem: str = "") -> Respon
         request,
         "login.html.j2",
         status=status,
-        title="A token, please",
+        title="Log in",
         problem=problem,
         needs_token=bool(web_state(request).settings.tokens),
     )

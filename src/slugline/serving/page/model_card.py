@@ -1,4 +1,4 @@
-"""The tab of a model: its card and topics."""
+"""The model tab: the card and topics."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ async def show_model(request: Request) -> Response:
 
 
 def _key_numbers(info: ModelInfo, precision: float | None) -> list[tuple[str, str]]:
-    """Return the key numbers, each with its meaning."""
+    """Return the key numbers with their descriptions."""
     numbers = [
         (f"{len(info.topics):,}", "topic" if len(info.topics) == 1 else "topics"),
         (f"{info.n_documents:,}", "training documents"),
     ]
     if "estimated_accuracy" in info.metrics:
         right = typeset(percent(info.metrics["estimated_accuracy"]))
-        numbers.append((right, "right on texts without a label"))
+        numbers.append((right, "right on unlabelled texts"))
     elif "test_accuracy" in info.metrics:
         right = typeset(percent(info.metrics["test_accuracy"]))
         numbers.append((right, "right on test documents"))
@@ -55,18 +55,18 @@ def _key_numbers(info: ModelInfo, precision: float | None) -> list[tuple[str, st
         numbers.append((f1, "micro-F1 on test documents"))
     if precision is not None:
         percentage = typeset(f"{100 * precision:g} %")
-        numbers.append((percentage, "of its answers should be right; otherwise, it says “unsure”"))
+        numbers.append((percentage, "required precision; otherwise the answer is “unsure”"))
     return numbers
 
 
 @functools.lru_cache(maxsize=16)
 def _render(card: str) -> Markup:
-    """Return a card as HTML; it may take a while."""
+    """Render a card as HTML; slow for long cards."""
     return render_markdown(_without_title(card))
 
 
 def _without_title(card: str) -> str:
-    """Return a card without its heading and list of topics, which the page shows elsewhere."""
+    """Remove the title and the list of topics, which the page shows elsewhere."""
     before, heading, after = card.rpartition("\n## Its ")
     if heading and "topic" in after.partition("\n")[0]:
         card = before

@@ -1,13 +1,13 @@
-// What the page adds to links and forms, which all work without this script.
+// Enhances links and forms, all of which also work without this script.
 "use strict";
 
 const root = document.documentElement;
 const find = (selector, within = document) => within.querySelector(selector);
 root.classList.add("with-script");
 
-// Forms whose answer is a part of this page ------------------------------------------------------
+// Forms with an answer in part of this page -------------------------------------------------------
 
-const running = new Map(); // requests in progress, by the id of the element for their answer
+const running = new Map(); // requests in progress, by the id of the target element
 
 async function send(form, submitter) {
   const place = form.dataset.into;
@@ -20,19 +20,19 @@ async function send(form, submitter) {
     const response = await fetch(form.action, {
       method: "POST", body, headers: { "X-Part": "1" }, signal: controller.signal,
     });
-    if (response.status === 401) return location.reload(); // a token is asked for again
+    if (response.status === 401) return location.reload(); // to show the login form
     html = await response.text();
     if ((response.headers.get("content-type") || "").startsWith("application/")) {
       html = notice(JSON.parse(html).detail);
     }
   } catch (error) {
-    if (error.name === "AbortError") return; // a later request has replaced it
-    html = notice("The server does not answer. Is it still running?");
+    if (error.name === "AbortError") return; // replaced by a later request
+    html = notice("The server is not responding. Is it still running?");
   }
   if (running.get(place) === controller) put(document.getElementById(place), html);
 }
 
-// Show times in the local zone, in the form that the server writes for UTC.
+// Show times in the local time zone, formatted like the server's UTC times.
 function showLocalTimes(within = document) {
   for (const time of within.querySelectorAll("time[datetime*='T']")) {
     const when = new Date(time.dateTime);
@@ -51,7 +51,7 @@ function notice(message) {
   return section.outerHTML;
 }
 
-// Insert an answer; open details stay open, and the focus stays where it was.
+// Insert an answer, keeping open details and the focus.
 function put(place, html) {
   if (!place) return;
   const open = [...place.querySelectorAll("details[open]")].map((each) => each.id);
@@ -96,7 +96,7 @@ document.addEventListener("submit", (event) => {
   send(form, event.submitter);
 });
 
-// Answers while one types ------------------------------------------------------------------------
+// Answers while typing ---------------------------------------------------------------------------
 
 const text = find("#text");
 let pause;
@@ -113,18 +113,18 @@ text?.addEventListener("keydown", (event) => {
   clearTimeout(pause);
   ask();
 });
-if (text?.value.trim() && !find(".why")) ask(); // the browser has kept it while the page was away
+if (text?.value.trim() && !find(".why")) ask(); // restored by the browser
 
 // Corrections ------------------------------------------------------------------------------------
 
 function store(name, value) {
-  try { localStorage.setItem(name, value); } catch { /* the browser forbids it */ }
+  try { localStorage.setItem(name, value); } catch { /* storage is disabled */ }
 }
 
 function remember() {
   const who = find("#who");
   if (!who || who.value) return;
-  try { who.value = localStorage.getItem("slugline-who") || ""; } catch { /* likewise */ }
+  try { who.value = localStorage.getItem("slugline-who") || ""; } catch { /* storage is disabled */ }
 }
 remember();
 
@@ -132,11 +132,11 @@ document.addEventListener("input", (event) => {
   if (event.target.id !== "right") return;
   const typed = event.target.value.trim();
   const known = [...find("#topics").options].some((option) => option.value === typed);
-  find("#right-hint").textContent = !typed ? "Type to find it; a new one is allowed."
-    : known ? "The model knows this topic." : "A new topic, which the model doesn’t know yet.";
+  find("#right-hint").textContent = !typed ? "Type to search, or enter a new topic."
+    : known ? "The model knows this topic." : "A new topic, unknown to the model.";
 });
 
-// Tick the topic that was typed, for a multi-label model.
+// Tick the typed topic, for a multi-label model.
 function addTopic() {
   const input = find("#right");
   const topic = input.value.trim().replace(/\s+/g, " ");
@@ -152,7 +152,7 @@ function addTopic() {
     find("#right-topics").append(item);
   }
   box.checked = true;
-  find("#said").textContent = `${topic} is added`;
+  find("#said").textContent = `${topic} added`;
 }
 
 document.addEventListener("click", (event) => {
@@ -166,12 +166,12 @@ document.addEventListener("keydown", (event) => {
   addTopic();
 });
 
-// Choices that show another page at once ---------------------------------------------------------
+// Selects that show another page immediately -------------------------------------------------------
 
 document.addEventListener("change", (event) => {
   if (!event.target.matches("[data-submits]")) return;
   if (!text?.value.trim()) return event.target.form.requestSubmit();
-  const query = new URLSearchParams({ model: event.target.value }); // the text comes along
+  const query = new URLSearchParams({ model: event.target.value }); // keep the text
   find("#ask").action = `/?${query}`;
   find("#ask").submit();
 });
@@ -180,9 +180,9 @@ document.addEventListener("change", (event) => {
 
 const AT = 0, TOPIC = 1, P = 2, REASON = 3, TEXT = 4, ERROR = 5, WHOLE = 6; // fields of a row
 const ON_A_PAGE = 50;
-const EVERY = 250; // milliseconds between two updates, at least
+const EVERY = 250; // minimum milliseconds between updates
 const HAS_CHARACTERS = /\.(csv|tsv|txt)(\.gz)?$/i;
-const MANY_BAD = 0.1; // fraction of bad rows from which the file was probably misread
+const MANY_BAD = 0.1; // minimum fraction of bad rows that suggests a misread file
 const ORDERS = ["none", "ascending", "descending"];
 const job = { file: null, note: "", rows: [], view: [], first: 0, order: 0, controller: null, next: 0 };
 const number = (n) => n.toLocaleString("en");
@@ -194,7 +194,7 @@ const element = (name, text, className) => {
   return made;
 };
 
-// The topic of a row, or several; none if it could not be read.
+// The topics of a row; empty if it could not be read.
 const topicsOf = (row) => (row[TOPIC] === null ? [] : [row[TOPIC]].flat().map(String));
 
 function tableAddress(path, columns = []) {
@@ -213,18 +213,18 @@ function showProblem(message) {
   place.hidden = !message;
 }
 
-// Send the file; throw an error with a message for people if that fails.
+// Upload the file; on failure, throw an error with a message for the user.
 async function post(path, columns, signal) {
   let response;
   try {
     response = await fetch(tableAddress(path, columns), { method: "POST", body: job.file, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server does not answer, or the file has changed. Is it still there?");
+    throw new Error("The server is not responding, or the file has changed or been deleted.");
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
-  const message = problem.detail || `The server answers ${response.status}.`;
+  const message = problem.detail || `The server returned status ${response.status}.`;
   const startsWithName = message.startsWith(job.file.name);
   throw new Error(startsWithName ? message : message[0].toUpperCase() + message.slice(1));
 }
@@ -269,13 +269,13 @@ async function startJob(file, columns) {
   if (file.size > most) {
     showRunning(false);
     find("#counts").textContent = "";
-    return showProblem(`The file has ${number(file.size)} bytes, and ${number(most)} can be read here; `
-      + "split it, or use slugline predict.");
+    return showProblem(`The file has ${number(file.size)} bytes; the maximum is ${number(most)}. `
+      + "Split it, or use slugline predict.");
   }
   try {
     await follow(await post("/table/answers", columns, controller.signal), controller);
   } catch (error) {
-    if (job.controller !== controller) return; // another file has taken its place
+    if (job.controller !== controller) return; // replaced by another file
     if (error.name !== "AbortError") {
       showProblem(error.message);
       find("#reading").open = true; // another choice may help
@@ -307,7 +307,7 @@ async function follow(response, controller) {
       throw new Error(line.error);
     } else {
       isWhole = true;
-      if (!job.rows.length) throw new Error(`${job.file.name} holds no documents${job.note}; check the file.`);
+      if (!job.rows.length) throw new Error(`${job.file.name} contains no documents${job.note}; check the file.`);
       find("#download").disabled = false;
       announce(countWords() + job.note);
       warnOfBadRows();
@@ -329,7 +329,7 @@ function showColumns({ columns, text, encoding, separator, sheet, unit, head }) 
   for (const option of select.options) option.selected = text?.includes(option.value);
   select.closest("p").hidden = !columns.length;
   if (text === null) {
-    announce("Which column holds the texts? Its name does not tell.");
+    announce("Which columns contain the text? The names don’t tell.");
     select.focus();
   }
   if (encoding) job.note = `; characters read as ${encoding}`;
@@ -337,7 +337,7 @@ function showColumns({ columns, text, encoding, separator, sheet, unit, head }) 
   showReading(columns.length ? columns : ["text"], encoding, separator, head);
 }
 
-// Show how the file is read: characters, what separates cells, and its first rows.
+// Show how the file is read: encoding, separator and first rows.
 function showReading(columns, encoding, separator, head) {
   const cells = separator === null ? "" : separator === "one column" ? ", one column" : `, cells separated by ${separator}`;
   find("#reading-found").textContent = `${encoding || "UTF-8"}${cells}`;
@@ -358,14 +358,14 @@ function showReading(columns, encoding, separator, head) {
   }));
 }
 
-// Say how many rows were not read, and show how the file is read if there are many.
+// Report the rows that were not read, and show how the file is read if there are many.
 function warnOfBadRows() {
   const bad = job.rows.filter((row) => row[ERROR] !== null);
   if (!bad.length) return;
   const rows = job.rows.length === 1 ? "row" : "rows";
   const was = bad.length === 1 ? "was" : "were";
-  showProblem(`${number(bad.length)} of ${number(job.rows.length)} ${rows} ${was} not answered, first because of: `
-    + `${bad[0][ERROR]}. They keep their cells in the table.`);
+  showProblem(`${number(bad.length)} of ${number(job.rows.length)} ${rows} ${was} not answered. First problem: `
+    + `${bad[0][ERROR]}. Their cells stay in the table.`);
   if (bad.length > MANY_BAD * job.rows.length) find("#reading").open = true;
 }
 
@@ -373,7 +373,7 @@ function chosenColumns() {
   return [...find("#column").selectedOptions].map((option) => option.value);
 }
 
-// Show a message, also to screen readers; counts that change all the time are only shown.
+// Show a message and announce it to screen readers; frequently changing counts are only shown.
 function announce(message) {
   find("#counts").textContent = find("#said").textContent = message;
 }
@@ -386,7 +386,7 @@ function countWords() {
     + (bad ? `, ${number(bad)} not read` : "");
 }
 
-// Filter and sort the rows, and show a page of them.
+// Filter and sort the rows, and show one page.
 function showResults() {
   if (!job.rows.length) return;
   find("#results").hidden = false;
@@ -405,7 +405,7 @@ function showResults() {
 
 function showTopics() {
   const select = find("#topic-filter");
-  if (job.isRunning && select === document.activeElement) return; // it may be open
+  if (job.isRunning && select === document.activeElement) return; // may be open
   const chosen = select.value;
   const counts = new Map();
   for (const topic of job.rows.flatMap(topicsOf)) counts.set(topic, (counts.get(topic) || 0) + 1);
@@ -426,7 +426,7 @@ function showRows() {
   const end = Math.min(first + ON_A_PAGE, view.length);
   find("#rows").replaceChildren(...view.slice(first, end).map(rowOf));
   find("#showing").textContent = view.length
-    ? `Rows ${number(first + 1)} to ${number(end)} of ${number(view.length)}` : "No such rows";
+    ? `Rows ${number(first + 1)} to ${number(end)} of ${number(view.length)}` : "No matching rows";
   find("#previous").disabled = first === 0;
   find("#next").disabled = end >= view.length;
 }
@@ -453,13 +453,13 @@ function rowOf(row) {
   return made;
 }
 
-// Return a button that opens a text on the first tab, to explain and correct its answer.
+// Return a button that opens a text in the first tab, to explain and correct its answer.
 function makeOpener(whole) {
   const form = element("form");
   Object.assign(form, { method: "post", action: `/${find("#table").dataset.query}`, target: "_blank" });
   const hidden = element("input");
   Object.assign(hidden, { type: "hidden", name: "text", value: whole });
-  const button = element("button", "Why? Or correct it");
+  const button = element("button", "Explain or correct");
   form.append(hidden, button);
   return form;
 }
@@ -488,11 +488,11 @@ if (find("#table")) {
   const drop = find("#drop");
   find("#file").addEventListener("change", (event) => {
     if (event.target.files.length) startJob(event.target.files[0]);
-    event.target.value = ""; // so that the same file may be chosen again
+    event.target.value = ""; // allows choosing the same file again
   });
   for (const kind of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(kind, (event) => {
-      event.preventDefault(); // or the browser would show the file instead of this page
+      event.preventDefault(); // otherwise the browser opens the file
       drop.classList.toggle("over", kind === "dragover");
       if (kind === "drop" && event.dataTransfer.files.length) startJob(event.dataTransfer.files[0]);
     });

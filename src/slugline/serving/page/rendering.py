@@ -1,4 +1,4 @@
-"""Pages and parts of pages, rendered from templates; error pages."""
+"""Renders pages, parts of pages, and error pages from templates."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 # Pages --------------------------------------------------------------------------------------------
 
-# Header of a script's request for a part of a page.
+# Header of a script's request for part of a page.
 _PART = "x-part"
 _TABS = {"/": "Classify", "/table": "Table", "/model": "Model", "/corrections": "Corrections"}
 
 
 def requested_model(request: Request) -> ServedModel:
-    """Return the model that the address names, or the first model if it names none.
+    """Return the model named in the query, or the first model.
 
     Raises
     ------
-    UnknownModelError : if there is no model of that name.
+    UnknownModelError : if no model has this name.
     """
     return service_of(request).find_model(request.query_params.get("model"), call_of(request))
 
@@ -46,7 +46,7 @@ def requested_model(request: Request) -> ServedModel:
 def render_page(
     request: Request, template: str, *, status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """Return a page, or a part that a script inserts, from a template and its escaped values."""
+    """Render a page, or a part for a script to insert, with escaped values."""
     service, call = service_of(request), call_of(request)
     model = call.model or service.models.default
     models = service.models.all()
@@ -57,15 +57,15 @@ def render_page(
         "path": request.scope["path"],
         "takes_corrections": service.takes_corrections and not model.fitted.columns,
         "static": STATIC_FILES.addresses,
-        # The query of links, so that the next page shows the same model.
+        # Query for links, so that the next page shows the same model.
         "query": {} if model is models[0] else {"model": model.name},
         "version": __version__,
         "has_tokens": bool(web_state(request).settings.tokens),
-        # The name of the token, if it has one.
+        # Name of the token, if it has one.
         "person": call.person,
     }
     text = _environment().get_template(template).render(shared | values)
-    # Files may have lone surrogates; HTML can't have NUL.
+    # Files may contain lone surrogates; HTML can't contain NUL.
     return HTMLResponse(text.replace("\0", "\ufffd").encode("utf-8", "replace"), status)
 
 
@@ -89,7 +89,7 @@ def link(path: str, query: dict[str, str], **more: object) -> str:
 
 
 def wants_part(request: Request) -> bool:
-    """Whether a script asks for a part of the page."""
+    """True if a script requests part of the page."""
     return _PART in request.headers
 
 
@@ -99,13 +99,13 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def show_problems(handler: Handler) -> Handler:
-    """Return a handler that shows errors on a page, or in the part that a script asked for."""
+    """Wrap a handler to show errors as a page, or as the part that a script requested."""
 
     @functools.wraps(handler)
     async def handle(request: Request) -> Response:
         try:
             return await handler(request)
-        except Exception as error:  # noqa: BLE001 - as `web.guard.Guard` does
+        except Exception as error:  # noqa: BLE001 - like `web.guard.Guard`
             template = "problem.html.j2" if wants_part(request) else "error.html.j2"
             return _show_problem(request, to_problem(error, request.scope), template)
 

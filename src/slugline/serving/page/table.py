@@ -1,4 +1,4 @@
-"""The second tab, which classifies the rows of a table."""
+"""The second tab: classifies the rows of a table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 # The form -----------------------------------------------------------------------------------------
 
-# Encodings to choose from: Python's name, and people's.
+# Available encodings: Python's name and the visible name.
 _ENCODINGS = (
     ("utf-8", "UTF-8"),
     ("utf-16", "UTF-16, Excel's Unicode text"),
@@ -57,7 +57,7 @@ _NAMES_OF_SEPARATORS = {"": "one column", "\t": "tab"}
 
 
 async def show_table(request: Request) -> Response:
-    """Show the form for a file."""
+    """Show the upload form."""
     requested_model(request)
     return render_page(
         request,
@@ -73,12 +73,12 @@ async def show_table(request: Request) -> Response:
 # The upload ---------------------------------------------------------------------------------------
 
 _LONGEST_NAME = 200
-# The ending of a name, which says the format; no other part of the name gets into a path.
+# File extension, which determines the format; no other part of the name is used in a path.
 _ENDING = re.compile(r"(\.[a-z0-9]{1,10}){1,2}$")
 
 
 async def _receive_upload(request: Request, model: ServedModel) -> TableUpload:
-    """Return the table that a request sends; raise HttpProblem if it can't be received or read."""
+    """Receive an uploaded table; HttpProblem if it can't be received or read."""
     table_request = TableRequest(
         name=_file_name(request),
         text=tuple(request.query_params.getlist("text")),
@@ -96,11 +96,11 @@ async def _receive_upload(request: Request, model: ServedModel) -> TableUpload:
 async def _save_body(
     request: Request, name: str, settings: ServeSettings
 ) -> _TemporaryFileWrapper[bytes]:
-    """Return the body as a temporary file with the extension of the uploaded file.
+    """Save the body to a temporary file with the extension of the uploaded file.
 
     Raises
     ------
-    HttpProblem : those of `stream_body`, and 503 if the disk is full.
+    HttpProblem : see `stream_body`; 503 if the disk is full.
     """
     ending = _ENDING.search(name.lower())
     n_bytes = content_length(request.headers.get("content-length", ""))
@@ -116,7 +116,7 @@ async def _save_body(
             raise
         raise HttpProblem(
             503,
-            f"the file can't be kept while it is read ({error.strerror}); free some space on the "
+            f"the file can't be stored while it is read ({error.strerror}); free some space on the "
             "server.",
             headers={"Retry-After": "10"},
         ) from error
@@ -124,42 +124,41 @@ async def _save_body(
 
 
 def _file_name(request: Request) -> str:
-    """Return the name of the file, without folders."""
+    """Return the file name without folders."""
     name = request.query_params.get("name", "").replace("\\", "/").rpartition("/")[2]
     if not name or len(name) > _LONGEST_NAME:
         raise HttpProblem(
-            422, f"give the file's `name`, of at most {_LONGEST_NAME} characters, in the address."
+            422, f"add the file's `name` to the query, with at most {_LONGEST_NAME} characters."
         )
     return name
 
 
 # The answers as JSON lines ------------------------------------------------------------------------
 
-# Characters of a text in its line; columns of the first rows, and characters of their cells.
+# Maximum length of a text in its line; number of preview columns and length of their cells.
 _LONGEST_TEXT, _N_SHOWN_COLUMNS, _LONGEST_CELL = 200, 12, 80
-# Characters of a text that the page gets whole, so that its answer can be explained and corrected.
+# Maximum length of a text sent whole to the page, for its explanation and correction.
 _LONGEST_WHOLE = 20_000
 _encode = msgspec.json.Encoder().encode
 
 
 async def answer_table(request: Request) -> Response:
-    """Send the predictions for the rows of a file, as JSON lines.
+    """Send the predictions for the rows of a file as JSON lines.
 
-    The address has the file's `name` and may have columns of the `text`, an `encoding` and a
+    The query contains the file's `name` and optionally `text` columns, an `encoding` and a
     `separator`. The lines are:
 
     ======  =========================================================================
     line    fields
     ======  =========================================================================
-    first   `columns` of the file; `text`, those that hold the text, null if the user
-            has to name one; `encoding` and `separator`, named or found; `sheet` of an
-            Excel file, if there was a choice; `unit` of places; `head`, the cells of
-            the first rows
-    next    `rows`, each a list: place; topic (a list of those assigned, for
-            multi-label models) or best guess; probability; reason to be unsure;
+    first   `columns` of the file; `text`, the text columns, or null if the user must
+            choose; `encoding` and `separator`, given or detected; `sheet` of an Excel
+            file with several; `unit` of places; `head`, the cells of the first rows
+    next    `rows`, each a list: place; topic (a list of assigned topics for
+            multi-label models) or best guess; probability; reason for being unsure;
             shortened text; error; the whole text unless it is long. `read`: the
-            fraction of the file that has been read
-    last    `n_rows`; or `error`, if the rest can't be read
+            fraction of the file read so far
+    last    `n_rows`; or `error` if the rest can't be read
     ======  =========================================================================
     """
     model = requested_model(request)
@@ -210,7 +209,7 @@ def _separator_name(separator: str | None) -> str | None:
 
 
 def _cells(row: SourceRow | BadRow, columns: Sequence[str]) -> list[str]:
-    """Return the first cells of a row, shortened; the text of a line without columns."""
+    """Return the first cells of a row, shortened; without columns, the line's text."""
     names = columns[:_N_SHOWN_COLUMNS] or ("text",)
     cells = ("" if row.values.get(name) is None else str(row.values[name]) for name in names)
     return [replace_surrogates(one_line(cell, _LONGEST_CELL)) for cell in cells]
@@ -221,7 +220,7 @@ def _json_line(fields: Mapping[str, Any]) -> bytes:
 
 
 def _json_row(answer: Prediction | BadRow) -> list[Any]:
-    """Return a row of a line of `answer_table`."""
+    """Return a row as a list for `answer_table`."""
     if isinstance(answer, BadRow):
         cells = " · ".join(str(cell) for cell in answer.values.values() if cell not in (None, ""))
         text = replace_surrogates(one_line(cells, _LONGEST_TEXT))
@@ -231,7 +230,7 @@ def _json_row(answer: Prediction | BadRow) -> list[Any]:
     text = replace_surrogates(one_line(answer.text, _LONGEST_TEXT))
     whole = replace_surrogates(answer.text) if len(answer.text) <= _LONGEST_WHOLE else None
     reason = None if decision.reason is None else str(decision.reason)
-    # A best guess where a multi-label model is unsure.
+    # For an unsure multi-label model, the best guess.
     topics = topic if decision.topics is None or decision.reason else decision.topics
     return [answer.at, topics, round(probability, 4), reason, text, None, whole]
 
@@ -242,12 +241,14 @@ _EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 async def write_table(request: Request) -> Response:
-    """Send a file as Excel if it was Excel, else as CSV: its columns, then those of the answers."""
+    """Send a file with the answers as additional columns: Excel if it was Excel, else CSV."""
     model = requested_model(request)
     upload = await _receive_upload(request, model)
     if upload.text is None:
         upload.close()
-        raise HttpProblem(422, f"{upload.name} has no column known as text; name one with `text`.")
+        raise HttpProblem(
+            422, f"{upload.name}: cannot tell which column contains the text; name it with `text`."
+        )
     stem = upload.name.removesuffix(".gz").rpartition(".")[0] or upload.name
     ending, media_type = "csv", f"text/csv; charset={upload.dialect(model.decider).encoding}"
     if upload.is_excel:
@@ -263,7 +264,7 @@ async def write_table(request: Request) -> Response:
 def _file_chunks(
     model: ServedModel, upload: TableUpload, tally: AnswerTally, limits: Limits
 ) -> Iterator[bytes]:
-    """Yield the file with answers."""
+    """Yield the file of answers in chunks."""
     buffer = io.BytesIO()
     with contextlib.closing(upload.answer_file(buffer, model.decider)) as table:
         for answers in upload.answer(model.decider, limits):
@@ -286,7 +287,7 @@ def _take_all(buffer: io.BytesIO) -> bytes:
 
 
 class _TableResponse(StreamingResponse):
-    """Sends the parts of an answered table."""
+    """Sends an answered table in parts."""
 
     def __init__(
         self,

@@ -6,13 +6,13 @@ from slugline.corpus.readers import LEAVE_ENCODING_OUT, OR_NAME_THE_FORMAT
 from slugline.errors import Message, Parameter, SluglineError
 from slugline.serving.service_errors import IS_NEW, LimitError
 
-# Parameters that the page has other words for; it has no field for the format.
+# The page's words for parameters; it has no field for the format.
 _WORDS = {
     IS_NEW: "tick the box below",
-    LEAVE_ENCODING_OUT: "choose them as found",
+    LEAVE_ENCODING_OUT: "choose “as found”",
     OR_NAME_THE_FORMAT: "",
 }
-# Fields of its forms, and items of the field `topics`.
+# Form fields, and items of the field `topics`.
 _FIELDS = {
     "text": "the text",
     "topic": "the topic",
@@ -23,7 +23,7 @@ _FIELDS = {
 
 
 def word_error(error: SluglineError) -> str:
-    """Return the message of an error with the page's words for its parameters."""
+    """Return an error message with the page's words for parameters."""
     if isinstance(error, LimitError) and error.index is not None:
         return error.describe("the text ")  # the page sends one at a time
     return Message(*error.parts).render(_word)

@@ -1,4 +1,4 @@
-"""Addresses that a server can listen at."""
+"""Addresses for a server to listen on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from slugline.errors import ServerError
 
-# Seconds between two tries to connect.
+# Seconds between connection attempts.
 _PAUSE = 0.02
 
 
@@ -24,11 +24,11 @@ class Address(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The address of the page that is served here."""
+        """URL of the page at this address."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
 
     def call_when_open(self, function: Callable[[], object]) -> threading.Event:
-        """Call a function once connections are accepted here; return an event of that."""
+        """Call a function once the server accepts connections; return an event set before that."""
         is_open = threading.Event()
 
         def wait() -> None:
@@ -50,22 +50,22 @@ class Address(NamedTuple):
 
 
 def find_address(host: str, port: int) -> Address:
-    """Return the address of a host and a free port, which may be 0 for any.
+    """Resolve a host and find a free port; port 0 means any.
 
     Raises
     ------
-    ServerError : if the address is not of this machine, or in use.
+    ServerError : if the address doesn't belong to this machine or is in use.
     """
     host = host.strip("[]")
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise ServerError(f"--host {host[:200]} is not known here; give an address.") from None
-    # Of two, the one that clients try for "localhost".
+        raise ServerError(f"--host {host[:200]} can't be resolved; use an address.") from None
+    # Prefer IPv4, which clients try for "localhost".
     addresses.sort(key=lambda candidate: candidate[0] != socket.AF_INET)
     family, kind, protocol, _, address = addresses[0]
     with socket.socket(family, kind, protocol) as probe:
-        if sys.platform != "win32":  # where it would let two servers have one port
+        if sys.platform != "win32":  # there, it would let two servers share a port
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
@@ -76,9 +76,7 @@ def find_address(host: str, port: int) -> Address:
 
 def _explain_bind_error(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} of {host} is taken by another program; stop that, or give another --port."
-        )
+        return f"port {port} of {host} is in use; stop the other program, or use another --port."
     if error.errno == errno.EACCES:
-        return f"port {port} needs root; use a --port of 1024 or higher."
-    return f"{host} port {port} can't be listened on: {error.strerror}; give another --host."
+        return f"port {port} requires root; use a --port of 1024 or higher."
+    return f"can't listen on {host} port {port}: {error.strerror}; use another --host."

@@ -1,4 +1,4 @@
-"""The ASGI application: routes of the API and of the page."""
+"""The ASGI application: routes of the API and the page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def make_app(state: WebState, lifespan: Lifespan[Router] | None = None) -> ASGIApp:
-    """Return the application of a process."""
+    """Build the application of a process."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation
@@ -46,15 +46,15 @@ def make_app(state: WebState, lifespan: Lifespan[Router] | None = None) -> ASGIA
         Route("/openapi.json", _openapi),
         *PAGE_ROUTES,
     ]
-    # A router, as the Starlette class would answer to errors before the guard can.
+    # A plain router, because the Starlette class would handle errors before the guard.
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     return Guard(_ShortCut(OPERATIONS, router), state, problem_page)
 
 
 class _ShortCut:
-    """Passes requests on to operations of the API without a search among routes.
+    """Dispatches API operations without searching the routes.
 
-    The router gets what is no operation, or one whose path has parameters.
+    Other requests, and operations with path parameters, go to the router.
     """
 
     def __init__(self, operations: Iterable[Operation], router: ASGIApp) -> None:
@@ -73,7 +73,7 @@ class _ShortCut:
 
 
 def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
-    """Return a handler that dispatches the methods of a path."""
+    """Return a handler that dispatches by method."""
 
     async def answer(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
@@ -89,7 +89,7 @@ async def _answer(operation: Operation, request: Request) -> Response:
 
 
 async def _openapi(request: Request) -> Response:
-    """Send the OpenAPI description."""
+    """Return the OpenAPI description."""
     content = openapi(with_tokens=bool(web_state(request).settings.tokens))
     return Response(msgspec.json.encode(content), media_type="application/json")
 

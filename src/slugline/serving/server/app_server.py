@@ -1,4 +1,4 @@
-"""Answers the requests of an application in one process, with granian."""
+"""Serves an application in one process with granian."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from slugline.serving.server.addresses import Address
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-# Bytes of a head.
+# Maximum size of the request head.
 _MAX_HEAD = 1 << 16
-# File descriptors for other things than connections.
+# File descriptors reserved for anything but connections.
 _FILES = 64
 
 
 class AppServer:
-    """Answers requests until it is stopped, after which running requests are finished.
+    """Serves an application until stopped; running requests are finished first.
 
     Parameters
     ----------
     app : ASGIApp
     settings : ServeSettings
     address : Address
-        With a port that is free.
+        Its port must be free.
     """
 
     def __init__(self, app: ASGIApp, settings: ServeSettings, address: Address) -> None:
@@ -46,12 +46,12 @@ class AppServer:
         self._serving: asyncio.Future[None] | None = None
 
     def run(self) -> None:
-        """Answer requests until `stop`, or until SIGINT or SIGTERM in the main thread."""
+        """Serve until `stop` is called, or on SIGINT or SIGTERM in the main thread."""
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(self._serve())
 
     def stop(self) -> None:
-        """Finish running requests, and end; may be called from any thread."""
+        """Finish running requests and end. Thread-safe."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stop)
 
@@ -65,22 +65,22 @@ class AppServer:
         with contextlib.suppress(asyncio.CancelledError):
             await self._serving
         if handles_signals:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # already stopping
 
     def _stop(self) -> None:
-        """Wait for running requests for as long as the settings say."""
+        """Stop listening, and cancel running requests after the grace period."""
         self._server.stop()  # type: ignore[no-untyped-call]
         if self._loop is not None and self._serving is not None:
             self._loop.call_later(self._grace, self._serving.cancel)
 
     def _end(self) -> None:
-        """End after running requests; if a thread hangs, show where, and end at once."""
+        """Stop after running requests; if a thread hangs, dump its traceback and exit."""
         faulthandler.dump_traceback_later(self._grace + 1, exit=True)
         self.stop()
 
 
 def granian_options(settings: ServeSettings, address: Address) -> dict[str, Any]:
-    """Return the options of a process that answers HTTP/1.1."""
+    """Return granian's options for HTTP/1.1."""
     return {
         "address": address.host,
         "port": address.port,
@@ -91,7 +91,7 @@ def granian_options(settings: ServeSettings, address: Address) -> dict[str, Any]
         ),
         "backpressure": _max_connections(settings),
         "websockets": False,
-        # Errors go to the log of the process.
+        # The process logs errors itself.
         "log_level": LogLevels.error,
         "log_dictconfig": {"loggers": {}},
     }
@@ -106,7 +106,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _max_connections(settings: ServeSettings) -> int:
-    """Return the limit of connections, which leaves some file descriptors for files."""
+    """Return the connection limit, which leaves some file descriptors for files."""
     try:
         import resource
     except ModuleNotFoundError:  # on Windows

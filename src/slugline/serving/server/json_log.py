@@ -1,4 +1,4 @@
-"""The log as lines of JSON."""
+"""JSON log lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class JsonFormatter(logging.Formatter):
     """Formats each record as a line of JSON, with the time in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Format a record."""
         time = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         line = {"time": time.isoformat(timespec="milliseconds"), "level": record.levelname}
         line["message"] = record.getMessage()

@@ -1,4 +1,4 @@
-"""The application of a process, with what it keeps open while it answers."""
+"""The application of a process and its resources."""
 
 from __future__ import annotations
 
@@ -30,22 +30,21 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("slugline.server")
 
-# Seconds between two checks of the models' files.
+# Seconds between checks for changed model files.
 _WATCH_SECONDS = 1.0
-# Thresholds of the garbage collector: a request for many texts makes hundreds of objects, which are
-# freed without it.
+# Garbage collector thresholds: a request with many texts creates hundreds of objects, which
+# reference counting frees.
 _GARBAGE = (20_000, 20, 20)
-# Seconds for which a thread that classifies may keep the event loop waiting.
+# Maximum seconds that a classification thread delays the event loop.
 _SWITCH_SECONDS = 0.0005
 
 
 def make_process_app(
     settings: ServeSettings, models: ServedModels, *, is_worker: bool = False
 ) -> ASGIApp:
-    """Return the application of a process; what it keeps open is closed with its lifespan.
+    """Build the application of a process; its lifespan closes all resources.
 
-    A worker, which is one of several processes, leaves learning from corrections to its parent, and
-    ends when that does.
+    A worker, one of several processes, leaves training to its parent and ends with it.
     """
     metrics = Metrics({model.name: model.fitted.topics.names for model in models.all()})
     store = None if settings.corrections is None else CorrectionStore(settings.corrections)
@@ -76,19 +75,19 @@ def make_process_app(
             yield
 
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # Objects that stay need not be examined by each collection.
+    # Exclude permanent objects from garbage collection.
     gc.freeze()
     gc.set_threshold(*_GARBAGE)
     return make_app(WebState(settings, service), lifespan)
 
 
 def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop | None:
-    """Return the loop that retrains the first model from corrections; None if learning is off.
+    """Create the loop that retrains the first model from corrections; None if disabled.
 
     Raises
     ------
-    OptionError : if that model comes with Slugline, `learn_every` is out of its range, or the model
-        was trained to promise less than `min_precision`, so that a later version may break that.
+    OptionError : if the model is included in Slugline, `learn_every` is out of range, or the model
+        was trained for a precision below `min_precision`, which later versions might not reach.
     """
     if settings.learn_every is None or settings.corrections is None:
         return None
@@ -96,9 +95,9 @@ def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop 
     promise = Decider.from_fitted(model.fitted).promise
     if precision > promise:
         raise OptionError(
-            f"--min-precision is {precision:g}, and {model.path} was trained to promise "
-            f"{promise or 'nothing'}, so what it learns may not reach that; train it with "
-            f"`--min-precision {precision:g}`, and leave the option out here."
+            f"--min-precision is {precision:g}, but {model.path} was trained to promise "
+            f"{promise or 'nothing'}, so retrained versions may not reach it; train with "
+            f"`--min-precision {precision:g}`, and remove the option here."
         )
     return LearningLoop(
         model.path,
@@ -114,19 +113,19 @@ def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop 
 
 
 async def _refresh_models(models: ServedModels, metrics: Metrics) -> None:
-    """Read the models' files again when they change."""
+    """Reload model files when they change."""
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
         try:
             replaced = await asyncio.to_thread(models.refresh)
-        except Exception:  # noqa: BLE001 - it must go on watching
-            _log.exception("models could not be read again; the previous ones continue to answer")
+        except Exception:  # noqa: BLE001 - keep watching
+            _log.exception("models could not be reloaded; still serving the previous versions")
             continue
         metrics.add("model_swaps", len(replaced))
 
 
 async def _end_with_parent(parent: int) -> None:
-    """End this process when its parent, which would end it, is gone."""
+    """End this process if its parent died without ending it."""
     while os.getppid() == parent:
         await asyncio.sleep(_WATCH_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Starts a server, in one process or several, and ends it."""
+"""Runs a server in one or several processes."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def serve(
     start_log: Callable[[], object],
     announce: Callable[[str], object],
 ) -> None:
-    """Answer requests until SIGTERM or Ctrl-C, after which running requests are finished.
+    """Serve until SIGTERM or Ctrl-C; running requests are finished first.
 
-    `start_log` is called in each process, and `announce` with the address when the server listens.
+    `start_log` is called in each process, `announce` with the address once the server listens.
 
     Raises
     ------
     ServerError : if the address can't be used.
-    OptionError : if two models have one name.
-    ModelFileError, EncoderError : if a model can't be read.
-    StoreError : if the file of corrections or of daily sums can't be opened.
+    OptionError : if two models share a name.
+    ModelFileError, EncoderError : if a model can't be loaded.
+    StoreError : if the file of corrections or daily sums can't be opened.
     """
     if settings.workers > 1 and sys.platform == "win32":
-        raise OptionError("--workers over 1 isn't possible on Windows; leave it out.")
+        raise OptionError("--workers over 1 is not supported on Windows; remove it.")
     start_log()
     address = find_address(settings.host, settings.port)
     models = ServedModels.load(names, settings.min_precision)
     if settings.workers > 1:
-        # So that errors appear before the start.
+        # Report errors before starting the workers.
         if settings.corrections is not None:
             CorrectionStore(settings.corrections).close()
         if settings.watch is not None:

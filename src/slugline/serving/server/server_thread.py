@@ -1,4 +1,4 @@
-"""Answers the requests of an application in a thread, as in a notebook."""
+"""Serves an application in a thread, for example in a notebook."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from slugline.serving.server.app_server import AppServer
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-# Seconds beyond those that running requests get, until the thread is given up.
+# Seconds to wait for the thread beyond the grace period.
 _PATIENCE = 5.0
 
 
 class ServerThread:
-    """Answers the requests of an application until it is stopped.
+    """Serves an application until stopped.
 
     Parameters
     ----------
@@ -38,15 +38,15 @@ class ServerThread:
 
     @property
     def is_running(self) -> bool:
-        """Whether requests are answered."""
+        """True while requests are answered."""
         return self._thread.is_alive() and not self._is_stopped
 
     def join(self) -> None:
-        """Wait until it has ended."""
+        """Wait until the server has ended."""
         self._thread.join()
 
     def stop(self) -> None:
-        """Finish running requests, and end."""
+        """Finish running requests and end."""
         self._is_stopped = True
         self._server.stop()
         self._thread.join(self._patience)

@@ -1,4 +1,4 @@
-"""Answers requests in several processes, with granian; one that dies is replaced."""
+"""Serves in several processes with granian, replacing any that die."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def run_workers(
     learner: LearningLoop | None,
     start_log: Callable[[], object],
 ) -> None:
-    """Answer requests in several processes until SIGINT or SIGTERM.
+    """Serve in several processes until SIGINT or SIGTERM.
 
-    `start_log` is called in each of them.
+    `start_log` is called in each process.
     """
     from slugline.serving.metrics import SHARED_FOLDER
 
     with tempfile.TemporaryDirectory(prefix="slugline-metrics-") as folder:
         os.environ[SHARED_FOLDER] = folder
-        # A forked process would have modules that were imported without the folder.
+        # Forked processes would inherit modules imported without the folder.
         multiprocessing.set_start_method("spawn", force=True)
         server = Granian(
             "slugline",
@@ -58,7 +58,7 @@ def run_workers(
 def _load_app(
     settings: ServeSettings, names: Sequence[str], start_log: Callable[[], object]
 ) -> ASGIApp:
-    """Return the application of a worker, in which nothing is set up yet."""
+    """Build the application of a newly spawned worker."""
     from slugline.serving.served_models import ServedModels
     from slugline.serving.server.process import make_process_app
 

@@ -1,4 +1,4 @@
-"""The weekly check of the shares of topics: counts by week, and alerts about lasting changes."""
+"""The weekly check of topic shares: weekly counts, and alerts about lasting changes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from slugline.serving.watch.store import StoredAlert, WatchStore
 
 _log = logging.getLogger("slugline.server")
 
-#: The largest number of whole weeks that are compared.
+#: Maximum number of whole weeks to compare.
 N_WEEKS = 12
-# The level of each weekly check: 1 in 20 years has a false alarm if shares vary by chance only
-# (Bonferroni).
+# Significance level of each weekly check (Bonferroni): 1 in 20 years has a false alarm if shares
+# vary only by chance.
 _ALPHA = 0.05 / 52
-# Percentages below this one have a digit after the point.
+# Below this share, percentages have one decimal.
 _FEW = 0.1
-# The largest number of characters of a topic.
+# Maximum length of a topic in an alert.
 _MAX_TOPIC = 100
 
 
 def describe_alert(alert: StoredAlert) -> str:
-    """Return a sentence.
+    """Describe an alert in a sentence.
 
     >>> day = datetime.date(2026, 3, 2)
     >>> describe_alert(StoredAlert("complaints", day, day, 0.14, 0.312))
@@ -47,14 +47,14 @@ def describe_alert(alert: StoredAlert) -> str:
 
 
 class _Check(NamedTuple):
-    """The counts of a check, and the first day of the week in which it was made."""
+    """The counts of a check, and the Monday of the week it was made in."""
 
     week: datetime.date
     counts: Counts | None
 
 
 class WeeklyCheck:
-    """Counts the topics of each served model by week, once a week, and tests weeks for changes.
+    """Counts each served model's topics by week, once a week, and tests for changes.
 
     Parameters
     ----------
@@ -64,13 +64,12 @@ class WeeklyCheck:
 
     def __init__(self, models: ServedModels, metrics: Metrics) -> None:
         self._models, self._metrics = models, metrics
-        # The last check, and the day of the last one that failed. Versions of models that are no
-        # longer served drop out.
+        # The last check, and the day of the last failed one. Entries disappear with their models.
         self._checks = weakref.WeakKeyDictionary[ServedModel, _Check]()
         self._failed = weakref.WeakKeyDictionary[ServedModel, datetime.date]()
 
     def __call__(self, store: WatchStore, today: datetime.date) -> None:
-        """Check the models that were not checked this week; a check that fails is repeated."""
+        """Check all models not yet checked this week; failed checks are repeated."""
         this_week = _first_of_week(today)
         for model in self._models.all():
             check = self._checks.get(model)
@@ -81,7 +80,7 @@ class WeeklyCheck:
                 new = [] if counts is None else add_alerts(store, model, counts, today)
             except StoreError as error:
                 if self._failed.get(model) != today:
-                    _log.error("%s: weeks can't be tested for changes yet: %s", model.name, error)
+                    _log.error("%s: weekly shares can't be compared: %s", model.name, error)
                 self._failed[model] = today
                 continue
             self._checks[model] = _Check(this_week, counts)
@@ -90,18 +89,18 @@ class WeeklyCheck:
                 self._metrics.add("alerts")
 
     def counts(self, model: ServedModel) -> Counts | None:
-        """Return the counts by week of the last check.
+        """Return the weekly counts of the last check.
 
-        None before the first one, and if no week is over.
+        None before the first check, or if no week is over.
         """
         check = self._checks.get(model)
         return None if check is None else check.counts
 
 
 def count_weeks(store: WatchStore, model: ServedModel, today: datetime.date) -> Counts | None:
-    """Return the counts of the last whole weeks, those before an accepted change left out.
+    """Count the last whole weeks since the latest accepted change.
 
-    None if there are no texts, or the model has no held-out documents to count by.
+    None if there are no texts, or the model has no held-out documents.
 
     Raises
     ------
@@ -123,14 +122,14 @@ def count_weeks(store: WatchStore, model: ServedModel, today: datetime.date) -> 
 def add_alerts(
     store: WatchStore, model: ServedModel, counts: Counts, today: datetime.date
 ) -> list[StoredAlert]:
-    """Store alerts about topics without an open one; return those that are new."""
+    """Store alerts about topics without an open alert; return the new ones."""
     return [alert for alert in find_alerts(counts, today) if store.add_alert(model.digest, alert)]
 
 
 def find_alerts(counts: Counts, today: datetime.date) -> Iterator[StoredAlert]:
-    """Yield the most significant lasting change of each topic.
+    """Yield each topic's most significant lasting change.
 
-    There is none before there are enough weeks to tell how much weeks differ.
+    Yields nothing until there are enough weeks to estimate their variation.
     """
     found: set[str] = set()
     if len(counts.groups) < MIN_PERIODS:

@@ -1,4 +1,4 @@
-"""Counts the topics of texts that a server answered, from its daily sums."""
+"""Counts the topics of served texts from their daily sums."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ from slugline.serving.watch.kept_texts import KeptLabels, KeptTexts
 from slugline.serving.watch.recorder import utc_today
 from slugline.serving.watch.store import WatchedModel, WatchStore
 
-# The largest number of models that a message names.
+# Maximum number of models listed in a message.
 _MAX_NAMED = 3
-# The number of days that are in memory at a time.
+# Maximum number of days in memory.
 _N_AT_ONCE = 30
-# A smaller fraction of texts of which none could be kept isn't worth a warning.
+# Minimum fraction of texts without a sample that triggers a warning.
 _MIN_WITHOUT = 0.01
 
 
 @dataclass(frozen=True)
 class DayCountOptions:
-    """Options for counting the texts that a server answered.
+    """Options for counting served texts.
 
     Attributes
     ----------
     since, until : date, optional
-        The first and the last day; by default, all days are counted.
+        First and last day; by default, all days.
     by : {"day", "week", "month", "quarter", "year"}, optional
-        Also count each of these periods.
+        Also count each period.
     labelled : LabelledSample, optional
-        Labels of texts that the server kept.
+        Labels of kept texts.
     topics : sequence of str, optional
-        The topics to show; by default, all.
+        Topics to show; by default, all.
     seed : int, default 0
     today : date, optional
-        The day, in UTC, whose period is not over; by default, the current one.
+        Today in UTC, for the warning about an unfinished period; by default, the current day.
     """
 
     since: datetime.date | None = None
@@ -67,39 +67,39 @@ class DayCountOptions:
 
 
 def check_no_text_options(values: Mapping[str, object]) -> None:
-    """Raise OptionError if an option has a value that only texts need; by their names."""
+    """Raise OptionError if an option that requires texts is set. Keys are option names."""
     for name, value in values.items():
         if value is not None:
             raise OptionError(
-                Parameter(name), " needs texts, and daily sums have none; leave it out."
+                Parameter(name), " requires texts, but daily sums contain none; remove it."
             )
 
 
 def read_period(by: str) -> Period:
-    """Return the period by which daily sums are counted; OptionError if it is none."""
+    """Return the period to count daily sums by; OptionError if unknown."""
     period = next((each for each in PERIODS if each == by), None)
     if period is None:
         raise OptionError(
             Parameter("by"),
-            f" {by!r} is no period, and daily sums have no columns; give "
+            f" {by!r} is not a period, and daily sums have no columns; use "
             f"{join_words(PERIODS, last='or')}.",
         )
     return period
 
 
 class _ServedTexts:
-    """What a file has on the texts that all versions of a model answered.
+    """Data about the texts answered by all versions of a model.
 
     Attributes
     ----------
     total : DaySums
     periods : dict of str to DaySums
-        In order; empty without a period to count by.
+        In order; empty without `by`.
     n_by_others : int
-        The number of texts that other versions than the one in the model file answered.
+        Number of texts answered by versions other than the model file's.
     labelled : KeptLabels or None
     n_without : int
-        The number of texts of which none could be kept.
+        Number of texts from times without a sample.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class _ServedTexts:
                     self.periods[period] = DaySums(len(fitted.topics), fitted.multilabel)
                 self.periods[period].add(sums)
         if not self.total.n_texts:
-            raise DataError(f"{store.path} has no texts{_since(options)}.")
+            raise DataError(f"{store.path} contains no texts{_since(options)}.")
         self.n_by_others = self.total.n_texts - store.count_texts(
             model.digest, _first_day(options), _last_day(options)
         )
@@ -132,24 +132,24 @@ class _ServedTexts:
 def count_days(
     path: PathLike, fitted: Fitted, model: WatchedModel, options: DayCountOptions | None = None
 ) -> Counts:
-    """Return how many of the texts that a server answered have each topic.
+    """Count the topics of the texts that a server answered.
 
-    Those that any version of the model answered are counted, by the held-out predictions of this
-    one, or by labels of texts that were kept.
+    Includes the texts of all versions of the model. The counts are based on this version's held-out
+    predictions, or on labels of kept texts.
 
     Parameters
     ----------
     path : str or Path
-        The file of daily sums.
+        File of daily sums.
     fitted : Fitted
     model : WatchedModel
-        The version that `fitted` is.
+        The version of `fitted`.
     options : DayCountOptions, optional
 
     Raises
     ------
-    DataError : if the model has no held-out predictions and there are no labels instead, it has
-        answered no texts, or none of the labels is of a text that was kept.
+    DataError : if the model has no held-out predictions and there are no labels, if it has answered
+        no texts, or if no label matches a kept text.
     StoreError : if the file can't be read.
     """
     with WatchStore(path, is_read_only=True) as store:
@@ -159,14 +159,14 @@ def count_days(
 def count_store(
     store: WatchStore, fitted: Fitted, model: WatchedModel, options: DayCountOptions
 ) -> Counts:
-    """Return the counts of texts in an open file; see `count_days`."""
+    """Count the texts in an open file; see `count_days`."""
     samples = model_samples(fitted)
     if not samples and options.labelled is None:
         raise DataError(
-            "the model has no held-out answers, from which its errors are known; train it again "
+            "the model has no held-out predictions to estimate its errors from; train it again "
             "with ",
             Parameter("min_precision", 0.9),
-            ", or count with labels of some of the texts (",
+            ", or count with labels for some of the texts (",
             Parameter("labelled"),
             ").",
         )
@@ -175,7 +175,7 @@ def count_store(
 
 
 class _DayCounter:
-    """Makes the counts from daily sums."""
+    """Computes counts from daily sums."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class _DayCounter:
         self._counter = GroupCounter(fitted, samples, options.labelled, self._labels)
 
     def counts(self, name: str) -> Counts:
-        """Return the counts, of texts in a file of this name."""
+        """Return the counts for the file called `name`."""
         options, served = self._options, self._served
         counts = self._counter.count_groups(
             name,
@@ -215,7 +215,7 @@ class _DayCounter:
         return CountedTexts(sums.n_texts, sums.sums, sums.answers, by_model)
 
     def _estimate(self, sums: DaySums, group: int) -> list[ShareEstimate]:
-        """Return the estimate of a single-label model, or one for each topic of a multilabel model.
+        """Return one estimate for a single-label model, or one per topic for a multi-label model.
 
         Empty if the model has no held-out documents.
         """
@@ -228,7 +228,7 @@ class _DayCounter:
             rows, weights = sums.rows()
             shares = estimate(self._samples[0], rows, weights)
             if sums.has_mixed_bins:
-                # The means of such a bin don't show how sure the model was of its texts.
+                # Means over such a bin don't show the model's confidence in each text.
                 shares = replace(shares, confidence=None)
             return [shares]
         estimates = []
@@ -239,14 +239,14 @@ class _DayCounter:
         return estimates
 
     def _concerns(self, counts: Counts) -> Iterator[str]:
-        """Yield reasons why the counts may be wrong; those by the model are among the counts'."""
+        """Yield warnings about the counts, including the model's."""
         groups = counts.groups
         served, n_texts, period = self._served, self._served.total.n_texts, self._options.by
         n_by_group = [group.n_texts for group in groups]
         yield from few_text_concerns(n_texts, n_by_group, period or "group")
         today = self._options.today or utc_today()
         if period is not None and groups and groups[-1].name == name_period(today, period):
-            yield f"{groups[-1].name} is not over: it has the texts that were answered so far."
+            yield f"{groups[-1].name} is not over; it contains the texts answered so far."
         yield from counts.concerns
         if self._options.labelled is not None and served.labelled is not None:
             mean_proba = served.total.sums / n_texts
@@ -261,21 +261,21 @@ class _DayCounter:
             yield from few_label_concerns(groups, period)
         if served.n_without >= _MIN_WITHOUT * n_texts:
             yield (
-                f"{served.n_without:,} of {n_texts:,} texts were answered when none were kept, or "
-                "are too old to be kept: the labels say nothing about them. Count since a later "
+                f"{served.n_without:,} of {n_texts:,} texts are from times without kept texts, or "
+                "their samples are deleted, so the labels don't cover them. Count from a later "
                 "day."
             )
         if served.n_by_others and len(self._labels) < MIN_LABELLED:
             yield (
                 f"Other versions of the model answered {served.n_by_others:,} of {n_texts:,} "
-                "texts: these counts are right only if they err like this one."
+                "texts; these counts assume that they make the same errors as this one."
             )
 
 
 def _read_days(
     store: WatchStore, digest: str, options: DayCountOptions
 ) -> Iterator[tuple[datetime.date, DaySums]]:
-    """Yield the days with texts, and their sums."""
+    """Yield days with texts and their totals."""
     days = store.days(digest, _first_day(options), _last_day(options), with_bins=False)
     with_texts = [day for day, sums in days.items() if sums.n_texts]
     for start in range(0, len(with_texts), _N_AT_ONCE):
@@ -291,18 +291,18 @@ def _match_labels(
     sample: LabelledSample,
     options: DayCountOptions,
 ) -> KeptLabels:
-    """Return the labels of kept texts; DataError if there are none."""
+    """Match labels to kept texts; DataError if none match."""
     if not kept.texts:
         raise DataError(
-            f"{store.path} has kept no texts{_since(options)}, so that labels say nothing about "
-            "them; serve the model with --keep-texts."
+            f"{store.path} contains no texts{_since(options)} to match labels to; start the server "
+            "with --keep-texts."
         )
     labelled = KeptLabels.match(sample, kept.texts, fitted)
     if not len(labelled.labels):
         raise DataError(
-            f"none of the {counted(len(sample), 'labelled text')} of {sample.name} is among the "
-            f"{len(kept.texts):,} that {store.path} has kept{_since(options)}: label those that "
-            "`slugline sample` writes."
+            f"none of the {counted(len(sample), 'labelled text')} in {sample.name} is among the "
+            f"{len(kept.texts):,} texts kept in {store.path}{_since(options)}; label the output of "
+            "`slugline sample`."
         )
     return labelled
 
@@ -320,10 +320,10 @@ def _since(options: DayCountOptions) -> str:
 
 
 def _other_models_error(store: WatchStore, model: WatchedModel) -> DataError:
-    """Return the error if no version of a model has answered texts."""
+    """Return the error for a file without texts from any version of the model."""
     names = join_words([f"{each.name} {each.digest}" for each in store.models()], _MAX_NAMED)
     return DataError(
-        f"{store.path} has no texts that version {model.digest} of {model.name} answered, or "
-        f"another version with its topics, but those of {names or 'no model'}; give the file of "
-        "the model that answered."
+        f"{store.path} contains no texts answered by version {model.digest} of {model.name}, or "
+        f"another version with its topics. It contains texts of {names or 'no model'}; use that "
+        "model's file."
     )

@@ -1,4 +1,4 @@
-"""Sums over the texts that one version of a model answered on one day."""
+"""Totals of the texts that one version of a model answered on one day."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from slugline.counting.samples import LIKELY
 from slugline.serving.watch.text_sample import TextSample
 from slugline.text.features import UnknownWordRate, WordCounts
 
-# Edges of the levels of probabilities by which texts are binned. `LIKELY` is one of them, so that
-# the topic of a bin is likely for all of its texts, or for none.
+# Probability levels for binning texts. `LIKELY` is an edge, so that the topic of a bin is likely
+# for all of its texts or for none.
 _EDGES = (0.2, 0.35, LIKELY, 0.65, 0.8, 0.9, 0.97)
-# The largest number of bins of a day, and of the probabilities of all of them. Above half the
-# number, texts are no longer binned by their second most likely topic.
+# Maximum number of bins per day, and of probabilities in all of them. From half this number on,
+# texts are no longer binned by their second most likely topic.
 _MAX_BINS, _MAX_VALUES = 512, 1 << 16
-# The topic of a bin in which topics are not distinguished.
+# Topic of a bin that mixes topics.
 _ANY = -1
 
 
 class BinKey(NamedTuple):
-    """What the texts of a bin have in common.
+    """Common properties of the texts in a bin.
 
     Attributes
     ----------
     first, second : int
-        Their most likely topics; -1 if they may differ. For a multilabel model, `first` is the
-        topic whose probability is meant.
+        Their two most likely topics; -1 if mixed. For a multi-label model, `first` is the topic
+        with the binned probability.
     level : int
-        The level of the probability of `first`, from 0.
+        Level of the probability of `first`, from 0.
     """
 
     first: int
@@ -43,12 +43,12 @@ class BinKey(NamedTuple):
 
 @dataclass(eq=False)
 class ProbabilityBin:
-    """The number of texts of a bin, and the sums of their probabilities.
+    """Number of texts in a bin, and the sums of their probabilities.
 
     Attributes
     ----------
     n : int
-    sums : float64 array, shape (n_topics,); for a multilabel model, shape (1,)
+    sums : float64 array, shape (n_topics,); shape (1,) for a multi-label model
     """
 
     n: int
@@ -57,29 +57,29 @@ class ProbabilityBin:
 
 @dataclass(eq=False)
 class DaySums:
-    """Sums over the texts that one model answered on one day; bounded, however many there are.
+    """Totals of the texts that one model answered on one day. The size is bounded.
 
     Attributes
     ----------
     n_topics : int
     multilabel : bool
-        Whether the model gives a text several topics.
+        True for a multi-label model.
     n_texts, n_unsure, n_corrections : int
-        Numbers of texts, of those that the model was unsure of, and of corrections.
+        Numbers of texts, unsure answers and corrections.
     n_unusual : int
-        Number of texts with more unknown words than usual, as `slugline count` counts them.
+        Number of texts with unusually many unknown words, as in `slugline count`.
     n_words, n_unknown : int
-        Numbers of words, and of words that the model doesn't know.
+        Numbers of words and of unknown words.
     answers : int64 array, shape (n_topics,)
-        Number of texts of which each topic is the most likely one or, for a multilabel model,
-        likely; as `slugline count` counts answers.
+        For each topic, the number of texts with it as the most likely topic or, for a multi-label
+        model, as a likely one, as in `slugline count`.
     sums : float64 array, shape (n_topics,)
-        Sums of the probabilities of each topic.
+        Sum of each topic's probabilities.
     bins : dict of BinKey to ProbabilityBin
-        The texts in bins with similar probabilities. Each text of a single-label model is in one
-        bin; each text of a multilabel model is in one for each topic.
+        Texts binned by similar probabilities. Each text is in one bin, or for a multi-label model
+        in one bin per topic.
     sample : TextSample or None
-        A random sample of the texts; None if none are kept.
+        Random sample of the texts; None if texts aren't kept.
     """
 
     n_topics: int
@@ -101,7 +101,7 @@ class DaySums:
 
     @property
     def max_bins(self) -> int:
-        """The largest number of bins, apart from one for all other texts."""
+        """Maximum number of bins, not counting the one for all other texts."""
         if self.multilabel:
             return self.n_topics * (len(_EDGES) + 1)
         return max(8, min(_MAX_BINS, _MAX_VALUES // self.n_topics))
@@ -116,7 +116,7 @@ class DaySums:
         proba : float32 array, shape (n_texts, n_topics)
         words : WordCounts
         usual : UnknownWordRate, optional
-            The usual rate of unknown words, if it is known.
+            Baseline rate of unknown words, if known.
         """
         totals = TextTotals.from_words(words, usual)
         self.n_texts += totals.n_texts
@@ -132,7 +132,7 @@ class DaySums:
             self.add_bin(key, part)
 
     def add(self, other: DaySums) -> None:
-        """Add the sums of other texts of the same model."""
+        """Add the totals of other texts of the same model."""
         self.n_texts += other.n_texts
         self.n_unsure += other.n_unsure
         self.n_corrections += other.n_corrections
@@ -149,7 +149,7 @@ class DaySums:
             self.sample.add(other.sample)
 
     def add_bin(self, key: BinKey, part: ProbabilityBin) -> None:
-        """Add a bin of texts, to a coarser bin if there are too many already."""
+        """Add a bin of texts, or merge it into a coarser bin if there are too many."""
         n_bins = len(self.bins)
         if key not in self.bins and n_bins >= self.max_bins // 2 and not self.multilabel:
             key = BinKey(key.first, _ANY, key.level)
@@ -164,12 +164,12 @@ class DaySums:
 
     @property
     def unknown_fraction(self) -> float:
-        """The fraction of words that are unknown; NaN without words."""
+        """Fraction of unknown words; NaN if there are no words."""
         return self.n_unknown / self.n_words if self.n_words else np.nan
 
     @property
     def totals(self) -> TextTotals:
-        """The sums as those of a count of the texts."""
+        """The totals in the form of `slugline count`."""
         return TextTotals(
             n_texts=self.n_texts,
             n_words=self.n_words,
@@ -179,20 +179,20 @@ class DaySums:
 
     @property
     def has_mixed_bins(self) -> bool:
-        """Whether the texts of a bin differ in their most likely topic."""
+        """True if a bin mixes texts with different most likely topics."""
         return any(key.first == _ANY for key in self.bins)
 
     def rows(self, topic: int | None = None) -> tuple[F64, F64]:
-        """Return the mean probabilities of each bin, and its number of texts.
+        """Return the mean probabilities and the number of texts of each bin.
 
         Parameters
         ----------
         topic : int, optional
-            For a multilabel model, the topic whose bins are meant.
+            Topic whose bins to return, for a multi-label model.
 
         Returns
         -------
-        float64 array, shape (n_bins, n_topics); (n_bins, 1) for a multilabel model
+        float64 array, shape (n_bins, n_topics); (n_bins, 1) for a multi-label model
         float64 array, shape (n_bins,)
         """
         bins = [each for key, each in self.bins.items() if topic is None or key.first == topic]

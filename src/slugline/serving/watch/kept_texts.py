@@ -1,4 +1,4 @@
-"""Texts that a server kept, and labels that people gave them."""
+"""Kept texts and their labels."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from slugline.serving.watch.store import WatchStore
 
 
 class KeptText(NamedTuple):
-    """A text that was drawn at random from those of a day.
+    """A random text of a day.
 
     Attributes
     ----------
     day : date
     text : RowText
     weight : float
-        How many texts of the day it stands for: the inverse of the probability with which it was
-        kept.
+        Number of that day's texts that it represents: the inverse of its sampling probability.
     """
 
     day: datetime.date
@@ -34,7 +33,7 @@ class KeptText(NamedTuple):
 
 
 def _read_cells(cells: str) -> dict[str, Any]:
-    """Return the columns of a text; without those that aren't what a request may have."""
+    """Parse the columns of a text, dropping values that a request may not contain."""
     try:
         found = json.loads(cells)
     except (ValueError, RecursionError):
@@ -51,16 +50,16 @@ def _is_cell(value: object) -> bool:
 
 
 class KeptTexts(NamedTuple):
-    """The texts of some days that a server kept.
+    """The kept texts of some days.
 
     Attributes
     ----------
     texts : list of KeptText
-        In order of the days.
+        In order of day.
     n_served : int
-        The number of texts of all these days.
+        Number of texts on these days.
     n_without : int
-        The number of those that couldn't be kept, as the server kept none when it answered them.
+        Number of texts not sampled from, because the server kept none at the time.
     """
 
     texts: list[KeptText]
@@ -69,7 +68,7 @@ class KeptTexts(NamedTuple):
 
     @classmethod
     def read(cls, store: WatchStore, digest: str, since: datetime.date | None) -> KeptTexts:
-        """Return the texts that any version of a model answered since a day."""
+        """Read the kept texts of all versions of a model since a day."""
         first = datetime.date.min if since is None else since
         days = store.days(digest, first, with_bins=False)
         samples = store.samples(digest, first)
@@ -91,12 +90,12 @@ class KeptTexts(NamedTuple):
 
 
 class KeptLabels(NamedTuple):
-    """Labels of texts that a server kept.
+    """Labels of kept texts.
 
     Attributes
     ----------
     labels : MatchedLabels
-        With the days as groups, and weights by which they stand for all texts of the days.
+        With days as groups, weighted to represent all texts of their day.
     found : mapping of str to FoundText
     """
 
@@ -105,7 +104,7 @@ class KeptLabels(NamedTuple):
 
     @classmethod
     def match(cls, sample: LabelledSample, kept: Sequence[KeptText], fitted: Fitted) -> KeptLabels:
-        """Return the labels of texts that were kept."""
+        """Match labels to kept texts."""
         weights = {each.day.isoformat(): each.weight for each in kept}
         labelled = [each for each in kept if each.text.strip() in sample.labels]
         proba = fitted.predict_proba([each.text for each in labelled])
@@ -124,7 +123,7 @@ class KeptLabels(NamedTuple):
         return cls(weighted, found)
 
     def labels_by(self, period: Period | None) -> MatchedLabels:
-        """Return the labels with periods as groups; all in one group for None."""
+        """Return the labels grouped by period, or in a single group for None."""
         names = [
             None if period is None else name_period(datetime.date.fromisoformat(day), period)
             for day in self.labels.groups

@@ -1,4 +1,4 @@
-"""Sums what a server answers, by day, in the background."""
+"""Adds up a server's answers by day, in the background."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ from slugline.text.features import WordCounts
 
 _log = logging.getLogger("slugline.server")
 
-# Seconds between two additions to the file, and to the sums in memory.
+# Seconds between writes to the file, and between additions to the totals in memory.
 _SECONDS, _SUM_SECONDS = 5.0, 0.5
-# The largest number of probabilities that wait to be summed. Beyond it, the thread that classifies
-# sums them.
+# Maximum number of pending probabilities. Beyond it, the classification thread adds them up.
 _MAX_PENDING = 1_000_000
 
 
@@ -39,15 +38,15 @@ def utc_today() -> datetime.date:
 
 
 def watched_model(model: ServedModel) -> WatchedModel:
-    """Return what identifies a model in the file."""
+    """Return the identity of a model in the file."""
     names = tuple(model.fitted.topics.names)
     return WatchedModel(model.name, model.digest, names, model.fitted.multilabel)
 
 
 class _PendingTexts(NamedTuple):
-    """Texts that were answered together, and wait to be summed.
+    """Texts answered together, not yet added up.
 
-    Arrays, not decision objects, spare the garbage collector.
+    Arrays instead of decision objects spare the garbage collector.
 
     Attributes
     ----------
@@ -56,10 +55,10 @@ class _PendingTexts(NamedTuple):
     proba : float32 array, shape (n_texts, n_topics)
     words : WordCounts
     given : tuple of topics
-        The topics of all answers.
+        The assigned topics of all texts.
     n_unsure : int
     texts : sequence of str
-        Empty if no texts are kept.
+        Empty unless texts are kept.
     """
 
     model: ServedModel
@@ -72,31 +71,31 @@ class _PendingTexts(NamedTuple):
 
 
 def _is_empty(decision: Decision) -> bool:
-    """Whether a text is empty, so that `slugline count` would leave it out, too."""
+    """True for an empty text, which `slugline count` skips as well."""
     return decision.reason is not None and decision.reason.kind == "no_text"
 
 
 class Watch:
-    """Sums over the answers of a server, by day and version of the model.
+    """Totals of a server's answers, by day and model version.
 
-    Answers are collected in memory, and summed and added to the file by a thread. If the file can't
-    be written, the sums wait in memory, and requests are answered as always.
+    A thread adds up the answers and writes the totals to the file. If the file can't be written,
+    the totals wait in memory and requests are still answered.
 
     Parameters
     ----------
     metrics : Metrics
     store : WatchStore or None, default None
-        It is closed by `close`. Without it, sums are counted by the metrics only.
+        Closed by `close`. Without it, only the metrics are updated.
     today : callable, optional
         Returns the current day.
     seconds : float, default 5.0
-        Seconds between two additions to the file.
+        Seconds between writes to the file.
     n_kept : int, default 0
-        The number of texts of each day and version that are kept, drawn at random.
+        Number of random texts to keep per day and version.
     keep_days : int, default 90
-        The number of days after which kept texts are deleted from the file.
+        Number of days to keep texts.
     seed : int, optional
-        Of the random draws; by default, they differ each time and between processes.
+        Seed of the random draws; by default, different in each process.
     """
 
     def __init__(
@@ -111,15 +110,15 @@ class Watch:
         seed: int | None = None,
     ) -> None:
         self.store, self.today = store, today
-        #: Called on the thread after sums were written, with the store and the current day.
+        #: Called on the thread after each write, with the store and the current day.
         self.on_written: Callable[[WatchStore, datetime.date], object] | None = None
-        #: Why the file can't be written at the moment; None if it can.
+        #: Why the file currently can't be written, or None.
         self.problem: str | None = None
         self._metrics, self._seconds = metrics, seconds
         self._n_kept = n_kept if store is not None else 0
         self._keep_days = keep_days
         self._rng = np.random.default_rng(seed)
-        # The last day on which old texts were deleted.
+        # Last day on which old texts were deleted.
         self._cleared: datetime.date | None = None
         self._pending: deque[_PendingTexts] = deque()
         self._n_pending = 0
@@ -129,12 +128,12 @@ class Watch:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread. In a process that is forked, call it afterwards: threads end there."""
+        """Start the thread. Call it after forking, since threads don't survive a fork."""
         self._thread = threading.Thread(target=self._run, name="slugline-watch", daemon=True)
         self._thread.start()
 
     def add(self, model: ServedModel, texts: AnsweredTexts) -> None:
-        """Add answered texts, without empty ones; it takes some microseconds."""
+        """Add answered texts, skipping empty ones; takes some microseconds."""
         has_text = [not _is_empty(decision) for decision in texts.decisions]
         if not all(has_text):
             texts = texts.take(np.flatnonzero(has_text))
@@ -162,13 +161,13 @@ class Watch:
             self._sum_pending()
 
     def count_correction(self, model: ServedModel) -> None:
-        """Count a correction of an answer of a model."""
+        """Count a correction of a model's answer."""
         if self.store is not None:
             with self._lock:
                 self._sums_of(model, self.today()).n_corrections += 1
 
     def write(self) -> None:
-        """Add the sums so far to the metrics and the file; `problem` says why if that fails."""
+        """Write the totals to the metrics and the file; a failure is reported in `problem`."""
         self._sum_pending()
         if self.store is None:
             return
@@ -176,10 +175,10 @@ class Watch:
             sums, self._sums = self._sums, {}
         try:
             self.store.add(sums)
-        except Exception as error:  # noqa: BLE001 - answers don't depend on it
+        except Exception as error:  # noqa: BLE001 - must not affect answers
             self._restore(sums)
             if self.problem is None:
-                _log.error("daily sums can't be written, and wait in memory: %s", error)
+                _log.error("daily sums can't be written and wait in memory: %s", error)
             self.problem = f"{error}"
             return
         if self.problem is not None:
@@ -187,7 +186,7 @@ class Watch:
         self.problem = None
 
     def close(self) -> None:
-        """Write the last sums, end the thread, and close the file."""
+        """Write the last totals, end the thread, and close the file."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(self._seconds)
@@ -196,7 +195,7 @@ class Watch:
             self.store.close()
 
     def delete_old_texts(self, store: WatchStore) -> None:
-        """Delete kept texts of days that are too long ago, once a day."""
+        """Delete expired texts, once a day."""
         today = self.today()
         if self._cleared != today:
             store.delete_texts(before=today - datetime.timedelta(self._keep_days))
@@ -214,11 +213,11 @@ class Watch:
                         self.delete_old_texts(self.store)
                     if self.store is not None and self.on_written is not None:
                         self.on_written(self.store, self.today())
-            except Exception:  # noqa: BLE001 - it must go on, and answers don't depend on it
+            except Exception:  # noqa: BLE001 - keep running; must not affect answers
                 _log.exception("daily sums could not be written or tested")
 
     def _sum_pending(self) -> None:
-        """Sum the answers that wait."""
+        """Add up the pending answers."""
         with self._lock:
             batches: dict[tuple[int, datetime.date], list[_PendingTexts]] = {}
             while self._pending:
@@ -229,7 +228,7 @@ class Watch:
                 self._sum(parts)
 
     def _sum(self, parts: list[_PendingTexts]) -> None:
-        """Sum texts that one model answered on one day."""
+        """Add up the texts that one model answered on one day."""
         model, day = parts[0].model, parts[0].day
         names = model.fitted.topics.names
         proba = np.concatenate([part.proba for part in parts])
@@ -258,7 +257,7 @@ class Watch:
         return self._sums[key]
 
     def _restore(self, sums: dict[tuple[WatchedModel, datetime.date], DaySums]) -> None:
-        """Keep sums that could not be written for the next time."""
+        """Keep totals that could not be written for the next attempt."""
         with self._lock:
             for key, later in self._sums.items():
                 if key in sums:

@@ -15,9 +15,9 @@ from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.day_sums import DaySums
 from slugline.serving.watch.store import StoredAlert, WatchStore
 
-#: The number of days that a report shows.
+#: Number of days in a report.
 N_DAYS = 60
-# The number of topics whose shares are shown by day and by week.
+# Number of topics shown by day and by week.
 _N_SHOWN = 6
 
 
@@ -28,12 +28,11 @@ class DayReport(NamedTuple):
     ----------
     day : date
     n_texts, n_unsure, n_corrections : int
-        Number of texts, of unsure answers, and of corrections.
+        Numbers of texts, unsure answers and corrections.
     unknown_words : float
-        The fraction of words that are unknown; NaN without words.
+        Fraction of unknown words; NaN if there are no words.
     answers : dict of int to int
-        The number of texts by topic, for the topics that are shown; as the model answered, errors
-        included.
+        Number of texts by shown topic, not corrected for the model's errors.
     """
 
     day: datetime.date
@@ -45,26 +44,26 @@ class DayReport(NamedTuple):
 
 
 class WatchReport(NamedTuple):
-    """A report on the daily sums of a model.
+    """A report on a model's daily sums.
 
     Attributes
     ----------
     days : tuple of DayReport
-        The last days, in order, with those on which there were no texts.
+        The last days, in order, including days without texts.
     topics : tuple of topics
         All topics, in the model's order.
     training : tuple of float
-        The share of each topic among the training documents.
+        Share of each topic among the training documents.
     shown : tuple of int
-        The numbers of the topics that are shown by day and by week: those with alerts, then the
-        most common ones.
+        Indices of the topics shown by day and by week: topics with alerts, then the most common
+        ones.
     weeks : Counts or None
-        Counts by week, up to the last one that was over when they were made; None without such a
-        week, or if the model has no held-out documents to count by.
+        Counts by week, up to the last whole week at the time of the check; None if there was none,
+        or if the model has no held-out documents.
     alerts : tuple of StoredAlert
-        The open alerts.
+        Open alerts.
     has_heldout : bool
-        Whether the model has held-out documents.
+        True if the model has held-out documents.
     """
 
     days: tuple[DayReport, ...]
@@ -77,16 +76,16 @@ class WatchReport(NamedTuple):
 
     @property
     def last_week(self) -> GroupCount | None:
-        """The counts of the last whole week."""
+        """Counts of the last whole week."""
         return self.weeks.groups[-1] if self.weeks is not None and self.weeks.groups else None
 
 
 def make_report(
     store: WatchStore, model: ServedModel, today: datetime.date, weeks: Counts | None
 ) -> WatchReport | None:
-    """Return the report on a model up to today; None if it has answered no text.
+    """Return the report on a model up to today, or None if it has answered no texts.
 
-    Days in the future, as a wrong clock writes them, are ignored.
+    Days in the future, written with a wrong clock, are ignored.
 
     Parameters
     ----------
@@ -123,14 +122,14 @@ def make_report(
 
 
 def training_shares(fitted: Fitted) -> list[float]:
-    """Return the share of each topic among the training documents."""
+    """Return each topic's share of the training documents."""
     return (fitted.topic_counts / max(fitted.n_documents, 1)).tolist()
 
 
 def _choose_topics(
     fitted: Fitted, days: Sequence[DaySums], alerts: Sequence[StoredAlert]
 ) -> list[int]:
-    """Return the numbers of the topics to show: those with alerts, then the most common ones."""
+    """Return the indices of the topics to show: topics with alerts, then the most common ones."""
     sums = np.sum([each.sums for each in days], axis=0)
     alerted = {alert.topic for alert in alerts}
     names = fitted.topics.names

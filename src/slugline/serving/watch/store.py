@@ -1,4 +1,4 @@
-"""The file of daily sums: a small SQLite database, to which several servers may add."""
+"""The file of daily sums: a small SQLite database that several servers may share."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from slugline.model.fitted import Fitted
 from slugline.serving.watch.day_sums import BinKey, DaySums, ProbabilityBin
 from slugline.serving.watch.text_sample import SampledText, TextSample
 
-# The largest size of a row: the names of very many topics.
+# Maximum size of a row, which may contain very many topic names.
 _MAX_ROW_BYTES = 16 << 20
-# The largest count that is read: sums of several can't overflow.
+# Maximum count to read, so that sums can't overflow.
 _MAX_COUNT = 1 << 60
-# The largest integer of SQLite.
+# Maximum integer in SQLite.
 _MAX_INTEGER = (1 << 63) - 1
-# The columns of `days` with numbers.
+# Numeric columns of `days`.
 _NUMBERS = ("n_texts", "n_unsure", "n_corrections", "n_words", "n_unknown", "n_unusual")
 _TABLES = (
     "CREATE TABLE models (id INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL UNIQUE, "
@@ -46,28 +46,28 @@ _TABLES = (
     "raised TEXT NOT NULL, before REAL NOT NULL, after REAL NOT NULL, accepted TEXT, person BLOB, "
     "PRIMARY KEY (model, topic, began)) WITHOUT ROWID",
 )
-# The numbers of all versions of a model, by the digest of one of them: their files have one name,
-# and they have the same topics.
+# Ids of all versions of a model, given the digest of one: versions share the file name and the
+# topics.
 _VERSIONS = (
     "(SELECT other.id FROM models AS other JOIN models AS this ON other.name = this.name AND "
     "other.topics = this.topics AND other.multilabel = this.multilabel WHERE this.digest = ?)"
 )
-#: The format of the file.
+#: File format.
 FORMAT = DatabaseFormat(
     content="daily sums",
     tables=(_TABLES,),
     max_row_bytes=_MAX_ROW_BYTES,
-    hint="the file that `slugline serve --watch` keeps",
+    hint="the file of `slugline serve --watch`",
 )
 
 
 def is_watch_file(path: PathLike) -> bool:
-    """Whether a file is one of daily sums, by its header."""
+    """True if the file's header identifies a file of daily sums."""
     return FORMAT.is_of(path)
 
 
 class WatchedModel(NamedTuple):
-    """A version of a model whose answers are summed.
+    """A model version whose answers are added up.
 
     Attributes
     ----------
@@ -83,27 +83,27 @@ class WatchedModel(NamedTuple):
 
     @classmethod
     def from_file(cls, path: Path, fitted: Fitted) -> WatchedModel:
-        """Return the version in a model file, by the content of the file."""
+        """Identify the version in a model file by the file's content."""
         name, digest = path.name.removesuffix(".slug"), file_sha256(path)[:DIGEST_LENGTH]
         return cls(name, digest, tuple(fitted.topics.names), fitted.multilabel)
 
 
 class StoredAlert(NamedTuple):
-    """An alert that the share of a topic has changed.
+    """An alert about a changed topic share.
 
     Attributes
     ----------
     topic : str
     began : date
-        The first day of the first week after the change.
+        First day of the first week after the change.
     raised : date
-        The day of the check that found it.
+        Day of the check that found it.
     before, after : float
-        The share in the weeks before and since, when it was found.
+        Shares before and since, at the time of the check.
     accepted : date or None
-        When somebody said that it is the new normal; None if nobody did.
+        Day on which the change was accepted as the new normal, or None.
     person : str or None
-        Who that was, if known.
+        Name of the person who accepted it, if known.
     """
 
     topic: str
@@ -116,7 +116,7 @@ class StoredAlert(NamedTuple):
 
 
 class WatchStore(DatabaseStore):
-    """Daily sums in one file, for several threads and processes; a context manager.
+    """A file of daily sums, for several threads and processes; a context manager.
 
     All methods raise StoreError if the file can't be read or written, or is damaged.
 
@@ -124,15 +124,15 @@ class WatchStore(DatabaseStore):
     ----------
     path : str or Path
     patience : float, default 5.0
-        Seconds to wait while another process or thread writes.
+        Seconds to wait for another writer.
     create : bool, default True
-        Whether to create a missing file.
+        Create the file if it is missing.
     is_read_only : bool, default False
-        Whether the file is only read; it must exist then.
+        Open an existing file for reading only.
 
     Raises
     ------
-    StoreError : if the file is missing, can't be opened, or is of another program or version.
+    StoreError : if the file is missing, can't be opened, or belongs to another program or version.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class WatchStore(DatabaseStore):
     # Sums -----------------------------------------------------------------------------------------
 
     def add(self, sums: Mapping[tuple[WatchedModel, datetime.date], DaySums]) -> None:
-        """Add sums to those of the same model and day: all of them, or none."""
+        """Add totals to the existing ones by model and day, all or none."""
         if not sums:
             return
         with self._database.writing() as connection:
@@ -161,7 +161,7 @@ class WatchStore(DatabaseStore):
                     _write_sample(connection, number, day, more.sample)
 
     def models(self) -> list[WatchedModel]:
-        """Return the models, in the order in which they were first used."""
+        """Return the models in order of first use."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT name, digest, topics, multilabel FROM models ORDER BY id"
@@ -169,9 +169,9 @@ class WatchStore(DatabaseStore):
         return [self._to_model(row) for row in rows]
 
     def find_version(self, model: WatchedModel) -> str | None:
-        """Return the digest of a version of a model in the file: the same one, or the latest.
+        """Return the digest of this version, or else of the latest other version in the file.
 
-        None if there is none.
+        None if the file contains no version of the model.
         """
         models = self.models()
         if any(each.digest == model.digest for each in models):
@@ -187,10 +187,10 @@ class WatchStore(DatabaseStore):
         *,
         with_bins: bool = True,
     ) -> dict[datetime.date, DaySums]:
-        """Return the sums of a model on each day with texts, from one day to another, in order.
+        """Return the totals of a model by day, in order, for days with texts.
 
-        They are those of all versions of the model that has the digest; empty if the file has none.
-        Without bins, they take far less memory.
+        Includes all versions of the model with this digest; empty if the file doesn't contain it.
+        Without bins, the totals take far less memory.
         """
         with self._database.reading() as connection:
             row = connection.execute(
@@ -221,7 +221,7 @@ class WatchStore(DatabaseStore):
         return _merge_days(parts)
 
     def count_texts(self, digest: str, since: datetime.date, until: datetime.date) -> int:
-        """Return the number of texts that one version of a model answered, from day to day."""
+        """Return the number of texts that one model version answered in a range of days."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT n_texts FROM days JOIN models ON models.id = days.model "
@@ -232,13 +232,13 @@ class WatchStore(DatabaseStore):
             return sum(_to_counts(n for [n] in rows))
 
     def _number(self, connection: sqlite3.Connection, model: WatchedModel) -> int:
-        """Return the number of a model, which is stored if it is new."""
+        """Return the id of a model, storing it if it is new."""
         row = connection.execute(
             "SELECT id, name, digest, topics, multilabel FROM models WHERE digest = ?",
             (model.digest,),
         ).fetchone()
         if row is not None:
-            if self._to_model(row[1:])[1:] != model[1:]:  # the file may have been renamed
+            if self._to_model(row[1:])[1:] != model[1:]:  # the model file may be renamed
                 raise self._database.damaged_row(f"model {model.digest}", "it has other topics")
             return int(row[0])
         self._database.check_ids_left(connection, "models")
@@ -301,7 +301,7 @@ class WatchStore(DatabaseStore):
         since: datetime.date = datetime.date.min,
         until: datetime.date = datetime.date.max,
     ) -> dict[datetime.date, TextSample]:
-        """Return the kept texts that any version of a model answered, in order of the days."""
+        """Return the kept texts of all versions of a model, in order of day."""
         where = f"WHERE model IN {_VERSIONS} AND day BETWEEN ? AND ?"
         span = (digest, since.isoformat(), until.isoformat())
         parts: dict[tuple[int, datetime.date], TextSample] = {}
@@ -325,9 +325,9 @@ class WatchStore(DatabaseStore):
         return _merge_days(parts)
 
     def delete_texts(self, before: datetime.date = datetime.date.max) -> int:
-        """Delete the kept texts of the days before one, by default of all; return their number.
+        """Delete the kept texts from before a day, or all; return the number deleted.
 
-        Their place in the file is overwritten. The sums stay.
+        Their space in the file is overwritten. The totals stay.
         """
         with self._database.writing() as connection:
             connection.execute("PRAGMA secure_delete = ON")
@@ -339,9 +339,9 @@ class WatchStore(DatabaseStore):
     # Alerts ---------------------------------------------------------------------------------------
 
     def add_alert(self, digest: str, alert: StoredAlert) -> bool:
-        """Store an alert unless there is an open one about the topic.
+        """Store an alert unless the topic has an open one.
 
-        Returns whether it was stored, so that of several processes one says so.
+        Returns True if it was stored, so that only one of several processes reports it.
         """
         topic = to_cell(alert.topic)
         with self._database.writing() as connection:
@@ -356,7 +356,7 @@ class WatchStore(DatabaseStore):
             )
 
     def accept(self, digest: str, day: datetime.date, person: str | None = None) -> int:
-        """Note that all changes so far are the new normal; return their number."""
+        """Accept all changes so far as the new normal; return their number."""
         with self._database.writing() as connection:
             cells = (day.isoformat(), None if person is None else to_cell(person), digest)
             return connection.execute(
@@ -366,7 +366,7 @@ class WatchStore(DatabaseStore):
             ).rowcount
 
     def alerts(self, digest: str) -> list[StoredAlert]:
-        """Return the alerts about all versions of a model, in the order of the changes."""
+        """Return the alerts of all versions of a model, in order of the changes."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT topic, began, raised, before, after, accepted, person FROM alerts "  # noqa: S608
@@ -408,7 +408,7 @@ _Day = TypeVar("_Day", bound=_Addable)
 
 
 def _merge_days(parts: Mapping[tuple[int, datetime.date], _Day]) -> dict[datetime.date, _Day]:
-    """Return one value for each day, in order, from those of each version and day."""
+    """Merge the versions' values into one per day, in order."""
     days: dict[datetime.date, _Day] = {}
     for (_, day), part in sorted(parts.items(), key=lambda item: item[0][1]):
         if day in days:
@@ -421,7 +421,7 @@ def _merge_days(parts: Mapping[tuple[int, datetime.date], _Day]) -> dict[datetim
 def _write_sample(
     connection: sqlite3.Connection, number: int, day: datetime.date, sample: TextSample
 ) -> None:
-    """Add a sample to that of the same model and day."""
+    """Merge a sample into the stored one of the same model and day."""
     key = (number, day.isoformat())
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute(
@@ -445,7 +445,7 @@ def _write_sample(
 
 
 def _to_sums(model: WatchedModel, cells: Sequence[Any]) -> DaySums:
-    """Return the sums in a row of `days`; ValueError or TypeError if they are not sums."""
+    """Read the totals in a row of `days`; ValueError or TypeError if invalid."""
     *numbers, answers, values = cells
     sums = DaySums(len(model.topics), model.multilabel)
     for name, count in zip(_NUMBERS, _to_counts(numbers), strict=True):
@@ -483,7 +483,7 @@ def _to_fraction(cell: Any) -> float:
 
 
 def _to_array(cell: Any, dtype: str, length: int) -> Any:
-    """Return an array of numbers that are finite and not negative."""
+    """Read an array of finite, non-negative numbers."""
     array = np.frombuffer(cell, dtype=dtype)
     if len(array) != length:
         raise ValueError(f"it has {len(array)} numbers instead of {length}")

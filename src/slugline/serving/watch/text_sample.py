@@ -1,4 +1,4 @@
-"""A random sample of the texts of a day, of bounded size, to which several processes may add."""
+"""A random sample of a day's texts, of bounded size, shared by several processes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import numpy as np
 from slugline.base.arrays import I64
 from slugline.corpus.documents import cells_of
 
-#: The number of days after which kept texts are deleted, by default and at most, and the largest
-#: number of texts of a day.
+#: Default and maximum number of days to keep texts, and the maximum number of texts per day.
 KEEP_DAYS, MAX_KEEP_DAYS, MAX_KEPT = 90, 3660, 10_000
-# Keys are below this one: SQLite's integers have 63 bits without the sign.
+# Upper bound of keys: SQLite's integers have 63 bits without the sign.
 _MAX_KEY = 1 << 62
-# The largest number of characters of a text, and of its other columns, that are kept.
+# Maximum length of a kept text, and of its columns.
 _MAX_CHARACTERS = 1_000_000
 
 
@@ -27,10 +26,10 @@ class SampledText(NamedTuple):
     Attributes
     ----------
     key : int
-        The random number by which it is in the sample.
+        Random number that selects the text.
     text : str
     cells : str
-        Its other columns, as a JSON object.
+        Columns as a JSON object.
     """
 
     key: int
@@ -39,23 +38,23 @@ class SampledText(NamedTuple):
 
     @classmethod
     def from_text(cls, key: int, text: str) -> SampledText:
-        """Return a text with its columns; what is too long is cut off or left out."""
+        """Create a text with its columns; long texts are cut, long columns dropped."""
         cells = json.dumps(dict(cells_of(text)), default=str)
         return cls(key, text[:_MAX_CHARACTERS], cells if len(cells) <= _MAX_CHARACTERS else "{}")
 
 
 class TextSample:
-    """The texts with the smallest of random keys: a uniform random sample.
+    """The texts with the smallest random keys: a uniform random sample.
 
-    Samples of several parts of the texts add up to one of all of them, as the smallest keys of all
-    texts are among the smallest keys of the parts.
+    Samples can be merged, because the smallest keys of all texts are among the smallest keys of the
+    parts.
 
     Parameters
     ----------
     capacity : int
-        The largest number of texts; that of the sum of two samples is the smaller one.
+        Maximum number of texts. A merged sample has the smaller capacity of the two.
     n_texts : int, default 0
-        The number of texts that the sample is drawn from.
+        Number of texts sampled from.
     texts : sequence of SampledText, default ()
 
     References
@@ -68,13 +67,13 @@ class TextSample:
         self.texts = [*texts]
 
     def add_texts(self, texts: Sequence[str], keys: I64) -> None:
-        """Add texts with their random keys; see `draw_keys`."""
+        """Add texts with random keys; see `draw_keys`."""
         self.n_texts += len(texts)
         candidates = np.argsort(keys)[: self.capacity].tolist()
         self._keep_smallest(SampledText.from_text(int(keys[row]), texts[row]) for row in candidates)
 
     def add(self, other: TextSample) -> None:
-        """Add a sample of other texts."""
+        """Merge a sample of other texts."""
         self.capacity = min(self.capacity, other.capacity)
         self.n_texts += other.n_texts
         self._keep_smallest(other.texts)
@@ -84,5 +83,5 @@ class TextSample:
 
 
 def draw_keys(rng: np.random.Generator, n: int) -> I64:
-    """Return random keys of some texts."""
+    """Draw a random key for each text."""
     return rng.integers(_MAX_KEY, size=n)

@@ -1,4 +1,4 @@
-"""The middleware for every request: hosts, origins, tokens, load, headers, errors and metrics."""
+"""Middleware for every request: hosts, origins, tokens, load, headers, errors and metrics."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("slugline.server")
 
-#: Name of the cookie of a browser that has given a token.
+#: Name of the login cookie.
 COOKIE = "slugline"
-#: Health checks: answered for any host, without a token, even under load.
+#: Health checks: answered for any host and without a token, even under load.
 _PROBES = frozenset(("/health", "/ready"))
-#: Answered without a token: the form that asks for one, and its style sheet and script.
+#: Served without a token: the login form and the static files.
 _LOGIN, _STATIC = "/login", "/static/"
-#: Paths that take a file.
+#: Paths that receive a file.
 _FILES = "/table/"
-# Bodies of the largest size that are held at a time.
+# Maximum memory or disk for bodies, in multiples of the maximum body size.
 _MAX_BODIES = 3
 
-# The browser loads, runs and sends only to this server, and no other page may frame it.
+# Browsers load, run and send only to this server, and other pages can't frame it.
 _HEADERS: list[tuple[bytes, bytes]] = [
     (
         b"content-security-policy",
@@ -52,17 +52,17 @@ _HEADERS: list[tuple[bytes, bytes]] = [
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    # With "no-referrer", browsers would leave out the Origin of the page's own forms.
+    # "no-referrer" would make browsers omit the Origin of the page's own forms.
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
-# Static files have a hash in their names, and set their own Cache-Control.
+# Static files have a hash in their name and set their own Cache-Control.
 _NO_STORE = (b"cache-control", b"no-store")
 
 
 class _Load:
-    """Bytes of the requests that are being answered, each of which may have `max_bytes`."""
+    """Total size of bodies in flight, each of at most `max_bytes`."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -70,19 +70,19 @@ class _Load:
 
     @property
     def is_full(self) -> bool:
-        """Whether they take more memory or disk than they may together."""
+        """True if bodies in flight exceed the budget."""
         return self._n_bytes > _MAX_BODIES * self.max_bytes
 
     def add(self, n_bytes: int) -> None:
-        """Count the bytes of a request, which are negative once it has been answered."""
+        """Add the size of a request, or subtract it once answered."""
         self._n_bytes += n_bytes
 
 
 class Guard:
-    """Checks each request before `app`, counts it, and turns any error into a response.
+    """Checks each request before `app`, counts it, and turns errors into responses.
 
-    The `call` of the request's state has an id, and the name of its token as the person. `show`
-    makes an error page for people; programs get JSON.
+    It stores a `call` in the request's state, with an id and the name of the token as the person.
+    `show` renders error pages for people; programs get JSON.
     """
 
     def __init__(
@@ -94,21 +94,21 @@ class Guard:
         tokens = settings.accepted_tokens
         self._tokens = {token.secret.encode(): token.name for token in tokens}
         self._cookies = {token_cookie(t.secret).encode(): t.name for t in tokens}
-        # Bodies are held in memory, files of tables on disk.
+        # Bodies are held in memory, uploaded tables on disk.
         self._bodies, self._files = _Load(settings.max_body), _Load(settings.max_file)
         self._n_running = 0
-        # Ids are no secrets. A call of the system for each would release the interpreter's lock,
-        # and wait for threads that classify to get it back.
+        # Ids aren't secret. A system call for each would release the GIL and then compete with
+        # classification threads for it.
         self._rng = random.Random()  # noqa: S311
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
         request_id = f"{self._rng.getrandbits(64):016x}"
-        # For `app_state`; without it, Starlette's router would answer to unknown paths itself.
+        # For `app_state`; without it, Starlette's router would answer unknown paths itself.
         scope["app"] = self._state
         scope["state"] = {"call": Call(id=request_id)}
         status = 0
@@ -120,7 +120,7 @@ class Guard:
                 self._add_headers(message, request_id, scope)
             await send(message)
 
-        headers = dict(scope["headers"])  # of two with one name, the last one
+        headers = dict(scope["headers"])  # the last value of duplicates
         load = self._files if scope["path"].startswith(_FILES) else self._bodies
         max_bytes = SMALL_FORM if scope["path"] == _LOGIN else load.max_bytes
         n_bytes = _expected_bytes(headers, max_bytes)
@@ -131,7 +131,7 @@ class Guard:
             await self._app(scope, receive, send_with_headers)
         except Exception as error:
             problem = to_problem(error, scope)
-            if status:  # part of the response is sent already
+            if status:  # the response has already started
                 raise
             response = problem_response(problem, request_id)
             if _is_page_view(scope):
@@ -143,7 +143,7 @@ class Guard:
             self._count(scope, status, time.perf_counter() - started)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count a request that has ended, and log it if the settings say so."""
+        """Count a finished request and log it if enabled."""
         call = scope["state"]["call"]
         self._state.count_request(scope, status, seconds)
         if self._state.settings.log_requests or self._state.settings.log_texts:
@@ -152,7 +152,7 @@ class Guard:
             _log.info(line, *parts, extra={"request_id": call.id})
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes], *, is_full: bool) -> None:
-        """Raise an HttpProblem if a request must not be answered, such as when memory `is_full`."""
+        """Raise an HttpProblem if a request must be rejected, such as when memory `is_full`."""
         if scope["path"] in _PROBES:
             return
         host = headers.get(b"host", b"").decode("latin-1")
@@ -160,32 +160,32 @@ class Guard:
             if not self._is_ours(host):
                 raise HttpProblem(
                     421,
-                    f"this server is not called {host[:100]!r}; ask by its address, or start it "
-                    "with --allowed-host.",
+                    f"this server is not called {host[:100]!r}; use its address, or start it with "
+                    "--allowed-host.",
                 )
             _check_origin(headers, host, scope["method"])
             is_open = scope["path"] == _LOGIN or scope["path"].startswith(_STATIC)
             if self._tokens and not is_open:
                 self._check_token(scope, headers)
         except HttpProblem as problem:
-            problem.headers["Connection"] = "close"  # the body is not read
+            problem.headers["Connection"] = "close"  # the body is left unread
             raise
         if is_full or self._n_running > self._state.settings.max_waiting:
             raise BusyError
 
     def _is_ours(self, host: str) -> bool:
-        """Whether a host name is the server's own; other sites may point here (DNS rebinding).
+        """True if the host name is the server's own, to prevent DNS rebinding.
 
-        Numeric addresses can't be redirected.
+        Numeric addresses can't be rebound.
         """
         name = _without_port(host)
         return name in self._hosts or _is_address(name.strip("[]"))
 
     def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        """Raise an HttpProblem if there is no valid token.
+        """Raise an HttpProblem unless the request has a valid token.
 
-        Right tokens are accepted first, so that wrong ones from the same address, such as that of a
-        proxy, lock nobody out.
+        Valid tokens are accepted first, so that wrong ones from a shared address, such as a proxy,
+        lock nobody out.
         """
         header = headers.get(b"authorization", b"")
         cookies = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
@@ -201,11 +201,11 @@ class Guard:
             self._state.failed_tries.check(address)
             self._state.failed_tries.add(address)
         if _is_page_view(scope):
-            raise HttpProblem(303, "give a token first.", headers={"Location": _LOGIN})
+            raise HttpProblem(303, "log in first.", headers={"Location": _LOGIN})
         raise HttpProblem(
             401,
-            "a token is needed, as in `Authorization: Bearer ...`"
-            + ("; this one is not valid here." if header else "."),
+            "a token is required, as in `Authorization: Bearer ...`"
+            + ("; this one is not valid." if header else "."),
             headers={"WWW-Authenticate": "Bearer"},
         )
 
@@ -217,7 +217,7 @@ class Guard:
         message["headers"] += self._state.response_headers(scope["state"]["call"])
 
 
-@functools.lru_cache(16)  # names come from anybody
+@functools.lru_cache(16)  # bounded, because clients choose the names
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
@@ -227,9 +227,9 @@ def _is_address(name: str) -> bool:
 
 
 def _sent_token(header: bytes) -> bytes:
-    """Return the token of an Authorization header; empty if there is none.
+    """Return the token in an Authorization header, or empty bytes.
 
-    Programs that know names and passwords alone, such as Label Studio, send it as the password.
+    Programs limited to user names and passwords, such as Label Studio, send it as the password.
 
     >>> _sent_token(b"Bearer 0123456789abcdef"), _sent_token(b"Basic YW5uYTowMTIzNDU2Nzg5YWJjZGVm")
     (b'0123456789abcdef', b'0123456789abcdef')
@@ -246,29 +246,29 @@ def _sent_token(header: bytes) -> bytes:
 
 
 def token_cookie(token: str) -> str:
-    """Return the cookie of a token, from which the token can't be derived."""
+    """Return the cookie for a token; it doesn't reveal the token."""
     return hmac.new(token.encode(), b"slugline page", hashlib.sha256).hexdigest()
 
 
 def is_among(candidate: bytes, tokens: Iterable[bytes]) -> bool:
-    """Whether a token is among others, in constant time."""
+    """Check in constant time if a token is valid."""
     return sum(hmac.compare_digest(candidate, token) for token in tokens) > 0
 
 
 def _is_page_view(scope: Scope) -> bool:
-    """Whether a browser shows the response as a page, rather than a script or program using it."""
+    """True if a browser will show the response as a page; False for scripts and programs."""
     if scope["path"].startswith("/v1/"):
         return False
     return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 def _check_origin(headers: dict[bytes, bytes], host: str, method: str) -> None:
-    """Raise an HttpProblem for requests from other sites, except links that a person follows."""
+    """Raise an HttpProblem for cross-site requests, except followed links."""
     origin = headers.get(b"origin")
     is_foreign = origin is not None and _host_of(origin.decode("latin-1")) != host.lower()
     is_link = method in ("GET", "HEAD") and headers.get(b"sec-fetch-mode") == b"navigate"
     if is_foreign or (headers.get(b"sec-fetch-site") == b"cross-site" and not is_link):
-        raise HttpProblem(403, "pages of other sites can't use this server.")
+        raise HttpProblem(403, "requests from other sites' pages are not allowed.")
 
 
 def _host_of(origin: str) -> str | None:
@@ -279,7 +279,7 @@ def _host_of(origin: str) -> str | None:
 
 
 def _without_port(host: str) -> str:
-    """Return a host in lower case, without its port.
+    """Return a host in lower case without the port.
 
     >>> _without_port("LOCALHOST:8080"), _without_port("[::1]:80"), _without_port("[::1]")
     ('localhost', '[::1]', '[::1]')
@@ -289,7 +289,7 @@ def _without_port(host: str) -> str:
 
 
 def _expected_bytes(headers: dict[bytes, bytes], max_bytes: int) -> int:
-    """Return the bytes of memory that a request will take; the limit if its headers don't say."""
+    """Return the expected body size; the limit if the headers don't give it."""
     if b"transfer-encoding" in headers:
         return max_bytes
     claimed = content_length(headers.get(b"content-length", b"0").decode("latin-1"))

@@ -1,15 +1,15 @@
-"""Ids of corrections in addresses and forms."""
+"""Correction ids in URLs and forms."""
 
 from __future__ import annotations
 
 from slugline.serving.web.problems import HttpProblem
 
-# Digits of a number that SQLite can hold.
+# Number of digits that always fit in an SQLite integer.
 _ID_DIGITS = 18
 
 
 def parse_id(value: str, name: str) -> int:
-    """Return the id of a correction; HttpProblem 422 if the value of `name` isn't an id."""
+    """Parse a correction id; HttpProblem 422 if `value` isn't one."""
     if not value.isascii() or not value.isdecimal() or len(value) > _ID_DIGITS:
-        raise HttpProblem(422, f"{name} is {value[:100]!r}; give the number of a correction.")
+        raise HttpProblem(422, f"{name} is {value[:100]!r}; use the number of a correction.")
     return int(value)

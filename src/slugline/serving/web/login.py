@@ -1,4 +1,4 @@
-"""Checks tokens that people type, and remembers browsers by a cookie."""
+"""Checks typed tokens and sets login cookies."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from starlette.responses import RedirectResponse, Response
 from slugline.serving.web.guard import COOKIE, is_among, token_cookie
 from slugline.serving.web.state import app_state, client_address, is_https
 
-# Seconds for which a browser stays logged in.
+# Lifetime of the login cookie in seconds.
 _MONTH = 30 * 24 * 3600
 
 
 def accept_token(request: Request, token: str) -> Response | None:
-    """Return a response that sets the cookie of a browser; None if the token is not valid.
+    """Return a response that sets the login cookie, or None if the token is invalid.
 
     Raises HttpProblem 429 if the address has sent too many wrong tokens.
     """
@@ -32,7 +32,7 @@ def accept_token(request: Request, token: str) -> Response | None:
         token_cookie(token),
         max_age=_MONTH,
         httponly=True,
-        # With "strict", people who follow a link to the page would be asked again. The guard
+        # With "strict", following a link to the page would require a new login. The guard
         # rejects cross-site requests.
         samesite="lax",
         secure=is_https(request.scope, settings),
@@ -41,7 +41,7 @@ def accept_token(request: Request, token: str) -> Response | None:
 
 
 async def log_out(request: Request) -> Response:  # noqa: ARG001
-    """Delete the cookie of a browser."""
+    """Delete the login cookie."""
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE)
     return response

@@ -1,4 +1,4 @@
-"""Error responses: a status, and JSON as in RFC 9457, "Problem Details for HTTP APIs"."""
+"""Error responses in JSON (RFC 9457, "Problem Details for HTTP APIs")."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _log = logging.getLogger("slugline.server")
 MEDIA_TYPE = "application/problem+json"
 
 
-class HttpProblem(Exception):  # noqa: N818 - the standard's word
+class HttpProblem(Exception):  # noqa: N818 - the RFC's term
     """An error response.
 
     Parameters
     ----------
     status : int
     detail : str
-        What was found, and what to do about it.
+        The problem and what to do about it.
     headers : mapping of str to str, optional
     index : int, optional
-        The position, counted from 0, of the text that the error is about.
+        Index of the invalid text, from 0.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
     status: int
     detail: str
     request_id: str
-    #: The position, counted from 0, of the text that the error is about.
+    #: Index of the invalid text, from 0.
     index: int | None = None
 
 
@@ -83,7 +83,7 @@ def problem_response(problem: HttpProblem, request_id: str) -> Response:
 
 # From errors --------------------------------------------------------------------------------------
 
-# The status of each kind of error; all other errors of Slugline get 422.
+# Status by kind of error; other Slugline errors get 422.
 _STATUSES: tuple[tuple[type[SluglineError], int], ...] = (
     (UnknownModelError, 404),
     (UnknownCorrectionError, 404),
@@ -99,10 +99,10 @@ _STORE_HEADERS = {"Retry-After": "10"}
 
 
 def to_problem(error: Exception, scope: Scope) -> HttpProblem:
-    """Return the problem to report for an error; bugs in Slugline are also logged.
+    """Convert an error to a problem; internal errors are also logged.
 
-    The error's traceback is removed: its frames refer to the request's body, and some also to the
-    error, so this cycle would keep the body in memory until the next garbage collection.
+    The error's traceback is removed: its frames refer to the request body and sometimes back to the
+    error, a cycle that would keep the body in memory until the next garbage collection.
     """
     problem = _make_problem(error, scope)
     _drop_tracebacks(error)
@@ -110,7 +110,7 @@ def to_problem(error: Exception, scope: Scope) -> HttpProblem:
 
 
 def _drop_tracebacks(error: BaseException | None) -> None:
-    """Remove the tracebacks of an error and of its causes and contexts."""
+    """Remove the tracebacks of an error, its causes and its contexts."""
     if error is not None and error.__traceback__ is not None:
         error.__traceback__ = None
         _drop_tracebacks(error.__cause__)
@@ -132,7 +132,7 @@ def _make_problem(error: Exception, scope: Scope) -> HttpProblem:
         exc_info=error,
         extra={"request_id": request_id},
     )
-    return HttpProblem(500, f"an internal error; the log says more under {request_id}.")
+    return HttpProblem(500, f"internal error; see {request_id} in the log.")
 
 
 def _slugline_problem(error: SluglineError, scope: Scope) -> HttpProblem:
@@ -141,16 +141,16 @@ def _slugline_problem(error: SluglineError, scope: Scope) -> HttpProblem:
     if isinstance(error, BusyError):
         headers = _BUSY_HEADERS
     elif isinstance(error, StoreError):
-        _log.error("nothing can be stored: %s", error)
+        _log.error("the file can't be written or read: %s", error)
         headers = _STORE_HEADERS
     detail, index = str(error), None
     if isinstance(error, LimitError):
         index = error.index
     elif isinstance(error, ApprovalError) and error.reason == "no name":
         has_tokens = bool(scope["app"].settings.tokens)
-        finding = "this one has none" if has_tokens else "this server has no tokens"
+        finding = "this token has none" if has_tokens else "this server has no tokens"
         detail += (
-            f", and {finding}; whoever runs the server adds names to the token file, or approves "
+            f"; {finding}. Whoever runs the server can add a name to the token file, or approve "
             "with `slugline corrections`."
         )
     return HttpProblem(status, detail, headers=headers, index=index)
@@ -161,11 +161,11 @@ def _routing_problem(error: HTTPException, scope: Scope) -> HttpProblem:
     if error.status_code == 405:
         detail = f"{path} does not answer {scope['method']}; {advice}."
     else:
-        detail = f"there is nothing at {path}; {advice}."
+        detail = f"{path} does not exist; {advice}."
     return HttpProblem(error.status_code, detail, headers=error.headers)
 
 
 def request_path(scope: Scope) -> str:
-    """Return a path as it was sent, without line breaks."""
+    """Return the path as sent, without line breaks."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return raw[:200].decode("ascii", "backslashreplace")

@@ -1,4 +1,4 @@
-"""State that the handlers of a process share, and limits on how long they wait for the service."""
+"""State shared by the handlers of a process, and timeouts for service calls."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _T = TypeVar("_T")
 
 
 class FailedTries:
-    """Wrong tokens by the address that sent them.
+    """Wrong tokens by client address.
 
-    After `max_tries` wrong ones, an address has to wait until `seconds` after the first.
-    The latest `n_addresses` addresses are remembered.
+    After `max_tries` wrong tokens, an address must wait until `seconds` after the first one. Only
+    the latest `n_addresses` addresses are remembered.
     """
 
     def __init__(
@@ -43,18 +43,18 @@ class FailedTries:
         self._tries: OrderedDict[str, list[float]] = OrderedDict()
 
     def check(self, address: str) -> None:
-        """Raise an HttpProblem if an address has sent too many wrong tokens."""
+        """Raise an HttpProblem if the address has sent too many wrong tokens."""
         times = self._tries.get(address, [])
         wait = times[0] + self._seconds - self._clock() if len(times) >= self._max_tries else 0
         if wait > 0:
             raise HttpProblem(
                 429,
-                "there were too many wrong tokens from this address; ask again later.",
+                "too many wrong tokens from this address; try again later.",
                 headers={"Retry-After": f"{math.ceil(wait)}"},
             )
 
     def add(self, address: str) -> None:
-        """Note a wrong token."""
+        """Record a wrong token."""
         times = self._tries.pop(address, [])
         if not times or times[0] + self._seconds < self._clock():
             times = []
@@ -64,10 +64,10 @@ class FailedTries:
 
 
 def client_address(scope: Scope, settings: ServeSettings) -> str:
-    """Return the address of the client, even behind a declared proxy.
+    """Return the client's address, looking behind declared proxies.
 
-    Each proxy appends the address of its client, and a client may forge the first addresses; so the
-    last address that isn't a proxy counts.
+    Each proxy appends its client's address, and clients can forge the first ones. The result is the
+    last address that isn't a proxy.
     """
     address = (scope.get("client") or ("",))[0]
     if not settings.is_proxy(address):
@@ -78,7 +78,7 @@ def client_address(scope: Scope, settings: ServeSettings) -> str:
 
 
 def is_https(scope: Scope, settings: ServeSettings) -> bool:
-    """Whether the browser speaks HTTPS to a declared proxy."""
+    """True if the browser uses HTTPS to a declared proxy."""
     address = (scope.get("client") or ("",))[0]
     proto = dict(scope["headers"]).get(b"x-forwarded-proto", b"")
     return proto.lower() == b"https" and settings.is_proxy(address)
@@ -86,18 +86,18 @@ def is_https(scope: Scope, settings: ServeSettings) -> bool:
 
 @dataclass(eq=False)
 class AppState:
-    """State that the handlers and the guard of any application share."""
+    """State shared by the handlers and the guard of an application."""
 
     settings: ServeSettings
     failed_tries: FailedTries = field(default_factory=FailedTries, kw_only=True)
-    #: Where people find what there is, for a message.
+    #: Where to find valid addresses, for messages.
     advice: ClassVar[str] = "open the page at /"
 
     def count_request(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count a request that was answered, for metrics."""
+        """Count an answered request in the metrics."""
 
     def response_headers(self, call: Call) -> list[tuple[bytes, bytes]]:  # noqa: ARG002
-        """Return headers for the response to a call."""
+        """Return additional response headers for a call."""
         return []
 
 
@@ -109,14 +109,14 @@ class WebState(AppState):
     advice: ClassVar[str] = "see /docs"
 
     def count_request(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count a request by its operation and model."""
+        """Count a request by operation and model."""
         call, metrics = scope["state"]["call"], self.service.metrics
         operation = scope["state"].get("operation", PAGE)
         metrics.count_request(operation, "" if call.model is None else call.model.name, status)
         metrics.observe("request_duration_seconds", seconds)
 
     def response_headers(self, call: Call) -> list[tuple[bytes, bytes]]:
-        """Return headers that name the model."""
+        """Return headers with the model's name and version."""
         model = call.model or self.service.models.default
         return [
             (b"x-model", model.name.encode("ascii", "backslashreplace")),
@@ -125,24 +125,24 @@ class WebState(AppState):
 
 
 def app_state(request: Request) -> AppState:
-    """Return the state of the application that got a request."""
+    """Return the state of the request's application."""
     state: AppState = request.scope["app"]
     return state
 
 
 def web_state(request: Request) -> WebState:
-    """Return the state of the application that got a request and serves models."""
+    """Return the state of the request's application, if it serves models."""
     state: WebState = request.scope["app"]
     return state
 
 
 def service_of(request: Request) -> Service:
-    """Return the service of the application that got a request."""
+    """Return the service of the request's application."""
     return web_state(request).service
 
 
 def call_of(request: Request) -> Call:
-    """Return the call of the service that a request makes."""
+    """Return the request's service call."""
     call: Call = request.scope["state"]["call"]
     return call
 
@@ -150,32 +150,32 @@ def call_of(request: Request) -> Call:
 # Waiting ------------------------------------------------------------------------------------------
 
 
-# Seconds after which a client and its timeout are watched. Most answers are ready before, and
-# watching would take a tenth of their time.
+# Seconds before watching for a disconnect or timeout. Most answers are ready by then, and watching
+# would take a tenth of their time.
 _SOON = 0.05
 
 
 async def in_time(request: Request, answer: Awaitable[_T]) -> _T:
-    """Wait for an answer, which is cancelled if it takes too long, or the client leaves.
+    """Await an answer; cancel it on timeout or if the client disconnects.
 
     Raises
     ------
-    HttpProblem : 504 if there is no answer in time, 400 if the client has left.
+    HttpProblem : 504 on timeout, 400 if the client disconnects.
     """
     timeout = app_state(request).settings.timeout
     return await _Waiting(request, timeout).wait(answer)
 
 
 async def while_connected(request: Request, answer: Awaitable[_T]) -> _T:
-    """Wait for an answer, which is cancelled if the client leaves (HttpProblem 400).
+    """Await an answer; cancel it if the client disconnects (HttpProblem 400).
 
-    The body of the request must have been read.
+    The request body must be read first.
     """
     return await _Waiting(request).wait(answer)
 
 
 class _Waiting:
-    """Waits for the answer to a request, and cancels it after a timeout or if the client leaves.
+    """Awaits the answer to a request; cancels it on timeout or if the client disconnects.
 
     Parameters
     ----------
@@ -189,14 +189,14 @@ class _Waiting:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
-        # Why the answer was cancelled.
+        # Reason for cancelling the answer.
         self._problem: HttpProblem | None = None
 
     async def wait(self, answer: Awaitable[_T]) -> _T:
         """Return the answer; HttpProblem if it was cancelled."""
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("requests are answered by tasks")
+            raise RuntimeError("requests must be answered in a task")
         self._timer = self._loop.call_later(min(_SOON, self._timeout), self._watch, task)
         n_others = task.cancelling()
         try:
@@ -209,10 +209,10 @@ class _Waiting:
             self._timer.cancel()
             if self._watching is not None:
                 self._watching.cancel()
-                self._watching = None  # the traceback of its cancellation refers to `self`
+                self._watching = None  # its cancellation traceback refers to `self`
 
     def _watch(self, task: asyncio.Task[object]) -> None:
-        """Begin to watch the client, and the time that is left."""
+        """Start watching the client and the remaining time."""
         self._watching = asyncio.ensure_future(self._cancel_if_left(task))
         if self._timeout < math.inf:
             left = max(0.0, self._timeout - _SOON)
@@ -221,12 +221,12 @@ class _Waiting:
     async def _cancel_if_left(self, task: asyncio.Task[object]) -> None:
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
-        problem = HttpProblem(400, "the connection ended before the answer was ready.")
+        problem = HttpProblem(400, "the connection was closed before the answer was ready.")
         self._cancel(task, problem)
 
     def _cancel_late(self, task: asyncio.Task[object]) -> None:
         problem = HttpProblem(
-            504, f"there was no answer after {self._timeout:g} seconds; ask for less at a time."
+            504, f"no answer within {self._timeout:g} seconds; send less at a time."
         )
         self._cancel(task, problem)
 

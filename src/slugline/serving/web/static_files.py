@@ -1,4 +1,4 @@
-"""Style sheets and scripts, under addresses that change with their content."""
+"""Style sheets and scripts, at URLs that change with their content."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-
 
 
 class StaticFiles:
-    """Files by name, such as "page.css", which browsers may cache for ever.
+    """Files by name, such as "page.css", which browsers may cache forever.
 
     Attributes
     ----------
     addresses : dict of str to str
-        The address of each file.
+        The URL of each file.
     """
 
     def __init__(self, contents: Mapping[str, bytes]) -> None:
@@ -27,11 +27,11 @@ class StaticFiles:
         self._contents = {self.addresses[name]: content for name, content in contents.items()}
 
     async def send(self, request: Request) -> Response:
-        """Send the file of an address; HttpProblem 404 if there is none."""
+        """Send the file at a URL; HttpProblem 404 if there is none."""
         address = request.scope["path"]
         content = self._contents.get(address)
         if content is None:
-            raise HttpProblem(404, f"there is nothing at {address[:200]}; load the page again.")
+            raise HttpProblem(404, f"{address[:200]} does not exist; reload the page.")
         tag = f'"{address}"'
         headers = {"Cache-Control": "public, max-age=31536000, immutable", "ETag": tag}
         if request.headers.get("if-none-match") == tag:
