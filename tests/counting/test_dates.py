@@ -156,7 +156,7 @@ def test_weeks_are_those_of_iso_8601() -> None:
 
 def test_grouping_rejects_a_later_date_in_the_other_order() -> None:
     grouping = Grouping.from_rows([{"day": "25/03/2026"}, {"day": "01/02/2026"}], "month")
-    with pytest.raises(DataError, match="it is day first, and later there is 03/25/2026"):
+    with pytest.raises(DataError, match="are day first, and a later one contains 03/25/2026"):
         grouping.group_of("03/25/2026")
 
 

@@ -151,7 +151,7 @@ def test_labelled_sample_that_the_model_learned_from_is_named(
     classifier = slugline.train(news_csv, text="body", topic="queue", test_fraction=None).classifier
     sample = read_labelled_sample(news_csv, classifier.fitted_)
     assert sample.is_training_data
-    assert sample.concerns[0].startswith("The model learned from")
+    assert sample.concerns[0].startswith("The model was trained on")
     classifier = slugline.train(news_csv, text="body", topic="queue", test_fraction=0.25).classifier
     assert not read_labelled_sample(news_csv, classifier.fitted_).is_training_data
     assert read_labelled_sample(news_csv, classifier.fitted_, 0.25).is_training_data
