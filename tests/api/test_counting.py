@@ -44,7 +44,7 @@ def test_count_of_a_data_frame_reads_dates(news_slug: Path, news: News) -> None:
 def test_count_is_shown_with_its_changes_and_concerns(news_slug: Path, news: News) -> None:
     result = slugline.count(news_slug, ["der Zug nach Köln ist spät"] * 50)
     assert repr(result).startswith("Topics of 50 texts\n")
-    assert "Don't believe these counts" in repr(result)
+    assert "Don't trust these counts" in repr(result)
     assert result.concerns == result.counts.concerns
     assert "<svg" in result._repr_html_()
 
@@ -66,7 +66,7 @@ def test_count_rejects_no_texts(news_slug: Path) -> None:
 
 
 def test_count_rejects_dates_without_groups(news_slug: Path, texts: list[str]) -> None:
-    with pytest.raises(OptionError, match='`date` is about dates to count by; give `by="month"`'):
+    with pytest.raises(OptionError, match='`date` requires grouping by date; add `by="month"`'):
         slugline.count(news_slug, texts, date="at")
 
 
@@ -117,7 +117,7 @@ def test_count_rejects_a_database_of_another_program(news_slug: Path, tmp_path: 
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE texts (text TEXT)")
         connection.commit()
-    with pytest.raises(DataError, match="is a database that has neither labels of"):
+    with pytest.raises(DataError, match="is a database without labels from"):
         slugline.count(news_slug, path)
 
 
@@ -145,7 +145,7 @@ def test_count_reports_progress_on_texts_and_on_intervals(news_slug: Path, news:
 def test_count_shows_some_topics(news_slug: Path, texts: list[str]) -> None:
     result = slugline.count(news_slug, texts, topics="sport")
     assert [row["topic"] for row in result.to_records()] == ["sport"]
-    with pytest.raises(OptionError, match="`topic` 'chess' is no topic; the topics are bank"):
+    with pytest.raises(OptionError, match="`topic` 'chess' is unknown; the topics are bank"):
         slugline.count(news_slug, texts, topics=["sport", "chess"])
 
 

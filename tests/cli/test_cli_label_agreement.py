@@ -55,7 +55,7 @@ def test_label_agreement_prints_tables(run: Run) -> None:
     printed = run(*COMMAND).out
     assert printed.startswith(PEOPLE)
     assert printed.splitlines()[-1].startswith(
-        "Whether llm may replace a person can't be tested: it needs 3 people "
+        "Whether llm may replace a person can't be tested: it requires 3 people "
     )
 
 

@@ -29,16 +29,16 @@ USUAL = UnknownWordRate(0.1, 2.0)
 @pytest.mark.parametrize(
     ("n_texts", "n_by_group", "concerns"),
     [
-        (1, [], ["1 text is too few for shares to mean much; read them instead."]),
-        (9, [4, 5], ["9 texts are too few for shares to mean much; read them instead."]),
+        (1, [], ["1 text is too few for meaningful shares; read them instead."]),
+        (9, [4, 5], ["9 texts are too few for meaningful shares; read them instead."]),
         (10, [], []),
         (50, [40, 10], []),
         (
             50,
             [42, 8],
             [
-                "1 of 2 weeks has fewer than 10 texts, too few for shares to mean much. No change "
-                "from or to these was tested."
+                "1 of 2 weeks has fewer than 10 texts, too few for meaningful shares. Changes from "
+                "or to these were not tested."
             ],
         ),
     ],
@@ -53,7 +53,7 @@ def test_few_text_concerns(n_texts: int, n_by_group: list[int], concerns: list[s
         (TextTotals(1000, 10_000, 1000, 10), None),  # one in a hundred is usual
         (TextTotals(20, 200, 90, 4), None),  # too few texts to tell
         (TextTotals(1000, 10_000, 2500, 120), None),
-        (TextTotals(1000, 10_000, 8000, 900), "Don't believe these counts: 80 % of the words"),
+        (TextTotals(1000, 10_000, 8000, 900), "Don't trust these counts: 80 % of the words"),
     ],
 )
 def test_unknown_words_are_named_if_most_texts_have_them(
@@ -91,7 +91,7 @@ def test_each_cause_has_one_warning() -> None:
 
     by_words = ModelCount(unknown, drift=drift)
     [concern] = concerns(by_words)
-    assert concern.startswith("Don't believe these counts: 80 % of the words are unknown")
+    assert concern.startswith("Don't trust these counts: 80 % of the words are unknown")
     by_texts = ModelCount(usual, drift=drift)
     [concern] = concerns(by_texts)
     assert concern.startswith("More than the shares of topics has changed since training")
@@ -99,9 +99,9 @@ def test_each_cause_has_one_warning() -> None:
     assert concern.startswith("The texts of March differ from the training texts")
     [concern] = concerns(ModelCount(usual), March=by_words, April=ModelCount(usual))
     assert concern == (
-        "Don't believe the counts of March: 80 % of the words are unknown to the model, against "
-        "10 % in training. The texts may be in another language, or about something else. No "
-        "change from or to these was tested."
+        "Don't trust the counts of March: 80 % of the words are unknown to the model, against "
+        "10 % in training. The texts may be in another language or about something else. Changes "
+        "from or to these were not tested."
     )
 
 
@@ -117,7 +117,7 @@ def test_sample_that_is_not_random_is_named() -> None:
     concern = sample_concern(rows, np.array([0.1, 0.2, 0.7]), ["a", "b", "c"])
     assert concern is not None
     assert concern.startswith(
-        "Don't believe these counts: the labelled texts don't look like a random sample. The model"
+        "Don't trust these counts: the labelled texts don't look like a random sample. The model"
     )
 
 
@@ -130,12 +130,12 @@ def test_groups_with_few_labels_are_counted() -> None:
     ]
     by_model, blank = few_label_concerns(groups, "month")
     assert by_model == (
-        "1 of 3 months has fewer than 15 labels, and is counted by the model: label more texts, or "
+        "1 of 3 months has fewer than 15 labels and is counted by the model: label more texts, or "
         "count by a longer period."
     )
     assert blank == (
-        "1 of 3 months has fewer than 15 labels, and the model has no held-out answers to count "
-        "without, so its counts are blank: label more texts, or count by a longer period."
+        "1 of 3 months has fewer than 15 labels, and the model can't count them because it has no "
+        "held-out answers, so its counts are blank: label more texts, or count by a longer period."
     )
     [concern] = few_label_concerns(groups[:2], None)
     assert concern.startswith("1 of 2 groups has fewer")
@@ -144,6 +144,6 @@ def test_groups_with_few_labels_are_counted() -> None:
 
 def test_topics_of_labels_in_other_capitals_are_named() -> None:
     assert [*capitals_concerns(["Waste", "pool"], ["noise", "waste"])] == [
-        "'Waste' in the labels differs only in capitals from the model's 'waste', and is counted "
-        "as another topic: write it as the model does."
+        "'Waste' in the labels differs from the model's 'waste' only in case and is counted "
+        "separately; use the same spelling."
     ]

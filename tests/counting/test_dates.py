@@ -80,8 +80,8 @@ def test_date_order_that_is_unclear_is_an_error() -> None:
     with pytest.raises(DataError) as error:
         find_date_order("at", ["04/04/2026", "03/04/2026"])
     assert str(error.value) == (
-        "column 'at' has dates such as 03/04/2026, and none in the first 2 rows says whether the "
-        'day or the month comes first; name it with `date_order="day-first"` or '
+        "column 'at' has dates such as 03/04/2026, and none in the first 2 rows shows whether the "
+        'day or the month comes first; pass `date_order="day-first"` or '
         '`date_order="month-first"`.'
     )
 
@@ -90,7 +90,7 @@ def test_date_order_that_differs_is_an_error() -> None:
     with pytest.raises(DataError) as error:
         find_date_order("at", ["31/01/2026", "01/31/2026"])
     assert str(error.value) == (
-        "column 'at' has dates with the day first, such as 31/01/2026, and with the month first, "
+        "column 'at' mixes dates with the day first, such as 31/01/2026, and with the month first, "
         "such as 01/31/2026; write them as 2026-01-31."
     )
 
@@ -118,26 +118,26 @@ def test_date_column_is_the_only_one() -> None:
         (
             {"text": "x"},
             None,
-            "no column has dates to count by month (the only column is 'text'): write dates as "
-            "2026-01-31, or name their column with `date`.",
+            "no column contains dates to count by month (the only column is 'text'): write dates "
+            "as 2026-01-31, or pass their column as `date`.",
         ),
         (
             {"text": "x", "at": ""},
             None,
-            "no column has dates to count by month (the columns are 'text' and 'at'): write dates "
-            "as 2026-01-31, or name their column with `date`.",
+            "no column contains dates to count by month (the columns are 'text' and 'at'): write "
+            "dates as 2026-01-31, or pass their column as `date`.",
         ),
         (
             {"text": "x", "at": 46_023},
             None,
-            "no column has dates to count by month ('at' has 46023: if that is a date in Excel, "
-            "format the column as dates): write dates as 2026-01-31, or name their column with "
-            "`date`.",
+            "no column contains dates to count by month ('at' contains 46023: if that is a date in "
+            "Excel, format the column as dates): write dates as 2026-01-31, or pass their column "
+            "as `date`.",
         ),
         (
             {"sent": "2026-01-01", "read": "2026-01-02"},
             None,
-            "several columns have dates: 'sent', 'read'; name one with `date`.",
+            "several columns contain dates: 'sent', 'read'; choose one with `date`.",
         ),
         ({"sent": "2026-01-01"}, "at", "there is no column 'at'; the columns are 'sent'."),
     ],
@@ -156,18 +156,18 @@ def test_weeks_are_those_of_iso_8601() -> None:
 
 def test_grouping_rejects_a_later_date_in_the_other_order() -> None:
     grouping = Grouping.from_rows([{"day": "25/03/2026"}, {"day": "01/02/2026"}], "month")
-    with pytest.raises(DataError, match="it is day first, and later there is 03/25/2026"):
+    with pytest.raises(DataError, match="are day first, and a later one contains 03/25/2026"):
         grouping.group_of("03/25/2026")
 
 
 def test_grouping_asks_for_the_order_of_later_dates() -> None:
     grouping = Grouping.from_rows([{"day": "2026-03-25"}], "month")
-    with pytest.raises(DataError, match="dates such as 03/04/2026, and the first rows have none"):
+    with pytest.raises(DataError, match="dates such as 03/04/2026, and none in the first rows"):
         grouping.group_of("03/04/2026")
 
 
 def test_choose_date_column_shows_cells_that_may_be_dates() -> None:
     with pytest.raises(
-        DataError, match=r"by month \('day' has '3\. lokakuuta 2026'\): write dates"
+        DataError, match=r"by month \('day' contains '3\. lokakuuta 2026'\): write dates"
     ):
         choose_date_column([{"text": "wheat", "day": "3. lokakuuta 2026"}], None, "month")

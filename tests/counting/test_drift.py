@@ -118,9 +118,9 @@ def test_drift_concerns_name_words_and_what_to_do() -> None:
     assert [*drift_concerns(None)] == [*drift_concerns(Drift(0.5))] == []
     assert [*drift_concerns(Drift(1e-5, (word, word._replace(word="node"))))] == [
         "More than the shares of topics has changed since training: the texts differ from the "
-        "training texts of the same topics ('drupal' is in 15 % of them, not in 0 %; likewise "
-        "'node'). There may be new topics, or the texts come from elsewhere. Label a random sample "
-        "of them, and count with these labels."
+        "training texts of the same topics ('drupal' is in 15 % of them, expected 0 %; "
+        "likewise 'node'). There may be new topics, or the texts may come from another source. "
+        "Label a random sample of them and count with these labels."
     ]
 
 
@@ -128,6 +128,6 @@ def test_group_drift_concerns_name_groups() -> None:
     drifts = {"March": Drift(1e-5), "April": Drift(0.015), "May": Drift(0.6)}
     assert [*group_drift_concerns(drifts)] == [
         "The texts of March differ from the training texts of the same topics. Label a random "
-        "sample of them, and count with these labels."
+        "sample of them and count with these labels."
     ]
     assert [*group_drift_concerns({})] == []

@@ -151,7 +151,7 @@ def test_labelled_sample_that_the_model_learned_from_is_named(
     classifier = slugline.train(news_csv, text="body", topic="queue", test_fraction=None).classifier
     sample = read_labelled_sample(news_csv, classifier.fitted_)
     assert sample.is_training_data
-    assert sample.concerns[0].startswith("The model learned from")
+    assert sample.concerns[0].startswith("The model was trained on")
     classifier = slugline.train(news_csv, text="body", topic="queue", test_fraction=0.25).classifier
     assert not read_labelled_sample(news_csv, classifier.fitted_).is_training_data
     assert read_labelled_sample(news_csv, classifier.fitted_, 0.25).is_training_data
@@ -179,9 +179,9 @@ def test_labelled_sample_of_a_database_that_a_model_may_have_learned_from_is_nam
     assert sample.is_training_data == may_be_learned
     assert sample.concerns == (
         (
-            f"The model may have learned from labels in {path}, so all 72 labels are counted "
-            "without it. For narrower intervals, count without them, or label other texts into a "
-            "new file.",
+            f"The model may have been trained on labels in {path}, so all 72 labels are counted "
+            "without the model. For narrower intervals, count without these labels, or label other "
+            "texts in a new file.",
         )
         if may_be_learned
         else ()
@@ -200,7 +200,7 @@ def test_labelled_sample_has_the_weights_of_a_label_database(
     weights = {text: label.weight for text, [label] in sample.labels.items()}
     assert weights == pytest.approx({"loan 0": 1, "loan 1": 0.2})
     assert sample.concerns == (
-        f"1 label in {path} is left out: of texts that were chosen without a known probability.",
+        f"1 label of texts chosen without a known probability in {path} is ignored.",
     )
 
 
@@ -227,7 +227,7 @@ def test_labelled_sample_has_labels_as_they_were_before_a_guess_was_shown(
         f"loan {i}": ("bank",) for i in range(5)
     }
     assert sample.concerns == (
-        f"1 label in {path} is left out: of texts that were labelled with a guess in view.",
+        f"1 label of texts labelled with a guess in view in {path} is ignored.",
     )
 
 
@@ -236,5 +236,5 @@ def test_labelled_sample_without_known_probabilities_is_an_error(
 ) -> None:
     path = tmp_path / "labels.db"
     make_store(path, [Selection("imported"), Selection("audit", 0.5, 2)])
-    with pytest.raises(DataError, match="was selected at random or with a known probability"):
+    with pytest.raises(DataError, match="no text was drawn at random or with a known probability"):
         read_labelled_sample(path, load(news_slug).fitted_)

@@ -37,11 +37,10 @@ def counts(*pairs: tuple[str, str], p_value: float = 0.5) -> Counts:
 @pytest.mark.parametrize(
     ("found", "sentence"),
     [
-        (counts(MONTHS[:2], MONTHS[1:]), "No change is more than chance."),
+        (counts(MONTHS[:2], MONTHS[1:]), "No change is significant."),
         (
             counts(MONTHS[:2]),
-            "No change is more than chance between 2026-01 and 2026-02; 1 month could not be "
-            "compared.",
+            "No change is significant between 2026-01 and 2026-02; 1 month could not be compared.",
         ),
         (counts(), "No change was tested."),
         (counts(MONTHS[:2], p_value=0.01), ""),

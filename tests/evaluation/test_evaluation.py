@@ -116,7 +116,7 @@ def test_to_dict_holds_no_nan() -> None:
 def test_from_probabilities_rejects_no_documents() -> None:
     with pytest.raises(DataError) as caught:
         Evaluation.from_probabilities(["a"], np.array([], dtype=np.int64), np.zeros((0, 1)))
-    assert str(caught.value) == "there are no documents to evaluate; give at least one."
+    assert str(caught.value) == "no documents to evaluate; pass at least one."
 
 
 def test_majority_baseline_uses_training_topics_only() -> None:
@@ -229,9 +229,9 @@ def test_calibration_error_takes_probabilities_rounded_over_1() -> None:
 @pytest.mark.parametrize(
     ("proba", "right", "message"),
     [
-        ([], [], "there are probabilities of shape (0,) and answers of shape (0,); give"),
-        ([0.5], [True, True], "there are probabilities of shape (1,) and answers of shape (2,)"),
-        ([1.5], [True], "a probability is not between 0 and 1; give those of `predict_proba`."),
+        ([], [], "the probabilities have shape (0,), but the answers have shape (0,); pass"),
+        ([0.5], [True, True], "the probabilities have shape (1,), but the answers have shape (2,)"),
+        ([1.5], [True], "a probability is not between 0 and 1; pass the probabilities of"),
         ([math.nan], [True], "a probability is not between 0 and 1"),
     ],
     ids=["nothing", "lengths", "over 1", "NaN"],

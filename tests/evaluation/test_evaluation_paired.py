@@ -98,8 +98,8 @@ def test_compare_paired_rejects_answers_to_other_documents(parts: tuple[list[str
         compare_paired(*parts)
     y, one, other = map(len, parts)
     assert str(caught.value) == (
-        f"there are {y} topics and {one} and {other} answers; give an answer of both classifiers "
-        "for each topic, and at least one."
+        f"there are {y} topics, but {one} and {other} answers; pass one answer of each classifier "
+        "per topic, and at least one topic."
     )
 
 

@@ -100,12 +100,20 @@ def test_metrics_of_probabilities_are_undefined_without_them() -> None:
 @pytest.mark.parametrize(
     ("y", "proba", "message"),
     [
-        ([0, 1], [[1.0, 0.0]], "there are topics of shape (2,) and probabilities of shape (1, 2);"),
-        ([0], [1.0], "there are topics of shape (1,) and probabilities of shape (1,); give"),
-        ([2], [[1.0, 0.0]], "the topics go from 2 to 2, for 2 columns; give each as the number"),
-        ([-2], [[1.0, 0.0]], "the topics go from -2 to -2, for 2 columns; give"),
-        ([0], [[math.nan, 0.0]], "a probability is not between 0 and 1; give"),
-        ([0], [[1.5, -0.5]], "a probability is not between 0 and 1; give"),
+        (
+            [0, 1],
+            [[1.0, 0.0]],
+            "the topics have shape (2,), but the probabilities have shape (1, 2);",
+        ),
+        ([0], [1.0], "the topics have shape (1,), but the probabilities have shape (1,); pass"),
+        (
+            [2],
+            [[1.0, 0.0]],
+            "the topics range from 2 to 2, but there are 2 columns; pass each topic",
+        ),
+        ([-2], [[1.0, 0.0]], "the topics range from -2 to -2, but there are 2 columns; pass"),
+        ([0], [[math.nan, 0.0]], "a probability is not between 0 and 1; pass"),
+        ([0], [[1.5, -0.5]], "a probability is not between 0 and 1; pass"),
     ],
     ids=["lengths", "no table", "no column", "under -1", "NaN", "over 1"],
 )
@@ -204,5 +212,5 @@ def test_coverage_curve_does_not_depend_on_the_order(seed: int) -> None:
 
 
 def test_coverage_curve_rejects_no_documents() -> None:
-    with pytest.raises(DataError, match=r"^there are probabilities of shape \(0,\) and answers"):
+    with pytest.raises(DataError, match=r"^the probabilities have shape \(0,\), but the answers"):
         coverage_curve([], [])

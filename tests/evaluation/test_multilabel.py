@@ -242,7 +242,7 @@ def test_to_dict_and_summary_hold_everything(evaluation: MultilabelEvaluation) -
     assert data["topics"][-1]["recall"] is None
     low, high = evaluation.f1_intervals[0]
     assert repr(evaluation) == (
-        "Evaluation on 300 documents of 12 topics, several for each\n"
+        "Evaluation on 300 documents of 12 topics, multi-label\n"
         f"  micro-F1      {evaluation.micro.f1:.3f}, 95 % interval {low:.3f} to {high:.3f}\n"
         f"  macro-F1      {evaluation.macro_f1:.3f}, every topic counts the same\n"
         f"  per document  {evaluation.samples.f1:.3f}, every document counts the same\n"
@@ -253,7 +253,7 @@ def test_to_dict_and_summary_hold_everything(evaluation: MultilabelEvaluation) -
 @pytest.mark.parametrize(
     ("sets", "proba", "thresholds", "message"),
     [
-        ([], np.zeros((0, 2)), np.zeros(2), "there are no documents to evaluate"),
+        ([], np.zeros((0, 2)), np.zeros(2), "no documents to evaluate"),
         ([("a",)], np.zeros((2, 2)), np.zeros(2), "1 document, 2 topics, probabilities of shape"),
         ([("a",)], np.zeros((1, 2)), np.zeros(3), r"thresholds of shape \(3,\)"),
         ([("a",)], np.full((1, 2), 1.5), np.zeros(2), "a probability is not between 0 and 1"),

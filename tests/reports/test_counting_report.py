@@ -59,7 +59,7 @@ def test_page_escapes_names(counts: Counts) -> None:
 
 
 def test_page_says_what_was_left_out(counts: Counts) -> None:
-    assert "Left out 2 rows without a text." in count_page(counts)
+    assert "Ignored 2 rows without a text." in count_page(counts)
 
 
 def test_page_without_groups_has_a_single_chart(counts: Counts) -> None:

@@ -18,14 +18,14 @@ from slugline.counting.results import GroupCount
 from slugline.counting.shares import HeldoutSample
 from slugline.text.features import UnknownWordRate, WordCounts
 
-#: A topic with fewer held-out documents is hardly corrected.
+#: Topics with fewer held-out documents are hardly corrected.
 MIN_HELDOUT = 10
-# Topics or groups that a sentence names.
+# Maximum number of topics or groups listed in a warning.
 _MAX_NAMED = 5
-# If more unknown words than in all but one in a hundred training documents occur in this fraction
-# of the texts, and in so many of them, the language may be another one.
+# Texts may be in another language if this fraction of them, and at least this many, have more
+# unknown words than 99 % of the training documents.
 _MOST_UNUSUAL, _MIN_UNUSUAL = 0.4, 5
-#: With fewer texts, shares say hardly more than what the model answers.
+#: With fewer texts, shares add little to the model's answers.
 FEW_TEXTS = 10
 
 
@@ -35,9 +35,9 @@ class TextTotals(NamedTuple):
     Attributes
     ----------
     n_texts, n_words, n_unknown : int
-        Number of texts, of their words, and of words that the model doesn't know.
+        Number of texts, of their words, and of words unknown to the model.
     n_unusual : int
-        Number of texts with more unknown words than usual.
+        Number of texts with unusually many unknown words.
     """
 
     n_texts: int = 0
@@ -47,7 +47,7 @@ class TextTotals(NamedTuple):
 
     @property
     def unusual_fraction(self) -> float:
-        """Fraction of texts with more unknown words than usual."""
+        """Fraction of texts with unusually many unknown words."""
         return self.n_unusual / max(self.n_texts, 1)
 
     @classmethod
@@ -61,7 +61,7 @@ class TextTotals(NamedTuple):
         )
 
     def add(self, other: TextTotals) -> TextTotals:
-        """Return the sums of both."""
+        """Return the combined sums."""
         return TextTotals(
             n_texts=self.n_texts + other.n_texts,
             n_words=self.n_words + other.n_words,
@@ -71,42 +71,42 @@ class TextTotals(NamedTuple):
 
 
 def few_text_concerns(n_texts: int, n_by_group: Sequence[int], noun: str) -> Iterator[str]:
-    """Yield a sentence if there are few texts, or few in some groups.
+    """Yield a warning if there are few texts, or few in some groups.
 
     Parameters
     ----------
     n_texts : int
     n_by_group : sequence of int
-        Numbers of texts of the groups.
+        Number of texts in each group.
     noun : str
-        What a group is, in the singular.
+        Singular noun for a group, such as "month".
     """
     if n_texts < FEW_TEXTS:
         yield (
-            f"{counted(n_texts, 'text')} {'is' if n_texts == 1 else 'are'} too few for shares to "
-            "mean much; read them instead."
+            f"{counted(n_texts, 'text')} {'is' if n_texts == 1 else 'are'} too few for meaningful "
+            "shares; read them instead."
         )
         return
     n_few = sum(n < FEW_TEXTS for n in n_by_group)
     if n_few:
         yield (
             f"{n_few:,} of {counted(len(n_by_group), noun)} {have(n_few)} fewer than {FEW_TEXTS} "
-            "texts, too few for shares to mean much. No change from or to these was tested."
+            "texts, too few for meaningful shares. Changes from or to these were not tested."
         )
 
 
 def text_concerns(sums: TextTotals, usual: UnknownWordRate | None) -> Iterator[str]:
-    """Yield a sentence if most texts have unknown words."""
+    """Yield a warning if most texts have unusually many unknown words."""
     if usual is not None and are_unknown(sums):
         yield (
-            f"Don't believe these counts: {percent(sums.n_unknown / sums.n_words, 0)} of the words "
+            f"Don't trust these counts: {percent(sums.n_unknown / sums.n_words, 0)} of the words "
             f"are unknown to the model, against {percent(usual.rate, 0)} in training. The texts "
-            "may be in another language, or about something else; train on texts like these."
+            "may be in another language or about something else; train on texts like these."
         )
 
 
 def are_unknown(sums: TextTotals) -> bool:
-    """Return True if texts may be in another language, which makes counts meaningless."""
+    """Return True if the texts may be in another language, which makes counts meaningless."""
     return (
         sums.n_unusual >= _MIN_UNUSUAL
         and sums.unusual_fraction >= _MOST_UNUSUAL
@@ -117,15 +117,15 @@ def are_unknown(sums: TextTotals) -> bool:
 def group_text_concerns(
     groups: Mapping[str, TextTotals], usual: UnknownWordRate | None
 ) -> Iterator[str]:
-    """Yield a warning that lists groups in which most texts have unknown words."""
+    """Yield a warning that lists groups whose texts have unusually many unknown words."""
     if groups and usual is not None:
         n_words = sum(each.n_words for each in groups.values())
         n_unknown = sum(each.n_unknown for each in groups.values())
         yield (
-            f"Don't believe the counts of {join_words([*groups], _MAX_NAMED)}: "
+            f"Don't trust the counts of {join_words([*groups], _MAX_NAMED)}: "
             f"{percent(n_unknown / n_words, 0)} of the words are unknown to the model, "
-            f"against {percent(usual.rate, 0)} in training. The texts may be in another language, "
-            "or about something else. No change from or to these was tested."
+            f"against {percent(usual.rate, 0)} in training. The texts may be in another language "
+            "or about something else. Changes from or to these were not tested."
         )
 
 
@@ -135,8 +135,8 @@ def drift_concerns(drift: Drift | None) -> Iterator[str]:
         yield (
             "More than the shares of topics has changed since training: the texts differ from the "
             f"training texts of the same topics{_describe_words(drift)}. There may be new topics, "
-            "or the texts come from elsewhere. Label a random sample of them, and count with these "
-            "labels."
+            "or the texts may come from another source. Label a random sample of them and count "
+            "with these labels."
         )
 
 
@@ -147,7 +147,7 @@ def group_drift_concerns(drifts: Mapping[str, Drift]) -> Iterator[str]:
         clearest = min(found.values(), key=lambda each: each.p_value)
         yield (
             f"The texts of {join_words([*found], _MAX_NAMED)} differ from the training texts of "
-            f"the same topics{_describe_words(clearest)}. Label a random sample of them, and count "
+            f"the same topics{_describe_words(clearest)}. Label a random sample of them and count "
             "with these labels."
         )
 
@@ -158,7 +158,7 @@ def _describe_words(drift: Drift) -> str:
         return ""
     first = drift.words[0]
     names = [short_repr(each.word) for each in drift.words]
-    numbers = f"{percent(first.fraction, 0)} of them, not in {percent(first.expected, 0)}"
+    numbers = f"{percent(first.fraction, 0)} of them, expected {percent(first.expected, 0)}"
     if len(names) == 1:
         return f" ({names[0]} is in {numbers})"
     return f" ({names[0]} is in {numbers}; likewise {join_words(names[1:])})"
@@ -167,9 +167,9 @@ def _describe_words(drift: Drift) -> str:
 def heldout_concerns(
     samples: Sequence[HeldoutSample], topics: Sequence[str], shown: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Yield sentences on topics with too few held-out documents.
+    """Yield warnings about topics with too few held-out documents.
 
-    Only on the topics that are `shown`, by default on all.
+    `shown` limits them to some topics; by default, all are checked.
     """
     sizes = np.concatenate([sample.topic_sizes[: sample.n_model_topics] for sample in samples])
     shown_sizes = [
@@ -185,21 +185,20 @@ def heldout_concerns(
         if few:
             yield (
                 f"{counted(len(few), 'topic')} ({join_words(few, _MAX_NAMED)}) had {what} in "
-                "training, so that the model's errors there are hardly known: label more texts of "
-                f"{'it' if len(few) == 1 else 'them'} before you rely on "
+                "training, too few to estimate the model's errors. Label more texts of "
+                f"{'this topic' if len(few) == 1 else 'these topics'} before you rely on "
                 f"{'its' if len(few) == 1 else 'their'} counts."
             )
 
 
 class ModelCount(NamedTuple):
-    """Data for counts by the model.
+    """Data for model-based counts.
 
     Attributes
     ----------
     totals : TextTotals
     estimates : sequence of ShareEstimate
-        One, or one for each topic of a multilabel model; empty if the model has no held-out
-        documents.
+        One, or one per topic of a multi-label model; empty if the model has no held-out documents.
     drift : Drift or None
         Result of the comparison with training documents; None if not compared.
     """
@@ -210,7 +209,7 @@ class ModelCount(NamedTuple):
 
 
 class ModelConcerns:
-    """Finds reasons why counts by a model may be wrong. Counts by labels have none of these.
+    """Warnings about model-based counts. None of them applies to counts from labels.
 
     Parameters
     ----------
@@ -223,7 +222,7 @@ class ModelConcerns:
     groups : mapping of str to ModelCount
         Model-based counts of the groups that aren't counted from labels.
     shown : sequence of str, optional
-        The topics to warn of; by default, all.
+        Topics to warn about; by default, all.
     """
 
     def __init__(
@@ -247,9 +246,9 @@ class ModelConcerns:
         self._groups = {name: each for name, each in groups.items() if name not in self._unknown}
 
     def choose_tested(self, groups: Sequence[GroupCount]) -> list[GroupCount]:
-        """Return the groups with reliable counts, whose changes are tested.
+        """Return the groups with reliable counts, between which changes are tested.
 
-        Groups of few texts are left out, since the tests assume normal differences.
+        Groups with few texts are excluded because the tests assume normal differences.
         """
         return [
             group
@@ -258,7 +257,7 @@ class ModelConcerns:
         ]
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the reasons as sentences, one for each cause."""
+        """Yield one warning per cause."""
         by_words = [*group_text_concerns(self._unknown, self._usual)] or [
             *text_concerns(self._total.totals, self._usual)
         ]
@@ -285,21 +284,21 @@ def labelled_concerns(
     topics: Sequence[str],
     shown: Sequence[str] = (),
 ) -> Iterator[str]:
-    """Yield sentences on labelled texts.
+    """Yield warnings about labelled texts.
 
     Parameters
     ----------
     sample : LabelledSample
     labels : MatchedLabels
-        The labels of texts that are counted.
+        Labels of the counted texts.
     found : mapping of str to FoundText
-        The labelled texts among them.
+        Labelled texts among the counted ones.
     mean_proba : float64 array, shape (n_topics,)
-        The mean probabilities of all texts.
+        Mean probabilities of all texts.
     topics : sequence of str
-        The topics of the model.
+        Topics of the model.
     shown : sequence of str, optional
-        The topics to warn of; by default, all.
+        Topics to warn about; by default, all.
     """
     n_found = len(labels)
     if n_found >= MIN_LABELLED:
@@ -315,12 +314,12 @@ def labelled_concerns(
         are, were = ("is", "was") if n_missing == 1 else ("are", "were")
         yield (
             f"{n_missing:,} of {counted(len(sample), 'labelled text')} {are} not among the "
-            f"texts to count, and {were} left out."
+            f"texts to count and {were} ignored."
         )
     if n_found < MIN_LABELLED:
         yield (
             f"{counted(n_found, 'labelled text')} {'is' if n_found == 1 else 'are'} too few to "
-            f"count by; these counts are the model's. Label at least {MIN_LABELLED}."
+            f"count from, so these counts are the model's. Label at least {MIN_LABELLED}."
         )
         return
     new = [topic for topic in labels.new_topics(topics) if not shown or topic in shown]
@@ -328,40 +327,40 @@ def labelled_concerns(
         yield from capitals_concerns(new, topics)
         their, them = ("Its", "it") if len(new) == 1 else ("Their", "them")
         yield (
-            f"The labels have {counted(len(new), 'topic')} that the model doesn't know: "
-            f"{join_words(new, _MAX_NAMED)}. {their} counts are by labels alone; train a model "
-            f"that knows {them} to count without labels."
+            f"The labels contain {counted(len(new), 'topic')} unknown to the model: "
+            f"{join_words(new, _MAX_NAMED)}. {their} counts come from labels alone; to count "
+            f"without labels, train a model on {them}."
         )
 
 
 def capitals_concerns(new: Sequence[str], topics: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence for each topic of labels that differs only in capitals from the model's.
+    """Yield a warning for each label topic that differs from the model's only in case.
 
     Parameters
     ----------
     new : sequence of str
-        Topics of labels that the model doesn't know.
+        Topics of labels that are unknown to the model.
     topics : sequence of str
-        The topics of the model.
+        Topics of the model.
     """
     known = {topic.casefold(): topic for topic in topics}
     for topic in new:
         if topic.casefold() in known:
             yield (
-                f"{short_repr(topic)} in the labels differs only in capitals from the model's "
-                f"{short_repr(known[topic.casefold()])}, and is counted as another topic: write it "
-                "as the model does."
+                f"{short_repr(topic)} in the labels differs from the model's "
+                f"{short_repr(known[topic.casefold()])} only in case and is counted separately; "
+                "use the same spelling."
             )
 
 
 def few_label_concerns(groups: Sequence[GroupCount], period: str | None) -> Iterator[str]:
-    """Yield sentences on groups with too few labels to be counted by them.
+    """Yield warnings about groups with too few labels to count from.
 
     Parameters
     ----------
     groups : sequence of GroupCount
     period : str or None
-        The period that each group is; None if groups are not of dates.
+        Unit of the periods, such as "month"; None if the groups aren't periods.
     """
     longer = "another column" if period is None else "a longer period"
     remedy = f"label more texts, or count by {longer}."
@@ -369,20 +368,20 @@ def few_label_concerns(groups: Sequence[GroupCount], period: str | None) -> Iter
     n_by_model = sum(group.is_by_model for group in groups)
     if n_by_model:
         yield (
-            f"{n_by_model:,} of {n_groups} {have(n_by_model)} fewer than {MIN_LABELLED} labels, "
+            f"{n_by_model:,} of {n_groups} {have(n_by_model)} fewer than {MIN_LABELLED} labels "
             f"and {'is' if n_by_model == 1 else 'are'} counted by the model: {remedy}"
         )
     n_blank = sum(not group.is_estimated for group in groups)
     if n_blank:
         yield (
             f"{n_blank:,} of {n_groups} {have(n_blank)} fewer than {MIN_LABELLED} labels, and the "
-            "model has no held-out answers to count without, so "
+            "model can't count them because it has no held-out answers, so "
             f"{'its' if n_blank == 1 else 'their'} counts are blank: {remedy}"
         )
 
 
 def sample_concern(rows: MatchedLabels, mean_proba: F64, topics: Sequence[str]) -> str | None:
-    """Return a sentence if labelled texts don't look like a random sample of all; else None."""
+    """Return a warning if the labelled texts don't look like a random sample, or None."""
     fractions = rows.weights / rows.weights.sum()
     n = 1 / (fractions**2).sum()
     means = fractions @ rows.proba
@@ -393,8 +392,8 @@ def sample_concern(rows: MatchedLabels, mean_proba: F64, topics: Sequence[str]) 
     if p_value >= 0.01:
         return None
     return (
-        "Don't believe these counts: the labelled texts don't look like a random sample. The model "
-        f"finds {topics[worst]} in {100 * means[worst]:.0f} % of them, and in "
+        "Don't trust these counts: the labelled texts don't look like a random sample. The model "
+        f"finds {topics[worst]} in {100 * means[worst]:.0f} % of them, but in "
         f"{100 * mean_proba[worst]:.0f} % of all "
-        "texts. Intervals hold only for texts that were drawn at random."
+        "texts. Intervals hold only for labels of randomly drawn texts."
     )

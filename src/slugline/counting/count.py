@@ -1,4 +1,4 @@
-"""Counts the topics of a file of texts, in one pass and bounded memory."""
+"""Counting the topics of a file of texts, in one pass and bounded memory."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def count_rows(
     rows : RowReader
     options : CountOptions, optional
     announce : callable, optional
-        Called with notes on what was decided about columns.
+        Called with notes on which columns are read.
     on_progress : callable, optional
-        Called after each batch with the number of rows so far.
+        Called after each batch with the number of rows read so far.
     on_interval : callable, optional
-        Called after the intervals of each group of texts with the fraction of groups so far.
+        Called after each group's intervals with the fraction of groups done.
 
     Raises
     ------
-    DataError : if the model has no held-out predictions, there are no texts, or it is unclear which
-        columns to read.
+    DataError : if the model has no held-out predictions, there are no texts, or the columns are
+        ambiguous.
     OptionError : if a topic to show is unknown.
     """
     options = options or CountOptions()
@@ -112,19 +112,19 @@ def count_rows(
     if options.labelled is not None and not tally.labelled:
         raise DataError(
             f"none of the {counted(len(options.labelled), 'labelled text')} of "
-            f"{options.labelled.name} is in {rows.name}: label texts that are drawn at random "
-            "from those to count. Texts are compared as they are, but for blanks and line breaks."
+            f"{options.labelled.name} is in {rows.name}: label a random sample of the texts to "
+            "count. Texts must match exactly, except for whitespace."
         )
     return _Summary(fitted, samples, tally, options).counts(rows.name, on_interval)
 
 
 def check_no_foreign_database(file: PathLike) -> None:
-    """Raise DataError for a SQLite file of another program, which has no texts to count."""
+    """Raise DataError for a SQLite file of another program."""
     path = Path(file)
     if is_database(path) and not FORMAT.is_of(path):
         raise DataError(
-            f"{file} is a database that has neither labels of `slugline label` nor daily sums of "
-            "`slugline serve --watch`; save its texts as a table, such as CSV."
+            f"{file} is a database without labels from `slugline label` or daily sums from "
+            "`slugline serve --watch`; export its texts as a table, such as CSV."
         )
 
 
@@ -133,23 +133,22 @@ def check_countable(fitted: Fitted, options: CountOptions) -> None:
 
     Raises
     ------
-    DataError : if it has no held-out predictions, and there are no labels instead.
+    DataError : if there are neither held-out predictions nor labels.
     OptionError : if a topic to show is unknown.
     """
     _check_topics(fitted, options)
     if not _has_heldout(fitted) and options.labelled is None:
         raise DataError(
-            "the model has no held-out answers, from which its errors are known; train it again "
-            "with ",
+            "the model has no held-out answers to estimate its errors from; retrain it with ",
             Parameter("min_precision", 0.9),
-            ", or count with labels of some of the texts (",
+            ", or label some of the texts (",
             Parameter("labelled"),
             ").",
         )
 
 
 def _check_topics(fitted: Fitted, options: CountOptions) -> None:
-    """Raise OptionError for an unknown topic; labels may have some that the model doesn't know."""
+    """Raise OptionError for a topic that neither the model nor the labels contain."""
     labels = [] if options.labelled is None else [*options.labelled.labels.values()]
     names = {topic for texts in labels for label in texts for topic in label.topics}
     topics = [str(topic) for topic in fitted.topics.names]
@@ -162,7 +161,7 @@ def _has_heldout(fitted: Fitted) -> bool:
 
 
 def model_samples(fitted: Fitted) -> list[HeldoutSample]:
-    """Return the held-out documents of a model; see `heldout_samples`; empty if there are none."""
+    """Return the held-out documents of a model, or an empty list; see `heldout_samples`."""
     heldout = fitted.heldout_predictions
     if heldout is None or not heldout.n_documents:
         return []
@@ -170,7 +169,7 @@ def model_samples(fitted: Fitted) -> list[HeldoutSample]:
 
 
 class _Summary:
-    """Makes the results from what was summed over texts.
+    """Computes the results from the sums over texts.
 
     Parameters
     ----------
@@ -178,7 +177,7 @@ class _Summary:
     samples : list of HeldoutSample
         See `heldout_samples`; empty if the model has no held-out documents.
     tally : Tally
-        With one text or more.
+        Contains at least one text.
     options : CountOptions
     """
 
@@ -197,13 +196,13 @@ class _Summary:
         Parameters
         ----------
         name : str
-            The name of the texts' source.
+            Name of the source.
         on_interval : callable, optional
-            Called after the intervals of each group with the fraction of groups so far.
+            Called after each group's intervals with the fraction of groups done.
 
         Raises
         ------
-        DataError : if there are too few labels, and the model has no held-out documents.
+        DataError : if there are too few labels and the model has no held-out documents.
         """
         tally, grouping, options = self._tally, self._tally.grouping, self._options
         is_time = grouping is not None and grouping.period is not None
@@ -230,7 +229,7 @@ class _Summary:
     def _estimated(
         self, groups: Sequence[GroupTally], on_interval: Callable[[float], object] | None
     ) -> Iterator[CountedTexts]:
-        """Yield the texts of groups, with estimates if the model has held-out predictions."""
+        """Yield each group's texts, with estimates if the model has held-out predictions."""
         for number, group in enumerate(groups):
             estimates: Sequence[ShareEstimate] = []
             if self._samples:
@@ -250,7 +249,7 @@ class _Summary:
                 on_interval((number + 1) / len(groups))
 
     def _concerns(self, counts: Counts) -> Iterator[str]:
-        """Yield reasons why the counts may be wrong; those by the model are among the counts'."""
+        """Yield warnings, including the ones about model-based counts in `counts`."""
         tally = self._tally
         period = None if tally.grouping is None else tally.grouping.period
         n_by_group = [group.n_texts for group in counts.groups]

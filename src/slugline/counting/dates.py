@@ -1,4 +1,4 @@
-"""Dates in cells, and the periods that they belong to."""
+"""Parsing dates in cells and grouping them by period."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DATE_ORDERS: tuple[DateOrder, ...] = ("day-first", "month-first")
 _ISO = re.compile(r"(\d{4})([-/.]) ?(\d{1,2})(?:\2 ?(\d{1,2})\.?)?(?:[T ,].*)?")
 _EAST_ASIAN = re.compile(r"(\d{4}) ?[年년] ?(\d{1,2}) ?[月월](?: ?(\d{1,2}) ?[日일])?.*")
 _COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(?:T\d.*)?")
-# A day of the week may come first, and a time last.
+# An optional weekday before the date, and an optional time after it.
 _WEEKDAY, _TIME = r"(?:[^\W\d_][\w-]{0,15}\.?,? +)?", r"(?:[T ,].*)?"
 _NUMBERS = re.compile(rf"{_WEEKDAY}(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){_TIME}")
 _MONTH = r"([^\W\d_]{3,10})"
@@ -33,15 +33,15 @@ _DAY_NAME_YEAR = re.compile(
 _NAME_DAY_YEAR = re.compile(
     rf"{_WEEKDAY}{_MONTH}\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}}){_TIME}"
 )
-# As of the command `date`: Mon Jan  5 10:00:00 UTC 2026.
+# As printed by the `date` command: Mon Jan  5 10:00:00 UTC 2026.
 _NAME_DAY_TIME_YEAR = re.compile(
     rf"{_WEEKDAY}{_MONTH} +(\d{{1,2}}) \d\d?:\d\d(?::\d\d)?(?: [A-Z]{{3,5}})? (\d{{4}})"
 )
-# Such as April 2026, abril de 2026 and, by Excel, Apr-26.
+# Such as April 2026, abril de 2026 and Excel's Apr-26.
 _NAME_YEAR = re.compile(rf"{_MONTH}(?:\.?[ -](?:de )?(?=\d{{4}}$)|-(?=\d\d$))(\d+)")
 _MONTH_YEAR = re.compile(r"(\d{1,2})[/-](\d{4})")
-# Names of months in English, German, French, Spanish, Italian, Dutch and Portuguese, and usual
-# abbreviations, in lower case without accents.
+# Month names and common abbreviations in English, German, French, Spanish, Italian, Dutch and
+# Portuguese, in lower case without accents.
 _MONTH_NAMES = (
     "jan january januar janner janv janvier ene enero gen gennaio januari janeiro",
     "feb february februar feber fevr fevrier febrero febbraio februari fev fevereiro",
@@ -57,24 +57,24 @@ _MONTH_NAMES = (
     "dec december dez dezember decembre dic diciembre dicembre dezembro",
 )
 _MONTHS = {name: month for month, names in enumerate(_MONTH_NAMES, 1) for name in names.split()}
-# Years of two digits from this one on are of the last century.
+# Two-digit years from this one on belong to the 20th century.
 _LAST_CENTURY = 70
-# Cells that a message shows have no more characters, and are no more.
+# Maximum length and number of the cells shown in a message.
 _MAX_LENGTH, _MAX_SHOWN = 40, 3
 _MAX_COLUMNS = 20
-# The days from 2000 to 2050, as Excel counts them.
+# Excel's serial numbers of the days from 2000 to 2050.
 _EXCEL_DAYS = (36_526, 55_153)
-# Charts have no more days and periods.
+# Maximum number of days and periods in a chart.
 _MAX_DAYS, _MAX_PERIODS = 40_000, 4000
 
 
 class DateReader(NamedTuple):
-    """Reads the dates of a column; `order` is that of day and month if both are numbers."""
+    """Reads the dates of a column; `order` is the order of day and month in numeric dates."""
 
     order: DateOrder | None = None
 
     def read(self, cell: Any) -> date | None:
-        """Return the date in a cell; None if there is none.
+        """Return the date in a cell, or None.
 
         >>> DateReader("day-first").read("03/04/2026 10:15")
         datetime.date(2026, 4, 3)
@@ -95,7 +95,7 @@ class DateReader(NamedTuple):
             return None
 
     def contradicts(self, cell: Any) -> bool:
-        """Whether a cell has a date with day and month in the other order, or in an unknown one.
+        """Return True if a date has day and month in the other order, or the order is unknown.
 
         >>> reader = DateReader("month-first")
         >>> reader.contradicts("25/04/2026"), reader.contradicts("04/25/2026")
@@ -113,7 +113,7 @@ class DateReader(NamedTuple):
 
 
 class _NumericDate(NamedTuple):
-    """A date in which day and month are numbers before the year, in either order."""
+    """A numeric date with the year last, and day and month in either order."""
 
     first: int
     second: int
@@ -127,9 +127,9 @@ class _NumericDate(NamedTuple):
         return self.year, self.first, self.second
 
 
-@lru_cache(maxsize=4096)  # rows of the same day follow each other
+@lru_cache(maxsize=4096)  # rows of a day are often consecutive
 def _parts(text: str) -> tuple[int, int, int] | _NumericDate | None:
-    """Return year, month and day as they are written, whether or not there is such a date."""
+    """Return year, month and day as written; the date may not exist."""
     text = unicodedata.normalize("NFC", text)
     if match := _ISO.fullmatch(text) or _EAST_ASIAN.fullmatch(text):
         year, *_, month, day = match.groups()
@@ -154,7 +154,7 @@ def _parts(text: str) -> tuple[int, int, int] | _NumericDate | None:
 
 
 def _read_year(digits: str) -> int:
-    """Return a year that has two digits or four."""
+    """Return the year written with two or four digits."""
     year = int(digits)
     if len(digits) == 2:
         year += 1900 if year >= _LAST_CENTURY else 2000
@@ -162,11 +162,11 @@ def _read_year(digits: str) -> int:
 
 
 def find_date_order(column: str, cells: Iterable[Any]) -> DateOrder | None:
-    """Return the order of day and month in a column; None if it doesn't matter.
+    """Return the order of day and month in a column, or None if it has no numeric dates.
 
     Raises
     ------
-    DataError : if it is unclear, or differs between rows.
+    DataError : if the order is ambiguous or differs between rows.
     """
     cells = [*cells]
     dates = [
@@ -178,7 +178,7 @@ def find_date_order(column: str, cells: Iterable[Any]) -> DateOrder | None:
     month_first = [each for each in dates if each.second > 12]
     if day_first and month_first:
         raise DataError(
-            f"column {short_repr(column)} has dates with the day first, such as "
+            f"column {short_repr(column)} mixes dates with the day first, such as "
             f"{_show(day_first[0])}, and with the month first, such as {_show(month_first[0])}; "
             "write them as 2026-01-31."
         )
@@ -189,8 +189,7 @@ def find_date_order(column: str, cells: Iterable[Any]) -> DateOrder | None:
     example = next((each for each in dates if each.first != each.second), dates[0])
     raise DataError(
         f"column {short_repr(column)} has dates such as {_show(example)}, and none in the first "
-        f"{counted(len(cells), 'row')} says whether the day or the month comes first; name it "
-        "with ",
+        f"{counted(len(cells), 'row')} shows whether the day or the month comes first; pass ",
         Parameter("date_order", "day-first"),
         " or ",
         Parameter("date_order", "month-first"),
@@ -204,7 +203,7 @@ def _show(numbers: _NumericDate) -> str:
 
 
 def find_date_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the columns whose cells are dates, except for blank ones."""
+    """Return the columns whose non-blank cells are dates."""
     names = dict.fromkeys(name for row in rows for name in row)
     return [name for name in names if _are_dates([row.get(name) for row in rows])]
 
@@ -213,12 +212,12 @@ def _are_dates(cells: Sequence[Any]) -> bool:
     texts = [str(cell).strip() for cell in cells if cell is not None and str(cell).strip()]
     readers = [DateReader(order) for order in DATE_ORDERS]
     n_dates = sum(any(reader.read(text) is not None for reader in readers) for text in texts)
-    # A few cells may be damaged.
+    # Tolerate a few malformed cells.
     return bool(texts) and n_dates >= 0.9 * len(texts)
 
 
 def name_period(day: date, period: Period) -> str:
-    """Return the name of the period of a date, which sorts by time.
+    """Return the name of the period that contains a date; names sort by time.
 
     >>> [name_period(date(2026, 2, 1), period) for period in PERIODS]
     ['2026-02-01', '2026-W05', '2026-02', '2026-Q1', '2026']
@@ -236,9 +235,9 @@ def name_period(day: date, period: Period) -> str:
 
 
 def fill_periods(names: Sequence[str], period: Period) -> list[str]:
-    """Return the names of all periods from the first to the last one, in order.
+    """Return the names of all periods from the first to the last, in order.
 
-    Without those between if they are very many, as if a year was mistyped.
+    Gaps are not filled if that would add too many periods, for instance after a mistyped year.
 
     >>> fill_periods(["2025-12", "2026-02"], "month")
     ['2025-12', '2026-01', '2026-02']
@@ -268,11 +267,11 @@ def first_day(name: str, period: Period) -> date:
 def choose_date_column(
     rows: Sequence[Mapping[str, Any]], column: str | None, period: Period
 ) -> str:
-    """Return the column of dates: the one that is named, or the only one that holds dates.
+    """Return the date column: `column` if given, else the only column that contains dates.
 
     Raises
     ------
-    DataError : if there is none, or several.
+    DataError : if there is no such column, or several contain dates.
     """
     names = [*dict.fromkeys(name for row in rows for name in row)]
     if column is not None:
@@ -287,14 +286,14 @@ def choose_date_column(
         return found[0]
     if not found:
         raise DataError(
-            f"no column has dates to count by {period}{_describe_cells(rows)}: write dates as "
-            "2026-01-31, or name their column with ",
+            f"no column contains dates to count by {period}{_describe_cells(rows)}: write dates "
+            "as 2026-01-31, or pass their column as ",
             Parameter("date"),
             ".",
         )
     raise DataError(
         Message(
-            f"several columns have dates: {', '.join(map(short_repr, found))}; name one with ",
+            f"several columns contain dates: {', '.join(map(short_repr, found))}; choose one with ",
             Parameter("date"),
             ".",
         )
@@ -302,21 +301,21 @@ def choose_date_column(
 
 
 def _describe_cells(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the short cells of the first row, one of which may be a date in another language.
+    """Return the short cells with digits in the first row: one may be a date in another language.
 
-    Without digits in any, the names of the columns; and if one has days as Excel counts them, that.
+    If there are none, return the column names. A column of Excel serial dates takes precedence.
     """
     for name, cell in rows[0].items() if rows else ():
         if isinstance(cell, int | float) and _EXCEL_DAYS[0] <= cell <= _EXCEL_DAYS[1]:
             return (
-                f" ({short_repr(name)} has {cell:g}: if that is a date in Excel, format the column "
-                "as dates)"
+                f" ({short_repr(name)} contains {cell:g}: if that is a date in Excel, format the "
+                "column as dates)"
             )
     names = [short_repr(name) for name in dict.fromkeys(name for row in rows for name in row)]
     known = "only column is" if len(names) == 1 else "columns are"
     known = f"the {known} {join_words(names, _MAX_COLUMNS)}"
     shown = [
-        f"{short_repr(name)} has {short_repr(cell)}"
+        f"{short_repr(name)} contains {short_repr(cell)}"
         for row in rows[:1]
         for name, cell in row.items()
         if isinstance(cell, str) and len(cell) <= _MAX_LENGTH and any(map(str.isdigit, cell))

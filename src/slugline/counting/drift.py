@@ -1,9 +1,9 @@
-"""Tests whether texts come from where the training documents came from, up to topic shares.
+"""Tests for drift: whether more than the topic shares has changed since training.
 
 If only the shares have changed, the texts look like a mixture of the training documents of each
-topic, weighted by the new shares. One test (Hotelling's) compares mean word vectors, another looks
-for words that occur in more texts than the mixture explains, and the third compares how sure the
-model is of its answers.
+topic, weighted by the new shares. Hotelling's test compares mean word vectors, the second test
+looks for words in more texts than the mixture explains, and the third compares the confidence of
+the model's answers.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from slugline.base.threads import limit_blas
 from slugline.counting.estimation import ShareEstimate, topic_shares
 from slugline.model.text_profile import MAX_CHARACTERS, TextProfile, TextWords
 
-#: Fewest texts for the tests.
+#: Minimum number of texts for the tests.
 MIN_TEXTS = 60
 # Probability of a warning if only shares have changed, split evenly between the tests.
 _FALSE_WARNINGS, _N_TESTS = 0.02, 3
 # Degrees of freedom of the covariance per column compared, and the maximum number of columns. The
-# columns of the word vectors are ordered by variance. Directions of largest variance among the
-# training documents won't do: their variance is overestimated, so that the test finds little. Of
-# 16, 32, 48, 64 and 96 columns, 32 to 64 had the highest power on training splits of eight sets.
+# columns of the word vectors are ordered by variance. The principal components of the training
+# documents would give a weak test because their variance is overestimated. Of 16, 32, 48, 64 and 96
+# columns, 32 to 64 had the highest power on training splits of eight sets.
 _FREEDOM_PER_COLUMN, _MAX_COLUMNS = 4, 48
 # Pseudo-documents with a word's overall rate, added to each topic.
 _N_ADDED = 2.0
-# Fewest texts that contain a tested word.
+# Minimum number of texts that contain a tested word.
 _MIN_WORD_TEXTS = 4
 # Maximum number of words to report.
 _MAX_WORDS = 5
@@ -58,7 +58,7 @@ class Drift(NamedTuple):
     Attributes
     ----------
     p_value : float
-        Smallest p-value of the tests, with Bonferroni's correction.
+        Smallest p-value of the tests, Bonferroni-corrected.
     words : tuple of FrequentWord
         Words that are significantly more frequent than expected, most significant first.
     """
@@ -90,8 +90,8 @@ class _ExpectedTexts:
         errors = np.concatenate(
             [each.simulated.errors[: each.sample.n_model_topics] for each in estimates]
         )
-        # In multi-label profiles, only a fraction of the documents with a topic count for it, and
-        # documents without a topic have the rest: its error is the negative sum of the others.
+        # In multi-label profiles, only a fraction of the documents with a topic count for it. The
+        # rest belongs to documents without a topic, whose error is the negative sum of the others.
         errors = errors * profile.drawn_fractions[:, np.newaxis]
         if len(self.fractions) > len(errors):
             errors = np.concatenate([errors, -errors.sum(axis=0, keepdims=True)])
@@ -100,7 +100,7 @@ class _ExpectedTexts:
         self.mean_variances = self.fractions**2 / (profile.sizes + 1)
 
     def mean(self, means: F64) -> tuple[F64, F64]:
-        """Return the mixture of topic means, and its error from each simulated error of the shares.
+        """Return the mixture of topic means, and its error for each simulated set of share errors.
 
         Shapes are (n_values,) and (n_values, n_sets).
         """
@@ -111,7 +111,7 @@ class _ExpectedTexts:
 def find_drift(
     profile: TextProfile | None, texts: Sequence[str], estimates: Sequence[ShareEstimate]
 ) -> Drift | None:
-    """Test whether texts come from where the training documents came from, up to topic shares.
+    """Test whether more than the topic shares has changed since training.
 
     Without a profile or texts, only the confidence of the answers is tested.
 
@@ -119,9 +119,9 @@ def find_drift(
     ----------
     profile : TextProfile or None
     texts : sequence of str
-        All texts, or a random sample of them; empty if they aren't known.
+        All texts or a random sample of them; empty if unknown.
     estimates : sequence of ShareEstimate
-        One, or one for each topic of a multilabel model.
+        One, or one per topic of a multi-label model.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def find_drift(
     """
     if not estimates:
         return None
-    # Copies, such as automatic replies, carry less information than different texts.
+    # Copies, such as automatic replies, carry less information than distinct texts.
     counts: dict[str, int] = {}
     for text in texts:
         counts[text[:MAX_CHARACTERS]] = counts.get(text[:MAX_CHARACTERS], 0) + 1
@@ -157,10 +157,10 @@ def find_drift(
 
 
 def _compare_confidence(estimate: ShareEstimate, mean: float, n_texts: float) -> float:
-    """Return the p-value of a test of whether the model is less sure of texts than expected.
+    """Return the p-value of a test that the model is less confident of the texts than expected.
 
-    The confidence in a text is the probability of its most likely topic. The held-out documents of
-    each topic show which `mean` over the texts to expect.
+    The confidence in a text is the probability of its most likely topic. The expected `mean` over
+    the texts comes from the held-out documents of each topic.
     """
     sample = estimate.sample
     sizes = sample.topic_sizes + 1
@@ -194,7 +194,7 @@ def _compare_vectors(
     covariance = (
         within * (1 / expected.n_texts + expected.mean_variances.sum()) + by_shares @ by_shares.T
     )
-    # The covariance is singular if all documents are the same.
+    # The covariance is singular if all documents are identical.
     statistic = difference @ np.linalg.pinv(covariance, hermitian=True) @ difference
     scale = (freedom - n_columns + 1) / (freedom * n_columns)
     return float(f_distribution.sf(statistic * scale, n_columns, freedom - n_columns + 1))
@@ -241,13 +241,13 @@ def _expected_rates(counts: F64, profile: TextProfile, expected: _ExpectedTexts)
     rates = (counts + _N_ADDED * overall) / (sizes + _N_ADDED)
     mixture, by_shares = expected.mean(rates)
     variances = expected.mean_variances @ (rates * (1 - rates)) + (by_shares**2).sum(axis=1)
-    # Add half a document with the word, since a word that no document contains isn't impossible.
+    # Add half a document with the word, so that unseen words have a positive rate.
     unseen = 0.5 * expected.mean_variances.sum()
     return mixture + unseen, variances + unseen * expected.mean_variances.sum()
 
 
 def _tail(fractions: F64, rates: F64, variances: F64, n_texts: float) -> F64:
-    """Return the probability of at least as many texts with each word.
+    """Return the probability that at least this many texts contain each word.
 
     The number of texts is negative binomial: Poisson with an uncertain mean.
     """

@@ -1,4 +1,4 @@
-"""Estimates of the shares of one group of texts, with their errors."""
+"""Estimated topic shares in a group of texts, with their errors."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from slugline.counting.simulation import (
 )
 from slugline.evaluation.intervals import Interval
 
-# The fewest simulated sets, and the largest number of shares in all of them; and the topics for
-# which a simulation takes as long as for a binary one.
+# Minimum number of simulated sets, maximum number of shares in all of them, and the number of
+# topics in one estimate that take as long as one binary estimate.
 _MIN_SETS, _MAX_SHARES, _BINARY_COST = 50, 20_000, 10
 
 
 @dataclass(frozen=True, eq=False)
 class ShareEstimate:
-    """The shares of the topics of a `HeldoutSample` in a group of texts.
+    """Estimated shares of a `HeldoutSample`'s topics in a group of texts.
 
     Attributes
     ----------
@@ -44,10 +44,10 @@ class ShareEstimate:
     simulate_near : callable
         Simulates `simulated_near`.
     unseen_errors : float64 array, shape (n_topics,)
-        The error of each share if one more held-out document of the topic had been missed, and one
-        more of the others been taken for it.
+        Error of each share if one more held-out document of the topic had been missed, and one
+        more of the others assigned to it.
     confidence : float or None
-        Mean probability of each text's most likely topic; None if it isn't known.
+        Mean probability of each text's most likely topic, or None if unknown.
     """
 
     sample: HeldoutSample
@@ -62,15 +62,15 @@ class ShareEstimate:
     def simulated_near(self) -> SimulatedErrors:
         """Errors for sets that all have the estimated shares.
 
-        With the same seed, errors from held-out documents are paired between groups. Only
-        comparisons of groups need them.
+        With the same seed, errors from held-out documents are paired between groups. Used only to
+        compare groups.
         """
         with limit_blas():
             return self.simulate_near()
 
     @cached_property
     def standard_errors(self) -> F64:
-        """The standard error of each share, downwards and upwards, shape (2, n_topics)."""
+        """Standard error of each share, downwards and upwards, shape (2, n_topics)."""
         errors: F64 = np.hypot(self.simulated.standard_errors(self.shares), self.unseen_errors)
         return errors
 
@@ -100,13 +100,13 @@ def estimate_group(
         Number of texts that each row represents.
     seed : int
     n_copies : float64 array, shape (n_rows,), optional
-        Number of copies of each row's text, including itself: repeated texts, such as automatic
+        Number of copies of each row's text, including itself. Repeated texts, such as automatic
         replies, are right or wrong together. By default, 1.
     n_sets : int, default N_SIMULATED
     group : int, default 0
         See `simulate_errors`.
     """
-    # The matrices are so small that more threads would only wait for each other.
+    # The matrices are too small to benefit from threads.
     with limit_blas():
         n_texts = round(weights.sum())
         mean_copies = 1.0 if n_copies is None else float(weights @ n_copies) / max(n_texts, 1)
@@ -136,12 +136,12 @@ def estimate_group(
 
 
 def limit_sets(samples: Sequence[HeldoutSample]) -> int:
-    """Return the number of simulated sets: fewer with many topics, which take longer.
+    """Return the number of simulated sets: fewer with many topics, to limit the time.
 
     Parameters
     ----------
     samples : sequence of HeldoutSample
-        One for a single-label model, or one for each topic of a multilabel model.
+        One for a single-label model, or one per topic of a multi-label model.
     """
     n_shares = sum(_BINARY_COST if each.is_binary else each.n_topics for each in samples)
     return min(N_SIMULATED, max(_MIN_SETS, _MAX_SHARES // n_shares))
@@ -155,7 +155,7 @@ def _mean_copies(sample: HeldoutSample, rows: F64, weights: F64, n_copies: F64, 
 
 
 def unseen_errors(sample: HeldoutSample, shares: F64) -> F64:
-    """Return the errors from confusions that held-out documents may not show.
+    """Return the errors from confusions unseen in held-out documents.
 
     One error is added to each topic, by Laplace's rule of succession.
     """
@@ -168,7 +168,7 @@ def unseen_errors(sample: HeldoutSample, shares: F64) -> F64:
 def estimate_texts(
     samples: Sequence[HeldoutSample], texts: SampledRows, *, seed: int, group: int = 0
 ) -> list[ShareEstimate]:
-    """Return the estimate of a single-label model, or one for each topic of a multilabel model.
+    """Return the estimate of a single-label model, or one per topic of a multi-label model.
 
     See `simulate_errors` for `group`.
     """
@@ -190,9 +190,9 @@ def estimate_texts(
 
 
 def count_copies(rows: F64, weights: F64) -> F64:
-    """Return how many texts have the probabilities of each row, shape (n_rows,).
+    """Return the number of texts with the same probabilities as each row, shape (n_rows,).
 
-    If rows are a sample, each of the others stands for more texts than one.
+    If rows are a sample, each other row counts with its weight.
     """
     _, numbers, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
     n_others: F64 = (counts - 1)[numbers.ravel()] * weights
@@ -200,12 +200,12 @@ def count_copies(rows: F64, weights: F64) -> F64:
 
 
 def topic_shares(estimates: Sequence[ShareEstimate]) -> F64:
-    """Return the share of each topic of the model, from one estimate or from binary ones."""
+    """Return the share of each model topic, from one estimate or from binary ones."""
     return np.concatenate([each.shares[: each.sample.n_model_topics] for each in estimates])
 
 
 def topic_intervals(estimates: Sequence[ShareEstimate]) -> list[Interval]:
-    """Return the interval of each topic of the model; see `topic_shares`."""
+    """Return the interval of each model topic; see `topic_shares`."""
     return [
         interval
         for each in estimates

@@ -1,4 +1,4 @@
-"""Counts of a group of texts: by the model, or by labels where there are enough."""
+"""Counts of a group of texts: from labels if there are enough, else by the model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from slugline.model.fitted import Fitted
 
 
 class CountedTexts(NamedTuple):
-    """Data for the counts of a group of texts.
+    """Data for counting a group of texts.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class CountedTexts(NamedTuple):
     n_answers : int64 array, shape (n_topics,)
         Number of texts that the model assigns to each topic.
     by_model : ModelCount
-        Without estimates if the model has no held-out documents.
+        Its estimates are empty if the model has no held-out documents.
     """
 
     n_texts: int
@@ -52,7 +52,7 @@ class CountedTexts(NamedTuple):
     def from_rows(
         cls, rows: SampledRows, by_model: ModelCount, *, multilabel: bool
     ) -> CountedTexts:
-        """Return the data for all texts from which rows were sampled."""
+        """Return the data for all texts that the rows were sampled from."""
         n_answers = rows.n_likely if multilabel else rows.n_answers
         return cls(len(rows), rows.sums, n_answers, by_model)
 
@@ -67,7 +67,7 @@ class GroupCounter:
         See `heldout_samples`; empty if the model has no held-out documents.
     sample : LabelledSample, optional
     labels : MatchedLabels
-        The labels of texts that are counted.
+        Labels of the counted texts.
     """
 
     def __init__(
@@ -80,17 +80,17 @@ class GroupCounter:
         self._fitted, self._samples = fitted, samples
         self._sample, self._labels = sample, labels
         self._topics = [str(topic) for topic in fitted.topics.names]
-        # From all labels: a group without labels may still contain texts with these topics.
+        # From all labels, because a group without labels may contain texts with these topics.
         self._new_topics = labels.new_topics(self._topics)
 
     def _check_labels(self) -> None:
-        """Raise DataError if there are too few labels, and the model has no held-out documents."""
+        """Raise DataError if there are too few labels and the model has no held-out documents."""
         n_labelled = len(self._labels)
         if not self._samples and n_labelled < MIN_LABELLED:
             raise DataError(
-                f"{counted(n_labelled, 'text')} {'has' if n_labelled == 1 else 'have'}"
-                " a label, and the model has no held-out answers to count without; label at least "
-                f"{MIN_LABELLED}."
+                f"only {counted(n_labelled, 'text')} {'has' if n_labelled == 1 else 'have'}"
+                " a label, and the model can't count without labels because it has no held-out "
+                f"answers; label at least {MIN_LABELLED}."
             )
 
     def count_groups(
@@ -103,30 +103,30 @@ class GroupCounter:
         is_time: bool,
         topics: Sequence[str],
     ) -> Counts:
-        """Return the counts of all texts, and of groups of them, for all topics.
+        """Return the counts of all texts and of each group, for all topics.
 
         Parameters
         ----------
         name : str
-            The name of the texts' source.
+            Name of the source.
         total : CountedTexts
         groups : mapping of str to CountedTexts
             In order.
         column : str or None
-            What these are groups of.
+            Grouping column, or the name of the period.
         is_time : bool
             True if the groups are periods.
         topics : sequence of str
-            The topics whose shares the plan and the warnings are about; empty for all.
+            Topics that the plan and the warnings cover; empty for all.
 
         Returns
         -------
         Counts
-            Its concerns are those about counts by the model.
+            Its `concerns` contain only warnings about model-based counts.
 
         Raises
         ------
-        DataError : if there are too few labels, and the model has no held-out documents.
+        DataError : if there are too few labels and the model has no held-out documents.
         """
         self._check_labels()
         all_texts = self.count("", total)
@@ -154,9 +154,9 @@ class GroupCounter:
         return replace(counted_texts, plan=plan)
 
     def count(self, name: str, texts: CountedTexts) -> GroupCount:
-        """Return the counts of a group; its name is empty for all texts.
+        """Return the counts of a group, or of all texts if `name` is empty.
 
-        Without held-out documents of the model, a group with few labels has no estimates.
+        If the model has no held-out documents, groups with few labels get no estimates.
         """
         labels = self._labels.take(self._labels.groups == name) if name else self._labels
         if len(labels) >= MIN_LABELLED:
@@ -169,7 +169,7 @@ class GroupCounter:
         return GroupCount(name, texts.n_texts, tuple(counts))
 
     def _explained_variance(self, estimates: Sequence[ShareEstimate]) -> F64:
-        """Return how much of the variance of each topic the model explains, shape (n_topics,)."""
+        """Return the fraction of each topic's variance that the model explains, (n_topics,)."""
         if not estimates or (self._sample is not None and self._sample.is_training_data):
             return np.zeros(len(self._topics))
         return np.concatenate(
@@ -186,7 +186,7 @@ class GroupCounter:
         counts: Sequence[GroupCount],
         shown: Sequence[str],
     ) -> ModelConcerns:
-        """Return reasons why counts by the model may be wrong; counts by labels have none."""
+        """Return the warnings about model-based counts."""
         heldout = self._fitted.heldout_predictions
         return ModelConcerns(
             self._samples,
@@ -202,7 +202,7 @@ class GroupCounter:
     def _plan_labels(
         self, counts: Counts, total: CountedTexts, groups: Mapping[str, CountedTexts]
     ) -> LabelPlan | None:
-        """Return a plan to halve the widest interval; None if intervals are narrow."""
+        """Return a plan to halve the widest interval, or None if the intervals are narrow."""
         planned = []
         for group in (counts.total, *counts.groups):
             estimates = (groups[group.name] if group.name else total).by_model.estimates
@@ -229,7 +229,7 @@ class GroupCounter:
             yield TopicCount(topic, share, interval, texts.n_texts, n_answers)
 
     def _count_labelled(self, labels: MatchedLabels, texts: CountedTexts) -> Iterator[TopicCount]:
-        """Yield the counts of the model's topics, and of others that labels have."""
+        """Yield the counts of the model's topics and of new topics in the labels."""
         explained = self._explained_variance(texts.by_model.estimates).tolist()
         n_texts, n_answers = texts.n_texts, texts.n_answers.tolist()
         for i, topic in enumerate([*self._topics, *self._new_topics]):

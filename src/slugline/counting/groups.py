@@ -1,4 +1,4 @@
-"""Groups of texts that are counted apart, by the cells of a column."""
+"""Grouping texts by the values of a column."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from slugline.counting.dates import (
 )
 from slugline.errors import DataError, Message, Parameter
 
-#: The largest number of groups.
+#: Maximum number of groups.
 MAX_GROUPS = 1000
-#: The name of the group of rows with an empty cell.
+#: Name of the group of rows with an empty cell.
 EMPTY = "(empty)"
 
 
@@ -33,10 +33,10 @@ class Grouping(NamedTuple):
     ----------
     column : str
     period : Period or None
-        The periods of dates; None for the cells as they are.
+        Period to group dates by; None to group by the cells themselves.
     reader : DateReader
     is_order_given : bool
-        Whether the user named the order of day and month.
+        True if the user specified the order of day and month.
     """
 
     column: str
@@ -54,21 +54,21 @@ class Grouping(NamedTuple):
     ) -> Grouping:
         """Return the grouping by a column, or by a period if no column has its name.
 
-        A column of dates is grouped by month, or by its name if that is a period.
+        Dates are grouped by month unless `by` is a period.
 
         Parameters
         ----------
         rows : sequence of mapping
-            The cells of the first rows.
+            Cells of the first rows.
         by : str
         date : str, optional
-            The column of dates; by default, the only one that has dates.
+            Date column; by default, the only column that contains dates.
         date_order : {"day-first", "month-first"}, optional
-            By default, found in the rows.
+            By default, detected from the rows.
 
         Raises
         ------
-        DataError : if there is no such column, or it is unclear how to read dates.
+        DataError : if there is no such column, or the date format is ambiguous.
         """
         names = [*dict.fromkeys(name for row in rows for name in row)]
         period: Period = by if by in PERIODS else "month"
@@ -91,11 +91,11 @@ class Grouping(NamedTuple):
         return cls(column, period, DateReader(order), date_order is not None)
 
     def group_of(self, cell: Any) -> str | None:
-        """Return the name of the group of a cell; None for a date that can't be read.
+        """Return the name of a cell's group, or None for an unreadable date.
 
-        Raises DataError for a date with day and month in another order than the others.
+        Raises DataError if the order of day and month differs from the earlier dates.
         """
-        if isinstance(cell, float) and cell.is_integer():  # as Excel has whole numbers
+        if isinstance(cell, float) and cell.is_integer():  # Excel stores integers as floats
             cell = int(cell)
         text = "" if cell is None else str(cell).strip()
         if self.period is None:
@@ -106,12 +106,12 @@ class Grouping(NamedTuple):
         return None if day is None else name_period(day, self.period)
 
     def _order_error(self, cell: str) -> DataError:
-        """Return the error about a date with day and month in another order than the others."""
+        """Return the error for a date whose order of day and month contradicts the others."""
         column, order = short_repr(self.column), self.reader.order
         if order is None:
             return DataError(
-                f"column {column} has dates such as {cell}, and the first rows have none that says "
-                "whether the day or the month comes first; name it with ",
+                f"column {column} has dates such as {cell}, and none in the first rows shows "
+                "whether the day or the month comes first; pass ",
                 Parameter("date_order", "day-first"),
                 " or ",
                 Parameter("date_order", "month-first"),
@@ -119,29 +119,29 @@ class Grouping(NamedTuple):
             )
         if self.is_order_given:
             return DataError(
-                f"column {column} has {cell}, which doesn't fit ",
+                f"column {column} contains {cell}, which contradicts ",
                 Parameter("date_order", order),
-                "; write dates as 2026-01-31, or name the other order.",
+                "; write dates as 2026-01-31, or use the other order.",
             )
         return DataError(
-            f"column {column} has dates with the day first and with the month first: in the first "
-            f"rows, it is {order.replace('-', ' ')}, and later there is {cell}; write dates as "
+            f"column {column} mixes dates with the day first and with the month first: the first "
+            f"rows are {order.replace('-', ' ')}, and a later one contains {cell}; write dates as "
             "2026-01-31."
         )
 
     def unreadable_error(self, cell: str, n_unreadable: int, n_rows: int) -> DataError:
-        """Return the error about many cells that are no dates."""
+        """Return the error for too many cells that aren't dates."""
         return DataError(
-            f"{n_unreadable:,} of {counted(n_rows, 'row')} have something in column "
-            f"{short_repr(self.column)} that is no date, such as {short_repr(cell)}; write dates "
-            "as 2026-01-31, or name another column with ",
+            f"column {short_repr(self.column)}: {n_unreadable:,} of {counted(n_rows, 'row')} "
+            f"contain no valid date, such as {short_repr(cell)}; write dates as 2026-01-31, or "
+            "choose another column with ",
             Parameter("date"),
             ".",
         )
 
     @property
     def note(self) -> str:
-        """What was decided about dates; empty for other columns."""
+        """Note on the date column and its format; empty for other columns."""
         if self.period is None:
             return ""
         order = self.reader.order
@@ -150,7 +150,7 @@ class Grouping(NamedTuple):
 
 
 def sort_groups(names: Iterable[str]) -> list[str]:
-    """Return the names of groups in order: numbers by value, then texts, then the empty cell.
+    """Return the names of groups in order: numbers by value, then strings, then `EMPTY`.
 
     >>> sort_groups(["10", "nan", "b", "(empty)", "9", "A"])
     ['9', '10', 'A', 'b', 'nan', '(empty)']

@@ -12,8 +12,7 @@ from slugline.counting.labelled import MIN_EACH, MIN_LABELLED, uses_model
 from slugline.counting.results import GroupCount, LabelPlan
 from slugline.evaluation.intervals import Z_95
 
-# Largest margin of error that needs no more labels. With it, a share of 10 % is known to within a
-# quarter.
+# Largest margin of error that needs no more labels: a quarter of a share of 10 %.
 _WIDE = 0.025
 
 
@@ -75,8 +74,8 @@ def plan_labels(
 ) -> LabelPlan | None:
     """Return the number of random texts to label to halve the widest interval.
 
-    None if the intervals are narrow. Groups' intervals may be wide if changes between groups are
-    significant.
+    Returns None if the intervals are narrow. Wide intervals of groups don't matter if a change
+    between groups is significant.
 
     Parameters
     ----------
@@ -89,7 +88,7 @@ def plan_labels(
     column : str, optional
         Name of the grouping column.
     n_labelled : int, default 0
-        Number of texts that have a label.
+        Number of labelled texts.
     """
     widest_group = max((group.widest for group in groups), default=0.0)
     if total.widest <= _WIDE and (has_changes or widest_group <= _WIDE):

@@ -1,4 +1,4 @@
-"""Shares from labels of some of the texts, alone or with the model's probabilities of all texts."""
+"""Shares from labels of some texts, alone or combined with model probabilities of all texts."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from slugline.counting.results import Method
 from slugline.counting.shares import HeldoutSample
 from slugline.evaluation.intervals import Interval, wilson
 
-#: With fewer labelled texts, counts are by the model.
+#: With fewer labelled texts, the model counts.
 MIN_LABELLED = 15
-# The model's probabilities are used if they explain this much of the variance of labels on held-out
-# documents: below it, they would hardly make intervals narrower.
+# Minimum fraction of the variance of held-out labels that the model's probabilities must explain.
+# Below it, using them would hardly make intervals narrower.
 _MIN_EXPLAINED = 0.1
-# Shrinks the slope of the probabilities as if so many more labels had shown no relation.
+# Shrinks the slope of the probabilities by this many pseudo-labels that show no relation.
 _N_SLOPE = 10.0
-# Adds so many labels' worth of unexplained variance, as none of few labels may show an error of the
-# model. Changed after a first run of `labelled` in `benchmarks/counting.py`, which reads test
-# texts, so that its intervals there are slightly optimistic.
+# Pseudo-labels of unexplained variance, because a few labels may show no error of the model.
+# Changed after a first run of `labelled` in `benchmarks/counting.py`, which reads test texts, so
+# its intervals are slightly optimistic there.
 _N_PRIOR = 4.0
 _MAX_SLOPE = 1.5
-#: With fewer labels with the topic, or without it, the slope is too uncertain: with 4 of 200, only
-#: 87 % of simulated intervals held.
+#: Minimum number of labels with the topic, and without it, to estimate the slope. With 4 of 200,
+#: only 87 % of simulated intervals held.
 MIN_EACH = 10
 
 
 class TextLabel(NamedTuple):
-    """The topics that somebody gave a text, once.
+    """One label of a text.
 
     Attributes
     ----------
     topics : tuple of str
     weight : float
-        The inverse of the probability with which the text was selected, up to a factor.
+        Inverse of the text's selection probability, up to a factor.
     """
 
     topics: tuple[str, ...]
@@ -47,7 +47,7 @@ class TextLabel(NamedTuple):
 
 
 def text_key(text: str) -> str:
-    r"""Return a text without what programs change: labels are of texts with the same key.
+    r"""Return a text with normalized whitespace, by which labels are matched to texts.
 
     >>> text_key(" the goal\r\nand  match ") == text_key("the goal\nand match")
     True
@@ -62,14 +62,14 @@ class LabelledSample:
     Attributes
     ----------
     name : str
-        The file.
+        File name.
     labels : mapping of str to tuple of TextLabel
-        The labels of each text, by its `text_key`: several if it was drawn several times, as
-        automatic replies are.
+        Labels of each text by its `text_key`; several if it was drawn several times, like an
+        automatic reply.
     concerns : tuple of str
-        Sentences that say why the labels may mislead.
+        Reasons why the labels may mislead, as sentences.
     is_training_data : bool
-        Whether the model learned from these texts, so that its probabilities of them are too good.
+        True if the model was trained on these texts, so that its probabilities are overconfident.
     """
 
     name: str
@@ -85,13 +85,13 @@ class LabelledSample:
 
 
 class FoundText:
-    """A labelled text that is among those to count.
+    """A labelled text among the counted texts.
 
     Attributes
     ----------
     proba : float32 array, shape (n_topics,)
     n_by_group : counter of str or None
-        How often each group has it.
+        Number of occurrences in each group.
     """
 
     def __init__(self, proba: F32) -> None:
@@ -99,9 +99,9 @@ class FoundText:
         self.n_by_group: Counter[str | None] = Counter()
 
     def match(self, labels: Sequence[TextLabel]) -> Iterator[tuple[TextLabel, str | None]]:
-        """Yield each label with a group, so that groups get labels as they have the text.
+        """Yield each label with a group, in proportion to the text's occurrences in groups.
 
-        Labels beyond the number of texts are dropped: they are of texts that are not counted.
+        Labels beyond the number of occurrences are dropped; their texts are not counted.
         """
         n_texts = self.n_by_group.total()
         labels = labels[:n_texts]
@@ -113,7 +113,7 @@ class FoundText:
 
 
 class MatchedLabels(NamedTuple):
-    """Labelled texts among those that are counted.
+    """Labelled texts among the counted texts.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class MatchedLabels(NamedTuple):
     topics : list of tuple of str
     weights : float64 array, shape (n_texts,)
     groups : object array, shape (n_texts,)
-        The name of the group of each text; None if texts are not grouped.
+        Name of each text's group, or None if texts are not grouped.
     """
 
     proba: F32
@@ -133,7 +133,7 @@ class MatchedLabels(NamedTuple):
         return len(self.topics)
 
     def take(self, mask: Mask) -> MatchedLabels:
-        """Return the texts of a mask."""
+        """Return the masked texts."""
         topics = [topic for topic, chosen in zip(self.topics, mask, strict=True) if chosen]
         return MatchedLabels(self.proba[mask], topics, self.weights[mask], self.groups[mask])
 
@@ -141,7 +141,7 @@ class MatchedLabels(NamedTuple):
     def from_texts(
         cls, sample: LabelledSample | None, found: Mapping[str, FoundText], n_topics: int
     ) -> MatchedLabels:
-        """Return the labels of the texts that were found, each in a group that has its text."""
+        """Return the labels of the found texts, each in a group that contains its text."""
         matched = [
             (text.proba, label, group)
             for key, text in found.items()
@@ -157,16 +157,16 @@ class MatchedLabels(NamedTuple):
         )
 
     def new_topics(self, topics: Sequence[str]) -> list[str]:
-        """Return the topics of labels that are none of the model's `topics`."""
+        """Return the topics of labels that aren't among the model's `topics`."""
         return sorted({topic for each in self.topics for topic in each} - {*topics})
 
     def has_topic(self, topic: str) -> F64:
-        """Return 1 for each text with a topic, shape (n_texts,)."""
+        """Return 1 for texts with the topic and 0 for others, shape (n_texts,)."""
         return np.array([topic in topics for topics in self.topics], dtype=np.float64)
 
 
 class LabelledEstimate(NamedTuple):
-    """A share with its interval, and what it was estimated from."""
+    """A share with its interval and the basis of the estimate."""
 
     share: float
     interval: Interval
@@ -176,25 +176,25 @@ class LabelledEstimate(NamedTuple):
 def estimate_labelled_share(
     has_topic: F64, weights: F64, n_texts: int, *, proba: F64 | None = None, mean_proba: float = 0.0
 ) -> LabelledEstimate:
-    """Return the share of a topic from labels, with the model's probabilities if they help.
+    """Estimate the share of a topic from labels, and from model probabilities if they help.
 
-    The share among labelled texts is corrected by how much the probabilities of all texts differ
-    from those of labelled texts, times a slope that makes the variance smallest. The interval is
-    Wilson's, for as many labels as would be as precise alone.
+    The share among labelled texts is corrected by the difference between the mean probability of
+    all texts and of labelled texts, times the slope that minimizes the variance. The interval is
+    Wilson's, for the number of labels that would be as precise without the model.
 
     Parameters
     ----------
     has_topic : float64 array, shape (n_labels,)
         1 for texts with the topic, and 0 for others.
     weights : float64 array, shape (n_labels,)
-        The inverse of each text's selection probability, up to a factor.
+        Inverse of each text's selection probability, up to a factor.
     n_texts : int
         Number of all texts.
     proba : float64 array, shape (n_labels,), optional
-        Probabilities of the topic. By default, or with fewer than ten labels of either kind, only
-        labels count.
+        Probabilities of the topic. If omitted, or with fewer than ten labels with or without the
+        topic, the share comes from labels alone.
     mean_proba : float
-        Their mean over all texts.
+        Mean probability of the topic over all texts.
 
     References
     ----------
@@ -204,7 +204,7 @@ def estimate_labelled_share(
     n = float(1 / (fractions**2).sum())
     share = float(fractions @ has_topic)
     smoothed = (n * share + _N_PRIOR / 2) / (n + _N_PRIOR)
-    # Labels of all texts would have no error.
+    # Finite population correction: if all texts are labelled, there is no error.
     remaining = max(1 - len(has_topic) / max(n_texts, 1), 1e-3)
     if proba is None or n * min(share, 1 - share) < MIN_EACH:
         return LabelledEstimate(share, wilson(share * n / remaining, n / remaining), "labels")
@@ -229,10 +229,10 @@ def _slope(has_topic: F64, proba: F64, fractions: F64, n: float) -> float:
 
 
 def explained_variance(sample: HeldoutSample, shares: F64) -> F64:
-    """Return how much of the variance of each topic its probabilities explain, shape (n_topics,).
+    """Return the fraction of each topic's variance that its probabilities explain, (n_topics,).
 
-    Measured on held-out documents, weighted to the shares of the texts; 0 for topics without such
-    documents.
+    Measured on held-out documents, weighted to the shares of the texts; 0 for topics without
+    held-out documents.
     """
     weights = (shares / np.maximum(sample.topic_sizes, 1))[sample.topics]
     weights = weights / weights.sum()
@@ -245,5 +245,5 @@ def explained_variance(sample: HeldoutSample, shares: F64) -> F64:
 
 
 def uses_model(explained: float) -> bool:
-    """Whether the model's probabilities are used for a topic, decided before any label is seen."""
+    """Return True if model probabilities are used for a topic; independent of the labels."""
     return explained >= _MIN_EXPLAINED

@@ -1,4 +1,4 @@
-"""Reads labels of some of the texts, with the probabilities with which these were selected."""
+"""Reads labels of some texts with the texts' selection probabilities."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from slugline.labels.labelled_texts import find_first_decisions
 from slugline.labels.store import LabelStore
 from slugline.model.fitted import Fitted
 
-# Reasons of selections whose probability is known, as in `slugline.labels.labelled_texts`.
+# Selection reasons with a known probability, as in `slugline.labels.labelled_texts`.
 _DRAWS = ("random", "double-coded", "spread", "suggested")
 
 
 def read_labelled_sample(
     path: Path, fitted: Fitted, test_fraction: float | None = None
 ) -> LabelledSample:
-    """Return the texts of a file, or of a label database, with their labels.
+    """Return the labelled texts of a file or a label database.
 
-    `test_fraction` is the fraction that was set aside in training, as the model file says.
+    `test_fraction` is the test fraction recorded in the model file.
 
     Raises
     ------
-    DataError : if it can't be read, or no text of a label database was selected with a known
+    DataError : if the file can't be read, or no text of a label database was selected with a known
         probability.
     """
     options = ReadOptions(layout=fitted.layout, topic_path=fitted.separator)
@@ -50,24 +50,23 @@ def read_labelled_sample(
     corpus = add_parents(apply_topic_rules(corpus, rules, known_topics), fitted.separator)
     concerns: list[str] = []
     is_learned = bool(known_document_warnings(fitted, corpus, test_fraction))
-    # A database grows after training, and a model file contains none of the texts: only one with
-    # fewer labels than the model has training documents is surely another.
+    # A database grows after training, and the model file contains no texts. Only a database with
+    # fewer labels than the model's training documents is certainly a different one.
     may_be_learned = is_database(path) and len(corpus) >= fitted.n_documents
     is_training_data = is_learned or may_be_learned
     if is_training_data:
         concerns.append(
-            f"The model {'learned' if is_learned else 'may have learned'} from labels in {path}, "
-            f"so all {counted(len(corpus), 'label')} are counted without it. For narrower "
-            "intervals, count without them, or label other texts into a new file."
+            f"The model {'was' if is_learned else 'may have been'} trained on labels in {path}, "
+            f"so all {counted(len(corpus), 'label')} are counted without the model. For narrower "
+            "intervals, count without these labels, or label other texts in a new file."
         )
     weights = [1.0] * len(corpus.texts)
     if is_database(path):
         drawn = _read_drawn_labels(path)
         if not drawn.texts:
             raise DataError(
-                f"no text of {path} was selected at random or with a known probability: its labels "
-                "are of texts that somebody chose, and say nothing about the others. Label texts "
-                "that `slugline label` draws."
+                f"{path}: no text was drawn at random or with a known probability, so its labels "
+                "can't be extrapolated to the other texts. Label texts drawn by `slugline label`."
             )
         corpus = apply_topic_rules(Corpus(drawn.texts, drawn.topics), rules, known_topics)
         corpus = add_parents(corpus, fitted.separator)
@@ -86,9 +85,9 @@ def read_labelled_sample(
 
 
 def _name_columns(error: DataError, path: Path, layout: Layout | None) -> DataError:
-    """Return an error; if it asks for parameters about columns, one that asks to rename these.
+    """Return an error; if it suggests column parameters, one that suggests renaming columns.
 
-    The parameters of counting are about the texts to count.
+    The column parameters of counting apply to the texts to count, not to the labels.
     """
     names = {part.name for part in error.parts if isinstance(part, Parameter)}
     if not names & {"text", "topic", "topics"}:
@@ -98,7 +97,7 @@ def _name_columns(error: DataError, path: Path, layout: Layout | None) -> DataEr
     if layout is not None:
         text, topic = layout.text, layout.topic
     return DataError(
-        f"{path}: it is unclear which columns hold the texts and the topics; name them "
+        f"{path}: cannot tell which columns contain the texts and the topics; name them "
         f"{join_words([*map(short_repr, text), short_repr(topic)])}"
         f"{'' if layout is None else ', as in the training data of the model'}."
     )
@@ -106,11 +105,11 @@ def _name_columns(error: DataError, path: Path, layout: Layout | None) -> DataEr
 
 @dataclass
 class _DrawnLabels:
-    """The labels of a label database whose texts were drawn with a known probability.
+    """Labels of texts in a label database that were drawn with a known probability.
 
-    They are those that a coder gave before seeing a guess. Labels are shown again where a model
-    contradicts them: without these, or as they are afterwards, the others would agree with it more
-    often than texts do.
+    These are the coders' first labels, given before seeing a guess. Labels that a model contradicts
+    are shown to coders again. Dropping these labels or using the revised ones would bias the sample
+    towards agreement with the model.
 
     Attributes
     ----------
@@ -119,8 +118,8 @@ class _DrawnLabels:
     weights : list of float
         Inverse probabilities, up to a factor.
     n_chosen, n_guessed : int
-        Numbers of labels that are left out: of texts that were chosen otherwise, and of those that
-        were labelled with a guess in view.
+        Number of excluded labels: of texts chosen without a known probability, and of texts
+        labelled with a guess in view.
     """
 
     texts: list[str] = field(default_factory=list)
@@ -130,14 +129,14 @@ class _DrawnLabels:
     n_guessed: int = 0
 
     def concerns(self, path: Path) -> Iterator[str]:
-        """Yield sentences that say how many labels are left out, and why."""
+        """Yield warnings about excluded labels."""
         for n, reason in (
-            (self.n_chosen, "texts that were chosen without a known probability"),
-            (self.n_guessed, "texts that were labelled with a guess in view"),
+            (self.n_chosen, "texts chosen without a known probability"),
+            (self.n_guessed, "texts labelled with a guess in view"),
         ):
             if n:
                 is_or_are = "is" if n == 1 else "are"
-                yield f"{counted(n, 'label')} in {path} {is_or_are} left out: of {reason}."
+                yield f"{counted(n, 'label')} of {reason} in {path} {is_or_are} ignored."
 
 
 def _read_drawn_labels(path: Path) -> _DrawnLabels:
@@ -167,9 +166,9 @@ def _read_drawn_labels(path: Path) -> _DrawnLabels:
 
 
 def _relative_probability(selection: Selection) -> float | None:
-    """Return the probability of a selection relative to that of a random one; None if unknown."""
+    """Return a selection's probability relative to random selection, or None if unknown."""
     if selection.reason not in _DRAWS or not selection.probability or not selection.n_candidates:
         return None
-    if selection.reason == "double-coded":  # drawn from random draws, each as likely
+    if selection.reason == "double-coded":  # drawn uniformly from random draws
         return 1.0
     return selection.probability * selection.n_candidates

@@ -22,13 +22,14 @@ class CountOptions:
     by : str, optional
         A column, or "day", "week", "month", "quarter" or "year".
     date : str, optional
-        The column of dates; by default, the only one that holds dates.
+        Date column; by default, the only column that contains dates.
     date_order : {"day-first", "month-first"}, optional
-        The order of day and month in dates such as 03/04/2026; by default, found in the first rows.
+        Order of day and month in dates such as 03/04/2026; by default, detected from the first
+        rows.
     labelled : LabelledSample, optional
         Labels of some of the texts.
     topics : sequence of str, optional
-        The topics to show; by default, all.
+        Topics to show; by default, all.
     seed : int, default 0
     """
 
@@ -43,7 +44,7 @@ class CountOptions:
 
     @property
     def group_columns(self) -> list[str]:
-        """The columns that `by` and `date` name; a name that is a period may not be a column."""
+        """Columns given by `by` and `date`, without names of periods."""
         return [name for name in (self.by, self.date) if name is not None and name not in PERIODS]
 
     def __post_init__(self) -> None:
@@ -51,9 +52,9 @@ class CountOptions:
             if getattr(self, name) is not None and self.by is None:
                 raise OptionError(
                     Parameter(name),
-                    " is about dates to count by; give ",
+                    " requires grouping by date; add ",
                     Parameter("by", "month"),
-                    ", too.",
+                    ".",
                 )
         if self.date_order not in (None, *DATE_ORDERS):
             raise OptionError(

@@ -12,8 +12,8 @@ from slugline.base.wording import counted, join_words, nearest, percent
 from slugline.errors import OptionError, Parameter
 from slugline.evaluation.intervals import Interval
 
-#: Basis of an estimate: the model's corrected probabilities; these and labels of some of the texts;
-#: the labels alone; or no estimate.
+#: Basis of an estimate: the model's corrected probabilities, labels of some texts, or both; or no
+#: estimate.
 Method = Literal["model", "labels and model", "labels", "none"]
 #: The name of all groups together in tables.
 ALL = "(all)"
@@ -23,7 +23,7 @@ Basis = Literal["", "by the model", "by labels"]
 _MAX_NAMED = 30
 # Maximum number of groups listed in a message on comparisons.
 _MAX_COMPARED = 5
-# A plan to label a larger fraction of the texts is described as nearly all of them.
+# A plan to label a larger fraction of the texts says "nearly all".
 _NEARLY_ALL = 0.9
 
 
@@ -34,14 +34,14 @@ class TopicCount(NamedTuple):
     ----------
     topic : str
     share : float
-        The estimated share of the texts; NaN if there is no estimate.
+        Estimated share of the texts, or NaN.
     interval : Interval
-        The 95 % interval of the share.
+        95 % interval of the share.
     n_texts : int
         Number of texts with and without the topic.
     n_answers : int or None
-        Number of texts whose most likely topic it is or, for multi-label models, with a probability
-        of at least one half; None if it isn't a topic of the model.
+        Number of texts assigned to the topic: as the most likely one or, in multi-label models,
+        with a probability of at least one half; None if the model doesn't have the topic.
     method : {"model", "labels and model", "labels", "none"}
     n_labels : int, default 0
         Number of labels, with and without the topic, used for the estimate.
@@ -62,26 +62,26 @@ class TopicCount(NamedTuple):
 
     @property
     def is_estimated(self) -> bool:
-        """True if there is an estimate."""
+        """True if the share is estimated."""
         return self.method != "none"
 
     @property
     def n(self) -> float:
-        """The estimated number of texts with the topic."""
+        """Estimated number of texts with the topic."""
         return self.share * self.n_texts
 
     @property
     def n_low(self) -> int:
-        """The lower end of the interval of the number."""
+        """Lower end of the interval of the number."""
         return math.floor(self.interval.low * self.n_texts + 1e-9)
 
     @property
     def n_high(self) -> int:
-        """The upper end of the interval of the number."""
+        """Upper end of the interval of the number."""
         return math.ceil(self.interval.high * self.n_texts - 1e-9)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON and tables; without an estimate, there are no numbers."""
+        """Return plain data for JSON and tables; numbers are None without an estimate."""
         estimates = {
             "share": self.share,
             "low": self.interval.low,
@@ -100,12 +100,12 @@ class TopicCount(NamedTuple):
 
 
 class GroupCount(NamedTuple):
-    """The counts of a group of texts.
+    """Counts of a group of texts.
 
     Attributes
     ----------
     name : str
-        The name of the group; empty for all texts.
+        Name of the group; empty for all texts.
     n_texts : int
     topics : tuple of TopicCount
         In the order of the model's topics.
@@ -133,22 +133,22 @@ class GroupCount(NamedTuple):
 
     @property
     def n_labels(self) -> int:
-        """The number of labels that were used."""
+        """Number of labels used."""
         return max((topic.n_labels for topic in self.topics), default=0)
 
     def find(self, name: str) -> TopicCount:
-        """Return the count of a topic; without an estimate if the group has none."""
+        """Return the count of a topic, without an estimate if the group doesn't have it."""
         found = (topic for topic in self.topics if topic.topic == name)
         return next(found, TopicCount.unknown(name, self.n_texts, None))
 
     def restrict(self, topics: Sequence[str]) -> GroupCount:
-        """Return the counts of some topics; of all if none is named."""
+        """Return the counts of `topics`, or of all topics if empty."""
         if not topics:
             return self
         return self._replace(topics=tuple(count for count in self.topics if count.topic in topics))
 
     def by_share(self) -> list[TopicCount]:
-        """Return the topics, the most common first."""
+        """Return the topics, most common first."""
         return sorted(self.topics, key=lambda count: -count.share if count.is_estimated else 0.0)
 
 
@@ -158,17 +158,17 @@ class Change(NamedTuple):
     Attributes
     ----------
     topic, before, after : str
-        The topic and the names of the groups.
+        Topic and names of the groups.
     difference : float
-        The share afterwards minus the share before.
+        Share afterwards minus share before.
     interval : Interval
-        The 95 % interval of the difference.
+        95 % interval of the difference.
     p_value : float
-        Adjusted for the number of all changes, by Holm's method.
+        Adjusted for the number of tested changes by Holm's method.
     basis : {"", "by the model", "by labels"}
         Basis of the difference; empty without labels.
     is_time : bool
-        Whether groups are periods.
+        True if the groups are periods.
     is_lasting : bool
         True if all periods up to `before` are compared with all periods from `after` on.
     """
@@ -185,11 +185,11 @@ class Change(NamedTuple):
 
     @property
     def is_significant(self) -> bool:
-        """True if the change is significant."""
+        """True if the adjusted p-value is below 5 %."""
         return self.p_value < 0.05
 
     def describe(self) -> str:
-        """Return a sentence."""
+        """Return the change as a sentence."""
         sign = 1 if self.difference > 0 else -1
         low, high = sorted(sign * end for end in self.interval)
         basis = f", {self.basis}" if self.basis else ""
@@ -221,7 +221,7 @@ class LabelPlan(NamedTuple):
     n_available : int
         Number of texts to choose from.
     n_labelled : int
-        Number of texts that have a label.
+        Number of labelled texts.
     n_by_group : int
         Number of texts to label in each group to halve the widest interval of the groups; 0 without
         groups.
@@ -236,7 +236,7 @@ class LabelPlan(NamedTuple):
     column: str = ""
 
     def describe(self) -> str:
-        """Return a sentence."""
+        """Return the plan as a sentence."""
         n_missing = max(self.n_texts - self.n_labelled, 0)
         more = " more" if self.n_labelled else ""
         number = f"about {_round(n_missing)}{more} texts drawn at random"
@@ -249,7 +249,7 @@ class LabelPlan(NamedTuple):
 
 
 def _round(n: int) -> str:
-    """Return a number with two significant digits."""
+    """Format a number with two significant digits."""
     return f"{float(f'{n:.2g}'):,.0f}"
 
 
@@ -262,24 +262,24 @@ class Counts:
     name : str
         Name of the source.
     total : GroupCount
-        The counts of all texts.
+        Counts of all texts.
     groups : tuple of GroupCount
-        The counts by group, in order; empty if texts were not grouped.
+        Counts by group, in order; empty if texts are not grouped.
     column : str or None
-        The column of the groups, or the name of the period.
+        Grouping column, or the name of the period.
     is_time : bool
-        Whether groups are periods.
+        True if the groups are periods.
     changes : tuple of Change
         All tested changes, smallest p-value first.
     concerns : tuple of str
         Reasons why the counts may be wrong, as sentences.
     n_bad, n_undated : int
-        Number of rows that were left out because they have no text, or no date.
+        Number of rows ignored because they have no text, or no date.
     n_labelled : int
-        Number of labelled texts that were used.
+        Number of labelled texts used.
     plan : LabelPlan or None
     multilabel : bool
-        True if a text may have several topics, so that shares don't sum to 1.
+        True for multi-label models, whose shares don't sum to 1.
     """
 
     name: str
@@ -304,7 +304,8 @@ class Counts:
     def significant_changes(self) -> tuple[Change, ...]:
         """Significant changes, with at most one lasting change per topic.
 
-        Of a lasting change and one between the same two periods, only the more significant is kept.
+        If a lasting change and a change between periods have the same two periods, only the more
+        significant one is kept.
         """
         shown: list[Change] = []
         for change in self.changes:
@@ -322,11 +323,11 @@ class Counts:
 
     @property
     def n_left_out(self) -> int:
-        """Number of rows that were not counted."""
+        """Number of rows not counted."""
         return self.n_bad + self.n_undated
 
     def restrict(self, topics: Sequence[str]) -> Counts:
-        """Return the counts of some topics; OptionError for an unknown one."""
+        """Return the counts of some topics; raise OptionError for an unknown topic."""
         if not topics:
             return self
         check_topics(topics, [count.topic for count in self.total.topics])
@@ -338,7 +339,7 @@ class Counts:
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a row for each topic; if texts are grouped, of each group, and then of all."""
+        """Return a row per topic; if texts are grouped, a row per group and topic, totals last."""
         if not self.groups:
             return [count.to_dict() for count in self.total.topics]
         column = self.column or "group"
@@ -387,14 +388,14 @@ class Counts:
 
 
 def check_topics(topics: Sequence[str], known: Sequence[str]) -> None:
-    """Raise OptionError if one of the topics to show is unknown."""
+    """Raise OptionError if one of `topics` is unknown."""
     for topic in topics:
         if topic not in known:
             near = nearest(topic, known)
             advice = f"the topics are {join_words(known, _MAX_NAMED)}."
             if near is not None:
                 advice = f"did you mean {short_repr(near)}?"
-            raise OptionError(Parameter("topic"), f" {short_repr(topic)} is no topic; {advice}")
+            raise OptionError(Parameter("topic"), f" {short_repr(topic)} is unknown; {advice}")
 
 
 def format_share(count: TopicCount) -> str:
@@ -404,14 +405,14 @@ def format_share(count: TopicCount) -> str:
 
 
 def describe_method(count: TopicCount | GroupCount) -> str:
-    """Return what an estimate is based on, such as "17 labels and model"."""
+    """Return the basis of an estimate, such as "17 labels and model"."""
     return count.method.replace("labels", counted(count.n_labels, "label"), 1)
 
 
 def describe_tests(counts: Counts) -> str:
-    """Return that no change is more than chance, if so, and which groups were compared.
+    """Return a sentence that no change is significant, and which groups were compared.
 
-    Empty if there are such changes, or fewer than two groups.
+    Empty if a change is significant, or if there are fewer than two groups.
     """
     if counts.significant_changes or len(counts.groups) < 2:
         return ""
@@ -420,20 +421,20 @@ def describe_tests(counts: Counts) -> str:
     if not compared:
         return f"No {noun} was tested."
     if len(compared) == len(counts.groups):
-        return f"No {noun} is more than chance."
+        return f"No {noun} is significant."
     names = [group.name for group in counts.groups if group.name in compared]
     unit = counts.column if counts.is_time and counts.column else "group"
     return (
-        f"No {noun} is more than chance between {join_words(names, _MAX_COMPARED)}; "
+        f"No {noun} is significant between {join_words(names, _MAX_COMPARED)}; "
         f"{counted(len(counts.groups) - len(names), unit)} could not be compared."
     )
 
 
 def describe_left_out(counts: Counts) -> str:
-    """Return how many rows were not counted, and why; empty if all were."""
+    """Return the number of rows not counted and the reason, or an empty string."""
     parts = [
         f"{counted(n, 'row')} without a {what}"
         for n, what in ((counts.n_bad, "text"), (counts.n_undated, "date"))
         if n
     ]
-    return f"left out {' and '.join(parts)}" if parts else ""
+    return f"ignored {' and '.join(parts)}" if parts else ""

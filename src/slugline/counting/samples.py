@@ -1,4 +1,4 @@
-"""Bounded samples of texts and of their probabilities."""
+"""Bounded samples of texts and their probabilities."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from slugline.base.arrays import F32, F64
 from slugline.model.text_profile import MAX_CHARACTERS
 
-#: Of a text that may have several topics, those with at least this probability are its answers.
+#: Multi-label models assign the topics with at least this probability.
 LIKELY = 0.5
 
 
 class SampledRows:
-    """Bounded random sample of texts' probabilities, with weights.
+    """Bounded, weighted random sample of texts' probabilities.
 
-    The weights of texts with the same most likely topic sum to their exact number.
+    Weights of texts with the same most likely topic sum to the exact number of such texts.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class SampledRows:
     Attributes
     ----------
     n_answers : int64 array, shape (n_topics,)
-        Number of texts with each topic as the most likely one.
+        Number of texts whose most likely topic is each topic.
     n_likely : int64 array, shape (n_topics,)
         Number of texts with a probability of at least one half, for each topic.
     sums : float64 array, shape (n_topics,)
@@ -66,13 +66,13 @@ class SampledRows:
             self._shrink()
 
     def limit(self, capacity: int) -> None:
-        """Keep at most so many texts from now on."""
+        """Reduce the maximum number of texts to `capacity`."""
         if capacity < self._capacity:
             self._capacity = capacity
             self._shrink()
 
     def rows(self) -> tuple[F64, F64]:
-        """Return the rows that were kept, shape (n_rows, n_topics), and their weights."""
+        """Return the sampled rows, shape (n_rows, n_topics), and their weights."""
         self._shrink()
         if not self._parts:
             return np.zeros((0, self.n_topics)), np.zeros(0)
@@ -80,7 +80,7 @@ class SampledRows:
         answers = rows.argmax(axis=1)
         n_kept = np.bincount(answers, minlength=self.n_topics)
         weights = (self.n_answers / np.maximum(n_kept, 1))[answers]
-        # Rare answers without a sampled text are spread over the others.
+        # Spread answers without a sampled text over the others.
         return rows.astype(np.float64), weights * (len(self) / weights.sum())
 
     def _append(self, proba: F32, keys: F64) -> None:
@@ -124,7 +124,7 @@ class SampledTexts:
             self._shrink()
 
     def limit(self, capacity: int) -> None:
-        """Keep at most so many texts from now on."""
+        """Reduce the maximum number of texts to `capacity`."""
         self._capacity = min(self._capacity, capacity)
         self._shrink()
 

@@ -1,4 +1,4 @@
-"""Shares of topics among texts, from probabilities of a model that learned from other shares."""
+"""Topic shares in texts, from probabilities of a model trained with different shares."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ from slugline.model.heldout import HeldOutPredictions
 
 # Pseudo-documents added to each topic, and to its held-out documents and their probabilities.
 # Without them, a topic with one training document seems to explain every slightly odd text. Of 2, 4
-# and 8, and 5, 20 and 60, these gave the smallest mean error, relative to counting answers, on
-# training splits of 13 sets: 400 texts, one model of each set, and no cross-validation.
+# and 8, and of 5, 20 and 60, these gave the smallest mean error relative to counting answers on
+# training splits of 13 sets: 400 texts, one model per set, no cross-validation.
 _N_ADDED, _N_ADDED_HELDOUT = 8.0, 20.0
-# Lower probabilities of a topic of a multilabel model say no more than that it is unlikely.
+# Lower probabilities in a multi-label model mean only that the topic is unlikely.
 _LOW = 0.2
-# A topic of a multilabel model is counted by expectation maximization only as far as its held-out
-# documents show how the model errs: with so many of them, by a quarter. The rest is by answers,
-# with so many right ones added to the held-out answers. Like `_LOW`, chosen on training splits, of
-# Reuters (800, 1,500 and 3,885 documents) and of TREC, AG News and Banking77 with joined texts, as
-# drawn and with shifted shares; of 0.05, 0.1, 0.2, 0.35 and 0.5; 20, 30, 60, 100 and 200; and 2,
-# 10, 30 and 60. Near these, the mean error changes little; without answers, it is 2.5 times that
-# of counting answers.
+# In a multi-label model, the weight of expectation maximization grows with the topic's number of
+# held-out documents: with `_N_HALF` of them, it is a quarter. The rest comes from counting answers,
+# with `_N_ADDED_ANSWERS` correct pseudo-answers added to the held-out ones. These and `_LOW` were
+# chosen on training splits of Reuters (800, 1,500 and 3,885 documents) and of TREC, AG News and
+# Banking77 with joined texts, as drawn and with shifted shares. Candidates for `_LOW` were 0.05,
+# 0.1, 0.2, 0.35 and 0.5; for `_N_HALF`, 20, 30, 60, 100 and 200; for `_N_ADDED_ANSWERS`, 2, 10, 30
+# and 60. The mean error changes little near the chosen values. Without answers, it is 2.5 times
+# the error of counting answers.
 _N_HALF, _N_ADDED_ANSWERS = 100.0, 30.0
-# The shares are precise enough once no share changes by more.
+# Iterations stop when no share changes by more, or after the maximum number of steps.
 _TOLERANCE, _MAX_STEPS = 3e-4, 40
 
 
 @dataclass(frozen=True, eq=False)
 class HeldoutSample:
-    """Held-out probabilities of documents with one topic each, and how common topics were.
+    """Held-out probabilities of documents with one topic each, and training topic counts.
 
     Attributes
     ----------
     proba : float64 array, shape (n_documents, n_topics)
     topics : int array, shape (n_documents,)
-        The true topic of each document.
+        True topic of each document.
     topic_counts : float64 array, shape (n_topics,)
         Number of training documents of each topic.
     n_alternatives : int, optional
-        The number of topics of a multilabel model, if this is the sample of one of them.
+        Number of topics of the multi-label model, if this is the sample for one of its topics.
     low_proba : float, default 0
-        Replacement for all low probabilities of that topic; see `binary_proba`.
+        Replacement for all low probabilities of the topic; see `binary_proba`.
     """
 
     proba: F64
@@ -63,17 +64,17 @@ class HeldoutSample:
 
     @property
     def is_binary(self) -> bool:
-        """True if the sample is for one topic of a multilabel model: with it, and without."""
+        """True if the classes are texts with and without one topic of a multi-label model."""
         return self.n_alternatives is not None
 
     @property
     def n_model_topics(self) -> int:
-        """Number of leading topics that are topics of the model."""
+        """Number of topics, without the class of texts that lack the topic."""
         return 1 if self.is_binary else self.n_topics
 
     @property
     def equal_shares(self) -> F64:
-        """The shares if all topics of the model were equally common, shape (n_topics,)."""
+        """Shares if all topics of the model were equally common, shape (n_topics,)."""
         if self.n_alternatives is None:
             return np.full(self.n_topics, 1 / self.n_topics)
         share = 1 / max(self.n_alternatives, 2)
@@ -81,7 +82,7 @@ class HeldoutSample:
 
     @cached_property
     def is_topic(self) -> F64:
-        """1 for the true topic of each document, shape (n_documents, n_topics)."""
+        """One-hot true topics, shape (n_documents, n_topics)."""
         return np.eye(self.n_topics)[self.topics]
 
     @cached_property
@@ -91,7 +92,7 @@ class HeldoutSample:
 
     @property
     def em_weight(self) -> float:
-        """The weight of expectation maximization in the shares; see `estimate_shares`."""
+        """Weight of expectation maximization in the shares; see `estimate_shares`."""
         if self.n_alternatives is None:
             return 1.0
         size = float(self.topic_sizes[0])
@@ -99,7 +100,7 @@ class HeldoutSample:
 
     @cached_property
     def training_shares(self) -> F64:
-        """The share of each topic among training documents, none of them 0; shape (n_topics,)."""
+        """Smoothed share of each topic in training, always positive; shape (n_topics,)."""
         counts = self.topic_counts + 1
         return counts / counts.sum()
 
@@ -109,9 +110,9 @@ class HeldoutSample:
 
 
 def heldout_samples(heldout: HeldOutPredictions, topic_counts: F64, n: int) -> list[HeldoutSample]:
-    """Return the held-out documents as samples; for a multilabel model, one for each topic.
+    """Return the held-out documents as one sample, or one per topic of a multi-label model.
 
-    In these, the first topic is that it has the topic, the second that it doesn't.
+    A multi-label sample has two classes: documents with the topic, then documents without it.
 
     Parameters
     ----------
@@ -142,11 +143,11 @@ def heldout_samples(heldout: HeldOutPredictions, topic_counts: F64, n: int) -> l
 
 
 def binary_proba(proba: F64, low_proba: float) -> F64:
-    """Return the probabilities that texts have a topic, and that they don't, side by side.
+    """Return the probabilities that texts have a topic and don't have it, as two columns.
 
     All low probabilities of a topic are replaced by their mean on held-out documents. They are not
-    accurate to a thousandth, and if most were a little higher than in training, a very rare topic
-    would seem to have become common.
+    accurate to a thousandth: if most were a little higher than in training, a very rare topic
+    would seem common.
     """
     clipped = np.clip(np.where(proba < _LOW, low_proba, proba), 1e-6, 1 - 1e-6)
     return np.stack([clipped, 1 - clipped], axis=1)
@@ -157,14 +158,14 @@ def implied_shares(
 ) -> F64:
     """Return the shares that the model's probabilities imply, shape (n_topics, n_sets).
 
-    These are the training shares, times the ratio of each topic's mean held-out probability to its
+    These are the training shares times the ratio of each topic's mean held-out probability to its
     frequency among held-out documents.
 
     Parameters
     ----------
     sample : HeldoutSample
     weights : float64 array, shape (n_documents, n_sets), optional
-        How often each document counts in each set; by default, once in a single set.
+        Number of times each document occurs in each set; by default, once in a single set.
     topic_counts : float64 array, shape (n_topics, n_sets), optional
         By default, the counts of `sample`.
     """
@@ -186,23 +187,23 @@ def estimate_shares(
     em_weight: float | None = None,
     n_copies: float = 1.0,
 ) -> F64:
-    """Return the shares of topics in sets of texts, shape (n_topics, n_sets).
+    """Estimate the shares of topics in sets of texts, shape (n_topics, n_sets).
 
-    They are by expectation maximization; for a topic of a multilabel model, they are mixed with
-    the fraction of its answers, times how many more held-out documents have the topic than get it.
-    If a topic has few held-out documents, little is known of low probabilities, which most texts
-    have.
+    Uses expectation maximization. In a multi-label model, it is averaged with the fraction of texts
+    assigned to the topic, times the ratio of held-out documents that have the topic to held-out
+    documents assigned to it: with few held-out documents of a topic, low probabilities, which most
+    texts have, are unreliable.
 
     Parameters
     ----------
     sample : HeldoutSample
     proba : float array, shape (n_texts, n_topics)
     weights : float array, shape (n_texts, n_sets)
-        How often each text is in each set; of the same type.
+        Number of times each text occurs in each set; same dtype as `proba`.
     heldout_weights, topic_counts : float64 array, optional
         See `implied_shares`.
     em_weight : float, optional
-        The weight of expectation maximization; by default, the weight of `sample`.
+        Weight of expectation maximization; by default, from `sample`.
     n_copies : float, default 1
         Mean number of copies of each text, including itself.
     """
@@ -225,25 +226,26 @@ def estimate_shares(
 def maximize_expectation(
     proba: Floats, weights: Floats, implied: F64, training_shares: F64, chance: F64
 ) -> F64:
-    """Return the shares of topics in sets of texts, shape (n_topics, n_sets).
+    """Estimate shares by expectation maximization and shrinkage, shape (n_topics, n_sets).
 
     Expectation maximization alternates two steps: correct the probabilities of each text for the
     current shares, and average the corrected probabilities. The result is then shrunk towards the
     training shares by the fraction of its gain in likelihood that chance explains (empirical
-    Bayes). With few texts, or texts that are hard to tell apart, this gives the mean of the model's
-    own probabilities. The final shares average the probabilities corrected for the shrunk shares.
+    Bayes). With few texts, or with topics that are hard to tell apart, this gives the mean of the
+    model's own probabilities. The final shares average the probabilities corrected for the shrunk
+    shares.
 
     Parameters
     ----------
     proba : float array, shape (n_texts, n_topics)
     weights : float array, shape (n_texts, n_sets)
-        How often each text is in each set; of the same type.
+        Number of times each text occurs in each set; same dtype as `proba`.
     implied : float64 array, shape (n_topics, n_sets) or (n_topics, 1)
         See `implied_shares`.
     training_shares : float64 array, shape (n_topics,)
     chance : float64 array, shape (n_sets,)
-        Variance of mean probabilities, relative to the variance from sampling different texts. The
-        choice of held-out documents adds to it through `implied`.
+        Variance of mean probabilities, relative to the variance from sampling distinct texts. The
+        sampling of held-out documents adds to it through `implied`.
 
     References
     ----------
@@ -260,8 +262,8 @@ def maximize_expectation(
             break
     gains = _log_likelihoods(proba, weights, shares / implied)
     gains -= _log_likelihoods(proba, weights, training / implied)
-    # If the true shares are the training shares, twice the gain of different texts is chi-squared,
-    # with the number of free shares as its mean.
+    # If the true shares equal the training shares, twice the gain of distinct texts is
+    # chi-squared, with the number of free shares as its mean.
     by_chance = (len(training_shares) - 1) / 2 * chance
     fraction = np.minimum(1, by_chance / np.maximum(gains, 1e-9))
     shares = fraction * training + (1 - fraction) * shares
@@ -269,7 +271,7 @@ def maximize_expectation(
 
 
 def _mean_corrected(proba: Floats, weights: Floats, ratios: F64) -> F64:
-    """Return the mean of each set's probabilities, corrected by a factor per topic."""
+    """Return each set's mean probabilities, corrected by a factor per topic."""
     factors = ratios.astype(proba.dtype)
     scaled = weights / np.maximum(proba @ factors, 1e-30)
     mean: F64 = factors * (proba.T @ scaled) / np.maximum(weights.sum(axis=0), 1e-9)
@@ -284,7 +286,7 @@ def _log_likelihoods(proba: Floats, weights: Floats, ratios: F64) -> F64:
 
 
 def correct_proba(proba: F64, shares: F64, implied: F64) -> F64:
-    """Return the probabilities of texts among which topics have some shares.
+    """Return probabilities corrected for given shares of the topics.
 
     Parameters
     ----------

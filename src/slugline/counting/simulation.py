@@ -1,4 +1,4 @@
-"""Errors of estimated shares, from counting held-out documents whose topics are known."""
+"""Errors of estimated shares, simulated by counting held-out documents with known topics."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from slugline.evaluation.intervals import Z_95, Interval
 
 #: Number of simulated sets of texts.
 N_SIMULATED = 200
-# The largest number of held-out documents that are used in simulations.
+# Maximum number of held-out documents used in simulations.
 _MAX_HELDOUT = 2000
-# The number of documents, of all topics, by which the held-out documents of a topic are smoothed.
+# Number of pseudo-documents, from all topics, that smooth each topic's held-out documents.
 _N_SMOOTHING = 2.0
 # Dirichlet concentration of simulated shares, and the weight of equal shares in their mean; the
 # estimate has the remaining weight. Without equal shares, a topic whose texts are mostly missed
-# would only be simulated with its small estimated share. The concentration was chosen on simulated
-# texts with known probabilities, the weight on training splits of at most 11 sets.
+# would be simulated only with its small estimated share. The concentration was chosen on simulated
+# texts with known probabilities, the weight on training splits of up to 11 sets.
 _N_DRAWN, _UNIFORM_WEIGHT = 8.0, 0.5
 # Simulated sets are weighted by the distance of their estimates, relative to this quantile of
 # distances; chosen on the same simulated texts.
@@ -40,7 +40,7 @@ class SimulatedErrors:
 
     @property
     def errors(self) -> F64:
-        """The errors of estimates, shape (n_topics, n_sets)."""
+        """Errors of the estimates, shape (n_topics, n_sets)."""
         return self.estimates - self.shares
 
     def standard_errors(self, shares: F64) -> F64:
@@ -48,14 +48,14 @@ class SimulatedErrors:
 
         Shape (2, n_topics). Errors of one sign may be larger: a common topic whose texts are often
         mistaken for others tends to be underestimated. The typical error of each sign is averaged
-        with the typical error of both signs, since simulated sets are few.
+        with the typical error of both signs because there are few simulated sets.
         """
         distances = np.abs(self.estimates - shares[:, np.newaxis])
         width = np.quantile(distances, _NEAR, axis=1, keepdims=True) + 1e-4
         weights = np.exp(-((distances / width) ** 2) / 2)
         weights /= weights.sum(axis=1, keepdims=True)
         squares = weights * self.errors**2
-        # An estimate that is too high makes the true share lie below it.
+        # If the estimate is too high, the true share lies below it.
         above = np.where(self.errors > 0, squares, 0).sum(axis=1)
         both = squares.sum(axis=1)
         sides = np.sqrt(2 * np.stack([above, both - above]).clip(0))
@@ -74,7 +74,7 @@ def simulate_errors(
     group: int = 0,
     is_spread: bool = True,
 ) -> SimulatedErrors:
-    """Count simulated sets of held-out documents whose shares are close to those of the texts.
+    """Count simulated sets of held-out documents with shares close to the estimated ones.
 
     This is a bootstrap: each set resamples the held-out documents, fits the estimator to the
     resample, and draws texts from all held-out documents. Errors come from the drawn texts, from
@@ -88,7 +88,7 @@ def simulate_errors(
     n_texts : int
     seed : int
     n_copies : float64 array, shape (n_topics,), optional
-        How many copies there are of each text of a topic, including itself; by default, 1.
+        Number of copies of each text of a topic, including itself; by default, 1.
     n_sets : int, default N_SIMULATED
     group : int, default 0
         Seed of the drawn texts if `is_spread` is False, to draw groups independently.
@@ -102,7 +102,7 @@ def simulate_errors(
     rng = np.random.default_rng(seed)
     em_weight = sample.em_weight
     n_copies = np.ones(len(shares)) if n_copies is None else n_copies
-    # Training documents that aren't held out are a random sample as well.
+    # The other training documents are a random sample as well.
     n_others = np.maximum(sample.topic_counts - sample.topic_sizes, 0)
     n_heldout = len(sample)
     if n_heldout > _MAX_HELDOUT:
@@ -122,7 +122,7 @@ def simulate_errors(
     for i in range(n_sets):
         rates = rng.multinomial(n_texts, drawn_shares[i]) / (sample.topic_sizes + _N_SMOOTHING)
         texts[:, i], true_shares[:, i] = _draw_texts(sample, by_proba, rates, n_copies, rng)
-    # In single precision, which takes half the time.
+    # Single precision halves the time.
     estimates = estimate_shares(
         sample,
         sample.proba.astype(np.float32),
@@ -144,7 +144,7 @@ def _draw_texts(
     """
     copies = n_copies[sample.topics]
     by_topic = rng.poisson(rates[sample.topics] / copies) * copies
-    # All topics for which a document is drawn have their parts of it.
+    # A drawn document counts fractionally for all topics that it is drawn for.
     distinct = _N_SMOOTHING * by_proba * (rates / n_copies)
     totals = distinct.sum(axis=1)
     distinct *= (rng.poisson(totals) / np.maximum(totals, 1e-12))[:, np.newaxis]

@@ -19,14 +19,14 @@ from slugline.errors import DataError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.text.features import UnknownWordRate, WordCounts
 
-# The largest number of probabilities (of all texts, and of all groups together) and of texts that
-# are kept.
+# Maximum number of stored probabilities (for all texts, and for all groups together), and of
+# stored texts.
 _MAX_PROBA, _MAX_ROWS = 1 << 23, 20_000
 _MIN_ROWS = 200
 # Maximum number of texts to compare with training documents: overall, per group, and in all groups
 # together.
 _MAX_TEXTS, _MAX_GROUP_TEXTS, _MAX_TEXTS_OF_GROUPS = 1000, 400, 10_000
-# A larger fraction of cells that are no dates is an error.
+# A larger fraction of cells that aren't dates is an error.
 _MAX_UNREADABLE = 0.1
 
 
@@ -93,22 +93,21 @@ class Tally:
     fitted : Fitted
     options : CountOptions
     announce : callable, optional
-        Called with a note on the dates by which texts are grouped.
+        Called with a note on the date column.
 
     Attributes
     ----------
     usual_words : UnknownWordRate or None
-        The usual rate of unknown words.
+        Rate of unknown words in training.
     total : GroupTally
-        The sums over all texts, without undated texts if grouped by date.
+        Sums over all texts, without undated texts if grouped by date.
     groups : dict of str to GroupTally
     grouping : Grouping or None
-        None if texts are not grouped, or before the first text.
+        None before the first text, or if texts are not grouped.
     labelled : dict of str to FoundText
         Labelled texts found so far.
     n_bad, n_undated, n_unreadable : int
-        Number of rows without a text; without a date; and, among the latter, with a cell that
-        isn't a date.
+        Number of rows without a text; without a date; and, among the latter, with a malformed date.
     first_problem : str
         Description of the first unreadable row, or empty.
     """
@@ -130,7 +129,7 @@ class Tally:
         self.first_problem = ""
 
     def add(self, batch: AnsweredBatch) -> None:
-        """Add texts to all, and each to its group."""
+        """Add texts to the total and to their groups."""
         self.n_bad += batch.n_bad
         self.first_problem = self.first_problem or batch.problem
         if not batch.rows:
@@ -155,13 +154,13 @@ class Tally:
         group.add(texts, batch.proba[mask], _take(batch.words, mask), self.usual_words)
 
     def check_dates(self) -> None:
-        """Raise DataError if many cells of the date column contain no date."""
+        """Raise DataError if too many cells of the date column aren't dates."""
         n_rows = len(self.total) + self.n_undated
         if self.grouping is not None and self.n_unreadable > _MAX_UNREADABLE * n_rows:
             raise self.grouping.unreadable_error(self._unreadable_date, self.n_unreadable, n_rows)
 
     def _name_groups(self, batch: AnsweredBatch) -> list[str | None]:
-        """Return the name of each text's group; None for those without a date."""
+        """Return the name of each text's group, or None for texts without a date."""
         if self.grouping is None:
             self.grouping = Grouping.from_rows(
                 [row.values for row in batch.rows],
@@ -192,8 +191,8 @@ class Tally:
             if len(self.groups) == MAX_GROUPS:
                 column = "" if self.grouping is None else self.grouping.column
                 raise DataError(
-                    f"column {short_repr(column)} has more than {MAX_GROUPS:,} different "
-                    "values; choose a column with fewer for ",
+                    f"column {short_repr(column)} has more than {MAX_GROUPS:,} distinct "
+                    "values; choose a column with fewer values for ",
                     Parameter("by"),
                     ", or a longer period.",
                 )
@@ -214,5 +213,5 @@ class Tally:
 
 
 def _take(words: WordCounts, mask: Mask) -> WordCounts:
-    """Return the counts of the texts of a mask."""
+    """Return the word counts of the masked texts."""
     return WordCounts(words.n_known[mask], words.n_words[mask])

@@ -1,4 +1,4 @@
-"""Agreement of coders: Krippendorff's alpha, agreement on a topic, and a model beside people."""
+"""Inter-coder agreement: Krippendorff's alpha, agreement on a topic, and model against people."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from slugline.base.arrays import F64, I64
 from slugline.base.wording import counted
 from slugline.evaluation.intervals import Interval, wilson
 
-#: The fewest documents that the alternative annotator test takes of a person, so that the mean of
-#: their differences is about normal, and the fewest persons; both as in the paper.
+#: Minimum number of documents per person in the alternative annotator test, so that mean
+#: differences are about normal, and minimum number of persons; both as in the paper.
 MIN_DOCUMENTS, MIN_PERSONS = 30, 3
-#: How much worse than a person a model may be, given that it costs less. The paper has 0.2 for
+#: How much worse than a person a model may be, because it costs less. The paper uses 0.2 for
 #: experts, 0.15 for skilled coders and 0.1 for crowd workers.
 EPSILON = 0.15
-# The false discovery rate of the test, and the fraction of persons that a model has to win against.
+# False discovery rate of the test, and minimum fraction of persons that the model must win against.
 _FALSE_DISCOVERY_RATE, _MIN_WINNING_RATE = 0.05, 0.5
 
-# The number of topic sets that are compared with all others at a time.
+# Number of topic sets compared with all others at a time.
 _BATCH_SETS = 1000
 
 
@@ -33,11 +33,11 @@ class Coefficient(NamedTuple):
     Attributes
     ----------
     value : float
-        NaN if it is undefined, as for documents that all have the same topic.
+        NaN if undefined, for example if all documents have the same topic.
     interval : Interval
-        NaN if the value is.
+        NaN if the value is NaN.
     n_documents : int
-        Number of documents that it is from.
+        Number of documents used.
     """
 
     value: float
@@ -46,15 +46,15 @@ class Coefficient(NamedTuple):
 
     @property
     def is_defined(self) -> bool:
-        """Whether there is a value."""
+        """True if there is a value."""
         return not math.isnan(self.value)
 
 
 @dataclass(frozen=True, eq=False)
 class Ratings:
-    """Units that several coders rated, and how similar the ratings are.
+    """Units rated by several coders, and the similarity of the ratings.
 
-    Units with one rating say nothing about agreement, and must be left out.
+    Units with a single rating must be excluded.
 
     Attributes
     ----------
@@ -63,12 +63,12 @@ class Ratings:
     observed : float64 array, shape (n_units,)
         Mean similarity of two ratings of the unit, from 0 to 1.
     equal : float64 array, shape (n_units,)
-        Fraction of pairs of equal ratings.
+        Fraction of rating pairs that are equal.
     similar : float64 array, shape (n_units,)
-        Sum, over the unit's ratings, of their similarity to every rating of all units, themselves
-        included.
+        Sum of the similarities between the unit's ratings and every rating of all units, including
+        themselves.
     documents : int array, shape (n_units,)
-        The document of each unit, from 0: units of one document vary together.
+        Index of each unit's document. Units of one document are correlated.
     """
 
     n_by_unit: F64
@@ -81,10 +81,10 @@ class Ratings:
     def from_topic_sets(
         cls, units: Sequence[Sequence[frozenset[str]]], documents: Sequence[int] | None = None
     ) -> Ratings:
-        """Return ratings by topic sets, which are similar as in `TopicSetSimilarity`.
+        """Return ratings by topic sets, compared with `TopicSetSimilarity`.
 
-        Each unit is a document of its own unless `documents` are given. Units with fewer than two
-        sets are left out.
+        Unless `documents` is given, each unit is a separate document. Units with fewer than two
+        sets are excluded.
         """
         if documents is None:
             documents = range(len(units))
@@ -111,12 +111,12 @@ class Ratings:
 
     @classmethod
     def from_binary_counts(cls, n_given: F64, n_by_unit: F64, documents: I64) -> Ratings:
-        """Return ratings by whether each coder gave one topic.
+        """Return binary ratings: whether each coder assigned a topic.
 
         Parameters
         ----------
         n_given, n_by_unit : float64 array, shape (n_units,)
-            The numbers of coders who gave the topic, and of all, who are at least two.
+            Number of coders who assigned the topic, and number of all coders, at least 2.
         documents : int array, shape (n_units,)
         """
         n_other = n_by_unit - n_given
@@ -132,12 +132,12 @@ class Ratings:
 
 
 def _number_documents(documents: Sequence[int] | I64) -> I64:
-    """Return the documents numbered from 0."""
+    """Renumber documents from 0."""
     return np.unique(np.asarray(documents, np.int64), return_inverse=True)[1].astype(np.int64)
 
 
 def _pairs_within(n_by_unit: I64) -> tuple[I64, I64]:
-    """Return the places of both ratings of each pair of a unit, if units follow each other."""
+    """Return the indices of both ratings of each pair within a unit; units are contiguous."""
     starts = np.cumsum(n_by_unit) - n_by_unit
     pairs = [np.empty((2, 0), np.int64)]
     for n in np.unique(n_by_unit):
@@ -149,16 +149,16 @@ def _pairs_within(n_by_unit: I64) -> tuple[I64, I64]:
 
 
 class TopicSetSimilarity:
-    """The MASI similarity of topic sets (measuring agreement on set-valued items).
+    """MASI similarity of topic sets (measuring agreement on set-valued items).
 
-    It is the size of the intersection divided by that of the union, times 1 if the sets are equal,
-    2/3 if one contains the other, 1/3 if they overlap, and 0 if they don't. Two empty sets are
-    equal. Of sets with one topic each, it is 1 if they are equal, and 0 if not.
+    The Jaccard similarity, times 1 if the sets are equal, 2/3 if one contains the other, 1/3 if
+    they overlap, and 0 if they are disjoint. Two empty sets are equal. Single-topic sets have
+    similarity 1 if equal, else 0.
 
     Parameters
     ----------
     sets : sequence of frozenset of str
-        They are referred to by number.
+        Methods refer to sets by index.
 
     References
     ----------
@@ -177,16 +177,16 @@ class TopicSetSimilarity:
         self._members = csr_array((np.ones(len(columns)), columns, ends), shape=shape)
 
     def of_pairs(self, first: I64, second: I64) -> F64:
-        """Return the similarity of each first set with the second one."""
+        """Return the similarity of each pair of sets."""
         shared = self._members[first].multiply(self._members[second]).sum(axis=1)
         return self._similarity(np.asarray(shared, np.float64).ravel(), first, second)
 
     def sum_weighted(self, weights: F64) -> F64:
-        """Return, for each set, the sum of its similarities with all sets times their weights."""
+        """Return the weighted sum of each set's similarities with all sets."""
         n = len(self._sizes)
         sums = np.where(self._sizes == 0, weights[self._sizes == 0].sum(), 0.0)
         for start in range(0, n, _BATCH_SETS):
-            # Sets that share no topic are not similar, unless both are empty.
+            # Disjoint sets have similarity 0, unless both are empty.
             shared = (self._members[start : start + _BATCH_SETS] @ self._members.T).tocoo()
             first = shared.row.astype(np.int64) + start
             second = shared.col.astype(np.int64)
@@ -195,7 +195,7 @@ class TopicSetSimilarity:
         return sums
 
     def _similarity(self, shared: F64, first: I64, second: I64) -> F64:
-        """Return the similarity of sets by the number of topics that they share."""
+        """Return the similarity of sets from the number of shared topics."""
         sizes, other_sizes = self._sizes[first], self._sizes[second]
         smaller, larger = np.minimum(sizes, other_sizes), np.maximum(sizes, other_sizes)
         factor = np.where(shared < smaller, 1 / 3, np.where(smaller < larger, 2 / 3, 1.0))
@@ -204,13 +204,13 @@ class TopicSetSimilarity:
 
 
 def krippendorff_alpha(ratings: Ratings) -> Coefficient:
-    """Return Krippendorff's alpha: 1 for perfect agreement, 0 for what coders reach by chance.
+    """Return Krippendorff's alpha: 1 for perfect agreement, 0 for agreement by chance.
 
-    The interval is Wilson's for the observed agreement at the effective number of documents, which
-    is chosen so that its variance equals the linearised variance of alpha, expected agreement
-    included. In simulations of two coders and 20 to 150 documents, it covers the true alpha in 92
-    to 100 % of the runs (83 % for a topic of 5 % of the documents), a percentile bootstrap in 21 to
-    96 %, because its interval has no width if coders agree on all of a few documents.
+    The interval is Wilson's for the observed agreement at the effective number of documents, chosen
+    so that its variance equals the linearised variance of alpha, including expected agreement. In
+    simulations of two coders and 20 to 150 documents, it covers the true alpha in 92 to 100 % of
+    the runs (83 % for a topic in 5 % of the documents). A percentile bootstrap covers it in only 21
+    to 96 %, because its interval has zero width if coders agree on all of a few documents.
 
     References
     ----------
@@ -237,20 +237,20 @@ def krippendorff_alpha(ratings: Ratings) -> Coefficient:
 
 
 def exact_agreement(ratings: Ratings) -> Coefficient:
-    """Return how often two coders give a document exactly the same topics."""
+    """Return the frequency with which two coders assign exactly the same topics to a document."""
     if not ratings.n_documents:
         return undefined(0)
     return agreement_ratio(ratings.equal * ratings.n_by_unit, ratings.n_by_unit, ratings.documents)
 
 
 def agreement_ratio(agreements: F64, totals: F64, documents: I64) -> Coefficient:
-    """Return the ratio of two sums over units, from 0 to 1; units with a total of 0 don't count.
+    """Return the ratio of two sums over units, from 0 to 1; ignores units with a total of 0.
 
     Parameters
     ----------
     agreements, totals : float64 array, shape (n_units,)
     documents : int array, shape (n_units,)
-        The document of each unit.
+        Index of each unit's document.
     """
     is_used = totals > 0
     agreements, totals, documents = agreements[is_used], totals[is_used], documents[is_used]
@@ -269,9 +269,9 @@ def undefined(n_documents: int) -> Coefficient:
 
 
 def _interval(fraction: float, influence: F64, documents: I64, max_effective: float) -> Interval:
-    """Return Wilson's interval of a fraction with the effective number of documents.
+    """Return Wilson's interval of a fraction at the effective number of documents.
 
-    `influence` is what each unit adds to the estimate, `max_effective` the largest number.
+    `influence` is each unit's contribution to the estimate; `max_effective` limits the number.
     """
     by_document = np.bincount(documents, influence)
     n = len(by_document)
@@ -282,16 +282,16 @@ def _interval(fraction: float, influence: F64, documents: I64, max_effective: fl
     return wilson(min(max(fraction, 0.0), 1.0) * n_effective, n_effective)
 
 
-# A model beside people ----------------------------------------------------------------------------
+# Model against people -----------------------------------------------------------------------------
 
 
 class _Advantages(NamedTuple):
-    """Whether a model, and a person, is at least as good as the other, by document.
+    """Documents on which a model or a person is at least as good as the other.
 
     Attributes
     ----------
     model, person : float64 array, shape (n_documents,)
-        1 if so, 0 if not; 1 for both if they are equal.
+        1 if at least as good, else 0; a tie counts as 1 for both.
     """
 
     model: F64
@@ -299,22 +299,22 @@ class _Advantages(NamedTuple):
 
 
 class PersonComparison(NamedTuple):
-    """A model beside one person, by how well each agrees with the other persons.
+    """Comparison of a model with one person by their agreement with the other persons.
 
     Attributes
     ----------
     person : str
     n_documents : int
-        Number of documents that the person, the model, and some other person labelled.
+        Number of documents labelled by the person, the model, and at least one other person.
     advantage : float
         Fraction on which the model agrees with the others at least as well as the person.
     person_advantage : float
         Fraction on which the person agrees with the others at least as well as the model.
     p_value : float
-        Of the hypothesis that the model is worse than the person by epsilon or more, corrected for
-        the number of persons.
+        P-value of the hypothesis that the model is worse than the person by epsilon or more,
+        corrected for the number of persons.
     is_won : bool
-        Whether this hypothesis is rejected.
+        True if this hypothesis is rejected.
     """
 
     person: str
@@ -327,16 +327,16 @@ class PersonComparison(NamedTuple):
 
 @dataclass(frozen=True)
 class AlternativeAnnotatorTest:
-    """Whether a model may replace a person, as far as the agreement with other persons tells.
+    """Test of whether a model may replace a person, by its agreement with other persons.
 
     Attributes
     ----------
     persons : tuple of PersonComparison
-        Empty if the test can't be made.
+        Empty if the test is not possible.
     epsilon : float
         How much worse than a person the model may be.
     problem : str or None
-        Why the test can't be made.
+        Reason why the test is not possible.
     """
 
     persons: tuple[PersonComparison, ...]
@@ -345,21 +345,21 @@ class AlternativeAnnotatorTest:
 
     @property
     def winning_rate(self) -> float:
-        """Fraction of the persons that the model wins against; NaN if there is no test."""
+        """Fraction of the persons that the model wins against, or NaN if not tested."""
         if not self.persons:
             return math.nan
         return sum(person.is_won for person in self.persons) / len(self.persons)
 
     @property
     def advantage(self) -> float:
-        """Mean advantage of the model over the persons; NaN if there is no test."""
+        """Mean advantage of the model over the persons, or NaN if not tested."""
         if not self.persons:
             return math.nan
         return math.fsum(person.advantage for person in self.persons) / len(self.persons)
 
     @property
     def is_passed(self) -> bool | None:
-        """Whether the model wins against half of the persons; None if the test can't be made."""
+        """True if the model wins against at least half of the persons; None if not tested."""
         return self.winning_rate >= _MIN_WINNING_RATE if self.persons else None
 
 
@@ -369,18 +369,18 @@ def alternative_annotator_test(
     *,
     epsilon: float = EPSILON,
 ) -> AlternativeAnnotatorTest:
-    """Test whether a model agrees with people as well as one of them would.
+    """Test whether a model agrees with people as well as a person does.
 
     Each person is left out in turn. On each document, the model and the person are compared by
-    their mean similarity to the topics that the others gave. A one-sided paired t-test says whether
-    the model is worse by less than `epsilon`.
+    their mean similarity to the other persons' topics. A one-sided paired t-test shows whether the
+    model is worse by less than `epsilon`.
 
     Parameters
     ----------
     persons : mapping of str to mapping
-        The topics that each person gave to documents, by number.
+        Each person's topics by document number.
     model : mapping of int to frozenset of str
-        The topics that the model gave to documents.
+        The model's topics by document number.
     epsilon : float, default 0.15
 
     References
@@ -398,8 +398,8 @@ def alternative_annotator_test(
         if tested:
             found = f"{len(tested)} of {len(persons)} {'does' if len(tested) == 1 else 'do'}"
         problem = (
-            f"it needs {MIN_PERSONS} people who each share {MIN_DOCUMENTS} documents with another "
-            f"person and this coder; {found}"
+            f"it requires {MIN_PERSONS} people who each share {MIN_DOCUMENTS} documents with "
+            f"another person and this coder; {found}"
         )
         return AlternativeAnnotatorTest((), epsilon, problem)
     from scipy.stats import false_discovery_control
@@ -425,10 +425,10 @@ def _compare(
     persons: Mapping[str, Mapping[int, frozenset[str]]],
     model: Mapping[int, frozenset[str]],
 ) -> _Advantages:
-    """Return the advantages on the documents that both and some other person labelled."""
+    """Return the advantages on documents labelled by both and at least one other person."""
     numbers: dict[frozenset[str], int] = {}
-    # By pair of a document and another person: the document, and the number of the topic set that
-    # the model, the person and the other person gave.
+    # For each pair of a document and another person: the document, and the topic set numbers of the
+    # model, the person and the other person.
     documents, by_model, by_person, by_other = (list[int]() for _ in range(4))
     for document, topics in persons[left_out].items():
         if document not in model:
@@ -455,7 +455,7 @@ def _compare(
 
 
 def _p_value(differences: F64, epsilon: float) -> float:
-    """Return the p-value of a one-sided t-test of a mean of at least `epsilon`."""
+    """Return the p-value of a one-sided t-test of the hypothesis that the mean is >= `epsilon`."""
     from scipy.special import stdtr
 
     n, mean = len(differences), float(differences.mean())

@@ -1,4 +1,4 @@
-"""Computes metrics of a classifier from its probabilities for test documents."""
+"""Metrics of a classifier, from its probabilities for test documents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from slugline.evaluation.intervals import Interval, bootstrap, wilson
 
 @dataclass(frozen=True, slots=True)
 class TopicMetrics:
-    """The metrics of a topic; 0 / 0 is NaN."""
+    """Metrics of a topic; 0 / 0 is NaN."""
 
     topic: str
     n_documents: int
@@ -46,8 +46,8 @@ def topic_metrics(
     ----------
     topics : names
     right, true, predicted : int arrays, shape (n_topics,)
-        For each topic, the number of documents that have it and are given it, that have it, and
-        that are given it.
+        Number of true positives, of documents that have the topic, and of documents that are
+        predicted to have it.
     """
     scores = precision_recall_f1(right, true, predicted, undefined=math.nan)
     columns = (column.tolist() for column in (true, *scores))
@@ -55,7 +55,7 @@ def topic_metrics(
 
 
 class Scores(NamedTuple):
-    """Precision, recall and F1: averages, or arrays with a value for each topic or document."""
+    """Precision, recall and F1: averages, or arrays with one value per topic or document."""
 
     precision: Any
     recall: Any
@@ -70,9 +70,9 @@ def precision_recall_f1(
     Parameters
     ----------
     right, true, predicted : int arrays of one shape
-        Numbers of topics that are both predicted and true, that are true, and that are predicted.
+        Number of topics that are both predicted and true, true, and predicted.
     undefined : float, default 0
-        The same as scikit-learn's `zero_division`.
+        Same as scikit-learn's `zero_division`.
     """
     return Scores(
         _ratio(right, predicted, undefined),
@@ -94,9 +94,9 @@ def count_by_topic(
     Parameters
     ----------
     true, predicted : int arrays, shape (n_kinds,)
-        The true and predicted topic of each kind of document.
+        True and predicted topic of each kind of document.
     counts : int array, shape (n_sets, n_kinds)
-        Number of documents of each kind in several test sets.
+        Number of documents of each kind in each test set.
     """
     from scipy.sparse import csr_array
 
@@ -111,9 +111,9 @@ def count_by_topic(
 
 
 def macro_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
-    """Return the mean F1, over the last axis, of the topics that are true or predicted.
+    """Return the mean F1 of the topics that are true or predicted, over the last axis.
 
-    See `topic_metrics` for the parameters, arrays of shape (..., n_topics).
+    See `topic_metrics` for the parameters; here, their shape is (..., n_topics).
     """
     n_occurring = np.count_nonzero(true + predicted, axis=-1)
     return f1_scores(right, true, predicted).sum(axis=-1) / n_occurring
@@ -131,28 +131,27 @@ def _ratio(part: Integers, whole: Integers, undefined: float) -> F64:
 
 # Predictions --------------------------------------------------------------------------------------
 
-# The number of probabilities that are converted to float64 at a time.
+# Number of probabilities converted to float64 at a time.
 _BATCH_SIZE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredPredictions:
-    """Predictions for test documents, arrays of shape (n_documents,).
+    """Predictions for test documents, in arrays of shape (n_documents,).
 
     Attributes
     ----------
     true : int array
-        Number of the true topic; -1 if the classifier doesn't know it.
+        Index of the true topic; -1 if it is unknown to the classifier.
     predicted : int array
-        Number of the most probable topic, the first of equally probable ones.
+        Index of the most probable topic; the first one in case of a tie.
     probability : float array
         Probability of the predicted topic.
     n_above : int array
-        Number of topics that rank above the true one; the number of topics if it is unknown.
+        Number of topics ranked above the true one; the number of topics if it is unknown.
     squared_error : float array
-        Squared difference between the probability and 1 for the true topic, or 0 for other topics,
-        summed over topics: 0 to 2. An unknown true topic counts as a further topic of probability
-        0.
+        Squared difference between the probability and 1 (true topic) or 0 (other topics), summed
+        over topics: 0 to 2. An unknown true topic counts as an additional topic of probability 0.
     """
 
     true: I64
@@ -167,18 +166,18 @@ class ScoredPredictions:
     ) -> ScoredPredictions:
         """Return predictions from probabilities, shape (n_documents, n_topics).
 
-        Raises DataError if shapes differ, a topic has no column, or a probability is not from 0 to
-        1.
+        Raises DataError if shapes differ, a topic has no column, or a probability is not between 0
+        and 1.
         """
         if proba.ndim != 2 or y_true.shape != (len(proba),):
             raise DataError(
-                f"there are topics of shape {y_true.shape} and probabilities of shape "
-                f"{proba.shape}; give a topic and a row of probabilities for each document."
+                f"the topics have shape {y_true.shape}, but the probabilities have shape "
+                f"{proba.shape}; pass a topic and a row of probabilities for each document."
             )
         if not ((y_true >= -1) & (y_true < proba.shape[1])).all():
             raise DataError(
-                f"the topics go from {y_true.min()} to {y_true.max()}, for "
-                f"{proba.shape[1]} columns; give each as the number of its column, or -1."
+                f"the topics range from {y_true.min()} to {y_true.max()}, but there are "
+                f"{proba.shape[1]} columns; pass each topic as its column index, or -1."
             )
         step = max(1, batch_size // max(1, proba.shape[1]))
         starts = range(0, len(y_true), step)
@@ -187,7 +186,7 @@ class ScoredPredictions:
 
     @property
     def right(self) -> Mask:
-        """Whether each prediction is right."""
+        """Mask of correct predictions."""
         return self.true == self.predicted
 
 
@@ -197,7 +196,7 @@ def _predict_part(y_true: Integers, raw_proba: Floats) -> tuple[npt.NDArray[np.g
     rows, is_known = np.arange(len(true)), true >= 0
     predicted = proba.argmax(axis=1)
     true_proba = np.where(is_known, proba[rows, true], 0.0)
-    # As in a stable sort, the first of equally probable topics comes first.
+    # Ties rank in column order, as in a stable sort.
     is_before = np.arange(proba.shape[1]) < true[:, np.newaxis]
     column = true_proba[:, np.newaxis]
     is_above = (proba > column) | ((proba == column) & is_before)
@@ -216,7 +215,7 @@ def majority_baseline(y_train: Sequence[Any], y_test: Sequence[Any]) -> tuple[An
 
 
 def chance_baseline(y: Sequence[Any]) -> float:
-    """Return the mean accuracy of predicting the true topics in all possible orders.
+    """Return the mean accuracy of predicting a random permutation of the true topics.
 
     >>> chance_baseline(["sport", "sport", "arts", "money"])
     0.375
@@ -232,12 +231,12 @@ def shuffled_baseline(y: Sequence[Any], seed: int) -> float:
 
 # Evaluation ---------------------------------------------------------------------------------------
 
-#: The numbers `k` of `Evaluation.top_k` in `to_dict`.
+#: Values of `k` for `Evaluation.top_k` in `to_dict`.
 TOP_KS = (2, 3, 5, 10)
 
 
 class BaseEvaluation(TitledRows, ABC):
-    """The metrics that single-label and multilabel evaluations have in common."""
+    """Metrics common to single-label and multi-label evaluations."""
 
     topics: list[str]
 
@@ -249,16 +248,16 @@ class BaseEvaluation(TitledRows, ABC):
     @property
     @abstractmethod
     def n_right(self) -> int:
-        """Number of documents that are given exactly their true topics."""
+        """Number of documents whose predicted topics are exactly the true ones."""
 
     @property
     def accuracy(self) -> float:
-        """Fraction of the documents that are given exactly their true topics."""
+        """Fraction of documents whose predicted topics are exactly the true ones."""
         return self.n_right / self.n_documents
 
     @property
     def interval(self) -> Interval:
-        """The 95 % Wilson interval of the accuracy."""
+        """95 % Wilson interval of the accuracy."""
         return wilson(self.n_right, self.n_documents)
 
     def per_topic(self) -> list[TopicMetrics]:
@@ -272,22 +271,22 @@ class BaseEvaluation(TitledRows, ABC):
     @property
     @abstractmethod
     def _decisions(self) -> tuple[Floats, Mask]:
-        """The probabilities that count for calibration, and whether each one's topic is right."""
+        """Probabilities used to measure calibration, and a mask of the correct topics."""
 
     @property
     def _answers(self) -> tuple[Floats, Mask]:
-        """The probabilities of the topics that are given, and whether each one is right."""
+        """Probabilities of predicted topics, and a mask of the correct ones."""
         return self._decisions
 
     @property
     def calibration_error(self) -> float:
-        """Mean gap between probability and fraction of right decisions; see `calibration_error`."""
+        """Mean gap between probability and accuracy of decisions; see `calibration_error`."""
         proba, right = self._decisions
         return probabilities.calibration_error(proba, right) if len(proba) else math.nan
 
     @property
     def chance_error(self) -> float:
-        """The expected calibration error of perfect probabilities; see `chance_error`."""
+        """Expected calibration error of perfect probabilities; see `chance_error`."""
         bins = self.reliability()
         return probabilities.chance_error(bins) if bins else math.nan
 
@@ -297,14 +296,14 @@ class BaseEvaluation(TitledRows, ABC):
         return probabilities.reliability_curve(proba, right) if len(proba) else []
 
     def coverage(self) -> probabilities.CoverageCurve | None:
-        """Return the `coverage_curve` of the topics that are given; None if there are none."""
+        """Return the `coverage_curve` of predicted topics, or None if there are none."""
         proba, right = self._answers
         return probabilities.coverage_curve(proba, right) if len(proba) else None
 
 
 @dataclass(frozen=True, repr=False)
 class Evaluation(BaseEvaluation):
-    """The metrics of a classifier on test documents.
+    """Metrics of a classifier on test documents.
 
     Attributes
     ----------
@@ -315,9 +314,9 @@ class Evaluation(BaseEvaluation):
     log_loss : float
         Mean of -ln(probability of the true topic), in nats.
     predictions : ScoredPredictions or None
-        Without them, metrics of probabilities are NaN.
+        If None, metrics of probabilities are NaN.
     seed : int
-        The seed of bootstrap intervals.
+        Seed of bootstrap intervals.
     """
 
     topics: list[str]
@@ -335,19 +334,20 @@ class Evaluation(BaseEvaluation):
         Parameters
         ----------
         topics : sequence of str
-            Names of the columns of `proba`. Unknown topics of documents become one further topic,
+            Names of the columns of `proba`. Unknown topics are merged into an additional topic,
             "(unknown)".
         y_true : int array, shape (n_documents,)
-            Columns of the true topics; -1 for a topic that the classifier does not know.
+            Columns of the true topics; -1 for topics unknown to the classifier.
         proba : float array, shape (n_documents, n_topics)
         seed : int, default 0
 
         Raises
         ------
-        DataError : if there are no documents, shapes differ, or a probability is not from 0 to 1.
+        DataError : if there are no documents, shapes differ, or a probability is not between 0 and
+            1.
         """
         if not len(y_true):
-            raise DataError("there are no documents to evaluate; give at least one.")
+            raise DataError("no documents to evaluate; pass at least one.")
         predictions = ScoredPredictions.from_probabilities(y_true, proba)
         n, is_known = len(topics), predictions.true >= 0
         names = list(topics)
@@ -355,7 +355,7 @@ class Evaluation(BaseEvaluation):
             names, n = [*names, _unused("(unknown)", names)], n + 1
         pairs = np.where(is_known, predictions.true, n - 1) * n + predictions.predicted
         confusion = np.bincount(pairs, minlength=n * n).reshape(n, n)
-        # In the precision of the probabilities, as model files store all bits of the loss.
+        # In the precision of the probabilities, because model files store all bits of the loss.
         true_proba = np.where(is_known, proba[np.arange(len(y_true)), y_true], 0)
         log_loss = float(np.abs(np.log(np.maximum(true_proba, np.finfo(np.float32).tiny))).mean())
         return cls(names, confusion, log_loss, predictions, seed)
@@ -367,7 +367,7 @@ class Evaluation(BaseEvaluation):
 
     @property
     def n_known(self) -> int:
-        """Number of topics that the classifier knows; "(unknown)" is not counted."""
+        """Number of topics known to the classifier, without "(unknown)"."""
         has_unknown = self.predictions is not None and bool((self.predictions.true < 0).any())
         return len(self.topics) - has_unknown
 
@@ -386,15 +386,15 @@ class Evaluation(BaseEvaluation):
     @property
     def macro_f1(self) -> float:
         """Mean F1 of the topics that are true or predicted."""
-        # Not from the function `macro_f1`, which sums in another order: model files store all bits.
+        # The function `macro_f1` sums in another order, and model files store all bits.
         scores = [topic.f1 for topic in self.per_topic() if not math.isnan(topic.f1)]
         return sum(scores) / len(scores)
 
     @property
     def macro_f1_interval(self) -> Interval:
-        """95 % interval of the macro-F1, by `bootstrap`, or by Wilson if all answers are right.
+        """95 % interval of the macro-F1, by `bootstrap`, or Wilson's if all answers are right.
 
-        It is too narrow if many topics have one or two test documents.
+        Too narrow if many topics have one or two test documents.
         """
         return self._f1_intervals[0]
 
@@ -412,10 +412,11 @@ class Evaluation(BaseEvaluation):
     def brier_score(self) -> float:
         """Mean squared error of each document's probabilities, summed over topics: 0 to 2.
 
+        Some libraries halve it for two topics.
+
         References
         ----------
-        Brier (1950), Verification of forecasts expressed in terms of probability. Some libraries
-        halve it for two topics.
+        Brier (1950), Verification of forecasts expressed in terms of probability.
         """
         predictions = self.predictions
         return math.nan if predictions is None else float(predictions.squared_error.mean())
@@ -435,7 +436,7 @@ class Evaluation(BaseEvaluation):
 
     @property
     def top_ks(self) -> list[int]:
-        """Those of 2, 3, 5 and 10 below the number of topics; empty without predictions."""
+        """Values of `TOP_KS` below the number of topics; empty without predictions."""
         return [k for k in TOP_KS if k < self.n_known] if self.predictions is not None else []
 
     def _topic_counts(self) -> tuple[I64, I64, I64]:
@@ -445,11 +446,10 @@ class Evaluation(BaseEvaluation):
     def _f1_intervals(self) -> list[Interval]:
         """The intervals of macro-F1 and weighted F1."""
         if self.n_right == self.n_documents:
-            # Resamples have no mistakes either, but that doesn't mean that further documents have
-            # none.
+            # Resamples without mistakes would give intervals of zero width.
             return [self.interval] * 2
         kinds = np.nonzero(self.confusion)
-        # With thousands of topics, only few may occur.
+        # Of thousands of topics, only a few may occur.
         _, codes = np.unique(np.concatenate(kinds), return_inverse=True)
         true, predicted = np.split(codes, 2)
 
@@ -461,7 +461,7 @@ class Evaluation(BaseEvaluation):
 
     def confusions(self, max_pairs: int = 10) -> list[tuple[str, str, int]]:
         """Return the most common mistakes: true topic, predicted topic, number of documents."""
-        # With thousands of topics, most pairs are never confused.
+        # Of thousands of topics, most pairs are never confused.
         true, predicted = np.nonzero(self.confusion)
         is_wrong = true != predicted
         true, predicted = true[is_wrong], predicted[is_wrong]
@@ -512,12 +512,12 @@ class Evaluation(BaseEvaluation):
 
 
 def _unused(name: str, names: Sequence[str]) -> str:
-    """Return a name, with brackets added until it differs from all others."""
+    """Return the name, in parentheses until it differs from all others."""
     while name in names:
         name = f"({name})"
     return name
 
 
 def none_if_nan(value: Any) -> Any:
-    """Return None for NaN, which JSON doesn't have."""
+    """Return None for NaN, which JSON lacks."""
     return None if isinstance(value, float) and math.isnan(value) else value

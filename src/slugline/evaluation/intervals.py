@@ -10,16 +10,16 @@ import numpy as np
 
 from slugline.base.arrays import F64, I64, Integers
 
-#: The number of standard errors from the mean to the ends of a 95 % interval.
+#: Standard errors from the mean to the ends of a 95 % interval.
 Z_95 = 1.959964
-#: The number of resamples of a bootstrap.
+#: Number of bootstrap resamples.
 N_RESAMPLES = 1000
-# The largest number of counts in memory at a time.
+# Maximum number of counts in memory at a time.
 _BATCH_SIZE = 1 << 22
 
 
 class Interval(NamedTuple):
-    """The ends of a 95 % interval."""
+    """A 95 % interval."""
 
     low: float
     high: float
@@ -29,7 +29,7 @@ class Interval(NamedTuple):
 
 
 def wilson(n_right: float, n: float, z: float = Z_95) -> Interval:
-    """Return Wilson's 95 % interval of a proportion; `z` is half its width in standard errors.
+    """Return Wilson's 95 % interval of a proportion; `z` is the critical value.
 
     References
     ----------
@@ -48,16 +48,16 @@ def bootstrap(
 
     Each interval contains the statistic of the test set itself.
 
-    Documents with the same topic and prediction are of one kind, and resampling draws the number of
-    documents of each kind. Resamples lack some rare topics, as the test set itself does; this bias
-    is corrected by the fraction of resamples with a lower statistic than the test set.
+    Documents with the same topic and prediction form a kind; resampling draws the number of
+    documents of each kind. Resamples lack some rare topics, like the test set itself. This bias is
+    corrected by the fraction of resamples with a lower statistic than the test set.
 
     Parameters
     ----------
     counts : int array, shape (n_kinds,)
         Number of documents of each kind.
     statistic : callable
-        Returns statistics, shape (n_sets, n_statistics), of counts, shape (n_sets, n_kinds).
+        Maps counts, shape (n_sets, n_kinds), to statistics, shape (n_sets, n_statistics).
     seed : int
     n_resamples : int, default 1000
 
@@ -82,5 +82,5 @@ def _interval(values: F64, measured: float) -> Interval:
     n_lower = np.count_nonzero((values < measured) & ~is_equal) + np.count_nonzero(is_equal) / 2
     shift = 2 * ndtri(min(max(n_lower / n, 0.5 / n), 1 - 0.5 / n))
     low, high = np.quantile(values, ndtr([shift - Z_95, shift + Z_95])).tolist()
-    # If all resamples are on one side of the test set, no correction is enough.
+    # If all resamples lie on one side of the test set, the correction is not enough.
     return Interval(min(low, measured), max(high, measured))

@@ -1,4 +1,4 @@
-"""Metrics of multilabel classifiers."""
+"""Metrics of multi-label classifiers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def micro_scores(true: csr_array, predicted: csr_array) -> Scores:
     Parameters
     ----------
     true, predicted : sparse bool arrays, shape (n_documents, n_topics)
-        The true topics of each document, and the topics that it is given.
+        True and predicted topics of each document.
     """
     n_right = np.array(true.multiply(predicted).nnz)
     scores = precision_recall_f1(n_right, np.array(true.nnz), np.array(predicted.nnz))
@@ -48,11 +48,11 @@ def micro_scores(true: csr_array, predicted: csr_array) -> Scores:
 
 
 def macro_scores(true: csr_array, predicted: csr_array) -> Scores:
-    """Return the means over the topics that are true or predicted; 0 if there are none.
+    """Return the means over the topics that are true or predicted, or 0 if there are none.
 
-    For a topic, 0 / 0 counts as 0. scikit-learn's `f1_score(average="macro")` also counts each
-    topic that is neither true nor predicted as 0, unless `labels` leaves it out. See `micro_scores`
-    for the parameters.
+    For a topic, 0 / 0 counts as 0. scikit-learn's `f1_score(average="macro")` also counts topics
+    that are neither true nor predicted as 0, unless `labels` excludes them. See `micro_scores` for
+    the parameters.
     """
     n_right, n_true, n_predicted = count_decisions(true, predicted, axis=0)
     occurs = n_true + n_predicted > 0
@@ -63,7 +63,7 @@ def macro_scores(true: csr_array, predicted: csr_array) -> Scores:
 def samples_scores(true: csr_array, predicted: csr_array) -> Scores:
     """Return the means over documents; 0 / 0 counts as 1.
 
-    A document without topics that is given none is right: its precision, recall and F1 are 1. See
+    A document without true or predicted topics is right: its precision, recall and F1 are 1. See
     `micro_scores` for the parameters.
     """
     scores = precision_recall_f1(*count_decisions(true, predicted, axis=1), undefined=1.0)
@@ -79,21 +79,21 @@ def count_decisions(true: csr_array, predicted: csr_array, axis: int) -> tuple[I
 
 # Rankings -----------------------------------------------------------------------------------------
 
-# The number of probabilities in memory at a time.
+# Maximum number of probabilities in memory at a time.
 _BATCH_SIZE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The ranks of the true topics of documents by probability.
+    """Ranks of the documents' true topics by probability.
 
     Attributes
     ----------
     rank : int64 array, shape (n_true,)
-        Number of topics that rank above each true topic, ordered by document and then by rank. If
-        topics are equally probable, the first one ranks higher.
+        Number of topics ranked above each true topic, ordered by document and then by rank. Of
+        equally probable topics, the first one ranks higher.
     document : int64 array, shape (n_true,)
-        Number of the document, from 0, ascending. Documents without true topics aren't counted.
+        Document number, from 0, ascending. Documents without true topics aren't numbered.
     """
 
     rank: I64
@@ -103,11 +103,11 @@ class Ranking:
     def from_probabilities(cls, true: csr_array, proba: Floats) -> Ranking:
         """Return the ranks of the true topics by probabilities, shape (n_documents, n_topics).
 
-        `true` may have more columns: topics that the classifier doesn't know rank last.
+        `true` may have more columns: topics unknown to the classifier rank last.
         """
         rows = np.repeat(np.arange(true.shape[0]), np.diff(true.indptr))
         columns, n_topics = true.indices, proba.shape[1]
-        # Unknown topics keep their columns as ranks, which are after those of all known topics.
+        # Unknown topics keep their columns as ranks, after all known topics.
         rank = columns.astype(np.int64)
         (in_range,) = np.nonzero(columns < n_topics)
         step = max(1, _BATCH_SIZE // max(1, n_topics))
@@ -134,8 +134,7 @@ class Ranking:
     def ndcg_at(self, k: int) -> float:
         """Return the mean normalized discounted cumulative gain of the `k` most probable topics.
 
-        A true topic of rank r, from 0, gains 1 / log2(r + 2); the sum is divided by the largest
-        possible one.
+        A true topic of rank r, from 0, gains 1 / log2(r + 2); the sum is divided by its maximum.
 
         References
         ----------
@@ -154,21 +153,21 @@ class Ranking:
         return self._mean((place + 1) / (self.rank + 1) / n_true[self.document])
 
     def _mean(self, gains: F64) -> float:
-        """Return the mean over documents of the sums of gains; NaN without documents."""
+        """Return the sum of gains per document, or NaN without documents."""
         return float(gains.sum() / len(self.n_true)) if len(self.rank) else math.nan
 
 
 # Evaluation ---------------------------------------------------------------------------------------
 
-#: The numbers `k` of precision and nDCG in `to_dict`.
+#: Values of `k` for precision and nDCG in `to_dict`.
 TOP_KS = (1, 3, 5)
-# Topics that are no more probable don't count for calibration: nearly all topics of a document are
+# Calibration ignores topics up to this probability, because nearly all topics of a document are
 # clearly wrong.
 _MIN_PROBABILITY = 0.05
 
 
 class TopicPair(NamedTuple):
-    """Two topics that documents have together, as true or as given topics."""
+    """Two topics that co-occur as true or as predicted topics."""
 
     first: str
     second: str
@@ -177,9 +176,9 @@ class TopicPair(NamedTuple):
 
 
 class TopicMistake(NamedTuple):
-    """A topic that a document has but isn't given, or is given but doesn't have."""
+    """A missed or wrongly predicted topic of a document."""
 
-    # Number of the document, from 0.
+    # Document number, from 0.
     row: int
     topic: str
     probability: float
@@ -187,23 +186,21 @@ class TopicMistake(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class MultilabelEvaluation(BaseEvaluation):
-    """The metrics of a multilabel classifier on test documents.
+    """Metrics of a multi-label classifier on test documents.
 
     Attributes
     ----------
     topics : list of str
-        Names of the columns of `true` and `answered`; topics that the classifier doesn't know come
-        last.
+        Names of the columns of `true` and `answered`; topics unknown to the classifier come last.
     true, answered : sparse bool arrays, shape (n_documents, n_topics)
-        The true topics of each document, and those that the classifier gives it.
+        True and predicted topics of each document.
     proba : float array, shape (n_documents, n_known)
     thresholds : float array, shape (n_known,), or None
-        The probabilities from which topics are given; None if each document gets its most likely
-        path.
+        Minimum probability to predict each topic; None if the most likely path is predicted.
     seed : int
-        Of bootstrap intervals.
+        Seed of bootstrap intervals.
     separator : str or None
-        The separator in topics that are paths; None if topics are not paths.
+        Separator of topic paths, or None if topics are not paths.
     """
 
     topics: list[str]
@@ -233,31 +230,30 @@ class MultilabelEvaluation(BaseEvaluation):
         topics : sequence of str
             Names of the columns of `proba`.
         y_true : sequence of tuples of str
-            The topics of each document. Topics that the classifier doesn't know count as missed.
+            Topics of each document. Topics unknown to the classifier count as missed.
         proba : float array, shape (n_documents, n_topics)
         thresholds : float array, shape (n_topics,), or None
-            None if topics aren't given by thresholds.
+            None if topics aren't predicted by thresholds.
         answered : bool array, shape (n_documents, n_topics), optional
-            The topics that are given, unless they are those whose probabilities reach the
-            thresholds.
+            Predicted topics. By default, topics whose probabilities reach the thresholds.
         seed : int, default 0
         separator : str, optional
 
         Raises
         ------
-        DataError : if there are no documents, shapes differ, a probability is not from 0 to 1, or
-            neither `thresholds` nor `answered` is given.
+        DataError : if there are no documents, shapes differ, a probability is not between 0 and 1,
+            or both `thresholds` and `answered` are None.
         """
         from scipy.sparse import csr_array
 
         if not len(y_true):
-            raise DataError("there are no documents to evaluate; give at least one.")
+            raise DataError("no documents to evaluate; pass at least one.")
         thresholds_shape = (len(topics),) if thresholds is None else thresholds.shape
         if proba.shape != (len(y_true), len(topics)) or thresholds_shape != (len(topics),):
             raise DataError(
                 f"there are {counted(len(y_true), 'document')}, {counted(len(topics), 'topic')}, "
                 f"probabilities of shape {proba.shape} and thresholds of shape "
-                f"{thresholds_shape}; give a row of probabilities for each document, and a column "
+                f"{thresholds_shape}; pass a row of probabilities for each document, and a column "
                 "and a threshold for each topic."
             )
         probabilities.check_probabilities(proba)
@@ -267,7 +263,7 @@ class MultilabelEvaluation(BaseEvaluation):
                     Parameter("thresholds"),
                     " and ",
                     Parameter("answered"),
-                    " are both None; give one of them.",
+                    " are both None; pass one of them.",
                 )
             answered = proba >= thresholds
         names = [*topics, *sorted({*itertools.chain(*y_true)} - {*topics})]
@@ -291,23 +287,23 @@ class MultilabelEvaluation(BaseEvaluation):
 
     @property
     def n_known(self) -> int:
-        """Number of topics that the classifier knows."""
+        """Number of topics known to the classifier."""
         return self.proba.shape[1]
 
     @property
     def predicted(self) -> list[tuple[str, ...]]:
-        """The topics given to each document, in the order of `topics`."""
+        """Predicted topics of each document, in the order of `topics`."""
         columns = np.split(self.answered.indices, self.answered.indptr[1:-1])
         return [tuple(self.topics[column] for column in row.tolist()) for row in columns]
 
     @property
     def right(self) -> Mask:
-        """Whether each document is given exactly its topics."""
+        """Mask of documents whose predicted topics are exactly the true ones."""
         return equal_rows(self.true, self.answered)
 
     @property
     def n_right(self) -> int:
-        """Number of documents that are given exactly their topics."""
+        """Number of documents whose predicted topics are exactly the true ones."""
         return int(np.count_nonzero(self.right))
 
     @cached_property
@@ -317,7 +313,7 @@ class MultilabelEvaluation(BaseEvaluation):
 
     @cached_property
     def macro(self) -> Scores:
-        """Means over the topics of the classifier that are true or given; see `macro_scores`."""
+        """Means over the classifier's topics that are true or predicted; see `macro_scores`."""
         return macro_scores(self.true[:, : self.n_known], self.answered[:, : self.n_known])
 
     @cached_property
@@ -327,14 +323,14 @@ class MultilabelEvaluation(BaseEvaluation):
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 over the topics of the classifier that are true or given."""
+        """Mean F1 over the classifier's topics that are true or predicted."""
         return float(self.macro.f1)
 
     @cached_property
     def f1_intervals(self) -> tuple[Interval, Interval, Interval]:
         """95 % intervals of micro-, macro- and per-document F1, by a bootstrap of documents.
 
-        If all answers are right, each of them is the interval of the exact match.
+        If all answers are right, each is the interval of the exact match.
         """
         if self.n_right == self.n_documents:
             return (self.interval,) * 3
@@ -347,22 +343,22 @@ class MultilabelEvaluation(BaseEvaluation):
 
     @property
     def hamming_loss(self) -> float:
-        """Fraction of wrong decisions, of which there is one for each topic and document."""
+        """Fraction of wrong decisions over all pairs of a document and a topic."""
         return float((self.true != self.answered).nnz / np.prod(self.true.shape))
 
     @cached_property
     def ranking(self) -> Ranking:
-        """The ranks of the true topics."""
+        """Ranks of the true topics."""
         return Ranking.from_probabilities(self.true, self.proba)
 
     @property
     def top_ks(self) -> list[int]:
-        """Those of the numbers 1, 3 and 5 that don't exceed the number of topics."""
+        """Values of `TOP_KS` up to the number of topics."""
         return [k for k in TOP_KS if k <= self.n_known]
 
     @cached_property
     def _decisions(self) -> tuple[Floats, Mask]:
-        """The probabilities over 0.05, and whether the documents have the topics."""
+        """Probabilities over 0.05, and a mask of the true topics."""
         rows, columns = np.nonzero(self.proba > _MIN_PROBABILITY)
         return self.proba[rows, columns], _look_up(self.true, rows, columns)
 
@@ -375,7 +371,7 @@ class MultilabelEvaluation(BaseEvaluation):
         return count_decisions(self.true, self.answered, axis=0)
 
     def levels(self) -> list[tuple[int, int, Scores]]:
-        """Return the depths of paths, from 1, with their numbers of topics and micro-averages."""
+        """Return each depth of the paths, from 1, with its number of topics and micro-averages."""
         if self.separator is None:
             return []
         depth = np.array([topic.count(self.separator) for topic in self.topics]) + 1
@@ -384,7 +380,7 @@ class MultilabelEvaluation(BaseEvaluation):
         return list(zip(itertools.count(1), map(len, parts), scores, strict=False))
 
     def pairs(self, max_pairs: int = 10) -> list[TopicPair]:
-        """Return the pairs of topics that most documents have together, as true or given topics."""
+        """Return the most common pairs of co-occurring true or predicted topics."""
         from scipy.sparse import triu
 
         n_true = self.true.astype(np.int64).T @ self.true
@@ -397,17 +393,17 @@ class MultilabelEvaluation(BaseEvaluation):
         ]
 
     def missed(self, max_mistakes: int | None = None) -> list[TopicMistake]:
-        """Return topics that documents have but aren't given, the least probable first."""
+        """Return missed topics, least probable first."""
         return self._mistakes(self.true > self.answered, max_mistakes, ascending=True)
 
     def added(self, max_mistakes: int | None = None) -> list[TopicMistake]:
-        """Return topics that documents are given but don't have, the most probable first."""
+        """Return wrongly predicted topics, most probable first."""
         return self._mistakes(self.answered > self.true, max_mistakes, ascending=False)
 
     def _mistakes(
         self, wrong: csr_array, max_mistakes: int | None, *, ascending: bool
     ) -> list[TopicMistake]:
-        """Return the mistakes in an indicator, sorted by probability."""
+        """Return the mistakes in an indicator matrix, sorted by probability."""
         rows, columns = wrong.nonzero()
         proba = np.zeros(len(rows))
         is_known = columns < self.n_known
@@ -418,7 +414,7 @@ class MultilabelEvaluation(BaseEvaluation):
         return [TopicMistake(*mistake) for mistake in mistakes]
 
     def thresholds_by_topic(self) -> dict[str, float]:
-        """Return the threshold of each topic that has one."""
+        """Return the thresholds of topics that have one."""
         values = [] if self.thresholds is None else self.thresholds.tolist()
         return dict(zip(self.topics, values, strict=False))
 
@@ -476,19 +472,19 @@ class MultilabelEvaluation(BaseEvaluation):
             ("exact match", f"{self.accuracy:.3f} of the documents have all topics right"),
         ]
         title = f"{counted(self.n_documents, 'document')} of {counted(len(self.topics), 'topic')}"
-        return f"Evaluation on {title}, several for each", rows
+        return f"Evaluation on {title}, multi-label", rows
 
 
 # Indicators ---------------------------------------------------------------------------------------
 
 
 def equal_rows(first: csr_array, second: csr_array) -> Mask:
-    """Return a mask of the documents with the same topics in two indicators, (n_documents,)."""
+    """Return a mask of documents with the same topics in two indicator matrices, (n_documents,)."""
     return np.diff((first != second).tocsr().indptr) == 0
 
 
 def _look_up(indicators: csr_array, rows: Integers, columns: Integers) -> Mask:
-    """Return the values of indicators at many positions."""
+    """Return the values of an indicator matrix at many positions."""
     keys = np.repeat(np.arange(indicators.shape[0]), np.diff(indicators.indptr))
     n_columns = indicators.shape[1]
     return np.isin(rows * n_columns + columns, keys * n_columns + indicators.indices)
@@ -497,7 +493,7 @@ def _look_up(indicators: csr_array, rows: Integers, columns: Integers) -> Mask:
 def count_kinds(*indicators: csr_array) -> tuple[I64, I64]:
     """Return a row of each kind of document, and the number of documents of each kind.
 
-    Documents of a kind have the same topics in each of the indicators, sorted CSR arrays.
+    Documents of a kind have the same topics in each indicator matrix. These are sorted CSR arrays.
     """
     first: dict[tuple[bytes, ...], list[int]] = {}
     rows = [np.split(part.indices, part.indptr[1:-1]) for part in indicators]
@@ -508,16 +504,16 @@ def count_kinds(*indicators: csr_array) -> tuple[I64, I64]:
 
 
 class ResampledF1:
-    """Micro-, macro- and per-document F1 of test sets, from the counts of kinds of documents.
+    """Micro-, macro- and per-document F1 of test sets, from the number of documents of each kind.
 
-    As in `macro_scores`, topics that a test set lacks are left out of the mean: counted as 0, they
-    would lower the macro-F1 of every resample.
+    As in `macro_scores`, the mean excludes topics that a test set lacks. Counting them as 0 would
+    lower the macro-F1 of every resample.
 
     Parameters
     ----------
     true, predicted : sparse bool arrays, shape (n_kinds, n_topics)
     is_averaged : bool array, shape (n_topics,)
-        The topics over which macro-F1 is averaged.
+        Topics over which macro-F1 is averaged.
     """
 
     def __init__(self, true: csr_array, predicted: csr_array, is_averaged: Mask) -> None:
@@ -529,7 +525,7 @@ class ResampledF1:
         self._is_averaged = is_averaged
 
     def __call__(self, counts: I64) -> F64:
-        """Return the scores, shape (n_sets, 3), of counts, shape (n_sets, n_kinds)."""
+        """Return scores, shape (n_sets, 3), for counts, shape (n_sets, n_kinds)."""
         micro = f1_scores(*(counts @ sizes for sizes in self._sizes))
         totals = [(part.T @ counts.T)[self._is_averaged] for part in self._parts]
         n_occurring = np.count_nonzero(totals[1] + totals[2], axis=0)

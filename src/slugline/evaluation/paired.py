@@ -1,4 +1,4 @@
-"""Compares two classifiers by their predictions for the same documents."""
+"""Paired comparison of two classifiers on the same documents."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ class PairedMetric(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """The first classifier's value minus the second's."""
+        """First classifier's value minus the second's."""
         return self.first - self.second
 
 
 @dataclass(frozen=True, repr=False)
 class PairedComparison(TitledRows):
-    """The results of two classifiers on the same documents.
+    """Results of two classifiers on the same documents.
 
     Attributes
     ----------
     n_both, n_first, n_second, n_neither : int
-        Numbers of documents for which both classifiers, only the first, only the second, and
-        neither are right.
+        Number of documents that both classifiers, only the first, only the second, and neither
+        classify correctly.
     n_different : int
-        Number of documents to which the classifiers give different answers.
+        Number of documents with different predictions.
     accuracy : PairedMetric
-        If documents have several topics, the exact match.
+        Exact match for multi-label documents.
     macro_f1 : PairedMetric
         See `Evaluation`.
     micro_f1 : PairedMetric or None
-        Only for multilabel documents.
+        None for single-label documents.
     """
 
     n_both: int
@@ -72,18 +72,18 @@ class PairedComparison(TitledRows):
 
     @property
     def p_value(self) -> float:
-        """The p-value of the difference in accuracy; see `mcnemar`."""
+        """P-value of the difference in accuracy; see `mcnemar`."""
         return mcnemar(self.n_first, self.n_second)
 
     def metrics(self) -> dict[str, PairedMetric]:
-        """Return the metrics by name, the most important first."""
+        """Return the metrics by name, most important first."""
         micro_f1 = {} if self.micro_f1 is None else {"micro_f1": self.micro_f1}
         return micro_f1 | {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return each metric of both models, the difference, its 95 % interval and the p-value.
 
-        The p-value is for the difference in right answers, by McNemar's exact test.
+        The p-value is for the difference in accuracy, by McNemar's exact test.
         """
         return [
             {
@@ -108,7 +108,7 @@ class PairedComparison(TitledRows):
     def lines(self) -> list[str]:
         """Return a line for each metric."""
         if not self.n_different:
-            return [f"nothing: the same answers to {counted(self.n_documents, 'document')}"]
+            return [f"nothing: same answers to all {counted(self.n_documents, 'document')}"]
         return [
             f"{record['difference']:+.3f} {record['metric']}, 95 % interval {record['low']:+.3f} "
             f"to {record['high']:+.3f}" + _format_p_value(record["p_value"])
@@ -160,13 +160,12 @@ def compare_paired(
     ----------
     y_true : sequence of topics, or of tuples of topics
     first, second : sequences of topics, or of tuples of topics
-        The predictions of each classifier.
+        Predictions of each classifier.
     classes : pair of collections of topics, optional
-        The topics that each classifier knows; all by default. Topics that a classifier doesn't know
-        are merged into one in its macro-F1, as in `Evaluation`; for multilabel documents, they are
-        left out of the mean.
+        Topics known to each classifier; all by default. Its macro-F1 merges unknown topics into
+        one, as in `Evaluation`; for multi-label documents, the mean excludes them.
     seed : int, default 0
-        Of the bootstrap.
+        Seed of the bootstrap.
 
     Raises
     ------
@@ -174,8 +173,8 @@ def compare_paired(
     """
     if not len(y_true) or not len(y_true) == len(first) == len(second):
         raise DataError(
-            f"there are {len(y_true)} topics and {len(first)} and {len(second)} answers; "
-            "give an answer of both classifiers for each topic, and at least one."
+            f"there are {len(y_true)} topics, but {len(first)} and {len(second)} answers; "
+            "pass one answer of each classifier per topic, and at least one topic."
         )
     group = _group_multilabel if is_multilabel(y_true) else _group_single_label
     kinds = group(y_true, (first, second), classes)
@@ -203,7 +202,7 @@ def compare_paired(
 
 
 class TopicDifference(NamedTuple):
-    """The difference in recall of a topic between two classifiers, first minus second."""
+    """Difference in recall of a topic between two classifiers, first minus second."""
 
     topic: Any
     difference: float
@@ -236,21 +235,21 @@ def compare_by_topic(
     return differences
 
 
-# The columns of a topic's counts: the classifiers that are right.
+# Columns of a topic's counts: which classifiers are right.
 _ONLY_FIRST, _ONLY_SECOND, _BOTH_OR_NEITHER = range(3)
 
 
 def _is_same(first: Any, second: Any) -> bool:
-    """Return whether two answers are the same topic, or the same topics in any order."""
+    """Return True if two answers are the same topic, or the same topics in any order."""
     if isinstance(first, tuple) and isinstance(second, tuple):
         return set(first) == set(second)
     return bool(first == second)
 
 
-# Kinds of documents: those of a kind have the same true topics, and get the same answers from both
-# classifiers. So a resample of the documents is a row of counts, one of each kind.
+# Documents of one kind have the same true topics and the same answers from both classifiers. A
+# resample of the documents is then a row of counts, one per kind.
 
-# The topics that the first and the second classifier know.
+# Topics known to the first and the second classifier.
 _Classes = tuple[Collection[Any], Collection[Any]] | None
 
 
@@ -259,12 +258,12 @@ class _KindAnswers(NamedTuple):
 
     # Shape (n_kinds,).
     is_right: Mask
-    # Returns macro-F1 and, for multilabel documents, micro-F1, shape (n_sets, n_scores), from
+    # Returns macro-F1 and, for multi-label documents, micro-F1, shape (n_sets, n_scores), from
     # counts, shape (n_sets, n_kinds).
     f1: Callable[[I64], F64]
 
     def scores(self, counts: I64) -> F64:
-        """Return accuracy, macro-F1 and, for multilabel documents, micro-F1 of test sets."""
+        """Return accuracy, macro-F1 and, for multi-label documents, micro-F1 of test sets."""
         accuracy = counts @ self.is_right / counts.sum(axis=1)
         return np.column_stack([accuracy, self.f1(counts)])
 
@@ -280,7 +279,7 @@ class _Kinds(NamedTuple):
 def _group_single_label(
     y_true: Sequence[Any], answers: tuple[Sequence[Any], Sequence[Any]], classes: _Classes
 ) -> _Kinds:
-    """Return the kinds of documents that have one topic each."""
+    """Return the kinds of single-label documents."""
     columns = (y_true, *answers)
     codes = {topic: n for n, topic in enumerate(dict.fromkeys(itertools.chain(*columns)))}
     true, *predicted = np.array([[codes[topic] for topic in column] for column in columns])
@@ -304,7 +303,7 @@ def _single_label_answers(true: I64, predicted: I64) -> _KindAnswers:
 def _group_multilabel(
     y_true: Sequence[Any], answers: tuple[Sequence[Any], Sequence[Any]], classes: _Classes
 ) -> _Kinds:
-    """Return the kinds of multilabel documents."""
+    """Return the kinds of multi-label documents."""
     columns = (y_true, *answers)
     names = dict.fromkeys(name for column in columns for topics in column for name in topics)
     indicators = [Topics([*names]).encode_sets(column, bool) for column in columns]
@@ -332,7 +331,7 @@ def _multilabel_answers(true: csr_array, predicted: csr_array, is_known: Mask) -
 
 
 def _merge_unknown(true: I64, codes: Mapping[Any, int], known: Collection[Any]) -> I64:
-    """Return the codes of true topics, with one code for all that a classifier doesn't know."""
+    """Return the codes of true topics, with one code for all topics unknown to a classifier."""
     is_known = np.array([topic in known for topic in codes])
     return np.where(is_known[true], true, len(codes))
 
@@ -340,18 +339,17 @@ def _merge_unknown(true: I64, codes: Mapping[Any, int], known: Collection[Any]) 
 def mcnemar(n_first: int, n_second: int) -> float:
     """Return the exact two-sided p-value of McNemar's test.
 
-    It is the probability of a split at least as uneven if both classifiers were equally good; under
-    0.05, chance alone is an unlikely explanation.
+    This is the probability of a split at least as uneven if both classifiers were equally good.
 
     Parameters
     ----------
     n_first, n_second : int
-        Number of documents for which only the first, or only the second, classifier is right.
+        Number of documents that only the first, or only the second, classifier gets right.
 
     References
     ----------
     McNemar (1947), Note on the sampling error of the difference between correlated proportions or
-    percentages; with the binomial distribution in place of the normal one.
+    percentages; here with the binomial instead of the normal distribution.
     """
     from scipy.special import bdtr
 

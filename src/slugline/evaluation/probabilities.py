@@ -1,4 +1,4 @@
-"""Measures the calibration of probabilities, and accuracy as a function of coverage."""
+"""Calibration of probabilities, and accuracy as a function of coverage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slugline.evaluation.intervals import Interval, wilson
 
 #: Number of bins.
 N_BINS = 15
-# The most by which rounding to float32 may take a probability over 1.
+# Maximum excess of a probability over 1 after rounding to float32.
 _MAX_ROUNDING_ERROR = 1e-5
 
 
@@ -26,8 +26,8 @@ class Bin(NamedTuple):
 
     n_documents: int
     probability: float  # mean probability
-    # Number of right predictions. It may be fractional, as predictions of equal probability count
-    # the same in all their bins.
+    # Number of right predictions; may be fractional, because predictions of equal probability
+    # share their mean over all bins.
     n_right: float
 
     @property
@@ -44,31 +44,30 @@ class Bin(NamedTuple):
 def reliability_curve(
     proba_top: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = N_BINS
 ) -> list[Bin]:
-    """Return the probability and fraction of right predictions in equally large bins.
+    """Return the mean probability and fraction of right predictions in bins of equal size.
 
     Parameters
     ----------
     proba_top : float array, shape (n_documents,)
         Probability of each document's predicted topic.
     correct : bool array, shape (n_documents,)
-        Whether the prediction is right.
+        True if the prediction is right.
     n_bins : int, default 15
         With fewer documents, each has its own bin.
 
     Raises
     ------
-    DataError : if there are no documents, shapes differ, or a probability is not from 0 to 1.
+    DataError : if there are no documents, shapes differ, or a probability is not between 0 and 1.
 
     References
     ----------
-    Nixon et al. (2019), Measuring calibration in deep learning: bins of equal mass.
+    Nixon et al. (2019), Measuring calibration in deep learning (bins of equal mass).
     """
     check_whole("n_bins", n_bins, 1)
     proba, right = _check_arrays(proba_top, correct)
     check_probabilities(proba)
     _, codes, counts = np.unique(proba, return_inverse=True, return_counts=True)
-    # Predictions of equal probability count the same, so that the order of documents doesn't
-    # matter.
+    # Average over predictions of equal probability, so that the order of documents doesn't matter.
     fraction_right = (np.bincount(codes, right) / counts)[codes]
     order = np.argsort(proba, kind="stable")
     return [
@@ -78,9 +77,11 @@ def reliability_curve(
 
 
 def check_probabilities(proba: Floats) -> None:
-    """Raise DataError unless all probabilities are from 0 to 1."""
+    """Raise DataError unless all probabilities are between 0 and 1."""
     if not ((proba >= 0) & (proba <= 1 + _MAX_ROUNDING_ERROR)).all():
-        raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
+        raise DataError(
+            "a probability is not between 0 and 1; pass the probabilities of `predict_proba`."
+        )
 
 
 def _check_arrays(proba_top: npt.ArrayLike, correct: npt.ArrayLike) -> tuple[F64, Mask]:
@@ -88,8 +89,8 @@ def _check_arrays(proba_top: npt.ArrayLike, correct: npt.ArrayLike) -> tuple[F64
     right = np.asarray(correct, dtype=bool)
     if proba.ndim != 1 or proba.shape != right.shape or not proba.size:
         raise DataError(
-            f"there are probabilities of shape {proba.shape} and answers of shape {right.shape}; "
-            "give one probability for each answer, and at least one."
+            f"the probabilities have shape {proba.shape}, but the answers have shape "
+            f"{right.shape}; pass one probability per answer, and at least one."
         )
     return proba, right
 
@@ -99,7 +100,7 @@ def calibration_error(
 ) -> float:
     """Return the mean absolute difference between probability and fraction of right predictions.
 
-    The mean is over bins, weighted by their numbers of documents. See `reliability_curve` for bins,
+    The mean is over bins, weighted by their number of documents. See `reliability_curve` for bins,
     parameters and errors.
     """
     bins = reliability_curve(proba_top, correct, n_bins)
@@ -108,7 +109,7 @@ def calibration_error(
 
 
 def chance_error(bins: Sequence[Bin]) -> float:
-    """Return the calibration error that perfect probabilities would have by chance.
+    """Return the expected calibration error of perfect probabilities.
 
     On average, the fraction of right predictions in a bin of n documents differs from its
     probability p by sqrt(2 p (1 - p) / (pi n)): the mean absolute deviation of a binomial
@@ -123,7 +124,7 @@ def chance_error(bins: Sequence[Bin]) -> float:
 
 
 class CoveragePoint(NamedTuple):
-    """Numbers of answers and right answers at a threshold, the lowest probability of an answer."""
+    """Number of answers and right answers at a threshold, the lowest probability of an answer."""
 
     threshold: float
     n_documents: int
@@ -137,20 +138,20 @@ class CoveragePoint(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """Fraction of right answers; NaN if there are no answers."""
+        """Fraction of right answers, or NaN if there are no answers."""
         return self.n_right / self.n_answered if self.n_answered else math.nan
 
     @property
     def interval(self) -> Interval:
-        """Wilson's 95 % interval of the accuracy; there must be an answer."""
+        """Wilson's 95 % interval of the accuracy; requires at least one answer."""
         return wilson(self.n_right, self.n_answered)
 
 
 @dataclass(frozen=True, eq=False)
 class CoverageCurve:
-    """The numbers of answers and of right answers at every threshold."""
+    """Number of answers and right answers at every threshold."""
 
-    # Shape (n_thresholds,): the distinct probabilities of predictions, the highest first.
+    # Shape (n_thresholds,): distinct probabilities of predictions, highest first.
     thresholds: F64
     # Shape (n_thresholds,).
     n_answered: I64
@@ -177,7 +178,7 @@ class CoverageCurve:
         return self._point(int(np.searchsorted(self.n_answered, coverage * self.n_documents)))
 
     def points(self, max_points: int = 200) -> list[CoveragePoint]:
-        """Return points at evenly spaced coverages, the fewest answers first."""
+        """Return points at evenly spaced coverages, fewest answers first."""
         n_answered = np.linspace(self.n_documents, 1, min(max_points, self.n_documents))
         indices = np.unique(np.searchsorted(self.n_answered, n_answered))
         return [self._point(index) for index in indices.tolist()]
@@ -198,8 +199,8 @@ def coverage_curve(proba_top: npt.ArrayLike, correct: npt.ArrayLike) -> Coverage
 
     References
     ----------
-    El-Yaniv and Wiener (2010), On the foundations of noise-free selective classification: the
-    risk-coverage curve, of which this is the complement.
+    El-Yaniv and Wiener (2010), On the foundations of noise-free selective classification. This
+    curve is the complement of their risk-coverage curve.
     """
     proba, right = _check_arrays(proba_top, correct)
     values, codes = np.unique(-proba, return_inverse=True)
