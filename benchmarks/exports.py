@@ -213,8 +213,8 @@ def _excel(rows: Sequence[Sequence[Any]]) -> bytes:
     file = io.BytesIO()
     with closing(ExcelTable(file)) as sheet:
         for row in rows:
-            sheet.writerow(row)
-        sheet.save()
+            sheet.write_cells(row)
+        sheet.finish()
     return file.getvalue()
 
 

@@ -118,10 +118,10 @@ except SystemExit: pass
 OTHERS = {
     *("slugline.cli.train", "slugline.cli.reproduce", "slugline.cli.predict_folder"),
     *("slugline.cli.output_paths", "slugline.corpus.loading", "slugline.learning.net.learner"),
-    *("slugline.corpus.excel", "slugline.corpus.excel_columns", "slugline.corpus.xml_editor"),
+    *("slugline.corpus.excel", "slugline.corpus.excel_copy", "slugline.corpus.xml_editor"),
     *("slugline.prediction.files", "slugline.base.databases", "slugline.evaluation.evaluation"),
     *("slugline.cli.documents", "slugline.corpus.corpus", "slugline.corpus.topics"),
-    *("slugline.corpus.folders", "slugline.corpus.json_items", "slugline.corpus.parquet"),
+    *("slugline.corpus.folders", "slugline.corpus.parquet"),
     *("slugline.model.file.card", "slugline.model.promise"),
     "slugline.learning.encoder.registry",
 }

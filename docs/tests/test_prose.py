@@ -27,7 +27,6 @@ from slugline.model.thresholds import CONFIDENCE
 from slugline.prediction.file_pairs import FORMATS
 from slugline.serving.http.operations import OPERATIONS
 from slugline.stream import source
-from slugline.stream.local import MAX_IN_MEMORY
 
 ROOT = Path(slugline.__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -97,8 +96,6 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     assert source.MAX_UNSPLIT_BYTES == 64 << 20
     assert "up to 64 MB by a worker" in scale
     assert f"in blocks of {source.ROWS_PER_BLOCK:,};" in scale
-    assert MAX_IN_MEMORY == 64 << 20
-    assert "memory up to 64 MB" in scale
     blocks = TopicClassifier()._settings(LinearLearner()).batch_feature_groups()
     n_buckets = sum(block.n_buckets or 0 for block in blocks)
     assert f"at most {n_buckets / 1e6:.1f} million by default" in scale

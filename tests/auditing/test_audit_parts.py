@@ -43,18 +43,12 @@ from slugline.auditing.findings import (
     review_table,
     text_digest,
 )
-from slugline.auditing.repair import (
-    apply_decisions,
-    read_decisions,
-    to_csv,
-    to_excel,
-    to_json_lines,
-    whole_rows,
-)
+from slugline.auditing.repair import apply_decisions, read_decisions, whole_rows
 from slugline.auditing.suspicion import compare_copies
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import read_rows
+from slugline.corpus.tables import rows_file
 from slugline.errors import DataError
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
@@ -534,16 +528,16 @@ def test_whole_rows_keep_nested_json_and_reject_a_changed_file(tmp_path: Path) -
     whole = whole_rows([str(path)], corpus, ["3", "sport"], ReadOptions())
     assert whole is not None
     rows, dialect = whole
-    assert to_json_lines(rows).decode().splitlines() == [
+    assert rows_file(rows, ".jsonl", dialect).decode().splitlines() == [
         lines[0], lines[1], '{"text":"goal","topic":"sport","ok":true}'
     ]  # fmt: skip
-    assert to_csv(rows, dialect).decode().splitlines() == [
+    assert rows_file(rows, ".csv", dialect).decode().splitlines() == [
         "text,topic,tags,ok",
         'wheat,3,"[""a"",{""b"":1}]",',
         ",3,,",
         "goal,sport,,true",
     ]
-    (tmp_path / "b.xlsx").write_bytes(to_excel(rows))
+    (tmp_path / "b.xlsx").write_bytes(rows_file(rows, ".xlsx", dialect))
     assert [row.values for row in read_rows(tmp_path / "b.xlsx")] == [
         {"text": "wheat", "topic": 3.0, "tags": '["a",{"b":1}]', "ok": ""},
         {"text": "", "topic": 3.0, "tags": "", "ok": ""},

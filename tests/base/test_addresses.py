@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from slugline.base.addresses import check_is_no_address, describe_address
+from slugline.base.addresses import (
+    check_is_no_address,
+    check_is_no_output_address,
+    describe_address,
+)
+from slugline.base.files import whole_file, write_result
 from slugline.base.names import expand_patterns
 from slugline.corpus.readers import read_rows
-from slugline.errors import DataError, ModelFileError
+from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.model.file.content import load_model
 
 DATABASE = "is the address of a database; export its texts as CSV with a query, and give that file."
@@ -64,3 +73,54 @@ def test_an_address_in_place_of_a_pattern_or_model_is_shown_without_credentials(
 
     assert str(of_pattern.value) == str(of_model.value) == describe_address(address)
     assert "secret" not in str(of_model.value)
+
+
+SECRET = "postgresql://anna:secret@db.example/tickets.csv"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "news.csv", "-o", SECRET),
+        ("train", "news.csv", "-o", SECRET.replace("//", "/")),
+        ("train", "news.csv", "-o", "a.slug", "--report", SECRET),
+        ("predict", "news.slug", "news.csv", "-o", SECRET),
+        ("predict", "news.slug", "news.csv", "-o", SECRET.removesuffix(".csv")),
+        ("count", "news.slug", "news.csv", "-o", SECRET.removesuffix(".csv")),
+        ("compare", "news.csv", "-o", SECRET),
+        ("compare", "news.csv", "--resume", SECRET),
+        ("reproduce", "--out", SECRET),
+        ("audit", "news.csv", "--review", SECRET),
+        ("export", "news.slug", "-o", SECRET),
+        ("label", "export", "a.labels", "-o", SECRET),
+    ],
+)
+@pytest.mark.usefixtures("news_csv", "news_slug")
+def test_commands_reject_an_address_as_output_without_its_password(
+    run: Callable[..., Any], arguments: tuple[str, ...]
+) -> None:
+    code, out, err = run(*arguments)
+
+    message = "postgresql://db.example is the address of a database; name a file."
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "secret" not in err
+
+
+@pytest.mark.usefixtures("run")
+def test_whole_file_rejects_an_address() -> None:
+    with (
+        pytest.raises(OptionError, match=r"^s3://bucket/a is an address in a remote store; name"),
+        whole_file("s3://key:secret@bucket/a"),
+    ):
+        pass
+    with pytest.raises(OptionError, match=r"^https://a.example/x is a web address; name a file"):
+        write_result(Path("https://a.example/x?token=secret"), b"", "page")
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.usefixtures("run")
+def test_check_is_no_output_address_accepts_a_file_in_an_existing_folder() -> None:
+    Path("s3:").mkdir()
+    for name in ("s3:/a.csv", "C:/a.csv", "a.csv"):
+        check_is_no_output_address(name)

@@ -17,7 +17,8 @@ from slugline.auditing.findings import text_digest
 from slugline.corpus.dialects import TableDialect
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow
-from slugline.prediction.files import answer_names, excel_file, topic_names
+from slugline.corpus.tables import table_file
+from slugline.prediction.files import answer_names, topic_names
 
 pytestmark = pytest.mark.slow
 
@@ -508,7 +509,7 @@ def test_suggest_output_escapes_guesses_like_formulas(run: Run) -> None:
 
 def test_predict_looks_for_a_column_in_an_empty_excel_file(run: Run) -> None:
     pytest.importorskip("openpyxl")
-    Path("t.xlsx").write_bytes(excel_file([["subject", "body"]]))
+    Path("t.xlsx").write_bytes(table_file([["subject", "body"]], None))
     result = run("predict", "news.slug", "t.xlsx", "--text", "bdy")
     assert (result.code, result.out) == (2, "")
     assert "t.xlsx has no column 'bdy'; there are 'subject', 'body'; did you mean 'body'?" in (

@@ -14,6 +14,7 @@ import pytest
 from slugline.base.progress import LineProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.cli import train_stream
+from slugline.model.parts import training
 from slugline.stream import fit as stream_fit
 
 pytestmark = pytest.mark.slow
@@ -180,7 +181,7 @@ def test_train_stream_names_bad_data(
 def learn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have few documents learned in parts, as many are."""
     monkeypatch.setattr(stream_fit, "default_passes", lambda n: 1)
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 100)
+    monkeypatch.setattr(training, "_PART_SIZE", 100)
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, n: int, how: type[BaseException]) -> None:
@@ -207,7 +208,7 @@ def test_train_stream_interrupted_saves_the_model(
         stop_at(patch, 3, KeyboardInterrupt)
         result = run(*how)
     assert result.code == 130  # though there is a model: no script takes it for done
-    said = "\ninterrupted: keeping what was learned so far; press Ctrl-C again"
+    said = "\ninterrupted: keeping what was learned from 233 documents; press Ctrl-C again"
     assert result.err.count(said) == 1
     assert (
         "warning: training was interrupted: the model has learned from some of the documents. "

@@ -127,8 +127,8 @@ def sheet(*rows: list[object]) -> str:
     with Path("a.xlsx").open("wb") as file:
         table = ExcelTable(file)
         for row in rows:
-            table.writerow(row)
-        table.save()
+            table.write_cells(row)
+        table.finish()
     return "a.xlsx"
 
 

@@ -440,7 +440,7 @@ from slugline.corpus import excel
 for limit in ("UNPACKED", "ELEMENTS", "STRINGS", "CELLS", "ROW"):
     setattr(excel, f"MAX_{{limit}}", getattr(excel, f"MAX_{{limit}}") // {_SCALE})
 from slugline.corpus.readers import read_rows
-from slugline.corpus.excel_columns import SheetColumns
+from slugline.corpus.excel_copy import ExcelCopy
 from slugline.errors import DataError
 
 ends = set()
@@ -455,12 +455,12 @@ def rows_to_the_end(name):
 
 def add_columns(name):
     ends.add(name)  # opening reads all rows, and fails as reading them does
-    with closing(SheetColumns(Path(name))) as columns, open(name + ".new", "wb") as file:
+    with open(name + ".new", "wb") as file, closing(ExcelCopy(file, Path(name))) as copy:
         ends.remove(name)
-        columns.begin(["topic", "probability"])
+        copy.begin(["topic", "probability"])
         for row in rows_to_the_end(name):
-            columns.add_row(row.at, ["grain", 0.5])
-        columns.write(file)
+            copy.write_row(dict(topic="grain", probability=0.5), row.at)
+        copy.finish()
 
 def read(name):
     for row in rows_to_the_end(name):

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from slugline.corpus.layout import Layout, ReadOptions, TopicForm
 from slugline.corpus.loading import load_corpus, read_corpus
+from slugline.corpus.tables import table_file
 from slugline.corpus.topic_cells import format_topics, read_topics
 from slugline.errors import DataError, OptionError
-from slugline.prediction.files import excel_file
 
 TEXTS = ["wheat and maize", "net profit", "nothing", "only wheat"]
 TOPICS = [("grain", "corn"), ("earn",), (), ("grain",)]
@@ -140,7 +140,7 @@ CSV = "text,topic\nwheat and maize,grain; corn\nnet profit,earn;\nnothing,\nonly
 
 def test_load_corpus_splits_cells_at_the_topic_separator() -> None:
     write("a.csv", CSV)
-    Path("a.xlsx").write_bytes(excel_file(line.split(",") for line in CSV.splitlines()))
+    Path("a.xlsx").write_bytes(table_file((line.split(",") for line in CSV.splitlines()), None))
 
     for name in ("a.csv", "a.xlsx"):
         corpus = load_corpus(name, topic_separator=";")

@@ -286,11 +286,16 @@ def test_export_table_fills_the_topic_column_of_parquet(
     assert corpus.topics[0] == (("grain",) if is_multilabel else "grain")
 
 
-def test_export_table_writes_parquet_from_parquet_alone(store: LabelStore, tmp_path: Path) -> None:
-    (tmp_path / "in.csv").write_text("text\nWheat rose\n")
+def test_export_table_writes_parquet_from_csv(store: LabelStore, tmp_path: Path) -> None:
+    pytest.importorskip("duckdb")
+    (tmp_path / "in.csv").write_text("text,price\nWheat rose,1.50\n")
     add(store, None, "grain")
-    with pytest.raises(OptionError, match=r"in.csv is not Parquet; use another ending"):
-        export_table(store, tmp_path / "in.csv", tmp_path / "out.parquet")
+    export_table(store, tmp_path / "in.csv", tmp_path / "out.parquet")
+    assert read_parquet(tmp_path / "out.parquet") == (
+        ["text", "price", "topic"],
+        ["VARCHAR"] * 3,
+        [("Wheat rose", "1.50", "grain")],
+    )
 
 
 def test_export_table_says_which_topic_is_no_number(store: LabelStore, tmp_path: Path) -> None:
@@ -306,7 +311,7 @@ def test_export_table_writes_no_second_parquet_column_of_a_name(
 ) -> None:
     write_parquet_source(tmp_path / "in.parquet")
     add(store, [7, 8, 9, 10], "grain")
-    with pytest.raises(DataError, match="has a column 'Price', which is the same as 'price'"):
+    with pytest.raises(DataError, match="columns 'Price' and 'price' are the same name in Parquet"):
         export_table(
             store,
             tmp_path / "in.parquet",

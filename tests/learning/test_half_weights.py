@@ -28,14 +28,12 @@ def random_weights(n_rows: int, n_topics: int, seed: int = 0) -> np.ndarray:
 
 
 def all_rows(weights: HalfWeights) -> np.ndarray:
-    return weights.take(np.arange(weights.n_rows, dtype=np.int32))
+    return weights.take(np.arange(len(weights.row_lengths()), dtype=np.int32))
 
 
 def stored_weights(n_topics: int) -> HalfWeights:
     """Return weights that were written twice, in some of the rows each time."""
-    weights = HalfWeights(n_topics, BLOCK_ROWS)
-    weights.append_rows(20)
-    weights.append_rows(N_ROWS - 20)
+    weights = HalfWeights(N_ROWS, n_topics, BLOCK_ROWS)
     for seed, rows in enumerate((np.arange(0, 40), np.arange(1, N_ROWS, 3))):
         weights.put(rows.astype(np.int32), random_weights(len(rows), n_topics, seed), 0.5)
     return weights
@@ -58,8 +56,7 @@ def test_put_rounds_large_weights_and_drops_small_ones(n_topics: int) -> None:
 
 @pytest.mark.usefixtures("by_either")
 def test_put_clips_what_half_precision_does_not_have() -> None:
-    weights = HalfWeights(4)
-    weights.append_rows(2)
+    weights = HalfWeights(2, 4)
     values = [[2**-14, 2**-15, -1e9, 65_504], [0, -65_519, 65_520, -0.0]]
     weights.put(np.arange(2, dtype=np.int32), np.array(values, dtype=np.float32), 0)
     assert all_rows(weights).tolist() == [[2**-14, 0, -65_504, 65_504], [0, -65_504, 65_504, 0]]
@@ -68,8 +65,7 @@ def test_put_clips_what_half_precision_does_not_have() -> None:
 @pytest.mark.usefixtures("by_either")
 @pytest.mark.parametrize(("value", "stored"), [(np.nan, 0), (np.inf, 65_504)])
 def test_put_stores_nothing_that_is_small_beside_infinity(value: float, stored: float) -> None:
-    weights = HalfWeights(2)
-    weights.append_rows(1)
+    weights = HalfWeights(1, 2)
     weights.put(np.zeros(1, dtype=np.int32), np.array([[value, 1]], dtype=np.float32), 0.5)
     assert all_rows(weights).tolist() == [[stored, 0]]
 

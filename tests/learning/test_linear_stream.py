@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import pytest
@@ -312,11 +311,3 @@ def test_linear_learner_passes_options_and_seed_to_the_stream(passes: int | None
     stream.learn(rows, Labels.from_topics(y), FitContext(8, seed=7))
     assert np.array_equal(learner.decision_function(rows), stream.decision_function(rows))
     assert learner.calibration == stream.calibration
-
-
-def test_fit_parts_raises_if_interrupted_before_the_first_part_ends() -> None:
-    def part(number: int) -> Any:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        LinearLearner().fit_parts(map(part, range(2)))

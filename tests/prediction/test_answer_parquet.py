@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from slugline.classifier import load
+from slugline.corpus.parquet_table import ParquetTable
 from slugline.corpus.readers import read_rows
 from slugline.model.decider import Decider
-from slugline.prediction.files import AnswerColumns, ParquetAnswers
+from slugline.prediction.files import AnswerColumns, AnswerFile
 from slugline.prediction.rows import predict_rows
 
 duckdb = pytest.importorskip("duckdb")
@@ -59,10 +60,11 @@ def test_parquet_answers_do_not_copy_input_columns_through_json(
     decider, lines = Decider.from_fitted(load("news.slug").fitted_), io.BytesIO()
     rows = read_rows("in.parquet")
     columns = AnswerColumns(["topic", "probability", "error"])
-    answers = ParquetAnswers(lines, Path("out.parquet"), rows, columns, decider)
+    table = ParquetTable(Path("out.parquet"), lines, Path("in.parquet"))
+    answers = AnswerFile(table, rows, columns)
     for batch in predict_rows(decider, rows):
         answers.write(batch)
-    assert lines.getvalue().count(b"probability") == 2
+    assert lines.getvalue().count(b"grain") == 1
     assert b"goal" not in lines.getvalue()
 
 
@@ -170,6 +172,6 @@ def test_parquet_answers_reject_a_file_that_changes(
 
     assert (code, err) == (
         1,
-        "slugline: error: in.parquet was changed while it was read; answer it again.\n",
+        "slugline: error: in.parquet was changed while it was read; try again.\n",
     )
     assert not Path("out.parquet").exists()

@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 from server import client, make_state, running
 from slugline.classifier import load
 from slugline.corpus.layout import Layout
-from slugline.prediction.files import excel_file
+from slugline.corpus.tables import table_file
 from slugline.serving.limits import Limits
 
 pytestmark = pytest.mark.slow
@@ -282,7 +282,9 @@ def test_table_file_keeps_the_columns_of_the_upload(page: TestClient) -> None:
 
 def test_table_file_is_excel_for_an_excel_upload(page: TestClient) -> None:
     openpyxl = pytest.importorskip("openpyxl")
-    content = excel_file([("nr", "body"), ("=1+1", "wheat corn crop"), (8, "goal"), (9, None)])
+    content = table_file(
+        [("nr", "body"), ("=1+1", "wheat corn crop"), (8, "goal"), (9, None)], None
+    )
     found = page.post("/table/file", content=content, params={"name": "My Tickets.XLSX"})
     assert found.headers["content-disposition"] == (
         "attachment; filename*=UTF-8''My%20Tickets-topics.xlsx"
@@ -316,7 +318,9 @@ def test_table_file_equals_that_of_the_command_line(
     page: TestClient, run: Run, tmp_path: Path, ending: str
 ) -> None:
     rows = list(csv.reader(io.StringIO(TICKETS)))
-    content = excel_file(rows) if ending == ".xlsx" else TICKETS.replace(",", ";").encode("cp1252")
+    content = (
+        table_file(rows, None) if ending == ".xlsx" else TICKETS.replace(",", ";").encode("cp1252")
+    )
     (tmp_path / f"in{ending}").write_bytes(content)
 
     found = page.post("/table/file", content=content, params={"name": f"in{ending}"})

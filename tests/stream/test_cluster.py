@@ -23,12 +23,13 @@ from slugline.base.clusters import closed
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ClusterError, DataError, OptionError
-from slugline.stream import dask_tasks
+from slugline.model.parts import training
+from slugline.stream import cluster as dask_engine
 from slugline.stream import fit as stream_fit
 from slugline.stream import source as sources
 from slugline.stream.cluster import DaskEngine
+from slugline.stream.engine import LocalEngine
 from slugline.stream.fit import StreamOptions
-from slugline.stream.local import LocalEngine
 from slugline.stream.source import DocumentBlock, DocumentsInMemory
 from stream_jobs import News, pairs
 
@@ -157,7 +158,7 @@ def test_fit_stream_learns_several_topics_alike_on_many_workers(
 def _in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few documents are learned in parts, as many are."""
     monkeypatch.setattr(stream_fit, "default_passes", lambda n: 1)
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 15)
+    monkeypatch.setattr(training, "_PART_SIZE", 15)
 
 
 @pytest.mark.usefixtures("_in_parts")
@@ -232,13 +233,9 @@ def test_fit_stream_learns_a_topic_that_only_the_last_file_has(
     assert classifier.predict(["zebra hooves"]).tolist() == ["animals"]
 
 
-def ramp(batch: DocumentBlock, factor: float) -> tuple[Any, int]:
+def ramp(batch: DocumentBlock, factor: float) -> tuple[bytes, int]:
     rng = np.random.default_rng(len(batch.texts))
-    return (rng.standard_normal(100).astype(np.float32) * np.float32(factor),), len(batch.texts)
-
-
-def scaled(block: Any, factor: Any) -> Any:
-    return (block[0] * factor,)
+    return (rng.standard_normal(100) * factor).tobytes(), len(batch.texts)
 
 
 @pytest.mark.parametrize(("n_workers", "n_blocks"), [(1, 1), (1, 7), (3, 13)])
@@ -246,14 +243,12 @@ def test_dask_engine_returns_the_same_as_the_local_engine(
     n_blocks: int, n_workers: int, threads: Callable[..., Any]
 ) -> None:
     parts = [DocumentsInMemory(DocumentBlock(["a"] * n, [1] * n)) for n in range(1, n_blocks + 1)]
-    large = np.arange(100_000, dtype=np.float32)[:100]
     found = []
     for engine in (LocalEngine(1), DaskEngine(threads(n_workers))):
         with engine:
-            assert list(engine.read_blocks(ramp, parts, 3.0)) == list(range(1, n_blocks + 1))
-            each = [*engine.collect(scaled, large), *engine.pop_blocks(scaled, large)]
-            found.append([array.tobytes() for (array,) in each])
+            found.append(list(engine.map_blocks(ramp, parts, 3.0)))
     assert found[0] == found[1]
+    assert [n for _, n in found[0]] == list(range(1, n_blocks + 1))
 
 
 # Faults -----------------------------------------------------------------------------------------
@@ -297,15 +292,15 @@ class Killing(SilentProgress):
 @pytest.fixture
 def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let workers come again when they can; how long to wait for them is tested elsewhere."""
-    monkeypatch.setattr(dask_tasks, "_TIMEOUT", 600)
+    monkeypatch.setattr(dask_engine, "_TIMEOUT", 600)
     monkeypatch.setattr(clusters, "_PATIENCE", 600)
 
 
 @pytest.mark.usefixtures("_unhurried")
 @pytest.mark.parametrize(
     ("step", "kind", "reports"),
-    [("reading", "batches", [2]), ("reading", "files", [2]), ("sorting", "files", [1, 6])],
-    ids=["reading-batches", "reading-files", "sorting"],
+    [("reading", "batches", [2]), ("reading", "files", [1, 6])],
+    ids=["batches", "files"],
 )
 def test_fit_stream_learns_the_same_bytes_if_a_worker_is_killed(
     step: str, kind: str, reports: list[int], client: Any, news: News, tmp_path: Path
@@ -333,7 +328,7 @@ def test_fit_stream_goes_on_if_the_only_worker_is_killed(news: News, tmp_path: P
         cluster_of(1, processes=True) as made,
         distributed.Client(made, set_as_default=False) as client,
     ):
-        killing = Killing(client, "sorting", 2)
+        killing = Killing(client, "reading", 2)
         assert saved(tmp_path, pairs(news), client=client, progress=killing) == alone
         assert killing.n_killed == 1
 
@@ -351,45 +346,24 @@ def processes(n_workers: int, **settings: Any) -> Iterator[Any]:
         yield client
 
 
-def n_results(dask_worker: Any) -> tuple[int, int]:
-    """Return how many results a worker has in memory, and in files."""
-    return len(dask_worker.data.memory), len(dask_worker.data.disk)
-
-
-def test_fit_stream_learns_the_same_bytes_if_workers_spill(news: News, tmp_path: Path) -> None:
-    alone = saved(tmp_path, pairs(news))
-    counts: list[tuple[int, int]] = []
-
-    class Watch(SilentProgress):
-        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
-            if step == "sorting" and not counts:
-                of_workers = own.run(n_results).values()
-                counts.append((sum(n for n, _ in of_workers), sum(n for _, n in of_workers)))
-
-    # From a byte on, results go to files, whichever worker has them.
-    with processes(2, **{"worker.memory.target": 1e-9}) as own:
-        spilled = saved(tmp_path, pairs(news), client=own, progress=Watch())
-    assert spilled == alone
-    ((n_in_memory, n_in_files),) = counts
-    assert n_in_memory == 0
-    assert n_in_files >= -(-len(news) // 20)
-
-
-def fatal(block: Any) -> None:
+def fatal(documents: DocumentBlock) -> None:
     os._exit(9)  # as systems end processes that want too much memory
 
 
-def test_dask_tasks_name_a_task_that_kills_its_workers() -> None:
-    with processes(1, **{"scheduler.allowed-failures": 0}) as client, DaskEngine(client) as engine:
-        list(engine.read_blocks(ramp, [DocumentsInMemory(DocumentBlock(["a"], [1]))], 1.0))
-        with pytest.raises(ClusterError, match="for lack of memory; give each worker more"):
-            engine.collect(fatal)
+def test_dask_engine_names_a_task_that_kills_its_workers() -> None:
+    parts = [DocumentsInMemory(DocumentBlock(["a"], [1]))]
+    with (
+        processes(1, **{"scheduler.allowed-failures": 0}) as client,
+        DaskEngine(client) as engine,
+        pytest.raises(ClusterError, match="for lack of memory; give each worker more"),
+    ):
+        list(engine.map_blocks(fatal, parts))
 
 
 def test_fit_stream_frees_the_cluster_after_ctrl_c(client: Any, news: News, tmp_path: Path) -> None:
     class Interrupt(SilentProgress):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
-            if step == "sorting":
+            if detail:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -441,14 +415,14 @@ def test_fit_stream_counts_skipped_rows_over_all_workers(
     assert "5 rows skipped" in notes
 
 
-def test_read_blocks_names_a_file_that_a_worker_does_not_find(
+def test_map_blocks_names_a_file_that_a_worker_does_not_find(
     client: Any, news: News, tmp_path: Path
 ) -> None:
     write_files(tmp_path, news, 1)
     (part,) = sources.DocumentSource(tmp_path / "000.csv").partitions()
     shutil.move(tmp_path / "000.csv", tmp_path / "away")
     with DaskEngine(client) as engine, pytest.raises(DataError) as caught:
-        list(engine.read_blocks(tuple, [part]))
+        list(engine.map_blocks(tuple, [part]))
     said = str(caught.value)
     assert said.startswith("worker tcp://127.0.0.1:")
     assert said.endswith(
@@ -513,8 +487,8 @@ def test_fit_stream_names_a_cluster_that_lost_all_workers(
     threads: Callable[..., Any], news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = threads(1)
-    monkeypatch.setattr(dask_tasks, "_TIMEOUT", 1)
-    monkeypatch.setattr(dask_tasks, "_CHECK_INTERVAL", 1)
+    monkeypatch.setattr(dask_engine, "_TIMEOUT", 1)
+    monkeypatch.setattr(dask_engine, "_CHECK_INTERVAL", 1)
 
     class Scaling(SilentProgress):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:

@@ -21,14 +21,20 @@ from slugline.errors import OutputError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.linear.problem import ABSENT_SCORE
 from slugline.model import heldout
+from slugline.model.parts import training
+from slugline.model.parts.counting import TermStatistics, Weighting, count_terms
+from slugline.model.parts.files import (
+    ALL_KEYS,
+    KeyRange,
+    PartFiles,
+    PartReader,
+    PartRows,
+    divide_keys,
+)
+from slugline.model.parts.heldout import N_KEYS, PartsResult
 from slugline.model.settings import FitSettings
 from slugline.stream import fit as stream_fit
-from slugline.stream import part_files
-from slugline.stream.counting import CountedBlock, TermStatistics, Weighting, count_terms
 from slugline.stream.fit import StreamOptions
-from slugline.stream.heldout import N_KEYS, StreamResult
-from slugline.stream.part_files import PartFiles, PartRows, divide_block
-from slugline.stream.part_training import PartTraining
 from stream_jobs import News, learned_bytes, pairs
 
 pytestmark = pytest.mark.slow
@@ -37,7 +43,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_fit, "default_passes", lambda n: 1)
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 15)
+    monkeypatch.setattr(training, "_PART_SIZE", 15)
 
 
 @pytest.fixture
@@ -83,10 +89,8 @@ def test_fit_stream_learns_many_documents_once(many: News, tmp_path: Path) -> No
     assert "It learned from a stream, and left no document out as wrong." in card
 
 
-@pytest.mark.parametrize("how", [{"n_jobs": 2}, {"rows_per_block": 7}, {"most_in_memory": 0}])
-def test_parts_are_the_same_with_other_threads_blocks_and_memory(
-    many: News, how: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("how", [{"n_jobs": 2}, {"rows_per_block": 7}])
+def test_parts_are_the_same_with_other_threads_and_blocks(many: News, how: dict[str, Any]) -> None:
     assert learned_bytes(learned(many, **how)) == learned_bytes(learned(many))
 
 
@@ -104,7 +108,7 @@ def test_parts_are_the_same_in_any_order_of_the_documents(
 @pytest.fixture
 def _wide_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts have room for all copies of some texts."""
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 60)
+    monkeypatch.setattr(training, "_PART_SIZE", 60)
 
 
 @pytest.mark.usefixtures("_wide_parts")
@@ -137,7 +141,7 @@ def test_parts_order_copies_of_a_text_by_their_columns(many: News) -> None:
 
 
 def test_parts_depend_on_the_seed(many: News, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 1000)  # more than one minibatch
+    monkeypatch.setattr(training, "_PART_SIZE", 1000)  # more than one minibatch
     one, other = (
         learned_bytes(TopicClassifier(random_state=seed, n_jobs=1).fit_stream(pairs(many)))
         for seed in (0, 1)
@@ -147,28 +151,19 @@ def test_parts_depend_on_the_seed(many: News, monkeypatch: pytest.MonkeyPatch) -
 
 def test_parts_of_long_documents_have_fewer(many: News, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, divided = StopAt(-1), StopAt(-1)
-    monkeypatch.setattr(stream_fit, "_PART_SIZE", 1000)
+    monkeypatch.setattr(training, "_PART_SIZE", 1000)
     learned(many, progress=whole)
-    monkeypatch.setattr(stream_fit, "_PART_ENTRIES", 1000)
+    monkeypatch.setattr(training, "_PART_ENTRIES", 1000)
     learned(many, progress=divided)
     assert len(whole.reports) == 2  # one of training and one of held-out documents
     assert len(divided.reports) > 10
 
 
-def test_copies_of_a_text_are_divided_among_files(many: News, monkeypatch: Any) -> None:
-    read: list[int] = []
-    read_part = PartFiles.read
-
-    def count(files: PartFiles, part: Any) -> Any:
-        rows = read_part(files, part)
-        read.append(rows.X.shape[0])
-        return rows
-
-    monkeypatch.setattr(PartFiles, "read", count)
+def test_fit_stream_learns_many_copies_of_a_text(many: News) -> None:
     copies = [("the same wheat text", "grain")] * 200
-    classifier = learned(many + copies, rows_per_block=10)
-    assert max(read) <= 2 * 15
-    assert classifier.predict(["the same wheat text"]).tolist() == ["grain"]
+    one, other = (learned(news, rows_per_block=10) for news in (many + copies, copies + many))
+    assert one.predict(["the same wheat text"]).tolist() == ["grain"]
+    assert learned_bytes(one) == learned_bytes(other)
 
 
 def test_fit_stream_learns_several_topics_once(many: News) -> None:
@@ -216,14 +211,14 @@ def test_fit_stream_keeps_parts_after_ctrl_c(many: News) -> None:
 def test_fit_stream_finishes_the_model_after_the_last_part_unless_ctrl_c_comes_twice(
     many: News, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    wanted, finish = learned_bytes(learned(many)), PartTraining.result
+    wanted, finish = learned_bytes(learned(many)), training._PartTraining.result
 
-    def interrupted(training: PartTraining) -> StreamResult:
+    def interrupted(of_parts: Any) -> PartsResult:
         for _ in range(times):
             signal.raise_signal(signal.SIGINT)
-        return finish(training)
+        return finish(of_parts)
 
-    monkeypatch.setattr(PartTraining, "result", interrupted)
+    monkeypatch.setattr(training._PartTraining, "result", interrupted)
     if times == 1:
         found = learned(many)
         assert (learned_bytes(found), found.fitted_.interrupted) == (wanted, False)
@@ -238,7 +233,7 @@ def test_fit_stream_raises_ctrl_c_before_a_part_is_learned(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(PartFiles, "read", interrupt)
+    monkeypatch.setattr(PartReader, "read", interrupt)
     with pytest.raises(KeyboardInterrupt):
         learned(many)
 
@@ -263,13 +258,13 @@ def test_fit_stream_removes_the_files_of_parts(many: News, temporary: Path) -> N
 def test_fit_stream_names_a_file_that_has_vanished(
     many: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = PartFiles.read
+    read = PartFiles._read_file
 
-    def vanish(files: PartFiles, part: Any) -> Any:
-        part.path.unlink()
-        return read(files, part)
+    def vanish(files: PartFiles, path: Path) -> Any:
+        path.unlink()
+        return read(files, path)
 
-    monkeypatch.setattr(PartFiles, "read", vanish)
+    monkeypatch.setattr(PartFiles, "_read_file", vanish)
     with pytest.raises(OutputError, match=r"can't be read \(No such file or directory\)"):
         learned(many)
 
@@ -293,41 +288,16 @@ def test_fit_stream_names_a_full_disk(
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(part_files._Records, "write", full)
+    monkeypatch.setattr(np, "save", full)
     with pytest.raises(OutputError, match=r"can't be written \(No space left on device\)"):
         learned(many)
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("n_columns", [300, 1 << 16, 3_000_000, (1 << 31) - 1])
-def test_records_return_what_was_written(n_columns: int, tmp_path: Path) -> None:
-    rng, path, n_rows = np.random.default_rng(0), tmp_path / "records", 40
-    written = []
-    with path.open("wb") as file:
-        for counts, kind in (([1, 1, 2, 255], "u1"), ([1, 1, 70_000], "u4"), ([7], "u2")):
-            lengths = rng.integers(0, 3, 2 * n_rows, dtype=np.int32) * rng.integers(0, 9)
-            of_rows = lengths.reshape(n_rows, 2).sum(axis=1).tolist()
-            rows = [np.sort(rng.choice(n_columns, n, shuffle=False)) for n in of_rows]
-            records = part_files._Records(
-                numbers=np.arange(n_rows),
-                keys=rng.integers(0, N_KEYS, n_rows, dtype=np.uint64, endpoint=False),
-                lengths=lengths,
-                n_labels=np.ones(n_rows, dtype=np.int32),
-                y=rng.integers(0, 5, n_rows, dtype=np.int32),
-                columns=np.concatenate(rows).astype(np.int32),
-                counts=rng.choice(counts, sum(of_rows)).astype(kind),
-            )
-            records.write(file)
-            written.append(records)
-    found = part_files._Records.read(path)
-    for array, arrays in zip(found, zip(*written, strict=True), strict=True):
-        np.testing.assert_array_equal(array, np.concatenate(arrays))
-
-
 class Divided(NamedTuple):
     """Rows in files, and what they should be."""
 
-    files: PartFiles
+    reader: PartReader
     X: np.ndarray
     topics: list[Any]  # the numbers of each row's topics
 
@@ -350,35 +320,40 @@ def divided(many: News, request: pytest.FixtureRequest) -> Iterator[Divided]:
         numbers = [(y, len(topics)) if n % 5 else () for n, y in enumerate(numbers)]
         topics.append("news")
     groups = FitSettings(learner=LinearLearner()).batch_feature_groups(texts, names)
-    terms, blocks = TermStatistics(groups), list[CountedBlock]()
-    for first in range(0, len(texts), 30):
-        rows = slice(first, first + 30)
-        block, statistics = count_terms(texts[rows], names[rows], groups)
-        terms.add(statistics)
-        blocks.append(block)
-    features = terms.features(len(texts), 1)
-    weighting = Weighting.from_features(features, topics)
-    files = PartFiles(weighting, 1 << 62, len(texts), 40, multilabel=request.param)
-    for block in blocks:
-        files.append(divide_block(block, weighting, files.starts))
-    with closing(files):
-        yield Divided(files, features.transform(texts).toarray(), numbers)
+    terms = TermStatistics(groups)
+    with closing(PartFiles(len(groups))) as files:
+        for first in range(0, len(texts), 30):
+            rows = slice(first, first + 30)
+            block, statistics = count_terms(texts[rows], names[rows], groups)
+            terms.add(statistics)
+            files.append(block)
+        features = terms.features(len(texts), 1)
+        weighting = Weighting.from_features(features, topics)
+        reader = PartReader(files, weighting, multilabel=request.param)
+        yield Divided(reader, features.transform(texts).toarray(), numbers)
 
 
-def test_part_files_return_the_rows_of_each_part(divided: Divided) -> None:
-    files, seen = divided.files, list[int]()
-    for part in [*files.training_parts, *files.heldout_parts]:
-        rows = files.read(part)
-        assert part.n_rows == rows.X.shape[0]
-        seen += divided.check(rows)
-    assert sorted(seen) == list(range(len(divided.topics)))
-    n_training = sum(part.n_rows for part in files.training_parts)
-    assert 0 < n_training < len(divided.topics)
-    assert (files.training_topic_counts > 0).all()
+def test_parts_have_all_rows_once_in_the_order_of_keys(divided: Divided) -> None:
+    n_rows = len(divided.topics)
+    learned_from, heldout = divide_keys(N_KEYS // 4 + 12345, n_rows, 40)
+    numbers = [divided.check(divided.reader.read(keys)) for keys in [*heldout, *learned_from]]
+    assert len(learned_from) > 1
+    assert all(numbers)
+    in_order = np.concatenate(numbers).tolist()
+    assert sorted(in_order) == list(range(n_rows))
+    assert divided.check(divided.reader.read(ALL_KEYS)) == in_order
 
 
-def test_part_files_return_all_rows_in_the_order_of_keys(divided: Divided) -> None:
-    rows = divided.files.read_all()
-    parts = [*divided.files.heldout_parts, *divided.files.training_parts]
-    in_order = [divided.files.read(part).numbers for part in parts]
-    assert divided.check(rows) == np.concatenate(in_order).tolist()
+def test_read_returns_no_rows_of_a_range_without_any(divided: Divided) -> None:
+    assert divided.check(divided.reader.read(KeyRange(5, 6))) == []
+
+
+@pytest.mark.parametrize("min_key", [0, 1, N_KEYS // 5, N_KEYS // 3 + 7])
+@pytest.mark.parametrize("n_rows", [1, 1000, 10_000_000])
+def test_divide_keys_covers_all_keys(min_key: int, n_rows: int) -> None:
+    learned_from, heldout = divide_keys(min_key, n_rows, 1000)
+    parts = [*heldout, *learned_from]
+    assert parts[0].first == 0
+    assert learned_from[0].first == min_key
+    assert parts[-1].end == N_KEYS
+    assert [part.end for part in parts[:-1]] == [part.first for part in parts[1:]]

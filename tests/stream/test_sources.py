@@ -31,8 +31,6 @@ from slugline.stream.source import (
     FilePartition,
     FileRange,
     Partition,
-    SerializedDocuments,
-    make_portable,
 )
 
 Rows = list[tuple[Any, Any]]
@@ -461,15 +459,10 @@ def test_batch_pairs_ends_a_block_when_its_texts_are_long(monkeypatch: pytest.Mo
     assert len(rows) == 5
 
 
-def test_make_portable_serializes_documents_in_memory(tmp_path: Path) -> None:
+def test_documents_in_memory_can_be_sent() -> None:
     (part,), _, _ = read([(["a", "\ud800"], [1, 2])])
-    (batch,) = part.blocks()
-    (portable,) = make_portable([part])
-    assert (portable.is_local, list(portable.blocks())) == (False, [batch])
-    assert list(make_portable([portable])) == [portable]
-    assert list(pickle.loads(pickle.dumps(SerializedDocuments.from_block(batch))).blocks()) == [
-        batch
-    ]
+    sent = pickle.loads(pickle.dumps(part))
+    assert list(sent.blocks()) == list(part.blocks())
 
 
 # Collections of Dask ----------------------------------------------------------------------------

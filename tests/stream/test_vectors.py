@@ -14,10 +14,10 @@ from slugline.learning.encoder.class_sums import UNIT, ClassSums
 from slugline.learning.encoder.encoder import default_encoder
 from slugline.learning.encoder.head_state import HeadState
 from slugline.learning.encoder.rows import encode
-from slugline.stream import vectors
+from slugline.model.parts import vectors
+from slugline.model.parts.heldout import N_KEYS, max_heldout_rows
+from slugline.model.parts.vectors import VectorBlock, VectorStatistics
 from slugline.stream.fit import StreamOptions
-from slugline.stream.heldout import N_KEYS, max_heldout_rows
-from slugline.stream.vectors import VectorBlock, VectorStatistics
 
 # Each word stands in one text, so that words alone know nothing of other texts.
 SEEN = {

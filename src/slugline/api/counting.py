@@ -27,7 +27,6 @@ from slugline.errors import OptionError, Parameter
 from slugline.model.file import container
 from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
-from slugline.prediction.files import guard_cell, table_file
 from slugline.serving.watch.counts import (
     DayCountOptions,
     check_no_text_options,
@@ -36,8 +35,6 @@ from slugline.serving.watch.counts import (
 )
 from slugline.serving.watch.store import WatchedModel, is_watch_file
 
-# Digits of shares and numbers in files: no interval is as narrow.
-_N_DIGITS = 4
 # Separators of the texts' file that a file of counts has as well.
 _SEPARATORS = (",", ";", "\t", "|")
 
@@ -58,6 +55,9 @@ class CountResult(TableResult):
     separator : str, optional
         What separates the cells of the texts' file; those of a .csv file of counts as well.
     """
+
+    # No interval is as narrow.
+    _n_digits = 4
 
     def __init__(self, counts: Counts, *, separator: str | None = None) -> None:
         self.counts = counts
@@ -91,14 +91,7 @@ class CountResult(TableResult):
         return math.ceil(math.sqrt(n_charts))  # as wide as a slide
 
     def _table(self, delimiter: str | None = ",") -> bytes:
-        def to_cell(value: Any) -> Any:
-            if isinstance(value, float):
-                return round(value, _N_DIGITS)
-            return value if delimiter is None else guard_cell(value)
-
-        records = self.to_records()
-        rows = [[*records[0]], *(map(to_cell, record.values()) for record in records)]
-        return table_file(rows, None if delimiter is None else self._separator)
+        return super()._table(None if delimiter is None else self._separator)
 
     def _page(self) -> str:
         from slugline.reports.counting import count_page

@@ -9,6 +9,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
+from slugline.base.addresses import check_is_no_output_address
 from slugline.base.chart import svg_file
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, write_result
@@ -19,10 +20,11 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.loading import Source, note_names, read_corpus
+from slugline.corpus.table_writers import guard_cell
+from slugline.corpus.tables import table_file
 from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.evaluation.evaluation import BaseEvaluation
-from slugline.prediction.files import table_file
 
 #: Labelled texts: a corpus, what `load_corpus` reads, or a pair of texts and topics.
 Data = Corpus | Source | Sequence[Source] | tuple[Iterable[str], Iterable[Topic]]
@@ -36,6 +38,8 @@ _LOAD_OPTIONS = {"skip_bad_rows", "encoding"}
 
 class TableResult(TitledRows):
     """A result that a notebook displays, and that can be saved."""
+
+    _n_digits: int | None = None  # of the table's decimals; None to keep all of them
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
@@ -64,9 +68,11 @@ class TableResult(TitledRows):
         Raises
         ------
         DataError : if .xlsx needs a package that is not installed.
-        OptionError : if the path has another ending, or the result has no chart for .svg.
+        OptionError : if the path is an address or has another ending, or the result has no chart
+            for .svg.
         SluglineError : if the file can't be written; an earlier file then stays.
         """
+        check_is_no_output_address(path)
         target = Path(path)
         if target.suffix == ".html":
             content: bytes | str = self._page()
@@ -109,9 +115,15 @@ class TableResult(TitledRows):
 
     def _table(self, delimiter: str | None = ",") -> bytes:
         """Return the table as CSV, or Excel if there is no delimiter."""
+
+        def to_cell(value: Any) -> Any:
+            if isinstance(value, float):
+                return value if self._n_digits is None else round(value, self._n_digits)
+            return value if delimiter is None else guard_cell(value)
+
         records = self.to_records()
         columns = [*records[0]] if records else []
-        return table_file([columns, *(record.values() for record in records)], delimiter)
+        return table_file([columns, *(map(to_cell, r.values()) for r in records)], delimiter)
 
 
 def to_result(kind: type[Result], value: Any) -> Result:

@@ -17,12 +17,12 @@ from slugline.auditing.suspicion import SetEvidence
 from slugline.base.arrays import F64, Index
 from slugline.base.wording import join_words
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.dialects import decimal_cell
 from slugline.corpus.layout import TopicForm
+from slugline.corpus.table_writers import decimal_cell, guard_cell
+from slugline.corpus.tables import table_file
 from slugline.corpus.topic_cells import format_topics
 from slugline.corpus.topic_sets import join_topics
 from slugline.learning.labels import Labels
-from slugline.prediction.files import guard_cell, table_file
 
 #: The number of documents in a table to review if fewer are probably wrong.
 MIN_TO_REVIEW = 100

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
 from slugline.auditing.findings import DECISIONS, column_name, parse_document_key, text_digest
@@ -24,9 +23,9 @@ from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import counted, join_words
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.dialects import TableDialect, table_cell, table_writer
+from slugline.corpus.dialects import TableDialect
 from slugline.corpus.documents import Topic, check_topic_names
-from slugline.corpus.excel_columns import change_sheet
+from slugline.corpus.excel_copy import ExcelCopy
 from slugline.corpus.label_database.reader import LabelReader, read_labels
 from slugline.corpus.label_database.records import DocumentLabels
 from slugline.corpus.label_database.tables import FORMAT, REVIEWED
@@ -35,14 +34,13 @@ from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.readers import RowReader, detect_format, is_database, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.corpus.splits import make_folds
+from slugline.corpus.tables import rows_file
 from slugline.corpus.topic_cells import format_topics, read_topics
 from slugline.corpus.topic_sets import TopicSet
 from slugline.errors import DataError, Parameter, StoreError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit
 from slugline.model.settings import FitSettings
-from slugline.prediction.files import excel_file
-from slugline.prediction.rows import compact
 
 # Decisions ----------------------------------------------------------------------------------------
 
@@ -330,14 +328,10 @@ def repaired_file(
     else:
         rows, dialect = whole
         note = _describe_other_rows(corpus, len(rows) - len(repair.corpus))
-    if suffix == ".csv":
-        return to_csv(rows, dialect), note
-    if suffix == ".xlsx":
-        changed = None
-        if len(sources) == 1:
-            changed = changed_excel(sources[0], corpus, repair.topics, options)
-        return changed or to_excel(rows), note
-    return to_json_lines(rows), note
+    changed = None
+    if suffix == ".xlsx" and len(sources) == 1:
+        changed = changed_excel(sources[0], corpus, repair.topics, options)
+    return changed or rows_file(rows, suffix, dialect), note
 
 
 def _describe_other_rows(corpus: Corpus, n_others: int) -> str:
@@ -395,12 +389,18 @@ def changed_excel(
     """
     if not Path(source).is_file() or detect_format(source, options.format) != "xlsx":
         return None
-    changes = {
-        int(row.at): cells
+    changes = [
+        (row.at, cells)
         for _, row, cells in _changed_rows([source], corpus, topics, options)
         if cells != {}
-    }
-    return change_sheet(Path(source), changes, options.header_hints())
+    ]
+    file = io.BytesIO()
+    with closing(ExcelCopy(file, Path(source), options.header_hints())) as copy:
+        copy.begin([*dict.fromkeys(name for _, cells in changes for name in cells or ())])
+        for at, cells in changes:
+            copy.write_row(cells, at)
+        copy.finish()
+    return file.getvalue()
 
 
 def _changed_rows(
@@ -489,29 +489,6 @@ def _topic_cells(
         return {} if str(values.get(column)).strip() == new else {column: new}
     written = format_topics(new, form)
     return written if isinstance(written, dict) else {column: written}
-
-
-def to_csv(rows: Sequence[Values], dialect: TableDialect) -> bytes:
-    """Return rows as CSV with all columns of all rows."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    topics = (str(value) for row in rows for value in row.values())
-    table = io.BytesIO()
-    writer = table_writer(table, dialect.with_characters(topics))
-    writer.writerow(columns)
-    writer.writerows([table_cell(row.get(name)) for name in columns] for row in rows)
-    return table.getvalue()
-
-
-def to_excel(rows: Sequence[Values]) -> bytes:
-    """Return rows as an Excel file with all columns of all rows."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    return excel_file([columns, *([row.get(name) for name in columns] for row in rows)])
-
-
-def to_json_lines(rows: Iterable[Values]) -> bytes:
-    """Return rows as JSON Lines; lists and objects of the source are kept, each on one line."""
-    lines = ({name: compact(value) for name, value in row.items()} for row in rows)
-    return msgspec.json.Encoder(enc_hook=str).encode_lines(lines)
 
 
 # The gain of a repair -----------------------------------------------------------------------------

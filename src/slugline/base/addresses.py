@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
+from typing import NamedTuple
 
-from slugline.errors import DataError
+from slugline.errors import DataError, OptionError
 
 # Addresses, even if `Path` has merged their slashes. A Windows drive has a one-letter "scheme".
 _ADDRESS = re.compile(
@@ -22,6 +24,12 @@ _DOWNLOAD = "download the file, and give its path"
 _SHEET = "choose File, Download, Comma-separated values (.csv) there, and give the downloaded file"
 
 
+class _Address(NamedTuple):
+    place: str  # without credentials
+    kind: str  # such as "a web address"
+    advice: str  # how to get a file to read
+
+
 def check_is_no_address(source: str) -> None:
     """Raise DataError for the address of a database, web page or store, without credentials."""
     description = describe_address(source)
@@ -31,6 +39,19 @@ def check_is_no_address(source: str) -> None:
 
 def describe_address(source: str) -> str | None:
     """Describe an address without credentials, with advice; None for the path of a file."""
+    address = _parse_address(source)
+    return address and f"{address.place} is {address.kind}; {address.advice}."
+
+
+def check_is_no_output_address(output: str | os.PathLike[str]) -> None:
+    """Raise OptionError for an address where a file to write is expected, without credentials."""
+    address = None if Path(output).parent.is_dir() else _parse_address(os.fspath(output))
+    if address is not None:
+        raise OptionError(f"{address.place} is {address.kind}; name a file.")
+
+
+def _parse_address(source: str) -> _Address | None:
+    """Return the parts of an address; None for the path of a file."""
     match = _ADDRESS.match(source)
     if match is None or os.path.exists(source):  # noqa: PTH110 (a long name is no error)
         return None
@@ -41,12 +62,12 @@ def describe_address(source: str) -> str | None:
     place = "" if re.search(r"[?#]", before) else re.split(r"[?#]", after)[0].lstrip("/")
     if scheme.startswith(_DATABASES):
         host = place.partition("/")[0]
-        return f"{scheme}://{host} is the address of a database; {_EXPORT}."
+        return _Address(f"{scheme}://{host}", "the address of a database", _EXPORT)
     if scheme == "file":
-        return f"file:///{place} is an address; give the path of the file, /{place}."
+        return _Address(f"file:///{place}", "an address", f"give the path of the file, /{place}")
     kind, advice = "an address", _DOWNLOAD
     if scheme in _STORES:
         kind = "an address in a remote store"
     elif scheme in _WEB:
         kind, advice = "a web address", _SHEET if "docs.google.com" in place else _DOWNLOAD
-    return f"{scheme}://{place} is {kind}; {advice}."
+    return _Address(f"{scheme}://{place}", kind, advice)

@@ -30,6 +30,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from slugline.base.addresses import check_is_no_output_address
 from slugline.errors import OutputError, SluglineError
 
 #: A path, as the standard library's functions take it.
@@ -170,6 +171,7 @@ def write_result(path: PathLike, data: bytes | str, name: str) -> None:
     ------
     SluglineError : if the result can't be written; the message calls it `name`.
     """
+    check_is_no_output_address(path)
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
@@ -183,7 +185,11 @@ def write_result(path: PathLike, data: bytes | str, name: str) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: PathLike) -> Iterator[BinaryIO]:
-    """Open a file for writing, which is put in place at the end as by `write_whole`."""
+    """Open a file for writing, which is put in place at the end as by `write_whole`.
+
+    Raises OptionError for an address such as `s3://...`, whose message has no password.
+    """
+    check_is_no_output_address(path)
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

@@ -41,7 +41,6 @@ from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import is_database, read_dialect, read_rows
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.file.content import load_model
-from slugline.prediction.files import check_ending
 from slugline.reports.audit import (
     audit_page,
     describe_gain,
@@ -230,8 +229,6 @@ def _check_ending(flag: str, path: Path, suffixes: Sequence[str]) -> None:
             raise OptionError(f"--output {path}: a database of decisions needs --page; add it.")
         names = " or ".join(path.stem + ending for ending in suffixes)
         raise OptionError(f"{flag} {path}: name it {names}.")
-    if suffix == ".xlsx":
-        check_ending(path)
 
 
 def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:

@@ -23,6 +23,7 @@ from typing import (
 
 import click
 
+from slugline.base.addresses import check_is_no_output_address
 from slugline.base.lazy import install_command
 from slugline.base.settings import Setting
 from slugline.cli.output import QUIET
@@ -150,7 +151,8 @@ class OutputFile(click.ParamType[Path]):
     name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, _: click.Context | None) -> Path:
-        """Return the path; OptionError if it is that of a folder."""
+        """Return the path; OptionError for a folder or an address."""
+        check_is_no_output_address(value)
         if str(value).endswith(("/", os.sep)):
             flag = "" if param is None else max(param.opts, key=len)
             raise OptionError(f"{flag} {value}: is a folder; name a file in it.")

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from slugline.base.addresses import check_is_no_output_address
 from slugline.errors import OptionError, os_errors_as
 
 
@@ -24,13 +25,14 @@ def check_target(
 
     Raises
     ------
-    OptionError : if `path` is not a file, none can be created in its folder, or it is a source or
-        another output.
+    OptionError : if `path` is an address or not a file, none can be created in its folder, or it is
+        a source or another output.
     """
     if str(path) == "-":
         raise OptionError(
             f"{option} -: this is written to a file, not standard output; name a file."
         )
+    check_is_no_output_address(path)
     advice = "create the folder, fix its permissions, or name another place."
     with os_errors_as(OptionError, f"{option} {path}: can't write a file there", advice):
         if path.exists() and not path.is_file():
@@ -49,12 +51,13 @@ def check_folder(
 
     Raises
     ------
-    OptionError : if the folder can't be created; see also `check_target`.
+    OptionError : if the folder is an address or can't be created; see also `check_target`.
     """
     if folder.is_dir():
         for name in names:
             check_target(option, folder / name, sources)
         return
+    check_is_no_output_address(folder)
     nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     failure = f"{option} {folder}: the folder can't be created"
     with os_errors_as(OptionError, failure, "choose another one."):

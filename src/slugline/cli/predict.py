@@ -26,7 +26,7 @@ from slugline.cli.output import is_quiet, say, show_progress, warn
 from slugline.cli.predict_options import FolderOptions, predict_options
 from slugline.corpus.columns import format_list
 from slugline.corpus.readers import RowReader, names_documents, read_rows
-from slugline.corpus.rows import BadRow, join_advice
+from slugline.corpus.rows import BadRow, compact, join_advice
 from slugline.errors import DataError, Message, OptionError
 from slugline.model.decider import Decider
 from slugline.model.file.content import load_model
@@ -36,7 +36,6 @@ from slugline.prediction.rows import (
     Prediction,
     PredictOptions,
     RowCounts,
-    compact,
     make_decider,
     predict_rows,
     write_predictions,

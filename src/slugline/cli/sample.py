@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +15,9 @@ from slugline.cli import options
 from slugline.cli.options import OUTPUT_FILE, argument, command, option, read_day
 from slugline.cli.output import show
 from slugline.cli.output_paths import check_target
-from slugline.corpus.dialects import TableDialect, table_cell, table_writer
+from slugline.corpus.dialects import TableDialect
 from slugline.corpus.layout import Layout
+from slugline.corpus.tables import csv_file
 from slugline.corpus.topic_cells import NOT_LABELLED
 from slugline.errors import DataError, OptionError
 from slugline.model.file.content import load_model
@@ -109,10 +109,8 @@ def _table(texts: list[KeptText], layout: Layout | None, columns: Sequence[str])
     text = layout.text[0] if layout is not None and len(layout.text) == 1 else "text"
     # With a separator, an empty cell would be a text of no topic.
     to_fill_in = NOT_LABELLED if form is not None and form.kind == "separator" else ""
-    file = io.BytesIO()
-    writer = table_writer(file, TableDialect())
-    writer.writerow([*topics, text, *columns, "day"])
+    rows: list[list[object]] = [[*topics, text, *columns, "day"]]
     for each in texts:
         cells = [each.text, *(each.text.columns.get(name) for name in columns), each.day]
-        writer.writerow([*[to_fill_in] * len(topics), *map(table_cell, cells)])
-    return file.getvalue()
+        rows.append([*[to_fill_in] * len(topics), *cells])
+    return csv_file(rows, TableDialect())

@@ -8,9 +8,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from slugline.corpus.column_names import TEXT_NAMES
 from slugline.corpus.header import (
@@ -269,39 +267,3 @@ def _unused_delimiter(table: str) -> str:
         if all(row.width == 1 for row in _first_records(table, delimiter)):
             return delimiter
     return ","
-
-
-def table_writer(file: BinaryIO, dialect: TableDialect) -> Any:
-    """Return a writer of the csv module that writes rows to a binary file."""
-    # JSON may have lone surrogates, which no encoding has.
-    text = codecs.getwriter(dialect.encoding)(file, "backslashreplace")
-    if dialect.has_mark:
-        text.write("\ufeff")
-    text.write(dialect.preamble)
-    return csv.writer(
-        text,
-        delimiter=dialect.delimiter,
-        lineterminator=dialect.newline,
-        quoting=csv.QUOTE_ALL if dialect.is_quoted else csv.QUOTE_MINIMAL,
-    )
-
-
-def table_cell(value: Any) -> Any:
-    """Return a value as a cell of a table: empty for null; true, false and lists as in JSON."""
-    if isinstance(value, msgspec.Raw):
-        return bytes(value).decode()
-    if isinstance(value, list):  # such as several labels of a line
-        return msgspec.json.encode(value).decode()
-    return str(value).lower() if isinstance(value, bool) else value
-
-
-def decimal_cell(number: object, delimiter: str | None) -> str:
-    """Return a number as a cell: with a decimal comma if semicolons separate cells.
-
-    Spreadsheets write semicolons in countries with a decimal comma, and there read 0.991 as text,
-    or as 991.
-
-    >>> decimal_cell(0.991, ";"), decimal_cell(0.991, ",")
-    ('0,991', '0.991')
-    """
-    return str(number).replace(".", ",") if delimiter == ";" else str(number)

@@ -29,6 +29,7 @@ from slugline.corpus.header import (
     find_header,
     has_columns,
 )
+from slugline.corpus.merged_header import find_merged, has_gaps, name_columns
 from slugline.errors import DataError
 
 #: Maximum number of bytes of an unpacked part of a file, and of characters in a sheet's cells:
@@ -67,6 +68,8 @@ _OLD_START = bytes.fromhex("d0cf11e0a1b11ae1")
 _DATE_FORMATS = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}
 _MAX_FORMAT, _DURATION_FORMAT = 255, 46
 _QUOTED = re.compile(r'"[^"]*"|[\\_].|\[(?![hms]+\])[^\]]*\]|general')
+# Number of rows above the header from which it takes the text of merged cells.
+_N_ABOVE = 10
 # Number of sheets searched for the header, and of XML elements in each.
 _N_SHEETS, _N_ELEMENTS = 20, 20_000
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
@@ -239,9 +242,9 @@ class Workbook:
         found: list[HeaderRow] = []
         # Errors are reported when the rows are read.
         with contextlib.suppress(*_READ_ERRORS):
-            for at, cells in itertools.islice(self.rows(_N_ELEMENTS), N_SEARCHED):
+            for at, cells in itertools.islice(self._all_rows(_N_ELEMENTS), N_SEARCHED):
                 found.append(HeaderRow(at, [*_header(cells or {}).values()]))
-        self._first_row = 0
+        self._merged_column = 0
         return found
 
     def _begin_at(self, first: Sequence[HeaderRow], hints: HeaderHints) -> None:
@@ -285,18 +288,40 @@ class Workbook:
             max(n_columns, self._merged_column),
         )
 
-    def rows(self, max_elements: int | None = None) -> Iterator[tuple[int, dict[int, Any] | None]]:
+    def rows(self) -> Iterator[tuple[int, dict[int, Any] | None]]:
         """Yield the number of each row of the table, header first, and its cells by column.
 
-        Empty rows are left out; the cells are None if the row is too long. Raises ValueError
-        for more than `max_elements` elements of XML, by default `MAX_ELEMENTS`.
+        Empty rows are left out; the cells are None if the row is too long. Blank cells of the
+        header that are covered by merged cells have their text. Raises ValueError for too many
+        elements of XML.
         """
-        for at, cells in self._all_rows(max_elements or MAX_ELEMENTS):
+        numbered, above = self._all_rows(MAX_ELEMENTS), dict[int, dict[int, Any]]()
+        for at, cells in numbered:
+            above[at] = cells or {}
             if at >= self._header_row:
-                if not self._first_row and self._hints.row not in (None, at):
-                    raise empty_header_row(short_repr(self._sheet_name), int(self._hints.row or 0))
-                self._first_row = self._first_row or at
-                yield at, cells
+                break
+            if len(above) > _N_ABOVE:
+                above.pop(min(above))
+        else:
+            return
+        if self._hints.row not in (None, at):
+            raise empty_header_row(short_repr(self._sheet_name), int(self._hints.row or 0))
+        self._first_row = at
+        following = [*itertools.islice(numbered, 1)]
+        yield at, cells and self._name_merged(at, above, following[0][1] if following else None)
+        yield from following
+        yield from numbered
+
+    def _name_merged(
+        self, at: int, above: dict[int, dict[int, Any]], below: dict[int, Any] | None
+    ) -> dict[int, Any]:
+        """Return the cells of the header, where blank ones have the text of merged cells."""
+        names = _header(above[at])
+        if has_gaps(names, below or ()):
+            with open_part(self._archive, self._archive.getinfo(self._sheet)) as file:
+                merged = find_merged(iter(lambda: file.read(PIECE), b""), at)
+            names = name_columns(names, at, above, below or (), merged)
+        return above[at] | names
 
     def _read_styles(self) -> list[bytes]:
         """Return the shared strings, after reading the number formats."""

@@ -6,9 +6,9 @@ import zipfile
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
-from slugline.corpus.dialects import table_cell
 from slugline.corpus.excel import MAX_ROW
-from slugline.corpus.excel_columns import cell_element, cell_value, column_letters
+from slugline.corpus.excel_copy import cell_element, cell_value, column_letters
+from slugline.corpus.table_writers import CellWriter
 from slugline.errors import DataError
 
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -44,15 +44,13 @@ _FROZEN = (
 )
 
 
-def sheet_cell(value: Any) -> Any:
-    """Return numbers and booleans unchanged, and any other value as text."""
-    return value if isinstance(value, bool | int | float) else table_cell(value)
+class ExcelTable(CellWriter):
+    """Writes rows of an Excel sheet, of which the first stays in view.
 
+    Strings never become numbers, dates or formulas.
+    """
 
-class ExcelTable:
-    """Writes rows of an Excel sheet. Strings never become numbers, dates or formulas."""
-
-    def __init__(self, file: BinaryIO, *, freeze_first_row: bool = False) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self._archive = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
         for name, content in _PARTS.items():
             self._archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
@@ -61,31 +59,30 @@ class ExcelTable:
         sheet.compress_type = zipfile.ZIP_DEFLATED
         self._sheet = self._archive.open(sheet, "w", force_zip64=True)
         self._n_rows = 0
-        views = _FROZEN if freeze_first_row else ""
-        self._write(f'{_XML}<worksheet xmlns="{_MAIN}">{views}<sheetData>')
+        self._write(f'{_XML}<worksheet xmlns="{_MAIN}">{_FROZEN}<sheetData>')
 
     def _write(self, text: str) -> None:
         self._sheet.write(text.encode())
 
-    def writerow(self, cells: Iterable[Any]) -> None:
+    def write_cells(self, cells: Iterable[Any]) -> None:
         """Write a row; raises DataError if the sheet is full or a text is too long."""
         self._n_rows += 1
         if self._n_rows > MAX_ROW:
             raise DataError(f"an Excel sheet holds {MAX_ROW:,} rows; write CSV.")
         row, elements = self._n_rows, []
         for column, cell in enumerate(cells, 1):
-            value = cell_value(sheet_cell(cell), f"a cell in row {row:,}")
+            value = cell_value(cell, f"a cell in row {row:,}")
             if value is not None and value != "":
                 elements.append(cell_element(f"{column_letters(column)}{row}", value))
         self._write(f'<row r="{row}">{"".join(elements)}</row>')
 
-    def save(self) -> None:
+    def finish(self) -> None:
         """Write the end of the file."""
         self._write("</sheetData></worksheet>")
         self._sheet.close()
         self._archive.close()
 
     def close(self) -> None:
-        """Close the file if it has not been saved."""
+        """Close the file if it has not been finished."""
         self._sheet.close()
         self._archive.close()

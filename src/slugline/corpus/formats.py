@@ -24,6 +24,14 @@ _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # Maximum number of fields in all objects of a row; and a JSON string, with the colon after a key.
 _MAX_FIELDS = 4 * rows.MAX_COLUMNS
 _STRING = re.compile(r'"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*+(?:"|\Z)(\s*+:)?+', re.DOTALL)
+#: Maximum number of bytes of a JSON array.
+MAX_ARRAY = 1 << 28
+# Strings and marks of JSON, and what is between them. Repeats are bounded because no other thread
+# runs during a match.
+_TOKEN = re.compile(
+    rb'"(?:[^"\\]++|\\.){0,%d}+"?|[\[\]{},]|[^"\[\]{},]{1,1000000}+' % rows.MAX_RECORD, re.DOTALL
+)
+_ARRAY_START = re.compile(rb"\s*+\[")
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
@@ -240,8 +248,6 @@ def json_rows(lines: TextLines) -> rows.RowIterator:
 
 def array_rows(lines: TextLines) -> rows.RowIterator:
     """Yield the rows of a JSON array of objects or of texts."""
-    from slugline.corpus.json_items import json_items
-
     for at, item in enumerate(json_items(lines), 1):
         if len(item) > rows.MAX_RECORD:
             yield rows.too_long_row(at)
@@ -252,6 +258,65 @@ def array_rows(lines: TextLines) -> rows.RowIterator:
             yield rows.undecodable_row(at, error, lines.encoding)
         else:
             yield _json_row(at, data, len(item), may_be_text=True)
+
+
+def json_items(lines: TextLines) -> Iterator[bytes]:
+    """Yield the bytes of each item of a JSON array, which is read as a whole.
+
+    An item of more than twice `MAX_RECORD` bytes is cut off after these. Items are only separated,
+    and may not be valid JSON.
+
+    Raises DataError if the stream is not an array, has more than `MAX_ARRAY` bytes or no end, or
+    something follows the array.
+    """
+    data = _read_array(lines)
+    depth, number, begin = 0, 1, data.index(b"[") + 1
+    for token in _TOKEN.finditer(data, begin):
+        at, end = token.span()
+        mark = data[at : at + 1]
+        if mark == b'"':
+            if end == at + 1 or data[end - 1 : end] != b'"':
+                break
+        elif mark in b"[{":
+            depth += 1
+        elif mark in b"]}" and depth:
+            depth -= 1
+        elif not depth and mark in b",]":
+            item = bytes(data[begin : min(at, begin + 2 * rows.MAX_RECORD)]).strip()
+            is_last = mark != b","
+            if item or number > 1 or not is_last:
+                yield item
+            if is_last:
+                _check_array_end(lines, data, end)
+                return
+            number, begin = number + 1, end
+    raise DataError(f"{lines.name}, item {number}: not valid JSON (no end found); fix it.")
+
+
+def _read_array(lines: TextLines) -> bytearray:
+    """Return the bytes of a JSON array; DataError if it is not one, or too large."""
+    data = bytearray()
+    for piece in lines.pieces():
+        data += piece
+        if len(data) > MAX_ARRAY:
+            raise DataError(
+                f"{lines.name} has more than {MAX_ARRAY:,} bytes, too many for a JSON array; write "
+                "one object on each line, for example with jq -c .[], to a file that ends in "
+                ".jsonl."
+            )
+    if _ARRAY_START.match(data) is None:
+        raise DataError(
+            f"{lines.name} is not a JSON array; put [ and ] around its objects and commas between "
+            "them, or, if there is one on each line, use a name that ends in .jsonl."
+        )
+    return data
+
+
+def _check_array_end(lines: TextLines, data: bytearray, end: int) -> None:
+    if data[end:].strip():
+        raise DataError(
+            f"{lines.name} continues after its JSON array; put each array in its own file."
+        )
 
 
 def _json_row(

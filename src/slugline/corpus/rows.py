@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import msgspec
+
 from slugline.corpus.encodings import guess_encoding
 from slugline.errors import DataError, Message, Parameter, join_messages, os_errors_as
 
@@ -152,3 +154,9 @@ def make_row(
     if any(isinstance(value, str) and "\0" in value for value in values.values()):
         return nul_row(at)._replace(values=values, n_bytes=n_bytes)
     return SourceRow(at, values, note, n_bytes)
+
+
+def compact(value: Any) -> Any:
+    """Return a value that fits on one line, since raw JSON may have line breaks."""
+    is_raw = isinstance(value, msgspec.Raw)
+    return msgspec.Raw(msgspec.json.format(value, indent=-1)) if is_raw else value

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import bisect
-import csv
 import functools
-import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,9 @@ import numpy as np
 from slugline.base.arrays import F64, Mask
 from slugline.base.files import PathLike, write_result
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.dialects import TableDialect
+from slugline.corpus.table_writers import guard_cell
+from slugline.corpus.tables import csv_file
 from slugline.errors import OptionError
 from slugline.evaluation.evaluation import Evaluation, ScoredPredictions
 from slugline.evaluation.multilabel import MultilabelEvaluation, TopicMistake
@@ -287,11 +288,9 @@ def write_mistakes(path: PathLike, fitted: Fitted, corpus: Corpus) -> int:
     SluglineError : if the file can't be written; an earlier one then stays.
     """
     mistakes = find_mistakes(fitted, corpus)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow([corpus.unit, *Mistake._fields[1:]])
-    writer.writerows(m._replace(probability=round(m.probability, 4)) for m in mistakes)
-    write_result(path, table.getvalue(), "mistakes")
+    rounded = (m._replace(probability=round(m.probability, 4)) for m in mistakes)
+    rows = [[corpus.unit, *Mistake._fields[1:]], *(map(guard_cell, m) for m in rounded)]
+    write_result(path, csv_file(rows, TableDialect()), "mistakes")
     return len(mistakes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,15 +9,17 @@ from typing import Any
 
 from slugline.base.wording import counted
 from slugline.corpus.columns import column_names, in_columns, known_topic_column
-from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
+from slugline.corpus.dialects import TableDialect
 from slugline.corpus.labelled import has_topic
 from slugline.corpus.layout import Layout
 from slugline.corpus.loading import UnlabelledTexts
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import SourceRow
+from slugline.corpus.table_writers import decimal_cell, guard_cell
+from slugline.corpus.tables import csv_file
 from slugline.corpus.topic_cells import NOT_LABELLED
 from slugline.experiment.suggest import Suggestion, normal_form, sample_texts
-from slugline.prediction.files import answer_names, guard_cell
+from slugline.prediction.files import answer_names
 
 
 def open_texts(
@@ -83,7 +84,7 @@ class RandomTexts:
     def table(self, dialect: TableDialect) -> bytes:
         """Return the drawn texts as a table, with a column of topics to fill in."""
         to_fill_in = (["", *_cells(row, self.columns)] for row in self.rows)
-        return _csv([self.topic, *self.columns], to_fill_in, dialect)
+        return csv_file([[self.topic, *self.columns], *to_fill_in], dialect)
 
     def other_rows(self) -> list[SourceRow]:
         """Return the rows of other texts, without copies of the drawn ones.
@@ -98,7 +99,7 @@ class RandomTexts:
         """Return other rows as a table, which has topics only if some texts had one."""
         has_topics = len(self.source.rows) > self.n_open
         columns = column_names(self.source.rows) if has_topics else self.columns
-        return _csv(columns, (_cells(row, columns) for row in rows), dialect)
+        return csv_file([columns, *(_cells(row, columns) for row in rows)], dialect)
 
 
 def draw_texts(
@@ -157,17 +158,15 @@ def suggestion_table(
     # With a separator, an empty cell would be a text of no topic.
     to_fill_in = NOT_LABELLED if form is not None and form.kind == "separator" else ""
     names = answer_names([*topics, *columns], ["guess", "probability"])
-    file = io.BytesIO()
-    writer = table_writer(file, dialect)
-    writer.writerow([*topics, *columns, names["guess"], names["probability"]])
+    table: list[list[Any]] = [[*topics, *columns, names["guess"], names["probability"]]]
     for chosen, row in zip(suggestions, inputs, strict=True):
-        cells = (table_cell(row.get(name)) for name in columns)
+        cells = (row.get(name) for name in columns)
         probability = decimal_cell(f"{chosen.probability:.4f}", dialect.delimiter)
         guess = chosen.topic
         if isinstance(guess, tuple):
             guess = ((form and form.separator) or ";").join(map(str, guess))
-        writer.writerow([*[to_fill_in] * len(topics), *cells, guard_cell(guess), probability])
-    return file.getvalue()
+        table.append([*[to_fill_in] * len(topics), *cells, guard_cell(guess), probability])
+    return csv_file(table, dialect)
 
 
 def _input_cells(
@@ -183,11 +182,3 @@ def _input_cells(
 
 def _cells(row: SourceRow, columns: Sequence[str]) -> list[Any]:
     return [row.values.get(name) for name in columns]
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]], dialect: TableDialect) -> bytes:
-    file = io.BytesIO()
-    writer = table_writer(file, dialect)
-    writer.writerow(header)
-    writer.writerows([*map(table_cell, cells)] for cells in rows)
-    return file.getvalue()

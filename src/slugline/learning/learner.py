@@ -11,7 +11,7 @@ import functools
 import importlib
 import math
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
@@ -143,13 +143,14 @@ class LinearModel(BatchLearner, Protocol):
     def of_columns(self, columns: Integers) -> LinearModel:
         """Return a copy for rows that have only these columns."""
 
-    def fit_parts(self, parts: Iterable[tuple[sp.csr_array, Labels, FitContext]]) -> int:
-        """Learn in parts from rows that don't fit into memory; return the number of rows."""
-
     def learned(
-        self, weights: sp.csr_array, biases: F32, calibration: AnyCalibration
+        self,
+        weights: sp.csr_array,
+        biases: F32,
+        calibration: AnyCalibration,
+        heldout: HeldOutScores | None = None,
     ) -> LinearModel:
-        """Return a fitted learner with the same options and these weights."""
+        """Return a fitted learner with the same options, these weights and held-out scores."""
 
 
 class NetworkModel(Learner, Protocol):

@@ -31,7 +31,6 @@ from slugline.model.dense import (
 )
 from slugline.model.documents import TrainingDocuments
 from slugline.model.fit_descriptions import fit_descriptions
-from slugline.model.fit_parts import is_learned_in_parts, rows_in_parts
 from slugline.model.fitted import Fitted
 from slugline.model.heldout import MAX_PREDICTIONS
 from slugline.model.settings import FitSettings
@@ -48,6 +47,8 @@ if TYPE_CHECKING:
 # Memory of rows and of learning is given back to the system before names of so many columns are in
 # memory twice; getting it again would take long beside a small fit.
 _MANY_COLUMNS = 1 << 18
+# Rows of more documents than this would take gigabytes.
+_MANY_DOCUMENTS = 200_000
 # With more documents, the linear learner scores most of them by weights of a part: these are nearly
 # as good, and folds would take long. Models keep as many held-out predictions.
 _MAX_IN_FOLDS = MAX_PREDICTIONS
@@ -273,19 +274,21 @@ def _learn_words(
 ) -> _LearnedWords:
     """Fit features to texts and the learner to their rows, in parts if there are very many."""
     learner, labels = candidate.learner, documents.task.labels
-    features = Features(candidate.feature_groups, settings.n_jobs)
-    in_parts = is_learned_in_parts(documents.texts, candidate.feature_groups, settings)
-    if in_parts and is_linear(learner):
-        parts = rows_in_parts(documents.texts, labels, features, context)
-        n_unlearned = len(documents) - learner.fit_parts(parts)
+    if is_linear(learner) and _is_learned_in_parts(documents, candidate, settings):
+        from slugline.model.parts.fit import fit_documents
+
+        features, result = fit_documents(documents, candidate.feature_groups, context)
         return _LearnedWords(
             features=features,
-            learner=learner,
+            learner=learner.learned(
+                result.weights, result.biases, result.calibration, result.heldout.as_scores()
+            ),
             rows=None,
             history=None,
-            n_unlearned=n_unlearned,
-            is_interrupted=n_unlearned > 0,
+            n_unlearned=result.n_unlearned,
+            is_interrupted=result.interrupted,
         )
+    features = Features(candidate.feature_groups, settings.n_jobs)
     rows = features.fit_transform(documents.texts, context.progress)
     context = _with_cross_validation(context, labels, settings)
     if validation is not None:
@@ -302,6 +305,16 @@ def _learn_words(
         n_unlearned=n_unlearned,
         is_interrupted=is_interrupted,
     )
+
+
+def _is_learned_in_parts(
+    documents: TrainingDocuments, candidate: _Candidate, settings: FitSettings
+) -> bool:
+    """Return whether there are so many texts that they are learned in parts, without vocabulary."""
+    is_simple = not settings.needs_encoder and all(
+        group.n_buckets for group in candidate.feature_groups
+    )
+    return len(documents) > _MANY_DOCUMENTS and is_simple
 
 
 def _with_cross_validation(

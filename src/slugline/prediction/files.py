@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import errno
 import gzip
-import io
-import os
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -14,27 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import msgspec
-
-from slugline.base.checks import short_repr
-from slugline.base.files import file_state, fresh_part, whole_file, write_errors
-from slugline.corpus import parquet
-from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
-from slugline.corpus.excel_columns import SheetColumns
-from slugline.corpus.excel_table import ExcelTable, sheet_cell
+from slugline.base.addresses import check_is_no_output_address
+from slugline.base.files import whole_file, write_errors
+from slugline.corpus.dialects import TableDialect
+from slugline.corpus.excel_copy import ExcelCopy
 from slugline.corpus.layout import TopicForm
+from slugline.corpus.parquet_table import open_parquet_table
 from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import BadRow
+from slugline.corpus.table_writers import TableWriter, decimal_cell, guard_cell
+from slugline.corpus.tables import DELIMITERS, new_table
 from slugline.corpus.topic_cells import format_topics
-from slugline.errors import DataError, OptionError, Parameter
+from slugline.errors import OptionError, Parameter
 from slugline.model.decider import Decider
 from slugline.model.decision import Decision
 from slugline.model.fitted import Fitted
-from slugline.prediction.rows import Prediction, compact
+from slugline.prediction.rows import Prediction
 
-# Characters with which formulas of spreadsheets begin; and numbers, which may begin with them, too.
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
-_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*")
 # Columns of a topic and its probability: an answer, or the guess of a multilabel model.
 _ONE_TOPIC, _GUESSES = ("topic", "probability"), ("guess", "guess_probability")
 #: Maximum number of names of left-out columns that are kept for the message.
@@ -47,31 +39,32 @@ class AnswerColumns(NamedTuple):
     """The columns of answers besides "error", and how several topics of a text are written.
 
     `form` is None if a text has one topic. If each topic has a column, these columns are not in
-    `names`. `own` is the topic column of the model's training data, if it is known.
+    `names`. `own` is the topic column of the model's training data, if it is known. `topic_type` is
+    the SQL type of a topic.
     """
 
     names: list[str]
     form: TopicForm | None = None
     own: str | None = None
+    topic_type: str = "VARCHAR"
 
 
 class AnswerFile:
-    """Writes rows of CSV, TSV or JSON lines: the input columns in their order, then the answers.
+    """Writes rows of a table: the input columns in their order, then the answers.
 
-    In a table, an answer that a spreadsheet would read as a formula gets an apostrophe, as OWASP
-    advises; input cells stay as they are.
-
-    The input columns are the columns of the first batch that has any.
+    In CSV, an answer that a spreadsheet would read as a formula gets an apostrophe; input cells
+    stay as they are. The input columns are the columns of the first batch that has any, or those of
+    the file that the table copies.
 
     Parameters
     ----------
-    file : binary file
-    dialect : TableDialect or None
-        None for JSON lines.
-    unit, has_names : of the input rows
-        See `slugline.corpus.readers.RowReader`.
+    table : TableWriter
+    rows : RowReader
+        The reader of the input.
     answers : AnswerColumns
         See `answer_columns`.
+    header : sequence of str, default ()
+        The input columns if there are no rows.
 
     Attributes
     ----------
@@ -81,27 +74,24 @@ class AnswerFile:
 
     def __init__(
         self,
-        file: BinaryIO,
-        dialect: TableDialect | None,
-        unit: str,
+        table: TableWriter,
+        rows: RowReader,
         answers: AnswerColumns,
-        has_names: bool,
+        header: Sequence[str] = (),
     ) -> None:
         self.dropped_columns: list[str] = []
-        self._file = file
-        self._table: Any = None if dialect is None else table_writer(file, dialect)
-        self._header = () if dialect is None else dialect.columns
-        self._delimiter = None if dialect is None else dialect.delimiter
-        self._encode = msgspec.json.Encoder(enc_hook=str).encode
-        self._unit = unit
-        self._answer_names, self._form, self._own = answers
-        self._has_names = has_names
-        self._cell = table_cell
+        self._table = table
+        self._header = header
+        self._unit, self._has_names = rows.unit, rows.has_names
+        self._answers_of = answers
+        self._form = answers.form
         self._columns: Container[str] | None = None
         self._names: dict[str, str] = {}
         self._topic_names: dict[str, str] = {}  # topics that have a column each
         self._fields: list[str] = []
         self._buffered: list[Prediction | BadRow] = []
+        if table.source_columns is not None:
+            self._begin(table.source_columns)
 
     def write(self, answers: Sequence[Prediction | BadRow]) -> None:
         """Write a batch of predictions."""
@@ -114,46 +104,52 @@ class AnswerFile:
                 self._begin(columns)
             return
         for answer in answers:
-            self._put(self._input_cells(answer.values) | self._answers(answer), answer.at)
+            row = self._input_cells(answer.values) | self._answers(answer)
+            self._table.write_row(row, answer.at, answer.values)
 
     def finish(self) -> None:
         """Write what remains, after the last batch."""
         if self._columns is None:
-            self._begin(dict.fromkeys(self._header))
+            self._begin(self._header)
+        self._table.finish()
 
     def close(self) -> None:
         """Close everything that is open, except the file."""
+        self._table.close()
 
-    def _begin(self, columns: dict[str, None]) -> None:
-        self._columns = columns
-        self._topic_names = free_names(columns, self._form.columns if self._form else ())
-        others = [*columns, *self._topic_names.values()]
-        self._names = answer_names(others, self._answer_names, self._own)
-        self._fields = [*columns, *self._answer_fields()]
-        self._put_header()
+    def _begin(self, columns: Iterable[str]) -> None:
+        self._columns = dict.fromkeys(columns)
+        self._topic_names = free_names(self._columns, self._form.columns if self._form else ())
+        others = [*self._columns, *self._topic_names.values()]
+        self._names = answer_names(others, self._answers_of.names, self._answers_of.own)
+        types = dict.fromkeys(self._topic_names.values(), "BIGINT")
+        types |= {column: self._type_of(name) for name, column in self._names.items()}
+        inputs = self._columns if self._table.source_columns is None else ()
+        self._fields = [*inputs, *types]
+        self._table.begin(self._fields, types)
         buffered, self._buffered = self._buffered, []
         self.write(buffered)
 
-    def _answer_fields(self) -> list[str]:
-        return [*self._topic_names.values(), *self._names.values()]
-
-    def _put_header(self) -> None:
-        if self._table is not None:
-            self._table.writerow(map(self._cell, self._fields))
-
-    def _put(self, row: dict[str, Any], at: int | str) -> None:  # noqa: ARG002 (of the input)
-        if self._table is None:
-            self._file.write(self._encode(row) + b"\n")
-        else:
-            self._table.writerow([self._cell(row.get(name)) for name in self._fields])
+    def _type_of(self, name: str) -> str:
+        """Return the SQL type of an answer column."""
+        if name == "probabilities":
+            return "DOUBLE[]"
+        if name.startswith(("probability", "guess_probability")):
+            return "DOUBLE"
+        topic_type = self._answers_of.topic_type
+        if name in ("set", "topics"):
+            return f"{topic_type}[]"
+        return topic_type if name.startswith(("topic", "guess")) else "VARCHAR"
 
     def _input_cells(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the input cells that have a column."""
-        columns, is_table = self._columns or (), self._table is not None
+        """Return the input cells to write."""
+        if self._table.source_columns is not None:
+            return {}
+        columns, has_any_column = self._columns or (), self._table.has_lists
         cells = {}
         for name, value in values.items():
-            if name in columns or not (is_table or name in self._fields):
-                cells[name] = compact(value)
+            if name in columns or (has_any_column and name not in self._fields):
+                cells[name] = value
             elif value is not None and name not in self.dropped_columns:
                 self.dropped_columns = [*self.dropped_columns, name][:MAX_DROPPED_COLUMNS]
         return cells
@@ -179,17 +175,17 @@ class AnswerFile:
             cells |= multilabel_cells
         elif decision.conformal_set is not None:
             topic_set = decision.conformal_set
-            cells["set"] = topic_set if self._table is None else "; ".join(map(str, topic_set))
-        if self._delimiter:
+            cells["set"] = topic_set if self._table.has_lists else "; ".join(map(str, topic_set))
+        if self._table.delimiter:
             cells = {name: guard_cell(cell) for name, cell in cells.items()}
-        return topics | {self._names[name]: cells.get(name) for name in self._answer_names}
+        return topics | {self._names[name]: cells.get(name) for name in self._answers_of.names}
 
     def _multilabel_cells(self, decision: Decision, form: TopicForm) -> dict[str, Any]:
         """Return the topics given and their probabilities; None if the model is unsure."""
         if decision.reason:
             return dict.fromkeys((*form.columns, "topics", "probabilities"))
         proba_by_topic = dict(zip(decision.topics or (), decision.probabilities, strict=True))
-        topics: Any = [*proba_by_topic] if self._table is None else [*map(str, proba_by_topic)]
+        topics: Any = [*proba_by_topic] if self._table.has_lists else [*map(str, proba_by_topic)]
         cells = format_topics(topics, form)
         probabilities = [
             self._probability_cell(proba_by_topic[name])
@@ -200,13 +196,14 @@ class AnswerFile:
         return {
             **(cells if isinstance(cells, dict) else {"topics": cells}),
             "probabilities": probabilities
-            if self._table is None
+            if self._table.has_lists
             else (form.separator or " ").join(map(str, probabilities)),
         }
 
     def _probability_cell(self, probability: float) -> Any:
         rounded = round(probability, 4)
-        return decimal_cell(rounded, self._delimiter) if self._delimiter else rounded
+        delimiter = self._table.delimiter
+        return decimal_cell(rounded, delimiter) if delimiter else rounded
 
 
 def topic_names(n_topics: int) -> list[str]:
@@ -264,101 +261,20 @@ def _numbered(number: int, stems: tuple[str, str]) -> list[str]:
     return [stem if number == 1 else f"{stem}_{number}" for stem in stems]
 
 
-def guard_cell(value: Any) -> Any:
-    """Return a value as a cell that no spreadsheet reads as a formula.
-
-    >>> [guard_cell(value) for value in ("=1+1", "＝1+1", "-3.5", -3.5, "a-b")]
-    ["'=1+1", "'＝1+1", '-3.5', -3.5, 'a-b']
-    """
-    cell = table_cell(value)
-    if not isinstance(cell, str) or not cell.startswith(_FORMULA) or _NUMBER.fullmatch(cell):
-        return cell
-    return f"'{cell}"
-
-
-# Excel --------------------------------------------------------------------------------------------
-
-
-class SheetAnswers(AnswerFile):
-    """Writes a copy of an Excel file with columns for the answers added to its first sheet."""
-
-    def __init__(self, file: BinaryIO, rows: RowReader, answers: AnswerColumns) -> None:
-        super().__init__(file, None, rows.unit, answers, rows.has_names)
-        self._table = SheetColumns(Path(rows.name), rows.header)
-        self._begin(dict.fromkeys(self._table.columns))
-
-    def finish(self) -> None:
-        """Write the file; raise DataError if the input was changed."""
-        self._table.write(self._file)
-
-    def close(self) -> None:
-        """Delete the file if it hasn't been completed."""
-        self._table.close()
-
-    def _input_cells(self, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        return {}  # input cells stay in place
-
-    def _put_header(self) -> None:
-        self._table.begin(self._answer_fields())
-
-    def _put(self, row: dict[str, Any], at: int | str) -> None:
-        cells = (table_cell(row.get(name)) for name in self._answer_fields())
-        self._table.add_row(int(at), cells)
-
-
-class ExcelAnswers(AnswerFile):
-    """Writes an Excel file of answers to an input file of another format."""
-
-    def __init__(self, file: BinaryIO, rows: RowReader, answers: AnswerColumns) -> None:
-        super().__init__(file, None, rows.unit, answers, rows.has_names)
-        self._table = ExcelTable(file)
-        self._cell = sheet_cell
-        self._header = read_dialect(rows).columns
-
-    def finish(self) -> None:
-        """Write the file."""
-        super().finish()
-        self._table.save()
-
-    def close(self) -> None:
-        """End the sheet, if it has not been written."""
-        self._table.close()
-
-
-def excel_file(rows: Iterable[Iterable[Any]]) -> bytes:
-    """Return rows of values as an Excel file, in which the first row stays in view."""
-    file = io.BytesIO()
-    with closing(ExcelTable(file, freeze_first_row=True)) as table:
-        for row in rows:
-            table.writerow(row)
-        table.save()
-    return file.getvalue()
-
-
-def table_file(rows: Iterable[Iterable[Any]], delimiter: str | None) -> bytes:
-    """Return rows of values as CSV, or as an Excel file if there is no delimiter.
-
-    CSV is UTF-8 with a byte-order mark, which spreadsheets need.
-    """
-    if delimiter is None:
-        return excel_file(rows)
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n", delimiter=delimiter).writerows(rows)
-    return table.getvalue().encode("utf-8-sig", "backslashreplace")
-
-
 # Formats of answers -------------------------------------------------------------------------------
 
-_DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
 #: Endings that the name of a file of answers may have; all but .parquet and .xlsx also with .gz.
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
+_PACKABLE = (".csv", ".tsv", ".jsonl", ".ndjson")
 # The fastest level of compression, since other work waits for it.
 _PACKING = 1
 
 
 def check_ending(path: Path) -> None:
     """Raise OptionError unless a file name has the extension of an answer format."""
-    if path.suffix.lower() not in (".parquet", ".xlsx") and _ending(path) not in _DELIMITERS:
+    check_is_no_output_address(path)
+    is_packed = path.suffix.lower() == ".gz"
+    if _ending(path) not in _PACKABLE and (is_packed or _ending(path) not in ENDINGS):
         raise OptionError(
             Parameter("output"),
             f" is {path}; use a name that ends in one of {', '.join(ENDINGS)}, "
@@ -369,18 +285,20 @@ def check_ending(path: Path) -> None:
 def answer_columns(decider: Decider, top: int, *, in_table: bool = True) -> AnswerColumns:
     """Return the columns of answers in a table, or else in JSON or Parquet."""
     fitted, n_topics = decider.fitted, min(top, len(decider.fitted.topics))
+    is_number = any(isinstance(name, int) for name in fitted.topics.names)
+    topic_type = "BIGINT" if is_number else "VARCHAR"
     if fitted.multilabel:
         form = _answer_form(fitted, in_table)
         guesses = [name for i in range(n_topics) for name in _numbered(i + 1, _GUESSES)]
         topics = [] if form.columns else ["topics"]
         names = [*topics, "probabilities", "reason", *guesses]
-        return AnswerColumns(names, form, _own_column(fitted))
+        return AnswerColumns(names, form, _own_column(fitted), topic_type)
     names = topic_names(n_topics)
     if decider.precision is not None:
         names += ["reason", "guess"]
     if decider.coverage is not None:
         names.append("set")
-    return AnswerColumns(names, own=_own_column(fitted))
+    return AnswerColumns(names, own=_own_column(fitted), topic_type=topic_type)
 
 
 def _own_column(fitted: Fitted) -> str | None:
@@ -423,9 +341,10 @@ def open_answer_file(
     with write_errors(path), ExitStack() as stack:
         part = stack.enter_context(whole_file(path))
         if ending == ".parquet":
+            source = Path(rows.name) if rows.format == "parquet" else None
+            table = stack.enter_context(open_parquet_table(path, part, source))
             answers = answer_columns(decider, top, in_table=False)
-            lines = stack.enter_context(fresh_part(path))
-            file: AnswerFile = ParquetAnswers(lines, Path(part.name), rows, answers, decider)
+            file = stack.enter_context(closing(AnswerFile(table, rows, answers)))
         else:
             if path.suffix.lower() == ".gz":
                 # Without name and time, so that the same answers give the same bytes.
@@ -443,13 +362,15 @@ def make_answer_file(
 
     Raises DataError if the rows are from an Excel file to which no columns can be added.
     """
-    if ending == ".xlsx":
-        kind = SheetAnswers if rows.format == "xlsx" else ExcelAnswers
-        return kind(file, rows, answer_columns(decider, top))
-    delimiter = _DELIMITERS[ending]
-    answers = answer_columns(decider, top, in_table=delimiter is not None)
+    if ending == ".xlsx" and rows.format == "xlsx":
+        copy = ExcelCopy(file, Path(rows.name), rows.header)
+        return AnswerFile(copy, rows, answer_columns(decider, top))
+    delimiter = DELIMITERS.get(ending)
     dialect = None if delimiter is None else answer_dialect(rows, decider, delimiter)
-    return AnswerFile(file, dialect, rows.unit, answers, rows.has_names)
+    table = new_table(file, ending, dialect)
+    answers = answer_columns(decider, top, in_table=not table.has_lists)
+    header = () if table.has_lists else (dialect or read_dialect(rows)).columns
+    return AnswerFile(table, rows, answers, header)
 
 
 def answer_dialect(rows: RowReader, decider: Decider, delimiter: str) -> TableDialect:
@@ -466,160 +387,3 @@ def answer_dialect(rows: RowReader, decider: Decider, delimiter: str) -> TableDi
 
 def _ending(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-# Parquet ------------------------------------------------------------------------------------------
-
-# Maximum numbers of bytes and of rows of a row group, which is in memory as a whole.
-_GROUP_BYTES = 1 << 26
-_FEWEST_ROWS, _MAX_ROWS = 2048, 122_880
-# Minimum for the longest JSON line that DuckDB reads: its own default.
-_LEAST_LINE = 1 << 24
-_MAX_COLUMNS = 10_000
-_MAX_INTEGER = 2**63
-# The type of a column by the kinds of its cells; other columns are text.
-_TYPES = {
-    frozenset({"bool"}): "BOOLEAN",
-    frozenset({"int"}): "BIGINT",
-    frozenset({"float"}): "DOUBLE",
-    frozenset({"int", "float"}): "DOUBLE",
-}
-
-
-class ParquetAnswers(AnswerFile):
-    """Writes rows of a Parquet file to `target`: the input columns, then the answers.
-
-    Answers are first written as JSON lines to a temporary file, and at the end become columns after
-    the unchanged columns of a Parquet input. Columns of other inputs become numbers, booleans or
-    text, depending on their values.
-    """
-
-    def __init__(
-        self,
-        lines: BinaryIO,
-        target: Path,
-        rows: RowReader,
-        answers: AnswerColumns,
-        decider: Decider,
-    ) -> None:
-        super().__init__(lines, None, rows.unit, answers, rows.has_names)
-        self._target = target
-        self._input_path = Path(rows.name) if rows.format == "parquet" else None
-        is_number = any(isinstance(name, int) for name in decider.fitted.topics.names)
-        self._topic_type = "BIGINT" if is_number else "VARCHAR"
-        self._kinds: dict[str, set[str]] = {}
-        self._n_rows = self._n_bytes = self._longest = 0
-        if self._input_path is not None:
-            self._state = file_state(self._input_path)
-            with parquet.open_duckdb() as connection:
-                columns = parquet.column_types(connection, self._input_path)
-            self._begin(dict.fromkeys(columns))
-
-    def finish(self) -> None:
-        """Write the file; DataError if column names differ only in case, or the input changed."""
-        if self._input_path is not None and file_state(self._input_path) != self._state:
-            raise DataError(f"{self._input_path} was changed while it was read; answer it again.")
-        super().finish()
-        self._file.flush()
-        import duckdb
-
-        try:
-            with parquet.open_duckdb() as connection:
-                connection.execute(*self._query())
-        except duckdb.Error as error:
-            is_full = os.strerror(errno.ENOSPC) in str(error)
-            number = errno.ENOSPC if is_full else errno.EIO
-            reason = str(error).partition("\n")[0][:300]
-            raise OSError(number, os.strerror(number) if is_full else reason) from error
-
-    def _input_cells(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {} if self._input_path is not None else super()._input_cells(values)
-
-    def write(self, answers: Sequence[Prediction | BadRow]) -> None:
-        """Write a batch of predictions."""
-        super().write(answers)
-        self._n_rows += len(answers)
-        for answer in answers:
-            cells = (value for value in answer.values.values() if isinstance(value, str))
-            self._n_bytes += sum(map(len, cells))
-
-    def _put(self, row: dict[str, Any], at: int | str) -> None:  # noqa: ARG002 (of the input)
-        if self._input_path is None:
-            for name, value in row.items():
-                kinds = self._kinds.setdefault(name, set())
-                if value is not None:
-                    kinds.add(_kind(value))
-            if len(self._kinds) > _MAX_COLUMNS:
-                raise DataError(
-                    f"the rows have more than {_MAX_COLUMNS:,} columns; write JSON lines."
-                )
-        line = self._encode(row) + b"\n"
-        self._longest = max(self._longest, len(line))
-        self._file.write(line)
-
-    def _query(self) -> tuple[str, list[Any]]:
-        """Return the statement that writes the file, and its parameters."""
-        types = {} if self._input_path is not None else self._input_types()
-        types |= dict.fromkeys(self._topic_names.values(), "BIGINT")
-        types |= {column: self._type_of(name) for name, column in self._names.items()}
-        fields = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
-        lines = (
-            f"read_json({_text(parquet.escape_wildcards(Path(self._file.name)))}, "
-            "format = 'newline_delimited', "
-            f"columns = {{{fields}}}, maximum_object_size = {max(self._longest + 1, _LEAST_LINE)})"
-        )
-        select_list = ", ".join(f"a.{parquet.quote_identifier(name)}" for name in types)
-        source, parameters = f"{lines} AS a", list[Any]()
-        if self._input_path is not None:
-            input_table, parameters = parquet.parquet_table(self._input_path)
-            select_list = f"g.*, {select_list}"
-            source = f"{input_table} AS g POSITIONAL JOIN {source}"
-        bytes_each = self._n_bytes // max(self._n_rows, 1) + 1
-        n_rows = min(max(_GROUP_BYTES // bytes_each, _FEWEST_ROWS), _MAX_ROWS)
-        options = f"FORMAT parquet, USE_TMP_FILE false, ROW_GROUP_SIZE {n_rows}"
-        select = f"SELECT {select_list} FROM {source}"  # noqa: S608 (all names are quoted)
-        return f"COPY ({select}) TO {_text(self._target)} ({options})", parameters
-
-    def _input_types(self) -> dict[str, str]:
-        """Return the type of each input column."""
-        answers = set(self._answer_fields())
-        inputs = [name for name in (*self._fields, *self._kinds) if name not in answers]
-        types = {
-            name: _TYPES.get(frozenset(self._kinds.get(name, ())), "VARCHAR")
-            for name in dict.fromkeys(inputs)
-        }
-        _check_distinct([*types, *answers])
-        return types
-
-    def _type_of(self, name: str) -> str:
-        if name == "probabilities":
-            return "DOUBLE[]"
-        if name.startswith(("probability", "guess_probability")):
-            return "DOUBLE"
-        if name in ("set", "topics"):
-            return f"{self._topic_type}[]"
-        return self._topic_type if name.startswith(("topic", "guess")) else "VARCHAR"
-
-
-def _check_distinct(names: Iterable[str]) -> None:
-    """Raise DataError if two names differ only in case."""
-    names_by_lower: dict[str, str] = {}
-    for name in names:
-        other = names_by_lower.setdefault(name.lower(), name)
-        if other != name:
-            raise DataError(
-                f"columns {short_repr(other)} and {short_repr(name)} are the same name in "
-                f"Parquet; rename one, or "
-                "write CSV or JSON lines."
-            )
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return "int" if -_MAX_INTEGER <= value < _MAX_INTEGER else "number"
-    return type(value).__name__
-
-
-def _text(value: object) -> str:
-    """Return a text as an SQL literal."""
-    return "'" + str(value).replace("'", "''") + "'"

@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
-import msgspec
-
 from slugline.base.checks import check_whole, short_repr
 from slugline.base.threads import map_in_order
 from slugline.corpus.column_names import ID_NAMES
@@ -468,9 +466,3 @@ def make_decider(fitted: Fitted, options: PredictOptions) -> Decider:
             " over 0.",
         )
     return decider
-
-
-def compact(value: Any) -> Any:
-    """Return a value that fits on one line, since raw JSON may have line breaks."""
-    is_raw = isinstance(value, msgspec.Raw)
-    return msgspec.Raw(msgspec.json.format(value, indent=-1)) if is_raw else value

@@ -1,22 +1,22 @@
-"""The interface of engines, which hold blocks and run functions over them."""
+"""Engines, which apply a function to blocks of documents."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from slugline.stream.source import Partition
+from slugline.base.threads import map_in_order
+from slugline.stream.source import DocumentBlock, Partition
 
-#: A function of a block and shared arguments.
+#: A function of a block of documents and shared arguments.
 BlockFunction = Callable[..., Any]
 
 
 class Engine(Protocol):
-    """Holds blocks and runs functions over them; results don't depend on the number of workers.
+    """Applies functions to blocks of documents; results don't depend on the number of workers.
 
-    `local.LocalEngine` uses threads of this process, `cluster.DaskEngine` workers of a cluster. An
-    engine is a context manager, which frees the blocks. Functions must be at the top level
-    of a module, and depend only on the block and `shared`.
+    `LocalEngine` uses threads of this process, `cluster.DaskEngine` workers of a cluster. Functions
+    must be at the top level of a module, and depend only on their arguments.
     """
 
     @property
@@ -27,17 +27,38 @@ class Engine(Protocol):
 
     def __exit__(self, kind: Any, error: Any, trace: Any, /) -> None: ...
 
-    def read_blocks(
+    def map_blocks(
         self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
     ) -> Iterator[Any]:
-        """Read partitions into blocks, and yield a summary of each block in order.
+        """Yield `function(documents, *shared)` for each block of partitions, in order."""
 
-        `function(documents, *shared)` returns the block, or None, and the summary of a block of
-        documents.
-        """
 
-    def collect(self, function: BlockFunction, *shared: Any) -> list[Any]:
-        """Return `function(block, *shared)` of each block, in order."""
+class LocalEngine(Engine):
+    """Applies functions on threads of this process.
 
-    def pop_blocks(self, function: BlockFunction, *shared: Any) -> Iterator[Any]:
-        """Yield `function(block, *shared)` of each block in order, and then free the block."""
+    Parameters
+    ----------
+    n_threads : int
+    """
+
+    dashboard = ""
+
+    def __init__(self, n_threads: int) -> None:
+        self._n_threads = n_threads
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def map_blocks(
+        self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
+    ) -> Iterator[Any]:
+        """Yield `function(documents, *shared)` for each block; see `Engine`."""
+        # Block by block, as a whole partition may not fit into memory.
+        blocks = (block for partition in partitions for block in partition.blocks())
+
+        def work(documents: DocumentBlock) -> Any:
+            return function(documents, *shared)
+
+        return map_in_order(work, blocks, self._n_threads)

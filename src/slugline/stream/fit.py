@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64
-from slugline.base.checks import check_whole, count_threads, option_error
-from slugline.base.ctrl_c import catch_interrupt
+from slugline.base.checks import count_threads, option_error
 from slugline.base.memory import release_memory
-from slugline.base.progress import INTERRUPTED, Progress, check_progress
+from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import counted
-from slugline.corpus.documents import Topic, Topics
+from slugline.corpus.documents import Topic, Topics, compute_digest
+from slugline.corpus.labelled import RowsReport
 from slugline.corpus.layout import LabelledFileOptions, ReadOptions, convert_options
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weight_of_rows
-from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import FitContext, LinearModel, is_linear
@@ -28,17 +28,21 @@ from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.heldout import MAX_PREDICTIONS, HeldOutPredictions
 from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.own_thresholds import check_own_thresholds, with_own_thresholds
+from slugline.model.parts.counting import (
+    BlockStatistics,
+    CountedBlock,
+    TermStatistics,
+    Weighting,
+    count_terms,
+)
+from slugline.model.parts.files import PartFiles, PartReader
+from slugline.model.parts.heldout import PartsResult
+from slugline.model.parts.training import RowCosts, finishing, fit_parts, fit_rows
+from slugline.model.parts.vectors import StreamHead, VectorStatistics, fit_head
 from slugline.model.settings import FitSettings
-from slugline.stream.counting import TermStatistics, Weighting, count_block
-from slugline.stream.engine import Engine
-from slugline.stream.few_rows import fit_rows
-from slugline.stream.heldout import StreamResult, find_min_key
-from slugline.stream.local import MAX_IN_MEMORY, LocalEngine
-from slugline.stream.part_files import PartFiles, divide_block
-from slugline.stream.part_training import PartTraining
-from slugline.stream.source import ROWS_PER_BLOCK, DocumentSource
-from slugline.stream.vectors import StreamHead, VectorStatistics, fit_head
-from slugline.text.feature_groups import N_EXAMINED
+from slugline.stream.engine import Engine, LocalEngine
+from slugline.stream.source import ROWS_PER_BLOCK, DocumentBlock, DocumentSource
+from slugline.text.feature_groups import N_EXAMINED, FeatureGroup
 from slugline.text.features import Features
 
 if TYPE_CHECKING:
@@ -48,13 +52,9 @@ if TYPE_CHECKING:
 # From so many topics on, a note is given if they have fewer documents than this on average: the
 # column may not hold topics.
 _MANY_TOPICS, _FEW_DOCUMENTS = 1000, 10
-# Many documents are learned in parts of so many; with half as many, weights would be looked up and
-# stored twice as often. Parts of long documents have fewer: as many as have so many entries.
-_PART_SIZE, _PART_ENTRIES = 50_000, 1 << 24
 # Few documents are learned from at once unless their rows have more entries than this, which take
 # up to 400 MB.
 _MAX_ENTRIES = 1 << 27
-_PARTS = INTERRUPTED.format("keeping what was learned so far")
 _NONE_HELD_OUT = (
     "no document was held out, as too few are different: probabilities are not calibrated, and "
     "accuracy is not known"
@@ -78,13 +78,6 @@ topic_columns
         For files and Dask data frames; see `load_corpus`.
     rows_per_block : int
         Number of rows that are read and counted together.
-    most_in_memory : int
-        Maximum bytes of counted rows in memory while documents are read; more are in temporary
-        files. Workers of a cluster have their own limits.
-
-    Raises
-    ------
-    OptionError : if a number is out of its range.
 
     Examples
     --------
@@ -96,10 +89,6 @@ topic_columns
     """
 
     rows_per_block: int = ROWS_PER_BLOCK
-    most_in_memory: int = MAX_IN_MEMORY
-
-    def __post_init__(self) -> None:
-        check_whole("most_in_memory", self.most_in_memory, 0)
 
 
 def fit_stream(
@@ -112,10 +101,9 @@ def fit_stream(
 ) -> Fitted:
     """Return a model trained on a source of any size, in bounded memory, here or on a cluster.
 
-    Texts are read, tokenized and hashed once, and their rows are sorted by a hash of their texts,
-    in temporary files. The result depends on the seed, but not on the number of threads, the size
-    of blocks or the order of documents, unless there are 100,000 copies of a text. No document is
-    left out as mislabelled.
+    Texts are read, tokenized and hashed once. Their rows are written to temporary files by a hash
+    of the text. The result depends on the seed, but not on the number of threads, the size
+    of blocks or the order of documents. No document is left out as mislabelled.
 
     Up to 50,000 documents are learned from at once, as by `fit`, on this machine. More are learned
     from once, part by part; so are fewer if they have over 134 million terms in all, by as many
@@ -156,27 +144,29 @@ Dask collection
         convert_options(options, ReadOptions, columns=settings.columns),
         rows_per_block=options.rows_per_block,
     )
-    with (
-        closing(check_progress(progress)) as progress,
-        _make_engine(client, settings, options.most_in_memory) as engine,
-    ):
+    with closing(check_progress(progress)) as progress, _make_engine(client, settings) as engine:
         if engine.dashboard:
             progress.note(f"dashboard: {engine.dashboard}")
-        counts = _read_documents(engine, documents, settings, progress)
-        release_memory()  # of texts and of terms by block
-        check_own_thresholds(counts.topics, settings.thresholds, multilabel=counts.terms.multilabel)
-        features = counts.terms.features(documents.n_documents, settings.n_jobs)
-        weighting = Weighting.from_features(features, counts.topics.names)
-        result = _learn(engine, documents.n_documents, counts, weighting, settings, progress)
+        feature_groups = _choose_feature_groups(documents, settings)
+        with closing(PartFiles(len(feature_groups))) as files:
+            counts = _read_documents(engine, documents, files, feature_groups, settings, progress)
+            release_memory()  # of texts and of terms by block
+            check_own_thresholds(
+                counts.topics, settings.thresholds, multilabel=counts.terms.multilabel
+            )
+            features = counts.terms.features(documents.n_documents, settings.n_jobs)
+            weighting = Weighting.from_features(features, counts.topics.names)
+            reader = PartReader(files, weighting, multilabel=counts.terms.multilabel)
+            result = _learn(reader, counts, settings, progress)
         if not len(result.heldout.rows):
             progress.note(_NONE_HELD_OUT)
-        with _finishing(progress, interrupted=result.interrupted):
+        with finishing(progress, interrupted=result.interrupted):
             return _to_fitted(learner, features, counts, documents, result, settings)
 
 
-def _make_engine(client: Client | str | None, settings: FitSettings, most_in_memory: int) -> Engine:
+def _make_engine(client: Client | str | None, settings: FitSettings) -> Engine:
     if client is None:
-        return LocalEngine(count_threads(settings.n_jobs), most_in_memory)
+        return LocalEngine(count_threads(settings.n_jobs))
     from slugline.stream.cluster import DaskEngine
 
     return DaskEngine(client)
@@ -206,46 +196,83 @@ def _check_settings(settings: FitSettings) -> LinearModel:
 # Reading -----------------------------------------------------------------------------------------
 
 
+class BlockSummary(NamedTuple):
+    """Summary of a block of documents; its statistics are None if it is empty."""
+
+    statistics: BlockStatistics | None
+    reports: tuple[RowsReport, ...]
+    n_documents: int
+    digest: str
+
+
+def count_block(
+    documents: DocumentBlock,
+    feature_groups: Sequence[FeatureGroup],
+    encoder: CheckedEncoder | None = None,
+) -> tuple[CountedBlock | None, BlockSummary]:
+    """Return the counted terms of a block, None if it has no documents, and its summary.
+
+    With an encoder that sums the vectors of words, they are summed in the same pass.
+    """
+    texts, topics, reports = documents
+    digest = compute_digest(texts, topics)
+    if not texts:
+        return None, BlockSummary(None, reports, 0, digest)
+    block, statistics = count_terms(texts, topics, feature_groups, encoder)
+    return block, BlockSummary(statistics, reports, len(texts), digest)
+
+
 @dataclass(frozen=True)
 class _DocumentCounts:
-    """Counts from reading documents into the blocks of an engine."""
+    """Counts of terms and topics from reading documents."""
 
     terms: TermStatistics
     vectors: VectorStatistics | None  # None without word vectors, and for multilabel data
     topics: Topics
     topic_counts: I64  # shape (n_topics,): documents of each topic
-    block_sizes: list[int]  # Number of entries of each block
+    n_entries: int  # Pairs of a document and one of its terms
+
+
+def _choose_feature_groups(
+    documents: DocumentSource, settings: FitSettings
+) -> tuple[FeatureGroup, ...]:
+    """Return the feature groups for the documents, of which the first ones are examined."""
+    texts, topics = documents.first_documents(ROWS_PER_BLOCK if settings.columns else N_EXAMINED)
+    if not texts:  # an error is raised when they are read
+        settings = replace(settings, columns=())
+    return settings.batch_feature_groups(texts, topics)
 
 
 def _read_documents(
-    engine: Engine, documents: DocumentSource, settings: FitSettings, progress: Progress
+    engine: Engine,
+    documents: DocumentSource,
+    files: PartFiles,
+    feature_groups: Sequence[FeatureGroup],
+    settings: FitSettings,
+    progress: Progress,
 ) -> _DocumentCounts:
-    """Read the documents into blocks, and return the counts of their terms and topics."""
-    texts, topics = documents.first_documents(ROWS_PER_BLOCK if settings.columns else N_EXAMINED)
-    if not texts:  # an error is raised below
-        settings = replace(settings, columns=())
-    feature_groups = settings.batch_feature_groups(texts, topics)
+    """Read the documents into files, and return the counts of their terms and topics."""
     terms, encoder = TermStatistics(feature_groups), _word_vectors(settings)
-    if is_multilabel(topics):
-        encoder = None
     if encoder is not None:
         encoder.check_table()
     vectors = None if encoder is None else VectorStatistics(encoder)
     counts: Counter[Topic] = Counter()
-    block_sizes = []
+    n_entries = 0
     note = ""
     progress.update("reading")  # the first block takes seconds
-    for summary in engine.read_blocks(count_block, documents.partitions(), feature_groups, encoder):
+    partitions = documents.partitions()
+    for block, summary in engine.map_blocks(count_block, partitions, feature_groups, encoder):
         documents.add(summary.reports, summary.n_documents, summary.digest)
         if not note and (note := documents.columns_note):
             progress.note(note)
-        if summary.statistics is None:
+        if block is None:
             continue
+        files.append(block)
         terms.add(summary.statistics)
         if vectors is not None and summary.statistics.vectors is not None:
             vectors.add(summary.statistics.vectors, summary.n_documents)
         counts.update(summary.statistics.topics)
-        block_sizes.append(summary.statistics.n_entries)
+        n_entries += summary.statistics.n_entries
         progress.update("reading", None, f"{documents.n_documents:,} documents")
     if not counts:
         raise DataError("there are no documents to learn from; give at least two.")
@@ -254,7 +281,9 @@ def _read_documents(
     _note_rows(documents, counts, progress)
     names = Topics.fit(counts)
     topic_counts = np.array([counts[name] for name in names.names])
-    return _DocumentCounts(terms, vectors, names, topic_counts, block_sizes)
+    if terms.multilabel:
+        vectors = None
+    return _DocumentCounts(terms, vectors, names, topic_counts, n_entries)
 
 
 def _note_rows(documents: DocumentSource, counts: Counter[Topic], progress: Progress) -> None:
@@ -282,54 +311,26 @@ def _class_weights(topic_counts: I64, settings: FitSettings, topics: Topics) -> 
 
 
 def _learn(
-    engine: Engine,
-    n_rows: int,
-    counts: _DocumentCounts,
-    weighting: Weighting,
-    settings: FitSettings,
-    progress: Progress,
-) -> StreamResult:
-    """Divide the counted blocks of an engine into parts, and learn from these or from all rows."""
-    topics, multilabel, n_entries = counts.topics, counts.terms.multilabel, sum(counts.block_sizes)
-    n_passes = default_passes(n_rows)
-    at_once = n_passes > 1 and n_entries <= _MAX_ENTRIES
-    min_key = 0 if at_once else find_min_key(n_rows, len(topics), multilabel=multilabel)
-    part_size = min(_PART_SIZE, max(1, _PART_ENTRIES * n_rows // n_entries))
-    with closing(PartFiles(weighting, min_key, n_rows, part_size, multilabel=multilabel)) as files:
-        for number, divided in enumerate(engine.pop_blocks(divide_block, weighting, files.starts)):
-            files.append(divided)
-            progress.update("sorting", (number + 1) / len(counts.block_sizes))
-        release_memory()  # of blocks
-
-        weights = _class_weights(counts.topic_counts, settings, topics)
-        context = FitContext(
-            n_topics=len(topics),
-            weighted_topics=weights is not None,
-            seed=settings.random_state,
-            n_jobs=count_threads(settings.n_jobs),
-            progress=progress,
-        )
-        if at_once:
-            rows = files.read_all()
-            # Documents are held out in folds: a fit to most others is nearly as good as one to all.
-            n_enough = MAX_PREDICTIONS if settings.min_precision is None else None
-            context = replace(context, cross_validate=True, n_enough=n_enough)
-            return fit_rows(rows, weights, context)
-
-        def report(n_done: int, n_parts: int) -> None:
-            progress.update("learning", n_done / n_parts, f"part {n_done:,} of {n_parts:,}")
-
-        training = PartTraining(
-            files, counts.terms.n_columns, counts.topic_counts, weights, context, n_passes, report
-        )
-        training.learn(on_interrupt=lambda: progress.note(_PARTS))
-        with _finishing(progress, interrupted=training.n_unlearned > 0):
-            return training.result()
-
-
-def _finishing(progress: Progress, *, interrupted: bool) -> AbstractContextManager[object]:
-    """Let the model be finished after Ctrl-C, unless that was pressed before."""
-    return nullcontext() if interrupted else catch_interrupt(progress, "the model")
+    reader: PartReader, counts: _DocumentCounts, settings: FitSettings, progress: Progress
+) -> PartsResult:
+    """Learn from all rows at once, or part by part if there are many."""
+    weights = _class_weights(counts.topic_counts, settings, counts.topics)
+    context = FitContext(
+        n_topics=len(counts.topics),
+        weighted_topics=weights is not None,
+        seed=settings.random_state,
+        n_jobs=count_threads(settings.n_jobs),
+        progress=progress,
+    )
+    row_costs = RowCosts(topic_weights=weights)
+    n_passes = default_passes(reader.n_rows)
+    if n_passes > 1 and counts.n_entries <= _MAX_ENTRIES:
+        # Documents are held out in folds: a fit to most others is nearly as good as one to all.
+        n_enough = MAX_PREDICTIONS if settings.min_precision is None else None
+        context = replace(context, cross_validate=True, n_enough=n_enough)
+        return fit_rows(reader.read(), row_costs, context)
+    totals = counts.topic_counts.astype(np.float64)
+    return fit_parts(reader, counts.n_entries, totals, row_costs, context, n_passes)
 
 
 # The fitted model --------------------------------------------------------------------------------
@@ -349,7 +350,7 @@ def _to_fitted(
     features: Features,
     counts: _DocumentCounts,
     documents: DocumentSource,
-    result: StreamResult,
+    result: PartsResult,
     settings: FitSettings,
 ) -> Fitted:
     learner = learner.learned(result.weights, result.biases, result.calibration)
@@ -381,7 +382,7 @@ def _to_fitted(
 
 
 def _fit_head(
-    result: StreamResult, counts: _DocumentCounts, documents: DocumentSource, settings: FitSettings
+    result: PartsResult, counts: _DocumentCounts, documents: DocumentSource, settings: FitSettings
 ) -> StreamHead | None:
     """Return the head of word vectors; None if there is nothing to measure it on."""
     if counts.vectors is None or not len(result.heldout.rows):
@@ -397,7 +398,7 @@ def _fit_head(
 
 
 def _evaluate_heldout(
-    result: StreamResult,
+    result: PartsResult,
     stream_head: StreamHead | None,
     counts: _DocumentCounts,
     settings: FitSettings,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import pickle
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -140,27 +138,6 @@ class DocumentsInMemory(Partition):
         yield self.block
 
 
-@dataclass(frozen=True)
-class SerializedDocuments(Partition):
-    """One block of documents, pickled and compressed by a process that this one trusts."""
-
-    data: bytes
-
-    @property
-    def is_previewable(self) -> bool:
-        """False: the documents would be decompressed twice."""
-        return False
-
-    @classmethod
-    def from_block(cls, block: DocumentBlock) -> SerializedDocuments:
-        """Serialize a block."""
-        return cls(zlib.compress(pickle.dumps(block), level=1))
-
-    def blocks(self) -> Iterator[DocumentBlock]:
-        """Yield the block."""
-        yield pickle.loads(zlib.decompress(self.data))  # noqa: S301
-
-
 class _BlockBuilder:
     """Collects documents until a block is full."""
 
@@ -223,15 +200,6 @@ def split_pairs(
                 yield builder.take()
     if builder.texts:
         yield builder.take()
-
-
-def make_portable(partitions: Iterable[Partition]) -> Iterator[Partition]:
-    """Yield partitions that can be read by any process: local ones are read and serialized."""
-    for partition in partitions:
-        if partition.is_local:
-            yield from map(SerializedDocuments.from_block, partition.blocks())
-        else:
-            yield partition
 
 
 # Sources -----------------------------------------------------------------------------------------

@@ -318,6 +318,23 @@ class Features:
         first = sum(self._widths()[:number])
         return UnknownWordRate.from_counts(words.counts(is_known[first:]))
 
+    def sample_training_words(self, counts: Entries) -> None:
+        """Keep the words of a sample of training documents, for `unknown_word_rate`.
+
+        `counts` has one row for each document and feature group, with columns of all groups.
+        """
+        number, n_groups = self.words_group, len(self.feature_groups)
+        if number is None:
+            return
+        owners = np.arange(len(counts.lengths)).repeat(counts.lengths)
+        totals = np.bincount(owners, counts.values, len(counts.lengths))
+        n_words = totals[number::n_groups].astype(np.int64)
+        offset, stack = sum(self._widths()[:number]), RowStack()
+        stack.append(counts)
+        self._training_words = _TrainingWords.from_stack(
+            stack, [n_words], group=number, n_groups=n_groups, offset=offset
+        )
+
     def _learn_vocabularies(self, texts: Sequence[str]) -> list[TermColumns]:
         builders = [
             VocabularyBuilder(group.kind)

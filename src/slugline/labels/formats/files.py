@@ -15,6 +15,7 @@ from slugline.base.files import PathLike, whole_file, write_errors
 from slugline.corpus.documents import check_topic_names
 from slugline.corpus.label_database.records import CoderKind, DocumentLabels
 from slugline.corpus.label_database.tables import TOPIC_COLUMN
+from slugline.corpus.tables import table_file
 from slugline.errors import DataError, Parameter
 from slugline.labels.cells import ImportedLabel, NewDocument, document_cells, name_cell, note_cell
 from slugline.labels.formats.argilla import ARGILLA
@@ -31,7 +32,6 @@ from slugline.labels.formats.exchange import (
 from slugline.labels.formats.label_studio import LABEL_STUDIO
 from slugline.labels.formats.prodigy import PRODIGY
 from slugline.labels.store import LabelStore
-from slugline.prediction.files import table_file
 
 #: The tools whose files can be read and written, by name.
 TOOLS = {tool.name: tool for tool in (LABEL_STUDIO, ARGILLA, PRODIGY, DOCCANO)}

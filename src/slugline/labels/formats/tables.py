@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from slugline.base.addresses import check_is_no_output_address
 from slugline.base.files import PathLike, whole_file, write_errors
 from slugline.corpus.columns import (
     column_names,
@@ -22,28 +23,25 @@ from slugline.corpus.columns import (
     peek,
     row_text,
 )
-from slugline.corpus.dialects import TableDialect, table_cell, table_writer
-from slugline.corpus.excel_columns import SheetColumns, change_sheet
-from slugline.corpus.excel_table import ExcelTable
+from slugline.corpus.excel_copy import ExcelCopy
 from slugline.corpus.label_database.records import CoderKind
 from slugline.corpus.label_database.tables import TOPIC_COLUMN
 from slugline.corpus.layout import ReadOptions, TopicForm
+from slugline.corpus.parquet_table import open_parquet_table
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
+from slugline.corpus.table_writers import TableWriter, guard_cell
+from slugline.corpus.tables import new_table
 from slugline.corpus.topic_cells import BadTopicsError, format_topics, read_topics, topic_name
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.labels.cells import KeyBuilder
 from slugline.labels.formats.exchange import ExchangedDocument, ExchangedLabel
 from slugline.labels.formats.files import ImportReport, UserFile, import_documents
-from slugline.labels.formats.parquet_columns import write_parquet
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import SourceColumns
-from slugline.prediction.files import guard_cell
-from slugline.prediction.rows import compact
 
 #: Endings of files to which the rows of a user's file can be written.
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".parquet")
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 # The separator of topics in a cell, unless the user names another.
 _SEPARATOR = ";"
 
@@ -207,16 +205,16 @@ def export_table(
 ) -> TableExportReport:
     """Write the rows of the user's file with all columns, and the answers as topics.
 
-    A table keeps its encoding, separator, quotes and line ends, and an Excel file everything but
-    the cells of the topic. Rows whose document has no answer stay as they are.
+    A table keeps its encoding, separator, quotes and line ends, a Parquet file the types of its
+    columns, and an Excel file everything but the cells of the topic. Rows whose document has no
+    answer stay as they are.
 
     Parameters
     ----------
     store : LabelStore
     source : str or Path
     output : str or Path
-        Its ending decides the format; see `ENDINGS`. Parquet is written from Parquet alone. The
-        file appears when it is complete.
+        Its ending decides the format; see `ENDINGS`. The file appears when it is complete.
     options : ReadOptions, optional
         Columns, format and encoding of the source, as for data. The topic column defaults to the
         one in the source, else in the store's settings, else "topic"; the column of ids defaults to
@@ -230,21 +228,16 @@ def export_table(
     """
     source, output, options = Path(source), Path(output), options or ReadOptions()
     ending = output.suffix.lower()
+    check_is_no_output_address(output)
     if ending not in ENDINGS:
         raise OptionError(
             Parameter("output"),
             f" is {output}; use a name that ends in one of {', '.join(ENDINGS)}.",
         )
     topics = _answers_by_key(store)
-    is_parquet = ending == ".parquet"
     rows, head = _open(source, options)
     ids = options.id or SourceColumns.from_store(store).id_among(rows.name, head)
     columns = _find_columns(rows, head, replace(options, topic=None), ids)
-    if is_parquet and rows.format != "parquet":
-        raise OptionError(
-            Parameter("output"),
-            f" is {output}, and {source} is not Parquet; use another ending, such as .csv.",
-        )
     # Only a column that is known for topics is overwritten: find_columns would also take any column
     # that is left over.
     known = known_topic_column(column_names(head), columns.text)
@@ -252,15 +245,11 @@ def export_table(
     keys = _row_keys(itertools.chain(head, rows), columns)
     form = columns.form
     if form is None and store.is_multilabel:
-        has_lists = is_parquet or ending in (".json", ".jsonl")
+        has_lists = ending in (".parquet", ".json", ".jsonl")
         form = TopicForm("array") if has_lists else TopicForm("separator", _SEPARATOR)
     answers = [topics.get(key) for key in keys]
     cells = [{} if answer is None else _cells(answer, topic, form) for answer in answers]
-    with write_errors(output), whole_file(output) as file:
-        if is_parquet:
-            write_parquet(file, source, cells)
-        else:
-            _ChangedTable(source, options, topic, cells).write(file, ending)
+    _write(output, source, options, topic, cells)
     return TableExportReport(len(cells), sum(answer is not None for answer in answers), topic)
 
 
@@ -288,105 +277,44 @@ def _cells(answer: tuple[str, ...], topic: str, form: TopicForm | None) -> dict[
     return dict(written) if isinstance(written, dict) else {topic: written}
 
 
-class _ChangedTable:
-    """A user's file whose rows are read once more, and written with new cells.
+def _write(
+    path: Path, source: Path, options: ReadOptions, topic: str, cells: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write the rows of a file, read once more, with the new cells of each row by column.
 
-    Parameters
-    ----------
-    source : Path
-    options : ReadOptions
-    topic : str
-        The column of the topic.
-    cells : sequence of mapping of str to object
-        The new cells of each row by column.
+    In CSV, topics that a spreadsheet would read as formulas are prefixed with an apostrophe.
     """
-
-    def __init__(
-        self, source: Path, options: ReadOptions, topic: str, cells: Sequence[Mapping[str, Any]]
-    ) -> None:
-        self._source, self._topic, self._cells = source, topic, cells
-        self._rows, self._head = _open(source, options)
-
-    def write(self, file: BinaryIO, ending: str) -> None:
-        """Write the rows to a file with one of `ENDINGS`, but for Parquet."""
-        if ending == ".xlsx" and self._rows.format == "xlsx":
-            self._write_copy_of_sheet(file)
-        elif ending == ".xlsx":
-            self._write_sheet(file)
-        elif ending in (".json", ".jsonl"):
-            _write_json(file, self._values(), is_array=ending == ".json")
-        else:
-            self._write_text(file, ending)
-
-    def _names(self) -> list[str]:
-        new = itertools.chain.from_iterable(self._cells)
-        return [*dict.fromkeys([*column_names(self._head), *new])]
-
-    def _values(self, guard: Callable[[Any], Any] = lambda cell: cell) -> Iterator[dict[str, Any]]:
-        """Yield the cells of each row; DataError if the file has changed meanwhile.
-
-        `guard` is applied to new cells.
-        """
-        rows = itertools.chain(self._head, self._rows)
-        for row, new in itertools.zip_longest(rows, self._cells):
+    rows, head = _open(source, options)
+    names = [*dict.fromkeys(itertools.chain.from_iterable(cells))] or [topic]
+    with write_errors(path), _open_table(path, rows, cells) as table:
+        is_copy = table.source_columns is not None
+        table.begin(names if is_copy else [*dict.fromkeys([*column_names(head), *names])])
+        for row, new in itertools.zip_longest(itertools.chain(head, rows), cells):
             if row is None or new is None:
-                raise self._changed_error()
-            yield {**row.values, **{name: guard(cell) for name, cell in new.items()}}
-
-    def _changed_error(self) -> DataError:
-        return DataError(f"{self._rows.name} was changed while it was read; try again.")
-
-    def _write_text(self, file: BinaryIO, ending: str) -> None:
-        """Write CSV or TSV, in the dialect of a source in these formats.
-
-        Topics that a spreadsheet would read as formulas are prefixed with an apostrophe.
-        """
-        dialect = read_dialect(self._rows).with_characters(
-            str(cell) for row in self._cells for cell in row.values()
-        )
-        if self._rows.format not in ("csv", "tsv"):
-            dialect = TableDialect(delimiter=_DELIMITERS[ending])
-        names, writer = self._names(), table_writer(file, dialect)
-        writer.writerow(names)
-        for row in self._values(guard_cell):
-            writer.writerow([table_cell(row.get(name)) for name in names])
-
-    def _write_sheet(self, file: BinaryIO) -> None:
-        """Write a new Excel file."""
-        names = self._names()
-        with closing(ExcelTable(file)) as table:
-            table.writerow(names)
-            for row in self._values():
-                table.writerow([row.get(name) for name in names])
-            table.save()
-
-    def _write_copy_of_sheet(self, file: BinaryIO) -> None:
-        """Write a copy of an Excel file, with new columns unless the file has them."""
-        places = [int(row.at) for row in itertools.chain(self._head, self._rows)]
-        if len(places) != len(self._cells):
-            raise self._changed_error()
-        changes = {at: new for at, new in zip(places, self._cells, strict=True) if new}
-        names = [*dict.fromkeys(itertools.chain.from_iterable(changes.values()))] or [self._topic]
-        if all(name in column_names(self._head) for name in names):
-            file.write(change_sheet(self._source, changes, self._rows.header))
-            return
-        with closing(SheetColumns(self._source, self._rows.header)) as sheet:
-            sheet.begin(names)
-            for at, new in changes.items():
-                sheet.add_row(at, [new.get(name) for name in names])
-            sheet.write(file)
+                raise DataError(f"{rows.name} was changed while it was read; try again.")
+            guarded = {name: guard_cell(cell) for name, cell in new.items()}
+            written = guarded if table.delimiter else new
+            table.write_row(written if is_copy else {**row.values, **written}, row.at, row.values)
+        table.finish()
 
 
-def _write_json(file: BinaryIO, values: Iterable[dict[str, Any]], *, is_array: bool) -> None:
-    encode = msgspec.json.Encoder(enc_hook=str).encode
-    separator = b",\n" if is_array else b"\n"
-    pieces = (encode({name: compact(cell) for name, cell in row.items()}) for row in values)
-    file.write(b"[" if is_array else b"")
-    is_empty = True
-    for piece in pieces:
-        file.write(piece if is_empty else separator + piece)
-        is_empty = False
-    if is_array:
-        file.write(b"]\n")
-    elif not is_empty:
-        file.write(b"\n")
+@contextmanager
+def _open_table(
+    path: Path, rows: RowReader, cells: Sequence[Mapping[str, Any]]
+) -> Iterator[TableWriter]:
+    """Open a table like the source, which appears at its path when the block ends."""
+    ending, source = path.suffix.lower(), Path(rows.name)
+    with whole_file(path) as file, ExitStack() as stack:
+        if ending == ".parquet":
+            copied = source if rows.format == "parquet" else None
+            table: TableWriter = stack.enter_context(open_parquet_table(path, file, copied))
+        elif ending == ".xlsx" and rows.format == "xlsx":
+            table = ExcelCopy(file, source, rows.header)
+        else:
+            dialect = None
+            if rows.format in ("csv", "tsv"):
+                topics = (str(cell) for row in cells for cell in row.values())
+                dialect = read_dialect(rows).with_characters(topics)
+            table = new_table(file, ending, dialect)
+        stack.enter_context(closing(table))
+        yield table

@@ -25,30 +25,20 @@ class HalfWeights:
 
     Parameters
     ----------
+    n_rows : int
     n_topics : int, from 1 to `MAX_TOPICS`
     block_rows : int, optional
         Rows that are stored together.
     """
 
-    def __init__(self, n_topics: int, block_rows: int = _BLOCK_ROWS) -> None:
-        self.n_rows, self.n_topics, self._block_rows = 0, n_topics, block_rows
+    def __init__(self, n_rows: int, n_topics: int, block_rows: int = _BLOCK_ROWS) -> None:
+        self.n_topics, self._block_rows = n_topics, block_rows
         # Of each row, a bit for each topic that says whether its weight is stored. The weights of
         # each row follow those of the row before.
-        self._blocks: list[tuple[U32, U16]] = []
-
-    def append_rows(self, n_rows: int) -> None:
-        """Append rows of weights that are 0."""
-        self.n_rows = n_rows = self.n_rows + n_rows
-        last = len(self._blocks) - 1
-        for number in range(max(0, last), -(-n_rows // self._block_rows)):
-            size = min(self._block_rows, n_rows - number * self._block_rows)
-            if number == last:
-                masks, halves = self._blocks[last]
-                added = np.zeros(size - len(masks), dtype=np.uint32)
-                self._blocks[last] = np.concatenate([masks, added]), halves
-            else:
-                arrays = np.zeros(size, dtype=np.uint32), np.zeros(0, dtype=np.uint16)
-                self._blocks.append(arrays)
+        self._blocks: list[tuple[U32, U16]] = [
+            (np.zeros(min(block_rows, n_rows - first), np.uint32), np.zeros(0, np.uint16))
+            for first in range(0, n_rows, block_rows)
+        ]
 
     def take(self, rows: I32) -> F32:
         """Return some rows, whose numbers are ascending, shape (n_chosen, n_topics)."""
@@ -100,7 +90,7 @@ class HalfWeights:
     def pop_blocks(self) -> Iterator[tuple[slice, I64, Index, F32]]:
         """Yield some rows, their numbers of nonzero weights, and the topics and values of these.
 
-        The rows are freed; no others can be appended afterwards.
+        The rows are freed.
         """
         for number in range(len(self._blocks)):
             masks, halves = self._blocks[number]

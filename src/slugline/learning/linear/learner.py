@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +13,6 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from slugline.base.arrays import F32, F64, Integers, Mask, aligned
-from slugline.base.memory import release_memory
-from slugline.base.progress import INTERRUPTED
 from slugline.errors import DataError
 from slugline.learning.calibration import AnyCalibration, Calibration, restore_calibration
 from slugline.learning.learner import Capabilities, Options, settings_struct
@@ -79,7 +77,7 @@ class LinearLearner(LinearOptions):
         After `fit`, the held-out scores of rows; after a batch, those that its rows got before they
         were learned from. Not saved in files.
     recent_ : RecentScores or None
-        After batches or parts, the scores that the latest rows got before they were learned from;
+        After batches, the scores that the latest rows got before they were learned from;
         not saved in files.
 
     Examples
@@ -136,65 +134,18 @@ class LinearLearner(LinearOptions):
         if context.first:
             self.n_suspect_labels = 0
 
-    def fit_parts(self, parts: Iterable[tuple[sp.csr_array, Labels, FitContext]]) -> int:
-        """Learn from rows that don't fit into memory, in parts; `clean` has no effect.
-
-        After Ctrl-C, the result is that of the completed parts, if there are any; some topics may
-        have learned from a part of which others have not.
-
-        Parameters
-        ----------
-        parts : iterable of (X, labels, context)
-            Rows in random order; from the second part on, `context.moved` has the new positions of
-            earlier columns.
-
-        Returns
-        -------
-        n_learned : int
-            Number of rows of the completed parts.
-        """
-        from slugline.learning.linear.parts import LinearParts
-
-        learned: LinearParts | None = None
-        n_learned = n_columns = 0
-        moved = None
-        try:
-            for X, labels, context in parts:
-                if learned is None:
-                    learned = LinearParts(
-                        X.shape[1],
-                        context.n_topics,
-                        multilabel=labels.multilabel,
-                        passes=self.passes or 1,
-                        seed=context.seed,
-                    )
-                elif context.moved is not None:
-                    moved = context.moved
-                    learned.widen(moved, X.shape[1])
-                learned.learn(X, labels, context)
-                n_learned, n_columns, moved = n_learned + X.shape[0], X.shape[1], None
-                del X
-                release_memory()  # before the next part is made
-        except KeyboardInterrupt:
-            if not n_learned:
-                raise
-            outcome = f"keeping what was learned from {n_learned:,} documents"
-            context.progress.note(INTERRUPTED.format(outcome))
-        if learned is None:
-            raise ValueError("there are no parts to learn from")
-        self._set_weights(learned.pop_weights(n_columns, moved))
-        self.biases, self.calibration = learned.biases, learned.calibration
-        self.n_suspect_labels, self.recent_ = 0, learned.recent
-        self.heldout_scores_ = None  # the number from an earlier fit
-        return n_learned
-
     def learned(
-        self, weights: sp.csr_array, biases: F32, calibration: AnyCalibration
+        self,
+        weights: sp.csr_array,
+        biases: F32,
+        calibration: AnyCalibration,
+        heldout: HeldOutScores | None = None,
     ) -> LinearLearner:
-        """Return a fitted learner with the same options and these weights."""
+        """Return a fitted learner with the same options, these weights and held-out scores."""
         learner = type(self)(**self.options())
         learner._set_weights(weights)
         learner.biases, learner.calibration, learner.n_suspect_labels = biases, calibration, 0
+        learner.heldout_scores_ = heldout
         return learner
 
     def _start_stream(

@@ -286,14 +286,14 @@ def initial_squared_sums(n_columns: int, start: float) -> F32:
     return np.full(n_columns + 1, start, dtype=np.float32)
 
 
-def widen_squared_sums(sums: F32, places: Index | slice, n_columns: int, start: float) -> F32:
+def widen_squared_sums(sums: F32, places: Index, n_columns: int, start: float) -> F32:
     """Return the sums with room for new terms, which begin with `start`.
 
     Parameters
     ----------
     sums : float32 array, shape (n_columns_before + 1,)
         See `initial_squared_sums`.
-    places : int array, shape (n_columns_before,), or slice
+    places : int array, shape (n_columns_before,)
         The new position of each term.
     n_columns : int
     start : float

@@ -10,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32, I32, I64, U64, Index
-from slugline.corpus.documents import Topic, compute_digest
-from slugline.corpus.labelled import RowsReport
+from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import is_multilabel
-from slugline.stream.source import DocumentBlock
-from slugline.stream.vectors import VectorBlock, VectorSummer
+from slugline.model.parts.vectors import VectorBlock, VectorSummer
 from slugline.text.columns import HashedColumns
 from slugline.text.counting import make_counter
 from slugline.text.feature_groups import FeatureGroup, idf
@@ -57,39 +55,16 @@ class BlockStatistics(NamedTuple):
         return sum(int(counts.sum()) for counts in self.n_documents)
 
 
-class BlockSummary(NamedTuple):
-    """Summary of a block of documents; its statistics are None if it is empty."""
-
-    statistics: BlockStatistics | None
-    reports: tuple[RowsReport, ...]
-    n_documents: int
-    digest: str
-
-
-def count_block(
-    documents: DocumentBlock,
-    feature_groups: Sequence[FeatureGroup],
-    encoder: CheckedEncoder | None = None,
-) -> tuple[CountedBlock | None, BlockSummary]:
-    """Return the counted terms of a block, None if it has no documents, and its summary.
-
-    With an encoder that sums the vectors of words, they are summed in the same pass.
-    """
-    texts, topics, reports = documents
-    digest = compute_digest(texts, topics)
-    if not texts:
-        return None, BlockSummary(None, reports, 0, digest)
-    block, statistics = count_terms(texts, topics, feature_groups, encoder)
-    return block, BlockSummary(statistics, reports, len(texts), digest)
-
-
 def count_terms(
     texts: Sequence[str],
     topics: Sequence[Any],
     feature_groups: Sequence[FeatureGroup],
     encoder: CheckedEncoder | None = None,
 ) -> tuple[CountedBlock, BlockStatistics]:
-    """Count the terms of documents, by hash bucket of each feature group; see `count_block`."""
+    """Count the terms of documents, by hash bucket of each feature group.
+
+    With an encoder that sums the vectors of words, they are summed in the same pass.
+    """
     n_labels = sizes = None
     labels: Sequence[Topic] = topics
     if is_multilabel(topics):

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus import excel, excel_columns
-from slugline.corpus.excel_columns import SheetColumns, change_sheet, column_letters
+from slugline.corpus import excel, excel_copy
+from slugline.corpus.excel_copy import ExcelCopy, column_letters
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError
@@ -29,11 +29,22 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def add(path: Path, names: list[str], rows: dict[int, list[Any]]) -> Path:
     """Return a copy of an Excel file with columns."""
     target = path.with_name(f"new-{path.name}")
-    with closing(SheetColumns(path)) as columns, target.open("wb") as file:
-        columns.begin(names)
+    with target.open("wb") as file, closing(ExcelCopy(file, path)) as copy:
+        copy.begin(names)
         for at, cells in rows.items():
-            columns.add_row(at, cells)
-        columns.write(file)
+            copy.write_row(dict(zip(names, cells, strict=True)), at)
+        copy.finish()
+    return target
+
+
+def change(path: Path, changes: dict[int, dict[str, Any] | None]) -> Path:
+    """Return a copy of an Excel file with changed cells."""
+    target = Path("b.xlsx")
+    with target.open("wb") as file, closing(ExcelCopy(file, path)) as copy:
+        copy.begin([name for cells in changes.values() for name in cells or ()])
+        for at, cells in changes.items():
+            copy.write_row(cells, at)
+        copy.finish()
     return target
 
 
@@ -110,7 +121,7 @@ def help_desk() -> Path:
     return Path("a.xlsx")
 
 
-def test_sheet_columns_keep_everything_else(tmp_path: Path) -> None:
+def test_excel_copy_keep_everything_else(tmp_path: Path) -> None:
     source = help_desk()
     target = add(source, ["Thema", "probability"], {r: ["Rechnung", 0.5] for r in range(2, 12)})
 
@@ -134,7 +145,7 @@ def test_sheet_columns_keep_everything_else(tmp_path: Path) -> None:
     assert len(after.conditional_formatting) == 1
 
 
-def test_sheet_columns_follow_the_table_and_look_like_it() -> None:
+def test_excel_copy_follow_the_table_and_look_like_it() -> None:
     target = add(help_desk(), ["Thema", "probability", "error"], {2: ["=1+1", 0.5, None]})
 
     sheet = sheet_of(target)
@@ -149,7 +160,7 @@ def test_sheet_columns_follow_the_table_and_look_like_it() -> None:
     assert sheet.column_dimensions["F"].width == 16
 
 
-def test_sheet_columns_replace_only_empty_cells() -> None:
+def test_excel_copy_replace_only_empty_cells() -> None:
     target = add(help_desk(), ["x", "y"], {5: ["a", "b"], 6: ["c", "d"]})
 
     sheet = sheet_of(target)
@@ -159,7 +170,7 @@ def test_sheet_columns_replace_only_empty_cells() -> None:
     assert sheet["H5"].fill.fgColor.rgb == "00FF0000"  # behind the new columns
 
 
-def test_sheet_columns_are_read_by_excel_rows() -> None:
+def test_excel_copy_are_read_by_excel_rows() -> None:
     target = add(simple(), ["topic"], {2: ["a\x07b_x0041_ <&> \r\n é 😀"]})
 
     (row,) = read_rows(target)
@@ -171,11 +182,11 @@ def test_sheet_columns_are_read_by_excel_rows() -> None:
     ("value", "stored"),
     [(3, 3), (2**60, str(2**60)), (True, True), (0.25, 0.25), (float("nan"), "nan"), (None, None)],
 )
-def test_sheet_columns_hold_numbers_as_numbers(value: Any, stored: Any) -> None:
+def test_excel_copy_hold_numbers_as_numbers(value: Any, stored: Any) -> None:
     assert sheet_of(add(simple(), ["topic"], {2: [value]}))["C2"].value == stored
 
 
-def test_sheet_columns_extend_an_adjacent_table() -> None:
+def test_excel_copy_extend_an_adjacent_table() -> None:
     openpyxl = pytest.importorskip("openpyxl")
     tables_module = pytest.importorskip("openpyxl.worksheet.table")
 
@@ -193,7 +204,7 @@ def test_sheet_columns_extend_an_adjacent_table() -> None:
     assert [column.id for column in table.tableColumns] == [1, 2, 3, 4]
 
 
-def test_sheet_columns_leave_another_table_unchanged() -> None:
+def test_excel_copy_leave_another_table_unchanged() -> None:
     openpyxl = pytest.importorskip("openpyxl")
     tables_module = pytest.importorskip("openpyxl.worksheet.table")
 
@@ -207,7 +218,7 @@ def test_sheet_columns_leave_another_table_unchanged() -> None:
     assert table.ref == "A1:B3"
 
 
-def test_sheet_columns_are_behind_merged_cells_too() -> None:
+def test_excel_copy_are_behind_merged_cells_too() -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     for row in ([], [], ["text"], ["a"]):
@@ -242,7 +253,7 @@ _ROWS = '<row r="1" spans="1:1"><c r="A1" t="str"><v>text</v></c></row><row><c><
     ],
     ids=["hidden columns", "dimension"],
 )
-def test_sheet_columns_are_shown_and_counted(sheet: str, expected: str) -> None:
+def test_excel_copy_are_shown_and_counted(sheet: str, expected: str) -> None:
     target = add(simple(sheet), ["topic"], {2: ["x"]})
 
     new = parts(target)[SHEET].decode()
@@ -253,7 +264,7 @@ def test_sheet_columns_are_shown_and_counted(sheet: str, expected: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "latin-1"])
 @pytest.mark.parametrize("prefix", ["", "x:"])
-def test_sheet_columns_accept_other_encodings_and_prefixes(encoding: str, prefix: str) -> None:
+def test_excel_copy_accept_other_encodings_and_prefixes(encoding: str, prefix: str) -> None:
     simple()
     name = f"xmlns:{prefix[:-1]}" if prefix else "xmlns"
     sheet = (
@@ -274,7 +285,7 @@ def test_sheet_columns_accept_other_encodings_and_prefixes(encoding: str, prefix
     ]
 
 
-def test_sheet_columns_reject_a_sheet_without_room() -> None:
+def test_excel_copy_reject_a_sheet_without_room() -> None:
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["text"])
@@ -285,43 +296,43 @@ def test_sheet_columns_reject_a_sheet_without_room() -> None:
         add(Path("a.xlsx"), ["topic"], {})
 
 
-def test_sheet_columns_reject_a_file_that_was_changed() -> None:
+def test_excel_copy_reject_a_file_that_was_changed() -> None:
     path = simple()
-    columns = SheetColumns(path)
+    columns = ExcelCopy(io.BytesIO(), path)
     columns.begin(["topic"])
     with_part(path, "xl/more.bin", b"more")
     with pytest.raises(DataError, match=r"a\.xlsx was changed while it was read"):
-        columns.write(io.BytesIO())
+        columns.finish()
     columns.close()
 
 
 @pytest.mark.parametrize(
     ("name", "most"), [("_MAX_PARTS", 9), ("MAX_UNPACKED", 50_000)], ids=["parts", "bytes"]
 )
-def test_sheet_columns_reject_a_file_that_unpacks_to_too_much(
+def test_excel_copy_reject_a_file_that_unpacks_to_too_much(
     name: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = with_part(simple(), "xl/media/picture.bin", bytes(60_000))
-    monkeypatch.setattr(excel_columns, name, most)
+    monkeypatch.setattr(excel_copy, name, most)
     with pytest.raises(
         DataError, match=r"it unpacks to .* bytes in .* parts, .*; write CSV instead\."
     ):
-        SheetColumns(path)
+        ExcelCopy(io.BytesIO(), path)
 
 
-def test_sheet_columns_reject_a_part_of_another_size() -> None:
+def test_excel_copy_reject_a_part_of_another_size() -> None:
     path = with_part(simple(), "xl/media/picture.bin", bytes(60_000))
     size = (60_000).to_bytes(4, "little")
     path.write_bytes(path.read_bytes().replace(size, (100).to_bytes(4, "little")))
-    columns = SheetColumns(path)
+    columns = ExcelCopy(io.BytesIO(), path)
     columns.begin(["topic"])
     with pytest.raises(DataError, match=r"a\.xlsx is not an Excel file that can be read"):
-        columns.write(io.BytesIO())
+        columns.finish()
     columns.close()
 
 
-def test_sheet_columns_reject_a_cell_that_is_too_long() -> None:
-    columns = SheetColumns(simple())
+def test_excel_copy_reject_a_cell_that_is_too_long() -> None:
+    columns = ExcelCopy(io.BytesIO(), simple())
     with pytest.raises(DataError, match="a cell has 40,000 characters"):
         columns.begin(["x" * 40_000])
     columns.close()
@@ -330,11 +341,9 @@ def test_sheet_columns_reject_a_cell_that_is_too_long() -> None:
 # Changed cells ------------------------------------------------------------------------------------
 
 
-def test_change_sheet_replaces_cells_and_empties_rows() -> None:
+def test_excel_copy_replaces_cells_and_empties_rows() -> None:
     source = help_desk()
-    Path("b.xlsx").write_bytes(
-        change_sheet(source, {2: {"Nachricht": "=neu"}, 3: None, 4: {"doppelt": 7}})
-    )
+    change(source, {2: {"Nachricht": "=neu"}, 3: None, 4: {"doppelt": 7}})
 
     before, after = sheet_of(source), sheet_of(Path("b.xlsx"))
     assert (after["D2"].value, after["D2"].data_type, after["E4"].value) == ("=neu", "s", 7)
@@ -349,16 +358,16 @@ def test_change_sheet_replaces_cells_and_empties_rows() -> None:
     assert {name for name in old if old[name] != new[name]} == {SHEET}
 
 
-def test_change_sheet_fills_cells_that_are_not_there() -> None:
+def test_excel_copy_fills_cells_that_are_not_there() -> None:
     rows = '<row r="1" spans="1:3"><c r="A1" t="str"><v>a</v></c><c r="B1" t="str"><v>b</v></c>'
     rows += '<c r="C1" t="str"><v>c</v></c></row><row r="2"><c r="B2"><v>5</v></c></row>'
     source = simple(f"<worksheet {_NS}><sheetData>{rows}</sheetData></worksheet>")
 
-    Path("b.xlsx").write_bytes(change_sheet(source, {2: {"c": "z", "a": "x"}}))
+    change(source, {2: {"c": "z", "a": "x"}})
 
     assert [cell.value for cell in sheet_of(Path("b.xlsx"))[2]] == ["x", 5, "z"]
-    with pytest.raises(DataError, match="it has no row 3"):
-        change_sheet(source, {3: {"a": "x"}})
+    with pytest.raises(DataError, match="it lacks a row"):
+        change(source, {3: {"a": "x"}})
 
 
 def test_column_letters_are_the_inverse_of_column_number() -> None:

@@ -1,4 +1,4 @@
-"""Held-out rows with their scores, and the result of training from a stream."""
+"""Held-out rows with their scores, and the result of training from parts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, I64
+from slugline.base.arrays import F32, F64, I64, Mask
 from slugline.learning.calibration import AnyCalibration
 from slugline.learning.heldout import MAX_SCORES, HeldOutScores
 from slugline.learning.label_types import label_type
@@ -60,36 +60,41 @@ class HeldOutRows(NamedTuple):
     scores: F32
     in_folds: bool = False
 
-    @classmethod
-    def from_scores(
-        cls, rows: I64, labels: Labels, scores: F32, training_totals: F64, fraction: float
-    ) -> HeldOutRows:
-        """Return held-out rows with scores as if the weights had been learned from all rows.
+    def without_topics(self, absent: Mask) -> HeldOutRows:
+        """Return the rows with scores by which absent topics are never predicted.
 
-        Parameters
-        ----------
-        rows, labels, scores
-            See the attributes; scores are changed in place.
-        training_totals : float64 array, shape (n_topics,)
-            The total weight of each topic's training rows. Without any, the topic is never
-            predicted, and its held-out rows are left out if rows have one topic each.
-        fraction : float
-            Of the rows, that of the training rows.
+        Rows with one topic each are left out if their topic is absent. `absent` is a mask of the
+        topics without a training row, shape (n_topics,).
         """
-        scores[:, training_totals == 0] = ABSENT_SCORE
+        rows, labels, scores = self.rows, self.labels, self.scores.copy()
+        scores[:, absent] = ABSENT_SCORE
         if not labels.multilabel:
-            is_learned = np.flatnonzero(training_totals[labels.topics] > 0)
-            rows, labels = rows[is_learned], labels.take(is_learned)
-            scores = scores[is_learned]
-        return cls(rows, labels, scale_heldout_scores(scores, fraction))
+            is_learned = np.flatnonzero(~absent[labels.topics])
+            rows, labels, scores = rows[is_learned], labels.take(is_learned), scores[is_learned]
+        return self._replace(rows=rows, labels=labels, scores=scores)
 
-    def calibration(self, topic_weights: F64) -> AnyCalibration:
-        """Return the calibration that fits the scores, given the weight of each topic's rows."""
-        labels, costs = self.labels, row_weights(self.labels, topic_weights)
-        return HeldOutScores(np.arange(len(labels)), self.scores).calibration(labels, costs)
+    def scaled(self, fraction: float) -> HeldOutRows:
+        """Return the rows with scores as if the weights had been learned from all rows.
+
+        `fraction` is the number of training rows divided by that of all rows.
+        """
+        return self._replace(scores=scale_heldout_scores(self.scores, fraction))
+
+    def as_scores(self) -> HeldOutScores:
+        """Return the scores, in the order of reading."""
+        order = np.argsort(self.rows)
+        return HeldOutScores(self.rows[order], self.scores[order])
+
+    def calibration(self, costs: F32 | None) -> AnyCalibration:
+        """Return the calibration that fits the scores, given the cost of each row."""
+        if costs is None:
+            costs = np.ones(len(self.labels), dtype=np.float32)
+        return HeldOutScores(np.arange(len(self.labels)), self.scores).calibration(
+            self.labels, costs
+        )
 
 
-class StreamResult(NamedTuple):
+class PartsResult(NamedTuple):
     """The trained weights, and facts about the training."""
 
     weights: sp.csr_array  # shape (n_columns, n_topics), without negligible weights

@@ -15,7 +15,7 @@ from slugline.learning.calibration import AnyCalibration
 from slugline.learning.encoder.class_sums import UNIT, ClassSums
 from slugline.learning.heldout import HeldOutScores, log_proba_gains
 from slugline.model.dense import MAX_WITHOUT_TRIAL, encode_names
-from slugline.stream.heldout import HELDOUT_RATIO, N_KEYS, HeldOutRows, max_heldout_rows
+from slugline.model.parts.heldout import HELDOUT_RATIO, N_KEYS, HeldOutRows, max_heldout_rows
 from slugline.text.vector_sums import TextSums
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
-"""Adds columns to the table of an Excel file, and keeps everything else unchanged.
+"""Copies an Excel file with new cells in its table, and keeps everything else unchanged.
 
 Libraries that load a workbook and save it again lose charts, pictures, forms and parts of formats,
 and take a kilobyte of memory for each cell. Here, the parts of the archive are copied, and only the
-sheet is edited: cells are added at the end of its rows, while it is read piece by piece.
+sheet is edited, while it is read piece by piece: cells are replaced, and added at the end of rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
@@ -30,6 +30,7 @@ from slugline.corpus.excel import (
     open_part,
 )
 from slugline.corpus.header import NO_HINTS, HeaderHints
+from slugline.corpus.table_writers import TableWriter, table_cell
 from slugline.corpus.xml_editor import NO_EDIT, Edit, XmlEditor
 from slugline.errors import DataError
 
@@ -75,104 +76,83 @@ def column_letters(number: int) -> str:
     return letters
 
 
-class SheetColumns:
-    """Adds columns after the last one of a sheet of an Excel file.
+class ExcelCopy(TableWriter):
+    """Writes a copy of an Excel file with new cells in its table.
+
+    Columns that the table lacks are added after its last one. Rows must be written in their order;
+    those that aren't written stay as they are.
 
     Parameters
     ----------
+    file : binary file
     path : Path
-        The file, which must not change until `write` has returned.
+        The file to copy, which must not change until `finish` has returned.
     hints : HeaderHints, optional
         See `Workbook`.
-
-    Attributes
-    ----------
-    columns : list of str
-        The columns of the table.
 
     Raises
     ------
     DataError : if it can't be read, or unpacks to too much.
     """
 
-    def __init__(self, path: Path, hints: HeaderHints = NO_HINTS) -> None:
-        self._path = path
+    def __init__(self, file: BinaryIO, path: Path, hints: HeaderHints = NO_HINTS) -> None:
+        self._file, self._path = file, path
         self._state = file_state(path)
         with excel_errors(path), zipfile.ZipFile(path) as archive:
             _check_parts(archive)
             self._shape = Workbook(archive, hints).shape()
-        self.columns = self._shape.columns
-        self._names: list[str] = []
+        self.source_columns = self._shape.columns
+        self._numbers = {name: number for number, name in self._shape.header.items()}
+        self._new = NewColumns(self._shape, ())
         # The new cells of each row, in the order of the rows.
         self._cells: IO[str] = io.StringIO()
 
-    def begin(self, names: Sequence[str]) -> None:
-        """Begin with the names of the new columns; DataError if there is no room for them."""
+    def begin(self, columns: Sequence[str], types: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
+        """Begin with the columns of new cells; DataError if there is no room for further ones."""
+        names = [name for name in columns if name not in self._numbers]
         if self._shape.n_columns + len(names) > MAX_COLUMN:
             raise DataError(
                 f"{self._path} has cells in column {column_letters(self._shape.n_columns)}, which "
                 "leaves no room for the answers; delete columns that you don't need, or write CSV."
             )
-        self._names = [escape_cell(name) for name in names]
+        self._new = NewColumns(self._shape, [escape_cell(name) for name in names])
+        self._numbers |= {name: at for at, name in enumerate(names, self._new.first)}
         self._cells = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes it
-        if self.columns:
-            self.add_row(self._shape.header_row, self._names)
+        if self._shape.header:
+            self.write_row({name: name for name in names}, self._shape.header_row)
 
-    def add_row(self, at: int, cells: Iterable[Any]) -> None:
-        """Add the new cells of a row; rows must be added in their order."""
-        json.dump([at, [*map(cell_value, cells)]], self._cells)
-        self._cells.write("\n")
+    def write_row(
+        self,
+        row: Mapping[str, Any] | None,
+        at: int | str = 0,
+        source: Mapping[str, Any] | None = None,  # noqa: ARG002
+    ) -> None:
+        """Write the new cells of a row by column; None empties the row."""
+        if row != {}:
+            cells = row and sorted((self._numbers[name], cell_value(row[name])) for name in row)
+            json.dump([at, cells], self._cells)
+            self._cells.write("\n")
 
-    def write(self, file: BinaryIO) -> None:
+    def finish(self) -> None:
         """Write the file; DataError if the original was changed since it was opened."""
         self._cells.seek(0)
-        shape, new = self._shape, NewColumns(self._shape, self._names)
+        shape, new = self._shape, self._new
         sheet = _SheetEditor(new, map(json.loads, self._cells))
-        editors: dict[str, XmlEditor] = {part: _TableEditor(new) for part in shape.tables}
-        editors |= {shape.workbook: _WorkbookEditor(shape.sheet_index), shape.sheet: sheet}
+        editors: dict[str, XmlEditor] = {}
+        if new.names:
+            editors |= {part: _TableEditor(new) for part in shape.tables}
+            editors[shape.workbook] = _WorkbookEditor(shape.sheet_index)
+        editors[shape.sheet] = sheet
         with excel_errors(self._path), zipfile.ZipFile(self._path) as archive:
             if file_state(self._path) != self._state:
                 raise DataError(f"{self._path} was changed while it was read; try again.")
-            _copy_parts(archive, file, editors)
+            _copy_parts(archive, self._file, editors)
             if not sheet.is_done:
-                raise ValueError("its rows are no longer in the same order")
+                raise ValueError("it lacks a row, or its rows are no longer in the same order")
 
     def close(self) -> None:
         """Delete the cells that haven't been written yet."""
         self._cells.close()
-
-
-def change_sheet(
-    path: Path, changes: Mapping[int, Mapping[str, Any] | None], hints: HeaderHints = NO_HINTS
-) -> bytes:
-    """Return the bytes of an Excel file with changed cells in some rows of a sheet.
-
-    Parameters
-    ----------
-    path : Path
-    changes : mapping of int to mapping of str to object, or None
-        The new cells of each row by column. None empties the row; rows below it stay in place.
-    hints : HeaderHints, optional
-        See `Workbook`.
-
-    Raises
-    ------
-    DataError : if it can't be read, or unpacks to too much.
-    """
-    file = io.BytesIO()
-    with excel_errors(path), zipfile.ZipFile(path) as archive:
-        _check_parts(archive)
-        shape = Workbook(archive, hints).shape()
-        numbers = {name: column for column, name in shape.header.items()}
-        cells = {
-            at: None if row is None else {numbers[name]: cell_value(row[name]) for name in row}
-            for at, row in changes.items()
-        }
-        editor = _CellEditor(cells)
-        _copy_parts(archive, file, {shape.sheet: editor})
-        if editor.missing:
-            raise ValueError(f"it has no row {min(editor.missing)}")
-    return file.getvalue()
 
 
 def _copy_parts(archive: zipfile.ZipFile, file: BinaryIO, editors: Mapping[str, XmlEditor]) -> None:
@@ -202,7 +182,7 @@ def _check_parts(archive: zipfile.ZipFile) -> None:
 
 
 def cell_value(value: Any, cell: str = "a cell") -> Any:
-    """Return the value of a cell; a number that a cell can't store exactly becomes text.
+    """Return the value of a cell; lists, and numbers that a cell can't store exactly, become text.
 
     `cell` describes the cell in error messages.
     """
@@ -211,7 +191,7 @@ def cell_value(value: Any, cell: str = "a cell") -> Any:
     is_number = isinstance(value, int) and abs(value) <= _MAX_INTEGER
     if is_number or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return escape_cell(str(value), cell)
+    return escape_cell(str(table_cell(value)), cell)
 
 
 class NewColumns:
@@ -241,14 +221,6 @@ class NewColumns:
             return place
         return f"{start}{row}:{column_letters(self.last)}{last_row or row}"
 
-    def cells(self, row: int, values: Sequence[Any], prefix: str, style: str) -> str:
-        """Return the XML of the new cells of a row."""
-        return "".join(
-            cell_element(f"{column_letters(column)}{row}", value, prefix, style)
-            for column, value in enumerate(values, self.first)
-            if value is not None
-        )
-
 
 def cell_element(place: str, value: Any, prefix: str = "", style: str = "") -> str:
     """Return the XML of a cell."""
@@ -269,15 +241,18 @@ def cell_element(place: str, value: Any, prefix: str = "", style: str = "") -> s
 
 
 class _SheetEditor(XmlEditor):
-    """Adds the cells of new columns to the rows of a sheet."""
+    """Replaces and adds cells of a sheet, and empties rows.
+
+    `rows` are the number of each row and its new cells as pairs of column and value, or None to
+    empty it.
+    """
 
     def __init__(self, new: NewColumns, rows: Iterator[list[Any]]) -> None:
         super().__init__()
         self._new, self._rows = new, rows
         self._next: list[Any] | None = next(rows, None)
         self._row = self._column = 0
-        self._has_answers = False
-        self._values: list[Any] = []  # those to add to the row
+        self._values: dict[int, Any] = {}  # the cells of the row not yet written
         self._prefix = self._style = ""
         self._cols: list[dict[str, str]] = []
 
@@ -288,6 +263,10 @@ class _SheetEditor(XmlEditor):
             return self._begin_cell(attributes)
         if name == "row":
             return self._begin_row(attributes)
+        return self._widen(name, attributes) if self._new.names else NO_EDIT
+
+    def _widen(self, name: str, attributes: dict[str, str]) -> Edit:
+        """Return what to do with an element that describes all columns, if there are new ones."""
         if name == "col":
             self._cols.append(attributes)
         elif name == "cols":
@@ -306,33 +285,45 @@ class _SheetEditor(XmlEditor):
 
     def end(self, name: str) -> str:
         """Return the new cells at the end of a row."""
-        return self._take_cells() if name == "row" else ""
+        return self._take_cells(MAX_COLUMN + 1) if name == "row" else ""
 
     def _begin_row(self, attributes: dict[str, str]) -> Edit:
         self._row, self._column = int(attributes.get("r", self._row + 1)), 0
-        self._has_answers = self._next is not None and self._next[0] == self._row
         self._style = ""
-        if self._next is None or not self._has_answers:
+        if self._next is None or self._next[0] != self._row:
             return NO_EDIT
-        self._values, self._next = self._next[1], next(self._rows, None)
+        (_, values), self._next = self._next, next(self._rows, None)
+        if values is None:
+            return Edit(is_cut=True)
+        self._values = dict(values)
         # The first and last column of its cells, an attribute that may be missing.
         return Edit(attributes={key: attributes[key] for key in attributes if key != "spans"})
 
     def _begin_cell(self, attributes: dict[str, str]) -> Edit:
         self._column = column_number(attributes["r"]) if "r" in attributes else self._column + 1
-        new = self._new
-        if self._column < new.first:
-            if self._row == new.header_row:
-                self._style = attributes.get("s", "")  # of the last name
-            return NO_EDIT
-        # Cells after the table are empty; those in the place of new ones must be removed.
-        is_replaced = self._has_answers and self._column <= new.last
-        return Edit(before=self._take_cells(), is_cut=is_replaced)
+        is_old = self._column < self._new.first
+        style = attributes.get("s", "")
+        if is_old and self._row == self._new.header_row:
+            self._style = style  # of the last name
+        before = self._take_cells(self._column)
+        if self._column not in self._values:
+            return Edit(before=before)
+        # A cell in the place of a new column is empty, and has the format of something else.
+        value = self._values.pop(self._column)
+        return Edit(before + self._cell(self._column, value, style if is_old else ""), is_cut=True)
 
-    def _take_cells(self) -> str:
-        """Return the new cells of the row, and remove them from the pending ones."""
-        values, self._values = self._values, []
-        return self._new.cells(self._row, values, self._prefix, self._style)
+    def _take_cells(self, stop: int) -> str:
+        """Return the new cells before a column, and remove them from the pending ones."""
+        columns = [column for column in self._values if column < stop]
+        return "".join(self._cell(column, self._values.pop(column)) for column in columns)
+
+    def _cell(self, column: int, value: Any, style: str = "") -> str:
+        """Return the XML of a cell; names of new columns get the style of the last name."""
+        if value is None:
+            return ""
+        place = f"{column_letters(column)}{self._row}"
+        is_new = column >= self._new.first
+        return cell_element(place, value, self._prefix, self._style if is_new else style)
 
     def _col_elements(self) -> str:
         """Return the XML of the column widths, old and new; new columns are never hidden."""
@@ -355,55 +346,6 @@ class _SheetEditor(XmlEditor):
             for col in widths
         )
         return f"<{self._prefix}cols>{''.join(elements)}</{self._prefix}cols>"
-
-
-class _CellEditor(XmlEditor):
-    """Replaces cells of a sheet, and empties rows."""
-
-    def __init__(self, changes: Mapping[int, Mapping[int, Any] | None]) -> None:
-        super().__init__()
-        self._changes = changes
-        self.missing = {*changes}  # rows not yet reached
-        self._row = self._column = 0
-        self._prefix = ""
-        self._values: dict[int, Any] = {}  # the cells of the row not yet written
-
-    def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
-        """Return what to do with a start tag."""
-        self._prefix = prefix
-        if name == "row":
-            self._row, self._column = int(attributes.get("r", self._row + 1)), 0
-            values = self._changes.get(self._row, {})
-            self.missing.discard(self._row)
-            self._values = dict(sorted((values or {}).items()))
-            if values is None:
-                return Edit(is_cut=True)
-            kept = {key: attributes[key] for key in attributes if key != "spans"}
-            return Edit(attributes=kept) if self._values else NO_EDIT
-        if name != "c":
-            return NO_EDIT
-        place = attributes.get("r")
-        self._column = self._column + 1 if place is None else column_number(place)
-        before = self._take_cells(self._column)
-        if self._column not in self._values:
-            return Edit(before=before)
-        value = self._values.pop(self._column)
-        style = attributes.get("s", "")
-        return Edit(before + self._cell(self._column, value, style), is_cut=True)
-
-    def end(self, name: str) -> str:
-        """Return the new cells of columns for which the row had none."""
-        return self._take_cells(MAX_COLUMN + 1) if name == "row" else ""
-
-    def _take_cells(self, stop: int) -> str:
-        """Return the new cells before a column, and remove them from the pending ones."""
-        columns = [column for column in self._values if column < stop]
-        return "".join(self._cell(column, self._values.pop(column), "") for column in columns)
-
-    def _cell(self, column: int, value: Any, style: str) -> str:
-        if value is None:
-            return ""
-        return cell_element(f"{column_letters(column)}{self._row}", value, self._prefix, style)
 
 
 class _TableEditor(XmlEditor):

@@ -1,0 +1,222 @@
+"""Training from rows in files: part by part or, if they are few, at once as `fit` does."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from slugline.base.arrays import F32, F64, I64
+from slugline.base.ctrl_c import catch_interrupt
+from slugline.base.memory import release_memory
+from slugline.base.progress import INTERRUPTED, Progress
+from slugline.learning.labels import Labels
+from slugline.learning.learner import FitContext
+from slugline.learning.linear import steps
+from slugline.learning.linear.fit import fit_linear
+from slugline.learning.linear.heldout_rows import renormalize_rows
+from slugline.learning.linear.part_weights import PartWeights
+from slugline.learning.linear.problem import ABSENT_SCORE, LinearProblem
+from slugline.model.parts.files import PartReader, PartRows, divide_keys
+from slugline.model.parts.heldout import HeldOutRows, PartsResult, find_min_key, row_weights
+
+# Many documents are learned in parts of so many: with twice as many, weights would be looked up and
+# stored half as often, but rows would take more memory. Parts of long documents have fewer: as many
+# as have so many entries.
+_PART_SIZE, _PART_ENTRIES = 25_000, 1 << 23
+
+
+@dataclass(frozen=True)
+class RowCosts:
+    """The cost of an error on each row, by the user's weights.
+
+    Attributes
+    ----------
+    topic_weights : float64 array, shape (n_topics,), optional
+        The weight of the rows of each topic.
+    sample_weight : float32 array, shape (n_rows,), optional
+        The weight of each row, in the order of reading.
+    """
+
+    topic_weights: F64 | None = None
+    sample_weight: F32 | None = None
+
+    def of_rows(self, labels: Labels, numbers: I64) -> F32 | None:
+        """Return the cost of some rows, given their numbers; None if all are 1."""
+        if self.sample_weight is not None:
+            return self.sample_weight[numbers]
+        if self.topic_weights is not None:
+            return row_weights(labels, self.topic_weights)
+        return None
+
+
+def fit_rows(rows: PartRows, costs: RowCosts, context: FitContext) -> PartsResult:
+    """Return the result of learning from all rows at once.
+
+    It is that of `fit_linear`, which leaves out no row as mislabelled here.
+
+    Parameters
+    ----------
+    rows : PartRows
+        All rows, in an order that depends only on their texts.
+    costs : RowCosts
+    context : FitContext
+        Without a weight of each row.
+    """
+    labels = rows.labels
+    context = replace(context, sample_weight=costs.of_rows(labels, rows.numbers))
+    fitted = fit_linear(rows.X, labels, context, clean=False)
+    scored = fitted.heldout.rows
+    heldout = HeldOutRows(
+        rows.numbers[scored],
+        labels.take(scored),
+        fitted.heldout.scores,
+        in_folds=fitted.heldout.training is None,
+    )
+    return PartsResult(
+        weights=fitted.weights,
+        biases=fitted.biases,
+        calibration=fitted.calibration,
+        heldout=heldout,
+    )
+
+
+def fit_parts(
+    reader: PartReader,
+    n_entries: int,
+    totals: F64,
+    costs: RowCosts,
+    context: FitContext,
+    n_passes: int = 1,
+) -> PartsResult:
+    """Return the result of learning from one part of the rows after another.
+
+    After Ctrl-C, it is the result of the parts before that. Some topics may have learned from a
+    part of which others have not.
+
+    Parameters
+    ----------
+    reader : PartReader
+    n_entries : int
+        Number of entries of all rows.
+    totals : float64 array, shape (n_topics,)
+        The total cost of each topic's rows. It doesn't matter if the user has weighted topics.
+    costs : RowCosts
+    context : FitContext
+        Without a weight of each row.
+    n_passes : int, default 1
+        Passes over the rows of each part.
+
+    Raises
+    ------
+    KeyboardInterrupt : after Ctrl-C before the first part is complete.
+    """
+    training = _PartTraining(reader, n_entries, totals, costs, context, n_passes)
+    progress = context.progress
+    try:
+        training.learn()
+    except KeyboardInterrupt:
+        if not training.n_done:
+            raise
+        outcome = f"keeping what was learned from {training.n_learned:,} documents"
+        progress.note(INTERRUPTED.format(outcome))
+    with finishing(progress, interrupted=training.n_learned < reader.n_rows):
+        return training.result()
+
+
+def finishing(progress: Progress, *, interrupted: bool) -> AbstractContextManager[object]:
+    """Let the model be finished after Ctrl-C, unless that was pressed before."""
+    return nullcontext() if interrupted else catch_interrupt(progress, "the model")
+
+
+class _PartTraining:
+    """Learns from one part after another; held-out rows come last, and are scored just before.
+
+    See `fit_parts` for the parameters.
+    """
+
+    def __init__(
+        self,
+        reader: PartReader,
+        n_entries: int,
+        totals: F64,
+        costs: RowCosts,
+        context: FitContext,
+        n_passes: int,
+    ) -> None:
+        self._reader, self._totals, self._costs = reader, totals, costs
+        self._context, self._n_passes = context, n_passes
+        n_rows, n_topics = reader.n_rows, context.n_topics
+        min_key = find_min_key(n_rows, n_topics, multilabel=reader.multilabel)
+        part_size = min(_PART_SIZE, max(1, _PART_ENTRIES * n_rows // n_entries))
+        self._training_parts, self._heldout_parts = divide_keys(min_key, n_rows, part_size)
+        self._weights = PartWeights(reader.n_columns, n_topics)
+        # The total cost of each topic's rows that were learned from.
+        self._learned_totals = np.zeros(n_topics)
+        self.n_done = self.n_learned = 0  # parts, and their rows
+
+    def learn(self) -> None:
+        """Learn from all parts."""
+        parts = [*self._training_parts, *self._heldout_parts]
+        for rows in map(self._reader.read, parts):
+            if self.n_done == len(self._training_parts):
+                self._heldout  # noqa: B018  scored before they are learned from
+            n_rows = rows.X.shape[0]
+            if n_rows:
+                self._learn(rows)
+            del rows
+            release_memory()  # before the next part is read
+            self.n_done += 1
+            self.n_learned += n_rows
+            detail = f"part {self.n_done:,} of {len(parts):,}"
+            self._context.progress.update("learning", self.n_done / len(parts), detail)
+
+    def result(self) -> PartsResult:
+        """Return the result of the parts that were learned from; to be called once."""
+        heldout = self._heldout
+        biases = self._weights.biases
+        biases[self._learned_totals == 0] = ABSENT_SCORE
+        if self.n_done > len(self._training_parts):
+            fraction = 1 - len(heldout.rows) / self._reader.n_rows
+        else:  # after an interruption, the final weights are those that scored them
+            fraction = 1.0
+        heldout = heldout.scaled(fraction)
+        costs = self._costs.of_rows(heldout.labels, heldout.rows)
+        return PartsResult(
+            weights=self._weights.pop_weights(),
+            biases=biases,
+            calibration=heldout.calibration(costs),
+            heldout=heldout,
+            n_unlearned=self._reader.n_rows - self.n_learned,
+        )
+
+    def _learn(self, rows: PartRows) -> None:
+        weights = self._weights
+        X, columns = weights.take_columns(rows.X)
+        costs = self._costs.of_rows(rows.labels, rows.numbers)
+        context = replace(self._context, sample_weight=costs)
+        problem = LinearProblem.from_rows(X, rows.labels, context, weights.batches)
+        counted = problem.counted_rows
+        self._learned_totals += problem.totals(counted)
+        rng = np.random.default_rng((context.seed, self.n_done))
+        minibatches = steps.Minibatches(X, counted, rng, self._n_passes, self._reader.n_rows)
+        weights.learn(problem, columns, self._totals, minibatches)
+
+    @cached_property
+    def _heldout(self) -> HeldOutRows:
+        """The held-out rows, scored when this is first used, before they are learned from."""
+        labels, numbers = Labels.empty(multilabel=self._reader.multilabel), [np.zeros(0, np.int64)]
+        scores = [np.zeros((0, self._context.n_topics), dtype=np.float32)]
+        for rows in map(self._reader.read, self._heldout_parts):
+            labels = Labels.concatenate(labels, rows.labels)
+            numbers.append(rows.numbers)
+            scores.append(self._score(rows))
+        heldout = HeldOutRows(np.concatenate(numbers), labels, np.concatenate(scores))
+        return heldout.without_topics(self._learned_totals == 0)
+
+    def _score(self, rows: PartRows) -> F32:
+        X, columns = self._weights.take_columns(rows.X)
+        X = renormalize_rows(X, self._weights.is_learned(columns))
+        return self._weights.score(X, columns)

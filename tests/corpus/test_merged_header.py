@@ -1,0 +1,102 @@
+"""Headers of Excel files with merged cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.corpus.excel import excel_header, excel_rows
+from slugline.corpus.header import HeaderHints
+from slugline.corpus.merged_header import MergedCells, find_merged
+from slugline.corpus.readers import read_rows
+from slugline.corpus.rows import SourceRow
+from slugline.errors import DataError
+
+openpyxl = pytest.importorskip("openpyxl")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(rows: list[list[Any]], merged: str) -> Path:
+    """Write a workbook with merged cells."""
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    for cells in merged.split():
+        book.active.merge_cells(cells)
+    book.save("a.xlsx")
+    return Path("a.xlsx")
+
+
+TITLE = ["Tickets of 2026"]
+DATA = [[n, f"subject {n}", f"Some text {n}.", "network", "Anna"] for n in range(1, 6)]
+
+
+def values_of(path: Path) -> list[Any]:
+    return [row.values for row in read_rows(path) if isinstance(row, SourceRow)]
+
+
+def test_header_below_a_title_and_groups_names_cells_merged_with_the_row_above() -> None:
+    groups = ["ID", "Message", None, "Handling", None]
+    header = [None, "subject", "body", "queue", "name"]
+    path = write([TITLE, groups, header, *DATA], "A1:E1 A2:A3 B2:C2 D2:E2")
+
+    assert excel_header(path) == ["ID", "subject", "body", "queue", "name"]
+    assert values_of(path)[0] == {
+        "ID": 1.0,
+        "subject": "subject 1",
+        "body": "Some text 1.",
+        "queue": "network",
+        "name": "Anna",
+    }
+
+
+def test_header_joins_groups_with_names_that_occur_twice() -> None:
+    groups = ["ID", "Customer", None, "Agent", None]
+    header = [None, "name", "text", "name", "queue"]
+    path = write([TITLE, groups, header, *DATA], "A1:E1 A2:A3 B2:C2 D2:E2")
+
+    assert excel_header(path) == ["ID", "Customer name", "text", "Agent name", "queue"]
+
+
+def test_header_joins_no_title() -> None:
+    path = write([TITLE, ["text", "text", "topic"]], "A1:C1")
+
+    with pytest.raises(DataError, match="text"):
+        list(excel_rows(path))
+
+
+def test_header_numbers_columns_of_a_cell_merged_across_them() -> None:
+    path = write([["text", "Notes", None, "topic"], ["a", "b", "c", "d"]], "B1:C1")
+
+    assert values_of(path) == [{"text": "a", "Notes": "b", "Notes 2": "c", "topic": "d"}]
+
+
+def test_header_names_no_column_whose_rows_are_merged_as_well() -> None:
+    path = write(
+        [["text", None, "topic"], ["a", None, "d"], ["e", None, "f"]], "A1:B1 A2:B2 A3:B3 A9:XFD9"
+    )
+
+    assert excel_header(path) == ["text", "topic"]
+
+
+def test_header_row_of_the_user_takes_merged_names() -> None:
+    path = write([TITLE, ["a", "b"], [None, "c"], [1, 2]], "A2:A3")
+
+    assert excel_header(path, HeaderHints(row=3)) == ["a", "c"]
+
+
+@pytest.mark.parametrize("n_bytes", [1, 7, 1000])
+def test_find_merged_in_pieces(n_bytes: int) -> None:
+    xml = (
+        b'<c r="A1"/><mergeCells><x:mergeCell ref="A1:B2"/><mergeCell ref="AA3:AB3"/></mergeCells>'
+    )
+    pieces = [xml[at : at + n_bytes] for at in range(0, len(xml), n_bytes)]
+
+    assert find_merged(pieces, 3) == [MergedCells(1, 2, 1, 2), MergedCells(3, 3, 27, 28)]
+    assert find_merged(pieces, 2) == [MergedCells(1, 2, 1, 2)]
