@@ -239,16 +239,6 @@ def test_fit_stream_uses_class_weight(news: News, weight: Any) -> None:
     assert not np.array_equal(classifier.predict_proba(["x"]), plain.predict_proba(["x"]))
 
 
-def test_load_ignores_facts_on_streams_that_earlier_models_have(news: News, tmp_path: Path) -> None:
-    path = tmp_path / "news.slug"
-    learned(news).save(path)
-    entries = unzip(path.read_bytes())
-    info = json.loads(entries[JSON])
-    info["stream"]["n_passes"] = 70
-    path.write_bytes(rezip(entries | {JSON: json.dumps(info).encode()}))
-    assert load(path).fitted_.stream is not None
-
-
 def test_fit_stream_of_few_documents_raises_ctrl_c(news: News) -> None:
     class Interrupt(SilentProgress):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
