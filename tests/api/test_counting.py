@@ -101,7 +101,7 @@ def test_count_reads_daily_sums(tmp_path: Path) -> None:
     assert slugline.count(model_file, tmp_path / "watch.db", since=second).counts.n_texts == 60
     wrong: Any
     for wrong, message in (
-        ({"by": "colour"}, "`by` 'colour' is no period"),
+        ({"by": "colour"}, "`by` 'colour' is not a period"),
         ({"text": "body"}, "`text` requires texts, but daily sums contain none"),
     ):
         with pytest.raises(OptionError, match=message):

@@ -104,7 +104,7 @@ def test_background_task_ends_when_the_service_closes(state: WebState) -> None:
 def test_while_connected_ends_work_when_the_client_leaves(state: WebState) -> None:
     async def run() -> None:
         work = Endless()
-        with pytest.raises(HttpProblem, match="connection ended") as problem:
+        with pytest.raises(HttpProblem, match="connection was closed") as problem:
             await while_connected(request(state, LEAVES), state.service.threads.run(work))
         assert problem.value.status == 400
         assert not work.has_begun.is_set() or await asyncio.to_thread(work.has_ended.wait, 120)
@@ -115,7 +115,7 @@ def test_while_connected_ends_work_when_the_client_leaves(state: WebState) -> No
 def test_in_time_ends_work_after_the_timeout(state: WebState) -> None:
     async def run() -> None:
         work = Endless()
-        with pytest.raises(HttpProblem, match=r"no answer after 0\.2 seconds"):
+        with pytest.raises(HttpProblem, match=r"no answer within 0\.2 seconds"):
             await in_time(request(state), state.service.threads.run(work))
         assert await asyncio.to_thread(work.has_ended.wait, 120)
 

@@ -900,7 +900,7 @@ def test_label_command_reports_what_it_can_not_use(run_label: RunLabel, tmp_path
         (
             (texts, "-o", labels, "--host", "0.0.0.0"),
             2,
-            "where anybody could read the texts and give topics to them; give a --token-file",
+            "where anybody could read the texts and give topics to them; add --token-file",
         ),
         ((texts, "-o", labels, "--coder", " "), 1, "blank"),
         ((texts, "-o", tmp_path / "no" / "labels.db"), 2, "can't write a file there"),
@@ -926,7 +926,7 @@ def test_label_command_leaves_no_file_behind_where_a_port_is_in_use(
         other.bind(("127.0.0.1", 0))
         other.listen()
         code, said = run_label(texts, "-o", labels, "--port", other.getsockname()[1])
-    assert (code, "is taken" in said, labels.exists()) == (1, True, False), said
+    assert (code, "is in use" in said, labels.exists()) == (1, True, False), said
 
 
 @pytest.mark.slow

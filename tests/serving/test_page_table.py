@@ -218,7 +218,7 @@ def test_table_answers_take_an_encoding_and_a_separator(page: TestClient) -> Non
     [
         ({"encoding": "klingon"}, "`encoding` is 'klingon', which is not an encoding"),
         ({"separator": "ab"}, "`separator` is 'ab'; give the character between the cells"),
-        ({"encoding": "cp1252"}, "a.csv is UTF-8, and `encoding` names cp1252; choose them as"),
+        ({"encoding": "cp1252"}, "a.csv is UTF-8, and `encoding` names cp1252; choose “as"),
     ],
 )
 def test_table_answers_reject_invalid_encodings_and_separators(

@@ -190,7 +190,7 @@ def test_server_does_not_start_with_a_precision_that_learning_could_break(
     code, _, err = run("serve", "--port", 0, saved[name], *learns, "--min-precision", 0.92)
     assert code == 2
     assert err == (
-        f"slugline: error: --min-precision is 0.92, and {saved[name]} was trained to promise "
+        f"slugline: error: --min-precision is 0.92, but {saved[name]} was trained to promise "
         f"{promise}, so retrained versions may not reach it; train with `--min-precision 0.92`, "
         "and remove the option here.\n"
     )

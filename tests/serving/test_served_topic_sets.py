@@ -161,8 +161,8 @@ def test_multilabel_correction_takes_all_right_topics(api: TestClient) -> None:
         ({"model": "reuters46"}, "reuters46 assigns one topic per text; send it as `topic`."),
         (
             {"topics": ["billing", "shiping"]},
-            "there is no topic 'shiping' in tickets; did you mean 'shipping'? If it is new, say so "
-            "(`is_new`).",
+            "there is no topic 'shiping' in tickets; did you mean 'shipping'? If it is new, set "
+            "`is_new`.",
         ),
         (
             {"topics": [f"{n} {'x' * 990}" for n in range(40)], "is_new": True},

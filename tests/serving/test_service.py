@@ -163,8 +163,7 @@ def test_correct_asks_whether_a_misspelt_topic_is_new(service: Service) -> None:
     correction: dict[str, Any] = {"text": "a", "topic": "golld"}
     error = refusal(service.correct(CorrectionRequest(**correction), Call()), MisspeltTopicError)
     assert str(error) == (
-        "there is no topic 'golld' in reuters46; did you mean 'gold'? If it is new, say so "
-        "(`is_new`)."
+        "there is no topic 'golld' in reuters46; did you mean 'gold'? If it is new, set `is_new`."
     )
     assert (error.topic, error.similar_topic, IS_NEW in error.parts) == ("golld", "gold", True)
     assert run(service.correct(CorrectionRequest(**correction, is_new=True), Call())).is_new

@@ -90,7 +90,7 @@ class UnknownCorrectionError(SluglineError):
 
 
 #: How to confirm that a topic is new; front ends may word it differently.
-IS_NEW = Parameter("is_new", phrase="say so ({})")
+IS_NEW = Parameter("is_new", phrase="set {}")
 
 
 class MisspeltTopicError(DataError):
