@@ -168,7 +168,7 @@ def test_label_keeps_other_machines_out_without_a_token(tmp_path: Path) -> None:
 def test_label_says_which_port_is_taken(tmp_path: Path) -> None:
     with open_page(tmp_path / "labels.db") as page:
         port = int(page.url.rstrip("/").rpartition(":")[2])
-        with pytest.raises(ServerError, match=f"port {port} of 127.0.0.1 is taken"):
+        with pytest.raises(ServerError, match=f"port {port} of 127.0.0.1 is in use"):
             open_page(tmp_path / "others.db", settings=ServeSettings(port=port))
     assert not (tmp_path / "others.db").exists()
 

@@ -232,7 +232,7 @@ def test_audit_page_reviews_several_topics(run: Run, documents: list[dict[str, s
         (("--page", "-o", "news.csv/a.db"), 2, "can't write a file there"),
         (("--page", "-o", "other.db"), 1, "other.db has labels of texts, not decisions about"),
         (("--page", "-o", "text.db"), 1, "not an SQLite file"),
-        (("--page", "--host", "0.0.0.0"), 2, "give a --token-file"),
+        (("--page", "--host", "0.0.0.0"), 2, "add --token-file FILE"),
         (("--decisions", "other.db", "-o", "a.csv"), 1, "other.db has labels of texts, not"),
     ],
 )
@@ -271,7 +271,7 @@ def test_audit_page_leaves_no_file_behind_where_a_port_is_in_use(run: Run, data:
         other.bind(("127.0.0.1", 0))
         other.listen()
         result = run("audit", "news.csv", *READING, "--page", "--port", other.getsockname()[1])
-    assert (result.code, "is taken" in result.err) == (1, True), result.err
+    assert (result.code, "is in use" in result.err) == (1, True), result.err
     assert not Path("reviewed.db").exists()
 
 
