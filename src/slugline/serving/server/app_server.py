@@ -22,8 +22,9 @@ from slugline.serving.server.addresses import Address
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-# Maximum size of the request head.
-_MAX_HEAD = 1 << 16
+# Maximum size of a request head, and of the pieces in which bodies are read: with 64 kB, requests
+# with 100 texts take 7 % longer; larger buffers take more memory under attack.
+_MAX_BUFFER = 1 << 18
 # File descriptors reserved for anything but connections.
 _FILES = 64
 
@@ -87,7 +88,7 @@ def granian_options(settings: ServeSettings, address: Address) -> dict[str, Any]
         "interface": Interfaces.ASGI,
         "http": HTTPModes.http1,
         "http1_settings": HTTP1Settings(
-            header_read_timeout=round(1000 * settings.timeout), max_buffer_size=_MAX_HEAD
+            header_read_timeout=round(1000 * settings.timeout), max_buffer_size=_MAX_BUFFER
         ),
         "backpressure": _max_connections(settings),
         "websockets": False,
