@@ -214,7 +214,8 @@ def test_alternative_annotator_test_says_what_is_missing(
     persons = dict([*persons.items()][:n_persons])
     test = alternative_annotator_test(persons, labels_of(topics))
     assert test.problem == (
-        f"it requires 3 people who each share 30 documents with another person and this coder; {found}"
+        "it requires 3 people who each share 30 documents with another person and this coder; "
+        f"{found}"
     )
     assert test.is_passed is None
     assert math.isnan(test.winning_rate)
