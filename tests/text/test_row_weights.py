@@ -307,7 +307,7 @@ def test_weigh_kernel_rejects_the_lowest_first_column() -> None:
 def test_check_rows_rejects_values_that_are_not_finite(value: float) -> None:
     values = np.array([1, value], dtype=np.float32)
     rows = SparseRows(Entries(values, COLUMNS[:2], np.array([2])), 3)
-    with pytest.raises(DataError, match=r"^`X` holds NaN or infinity;"):
+    with pytest.raises(DataError, match=r"^`X` contains NaN or infinity;"):
         check_rows(rows, 3)
     whole = rows._replace(entries=rows.entries._replace(values=VALUES[:2]))
     assert check_rows(whole, 3) is whole

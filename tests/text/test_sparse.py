@@ -79,19 +79,19 @@ def test_multi_hot_stacks_many_sequences() -> None:
     [
         pytest.param(
             [[0, 1], [], [2, 9_999, 10_000]],
-            "sequence 2 holds 10000, but columns run from 0 to 9999; load the data with "
+            "sequence 2 contains 10000, but columns range from 0 to 9999; load the data with "
             "num_words=10000.",
             id="too large",
         ),
         pytest.param(
             [*[[1]] * 2500, [10_000]],
-            "sequence 2500 holds 10000, but columns run from 0 to 9999; load the data with "
+            "sequence 2500 contains 10000, but columns range from 0 to 9999; load the data with "
             "num_words=10000.",
             id="too large after many",
         ),
         pytest.param(
             [[-1, 10_001]],
-            "sequence 0 holds -1, but columns run from 0 to 9999; load the data with "
+            "sequence 0 contains -1, but columns range from 0 to 9999; load the data with "
             "num_words=10000.",
             id="negative",
         ),
@@ -239,12 +239,12 @@ def test_check_csr_converts_any_matrix(X: object) -> None:
     [
         pytest.param(
             [1.0, 2.0],
-            "`X` has 1 dimensions; give a matrix with one row per document.",
+            "`X` has 1 dimensions; pass a matrix with one row per document.",
             id="vector",
         ),
         pytest.param(
             np.zeros((2, 2, 2)),
-            "`X` has 3 dimensions; give a matrix with one row per document.",
+            "`X` has 3 dimensions; pass a matrix with one row per document.",
             id="cube",
         ),
         pytest.param(
@@ -255,12 +255,12 @@ def test_check_csr_converts_any_matrix(X: object) -> None:
         ),
         pytest.param(
             [[0, np.nan, 0]],
-            "`X` holds NaN or infinity; remove or replace such values first.",
+            "`X` contains NaN or infinity; remove or replace such values first.",
             id="NaN",
         ),
         pytest.param(
             sp.csr_array([[0, 0, -np.inf]]),
-            "`X` holds NaN or infinity; remove or replace such values first.",
+            "`X` contains NaN or infinity; remove or replace such values first.",
             id="infinity",
         ),
     ],

@@ -98,9 +98,9 @@ def test_write_table_writes_the_same_bytes_again(path: Path, data: bytes) -> Non
             "be up to 4,194,303.",
         ),
         ([], np.ones((0, 8)), "`vectors` has shape (0, 8) for 0 words; give one row for each "),
-        (["oil"], np.ones((1, 12)), "`vectors` has 12 columns; give a multiple of 8 up to 1,024."),
-        (["oil"], np.full((1, 8), np.nan), "`vectors` holds NaN, infinity or a number that "),
-        (["oil"], np.full((1, 8), 1e39), "`vectors` holds NaN, infinity or a number that float32 "),
+        (["oil"], np.ones((1, 12)), "`vectors` has 12 columns; pass a multiple of 8 up to 1,024."),
+        (["oil"], np.full((1, 8), np.nan), "`vectors` contains NaN, infinity or a number "),
+        (["oil"], np.full((1, 8), 1e39), "`vectors` contains NaN, infinity or a number "),
         (
             ["oil"],
             np.full((1, 8), 2e10),
@@ -112,12 +112,12 @@ def test_write_table_writes_the_same_bytes_again(path: Path, data: bytes) -> Non
             "`vectors` has a largest absolute value of 1e-41; multiply all vectors by one factor, "
             "so that it is from 1e-30 to 1e+10.",
         ),
-        (["gas oil"], np.ones((1, 8)), "'gas oil' isn't one word; give words as `tokenize` "),
-        (["x石"], np.ones((1, 8)), "'x石' isn't one word; give words as `tokenize` returns them."),
-        (["oil", "Gas"], np.ones((2, 8)), "Slugline reads 'Gas' as 'gas'; give words as "),
+        (["gas oil"], np.ones((1, 8)), "'gas oil' isn't one word; pass words as returned "),
+        (["x石"], np.ones((1, 8)), "'x石' isn't one word; pass words as returned by `tokenize`."),
+        (["oil", "Gas"], np.ones((2, 8)), "Slugline reads 'Gas' as 'gas'; pass words as "),
         (["é" * 128], np.ones((1, 8)), "'éééé"),
-        (["oil", "oil"], np.ones((2, 8)), "the word 'oil' occurs twice; leave out one of the two."),
-        (["\ud800"], np.ones((1, 8)), "'\\ud800' has a lone surrogate in it; leave it out."),
+        (["oil", "oil"], np.ones((2, 8)), "the word 'oil' is duplicated; remove one of the two."),
+        (["\ud800"], np.ones((1, 8)), "'\\ud800' contains a lone surrogate; remove it."),
         ([1], np.ones((1, 8)), "`words`: document 0 is of type int, not a str; "),
         ("oil", np.ones((3, 8)), "`words`: the texts are a single string, not a "),
     ],
@@ -173,7 +173,7 @@ def test_map_table_rejects_a_missing_file(path: Path) -> None:
 def test_map_table_rejects_a_truncated_file(path: Path, data: bytes) -> None:
     for n_bytes in (0, 7, N_HEADER - 1):
         assert message(path, data[:n_bytes]) == (
-            f"{path}: isn't a table of word vectors; install slugline again."
+            f"{path}: not a table of word vectors; install slugline again."
         )
     for changed in (data[:N_HEADER], data[:-1], data + b"\0"):
         assert message(path, changed) == (
@@ -196,7 +196,7 @@ def test_map_table_rejects_a_changed_header(
 def test_map_table_rejects_rules_of_another_version(path: Path, data: bytes) -> None:
     changed = with_checksum(data[:12] + struct.pack("<I", 2) + data[16:])
     assert message(path, changed) == (
-        f"{path}: this table of word vectors (version 1, rules 2) is of another version of "
+        f"{path}: this table of word vectors (version 1, rules 2) belongs to another version of "
         "Slugline; install slugline again."
     )
 
@@ -233,7 +233,7 @@ def test_word_vectors_of_a_damaged_table_read_nothing_outside_it(
 @pytest.mark.parametrize("scale", [np.nan, np.inf, 1e35, 2.0**21, -1.0, 0.0])
 def test_map_table_rejects_an_invalid_scale(scale: float, path: Path, data: bytes) -> None:
     changed = with_checksum(data[:52] + struct.pack("<f", scale) + data[56:])
-    assert "is of another version of Slugline" in message(path, changed)
+    assert "belongs to another version of Slugline" in message(path, changed)
 
 
 def test_map_table_rejects_damaged_notes(path: Path, data: bytes) -> None:
@@ -254,6 +254,4 @@ def test_check_digest_finds_a_changed_byte(path: Path, data: bytes) -> None:
     table = map_table(path)
     with pytest.raises(EncoderError) as caught:
         table.check_digest()
-    assert str(caught.value) == (
-        f"{path}: the table of word vectors was changed; install slugline again."
-    )
+    assert str(caught.value) == (f"{path}: checksum mismatch; install slugline again.")

@@ -74,8 +74,8 @@ def test_vocabulary_rejects_terms_with_the_same_hash(kind: str, terms: list[str]
     with pytest.raises(DataError) as caught:
         Vocabulary(terms, kind)
     assert str(caught.value) == (
-        "a term occurs twice in the vocabulary, or two terms have the same hash; each must occur "
-        "once."
+        "the vocabulary contains a duplicate term, or two terms with the same hash; terms must be "
+        "unique."
     )
 
 
@@ -99,7 +99,7 @@ def test_vocabulary_rejects_a_bigram_that_is_no_pair(odd: str) -> None:
     with pytest.raises(DataError) as caught:
         Vocabulary(["oil price", odd], "bigrams")
     assert str(caught.value) == (
-        "a term of the vocabulary is not of the kind 'bigrams'; all must be."
+        "the vocabulary contains a term that is not of the kind 'bigrams'."
     )
 
 

@@ -218,7 +218,7 @@ def test_open_table_rejects_a_table_of_another_version_than_its_name_says(
     with pytest.raises(EncoderError) as caught:
         open_table(2)
     assert str(caught.value) == (
-        f"{path}: holds version 1 of the word vectors instead of 2; install slugline again."
+        f"{path}: contains version 1 of the word vectors instead of 2; install slugline again."
     )
 
 
@@ -226,6 +226,6 @@ def test_open_table_rejects_a_version_without_a_file() -> None:
     with pytest.raises(EncoderError) as caught:
         open_table(99)
     assert str(caught.value) == (
-        "this version of Slugline has no word_vectors_99.slugvec; install the version that the "
-        "model was trained with, or train the model again."
+        "this version of Slugline has no word_vectors_99.slugvec; install the version that "
+        "trained the model, or retrain the model."
     )

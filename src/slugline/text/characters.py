@@ -14,7 +14,7 @@ import numpy as np
 from slugline.base.arrays import I64, U8, U32, Mask
 
 _SPACE = ord(" ")
-#: The characters that separate words, besides white space. No apostrophe: "don't" is one word.
+#: Word separators, in addition to white space. Excludes the apostrophe: "don't" is one word.
 PUNCTUATION = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'
 _NO_PUNCTUATION = str.maketrans(PUNCTUATION, " " * len(PUNCTUATION))
 _ASCII_SPACE = "\t\n\v\f\r\x1c\x1d\x1e\x1f"
@@ -22,12 +22,12 @@ _SEPARATORS = (PUNCTUATION + _ASCII_SPACE).encode()
 #: Lower-cases ASCII and turns separators into spaces. Bytes from 128 up belong to multi-byte UTF-8
 #: characters and stay as they are.
 TRANSLATION = bytes(_SPACE if byte in _SEPARATORS else byte for byte in bytes(range(256)).lower())
-# Names of scripts by the first word of their letters' Unicode names, if they differ. The scripts of
-# Chinese and Japanese count as one, since many words have letters of several.
+# Script names by the first word of their letters' Unicode names, if they differ. The scripts of
+# Chinese and Japanese count as one, because many words mix them.
 _SCRIPTS = dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "IDEOGRAPHIC"), "Han and kana")
-# Unicode blocks of scripts that are written without spaces, in ascending order: Thai and Lao,
-# Myanmar, Khmer, Japanese syllables, Chinese characters, those for compatibility, narrow katakana,
-# and the rarer Chinese characters.
+# Unicode blocks of scripts written without spaces, in ascending order: Thai and Lao, Myanmar,
+# Khmer, Japanese syllables, Chinese characters, compatibility ideographs, halfwidth katakana, and
+# rarer Chinese characters.
 _UNSPACED = (
     ("\u0e00", "\u0eff"),
     ("\u1000", "\u109f"),
@@ -42,23 +42,24 @@ _UNSPACED = (
     ("\U00020000", "\U0003ffff"),
 )
 _BOUNDS = np.array([(ord(first), ord(last) + 1) for first, last in _UNSPACED]).ravel()
-# All characters beyond ASCII for which str.isspace() is true.
+# All non-ASCII characters for which str.isspace() is true.
 _WIDE_SPACE = (
     "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
 _APOSTROPHE = "\u2019"
-# Characters of the first plane, of those with cases and combining marks, and planes in all.
+# Number of characters in the first plane and in the planes with case and combining marks, and
+# number of planes.
 _N_PLAIN, _N_TABLED, _N_PLANES = 0x10000, 0x20000, 17
-# Syllables, which Unicode's tables of decompositions don't have.
+# Syllables, which Unicode's decomposition tables lack.
 _HANGUL = range(0xAC00, 0xD7A4)
 # The Greek capital sigma, whose lower case depends on the letters around it.
 _SIGMA = "\u03a3"
-# The first bits of two numbers in an entry of `character_table`, whose lowest 17 bits are the lower
-# case of the character; see `CharacterFlag` for the other bits.
+# Bit offsets of the character class and the combining class in an entry of `character_table`. The
+# lowest 17 bits are the lower-case character; see `CharacterFlag` for the others.
 _CLASS_SHIFT, _COMBINING_SHIFT = 17, 24
 # Maximum number of marks on a character in Unicode's stream-safe text format, far more than any
-# language has; and the length of texts whose marks are sorted fast, however many they are.
+# language uses; and the length up to which marks are sorted fast, however many there are.
 _MAX_MARKS, _SHORT_TEXT = 30, 1000
 
 
@@ -77,7 +78,7 @@ def normalize_text(text: str) -> str:
 
 
 def count_spaced_characters(texts: Iterable[str]) -> dict[str, int]:
-    """Count the characters of the words of texts, except those in scripts without spaces.
+    """Count the word characters of texts, except in scripts without spaces.
 
     >>> count_spaced_characters(["ABBA 手机!"])
     {'a': 2, 'b': 2}
@@ -86,7 +87,7 @@ def count_spaced_characters(texts: Iterable[str]) -> dict[str, int]:
     codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     points, counts = np.unique(codes, return_counts=True)
     characters = "".join(map(chr, points.tolist()))
-    # Whether a character is counted doesn't depend on those around it, so each is examined once.
+    # Counting doesn't depend on neighbouring characters, so each character is examined once.
     spaced = _unspaced_pattern().sub("", _mask_separators(characters)).translate(_NO_PUNCTUATION)
     is_spaced = set("".join(spaced.split())).__contains__
     counted = zip(characters, counts.tolist(), strict=True)
@@ -94,9 +95,9 @@ def count_spaced_characters(texts: Iterable[str]) -> dict[str, int]:
 
 
 def find_unspaced(text: str) -> list[tuple[int, int]]:
-    """Return the spans of a text that are in scripts written without spaces.
+    """Return the spans of a text in scripts written without spaces.
 
-    The text must have been normalized by `normalize_nfc`.
+    The text must be normalized by `normalize_nfc`.
 
     >>> find_unspaced("iphone手机，很好")
     [(6, 8), (9, 11)]
@@ -105,15 +106,15 @@ def find_unspaced(text: str) -> list[tuple[int, int]]:
 
 
 def _mask_separators(text: str) -> str:
-    """Return the text with spaces for punctuation and wide spaces; its length stays the same."""
+    """Replace punctuation and wide spaces with spaces; the length stays the same."""
     return _separator_pattern().sub(" ", text.replace(_APOSTROPHE, "'"))
 
 
 def normalize_nfc(text: str) -> str:
     """Return a text in lower case and normal form C.
 
-    Sorting combining marks takes quadratic time, so a text with more marks in a row than in any
-    language is not normalized.
+    Sorting combining marks takes quadratic time, so a text with implausibly many marks in a row is
+    not normalized.
     """
     text = text.lower()
     if len(text) > _SHORT_TEXT and _longest_mark_run(text) > _MAX_MARKS:
@@ -146,14 +147,14 @@ class CharacterFlag(IntFlag):
 def character_table(n_planes: int) -> U32:
     """Return the kernel's table: an entry for each character up to U+1FFFF, then for each plane.
 
-    An entry has these bits, from the lowest: 17 for the character in lower case, 2 for its class
-    (see `character_classes`), those of `CharacterFlag`, and from bit 24 on its canonical combining
-    class. Entries of characters beyond the first `n_planes` planes, 1 or 2, are marked as hard,
-    since computing them takes long.
+    The bits of an entry, from the lowest: 17 for the lower-case character, 2 for its class (see
+    `character_classes`), the bits of `CharacterFlag`, and from bit 24 on its canonical combining
+    class. Characters beyond the first `n_planes` planes, 1 or 2, are marked as hard because
+    computing their entries is slow.
     """
     stop = n_planes * _N_PLAIN
     low, flags = np.arange(_N_TABLED), np.zeros(_N_TABLED, dtype=np.int64)
-    # These syllables contain every jamo of Hangul, of which `unicodedata` has no table.
+    # These syllables contain every Hangul jamo; `unicodedata` has no table of them.
     jamo = _decompose("".join(map(chr, [*_HANGUL[:28], *_HANGUL[::28]])))
     hard, starts, follows = [ord(_SIGMA)], [*_HANGUL, *jamo], [*jamo]
     for point in _examined_points(stop):
@@ -184,7 +185,7 @@ def character_table(n_planes: int) -> U32:
 
 
 def _examined_points(stop: int) -> Iterator[int]:
-    """Return the characters beyond ASCII except ideographs, Hangul and those for private use."""
+    """Return the non-ASCII characters except ideographs, Hangul and private-use characters."""
     return itertools.chain(range(0x80, 0x3400), range(0xA000, 0xAC00), range(0xF900, stop))
 
 
@@ -203,7 +204,7 @@ def character_classes() -> bytes:
     for first, last in _UNSPACED:
         if ord(last) < _N_PLAIN:
             classes[ord(first) : ord(last) + 1] = 1
-        else:  # beyond it, whole planes
+        else:  # whole planes
             classes[_N_PLAIN + (ord(first) >> 16) : _N_PLAIN + (ord(last) >> 16) + 1] = 1
     classes[[ord(character) for character in _separator_characters()]] = 2
     classes[ord(_APOSTROPHE)] = 3
@@ -212,7 +213,7 @@ def character_classes() -> bytes:
 
 @functools.cache
 def _unspaced_pattern() -> re.Pattern[str]:
-    """Return the pattern of a run in scripts without spaces, compiled on first use."""
+    """Return the pattern of a span in scripts without spaces, compiled on first use."""
     return re.compile(f"[{''.join(f'{first}-{last}' for first, last in _UNSPACED)}]+")
 
 
@@ -230,7 +231,7 @@ def _separator_characters() -> str:
 
 
 def is_unspaced(array: U8, starts: I64) -> Mask:
-    """Return a mask of the starts at which a character of a script without spaces begins.
+    """Return a mask of the starts of characters in scripts without spaces.
 
     `array` is UTF-8 with at least three more bytes after the last start.
     """

@@ -1,4 +1,4 @@
-"""Maps terms to columns: the base class of vocabularies, and feature hashing."""
+"""Mapping terms to columns: the base class of vocabularies, and feature hashing."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _BUCKETS_PER_GROUP = 64
 
 
 class TermTable(NamedTuple):
-    """The table in which the compiled kernel looks up the column of a term.
+    """Table in which the compiled kernel looks up the column of a term.
 
     Attributes
     ----------
     n_slots : int
         A power of two.
     columns : int32 array, shape (n_slots,), or None
-        Column of each bucket or slot, below 0 if it has none. None if buckets are columns.
+        Column of each bucket or slot, negative if it has none. None if buckets are columns.
     keys : uint64 array, shape (n_slots,), or None
-        The hashes in a table with linear probing, 0 in an empty slot. None if slots are buckets.
+        Hashes in a table with linear probing, 0 in empty slots. None if slots are buckets.
     multiplier : int
-        For a table with keys; see `HashTable`.
+        Used with keys; see `HashTable`.
     groups : uint64 array, shape (n_groups, 2), or None
-        For each 64 buckets, one bit per bucket, lowest first, that says whether it has a column;
-        and the number of columns before them. `columns` then has only the columns that exist, so
-        that looking up a few of a million buckets mostly stays in the processor's cache.
+        For each group of 64 buckets, a bitmask of the buckets with a column, lowest first, and the
+        number of columns before the group. `columns` then contains only existing columns, so that
+        looking up a few of a million buckets mostly stays in the processor's cache.
     """
 
     n_slots: int
@@ -50,7 +50,7 @@ class TermTable(NamedTuple):
 
 
 class TermColumns(ABC):
-    """Assigns a column to each term of a `kind`; see `slugline.text.terms`."""
+    """Mapping from terms of a `kind` to columns; see `slugline.text.terms`."""
 
     kind: str
     terms: Sequence[str]
@@ -85,32 +85,32 @@ class TermColumns(ABC):
 
     @abstractmethod
     def _find_columns(self, hashes: U64) -> I32:
-        """Return the column of each hash; below 0 if it has none."""
+        """Return the column of each hash, negative if it has none."""
 
     def columns(self, words: Words) -> tuple[I32, I64]:
         """Return the columns of the terms of documents in reading order, and `indptr`.
 
-        Document `d` has `columns[indptr[d]:indptr[d + 1]]`; terms without a column are left out.
+        Document `d` has `columns[indptr[d]:indptr[d + 1]]`; terms without a column are skipped.
         """
         return self.columns_of_terms(self._find(words))
 
     def columns_of_terms(self, terms: GroupedTerms) -> tuple[I32, I64]:
-        """Return the columns of terms, which must be of the kind, and `indptr`; see `columns`."""
+        """Return the columns of terms of this kind, and `indptr`; see `columns`."""
         return terms.columns_in_order(self.columns_of_spans(terms))
 
     def columns_of_spans(self, terms: GroupedTerms) -> I32:
-        """Return the column of each of `terms.spans`; below 0 if it has none."""
+        """Return the column of each of `terms.spans`, negative if it has none."""
         return self._find_columns(terms.spans.hashes)
 
     def count(self, words: Words) -> sp.csr_array:
-        """Return how often each term occurs in documents, shape (n_documents, n_columns).
+        """Return term counts of documents, shape (n_documents, n_columns).
 
-        A float32 CSR array with sorted indices; terms without a column are left out.
+        A float32 CSR array with sorted indices; terms without a column are skipped.
         """
         return count_matrix(*self.columns(words), self.n_columns)
 
     def transform(self, texts: Iterable[str], n_threads: int = 1) -> sp.csr_array:
-        """Return how often each term occurs in texts; see `count`."""
+        """Return term counts of texts; see `count`."""
         parts = map_chunks(lambda chunk: self.count(find_words(chunk)), texts, n_threads)
         return stack_rows(parts, self.n_columns)
 
@@ -121,15 +121,19 @@ class TermColumns(ABC):
 class Buckets(TermColumns):
     """Feature hashing: the hash of a term chooses one of a fixed number of columns.
 
-    Nothing is learned or shared, so all processes make the same rows. Terms in the same bucket
-    are counted together, and columns have no names. After Weinberger, Dasgupta, Langford, Smola and
-    Attenberg (2009), Feature hashing for large scale multitask learning, without random signs.
+    Stateless, so all processes compute the same rows. Terms in the same bucket are counted
+    together, and columns have no names. There are no random signs, unlike in the paper.
 
     Parameters
     ----------
     n_buckets : int
         A power of two.
     kind : str, default "words"
+
+    References
+    ----------
+    Weinberger, Dasgupta, Langford, Smola and Attenberg (2009), Feature hashing for large scale
+    multitask learning.
     """
 
     terms = ()
@@ -171,13 +175,13 @@ class HashedColumns(Buckets):
 
     # Cached by `compact_table` until a column is added.
     _compact: TermTable | None = None
-    # The column of each bucket, below 0 if it has none. Made when terms are looked up in it, as it
-    # would take most of the memory and of the time in which models are loaded that only predict.
+    # Column of each bucket, negative if it has none. Built on the first look-up: for models that
+    # only predict, it would dominate memory and loading time.
     _bucket_columns: I32 | None = None
 
     def __init__(self, n_buckets: int, kind: str = "words") -> None:
         super().__init__(n_buckets, kind)
-        # The bucket of each column, in parts.
+        # Bucket of each column, in parts.
         self._column_buckets: tuple[I32, ...] = ()
         self._names: tuple[tuple[bytes, I32], ...] = ()
         self._bounds: I64 | None = None
@@ -191,7 +195,7 @@ class HashedColumns(Buckets):
 
         Raises
         ------
-        DataError : if two terms are in one bucket, or a term is not of the kind.
+        DataError : if two terms share a bucket, or a term is not of the kind.
         """
         hashes = find_hash(kind)(*names)
         if len(hashes) != len(names[1]):
@@ -207,7 +211,7 @@ class HashedColumns(Buckets):
 
     @property
     def n_columns(self) -> int:
-        """Number of buckets that have a term."""
+        """Number of buckets with a term."""
         return self._n_columns
 
     @property
@@ -227,7 +231,7 @@ class HashedColumns(Buckets):
         is_name = np.ones(len(lines), dtype=bool)
         is_name[np.cumsum(lengths + 1, dtype=np.int64) - 1] = False
         lines[is_name] = np.frombuffer(data, dtype=np.uint8)
-        # Between two words of a term; see `span_text`.
+        # Collapse the spaces between the words of a term; see `span_text`.
         return re.sub(rb"  +", b" ", lines.tobytes())
 
     def term(self, column: int) -> str | None:
@@ -236,7 +240,7 @@ class HashedColumns(Buckets):
         return span_text(data[bounds[column] : bounds[column + 1]])
 
     def learn(self, spans: Words) -> None:
-        """Add a column for every bucket into which a term falls for the first time."""
+        """Add a column for every bucket that receives its first term."""
         buckets = self._buckets(spans.hashes)
         unseen = np.flatnonzero(self._columns[buckets] < 0)
         if unseen.size:
@@ -246,17 +250,17 @@ class HashedColumns(Buckets):
 
     @property
     def table(self) -> TermTable:
-        """The kernel's table, to which the kernel adds the columns of new buckets."""
+        """The kernel's table, which the kernel extends with columns of new buckets."""
         return TermTable(self.n_buckets, self._columns)
 
     @property
     def learning_table(self) -> TermTable:
-        """The same, or no table: a call for the first columns makes one as large as they need."""
+        """The kernel's table, or an empty one that the kernel sizes for the first columns."""
         return self.table if self._n_columns else TermTable(self.n_buckets)
 
     @property
     def compact_table(self) -> TermTable:
-        """The table for faster look-ups, valid as long as no column is added."""
+        """The table for faster look-ups, valid until a column is added."""
         if self._compact is None:
             self._compact = self._group_table()
         return self._compact
@@ -271,7 +275,7 @@ class HashedColumns(Buckets):
         self._bounds = self._compact = None
 
     def drop_table(self) -> None:
-        """Free the table to which the kernel adds columns; it is made again when needed."""
+        """Free the table that the kernel extends; it is rebuilt when needed."""
         self._bucket_columns = None
 
     def copy(self) -> HashedColumns:
@@ -308,7 +312,7 @@ class HashedColumns(Buckets):
 
     @property
     def _columns(self) -> I32:
-        """The column of each bucket, below 0 if it has none; others write into it."""
+        """Column of each bucket, negative if it has none; callers write into it."""
         if self._bucket_columns is None:
             table = np.full(self.n_buckets, -1, dtype=np.int32)
             table[self._buckets_by_column()] = np.arange(self._n_columns)
@@ -323,7 +327,7 @@ class HashedColumns(Buckets):
         return self._column_buckets[0]
 
     def _are_distinct(self) -> bool:
-        """Return whether no two columns are those of one bucket."""
+        """Return True if no two columns share a bucket."""
         buckets = np.sort(self._buckets_by_column())
         return bool((buckets[1:] != buckets[:-1]).all())
 
@@ -334,7 +338,7 @@ class HashedColumns(Buckets):
         masks = np.zeros(-(-self.n_buckets // _BUCKETS_PER_GROUP), dtype=np.uint64)
         np.add.at(masks, numbers, bits)  # which are distinct
         n_before = row_offsets(np.bitwise_count(masks))[:-1]
-        # The columns in the order of their buckets, three times as fast as by sorting.
+        # Columns in bucket order, three times as fast as sorting.
         columns = np.empty(len(buckets), dtype=np.int32)
         n_lower = np.bitwise_count(masks[numbers] & (bits - np.uint64(1)))
         columns[n_before[numbers] + n_lower] = np.arange(len(buckets), dtype=np.int32)
@@ -348,7 +352,7 @@ class HashedColumns(Buckets):
     def _name_bytes(self) -> tuple[bytes, I64]:
         """Return the names concatenated as bytes, and the offsets between them."""
         data, lengths = self._join_names()
-        if self._bounds is None:  # cached, or finding one name would take as long as finding all
+        if self._bounds is None:  # cached, because finding one name takes as long as finding all
             self._bounds = row_offsets(lengths)
         return data, self._bounds
 

@@ -1,4 +1,4 @@
-"""Counts the terms of documents, in a compiled kernel if there is one, else in NumPy.
+"""Counting the terms of documents, in a compiled kernel or else in NumPy.
 
 The kernel, `_kernel.c`, makes one pass over the bytes of a document; NumPy makes many passes over
 arrays with all words of a chunk. Both find the same terms.
@@ -42,7 +42,7 @@ class TermCounts(NamedTuple):
     n_words : int array, shape (n_documents,)
         Number of words, with or without a column.
     sums : TextSums, optional
-        The sums of the vectors of words, if a table of these was given.
+        Sums of word vectors, if a table of them was given.
     """
 
     entries: Entries
@@ -54,7 +54,7 @@ class TermCounts(NamedTuple):
 class TermCounter(Protocol):
     """Counts terms of documents, chunk by chunk.
 
-    A counter that was made with a table of word vectors sums these in the same pass.
+    With a table of word vectors, sums the vectors in the same pass.
     """
 
     def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> Any:

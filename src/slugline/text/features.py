@@ -1,4 +1,4 @@
-"""Features, which turn documents into weighted CSR rows."""
+"""Features: vocabularies and weights that turn documents into CSR rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class WordCounts(NamedTuple):
-    """Number of words of each text, and number of those words that have a column.
+    """Number of words of each text, and number of words with a column.
 
     Attributes
     ----------
@@ -72,8 +72,8 @@ class WordCounts(NamedTuple):
 class FeatureBatch(NamedTuple):
     """Rows of documents, and their word counts.
 
-    All words count as known if no feature group counts words. `sums` are those of the vectors of
-    words, if a table of these was given.
+    All words count as known if no feature group counts words. `sums` are the sums of word vectors,
+    if a table of them was given.
     """
 
     rows: SparseRows
@@ -82,7 +82,7 @@ class FeatureBatch(NamedTuple):
 
     @property
     def text_sums(self) -> TextSums:
-        """The sums, of texts that were read with a table of word vectors."""
+        """The sums of texts read with a table of word vectors; raises ValueError without it."""
         if self.sums is None:
             raise ValueError("texts were read without a table of word vectors")
         return self.sums
@@ -97,14 +97,14 @@ class Features:
     Parameters
     ----------
     feature_groups : sequence of FeatureGroup
-        The groups, whose columns follow one another.
+        Their columns are concatenated.
     n_jobs : int, optional
-        Threads, by default one for each core; rows are the same for any number.
+        Number of threads, by default one per core; does not affect the rows.
 
     Attributes
     ----------
     n_threads : int
-        Number of threads that `n_jobs` stands for.
+        Effective number of threads.
     vocabularies_ : list of Vocabulary, HashedColumns or Buckets, one for each group
     idf_ : list of float32 array, shape (n_terms,), or None for a group without idf
     """
@@ -165,7 +165,7 @@ class Features:
     ) -> tuple[sp.csr_array, Index | None]:
         """Update the idf with further documents; return their rows.
 
-        Only groups with hash buckets learn further terms. A vocabulary and its idf stay the same.
+        Only groups with hash buckets learn further terms. Vocabularies and their idf stay fixed.
 
         Parameters
         ----------
@@ -173,14 +173,13 @@ class Features:
         n_before : int
             Number of documents in earlier calls; 0 in the first call, which needs hashed groups.
         grow : bool, default True
-            Add columns for buckets that have been empty. If False in the first call, every bucket
-            has a column from the start.
+            Add columns for empty buckets. If False in the first call, every bucket gets a column.
 
         Returns
         -------
         rows : float32 CSR array, shape (n_documents, n_columns)
         moved : int array, shape (n_columns_before,), or None
-            The new number of each earlier column; None in the first call, or if none was added.
+            New index of each earlier column; None in the first call, or if none was added.
         """
         if n_before == 0:
             self.vocabularies_ = [
@@ -193,7 +192,7 @@ class Features:
                 for width, group in zip(self._widths(), self.feature_groups, strict=True)
             ]
         widths_before = self._widths()
-        if grow:  # copies, as the earlier features may still be in use
+        if grow:  # copies, because the earlier features may still be in use
             self.vocabularies_ = [
                 vocabulary.copy() if isinstance(vocabulary, HashedColumns) else vocabulary
                 for vocabulary in self.vocabularies_
@@ -217,14 +216,14 @@ class Features:
         )
 
     def drop_tables(self) -> None:
-        """Free the tables in which terms are counted; they are made again when needed."""
+        """Free the tables for counting terms; they are rebuilt when needed."""
         for vocabulary in self.vocabularies_:
             if isinstance(vocabulary, HashedColumns):
                 vocabulary.drop_table()
 
     @property
     def table_columns(self) -> tuple[TableColumn, ...]:
-        """The extra columns that the rows include."""
+        """Extra table columns included in the rows."""
         return self.feature_groups[-1].columns
 
     @property
@@ -257,11 +256,11 @@ class Features:
     def read_parts(
         self, texts: Iterable[str], table: VectorTable | None = None
     ) -> Iterator[FeatureBatch]:
-        """Yield rows and word counts, a few documents at a time; an empty batch without any.
+        """Yield rows and word counts, a few documents at a time; one empty batch without documents.
 
-        With a table of word vectors, the vectors of the words are summed in the same pass.
+        With a table of word vectors, word vectors are summed in the same pass.
         """
-        self._widths()  # raises an error, before any text is read, if not fitted
+        self._widths()  # fail before reading texts if not fitted
         read = functools.partial(self._read, table=table)
         parts = map_chunks(read, texts, self.n_threads)
         first = next(parts, None)
@@ -278,7 +277,7 @@ class Features:
         return FeatureBatch(rows, WordCounts(n_known, counts.n_words), counts.sums)
 
     def term(self, column: int) -> str | None:
-        """Return the term of a column; None if it has no name."""
+        """Return the term of a column, or None if it has no name."""
         for width, vocabulary in zip(self._widths(), self.vocabularies_, strict=True):
             if column < width:
                 return vocabulary.term(column)
@@ -292,7 +291,7 @@ class Features:
             retained = np.arange(vocabulary.n_columns)
             if isinstance(vocabulary, HashedColumns):
                 used_columns = retained[~unused[first : first + len(retained)]]
-                # In a model file, no column would mean all buckets.
+                # In a model file, no columns would mean all buckets.
                 retained = used_columns if len(used_columns) else retained[:1]
                 rarity = self.idf_[number]
                 vocabularies[number] = vocabulary.select(retained)
@@ -304,10 +303,10 @@ class Features:
         return features, np.concatenate(columns)
 
     def unknown_word_rate(self, columns: Index) -> UnknownWordRate | None:
-        """Return the rate in training documents; None if no group counts words. Can be called once.
+        """Return the rate in training documents, or None if no group counts words. Call only once.
 
-        Training documents are treated like new ones: a word counts as known if it occurs in another
-        document, and has one of the `columns`.
+        Training documents are treated like new ones: a word is known if it occurs in another
+        document and has one of the `columns`.
         """
         number, words = self.words_group, self._training_words
         self._training_words = None  # to free memory
@@ -356,7 +355,7 @@ class Features:
     def _count_learning(
         self, texts: Sequence[str], counts: RowStack, *, grow: bool, progress: Progress = SILENT
     ) -> None:
-        """Count terms chunk by chunk, after adding columns for the new terms of the chunk."""
+        """Count terms chunk by chunk, adding columns for new terms first."""
         counter, kinds = make_counter(self.table_columns), self._kinds()
         n_words: list[Integers] = []
         step = LongStep(progress, f"counting words of {len(texts):,} documents", len(texts))
@@ -386,7 +385,7 @@ class Features:
         return np.split(frequencies, np.cumsum(widths[:-1]))
 
     def _weights(self) -> RowWeights:
-        """Return the `RowWeights`, which are cached until columns or idf change."""
+        """Return the `RowWeights`, cached until columns or idf change."""
         weights, widths = self._row_weights, self._widths()
         if (
             weights is None
@@ -406,7 +405,7 @@ class Features:
 
 
 def _updated_idf(rarity: F32, n_before: int, frequency: I64, n_more: int) -> F32:
-    """Return the idf of terms after `n_more` documents, for which columns may have been added.
+    """Return the idf of terms after `n_more` documents, which may have added columns.
 
     `frequency` is the number of these documents that contain each term.
     """
@@ -417,12 +416,12 @@ def _updated_idf(rarity: F32, n_before: int, frequency: I64, n_more: int) -> F32
 
 # Unknown words ------------------------------------------------------------------------------------
 
-# Fraction of the training documents that are considered to have unusually many unknown words.
+# Fraction of the training documents considered to have unusually many unknown words.
 _UNUSUAL_FRACTION = 0.01
 # A smaller fraction of unknown words is never unusual, even if training documents have hardly any,
-# such as documents that were cut to a vocabulary. Texts in other languages have more.
+# for instance after filtering by a vocabulary. Texts in other languages have more.
 _MIN_UNKNOWN = 0.25
-# Maximum number of documents from which the rate is estimated.
+# Maximum number of documents used to estimate the rate.
 _MAX_SAMPLED = 20_000
 # Tolerance for rounding.
 _ROUNDING = 1e-6
@@ -430,15 +429,15 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class UnknownWordRate:
-    """The usual rate of unknown words in a document.
+    """Expected rate of unknown words in a document.
 
     Attributes
     ----------
     rate : float, over 0 and under 1
-        Fraction of words that are unknown.
+        Fraction of unknown words.
     max_excess : float, at least 0
-        Largest usual excess over this fraction, in standard errors, so that short texts may have a
-        larger fraction than long ones.
+        Largest normal excess over this fraction, in standard errors: short texts may have a larger
+        fraction than long ones.
     """
 
     rate: Annotated[float, Meta(gt=0, lt=1)]
@@ -446,7 +445,7 @@ class UnknownWordRate:
 
     @classmethod
     def from_counts(cls, counts: WordCounts) -> UnknownWordRate:
-        """Return the rate that all but one in a hundred documents don't exceed."""
+        """Return the rate and the excess that 99 % of the documents don't exceed."""
         n_words, n_unknown = int(counts.n_words.sum()), int(counts.n_unknown.sum())
         rate = (n_unknown + 1) / (n_words + 2)  # Laplace's estimate: under 1, and never 0
         if not n_words:
@@ -457,7 +456,7 @@ class UnknownWordRate:
         )
 
     def are_unusual(self, counts: WordCounts) -> Mask:
-        """Return a mask of the texts with more unknown words than usual, shape (n_documents,)."""
+        """Return a mask of texts with unusually many unknown words, shape (n_documents,)."""
         are_many = counts.n_unknown >= _MIN_UNKNOWN * np.maximum(counts.n_words, 1)
         if not are_many.any():
             return are_many
@@ -471,7 +470,7 @@ def _excess(counts: WordCounts, rate: float) -> F64:
 
 
 class _TrainingWords(NamedTuple):
-    """Counts of words in a sample of training documents, and the documents' numbers of words."""
+    """Word counts of a sample of training documents, and the number of words of each document."""
 
     entries: Entries
     n_words: Integers
@@ -491,7 +490,7 @@ class _TrainingWords(NamedTuple):
         return cls(words.concatenate(), np.concatenate([none, *(n[::step] for n in n_words)]))
 
     def counts(self, is_known: Mask) -> WordCounts:
-        """Return the number of words of each document that are known and occur in another one."""
+        """Return the number of known words of each document that also occur in another one."""
         values, columns, lengths = self.entries
         is_elsewhere = (np.bincount(columns, minlength=len(is_known)) > 1) & is_known
         owner = np.arange(len(lengths)).repeat(lengths)

@@ -1,6 +1,6 @@
-"""Hashes of words, computed for a whole array at a time.
+"""Vectorized hashes of words.
 
-Model files with feature hashing depend on these hashes: they are the same on every machine and must
+Model files with feature hashing depend on these hashes. They are the same on every machine and must
 never change.
 """
 
@@ -13,10 +13,10 @@ import numpy as np
 from slugline.base.arrays import I32, I64, U8, U64
 
 _WORD_BYTES = 8
-#: Must follow the last span in a buffer, since an 8-byte load may start at any byte of the span.
+#: Must follow the last span in a buffer, because 8-byte loads may start at any byte of the span.
 PADDING = b" " * (_WORD_BYTES + 1)
 # _KEEP[n] keeps the first n bytes of a little-endian 8-byte load, and _END[n] appends a byte that
-# never occurs in UTF-8. Without it, a word and the same word followed by NUL would be equal.
+# never occurs in UTF-8. Without it, a word and the same word followed by NUL would collide.
 _KEEP = np.array([(1 << 8 * n) - 1 for n in range(_WORD_BYTES + 1)], dtype=np.uint64)
 _END = np.array([*(0xFF << 8 * n for n in range(_WORD_BYTES)), 0], dtype=np.uint64)
 _FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -34,13 +34,13 @@ def hash_spans(array: U8, starts: I64, lengths: I64) -> U64:
         The buffer; `PADDING` follows the last span.
     starts, lengths : int64 arrays, shape (n_spans,)
     """
-    # The same buffer viewed as (unaligned) 8-byte integers, one starting at each byte.
+    # View the buffer as unaligned 8-byte integers, one starting at each byte.
     loads = np.ndarray((len(array) - _WORD_BYTES + 1,), "<u8", array, strides=(1,))
     hashes = mix(_masked(loads, starts, lengths))
     longer = np.flatnonzero(lengths > _WORD_BYTES)
     offset = _WORD_BYTES
-    # Few spans are very long. For a word of megabytes, array operations on one number each would be
-    # slow, so the last few spans are finished one by one.
+    # Few spans are very long. Array operations on single numbers would be slow for a word of
+    # megabytes, so the last few spans are finished one by one.
     while longer.size > min(offset // 4, _MANY_SPANS):
         remaining = lengths[longer] - offset
         hashes[longer] = mix(hashes[longer] ^ _masked(loads, starts[longer] + offset, remaining))
@@ -102,7 +102,7 @@ def number_distinct(hashes: U64) -> tuple[I64, I32]:
 
     def claim(keys: U64, places: I32) -> I32:
         slots = (keys & mask).astype(np.intp)
-        table[slots[::-1]] = places[::-1]  # the last write wins: that of the first occurrence
+        table[slots[::-1]] = places[::-1]  # the last write, of the first occurrence, wins
         return table[slots]
 
     places = np.arange(len(hashes), dtype=np.int32)

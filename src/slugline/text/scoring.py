@@ -1,7 +1,7 @@
-"""Scores texts in one pass of a compiled kernel, without rows of features in between.
+"""Scoring texts in one pass of a compiled kernel, without intermediate feature rows.
 
 The results equal the products of `Features.read_parts` with weights, except for rounding.
-The kernel, `_scores.c`, keeps what it has found of words, in bounded memory, from call to call.
+The kernel, `_scores.c`, caches its word look-ups between calls, in bounded memory.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ TermWeights: TypeAlias = F32 | tuple[F32, I32, I32]
 
 
 class VectorWeights(NamedTuple):
-    """What turns sums of word vectors into scores that are added to those of terms.
+    """Weights that turn sums of word vectors into scores, which are added to the term scores.
 
     Attributes
     ----------
     table : VectorTable
     weights : float32 array, shape (n_groups, n_columns, 8)
-        Those of 8 topics each, as the kernel reads them.
+        Weights in groups of 8 topics, as the kernel reads them.
     biases : float32 array, shape (n_topics,)
     factor : float
-        Factor on the scores of terms.
+        Factor for the term scores.
     min_known_fraction : float
-        Nothing is added for texts of which less is known.
+        Word vectors are ignored in texts with a smaller known fraction.
     """
 
     table: VectorTable
@@ -68,7 +68,7 @@ class TextScores(NamedTuple):
     scores : float32 array, shape (n_texts, n_topics)
     words : WordCounts
     has_vectors : bool array, shape (n_texts,), or None
-        Which scores include those of word vectors; None for a model without these.
+        Mask of texts whose scores include word vectors; None for a model without word vectors.
     """
 
     scores: F32
@@ -77,17 +77,17 @@ class TextScores(NamedTuple):
 
 
 class TextScorer:
-    """Scores texts by the weights of their terms and by word vectors; several threads may use it.
+    """Scores texts by term weights and word vectors. Thread-safe.
 
     Parameters
     ----------
     features : Features
-        Without extra columns, and fitted; it must not learn further terms.
+        Fitted features without extra columns; they must not learn further terms.
     weights : TermWeights
     biases : float32 array, shape (n_topics,)
     vectors : VectorWeights, optional
     make_table : callable, optional
-        Returns the same weights in the form that gives the scores of many texts faster.
+        Returns the same weights in a form that is faster for many texts.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class TextScorer:
         )
 
     def score_parts(self, texts: Iterable[str]) -> Iterator[TextScores]:
-        """Yield the scores of texts, a few at a time; an empty part without any."""
+        """Yield the scores of texts, a few at a time; one empty part without texts."""
         parts = map_chunks(self.score, texts, self._features.n_threads)
         first = next(parts, None)
         yield self.score([]) if first is None else first
@@ -125,7 +125,7 @@ class TextScorer:
         self._n_scored += n_texts
         make_table = self._make_table
         if make_table is not None and self._n_scored > _N_BEFORE_TABLE:
-            # Other threads may do so, too; either scorer gives the same scores.
+            # Another thread may do the same; both scorers give the same scores.
             self._scorer, self._make_table = self._make_scorer(make_table()), None
         scores = np.empty((n_texts, len(self._biases)), dtype=np.float32)
         n_known, n_words = np.empty((2, n_texts), dtype=np.int64)
@@ -163,5 +163,5 @@ class TextScorer:
 
 
 def can_score(features: Features) -> bool:
-    """Return whether there is a kernel that scores texts with these features."""
+    """Return True if the kernel can score texts with these features."""
     return has_kernel() and not features.table_columns

@@ -1,6 +1,6 @@
 """Sparse rows of term counts and weights, as plain arrays and as CSR arrays.
 
-SciPy, which takes longer to import than a model takes to answer, is imported for CSR arrays only.
+Importing SciPy takes longer than a prediction, so it is imported only for CSR arrays.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def row_offsets(lengths: Integers | Mask) -> I64:
-    """Return the start of each row of these lengths, and the end of the last one, as in `indptr`.
+    """Return row offsets, like `indptr`, from row lengths.
 
     >>> row_offsets(np.array([2, 0, 3])).tolist()
     [0, 2, 2, 5]
@@ -35,12 +35,12 @@ def row_offsets(lengths: Integers | Mask) -> I64:
 
 
 def narrow_offsets(indptr: I64) -> I32 | I64:
-    """Return `row_offsets` in 32 bits if the last one allows it."""
+    """Return `row_offsets` in 32 bits if the last one fits."""
     return indptr.astype(np.int32) if indptr[-1] < np.iinfo(np.int32).max else indptr
 
 
 def row_lengths(indptr: Integers) -> Integers:
-    """Return the lengths of rows from their `row_offsets`; for a few rows, faster than np.diff.
+    """Return row lengths from `row_offsets`; faster than np.diff for few rows.
 
     >>> row_lengths(np.array([0, 2, 2, 5])).tolist()
     [2, 0, 3]
@@ -48,14 +48,14 @@ def row_lengths(indptr: Integers) -> Integers:
     return indptr[1:] - indptr[:-1]
 
 
-#: The usual number of entries in a slice of rows; see `row_slices`.
+#: Default number of entries in a slice of rows; see `row_slices`.
 SLICE_ENTRIES = 1 << 19
 
 
 def row_slices(indptr: Integers, max_entries: int = SLICE_ENTRIES) -> Iterator[slice]:
-    """Yield slices of consecutive rows of up to `max_entries`, or of one row that has more.
+    """Yield slices of consecutive rows with up to `max_entries`, or a single longer row.
 
-    What is computed from a slice at a time takes little memory beside the rows.
+    Processing rows slice by slice limits temporary memory.
 
     >>> list(row_slices(np.array([0, 2, 2, 5, 6]), max_entries=3))
     [slice(0, 2, None), slice(2, 3, None), slice(3, 4, None)]
@@ -68,7 +68,7 @@ def row_slices(indptr: Integers, max_entries: int = SLICE_ENTRIES) -> Iterator[s
 
 
 def ranges(starts: Integers, lengths: Integers) -> I64:
-    """Return the integers start, start + 1, ... of each range of a length, concatenated.
+    """Return the concatenated ranges start, start + 1, ..., each of the given length.
 
     >>> ranges(np.array([10, 20, 30]), np.array([2, 0, 3])).tolist()
     [10, 11, 30, 31, 32]
@@ -91,9 +91,9 @@ kernel = _kernel
 
 
 def has_kernel() -> bool:
-    """Return False if compiled kernels are missing or the variable `SLUGLINE_KERNEL` is 0.
+    """Return False if compiled kernels are missing or the environment sets `SLUGLINE_KERNEL` to 0.
 
-    Either all of the package's kernels are installed or none; see `setup.py`.
+    The package's kernels are installed all together or not at all; see `setup.py`.
     """
     return kernel is not None and os.environ.get("SLUGLINE_KERNEL") != "0"
 
@@ -102,25 +102,25 @@ def has_kernel() -> bool:
 
 # With more columns per entry than this, sorting is faster than transposing.
 _ENTRIES_PER_COLUMN = 4
-# Sequences are turned into rows in chunks, whose arrays then take little memory.
+# Sequences are converted in chunks to limit memory.
 _SEQUENCES_AT_ONCE = 1000
-# A full stack of rows grows by one entry for so many that it has.
+# A full stack of rows grows by one entry per this many existing ones.
 _SPARE = 8
 
 
 def count_matrix(columns: Integers, indptr: Integers, n_columns: int) -> sp.csr_array:
-    """Return a float32 CSR array of how often each column occurs in each row; indices are sorted.
+    """Return a float32 CSR array of the counts of columns in each row, with sorted indices.
 
     Parameters
     ----------
     columns : int array, shape (n_occurrences,)
-        Columns row after row; within a row, in any order and with repeats.
+        Columns, row by row; within a row, in any order and with repeats.
     indptr : int array, shape (n_rows + 1,)
         Row `r` has `columns[indptr[r]:indptr[r + 1]]`.
     """
     X = _csr(np.ones(len(columns), dtype=np.float32), columns, indptr, n_columns)
     # Transposing twice sorts the columns of every row, much faster than any sort. But its time is
-    # linear in the columns as well as in the entries, too long for the few entries of one text.
+    # also linear in the number of columns, which is too slow for the few entries of one text.
     if _ENTRIES_PER_COLUMN * len(columns) < n_columns:
         X.sort_indices()
     else:
@@ -132,8 +132,8 @@ def count_matrix(columns: Integers, indptr: Integers, n_columns: int) -> sp.csr_
 def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_array:
     """Return a float32 CSR array with a 1 in each column that a sequence of integers contains.
 
-    The newswire lesson's `vectorize_sequences`, without storing zeros, which are over nine tenths.
-    Raises DataError if a number is below 0 or not below `num_columns`.
+    Same as the newswire lesson's `vectorize_sequences`, but sparse. Raises DataError if a number is
+    negative or not below `num_columns`.
 
     >>> multi_hot([[2, 1, 2], []], 4).toarray()
     array([[0., 1., 1., 0.],
@@ -149,7 +149,7 @@ def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_ar
 
 
 def _multi_hot(sequences: Sequence[Sequence[int]], first: int, num_columns: int) -> sp.csr_array:
-    """Return the rows of sequences, of which the first has the number `first` in messages."""
+    """Return the rows of sequences; messages number them from `first`."""
     lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
     numbers = itertools.chain.from_iterable(sequences)
     columns = np.fromiter(numbers, dtype=np.int64, count=lengths.sum())
@@ -158,7 +158,7 @@ def _multi_hot(sequences: Sequence[Sequence[int]], first: int, num_columns: int)
     if outside.size:
         row = first + np.searchsorted(indptr, outside[0], side="right") - 1
         raise DataError(
-            f"sequence {row} holds {columns[outside[0]]}, but columns run from 0 to "
+            f"sequence {row} contains {columns[outside[0]]}, but columns range from 0 to "
             f"{num_columns - 1}; load the data with num_words={num_columns}."
         )
     X = count_matrix(columns, indptr, num_columns)
@@ -167,12 +167,12 @@ def _multi_hot(sequences: Sequence[Sequence[int]], first: int, num_columns: int)
 
 
 class Entries(NamedTuple):
-    """Entries of sparse rows whose width is not known yet.
+    """Entries of sparse rows of unknown width.
 
     Attributes
     ----------
     values, columns : float32 and int32 array, shape (n_entries,)
-        Row after row; columns ascend in each row.
+        Row by row, with ascending columns in each row.
     lengths : int array, shape (n_rows,)
         Number of entries of each row.
     """
@@ -182,7 +182,7 @@ class Entries(NamedTuple):
     lengths: Integers
 
     def offset_columns(self, widths: Sequence[int]) -> None:
-        """Shift columns, in place, for rows of these widths that stand side by side."""
+        """Shift columns in place, to concatenate rows of these widths horizontally."""
         columns = self.columns
         columns += self.repeat_for_entries(np.cumsum([0, *widths[:-1]], dtype=np.int32))
 
@@ -205,9 +205,9 @@ class Entries(NamedTuple):
 
 
 class SparseRows(NamedTuple):
-    """Rows of features or weights, from which a text is scored faster than a CSR array is made.
+    """Rows of features or weights, faster to create and score than CSR arrays.
 
-    `n_parts` rows of `entries`, side by side, make one row of `n_columns`.
+    `n_parts` rows of `entries`, concatenated horizontally, form one row of `n_columns`.
     """
 
     entries: Entries
@@ -216,7 +216,7 @@ class SparseRows(NamedTuple):
 
     @classmethod
     def from_csr(cls, X: sp.csr_array) -> SparseRows:
-        """Return the rows of a float32 CSR array in canonical format, which share its memory."""
+        """Return the rows of a canonical float32 CSR array, sharing its memory."""
         return cls(Entries(X.data, X.indices, row_lengths(X.indptr)), X.shape[1])
 
     @property
@@ -258,14 +258,14 @@ def score_rows(table: F32 | sp.csr_array, X: SparseRows | sp.csr_array) -> F32:
 
 
 def _is_readable(table: F32 | sp.csr_array) -> bool:
-    """Return whether the kernel can read a table, which may be unaligned in a worker."""
+    """Return True if the kernel can read a table; it may be unaligned in a worker."""
     if not isinstance(table, np.ndarray) or table.dtype != np.float32:
         return False
     return bool(table.flags.c_contiguous and table.flags.aligned)
 
 
 def _score_with_few_weights(table: sp.csr_array, X: SparseRows) -> F32:
-    """Return the same as `score_rows` for a table that stores few weights."""
+    """Same as `score_rows`, for a table with few weights."""
     values, columns, lengths = X.entries
     scores = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
     kernel.add_sparse_products(
@@ -284,7 +284,7 @@ def csr_parts(table: sp.csr_array) -> tuple[F32, I32, I32]:
 
 
 class RowStack:
-    """Rows stacked part by part, in memory that grows with them.
+    """Rows stacked part by part in growing memory.
 
     Concatenating a list of parts would take twice the memory.
     """
@@ -316,7 +316,7 @@ class RowStack:
             yield Entries(self._values[first:last], self._columns[first:last], lengths)
 
     def offset_columns(self, widths: Sequence[int]) -> None:
-        """Shift the columns of rows of these widths that stand side by side."""
+        """Shift columns, to concatenate rows of these widths horizontally."""
         for part in self.parts():
             part.offset_columns(widths)
 
@@ -326,13 +326,13 @@ class RowStack:
         return Entries(self._values, self._columns, np.concatenate(self._lengths))
 
     def _resize(self, n_entries: int) -> None:
-        # No view of them exists while rows are appended.
+        # No views exist while rows are appended.
         self._values.resize(n_entries, refcheck=False)
         self._columns.resize(n_entries, refcheck=False)
 
 
 def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
-    """Return CSR arrays of `n_columns` columns, stacked on top of each other."""
+    """Return CSR arrays of `n_columns` columns, stacked vertically."""
     remaining = iter(parts)
     first_parts = list(itertools.islice(remaining, 2))
     if len(first_parts) == 1:
@@ -344,7 +344,7 @@ def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
 
 
 def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
-    """Return a matrix or rows of features as a float32 CSR array, without a copy if it is one.
+    """Return a matrix or rows of features as a float32 CSR array, without copying such an array.
 
     Raises DataError if `X` is not a matrix, does not have `n_columns` columns, or is not finite.
     """
@@ -357,7 +357,7 @@ def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
         if X.ndim != 2:
             raise DataError(
                 Parameter("X"),
-                f" has {X.ndim} dimensions; give a matrix with one row per document.",
+                f" has {X.ndim} dimensions; pass a matrix with one row per document.",
             )
     if isinstance(X, sp.csr_array) and X.dtype == np.float32:
         csr = X
@@ -382,17 +382,17 @@ def check_rows(X: object, n_columns: int) -> SparseRows | sp.csr_array:
 
 
 def _check_finite(values: F32) -> None:
-    # The extremes are NaN if one value is; a mask of all values would take memory.
+    # The extremes are NaN if any value is; a mask of all values would take memory.
     if values.size and not np.isfinite([values.min(), values.max()]).all():
         raise DataError(
-            Parameter("X"), " holds NaN or infinity; remove or replace such values first."
+            Parameter("X"), " contains NaN or infinity; remove or replace such values first."
         )
 
 
 def _csr(data: F32, indices: Integers, indptr: Integers, n_columns: int) -> sp.csr_array:
     import scipy.sparse as sp
 
-    # SciPy needs index arrays of the same type, and is faster with the narrower type.
+    # SciPy requires index arrays of the same type and is faster with the narrower one.
     index_type = np.int32 if len(data) < np.iinfo(np.int32).max else np.int64
     return sp.csr_array(
         (data, indices.astype(index_type, copy=False), indptr.astype(index_type, copy=False)),

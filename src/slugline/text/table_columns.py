@@ -32,29 +32,29 @@ MAX_COLUMNS = 100
 MAX_BINS = 64
 #: Maximum number of characters of a column's name.
 MAX_NAME = 200
-# Number of bins of a column of numbers.
+# Number of bins of a numeric column.
 _N_BINS = 8
-# Up to this many distinct numbers are treated as names, such as priorities.
+# Up to this many distinct numbers are treated as categories, such as priorities.
 _FEW_NUMBERS = 12
-# Minimum fraction of numbers, or dates, among the cells of a column of that kind.
+# Minimum fraction of cells with numbers or dates in a column of that kind.
 _MIN_FRACTION = 0.8
-# A permutation test decides whether a column is used, as an uninformative column makes a model
+# A permutation test decides whether a column is used, because an uninformative column makes a model
 # worse if there are few texts. These are the maximum number of documents, the number of
-# permutations of their topics, and the minimum number of standard deviations by which the statistic
-# exceeds the mean of permutations.
+# permutations of their topics, and the minimum excess of the statistic over the mean of
+# permutations, in standard deviations.
 _MAX_TESTED = 20_000
 _N_PERMUTATIONS = 30
 _MIN_DEVIATIONS = 3.0
-# If a column has many rare values, most of its statistic is chance, which a learner would take for
-# information: at least this fraction must be in excess of the mean of permutations.
+# In a column with many rare values, most of the statistic is chance, which a learner would overfit.
+# At least this fraction must exceed the mean of permutations.
 _MIN_EXCESS = 0.75
-# A column whose values are nearly all different has text or ids, and is rejected: from `_MIN_CELLS`
-# cells on if all values are unique, and from `_MANY_CELLS` on if this fraction of them is.
+# A column of nearly unique values contains text or ids and is rejected: from `_MIN_CELLS` cells on
+# if all values are unique, and from `_MANY_CELLS` on if this fraction is unique.
 _MIN_CELLS = 20
 _MANY_CELLS = 50
 _MAX_UNIQUE = 0.8
-# Whole numbers that are all unique are ids if they are spaced more evenly than random numbers, the
-# standard deviation of whose gaps is their mean: up to this fraction of the mean.
+# Unique integers are ids if they are spaced more evenly than random numbers: if the standard
+# deviation of their gaps is at most this fraction of the mean (for random numbers, it is 1).
 _MAX_GAP_DEVIATION = 0.7
 # Maximum number of characters of a value in its term.
 MAX_VALUE = 100
@@ -89,7 +89,7 @@ class TableColumn:
     name : str
     kind : {"words", "number", "date", "unused"}, default "words"
         Words have a term for each value, numbers have one for their quantile bin, and dates have
-        terms for weekday, month and hour. An unused column has no terms, as it is hardly more
+        terms for weekday, month and hour. An unused column has no terms, because it is hardly more
         informative about the topics than chance.
     bins : tuple of float, default ()
         The ascending bounds between bins of numbers.
@@ -118,16 +118,16 @@ class TableColumn:
 
     @property
     def label(self) -> str:
-        """The name on one line, with which the terms of the column begin."""
+        """Name on one line; prefix of the column's terms."""
         return " ".join(self.name.split())
 
     def is_odd(self, cell: Any) -> bool:
-        """Whether a cell has a value, but not of the kind of the column."""
+        """Return True if a cell has a value that is not of the column's kind."""
         is_strict = self.kind in (NUMBER, DATE)
         return is_strict and not _is_blank(cell) and not _READERS[self.kind](cell)
 
     def terms(self, cell: Any) -> list[str]:
-        """Return the terms of a cell; the term of a missing cell if it can't be read.
+        """Return the terms of a cell; an unreadable cell counts as missing.
 
         >>> TableColumn("amount", "number", (10.0, 50.0)).terms("12.50")
         ['amount=10 to 50']
@@ -241,14 +241,14 @@ def _date_parts(when: datetime) -> list[str]:
 
 
 def check_column_names(names: Any) -> tuple[str, ...]:
-    """Return the names of columns; OptionError unless they are a list of distinct names."""
+    """Return column names; raise OptionError unless they are a list of distinct names."""
     is_list = isinstance(names, Sequence) and not isinstance(names, str)
     if not is_list or not all(isinstance(name, str) and name for name in names):
         raise option_error("columns", names, 'a list of names, such as ["product"]')
     if len(names) > MAX_COLUMNS or len({*names}) < len(names):
         raise OptionError(
             Parameter("columns"),
-            f" has {len(names):,} names; give each once, and {MAX_COLUMNS} at most.",
+            f" contains {len(names):,} names; pass each once, and at most {MAX_COLUMNS}.",
         )
     return tuple(names)
 
@@ -256,9 +256,9 @@ def check_column_names(names: Any) -> tuple[str, ...]:
 def learn_columns(
     texts: Sequence[str], topics: Sequence[Topic] | Sequence[TopicSet], names: Sequence[str]
 ) -> tuple[TableColumn, ...]:
-    """Return the named columns of texts, with the kind of each and the bins of numbers.
+    """Return the named columns of texts, with their kinds and the bins of numbers.
 
-    A column is unused if it is hardly more informative about the topics than about permuted ones.
+    A column is unused if it is hardly more informative about the topics than about permuted topics.
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ def learn_columns(
 
     Raises
     ------
-    DataError : if no text has cells, none has a column of that name, or a column has text or ids.
+    DataError : if no text has cells, a column does not exist, or a column contains text or ids.
     """
     column_names = dict.fromkeys(name for text in texts for name in cells_of(text))
     for name in names:
@@ -305,7 +305,7 @@ def _encode(topics: Sequence[Topic] | Sequence[TopicSet]) -> Any:
 
 
 def _is_informative(column: TableColumn, texts: Sequence[str], y: Any) -> bool:
-    """Whether the terms of a column tell more about the topics `y` than about permuted ones."""
+    """Return True if a column is more informative about topics `y` than about permuted topics."""
     words = find_column_terms(texts, [column])
     make_statistic = _single_label_statistic if y.ndim == 1 else _multilabel_statistic
     statistic = make_statistic(words.distinct[1], words.indptr, y)
@@ -319,8 +319,8 @@ def _is_informative(column: TableColumn, texts: Sequence[str], y: Any) -> bool:
 def _single_label_statistic(terms: Integers, indptr: I64, y: I64) -> Callable[[I64], float]:
     """Return a function that computes half the G statistic of terms and topics.
 
-    Its argument is `y` or a permutation of it, the number of each document's topic. For o documents
-    that have a term and a topic, and e expected ones, the statistic is the sum of o ln(o / e).
+    Its argument is `y`, the number of each document's topic, or a permutation of it. With o
+    observed and e expected documents for a term and a topic, the statistic sums o ln(o / e).
     """
     rows = np.arange(len(y)).repeat(row_lengths(indptr))
     n_topics = int(y.max(initial=0)) + 1
@@ -337,8 +337,8 @@ def _single_label_statistic(terms: Integers, indptr: I64, y: I64) -> Callable[[I
 def _multilabel_statistic(terms: Integers, indptr: I64, y: Any) -> Callable[[Any], float]:
     """Return a function that computes half the G statistic of each term and topic, summed.
 
-    Its argument is `y` or a permutation of its rows, a sparse indicator array. If o of the n
-    documents with a term have a topic, and the fraction p of all documents has it, the statistic is
+    Its argument is `y`, a sparse indicator array, or a permutation of its rows. If o of the n
+    documents with a term have a topic, as does a fraction p of all documents, the statistic is
     o ln(o / (n p)) + (n - o) ln((n - o) / (n (1 - p))).
     """
     from scipy.special import rel_entr
@@ -353,8 +353,8 @@ def _multilabel_statistic(terms: Integers, indptr: I64, y: Any) -> Callable[[Any
         counts = (X.T @ y[:, usable]).tocoo()
         n, p = sizes[counts.row], fractions[usable][counts.col]
         gains = rel_entr(counts.data, n * p) + rel_entr(n - counts.data, n * (1 - p))
-        # Where o is 0, the statistic is -n ln(1 - p): that is added for all terms and topics, and
-        # subtracted for those that have documents in common.
+        # Where o is 0, the statistic is -n ln(1 - p). Add it for all terms and topics, and
+        # subtract it for pairs with documents in common.
         return float(np.sum(gains + n * log_absent[counts.col]) - sizes.sum() * log_absent.sum())
 
     return statistic

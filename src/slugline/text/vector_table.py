@@ -156,7 +156,7 @@ class VectorTable:
     path : Path
     header : Header
     digest : str
-        SHA-256 of the file without the digest itself, in hexadecimal, as the file states it; see
+        SHA-256 of the file without the digest itself, in hexadecimal, as stated in the file; see
         `check_digest`.
     slots, filter, factors, rows, lengths, text : arrays
     languages : tuple of str
@@ -175,7 +175,7 @@ class VectorTable:
 
     @functools.cached_property
     def kernel_arguments(self) -> tuple[object, ...]:
-        """The arguments of the compiled kernel."""
+        """Arguments of the compiled kernel."""
         header = self.header
         return (
             self.slots,
@@ -191,7 +191,7 @@ class VectorTable:
         )
 
     def unpack(self, rows: I64) -> I32:
-        """Return the vectors of rows before they are scaled, shape (n_rows, n_columns)."""
+        """Return the unscaled vectors of rows, shape (n_rows, n_columns)."""
         packed = self.rows[rows]
         numbers = np.concatenate([packed & 15, packed >> 4], axis=1).astype(np.int32)
         numbers -= _ZERO
@@ -199,7 +199,7 @@ class VectorTable:
         return numbers
 
     def apply_scale(self, sums: I64 | I32) -> F32:
-        """Return the sums of vectors, given the sums of their integers."""
+        """Return scaled sums of vectors from sums of integers."""
         return (sums * self.header.scale).astype(np.float32)
 
     def word(self, row: int) -> str:
@@ -213,25 +213,25 @@ class VectorTable:
 
     @functools.cached_property
     def longest_by_start(self) -> U8:
-        """The number of characters of the longest word that starts with two characters.
+        """Length in characters of the longest word for each pair of first characters.
 
-        It is listed by the highest bits of the hash of the characters; 0 if no word starts with
-        them. In scripts without spaces, most characters start words of two or three characters.
+        Indexed by the highest bits of the pair's hash; 0 if no word starts with the pair. In
+        scripts without spaces, most characters start words of two or three characters.
         """
         return np.frombuffer(_kernel.longest_by_start(self.text, self.lengths), dtype=np.uint8)
 
     @functools.cached_property
     def row_of_word(self) -> dict[str, int]:
-        """The row of each word, for look-ups without the kernel."""
+        """Row of each word, for look-ups without the kernel."""
         return {self.word(row): row for row in range(self.header.n_words)}
 
     def find_rows(self, hashes: U64) -> I64:
         """Return the row of the word with each hash, or -1.
 
-        A word is in the first slot that was free, from slot `hash >> 32` modulo the number of slots
-        on. A slot holds the word's row plus 1 in its lowest 22 bits, and the hash in the others; it
-        is 0 if it is empty. As only 42 bits of hashes are compared, a word that the table lacks is
-        taken for one of its n words with a probability of n / 2^42.
+        Linear probing starts at slot `hash >> 32` modulo the number of slots. A slot contains the
+        word's row plus 1 in its lowest 22 bits and the hash in the others; empty slots are 0. Only
+        42 bits of hashes are compared, so an unknown word is mistaken for one of n words with
+        probability n / 2^42.
         """
         n_slots, n_words = self.header.n_slots, self.header.n_words
         rows = np.full(len(hashes), -1, dtype=np.int64)
@@ -252,18 +252,18 @@ class VectorTable:
         return rows
 
     def compute_digest(self) -> str:
-        """Return the digest of the file as it is now; all of it is read."""
+        """Compute the digest of the whole file."""
         with _file_errors(self.path):
             return _digest(self.path.read_bytes())
 
     def check_digest(self) -> None:
-        """Raise EncoderError if the file isn't what its digest says.
+        """Raise EncoderError if the file doesn't match its digest.
 
-        All of the file is read in the first call. Fits, servers, `slugline check` and
-        `slugline info` call it, other predictions don't.
+        The first call reads the whole file. Called by fits, servers, `slugline check` and
+        `slugline info`, but not by other predictions.
         """
         if not self._has_its_digest:
-            raise EncoderError(f"{self.path}: the table of word vectors was changed; ", _INSTALL)
+            raise EncoderError(f"{self.path}: checksum mismatch; ", _INSTALL)
 
     @functools.cached_property
     def _has_its_digest(self) -> bool:
@@ -276,12 +276,12 @@ class VectorTable:
 def map_table(path: PathLike) -> VectorTable:
     """Map the file of a table.
 
-    The header and the size of the file are checked, but not its digest: that would read all of it.
-    `VectorTable.check_digest` does.
+    Checks the header and the size of the file, but not its digest, which requires reading the whole
+    file; see `VectorTable.check_digest`.
 
     Raises
     ------
-    EncoderError : if there is no such file, or it is damaged or of another version.
+    EncoderError : if the file is missing, damaged, or of another version.
     """
     path = Path(path)
     with _file_errors(path), path.open("rb") as file:
@@ -301,7 +301,7 @@ def map_table(path: PathLike) -> VectorTable:
 
 
 def _read_sections(data: mmap.mmap, header: Header, path: Path) -> VectorTable:
-    """Return the table whose file has this content."""
+    """Return the table from the content of its file."""
     arrays, position = {}, _HEADER_SIZE
     sizes = _section_sizes(header)
     for size, (name, (dtype, n_items)) in zip(sizes, header.sections().items(), strict=True):
@@ -321,7 +321,7 @@ class _Notes(msgspec.Struct, frozen=True):
 def _read_header(path: Path, data: bytes) -> Header:
     """Return the header in the first bytes of a file; raise EncoderError if it is invalid."""
     if len(data) < _HEADER_SIZE or not data.startswith(_MAGIC):
-        raise EncoderError(f"{path}: isn't a table of word vectors; ", _INSTALL)
+        raise EncoderError(f"{path}: not a table of word vectors; ", _INSTALL)
     _, *fields = _FIELDS.unpack_from(data)
     (checksum,) = struct.unpack_from("<I", data, _CHECKSUM_START)
     if zlib.crc32(data[:_CHECKSUM_START]) != checksum:
@@ -330,14 +330,14 @@ def _read_header(path: Path, data: bytes) -> Header:
     if not header.is_valid():
         raise EncoderError(
             f"{path}: this table of word vectors (version {header.version}, rules "
-            f"{header.rules_version}) is of another version of Slugline; ",
+            f"{header.rules_version}) belongs to another version of Slugline; ",
             _INSTALL,
         )
     return header
 
 
 def _section_sizes(header: Header) -> list[int]:
-    """Return the number of bytes of each section, with the zeros after it."""
+    """Return the size of each section in bytes, including padding."""
     sizes = [np.dtype(dtype).itemsize * n for dtype, n in header.sections().values()]
     return [size + -size % _ALIGNMENT for size in sizes]
 
@@ -351,7 +351,7 @@ def _file_errors(path: Path) -> AbstractContextManager[None]:
 
 
 def _digest(data: bytes) -> str:
-    """Return the SHA-256 of the bytes of a table, without those of its digest."""
+    """Return the SHA-256 of a table's bytes, without the stored digest."""
     import hashlib
 
     digest = hashlib.sha256(data[:_DIGEST_START])
@@ -373,17 +373,17 @@ def write_table(
     shortest_unspaced_piece: int = 2,
     longest_piece: int = 12,
 ) -> str:
-    """Write a table of word vectors, and return its digest.
+    """Write a table of word vectors and return its digest.
 
     Parameters
     ----------
     path : path
     words : sequence of str
-        Distinct words, as `slugline.text.tokens.tokenize` returns them. If the most frequent ones
-        come first, texts need fewer pages of memory.
+        Distinct words, as returned by `slugline.text.tokens.tokenize`. Put the most frequent ones
+        first: texts then touch fewer pages of memory.
     vectors : float array, shape (n_words, n_columns)
-        The vector that each word adds to the sum of a text, multiplied by the word's weight. The
-        number of columns is a multiple of 8, up to 1,024.
+        Contribution of each word to the sum of a text, including the word's weight. The number of
+        columns is a multiple of 8, up to 1,024.
     version : int
     languages : sequence of str
         Codes of the languages of the words.
@@ -392,11 +392,11 @@ def write_table(
 
     Raises
     ------
-    DataError : if a word occurs twice or isn't one that `tokenize` returns, or vectors don't fit.
+    DataError : if a word is duplicated or not a token of `tokenize`, or vectors are invalid.
     OptionError : if a number is out of range.
     """
     words = check_texts(words, "words")
-    with np.errstate(over="ignore"):  # what is too large becomes infinity
+    with np.errstate(over="ignore"):  # values that are too large become infinity
         vectors = np.asarray(vectors, dtype=np.float32)
     _check_vectors(words, vectors)
     check_whole("version", version, 1, _MAX_UINT32)
@@ -446,12 +446,12 @@ def _check_vectors(words: Sequence[str], vectors: F32) -> None:
     if n_columns % 8 or not 0 < n_columns <= MAX_COLUMNS:
         raise DataError(
             Parameter("vectors"),
-            f" has {counted(n_columns, 'column')}; give a multiple of 8 up to {MAX_COLUMNS:,}.",
+            f" has {counted(n_columns, 'column')}; pass a multiple of 8 up to {MAX_COLUMNS:,}.",
         )
     if not np.isfinite(vectors).all():
         raise DataError(
             Parameter("vectors"),
-            " holds NaN, infinity or a number that float32 can't hold; leave out such words.",
+            " contains NaN, infinity or a number too large for float32; remove such words.",
         )
     largest = float(np.abs(vectors).max())
     if largest and not _MIN_LARGEST <= largest <= _MAX_LARGEST:
@@ -467,29 +467,27 @@ def _read_words(words: Sequence[str]) -> tuple[bytes, I64, Words]:
     tokens = find_words(words)
     for word in words:
         if has_surrogates(word):
-            raise DataError(f"{short_repr(word)} has a lone surrogate in it; leave it out.")
+            raise DataError(f"{short_repr(word)} contains a lone surrogate; remove it.")
     n_tokens = row_lengths(tokens.indptr)
     if (n_tokens != 1).any():
         word = words[int(np.flatnonzero(n_tokens != 1)[0])]
-        raise DataError(
-            f"{short_repr(word)} isn't one word; give words as `tokenize` returns them."
-        )
+        raise DataError(f"{short_repr(word)} isn't one word; pass words as returned by `tokenize`.")
     text, lengths = tokens.extract(np.arange(len(tokens)))
     if text != "".join(words).encode():
         i = next(i for i, word in enumerate(words) if tokens.word(i) != word)
         raise DataError(
-            f"Slugline reads {short_repr(words[i])} as {short_repr(tokens.word(i))}; give words as "
-            "`tokenize` returns them."
+            f"Slugline reads {short_repr(words[i])} as {short_repr(tokens.word(i))}; pass words as "
+            "returned by `tokenize`."
         )
     if lengths.max() > MAX_WORD_BYTES:
         word = words[int(lengths.argmax())]
-        raise DataError(f"{short_repr(word)} has over {MAX_WORD_BYTES} bytes; leave it out.")
-    # Words whose hashes differ in the lowest bits only would be taken for the same, too.
+        raise DataError(f"{short_repr(word)} has over {MAX_WORD_BYTES} bytes; remove it.")
+    # Words whose hashes differ only in the lowest bits would collide as well.
     compared = tokens.hashes & ~_ROW_MASK
     _, first, n_equal = np.unique(compared, return_index=True, return_counts=True)
     if (n_equal > 1).any():
         word = words[int(first[n_equal > 1].min())]
-        raise DataError(f"the word {short_repr(word)} occurs twice; leave out one of the two.")
+        raise DataError(f"the word {short_repr(word)} is duplicated; remove one of the two.")
     return text, lengths, tokens
 
 
@@ -512,7 +510,7 @@ def _make_slots(hashes: U64) -> U64:
 
 
 def _make_filter(words: Words, header: Header) -> U8:
-    """Return the bits of words that may be pieces, and of their first characters."""
+    """Return the filter of words that may be pieces, and of their first characters."""
     array = np.frombuffer(words.buffer, dtype=np.uint8)
     unspaced = is_unspaced(array, words.starts)
     shortest = np.where(unspaced, header.shortest_unspaced_piece, header.shortest_piece)
@@ -536,7 +534,7 @@ def _filter_bits(filter_: U8, numbers: U64) -> tuple[I64, U8]:
 
 
 def _quantise(vectors: F32) -> tuple[float, U16, U8]:
-    """Return the scale, the factor of each vector, and the numbers of the vectors, packed."""
+    """Return the scale, the factor of each vector, and the packed values of the vectors."""
     largest = np.abs(vectors).max(axis=1).astype(np.float64) / _MAX_NUMBER
     scale = math.ldexp(1, math.frexp(float(largest.max()) / _MAX_FACTOR)[1])
     factors = np.ceil(largest / scale)

@@ -1,4 +1,4 @@
-"""Vocabularies: the terms that a model knows, and the column of each."""
+"""Vocabularies: a model's terms and their columns."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _MIN_CAPACITY = 64
 
 
 class HashTable:
-    """Numbers distinct non-zero 64-bit hashes by 0, 1, 2, ... in order of arrival.
+    """Numbers distinct non-zero 64-bit hashes 0, 1, 2, ... in order of arrival.
 
     Open addressing with linear probing, at most a quarter full. A slot is the top bits of the hash
-    times a random odd number (Dietzfelbinger et al., 1997), so nobody can craft texts whose words
-    all share a slot. The numbers do not depend on it.
+    times a random odd number (Dietzfelbinger et al., 1997), so attackers can't craft texts whose
+    words all share a slot. The numbers do not depend on it.
 
     >>> table = HashTable()
     >>> table.add(np.array([40, 7, 40, 9], dtype=np.uint64))
@@ -47,7 +47,7 @@ class HashTable:
 
     @property
     def slots(self) -> tuple[U64, I32, int]:
-        """The hash and the number of each slot, and the multiplier."""
+        """Hash and number of each slot, and the multiplier."""
         return self._keys, self._numbers, int(self._multiplier)
 
     def lookup(self, hashes: U64) -> I32:
@@ -101,7 +101,7 @@ class HashTable:
         slots = self._slots(keys)
         while keys.size:
             free = self._keys[slots] == _EMPTY
-            # Several keys may claim the same free slot; the key that is read back has won it.
+            # Several keys may claim the same free slot; the key read back wins it.
             self._keys[slots[free]] = keys[free]
             placed = self._keys[slots] == keys
             self._numbers[slots[placed]] = numbers[placed]
@@ -113,7 +113,7 @@ class HashTable:
 
 
 class Vocabulary(TermColumns):
-    """Terms in a fixed order, the most frequent first, each with its own column.
+    """Terms in a fixed order, most frequent first, each with its own column.
 
     Parameters
     ----------
@@ -132,13 +132,13 @@ class Vocabulary(TermColumns):
         self.kind = kind
         hashes = KINDS[kind].hash(*join_terms(self.terms))
         if len(hashes) != len(self.terms):
-            raise DataError(f"a term of the vocabulary is not of the kind {kind!r}; all must be.")
+            raise DataError(f"the vocabulary contains a term that is not of the kind {kind!r}.")
         self._table = HashTable()
         self._table.add(hashes)
         if len(self._table) != len(self.terms):
             raise DataError(
-                "a term occurs twice in the vocabulary, or two terms have the same hash; "
-                "each must occur once."
+                "the vocabulary contains a duplicate term, or two terms with the same hash; "
+                "terms must be unique."
             )
 
     @classmethod
@@ -178,7 +178,7 @@ class Vocabulary(TermColumns):
 
     @property
     def table(self) -> TermTable:
-        """The vocabulary as the hash table in which the compiled kernel looks up terms."""
+        """The vocabulary as a hash table for the compiled kernel."""
         keys, numbers, multiplier = self._table.slots
         return TermTable(len(keys), numbers, keys, multiplier)
 
@@ -198,9 +198,9 @@ class Vocabulary(TermColumns):
 
 
 class VocabularyBuilder:
-    """Counts terms chunk by chunk, and then makes a vocabulary of the most frequent ones.
+    """Counts terms chunk by chunk and builds a vocabulary of the most frequent ones.
 
-    Until then, a term is stored as its hash, count and bytes: among millions of distinct pairs,
+    While counting, a term is stored as its hash, count and bytes: of millions of distinct pairs,
     most occur only once and never become strings.
     """
 
@@ -219,7 +219,7 @@ class VocabularyBuilder:
         counts = np.bincount(numbers, terms.counts(), minlength=len(self._table)).astype(np.int64)
         counts[:n_known] += self._counts
         self._counts = counts
-        # Written in reverse order, so that the first occurrence of each new term stays.
+        # Write in reverse order, so that the first occurrence of each new term remains.
         places = np.flatnonzero(numbers >= n_known)[::-1]
         first = np.empty(len(counts) - n_known, dtype=np.int64)
         first[numbers[places] - n_known] = places
@@ -228,7 +228,7 @@ class VocabularyBuilder:
         self._lengths.append(lengths)
 
     def build(self, max_terms: int | None = None, min_count: int = 1) -> Vocabulary:
-        """Return the vocabulary of terms that occur often enough; see `Vocabulary.fit`."""
+        """Return the vocabulary of sufficiently frequent terms; see `Vocabulary.fit`."""
         if max_terms is not None:
             check_whole("num_words", max_terms, 1)
         order = np.argsort(-self._counts, kind="stable")

@@ -23,20 +23,20 @@ from slugline.text.tokens import encode_text, find_words, map_chunks
 from slugline.text.vector_sums import TextSums, find_vectors
 from slugline.text.vector_table import VectorTable, map_table
 
-#: Version of the table that models are trained with.
+#: Version of the table used in training.
 VERSION = 1
-#: Where the tables of the package are.
+#: Folder of the package's tables.
 FOLDER = Path(__file__).parent
 
 
 class WordContribution(NamedTuple):
-    """A vector that a word of a text, or a part or piece of the word, adds to the text's sum.
+    """Contribution of a word, or a part or piece of it, to a text's sum of vectors.
 
     Attributes
     ----------
     start, end : int
-        Where the word, or in a script without spaces the piece, stands in the buffer of
-        `find_words([text])`, in bytes.
+        Byte offsets of the word, or of the piece in scripts without spaces, in the buffer of
+        `find_words([text])`.
     vector : float32 array, shape (n_columns,)
     """
 
@@ -46,10 +46,10 @@ class WordContribution(NamedTuple):
 
 
 class WordVectors:
-    """The vectors of words in a table, which is usually mapped from a file.
+    """Word vectors in a table, usually memory-mapped.
 
-    Iterating over it gives the words, in the order of the table's rows. Of the file, only the
-    header is read before the vectors are used. Several threads may use an instance.
+    Iterating yields the words in the order of the table's rows. Only the header of the file is read
+    until vectors are used. Thread-safe.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class WordVectors:
         return cls(map_table(path))
 
     def __reduce__(self) -> tuple[object, ...]:
-        # On another machine, the package's own table may be in another folder.
+        # On another machine, the package's table may be in a different folder.
         if self.table.path == _table_path(self.version):
             return open_table, (self.version,)
         return WordVectors.open, (self.table.path,)
@@ -90,21 +90,21 @@ class WordVectors:
 
     @property
     def n_columns(self) -> int:
-        """The number of columns of a vector."""
+        """Number of columns of a vector."""
         return self.table.header.n_columns
 
     @property
     def version(self) -> int:
-        """The version of the table."""
+        """Version of the table."""
         return self.table.header.version
 
     @property
     def digest(self) -> str:
-        """The digest of the table, as its file states it."""
+        """Digest of the table, as stated in its file."""
         return self.table.digest
 
     def row(self, word: str) -> int | None:
-        """Return the row of a word, as `tokenize` returns it; None if the table lacks it."""
+        """Return the row of a word as returned by `tokenize`, or None if it is not in the table."""
         data = encode_text(word)
         if not data:
             return None
@@ -114,7 +114,7 @@ class WordVectors:
         return None if row < 0 else row
 
     def vector(self, word: str) -> F32:
-        """Return the vector that a word of the table adds to a text's sum, shape (n_columns,).
+        """Return the contribution of a word to a text's sum, shape (n_columns,).
 
         Raises
         ------
@@ -130,7 +130,7 @@ class WordVectors:
         return self.table.apply_scale(self.table.unpack(np.asarray(rows, dtype=np.int64)))
 
     def sum_texts(self, texts: Sequence[str], n_threads: int = 1) -> TextSums:
-        """Return the sum of each text's vectors, and the fraction of each text that is known.
+        """Return each text's sum of vectors and known fraction.
 
         Raises
         ------
@@ -158,7 +158,7 @@ class WordVectors:
 
 
 def open_table(version: int = VERSION) -> WordVectors:
-    """Return the package's table of word vectors, which is mapped once.
+    """Return the package's table of word vectors, mapped once.
 
     Raises
     ------
@@ -171,14 +171,14 @@ def open_table(version: int = VERSION) -> WordVectors:
 def _open_once(path: Path, version: int) -> WordVectors:
     if version != VERSION and not path.exists():
         raise EncoderError(
-            f"this version of Slugline has no {path.name}; install the version that the model was "
-            "trained with, or train the model again."
+            f"this version of Slugline has no {path.name}; install the version that trained the "
+            "model, or retrain the model."
         )
     vectors = WordVectors.open(path)
     if vectors.version != version:
         raise EncoderError(
-            f"{path}: holds version {vectors.version} of the word vectors instead of {version}; ",
-            "install slugline again.",
+            f"{path}: contains version {vectors.version} of the word vectors instead of "
+            f"{version}; install slugline again."
         )
     return vectors
 
