@@ -257,7 +257,7 @@ class _SheetEditor(XmlEditor):
         self._cols: list[dict[str, str]] = []
 
     def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
-        """Return what to do with a start tag."""
+        """Return the edit for a start tag."""
         self._prefix = prefix
         if name == "c":
             return self._begin_cell(attributes)
@@ -357,7 +357,7 @@ class _TableEditor(XmlEditor):
         self._is_wide, self._last_id = False, 0
 
     def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
-        """Return what to do with a start tag."""
+        """Return the edit for a start tag."""
         self._prefix = prefix
         if name == "tableColumn":
             self._last_id = max(self._last_id, int(attributes.get("id", 0)))
@@ -395,6 +395,6 @@ class _WorkbookEditor(XmlEditor):
         self._filter = ("_xlnm._FilterDatabase", str(sheet_index))
 
     def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:  # noqa: ARG002
-        """Return what to do with a start tag."""
+        """Return the edit for a start tag."""
         place = (attributes.get("name"), attributes.get("localSheetId"))
         return Edit(is_cut=True) if name == "definedName" and place == self._filter else NO_EDIT
