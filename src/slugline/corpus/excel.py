@@ -448,7 +448,7 @@ def open_part(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
     """Open a part of an archive; raise ValueError if it may take too much memory."""
     # Other methods may need gigabytes for their dictionaries.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{info.filename} is packed in an unusual way")
+        raise ValueError(f"{info.filename} uses an unsupported compression method")
     is_dense = info.file_size > max(_MAX_RATIO * info.compress_size, _MIN_DENSE)
     if info.file_size > MAX_UNPACKED or is_dense:
         packed = f" from {info.compress_size:,}" if is_dense else ""

@@ -17,7 +17,7 @@ from slugline.corpus.layout import TopicForm
 from slugline.errors import DataError, Message, Parameter
 
 _IS_TOPIC = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
-# Likely separators of topics in a cell (unless tabs separate cells); topics listed in a message.
+# Likely separators of topics in a cell (a tab may separate cells instead); maximum listed.
 _SEPARATORS, _N_NAMED = ";|\t", 4
 _LIST_TYPES = (list, tuple, set, frozenset)
 #: Content of an unlabelled cell if topics have a separator; an empty cell then means a document

@@ -122,7 +122,7 @@ def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     notes = list(corpus.notes)
     if unknown:
         notes.append(
-            "no document has these topics that were to be renamed: "
+            "these topics to rename occur in no document: "
             f"{_format_topics(unknown)}; check how they are written"
         )
     return replace(corpus, topics=_replace(corpus, names), notes=tuple(notes))
