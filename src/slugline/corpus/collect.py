@@ -1,4 +1,4 @@
-"""Makes one corpus of the documents of one or more sources."""
+"""Combine one or more sources into a corpus."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from slugline.corpus.rows import join_advice
 from slugline.corpus.topic_cells import NOT_LABELLED, separator_warnings
 from slugline.errors import DataError, Message, Parameter, join_messages
 
-# Maximum numbers of kinds of faults, and of sources, that a message names.
+# Maximum numbers of distinct faults and of sources listed in a message.
 _N_FAULTS, _N_SOURCES = 3, 3
-#: Rows that are read between two reports of progress.
+#: Number of rows between progress reports.
 ROWS_PER_REPORT = 1024
 
 
 class _Documents:
-    """Documents as lists, which take less memory than a tuple for each.
+    """Documents stored column-wise, which takes less memory than a tuple per document.
 
     Attributes
     ----------
     texts : list of str
     topics : list of str, or tuples of str
-        Equal ones are one object.
+        Equal topics share one object.
     places : array of int, or list of int or str
-    remarks : list of tuples of a note of the reader and a place
+    remarks : list of (note from the reader, place)
     """
 
     def __init__(self) -> None:
@@ -77,16 +77,16 @@ class _Documents:
         return len(self.texts)
 
     def places_without_topics(self) -> list[int | str]:
-        """Return the places of the documents without topics."""
+        """Return the places of documents without topics."""
         return [at for at, topic in zip(self.places, self.topics, strict=True) if not topic]
 
     @property
     def multilabel(self) -> bool:
-        """True if a document has a tuple of topics."""
+        """True if any document has a tuple of topics."""
         return any(isinstance(topic, tuple) for topic in self._distinct)
 
     def topic_sets(self) -> list[tuple[str, ...]]:
-        """Return the topics of each document as a tuple; equal ones are one object."""
+        """Return the topics of each document as a tuple; equal tuples share one object."""
         as_tuple = {t: t if isinstance(t, tuple) else (t,) for t in self._distinct}
         return [as_tuple[topic] for topic in self.topics]
 
@@ -95,7 +95,7 @@ class _Source(NamedTuple):
     name: str
     unit: str
     documents: _Documents
-    example: str  # one of its topics
+    example: str  # a topic of the source
     n_skipped: int
     notes: list[str]
     layout: Layout | None  # None without named columns
@@ -106,7 +106,7 @@ class _Source(NamedTuple):
 def collect(
     sources: Iterable[RowReader], options: ReadOptions, progress: Progress = SILENT
 ) -> Corpus:
-    """Return one corpus of all sources; see `load_corpus` for the errors."""
+    """Combine all sources into a corpus; see `load_corpus` for the errors."""
     with closing(progress):
         contents = [_read_source(rows, options, progress) for rows in sources]
     first = contents[0]
@@ -131,7 +131,7 @@ def collect(
 
 
 def _common_layout(layouts: Sequence[Layout | None]) -> Layout | None:
-    """Return the layout of all sources, without encoding and separator unless all have the same."""
+    """Return the common layout; encoding and separator are dropped where sources differ."""
     first = layouts[0]
     if first is None or any(
         other is None or (other.text, other.topic) != (first.text, first.topic) for other in layouts
@@ -146,7 +146,7 @@ def _common_layout(layouts: Sequence[Layout | None]) -> Layout | None:
 
 
 def _places(sources: Sequence[_Source]) -> tuple[Sequence[int | str], str]:
-    """Return the place of each document, with its source if there are several, and the unit."""
+    """Return the place of each document and the unit; with several sources, places name them."""
     if len(sources) == 1:
         return sources[0].documents.places, sources[0].unit
     return [f"{s.name}, {s.unit} {at}" for s in sources for at in s.documents.places], "place"
@@ -206,13 +206,13 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
 
 
 def _skips_bad_rows(options: ReadOptions) -> bool:
-    """True if the options or a model's layout say to skip bad rows."""
+    """Return True if the options or a model's layout enable skipping of bad rows."""
     is_in_layout = options.layout is not None and options.layout.skip_bad_rows
     return options.skip_bad_rows or is_in_layout
 
 
 def _skipped_note(report: RowsReport, options: ReadOptions, advice: str) -> str:
-    """Return a note on skipped rows; DataError if too many are bad, or none may be skipped."""
+    """Return a note on skipped rows; raise DataError if too many, or skipping is off."""
     bad, n_rows = report.bad, report.n_rows
     if not bad:
         return ""
@@ -238,7 +238,7 @@ def _unusual_separator(rows: RowReader) -> str | None:
 
 
 def _form_notes(layout: Layout, documents: _Documents, separator: str | None) -> list[str]:
-    """Return notes on topics that none or all of the documents have, and on an unused separator."""
+    """Return notes on topics without documents, topics of all documents, and unused separators."""
     form = layout.topic_form
     if form is None:
         return []
@@ -261,7 +261,7 @@ def _form_notes(layout: Layout, documents: _Documents, separator: str | None) ->
 
 
 def _separator_advice(documents: _Documents, schema: SourceSchema | None) -> str:
-    """Return a warning if cells seem to hold several topics: empty ones may then mean no topic."""
+    """Return a warning if cells seem to contain several topics; empty cells may mean no topic."""
     if schema is None or schema.layout.topic_form is not None:
         return ""
     warnings = separator_warnings(Counter(itertools.chain.from_iterable(documents.topic_sets())))
@@ -269,7 +269,7 @@ def _separator_advice(documents: _Documents, schema: SourceSchema | None) -> str
 
 
 def skip_advice(*, are_few: bool, skip_bad_rows: bool) -> str:
-    """Return the end of advice: how to continue without bad rows, or why that isn't possible."""
+    """Complete the advice: how to continue without bad rows, or why that isn't possible."""
     if are_few:
         return Message(", or continue without them with ", Parameter("skip_bad_rows"))
     if skip_bad_rows:
@@ -279,7 +279,7 @@ def skip_advice(*, are_few: bool, skip_bad_rows: bool) -> str:
 
 
 def _merge_notes(sources: Sequence[_Source]) -> list[str]:
-    """Return each note once, after the names of its sources unless all sources have it."""
+    """Deduplicate notes, prefixing those that don't apply to all sources with source names."""
     names_by_note: dict[str, list[str]] = {}
     for source in sources:
         for note in source.notes:
@@ -291,7 +291,7 @@ def _merge_notes(sources: Sequence[_Source]) -> list[str]:
 
 
 def group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[str]:
-    """Return each remark once, followed by its first places, such as (lines 4, 17)."""
+    """Deduplicate remarks, appending their first places, such as (lines 4, 17)."""
     places: dict[str, list[int | str]] = {}
     for remark, at in remarks:
         places.setdefault(remark, []).append(at)
@@ -301,13 +301,13 @@ def group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[s
 
 
 def _format_places(places: Sequence[int | str], unit: str) -> str:
-    """Return the first places of rows, such as "lines 4, 17"."""
+    """Format the first few places, such as "lines 4, 17"."""
     plural = "s" if len(places) > 1 else ""
     return f"{unit}{plural} {join_words([*map(str, places)], N_PLACES, last=None)}"
 
 
 def _no_topics_note(places: Sequence[int | str], unit: str, form: TopicForm | None) -> str:
-    """Return a note on multi-label documents without topics, or ""."""
+    """Return a note on multi-label documents without topics; "" if there are none."""
     if not places:
         return ""
     have, they = ("has", "it counts") if len(places) == 1 else ("have", "they count")
@@ -319,7 +319,7 @@ def _no_topics_note(places: Sequence[int | str], unit: str, form: TopicForm | No
 
 
 def _unlabelled_note(report: RowsReport) -> str:
-    """Return a note on the rows that are not labelled yet, with their places, or ""."""
+    """Return a note on unlabelled rows and their places; "" if there are none."""
     n, schema = report.n_unlabelled, report.schema
     if not n or schema is None:
         return ""
@@ -334,7 +334,7 @@ def _unlabelled_note(report: RowsReport) -> str:
 
 
 def _empty_note(report: RowsReport) -> str:
-    """Return a note on labelled rows without a text, or ""."""
+    """Return a note on labelled rows without a text; "" if there are none."""
     if not report.n_empty or report.schema is None:
         return ""
     is_one, unit = report.n_empty == 1, report.unit
@@ -348,7 +348,7 @@ def _empty_note(report: RowsReport) -> str:
 
 
 def _no_topic(layout: Layout) -> str:
-    """Return, in words, what the topic columns of a row that is not labelled yet hold."""
+    """Describe the topic columns of an unlabelled row."""
     if layout.topic_column is None:
         return "nothing in the columns of topics"
     is_marked = layout.topic_form is not None and layout.topic_form.kind == "separator"

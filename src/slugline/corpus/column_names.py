@@ -1,4 +1,4 @@
-"""Usual names of the columns of texts, topics and ids."""
+"""Common column names for texts, topics and ids."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import msgspec
 from slugline.base.checks import short_repr
 from slugline.errors import DataError
 
-#: Names of columns that are recognized in upper or lower case, the likeliest first: English ones,
-#: then those of other widespread languages. The subject of a message is a part of its text.
+#: Recognized column names, ignoring case, most likely first: English names, then names in other
+#: widespread languages. A message's subject is part of its text.
 _NAMES = msgspec.json.decode(Path(__file__).with_name("column_names.json").read_bytes())
 TEXT_NAMES: list[str] = _NAMES["text"]
 TOPIC_NAMES: list[str] = _NAMES["topic"]
 ID_NAMES: list[str] = _NAMES["id"]
-#: All of them.
+#: Text, topic and id names together.
 KNOWN_NAMES = frozenset((*TEXT_NAMES, *TOPIC_NAMES, *ID_NAMES))
 
 

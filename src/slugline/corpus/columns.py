@@ -1,4 +1,4 @@
-"""Which columns of a table hold the texts, the topics and the ids of its rows."""
+"""Identify the text, topic and id columns of a table."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
 from slugline.corpus.topic_cells import topic_flag
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
-#: Maximum number of valid rows to examine, and of bytes of memory that all rows may take.
+#: Maximum number of valid rows to examine, and maximum memory of all examined rows in bytes.
 N_PEEKED, PEEKED_BYTES = 100, 1 << 24
 # Maximum number of bad rows to examine.
 _MAX_BAD_ROWS = 1000
-# Maximum number of columns that a message names.
+# Maximum number of columns listed in a message.
 _N_LISTED = 20
 
 
@@ -38,15 +38,15 @@ def peek(
     wait: bool = True,
     head: list[SourceRow | BadRow] | None = None,
 ) -> list[SourceRow | BadRow]:
-    """Return the first rows, up to `n` valid ones, which are consumed.
+    """Consume and return the first rows, up to `n` valid ones.
 
     Reading also stops after 1,000 bad rows; when the rows take `PEEKED_BYTES` of memory, or
-    `n_bytes` if one of them is valid; and, unless it may `wait`, when the next row has not been
-    written yet. A list passed as `head` collects the rows, and keeps those before an error.
+    `n_bytes` once a row is valid; and, if `wait` is False, when the next row has not been written
+    yet. A list passed as `head` collects the rows, including those read before an error.
 
     Raises
     ------
-    DataError : if none of these rows is valid, so that the columns are unknown.
+    DataError : if none of these rows is valid and the columns are therefore unknown.
     """
     head = [] if head is None else head
     n_valid = n_read = 0
@@ -82,35 +82,35 @@ def find_columns(
     id_column: str | None = None,
     layout: Layout | None = None,
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the columns of the text and the column of the topic, by their names.
+    """Return the names of the text columns and of the topic column.
 
-    Columns not named by the user are taken from a layout, or else found by the usual names for
+    Columns not named by the user are taken from a layout, or else recognized by common names for
     texts and topics. Of two columns with unknown names, the one with the longer cells is the text.
-    A single remaining column becomes the missing text or topic; but a column with a usual name for
+    A single remaining column becomes the missing text or topic; but a column with a common name for
     texts, such as "subject", is the topic only if the user names it.
 
     Parameters
     ----------
     name : str
-        The name of the source, for messages.
+        Name of the source in messages.
     head : sequence of SourceRow or BadRow
-        The first rows of the source, from `peek`. If none of them is valid, any name is accepted.
+        First rows of the source, from `peek`. If none of them is valid, any name is accepted.
     text : str or sequence of str, optional
-        The columns to read as text: a sequence of names, or a string of names separated by commas
-        unless a column has exactly that name.
+        Text columns: a sequence of names, or a comma-separated string unless a column has exactly
+        that name.
     topic, id_column : str, optional
-        The column to read as topic, and the column of ids, which is neither text nor topic.
+        Topic column, and id column, which is neither text nor topic.
     layout : Layout, optional
-        The layout of a model's training data. If the source has its columns, they replace those
-        that the user doesn't name.
+        Layout of a model's training data. Its columns, if the source contains them, are the
+        defaults for columns that the user doesn't name.
 
     Returns
     -------
-    The columns of the text, empty if unknown, and the column of the topic, None if unknown.
+    The text columns, empty if unknown, and the topic column, None if unknown.
 
     Raises
     ------
-    DataError : if a table seems to have no header, or the texts are all numbers or ids.
+    DataError : if a table seems to have no header, or all texts are numbers or ids.
     OptionError : if a named column doesn't exist, or is named twice.
     """
     texts = _parse_names(head, text)
@@ -133,7 +133,7 @@ def find_columns(
     topic = topic or known_topic_column(columns, texts)
     used = (*texts, topic, id_column)
     remaining = [c for c in columns if c not in used and c.lower() not in ID_NAMES]
-    # A model's layout names the expected columns, so don't guess by length.
+    # Don't guess by length if a model's layout names the expected columns.
     if layout is None and len(columns) == 2 and remaining == columns:
         texts, topic = _guess_by_length(name, rows, remaining)
     elif len(remaining) == 1:
@@ -145,7 +145,7 @@ def find_columns(
 
 # Numbers, dates, and ids such as INC0012345 and T-17, but not a word followed by a number.
 _ID = re.compile(r"[\d\s.,:;/+%€$£#-]+|[A-Za-z]{0,10}[-_#/.:]?\d[0-9A-Za-z._/#:-]*")
-# Columns with fewer texts are not checked.
+# Minimum number of texts to check a column.
 _MIN_IDS = 5
 
 
@@ -168,7 +168,7 @@ def _check_are_texts(name: str, rows: Sequence[SourceRow], columns: Sequence[str
 def _take_from_layout(
     columns: Sequence[str], texts: tuple[str, ...], topic: str | None, layout: Layout | None
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the columns of text and topic; they default to the layout's columns."""
+    """Return the text and topic columns, which default to the layout's columns."""
     if layout is None:
         return texts, topic
     if not texts and {*layout.text} <= {*columns} - {topic}:
@@ -181,7 +181,7 @@ def _take_from_layout(
 def _guess_by_length(
     name: str, rows: Sequence[SourceRow], columns: Sequence[str]
 ) -> tuple[tuple[str, ...], str]:
-    """Return the longer one of two columns as text, and the other one as topic."""
+    """Return the column with the longer cells as text, and the other as topic."""
     n_characters = {c: sum(len(str(row.values.get(c, ""))) for row in rows) for c in columns}
     topic, text = sorted(columns, key=n_characters.__getitem__)
     _check_header(name, rows, topic)
@@ -191,10 +191,10 @@ def _guess_by_length(
 def _take_remaining(
     column: str, texts: tuple[str, ...], topic: str | None, layout: Layout | None
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the columns of text and topic, taking the remaining column for a missing one."""
+    """Return the text and topic columns, using the remaining column for the missing one."""
     if not texts:
         return (column,), topic
-    # If the text columns came from the layout, the topic column would have come from it, too.
+    # A layout that supplied the text columns would have supplied the topic column as well.
     is_from_layout = layout is not None and texts == layout.text
     is_topic = topic is None and not is_from_layout and column.lower() not in TEXT_NAMES
     return texts, column if is_topic else topic
@@ -207,9 +207,9 @@ def find_both_columns(
     topic: str | None = None,
     layout: Layout | None = None,
 ) -> tuple[tuple[str, ...], str]:
-    """Return the columns of text and topic; see `find_columns`.
+    """Return the text and topic columns; see `find_columns`.
 
-    Raises as `find_columns` does, and DataError if a column can't be determined.
+    Raises the errors of `find_columns`, and DataError if a column can't be determined.
     """
     texts, topic = find_columns(name, head, text, topic, layout=layout)
     if texts and topic is not None:
@@ -225,7 +225,7 @@ def find_both_columns(
 def _missing_topic_error(
     name: str, head: Sequence[SourceRow | BadRow], layout: Layout
 ) -> DataError:
-    """Return the error for a table that lacks the topic column, or columns, of a layout."""
+    """Return the error for a table that lacks a layout's topic columns."""
     columns = column_names(head)
     if layout.topic_form is not None and layout.topic_form.columns:
         absent = [column for column in layout.topic_form.columns if column not in columns]
@@ -247,7 +247,7 @@ def _missing_topic_error(
 def _unknown_columns_error(
     name: str, head: Sequence[SourceRow | BadRow], missing: Sequence[str]
 ) -> DataError:
-    """Return the error for a table in which the text, the topic or both can't be determined."""
+    """Return the error for a table whose text or topic columns can't be determined."""
     cells = {
         c: {topic_flag(row.values.get(c)) for row in head if isinstance(row, SourceRow)}
         for c in column_names(head)
@@ -275,9 +275,9 @@ def find_text_columns(
     id_column: str | None = None,
     layout: Layout | None = None,
 ) -> tuple[str, ...]:
-    """Return the columns of the text; see `find_columns`.
+    """Return the text columns; see `find_columns`.
 
-    Raises as `find_columns` does, and DataError if they can't be determined.
+    Raises the errors of `find_columns`, and DataError if they can't be determined.
     """
     texts = find_columns(name, head, text, id_column=id_column, layout=layout)[0]
     if not texts and layout is not None:
@@ -293,7 +293,7 @@ def find_text_columns(
 
 
 def _missing_text_error(name: str, head: Sequence[SourceRow | BadRow], layout: Layout) -> DataError:
-    """Return the error for a table that lacks the text columns of a layout."""
+    """Return the error for a table that lacks a layout's text columns."""
     columns = column_names(head)
     absent = [column for column in layout.text if column not in columns]
     return DataError(
@@ -312,9 +312,9 @@ def find_text_columns_except(
     topics: Sequence[str],
     layout: Layout | None = None,
 ) -> tuple[str, ...]:
-    """Return the columns of the text in a table that also has a column for each topic.
+    """Return the text columns of a table that also has a column for each topic.
 
-    Raises as `find_text_columns` does, and OptionError if a topic has no column.
+    Raises the errors of `find_text_columns`, and OptionError if a topic has no column.
     """
     columns = column_names(head)
     for topic in topics if columns else ():
@@ -330,9 +330,9 @@ def find_text_columns_except(
 def find_id_column(
     name: str, head: Sequence[SourceRow | BadRow], id_column: str | None
 ) -> str | None:
-    """Return the column of ids: as given by the user, or the one with the likeliest usual name.
+    """Return the id column: the one given, or else the one with the likeliest common name.
 
-    Raises OptionError if a named column doesn't exist.
+    Raises OptionError if the given column doesn't exist.
     """
     columns = column_names(head)
     if id_column is None:
@@ -344,7 +344,7 @@ def find_id_column(
 
 
 def known_text_columns(columns: Iterable[str], exclude: Sequence[str | None]) -> tuple[str, ...]:
-    """Return the columns with usual names for texts, in their order.
+    """Return the columns with common names for texts, in the order of the table.
 
     >>> known_text_columns(["Betreff", "Thema", "Beschreibung"], ["Thema"])
     ('Betreff', 'Beschreibung')
@@ -353,7 +353,7 @@ def known_text_columns(columns: Iterable[str], exclude: Sequence[str | None]) ->
 
 
 def known_topic_column(columns: Sequence[str], exclude: Sequence[str | None] = ()) -> str | None:
-    """Return the column with the most likely of the usual names for topics, or None.
+    """Return the column with the likeliest common name for topics, or None.
 
     >>> known_topic_column(["Nr", "Thema"])
     'Thema'
@@ -369,7 +369,7 @@ def columns_note(
 ) -> str:
     """Return a note on columns that were guessed or taken from a layout.
 
-    `candidates` are the columns that may be text; the note names those that are not read.
+    `candidates` are the columns that may be text; the note lists those that are not read.
     """
     is_from_layout = (
         layout is not None and (*text,) == layout.text and topic in (None, layout.topic)
@@ -390,7 +390,7 @@ def columns_note(
 
 
 def _omitted_note(text: Sequence[str], candidates: Sequence[str]) -> Message:
-    """Return the end of a note on columns that may also be text but are not read; or nothing."""
+    """Return the part of a note about possible text columns that are not read, or nothing."""
     omitted = [column for column in candidates if column not in text]
     if not omitted or not {*text} <= {*candidates}:
         return Message()
@@ -404,12 +404,12 @@ def _omitted_note(text: Sequence[str], candidates: Sequence[str]) -> Message:
 
 
 def row_text(row: SourceRow, columns: Sequence[str], *, is_sheet: bool = False) -> Any:
-    """Return the text of a row, which may be in several columns; None if all cells are missing.
+    """Return the text of a row from one or more columns; None if all cells are missing.
 
-    The texts of several columns are joined by line breaks. Missing and blank ones are left out, so
-    a document without a subject is its body; if all are blank, the text is empty. A value that is
-    not text, such as a number, is returned in place of the text. A number in an Excel sheet counts
-    as text, since Excel reads whatever consists of digits as a number.
+    Texts of several columns are joined by line breaks. Missing and blank cells are left out, so the
+    text of a document without a subject is its body; if all are blank, the text is empty. A value
+    other than text, such as a number, is returned as is. A number in an Excel sheet counts as text,
+    since Excel converts digits to numbers.
     """
     values = [row.values.get(column) for column in columns]
     if is_sheet:
@@ -426,7 +426,7 @@ def row_text(row: SourceRow, columns: Sequence[str], *, is_sheet: bool = False) 
 
 
 def in_columns(columns: Sequence[str]) -> str:
-    """Return the columns of cells, for the end of a message.
+    """Format column names for the end of a message.
 
     >>> in_columns(["subject", "body"])
     " in columns 'subject' and 'body'"
@@ -437,9 +437,9 @@ def in_columns(columns: Sequence[str]) -> str:
 def decimal_comma_columns(
     rows: RowReader, head: Iterable[SourceRow | BadRow], columns: Iterable[str]
 ) -> frozenset[str]:
-    """Return the columns whose cells in the first rows are numbers with a decimal comma.
+    """Return the columns that contain numbers with a decimal comma in the first rows.
 
-    There are none if commas separate the cells.
+    Empty if commas separate the cells.
     """
     if rows.separator in (None, ",", ONE_COLUMN):
         return frozenset()
@@ -452,9 +452,9 @@ def decimal_comma_columns(
 def text_with_cells(
     row: SourceRow, text: str, columns: Sequence[str], decimal_commas: Collection[str] = ()
 ) -> str:
-    """Return the text of a row, with the row's cells in extra columns as a `RowText`.
+    """Return the text of a row as a `RowText` with its cells in extra columns.
 
-    In the columns `decimal_commas`, numbers have a decimal comma.
+    Numbers in the columns `decimal_commas` are parsed with a decimal comma.
     """
     if not columns:
         return text
@@ -471,23 +471,23 @@ def text_with_cells(
 def read_table(
     X: Any, text: str | Sequence[str] | None, columns: Sequence[str], name: str = "X"
 ) -> tuple[Any, tuple[str, ...]]:
-    """Return the texts of a table, each with its cells in extra columns, and the text columns.
+    """Return the texts of a table, with their cells in extra columns, and the text columns.
 
     Parameters
     ----------
     X : data frame, list of mappings, or mapping of names to columns
-        Anything else is returned as it is.
+        Anything else is returned unchanged.
     text : str or sequence of str, optional
-        The columns of the text, as for `find_columns`; guessed by default.
+        Text columns, as for `find_columns`; guessed by default.
     columns : sequence of str
-        The extra columns. The extra columns; a table may lack some of them.
+        Extra columns; a table may lack some of them.
     name : str, default "X"
-        The parameter, for messages.
+        Parameter name in messages.
 
     Raises
     ------
-    DataError : if it is unclear which column holds the text, or columns differ in length.
-    OptionError : if there is no such column.
+    DataError : if the text column can't be determined, or columns differ in length.
+    OptionError : if a named column doesn't exist.
     """
     if isinstance(X, Frame):
         rows = [row for row in frame_rows(X) if isinstance(row, SourceRow)]
@@ -518,14 +518,14 @@ def column_names(head: Iterable[SourceRow | BadRow]) -> list[str]:
 
 
 def format_list(columns: Sequence[str]) -> str:
-    """Return a list of column names as text: up to 20 names, and how many more there are."""
+    """Format up to 20 column names, and the number of further ones."""
     return join_words([*map(short_repr, columns)], _N_LISTED, last=None)
 
 
 def _parse_names(
     head: Sequence[SourceRow | BadRow], text: str | Sequence[str] | None
 ) -> tuple[str, ...]:
-    """Return the columns that the user named for the text."""
+    """Return the text columns that the user named."""
     if text is None:
         return ()
     if not isinstance(text, str):
@@ -545,13 +545,13 @@ def _parse_names(
 def _find_known(
     columns: Sequence[str], names: Sequence[str], exclude: Sequence[str | None]
 ) -> tuple[str, ...]:
-    """Return the column with the first of `names` that occurs, ignoring case, as a tuple, or ()."""
+    """Return the column that matches the earliest of `names`, ignoring case, as a tuple; or ()."""
     by_lower = {column.lower(): column for column in reversed(columns) if column not in exclude}
     return next(((by_lower[name],) for name in names if name in by_lower), ())
 
 
 def check_column_exists(name: str, wanted: str, columns: Sequence[str]) -> None:
-    """Raise OptionError, with the most similar name, if a source has no such column."""
+    """Raise OptionError if a source lacks a column; the message suggests the most similar name."""
     if wanted not in columns:
         near = nearest(str(wanted), columns)
         advice = f"did you mean {short_repr(near)}?" if near else "name one of them."
@@ -561,7 +561,7 @@ def check_column_exists(name: str, wanted: str, columns: Sequence[str]) -> None:
 
 
 def _check_header(name: str, rows: Sequence[SourceRow], topic: str) -> None:
-    """Raise DataError if the topic column is named like a topic: the table may have no header."""
+    """Raise DataError if the topic column's name is also a topic, a sign of a missing header."""
     if any(row.values.get(topic) == topic for row in rows):
         raise DataError(
             f"{name} seems to have no header, as {short_repr(topic)} is in the first line and "

@@ -1,4 +1,4 @@
-"""Documents with one topic each, or with several."""
+"""Labelled documents, single-label or multi-label."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ from slugline.corpus.splits import hold_out
 from slugline.corpus.topic_sets import check_documents, indicator_topics, is_indicator
 from slugline.errors import DataError
 
-# Maximum numbers of topics in the repr, and of characters of a name and of a text.
+# Maximum number of topics in the repr, and maximum lengths of a name and of a text.
 _N_TOPICS, _N_NAME, _N_TEXT = 8, 40, 70
 
 
 @dataclass(frozen=True, repr=False)
 class Corpus:
-    """Documents with one topic each, or with several, in the order of their source.
+    """Labelled documents, single-label or multi-label, in the order of their source.
 
     Attributes
     ----------
     texts : list of str
     topics : list of str, or list of tuples of str
-        The topic of each document. If documents may have several, tuples of distinct topics; the
-        tuple of a document without a topic is empty.
+        Topic of each document. For multi-label data, tuples of distinct topics; empty for a
+        document without a topic.
     name : str, default "the corpus"
         Name in reports.
     notes : tuple of str, default ()
-        Notes for the user on how the source was read, such as which columns were guessed.
+        Notes on how the source was read, such as which columns were guessed.
     n_skipped : int, default 0
-        Rows left out because they could not be used.
+        Number of unusable rows left out.
     places : sequence of int or str, default ()
-        The place of each document in its source, such as its line; unknown by default.
+        Place of each document in its source, such as its line; empty if unknown.
     unit : str, default "document"
         Unit of `places`: "line", "row", "item", "file", "place" (in one of several files), or
         "document" where places are unknown.
     layout : Layout or None
-        Columns and encoding of the files; None if their columns have no names, or differ.
+        Columns and encoding of the files; None if columns are unnamed or differ between files.
     n_unlabelled : int, default 0
-        Rows left out because they are not labelled yet.
+        Number of unlabelled rows left out.
     has_selection_bias : bool, default False
-        True if many documents were labelled because a model doubted them, so that accuracies
-        measured on them are too low.
+        True if many documents were selected for labelling because a model was uncertain about
+        them; accuracy measured on them is then too low.
     indicator_topics : tuple of str or int, or None
-        The topics of an indicator's columns, if the topics were given as one; see
+        Topics of the columns of the indicator array from which topics were read, if any; see
         `slugline.corpus.topic_sets.read_indicator`.
 
     Raises
     ------
-    DataError : if there are more texts than topics, or fewer.
+    DataError : if the numbers of texts and topics differ.
 
     Examples
     --------
@@ -91,7 +91,7 @@ class Corpus:
     ) -> Corpus:
         """Return a corpus of texts and topics; see `slugline.corpus.topic_sets.check_documents`.
 
-        Topics may be words or numbers. If `y` is an indicator, the topics of its columns are kept.
+        Topics may be words or numbers. If `y` is an indicator, its column topics are kept.
         """
         texts, topics = check_documents(X, y, names, allow_empty=allow_empty)
         columns = tuple(indicator_topics(y, names[1])) if is_indicator(y) else None
@@ -143,22 +143,22 @@ class Corpus:
         return self.places or range(1, len(self) + 1)
 
     def place(self, row: int) -> str:
-        """Return the place of document `row`, counted from 0, such as "line 13"."""
+        """Return the place of the document at index `row`, such as "line 13"."""
         at = self.numbered_places()[row]
-        # Places in several files include names and units.
+        # Places in several files already include names and units.
         return str(at) if self.unit == "place" else f"{self.unit} {at}"
 
     @property
     def multilabel(self) -> bool:
-        """Whether documents may have several topics: whether `topics` are tuples."""
+        """True for multi-label data, where `topics` are tuples."""
         return bool(self.topics) and isinstance(self.topics[0], tuple)
 
     def all_topics(self) -> Iterator[str]:
-        """Return the topics of all documents, one after another."""
+        """Iterate over the topics of all documents."""
         return itertools.chain.from_iterable(self.topics) if self.multilabel else iter(self.topics)
 
     def topic_counts(self) -> dict[str, int]:
-        """Return the number of documents of each topic, the most frequent first, ties by name.
+        """Return the number of documents of each topic, most frequent first, ties by name.
 
         >>> Corpus(["a", "b", "c"], ["sport", "arts", "sport"], "example").topic_counts()
         {'sport': 2, 'arts': 1}
@@ -167,20 +167,20 @@ class Corpus:
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def split(self, fraction: float, random_state: int) -> tuple[Corpus, Corpus]:
-        """Return a training part and a held-out part, stratified by topic, in corpus order.
+        """Split into a training and a held-out part, stratified by topic, in corpus order.
 
-        `random_state` is the seed of the draw. See `slugline.corpus.splits.hold_out` for `fraction`
-        and errors.
+        `random_state` is the random seed. See `slugline.corpus.splits.hold_out` for `fraction` and
+        errors.
         """
         is_test = hold_out(self.topics, fraction, random_state)
         return self.take(~is_test), self.take(is_test)
 
     def digest(self) -> str:
-        """Return the SHA-256 of the texts and topics in order, in hexadecimal digits."""
+        """Return the SHA-256 hex digest of the texts and topics in order."""
         return compute_digest(self.texts, self.topics)
 
     def take(self, mask: Sequence[bool] | NDArray[np.bool_]) -> Corpus:
-        """Return a corpus of the documents that a mask selects, without notes."""
+        """Return a corpus of the documents selected by a mask, without notes."""
         texts = list(itertools.compress(self.texts, mask))
         topics = list(itertools.compress(self.topics, mask))
         places = list(itertools.compress(self.numbered_places(), mask))
@@ -190,7 +190,7 @@ class Corpus:
 
 
 def require_one_topic(corpus: Corpus, user: str) -> Corpus:
-    """Return the corpus; DataError if documents may have several topics, which `user` can't use."""
+    """Return the corpus; raise DataError if it is multi-label, which `user` doesn't support."""
     if corpus.multilabel:
         raise DataError(
             f"the documents of {corpus.name} have several topics, and {user} takes one topic for "

@@ -1,4 +1,4 @@
-"""Dialects of tables: what separates their cells, their headers, and how they are written."""
+"""Dialects of tables: delimiter, header line, encoding and quoting."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from slugline.corpus.header import (
 from slugline.corpus.lines import BYTE_ORDER_MARKS
 
 _DELIMITERS = ",;\t|"
-#: The delimiter of a table with one column, whose texts may have any character.
+#: Delimiter of a single-column table, whose texts may contain any character.
 ONE_COLUMN = ""
-#: A delimiter for a table with one column: a character that no text has, so no line is split.
+#: Stand-in delimiter for a single-column table: a private-use character, so lines are never split.
 UNUSED_CHARACTER = "\uf8ff"
 # Characters of a line without cells.
 _BLANKS = ' \t\r,;|"'
-# Numbers of characters and of rows of a table from which its delimiter is guessed.
+# Number of characters and of rows examined to guess the delimiter.
 _N_EXAMINED, _N_ROWS = 1 << 16, 50
-# If the names in a header begin with spaces after commas, the minimum fraction of rows that must
-# have as many cells as the header for commas to be the delimiter.
+# If the header has spaces after its commas, commas are the delimiter only if at least this fraction
+# of rows is as wide as the header.
 _MIN_REGULARITY = 0.5
 
 
 class TableStart(NamedTuple):
-    """The delimiter of a table, or `ONE_COLUMN`, and the line of its header, from 1."""
+    """The delimiter of a table, or `ONE_COLUMN`, and the 1-based line of its header."""
 
     delimiter: str
     header_line: int = 1
@@ -49,23 +49,23 @@ def find_start(
     likely: str | None = None,
     name: str = "the table",
 ) -> TableStart:
-    r"""Return the delimiter of a table and the line of its header, given its first lines.
+    r"""Detect the delimiter and the header line of a table from its first lines.
 
-    `find_header` finds the header for each candidate delimiter. If several delimiters split their
-    headers, the one that splits the most rows into as many cells as its header is chosen.
+    `find_header` locates the header for each candidate delimiter. If several delimiters split their
+    headers, the one that splits most rows into as many cells as its header is chosen.
 
     Parameters
     ----------
     table : str
         The first lines of the table.
     hints : HeaderHints, optional
-        A delimiter whose header has all named columns is preferred.
+        Delimiters whose header has all named columns are preferred.
     delimiter : str, optional
         The delimiter, if known.
     likely : str, optional
-        The delimiter of a model's training data.
+        Delimiter of a model's training data.
     name : str
-        The name of the source in messages.
+        Name of the source in messages.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def find_start(
 
 
 def _choose_delimiter(tables: Mapping[str, Sequence[HeaderRow]], hints: HeaderHints) -> str:
-    """Return the delimiter of a table, given its records for each candidate, header first."""
+    """Choose the delimiter of a table, given the records of each candidate, header first."""
     wide = [delimiter for delimiter, rows in tables.items() if rows and rows[0].width > 1]
     for columns in (hints.named, hints.expected):
         for delimiter in wide if columns else ():
@@ -109,14 +109,14 @@ def _choose_delimiter(tables: Mapping[str, Sequence[HeaderRow]], hints: HeaderHi
         return ONE_COLUMN
     fits = {delimiter: _regularity(tables[delimiter]) for delimiter in wide}
     best = max(wide, key=lambda delimiter: (fits[delimiter], tables[delimiter][0].width))
-    # A header such as "Title, in full" is probably one name that contains a comma, not two columns.
+    # A header such as "Title, in full" is probably a single name, not two columns.
     others = tables[best][0].cells[1:]
     is_one_name = best == "," and all(str(cell).startswith(" ") for cell in others)
     return ONE_COLUMN if is_one_name and fits[best] < _MIN_REGULARITY else best
 
 
 def _first_records(table: str, delimiter: str) -> list[HeaderRow]:
-    """Return the first records that are not empty, up to one that the csv module can't read."""
+    """Return the first non-empty records, up to one that the csv module can't read."""
     records: list[HeaderRow] = []
     lines = io.StringIO(table[:_N_EXAMINED], newline="\n")
     with contextlib.suppress(csv.Error):
@@ -137,9 +137,9 @@ def _regularity(rows: Sequence[HeaderRow]) -> float:
 
 
 def named_delimiter(line: str) -> str | None:
-    r"""Return the delimiter named by a line such as sep=; before the header; None without one.
+    r"""Return the delimiter declared by a line such as sep=; before the header, or None.
 
-    Excel writes and reads such lines.
+    Excel reads and writes such lines.
 
     >>> [named_delimiter(line) for line in ("sep=;\r\n", "id;text")]
     [';', None]
@@ -149,11 +149,11 @@ def named_delimiter(line: str) -> str | None:
 
 
 def decode_head(head: bytes, encoding: str | None) -> str:
-    """Return the first characters of a table, without byte-order marks."""
+    """Decode the first characters of a table, without byte-order marks."""
     decoder = codecs.getincrementaldecoder(encoding or "utf-8")("replace")
     try:
         return decoder.decode(head).lstrip("\ufeff")
-    except UnicodeError:  # such as UTF-16 without a mark, which reading the rows reports
+    except UnicodeError:  # for example UTF-16 without a mark; reported when the rows are read
         return ""
 
 
@@ -166,7 +166,8 @@ def is_tab_header(table: str) -> bool:
 def is_header(line: str) -> bool:
     """Return True if a line looks like a table's header rather than a text.
 
-    A header has several distinct names, one of them usual for texts, and no spaces after commas.
+    A header has several distinct names, including a common one for texts, and no spaces after
+    commas.
 
     >>> [is_header(line) for line in ("id,text", "Rates rose, text follows", "text")]
     [True, False, False]
@@ -190,14 +191,14 @@ class TableDialect(NamedTuple):
     delimiter : str
     encoding : str
     has_mark : bool
-        Whether to write a byte-order mark; UTF-16 always has one.
+        True to write a byte-order mark; UTF-16 always has one.
     newline : str
     is_quoted : bool
-        Whether every cell is quoted, even where it isn't needed.
+        True if every cell is quoted, even where not required.
     columns : tuple of str
-        The columns of the header, if detected from a file.
+        Columns of the header, if detected from a file.
     preamble : str
-        The lines above the header, including line ends.
+        Lines above the header, including line ends.
     """
 
     delimiter: str = ","
@@ -209,7 +210,7 @@ class TableDialect(NamedTuple):
     preamble: str = ""
 
     def with_characters(self, names: Iterable[object]) -> TableDialect:
-        """Return the dialect, with UTF-8 and a mark if its encoding lacks characters of names."""
+        """Return the dialect, changed to UTF-8 with a mark if it can't encode all names."""
         try:
             "".join(map(str, names)).encode(self.encoding)
         except UnicodeEncodeError:
@@ -220,18 +221,18 @@ class TableDialect(NamedTuple):
 def detect_dialect(
     lines: list[bytes], start: TableStart, encoding: str, likely: str | None = None
 ) -> TableDialect:
-    """Return the dialect of a table.
+    """Detect the dialect of a table.
 
     Parameters
     ----------
     lines : list of bytes
-        The first lines of the table, converted to UTF-8.
+        First lines of the table, converted to UTF-8.
     start : TableStart
     encoding : str
-        The encoding of the original file.
+        Encoding of the original file.
     likely : str, optional
-        The delimiter of another table. If this table has one column, columns that are added later
-        are separated by `likely`, or else by a delimiter that the texts have only within quotes.
+        Delimiter of another table. If this table has a single column, it separates columns added
+        later; by default, a delimiter that occurs in the texts only within quotes.
     """
     first = [BYTE_ORDER_MARKS.sub(b"", line, count=1).decode(errors="replace") for line in lines]
     above, below = first[: start.header_line - 1], first[start.header_line - 1 :]
@@ -252,7 +253,7 @@ def detect_dialect(
 
 
 def _is_quoted(table: str, records: Sequence[HeaderRow], delimiter: str) -> bool:
-    """Return True if all cells of the first records are quoted, even without need."""
+    """Return True if all cells of the first records are quoted, even where not required."""
     quoted = io.StringIO()
     csv.writer(quoted, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows(
         row.cells for row in records
@@ -262,7 +263,7 @@ def _is_quoted(table: str, records: Sequence[HeaderRow], delimiter: str) -> bool
 
 
 def _unused_delimiter(table: str) -> str:
-    """Return a delimiter that the texts of one column have only within quotes."""
+    """Return a delimiter that occurs in the texts of a single column only within quotes."""
     for delimiter in _DELIMITERS:
         if all(row.width == 1 for row in _first_records(table, delimiter)):
             return delimiter

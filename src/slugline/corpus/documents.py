@@ -1,4 +1,4 @@
-"""Names and numbers of topics, checks of texts and topics, and digests of documents."""
+"""Topic names and their indices, validation of texts and topics, and document digests."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from slugline.errors import DataError, Message, Parameter
 
 # Topics -------------------------------------------------------------------------------------------
 
-#: The name of a topic: a word or a number; a boolean is a number.
+#: Topic name: a word or a number; booleans are numbers.
 Topic: TypeAlias = str | int
-# Maximum number of topics that a message names.
+# Maximum number of topics listed in a message.
 _N_NAMED = 8
 
 
@@ -30,7 +30,7 @@ class Topics:
     Parameters
     ----------
     names : sequence of str or int
-        Distinct, all strings or all integers.
+        Distinct names, all strings or all integers.
 
     >>> topics = Topics.fit(["grain", "earn", "grain"])
     >>> topics.names
@@ -49,7 +49,7 @@ class Topics:
 
     @classmethod
     def fit(cls, topics: Iterable[Topic]) -> Topics:
-        """Return the distinct topics, sorted."""
+        """Collect and sort the distinct topics."""
         distinct = set(topics)
         if len({isinstance(topic, str) for topic in distinct}) > 1:
             word = next(topic for topic in distinct if isinstance(topic, str))
@@ -68,9 +68,9 @@ class Topics:
         return len(self.names)
 
     def encode(self, topics: Iterable[Topic]) -> I64:
-        """Return the number of each topic, shape (n_documents,).
+        """Return the index of each topic, shape (n_documents,).
 
-        Raises DataError if a topic isn't among the names.
+        Raises DataError for an unknown topic.
         """
         try:
             return np.fromiter((self._number[topic] for topic in topics), dtype=np.int64)
@@ -81,9 +81,9 @@ class Topics:
             ) from None
 
     def encode_sets(self, sets: Sequence[tuple[Topic, ...]], dtype: Any = np.float32) -> Any:
-        """Return rows with a 1 for each topic, a CSR array, shape (n_documents, n_topics).
+        """Return a CSR indicator array, shape (n_documents, n_topics).
 
-        Raises DataError if a topic isn't among the names.
+        Raises DataError for an unknown topic.
         """
         import scipy.sparse as sp
 
@@ -94,22 +94,22 @@ class Topics:
         return sp.csr_array((ones, (rows, numbers)), shape=shape)
 
     def decode(self, numbers: Iterable[int]) -> list[Topic]:
-        """Return the name of each number."""
+        """Return the topic name of each index."""
         return [self.names[number] for number in numbers]
 
 
 def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> F32:
-    """Return rows with a 1 in the column of the topic, float32, shape (n_rows, n_topics).
+    """One-hot encode topic indices, float32, shape (n_rows, n_topics).
 
     Parameters
     ----------
     y : integer array, shape (n_rows,)
     n_topics : int, optional
-        One more than the largest number by default.
+        Defaults to the largest index plus one.
 
     Raises
     ------
-    DataError : if a number is negative or too large, or `y` holds no integers.
+    DataError : if an index is negative or too large, or `y` doesn't contain integers.
 
     >>> one_hot([2, 0])
     array([[0., 0., 1.],
@@ -136,9 +136,9 @@ def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> F32:
 
 
 class RowText(str):
-    """The text of a row of a table, with other cells of the row by name in `columns`.
+    """The text of a table row, with other cells of the row by name in `columns`.
 
-    In all other respects, it is a `str`; slices and changed copies are plain strings.
+    Otherwise an ordinary `str`; slices and modified copies are plain strings.
 
     >>> text = RowText("My card is stuck", {"product": "Card"})
     >>> text, text.columns
@@ -148,29 +148,29 @@ class RowText(str):
     columns: Mapping[str, Any]
 
     def __new__(cls, text: str, columns: Mapping[str, Any] = MappingProxyType({})) -> Self:
-        """Return a text with cells."""
+        """Create a text with cells."""
         row = super().__new__(cls, text)
         row.columns = columns
         return row
 
 
 def cells_of(text: str) -> Mapping[str, Any]:
-    """Return the cells of a text by column; empty for a plain string."""
+    """Return the cells attached to a text by column; empty for a plain string."""
     return text.columns if isinstance(text, RowText) else {}
 
 
 # Checks -------------------------------------------------------------------------------------------
 
-# The integers that fit into NumPy's int64.
+# Range of NumPy's int64.
 _MIN_NUMBER, _MAX_NUMBER = -(1 << 63), (1 << 63) - 1
-# Maximum number of characters of a topic name: a table of topics is as wide as the longest one.
+# Maximum length of a topic name in characters, since the longest sets the width of topic tables.
 _MAX_LENGTH = 1000
 
 
 def check_descriptions(descriptions: Any) -> dict[Topic, str]:
-    """Return a checked mapping of topics to descriptions, with plain topics.
+    """Validate a mapping of topics to descriptions, and convert its topics to plain types.
 
-    Raises DataError if a topic is not a valid name, or a description is blank or not a text. Raises
+    Raises DataError for an invalid topic name or a description that is blank or not a string, and
     OptionError if the argument is not a mapping.
     """
     if not isinstance(descriptions, Mapping):
@@ -188,11 +188,11 @@ def check_descriptions(descriptions: Any) -> dict[Topic, str]:
 
 
 def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
-    """Return topics as Python strings and integers, which a model file can hold.
+    """Convert topics to Python strings and integers, which can be stored in a model file.
 
     Whole floats become integers (1.0 becomes 1), and so do booleans, unless all topics are
-    booleans. `name` is the caller's name for the parameter, for messages. Raises DataError if
-    topics are not a sequence, or one is missing or neither a word nor a whole number.
+    booleans. `name` is the caller's parameter name for messages. Raises DataError if topics are not
+    a sequence, or a topic is missing or neither a word nor a whole number.
     """
     check_iterable(topics, name)
     if isinstance(topics, str | bytes):
@@ -228,13 +228,13 @@ def _plain_topic(topic: Any, row: int, name: str) -> Topic:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value is None, NaN, or a missing value of pandas."""
+    """Return True for None, NaN and the missing values of pandas."""
     is_nan = isinstance(value, float) and math.isnan(value)
     return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
 def check_iterable(values: Any, name: str) -> None:
-    """Raise DataError unless values can be iterated over."""
+    """Raise DataError unless values are iterable."""
     if not isinstance(values, Iterable):
         raise DataError(
             Parameter(name), f" is {short_repr(values)}; give a list with one item per document."
@@ -242,7 +242,7 @@ def check_iterable(values: Any, name: str) -> None:
 
 
 def check_topic_names(topics: Sequence[Topic]) -> None:
-    """Raise DataError unless each topic can be displayed, put in an array, and written as UTF-8."""
+    """Raise DataError unless every topic is displayable, encodable as UTF-8 and fits an array."""
     for topic in set(topics):
         if isinstance(topic, str) and len(topic) > _MAX_LENGTH:
             raise DataError(
@@ -258,12 +258,12 @@ def check_topic_names(topics: Sequence[Topic]) -> None:
             raise DataError(f"topic {topic} does not fit into 64 bits; make the topics strings.")
 
 
-# Parts of documents that are hashed together, as that is faster.
+# Number of pieces to hash at a time, for speed.
 _CHUNKS_AT_A_TIME = 64
 
 
 def compute_digest(texts: Iterable[str], topics: Iterable[Any]) -> str:
-    """Return the SHA-256 of texts and topics, or tuples of topics, in hexadecimal digits."""
+    """Return the SHA-256 hex digest of texts and their topics or tuples of topics."""
     import hashlib
 
     digest = hashlib.sha256()
@@ -274,13 +274,13 @@ def compute_digest(texts: Iterable[str], topics: Iterable[Any]) -> str:
 
 
 def digest_chunks(texts: Iterable[str], topics: Iterable[Any]) -> Iterator[bytes]:
-    """Yield the bytes that `compute_digest` hashes; the bytes of batches can be concatenated."""
+    """Yield the bytes hashed by `compute_digest`; batches can be concatenated."""
     for text, topic in zip(texts, topics, strict=True):
         parts = [text, topic]
         if isinstance(topic, tuple):
             parts = [text, *topic]
             yield b"[%d]" % len(topic)
-        if cells := cells_of(text):  # in the order of their names
+        if cells := cells_of(text):  # sorted by name
             parts.append(sorted(cells.items()))
         # The lengths distinguish ("ab", "c") from ("a", "bc").
         for part in parts:
@@ -289,17 +289,17 @@ def digest_chunks(texts: Iterable[str], topics: Iterable[Any]) -> Iterator[bytes
 
 
 def chain_digests(digest: str, another: str) -> str:
-    """Return the digest of two batches of documents together, given the digest of each batch."""
+    """Combine the digests of two batches of documents."""
     import hashlib
 
     return hashlib.sha256(f"{digest}{another}".encode()).hexdigest()
 
 
 def check_texts(texts: Iterable[str], name: str | None = None) -> list[str]:
-    """Return texts as a list; messages name the parameter, unless it is `X`.
+    """Validate texts and return them as a list; `name` is the parameter in messages, if not `X`.
 
     Raises DataError if a text is not a `str`, or `texts` is None, a string, a mapping, a data
-    frame or an array of two dimensions.
+    frame or a two-dimensional array.
     """
     check_iterable(texts, name or "X")
     try:
@@ -323,7 +323,7 @@ def check_all_str(documents: Sequence[object], first: int = 0) -> None:
 
 
 def check_iterable_of_texts(texts: Iterable[str]) -> Iterable[str]:
-    """Return the texts; DataError if they are a single string or not a sequence."""
+    """Return the texts; raise DataError for a single string or a non-iterable."""
     check_iterable(texts, "X")
     if isinstance(texts, str | bytes):
         raise DataError(
@@ -335,7 +335,7 @@ def check_iterable_of_texts(texts: Iterable[str]) -> Iterable[str]:
 
 
 def _check_flat(texts: Any) -> None:
-    """Raise DataError for a mapping, data frame or array of rows, whose items are not texts."""
+    """Raise DataError for a mapping, data frame or array of rows, whose items aren't texts."""
     kind = type(texts).__name__
     shape = getattr(texts, "shape", (0,))
     if isinstance(texts, Mapping):

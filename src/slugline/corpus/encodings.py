@@ -1,9 +1,9 @@
-"""Detects the encoding of text: by a byte-order mark, as UTF-8, or else the most plausible one.
+"""Detect text encodings: by byte-order mark, then UTF-8, then the most plausible encoding.
 
 Byte statistics, as in charset_normalizer, need about a hundred letters. Tables are often shorter,
-so European languages are first recognized by their letters: an encoding is refuted if it gives
-letters that no language has together, a capital after a small letter, or a sign such as a quote
-within a word.
+so European languages are first recognized by their letters: an encoding is rejected if it yields
+a mix of letters found in no language, a capital after a lower-case letter, or a symbol such as a
+quote within a word.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import codecs
 import re
 from collections.abc import Sequence
 
-# The byte-order marks of UTF-32 come first, as a mark of UTF-16 is a prefix of one of them.
+# UTF-32 marks come first because a UTF-16 mark is a prefix of one of them.
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -21,13 +21,12 @@ _MARKS = {
 }
 # Maximum number of bytes to examine.
 _MAX_SAMPLE = 20_000
-# Text that isn't in a European language with Latin letters is guessed only if it has at least this
-# many bytes above 127.
+# Minimum number of bytes above 127 to guess anything but a European language in Latin letters.
 _MIN_FOREIGN = 10
-# The largest fraction of characters above 127 in odd places that a plausible text may have.
+# Maximum fraction of misplaced characters among those above 127 in a plausible text.
 _MAX_ODD = 0.05
 
-# The letters of each language that ASCII lacks.
+# Letters of each language outside ASCII.
 _WESTERN = (
     "äöüßéèàêç",  # German
     "àâæçèéêëîïôùûüÿœ",  # French
@@ -44,9 +43,9 @@ _POLISH, _HUNGARIAN, _ROMANIAN = "ąćęłńóśźż", "áéíóöőúüű", "â
 _CZECH, _SLOVAK, _SOUTH_SLAVIC = "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýžö", "čćđšž"
 _CENTRAL = (_POLISH, _CZECH, _SLOVAK, _HUNGARIAN, _ROMANIAN, _SOUTH_SLAVIC)
 _TURKISH, _ICELANDIC = ("çğıöşüâîûi\u0307",), ("áðéíóúýþæö",)
-# All of western Europe, for texts of several languages.
+# All of western Europe, for multilingual texts.
 _ALL_WESTERN = ("àáâãäåæçèéêëìíîïñòóôõöøœùúûüÿß",)
-# Encodings of Latin letters, the likeliest first.
+# Encodings of Latin letters, most likely first.
 _LATIN = (
     ("cp1252", _WESTERN),
     ("cp1254", _TURKISH),
@@ -63,43 +62,43 @@ _CYRILLIC = (
     "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя",  # Ukrainian
 )
 _GREEK = ("αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ",)
-# Encodings of other alphabets; the number of lower-case letters decides between them.
+# Encodings of other alphabets; the one that yields the most lower-case letters is chosen.
 _OTHERS = (
     *((name, _CYRILLIC) for name in ("cp1251", "koi8-r", "koi8-u", "cp866", "iso8859-5")),
     *((name, _GREEK) for name in ("cp1253", "iso8859-7")),
 )
 _SINGLE_BYTE = {encoding for encoding, _ in (*_LATIN, *_OTHERS)}
-# Latin letters beyond those of western and central Europe: those of Romanian and Vietnamese.
+# Romanian and Vietnamese letters that western and central European languages lack.
 _LATIN_BEYOND = {*"șțȘȚơưƠƯ"}
-# Common signs of texts; rarer ones, which are next to letters; and those between two letters.
+# Symbols common in text; rarer symbols, which occur next to letters; symbols between two letters.
 _SIGNS = {*"€£§°·«»‹›‘’‚“”„–—…¿¡\N{NO-BREAK SPACE}"}
 _RARE_SIGNS = {*"ªº²³¹½¼¾©®™×±µ¶•†‡´¬\N{SOFT HYPHEN}"}
 _BETWEEN = "‘’´–—…·\N{NO-BREAK SPACE}\N{SOFT HYPHEN}"
-# Chinese and Japanese letters may have any sign between them.
+# Any symbol may occur between Chinese and Japanese letters.
 _LETTER = r"[^\W\d_\u2e80-\U0010ffff]"
-# The expressions below are compiled on first use, which takes milliseconds that most files don't
-# need. This one matches a sign between two letters, or one that never follows a letter.
+# The expressions below are compiled on first use, which saves milliseconds for most files. This one
+# matches a symbol between two letters, or one that never follows a letter.
 _ODD = rf"(?<={_LETTER})(?:[„‚§¿¡¹£€½¼¾]|(?:[^\w\s\x00-\x7f{_BETWEEN}]|[ªº²³])(?={_LETTER}))"
 # Greek, Cyrillic and other letters in a word of ASCII.
 _FOREIGN_LETTER = r"[^\W\d_\x00-\u036f\u1e00-\u1fff\u2e80-\U0010ffff]"
 _MIXED = f"(?<=[a-zA-Z]){_FOREIGN_LETTER}|{_FOREIGN_LETTER}(?=[a-zA-Z])"
-# Adjacent letters that a few bytes of Chinese or Russian decode to, and that no Latin word has.
+# A run of letters found in no Latin word, to which a few bytes of Chinese or Russian may decode.
 _LATIN_RUN = r"[^\x00-\x7f\W]{4}"
 
 
 def detect_encoding(head: bytes, likely: str | None = None, *, is_cut: bool = False) -> str | None:
-    """Return the encoding of a file that begins with these bytes; None for UTF-8, or if in doubt.
+    """Detect the encoding of a file from its first bytes; None for UTF-8 or if unclear.
 
-    A byte-order mark decides. Else it is UTF-8 if at least half of the lines that aren't ASCII are;
-    else the `likely` encoding if the bytes are valid in it; else the most plausible one.
+    A byte-order mark takes precedence. Next is UTF-8, if at least half of the non-ASCII lines are
+    valid; then the `likely` encoding, if the bytes are valid in it; then the most plausible one.
 
     Parameters
     ----------
     head : bytes
     likely : str, optional
-        A likely encoding, such as that of the files that a model learned from.
+        A likely encoding, such as the encoding of a model's training data.
     is_cut : bool, default False
-        Whether the bytes may end in the middle of a character.
+        True if the bytes may end in the middle of a character.
     """
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):
@@ -112,7 +111,7 @@ def detect_encoding(head: bytes, likely: str | None = None, *, is_cut: bool = Fa
     if n_utf8 >= n_others:
         return None
     guess = guess_encoding([line for line in head.split(b"\n") if not line.isascii()])
-    # In Chinese, unlike western languages, pairs of bytes may be valid UTF-8 by chance.
+    # Byte pairs in Chinese, unlike western languages, may be valid UTF-8 by chance.
     if likely and not likely.startswith("utf") and not (n_utf8 and likely in _SINGLE_BYTE):
         text = _decode(head, likely, is_cut)
         if text and (guess is None or _is_plausible(text)):
@@ -122,15 +121,15 @@ def detect_encoding(head: bytes, likely: str | None = None, *, is_cut: bool = Fa
 
 
 def is_utf8(head: bytes, *, is_cut: bool = False) -> bool:
-    """Whether bytes are UTF-8 in all lines, and not only ASCII."""
+    """Return True if all lines are UTF-8 and at least one is not ASCII."""
     n_utf8, n_others = _count_utf8_lines(head, is_cut)
     return n_utf8 > 0 and n_others == 0
 
 
 def guess_utf16(head: bytes) -> str | None:
-    """Return "utf-16-le" or "utf-16-be" if zero bytes show it in the absence of a mark; else None.
+    """Return "utf-16-le" or "utf-16-be" if zero bytes indicate UTF-16 without a mark; else None.
 
-    In every script, spaces, line breaks and separators of cells have a zero byte.
+    Spaces, line breaks and cell delimiters have a zero byte in every script.
     """
     start = head[: _MAX_SAMPLE // 2 * 2]
     for encoding, zeros, others in (
@@ -140,21 +139,21 @@ def guess_utf16(head: bytes) -> str | None:
         n_zeros = zeros.count(0)
         if len(start) > 3 and n_zeros > 0.05 * len(zeros) and not others.count(0):
             text = _decode(head, encoding, is_cut=True)
-            # In a few bytes, a zero at every other place may be chance.
+            # In short samples, alternating zeros may be chance.
             if text and (n_zeros > 0.4 * len(zeros) or "\n" in text):
                 return encoding
     return None
 
 
 def guess_encoding(samples: Sequence[bytes]) -> str | None:
-    """Return the likely encoding of samples that are not UTF-8; None if there is no good guess.
+    """Guess the encoding of samples that are not UTF-8; None if there is no good guess.
 
-    A few bytes are enough only for European languages.
+    Short samples suffice only for European languages.
     """
     sample = b"\n".join(samples)[:_MAX_SAMPLE]
     for encoding, alphabets in _LATIN:
         text = _decode(sample, encoding)
-        # A single letter may be another letter or a sign: the ³ of m³ is ł in another encoding.
+        # A single letter is ambiguous: the ³ of m³ is ł in another encoding.
         min_distinct = 0 if encoding == "cp1252" else 2
         is_known = text and _is_in_alphabet(text, alphabets, min_distinct)
         if text and is_known and not re.search(_LATIN_RUN, text):
@@ -174,7 +173,7 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample).best()
-    # If UTF-16 was guessed, pairs of letters were taken for Chinese characters.
+    # A guess of UTF-16 means that pairs of letters were taken for Chinese characters.
     if best is None or best.encoding.startswith(("utf", "ascii")):
         return None
     text = _decode(sample, best.encoding, is_cut=True)
@@ -182,7 +181,7 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
 
 
 def _choose_western(sample: bytes, text: str) -> str:
-    """Return cp1252, or Latin-9 if the bytes in which the two differ are letters."""
+    """Return cp1252, or Latin-9 if the bytes that differ between the two are letters."""
     latin_9 = _decode(sample, "iso8859-15")
     if (
         latin_9
@@ -206,20 +205,20 @@ def _is_chinese(text: str) -> bool:
 
 
 def _is_simplified(text: str) -> bool:
-    """Whether a text is Chinese, in the everyday characters of GB 2312."""
+    """Return True for Chinese text in the common characters of GB 2312."""
     characters = [c.encode("gb18030", "replace") for c in text if "\u4e00" <= c <= "\u9fff"]
     n_common = sum(0xB0 <= c[0] <= 0xD7 and c[-1] > 0xA0 for c in characters if len(c) == 2)
     return _is_chinese(text) and n_common > 0.9 * len(characters)
 
 
 def _fraction(text: str, first: str, last: str) -> float:
-    """Return the fraction of letters beyond ASCII that are in a range; 0 without such letters."""
+    """Return the fraction of non-ASCII letters that are in a range; 0 if there are none."""
     letters = [c for c in text if c > "\x7f" and c.isalpha()]
     return sum(first <= c <= last for c in letters) / max(len(letters), 1)
 
 
-#: Multi-byte encodings, each with a test of whether a decoded text is likely. Korean and Japanese
-#: come first, as their bytes are also valid as Chinese.
+#: Multi-byte encodings, each with a plausibility test for decoded text. Korean and Japanese come
+#: first because their bytes are also valid Chinese.
 _EASTERN = (
     ("euc_kr", _is_korean),
     ("cp932", _is_japanese),
@@ -231,10 +230,10 @@ _EASTERN = (
 
 
 def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
-    """Return the number of lines that are UTF-8 but not ASCII, and of lines that are neither.
+    """Count the lines that are UTF-8 but not ASCII, and the lines that are neither.
 
-    If the head is cut, its incomplete last line doesn't count, unless it is the only one. No other
-    line may end within a character: a line that seems to do so may end in ß in cp1252.
+    If the head is cut, its incomplete last line is ignored unless it is the only one. Other lines
+    may not end within a character: a line that seems to do so may end in ß in cp1252.
     """
     n_utf8 = n_others = 0
     lines = head.split(b"\n")
@@ -252,9 +251,9 @@ def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
 
 
 def _is_utf8_by_chance(text: str) -> bool:
-    """Whether all characters decoded as UTF-8 are in positions where no language has them.
+    """Return True if no language has characters like those decoded as UTF-8 in their positions.
 
-    For example, "Spaß…" in cp1252, read as UTF-8, is "Spa" with a digit of the N'Ko script.
+    For example, "Spaß…" in cp1252, decoded as UTF-8, is "Spa" with a digit of the N'Ko script.
     """
     return bool(text) and all(
         "\u0180" <= character < "\u0800"
@@ -270,7 +269,7 @@ def _is_ascii_letter(character: str) -> bool:
 
 
 def _is_in_alphabet(text: str, alphabets: Sequence[str], min_distinct: int) -> bool:
-    """Whether a text is plausible, with enough distinct letters, all of them of one language."""
+    """Return True for plausible text with enough distinct letters, all from one language."""
     foreign = [character for character in text if character > "\x7f"]
     letters = [c for c in foreign if c not in _SIGNS and c not in _RARE_SIGNS]
     if len(letters) < sum(character in _RARE_SIGNS for character in foreign):
@@ -282,15 +281,15 @@ def _is_in_alphabet(text: str, alphabets: Sequence[str], min_distinct: int) -> b
 
 
 def _is_plausible(text: str) -> bool:
-    """Whether a text has hardly any odd characters; see `_count_odd`."""
+    """Return True if a text has hardly any misplaced characters; see `_count_odd`."""
     return _count_odd(text) <= _MAX_ODD * sum(character > "\x7f" for character in text)
 
 
 def _count_odd(text: str) -> int:
-    """Return the number of characters beyond ASCII that no text has where they are.
+    """Count misplaced non-ASCII characters.
 
-    They are signs and foreign letters within words, capitals after small letters, and control
-    characters.
+    These are symbols and foreign letters within words, capitals after lower-case letters, and
+    control characters.
     """
     n_odd = len(re.findall(_ODD, text)) + len(re.findall(_MIXED, text))
     for previous, character in zip(f" {text}", text, strict=False):
@@ -302,7 +301,7 @@ def _count_odd(text: str) -> int:
 
 
 def _decode(data: bytes, encoding: str, is_cut: bool = False) -> str | None:
-    """Return the decoded bytes; None if they aren't valid in the encoding."""
+    """Decode bytes; return None if they aren't valid in the encoding."""
     try:
         return codecs.getincrementaldecoder(encoding)().decode(data, final=not is_cut)
     except UnicodeError:

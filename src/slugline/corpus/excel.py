@@ -1,4 +1,4 @@
-"""Rows from a sheet of an Excel file."""
+"""Read rows from a sheet of an Excel file."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from slugline.corpus.header import (
 from slugline.corpus.merged_header import find_merged, has_gaps, name_columns
 from slugline.errors import DataError
 
-#: Maximum number of bytes of an unpacked part of a file, and of characters in a sheet's cells:
+#: Maximum size of an unpacked part in bytes, and of the text of a sheet's cells in characters:
 #: many cells can share one long string.
 MAX_UNPACKED = 200_000_000
-#: Maximum numbers of XML elements of a sheet, of shared strings and of any other part; and of the
-#: cells of a table.
+#: Maximum number of XML elements in a sheet, in the shared strings and in any other part; maximum
+#: number of cells in a table.
 MAX_ELEMENTS, MAX_STRINGS, MAX_OTHERS, MAX_CELLS = 4_000_000, 2_000_000, 200_000, 20_000_000
 # Maximum compression ratio of a part of more than a megabyte. Sheets have ratios of 5 to 30;
 # millions of empty cells in a file of a few kilobytes reach 1,000.
 _MAX_RATIO, _MIN_DENSE = 100, 1 << 20
 #: Excel's own limits.
 MAX_ROW, MAX_COLUMN = 1_048_576, 16_384
-# Limits of what the XML parser keeps in memory: bytes of a tag, distinct names, and open elements.
+# Limits on the XML parser's memory: bytes per tag, distinct names, and open elements.
 _MAX_TAG, _MAX_NAMES, _MAX_DEPTH = 1 << 20, 20_000, 100
 #: Number of bytes to read at a time.
 PIECE = 1 << 16
 _PLACE = re.compile(r"([A-Z]{1,3})[1-9][0-9]{0,6}")
-# Names of the elements without text that are used.
+# Names of the textless elements in use.
 _EMPTY_ELEMENTS = {
     "Relationship",
     "sheet",
@@ -60,18 +60,18 @@ _EMPTY_ELEMENTS = {
     "row",
     "mergeCell",
 }
-# Escapes of control characters, and of an underscore in front of what looks like such an escape.
+# Escapes of control characters, and of an underscore before text that looks like such an escape.
 _ESCAPE = re.compile(r"_x00([01][0-9A-Fa-f]|5[Ff])_")
-# The first bytes of .xls files, and of files with a password.
+# First bytes of .xls files and of password-protected files.
 _OLD_START = bytes.fromhex("d0cf11e0a1b11ae1")
-# Numbers of Excel's own formats of dates and times; other formats are recognized by their letters
-# outside of quotes.
+# Numbers of Excel's built-in date and time formats; custom formats are recognized by their letters
+# outside quotes.
 _DATE_FORMATS = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}
 _MAX_FORMAT, _DURATION_FORMAT = 255, 46
 _QUOTED = re.compile(r'"[^"]*"|[\\_].|\[(?![hms]+\])[^\]]*\]|general')
-# Number of rows above the header from which it takes the text of merged cells.
+# Number of rows above the header whose merged cells may name columns.
 _N_ABOVE = 10
-# Number of sheets searched for the header, and of XML elements in each.
+# Number of sheets to search for the header, and of XML elements to read from each.
 _N_SHEETS, _N_ELEMENTS = 20, 20_000
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 _READ_ERRORS = (*_ZIP_ERRORS, expat.ExpatError, LookupError, ValueError)
@@ -80,7 +80,7 @@ _READ_ERRORS = (*_ZIP_ERRORS, expat.ExpatError, LookupError, ValueError)
 def excel_rows(path: Path, hints: HeaderHints = NO_HINTS) -> rows.RowIterator:
     """Yield the rows below the header; see `Workbook`.
 
-    Columns without a name and empty rows are left out. Dates and times are text, as in CSV.
+    Unnamed columns and empty rows are left out. Dates and times are text, as in CSV.
     """
     with excel_errors(path), zipfile.ZipFile(path) as archive:
         yield from _table_rows(path, Workbook(archive, hints).rows())
@@ -88,7 +88,7 @@ def excel_rows(path: Path, hints: HeaderHints = NO_HINTS) -> rows.RowIterator:
 
 @contextlib.contextmanager
 def excel_errors(path: Path) -> Iterator[None]:
-    """Convert errors in opening and reading an Excel file to a DataError."""
+    """Convert errors when opening and reading an Excel file to DataError."""
     with rows.translate_os_errors(str(path)):
         try:
             with path.open("rb") as file:
@@ -106,15 +106,15 @@ def excel_errors(path: Path) -> Iterator[None]:
 
 
 def sheet_note(path: Path, hints: HeaderHints = NO_HINTS) -> str:
-    """Return a note on which part of an Excel file is read; empty if all of it is."""
-    # Errors are reported when the rows are read.
+    """Return a note on which part of an Excel file is read; empty for all of it."""
+    # Reading the rows reports errors.
     with contextlib.suppress(OSError, *_READ_ERRORS), zipfile.ZipFile(path) as archive:
         return Workbook(archive, hints).note()
     return ""
 
 
 def excel_header(path: Path, hints: HeaderHints = NO_HINTS) -> list[str]:
-    """Return the names of the columns of an Excel file."""
+    """Return the column names of an Excel file."""
     with zipfile.ZipFile(path) as archive:
         headers = (_header(cells or {}) for _, cells in Workbook(archive, hints).rows())
         return [*next(filter(None, headers), {}).values()]
@@ -137,7 +137,7 @@ def _table_rows(
 
 
 def _header(cells: dict[int, Any]) -> dict[int, str]:
-    """Return the name of each column that has one."""
+    """Return the names of named columns by column number."""
     texts = ((column, str(cells[column]).strip()) for column in sorted(cells))
     return {column: text for column, text in texts if text}
 
@@ -148,17 +148,17 @@ class SheetShape(NamedTuple):
     Attributes
     ----------
     sheet, workbook : str
-        The parts of the archive that hold the sheet and the workbook.
+        Parts of the archive that contain the sheet and the workbook.
     sheet_index : int
-        Number of the sheet, from 0.
+        0-based index of the sheet.
     tables : frozenset of str
-        The parts that describe ranges of the sheet as Excel tables.
+        Parts that define Excel tables in the sheet.
     header_row : int
-        Number of the row that names the columns, from 1.
+        1-based number of the header row.
     header : dict of int to str
-        The names of the columns by number, from 1.
+        Column names by 1-based column number.
     n_columns : int
-        Number of the last column with a cell that isn't empty, from 1.
+        1-based number of the last non-empty column.
     """
 
     sheet: str
@@ -171,19 +171,19 @@ class SheetShape(NamedTuple):
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns."""
+        """Column names."""
         return [*self.header.values()]
 
 
 class Workbook:
-    """A table of an Excel file: in the first sheet with cells, or the one with known columns.
+    """The table of an Excel file, in the first sheet with known columns or else with cells.
 
     Parameters
     ----------
     archive : zipfile.ZipFile
     hints : HeaderHints, optional
-        The first sheet with all named columns is read, or else with all expected columns, or else
-        the first sheet. `find_header` finds its header.
+        Reads the first sheet with all named columns, else with all expected columns, else the first
+        sheet. `find_header` locates its header.
 
     Raises ValueError, LookupError or an error of zipfile or expat if the file can't be read.
     """
@@ -215,7 +215,7 @@ class Workbook:
         self._parts = parts
         self._strings: list[bytes] | None = None
         self._formats: list[str] = []
-        # The header row; 0 if it is the first row with cells.
+        # Header row; 0 if it is the first row with cells.
         self._header_row = 0
         self._first_row = self._merged_column = 0
         self._hints = hints
@@ -223,7 +223,7 @@ class Workbook:
         self._find_table()
 
     def _find_table(self) -> None:
-        """Move to the header of the first sheet with known or usual columns, or of the first."""
+        """Move to the header of the first sheet with known or common columns, else the first."""
         known = [columns for columns in (self._hints.named, self._hints.expected) if columns]
         if self._hints.row is not None:
             self._header_row = self._hints.row
@@ -237,9 +237,9 @@ class Workbook:
                     return
         for sheet in self._sheets[:_N_SHEETS]:
             first = self._first_rows(sheet)
-            if not first:  # a damaged sheet is reported, not skipped
+            if not first:  # report a damaged sheet instead of skipping it
                 break
-            # A header without rows below is no table.
+            # A header without rows below it is not a table.
             usual = max((usual_names(row.names()) for row in first[:-1]), key=len, default=())
             if usual:
                 self._columns = () if sheet is self._sheets[0] else usual
@@ -248,10 +248,10 @@ class Workbook:
         self._begin_at(self._first_rows(self._sheets[0]), NO_HINTS)
 
     def _first_rows(self, sheet: tuple[str, str, int]) -> list[HeaderRow]:
-        """Switch to a sheet, and return its first rows."""
+        """Switch to a sheet and return its first rows."""
         self._sheet, self._sheet_name, self._sheet_index = sheet
         found: list[HeaderRow] = []
-        # Errors are reported when the rows are read.
+        # Reading the rows reports errors.
         with contextlib.suppress(*_READ_ERRORS):
             for at, cells in itertools.islice(self._all_rows(_N_ELEMENTS), N_SEARCHED):
                 found.append(HeaderRow(at, [*_header(cells or {}).values()]))
@@ -263,7 +263,7 @@ class Workbook:
         self._header_row = first[index].at if index else 0
 
     def note(self) -> str:
-        """Return a note on the sheet and the rows that are read; empty if all are."""
+        """Return a note on which sheet and rows are read; empty for all of them."""
         columns = f"column{'s' * (len(self._columns) > 1)} "
         columns += " and ".join(map(short_repr, self._columns))
         which = f", which has {columns}" if self._columns else ""
@@ -277,7 +277,7 @@ class Workbook:
         return "; ".join(filter(None, (first, below)))
 
     def shape(self) -> SheetShape:
-        """Return the location of the table; its rows are read to find it."""
+        """Return the location of the table, which requires reading its rows."""
         header, header_row, n_columns = dict[int, str](), 1, 0
         for at, cells in self.rows():
             if cells is None:
@@ -287,7 +287,7 @@ class Workbook:
                 header, header_row = _header(cells), at
         try:
             related = [*self._related(self._sheet).values()]
-        except KeyError:  # to nothing
+        except KeyError:  # no relationships
             related = []
         return SheetShape(
             self._sheet,
@@ -300,11 +300,10 @@ class Workbook:
         )
 
     def rows(self) -> Iterator[tuple[int, dict[int, Any] | None]]:
-        """Yield the number of each row of the table, header first, and its cells by column.
+        """Yield the number and the cells by column of each row of the table, header first.
 
-        Empty rows are left out; the cells are None if the row is too long. Blank cells of the
-        header that are covered by merged cells have their text. Raises ValueError for too many
-        elements of XML.
+        Empty rows are left out; cells are None if the row is too long. Blank header cells covered
+        by merged cells take the merged text. Raises ValueError if there are too many XML elements.
         """
         numbered, above = self._all_rows(MAX_ELEMENTS), dict[int, dict[int, Any]]()
         for at, cells in numbered:
@@ -326,7 +325,7 @@ class Workbook:
     def _name_merged(
         self, at: int, above: dict[int, dict[int, Any]], below: dict[int, Any] | None
     ) -> dict[int, Any]:
-        """Return the cells of the header, where blank ones have the text of merged cells."""
+        """Return the header cells, with blank ones filled from merged cells."""
         names = _header(above[at])
         if has_gaps(names, below or ()):
             with open_part(self._archive, self._archive.getinfo(self._sheet)) as file:
@@ -335,9 +334,9 @@ class Workbook:
         return above[at] | names
 
     def _read_styles(self) -> list[bytes]:
-        """Return the shared strings, after reading the number formats."""
+        """Read the number formats, and return the shared strings."""
         if self._strings is None:
-            # As bytes, a string with one rare character doesn't take four times its size.
+            # Kept as bytes, because a single rare character quadruples the size of a str.
             self._strings = [
                 _unescape(text).encode()
                 for name, _, text in self._elements(self._parts.get("sharedStrings"), MAX_STRINGS)
@@ -347,7 +346,7 @@ class Workbook:
         return self._strings
 
     def _all_rows(self, max_elements: int) -> Iterator[tuple[int, dict[int, Any] | None]]:
-        """Yield number and cells by column of each non-empty row; no cells if it is too long."""
+        """Yield the number and cells of each non-empty row; cells are None if it is too long."""
         strings = self._read_styles()
         at = column = n_characters = total = 0
         cells: dict[int, Any] = {}
@@ -376,7 +375,7 @@ class Workbook:
             yield at, cells if n_characters <= rows.MAX_RECORD else None
 
     def _add_merged(self, ref: str) -> None:
-        """Note the last column of a merged cell, unless it is above the table."""
+        """Record the last column of a merged cell, unless it is above the table."""
         last = _PLACE.fullmatch(ref.rpartition(":")[2])
         if last is not None and int(last[0].removeprefix(last[1])) >= self._first_row:
             self._merged_column = max(self._merged_column, column_number(last[0]))
@@ -409,7 +408,7 @@ class Workbook:
         return formats
 
     def _related(self, part: str) -> dict[str, tuple[str, str]]:
-        """Return the kind and name of each part that a part refers to, by id."""
+        """Return the kind and name of each related part by relationship id."""
         folder, name = posixpath.split(part)
         return {
             attributes["Id"]: (
@@ -421,11 +420,11 @@ class Workbook:
         }
 
     def _elements(self, part: str | None, max_elements: int = MAX_OTHERS) -> Iterator[_Element]:
-        """Yield the elements of a part, up to `max_elements`; nothing if the part doesn't exist."""
+        """Yield up to `max_elements` elements of a part; none if the part doesn't exist."""
         if part is None:
             return
         parser, n_read = _Parser(max_elements), 0
-        # Reading to the end checks that the part has its declared size.
+        # Reading to the end verifies the declared size.
         with open_part(self._archive, self._archive.getinfo(part)) as file:
             while piece := file.read(PIECE):
                 check_interruption()
@@ -435,7 +434,7 @@ class Workbook:
 
 
 def displayed_text(cell: Any) -> Any:
-    """Return a number or boolean as Excel shows it, and any other cell as it is.
+    """Return a number or boolean as Excel displays it, and any other cell unchanged.
 
     >>> [displayed_text(cell) for cell in (12345.0, 0.1, True, "a", None)]
     ['12345', '0.1', 'TRUE', 'a', None]
@@ -446,10 +445,10 @@ def displayed_text(cell: Any) -> Any:
 
 
 def open_part(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
-    """Open a part of an archive; raise ValueError if it could take too much memory."""
-    # Another method could take gigabytes for its dictionary.
+    """Open a part of an archive; raise ValueError if it may take too much memory."""
+    # Other methods may need gigabytes for their dictionaries.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{info.filename} is packed in an unusual way")
+        raise ValueError(f"{info.filename} uses an unsupported compression method")
     is_dense = info.file_size > max(_MAX_RATIO * info.compress_size, _MIN_DENSE)
     if info.file_size > MAX_UNPACKED or is_dense:
         packed = f" from {info.compress_size:,}" if is_dense else ""
@@ -464,7 +463,7 @@ class _Element(NamedTuple):
 
 
 class _Parser:
-    """Parses XML piece by piece: cells and shared strings when they end, others when they begin."""
+    """Incremental parser; emits cells and shared strings when they end, others when they begin."""
 
     def __init__(self, max_elements: int) -> None:
         self._max_elements = max_elements
@@ -481,7 +480,7 @@ class _Parser:
         self._is_phonetic = False
 
     def parse(self, piece: bytes, n_read: int) -> list[_Element]:
-        """Return the elements that the next piece completes; the last piece is empty."""
+        """Return the elements completed by the next piece; pass an empty piece at the end."""
         self._parser.Parse(piece, not piece)
         if n_read - self._parser.CurrentByteIndex > _MAX_TAG or len(self._names) > _MAX_NAMES:
             raise ValueError("its XML has tags of megabytes or thousands of names")
@@ -524,13 +523,13 @@ class _Parser:
 
 
 def refuse_doctype(*_: object) -> None:
-    """Raise ValueError; a handler of expat."""
-    # It could define entities that grow.
+    """Raise ValueError, as a handler for expat."""
+    # A DOCTYPE can define entities that expand exponentially.
     raise ValueError("its XML has a DOCTYPE")
 
 
 def column_number(place: str) -> int:
-    """Return the column of a cell such as B12, from 1."""
+    """Return the 1-based column of a cell such as B12."""
     match = _PLACE.fullmatch(place)
     if match is None:
         raise ValueError(f"it has a cell at {place[:20]!r}")
@@ -549,7 +548,7 @@ def _finite(number: float, text: str) -> float | str:
 
 
 def _format_date(days: float, form: str, origin: datetime) -> str:
-    """Return a date, time or both in ISO format; a duration as hours:minutes:seconds."""
+    """Format a date, time or both as ISO 8601, or a duration as hours:minutes:seconds."""
     try:
         duration = timedelta(seconds=round(days * 86_400))
         moment = origin + duration

@@ -1,8 +1,8 @@
-"""Copies an Excel file with new cells in its table, and keeps everything else unchanged.
+"""Copy an Excel file, adding cells to its table and leaving everything else unchanged.
 
-Libraries that load a workbook and save it again lose charts, pictures, forms and parts of formats,
-and take a kilobyte of memory for each cell. Here, the parts of the archive are copied, and only the
-sheet is edited, while it is read piece by piece: cells are replaced, and added at the end of rows.
+Libraries that load and save a workbook lose charts, pictures, forms and some formatting, and take a
+kilobyte of memory per cell. This module copies the parts of the archive and edits only the sheet,
+as a stream: it replaces cells, and adds cells at the end of rows.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from slugline.corpus.table_writers import TableWriter, table_cell
 from slugline.corpus.xml_editor import NO_EDIT, Edit, XmlEditor
 from slugline.errors import DataError
 
-#: Maximum number of characters of a cell.
+#: Maximum number of characters in a cell.
 MAX_CELL = 32_767
 # The largest integer that a cell stores exactly.
 _MAX_INTEGER = 2**53
-# Characters that XML can't have, and text that looks like an escape of one.
+# Characters not allowed in XML, and text that looks like an escape of one.
 _ESCAPED = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)"
 )
 _RANGE = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})(?::\$?([A-Z]{1,3})\$?([0-9]{1,7}))?")
-# Maximum number of bytes of a part that describes a table.
+# Maximum size in bytes of a part that defines a table.
 _MAX_TABLE = 1 << 20
 _MAX_PARTS = 10_000
-# The width of a new column, in characters.
+# Default and maximum width of a new column, in characters.
 _WIDTH, _MAX_WIDTH = 16, 60
 
 
 def escape_cell(text: str, cell: str = "a cell") -> str:
-    """Return a text with control characters escaped as in Excel; DataError if it is too long.
+    """Escape control characters as Excel does; raise DataError if the text is too long.
 
     `cell` describes the cell in the message.
     """
@@ -64,7 +64,7 @@ def escape_cell(text: str, cell: str = "a cell") -> str:
 
 
 def column_letters(number: int) -> str:
-    """Return the letters of a column, given its number from 1.
+    """Return the letters of a column, given its 1-based number.
 
     >>> [column_letters(number) for number in (1, 26, 27, 16_384)]
     ['A', 'Z', 'AA', 'XFD']
@@ -77,22 +77,22 @@ def column_letters(number: int) -> str:
 
 
 class ExcelCopy(TableWriter):
-    """Writes a copy of an Excel file with new cells in its table.
+    """Writer of a copy of an Excel file with new cells in its table.
 
-    Columns that the table lacks are added after its last one. Rows must be written in their order;
-    those that aren't written stay as they are.
+    New columns are added after the last one. Rows must be written in order; rows that aren't
+    written stay unchanged.
 
     Parameters
     ----------
     file : binary file
     path : Path
-        The file to copy, which must not change until `finish` has returned.
+        File to copy, which must not change until `finish` returns.
     hints : HeaderHints, optional
         See `Workbook`.
 
     Raises
     ------
-    DataError : if it can't be read, or unpacks to too much.
+    DataError : if the file can't be read, or is too large when unpacked.
     """
 
     def __init__(self, file: BinaryIO, path: Path, hints: HeaderHints = NO_HINTS) -> None:
@@ -104,11 +104,11 @@ class ExcelCopy(TableWriter):
         self.source_columns = self._shape.columns
         self._numbers = {name: number for number, name in self._shape.header.items()}
         self._new = NewColumns(self._shape, ())
-        # The new cells of each row, in the order of the rows.
+        # New cells of each row, in row order.
         self._cells: IO[str] = io.StringIO()
 
     def begin(self, columns: Sequence[str], types: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
-        """Begin with the columns of new cells; DataError if there is no room for further ones."""
+        """Set the columns of new cells; raise DataError if the sheet has no room for them."""
         names = [name for name in columns if name not in self._numbers]
         if self._shape.n_columns + len(names) > MAX_COLUMN:
             raise DataError(
@@ -127,14 +127,14 @@ class ExcelCopy(TableWriter):
         at: int | str = 0,
         source: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> None:
-        """Write the new cells of a row by column; None empties the row."""
+        """Write the new cells of a row by column; None clears the row."""
         if row != {}:
             cells = row and sorted((self._numbers[name], cell_value(row[name])) for name in row)
             json.dump([at, cells], self._cells)
             self._cells.write("\n")
 
     def finish(self) -> None:
-        """Write the file; DataError if the original was changed since it was opened."""
+        """Write the file; raise DataError if the original has changed since it was opened."""
         self._cells.seek(0)
         shape, new = self._shape, self._new
         sheet = _SheetEditor(new, map(json.loads, self._cells))
@@ -151,12 +151,12 @@ class ExcelCopy(TableWriter):
                 raise ValueError("it lacks a row, or its rows are no longer in the same order")
 
     def close(self) -> None:
-        """Delete the cells that haven't been written yet."""
+        """Discard pending cells."""
         self._cells.close()
 
 
 def _copy_parts(archive: zipfile.ZipFile, file: BinaryIO, editors: Mapping[str, XmlEditor]) -> None:
-    """Copy the parts of an archive, with edits to some of them."""
+    """Copy the parts of an archive, applying editors to some of them."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target:
         for info in archive.NameToInfo.values():
             editor = editors.get(info.filename)
@@ -182,7 +182,7 @@ def _check_parts(archive: zipfile.ZipFile) -> None:
 
 
 def cell_value(value: Any, cell: str = "a cell") -> Any:
-    """Return the value of a cell; lists, and numbers that a cell can't store exactly, become text.
+    """Convert a value for a cell; lists and numbers that Excel can't store exactly become text.
 
     `cell` describes the cell in error messages.
     """
@@ -195,12 +195,12 @@ def cell_value(value: Any, cell: str = "a cell") -> Any:
 
 
 class NewColumns:
-    """The location and names of new columns in a sheet.
+    """Location and names of new columns in a sheet.
 
     Attributes
     ----------
     first, last : int
-        The columns, from 1.
+        1-based column numbers.
     """
 
     def __init__(self, shape: SheetShape, names: Sequence[str]) -> None:
@@ -208,9 +208,9 @@ class NewColumns:
         self.first, self.last = shape.n_columns + 1, shape.n_columns + len(names)
 
     def widened(self, place: str, *, from_header: bool = True) -> str:
-        """Return a range extended by the new columns if it ends right before them, else unchanged.
+        """Extend a range by the new columns if it ends right before them.
 
-        With `from_header`, for tables and filters, only if the range also begins in the header row.
+        With `from_header`, for tables and filters, the range must also begin in the header row.
         """
         match = _RANGE.fullmatch(place)
         if match is None:
@@ -241,10 +241,10 @@ def cell_element(place: str, value: Any, prefix: str = "", style: str = "") -> s
 
 
 class _SheetEditor(XmlEditor):
-    """Replaces and adds cells of a sheet, and empties rows.
+    """Replaces and adds cells of a sheet, and clears rows.
 
-    `rows` are the number of each row and its new cells as pairs of column and value, or None to
-    empty it.
+    `rows` yields the number of each row and its new cells as (column, value) pairs, or None to
+    clear the row.
     """
 
     def __init__(self, new: NewColumns, rows: Iterator[list[Any]]) -> None:
@@ -252,12 +252,12 @@ class _SheetEditor(XmlEditor):
         self._new, self._rows = new, rows
         self._next: list[Any] | None = next(rows, None)
         self._row = self._column = 0
-        self._values: dict[int, Any] = {}  # the cells of the row not yet written
+        self._values: dict[int, Any] = {}  # pending cells of the row
         self._prefix = self._style = ""
         self._cols: list[dict[str, str]] = []
 
     def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
-        """Return what to do with a start tag."""
+        """Return the edit for a start tag."""
         self._prefix = prefix
         if name == "c":
             return self._begin_cell(attributes)
@@ -266,7 +266,7 @@ class _SheetEditor(XmlEditor):
         return self._widen(name, attributes) if self._new.names else NO_EDIT
 
     def _widen(self, name: str, attributes: dict[str, str]) -> Edit:
-        """Return what to do with an element that describes all columns, if there are new ones."""
+        """Return the edit that extends an element describing all columns by the new ones."""
         if name == "col":
             self._cols.append(attributes)
         elif name == "cols":
@@ -296,7 +296,7 @@ class _SheetEditor(XmlEditor):
         if values is None:
             return Edit(is_cut=True)
         self._values = dict(values)
-        # The first and last column of its cells, an attribute that may be missing.
+        # "spans", the first and last column of the row, is optional.
         return Edit(attributes={key: attributes[key] for key in attributes if key != "spans"})
 
     def _begin_cell(self, attributes: dict[str, str]) -> Edit:
@@ -304,21 +304,21 @@ class _SheetEditor(XmlEditor):
         is_old = self._column < self._new.first
         style = attributes.get("s", "")
         if is_old and self._row == self._new.header_row:
-            self._style = style  # of the last name
+            self._style = style  # style of the last column name
         before = self._take_cells(self._column)
         if self._column not in self._values:
             return Edit(before=before)
-        # A cell in the place of a new column is empty, and has the format of something else.
+        # An existing cell in a new column is empty, and its format belongs to other content.
         value = self._values.pop(self._column)
         return Edit(before + self._cell(self._column, value, style if is_old else ""), is_cut=True)
 
     def _take_cells(self, stop: int) -> str:
-        """Return the new cells before a column, and remove them from the pending ones."""
+        """Remove and return the pending cells before a column."""
         columns = [column for column in self._values if column < stop]
         return "".join(self._cell(column, self._values.pop(column)) for column in columns)
 
     def _cell(self, column: int, value: Any, style: str = "") -> str:
-        """Return the XML of a cell; names of new columns get the style of the last name."""
+        """Return the XML of a cell; new column names take the style of the last one."""
         if value is None:
             return ""
         place = f"{column_letters(column)}{self._row}"
@@ -349,7 +349,7 @@ class _SheetEditor(XmlEditor):
 
 
 class _TableEditor(XmlEditor):
-    """Extends an Excel table by the new columns next to it, so that they are sorted with it."""
+    """Extends an Excel table by adjacent new columns, so that they are sorted with it."""
 
     def __init__(self, new: NewColumns) -> None:
         super().__init__()
@@ -357,7 +357,7 @@ class _TableEditor(XmlEditor):
         self._is_wide, self._last_id = False, 0
 
     def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
-        """Return what to do with a start tag."""
+        """Return the edit for a start tag."""
         self._prefix = prefix
         if name == "tableColumn":
             self._last_id = max(self._last_id, int(attributes.get("id", 0)))
@@ -388,13 +388,13 @@ _RANGES = ("table", "autoFilter")
 
 
 class _WorkbookEditor(XmlEditor):
-    """Removes the name of the old range of a sheet's filter; programs create it again."""
+    """Removes the defined name of a sheet's old filter range, which programs recreate."""
 
     def __init__(self, sheet_index: int) -> None:
         super().__init__()
         self._filter = ("_xlnm._FilterDatabase", str(sheet_index))
 
     def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:  # noqa: ARG002
-        """Return what to do with a start tag."""
+        """Return the edit for a start tag."""
         place = (attributes.get("name"), attributes.get("localSheetId"))
         return Edit(is_cut=True) if name == "definedName" and place == self._filter else NO_EDIT

@@ -1,4 +1,4 @@
-"""Writes single-sheet Excel files row by row."""
+"""Write single-sheet Excel files row by row."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ _FROZEN = (
 
 
 class ExcelTable(CellWriter):
-    """Writes rows of an Excel sheet, of which the first stays in view.
+    """Writer of an Excel sheet whose first row is frozen.
 
-    Strings never become numbers, dates or formulas.
+    Strings are never converted to numbers, dates or formulas.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._archive = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
         for name, content in _PARTS.items():
             self._archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
-        # `ZipInfo` has a fixed date, so the same rows give the same bytes.
+        # `ZipInfo` has a fixed date, so output is reproducible.
         sheet = zipfile.ZipInfo(_SHEET)
         sheet.compress_type = zipfile.ZIP_DEFLATED
         self._sheet = self._archive.open(sheet, "w", force_zip64=True)
@@ -65,7 +65,7 @@ class ExcelTable(CellWriter):
         self._sheet.write(text.encode())
 
     def write_cells(self, cells: Iterable[Any]) -> None:
-        """Write a row; raises DataError if the sheet is full or a text is too long."""
+        """Write a row; raise DataError if the sheet is full or a text is too long."""
         self._n_rows += 1
         if self._n_rows > MAX_ROW:
             raise DataError(f"an Excel sheet holds {MAX_ROW:,} rows; write CSV.")
@@ -83,6 +83,6 @@ class ExcelTable(CellWriter):
         self._archive.close()
 
     def close(self) -> None:
-        """Close the file if it has not been finished."""
+        """Close the file if it is unfinished."""
         self._sheet.close()
         self._archive.close()

@@ -1,4 +1,4 @@
-"""Rows from the files of a folder."""
+"""Read rows from the files of a folder."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _COPY = "copy what it leads to into the folder, or remove it"
 def folder_rows(
     folder: Path, encoding: str | None = None, *, fallback_encoding: str | None = None
 ) -> RowIterator:
-    """Yield the *.txt files of each sub-folder, sorted by name; the sub-folder is the topic.
+    """Yield the *.txt files of each sub-folder, sorted by name, with the sub-folder as topic.
 
-    Only regular files of the folder are read: pipes, devices, and links that lead out of it or
-    nowhere are bad rows.
+    Only regular files in the folder are read: pipes, devices, broken links and links out of the
+    folder are bad rows.
 
     Parameters
     ----------
@@ -38,12 +38,12 @@ def folder_rows(
     encoding : str, optional
         UTF-8 by default.
     fallback_encoding : str, optional
-        The encoding of files that are not UTF-8; by default, such files are bad rows.
+        Encoding of files that are not UTF-8; by default, such files are bad rows.
 
     Raises
     ------
-    DataError : if there are no sub-folders, one has no *.txt file or holds folders itself, or
-        something can't be read.
+    DataError : if there are no sub-folders, a sub-folder contains no *.txt file or another folder,
+        or something can't be read.
     """
     with translate_os_errors(str(folder)):
         topics = [path for path in visible_paths(folder) if path.is_dir()]
@@ -62,7 +62,7 @@ def folder_rows(
 
 
 def text_file_rows(folder: Path, encoding: str | None = None) -> RowIterator:
-    """Yield the *.txt files of a folder as rows, sorted by name; the name is the id."""
+    """Yield the *.txt files of a folder, sorted by name, with the name as id."""
     with translate_os_errors(str(folder)):
         root = os.path.realpath(folder)
         for file in files_ending(folder, ".txt"):
@@ -70,7 +70,7 @@ def text_file_rows(folder: Path, encoding: str | None = None) -> RowIterator:
 
 
 def parquet_folder_rows(folder: Path) -> RowIterator:
-    """Yield the rows of the Parquet files of a folder, sorted by name; links must stay in it."""
+    """Yield the rows of a folder's Parquet files, sorted by name; links must stay inside it."""
     root = os.path.realpath(folder)
     for file in files_ending(folder, ".parquet"):
         if not (file.is_file() and _is_within(root, file)):
@@ -83,12 +83,12 @@ def parquet_folder_rows(folder: Path) -> RowIterator:
 
 
 def files_ending(folder: Path, ending: str) -> list[Path]:
-    """Return the visible files of a folder whose names have an ending, sorted by name."""
+    """Return the visible files of a folder with a given ending, sorted by name."""
     return [path for path in visible_paths(folder) if path.suffix.lower() == ending]
 
 
 def visible_paths(folder: Path) -> list[Path]:
-    """Return the paths in a folder, sorted by name, without hidden ones."""
+    """Return the visible paths in a folder, sorted by name."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
@@ -117,7 +117,7 @@ def _file_row(
     encoding: str | None,
     fallback_encoding: str | None = None,
 ) -> SourceRow | BadRow:
-    """Return the row of a file below `root`, or a bad row if the file can't be read."""
+    """Read a file below `root` as a row, or a bad row if it can't be read."""
     if not _is_within(root, file):
         return BadRow(at, _OUTSIDE, _COPY)
     try:
@@ -126,7 +126,7 @@ def _file_row(
         if not file.is_symlink():
             raise
         return BadRow(at, "a link that leads nowhere", "remove it")
-    # Opening a pipe waits for a writer, and a device may never end.
+    # Opening a pipe blocks until it has a writer, and a device may be endless.
     if not stat.S_ISREG(mode):
         return BadRow(at, "a pipe or device, not a regular file", "remove it")
     note = ""

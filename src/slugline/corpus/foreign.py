@@ -1,4 +1,4 @@
-"""Detects files of other programs."""
+"""Detect files of other programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 _PICTURE = "a picture; Slugline reads texts, so extract the text first"
 
-#: Number of bytes examined to identify a file.
+#: Number of bytes to examine.
 N_BYTES = 1024
 # Signatures of other programs' files, each with a description and advice.
 _STARTS = {
@@ -30,7 +30,7 @@ _OFFICE = {
     "ppt/": "a PowerPoint presentation; save its texts as plain text (.txt)",
     "xl/": "a spreadsheet; give it a name that ends in .xlsx",
 }
-# Control characters that text doesn't contain. More than both limits indicates binary data.
+# Control characters not used in text. Counts above both limits indicate binary data.
 _CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])
 _MAX_CONTROLS, _MAX_FRACTION = 16, 0.05
 
@@ -41,7 +41,7 @@ def describe_foreign(start: bytes) -> str | None:
         if start.startswith(signature):
             return description
     start = start[:N_BYTES]
-    # NULs don't count: UTF-16 and UTF-32 contain one per character in most languages.
+    # Ignore NULs: UTF-16 and UTF-32 contain one or more per character in most languages.
     n_controls = len(start) - len(start.translate(None, _CONTROLS)) - start.count(0)
     return _BINARY if n_controls > max(_MAX_CONTROLS, _MAX_FRACTION * len(start)) else None
 

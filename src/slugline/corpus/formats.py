@@ -1,4 +1,4 @@
-"""Rows from CSV, TSV, JSON, JSON Lines, fastText and Annif files."""
+"""Read rows from CSV, TSV, JSON, JSON Lines, fastText and Annif files."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _MAX_FIELDS = 4 * rows.MAX_COLUMNS
 _STRING = re.compile(r'"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*+(?:"|\Z)(\s*+:)?+', re.DOTALL)
 #: Maximum number of bytes of a JSON array.
 MAX_ARRAY = 1 << 28
-# Strings and marks of JSON, and what is between them. Repeats are bounded because no other thread
-# runs during a match.
+# JSON strings, punctuation, and anything between. Repeats are bounded because matching blocks all
+# other threads.
 _TOKEN = re.compile(
     rb'"(?:[^"\\]++|\\.){0,%d}+"?|[\[\]{},]|[^"\[\]{},]{1,1000000}+' % rows.MAX_RECORD, re.DOTALL
 )
 _ARRAY_START = re.compile(rb"\s*+\[")
-# An object whose first field is an array, and the name of the field.
+# An object whose first field is an array; captures the field name.
 _WRAPPED_ARRAY = re.compile(rb'\s*+\{\s*+"([\w .-]{1,60})"\s*+:\s*+\[')
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
@@ -40,7 +40,7 @@ _LABEL = re.compile(r"__label__(\S*)\s*")
 def bounded_rows(
     lines: TextLines, read: Callable[[TextLines], rows.RowIterator]
 ) -> rows.RowIterator:
-    """Yield the rows of lines; after too many lines without a row, `lines` raises an error."""
+    """Yield the rows of lines; `lines` raises an error after too many lines without a row."""
     for row in read(lines):
         lines.take_row()
         yield row
@@ -49,11 +49,10 @@ def bounded_rows(
 def table_rows(
     lines: TextLines, delimiter: str | None = None, start: TableStart | None = None
 ) -> rows.RowIterator:
-    """Yield rows of CSV with a header; by default, its delimiter is found in the first line.
+    """Yield the rows of CSV with a header; by default, the first line determines the delimiter.
 
-    `start` contains the delimiter and the line of the header, if known. A row with more or fewer
-    cells than the header, or with a fault, is bad and keeps its cells: its last cell contains all
-    surplus ones.
+    `start` contains the delimiter and the header line, if known. Rows that are faulty or differ in
+    length from the header are bad. Bad rows keep their cells, with surplus ones joined in the last.
     """
     if start is None:
         head = lines.head.decode(errors="replace")
@@ -75,7 +74,7 @@ def table_rows(
     for record in records:
         if not record.fault and len(names) > 1 and record.cells == [""]:
             continue
-        # A row with a fault may lack cells.
+        # A faulty row may lack cells.
         n_cells = len(record.cells)
         cells = [*record.cells[: len(names) - 1], delimiter.join(record.cells[len(names) - 1 :])]
         values = dict(itertools.zip_longest(names, cells, fillvalue=""))
@@ -92,7 +91,7 @@ def table_rows(
             yield bad
 
 
-# A lone opening quote makes all lines up to the next quote part of its cell.
+# An unmatched opening quote makes all lines up to the next quote part of its cell.
 _LONE_QUOTE = "an opening quote that is closed lines later, so that the rows between are one cell"
 _IN_LINES = "in a row of several lines, whose opening quote may be closed too late"
 _MEND_QUOTE = "close or delete the opening quote"
@@ -100,25 +99,25 @@ _ROWS_IN_QUOTES = (
     "a quoted cell of several lines that look like rows of the table; if they are, close or delete "
     "its opening quote"
 )
-# Fewer lines of a text may look like rows by accident.
+# Minimum number of lines; fewer may look like rows by chance.
 _MIN_ROWS_IN_QUOTES = 4
 
 
 def _has_rows_in_quotes(record: _Record, delimiter: str) -> bool:
-    """True if each line of a record seems to be a separate row."""
+    """Return True if each line of a record seems to be a separate row."""
     if len(record.cells) < 2 or len(record.lines) < _MIN_ROWS_IN_QUOTES:
         return False
     return all(line.count(delimiter) == len(record.cells) - 1 for line in record.lines)
 
 
 def _distinct_blanks(names: list[str]) -> list[str]:
-    """Return the names of columns, with distinct blank names for columns without one."""
+    """Return the column names, with distinct blank names for unnamed columns."""
     n_blank = itertools.count()
     return [name or _blank_name(next(n_blank)) for name in names]
 
 
 def _blank_name(number: int) -> str:
-    """Return a blank name: `number` spaces, or a short one of spaces and tabs.
+    """Return a blank name of `number` spaces, or for large numbers, of a few spaces and tabs.
 
     >>> _blank_name(2), _blank_name(33).replace(chr(9), "t")
     ('  ', 't    t')
@@ -128,13 +127,13 @@ def _blank_name(number: int) -> str:
     return format(number, "b").replace("0", " ").replace("1", "\t")
 
 
-# Maximum number of spaces in the generated name of a column without one.
+# Maximum number of spaces in the generated name of an unnamed column.
 _MAX_SPACES = 16
 _QUOTED = re.compile('"[^"]*"')
 
 
 class _Record(NamedTuple):
-    at: int  # number of the physical line on which it begins
+    at: int  # number of its first physical line
     cells: list[str]
     n_bytes: int
     lines: Sequence[str]
@@ -142,9 +141,9 @@ class _Record(NamedTuple):
 
 
 class _CellLimit:
-    """Keeps the csv module from splitting records with far too many cells.
+    """Prevents the csv module from splitting records with far too many cells.
 
-    Splitting would take twenty times the memory of such a record.
+    Splitting such a record takes twenty times its size in memory.
     """
 
     def __init__(self, lines: TextLines, delimiter: str) -> None:
@@ -156,10 +155,10 @@ class _CellLimit:
         self._n_delimiters = self._n_cells = 0
 
     def apply(self, line: str, *, in_quotes: bool) -> str:
-        """Return the next line of a record, which may begin in quotes.
+        """Return the next line of a record; `in_quotes` if it begins within a quoted cell.
 
-        Once there are too many cells, which is a fault, only the quotes that the csv module needs
-        to find the end of the record are returned.
+        Once there are too many cells, records a fault and returns only the quotes that the csv
+        module needs to find the end of the record.
         """
         n = line.count(self._delimiter)
         self._n_delimiters += n
@@ -177,8 +176,8 @@ class _CellLimit:
 
 
 def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
-    """Yield the records of CSV, header included; an empty record only if it is a quoted cell."""
-    # The limit holds for the whole process, so it is never lowered.
+    """Yield the records of CSV, including the header; skip empty ones unless they are quoted."""
+    # The limit is process-wide, so never lower it.
     csv.field_size_limit(max(csv.field_size_limit(), rows.MAX_RECORD))
     at = begin = 0
     pieces: list[str] = []  # the lines of the record
@@ -214,21 +213,21 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
         if cells is None:
             return
         undecoded = lines.take_fault()
-        if undecoded and not cells:  # of a line that wasn't split
+        if undecoded and not cells:  # the line wasn't split
             cells = ["".join(pieces).rstrip("\r\n")]
         if undecoded or any(map(str.strip, cells)) or cells == [""]:
             yield _Record(at, cells, lines.offset - begin, pieces.copy(), undecoded)
 
 
 def _quote_fault(at: int, n_lines: int) -> rows.BadRow:
-    """Return the fault of a record that the csv module can't split."""
+    """Return a bad row for a record that the csv module can't split."""
     if n_lines > 1:
         return rows.BadRow(at, _LONE_QUOTE, _MEND_QUOTE)
     return rows.BadRow(at, "text after a closing quote, or a lone carriage return")
 
 
 def _split_leniently(record: str, delimiter: str) -> list[str]:
-    """Return the cells of a record with a fault; quotes in the wrong place are kept."""
+    """Split a faulty record into cells, keeping misplaced quotes."""
     end = re.escape(delimiter)
     pattern = rf'(?:"([^"]*(?:""[^"]*)*)"|([^{end}]*))({end}|\Z)'
     cells = []
@@ -263,13 +262,12 @@ def array_rows(lines: TextLines) -> rows.RowIterator:
 
 
 def json_items(lines: TextLines) -> Iterator[bytes]:
-    """Yield the bytes of each item of a JSON array, which is read as a whole.
+    """Yield the bytes of each item of a JSON array, which is loaded into memory as a whole.
 
-    An item of more than twice `MAX_RECORD` bytes is cut off after these. Items are only separated,
-    and may not be valid JSON.
+    Items are truncated to twice `MAX_RECORD` bytes. They are split but not validated as JSON.
 
-    Raises DataError if the stream is not an array, has more than `MAX_ARRAY` bytes or no end, or
-    something follows the array.
+    Raises DataError if the stream is not an array, exceeds `MAX_ARRAY` bytes, is incomplete, or
+    continues after the array.
     """
     data = _read_array(lines)
     depth, number, begin = 0, 1, data.index(b"[") + 1
@@ -296,7 +294,7 @@ def json_items(lines: TextLines) -> Iterator[bytes]:
 
 
 def _read_array(lines: TextLines) -> bytearray:
-    """Return the bytes of a JSON array; DataError if it is not one, or too large."""
+    """Read a JSON array as bytes; raise DataError if it is not an array or too large."""
     data = bytearray()
     for piece in lines.pieces():
         data += piece
@@ -351,7 +349,7 @@ def _json_row(
 
 
 def _has_too_many_fields(data: str) -> bool:
-    """True if JSON has too many fields, including nested ones, to be decoded quickly."""
+    """Return True if JSON has too many fields, including nested ones, for fast decoding."""
     if data.count('"') <= 2 * _MAX_FIELDS:
         return False
     fields = (match for match in _STRING.finditer(data) if match[1])
@@ -359,10 +357,10 @@ def _has_too_many_fields(data: str) -> bool:
 
 
 def _json_values(data: str) -> Any:
-    """Return a JSON object as a dict, or another value as it is; nested values stay JSON."""
+    """Decode a JSON object as a dict, or another value as is; nested values stay JSON."""
     try:
         return _decode_flat(data)
-    except msgspec.ValidationError:  # a nested object, or no object
+    except msgspec.ValidationError:  # nested, or not an object
         whole = _decode_raw(data)
     if _first(whole) != b"{":
         return _plain(whole)
@@ -370,7 +368,7 @@ def _json_values(data: str) -> Any:
 
 
 def _plain(value: msgspec.Raw) -> Any:
-    """Return a string, number, boolean or null as a Python value; lists and objects stay JSON."""
+    """Decode a string, number, boolean or null; lists and objects stay JSON."""
     return value if _first(value) in (b"[", b"{") else _decode_json(value)
 
 
@@ -381,7 +379,7 @@ def _first(value: msgspec.Raw) -> bytes:
 def text_rows(lines: TextLines) -> rows.RowIterator:
     """Yield a row for each line: a text, after any fastText labels (`__label__sport Late goal`).
 
-    The topic of a line with several labels is a list.
+    A line with several labels has a list as its topic.
     """
     return _line_rows(lines, _read_labels)
 
@@ -398,7 +396,7 @@ _URIS = rb"[^\t\n]+\t\s*(<[a-zA-Z][\w+.-]*:[^<>\s]*>\s*)+"
 
 
 def begins_with_uris(head: bytes) -> bool:
-    """True if the first line is a text, a tab and URIs in angle brackets, as in Annif's format."""
+    """Return True if the first line is in Annif's format: a text, a tab, URIs in angle brackets."""
     return re.fullmatch(_URIS, head.partition(b"\n")[0]) is not None
 
 
@@ -414,7 +412,7 @@ def _read_uris(line: str) -> tuple[str, Any]:
 
 
 def _line_rows(lines: TextLines, read: Callable[[str], tuple[str, Any]]) -> rows.RowIterator:
-    """Yield a row for each line, of the text and the topics that `read` returns."""
+    """Yield a row for each line, with the text and topics that `read` returns."""
     for line in lines:
         fault = lines.take_fault()
         values = dict(zip(("text", "topic"), read(line.rstrip("\r\n")), strict=True))

@@ -1,4 +1,4 @@
-"""Rows from data frames of pandas and polars, without importing these libraries."""
+"""Read rows from pandas and polars data frames, without importing these libraries."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from slugline.corpus.column_names import check_unique
 
 @runtime_checkable
 class PandasFrame(Protocol):
-    """The interface of `pandas.DataFrame` that is used here."""
+    """The part of the `pandas.DataFrame` interface used here."""
 
     columns: Any
     index: Any
 
     def itertuples(self, index: bool, name: None) -> Iterable[tuple[Any, ...]]:
-        """Return the rows, without the index and without names."""
+        """Return the rows as plain tuples, without the index."""
 
     def notna(self) -> Any:
-        """Return which cells are not missing."""
+        """Return a mask of non-missing cells."""
 
 
 @runtime_checkable
 class PolarsFrame(Protocol):
-    """The interface of `polars.DataFrame` that is used here."""
+    """The part of the `polars.DataFrame` interface used here."""
 
     columns: Any
 
@@ -33,12 +33,12 @@ class PolarsFrame(Protocol):
         """Return the rows."""
 
 
-#: What `load_corpus` accepts instead of a file.
+#: Data frames that `load_corpus` accepts.
 Frame = PandasFrame | PolarsFrame
 
 
 def frame_rows(frame: Frame) -> rows.RowIterator:
-    """Yield the rows of a data frame; the index gives their places, or they are numbered from 0.
+    """Yield the rows of a data frame; places come from the index, or else count from 0.
 
     Raises DataError if two columns have the same name.
     """
@@ -50,7 +50,7 @@ def frame_rows(frame: Frame) -> rows.RowIterator:
 
 def _enumerate_rows(frame: Frame) -> Iterator[tuple[int | str, tuple[Any, ...]]]:
     if isinstance(frame, PandasFrame):
-        # Only columns of type object can hold None in place of pandas' missing values.
+        # Only object columns can contain None in place of pandas' missing values.
         pandas_frame: Any = frame
         objects = pandas_frame.astype(object).where(frame.notna(), None)
         index = (at if isinstance(at, int) else str(at) for at in frame.index)
@@ -60,7 +60,7 @@ def _enumerate_rows(frame: Frame) -> Iterator[tuple[int | str, tuple[Any, ...]]]
 
 
 def _to_python(value: Any) -> Any:
-    """Return a NumPy value, or a series in a cell, as a Python value; NaN becomes None."""
+    """Convert a NumPy value, or a series in a cell, to a Python value; NaN becomes None."""
     for convert in ("tolist", "to_list"):
         if hasattr(value, convert):
             value = getattr(value, convert)()

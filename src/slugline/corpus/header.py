@@ -1,4 +1,4 @@
-"""Finds the header row of a table, below any title rows."""
+"""Find the header row of a table, below any title rows."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from typing import Any, NamedTuple
 from slugline.corpus.column_names import KNOWN_NAMES
 from slugline.errors import DataError, Parameter
 
-#: Number of non-empty rows searched for the header.
+#: Number of non-empty rows to search for the header.
 N_SEARCHED = 20
-# A column name is short, is no sentence, and contains a character other than those of numbers,
-# dates and amounts.
+# A column name is short, isn't a sentence, and isn't just a number, date or amount.
 _NUMBER = re.compile(r"[\d\s.,:;/+%€$£-]+")
 _MAX_NAME, _SENTENCE_ENDS = 40, (".", "?", "!", "。", "？", "！")
-# A header without known names needs this many rows below it, all as wide as the header.
+# Minimum number of rows below a header without known names, all as wide as the header.
 _MIN_ROWS = 3
 
 
 class HeaderHints(NamedTuple):
-    """Hints at the header of a table.
+    """Hints for locating the header of a table.
 
     Attributes
     ----------
     row : int or None
-        1-based row, or line of a text file, given by the user.
+        1-based row, or line in a text file, given by the user.
     named : tuple of str
-        Columns given by the user; a name with commas may stand for several columns.
+        Columns given by the user; a name with commas may denote several columns.
     expected : tuple of str
         Text columns of a model's training data.
     """
@@ -51,13 +50,13 @@ class HeaderRow(NamedTuple):
     width: int = 0
 
     def names(self) -> list[str]:
-        """Return the cells that aren't blank, as text."""
+        """Return the non-blank cells as text."""
         texts = (str(cell).strip() for cell in self.cells if cell is not None)
         return [text for text in texts if text]
 
 
 def empty_header_row(name: str, row: int) -> DataError:
-    """Return the error for a header row given by the user that is empty or missing."""
+    """Return the error for a user-specified header row that is empty or missing."""
     return DataError(
         f"{name}: row {row:,} is empty; name the row of the column names with ",
         Parameter("header_row"),
@@ -68,11 +67,10 @@ def empty_header_row(name: str, row: int) -> DataError:
 def find_header(rows: Sequence[HeaderRow], hints: HeaderHints) -> int:
     """Return the index of the header among the first non-empty rows of a table.
 
-    Candidates are the rows with all columns given by the user, or else the rows with the columns
-    of a model's training data, or else all rows. The first candidate is the header unless a later
-    one fits better: it contains more of the usual names of texts, topics and ids; or it is the
-    first row of short names that fills more than half of the columns, below titles that fill at
-    most half.
+    Candidates are the rows with all columns given by the user, else the rows with the columns of a
+    model's training data, else all rows. The first candidate is the header unless a later one fits
+    better: it contains more common names for texts, topics and ids; or it is the first row of short
+    names that fills more than half of the columns, below titles that fill at most half.
     """
     rows = rows[:N_SEARCHED]
     candidates = [*range(len(rows))]
@@ -92,7 +90,7 @@ def find_header(rows: Sequence[HeaderRow], hints: HeaderHints) -> int:
 
 
 def has_columns(cells: Sequence[str], columns: Sequence[str]) -> bool:
-    """Return whether cells include all columns; a name with commas may stand for several.
+    """Return True if cells include all columns; a name with commas may denote several.
 
     >>> has_columns(["id", "subject", "body"], ["subject,body", "id"])
     True
@@ -104,7 +102,7 @@ def has_columns(cells: Sequence[str], columns: Sequence[str]) -> bool:
 
 
 def usual_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the usual names of columns in a row.
+    """Return the names in a row that are common column names.
 
     >>> usual_names(["Nr", "Subject", "Colour"])
     ('Nr', 'Subject')
@@ -113,12 +111,12 @@ def usual_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _n_known(names: Sequence[str]) -> int:
-    """Return the number of distinct usual column names in a row."""
+    """Count the distinct common column names in a row."""
     return len({name.lower() for name in usual_names(names)})
 
 
 def _find_by_names(rows: Sequence[HeaderRow], names: Sequence[Sequence[str]]) -> int:
-    """Return the index of the first row, or of a later row with more usual column names."""
+    """Return the index of the first row, or of a later row with more common column names."""
     best, most, widest = 0, _n_known(names[0]), len(names[0])
     for index in range(1, len(names)):
         cells = names[index]
@@ -132,7 +130,7 @@ def _find_by_names(rows: Sequence[HeaderRow], names: Sequence[Sequence[str]]) ->
 
 
 def _find_by_width(rows: Sequence[HeaderRow], names: Sequence[Sequence[str]]) -> int:
-    """Return the index of the first row that fills most columns if it is a header; else 0."""
+    """Return the index of the first row that fills most columns, if it is a header; else 0."""
     width = max(map(len, names))
     if 2 * len(names[0]) > width:
         return 0
@@ -144,9 +142,9 @@ def _find_by_width(rows: Sequence[HeaderRow], names: Sequence[Sequence[str]]) ->
 
 
 def _are_names(cells: Sequence[Any]) -> bool:
-    """Return whether cells look like distinct names, not like texts and numbers.
+    """Return True if cells look like distinct names rather than texts and numbers.
 
-    A cell that starts with a space follows a comma within a text.
+    A leading space indicates a text that was split at a comma.
     """
     texts = [str(cell) for cell in cells if cell is not None and str(cell).strip()]
     return len({text.strip().lower() for text in texts}) == len(texts) and not any(

@@ -1,4 +1,4 @@
-"""Documents from rows: which cells are texts and topics, and which rows can't be used."""
+"""Convert rows to labelled documents, and report unusable rows."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from slugline.corpus.topic_cells import (
 from slugline.corpus.topic_sets import empty_part
 from slugline.errors import DataError, OptionError, Parameter
 
-#: The fraction of the rows of a source that may be skipped. If more can't be used, the source as a
-#: whole is wrong, and a model of the other rows would not be what the user expects.
+#: Maximum fraction of rows to skip. If more rows are bad, the source as a whole is probably wrong,
+#: and a model trained on the rest would not be what the user expects.
 MAX_SKIPPED = 0.1
-#: Places of rows that a message names.
+#: Maximum number of row places listed in a message.
 N_PLACES = 5
-#: Bad rows that a stream keeps for messages.
+#: Maximum number of bad rows that a stream keeps for messages.
 MAX_BAD_ROWS = 1000
-# Maximum number of characters of the joined names of topic columns, as in model files.
+# Maximum length of the joined names of topic columns, as in model files.
 _MAX_TOPIC_CHARACTERS = 1000
-# A document with more topics than this probably has them separated in the wrong way.
+# Number of topics above which a document's separator is probably wrong.
 _MANY_TOPICS = 100
 _SEVERAL = "several topics, though the first 100 rows of the data have one each"
 SEVERAL_ADVICE = "put a document with several topics among the first 100 rows"
@@ -56,37 +56,37 @@ _ONE_KIND = "make all topics words or all numbers"
 class Document(NamedTuple):
     """A text and its topics, its place in the source, and a note from the reader."""
 
-    at: int | str  # The place in the source, as in `SourceRow`
+    at: int | str  # place in the source, as in `SourceRow`
     text: str
     topic: str | tuple[str, ...]
     note: str
 
     def topics(self) -> tuple[str, ...]:
-        """Return the topics as a tuple, even if there is one."""
+        """Return the topics as a tuple, even for a single topic."""
         return self.topic if isinstance(self.topic, tuple) else (self.topic,)
 
 
 class NotLabelled(NamedTuple):
     """A row without a topic or, if `has_topic`, with a topic but no text."""
 
-    at: int | str  # The place in the source, as in `SourceRow`
+    at: int | str  # place in the source, as in `SourceRow`
     has_topic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSchema:
-    """The layout of a source, and what its first rows show of its cells.
+    """The layout of a source, and properties inferred from its first rows.
 
     Attributes
     ----------
     layout : Layout
     example : str or None
-        A topic from the first rows, of the kind (number or word) that most of these topics have;
-        later topics must be of the same kind. None if no row so far has a topic.
+        A topic of the kind (number or word) most common in the first rows; later topics must be of
+        the same kind. None if no row has a topic yet.
     candidates : tuple of str
-        The columns that may be text; see `columns_note`.
+        Columns that may be text; see `columns_note`.
     decimal_commas : frozenset of str
-        The extra columns whose numbers have a decimal comma.
+        Extra columns whose numbers have a decimal comma.
     """
 
     layout: Layout
@@ -103,20 +103,20 @@ class RowsReport(NamedTuple):
     name, unit : str
         See `RowReader`.
     schema : SourceSchema or None
-        The schema of the source; None before the first row.
+        Schema of the source; None before the first row.
     has_names : bool
-        Whether the source names its columns.
+        True if the source names its columns.
     n_rows, n_bad, n_unlabelled, n_empty : int
-        Numbers of all rows, bad rows, unlabelled rows, and labelled rows with an empty text.
+        Number of rows in total, bad, unlabelled, and labelled with an empty text.
     bad : tuple of BadRow
         The first bad rows.
     unlabelled, empty : tuple of NotLabelled
         The first unlabelled rows, and the first labelled rows with an empty text.
     n_lines : int
-        Number of lines in this part of a file, by which row numbers in the next part are shifted; 0
-        if rows are numbered across the whole source.
+        Number of lines in this part of a file, the offset of row numbers in the next part; 0 if
+        rows are numbered across the whole source.
     is_last : bool
-        Whether the source ends with these rows.
+        True if the source ends with these rows.
     """
 
     name: str
@@ -137,12 +137,12 @@ class RowsReport(NamedTuple):
 def read_schema(
     rows: RowReader, options: ReadOptions
 ) -> tuple[list[SourceRow | BadRow], SourceSchema]:
-    """Return the first rows of a source, which are consumed, and its schema.
+    """Consume and return the first rows of a source, and infer its schema.
 
-    Raises DataError if the source has no documents, or its columns can't be determined.
+    Raises DataError if the source has no documents or its columns can't be determined.
     """
     head = peek(rows)
-    # The note of an Excel file says which sheet is read, which may be a cover.
+    # For Excel, the note tells which sheet was read, since it may be a cover sheet.
     name = f"{rows.name} ({rows.note})" if rows.format == "xlsx" and rows.note else rows.name
     if not head:
         raise DataError(f"{name} holds no documents, at most a header; check the file.")
@@ -157,14 +157,14 @@ def read_schema(
 
 
 def _with_lists(schema: SourceSchema, rows: RowReader) -> SourceSchema:
-    """Return the schema of a source in which rows hold lists of topics."""
+    """Return the schema with a topic form for lists of topics."""
     return replace(schema, layout=replace(schema.layout, topic_form=_list_form(rows)))
 
 
 def _find_schema(
     name: str, rows: RowReader, head: Sequence[SourceRow | BadRow], options: ReadOptions
 ) -> SourceSchema:
-    """Return the schema, given the options, a model's layout, and the names of the columns."""
+    """Determine the schema from the options, a model's layout and the column names."""
     form = options.topic_form() or _model_form(rows, head, options)
     if form is None and options.multilabel:
         form = _list_form(rows)
@@ -190,7 +190,7 @@ def _find_schema(
 
 
 def _usual_topic(documents: Sequence[Document]) -> str | None:
-    """Return the first topic of the more frequent kind, words or numbers; None without topics."""
+    """Return the first topic of the more common kind, words or numbers; None without topics."""
     topics = [topic for document in documents for topic in document.topics()]
     numbers = [topic for topic in topics if _is_number(topic)]
     words = [topic for topic in topics if not _is_number(topic)]
@@ -199,7 +199,7 @@ def _usual_topic(documents: Sequence[Document]) -> str | None:
 
 
 def _list_form(rows: RowReader) -> TopicForm:
-    """Return the topic form of a source in whose format a row can hold a list of topics."""
+    """Return the topic form of lists of topics in the format of a source."""
     kinds: dict[str, Literal["label", "uris"]] = {"txt": "label", "uris": "uris"}
     return TopicForm(kinds.get(rows.format, "array"))
 
@@ -207,7 +207,7 @@ def _list_form(rows: RowReader) -> TopicForm:
 def _model_form(
     rows: RowReader, head: Sequence[SourceRow | BadRow], options: ReadOptions
 ) -> TopicForm | None:
-    """Return the topic form of a layout if it fits the source and no topic column is named."""
+    """Return a layout's topic form if it fits the source and no topic column is named."""
     form = None if rows.layout is None else rows.layout.topic_form
     if form is None or options.topic is not None:
         return None
@@ -218,40 +218,40 @@ def _model_form(
 
 
 class LabelledRows:
-    """Iterates once over the documents of a source, or of a part of one.
+    """Single-pass iterator over the documents of a source or a part of one.
 
     A row is bad if its topic differs in kind from most of the first 100 rows: a number among words,
-    or a word among numbers. Iteration ends at the first bad row unless bad rows are skipped. Rows
-    with an empty topic cell are counted as unlabelled, and rows with an empty text as empty; both
-    are left out. Lines of text without a label are bad.
+    or a word among numbers. Iteration stops at the first bad row unless bad rows are skipped. Rows
+    with an empty topic cell count as unlabelled, and rows with an empty text as empty; both are
+    left out. Lines of text without a label are bad.
 
-    If a document of the first 100 rows has several topics, or a form of several topics was named,
-    all documents have tuples of topics.
+    All documents have tuples of topics if any of the first 100 rows has several topics or a
+    multi-label form was named.
 
     Parameters
     ----------
     rows : RowReader
     options : ReadOptions
     schema : SourceSchema, optional
-        The schema of the source, if the rows are a part of one; the part may then be empty.
+        Schema of the source, if the rows are only a part of it; the part may be empty.
     is_last : bool, default True
-        Whether the source ends where these rows end.
+        True if the source ends with these rows.
     max_bad_rows : int, default 1000
         Maximum number of bad rows in a report.
     may_mix : bool, default False
-        Whether later documents may have several topics even if no earlier one has; if not, their
+        If True, later documents may have several topics even if no earlier one does; if False, such
         rows are bad.
 
     Attributes
     ----------
     name : str
-        The name of the source, for messages.
+        Name of the source in messages.
     is_stopped : bool
-        Whether iteration ended at a bad row.
+        True if iteration stopped at a bad row.
 
     Raises
     ------
-    DataError : while iterating, as `read_schema` does.
+    DataError : during iteration, as in `read_schema`.
     """
 
     def __init__(
@@ -300,7 +300,7 @@ class LabelledRows:
                 del places[N_PLACES:]
                 continue
             self._n_bad += 1
-            # No message shows its cells, which may be large.
+            # Drop its cells, which may be large and appear in no message.
             self._bad.append(document._replace(values={}))
             del self._bad[self._max_bad_rows :]
             if not self._options.skip_bad_rows:
@@ -309,7 +309,7 @@ class LabelledRows:
         self._is_complete = True
 
     def _check_topics(self, document: Document) -> Document | BadRow:
-        """Return the document, or a bad row if its topics are unlike those of earlier documents."""
+        """Return the document, or a bad row if its topics differ in kind from earlier ones."""
         schema = self._schema
         if schema is None:
             return document
@@ -338,7 +338,7 @@ class LabelledRows:
         )
 
     def _update_schema(self, document: Document) -> None:
-        """Complete the schema if the first rows had no topic, or no list of topics."""
+        """Complete the schema if the first rows had no topics or no lists of topics."""
         schema = self._schema
         if schema is None:
             return
@@ -349,7 +349,7 @@ class LabelledRows:
         self._schema = schema
 
     def take_report(self) -> RowsReport:
-        """Return a report on the rows since the last call, and reset the counts."""
+        """Report on the rows since the last call, and reset the counts."""
         rows = self._rows
         report = RowsReport(
             name=rows.name,
@@ -373,7 +373,7 @@ class LabelledRows:
 def _check_row(
     row: SourceRow | BadRow, rows: RowReader, schema: SourceSchema
 ) -> Document | NotLabelled | BadRow:
-    """Return the document of a row, or the row as unlabelled or bad."""
+    """Convert a row to a document, or classify it as unlabelled or bad."""
     if isinstance(row, BadRow):
         return row
     layout = schema.layout
@@ -400,7 +400,7 @@ def _check_row(
 
 
 def _read_topic(row: SourceRow, layout: Layout) -> str | tuple[str, ...]:
-    """Return the topic of a row, a tuple of topics, or "" if the row is not labelled yet."""
+    """Return the topic of a row, a tuple of topics, or "" if the row is unlabelled."""
     form = layout.topic_form
     if form is not None and form.columns:
         is_labelled = any(topic_name(row.values.get(column)) for column in form.columns)
@@ -412,7 +412,7 @@ def _read_topic(row: SourceRow, layout: Layout) -> str | tuple[str, ...]:
 
 
 def has_topic(row: SourceRow, layout: Layout) -> bool:
-    """True if a row already has a topic in the topic column, or columns, of a layout."""
+    """Return True if a row has a topic in the topic columns of a layout."""
     try:
         return bool(_read_topic(row, layout))
     except BadTopicsError:
@@ -420,7 +420,7 @@ def has_topic(row: SourceRow, layout: Layout) -> bool:
 
 
 def _topics_note(topics: Sequence[str], n_distinct: int) -> str:
-    """Return a remark on what is unusual about the topics of a document, or an empty string."""
+    """Return a remark on unusual topics of a document, or an empty string."""
     if n_distinct < len(topics):
         return "a topic given twice for one document, which counts once"
     if n_distinct > _MANY_TOPICS:
@@ -435,7 +435,7 @@ def _is_number(topic: str) -> bool:
 def check_same_kind(first: tuple[str, str], other: tuple[str, str]) -> None:
     """Raise DataError if one source has numbers as topics and the other has words.
 
-    Each argument is the name of a source and one of its topics.
+    Each argument consists of a source name and a topic of that source.
     """
     if _is_number(first[1]) != _is_number(other[1]):
         raise DataError(

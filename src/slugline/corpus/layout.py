@@ -1,4 +1,4 @@
-"""Layouts of data: columns, encoding, and how topics are written; and options for reading."""
+"""Data layouts (columns, encoding and topic format) and options for reading data."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from slugline.base.settings import Setting
 from slugline.corpus.header import HeaderHints
 from slugline.errors import OptionError, Parameter
 
-#: The formats of files that users can name.
+#: File formats that users can specify.
 Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"]
-# The limits of layouts in model files.
+# Limits on layouts in model files.
 _Name = Annotated[str, Meta(min_length=1, max_length=1000)]
 _MAX_NAMES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class TopicForm:
-    """The format of a document's several topics; see `read_topics` and `format_topics`.
+    """The format of multi-label topics; see `read_topics` and `format_topics`.
 
     Attributes
     ----------
     kind : {"array", "separator", "columns", "label", "uris"}
     separator : str
-        The separator between the topics in a cell.
+        Separator between the topics in a cell.
     columns : tuple of str
-        Columns of 0 and 1, one for each topic.
+        Columns of 0 and 1, one per topic.
     """
 
     kind: Literal["array", "separator", "columns", "label", "uris"]
@@ -40,7 +40,7 @@ class TopicForm:
     columns: Annotated[tuple[_Name, ...], Meta(max_length=_MAX_NAMES)] = ()
 
     def splits(self, topic: str) -> bool:
-        """True if the separator of the form occurs in a topic, so that reading would split it."""
+        """Return True if reading would split a topic, because it contains the separator."""
         if self.kind in ("array", "columns"):
             return False
         return self.separator in topic if self.separator else len(topic.split()) != 1
@@ -48,31 +48,31 @@ class TopicForm:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How data were read: their columns and format, and which topics were renamed.
+    """How data was read: columns, format, and renamed topics.
 
-    A model stores the layout of its training data, which applies to later data.
+    A model stores the layout of its training data and applies it to later data.
 
     Attributes
     ----------
     text : tuple of str
-        The columns of the text.
+        Text columns.
     topic : str
-        The column of the topic; if each topic has a column, the first characters of their names.
+        Topic column; if each topic has its own column, the first characters of the column names.
     encoding : str or None
-        The encoding of the files; None for UTF-8.
+        Encoding of the files; None for UTF-8.
     skip_bad_rows : bool
     topic_form : TopicForm or None
-        How several topics are written; None if each document has one.
+        Multi-label format; None if each document has one topic.
     columns : tuple of str
-        Extra columns, besides the text.
+        Extra columns, in addition to the text.
     fold_topics : bool
         See `slugline.corpus.topics.fold_topics`.
     topic_map : tuple of (str, str)
-        Old and new names of topics.
+        Pairs of old and new topic names.
     format : str or None
-        The format of files, if their names don't show it.
+        File format, unless the file names show it.
     separator : str or None
-        The delimiter between cells of tables; None for other data.
+        Delimiter between table cells; None for other data.
     """
 
     text: Annotated[tuple[_Name, ...], Meta(min_length=1, max_length=100)]
@@ -88,7 +88,7 @@ class Layout:
 
     @property
     def topic_column(self) -> str | None:
-        """The column of topics; None if each topic has its own column."""
+        """The topic column; None if each topic has its own column."""
         has_columns = self.topic_form is not None and self.topic_form.columns
         return None if has_columns else self.topic
 
@@ -104,14 +104,14 @@ class FileOptions:
     Attributes
     ----------
     text : str, sequence of str or None
-        The column of the text, or several columns.
+        One or more text columns.
     format : str or None
         One of `Format`; see `check_format`.
     encoding : str or None
     separator : str or None
-        The delimiter of a table.
+        Delimiter of a table.
     header_row : int or None
-        The row, or line of a text file, of the column names; None to search for it.
+        Row of the column names, or line in a text file; None to search for it.
     """
 
     text: Annotated[
@@ -154,7 +154,7 @@ class FileOptions:
 
 
 def convert_options(options: FileOptions, kind: type[Options], **others: Any) -> Options:
-    """Return options of another type, with the fields that both types have, and others."""
+    """Convert options to another type: copy shared fields, and set `others`."""
     names = {field.name for field in fields(options)} & {field.name for field in fields(kind)}
     return kind(**{name: getattr(options, name) for name in names} | others)
 
@@ -187,22 +187,22 @@ class LabelledFileOptions(FileOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions(LabelledFileOptions):
-    """All options for reading texts and their topics.
+    """All options for reading labelled texts.
 
     Attributes
     ----------
     fold_topics : bool
     topic_map : Path or None
     topic_path : str or None
-        The separator between the parts of topics that are paths.
+        Separator in hierarchical topics.
     columns : sequence of str
-        Extra columns, besides the text.
+        Extra columns, in addition to the text.
     layout : Layout or None
-        The layout of a model's training data, used where no columns are named.
+        Layout of a model's training data, used if no columns are named.
     multilabel : bool or None
-        True if documents may have several topics; None if the first rows of each source show it.
+        True for multi-label data; None to infer it from the first rows of each source.
     id : str or None
-        The column of ids.
+        Id column.
     """
 
     fold_topics: Annotated[
@@ -243,7 +243,7 @@ class ReadOptions(LabelledFileOptions):
     ] = None
 
     def header_hints(self) -> HeaderHints:
-        """Return the hints at the header of a table.
+        """Return the hints for locating the header of a table.
 
         Raises OptionError if `header_row` is not a positive integer.
         """
@@ -259,7 +259,7 @@ class ReadOptions(LabelledFileOptions):
         )
 
     def describes_source(self) -> bool:
-        """True if columns or the format are named; data sets known by name have neither."""
+        """Return True if columns or a format are given; built-in data sets support neither."""
         choices = (
             self.text,
             self.topic,
@@ -273,13 +273,13 @@ class ReadOptions(LabelledFileOptions):
 
     @property
     def extra_columns(self) -> Sequence[str]:
-        """The named extra columns, or else the extra columns of the layout."""
+        """The named extra columns, or else those of the layout."""
         return self.columns or (self.layout.columns if self.layout else ())
 
     def topic_form(self) -> TopicForm | None:
-        """Return the form in which several topics are written, if the user named one; else None.
+        """Return the multi-label format given by the user, or None.
 
-        Raises OptionError if the form is invalid, or two forms are named.
+        Raises OptionError if it is invalid, or two formats are given.
         """
         separator, columns = self.topic_separator, self.topic_columns
         check_separator("topic_path", self.topic_path)
@@ -329,7 +329,7 @@ _TAB_NAMES = ("\\t", "tab")
 
 
 def check_delimiter(separator: Any) -> str | None:
-    """Return the delimiter of a table; raise OptionError unless it is one character or "tab"."""
+    """Validate the delimiter of a table; raise OptionError unless it is a character or "tab"."""
     if separator is None:
         return None
     if isinstance(separator, str) and separator.lower() in _TAB_NAMES:

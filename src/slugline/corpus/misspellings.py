@@ -1,4 +1,4 @@
-"""Finds topics that are probably misspelt: rare, with a name similar to a frequent topic."""
+"""Find probable misspellings: rare topics with a name similar to a frequent one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-# A misspelt topic has at most this fraction of the documents of the topic that was meant.
+# Maximum number of documents of a misspelt topic, as a fraction of the intended topic's.
 _MAX_FRACTION = 0.2
-# Words with fewer letters, such as "type" and "tape", are often one letter apart.
+# Shorter words, such as "type" and "tape", often differ in one letter.
 _MIN_LETTERS = 5
-# Minimum length of the common stem of names that differ in their endings: "Konto" and "Konten".
+# Minimum length of the common stem of names with different endings, as in "Konto" and "Konten".
 _MIN_STEM = 4
 # Maximum length of such endings.
 _MAX_ENDING = 2
@@ -20,7 +20,7 @@ _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
 class Misspelling(NamedTuple):
-    """A topic that is probably misspelt, and the topic that was probably meant."""
+    """A probably misspelt topic, and the topic probably intended."""
 
     topic: str
     meant: str
@@ -29,14 +29,14 @@ class Misspelling(NamedTuple):
 def find_misspellings(
     counts: Mapping[str, int], known_topics: Collection[str] = ()
 ) -> list[Misspelling]:
-    """Return topics that are probably misspelt, in the order of `counts`.
+    """Find topics that are probably misspelt, in the order of `counts`.
 
     Parameters
     ----------
     counts : mapping of str to int
-        The number of documents of each topic.
+        Number of documents of each topic.
     known_topics : collection of str
-        Topics that are right, however rare, such as a model's topics.
+        Topics known to be spelt correctly, however rare, such as a model's topics.
     """
     by_shorter: defaultdict[str, list[str]] = defaultdict(list)
     for topic in counts.keys() | known_topics:
@@ -46,7 +46,7 @@ def find_misspellings(
     for topic, n in counts.items():
         if topic in known_topics:
             continue
-        # Two names with one letter wrong, missing or swapped are the same without a letter.
+        # Names that differ by a wrong, missing or swapped letter are equal with one letter removed.
         similar = {
             other
             for shorter in _shortened(topic)
@@ -66,10 +66,10 @@ def find_similar_name(name: str, others: Iterable[str]) -> str | None:
 
 
 def are_similar(name: str, other: str) -> bool:
-    """Return whether two names probably mean the same topic.
+    """Return True if two names probably denote the same topic.
 
-    Case, spaces and accents are ignored ("ue" is "ü"). The names may differ in one letter, or in
-    their endings, as singular and plural do.
+    Ignores case, spaces and accents ("ue" matches "ü"). The names may differ in one letter or, like
+    singular and plural, in their endings.
 
     >>> are_similar("Rückgabe", "rueckgabe"), are_similar("Rechnungen", "Rechnung")
     (True, True)
@@ -91,7 +91,7 @@ def _fold(name: str) -> str:
 
 
 def _has_other_ending(name: str, other: str) -> bool:
-    """Return whether two names differ only in their last one or two letters.
+    """Return True if two names differ only in their last one or two letters.
 
     >>> _has_other_ending("konto", "konten"), _has_other_ending("rechnung", "rechnungen")
     (True, True)
@@ -109,7 +109,7 @@ def _has_other_ending(name: str, other: str) -> bool:
 
 
 def has_one_letter_wrong(topic: str, other: str) -> bool:
-    """True if one letter of a word is wrong, missing or too many, or two letters are swapped.
+    """Return True if a word has a wrong, missing, extra or two swapped letters.
 
     >>> has_one_letter_wrong("biling", "billing"), has_one_letter_wrong("retrun", "return")
     (True, True)
@@ -130,7 +130,7 @@ def has_one_letter_wrong(topic: str, other: str) -> bool:
 
 
 def _count_first_letters(characters: Iterable[str]) -> int:
-    """Return the number of letters before the first other character."""
+    """Count the letters before the first other character."""
     return sum(1 for _ in itertools.takewhile(str.isalpha, characters))
 
 

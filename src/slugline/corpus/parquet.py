@@ -1,4 +1,4 @@
-"""Rows from Parquet files."""
+"""Read rows from Parquet files."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-# DuckDB fetches nothing from elsewhere, writes nothing to the disk, prints nothing, takes nothing
-# from Python's variables, and caches nothing.
+# Keep DuckDB from accessing the network, writing to disk, printing, reading Python variables and
+# caching.
 _SETTINGS: dict[str, Any] = {
     "threads": "1",
     "memory_limit": "2GB",
@@ -35,27 +35,27 @@ _SETTINGS: dict[str, Any] = {
 }
 # These settings can be changed only on an open connection.
 _LATER_SETTINGS = "SET enable_progress_bar = false; SET disable_parquet_prefetching = true"
-# Number of rows held as Python objects at a time, so that memory is bounded even if all of them are
-# as long as allowed.
+# Number of rows to convert to Python objects at a time; bounds memory even if all have maximum
+# length.
 _N_FETCHED = 8
-#: Maximum number of bytes of texts in the rows that DuckDB decodes at a time. A file with one long
-#: text that every row repeats takes a kilobyte, and gigabytes in memory.
+#: Maximum number of bytes of text that DuckDB decodes at a time. A file that repeats a long text in
+#: every row may take a kilobyte on disk but gigabytes in memory.
 MAX_DECODED, _N_DECODED = 1 << 27, 2048
 _MAX_REASON = 200
 _NUMBER_LIST = re.compile(r"U?(TINY|SMALL|BIG)?INT(EGER)?\[\]")
 
 
 def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> rows.RowIterator:
-    """Yield rows with the scalar columns, and lists of topics as JSON, as in `json_rows`.
+    """Yield rows of the scalar columns, and of lists of topics as JSON, as in `json_rows`.
 
-    Vectors are left out: they are never text or topic, and slow to convert.
+    Vectors are left out because they are slow to convert and never text or topic.
 
     Parameters
     ----------
     path : Path
     row_range : (int, int), optional
-        The first row, counted from 0, and the one after the last; all by default. Row groups
-        before and after are not read.
+        0-based first row and end row, exclusive; all rows by default. Other row groups are not
+        read.
     """
     with _connect(path) as connection:
         kinds = ((name, _kind(name, kind)) for name, kind in column_types(connection, path).items())
@@ -77,7 +77,7 @@ def _to_cell(value: Any, kind: _Kind) -> Any:
 
 
 def parquet_row_ranges(path: Path, n_rows: int) -> list[tuple[int, int]]:
-    """Return ranges of up to `n_rows` rows, which consist of row groups or of parts of a large one.
+    """Divide a file into ranges of up to `n_rows` rows, along row groups or within large ones.
 
     Raises DataError if it is not a Parquet file.
     """
@@ -95,7 +95,7 @@ def parquet_row_ranges(path: Path, n_rows: int) -> list[tuple[int, int]]:
             row_ranges.append((first, end))
             first = end
         end += n_group
-        if end - first > n_rows:  # equal parts of one group
+        if end - first > n_rows:  # split a single group evenly
             n_parts = -(-n_group // n_rows)
             cuts = [first + n_group * part // n_parts for part in range(n_parts + 1)]
             row_ranges += itertools.pairwise(cuts)
@@ -105,16 +105,16 @@ def parquet_row_ranges(path: Path, n_rows: int) -> list[tuple[int, int]]:
 
 @contextmanager
 def _connect(path: Path) -> Iterator[DuckDBPyConnection]:
-    """Open DuckDB; errors of the file become DataErrors that name it."""
+    """Open DuckDB, converting errors about the file to DataErrors that name it."""
     with open_duckdb() as connection, _translate_errors(path):
-        # Opening the file first raises the usual errors of the system.
+        # Opening the file first raises the usual operating-system errors.
         path.open("rb").close()
         yield connection
 
 
 @contextmanager
 def open_duckdb() -> Iterator[DuckDBPyConnection]:
-    """Open DuckDB on one thread, with limited memory and access to the named files only.
+    """Open DuckDB with one thread, limited memory, and access to the named files only.
 
     Raises DataError if DuckDB is not installed.
     """
@@ -125,7 +125,7 @@ def open_duckdb() -> Iterator[DuckDBPyConnection]:
 
 
 def parquet_table(path: Path) -> tuple[str, list[Any]]:
-    """Return an SQL expression for a Parquet file as a table, and the parameters of the query."""
+    """Return an SQL table expression for a Parquet file, and its query parameters."""
     return "read_parquet(?, hive_partitioning=false)", [escape_wildcards(path)]
 
 
@@ -141,20 +141,20 @@ def column_types(connection: DuckDBPyConnection, path: Path) -> dict[str, str]:
 
 
 def quote_identifier(name: str) -> str:
-    """Return the name of a column in quotation marks, for SQL."""
+    """Quote a column name for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 @contextmanager
 def _translate_errors(path: Path) -> Iterator[None]:
-    """Convert errors from the system and from DuckDB to a DataError that names the file."""
+    """Convert system and DuckDB errors to a DataError that names the file."""
     import duckdb
 
     try:
         with rows.translate_os_errors(str(path)):
             yield
     except duckdb.Error as error:
-        # It can quote megabytes of a damaged file.
+        # The message may quote megabytes of a damaged file.
         reason = str(error)[:_MAX_REASON].partition("\n")[0]
         raise DataError(
             f"{path} is not a complete Parquet file ({reason}); write it again."
@@ -162,7 +162,7 @@ def _translate_errors(path: Path) -> Iterator[None]:
 
 
 def escape_wildcards(path: Path) -> str:
-    """Return an absolute path in which no character is a wildcard."""
+    """Return the absolute path with wildcards escaped."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
 
 
@@ -175,7 +175,7 @@ class _Kind(Enum):
 def _kind(name: str, kind: str) -> _Kind | None:
     if kind in ("VARCHAR", "JSON"):
         return _Kind.TEXT
-    # Lists of whole numbers are topics that are numbers, or word numbers.
+    # Lists of whole numbers are either numeric topics or word indices.
     if kind == "VARCHAR[]" or (_NUMBER_LIST.fullmatch(kind) and name.lower() in TOPIC_NAMES):
         return _Kind.LIST
     if kind.endswith("]") or kind in ("BLOB", "GEOMETRY", "VARIANT"):
@@ -189,7 +189,7 @@ def _check_size(
     columns: dict[str, _Kind],
     row_range: tuple[int, int] | None,
 ) -> None:
-    """Raise DataError if the texts of rows that are decoded together don't fit into memory."""
+    """Raise DataError if the texts of rows decoded together exceed the memory limit."""
     n_bytes = _n_bytes(columns)
     max_bytes = connection.execute(
         f"SELECT max(n) FROM (SELECT sum({n_bytes}) FILTER ({n_bytes} <= {rows.MAX_RECORD}) n "  # noqa: S608
@@ -204,7 +204,7 @@ def _check_size(
 
 
 def _n_bytes(columns: dict[str, _Kind]) -> str:
-    """Return an SQL expression for the number of bytes of a row's texts."""
+    """Return an SQL expression for the size of a row's texts in bytes."""
     lengths = [
         f"coalesce(strlen({kind.value.format(quote_identifier(name))}), 0)"
         for name, kind in columns.items()
@@ -214,7 +214,7 @@ def _n_bytes(columns: dict[str, _Kind]) -> str:
 
 
 def _query(columns: dict[str, _Kind], row_range: tuple[int, int] | None) -> str:
-    """Return a query for the number of bytes of each row's texts and, up to a limit, its values."""
+    """Return a query for the size of each row's texts in bytes and, up to a limit, its values."""
     n_bytes = _n_bytes(columns)
     values = [
         quote_identifier(name)
@@ -228,7 +228,7 @@ def _query(columns: dict[str, _Kind], row_range: tuple[int, int] | None) -> str:
 
 
 def _table(row_range: tuple[int, int] | None, *, numbered: bool) -> str:
-    """Return an SQL table of the rows in a range, optionally with file_row_number."""
+    """Return an SQL table expression for the rows in a range, optionally with file_row_number."""
     table = f"read_parquet(?, hive_partitioning=false, file_row_number={numbered})"
     if row_range is None:
         return table

@@ -1,4 +1,4 @@
-"""Writes Parquet files: new tables, and copies of a file with new cells."""
+"""Write Parquet files: new tables, and copies of a file with new cells."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from slugline.corpus.rows import compact
 from slugline.corpus.table_writers import TableWriter
 from slugline.errors import DataError, Parameter
 
-# Maximum numbers of bytes and of rows of a row group, which is in memory as a whole.
+# Maximum size of a row group in bytes, since it is kept in memory; minimum and maximum rows.
 _GROUP_BYTES = 1 << 26
 _FEWEST_ROWS, _MAX_ROWS = 2048, 122_880
-# Minimum for the longest JSON line that DuckDB reads: its own default.
+# Lower bound for DuckDB's maximum JSON line length: its own default.
 _LEAST_LINE = 1 << 24
 _MAX_COLUMNS = 10_000
 _MAX_INTEGER = 2**63
-# The type of a column by the kinds of its cells; other columns are text.
+# Column types by the kinds of cells; other columns are text.
 _TYPES = {
     frozenset({"bool"}): "BOOLEAN",
     frozenset({"int"}): "BIGINT",
@@ -36,20 +36,20 @@ _TYPES = {
 
 
 class ParquetTable(TableWriter):
-    """Writes a Parquet file, in which the columns of a copied file keep their types.
+    """Writer of a Parquet file; columns copied from a source keep their types.
 
-    Cells are first written as JSON lines to a temporary file. At the end, DuckDB makes columns of
-    them: new ones after the columns of the source, or new cells in columns of the source.
+    Cells are first written to a temporary JSON Lines file. At the end, DuckDB converts them to new
+    columns after those of the source, or to new cells in existing columns.
 
     Parameters
     ----------
     target : Path
-        The file that DuckDB writes.
+        File that DuckDB writes.
     lines : file
-        The temporary file, which has a name.
+        Named temporary file.
     source : Path, optional
-        The Parquet file to copy, which must not change until `finish` has returned. All of its rows
-        must be written, in their order.
+        Parquet file to copy, which must not change until `finish` returns. All of its rows must be
+        written, in order.
 
     Raises
     ------
@@ -61,9 +61,9 @@ class ParquetTable(TableWriter):
     def __init__(self, target: Path, lines: BinaryIO, source: Path | None = None) -> None:
         self._target, self._lines, self._source = target, lines, source
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
-        self._types: dict[str, str] = {}  # those given
-        self._kinds: dict[str, set[str]] = {}  # of the cells of each column
-        self._numbers: dict[str, int] = {}  # of each column
+        self._types: dict[str, str] = {}  # types given by the caller
+        self._kinds: dict[str, set[str]] = {}  # kinds of cells by column
+        self._numbers: dict[str, int] = {}  # column numbers
         self._n_rows = self._n_bytes = self._longest = 0
         self._source_types: dict[str, str] = {}
         if source is not None:
@@ -73,7 +73,7 @@ class ParquetTable(TableWriter):
             self.source_columns = [*self._source_types]
 
     def begin(self, columns: Sequence[str], types: Mapping[str, str] | None = None) -> None:
-        """Begin with the columns of new cells, and the types of those whose cells don't show them.
+        """Set the columns of new cells, and the types of columns whose cells don't determine them.
 
         Rows may have further columns.
         """
@@ -86,7 +86,7 @@ class ParquetTable(TableWriter):
         at: int | str = 0,  # noqa: ARG002
         source: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write the new cells of a row by column; DataError if there are too many columns."""
+        """Write the new cells of a row by column; raise DataError if there are too many columns."""
         line: dict[str, Any] = {"is_new": bool(row)}
         for name, value in row.items():
             number = self._numbers.setdefault(name, len(self._numbers))
@@ -107,8 +107,8 @@ class ParquetTable(TableWriter):
 
         Raises
         ------
-        DataError : if column names differ only in case, a cell doesn't fit into the column of the
-            source, or the source was changed.
+        DataError : if column names differ only in case, a cell doesn't fit the type of its column
+            in the source, or the source has changed.
         """
         if self._source is not None and file_state(self._source) != self._state:
             raise DataError(f"{self._source} was changed while it was read; try again.")
@@ -156,7 +156,7 @@ class ParquetTable(TableWriter):
         return f"COPY ({query}) TO {_text(self._target)} ({options})", parameters
 
     def _replaced(self, types: Mapping[str, str]) -> str:
-        """Return the columns of the source with new cells, in SQL."""
+        """Return an SQL clause that puts new cells into columns of the source."""
         replaced = []
         for name in (name for name in types if name in self._source_types):
             quoted = parquet.quote_identifier(name)
@@ -173,9 +173,9 @@ class ParquetTable(TableWriter):
 def open_parquet_table(
     path: Path, part: BinaryIO, source: Path | None = None
 ) -> Iterator[ParquetTable]:
-    """Open a Parquet table whose temporary lines are next to its path.
+    """Open a Parquet table with its temporary file next to `path`.
 
-    `part` is the file that will be put in place at `path`, as by `whole_file`.
+    `part` is the file that will be moved to `path`, as by `whole_file`.
     """
     with fresh_part(path) as lines:
         yield ParquetTable(Path(part.name), lines, source)
@@ -200,5 +200,5 @@ def _kind(value: Any) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a text as an SQL literal."""
+    """Quote a value as an SQL string literal."""
     return "'" + str(value).replace("'", "''") + "'"

@@ -1,12 +1,12 @@
-"""Reads rows from files, folders, standard input and data frames, in bounded memory.
+"""Read rows from files, folders, standard input and data frames, in bounded memory.
 
-One function per format yields a `SourceRow` or, for what can't be read, a `BadRow`, with its place.
-A fault of the whole file (no such file, a truncated archive) raises `DataError`. The caller decides
-what is a text or a topic, and whether a bad row may be skipped.
+One function per format yields a `SourceRow` or, for unreadable input, a `BadRow`, with its place.
+Faults of the file as a whole (a missing file, a truncated archive) raise `DataError`. The caller
+decides which cells are texts and topics, and whether to skip bad rows.
 
-The csv module and msgspec read CSV and JSON Lines a line at a time, because messages must name bad
-input by its physical line: readers of whole tables number rows, not lines, and stop at the first
-bad one. 100,000 rows of 500 bytes take 0.5 to 0.7 s this way.
+CSV and JSON Lines are read line by line, with the csv module and msgspec, because messages refer to
+bad input by physical line: readers of whole tables number rows, not lines, and stop at the first
+bad one. Reading 100,000 rows of 500 bytes takes 0.5 to 0.7 s.
 """
 
 from __future__ import annotations
@@ -51,40 +51,40 @@ from slugline.corpus.lines import ByteRange, TextLines
 from slugline.corpus.rows import MAX_RECORD, RowIterator, translate_os_errors
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
-# Minimum similarity of a name to a mistyped one; the same ending alone makes names half alike.
+# Minimum similarity of a suggested name; a shared ending alone makes names half alike.
 _NEAR = 0.8
-#: Maximum number of bytes that a .gz may unpack to.
+#: Maximum unpacked size of a .gz file in bytes.
 MAX_UNPACKED = 4 * 2**30
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RowReader:
-    """Iterates once over the rows of a file, folder or stream.
+    """Single-pass iterator over the rows of a file, folder or stream.
 
     Attributes
     ----------
     name : str
-        The name of the source in messages.
+        Name of the source in messages.
     format : str
         One of the formats of `read_rows`, or "frame".
     stream : LineStream or None
-        The source of the rows, if it has lines.
+        Source of the rows, for formats based on lines.
     note : str
-        A note for the user on assumptions about the format.
+        Note on assumptions about the format.
     byte_range : ByteRange or None
-        The part of a file that is read, unless it is a whole file.
+        Part of the file to read; None for all of it.
     encoding : str or None
-        The named or detected encoding; None for UTF-8.
+        Given or detected encoding; None for UTF-8.
     separator : str or None
-        The named or detected delimiter of a table, or `ONE_COLUMN`.
+        Given or detected delimiter of a table, or `ONE_COLUMN`.
     layout : Layout or None
-        The layout of a model's training data, which the source may have as well.
+        Layout of a model's training data, which the source may share.
     header : HeaderHints
-        Hints at the header of a table.
+        Hints for locating the header of a table.
     header_line : int
-        The header's line in a text file.
+        Line of the header in a text file.
     has_selection_bias : bool
-        True if many documents were labelled because a model doubted them.
+        True if many documents were selected for labelling because a model was uncertain about them.
     """
 
     name: str
@@ -104,7 +104,7 @@ class RowReader:
         return self._rows
 
     def close(self) -> None:
-        """Close the file; no more rows are read."""
+        """Close the file and stop reading."""
         if isinstance(self._rows, Generator):
             self._rows.close()
 
@@ -119,7 +119,7 @@ class RowReader:
 
     @property
     def is_described(self) -> bool:
-        """True if the source says which of its columns are text and topic, as in `layout`."""
+        """True if the source itself specifies its text and topic columns, as in `layout`."""
         return self.format == "labels"
 
     @property
@@ -128,7 +128,7 @@ class RowReader:
         return _ALL_FORMATS[self.format].has_names
 
     def must_wait(self) -> bool:
-        """True if the next row has not been written yet; see `LineStream.must_wait`."""
+        """Return True if the next row has not been written yet; see `LineStream.must_wait`."""
         return self.stream is not None and self.stream.must_wait()
 
     def fraction_read(self) -> float | None:
@@ -136,12 +136,12 @@ class RowReader:
         return None if self.stream is None else self.stream.fraction_read()
 
 
-# The first bytes of each SQLite file.
+# First bytes of SQLite files.
 _SQLITE = b"SQLite format 3\0"
 
 
 def is_database(path: Path) -> bool:
-    """Return True if a path is a SQLite file, such as a label database."""
+    """Return True for a SQLite file, such as a label database."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -149,7 +149,7 @@ def is_database(path: Path) -> bool:
 
 
 def check_format(form: str | None, encoding: str | None) -> str | None:
-    """Return Python's name of the encoding; OptionError for an unknown format or encoding."""
+    """Return Python's name of the encoding; raise OptionError for unknown formats or encodings."""
     if form is not None and form not in _FORMATS:
         raise OptionError(
             f"there is no format {short_repr(form)}; choose one of {', '.join(_FORMATS)}."
@@ -160,12 +160,12 @@ def check_format(form: str | None, encoding: str | None) -> str | None:
 def read_rows(
     source: str | Path, options: ReadOptions | None = None, *, fallback: str | None = None
 ) -> RowReader:
-    """Return a reader of a file, a folder with a sub-folder per topic, or standard input ("-").
+    """Open a file, a folder with a sub-folder per topic, or standard input ("-").
 
-    A folder may also hold Parquet files, or, where texts need no topics (if `fallback` is "txt"),
-    one text in each *.txt.
+    A folder may also contain Parquet files or, if texts need no topics (`fallback` is "txt"), one
+    text per *.txt file.
 
-    The reader has one line, one quoted row, tens of megabytes of a JSON array or thousands of
+    The reader keeps one line, one quoted row, tens of megabytes of a JSON array or thousands of
     Parquet rows in memory at a time.
 
     Parameters
@@ -175,27 +175,27 @@ def read_rows(
     options : ReadOptions, optional
         How to read the source:
 
-        - `format`: by default, taken from the end of the name (.csv .tsv .jsonl .ndjson .json .txt
-          .ft, each also with .gz, and .parquet and .xlsx), unless it is a label database. Standard
-          input counts as "jsonl" if its first line begins with "{", and as "csv" if that line names
-          columns and is not typed.
-        - `encoding`: any text encoding that Python supports, such as "cp1252" or "utf-16"; by
-          default UTF-8 or, for CSV, TSV and text files, detected in their first lines. Not for
+        - `format`: by default, inferred from the file extension (.csv .tsv .jsonl .ndjson .json
+          .txt .ft, each also with .gz, and .parquet and .xlsx), unless it is a label database.
+          Standard input is read as "jsonl" if its first line begins with "{", and as "csv" if that
+          line contains column names and isn't typed at a terminal.
+        - `encoding`: any text encoding supported by Python, such as "cp1252" or "utf-16"; by
+          default UTF-8 or, for CSV, TSV and text files, detected from the first lines. Not for
           Parquet and Excel files.
-        - `separator`: the delimiter between the cells of CSV, TSV and text files with columns, such
-          as ";", or "tab"; by default a tab for TSV, and for CSV whichever of , ; tab and | fits
-          the header and the first rows.
-        - `header_row`: the row of the column names; by default, `find_header` finds it, using the
+        - `separator`: the delimiter between cells of CSV, TSV and text files with columns, such as
+          ";" or "tab"; by default a tab for TSV, and for CSV whichever of , ; tab and | fits the
+          header and the first rows.
+        - `header_row`: the row of the column names; by default, `find_header` locates it, using the
           named columns.
         - `layout`: the likely columns, and the likely encoding of a file that is not UTF-8, used
           if the first lines are valid in it.
     fallback : str, optional
-        The format to assume if none can be recognized, which is an error by default. "txt" is not
-        assumed for a file whose name has an unknown ending; it also says that texts need no topics.
+        Format to assume if none is recognized; an error by default. "txt" is not assumed for files
+        with an unknown extension; it also means that texts need no topics.
 
     Raises
     ------
-    DataError : if there is no such file, its format is unknown or, during iteration, reading fails.
+    DataError : if the file doesn't exist, its format is unknown or, while iterating, reading fails.
     OptionError : if the format or encoding is unknown, or a separator or header row is given for a
         format without cells.
     """
@@ -230,7 +230,7 @@ def read_rows(
                     may_be_table=options.format is None,
                     is_named=is_named,
                 )
-            opened.pop_all()  # from here on, it is closed after iteration
+            opened.pop_all()  # from here on, iteration closes the file
     stream = LineStream(file, is_packed, text_format.encoding)
     rows = _file_rows(str(path), file, stream, text_format.reader(), text_format.encoding)
     return RowReader(
@@ -250,7 +250,7 @@ def read_rows(
 def _path_reader(
     path: Path, name: str, encoding: str | None, options: ReadOptions, *, needs_topics: bool
 ) -> RowReader:
-    """Return a reader of a folder, or of a file that isn't read line by line."""
+    """Return a reader for a folder, or for a file that isn't read line by line."""
     layout, hints, has_selection_bias = options.layout, options.header_hints(), False
     if name == "xlsx":
         from slugline.corpus.excel import excel_rows, sheet_note
@@ -278,7 +278,7 @@ def _path_reader(
 
 
 class _TextFormat(NamedTuple):
-    """Format, encoding and separator of a text file; None if unknown or usual."""
+    """Format, encoding and separator of a text file; None if unknown or the default."""
 
     format: str
     encoding: str | None
@@ -287,7 +287,7 @@ class _TextFormat(NamedTuple):
     header_line: int = 1
 
     def reader(self) -> Callable[[TextLines], RowIterator]:
-        """Return the function that reads its rows."""
+        """Return the function that reads rows in this format."""
         read = _ALL_FORMATS[self.format].read
         if self.format in _TABLES and self.separator is not None:
             return partial(read, start=TableStart(self.separator, self.header_line))
@@ -295,7 +295,7 @@ class _TextFormat(NamedTuple):
 
 
 _TABLES = ("csv", "tsv")
-#: Advice that names parameters; front ends without them use other words.
+#: Advice that refers to parameters; front ends without parameters phrase it differently.
 LEAVE_ENCODING_OUT = Parameter("encoding", phrase="leave {} out")
 OR_NAME_THE_FORMAT = Parameter("format", phrase=", or name the format with {}")
 _TEXTS = Parameter("format", "txt")
@@ -310,9 +310,9 @@ def _examine(
     may_be_table: bool,
     is_named: bool,
 ) -> _TextFormat:
-    """Return the format of a regular text file, completed with what its first bytes show.
+    """Complete the format of a regular text file by examining its first bytes.
 
-    Raises DataError if the file can't be in an encoding that the user named (`is_named`).
+    Raises DataError if the file can't be in the encoding given by the user (`is_named`).
     """
     form, encoding, separator, note, header_line = text_format
     layout = options.layout
@@ -337,12 +337,12 @@ def _examine(
 
 
 def _read_as(form: str) -> str:
-    """Return a note on a text that is read as a table."""
+    """Return a note on a text file that is read as a table."""
     return Message(f"read as {form}, as its first line names columns; for plain texts, ", _TEXTS)
 
 
 def _encoding_note(encoding: str | None) -> str:
-    """Return a note on an encoding that was detected; empty for UTF-8."""
+    """Return a note on the detected encoding; empty for UTF-8."""
     if encoding is None:
         return ""
     return Message(
@@ -351,7 +351,7 @@ def _encoding_note(encoding: str | None) -> str:
 
 
 def _check_named_encoding(name: str, sample: bytes, encoding: str | None, *, is_cut: bool) -> None:
-    """Raise DataError if a file is in a Unicode encoding other than the one that was named."""
+    """Raise DataError if a file is in a Unicode encoding other than the one given."""
     named = (encoding or "utf-8").replace("_", "-")
     actual = detect_encoding(sample, is_cut=is_cut)
     if actual is None and is_utf8(sample, is_cut=is_cut):
@@ -367,7 +367,7 @@ def _check_named_encoding(name: str, sample: bytes, encoding: str | None, *, is_
 
 
 def _check_has_header(source: str, form: str, separator: str | None, header_row: int | None) -> str:
-    """Return the format, CSV for text with a separator or a header row.
+    """Return the format, or CSV for text with a separator or a header row.
 
     Raises OptionError if the format doesn't support them.
     """
@@ -392,7 +392,7 @@ def _check_has_header(source: str, form: str, separator: str | None, header_row:
 def _find_start(
     name: str, form: str, table: str, separator: str | None, options: ReadOptions
 ) -> TableStart:
-    """Return the separator and the header line, given the beginning of a table."""
+    """Return the separator and the header line of a table, given its beginning."""
     layout = options.layout
     likely = None if layout is None else layout.separator
     if form == "tsv" and separator is None:
@@ -405,18 +405,18 @@ def _find_start(
     return find_start(table, options.header_hints(), separator, likely, name)
 
 
-# Formats whose encoding is detected (JSON is UTF-8), bytes of a sample for it, and how many samples
-# are read while all are ASCII, which many encodings have in common.
+# Formats whose encoding is detected (JSON is UTF-8), sample size in bytes, and maximum number of
+# samples to read while all are ASCII, a subset of many encodings.
 _DETECTED, _N_DETECTED, _MAX_PIECES = ("csv", "tsv", "txt"), 1 << 20, 64
 
 
 def _sample(file: BinaryIO, is_packed: bool, max_pieces: int = _MAX_PIECES) -> tuple[bytes, bool]:
-    """Return bytes of a regular file that show its encoding, and whether its end is cut off.
+    """Return a sample of a regular file that shows its encoding, and True if the sample is cut off.
 
-    They are its first bytes, or the first piece that is not ASCII. Rewinds the file.
+    The sample is the beginning of the file, or the first piece that is not ASCII. Rewinds the file.
     """
     unpacked, piece = gzip.GzipFile(fileobj=file) if is_packed else file, b""
-    with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):  # reported when it is read
+    with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):  # reading reports these
         for _ in range(max_pieces):
             check_interruption()
             piece = unpacked.read(_N_DETECTED) or piece
@@ -426,20 +426,20 @@ def _sample(file: BinaryIO, is_packed: bool, max_pieces: int = _MAX_PIECES) -> t
     return piece, len(piece) == _N_DETECTED
 
 
-# Number of bytes of a table, in whole lines, from which its dialect is detected.
+# Number of bytes, in whole lines, to examine for the dialect of a table.
 _N_SHOWN = 1 << 16
 
 
 def read_dialect(rows: RowReader) -> TableDialect:
-    """Return how a CSV or TSV file is written; the usual dialect for anything else.
+    """Detect the dialect of a CSV or TSV file; return the default dialect for other formats.
 
-    Answers to an Excel file get a byte-order mark, since Excel doesn't recognize UTF-8 without it.
+    Answers for an Excel file get a byte-order mark, which Excel needs to recognize UTF-8.
     """
     path = Path(rows.name)
     if rows.format not in ("csv", "tsv") or not path.is_file():
         return TableDialect(has_mark=rows.format == "xlsx")
     with (
-        contextlib.suppress(OSError, EOFError, zlib.error),  # reading the rows says what is wrong
+        contextlib.suppress(OSError, EOFError, zlib.error),  # reading the rows reports these
         path.open("rb") as file,
     ):
         stream = LineStream(file, path.suffix.lower() == ".gz", rows.encoding)
@@ -459,8 +459,8 @@ def read_dialect(rows: RowReader) -> TableDialect:
 def read_line_range(path: str, start: int, stop: int) -> RowReader:
     """Return a reader of the lines of an uncompressed UTF-8 JSONL file that begin in a byte range.
 
-    Lines are numbered from the first one of the range. Raises DataError if there is no such file
-    or, during iteration, reading fails.
+    Line numbers count from the start of the range. Raises DataError if the file doesn't exist or,
+    during iteration, reading fails.
     """
     with translate_os_errors(path):
         check_exists(Path(path))
@@ -476,7 +476,7 @@ def _range_rows(name: str, byte_range: ByteRange) -> RowIterator:
 
 
 def read_row_range(path: str, first: int, end: int) -> RowReader:
-    """Return a reader of the rows of a Parquet file from `first`, from 0, up to `end - 1`."""
+    """Return a reader of the rows of a Parquet file from `first` (0-based) up to `end - 1`."""
     with translate_os_errors(path):
         check_exists(Path(path))
     from slugline.corpus.parquet import parquet_rows
@@ -492,7 +492,7 @@ def detect_format(path: str, format: str | None = None) -> str:  # noqa: A002 (t
 
 
 def read_frame(frame: Frame, layout: Layout | None = None) -> RowReader:
-    """Return a reader of a pandas or polars data frame; see `read_rows` for the layout."""
+    """Return a reader for a pandas or polars data frame; see `read_rows` for the layout."""
     return RowReader("the DataFrame", "frame", frame_rows(frame), layout=layout)
 
 
@@ -521,7 +521,7 @@ def _standard_input(
     form = _ALL_FORMATS[name]
     if form.takes_path:
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
-    # Of a format with many rows in a line, rows may remain when no line is complete.
+    # In a format with many rows per line, rows may remain even when no line is complete.
     line_stream = stream if form.unit == "line" else None
     read, header_line = form.read, 1
     if name in _TABLES:
@@ -545,7 +545,7 @@ def _standard_input(
 
 
 def _format_of_lines(lines: TextLines, fallback: str | None) -> tuple[str | None, str]:
-    """Return the format that the first line of standard input suggests, and a note on it."""
+    """Infer the format of standard input from its first line; also return a note on it."""
     if lines.head.lstrip().startswith(b"{"):
         return "jsonl", ""
     head = lines.head.decode(errors="replace")
@@ -566,10 +566,10 @@ def check_exists(path: Path) -> None:
 
 
 def similar_path(path: Path) -> str:
-    """Return advice on a missing path: a similar name, if there is one."""
+    """Return advice on a missing path, with a similar name if there is one."""
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = nearest(path.name, siblings, _NEAR)
-    # A common ending makes names similar: not nofile.csv and noise5.csv, for example.
+    # Compare stems only: a shared ending makes nofile.csv and noise5.csv similar, for example.
     if near is not None and nearest(path.stem, [Path(near).stem], _NEAR) is None:
         near = None
     return f"did you mean {path.with_name(near)}?" if near else "check the path."
@@ -583,7 +583,7 @@ def _check_is_text(path: Path) -> None:
 
 
 def _check_kind(path: Path, name: str) -> None:
-    """Raise DataError unless a path is a file, a folder, or a pipe in a format of lines."""
+    """Raise DataError unless a path is a file, a folder, or a pipe in a line-based format."""
     if path.is_dir() != (name in _FOLDERS):
         kind = "a folder" if path.is_dir() else "not a folder"
         raise DataError(f"{path} is {kind} and can't be read as {name}; check the path.")
@@ -624,7 +624,7 @@ def _format_of(path: Path, fallback: str | None) -> str:
             "LibreOffice, "
             "and save it as .xlsx."
         )
-    # A text may have a name without an ending; other endings may be of programs or pictures.
+    # A text file may lack an extension; unknown extensions may belong to programs or pictures.
     is_odd = fallback == "txt" and Path(name).suffix
     form = ENDINGS.get(Path(name).suffix, None if is_odd else fallback)
     if form is None:
@@ -674,7 +674,7 @@ def _file_rows(
 
 
 class _Format(NamedTuple):
-    """A format, read from lines or, if `takes_path`, from a path and an encoding."""
+    """A format whose `read` takes lines or, if `takes_path`, a path and an encoding."""
 
     read: Callable[..., RowIterator]
     takes_path: bool = False
@@ -728,7 +728,7 @@ _FORMATS = {
     "txt": _Format(formats.text_rows, has_names=False),
     "folder": _Format(_folder_rows, takes_path=True, unit="file", has_names=False),
 }
-# Also the formats that users can't name.
+# Includes formats that users can't specify.
 _FOLDERS = ("folder", "text files", "parquet files")
 _ALL_FORMATS = {
     **_FORMATS,
@@ -738,9 +738,9 @@ _ALL_FORMATS = {
     "labels": _Format(_label_rows, takes_path=True, unit="document"),
     "parquet files": _Format(_parquet_folder_rows, takes_path=True, unit="row"),
 }
-# Spreadsheets of older versions of Excel, with macros, and of other programs.
+# Spreadsheets with macros, from older Excel versions, or from other programs.
 _OTHER_SPREADSHEETS = (".xls", ".xlsb", ".xlsm", ".xlt", ".xltx", ".ods", ".numbers")
-#: The format of each ending of a name.
+#: Format by file extension.
 ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",

@@ -1,4 +1,4 @@
-"""Rows of a source: valid ones, and bad ones, which can't be used."""
+"""Valid and bad rows of a source."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import msgspec
 from slugline.corpus.encodings import guess_encoding
 from slugline.errors import DataError, Message, Parameter, join_messages, os_errors_as
 
-#: Maximum number of bytes of a line, quoted row, cell or text file: about ten long books.
+#: Maximum size of a line, quoted row, cell or text file in bytes: about ten long books.
 MAX_RECORD = 10_000_000
-#: Maximum number of columns of a table, or fields of a JSON object.
+#: Maximum number of columns in a table, or fields in a JSON object.
 MAX_COLUMNS = 50_000
-# Number of bytes of memory that a cell takes in addition to its content.
+# Memory overhead of a cell in bytes.
 _CELL_BYTES = 100
-# Number of bytes around an invalid one from which the encoding is guessed.
+# Number of bytes around an invalid byte to examine for the encoding.
 _N_AROUND = 40
 _SAVE_ALIKE = "save all lines in one encoding (others are UTF-8, as if two files were joined)"
 
@@ -32,17 +32,17 @@ class BadRow(NamedTuple):
     at : int or str
         See `SourceRow`.
     problem, advice : str
-        What is wrong with the row, and what to do about such rows.
+        What is wrong with the row, and how to fix such rows.
     values : mapping of str to object
-        The row's cells by column name, as far as they could be read.
+        Cells by column name, as far as they could be read.
     sample : bytes
-        Some of the row's bytes, if they are not UTF-8 and no encoding was named.
+        Sample of the row's bytes, if they are not UTF-8 and no encoding was given.
     is_mixed : bool
         True if the sample is not UTF-8 but other rows of the source are.
     n_bytes : int
-        Number of bytes that were read for the values.
+        Number of bytes read for the values.
     id : object
-        The row's cell in the id column, if there is one.
+        Cell in the id column, if there is one.
     """
 
     at: int | str
@@ -61,7 +61,7 @@ def too_long_row(at: int | str) -> BadRow:
 
 
 def nul_row(at: int | str) -> BadRow:
-    """Return a bad row for a row with a NUL character, a sign that the file is UTF-16."""
+    """Return a bad row for a row with a NUL character, which suggests UTF-16."""
     advice = Message("delete NULs (if the file is UTF-16, name its ", Parameter("encoding"), ")")
     return BadRow(at, "a NUL character", advice)
 
@@ -69,9 +69,9 @@ def nul_row(at: int | str) -> BadRow:
 def undecodable_row(
     at: int | str, error: UnicodeDecodeError, encoding: str | None = None, *, is_mixed: bool = False
 ) -> BadRow:
-    """Return a bad row for bytes that are not in the named encoding, by default UTF-8.
+    """Return a bad row for bytes that are invalid in the given encoding, by default UTF-8.
 
-    With `is_mixed`, other rows are UTF-8.
+    `is_mixed` means that other rows are UTF-8.
     """
     if encoding is not None:
         advice = Message("check ", Parameter("encoding"))
@@ -87,17 +87,17 @@ def undecodable_row(
 
 
 def _encoding_advice(guess: str | None = None) -> Message:
-    """Return the advice to name the encoding, with a guess at it."""
+    """Return advice to specify the encoding, with a guess at it."""
     if guess is None:
         return Message("name its encoding, such as ", Parameter("encoding", "cp1252"))
     return Message(f"if it is {guess}, name that with ", Parameter("encoding", guess))
 
 
 def join_advice(bad: Sequence[BadRow]) -> str:
-    """Return the advice for bad rows, each piece once, with a guess at their encoding."""
+    """Combine and deduplicate the advice for bad rows, with a guess at their encoding."""
     undecoded = [row for row in bad if row.sample]
     about_encoding = ""
-    if any(row.is_mixed for row in undecoded):  # in another encoding, the other rows would be wrong
+    if any(row.is_mixed for row in undecoded):  # another encoding would garble the other rows
         about_encoding = _SAVE_ALIKE
     elif undecoded:
         about_encoding = _encoding_advice(guess_encoding([row.sample for row in undecoded]))
@@ -112,15 +112,15 @@ class SourceRow:
     Attributes
     ----------
     at : int or str
-        The physical line on which the row begins, its number in a Parquet file or JSON array, or
-        the path of its file in a folder.
+        First physical line of the row, its number in a Parquet file or JSON array, or the path of
+        its file in a folder.
     values : mapping of str to object
-        The cells by column name. A JSON list or object is a `msgspec.Raw`: decoded values, which
-        nothing uses, would take up to fifty times as much memory.
+        Cells by column name. JSON lists and objects stay `msgspec.Raw`, because decoding them would
+        take up to fifty times the memory, and the values aren't used.
     note : str
-        A decision of the reader, such as which of two topics counts.
+        Decision of the reader, such as which of two topics counts.
     n_bytes : int
-        Number of bytes that were read for the row.
+        Number of bytes read for the row.
     """
 
     at: int | str
@@ -130,7 +130,7 @@ class SourceRow:
 
 
 def estimate_memory(row: SourceRow | BadRow) -> int:
-    """Return the estimated memory of a row in bytes, far more than the bytes that were read for it.
+    """Estimate the memory of a row in bytes, which far exceeds the number of bytes read for it.
 
     >>> estimate_memory(BadRow(1, "no text")), estimate_memory(SourceRow(1, {"a": "b"}, "", 10))
     (100, 210)
@@ -138,7 +138,7 @@ def estimate_memory(row: SourceRow | BadRow) -> int:
     return row.n_bytes + _CELL_BYTES * (len(row.values) + 1)
 
 
-#: The rows of a source.
+#: Rows of a source.
 RowIterator = Iterator[SourceRow | BadRow]
 
 
@@ -150,13 +150,13 @@ def translate_os_errors(name: str) -> AbstractContextManager[None]:
 def make_row(
     at: int | str, values: Mapping[str, Any], note: str = "", n_bytes: int = 0
 ) -> SourceRow | BadRow:
-    """Return a row of values, or a bad row if one of them has a NUL."""
+    """Create a row of values, or a bad row if a value contains a NUL character."""
     if any(isinstance(value, str) and "\0" in value for value in values.values()):
         return nul_row(at)._replace(values=values, n_bytes=n_bytes)
     return SourceRow(at, values, note, n_bytes)
 
 
 def compact(value: Any) -> Any:
-    """Return a value that fits on one line, since raw JSON may have line breaks."""
+    """Compact raw JSON, which may contain line breaks, to a single line."""
     is_raw = isinstance(value, msgspec.Raw)
     return msgspec.Raw(msgspec.json.format(value, indent=-1)) if is_raw else value

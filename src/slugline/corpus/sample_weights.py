@@ -1,4 +1,4 @@
-"""Weights of rows in a loss: the user's weight of each row times the weight of its topic."""
+"""Weights of rows in a loss: the user's sample weight times the topic weight."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from slugline.base.checks import MAX_WEIGHT, is_number, option_error, short_repr
 from slugline.corpus.documents import Topics, to_plain_topics
 from slugline.errors import DataError, OptionError, Parameter
 
-#: The weights of topics: equal, balanced, or given by topic.
+#: Topic weights: equal, balanced, or given by topic.
 ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
 
 
 def row_weights(
     n_rows: int, sample_weight: npt.ArrayLike | None, topic_weight: F32 | None
 ) -> F32 | None:
-    """Return the product of the two weights of each row, float32; None if both are None.
+    """Multiply the sample and topic weights of each row, float32; None if both are None.
 
     Parameters
     ----------
     n_rows : int
     sample_weight : float array, shape (n_rows,), or None
     topic_weight : float32 array, shape (n_rows,), or None
-        The weight of each row's topic.
+        Weight of each row's topic.
 
     Raises
     ------
-    DataError : if there is not one number per row, one is negative or not finite, or all are 0.
+    DataError : unless there is one number per row, all are finite and nonnegative, and one is
+        positive.
     """
     if sample_weight is None and topic_weight is None:
         return None
@@ -62,9 +63,9 @@ def row_weights(
 def counted_rows(
     n_rows: int, sample_weight: npt.ArrayLike | None, max_rows: int = 0
 ) -> tuple[Index, F64 | None]:
-    """Return the rows to learn from, repeated if weights are whole, and their weights.
+    """Return the rows to train on, repeated if weights are whole, and their weights.
 
-    Rows of weight 0 are left out. If all weights are whole numbers, and their sum is at most
+    Rows of weight 0 are left out. If all weights are whole numbers with a sum of at most
     `max_rows`, a row of weight 2 occurs twice, and the returned weights are None.
 
     Parameters
@@ -72,22 +73,22 @@ def counted_rows(
     n_rows : int
     sample_weight : float array, shape (n_rows,), or None
     max_rows : int, default 0
-        The largest number of rows, with repetitions.
+        Maximum number of rows, including repetitions.
 
     Returns
     -------
     (int array, shape (n_counted,), float array, shape (n_counted,), or None)
-        If every weight is 0, which is an error elsewhere, all rows and their weights.
+        If all weights are 0, which is an error elsewhere, all rows and their weights.
 
     Raises
     ------
-    DataError : if there is not one number per row, or one is negative or not finite.
+    DataError : unless there is one number per row, and all are finite and nonnegative.
     """
     rows = np.arange(n_rows)
     if sample_weight is None:
         return rows, None
     weights = _check_sample_weight(sample_weight, n_rows)
-    has_weight = weights.astype(np.float32) > 0  # like `row_weights`
+    has_weight = weights.astype(np.float32) > 0  # as in `row_weights`
     if not has_weight.any():
         return rows, weights
     if weights.sum() <= max_rows and (weights == np.rint(weights)).all():
@@ -98,7 +99,7 @@ def counted_rows(
 def _check_sample_weight(sample_weight: npt.ArrayLike, n_rows: int) -> F64:
     try:
         weights = np.asarray(sample_weight)
-    except ValueError:  # lists of several lengths
+    except ValueError:  # ragged lists
         weights = np.asarray(None)
     is_numeric = weights.dtype.kind in "biuf" or (
         weights.dtype.kind == "O"
@@ -132,15 +133,15 @@ def topic_weight_of_rows(class_weight: ClassWeight, topics: Topics, labels: I64)
     Parameters
     ----------
     class_weight : {None, "balanced"} or mapping of topic to float
-        "balanced" gives every topic that occurs the same total. Topics that a mapping leaves out
-        have weight 1.
+        "balanced" gives every topic that occurs the same total weight. Topics missing from a
+        mapping have weight 1.
     topics : Topics
     labels : int array, shape (n_rows,)
 
     Raises
     ------
     DataError : if a mapping names an unknown topic.
-    OptionError : if `class_weight` or a weight is not valid, or there are no rows.
+    OptionError : if `class_weight` or a weight is invalid, or there are no rows.
     """
     check_class_weight(class_weight)
     if class_weight is None:
@@ -153,7 +154,7 @@ def topic_weight_of_rows(class_weight: ClassWeight, topics: Topics, labels: I64)
         )
     if isinstance(class_weight, str):
         counts = np.bincount(labels)[labels]
-        # Topics with a description but no document don't count.
+        # Ignore topics with a description but no document.
         return (len(labels) / (len(np.unique(labels)) * counts)).astype(np.float32)
     try:
         numbers = topics.encode(class_weight)
@@ -181,10 +182,10 @@ def check_class_weight(class_weight: Any) -> None:
 
 
 def weight_by_topic(class_weight: Mapping[int, float], n_topics: int) -> F32:
-    """Return the weight of each topic by its number, float32, shape (n_topics,).
+    """Convert weights by topic index to an array, float32, shape (n_topics,).
 
-    Raises DataError if no topic has such a number. Raises OptionError if a weight is not
-    a number, negative or too large.
+    Raises DataError for an unknown index, and OptionError if a weight is not a number, negative or
+    too large.
     """
     check_class_weight(class_weight)
     weights = np.ones(n_topics, dtype=np.float32)
@@ -199,7 +200,7 @@ def weight_by_topic(class_weight: Mapping[int, float], n_topics: int) -> F32:
 
 
 def to_plain_class_weight(class_weight: ClassWeight) -> ClassWeight:
-    """Return `class_weight` with plain topics, which a file can hold; see `to_plain_topics`."""
+    """Return `class_weight` with plain topics, for model files; see `to_plain_topics`."""
     if class_weight is None or isinstance(class_weight, str):
         return class_weight
     names = to_plain_topics(class_weight, "class_weight")

@@ -1,4 +1,4 @@
-"""Checks that the sources of a stream agree."""
+"""Check that the sources of a stream are consistent."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from slugline.errors import DataError, Parameter
 
 
 class SchemaCheck:
-    """Checks the rows of a stream: same columns, same kind of topics, and not too many bad rows.
+    """Checks a stream of rows for consistent columns and kinds of topics, and for bad rows.
 
-    Unlike `load_corpus`, which reads a whole file before it raises an error, this raises one for
-    the first bad row. With `skip_bad_rows`, it raises an error at the end of a file that has too
-    many bad rows.
+    Unlike `load_corpus`, which reads a whole file before raising an error, this raises one at the
+    first bad row or, with `skip_bad_rows`, at the end of a file with too many bad rows.
 
     Parameters
     ----------
@@ -31,8 +30,8 @@ class SchemaCheck:
     Attributes
     ----------
     n_skipped, n_unlabelled : int
-        Rows left out so far because they have no text or can't be used, and because they are not
-        labelled yet.
+        Number of rows left out so far because they are empty or bad, and because they are
+        unlabelled.
     """
 
     def __init__(self, skip_bad_rows: bool = False) -> None:
@@ -49,7 +48,7 @@ class SchemaCheck:
 
     @property
     def schema(self) -> SourceSchema | None:
-        """The schema of the first source that names its columns; None before it."""
+        """Schema of the first source that names its columns; None before it."""
         return None if self._columns is None else self._columns[1]
 
     def add(self, report: RowsReport) -> None:
@@ -65,7 +64,7 @@ class SchemaCheck:
         self.n_unlabelled += report.n_unlabelled
         self.n_skipped += report.n_empty
         self._bad += [
-            # A part of a file numbers its lines from 1.
+            # Line numbers start at 1 in each part of a file.
             row._replace(at=row.at + self._n_lines if isinstance(row.at, int) else row.at)
             for row in report.bad
         ]

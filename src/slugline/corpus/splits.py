@@ -1,4 +1,4 @@
-"""Stratified splits and folds of documents."""
+"""Stratified splits and cross-validation folds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slugline.errors import DataError
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-#: The topic of each document; or several topics, as tuples or as rows with a 1 for each topic.
+#: One topic per document; or multi-label topics, as tuples or as rows of an indicator array.
 Labels: TypeAlias = Union[Sequence[Topic], Sequence[tuple[Topic, ...]], "sp.csr_array"]
 
 
@@ -29,15 +29,15 @@ def hold_out(topics: Labels, fraction: float, seed: int) -> Mask:
     ----------
     topics : sequence of str, int or tuple of them, or sparse array, shape (n_documents, n_topics)
     fraction : float, over 0 and under 1
-        Fraction of each topic's documents to hold out, rounded up or down so that the sum is right;
-        approximate if documents have several topics. At least one document of each topic stays.
+        Fraction of each topic's documents to hold out, rounded up or down to match the total;
+        approximate for multi-label data. At least one document per topic remains.
     seed : int
-        Determines which documents are held out, and for which topics the number is rounded up.
+        Random seed, for choosing documents and the topics to round up.
 
     Raises
     ------
     OptionError : if `fraction` is out of range.
-    DataError : if no topic has two documents, so that none can be held out.
+    DataError : if no topic has two documents.
     """
     check_number("fraction", fraction, over=0, under=1)
     rng = np.random.default_rng(seed)
@@ -59,12 +59,11 @@ def _check_two_documents(may_be_heldout: Mask) -> None:
 
 
 def rank_within_topics(topics: Labels, seed: int | Sequence[int]) -> Index:
-    """Return each document's rank, from 0, in a random order of the documents of its topic.
+    """Return each document's 0-based rank in a random order of the documents of its topic.
 
-    Documents with a rank below `n` are a sample of `n` documents of each topic, or all of them if
-    it has fewer, and part of every larger sample with the same seed. If documents have several
-    topics, some topics have more than `n` documents in the sample, but as few more as a greedy
-    selection can reach.
+    Documents with a rank below `n` form a sample of up to `n` documents per topic, nested in every
+    larger sample with the same seed. For multi-label data, some topics exceed `n` documents in the
+    sample; a greedy selection keeps the excess small.
     """
     rng = np.random.default_rng(seed)
     if _is_multilabel(topics):
@@ -76,8 +75,8 @@ def rank_draw(topics: Labels, draw: int, n_draws: int, seed: int) -> Index:
     """Return ranks like `rank_within_topics`, for one of several draws.
 
     The documents of each topic are divided among the draws: each draw begins with its own part, and
-    goes on with the other parts, in random order. So small samples have no documents in common. If
-    documents have several topics, draws are independent.
+    continues with the other parts in random order. Small samples are therefore disjoint. For
+    multi-label data, draws are independent.
     """
     if _is_multilabel(topics):
         return rank_within_topics(topics, [seed, draw])
@@ -90,10 +89,10 @@ def rank_draw(topics: Labels, draw: int, n_draws: int, seed: int) -> Index:
 
 
 def make_folds(topics: Labels, n_folds: int, seed: int, groups: Integers | None = None) -> I64:
-    """Return the fold of each document, from 0, shape (n_documents,).
+    """Assign documents to folds; return 0-based fold numbers, shape (n_documents,).
 
-    Folds have equal size, and each topic is distributed evenly among them; approximately so if
-    documents have several topics.
+    Folds have equal size, and each topic is distributed evenly among them; approximately so for
+    multi-label data.
 
     Parameters
     ----------
@@ -101,18 +100,18 @@ def make_folds(topics: Labels, n_folds: int, seed: int, groups: Integers | None 
     n_folds : int
     seed : int
     groups : int array, shape (n_documents,), optional
-        Documents of a group share a fold. Folds then have equally many groups, and the topics of
-        each group's first document are distributed evenly.
+        Documents of a group share a fold. Folds then have an equal number of groups, and the topics
+        of each group's first document are distributed evenly.
 
     Raises
     ------
-    DataError : if there are fewer documents, or groups, than folds, or fewer than two folds.
+    DataError : if there are fewer documents or groups than folds, or fewer than two folds.
     """
     if groups is not None:
         first, number = np.unique(groups, return_index=True, return_inverse=True)[1:]
         order = np.argsort(
             first
-        )  # in order of occurrence, so that groups of one document change nothing
+        )  # in order of occurrence, so that single-document groups have no effect
         fold = np.empty(len(first), dtype=np.int64)
         fold[order] = make_folds(_take(topics, first[order]), n_folds, seed)
         return fold[number]
@@ -133,7 +132,7 @@ def make_folds(topics: Labels, n_folds: int, seed: int, groups: Integers | None 
     return folds
 
 
-# One topic a document -----------------------------------------------------------------------------
+# Single-label -------------------------------------------------------------------------------------
 
 
 def _codes(topics: Any) -> Index:
@@ -146,7 +145,7 @@ def _rank(codes: Index, rng: np.random.Generator) -> Index:
 
 
 def _ranks_within_topics(codes: Index, order: Index) -> Index:
-    """Return the rank of each document within its topic, given an order by topic."""
+    """Return the rank of each document within its topic, given an ordering by topic."""
     counts = np.bincount(codes)
     places = np.empty(len(codes), dtype=np.intp)
     places[order] = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -154,7 +153,7 @@ def _ranks_within_topics(codes: Index, order: Index) -> Index:
 
 
 def _shuffle_within_topics(codes: Index, rng: np.random.Generator) -> Index:
-    """Return the positions of all documents by topic, in random order within each."""
+    """Return the indices of all documents by topic, in random order within each."""
     shuffled = rng.permutation(len(codes))
     return shuffled[np.argsort(codes[shuffled], kind="stable")]
 
@@ -170,7 +169,7 @@ def _apportion(counts: Index, fraction: float, rng: np.random.Generator) -> Inde
     return sizes
 
 
-# Several topics a document ------------------------------------------------------------------------
+# Multi-label --------------------------------------------------------------------------------------
 
 
 def _is_sparse(topics: Any) -> bool:
@@ -190,7 +189,7 @@ def _take(topics: Any, rows: Index) -> Labels:
 
 
 def _indicators(topics: Any) -> sp.csr_array:
-    """Return rows with a 1 for each topic; the last column is for documents without topics."""
+    """Return an indicator array whose last column marks documents without topics."""
     import scipy.sparse as sp
 
     if not _is_sparse(topics):
@@ -212,7 +211,7 @@ def _hold_out_multilabel(
     n_test = _apportion(counts, fraction, rng)
     sizes = n_documents * np.array([1 - fraction, fraction])
     is_test = _distribute(indicators, np.stack([counts - n_test, n_test], axis=1), sizes, rng) == 1
-    # A topic may have lost all training documents to the held-out part; one goes back.
+    # If all documents of a topic are held out, return one to the training part.
     by_topic = indicators.tocsc()
     for topic in np.flatnonzero((indicators.T @ ~is_test == 0) & (counts > 0)).tolist():
         rows = by_topic.indices[by_topic.indptr[topic] : by_topic.indptr[topic + 1]]
@@ -223,20 +222,20 @@ def _hold_out_multilabel(
 
 
 def _distribute(indicators: sp.csr_array, demand: F64, sizes: F64, rng: np.random.Generator) -> I64:
-    """Return the part of each document by iterative stratification, shape (n_documents,).
+    """Assign documents to parts by iterative stratification, shape (n_documents,).
 
     The documents of the rarest topic are distributed first, each to the part with the largest
-    remaining demand for the topic, then the remaining documents of the topic that is now the
-    rarest, and so on.
+    remaining demand for the topic, then the remaining documents of the next rarest topic, and so
+    on.
 
     Parameters
     ----------
     indicators : sparse array, shape (n_documents, n_topics)
-        Each document has a topic.
+        Each document must have a topic.
     demand : float array, shape (n_topics, n_parts)
-        Number of documents of each topic that a part should have.
+        Target number of documents per topic and part.
     sizes : float array, shape (n_parts,)
-        Number of documents that a part should have, which decides between equal demands.
+        Target number of documents per part, used to break ties.
 
     References
     ----------
@@ -269,10 +268,9 @@ def _distribute(indicators: sp.csr_array, demand: F64, sizes: F64, rng: np.rando
 
 
 def _rank_multilabel(indicators: sp.csr_array, rng: np.random.Generator) -> Index:
-    """Return the round in which each document is drawn, shape (n_documents,).
+    """Return the 0-based round in which each document is drawn, shape (n_documents,).
 
-    In round `n`, from 0, each topic that has at most `n` documents so far draws one more, the
-    rarest topic first.
+    In round `n`, each topic with at most `n` documents so far draws one more, rarest topic first.
     """
     order = rng.permutation(indicators.shape[0])
     rows = indicators[order]

@@ -1,4 +1,4 @@
-"""Writers of tables, one for each format, and the cells that they write."""
+"""Table writers for each format, and conversion of values to cells."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import msgspec
 from slugline.corpus.dialects import TableDialect
 from slugline.corpus.rows import compact
 
-# Characters with which formulas of spreadsheets begin; and numbers, which may begin with them, too.
+# Characters that start spreadsheet formulas; and numbers, which may start with the same characters.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*")
 
 
 class TableWriter:
-    """Writes the rows of a table in one format.
+    """Base class of writers, which write the rows of a table in one format.
 
-    Call `begin`, then `write_row` for each row, then `finish`; in any case, call `close`.
+    Call `begin`, then `write_row` for each row, then `finish`. Always call `close`.
 
     Attributes
     ----------
     source_columns : list of str or None
-        The columns of the file that the writer copies, whose cells are not written again; None if
-        it copies no file.
+        Columns of the file that the writer copies, whose cells need not be written; None if it
+        doesn't copy a file.
     has_lists : bool
-        Whether cells may be lists.
+        True if cells may be lists.
     delimiter : str or None
-        The delimiter of cells, if a spreadsheet may read the file as CSV.
+        Delimiter between cells, if a spreadsheet may read the file as CSV.
     """
 
     source_columns: list[str] | None = None
@@ -39,7 +39,7 @@ class TableWriter:
     delimiter: str | None = None
 
     def begin(self, columns: Sequence[str], types: Mapping[str, str] | None = None) -> None:
-        """Begin with the names of the columns to write; `types` are SQL types, for Parquet."""
+        """Set the columns to write; `types` are SQL types for Parquet."""
         raise NotImplementedError
 
     def write_row(
@@ -47,8 +47,8 @@ class TableWriter:
     ) -> None:
         """Write the cells of a row by column.
 
-        A writer that copies a file needs the number `at` of the row in that file, or its cells,
-        `source`; cells that `row` lacks stay as they are.
+        A writer that copies a file needs either the row's number in that file, `at`, or its cells,
+        `source`; cells missing from `row` stay unchanged.
         """
         raise NotImplementedError
 
@@ -56,11 +56,11 @@ class TableWriter:
         """Write the end of the file."""
 
     def close(self) -> None:
-        """Close what the writer opened; the file that it was given stays open."""
+        """Release the writer's resources; the file passed to it stays open."""
 
 
 class CellWriter(TableWriter):
-    """Writes rows of cells in the order of the columns."""
+    """Base class of writers that write cells in column order."""
 
     def begin(self, columns: Sequence[str], types: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
         """Write the header."""
@@ -73,7 +73,7 @@ class CellWriter(TableWriter):
         at: int | str = 0,  # noqa: ARG002
         source: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> None:
-        """Write the cells of a row by column; cells of other columns are left out."""
+        """Write the cells of a row by column, ignoring other columns."""
         self.write_cells(row.get(name) for name in self._columns)
 
     def write_cells(self, cells: Iterable[Any]) -> None:
@@ -82,11 +82,11 @@ class CellWriter(TableWriter):
 
 
 class CsvTable(CellWriter):
-    """Writes CSV or TSV to a binary file."""
+    """Writer of CSV or TSV to a binary file."""
 
     def __init__(self, file: BinaryIO, dialect: TableDialect) -> None:
         self.delimiter = dialect.delimiter
-        # JSON may have lone surrogates, which no encoding has.
+        # JSON may contain lone surrogates, which no encoding can represent.
         text = codecs.getwriter(dialect.encoding)(file, "backslashreplace")
         if dialect.has_mark:
             text.write("\ufeff")
@@ -104,7 +104,7 @@ class CsvTable(CellWriter):
 
 
 class JsonTable(TableWriter):
-    """Writes JSON objects: one on each line, or in an array."""
+    """Writer of JSON objects: one per line, or in an array."""
 
     has_lists = True
 
@@ -114,7 +114,7 @@ class JsonTable(TableWriter):
         self._separator = b""
 
     def begin(self, columns: Sequence[str], types: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
-        """Write the start of an array; objects name their columns themselves."""
+        """Write the start of an array; column names are written with each object."""
         self._file.write(b"[" if self._is_array else b"")
 
     def write_row(
@@ -137,19 +137,19 @@ class JsonTable(TableWriter):
 
 
 def table_cell(value: Any) -> Any:
-    """Return a value as a cell of a table: empty for null; true, false and lists as in JSON."""
+    """Convert a value to a table cell: empty for null; true, false and lists as in JSON."""
     if isinstance(value, msgspec.Raw):
         return bytes(value).decode()
-    if isinstance(value, list):  # such as several labels of a line
+    if isinstance(value, list):  # for example several labels of a line
         return msgspec.json.encode(value).decode()
     return str(value).lower() if isinstance(value, bool) else value
 
 
 def decimal_cell(number: object, delimiter: str | None) -> str:
-    """Return a number as a cell: with a decimal comma if semicolons separate cells.
+    """Format a number as a cell, with a decimal comma if semicolons separate cells.
 
-    Spreadsheets write semicolons in countries with a decimal comma, and there read 0.991 as text,
-    or as 991.
+    In locales with a decimal comma, spreadsheets separate cells by semicolons, and read 0.991 as
+    text or as 991.
 
     >>> decimal_cell(0.991, ";"), decimal_cell(0.991, ",")
     ('0,991', '0.991')
@@ -158,9 +158,9 @@ def decimal_cell(number: object, delimiter: str | None) -> str:
 
 
 def guard_cell(value: Any) -> Any:
-    """Return a value as a cell that no spreadsheet reads as a formula.
+    """Prevent spreadsheets from evaluating a cell as a formula.
 
-    It gets an apostrophe, as OWASP advises.
+    Formulas are prefixed with an apostrophe, as OWASP advises.
 
     >>> [guard_cell(value) for value in ("=1+1", "＝1+1", "-3.5", -3.5, "a-b")]
     ["'=1+1", "'＝1+1", '-3.5', -3.5, 'a-b']

@@ -1,4 +1,4 @@
-"""Tables as files in the format of an ending, or as bytes."""
+"""Write tables to files, in a format chosen by extension, or to bytes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from slugline.corpus.dialects import TableDialect
 from slugline.corpus.excel_table import ExcelTable
 from slugline.corpus.table_writers import CellWriter, CsvTable, JsonTable, TableWriter
 
-#: The usual delimiter of each kind of CSV.
+#: Default delimiter by file extension.
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
 def new_table(file: BinaryIO, ending: str, dialect: TableDialect | None = None) -> TableWriter:
-    """Return the writer of a new table: .csv, .tsv, .jsonl, .ndjson, .json or .xlsx.
+    """Return a writer for a new table: .csv, .tsv, .jsonl, .ndjson, .json or .xlsx.
 
-    The dialect of CSV and TSV is by default UTF-8 with the usual delimiter.
+    The dialect of CSV and TSV defaults to UTF-8 with the default delimiter.
     """
     if ending == ".xlsx":
         return ExcelTable(file)
@@ -28,9 +28,9 @@ def new_table(file: BinaryIO, ending: str, dialect: TableDialect | None = None) 
 
 
 def rows_file(rows: Iterable[Mapping[str, Any]], ending: str, dialect: TableDialect) -> bytes:
-    """Return rows by column, with all columns of all rows, in the format of an ending.
+    """Format rows as a file, with the union of their columns, in the format of an extension.
 
-    CSV is in UTF-8 instead of the encoding of the dialect if that lacks characters of the rows.
+    CSV is written as UTF-8 if the dialect's encoding can't represent all characters of the rows.
     """
     rows = [*rows]
     dialect = dialect.with_characters(cell for row in rows for cell in row.values())
@@ -44,13 +44,13 @@ def rows_file(rows: Iterable[Mapping[str, Any]], ending: str, dialect: TableDial
 
 
 def csv_file(rows: Iterable[Iterable[Any]], dialect: TableDialect) -> bytes:
-    """Return rows of cells as CSV."""
+    """Format rows of cells as CSV."""
     file = io.BytesIO()
     return _fill(CsvTable(file, dialect), file, rows)
 
 
 def table_file(rows: Iterable[Iterable[Any]], delimiter: str | None) -> bytes:
-    """Return rows of cells as CSV, or as an Excel file if there is no delimiter.
+    """Format rows of cells as CSV, or as an Excel file if the delimiter is None.
 
     CSV is UTF-8 with a byte-order mark, which spreadsheets need.
     """

@@ -1,4 +1,4 @@
-"""Reads one or more topics from cells, and writes them to cells."""
+"""Read and write cells with one or more topics."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from slugline.corpus.layout import TopicForm
 from slugline.errors import DataError, Message, Parameter
 
 _IS_TOPIC = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
-# Likely separators of topics in a cell (a tab separates cells); number of topics a message names.
+# Likely separators of topics in a cell (a tab may separate cells instead); maximum listed.
 _SEPARATORS, _N_NAMED = ";|\t", 4
 _LIST_TYPES = (list, tuple, set, frozenset)
-#: Content of a cell whose topics are not known yet, if topics have a separator; an empty cell then
-#: means a document without topics.
+#: Content of an unlabelled cell if topics have a separator; an empty cell then means a document
+#: without topics.
 NOT_LABELLED = "?"
 _MARKED = r"^__label__(\S+)$|^<(\S+)>$"
 
@@ -31,9 +31,9 @@ class BadTopicsError(ValueError):
 
 
 def read_topics(value: object, form: TopicForm | None) -> str | tuple[str, ...]:
-    """Return a topic, "" if it is missing, or a tuple of the topics in a list or separated cell.
+    """Parse a cell: return a topic, "" if missing, or a tuple for a list or separated cell.
 
-    Raises BadTopicsError if the value is an object, or a list holds anything but words and numbers.
+    Raises BadTopicsError for an object, or a list with items other than words and numbers.
     """
     if isinstance(value, msgspec.Raw) and bytes(memoryview(value)[:1]) == b"[":
         try:
@@ -60,7 +60,7 @@ def read_topics(value: object, form: TopicForm | None) -> str | tuple[str, ...]:
 
 
 def read_topic_columns(values: Mapping[str, Any], columns: Iterable[str]) -> tuple[str, ...]:
-    """Return the topics whose columns are 1; BadTopicsError if a column is neither 0 nor 1."""
+    """Return the topics whose columns are 1; raise BadTopicsError for values other than 0 and 1."""
     topics = []
     for column in columns:
         flag = topic_flag(values.get(column))
@@ -74,29 +74,29 @@ def read_topic_columns(values: Mapping[str, Any], columns: Iterable[str]) -> tup
 
 
 def topic_flag(value: object) -> bool | None:
-    """Return True for a cell of 1, so that the row has the topic; False for 0, else None."""
+    """Parse the cell of a topic column: True for 1, False for 0, otherwise None."""
     return _IS_TOPIC.get(topic_name(value))
 
 
 def format_topics(
     topics: Sequence[str], form: TopicForm | None
 ) -> list[str] | str | dict[str, int]:
-    """Return several topics as a form writes them; reading the result returns the topics.
+    """Format multi-label topics; the inverse of reading them.
 
     Parameters
     ----------
     topics : sequence of str
     form : TopicForm, optional
-        The topic form of a `Layout`; an array by default.
+        Topic form of a `Layout`; an array by default.
 
     Returns
     -------
     A list ("array"), a cell ("separator" and "uris"), the labels in front of a text ("label"), or 0
-    or 1 for each column ("columns"). Files with labels can't hold documents without topics.
+    or 1 for each column ("columns"). Files with labels can't represent documents without topics.
 
     Raises
     ------
-    DataError : if a topic has the separator in its name, or no column.
+    DataError : if a topic name contains the separator, or a topic has no column.
     """
     if form is None or form.kind == "array":
         return [*topics]
@@ -120,7 +120,7 @@ def format_topics(
 
 
 def topic_name(value: object) -> str:
-    """Return the name of a topic: the same for 3 and 3.0, "true" for True, "" for null and NaN."""
+    """Convert a value to a topic name: "3" for 3 and 3.0, "true" for True, "" for null and NaN."""
     if is_missing(value):
         return ""
     if isinstance(value, bool):
@@ -131,7 +131,7 @@ def topic_name(value: object) -> str:
 
 
 def describe_type(value: object) -> str:
-    """Return the type of a value in words, such as "a list"."""
+    """Describe the type of a value in words, such as "a list"."""
     if isinstance(value, msgspec.Raw):
         return "an object" if bytes(memoryview(value)[:1]) == b"{" else "a list"
     kinds = {int: "a number", float: "a number", dict: "an object"}
@@ -141,10 +141,10 @@ def describe_type(value: object) -> str:
 
 
 def separator_warnings(counts: Counter[str]) -> list[str]:
-    """Return a warning if topics such as "x;y" seem to be several topics each.
+    """Return a warning if topics such as "x;y" seem to combine several topics.
 
-    They do if most documents have such a topic, or if their parts occur in other topics. Commas
-    are too common in names.
+    This is likely if most documents have such a topic, or if the parts occur in other topics.
+    Commas are not checked because they are common in names.
     """
     for separator in _SEPARATORS:
         parts = {topic: {*filter(None, map(str.strip, topic.split(separator)))} for topic in counts}

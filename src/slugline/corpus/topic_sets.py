@@ -1,4 +1,4 @@
-"""Documents with several topics, given as lists of topics or as an indicator of 0 and 1."""
+"""Multi-label topics, given as lists of topics or as an indicator array of 0 and 1."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from slugline.corpus.documents import (
 from slugline.corpus.topic_cells import topic_flag
 from slugline.errors import DataError, Parameter
 
-#: The distinct topics of a document in the order given; may be empty.
+#: Distinct topics of a document in the order given; may be empty.
 TopicSet: TypeAlias = tuple[Topic, ...]
 _COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
 
 
 def is_indicator(y: Any) -> bool:
-    """Whether `y` has two dimensions: a row for each document and a column for each topic."""
+    """Return True if `y` is two-dimensional: one row per document and one column per topic."""
     return len(getattr(y, "shape", ())) == 2
 
 
 def is_multilabel(topics: Sequence[Any]) -> bool:
-    """Whether checked topics are a tuple for each document, rather than one topic."""
+    """Return True if validated topics are tuples rather than single topics."""
     return len(topics) > 0 and isinstance(topics[0], tuple)
 
 
 def as_sets(topics: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
-    """Return the topics of each document as a tuple, of length 1 for a single topic."""
+    """Return the topics of each document as a tuple, wrapping single topics."""
     return topics if is_multilabel(topics) else [(topic,) for topic in topics]
 
 
 def join_topics(topics: Topic | TopicSet) -> str:
-    """Return one or more topics as text.
+    """Format one or more topics as text.
 
     >>> join_topics("grain"), join_topics(("grain", "corn")), join_topics(())
     ('grain', 'grain, corn', 'no topic')
@@ -52,7 +52,7 @@ def join_topics(topics: Topic | TopicSet) -> str:
 
 
 def are_topic_sets(y: Any) -> bool:
-    """Whether the first item of a sequence is a list of topics."""
+    """Return True if the first item of a sequence is a list of topics."""
     is_sequence = isinstance(y, Sequence) and not isinstance(y, str)
     return (is_sequence or hasattr(y, "__array__")) and any(
         isinstance(item, _COLLECTIONS) for item in list(y[:1])
@@ -60,7 +60,7 @@ def are_topic_sets(y: Any) -> bool:
 
 
 def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
-    """Return the topics of each row of an indicator.
+    """Return the topics of each row of an indicator array.
 
     Topics are the column names of a data frame, or the column numbers of an array.
 
@@ -69,11 +69,11 @@ def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
     y : array, sparse array or data frame, shape (n_documents, n_topics)
         True or 1 for each topic of a document, False or 0 elsewhere.
     name : str
-        The caller's name for the parameter, for messages.
+        The caller's parameter name for messages.
 
     Raises
     ------
-    DataError : if there are other values, or no column.
+    DataError : if there are other values or no columns.
     """
     if hasattr(y, "tocsr"):
         matrix = y.tocsr()
@@ -98,7 +98,7 @@ def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
 
 
 def indicator_topics(y: Any, name: str = "y") -> list[Topic]:
-    """Return the topics of an indicator's columns; raise DataError if one is invalid or missing."""
+    """Return the column topics of an indicator; raise DataError if one is invalid or missing."""
     n_topics = y.shape[1]
     if not n_topics:
         raise DataError(Parameter(name), " has no column; give one for each topic.")
@@ -128,7 +128,7 @@ def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:
 
     Raises
     ------
-    DataError : if an item is not a list of topics, or a topic is not valid.
+    DataError : if an item is not a list of topics, or a topic is invalid.
     """
     sets: list[TopicSet] = []
     n_repeated = 0
@@ -157,20 +157,20 @@ def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:
 def check_documents(
     X: Iterable[str], y: Any, names: tuple[str, str] = ("X", "y"), *, allow_empty: bool = False
 ) -> tuple[list[str], list[Any]]:
-    """Return texts, and a topic or a tuple of topics for each, as lists of equal length.
+    """Validate texts and their topics or tuples of topics; return lists of equal length.
 
     Parameters
     ----------
     X : iterable of str
     y : iterable of str or int, or of lists of them, or an indicator (see `read_indicator`)
     names : (str, str)
-        The caller's names for the parameters, for messages.
+        The caller's parameter names for messages.
     allow_empty : bool, default False
-        Whether to accept data without documents, or without topics.
+        Accept data without documents or without topics.
 
     Raises
     ------
-    DataError : if there are no documents, lengths differ, or a topic is not a valid name.
+    DataError : if there are no documents, lengths differ, or a topic name is invalid.
     """
     check_iterable(X, names[0])
     check_iterable(y, names[1])
@@ -206,22 +206,22 @@ def check_form(
     columns: Sequence[Topic] | None = None,
     separator: str | None = None,
 ) -> None:
-    """Raise DataError unless documents have topics in the same form as the training documents.
+    """Raise DataError unless topics have the same form as those of the training documents.
 
     Parameters
     ----------
     topics : Topics
-        The topics of the model.
+        Topics of the model.
     names
-        The topics of the other documents, as `check_documents` returns them.
+        Topics of the other documents, as returned by `check_documents`.
     first, other : str
-        Names of the training documents and of the other documents, for messages.
+        Names of the training documents and of the other documents in messages.
     multilabel : bool
-        Whether the training documents have a list of topics for each text.
+        True if the training documents are multi-label.
     columns : sequence of str or int, optional
-        The topics of the columns if the other documents' topics were given as an indicator.
+        Column topics, if the other documents' topics were given as an indicator.
     separator : str, optional
-        The separator between the parts of topics that are paths.
+        Separator in hierarchical topics.
     """
     if names and multilabel != is_multilabel(names):
         form = "a list of topics" if multilabel else "one topic"
@@ -245,13 +245,13 @@ def check_form(
 
 
 def empty_part(topics: Iterable[Any], separator: str) -> str | None:
-    """Return the first topic that is a path with an empty part, such as "sport//football"."""
+    """Return the first topic whose path has an empty part, such as "sport//football"."""
     paths = (topic for topic in topics if isinstance(topic, str))
     return next((p for p in paths if not all(map(str.strip, p.split(separator)))), None)
 
 
 def with_parents(topics: Iterable[Topic], separator: str) -> TopicSet:
-    """Return topics that are paths, preceded by all their parents.
+    """Return hierarchical topics, each preceded by all its ancestors.
 
     Raises DataError if a part of a path is empty.
 
@@ -274,24 +274,24 @@ def with_parents(topics: Iterable[Topic], separator: str) -> TopicSet:
 
 
 def sets_with_parents(topics: Sequence[Any], separator: str | None) -> list[Any]:
-    """Return the topics of each document with all their parents; see `with_parents`."""
+    """Return the topics of each document with all their ancestors; see `with_parents`."""
     return (
         list(topics) if separator is None else [with_parents(t, separator) for t in as_sets(topics)]
     )
 
 
 def parent_of(topic: Topic, separator: str) -> str:
-    """Return the parent of a topic that is a path; an empty string if it has none."""
+    """Return the parent of a hierarchical topic, or an empty string at the top level."""
     return topic.rpartition(separator)[0].strip() if isinstance(topic, str) else ""
 
 
 def to_indicator(sets: Sequence[TopicSet], names: Sequence[Topic]) -> Any:
-    """Return rows with a 1 for each topic, int64 array, shape (n_documents, n_topics)."""
+    """Convert topic sets to an int64 indicator array, shape (n_documents, n_topics)."""
     return Topics(names).encode_sets(sets, np.int64).toarray()
 
 
 def split_rows(mask: Any, names: Sequence[Topic], order: Any) -> list[list[Topic]]:
-    """Return the topics where `mask` is true in each row, in descending order of `order`.
+    """Return the topics selected by `mask` in each row, in descending order of `order`.
 
     >>> split_rows(np.array([[True, True], [False, False]]), "ab", np.array([[0.5, 0.9], [0, 0]]))
     [['b', 'a'], []]

@@ -1,4 +1,4 @@
-"""Topics that differ only in case or spaces, new names for topics, and their descriptions."""
+"""Rename topics, merge those that differ only in case or spaces, and read descriptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from slugline.corpus.topic_cells import separator_warnings
 from slugline.corpus.topic_sets import sets_with_parents
 from slugline.errors import DataError, Message, Parameter
 
-# Maximum numbers of topics that a message names, and of spellings of each.
+# Maximum number of topics listed in a message, and of spellings of each.
 _N_TOPICS, _N_SPELLINGS = 5, 4
 _NO_NAME = "an empty topic name; fill the cell"
 
@@ -30,16 +30,16 @@ _NO_NAME = "an empty topic name; fill the cell"
 def name_warnings(
     topics: Iterable[str] | Mapping[str, int], model_topics: Iterable[str] = ()
 ) -> list[str]:
-    """Return warnings about names of topics.
+    """Return warnings about topic names.
 
-    They may differ only in case or spaces, be misspelt, or combine several topics.
+    Names may differ only in case or spaces, be misspelt, or combine several topics.
 
     Parameters
     ----------
     topics : iterable of str, or mapping of str to int
-        The topic of each document, or the number of documents of each topic.
+        Topic of each document, or number of documents of each topic.
     model_topics : iterable of str
-        The topics of a model, which need not occur in the documents.
+        Topics of a model, which need not occur in the documents.
     """
     counts, model_topics = Counter(topics), set(model_topics)
     return [
@@ -86,14 +86,14 @@ def _misspelling_warnings(counts: Counter[str], model_topics: Collection[str]) -
 
 
 def fold_topics(corpus: Corpus, preferred: Iterable[str] = ()) -> Corpus:
-    """Return the corpus with topics that differ only in case or spaces merged, and a note on it.
+    """Merge topics of a corpus that differ only in case or spaces, and add a note.
 
     Parameters
     ----------
     corpus : Corpus
     preferred : iterable of str
-        Topics whose most common spelling takes precedence over that of the corpus, such as those
-        of a model or of the training documents.
+        Topics, such as a model's or the training documents', whose most common spelling takes
+        precedence over the spelling in the corpus.
     """
     counts, preferred_counts = Counter(corpus.all_topics()), Counter(preferred)
     groups = _by_key(counts) | _by_key(preferred_counts)
@@ -113,34 +113,34 @@ def fold_topics(corpus: Corpus, preferred: Iterable[str] = ()) -> Corpus:
 
 
 def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
-    """Return the corpus with topics renamed, and a note on topics to rename that don't occur.
+    """Rename topics of a corpus, and add a note on names that don't occur.
 
-    Each topic is looked up once, exactly as it is written.
+    Each topic is looked up once, by exact spelling.
     """
     present = set(corpus.all_topics())
     unknown = [topic for topic in names if topic not in present]
     notes = list(corpus.notes)
     if unknown:
         notes.append(
-            "no document has these topics that were to be renamed: "
+            "these topics to rename occur in no document: "
             f"{_format_topics(unknown)}; check how they are written"
         )
     return replace(corpus, topics=_replace(corpus, names), notes=tuple(notes))
 
 
 class TopicRules(NamedTuple):
-    """Rules by which the topics of data are renamed and merged.
+    """Rules for renaming and merging topics.
 
     Attributes
     ----------
     names : mapping of str to str
-        New names of topics.
+        New names by topic.
     folds : bool
-        Whether to merge topics that differ only in case or spaces.
+        True to merge topics that differ only in case or spaces.
     format : str or None
-        The format that was named for the data.
+        Format given for the data.
     must_occur : bool
-        Whether to note topics in `names` that don't occur; False if a model's layout has the names.
+        True to note topics in `names` that don't occur; False if they come from a model's layout.
     """
 
     names: Mapping[str, str] = MappingProxyType({})
@@ -150,7 +150,7 @@ class TopicRules(NamedTuple):
 
 
 def topic_rules(options: ReadOptions) -> TopicRules:
-    """Return the rules of the options or, if they have none, of the layout of a model."""
+    """Return the rules of the options, or else those of a model's layout."""
     layout = options.layout or Layout((), "")
     if options.topic_map is None:
         names = dict(layout.topic_map)
@@ -165,9 +165,9 @@ def topic_rules(options: ReadOptions) -> TopicRules:
 
 
 def apply_topic_rules(corpus: Corpus, rules: TopicRules, preferred: Iterable[str] = ()) -> Corpus:
-    """Return the corpus with topics renamed and merged, and a layout that stores the rules.
+    """Rename and merge topics of a corpus, and store the rules in its layout.
 
-    Topics that are merged get the spelling in `preferred`, if it has the topic in any spelling.
+    Merged topics take the spelling in `preferred`, if it contains the topic in any spelling.
     """
     if rules.names:
         renamed = rename_topics(corpus, rules.names)
@@ -184,14 +184,14 @@ def apply_topic_rules(corpus: Corpus, rules: TopicRules, preferred: Iterable[str
 
 
 def _replace(corpus: Corpus, names: Mapping[str, str]) -> list[Any]:
-    """Return the topics of each document under new names; equal topics of a document are merged."""
+    """Rename the topics of each document, merging those that become equal."""
     if corpus.multilabel:
         return [tuple(dict.fromkeys(names.get(t, t) for t in topics)) for topics in corpus.topics]
     return [names.get(topic, topic) for topic in corpus.topics]
 
 
 def add_parents(corpus: Corpus, separator: str | None) -> Corpus:
-    """Return the corpus with all parents of topics that are paths; unchanged without a separator.
+    """Add all ancestors of hierarchical topics to a corpus; unchanged without a separator.
 
     Raises DataError if a part of a path is empty.
     """
@@ -199,7 +199,7 @@ def add_parents(corpus: Corpus, separator: str | None) -> Corpus:
 
 
 def note_undocumented(corpus: Corpus, descriptions: Iterable[str]) -> Corpus:
-    """Return the corpus with a note on topics that have a description but no document, if any."""
+    """Add a note to a corpus on topics with a description but no document, if there are any."""
     present = set(corpus.all_topics())
     missing = [topic for topic in descriptions if topic not in present]
     if not missing:
@@ -214,14 +214,14 @@ def note_undocumented(corpus: Corpus, descriptions: Iterable[str]) -> Corpus:
 def read_topic_map(
     path: str | Path, likely: str | None = None, fallback: str | None = None
 ) -> dict[str, str]:
-    """Return new names for topics from a table with the columns "from" and "to".
+    """Read new topic names from a table with the columns "from" and "to".
 
-    The encoding of the table is detected; `likely` is the encoding of the documents.
+    The table's encoding is detected; `likely` is the encoding of the documents.
 
     Raises
     ------
-    DataError : if the table can't be read, lacks a column, or has an empty cell or a topic twice.
-    OptionError : if there is no such encoding or format; see `read_rows`.
+    DataError : if the table can't be read, lacks a column, or has an empty cell or duplicate topic.
+    OptionError : if the encoding or format is unknown; see `read_rows`.
     """
     columns, content = ("from", "to"), "a topic and its new name"
     return _read_pairs(path, likely, fallback, columns, content, _NO_NAME)
@@ -234,10 +234,10 @@ def read_descriptions(
     *,
     may_be_empty: bool = False,
 ) -> dict[str, str]:
-    """Return descriptions of topics from a table with the columns "name" and "description".
+    """Read topic descriptions from a table with the columns "name" and "description".
 
-    The first column may also be called "topic". With `may_be_empty`, a topic without a description
-    is no error. See `read_topic_map` for the other parameters and errors.
+    The first column may also be called "topic". `may_be_empty` allows topics without a description.
+    See `read_topic_map` for the other parameters and errors.
     """
     columns, content = ("name", "description"), "a topic and what it is about"
     problem = None if may_be_empty else "{!r} has no description; write a few words"
@@ -253,10 +253,10 @@ def _read_pairs(
     problem: str | None,
     alias: str | None = None,
 ) -> dict[str, str]:
-    """Return two columns of a table as a mapping.
+    """Read two columns of a table as a mapping.
 
-    `problem` describes an empty second cell; None if that is allowed. If the first column is
-    missing, the column called `alias` takes its place.
+    `problem` describes an empty second cell; None allows it. `alias` is an alternative name for the
+    first column.
     """
     encoding = None if likely is None else check_encoding(likely)
     layout = Layout(columns[:1], columns[1], encoding)
@@ -292,7 +292,7 @@ def _key(topic: str) -> str:
 
 
 def _by_key(counts: Counter[str]) -> dict[str, list[str]]:
-    """Return the spellings of each topic, the most common first, ties by name."""
+    """Return the spellings of each topic, most common first, ties by name."""
     groups: dict[str, list[str]] = {}
     for topic in sorted(counts, key=lambda topic: (-counts[topic], topic)):
         groups.setdefault(_key(topic), []).append(topic)

@@ -1,4 +1,4 @@
-"""An editor of XML that keeps everything that it doesn't change, byte for byte."""
+"""Edit XML, preserving unedited parts byte for byte."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from slugline.corpus.excel import refuse_doctype
 
 
 class Edit(NamedTuple):
-    """Changes at a tag: text to insert before it, new attributes, or whether to remove it."""
+    """Changes at a tag: text to insert before it, new attributes, or its removal."""
 
     before: str = ""
     attributes: Mapping[str, str] | None = None
-    is_cut: bool = False  # together with its element
+    is_cut: bool = False  # True to remove the tag and its element
 
 
-#: The tag stays as it is.
+#: Leaves the tag unchanged.
 NO_EDIT = Edit()
 
 
 class XmlEditor:
-    """Edits XML piece by piece; what isn't edited stays the same, byte for byte.
+    """Incremental XML editor that preserves unedited parts byte for byte.
 
-    Text between a changed or removed tag and the next tag is removed as well; in the lists of rows,
-    cells and columns that are edited here, it is blank.
+    Also removes text between a changed or removed tag and the next tag, which is blank in the lists
+    of rows, cells and columns edited here.
     """
 
     def __init__(self) -> None:
@@ -36,15 +36,15 @@ class XmlEditor:
         self._parser.StartDoctypeDeclHandler = refuse_doctype
         self._encoding = ""
         self._input, self._output = bytearray(), bytearray()
-        self._offset = 0  # offset of the first byte of the input
+        self._offset = 0  # offset of the first byte of the buffered input
         self._depth = self._cut_depth = 0
-        self._last_was_start = False  # whether the last tag was a start tag
-        # A tag to be written once it is known whether it ends its element.
+        self._last_was_start = False  # True if the last tag was a start tag
+        # Tag to write once it is known whether it is self-closing.
         self._pending_tag: tuple[str, Mapping[str, str]] | None = None
         self._is_cutting = False
 
     def edit(self, piece: bytes) -> bytes:
-        """Return the edited XML as far as it is known; the last piece is empty."""
+        """Return the edited XML so far; pass an empty piece at the end."""
         if not self._encoding:
             head = bytes(piece[:4])
             is_little = head.startswith((b"\xff\xfe", b"<\0"))
@@ -58,15 +58,15 @@ class XmlEditor:
         return output
 
     def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
-        """Return what to do with a start tag."""
+        """Return the edit for a start tag."""
         raise NotImplementedError
 
     def end(self, name: str) -> str:  # noqa: ARG002
-        """Return what to write before an end tag."""
+        """Return the text to write before an end tag."""
         return ""
 
     def _advance(self, offset: int) -> None:
-        """Copy the input before an offset, or leave it out."""
+        """Copy or discard the input before an offset."""
         n_bytes = offset - self._offset
         if not self._is_cutting:
             self._output += self._input[:n_bytes]
@@ -74,7 +74,7 @@ class XmlEditor:
         self._offset = offset
 
     def _write(self, text: str) -> None:
-        # References to characters are the same in all encodings.
+        # Character references are the same in all encodings.
         data = text.encode("ascii", "xmlcharrefreplace")
         self._output += data if self._encoding == "ascii" else data.decode().encode(self._encoding)
 
@@ -103,7 +103,7 @@ class XmlEditor:
             self._pending_tag, self._is_cutting = (tag, edit.attributes), True
 
     def _end(self, tag: str) -> None:
-        # The offset of the end tag; for a tag that ends its own element, the offset after it.
+        # Offset of the end tag; for a self-closing tag, the offset after it.
         self._advance(self._parser.CurrentByteIndex)
         is_utf16 = self._encoding != "ascii"
         end_tag = f"</{tag}".encode(self._encoding if is_utf16 else "utf-8")
@@ -115,11 +115,11 @@ class XmlEditor:
                 self._write(self.end(tag.rpartition(":")[2]))
         elif self._depth == self._cut_depth:
             self._cut_depth = 0
-            self._is_cutting = not is_empty  # the end tag is removed as well
+            self._is_cutting = not is_empty  # also remove the end tag
         self._depth -= 1
 
 
 def _split(tag: str) -> tuple[str, str]:
-    """Return the local name and the prefix, with its colon, of a name."""
+    """Split a name into its local name and its prefix, including the colon."""
     prefix, colon, name = tag.rpartition(":")
     return name, prefix + colon
