@@ -1,4 +1,4 @@
-"""Exports a model as one HTML page that answers in the browser, without a server or other files."""
+"""Exports a model as a self-contained HTML page that classifies texts in the browser."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from slugline.exporting.parts import ModelParts, model_parts, pack_arrays
 from slugline.model.decision import Unsure
 from slugline.model.file.shipped import SHIPPED
 
-#: The size of a page, in bytes, from which phones take long to open it.
+#: Size of a page, in bytes, from which phones are slow to open it.
 LARGE_PAGE = 20_000_000
 
 _SCRIPTS = ("text.js", "vectors.js", "model.js", "page.js")
 
 
 def model_page(model: str | os.PathLike[str], *, min_precision: float | None = None) -> str:
-    """Return the page of a model, which may be in a file or come with Slugline.
+    """Return the page of a model file or included model.
 
-    The page gives the topics of the model with its weights rounded to int8, and the probabilities
-    of that rounded model within 1e-5. The answers of the model itself may differ; see
-    `docs/howto/export.md`. The same model gives the same page.
+    The page gives the same topics as the model with weights rounded to int8, and its probabilities
+    within 1e-5. Answers of the original model may differ; see `docs/howto/export.md`. Output is
+    deterministic.
 
     Parameters
     ----------
-    model : path of the file, or the name of a model
+    model : path of the file, or name of an included model
     min_precision : float from 0 to under 1, optional
-        The precision of the answers; the page is unsure of other texts. See `Decider.from_fitted`.
+        Required precision of answers; the page is unsure of other texts. See `Decider.from_fitted`.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
 
 
 def render_page(parts: ModelParts, model: str) -> str:
-    """Return the page, given the parts of a model; `model` is its name or the path of its file."""
+    """Build the page from the parts of a model; `model` is its name or path."""
     listing, data = pack_arrays(parts.arrays)
     script = "\n".join(["", *map(_text, _SCRIPTS)])
     style = f"\n{style_sheet('colours.css', 'answer.css')}{_text('page.css')}{STYLE}"
@@ -72,12 +72,12 @@ def render_page(parts: ModelParts, model: str) -> str:
 
 @functools.cache
 def samples() -> tuple[tuple[str, str], ...]:
-    """Return pairs of the name and the text of samples for the included model."""
+    """Return (name, text) pairs of samples for the included model."""
     return tuple(json.loads(_text("samples.json")).items())
 
 
 def why_unsure(unsure: Unsure) -> str:
-    """Return a sentence on why a model is unsure; `whyUnsure` in model.js gives the same."""
+    """Explain why a model is unsure in a sentence; keep in sync with `whyUnsure` in model.js."""
     probability, threshold = unsure.probability, unsure.threshold
     sentences = {
         "no_text": "There is no text.",
@@ -93,13 +93,13 @@ def why_unsure(unsure: Unsure) -> str:
 
 
 def _distinct_percent(fraction: float, other: float) -> str:
-    """Return a percentage with enough digits to distinguish it from another one."""
+    """Format a percentage with enough digits to distinguish it from another one."""
     digits = next((n for n in range(5) if f"{100 * fraction:.{n}f}" != f"{100 * other:.{n}f}"), 5)
     return percent(fraction, digits).replace(" ", "\xa0")
 
 
 def _json(value: Any) -> str:
-    """Return JSON that can't end the script around it, whatever the topics are called."""
+    """Return JSON that can't end the enclosing script, whatever the topic names."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -1,4 +1,4 @@
-"""Turns a linear model into the plain values and arrays that a page needs for its answers."""
+"""Converts a linear model to the plain values and arrays of an exported page."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ from slugline.text.table_columns import MAX_VALUE, MISSING, MONTHS, WEEKDAYS
 
 # Packed arrays ------------------------------------------------------------------------------------
 
-_BITS = 7  # the bits of a number in each of its bytes
+_BITS = 7  # payload bits per byte
 
 
-#: Arrays by name, in the order in which a page stores them.
+#: Arrays by name, in their order in the page.
 ArraysByName = dict[str, npt.NDArray[Any]]
 
 
 def pack_arrays(arrays: ArraysByName) -> tuple[list[tuple[str, str, int]], str]:
-    """Return arrays packed as text, with the listing that is needed to read it.
+    """Pack arrays as text, with a listing for unpacking.
 
-    Equal arrays give equal text.
+    Output is deterministic.
 
     Returns
     -------
     listing : list of (name, type, length)
-        One item for each array, with its length in bytes. The type is "int8", "uint8", "float32"
-        or, for other integers, which must be at least 0, "varints".
+        One item per array, with its length in bytes. The type is "int8", "uint8", "float32" or, for
+        other integers, which must not be negative, "varints".
     data : str
-        The bytes of all arrays, deflated without a header, in base64.
+        Bytes of all arrays, deflated without a header, in base64.
     """
     listing, parts = [], []
     for name, array in arrays.items():
@@ -69,7 +69,7 @@ def pack_arrays(arrays: ArraysByName) -> tuple[list[tuple[str, str, int]], str]:
 
 
 def varints(numbers: Integers) -> bytes:
-    """Return integers of at least 0 in groups of 7 bits, lowest first; 128 is added if more follow.
+    """Encode non-negative integers as LEB128: 7 bits per byte, lowest first, plus 128 if continued.
 
     >>> varints(np.array([1, 300])).hex(" ")
     '01 ac 02'
@@ -85,7 +85,7 @@ def varints(numbers: Integers) -> bytes:
 
 
 def encode_run_lengths(table: U8) -> I64:
-    """Return the lengths and the values of runs of equal values, alternately.
+    """Run-length encode an array, alternating lengths and values.
 
     >>> encode_run_lengths(np.array([0, 0, 5], dtype=np.uint8)).tolist()
     [2, 0, 1, 5]
@@ -101,25 +101,25 @@ _N_ALL = sys.maxunicode + 1
 _N_ASCII = 128
 _SPACE, _SEPARATOR_CLASS = ord(" "), 2
 _SIGMA = "\u03a3"
-# Categories of code points that the tables leave out: unassigned, private use, and surrogates.
+# Categories of code points excluded from the tables: unassigned, private use, and surrogates.
 _INERT = {"Cn", "Co", "Cs"}
-# Ideographs and syllables, most of all characters, are neither cased nor ignorable.
+# Ideographs and syllables, the majority of characters, are neither cased nor ignorable.
 _CASELESS = range(0x3400, 0xA000), range(0xAC00, 0xD7B0), range(0x20000, 0x40000)
 
 
 class Characters(NamedTuple):
-    """Python's tables of characters, as a browser may have another version of Unicode.
+    """Python's character tables, needed because browsers may have another version of Unicode.
 
     Attributes
     ----------
     lower_many : dict of int to list of int
-        The lower case of characters whose lower case has two or more characters.
+        Lower case of characters that map to two or more characters.
     tables : dict of str to array
         Run lengths, from `encode_run_lengths`, of one value for each character:
 
         "classes": see `slugline.text.characters.character_classes`; ASCII separators are included.
-        "casing": how the character affects the lower case of a sigma beside it: 1 if it is cased, 2
-        if it is ignored, else 0. "combining": the character's canonical combining class.
+        "casing": effect on the lower case of an adjacent sigma: 1 if cased, 2 if ignored, else 0.
+        "combining": canonical combining class.
 
         Arrays of characters; the first array of each pair is ascending and stored as differences:
 
@@ -135,7 +135,7 @@ class Characters(NamedTuple):
 
 @functools.cache
 def characters() -> Characters:
-    """Return the tables of this version of Python."""
+    """Return the tables of the running Python version."""
     assigned = [c for c in map(chr, range(_N_ALL)) if unicodedata.category(c) not in _INERT]
     lower = {ord(c): c.lower() for c in assigned if c.lower() != c}
     single = np.array([(number, ord(low)) for number, low in lower.items() if len(low) == 1])
@@ -173,7 +173,7 @@ def _classes() -> U8:
 
 
 def _casing(character: str) -> int:
-    """Return how a character affects the lower case of a sigma before it in Python."""
+    """Return a character's effect on the lower case of a preceding sigma in Python."""
     if any(ord(character) in group for group in _CASELESS):
         return 0
     if f"a{_SIGMA}{character}".lower()[1] == "\u03c3":
@@ -182,7 +182,7 @@ def _casing(character: str) -> int:
 
 
 def _decompose(character: str) -> tuple[int, int]:
-    """Return the one or two characters of a decomposition; 0 for the second if there is one."""
+    """Return the two characters of a decomposition; the second is 0 if there is only one."""
     first, *others = (int(part, 16) for part in unicodedata.decomposition(character).split())
     return first, others[0] if others else 0
 
@@ -199,7 +199,7 @@ _VALUES, _TOPICS, _COUNTS = (f"learner.weights.{name}" for name in ("values", "t
 
 
 class ModelParts(NamedTuple):
-    """The parts of a model that a page contains.
+    """Parts of a model for an exported page.
 
     Attributes
     ----------
@@ -212,7 +212,7 @@ class ModelParts(NamedTuple):
         Plain data for JSON.
     arrays : dict of str to array
     vectors : PageVectors or None
-        None if the model uses no word vectors.
+        None without word vectors.
     """
 
     fitted: Fitted
@@ -224,20 +224,20 @@ class ModelParts(NamedTuple):
 
 
 def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = None) -> ModelParts:
-    """Return the parts of a model, which may be in a file or come with Slugline.
+    """Return the parts of a model file or included model.
 
     Parameters
     ----------
-    model : path of the file, or the name of a model
+    model : path of the file, or name of an included model
     min_precision : float from 0 to under 1, optional
-        The precision of the answers; see `slugline.model.decider.Decider.from_fitted`.
+        Required precision of answers; see `slugline.model.decider.Decider.from_fitted`.
 
     Raises
     ------
-    ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
+    ModelFileError : if the file is missing, damaged, of a later format, or not a model.
     EncoderError : if the model needs another table of word vectors.
-    OptionError : if the model needs an encoder other than word vectors, isn't linear or has terms
-        that the scripts don't know, or if no threshold reaches the precision.
+    OptionError : if the model needs an encoder other than word vectors, isn't linear or has
+        unsupported terms, or if no threshold reaches the precision.
     """
     original, fitted = _read(model)
     learner = _check_learner(model, fitted)
@@ -284,7 +284,7 @@ def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
     encoder = find_encoder(path, file, None)
     try:
         return file, from_model_file(file, encoder)
-    # As in `load_model`, parts that don't fit together may raise any type of error.
+    # As in `load_model`, inconsistent parts may raise any type of error.
     except Exception as error:
         raise container.damaged_error(path, error) from error
 
@@ -352,7 +352,7 @@ def _facts(fitted: Fitted, calibration: AnyCalibration, decider: Decider) -> dic
 
 
 def _calibration_facts(calibration: AnyCalibration) -> dict[str, float]:
-    """Return the plain data of a calibration; that of several topics has only arrays."""
+    """Return the plain data of a calibration; multilabel calibrations only have arrays."""
     if isinstance(calibration, TopicCalibration):
         return {}
     return {
@@ -381,7 +381,7 @@ def _head_arrays(file: ModelFile, dense: DenseHead) -> ArraysByName:
 
 
 def _cell_facts(fitted: Fitted) -> dict[str, Any]:
-    """Return the plain data that the scripts need for terms of table columns."""
+    """Return the scripts' plain data for terms of table columns."""
     return {
         "columns": [
             {"label": c.label, "kind": c.kind, "bins": c.bins, "binNames": c.bin_names()}
@@ -395,9 +395,9 @@ def _cell_facts(fitted: Fitted) -> dict[str, Any]:
 
 
 def _terms(fitted: Fitted, group_index: int) -> tuple[ArraysByName, Integers]:
-    """Return the keys and idf of a feature group, and its columns in the order of the page.
+    """Return the keys and idf of a feature group, and its columns in page order.
 
-    Keys are in ascending order, so that their differences take few bytes.
+    Keys are ascending, so their differences take few bytes.
     """
     vocabulary = fitted.features.vocabularies_[group_index]
     idf = fitted.features.idf_[group_index]
@@ -406,7 +406,7 @@ def _terms(fitted: Fitted, group_index: int) -> tuple[ArraysByName, Integers]:
     keys, columns = keys[order], columns[order]
     if vocabulary.table.keys is None:
         arrays: ArraysByName = {f"keys.{group_index}": _differences(keys)}
-    else:  # scripts have no 64-bit integers, so that hashes are split into two halves
+    else:  # split hashes in two, because scripts have no 64-bit integers
         low = (keys & _LOW).astype("<u4").view(np.uint8)
         arrays = {
             f"keysHigh.{group_index}": _differences(keys >> _HALF),
@@ -432,9 +432,10 @@ def _keys(vocabulary: TermColumns) -> tuple[U64, Integers]:
 
 
 def _weights(file: ModelFile, columns_by_group: list[Integers]) -> ArraysByName:
-    """Return weights column by column, in the order of the page.
+    """Return weights column by column, in page order.
 
-    `columns_by_group` has the columns of each feature group in that order, each counted from 0.
+    `columns_by_group` contains the columns of each feature group in page order, counted from 0
+    within the group.
     """
     arrays = quantize(file.arrays, "int8")
     values, topics, counts = (arrays[name] for name in (_VALUES, _TOPICS, _COUNTS))
@@ -458,5 +459,5 @@ def _weights(file: ModelFile, columns_by_group: list[Integers]) -> ArraysByName:
 
 
 def _differences(ascending: Integers) -> Integers:
-    """Return ascending integers as the first one and the differences between neighbours."""
+    """Delta-encode ascending integers: the first one, then the differences between neighbours."""
     return np.concatenate([ascending[:1], ascending[1:] - ascending[:-1]])

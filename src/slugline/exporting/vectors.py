@@ -1,7 +1,7 @@
 """Chooses the word vectors of an exported page.
 
-They are those of the words in scripts that the model learned from: with the words of all scripts, a
-page would take nearly twice as many bytes as with those in Latin script.
+A page includes only words in scripts of the training documents: with the words of all scripts, it
+would be nearly twice as large as with Latin script alone.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from slugline.text.characters import find_scripts
 from slugline.text.terms import COLUMNS
 from slugline.text.vector_table import VectorTable
 
-# A script is one that a model learned from if at least this fraction of its terms is in it: in a
-# large collection of one language, a few words are in any script.
+# Minimum fraction of a model's terms for a script to be included: a large collection in a single
+# language has a few words in any script.
 _MIN_FRACTION = 0.001
-# A script with fewer words in the table is always included, as it takes hardly any bytes.
+# Scripts with fewer words in the table are always included, because they take hardly any bytes.
 _FEW_WORDS = 100
 _LICENCE_ADDRESS = "www.apache.org/licenses/LICENSE-2.0"
 
 
 class PageVectors(NamedTuple):
-    """The word vectors of a page.
+    """Word vectors of a page.
 
     Attributes
     ----------
     notice : list of str
-        Paragraphs that say which words the page has, and where the vectors come from.
+        Paragraphs on the included words and the origin of the vectors.
     licence : str
         Text of the vectors' licence.
     facts : dict
         Plain data for JSON.
     arrays : dict of str to array
-        "vectors.words" has the words in UTF-8, one on each line. "vectors.rows" and
-        "vectors.factors" have their vectors, in the form of `slugline.text.vector_table`.
+        "vectors.words" contains the words in UTF-8, one per line. "vectors.rows" and
+        "vectors.factors" contain their vectors in the format of `slugline.text.vector_table`.
     """
 
     notice: list[str]
@@ -53,14 +53,14 @@ class PageVectors(NamedTuple):
 
     @classmethod
     def choose(cls, table: VectorTable, fitted: Fitted) -> PageVectors:
-        """Return the vectors of the words that the page of a model needs.
+        """Return the vectors of the words needed by a model's page.
 
-        These are all words if topics are described: such a model may be meant for texts in
-        languages that it didn't learn from.
+        Models with topic descriptions get all words, because they may be meant for texts in
+        languages missing from their training data.
         """
         header = table.header
         words = [table.word(row) for row in range(header.n_words)]
-        # Sorted words take fewer bytes, as most begin like the one before.
+        # Sorted words compress better, because most share a prefix with the previous one.
         rows = np.array(sorted(_choose_rows(words, fitted), key=words.__getitem__), dtype=np.int64)
         page_words = [words[row] for row in rows.tolist()]
         facts = {
@@ -80,7 +80,7 @@ class PageVectors(NamedTuple):
 
 
 def _choose_rows(words: Sequence[str], fitted: Fitted) -> Sequence[int]:
-    """Return the rows of the words that a page needs, given all words of the table."""
+    """Return the rows of the words needed by a page, given all words of the table."""
     rows = range(len(words))
     if fitted.descriptions:
         return rows
@@ -90,19 +90,19 @@ def _choose_rows(words: Sequence[str], fitted: Fitted) -> Sequence[int]:
 
 
 def _find_model_scripts(fitted: Fitted) -> frozenset[str]:
-    """Return the scripts of a model's terms, except those that hardly occur."""
+    """Return the scripts of a model's terms, except very rare ones."""
     terms = [*_text_terms(fitted)]
     min_count = _MIN_FRACTION * len(terms)
     return frozenset(script for script, n in _count_scripts(terms).items() if n >= min_count)
 
 
 def _count_scripts(words: Iterable[str]) -> Counter[str]:
-    """Return the number of words with letters of each script."""
+    """Count the words with letters of each script."""
     return Counter(itertools.chain.from_iterable(map(find_scripts, words)))
 
 
 def _text_terms(fitted: Fitted) -> Iterator[str]:
-    """Yield the terms of texts, without those of other columns."""
+    """Yield the terms of texts, excluding terms of other columns."""
     features = fitted.features
     for group, vocabulary in zip(features.feature_groups, features.vocabularies_, strict=True):
         if group.kind != COLUMNS:
@@ -110,7 +110,7 @@ def _text_terms(fitted: Fitted) -> Iterator[str]:
 
 
 def _describe_words(words: Sequence[str], n_table: int) -> str:
-    """Return a paragraph on the words of a page, given the number of words of the table."""
+    """Describe the words of a page, given the number of words of the table."""
     if len(words) == n_table:
         return f"This page contains the vectors of {all_of(n_table, 'word')} of the model's table."
     common = [script for script, n in _count_scripts(words).most_common() if n >= _FEW_WORDS]

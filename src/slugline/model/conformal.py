@@ -8,9 +8,9 @@ import numpy as np
 
 from slugline.base.arrays import F64, Floats
 
-# The penalty for each topic after the first one, which keeps long tails of small probabilities out
-# of sets. It was chosen on training splits: sets with few topics are less than a tenth larger than
-# the smallest possible ones, and doubtful texts still get larger sets than others.
+# Penalty for each topic after the first; keeps long tails of small probabilities out of sets.
+# Chosen on training splits: with few topics, sets are less than a tenth larger than the smallest
+# possible ones, and doubtful texts still get larger sets than others.
 _PENALTY = 0.05
 
 

@@ -1,4 +1,4 @@
-"""Cross-validated predictions, for learners that make no held-out predictions while they learn."""
+"""Cross-validated predictions, for learners that make no held-out predictions during training."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from slugline.model.fitted import Fitted
 from slugline.model.heldout import MAX_PREDICTIONS
 from slugline.model.settings import FitSettings
 
-# A learner is fitted this number of times more, each time without one of the folds.
+# Number of additional fits, each without one of the folds.
 _N_FOLDS = 3
-# With more documents, for which that would take long, it is fitted once more, without a few.
+# With more documents, cross-validation is too slow; a single additional fit omits a few of them.
 _MAX_FOR_FOLDS = 20_000
 
 #: Fits a model to the documents with these row numbers.
@@ -36,7 +36,7 @@ def cross_validate(
     fit_rows: FitRows,
     progress: Progress,
 ) -> HeldOutProba:
-    """Return the probabilities of documents, by models that were fitted to other documents.
+    """Return out-of-fold probabilities of documents.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def cross_validate(
                 continue
             try:
                 other = fit_rows(training, fold_settings)
-            except DataError:  # the remaining documents have no topic, word or weight to learn from
+            except DataError:  # no topic, word or weight left to train on
                 continue
             rows.append(heldout)
             parts.append(_predict(other, fitted, documents, heldout))
@@ -74,7 +74,7 @@ def cross_validate(
 
 
 def _predict(other: Fitted, fitted: Fitted, documents: TrainingDocuments, rows: Index) -> F32:
-    """Return the probabilities of rows by another model, with 0 for topics that it doesn't have."""
+    """Return another model's probabilities of rows, with 0 for topics unknown to it."""
     proba = np.zeros((len(rows), len(fitted.topics)), dtype=np.float32)
     columns = fitted.topics.encode(other.topics.names)
     proba[:, columns] = other.predict_proba([documents.texts[i] for i in rows.tolist()])

@@ -1,4 +1,4 @@
-"""Deciders: from probabilities and thresholds to decisions, "unsure" among them."""
+"""Deciders: turn probabilities into decisions, including "unsure", using thresholds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Decider(ABC):
-    """Gives those predictions that reach a required precision, and is unsure of the other texts.
+    """Gives predictions that reach a required precision, and is unsure of the other texts.
 
     `Decider.from_fitted` returns a `SingleLabelDecider` or a `MultilabelDecider`.
 
@@ -55,10 +55,10 @@ class Decider(ABC):
     coverage: float | None = None
     highest_score: float | None = None
 
-    #: Nouns for held-out predictions, and the participle for those that are sure enough.
+    #: Noun for held-out predictions, and participle for the sufficiently sure ones.
     _unit: ClassVar[str]
     _given: ClassVar[str]
-    #: The verb phrase for what the model does if no precision is asked for.
+    #: Verb phrase for the model's behaviour without a required precision.
     _without_precision: ClassVar[str]
 
     @staticmethod
@@ -69,21 +69,21 @@ class Decider(ABC):
         per_topic: bool = False,
         coverage: float | None = None,
     ) -> Decider:
-        """Choose thresholds by the held-out predictions.
+        """Choose thresholds from the held-out predictions.
 
         Parameters
         ----------
         fitted : Fitted
         min_precision : float from 0 to under 1, optional
             The fraction of the given predictions that must be right, with 90 % confidence; by
-            default, the precision that the model was fitted with. With 0, all predictions are given
-            except for blank texts.
+            default, the precision that the model was fitted with. With 0, all texts except blank
+            ones get a prediction.
         per_topic : bool, default False
-            Keep the precision for each topic that was predicted often, not only for all topics
-            together. On texts that are newer than the training documents, single topics are the
-            first to fall below it. Multilabel models always keep it for each topic.
+            Guarantee the precision for each frequently predicted topic, not just overall. On texts
+            newer than the training documents, individual topics are the first to fall below it.
+            Multilabel models always guarantee it per topic.
         coverage : float, over 0 and under 1, optional
-            The probability with which the set of topics of a text must contain the right one.
+            Required probability that a text's set of topics contains the right one.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class Decider(ABC):
         return format_lines("Decider", self.summary())
 
     def decide(self, X: Iterable[str], top: int = N_GUESSES) -> list[Decision]:
-        """Return a decision for each text: a prediction or why the model is unsure, and guesses."""
+        """Return a decision for each text: a prediction or the reason for none, and guesses."""
         check_whole("top", top, 1)
         texts = check_texts(X)
         proba, counts = self.fitted.predict_with_words(texts)
@@ -135,19 +135,19 @@ class Decider(ABC):
     def decide_from_proba(
         self, texts: Sequence[str], proba: F32, counts: WordCounts, top: int = N_GUESSES
     ) -> list[Decision]:
-        """Return decisions, given the texts and the results of `Fitted.predict_with_words`."""
+        """Return decisions from texts and the results of `Fitted.predict_with_words`."""
 
     def _find_reasons(
         self, texts: Sequence[str], proba: F32, counts: WordCounts, is_low: Mask
     ) -> list[Unsure | None]:
-        """Return the reason why each prediction is not sure enough; None if it is.
+        """Return the reason why each prediction is not sure enough, or None if it is.
 
         Parameters
         ----------
         texts, proba, counts
             See `decide_from_proba`.
         is_low : bool array, shape (n_texts,)
-            Which texts have too low probabilities.
+            Mask of texts whose probability is too low.
         """
         best = proba.argmax(axis=1)
         highest, thresholds = proba[np.arange(len(best)), best], self.thresholds[best]
@@ -174,7 +174,7 @@ class Decider(ABC):
     def _choose_thresholds(
         cls, fitted: Fitted, heldout: HeldOutPredictions, precision: float, *, per_topic: bool
     ) -> F32:
-        """Return the thresholds at which held-out predictions have the precision."""
+        """Return the thresholds at which held-out predictions reach the precision."""
 
     @staticmethod
     @abstractmethod
@@ -183,25 +183,25 @@ class Decider(ABC):
 
     @property
     def decision_thresholds(self) -> F32 | None:
-        """The lowest probability at which each topic is given, with or without a precision.
+        """Lowest probability at which each topic is given, with or without a required precision.
 
-        None if each text gets its most likely path, whatever its probability.
+        None if each text gets its most likely path regardless of probability.
         """
         return self.thresholds
 
     @property
     def may_be_unsure(self) -> bool:
-        """Whether some texts may get no topic, but a reason and guesses instead."""
+        """True if some texts may get a reason and guesses instead of a topic."""
         return self.precision is not None
 
     @property
     def promise(self) -> float:
-        """The precision that it promises; 0 if none was requested, or none is reached."""
+        """Promised precision; 0 if none was requested or reached."""
         return (self.precision or 0.0) if np.isfinite(self.thresholds).any() else 0.0
 
     @property
     def note(self) -> str:
-        """Why the model is unsure of every text, after "The model is"; empty if it isn't."""
+        """Explanation after "The model is" if the model is unsure of every text, else empty."""
         if self.precision is None or self.promise:
             return ""
         return Message(
@@ -212,7 +212,7 @@ class Decider(ABC):
 
     @property
     def _obstacle(self) -> str | None:
-        """The precision that can be promised if the model's own one is out of reach; else None."""
+        """Best achievable precision if the model's own is out of reach, else None."""
         if self.precision is None or self.promise:
             return None
         heldout = _require_heldout(self.fitted, "min_precision")
@@ -224,7 +224,7 @@ class Decider(ABC):
         )
 
     def check_promise(self, tested: AnswerCounts | None = None) -> PromiseCheck | None:
-        """Check the precision on held-out predictions and on a test; None if none was requested."""
+        """Check the precision on held-out and test predictions; None if none was requested."""
         if self.precision is None:
             return None
         from slugline.model.promise import check_promise
@@ -233,11 +233,11 @@ class Decider(ABC):
 
     @property
     def achieved(self) -> AchievablePrecision:
-        """The precision and the coverage of the held-out predictions above the thresholds."""
+        """Precision and coverage of held-out predictions above the thresholds."""
         return _require_heldout(self.fitted, "min_precision").precision_at(self.thresholds)
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return the precision, thresholds and coverage as pairs of a name and a text."""
+        """Return the precision, thresholds and coverage as (name, text) pairs."""
         rows = []
         if self.precision is not None:
             rows.append(
@@ -283,7 +283,7 @@ class SingleLabelDecider(Decider):
     def decide_from_proba(
         self, texts: Sequence[str], proba: F32, counts: WordCounts, top: int = N_GUESSES
     ) -> list[Decision]:
-        """Return decisions, with conformal sets of topics if there is a `coverage`."""
+        """Return decisions, with conformal sets of topics if `coverage` is set."""
         if self.precision is None:
             reasons = [None if text.strip() else Unsure("no_text") for text in texts]
         else:
@@ -330,7 +330,7 @@ class MultilabelDecider(Decider):
     def decide_from_proba(
         self, texts: Sequence[str], proba: F32, counts: WordCounts, top: int = N_GUESSES
     ) -> list[Decision]:
-        """Return decisions; guesses go on at least to the last topic given."""
+        """Return decisions, whose guesses include at least all topics given."""
         is_given, reasons = self._choose_topics(texts, proba, counts)
         lowest = np.where(is_given, proba, np.float32(np.inf)).min(axis=1, keepdims=True)
         n_guesses_each = np.maximum(top, (proba >= lowest).sum(axis=1)).tolist()
@@ -353,7 +353,7 @@ class MultilabelDecider(Decider):
     def _choose_topics(
         self, texts: Sequence[str], proba: F32, counts: WordCounts
     ) -> tuple[Mask, list[Unsure | None]]:
-        """Return a mask of the topics to give to each text, and why a text gets none."""
+        """Return a mask of each text's topics, and the reasons for giving none."""
         reasons: list[Unsure | None] = [None] * len(texts)
         if self.precision is None:
             is_given = self._rule.decide(proba)
@@ -376,7 +376,7 @@ class MultilabelDecider(Decider):
 
     @property
     def decision_thresholds(self) -> F32 | None:
-        """The thresholds of the rule or, with a precision, those that reach it."""
+        """The rule's thresholds, or the thresholds that reach the required precision."""
         return self._rule.usual_thresholds if self.precision is None else self.thresholds
 
     @property
@@ -393,7 +393,7 @@ class MultilabelDecider(Decider):
         *,
         per_topic: bool,  # noqa: ARG003
     ) -> F32:
-        """Return thresholds for each topic, none under that of its parent."""
+        """Return thresholds by topic, each at least as high as its parent's threshold."""
         thresholds = heldout.thresholds(
             precision, len(fitted.topics), per_topic=True, min_per_topic=MIN_PER_TOPIC_OF_SEVERAL
         )
@@ -411,7 +411,7 @@ def _require_rule(fitted: Fitted) -> MultilabelRule:
     return fitted.multilabel_rule
 
 
-# Choosing by held-out predictions -----------------------------------------------------------------
+# Choosing from held-out predictions ---------------------------------------------------------------
 
 
 def _check_coverage(fitted: Fitted, coverage: float) -> None:
@@ -450,7 +450,7 @@ def _require_heldout(fitted: Fitted, option: str) -> HeldOutPredictions:
 
 
 def _describe_best(fitted: Fitted, heldout: HeldOutPredictions, unit: str) -> str:
-    """Return sentences about which precision can be promised, and what to do for a higher one."""
+    """Describe the best achievable precision, and how to raise it."""
     from slugline.model.promise import describe_label_doubts
 
     best, coverage = heldout.best_precision()

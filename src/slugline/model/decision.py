@@ -1,4 +1,4 @@
-"""Decisions: the topics given to a text, or the reason why a model is unsure, and guesses."""
+"""Decisions: a text's topics, or the reason why the model is unsure, and guesses."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from slugline.base.arrays import F32, Index
 from slugline.base.wording import percent
 from slugline.corpus.documents import Topic
 
-#: The number of guesses for a text that the model is unsure of.
+#: Number of guesses for a text if the model is unsure.
 N_GUESSES = 3
 
 #: Why a text is not answered: it is blank; it has no words; too many of its words are unknown; the
 #: probability is below the topic's threshold; the topic has no threshold, so it is never given; or
-#: more than twice as many topics are likely as any training document had.
+#: it has more than twice the largest number of topics in any training document.
 UnsureKind = Literal[
     "no_text", "no_words", "unknown_words", "low_probability", "no_threshold", "many_topics"
 ]
@@ -30,9 +30,10 @@ class Unsure(NamedTuple):
     ----------
     kind : UnsureKind
     n_unknown, n_words : int
-        Number of unknown words, and of all words; for "unknown_words".
+        Numbers of unknown words and all words; for "unknown_words".
     probability, threshold : float
-        Of the most likely topic; for "low_probability" and, without the threshold, "no_threshold".
+        Values for the most likely topic; for "low_probability" and (without threshold)
+        "no_threshold".
 
     Examples
     --------
@@ -48,7 +49,7 @@ class Unsure(NamedTuple):
 
     @classmethod
     def from_threshold(cls, probability: float, threshold: float) -> Unsure:
-        """Return the reason for a probability under a threshold; an infinite one means none."""
+        """Return the reason for a probability under a threshold; infinity means no threshold."""
         if math.isinf(threshold):
             return cls("no_threshold", probability=probability)
         return cls("low_probability", probability=probability, threshold=threshold)
@@ -66,7 +67,7 @@ class Unsure(NamedTuple):
 
 
 def format_under(probability: float, threshold: float) -> str:
-    """Return "probability ... is under ...", with as many digits as show the difference."""
+    """Return "probability ... is under ...", with enough digits to show the difference."""
     gap = np.float32(threshold) - np.float32(probability)
     digits = next((n for n in range(2, 7) if round(gap, n) > 0), 7)
     return f"probability {probability:.{digits}f} is under {threshold:.{digits}f}"
@@ -78,18 +79,18 @@ class Decision(NamedTuple):
     Attributes
     ----------
     topic : str, int or None
-        The topic given, or the most likely one if several are given; None if none is given.
+        The topic given, or the most likely of them; None if none is given.
     probability : float
-        Of the most likely topic, even if the model is unsure.
+        Probability of the most likely topic, even if the model is unsure.
     reason : Unsure or None
-        Why no topic is given; None if the model is sure, even that the text has none.
+        Why no topic is given. None if the model is sure, including sure that the text has no topic.
     top : list of (topic, probability)
-        The best guesses, the most likely first; they go on at least to the last topic given.
+        The best guesses, most likely first, including at least all topics given.
     topics : list of topics, or None
-        The topics that a multilabel model gives, the most likely first, or only the deepest ones if
-        topics are paths. None for other models.
+        The topics from a multilabel model, most likely first; only the deepest ones if topics are
+        paths. None for other models.
     conformal_set : list of topics, or None
-        Topics that include the right one with the requested `coverage`, the most likely first. None
+        Topics that include the right one with probability `coverage`, most likely first. None
         without `coverage`.
     """
 
@@ -102,12 +103,12 @@ class Decision(NamedTuple):
 
     @property
     def probabilities(self) -> list[float]:
-        """The probabilities of `topics`, in the same order; empty unless some are given."""
+        """Probabilities of `topics`, in the same order; empty if no topics are given."""
         return [probability for topic, probability in self.top if topic in (self.topics or ())]
 
 
 def describe_unsure(decision: Decision) -> str:
-    """Return a phrase that says why a model is unsure of a text, with its best guesses.
+    """Describe why a model is unsure of a text, with its best guesses.
 
     >>> describe_unsure(Decision(None, 0.5, Unsure("no_words"), [("a", 0.5), ("b", 0.25)]))
     'unsure (no words); best guesses: a 50 %, b 25 %'
@@ -132,11 +133,11 @@ def most_likely(
 
 
 def _best(proba: F32, n_guesses: int) -> Index:
-    """Return the columns of the most likely topics of each row, the first of equal ones first."""
+    """Return the columns of the most likely topics of each row; ties go to the first column."""
     if n_guesses > N_GUESSES:
         return np.argsort(-proba, axis=1, kind="stable")[:, :n_guesses]
     best, remaining, rows = [], proba.copy(), np.arange(len(proba))
-    for _ in range(min(n_guesses, proba.shape[1])):  # no full sort for a few
+    for _ in range(min(n_guesses, proba.shape[1])):  # avoids a full sort
         best.append(remaining.argmax(axis=1))
         remaining[rows, best[-1]] = -1
     return np.array(best).T

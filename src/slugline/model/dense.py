@@ -1,4 +1,4 @@
-"""Adds an encoder to a linear learner: fits its head, and makes held-out probabilities."""
+"""Adds an encoder to a linear learner: fits its head and computes held-out probabilities."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from slugline.model.fitted import Fitted
     from slugline.text.features import Features
 
-#: Row numbers of documents, and their probabilities by models that did not learn from them.
+#: Row numbers of documents, and their held-out probabilities.
 HeldOutProba = tuple[Index, F32]
 
-# With more documents per topic than this, on average, the names of topics add nothing.
+# Above this average number of documents per topic, topic names do not help.
 _MAX_FOR_NAMES = 50
-#: With more documents, the built-in encoder is used only if it helps on a sample of them.
+#: Above this number of documents, the built-in encoder is used only if it helps on a sample.
 MAX_WITHOUT_TRIAL = 20_000
-#: Largest number of unlabelled texts to learn from: more of them hardly change anything.
+#: Maximum number of unlabelled texts to train on; more make hardly any difference.
 MAX_UNLABELLED = 5_000
-# A sentence encoder is left out if word vectors have as low a log loss on at least so many held-out
-# documents; fewer say little, and the encoder was asked for.
+# Minimum number of held-out documents needed to drop a requested sentence encoder because word
+# vectors have an equally low log loss.
 _MIN_COMPARED = 20
-# Documents that are the only ones of their topics are thinned so that their scores are at most this
-# many numbers ...
+# The only documents of their topics are subsampled so that their scores are at most this many
+# numbers ...
 _MAX_SCORES = 2_000_000
 # ... but at least this many of them are kept.
 _MIN_SINGLE = 500
@@ -54,15 +54,15 @@ _NO_WORD = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True)
 class EncoderFit:
-    """What was learned with an encoder; each attribute is None if there is none.
+    """Result of a fit with an encoder; attributes may be None.
 
     Attributes
     ----------
     head : DenseHead or None
     heldout : HeldOutProba or None
-        By words alone if there is no head.
+        From words alone if there is no head.
     state : HeadState or None
-        The state from which the head learns from batches.
+        State for training the head on batches.
     """
 
     head: DenseHead | None
@@ -72,7 +72,7 @@ class EncoderFit:
 
 @dataclass(frozen=True, eq=False)
 class EncodedDocuments:
-    """Documents as rows of words, which a linear learner was fitted to, and of an encoder.
+    """Documents as word rows, with a linear learner fitted to them, and as encoder rows.
 
     Attributes
     ----------
@@ -83,15 +83,15 @@ class EncodedDocuments:
     topics : Topics
     learner : LinearModel
     heldout : HeldOutScores
-        Of the learner.
+        Held-out scores of the learner.
     rows : float32 array, shape (n_documents + n_descriptions, encoder.width)
         The rows of documents come first, then those of descriptions.
     is_known : bool array, shape (n_documents,)
-        A mask of the documents of which the encoder knows something.
+        Mask of documents known to the encoder at least in part.
     all_labels : Labels
-        Of `rows`.
+        Labels of `rows`.
     context : FitContext
-        With a weight for each of `rows`: 0 for documents of which the encoder knows nothing.
+        Includes a weight for each of `rows`, which is 0 for documents unknown to the encoder.
     settings : FitSettings
     unlabelled : UnlabelledScores or None
     """
@@ -112,13 +112,13 @@ class EncodedDocuments:
 
     @property
     def result_without_encoder(self) -> EncoderFit:
-        """The result for a useless encoder: no head, and the learner's held-out probabilities."""
+        """Result if the encoder does not help: no head, and the learner's own probabilities."""
         rows, scores = self.heldout.rows, self.heldout.scores
         return EncoderFit(None, (rows, self.learner.calibration.proba(scores)))
 
     @property
     def known_heldout(self) -> HeldOutScores:
-        """The held-out scores of those documents of which the encoder knows something."""
+        """Held-out scores of documents known to the encoder."""
         rows, scores, training = self.heldout
         is_known = self.is_known[rows]
         if training is not None:
@@ -127,10 +127,10 @@ class EncodedDocuments:
 
     @property
     def can_measure_encoder(self) -> bool:
-        """Whether the encoder knows held-out documents of two topics at least.
+        """True if the encoder knows held-out documents of at least two topics.
 
-        One is enough for multilabel documents, and none is needed with descriptions. If there is a
-        single topic, the built-in encoder has nothing to tell apart.
+        One topic suffices for multilabel documents, and none is needed with descriptions. With a
+        single topic, the built-in encoder has nothing to distinguish.
         """
         if self.settings.descriptions:
             return True
@@ -142,9 +142,9 @@ class EncodedDocuments:
         return len(np.unique(topics)) >= (1 if self.labels.multilabel else 2)
 
     def head_state(self, head: DenseHead | None) -> HeadState | None:
-        """Return the state from which a fitted head learns from batches; None if it can't.
+        """Return the state for training a fitted head on batches, or None if it can't be trained.
 
-        A head that learned from descriptions or unlabelled texts, too, stays as it is.
+        A head also fitted to descriptions or unlabelled texts is not trained further.
         """
         from slugline.learning.encoder.batches import sum_fitted_rows
 
@@ -156,7 +156,7 @@ class EncodedDocuments:
         return sum_fitted_rows(head, self.rows, self.labels.topics, self.context.sample_weight)
 
     def add_unknown_documents(self, rows: Index, proba: F32) -> HeldOutProba:
-        """Return held-out probabilities with those of documents that words alone answer."""
+        """Add held-out probabilities of documents that are classified from words alone."""
         if self.is_known.all():
             return rows, proba
         is_unknown = ~self.is_known[self.heldout.rows]
@@ -191,11 +191,11 @@ def add_multilabel_encoder(encoded: EncodedDocuments) -> EncoderFit:
 
 
 def add_single_label_encoder(encoded: EncodedDocuments) -> EncoderFit:
-    """Return the head for documents of one topic, and held-out probabilities of the summed scores.
+    """Return the head for single-label documents, and held-out probabilities of the summed scores.
 
     Raises
     ------
-    DataError : if there are unlabelled texts, but too few labelled ones to measure on.
+    DataError : if unlabelled texts are given, but too few labelled ones to evaluate them.
     """
     if not encoded.can_measure_encoder:
         return encoded.result_without_encoder
@@ -208,17 +208,17 @@ def add_single_label_encoder(encoded: EncodedDocuments) -> EncoderFit:
     dense = DenseHead.from_head(encoded.encoder, fitted.head, n_unlabelled)
     if fitted.scores is None:
         return EncoderFit(dense, None)
-    # The encoder's head has learned from the other copies of a text; held-out scores of words come
-    # from fits without any copy. So only texts that occur once are measured.
+    # Evaluate only on texts that occur once: held-out word scores come from fits without any copy
+    # of a text, but the encoder's head has been trained on the other copies.
     n_copies = Counter([*encoded.texts, *encoded.settings.descriptions.values(), *names])
     is_unique = np.array(
         [n_copies[encoded.texts[row]] == 1 for row in fitted.rows.tolist()], dtype=bool
     )
     if encoded.encoder.is_built_in and not is_unique.any():
-        return encoded.result_without_encoder  # there is nothing to measure it on
+        return encoded.result_without_encoder  # nothing to evaluate it on
     proba, rows = dense.predict_proba(fitted.scores[is_unique]), fitted.rows[is_unique]
     has_all_topics = len(np.unique(encoded.labels.topics)) == len(encoded.topics)
-    # Words can't answer if topics are only described, or have a single document.
+    # Words alone can't predict topics that are only described or have a single document.
     words_can_answer = has_all_topics and len(fitted.rows) == len(encoded.known_heldout.rows)
     if words_can_answer and not encoded.encoder.is_fast:
         return _add_fast_stage(encoded, dense, rows, proba)
@@ -226,7 +226,7 @@ def add_single_label_encoder(encoded: EncodedDocuments) -> EncoderFit:
 
 
 class _HeldOutHead(NamedTuple):
-    """A fitted head, and its held-out scores; None if it is of no use, or nothing is held out."""
+    """A fitted head and its held-out scores; None if it does not help or nothing is held out."""
 
     head: EncoderHead | None
     scores: F32 | None
@@ -236,7 +236,7 @@ class _HeldOutHead(NamedTuple):
 def _fit_described(
     encoded: EncodedDocuments, names: Names | None, unlabelled: UnlabelledRows | None
 ) -> _HeldOutHead:
-    """Return a head that has learned from descriptions as well."""
+    """Fit a head to labels and descriptions."""
     from slugline.learning.encoder.described import fit_described_head
 
     by_words = _described_words(encoded)
@@ -257,7 +257,7 @@ def _fit_described(
 def _fit_labelled(
     encoded: EncodedDocuments, names: Names | None, unlabelled: UnlabelledRows | None
 ) -> _HeldOutHead:
-    """Return a head that has learned from labels, and maybe from unlabelled texts."""
+    """Fit a head to labels and any unlabelled texts."""
     from slugline.learning.encoder.fit import fit_encoder_head
     from slugline.learning.encoder.fusion import MAX_ERRORS, MAX_ERRORS_IF_SAFE
 
@@ -282,10 +282,10 @@ def _fit_labelled(
 def _add_fast_stage(
     encoded: EncodedDocuments, dense: DenseHead, rows: Index, proba: F32
 ) -> EncoderFit:
-    """Return the head with a cascade, and the held-out probabilities by both of its stages.
+    """Return the head with a cascade, and held-out probabilities from both stages.
 
-    The fast stage is the model that a fit with the built-in encoder makes, or words alone. If its
-    word vectors have as good a held-out log loss as `dense`, it is the whole model.
+    The fast stage is a fit with the built-in encoder, or words alone. It becomes the whole model if
+    the held-out log loss of its word vectors is at least as good as for `dense`.
 
     Parameters
     ----------
@@ -312,7 +312,7 @@ def _add_fast_stage(
 
 
 def _fit_fast_stage(encoded: EncodedDocuments) -> EncoderFit:
-    """Return a fit with the built-in encoder; without a head if words alone are as good."""
+    """Return a fit with the built-in encoder, without a head if words alone are as good."""
     encoder = encoded.encoder.fast_part
     if encoder is None or not encoder.knows_language(encoded.texts):
         return encoded.result_without_encoder
@@ -336,10 +336,10 @@ def _fit_fast_stage(encoded: EncodedDocuments) -> EncoderFit:
 
 
 def _described_words(encoded: EncodedDocuments) -> DescribedWords:
-    """Return the held-out scores of words, also for the only documents of topics.
+    """Return held-out word scores, including for the only documents of topics.
 
-    Without such a document, words can't know its topic. Scores of the other topics then come from
-    the fit to all documents.
+    Without such a document, its topic can't be learned from words. Scores of the other topics then
+    come from the fit to all documents.
     """
     from slugline.learning.encoder.described import DescribedWords
     from slugline.learning.linear.problem import ABSENT_SCORE
@@ -364,7 +364,7 @@ def _described_words(encoded: EncodedDocuments) -> DescribedWords:
 
 
 class UnlabelledScores(NamedTuple):
-    """Unlabelled texts, and their scores by words."""
+    """Unlabelled texts and their word scores."""
 
     texts: Sequence[str]
     scores: F32
@@ -373,7 +373,7 @@ class UnlabelledScores(NamedTuple):
     def from_learner(
         cls, texts: Sequence[str], features: Features, learner: Learner
     ) -> UnlabelledScores | None:
-        """Return a fitted learner's scores for texts; None if there are no texts."""
+        """Return a fitted learner's scores for texts, or None without texts."""
         if not texts:
             return None
         return cls(texts, learner.decision_function(features.transform(texts)))
@@ -387,7 +387,7 @@ def check_unlabelled(
     settings: FitSettings,
     progress: Progress,
 ) -> list[str]:
-    """Return distinct unlabelled texts that aren't in `texts`, evenly spaced ones if many.
+    """Return distinct unlabelled texts that aren't in `texts`, evenly sampled if there are many.
 
     Raise OptionError if the model can't learn from unlabelled texts.
     """
@@ -436,9 +436,9 @@ def check_unlabelled(
 
 
 def _encode_unlabelled(encoded: EncodedDocuments) -> UnlabelledRows | None:
-    """Return the unlabelled texts as rows and scores for a head; None if there are none.
+    """Return the unlabelled texts as rows and scores for a head, or None without such texts.
 
-    Raise DataError if there are too few labelled documents to measure on.
+    Raise DataError if there are too few labelled documents for evaluation.
     """
     from slugline.learning.encoder.fit import UnlabelledRows
 
@@ -469,7 +469,7 @@ def _encode(texts: Sequence[str], encoded: EncodedDocuments, encoder: CheckedEnc
 
 
 def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | None]:
-    """Return the names of topics without descriptions, with their rows, if documents are few."""
+    """Return names of undescribed topics with their rows, if there are few documents."""
     from slugline.learning.encoder.fit import Names
 
     topics, labels = encoded.topics, encoded.labels
@@ -486,7 +486,7 @@ def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | Non
 
 
 def encode_names(topics: Topics, encoder: CheckedEncoder, n_documents: int) -> Names | None:
-    """Return the encoder's rows of the names of all topics; None if there are many documents."""
+    """Encode the names of all topics; return None if there are many documents."""
     from slugline.learning.encoder.fit import Names
     from slugline.learning.encoder.rows import encode
 
@@ -508,10 +508,10 @@ def resolve_encoder(
     context: FitContext,
     settings: FitSettings,
 ) -> tuple[FitSettings, EncoderChoice | None]:
-    """Return settings with the encoder that does best on held-out documents, and how it was chosen.
+    """Return settings with the best encoder on held-out documents, and how it was chosen.
 
-    Settings are returned unchanged, with None, unless they say that an encoder is to be chosen, or
-    name the built-in one and documents are many.
+    Returns unchanged settings and None unless an encoder is to be chosen, or the built-in one is
+    requested for many documents.
     """
     names = settings.encoder
     if isinstance(names, CheckedEncoder) and names.is_built_in and len(texts) > MAX_WITHOUT_TRIAL:
@@ -530,9 +530,9 @@ def resolve_encoder(
 
 
 def encoder_warnings(fitted: Fitted, settings: FitSettings, *, has_unlabelled: bool) -> list[str]:
-    """Return warnings if a model lacks an encoder, or unlabelled texts, that were asked for.
+    """Warn if a requested encoder or the unlabelled texts were not used.
 
-    A fast encoder costs nothing, and so may be left out without a warning.
+    There is no warning if a fast encoder was dropped.
     """
     encoder = settings.encoder
     if isinstance(encoder, CheckedEncoder) and fitted.encoder_choice is None:
@@ -556,16 +556,16 @@ def encode_documents(
     settings: FitSettings,
     unlabelled: UnlabelledScores | None,
 ) -> EncodedDocuments | None:
-    """Return documents with the encoder's rows; None without an encoder or held-out scores.
+    """Return documents with the encoder's rows, or None without an encoder or held-out scores.
 
-    The built-in encoder is left out if it doesn't know the language, unless it reads descriptions.
+    The built-in encoder is skipped if it doesn't know the language, unless it reads descriptions.
 
     Parameters
     ----------
     described : Labels
-        The labels of descriptions.
+        Labels of descriptions.
 
-    See `EncodedDocuments` for the other parameters.
+    For the other parameters, see `EncodedDocuments`.
     """
     encoder = settings.encoder
     if not isinstance(encoder, CheckedEncoder) or not is_linear(learner):
@@ -602,7 +602,7 @@ def encode_documents(
 def _encode_if_known(
     encoder: CheckedEncoder, texts: Sequence[str], settings: FitSettings, progress: Progress
 ) -> F32 | None:
-    """Return the encoder's rows; None if it is the built-in one and doesn't know the language."""
+    """Return the encoder's rows, or None if the built-in encoder doesn't know the language."""
     from slugline.learning.encoder.vectors import MAX_SAMPLED
 
     if settings.descriptions:
@@ -641,8 +641,8 @@ def encode_with_descriptions(
 
 
 def linear_heldout(learner: Learner) -> HeldOutProba | None:
-    """Return the held-out probabilities of a linear learner; None if there are none."""
+    """Return the held-out probabilities of a linear learner, or None."""
     if not is_linear(learner) or learner.heldout_scores_ is None:
-        return None  # not a linear learner, or it has learned in parts
+        return None  # not linear, or fitted in parts
     heldout = learner.heldout_scores_
     return heldout.rows, learner.calibration.proba(heldout.scores)

@@ -1,4 +1,4 @@
-"""Documents to learn from, with their weights and labels."""
+"""Training documents with their weights and labels."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from slugline.learning.learner import FitContext
 from slugline.model.settings import FitSettings
 from slugline.model.task import ClassificationTask, choose_task
 
-# Up to this many documents are sorted, and repeated if their weights are integers, so that weights
-# affect all that is fitted: term rarity, probabilities, thresholds. The linear learner solves for
-# exact coefficients up to the same number.
+# Up to this number, documents are sorted, and repeated if their weights are integers, so that
+# weights affect everything fitted: term rarity, probabilities, thresholds. The linear learner
+# solves for exact coefficients up to the same number.
 _MAX_FEW = 500
 
 
 def counted_documents(
     corpus: Corpus, sample_weight: npt.ArrayLike | None, most_repeated: int = 0
 ) -> tuple[list[str], list[Any], F64 | None]:
-    """Return texts, topics and weights of the documents that count; see `counted_rows`."""
+    """Return texts, topics and weights of documents with positive weight; see `counted_rows`."""
     if sample_weight is None:
         return corpus.texts, corpus.topics, None
     rows, weights = counted_rows(len(corpus), sample_weight, most_repeated)
@@ -54,13 +54,13 @@ def _hash_order(texts: Sequence[str], names: Sequence[Any], weights: F64 | None)
 
 @dataclass(frozen=True)
 class TrainingDocuments:
-    """Training documents whose weight is over 0.
+    """Training documents with positive weight.
 
     Attributes
     ----------
     texts : list of str
     names : list of topics, or of tuples of topics
-        If topics are paths, with all parents of each.
+        Includes all parents if topics are paths.
     sample_weight : float64 array, shape (n_documents,), or None if all are 1
     task : ClassificationTask
     given_rows : int array, shape (n_documents,)
@@ -79,8 +79,8 @@ class TrainingDocuments:
     ) -> TrainingDocuments:
         """Return the documents with positive weight; few documents are sorted by hash.
 
-        A model of few documents then doesn't depend on their order, unless the learner has epochs:
-        networks read documents in the order given.
+        The order of a small corpus thus does not affect the model, except for learners with epochs:
+        networks read documents in the given order.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class TrainingDocuments:
     def context(
         self, settings: FitSettings, *, first: bool = False, progress: Progress = SILENT
     ) -> FitContext:
-        """Return the settings, weights and sizes that a learner needs besides rows and labels."""
+        """Return a learner's settings, weights and sizes, in addition to rows and labels."""
         labels = self.task.labels
         weights = topic_weight_of_rows(settings.class_weight, self.task.topics, labels.topics)
         if weights is not None:

@@ -1,4 +1,4 @@
-"""Chooses the thresholds of a multilabel rule: those with the best average F1."""
+"""Chooses the thresholds of a multilabel rule by average F1."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from slugline.base.arrays import F32, F64, I64, Mask
 from slugline.model.multilabel_rule import Average, MultilabelRule, Parents
 
-#: The threshold if there are no held-out documents.
+#: Default threshold without held-out documents.
 USUAL_THRESHOLD = 0.5
-# The thresholds that are tried.
+# Candidate thresholds.
 _TRIED = np.arange(0.2, 0.81, 0.025, dtype=np.float32)
-# Thresholds are shrunk. With this number of true topics, the common threshold counts as much as the
-# usual one. Chosen on training splits, like the thresholds that are tried.
+# Shrinkage: with this number of true topics, the common threshold weighs as much as the default.
+# Chosen on training splits, like the candidate thresholds.
 _PRIOR_DOCUMENTS = 20
-# With this number of documents, a topic's own threshold counts as much as the common one.
+# With this number of documents, a topic's own threshold weighs as much as the common one.
 _PRIOR_OF_TOPIC = {"micro": 50, "macro": 20, "samples": 50}
 # If at least this fraction of documents has a topic, documents without topics are exceptions.
 _NEARLY_ALL = 0.98
@@ -34,13 +34,12 @@ def choose_rule(
     parents: Parents = (),
     path_ends: tuple[int, ...] = (),
 ) -> MultilabelRule:
-    """Return the rule whose thresholds have the best F1 on held-out documents.
+    """Return the rule with the best F1 on held-out documents.
 
-    First, a common threshold is chosen that maximizes the average F1. Then each topic's own
-    threshold is chosen to maximize the same average, given the thresholds of the other topics,
-    and is shrunk towards the common one; the fewer documents the topic has, the more. If all
-    documents have a topic, the most likely topic is always given, so that higher thresholds are
-    best.
+    First, choose a common threshold that maximizes the average F1. Then choose a threshold for each
+    topic that maximizes the same average given the other thresholds, and shrink it towards the
+    common one, more strongly for topics with fewer documents. If all documents have a topic, the
+    most likely topic is always given, which favours higher thresholds.
 
     Parameters
     ----------
@@ -80,12 +79,12 @@ def choose_rule(
 def best_common_threshold(
     rule: MultilabelRule, proba: F32, y: Mask
 ) -> tuple[float, MultilabelRule]:
-    """Return the highest average F1 with one threshold for all topics, and the rule with it."""
+    """Return the best average F1 with a single threshold for all topics, and its rule."""
     if rule.path_ends:
         return _average_f1(rule.decide(proba), y, rule.average), rule
     choices = [True] if rule.at_least_one else [False, True]
     if y.any(axis=1).mean() > _NEARLY_ALL:
-        choices.reverse()  # the first of equally good ones
+        choices.reverse()  # prefer the first of ties
     rules = [
         replace(rule, at_least_one=always, thresholds=np.full_like(rule.thresholds, threshold))
         for always in choices
@@ -96,7 +95,7 @@ def best_common_threshold(
 
 
 def _average_f1(predicted: Mask, y: Mask, average: str) -> float:
-    """Return the average F1; that of a document without topics that is given none is 1."""
+    """Return the average F1; a document without true or given topics scores 1."""
     axis = {"micro": None, "macro": 0, "samples": 1}[average]
     right, total = (predicted & y).sum(axis), predicted.sum(axis) + y.sum(axis)
     f1: F64 = np.where(total > 0, 2 * right / np.maximum(total, 1), average == "samples")
@@ -109,9 +108,9 @@ def _weight(n_documents: int, n_prior: int) -> np.float32:
 
 
 def _thresholds_by_topic(rule: MultilabelRule, proba: F32, y: Mask) -> F32:
-    """Return thresholds for the best average F1, each chosen given those of the topics before it.
+    """Return thresholds by topic that maximize the average F1, by one pass of coordinate ascent.
 
-    This is one pass of coordinate ascent. The macro average is highest if the F1 of each topic is.
+    The macro average is highest if the F1 of each topic is highest.
     """
     thresholds, likeliest = rule.thresholds.copy(), proba.argmax(axis=1)
     is_likeliest_right = y[np.arange(len(y)), likeliest]
@@ -132,7 +131,7 @@ def _thresholds_by_topic(rule: MultilabelRule, proba: F32, y: Mask) -> F32:
             n_right_alone = is_alone & is_likeliest_right
             without = _Counts(right_others + n_right_alone, n_others + is_alone, n_true)
             given_too = _Counts(right_others + is_true, n_others + 1, n_true)
-        # The number of thresholds in `_TRIED` at which the topic is given.
+        # Number of thresholds in `_TRIED` at which the topic is given.
         level = np.searchsorted(_TRIED, of_topic, side="right")
         f1 = _f1_by_threshold(given_too, without, level, by_document=rule.average == "samples")
         best = _TRIED[f1 >= f1.max() - _ROUNDING].mean()
@@ -144,7 +143,7 @@ def _thresholds_by_topic(rule: MultilabelRule, proba: F32, y: Mask) -> F32:
 
 
 class _Counts(NamedTuple):
-    """Numbers of right, given and true topics of documents: int or bool arrays, (n_documents,)."""
+    """Numbers of right, given and true topics: int or bool arrays, shape (n_documents,)."""
 
     right: I64 | Mask
     given: I64 | Mask
@@ -160,8 +159,8 @@ class _Counts(NamedTuple):
 def _f1_by_threshold(given: _Counts, without: _Counts, level: I64, *, by_document: bool) -> F64:
     """Return the F1 at each threshold in `_TRIED`, over all decisions or averaged by document.
 
-    `given` and `without` are the counts of each document if it is given the topic or not; it is
-    given the topic at the first `level` thresholds.
+    `given` and `without` are the counts of each document with and without the topic; the topic is
+    given at the first `level` thresholds.
     """
     if by_document:
         return _sums_by_threshold(given.f1(), without.f1(), level) / len(level)

@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
 
-# Memory of rows and of learning is given back to the system before names of so many columns are in
-# memory twice; getting it again would take long beside a small fit.
+# From this number of columns, memory for rows and training is returned to the system before column
+# names are copied. In a small fit, reallocating it would take too long.
 _MANY_COLUMNS = 1 << 18
-# Rows of more documents than this would take gigabytes.
+# Rows for more documents than this would take gigabytes.
 _MANY_DOCUMENTS = 200_000
-# With more documents, the linear learner scores most of them by weights of a part: these are nearly
-# as good, and folds would take long. Models keep as many held-out predictions.
+# With more documents, the linear learner scores most of them with weights fitted to a part: these
+# are nearly as good, and folds would be slow. Models keep the same number of held-out predictions.
 _MAX_IN_FOLDS = MAX_PREDICTIONS
 
 
@@ -63,17 +63,17 @@ def fit(
     sample_weight: npt.ArrayLike | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Return a model that has learned from all documents at once; see `TopicClassifier.fit`.
+    """Fit a model to all documents at once; see `TopicClassifier.fit`.
 
     Parameters
     ----------
     corpus : Corpus
-        Its texts and topics are trusted: `load_corpus` and `Corpus.from_documents` check them.
+        Trusted texts and topics; `load_corpus` and `Corpus.from_documents` check them.
     settings : FitSettings
     validation : Corpus, optional
-        Documents on which to find the best epoch.
+        Documents for choosing the best epoch.
     unlabelled : iterable of str, optional
-        Texts without labels to learn from as well.
+        Additional training texts without labels.
     sample_weight : float array, shape (len(corpus),), optional
     progress : Progress, optional
     """
@@ -143,7 +143,7 @@ def _check_not_empty(corpus: Corpus, settings: FitSettings) -> None:
 
 
 def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool) -> None:
-    """Raise OptionError if options need other options, or documents, that aren't given."""
+    """Raise OptionError if an option requires other options or documents that are missing."""
     if has_validation and not settings.learner.capabilities.has_epochs:
         raise OptionError(
             Parameter("validation_data"),
@@ -161,7 +161,7 @@ def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool
 
 @dataclass(frozen=True, eq=False)
 class _ValidationSet:
-    """Documents to find the best epoch on, and their digest."""
+    """Documents for choosing the best epoch, and their digest."""
 
     texts: Sequence[str]
     labels: Labels
@@ -171,7 +171,7 @@ class _ValidationSet:
 def _encode_validation(
     validation: Corpus | None, documents: TrainingDocuments, settings: FitSettings
 ) -> _ValidationSet | None:
-    """Return the validation documents with their labels, if there are any."""
+    """Return the validation documents with their labels, if any."""
     if validation is None:
         return None
     task = documents.task
@@ -197,7 +197,7 @@ def _encode_validation(
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Feature groups and a learner, with the search that chose them, if there was one."""
+    """Feature groups and a learner, with the search that chose them, if any."""
 
     feature_groups: tuple[FeatureGroup, ...]
     learner: Learner
@@ -207,7 +207,7 @@ class _Candidate:
 def _choose_candidate(
     documents: TrainingDocuments, context: FitContext, settings: FitSettings
 ) -> _Candidate:
-    """Return the feature groups and the learner of the settings, or the best ones of a search."""
+    """Return the feature groups and learner from the settings, or the best ones of a search."""
     feature_groups = settings.choose_feature_groups(documents.texts, documents.names)
     if not settings.tune:
         return _Candidate(feature_groups, choose_learner(settings.learner))  # a copy
@@ -236,17 +236,17 @@ def _choose_candidate(
 
 @dataclass(frozen=True)
 class _LearnedWords:
-    """The features and the learner that were fitted to the words of documents.
+    """Features and learner fitted to the words of documents.
 
     Attributes
     ----------
     features : Features
     learner : Learner
     rows : CSR array, shape (n_documents, n_columns), or None
-        None if they were learned in parts, or are no longer needed.
+        None if fitted in parts, or no longer needed.
     history : History or None
     n_unlearned : int
-        Number of documents that were not learned from because the fit was interrupted.
+        Number of documents not used because training was interrupted.
     is_interrupted : bool
     """
 
@@ -258,7 +258,7 @@ class _LearnedWords:
     is_interrupted: bool
 
     def without_unused_columns(self) -> tuple[Features, Learner, Index]:
-        """Return features and learner without terms of weight 0, and the columns that are kept."""
+        """Return features and learner without zero-weight terms, and the remaining columns."""
         if not is_linear(self.learner):
             return self.features, self.learner, np.arange(self.features.n_columns)
         features, columns = self.features.without(self.learner.unused_columns())
@@ -272,7 +272,7 @@ def _learn_words(
     context: FitContext,
     settings: FitSettings,
 ) -> _LearnedWords:
-    """Fit features to texts and the learner to their rows, in parts if there are very many."""
+    """Fit features to texts and the learner to their rows, in parts for very many texts."""
     learner, labels = candidate.learner, documents.task.labels
     if is_linear(learner) and _is_learned_in_parts(documents, candidate, settings):
         from slugline.model.parts.fit import fit_documents
@@ -310,7 +310,7 @@ def _learn_words(
 def _is_learned_in_parts(
     documents: TrainingDocuments, candidate: _Candidate, settings: FitSettings
 ) -> bool:
-    """Return whether there are so many texts that they are learned in parts, without vocabulary."""
+    """Return True if there are so many texts that they are fitted in parts, without vocabulary."""
     is_simple = not settings.needs_encoder and all(
         group.n_buckets for group in candidate.feature_groups
     )
@@ -320,11 +320,11 @@ def _is_learned_in_parts(
 def _with_cross_validation(
     context: FitContext, labels: Labels, settings: FitSettings
 ) -> FitContext:
-    """Return the context of a fit that cross-validates scores where these are worth several fits.
+    """Return the context with cross-validated scores if they are worth several fits.
 
-    They are unless documents are many: by weights of a part of the documents, probabilities are too
-    low, factors of words and vectors are worse, and counts of topics are biased. With
-    `min_precision` or a slow encoder, all documents are scored, however many.
+    They are, unless there are many documents: weights fitted to a part of the documents give
+    probabilities that are too low, worse factors of words and vectors, and biased counts of topics.
+    With `min_precision` or a slow encoder, all documents are scored regardless of their number.
     """
     needs_all = settings.min_precision is not None or (
         settings.encoder is not None and not settings.has_fast_encoder
@@ -333,7 +333,7 @@ def _with_cross_validation(
 
 
 def _count_heldout(context: FitContext, n_documents: int, history: History | None) -> int:
-    """Return how many documents an interrupted search held out and did not learn from."""
+    """Return the number of documents held out by an interrupted search and never trained on."""
     if history is None or context.validation_data is not None:
         return 0
     weight = context.sample_weight
@@ -341,7 +341,7 @@ def _count_heldout(context: FitContext, n_documents: int, history: History | Non
 
 
 def _text_profile(documents: TrainingDocuments, settings: FitSettings) -> TextProfile | None:
-    """Return what later texts are compared with; None for networks, which use no word vectors."""
+    """Return the profile to compare later texts with; None for networks (no word vectors)."""
     if settings.learner.capabilities.has_epochs:
         return None
     task = documents.task

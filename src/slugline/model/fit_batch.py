@@ -1,4 +1,4 @@
-"""Fits a model to one more batch of documents."""
+"""Fits a model to another batch of documents."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fit_batch(
     classes: Iterable[Topic] | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> Fitted:
-    """Return `before` after one more batch of documents; see `TopicClassifier.partial_fit`."""
+    """Return `before` updated with another batch; see `TopicClassifier.partial_fit`."""
     texts, names, weights = counted_documents(corpus, sample_weight)
     columns, multilabel = corpus.indicator_topics, is_multilabel(names)
     _check_batch(texts, settings)
@@ -84,7 +84,7 @@ def fit_batch(
         tuning=None,
         text_profile=None,
         multilabel_rule=task.next_rule(before, learner),
-        heldout_predictions=None,  # these predictions were made with other weights
+        heldout_predictions=None,  # made with other weights
         stream=None,
         layout=corpus.layout or before.layout,
     )
@@ -96,7 +96,7 @@ def fit_batch(
 def _learn_head(
     before: Fitted, training: TrainingDocuments, learner: BatchLearner, settings: FitSettings
 ) -> tuple[HeadState | None, DenseHead | None]:
-    """Return the state of the encoder's head after the documents, and the head."""
+    """Update the state of the encoder's head, and return the state and the head."""
     labels, state = training.task.labels, before.head_state
     if before.n_documents == 0:
         state = _empty_head_state(before.topics, labels, settings)
@@ -122,7 +122,7 @@ def _learn_head(
 
 
 def _empty_head_state(topics: Topics, labels: Labels, settings: FitSettings) -> HeadState | None:
-    """Return the state before the first document; None if word vectors can't be used."""
+    """Return the initial state, or None if word vectors can't be used."""
     encoder = settings.encoder
     if not isinstance(encoder, CheckedEncoder) or encoder.summing_encoder is None:
         return None
@@ -135,7 +135,7 @@ def _empty_head_state(topics: Topics, labels: Labels, settings: FitSettings) -> 
 
 
 def _check_batch(texts: Sequence[str], settings: FitSettings) -> None:
-    """Raise an error if there are no documents, or for settings that need all documents at once."""
+    """Raise an error for an empty batch, or for settings that need all documents at once."""
     if not texts:
         raise DataError("there are no documents to learn from; give at least one.")
     if settings.needs_encoder:
@@ -158,7 +158,7 @@ def _before_first_batch(
     texts: Sequence[str],
     names: Sequence[Any],
 ) -> Fitted:
-    """Return an empty model for all `classes`, given the documents of the first batch."""
+    """Return an untrained model for all `classes`, given the first batch."""
     if settings.tune:
         raise OptionError(
             Parameter("tune"), " needs all documents at once; leave it out, or call fit first."

@@ -1,4 +1,4 @@
-"""The fit to descriptions of topics, without documents."""
+"""Fits a model to descriptions of topics, without documents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from slugline.text.vocabulary import Vocabulary
 def fit_descriptions(
     encoder: CheckedEncoder, task: ClassificationTask, context: FitContext, settings: FitSettings
 ) -> Fitted:
-    """Return a model that has learned from descriptions of topics only."""
+    """Fit a model to descriptions of topics only."""
     from slugline.learning.encoder.fit import fit_nearest_means
 
     topics = task.topics

@@ -40,11 +40,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Fitted:
-    """A fitted model: predicts, and can be explained, saved and served.
+    """A fitted model, for prediction, explanation, saving and serving.
 
-    A value from `fit` or from a model file never changes. Values that `fit_batch` returns share
-    their weights with earlier values, since copying weights would take longer than learning from a
-    batch.
+    Models from `fit` or from a file are immutable. Models from `fit_batch` share weights with
+    earlier ones, because copying weights would take longer than training on a batch.
 
     Attributes
     ----------
@@ -56,42 +55,42 @@ class Fitted:
     data_digest : str
         SHA-256 of the training documents; see `slugline.corpus.documents.compute_digest`.
     n_documents, n_unlearned : int
-        Number of documents, and of those that were not learned from because training was
-        interrupted: they were only used to find the best epoch, or training had not reached them.
+        Number of documents, and number of documents not used because training was interrupted:
+        they only served to choose the best epoch, or training had not reached them.
     topic_counts : int64 array, shape (n_topics,)
         Number of documents of each topic.
     validation_digest : str or None
         SHA-256 of the user's validation documents.
     interrupted : bool
-        Whether a user stopped the training early.
+        True if a user stopped training early.
     n_batches : int
-        Number of batches; 0 if it learned from all documents at once.
+        Number of batches; 0 if fitted to all documents at once.
     history : History or None
         The search for the best epoch; None without epochs, in a loaded model, or after batches.
     tuning : Tuning or None
         None without tuning, in a loaded model, or after batches.
     dense : DenseHead or None
-        The head by which an encoder adds to the scores of a linear learner; None without an
-        encoder, or if it doesn't improve the scores.
+        Adds an encoder's scores to the scores of a linear learner; None without an encoder, or if
+        it doesn't improve the scores.
     head_state : HeadState or None
-        The state from which `dense` is learned in further batches; None if it stays as it is.
+        State for training `dense` on further batches; None if it is not trained further.
     encoder_choice : EncoderChoice or None
-        How the encoder, or none, was chosen; None if there was no choice, or in a loaded model.
+        How the encoder, or none, was chosen; None without a choice, or in a loaded model.
     descriptions : mapping of topic to str
         With a `dense` head.
     heldout_predictions : HeldOutPredictions or None
         None after batches. Without `min_precision`, also None for learners other than the linear
         one and for very many documents.
     stream : StreamRecord or None
-        None if it did not learn from a stream.
+        None if not trained on a stream.
     multilabel_rule : MultilabelRule or None
-        Which topics to give if documents may have several; None if each has one.
+        Decides which topics to give; None for single-label models.
     layout : Layout or None
-        Columns and encoding of the training data, which later files should have as well; None if
-        unknown, as after `TopicClassifier.fit`, which gets texts.
+        Columns and encoding of the training data, expected in later files too; None if unknown,
+        for example after `TopicClassifier.fit`, which receives texts.
     text_profile : TextProfile or None
-        What training documents look like, to compare later texts with. None with over 1,000
-        topics, and for a model that learned in batches or from a stream.
+        Profile of training documents to compare later texts with. None with over 1,000 topics, and
+        for models trained on batches or a stream.
     """
 
     topics: Topics
@@ -125,7 +124,7 @@ class Fitted:
         return format_html_table("Fitted", self.summary())
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return a summary of the model as pairs of a name and a text."""
+        """Return a summary of the model as (name, text) pairs."""
         groups = zip(self.features.feature_groups, self.features.vocabularies_, strict=True)
         rows = [("topics", f"{len(self.topics):,}: {short_repr(self.topics.names)}")]
         if self.multilabel_rule is not None:
@@ -143,7 +142,7 @@ class Fitted:
         return [*rows, ("learned from", self._describe_documents())]
 
     def _describe_documents(self) -> str:
-        """Return a phrase about the documents that it learned from, and its seed."""
+        """Describe the training documents and the seed."""
         parts = [counted(self.n_learned, "document")]
         if self.descriptions:
             parts.append(counted(len(self.descriptions), "description"))
@@ -156,13 +155,13 @@ class Fitted:
     def classes(self) -> npt.NDArray[Any]:
         """The topics in the order of the columns, shape (n_topics,): objects, int64 or bool."""
         names = self.topics.names
-        # NumPy's own strings are all as wide as the longest one.
+        # NumPy would pad its own strings to the width of the longest one.
         dtypes: dict[type, Any] = {str: object, bool: np.bool_, int: np.int64}
         return np.array(names, dtype=dtypes[type(names[0])])
 
     @property
     def multilabel(self) -> bool:
-        """Whether documents may have several topics."""
+        """True if documents may have several topics."""
         return self.multilabel_rule is not None
 
     @property
@@ -172,13 +171,13 @@ class Fitted:
 
     @property
     def thresholds(self) -> dict[Topic, float]:
-        """The threshold of each topic of a multilabel model; empty for others."""
+        """Threshold of each topic of a multilabel model; empty for other models."""
         values = None if self.multilabel_rule is None else self.multilabel_rule.usual_thresholds
         return {} if values is None else _by_name(self.topics.names, values)
 
     @property
     def own_thresholds(self) -> dict[Topic, float]:
-        """The thresholds that a user set."""
+        """Thresholds set by a user."""
         rule = self.multilabel_rule
         columns = () if rule is None else rule.manual_thresholds
         names = {self.topics.names[column] for column in columns}
@@ -186,21 +185,21 @@ class Fitted:
 
     @property
     def n_learned(self) -> int:
-        """Number of documents that it learned from."""
+        """Number of documents used for training."""
         return self.n_documents - self.n_unlearned
 
     @property
     def n_suspect_labels(self) -> int:
-        """Number of training documents that the learner left out, as their topics look wrong."""
+        """Number of training documents excluded by the learner because their topics look wrong."""
         return self.learner.n_suspect_labels if is_linear(self.learner) else 0
 
     @property
     def columns(self) -> tuple[TableColumn, ...]:
-        """The columns, besides the text, that its predictions depend on."""
+        """Columns other than the text that predictions depend on."""
         return tuple(c for c in self.features.table_columns if c.kind != UNUSED)
 
     def column_values(self) -> list[tuple[TableColumn, list[str]]]:
-        """Return the columns besides the text, with the known values of each categorical column."""
+        """Return columns other than the text, with known values of each categorical column."""
         if not self.columns:
             return []
         terms = self.features.vocabularies_[-1].terms
@@ -213,14 +212,14 @@ class Fitted:
 
     @property
     def encoder(self) -> CheckedEncoder | None:
-        """The encoder of its `dense` head; None if it has none."""
+        """Encoder of the `dense` head, or None."""
         return None if self.dense is None else self.dense.encoder
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
         """Return the most likely topic of each text, shape (n_documents,).
 
-        A multilabel model returns a tuple of the topics given to each text, the most likely first;
-        or, if it learned from an indicator array, one of shape (n_documents, n_topics).
+        A multilabel model returns a tuple of topics for each text, most likely first. If trained
+        on an indicator array, it returns an indicator array, shape (n_documents, n_topics).
         """
         if self.multilabel_rule is None:
             return self.classes[self.decision_function(X).argmax(axis=1)]
@@ -232,9 +231,9 @@ class Fitted:
         return answers
 
     def predict_sets(self, X: Iterable[str]) -> list[tuple[Topic, ...]]:
-        """Return the topics given to each text by a multilabel model, the most likely first.
+        """Return a multilabel model's topics for each text, most likely first.
 
-        If topics are paths, only the deepest ones are returned.
+        If topics are paths, return only the deepest ones.
         """
         proba = self.predict_proba(X)
         if self.multilabel_rule is None:
@@ -246,8 +245,8 @@ class Fitted:
     def decision_function(self, X: Iterable[str]) -> F32:
         """Return scores, shape (n_documents, n_topics); the predicted topic has the largest one.
 
-        If the encoder need not read a text, its scores are those of the fast stage; if it knows
-        nothing of a text, those of words alone.
+        Texts that the encoder need not read get the scores of the fast stage; texts unknown to the
+        encoder are scored from words alone.
         """
         if (dense := self._text_head) is not None:
             return self._with_encoder(dense, X)[0]
@@ -268,7 +267,7 @@ class Fitted:
         return self.predict_with_words(X)[0]
 
     def predict_with_words(self, X: Iterable[str]) -> tuple[F32, WordCounts]:
-        """Return the probabilities of texts, and their word counts; each text is read once."""
+        """Return the probabilities and word counts of texts in a single pass."""
         if (dense := self._text_head) is not None:
             _, proba, words = self._with_encoder(dense, X)
         elif is_linear(self.learner):
@@ -282,19 +281,19 @@ class Fitted:
 
     @property
     def _text_head(self) -> DenseHead | None:
-        """The head if its encoder reads texts after words have been counted; else None."""
+        """The head if its encoder reads texts after word counting, else None."""
         return None if self.dense is None or self.dense.encoder.summing_encoder else self.dense
 
     @property
     def _linear_learner(self) -> LinearModel:
-        """The learner of a model with a head, which is always linear."""
+        """The learner of a model with a head; always linear."""
         if not is_linear(self.learner):
             raise TypeError("the learner of a model with a head isn't linear")
         return self.learner
 
     def _with_encoder(self, dense: DenseHead, X: Iterable[str]) -> tuple[F32, F32, WordCounts]:
         """Return the scores, the probabilities and the word counts of texts."""
-        texts = check_texts(X)  # a list, as texts are read twice
+        texts = check_texts(X)  # a list, because texts are read twice
         fast = self.fast_stage
         (scores, proba), words = fast._map_scores(
             lambda part: (part.scores, fast._calibrate(part)), texts
@@ -305,7 +304,7 @@ class Fitted:
             encoded = dense.rows(needed_texts, self.features.n_jobs)
             is_known = dense.encoder.find_known(encoded)
             rows = needed[is_known]
-            # Words are counted once more, which takes far less time than encoding.
+            # Count words again; this takes far less time than encoding.
             by_words = self.learner.decision_function(self.features.transform(needed_texts))
             scores[rows] = dense.add_scores(by_words[is_known], encoded[is_known])
             proba[rows] = dense.predict_proba(scores[rows])
@@ -313,13 +312,13 @@ class Fitted:
 
     @cached_property
     def fast_stage(self) -> Fitted:
-        """The model that answers texts which the encoder need not read; see `Cascade`."""
+        """Model for texts that the encoder need not read; see `Cascade`."""
         return replace(self, dense=None if self.dense is None else self.dense.fast_head)
 
     def _calibrate(self, part: TextScores) -> F32:
-        """Return the probabilities of scores.
+        """Convert scores to probabilities.
 
-        Those of texts that the table of word vectors doesn't know are computed by words alone.
+        Texts unknown to the table of word vectors get their probabilities from words alone.
         """
         scores, has_vectors = part.scores, part.has_vectors
         by_words = self._linear_learner.calibration
@@ -333,9 +332,9 @@ class Fitted:
     def _map_scores(
         self, function: Callable[[TextScores], tuple[F32, ...]], X: Iterable[str]
     ) -> tuple[tuple[F32, ...], WordCounts]:
-        """Return the arrays that a function returns for scores of texts, and the word counts.
+        """Apply a function to the scores of texts; return its arrays and the word counts.
 
-        The learner must be linear: it treats each text on its own, so that texts are read in parts.
+        The learner must be linear: texts are scored independently, so they can be read in parts.
         """
         parts = [(function(part), part.words) for part in self._score_parts(X)]
         if len(parts) == 1:
@@ -345,7 +344,7 @@ class Fitted:
         return arrays, WordCounts.concatenate(counts)
 
     def _score_parts(self, X: Iterable[str]) -> Iterator[TextScores]:
-        """Yield the scores of texts, a few at a time."""
+        """Yield the scores of texts in chunks."""
         if can_score(self.features) and (scorer := self._scorer) is not None:
             return scorer.score_parts(X)
         encoder = None if self.encoder is None else self.encoder.summing_encoder
@@ -362,7 +361,7 @@ class Fitted:
 
     @cached_property
     def _scorer(self) -> TextScorer | None:
-        """What scores texts in one pass; None if the weights may still be changed by batches."""
+        """Single-pass scorer of texts; None if batches may still change the weights."""
         learner = self._linear_learner
         weights = learner.term_weights(for_few=True)
         if weights is None:
@@ -381,7 +380,7 @@ class Fitted:
 
 
 def _by_name(names: Sequence[Topic], values: F32) -> dict[Topic, float]:
-    """Return values by name, with as few digits as distinguish float32 numbers."""
+    """Return values by name, with the fewest digits that distinguish float32 numbers."""
     return {name: float(str(value)) for name, value in zip(names, values, strict=True)}
 
 
@@ -390,15 +389,15 @@ def _by_name(names: Sequence[Topic], values: F32) -> dict[Topic, float]:
 
 @dataclass(frozen=True, slots=True)
 class StreamRecord:
-    """Record of how a model learned from a stream.
+    """Record of training on a stream.
 
     Attributes
     ----------
     n_skipped : int
         Number of unusable rows.
     n_evaluated, n_right : int
-        Number of held-out documents, each predicted by a model of others, and of right predictions
-        among them. Documents of topics that these others don't have are not counted.
+        Numbers of held-out documents and of right predictions for them. Excludes documents whose
+        topics are missing from the documents that their model was fitted to.
     """
 
     n_skipped: Count
@@ -411,5 +410,5 @@ class StreamRecord:
 
     @property
     def accuracy(self) -> float:
-        """The fraction of right predictions; NaN if there are none."""
+        """Fraction of right predictions; NaN without predictions."""
         return self.n_right / self.n_evaluated if self.n_evaluated else math.nan

@@ -24,19 +24,19 @@ from slugline.text.features import UnknownWordRate
 
 #: Enough predictions to measure a precision to within a third of a percentage point.
 MAX_PREDICTIONS = 5000
-# Multilabel models need more, as each topic has a threshold of its own.
+# Multilabel models need more, because each topic has a separate threshold.
 _MAX_CANDIDATES = 20_000
-#: A topic that was predicted less often has no threshold of its own: at a precision of 0.95, at
-#: least 76 predictions, all of them right, are needed to pass.
+#: Minimum number of predictions for a topic to get a separate threshold: a precision of 0.95 takes
+#: at least 76 predictions, all of them right.
 MIN_PER_TOPIC = 100
-#: The same for multilabel models, which would otherwise give fewer of the true topics without being
-#: right more often, as measured on training splits.
+#: The same for multilabel models. Without it, recall on training splits is lower, and precision is
+#: no higher.
 MIN_PER_TOPIC_OF_SEVERAL = 200
-# A prediction that is more likely wrong than right is not given, however good the others are.
+# Predictions that are more likely wrong than right are never given.
 _EVEN = 0.5
 # Multilabel models never give topics that are less likely than this.
 _LEAST_LIKELY = 0.25
-# A bound above all probabilities, some of which exceed 1 a little by rounding to float32.
+# Upper bound of probabilities, which may slightly exceed 1 after rounding to float32.
 _OVER_1 = 1.001
 
 # Sparse probabilities -----------------------------------------------------------------------------
@@ -44,32 +44,32 @@ _OVER_1 = 1.001
 # Lower probabilities are not stored. On nine data sets, class priors estimated from the stored ones
 # (Saerens, Latinne and Decaestecker, 2002) are within 0.1 percentage points of those from all.
 _MIN_STORED = 1e-3
-# Maximum number of stored probabilities of all documents together, the largest ones.
+# Maximum total number of stored probabilities; the largest ones are kept.
 _MAX_STORED = 40_000
 # Rounded probabilities are 2 ** (-level / 25), with an error of at most 1.4 %.
 _LEVELS_PER_OCTAVE = 25
 # The probability of the last level is below 1/1000.
 _LAST_LEVEL = 255
-# The largest valid sum of a row, which rounding may make larger than 1.
+# Largest valid row sum, which may exceed 1 by rounding.
 _MAX_SUM = 1.05
 
 
 @dataclass(frozen=True, eq=False)
 class SparseProba:
-    """The probabilities of topics for documents; small ones are replaced by the topic's mean.
+    """Topic probabilities of documents; small ones are replaced by the topic's mean.
 
     Attributes
     ----------
     topics : int64 array, shape (n_stored,)
-        Topic numbers of the first document, then of the next one, and so on, ascending within each.
+        Topic numbers, document by document, ascending within each document.
     counts : int64 array, shape (n_documents,)
-        Number of stored probabilities of each document.
+        Number of stored probabilities per document.
     levels : uint8 array, shape (n_stored,)
         0 for an exact probability; otherwise it is rounded to 2 ** (-level / 25).
     exact : float32 array, shape (n_exact,)
         Exact probabilities, in order.
     omitted : float32 array, shape (n_topics,)
-        Mean probability of each topic over the documents for which it is not stored.
+        Mean probability of each topic over the documents without a stored value.
     """
 
     topics: I64
@@ -103,12 +103,12 @@ class SparseProba:
 
     @cached_property
     def documents(self) -> Index:
-        """The document of each stored probability, shape (n_stored,)."""
+        """Document number of each stored probability, shape (n_stored,)."""
         return np.arange(len(self.counts)).repeat(self.counts)
 
     @property
     def values(self) -> F32:
-        """The stored probabilities, shape (n_stored,)."""
+        """Stored probabilities, shape (n_stored,)."""
         values = np.exp2(self.levels / np.float32(-_LEVELS_PER_OCTAVE))
         values[self.levels == 0] = self.exact
         return values
@@ -146,17 +146,17 @@ class HeldOutPredictions:
     Attributes
     ----------
     rows : int64 array, shape (n_documents,), or None
-        The row of each document among the training documents, ascending. Rows are counted in the
-        order in which `Fitted.data_digest` was computed. None if they are not known.
+        Row of each document among the training documents, ascending, in the order used for
+        `Fitted.data_digest`. None if unknown.
     labels : Labels
         The true topics of each document.
     proba : SparseProba
         The probability of each topic for each document, exact for candidates.
     scores : float32 array, shape (n_documents,), or None
-        The conformal score of the document's true topic, 0 if that is the most likely one; see
+        Conformal score of the document's true topic; 0 if it is the most likely one. See
         `set_scores`. None for multilabel models.
     words : UnknownWordRate or None
-        How many unknown words are usual; None if that is not checked.
+        Normal rate of unknown words; None if not checked.
     precision : float or None
         The default precision of thresholds; None if all predictions are given.
     """
@@ -217,7 +217,7 @@ class HeldOutPredictions:
         ----------
         proba : float32 array, shape (n_documents, n_topics)
         may_be_given : bool array, shape (n_documents, n_topics), optional
-            The topics that may be given if they are likely; by default, all.
+            Topics that may be given if likely; by default, all.
         labels, rows, words, precision
             See the class; rows may be in any order.
         """
@@ -248,21 +248,21 @@ class HeldOutPredictions:
 
     @cached_property
     def topics(self) -> I64:
-        """The topic of each candidate, shape (n_candidates,)."""
+        """Topic of each candidate, shape (n_candidates,)."""
         return self.proba.topics[self.proba.levels == 0]
 
     @property
     def probabilities(self) -> F32:
-        """The probability of each candidate, shape (n_candidates,)."""
+        """Probability of each candidate, shape (n_candidates,)."""
         return self.proba.exact
 
     @cached_property
     def right(self) -> Mask:
-        """Whether each candidate is a true topic of its document, shape (n_candidates,)."""
+        """Mask of candidates that are true topics of their documents, shape (n_candidates,)."""
         n_topics = len(self.proba.omitted)
         documents = self.proba.documents[self.proba.levels == 0]
         candidates = documents * n_topics + self.topics
-        # Not np.isin, whose imports take longer than all else that loads a model.
+        # Avoid np.isin: its imports take longer than everything else in loading a model.
         true = np.append(np.sort(self.labels.rows * n_topics + self.labels.topics), -1)
         return true[np.searchsorted(true[:-1], candidates)] == candidates
 
@@ -285,10 +285,10 @@ class HeldOutPredictions:
         precision : float, over 0 and under 1
         n_topics : int
         per_topic : bool, default False
-            Keep the precision for each topic that was predicted often, if that can be promised, and
-            for all the other topics together. By default, it holds for all topics together.
+            Guarantee the precision for each frequently predicted topic, if possible, and for all
+            other topics together. By default, it is guaranteed for all topics together.
         min_per_topic : int, default MIN_PER_TOPIC
-            The number of predictions that counts as often.
+            Minimum number of predictions of a frequent topic.
 
         Returns
         -------
@@ -312,7 +312,7 @@ class HeldOutPredictions:
         return AchievablePrecision(float(self.right[is_given].mean()), float(is_given.mean()))
 
     def best_precision(self) -> AchievablePrecision:
-        """Return the highest precision that can be promised for all topics together."""
+        """Return the best achievable precision over all topics."""
         best, _ = best_precision(self.probabilities, self.right)
         if not best:
             return AchievablePrecision(0.0, 0.0)
@@ -321,7 +321,7 @@ class HeldOutPredictions:
 
     @cached_property
     def alternative(self) -> AchievablePrecision | None:
-        """The highest precision that can be promised if `precision` can't; None if it can."""
+        """Best achievable precision if `precision` is out of reach, else None."""
         everything = np.ones(self.n_candidates, dtype=bool)
         if self.precision is None or self._threshold(self.precision, everything) < np.inf:
             return None
@@ -385,7 +385,7 @@ def to_arrays(predictions: HeldOutPredictions) -> dict[str, npt.NDArray[Any]]:
         "omitted": proba.omitted,
     }
     if predictions.rows is not None:
-        # Small differences take few bytes when the file is deflated.
+        # Small differences compress well.
         arrays[_ROW_GAPS] = np.diff(predictions.rows, prepend=0)
     if labels.multilabel:
         arrays[_LABEL_COUNTS] = labels.n_each

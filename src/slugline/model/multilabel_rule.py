@@ -1,4 +1,4 @@
-"""Decides which topics to give to a document that may have several."""
+"""Decides which topics to give to a document in multilabel models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slugline.learning.labels import Labels
 #: The F1 that thresholds maximize: of all decisions together, or the mean over topics or documents.
 Average: TypeAlias = Literal["micro", "macro", "samples"]
 AVERAGES: tuple[Average, ...] = get_args(Average)
-#: Pairs of columns: that of a topic with a parent, and that of its parent, which is further left.
+#: Pairs of columns: a topic, and its parent, which is further left.
 Parents: TypeAlias = tuple[tuple[Count, Count], ...]
 
 
@@ -33,24 +33,24 @@ class MultilabelRule:
     thresholds : float32 array, shape (n_topics,)
         The lowest probability at which each topic is given.
     at_least_one : bool
-        Whether a document gets its most likely topic if no topic reaches its threshold. True if all
-        training documents have a topic, or so many have one that F1 is higher this way.
+        True if a document gets its most likely topic when no topic reaches its threshold. Set if
+        all training documents have a topic, or enough of them that F1 is higher this way.
     max_topics : int
-        The largest number of topics of a training document.
+        Maximum number of topics of a training document.
     average : {"micro", "macro", "samples"}
         The F1 that thresholds maximize.
     as_indicator : bool
-        Whether predictions are an indicator array, as the topics of training documents were.
+        True if predictions are an indicator array, like the topics of training documents.
     separator : str or None
         The separator in topics that are paths; None if topics are not paths.
     parents : tuple of (int, int)
         The column of each topic with a parent, and the column of its parent, which comes earlier.
     path_ends : tuple of int
-        The columns of the topics at which paths end if every training document has one path; else
-        empty. Each document is then given the most likely path, and thresholds only matter if a
-        precision is asked for.
+        Columns of the topics at which paths end if every training document has one path, else
+        empty. If set, each document gets the most likely path, and thresholds only matter with a
+        required precision.
     manual_thresholds : tuple of int
-        The columns of topics whose threshold a user set.
+        Columns of topics whose threshold was set by a user.
     """
 
     thresholds: F32 = field(repr=False)
@@ -68,21 +68,21 @@ class MultilabelRule:
         return replace(self, thresholds=thresholds)
 
     def describe_number(self) -> str:
-        """Return a phrase for the number of topics that a text may get."""
+        """Describe the possible number of topics of a text."""
         return "one path of topics" if self.path_ends else "one or several topics"
 
     @property
     def usual_thresholds(self) -> F32 | None:
-        """The thresholds without a precision; None if texts get their most likely path."""
+        """Thresholds without a required precision; None if texts get their most likely path."""
         return None if self.path_ends else self.thresholds
 
     @property
     def max_given(self) -> int:
-        """The largest number of given topics at which the model is not yet unsure of a document."""
+        """Maximum number of topics to give before the model is unsure of a document."""
         return 2 * max(self.max_topics, 1)
 
     def decide(self, proba: F32) -> Mask:
-        """Return a mask of the topics that each document gets, shape (n_documents, n_topics)."""
+        """Return a mask of each document's topics, shape (n_documents, n_topics)."""
         if self.path_ends:
             return self._most_likely_path(proba)
         mask: Mask = proba >= self.thresholds
@@ -92,17 +92,17 @@ class MultilabelRule:
         return mask
 
     def is_surely_none(self, proba: F32, precision: float) -> Mask:
-        """Return a mask of documents that have no topic with a probability of at least `precision`.
+        """Return a mask of documents without topics with a probability of at least `precision`.
 
-        Topics are taken as independent. If every document has a topic, the mask is all False.
+        Topics are assumed to be independent. If every document has a topic, the mask is all False.
         """
         none: Mask = (1 - proba.astype(np.float64)).prod(axis=1) >= precision
         return none & (not self.at_least_one)
 
     def raise_to_parents(self, thresholds: F32) -> F32:
-        """Return the thresholds, each raised to at least that of the topic's parent.
+        """Raise each threshold to at least the threshold of the topic's parent.
 
-        As no topic is more likely than its parent, no topic is then given without its parent.
+        Because no topic is more likely than its parent, no topic is then given without its parent.
         """
         thresholds = thresholds.copy()
         for topic, parent in self.parents:
@@ -152,10 +152,10 @@ class MultilabelRule:
         return at_end[:, self.path_ends]
 
     def make_consistent(self, proba: F32) -> F32:
-        """Lower probabilities in place until no topic is more likely than its parent; return them.
+        """Lower probabilities in place so that no topic exceeds its parent, and return them.
 
-        If documents have one path, the probabilities of the topics at which paths end become a
-        distribution, and each other topic gets the sum of the topics under it.
+        If documents have one path, the probabilities of path ends are normalized to a distribution,
+        and each other topic gets the sum of the topics below it.
         """
         if self.path_ends:
             proba[:] = self._path_proba(proba)
@@ -177,17 +177,17 @@ class MultilabelRule:
         paths[:, self.path_ends] = softmax(log_odds(at_end[:, self.path_ends]))
         for topic, parent in reversed(self.parents):
             paths[:, parent] += paths[:, topic]
-        return np.minimum(paths, 1, out=paths)  # rounding may exceed 1
+        return np.minimum(paths, 1, out=paths)  # may exceed 1 by rounding
 
     def deepest(self, mask: Mask) -> Mask:
-        """Return a mask of the given topics that have no given topic under them."""
+        """Return a mask of the given topics without given subtopics."""
         deepest = mask.copy()
         for topic, parent in self.parents:
             deepest[:, parent] &= ~mask[:, topic]
         return deepest
 
     def check(self, topics: Sequence[Topic]) -> None:
-        """Raise DataError unless the rule, which may come from any file, fits the topics."""
+        """Raise DataError unless the rule, possibly from an untrusted file, fits the topics."""
         n_topics = len(topics)
         check_separator("topic_path", self.separator)
         if self.parents != find_parents(topics, self.separator):
@@ -206,7 +206,7 @@ class MultilabelRule:
 
 
 def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:
-    """Return `MultilabelRule.parents` for these topics; empty without a separator.
+    """Compute `MultilabelRule.parents` for these topics; empty without a separator.
 
     >>> find_parents(["arts", "sport", "sport/football"], "/")
     ((2, 1),)
@@ -217,12 +217,12 @@ def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:
 
 
 def find_path_ends(labels: Labels, n_topics: int, parents: Parents) -> tuple[int, ...]:
-    """Return `MultilabelRule.path_ends` for these documents.
+    """Compute `MultilabelRule.path_ends` for these documents.
 
     Parameters
     ----------
     labels : Labels
-        The topics of documents, with all parents of each.
+        Topics of documents, including all parents.
     n_topics : int
     parents : tuple of (int, int)
         See `MultilabelRule`.
@@ -240,7 +240,7 @@ def find_path_ends(labels: Labels, n_topics: int, parents: Parents) -> tuple[int
     depths = np.ones(n_topics, dtype=np.int64)
     for topic, parent in parents:
         depths[topic] = depths[parent] + 1
-    # A document has one path if its deepest topic is as deep as it has topics.
+    # A document has one path if the depth of its deepest topic equals its number of topics.
     depths_of_documents = depths[labels.topics]
     deepest = np.maximum.reduceat(depths_of_documents, labels.starts[:-1])
     if (deepest != sizes).any():

@@ -1,4 +1,4 @@
-"""Thresholds of a multilabel model that a user sets."""
+"""User-defined thresholds of a multilabel model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slugline.model.multilabel_rule import MultilabelRule
 
 
 def check_thresholds(thresholds: object, name: str = "thresholds") -> None:
-    """Raise OptionError unless this is a mapping of topics to probabilities over 0, up to 1."""
+    """Raise OptionError unless topics are mapped to probabilities over 0 and up to 1."""
     if not isinstance(thresholds, Mapping):
         raise option_error(name, thresholds, "a probability for each topic: {'grain': 0.7}")
     for topic, threshold in thresholds.items():
@@ -43,7 +43,7 @@ def _threshold_columns(topics: Topics, thresholds: Mapping[Any, float]) -> dict[
 def check_own_thresholds(
     topics: Topics, thresholds: Mapping[Any, float], *, multilabel: bool
 ) -> None:
-    """Raise OptionError for thresholds of unknown topics, or if each text has one topic."""
+    """Raise OptionError for thresholds of unknown topics or for single-label texts."""
     if thresholds and not multilabel:
         raise OptionError(
             Parameter("thresholds"),
@@ -56,14 +56,14 @@ def check_own_thresholds(
 def with_own_thresholds(
     rule: MultilabelRule, topics: Topics, thresholds: Mapping[Any, float]
 ) -> MultilabelRule:
-    """Return the rule with these thresholds for some topics, which a user set.
+    """Return the rule with user-defined thresholds for some topics.
 
-    The thresholds of subtopics that are not among them are raised to those of their parents.
+    Other subtopics have their thresholds raised to at least the threshold of their parent.
 
     Raises
     ------
     OptionError : if the rule needs no thresholds, a topic doesn't exist, or a threshold is not a
-        probability, or is below that of the topic's parent.
+        probability or is below the threshold of the topic's parent.
     """
     if not thresholds:
         return rule

@@ -1,4 +1,4 @@
-"""Says whether a model keeps its promise: the precision that it was trained for."""
+"""Checks whether a model keeps its promise: the precision it was trained for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slugline.model.thresholds import CONFIDENCE
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-#: Whether the test supports the precision that was asked for.
+#: Whether the test supports the required precision.
 PromiseStatus = Literal[
     "unreachable",  # no threshold reaches it
     "broken",  # a test contradicts it
@@ -27,18 +27,18 @@ PromiseStatus = Literal[
 
 
 class AnswerCounts(NamedTuple):
-    """Counts of answers to test documents; for a multilabel model, of topics given to them."""
+    """Counts of answers to test documents, or of given topics for a multilabel model."""
 
     n_documents: int
     n_answers: int
     n_right: int
-    # Fraction of the documents that were answered, or of their true topics that were given.
+    # Fraction of documents answered, or of true topics given.
     coverage: float
 
 
 @dataclass(frozen=True)
 class PromiseCheck:
-    """The result of checking whether a precision is kept.
+    """Result of checking a promised precision.
 
     Attributes
     ----------
@@ -47,8 +47,8 @@ class PromiseCheck:
     headline : str
         A sentence about the result.
     details : str
-        The reason why the precision isn't kept, and what to do; empty if it is kept. Parameters are
-        between backticks.
+        Why the precision isn't kept, and what to do; empty if it is kept. Parameters are in
+        backticks.
     """
 
     status: PromiseStatus
@@ -62,7 +62,7 @@ class PromiseCheck:
 
     @property
     def is_missed(self) -> bool:
-        """Whether the promise is broken or out of reach, which users must read first."""
+        """True if the promise is broken or out of reach, which must be reported first."""
         return self.status in ("unreachable", "broken")
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class PromiseCheck:
 def check_promise(
     fitted: Fitted, wanted: float, unreachable_reason: str | None, tested: AnswerCounts | None
 ) -> PromiseCheck:
-    """Return whether a precision is kept.
+    """Check whether the model keeps a precision.
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ def check_promise(
     wanted : float
         The precision.
     unreachable_reason : str or None
-        If no threshold reaches it: which precision can be promised, and what to do. Else None.
+        If no threshold reaches it, the achievable precision and what to do; else None.
     tested : AnswerCounts or None
-        The answers to test documents; None without a test.
+        Answers to test documents; None without a test.
     """
     status = _status(wanted, unreachable_reason, tested)
     values: dict[str, Any] = {
@@ -121,10 +121,10 @@ def _status(
 
 
 def describe_label_doubts(fitted: Fitted) -> str:
-    """Return the reason to suspect wrong labels, judging by held-out documents; empty if none.
+    """Return the reason to suspect wrong labels based on held-out documents; empty if none.
 
-    Labels are suspect if the learner left out documents whose topic looks wrong, or if the surest
-    held-out answers contradict the labels; see `ConfidentErrors`.
+    Labels are suspect if the learner excluded documents whose topic looks wrong, or if the most
+    confident held-out answers contradict the labels; see `ConfidentErrors`.
     """
     if fitted.multilabel:
         return ""

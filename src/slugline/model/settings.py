@@ -1,4 +1,4 @@
-"""The settings of a fit, which are checked on construction."""
+"""Settings of a fit, validated on construction."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ from slugline.text.table_columns import check_column_names, learn_columns
 if TYPE_CHECKING:
     from slugline.model.fitted import Fitted
 
-# The number of hash buckets for a net that learns batch by batch, which has weights for each.
+# Number of hash buckets for a network trained on batches, which has weights for each bucket.
 _N_BUCKETS = 1 << 18
 # One more than the largest seed, as in scikit-learn.
 _N_SEEDS = 1 << 32
 
 
 def draw_seed(random_state: Any) -> int:
-    """Return an integer seed as it is, or draw one: from a generator, or at random for None.
+    """Return an integer seed unchanged, or draw one from a generator, or at random for None.
 
-    Raises OptionError for other types and for integers out of range.
+    Raise OptionError for other types and for integers out of range.
     """
     if random_state is None:
         return secrets.randbelow(_N_SEEDS)
@@ -60,10 +60,10 @@ def draw_seed(random_state: Any) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
-    """Settings of a fit, as `TopicClassifier` and the command line pass them to `fit`.
+    """Settings passed to `fit` by `TopicClassifier` and the command line.
 
-    `TopicClassifier` documents each setting. On construction, settings are checked, an encoder is
-    loaded, and a seed is drawn. A fit uses a copy of the learner.
+    `TopicClassifier` documents each setting. Construction checks the settings, loads the encoder
+    and draws a seed. A fit uses a copy of the learner.
 
     Raises
     ------
@@ -76,7 +76,7 @@ class FitSettings:
     tune: bool | float = False
     n_jobs: int | None = None
     random_state: int = 0
-    #: A tuple has the names of encoders to choose from once words have been learned.
+    #: A tuple lists the encoders to choose from after the fit to words.
     encoder: CheckedEncoder | tuple[str, ...] | None = field(default_factory=default_encoder)
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     min_precision: float | None = None
@@ -84,7 +84,7 @@ class FitSettings:
     columns: Sequence[str] = ()
     topic_path: str | None = None
     thresholds: Mapping[Topic, float] = field(default_factory=dict)
-    # Whether to cross-validate learners that make no held-out predictions, where these are needed.
+    # Cross-validate learners without held-out predictions if these are needed.
     cross_validate: bool = True
 
     def __post_init__(self) -> None:
@@ -144,7 +144,7 @@ class FitSettings:
                 " adds to them; leave one of them out.",
             )
         if not is_linear(self.learner):
-            # A fast encoder is needed for descriptions only, and may not have been named.
+            # A fast encoder is only required for descriptions, and may be the default.
             is_fast = self.has_fast_encoder
             raise OptionError(
                 Parameter("descriptions" if is_fast else "encoder"),
@@ -156,22 +156,22 @@ class FitSettings:
 
     @property
     def has_fast_encoder(self) -> bool:
-        """Whether the encoder is as fast as counting words; False if it is yet to be chosen."""
+        """True if the encoder is as fast as counting words; False if not chosen yet."""
         return isinstance(self.encoder, CheckedEncoder) and self.encoder.is_fast
 
     @property
     def needs_encoder(self) -> bool:
-        """Whether there is an encoder that must not be left out where it can't be used.
+        """True if an encoder is set that must not be skipped where it can't be used.
 
-        A fast encoder may be left out, unless it is to read descriptions.
+        A fast encoder may be skipped unless it is needed for descriptions.
         """
         return bool(self.descriptions) if self.has_fast_encoder else self.encoder is not None
 
     @classmethod
     def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> FitSettings:
-        """Return settings with which a fit to the same documents makes the same model.
+        """Return settings that reproduce the model on the same documents.
 
-        They name the feature groups, learner and encoder that `tune` or "auto" chose.
+        They include the feature groups, learner and encoder chosen by `tune` or "auto".
         """
         heldout, rule = fitted.heldout_predictions, fitted.multilabel_rule
         groups = tuple(group for group in fitted.features.feature_groups if not group.columns)
@@ -193,10 +193,10 @@ class FitSettings:
     def choose_feature_groups(
         self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, are_all: bool = True
     ) -> tuple[FeatureGroup, ...]:
-        """Return the feature groups; the kinds of table columns are taken from the documents.
+        """Return the feature groups; infer the kinds of table columns from the documents.
 
-        By default, they depend on the characters of texts and, if `texts` `are_all`, on their
-        number.
+        By default, they depend on the characters of the texts and, if `texts` `are_all`, on the
+        number of texts.
         """
         feature_groups = self.feature_groups
         if feature_groups is None:
@@ -212,7 +212,7 @@ class FitSettings:
     def batch_feature_groups(
         self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, are_all: bool = True
     ) -> tuple[FeatureGroup, ...]:
-        """Return the feature groups for learning from batches, all with hash buckets."""
+        """Return the feature groups for training on batches, all with hash buckets."""
         if self.feature_groups is None:
             return tuple(
                 replace(group, n_buckets=group.n_buckets or _N_BUCKETS, max_terms=None)

@@ -1,7 +1,7 @@
-"""The two classification tasks, and what a fit does differently for each of them.
+"""The two classification tasks, and the steps of a fit that differ between them.
 
 In the single-label task, each document has one topic; in the multilabel task, any number.
-`choose_task` chooses one of them once the documents have been read.
+`choose_task` chooses the task after the documents have been read.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ClassificationTask(Protocol):
         """Number of the documents that have each topic, shape (n_topics,)."""
 
     def tuning_metric(self) -> Metric:
-        """Return the metric by which a search for better settings compares candidates."""
+        """Return the metric for comparing candidates in a search for better settings."""
 
     def add_encoder(self, encoded: EncodedDocuments) -> EncoderFit:
         """Return the best head of the encoder, if one helps, with held-out probabilities."""
@@ -77,12 +77,12 @@ class ClassificationTask(Protocol):
         """Return the rows among `rows` that a model of the training rows can predict."""
 
     def needs_cross_validation(self, fitted: Fitted) -> bool:
-        """Return whether cross-validation is needed, as the fit made no held-out predictions."""
+        """Return True if the fit made no held-out predictions, so cross-validation is needed."""
 
     def recalibrate(
         self, learner: Learner, heldout: HeldOutProba, weight: F32 | None
     ) -> HeldOutProba:
-        """Calibrate a learner with cross-validated probabilities; return these, calibrated."""
+        """Calibrate a learner on cross-validated probabilities, and return them calibrated."""
 
     def complete(
         self,
@@ -91,13 +91,13 @@ class ClassificationTask(Protocol):
         given_rows: Index,
         words: UnknownWordRate | None,
     ) -> Fitted:
-        """Return `fitted` with the rule for its answers, and with any held-out predictions.
+        """Return `fitted` with its decision rule and any held-out predictions.
 
         `given_rows` are the documents' rows in the original order; see `TrainingDocuments`.
         """
 
     def next_rule(self, before: Fitted, learner: BatchLearner) -> MultilabelRule | None:
-        """Return the rule for answers after one more batch; None if the task needs no rule."""
+        """Return the decision rule after another batch, or None if the task needs no rule."""
 
 
 def choose_task(
@@ -108,35 +108,35 @@ def choose_task(
     topics: Topics | None = None,
     columns: Sequence[Topic] | None = None,
 ) -> ClassificationTask:
-    """Return the task of documents with these topics.
+    """Return the task for documents with these topics.
 
     Parameters
     ----------
     names : sequence of topics, or of tuples of topics
     settings : FitSettings
     multilabel : bool
-        Whether `names` are tuples.
+        True if `names` are tuples.
     topics : Topics, optional
         All topics; by default, those of documents and descriptions.
     columns : sequence of topics, optional
-        The topics of the indicator's columns, if the topics were given as an indicator.
+        Topics of the columns, if topics were given as an indicator array.
 
     Raises
     ------
     DataError : if a described topic has no column in the indicator.
-    OptionError : if the learner, or a threshold, is not for this task.
+    OptionError : if the learner or a threshold does not suit the task.
     """
     if multilabel:
         return MultilabelTask.create(names, settings, topics, columns)
     return SingleLabelTask.create(names, settings, topics)
 
 
-# One topic a document -----------------------------------------------------------------------------
+# Single-label task --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class SingleLabelTask:
-    """Each document has one topic, and the topic with the highest probability is the answer."""
+    """Each document has one topic; the most likely topic is the answer."""
 
     topics: Topics
     labels: Labels
@@ -171,7 +171,7 @@ class SingleLabelTask:
         return ACCURACY
 
     def add_encoder(self, encoded: EncodedDocuments) -> EncoderFit:
-        """Return a head whose probabilities are from softmax."""
+        """Return a head with softmax probabilities."""
         return add_single_label_encoder(encoded)
 
     def predictable_rows(self, rows: Index, training: Index) -> Index:
@@ -180,7 +180,7 @@ class SingleLabelTask:
         return rows[np.isin(topics[rows], topics[training])]
 
     def needs_cross_validation(self, fitted: Fitted) -> bool:
-        """Return whether thresholds for a precision are to be chosen."""
+        """Return True if thresholds for a precision must be chosen."""
         return self.settings.min_precision is not None and not fitted.interrupted
 
     def recalibrate(
@@ -189,7 +189,7 @@ class SingleLabelTask:
         heldout: HeldOutProba,
         weight: F32 | None,  # noqa: ARG002
     ) -> HeldOutProba:
-        """Return the probabilities unchanged, as learners of single labels calibrate them."""
+        """Return the probabilities unchanged: single-label learners already calibrate them."""
         return heldout
 
     def complete(
@@ -213,25 +213,25 @@ class SingleLabelTask:
         return replace(fitted, heldout_predictions=predictions)
 
     def next_rule(self, before: Fitted, learner: BatchLearner) -> None:
-        """Return None, as the most likely topic is the answer."""
+        """Return None, because the most likely topic is the answer."""
 
 
 def _usual_words(fitted: Fitted, words: UnknownWordRate | None) -> UnknownWordRate | None:
-    """Return the usual rate of unknown words; None if a sentence encoder may know these words.
+    """Return the normal rate of unknown words; None if a sentence encoder may know these words.
 
-    Words that only the table of word vectors knows count as unknown: texts with more of them than
-    usual are mostly about something else, and held-out documents don't show how well the model
-    answers such texts.
+    Words found only in the table of word vectors count as unknown: texts with unusually many of
+    them are mostly off-topic, and held-out documents don't show how accurate the model is on such
+    texts.
     """
     return words if fitted.encoder is None or fitted.encoder.summing_encoder is not None else None
 
 
-# Several topics a document ------------------------------------------------------------------------
+# Multilabel task ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class MultilabelTask:
-    """Documents have any number of topics, which are given by a rule chosen on held-out documents.
+    """Documents have any number of topics, given by a rule chosen on held-out documents.
 
     Attributes
     ----------
@@ -239,7 +239,7 @@ class MultilabelTask:
     labels : Labels
     settings : FitSettings
     as_indicator : bool
-        Whether topics were given as an indicator, and are predicted as one.
+        True if topics are given and predicted as an indicator array.
     """
 
     topics: Topics
@@ -304,11 +304,11 @@ class MultilabelTask:
         return add_multilabel_encoder(encoded)
 
     def predictable_rows(self, rows: Index, training: Index) -> Index:  # noqa: ARG002
-        """Return all rows: if one topic of a row is unknown, others can still be predicted."""
+        """Return all rows: if one topic of a row is unknown, others are still predictable."""
         return rows
 
     def needs_cross_validation(self, fitted: Fitted) -> bool:
-        """Return whether there are no scores that rows got before they were learned from."""
+        """Return True if there are no held-out scores."""
         if fitted.interrupted or not self.settings.cross_validate:
             return False
         learner = fitted.learner
@@ -339,7 +339,7 @@ class MultilabelTask:
         given_rows: Index,
         words: UnknownWordRate | None,
     ) -> Fitted:
-        """Return `fitted` with the rule that gives topics, and with held-out predictions."""
+        """Return `fitted` with its decision rule and held-out predictions."""
         n_topics = len(self.topics)
         rows: Index | None = None
         if heldout is None:
@@ -347,7 +347,7 @@ class MultilabelTask:
         else:
             rows, proba = heldout
             labels = self.labels.take(rows)
-        # There is no document by which to choose thresholds of topics that are only described.
+        # Topics that are only described have no documents for choosing thresholds.
         has_documents = self.topic_counts > 0
         rule = self._choose_rule(np.where(has_documents, proba, 0), labels.indicator(n_topics))
         thresholds = np.where(has_documents, rule.thresholds, np.float32(USUAL_THRESHOLD))
@@ -366,7 +366,7 @@ class MultilabelTask:
         return replace(fitted, multilabel_rule=rule, heldout_predictions=predictions)
 
     def _choose_rule(self, proba: F32, truth: F32) -> MultilabelRule:
-        """Return the rule for topics, or paths of topics, chosen by held-out probabilities."""
+        """Choose the rule for topics, or paths of topics, from held-out probabilities."""
         parents = find_parents(self.topics.names, self.settings.topic_path)
         everything = Labels.concatenate(self.labels, self.described_labels())
         path_ends = find_path_ends(everything, len(self.topics), parents)
@@ -376,7 +376,7 @@ class MultilabelTask:
         )
 
     def next_rule(self, before: Fitted, learner: BatchLearner) -> MultilabelRule:
-        """Return the rule after one more batch; with few recent scores, it hardly changes."""
+        """Return the rule after another batch; it hardly changes with few recent scores."""
         rule, sizes = before.multilabel_rule, self.labels.n_each
         proba, labels = _recent_proba(learner, len(self.topics))
         truth = labels.indicator(len(self.topics))
@@ -389,7 +389,7 @@ class MultilabelTask:
         is_same = (
             learns_in_batches(before.learner) and learner.calibration is before.learner.calibration
         )
-        if is_same:  # there are too few new scores
+        if is_same:  # too few new scores
             weight, proba, truth = 0.0, proba[:0], truth[:0]
         latest = choose_rule(proba, truth, sizes, self.settings.optimize)
         moved = np.float32(weight) * (latest.thresholds - rule.thresholds)
@@ -402,7 +402,7 @@ class MultilabelTask:
 
 
 def described_sets(settings: FitSettings) -> list[Any]:
-    """Return the topic set of each description: its topic and the parents of the topic."""
+    """Return the topic set of each description: its topic and all parents."""
     return sets_with_parents([(t,) for t in settings.descriptions], settings.topic_path)
 
 
@@ -419,7 +419,7 @@ def _topics_of_columns(columns: Sequence[Topic], settings: FitSettings) -> Topic
 
 
 def _recent_proba(learner: Learner, n_topics: int) -> tuple[F32, Labels]:
-    """Return probabilities of rows before they were learned from, and the labels of these rows."""
+    """Return probabilities of rows computed before training on them, and their labels."""
     if not learns_in_batches(learner) or learner.recent_ is None:
         return np.zeros((0, n_topics), dtype=np.float32), Labels.empty(multilabel=True)
     recent = learner.recent_

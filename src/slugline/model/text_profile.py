@@ -105,7 +105,7 @@ class TextProfile:
     def from_documents(
         cls, texts: Sequence[str], labels: Labels, n_topics: int
     ) -> TextProfile | None:
-        """Return the profile of training documents; None if there are none, or too many topics."""
+        """Return the profile of training documents; None without any, or with too many topics."""
         if not len(texts) or n_topics > MAX_DOCUMENTS:
             return None
         sampled = _spread(len(texts))
@@ -142,7 +142,7 @@ class TextProfile:
     def encode(self, texts: Sequence[str]) -> F64 | None:
         """Return the vectors of texts, or None if they aren't comparable with the profile.
 
-        This is the case if the word vectors don't cover the language, or have changed.
+        They aren't if the word vectors don't cover the language, or have changed.
         """
         encoder = WordVectorEncoder()
         if not self.means.size or encoder.digest != self.table_digest:

@@ -10,27 +10,27 @@ import numpy as np
 
 from slugline.base.arrays import Floats, Integers, Mask
 
-#: The probability, over random sets of held-out documents, that the chosen threshold reaches the
+#: Probability, over random sets of held-out documents, that the chosen threshold reaches the
 #: precision.
 CONFIDENCE = 0.9
-# The number of thresholds that are tested. This number and the next were chosen on training splits
-# of 21 data sets, with 5 labels per topic and more.
+# Number of tested thresholds. This number and the next were chosen on training splits of 21 data
+# sets, with 5 or more labels per topic.
 _N_LEVELS = 100
-# The number of starting points of the search. A search from the highest threshold only would stop
-# there if one of its few answers has a wrong topic.
+# Number of starting points of the search. A search from the highest threshold alone would stop
+# there if one of its few answers is wrong.
 _N_STARTS = 5
-# Precisions that `best_precision` tries, from high to low; nobody asks for lower ones.
+# Precisions tried by `best_precision`, from high to low; lower ones are useless.
 _STEPS = np.concatenate([[0.999, 0.995], np.arange(99, 49, -1) / 100])
 
-# Labels are likely to be wrong if the surest predictions have at least this fraction of the error
-# rate of all predictions; see `ConfidentErrors.has_likely_label_errors`.
+# Labels are likely wrong if the error rate of the most confident predictions is at least this
+# fraction of the overall error rate; see `ConfidentErrors.has_likely_label_errors`.
 _MIN_ERROR_RATIO = 0.2
-# They also need this number of wrong predictions.
+# Minimum number of wrong predictions among them.
 _MIN_ERRORS = 5
 
 
 class AchievablePrecision(NamedTuple):
-    """A precision that can be promised, and the fraction of predictions that are then given.
+    """An achievable precision, and the fraction of predictions given at that precision.
 
     The precision is 0 if not even 0.5 can be promised.
     """
@@ -40,18 +40,18 @@ class AchievablePrecision(NamedTuple):
 
 
 def lowest_threshold(probabilities: Floats, right: Mask, precision: float) -> float:
-    """Return the lowest probability at which predictions have a precision, with 90 % confidence.
+    """Return the lowest probability at which predictions reach a precision, with 90 % confidence.
 
-    Going down from five starting points, it includes more predictions as long as a binomial test
-    (the inverse of the lower Clopper-Pearson bound) rejects a lower precision. Each starting point
-    has a fifth of the risk.
+    The search descends from five starting points and includes more predictions as long as a
+    binomial test (the inverse of the lower Clopper-Pearson bound) rejects a lower precision. Each
+    starting point gets a fifth of the risk.
 
     Parameters
     ----------
     probabilities : float array, shape (n_predictions,)
-        The probabilities of held-out predictions.
+        Probabilities of held-out predictions.
     right : bool array, shape (n_predictions,)
-        Whether each of them is right.
+        Mask of right predictions.
     precision : float, over 0 and under 1
 
     Returns
@@ -65,14 +65,14 @@ def lowest_threshold(probabilities: Floats, right: Mask, precision: float) -> fl
     """
     n, n_right, thresholds = _levels(probabilities, right)
     risk = (1 - CONFIDENCE) / _N_STARTS
-    # With fewer answers, the test would fail even if all of them were right.
+    # With fewer answers, the test would fail even if all were right.
     enough = n >= np.log(risk) / np.log(precision)
     n, n_right, thresholds = n[enough], n_right[enough], thresholds[enough]
     if not len(n):
         return np.inf
     levels = np.linspace(0, len(n) - 1, min(len(n), _N_LEVELS)).astype(int)
     pairs = list(zip(n_right[levels].tolist(), n[levels].tolist(), strict=True))
-    # From the last starting point on, as the result is the lowest threshold of all.
+    # Start from the last point, because the result is the lowest threshold of all.
     stop = len(pairs)
     for start in reversed((len(pairs) * np.arange(_N_STARTS) // _N_STARTS).tolist()):
         passes = (_binomial_tail(*pair, precision) <= risk for pair in pairs[start:stop])
@@ -84,7 +84,7 @@ def lowest_threshold(probabilities: Floats, right: Mask, precision: float) -> fl
 
 
 def best_precision(probabilities: Floats, right: Mask) -> AchievablePrecision:
-    """Return the highest precision that can be promised, and the coverage at that precision."""
+    """Return the best achievable precision and its coverage."""
     for precision in _STEPS.tolist():
         threshold = lowest_threshold(probabilities, right, precision)
         if threshold < np.inf:
@@ -110,20 +110,20 @@ class ConfidentErrors(NamedTuple):
 
     @property
     def has_likely_label_errors(self) -> bool:
-        """Whether the surest predictions are wrong so often that labels are likely to be wrong.
+        """True if confident predictions are wrong so often that labels are likely wrong.
 
-        Hard documents get low probabilities, but documents with wrong labels get any. On training
-        splits of eight data sets, the error rate of the surest quarter is at most 0.14 times that
-        of all predictions, and at least 0.21 times if 5 % of the labels are replaced. On data sets
-        whose topics overlap by nature (reviews, diseases, short sentences on anything), it is 0.24
-        to 0.36 times without replaced labels.
+        Hard documents get low probabilities; documents with wrong labels can get high ones. On
+        training splits of eight data sets, the error rate of the most confident quarter is at most
+        0.14 times the overall error rate, and at least 0.21 times if 5 % of the labels are
+        replaced. On data sets with inherently overlapping topics (reviews, diseases, short
+        sentences on anything), the factor is 0.24 to 0.36 without replaced labels.
         """
         is_common = self.n_wrong > _MIN_ERROR_RATIO * self.error_rate * self.n_sure
         return self.n_wrong >= _MIN_ERRORS and is_common
 
 
 def _levels(probabilities: Floats, right: Mask) -> tuple[Integers, Integers, Floats]:
-    """Return the numbers of predictions and of right ones at or above each distinct probability."""
+    """Count all and right predictions at or above each distinct probability."""
     order = np.argsort(-probabilities, kind="stable")
     values = probabilities[order]
     differs = np.append(values[1:] != values[:-1], True)[: len(values)]
@@ -134,7 +134,7 @@ def _levels(probabilities: Floats, right: Mask) -> tuple[Integers, Integers, Flo
 def _binomial_tail(n_successes: int, n: int, p: float) -> float:
     """Return the probability of at least `n_successes` in `n` trials.
 
-    SciPy's `bdtrc` gives the same, but importing it takes longer than loading a model.
+    Equivalent to SciPy's `bdtrc`, whose import takes longer than loading a model.
     """
     n_failed = np.arange(1, n - n_successes + 1)
     # Logarithms of the binomial coefficients, each computed from the previous one.

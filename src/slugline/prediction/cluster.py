@@ -27,19 +27,18 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# Seconds between two checks for workers.
+# Seconds between checks for workers.
 _CHECK_INTERVAL = 5.0
-# Seconds for which there may be no workers.
+# Maximum number of seconds without workers.
 _PATIENCE = 60.0
-# The model and options of each job that runs on this worker, by name.
+# Model and options of each job running on this worker, by name.
 _jobs: dict[str, tuple[ModelCopy, PredictOptions]] = {}
 
 
 class _ModelPlugin(WorkerPlugin):
-    """Sends the model once to each worker, including workers that join later; ends the job.
+    """Sends the model once to each worker, including workers that join later, and ends the job.
 
-    Scattered data would be lost with the workers that hold them, and arguments would be sent with
-    each task.
+    Scattered data would be lost with their workers, and arguments would be sent with each task.
     """
 
     def __init__(self, name: str, model: ModelCopy, options: PredictOptions) -> None:
@@ -51,7 +50,7 @@ class _ModelPlugin(WorkerPlugin):
         _jobs[self.name] = self._job
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002
-        """End the job on a worker, with its running tasks."""
+        """End the job and its running tasks on a worker."""
         _jobs.pop(self.name, None)
 
 
@@ -64,8 +63,8 @@ def predict_on_cluster(
 ) -> Generator[tuple[Task, FileResult]]:
     """Predict files on the workers of a cluster, and yield their results.
 
-    Workers must see the files under the same paths. A file whose worker is killed gets another
-    worker. If the iterator is closed, the job ends.
+    Workers must see the files under the same paths. If a worker is killed, its file is reassigned.
+    Closing the iterator ends the job.
 
     Raises
     ------
@@ -88,7 +87,7 @@ def _predict_all(
     finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
     try:
         for number, task in enumerate(tasks):
-            # Workers have other working folders.
+            # Workers have different working folders.
             there = task._replace(source=task.answers.marker.source)
             future = client.submit(
                 _predict_on_worker, name, there, key=f"{name}-{number}", pure=False
@@ -99,7 +98,7 @@ def _predict_all(
             future = _next_finished(finished, client)
             task = running.pop(future)
             result = _file_result(future, task)
-            # Released before the result is used, or losing its worker would run the task again.
+            # Release it before using the result, or the task would rerun if its worker is lost.
             future.release()
             yield task, result
     finally:
@@ -108,7 +107,7 @@ def _predict_all(
 
 
 def _next_finished(finished: queue.SimpleQueue[Future[Any]], client: Client) -> Future[Any]:
-    """Return the next finished task; ClusterError if the workers have been gone for too long."""
+    """Return the next finished task; raise ClusterError after too long without workers."""
     last_seen = time.monotonic()
     while True:
         try:
@@ -124,9 +123,9 @@ def _next_finished(finished: queue.SimpleQueue[Future[Any]], client: Client) -> 
 
 
 def _file_result(future: Future[Any], task: Task) -> FileResult:
-    """Return the result of a task that has ended."""
+    """Return the result of a finished task."""
     try:
-        # Waits if the task runs again because its worker was lost in the meantime.
+        # Waits if the task is rerunning because its worker was lost.
         result: FileResult = future.result()
     except CancelledError as error:
         raise _connection_lost() from error
@@ -192,15 +191,16 @@ def predict_partitions(
     topic : text, or Int64 if topics are numbers
         Missing if there is no text, or if the model is unsure.
     probability : float64
-        Of the most likely topic; NaN if there is no text.
+        Probability of the most likely topic; NaN if there is no text.
     reason, guess
-        With a precision: why the model is unsure, missing if it is not; and the most likely topic.
+        With a required precision: why the model is unsure (missing if sure), and the most likely
+        topic.
     set : list of topics
         With `coverage`; missing if there is no text.
 
-    A multilabel model gives lists `topics` and `probabilities` instead of topic and probability;
-    then reason, guess and `guess_probability`. Dask can't infer the type of lists: give
-    `to_parquet` the `schema` of all columns.
+    Multilabel models return lists `topics` and `probabilities` instead of topic and probability,
+    followed by reason, guess and `guess_probability`. Dask can't infer list types: pass `schema`
+    with all columns to `to_parquet`.
 
     Raises
     ------
@@ -221,7 +221,7 @@ def predict_partitions(
     decider = copy.decider(options)
     from dask.delayed import delayed
 
-    # All partitions share this node of the graph, so that workers get the model once.
+    # All partitions share this graph node, so workers receive the model once.
     shared = delayed(copy, name=f"slugline-model-{copy.digest}", pure=True, traverse=False)
     meta = _frame([], [], decider)
     return frame[columns].map_partitions(_predict_partition, shared, columns, options, meta=meta)
@@ -235,8 +235,8 @@ def predict_frame(
 ) -> pd.DataFrame:
     """Return the predictions for the rows of a pandas data frame; see `predict_partitions`.
 
-    This process loads the model once, for any number of frames. Of `options`, `min_precision`,
-    `per_topic` and `coverage` are used.
+    The process loads the model once for any number of frames. Only `min_precision`, `per_topic` and
+    `coverage` of `options` are used.
     """
     columns = _check_columns(frame, text)
     decider = model.decider(options or PredictOptions())
@@ -271,12 +271,12 @@ def _check_columns(frame: Any, text: str | Sequence[str]) -> list[str]:
 
 
 def _text(cells: tuple[Any, ...]) -> str | None:
-    """Return the text of a row; None if the row has no text."""
+    """Return the text of a row, or None without text."""
     return "\n".join(cell for cell in cells if isinstance(cell, str) and cell.strip()) or None
 
 
 def _frame(decisions: Sequence[Decision | None], index: Any, decider: Decider) -> pd.DataFrame:
-    """Return a data frame with a row for each decision, which is None for a row without text."""
+    """Return a data frame with a row per decision; decisions are None for rows without text."""
     import pandas as pd
 
     text_type = pd.Series(["text"]).dtype

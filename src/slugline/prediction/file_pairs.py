@@ -1,4 +1,4 @@
-"""Which files a folder job predicts, and the names of their answers."""
+"""Input files of a folder job, and the names of their answer files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from slugline.corpus.readers import check_exists
 from slugline.corpus.rows import translate_os_errors
 from slugline.errors import DataError, OptionError, Parameter
 
-#: Formats that answers may have.
+#: Supported formats of answers.
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
-# The default format of answers to a file, by its ending or format.
+# Default format of answers, by the extension or format of the input.
 _ANSWER_FORMATS = {
     **{name: name for name in FORMATS},
     "ndjson": "ndjson",
@@ -31,9 +31,9 @@ class FilePair(NamedTuple):
     Attributes
     ----------
     source, name : str
-        The path of the file, and the path of its answers in their folder, with slashes.
+        Path of the file, and path of its answers within their folder, with slashes.
     size, modification_time : int
-        The size of the file in bytes, and the time in nanoseconds.
+        Size of the file in bytes, and time in nanoseconds.
     """
 
     source: str
@@ -48,21 +48,21 @@ def pair_files(
     source_format: str | None = None,
     answer_format: str | None = None,
 ) -> list[FilePair]:
-    """Return the files with their answers; files of a pattern are sorted by name.
+    """Pair files with their answers; files that match a pattern are sorted by name.
 
-    Answers have the name of the file. If a pattern matches files in several folders, they also keep
-    the part of the path that matches its wildcards: answers to `in/*/a.csv` are `1/a.csv`,
+    Answers are named after the file. If a pattern matches files in several folders, the name
+    includes the part of the path that matches the wildcards: answers to `in/*/a.csv` are `1/a.csv`,
     `2/a.csv` and so on.
 
     Parameters
     ----------
     sources : iterable of paths and patterns
     out : Path
-        The folder of the answers.
+        Folder for the answers.
     source_format : str, optional
-        The format of all files; by default, each name shows it.
+        Format of all files; by default, inferred from each name.
     answer_format : one of FORMATS, optional
-        The format of all answers.
+        Format of all answers.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def pair_files(
 
 
 def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePath]]:
-    """Yield files, each with the part of its path from the first wildcard of the pattern on."""
+    """Yield files, each with its path from the first wildcard of the pattern onwards."""
     for source in map(str, sources):
         if source == "-":
             raise OptionError(

@@ -1,4 +1,4 @@
-"""Files of predictions: a row for each document, with its input cells and the prediction."""
+"""Prediction files: one row per document, with its input cells and the prediction."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from slugline.prediction.rows import Prediction
 
 # Columns of a topic and its probability: an answer, or the guess of a multilabel model.
 _ONE_TOPIC, _GUESSES = ("topic", "probability"), ("guess", "guess_probability")
-#: Maximum number of names of left-out columns that are kept for the message.
+#: Maximum number of dropped column names kept for the message.
 MAX_DROPPED_COLUMNS = 100
 # Separators between topics in a cell, unless the training data had another separator.
 _SEPARATORS = ";|"
 
 
 class AnswerColumns(NamedTuple):
-    """The columns of answers besides "error", and how several topics of a text are written.
+    """Columns of answers except "error", and the form of multi-label topics.
 
-    `form` is None if a text has one topic. If each topic has a column, these columns are not in
-    `names`. `own` is the topic column of the model's training data, if it is known. `topic_type` is
-    the SQL type of a topic.
+    `form` is None for single-label models. If each topic has a column, these columns are not in
+    `names`. `own` is the topic column of the model's training data, if known. `topic_type` is the
+    SQL type of a topic.
     """
 
     names: list[str]
@@ -50,11 +50,11 @@ class AnswerColumns(NamedTuple):
 
 
 class AnswerFile:
-    """Writes rows of a table: the input columns in their order, then the answers.
+    """Writes table rows: input columns in their original order, then the answers.
 
-    In CSV, an answer that a spreadsheet would read as a formula gets an apostrophe; input cells
-    stay as they are. The input columns are the columns of the first batch that has any, or those of
-    the file that the table copies.
+    In CSV, answers that a spreadsheet would read as formulas get an apostrophe; input cells are
+    unchanged. The input columns come from the first batch with columns, or from the file that the
+    table copies.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ class AnswerFile:
     answers : AnswerColumns
         See `answer_columns`.
     header : sequence of str, default ()
-        The input columns if there are no rows.
+        Input columns if there are no rows.
 
     Attributes
     ----------
     dropped_columns : list of str
-        Columns that came too late for the header, or to rename an answer column.
+        Input columns first seen after the header was written.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class AnswerFile:
         self._form = answers.form
         self._columns: Container[str] | None = None
         self._names: dict[str, str] = {}
-        self._topic_names: dict[str, str] = {}  # topics that have a column each
+        self._topic_names: dict[str, str] = {}  # topics with a separate column
         self._fields: list[str] = []
         self._buffered: list[Prediction | BadRow] = []
         if table.source_columns is not None:
@@ -98,7 +98,7 @@ class AnswerFile:
         if self._columns is None:
             self._buffered += answers
             cells = (cell for answer in answers for cell in answer.values.items())
-            # Lines of text have the column "topic" only if there are labels.
+            # Text lines have a "topic" column only if labelled.
             columns = {name: None for name, value in cells if self._has_names or value is not None}
             if columns:
                 self._begin(columns)
@@ -108,13 +108,13 @@ class AnswerFile:
             self._table.write_row(row, answer.at, answer.values)
 
     def finish(self) -> None:
-        """Write what remains, after the last batch."""
+        """Write the remaining rows after the last batch."""
         if self._columns is None:
             self._begin(self._header)
         self._table.finish()
 
     def close(self) -> None:
-        """Close everything that is open, except the file."""
+        """Close all resources except the file."""
         self._table.close()
 
     def _begin(self, columns: Iterable[str]) -> None:
@@ -181,7 +181,7 @@ class AnswerFile:
         return topics | {self._names[name]: cells.get(name) for name in self._answers_of.names}
 
     def _multilabel_cells(self, decision: Decision, form: TopicForm) -> dict[str, Any]:
-        """Return the topics given and their probabilities; None if the model is unsure."""
+        """Return the topics given and their probabilities, or None if the model is unsure."""
         if decision.reason:
             return dict.fromkeys((*form.columns, "topics", "probabilities"))
         proba_by_topic = dict(zip(decision.topics or (), decision.probabilities, strict=True))
@@ -219,9 +219,9 @@ def topic_names(n_topics: int) -> list[str]:
 def answer_names(
     input_names: Iterable[str], names: Iterable[str], own: str | None = None
 ) -> dict[str, str]:
-    """Return the name of each answer column, different from all input columns.
+    """Return the name of each answer column, distinct from all input columns.
 
-    The column of topics is called `own`, as in the training data, unless an input column is.
+    The topic column is named `own`, as in the training data, unless an input column has this name.
 
     >>> answer_names(["id", "Topic"], topic_names(1))
     {'topic': 'predicted_topic', 'probability': 'probability', 'error': 'error'}
@@ -240,12 +240,12 @@ def answer_names(
     return dict(zip(names, new_names, strict=True))
 
 
-# The ending of a further topic, such as _2.
+# Suffix of an additional topic, such as _2.
 _TOPIC_NAME = re.compile(r"^topics?(_\d+)?$")
 
 
 def free_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, str]:
-    """Return a new name for each name, different from all input columns."""
+    """Return a new name for each name, distinct from all input columns."""
     used_names = {name.lower() for name in input_names}
     renamed = {}
     for name in names:
@@ -263,10 +263,10 @@ def _numbered(number: int, stems: tuple[str, str]) -> list[str]:
 
 # Formats of answers -------------------------------------------------------------------------------
 
-#: Endings that the name of a file of answers may have; all but .parquet and .xlsx also with .gz.
+#: File extensions for answers; all but .parquet and .xlsx also with .gz.
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
 _PACKABLE = (".csv", ".tsv", ".jsonl", ".ndjson")
-# The fastest level of compression, since other work waits for it.
+# Fastest compression level, because compression blocks other work.
 _PACKING = 1
 
 
@@ -283,7 +283,7 @@ def check_ending(path: Path) -> None:
 
 
 def answer_columns(decider: Decider, top: int, *, in_table: bool = True) -> AnswerColumns:
-    """Return the columns of answers in a table, or else in JSON or Parquet."""
+    """Return the answer columns of a table, or of JSON or Parquet."""
     fitted, n_topics = decider.fitted, min(top, len(decider.fitted.topics))
     is_number = any(isinstance(name, int) for name in fitted.topics.names)
     topic_type = "BIGINT" if is_number else "VARCHAR"
@@ -310,7 +310,7 @@ def _own_column(fitted: Fitted) -> str | None:
 
 
 def _answer_form(fitted: Fitted, in_table: bool) -> TopicForm:
-    """Return the form of several topics: that of the training data, if the file allows it."""
+    """Return the form of multi-label topics: as in the training data, if the format allows it."""
     form = None if fitted.layout is None else fitted.layout.topic_form
     names = [*map(str, fitted.topics.names)]
     if form is not None and form.columns:  # corrections may have added topics
@@ -325,15 +325,15 @@ def _answer_form(fitted: Fitted, in_table: bool) -> TopicForm:
 def open_answer_file(
     path: Path, rows: RowReader, decider: Decider, top: int
 ) -> Iterator[AnswerFile]:
-    """Open a file of predictions, which appears complete when the block ends, or not at all.
+    """Open a prediction file, written atomically when the block ends.
 
-    Its ending decides the format; see `ENDINGS`. Answers to a table are written like it: encoding,
-    separator, quotes and line ends. In Parquet, answers to a Parquet file are added to all of its
-    columns, which keep their types.
+    The extension determines the format; see `ENDINGS`. Answers to a table keep its encoding,
+    separator, quotes and line ends. Parquet answers to a Parquet file include all of its columns
+    with their types.
 
     Raises
     ------
-    OptionError : if the name has another ending.
+    OptionError : if the extension is not supported.
     OutputError : if the file can't be written.
     """
     check_ending(path)
@@ -347,7 +347,7 @@ def open_answer_file(
             file = stack.enter_context(closing(AnswerFile(table, rows, answers)))
         else:
             if path.suffix.lower() == ".gz":
-                # Without name and time, so that the same answers give the same bytes.
+                # Omit name and time, so the same answers give the same bytes.
                 packed = gzip.GzipFile("", "wb", _PACKING, part, mtime=0)
                 part = stack.enter_context(packed)  # type: ignore[assignment]
             file = stack.enter_context(closing(make_answer_file(part, ending, rows, decider, top)))
@@ -358,9 +358,9 @@ def open_answer_file(
 def make_answer_file(
     file: BinaryIO, ending: str, rows: RowReader, decider: Decider, top: int = 1
 ) -> AnswerFile:
-    """Return the writer of answers in the format of an ending, except Parquet.
+    """Return the answer writer for an extension other than Parquet.
 
-    Raises DataError if the rows are from an Excel file to which no columns can be added.
+    Raise DataError if the rows are from an Excel file to which no columns can be added.
     """
     if ending == ".xlsx" and rows.format == "xlsx":
         copy = ExcelCopy(file, Path(rows.name), rows.header)
@@ -374,9 +374,9 @@ def make_answer_file(
 
 
 def answer_dialect(rows: RowReader, decider: Decider, delimiter: str) -> TableDialect:
-    """Return the dialect of a table of answers: the dialect of the input, if that is a table.
+    """Return the dialect of an answer table, copied from the input if it is a table too.
 
-    `delimiter` is the usual delimiter for the name of the table.
+    `delimiter` is the default for the name of the table.
     """
     dialect = read_dialect(rows).with_characters(decider.fitted.topics.names)
     # Excel reads UTF-16 only with tabs.

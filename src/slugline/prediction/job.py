@@ -34,13 +34,14 @@ class JobResult(NamedTuple):
     Attributes
     ----------
     n_files, n_rows : int
-        Number of files predicted by this run of the job, and of their rows.
+        Numbers of files and rows predicted by this run of the job.
     n_up_to_date : int
         Number of files that already had up-to-date answers.
     n_bad, n_bad_files : int
-        Number of rows with an error instead of an answer, and of files with such rows, in this run.
+        Numbers of rows with an error instead of an answer, and of files with such rows, in this
+        run.
     failed : list of (source, error)
-        Files without answers, with the reason.
+        Files without answers, and the reasons.
     seconds : float
     """
 
@@ -64,15 +65,15 @@ def predict_files(
     client: Client | str | None = None,
     progress: Progress | None = None,
 ) -> JobResult:
-    """Predict the topics of all rows of files; write a file of answers for each into a folder.
+    """Predict the topics of all rows of files, and write a file of answers for each to a folder.
 
-    A file of answers has the name of its source, and a row for each row of the source, with all its
-    columns and then the answers. It appears complete or not at all. Files are read in batches, so
-    their size doesn't matter.
+    Each file of answers is named after its source and contains all of its rows and columns,
+    followed by the answers. It is written atomically. Files are read in batches, so their size
+    doesn't matter.
 
-    Markers in the folder `_slugline` record the model and settings of each file of answers. A job
-    that runs again predicts only files without answers, and files that have changed since. It
-    replaces answers of another model or of other settings only with `overwrite`.
+    Markers in the folder `_slugline` record the model and settings of each file of answers. When
+    rerun, a job predicts only new and changed files. It replaces answers from another model or
+    other settings only with `overwrite`.
 
     Parameters
     ----------
@@ -84,17 +85,17 @@ def predict_files(
     options : PredictOptions, optional
     overwrite : bool, default False
     n_workers : int, optional
-        Number of processes on this machine, by default one for each core. Each loads the model.
-        With 1, or for a single file, everything runs in this process.
+        Number of processes on this machine, by default one per core. Each loads the model. With 1,
+        or for a single file, everything runs in the current process.
     client : distributed.Client or str, optional
         A cluster to use instead of this machine, or the address of its scheduler. Its workers must
         see the files and `out` under the same paths.
     progress : Progress, optional
-        Reports the fraction of the files' bytes that is done.
+        Reports the fraction of bytes processed.
 
     Returns
     -------
-    JobResult; `failed` lists files that could not be read, and the others have answers.
+    JobResult; all files have answers except the unreadable files in `failed`.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def predict_files(
     if n_workers is not None:
         check_whole("n_workers", n_workers, 1)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model)
-    # Made before the work, so that invalid settings raise an error at once.
+    # Fail early on invalid settings.
     decider = copy.decider(options)
     paths = [sources] if isinstance(sources, str | Path) else [*sources]
     if not paths:
@@ -130,7 +131,7 @@ def predict_files(
         progress = stack.enter_context(closing(check_progress(progress)))
         if client is not None:
             client = stack.enter_context(connected(client))
-            out = out.absolute()  # workers have other working folders
+            out = out.absolute()  # workers have different working folders
         stack.enter_context(locked_folder(out))
         plan = _make_plan(pairs, out, copy, options, overwrite=overwrite)
         job = _JobTracker(plan.to_do, progress)
@@ -183,7 +184,7 @@ def _make_plan(
                 continue
             n_outdated += 1
         to_do.append(Task(pair.source, answers))
-    # The largest files first, so that workers finish at about the same time.
+    # Largest files first, so workers finish at about the same time.
     to_do.sort(key=lambda task: -task.answers.marker.source_size)
     return _Plan(to_do, n_up_to_date, n_outdated)
 

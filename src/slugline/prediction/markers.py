@@ -1,10 +1,9 @@
 """Markers: small files that record how each file of answers was made.
 
-The answers `out/a.csv` have the marker `out/_slugline/a.csv.json`. Before a file is predicted, its
-old answers are removed and its marker is written. So answers always come from the model and the
-settings in their marker, even if a process is killed. A file is finished if its answers exist and
-its marker matches. The name of the folder starts with an underscore because programs that read
-whole folders skip such names.
+The marker of `out/a.csv` is `out/_slugline/a.csv.json`. Before a file is predicted, its old answers
+are removed and its marker is written, so answers always come from the model and settings in their
+marker, even if a process is killed. A file is finished if its answers exist and its marker matches.
+The folder name starts with an underscore because programs that read whole folders skip such names.
 """
 
 from __future__ import annotations
@@ -52,14 +51,14 @@ class Marker(msgspec.Struct, frozen=True):
 
 
 class MarkedFile(NamedTuple):
-    """A file of answers with the marker that it has or gets."""
+    """A file of answers with its existing or future marker."""
 
     path: Path
     marker_path: Path
     marker: Marker
 
     def is_outdated(self, *, overwrite: bool) -> bool:
-        """Return False if the existing answers are finished, True if they have to be replaced.
+        """Return False if existing answers are finished, True if they must be replaced.
 
         Raises
         ------
@@ -125,7 +124,7 @@ def marked_file(folder: Path, pair: FilePair, model: str, options: PredictOption
     }
     marker = Marker(
         model,
-        # As it is read from a file, where tuples are lists.
+        # As read from a file, where tuples are lists.
         msgspec.json.decode(msgspec.json.encode(settings)),
         options.strict,
         str(Path(pair.source).absolute()),
@@ -137,9 +136,9 @@ def marked_file(folder: Path, pair: FilePair, model: str, options: PredictOption
 
 @contextlib.contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Create a folder of answers if it is missing, and keep other jobs out of it.
+    """Create a folder of answers if it is missing, and lock out other jobs.
 
-    On a shared file system, this works if the file system passes on locks, as NFS does.
+    Shared file systems must support locks, as NFS does.
 
     Raises
     ------

@@ -22,7 +22,7 @@ from slugline.prediction.rows import PredictOptions, make_decider
 
 @dataclass(frozen=True, eq=False)
 class ModelCopy:
-    """A model file as bytes, to be sent to processes and machines, which load it once.
+    """A model file as bytes, sent to processes and machines that each load it once.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class ModelCopy:
 
     @classmethod
     def from_model(cls, model: Any, encoder: str | Encoder | None = None) -> ModelCopy:
-        """Copy a model, after a check that it loads.
+        """Copy a model after checking that it loads.
 
         `model` is the path of a `.slug` file, the name of a shipped model, a fitted
         TopicClassifier, or a Fitted.
@@ -51,7 +51,7 @@ class ModelCopy:
         ------
         ModelFileError, EncoderError : see `slugline.load`.
         NotFittedError : if a classifier is not fitted.
-        OptionError : if it is no model.
+        OptionError : if it is not a model.
         """
         if isinstance(model, str | os.PathLike):
             path = Path(model_path(model))
@@ -65,11 +65,11 @@ class ModelCopy:
         return copy
 
     def fitted(self) -> Fitted:
-        """Return the model, which this process loads once; raises as `slugline.load` does."""
+        """Return the model, loaded once per process; raises the errors of `slugline.load`."""
         return MODEL_CACHE.fitted(self)
 
     def decider(self, options: PredictOptions) -> Decider:
-        """Return the decider, which this process makes once; raises as `make_decider` does."""
+        """Return the decider, created once per process; raises the errors of `make_decider`."""
         return MODEL_CACHE.decider(self, options)
 
 
@@ -89,12 +89,12 @@ def _to_fitted(model: Any) -> Fitted:
 
 
 class ModelCache:
-    """Loaded models by the digests of their files, and the last decider; safe for threads.
+    """Thread-safe cache of models, by digest of their files, and of the last decider.
 
     Parameters
     ----------
     max_models : int, default 2
-        A process that runs for months gets new versions of a model, and drops the oldest.
+        The oldest model is dropped first. Long-running processes receive new model versions.
     """
 
     def __init__(self, max_models: int = 2) -> None:
@@ -104,14 +104,14 @@ class ModelCache:
         self._lock = threading.RLock()
 
     def add(self, copy: ModelCopy, fitted: Fitted) -> None:
-        """Add to the cache the model from which a copy was made."""
+        """Cache the model that a copy was made from."""
         with self._lock:
             self._fitted[copy.digest] = fitted
             while len(self._fitted) > self._max_models:
                 self._fitted.popitem(last=False)
 
     def fitted(self, copy: ModelCopy) -> Fitted:
-        """Return the model of a copy, which is loaded unless it is in the cache."""
+        """Return the model of a copy, loading it if it is not cached."""
         with self._lock:
             if copy.digest not in self._fitted:
                 fitted, _ = load_model(Path(copy.name), copy.encoder, data=copy.data)
@@ -129,5 +129,5 @@ class ModelCache:
             return self._decider[1]
 
 
-#: The models of this process, in which workers find them again for each file or partition.
+#: Models of this process, reused by workers for each file or partition.
 MODEL_CACHE = ModelCache()

@@ -15,23 +15,23 @@ from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.rows import PredictOptions
 from slugline.prediction.task import FileResult, Task, predict_file
 
-# As many as multiprocessing supports on Windows.
+# The maximum that multiprocessing supports on Windows.
 _MAX_WORKERS = 61
 
 
 def predict_in_processes(
     model: ModelCopy, options: PredictOptions, tasks: Sequence[Task], n_workers: int
 ) -> Generator[tuple[Task, FileResult]]:
-    """Predict files in several processes that each load the model; yield their results.
+    """Predict files in several processes that each load the model, and yield the results.
 
-    Processes are used instead of threads because most of the time is spent on reading, which holds
-    the interpreter's lock. If a process is killed, the files that were being predicted fail, and
-    new processes predict the others. If the iterator is closed, all processes end.
+    Uses processes instead of threads because most time is spent on reading, which holds the
+    interpreter's lock. If a process is killed, the files in progress fail, and new processes
+    predict the remaining ones. Closing the iterator ends all processes.
     """
     n_workers = min(n_workers, len(tasks), _MAX_WORKERS)
     waiting = deque(tasks)
     with tempfile.TemporaryDirectory(prefix="slugline-") as folder:
-        # In a file, so that the model isn't sent with each task.
+        # Passed in a file to avoid sending the model with each task.
         job_path = Path(folder, "job.pickle")
         job_path.write_bytes(pickle.dumps((model, options)))
         while waiting:
@@ -41,7 +41,7 @@ def predict_in_processes(
 def _predict_until_killed(
     job_path: Path, waiting: deque[Task], n_workers: int
 ) -> Generator[tuple[Task, FileResult]]:
-    """Yield the results of tasks until there are no more, or a process is killed."""
+    """Yield the results of tasks until all are done or a process is killed."""
     running: dict[Future[FileResult], Task] = {}
     with worker_processes(n_workers) as executor:
         try:

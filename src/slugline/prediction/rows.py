@@ -1,4 +1,4 @@
-"""Predictions for rows, in order and in bounded memory; no row is left out."""
+"""Predictions for rows, in order and in bounded memory, without skipping rows."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ Answer = TypeVar("Answer", covariant=True)
 
 
 class Columns(NamedTuple):
-    """The columns of a source that are read.
+    """Columns to read from a source.
 
     Attributes
     ----------
     text : tuple of str
-        The columns whose cells, joined by line breaks, are the text.
+        Columns whose cells, joined by line breaks, form the text.
     id : str or None
     extra : tuple of str
-        Further columns from which the model learned.
+        Additional input columns of the model.
     decimals : frozenset of str
-        The extra columns whose numbers have a decimal comma.
+        Extra columns with decimal commas.
     is_sheet : bool
-        Whether the source is an Excel sheet.
+        True if the source is an Excel sheet.
     """
 
     text: tuple[str, ...]
@@ -73,7 +73,7 @@ class Prediction(NamedTuple):
     at : int or str
         Position of the row; see `slugline.corpus.rows.SourceRow`.
     id : object
-        The row's cell in the id column, if there is one; else None.
+        The row's cell in the id column; None without such a column.
     values : mapping of str to object
         All cells of the row by column name.
     text : str
@@ -97,7 +97,7 @@ def predict_batch(
 ) -> list[Prediction | BadRow]:
     """Return the prediction for each row, in order.
 
-    A BadRow is returned with its id; `missing` is the result for a row without text.
+    A BadRow is returned with its id; rows without text give `missing`.
     """
     texts = batch_texts(batch, columns, missing)
     decisions = iter(decider.decide((text for text in texts if isinstance(text, str)), top))
@@ -114,12 +114,12 @@ def predict_batch(
 def batch_texts(
     batch: Sequence[SourceRow | BadRow], columns: Columns, missing: BadRow
 ) -> list[str | BadRow]:
-    """Return the text of each row; `missing`, at its place, for a row without text."""
+    """Return the text of each row, or `missing` in place of absent text."""
     return [_text(row, columns, missing) for row in batch]
 
 
 def _text(row: SourceRow | BadRow, columns: Columns, missing: BadRow) -> str | BadRow:
-    """Return a row's text, or a BadRow if it has none."""
+    """Return a row's text, or a BadRow without text."""
     if isinstance(row, BadRow):
         return row
     text = row_text(row, columns.text, is_sheet=columns.is_sheet)
@@ -154,11 +154,10 @@ def predict_rows(
     decider : Decider
     rows : RowReader, from `slugline.corpus.readers.read_rows`
     options : PredictOptions, optional
-        `text`, `id`, `top` and `n_threads` are used. Two or three batches for each thread are in
-        memory.
+        Uses `text`, `id`, `top` and `n_threads`. Two or three batches per thread are in memory.
     limits : BatchLimits, optional
     announce : callable, optional
-        Called with a note on each column that was guessed, unless it is "id".
+        Called with a note on each guessed column other than "id".
 
     Yields
     ------
@@ -168,11 +167,11 @@ def predict_rows(
 
     Raises
     ------
-    DataError : if it is unclear which column holds the text.
+    DataError : if it is unclear which column contains the text.
     OptionError : if there is no such column.
     """
     options = options or PredictOptions()
-    # If the model may be unsure, its reasons come with guesses.
+    # If the model may be unsure, reasons are reported with guesses.
     top = max(options.top, N_GUESSES) if decider.may_be_unsure else options.top
     answers = map_batches(
         partial(predict_batch, decider, top=top),
@@ -320,7 +319,7 @@ def _batches(
         try:
             row = next(items, None)
         except DataError:
-            # The rest can't be read; answer the rows read so far before raising the error.
+            # The rest is unreadable; answer the rows read so far before raising the error.
             yield _Batch(batch, n_bytes, is_last_for_now=True)
             raise
         if row is None:
@@ -332,7 +331,7 @@ def _batches(
 
 # Writing ------------------------------------------------------------------------------------------
 
-# Maximum number of rows with an error that are kept for messages.
+# Maximum number of bad rows kept for messages.
 _MAX_BAD_ROWS = 100
 
 
@@ -357,7 +356,7 @@ def write_predictions(
     strict: bool,
     on_progress: Callable[[int], object],
 ) -> RowCounts:
-    """Write the batches of `predict_rows`, and return how many rows were written.
+    """Write the batches of `predict_rows`, and return the row counts.
 
     `on_progress` is called after each batch with the number of rows so far.
 
@@ -396,23 +395,22 @@ class PredictOptions(FileOptions):
     Attributes
     ----------
     text : str or sequence of str, optional
-        The column that holds the text; by default as in the model's training data, or guessed from
-        the names. Several columns, separated by commas, are joined by line breaks, unless a single
-        column has exactly that name.
+        Text column; by default, as in the model's training data, or guessed from the names. Several
+        comma-separated columns are joined by line breaks, unless a single column has exactly that
+        name.
     id : str, optional
-        The column of ids to pass through; by default, one with a usual name, such as "id".
+        Id column to pass through; by default, a column with a common name such as "id".
     format, encoding, separator, header_row
         See `slugline.corpus.readers.read_rows`.
     to : {"csv", "tsv", "jsonl", "parquet", "xlsx"}, optional
-        Format of the answers; by default, that of each file, but JSON lines for text files and JSON
-        arrays.
+        Format of the answers; by default, the format of each file, but JSON lines for text files
+        and JSON arrays.
     top : int, default 1
         Number of topics to return for each row.
     min_precision, per_topic, coverage
         See `Decider.from_fitted`.
     strict : bool, default False
-        Whether a bad row makes its file fail. By default, the row gets an error instead of an
-        answer.
+        Reject files with bad rows. By default, a bad row gets an error instead of an answer.
     n_threads : int, default 1
         Number of threads for each file.
 
@@ -438,7 +436,7 @@ class PredictOptions(FileOptions):
         self.reading(None).header_hints()
 
     def reading(self, layout: Layout | None) -> ReadOptions:
-        """Return how to read a file, given the layout of a model's training data."""
+        """Return the read options for a file, given the layout of a model's training data."""
         return convert_options(self, ReadOptions, layout=layout)
 
 
@@ -447,7 +445,7 @@ def make_decider(fitted: Fitted, options: PredictOptions) -> Decider:
 
     Raises
     ------
-    OptionError : see `Decider.from_fitted`; also if `per_topic` is given without a precision.
+    OptionError : see `Decider.from_fitted`; also for `per_topic` without a precision.
     """
     decider = Decider.from_fitted(
         fitted, options.min_precision, per_topic=options.per_topic, coverage=options.coverage

@@ -14,12 +14,12 @@ from slugline.prediction.files import open_answer_file
 from slugline.prediction.markers import MarkedFile
 from slugline.prediction.rows import PredictOptions, predict_rows, write_predictions
 
-# Seconds between two reports of the progress with a file.
+# Seconds between progress reports for a file.
 _INTERVAL = 0.5
 
 
 class Task(NamedTuple):
-    """A file to predict: its path as the user gave it, and the file of its answers."""
+    """A file to predict: its path as given by the user, and its file of answers."""
 
     source: str
     answers: MarkedFile
@@ -31,13 +31,13 @@ class FileResult(NamedTuple):
     Attributes
     ----------
     n_rows, n_bad : int
-        Number of rows, and of rows with an error instead of an answer.
+        Numbers of rows, and of rows with an error instead of an answer.
     notes : tuple of str
-        Notes on columns that were guessed.
+        Notes on guessed columns.
     warning, error : str
-        A warning for the user, and the reason why there are no answers; "" if there is none.
+        Warning for the user, and reason for missing answers; "" if none.
     is_fatal : bool
-        Whether other files would fail as well.
+        True if other files would fail as well.
     """
 
     n_rows: int = 0
@@ -54,10 +54,10 @@ def predict_file(
     task: Task,
     on_progress: Callable[[Task, int, float], object] = lambda *_: None,
 ) -> FileResult:
-    """Predict a file, and return the result, which includes an error about the file.
+    """Predict a file, and return the result, including any error about the file.
 
-    `on_progress` is called about twice a second with the task, the number of rows with answers and
-    the fraction of the file that has been read. Its exceptions are passed on.
+    `on_progress` is called about twice a second with the task, the number of answered rows and the
+    fraction of the file read so far. Its exceptions propagate.
     """
     try:
         with task.answers.replacing():

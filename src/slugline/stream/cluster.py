@@ -1,4 +1,4 @@
-"""The engine on a cluster: Dask's workers read partitions, and send results to the client."""
+"""Cluster engine: Dask workers read partitions and send results to the client."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from slugline.stream.source import DaskPartition, DocumentsInMemory, Partition
 if TYPE_CHECKING:
     from distributed import Client
 
-# A distributed.Future, whose methods Dask doesn't annotate.
+# A distributed.Future; Dask doesn't annotate its methods.
 Future = Any
-# Number of partitions for each thread that may be read before the client has taken their results.
+# Maximum number of partitions per thread read ahead of the client.
 _MAX_PENDING = 2
-# How often a partition is read again because its results were lost.
+# Maximum number of attempts to read a partition if its results get lost.
 _MAX_LOSSES = 10
-# Seconds to wait for a worker if there is none, and between checks.
+# Seconds to wait for a worker, and seconds between checks.
 _TIMEOUT, _CHECK_INTERVAL = 60, 10
 
 
-# The task of workers, which Dask finds by its name ------------------------------------------------
+# The worker task, which Dask looks up by name -----------------------------------------------------
 
 
 class PartitionResult(NamedTuple):
-    """The results of a partition's blocks, and the error that stopped reading."""
+    """Results of a partition's blocks, and the error that stopped reading."""
 
     blocks: list[Any]
     error: SluglineError | None
@@ -58,7 +58,7 @@ def read_partition(
 
 
 def _sendable_error(error: SluglineError, paths: Sequence[str]) -> SluglineError:
-    """Return the error without its traceback; another error if this worker can't find a file."""
+    """Return the error without traceback, replaced if this worker can't find a file."""
     from distributed import get_worker
 
     missing = next((path for path in paths if not Path(path).exists()), None)
@@ -76,7 +76,7 @@ def _sendable_error(error: SluglineError, paths: Sequence[str]) -> SluglineError
 class DaskEngine(Engine):
     """Applies functions on workers of a Dask cluster.
 
-    If a worker is lost, Dask reads its partitions again on another one.
+    If a worker is lost, Dask rereads its partitions on another one.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class DaskEngine(Engine):
 
     @property
     def dashboard(self) -> str:
-        """The address of the cluster's dashboard; empty if there is none."""
+        """Address of the cluster's dashboard; empty without one."""
         return str(self._client.dashboard_link or "")
 
     def map_blocks(
@@ -151,16 +151,16 @@ class DaskEngine(Engine):
     def _submit(
         self, partition: Partition, function: BlockFunction, shared: tuple[Any, ...]
     ) -> Future:
-        """Submit reading a partition; return the future of its result."""
+        """Submit a task to read a partition, and return its future."""
         import dask
 
         data = None
-        if isinstance(partition, DaskPartition):  # a worker computes its data as well
+        if isinstance(partition, DaskPartition):  # a worker also computes its data
             data = self._client.compute(partition.delayed)
             partition = replace(partition, delayed=None)
         arguments = partition, function, shared, data
         key = f"slugline-{uuid.uuid4().hex}"
-        # Documents in memory are sent with their task on purpose.
+        # Sending documents in memory with their task is intended.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
             future = self._client.submit(read_partition, *arguments, key=key, pure=False)
         self._futures.add(future)
@@ -173,8 +173,8 @@ class DaskEngine(Engine):
 
         Raises
         ------
-        CancelledError : if data that it depends on is lost.
-        ClusterError : if workers died of the task again and again, or if there are none.
+        CancelledError : if data it depends on is lost.
+        ClusterError : if the task repeatedly killed workers, or if there are no workers.
         """
         from distributed import KilledWorker
 
@@ -190,7 +190,7 @@ class DaskEngine(Engine):
         return result
 
     def _is_done(self, future: Future) -> bool:
-        """Wait for a future for up to about a minute; return whether it is done."""
+        """Wait about a minute for a future; return True if it is done."""
         from distributed import wait
 
         for _ in range(_TIMEOUT // _CHECK_INTERVAL):
@@ -202,12 +202,12 @@ class DaskEngine(Engine):
             else:
                 return True
         if not any(self._client.processing().values()):
-            # No worker runs the task, which may happen when workers leave and join.
+            # No worker runs the task; this may happen when workers leave and join.
             raise CancelledError
         return False
 
     def _wait_for_worker(self) -> None:
-        """Wait until there is a worker: new workers may replace lost ones."""
+        """Wait for a worker: new workers may replace lost ones."""
         message = (
             f"all workers are gone, and no other connected within {_TIMEOUT} seconds; start some, "
             "and run the command again."
@@ -216,7 +216,7 @@ class DaskEngine(Engine):
 
 
 def _portable(partitions: Iterable[Partition]) -> Iterator[Partition]:
-    """Yield partitions that any process can read: local ones are read here."""
+    """Yield partitions that any process can read, reading local ones here."""
     for partition in partitions:
         if partition.is_local:
             yield from map(DocumentsInMemory, partition.blocks())

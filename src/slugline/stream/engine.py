@@ -1,4 +1,4 @@
-"""Engines, which apply a function to blocks of documents."""
+"""Engines apply a function to blocks of documents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from slugline.base.threads import map_in_order
 from slugline.stream.source import DocumentBlock, Partition
 
-#: A function of a block of documents and shared arguments.
+#: Function of a block of documents and shared arguments.
 BlockFunction = Callable[..., Any]
 
 
@@ -21,7 +21,7 @@ class Engine(Protocol):
 
     @property
     def dashboard(self) -> str:
-        """The address of a page that shows the work; empty if there is none."""
+        """Address of a dashboard; empty without one."""
 
     def __enter__(self) -> Engine: ...
 
@@ -55,7 +55,7 @@ class LocalEngine(Engine):
         self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
     ) -> Iterator[Any]:
         """Yield `function(documents, *shared)` for each block; see `Engine`."""
-        # Block by block, as a whole partition may not fit into memory.
+        # Block by block, because a whole partition may not fit into memory.
         blocks = (block for partition in partitions for block in partition.blocks())
 
         def work(documents: DocumentBlock) -> Any:

@@ -1,4 +1,4 @@
-"""Trains a model from a source of any size: reads documents, learns, and returns a `Fitted`."""
+"""Trains a model on a source of any size."""
 
 from __future__ import annotations
 
@@ -49,11 +49,10 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# From so many topics on, a note is given if they have fewer documents than this on average: the
-# column may not hold topics.
+# From this number of topics, a note is printed if they have fewer documents than this on average:
+# the column may not contain topics.
 _MANY_TOPICS, _FEW_DOCUMENTS = 1000, 10
-# Few documents are learned from at once unless their rows have more entries than this, which take
-# up to 400 MB.
+# Maximum number of row entries, up to 400 MB, for fitting a small number of documents at once.
 _MAX_ENTRIES = 1 << 27
 _NONE_HELD_OUT = (
     "no document was held out, as too few are different: probabilities are not calibrated, and "
@@ -62,14 +61,14 @@ _NONE_HELD_OUT = (
 
 
 def _word_vectors(settings: FitSettings) -> CheckedEncoder | None:
-    """Return the encoder if it is that of word vectors, which streams can learn from; else None."""
+    """Return the encoder if it is the word vector encoder, the only one for streams; else None."""
     encoder = settings.encoder
     return encoder if isinstance(encoder, CheckedEncoder) and encoder.is_built_in else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamOptions(LabelledFileOptions):
-    """Options for reading a source of any size, and for learning from it.
+    """Options for training on a source of any size.
 
     Attributes
     ----------
@@ -77,7 +76,7 @@ class StreamOptions(LabelledFileOptions):
 topic_columns
         For files and Dask data frames; see `load_corpus`.
     rows_per_block : int
-        Number of rows that are read and counted together.
+        Number of rows read and counted together.
 
     Examples
     --------
@@ -101,37 +100,38 @@ def fit_stream(
 ) -> Fitted:
     """Return a model trained on a source of any size, in bounded memory, here or on a cluster.
 
-    Texts are read, tokenized and hashed once. Their rows are written to temporary files by a hash
-    of the text. The result depends on the seed, but not on the number of threads, the size
-    of blocks or the order of documents. No document is left out as mislabelled.
+    Texts are read, tokenized and hashed once. Their rows are written to temporary files,
+    partitioned by text hash. The result depends on the seed, but not on the number of threads,
+    block size or document order. No document is excluded as mislabelled.
 
-    Up to 50,000 documents are learned from at once, as by `fit`, on this machine. More are learned
-    from once, part by part; so are fewer if they have over 134 million terms in all, by as many
-    passes over each part as `fit` makes. Parts with the lowest hashes (a fifth of the documents, or
-    as many as calibration needs) come last: they are scored, probabilities are calibrated on these
-    scores, and then they are learned from as well.
+    Up to 50,000 documents are fitted at once on this machine, as by `fit`. Larger sources are
+    fitted part by part in a single pass. Smaller sources with over 134 million terms in total are
+    also fitted part by part, with the number of passes of `fit` over each part. Parts with the
+    lowest hashes (a fifth of the documents, or the number needed for calibration) come last: they
+    are scored, the scores are used to calibrate probabilities, and then the parts are used for
+    training too.
 
     Parameters
     ----------
     source : path, pattern such as `tickets/*.parquet`, list of these, iterable of batches, or \
 Dask collection
-        A batch is a pair of texts and their topics, of any size; batches are iterated over once.
-        Dask data frames have columns as files do; bags have pairs or mappings. Without a client,
+        A batch is a pair of texts and topics, of any size; batches are iterated over once. Dask
+        data frames have columns, like files; bags contain pairs or mappings. Without a client,
         their partitions are computed on this machine.
     settings : FitSettings
-        The settings, with a linear learner, whose `passes` and `clean` are ignored, and without
-        `tune` or an encoder other than "vectors", which is left out if texts have several topics.
+        Requires a linear learner; its `passes` and `clean` are ignored. Does not support `tune` or
+        encoders other than "vectors", which is ignored for multilabel data.
     options : StreamOptions, optional
     client : distributed.Client or str, optional
-        A Dask cluster, or the address of its scheduler: workers read the files, under the same
-        names as here, and send their rows here. The result is the same, bit for bit, if workers
+        A Dask cluster, or the address of its scheduler. Workers read the files, under the same
+        names as here, and send their rows to this process. Results are bit-identical if workers
         have the same processors and libraries. Workers may end at any time.
     progress : Progress, optional
 
     Raises
     ------
     ClusterError : if a cluster can't do the work.
-    DataError : if there are no documents, no words in them, bad rows, or files of different
+    DataError : if there are no documents, no words in them, bad rows, or files with different
         columns.
     OptionError : if a setting needs all documents at once.
     """
@@ -210,9 +210,9 @@ def count_block(
     feature_groups: Sequence[FeatureGroup],
     encoder: CheckedEncoder | None = None,
 ) -> tuple[CountedBlock | None, BlockSummary]:
-    """Return the counted terms of a block, None if it has no documents, and its summary.
+    """Return the counted terms of a block, or None for an empty block, and its summary.
 
-    With an encoder that sums the vectors of words, they are summed in the same pass.
+    Word vectors, if the encoder uses them, are summed in the same pass.
     """
     texts, topics, reports = documents
     digest = compute_digest(texts, topics)
@@ -236,9 +236,9 @@ class _DocumentCounts:
 def _choose_feature_groups(
     documents: DocumentSource, settings: FitSettings
 ) -> tuple[FeatureGroup, ...]:
-    """Return the feature groups for the documents, of which the first ones are examined."""
+    """Choose the feature groups from the first documents."""
     texts, topics = documents.first_documents(ROWS_PER_BLOCK if settings.columns else N_EXAMINED)
-    if not texts:  # an error is raised when they are read
+    if not texts:  # raises an error when read
         settings = replace(settings, columns=())
     return settings.batch_feature_groups(texts, topics)
 
@@ -251,7 +251,7 @@ def _read_documents(
     settings: FitSettings,
     progress: Progress,
 ) -> _DocumentCounts:
-    """Read the documents into files, and return the counts of their terms and topics."""
+    """Read the documents into files, and return their term and topic counts."""
     terms, encoder = TermStatistics(feature_groups), _word_vectors(settings)
     if encoder is not None:
         encoder.check_table()
@@ -287,7 +287,7 @@ def _read_documents(
 
 
 def _note_rows(documents: DocumentSource, counts: Counter[Topic], progress: Progress) -> None:
-    """Add notes on rows that were left out, and on suspiciously many topics."""
+    """Print notes on skipped rows and on suspiciously many topics."""
     if documents.n_skipped:
         progress.note(f"{documents.n_skipped:,} rows skipped")
     if documents.n_unlabelled:
@@ -303,7 +303,7 @@ def _note_rows(documents: DocumentSource, counts: Counter[Topic], progress: Prog
 
 
 def _class_weights(topic_counts: I64, settings: FitSettings, topics: Topics) -> F64 | None:
-    """Return the user's weight of each topic; None without weights."""
+    """Return the user's weight of each topic, or None without weights."""
     if isinstance(settings.class_weight, str):  # "balanced"
         return topic_counts.sum() / (len(topic_counts) * topic_counts)
     weights = topic_weight_of_rows(settings.class_weight, topics, np.arange(len(topics)))
@@ -313,7 +313,7 @@ def _class_weights(topic_counts: I64, settings: FitSettings, topics: Topics) -> 
 def _learn(
     reader: PartReader, counts: _DocumentCounts, settings: FitSettings, progress: Progress
 ) -> PartsResult:
-    """Learn from all rows at once, or part by part if there are many."""
+    """Train on all rows at once, or part by part if there are many."""
     weights = _class_weights(counts.topic_counts, settings, counts.topics)
     context = FitContext(
         n_topics=len(counts.topics),
@@ -325,7 +325,7 @@ def _learn(
     row_costs = RowCosts(topic_weights=weights)
     n_passes = default_passes(reader.n_rows)
     if n_passes > 1 and counts.n_entries <= _MAX_ENTRIES:
-        # Documents are held out in folds: a fit to most others is nearly as good as one to all.
+        # Hold out documents in folds: a fit to the other folds is nearly as good as a full fit.
         n_enough = MAX_PREDICTIONS if settings.min_precision is None else None
         context = replace(context, cross_validate=True, n_enough=n_enough)
         return fit_rows(reader.read(), row_costs, context)
@@ -342,7 +342,7 @@ class _HeldoutEvaluation:
 
     n_right: int
     predictions: HeldOutPredictions
-    multilabel_rule: MultilabelRule | None  # None where each document has one topic
+    multilabel_rule: MultilabelRule | None  # None for single-label data
 
 
 def _to_fitted(
@@ -384,7 +384,7 @@ def _to_fitted(
 def _fit_head(
     result: PartsResult, counts: _DocumentCounts, documents: DocumentSource, settings: FitSettings
 ) -> StreamHead | None:
-    """Return the head of word vectors; None if there is nothing to measure it on."""
+    """Return the head of word vectors, or None without documents to evaluate it on."""
     if counts.vectors is None or not len(result.heldout.rows):
         return None
     return fit_head(

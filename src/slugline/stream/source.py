@@ -25,14 +25,14 @@ from slugline.errors import DataError, Message, OptionError, Parameter, join_mes
 
 # Partitions --------------------------------------------------------------------------------------
 
-#: The maximum for one block.
+#: Maximum number of rows per block.
 ROWS_PER_BLOCK = 1 << 16
-#: A block ends sooner when its texts have this many characters.
+#: A block also ends at this number of characters.
 MAX_CHARACTERS = 1 << 26
 
 
 class DocumentBlock(NamedTuple):
-    """The documents of a block, possibly none, and reports on the rows that were read for it."""
+    """Documents of a block, possibly none, and reports on the rows read for it."""
 
     texts: list[str]
     topics: list[Any]  # For each text, a topic or a tuple of topics
@@ -46,10 +46,10 @@ class Partition(ABC):
     Attributes
     ----------
     is_local : bool
-        Whether only this process can read a partition. If False, the partition can be pickled and
-        read in another process.
+        True if only this process can read the partition. Otherwise, the partition can be pickled
+        and read in another process.
     paths : tuple of str
-        The files that must exist where the partition is read.
+        Files that must exist where the partition is read.
     """
 
     is_local: bool = field(default=False, kw_only=True)
@@ -57,12 +57,12 @@ class Partition(ABC):
 
     @property
     def is_previewable(self) -> bool:
-        """Whether the first documents can be read now, and all of them again later."""
+        """True if the first documents can be read now, and reread later with the others."""
         return True
 
     @property
     def may_need_worker(self) -> bool:
-        """Whether this process may be unable to read it, as it lacks what a worker has."""
+        """True if this process may lack resources of a worker that are needed to read it."""
         return False
 
     def head(self, n_documents: int) -> Partition:  # noqa: ARG002 (of files)
@@ -71,11 +71,11 @@ class Partition(ABC):
 
     @abstractmethod
     def blocks(self) -> Iterator[DocumentBlock]:
-        """Read the documents, a block at a time.
+        """Read the documents block by block.
 
         Raises
         ------
-        DataError : if a file can't be read. Bad rows don't raise it; they are in the reports.
+        DataError : if a file can't be read. Bad rows are reported instead.
         """
 
 
@@ -88,7 +88,7 @@ class FilePartition(Partition):
 
     @property
     def is_previewable(self) -> bool:
-        """Whether the files can be read twice, unlike standard input."""
+        """True if the files can be read twice, unlike standard input."""
         return not self.is_local
 
     def head(self, n_documents: int) -> FilePartition:
@@ -109,7 +109,7 @@ class FileRange(Partition):
     read: Callable[[str, int, int], readers.RowReader]
     start: int
     stop: int
-    is_last: bool  # Whether it is the last range of its file
+    is_last: bool  # True for the last range of its file
     schema: labelled.SourceSchema
     options: ReadOptions
     rows_per_block: int
@@ -148,7 +148,7 @@ class _BlockBuilder:
         self._n_characters = 0
 
     def add(self, text: str, topic: Any) -> bool:
-        """Add a document, with a topic or a tuple of topics; return whether the block is full."""
+        """Add a document with a topic or tuple of topics; return True if the block is full."""
         self.texts.append(text)
         self._topics.append(topic)
         self._n_characters += len(text)
@@ -165,7 +165,7 @@ class _BlockBuilder:
 def read_document_blocks(
     files: Iterable[labelled.LabelledRows], rows_per_block: int
 ) -> Iterator[DocumentBlock]:
-    """Read files, or ranges of them, a block at a time; stop after a file that ends in an error."""
+    """Read files, or ranges of them, block by block; stop after the first file with an error."""
     builder = _BlockBuilder(rows_per_block)
     reports: list[labelled.RowsReport] = []
     for file in files:
@@ -207,21 +207,21 @@ def split_pairs(
 # Maximum total bytes of small files that are merged into one partition. Larger files are split
 # into ranges if their format allows it.
 MAX_MERGED_BYTES = 1 << 25
-# Maximum bytes of a file that can't be split, and that a worker reads as a whole.
+# Maximum size in bytes of an unsplittable file, which a worker reads as a whole.
 MAX_UNSPLIT_BYTES = 1 << 26
-# Expected bytes of uncompressed data for each byte of a compressed file.
+# Expected compression ratio.
 _EXPANSION = 4
-# Bytes at the beginning of a file from which the mean length of its lines is estimated.
+# Number of leading bytes of a file for estimating its mean line length.
 _SAMPLE_BYTES = 1 << 20
-# Minimum and maximum bytes of a range.
+# Minimum and maximum size of a range in bytes.
 MIN_RANGE_BYTES = 1 << 18
 _MAX_RANGE_BYTES = 1 << 26
-# The options of sources that have columns.
+# Options for sources with columns.
 _FILE_OPTIONS = tuple(field.name for field in fields(LabelledFileOptions))
 
 
 class DocumentSource:
-    """The documents of a source, which are read once, in partitions.
+    """Documents of a source, read once in partitions.
 
     Parameters
     ----------
@@ -231,9 +231,9 @@ class DocumentSource:
         - a path, a pattern such as "tickets/*.parquet", or a sequence of these;
         - an iterable of batches, each a pair of texts and their topics;
         - a Dask DataFrame with columns of texts and topics;
-        - a Dask Bag of pairs (text, topic), or of mappings that have both among their keys.
+        - a Dask Bag of pairs (text, topic), or of mappings with keys for both.
     options : ReadOptions, optional
-        Its `columns`, and those of `LabelledFileOptions` if the source has columns.
+        Uses `columns` and, if the source has columns, the options of `LabelledFileOptions`.
     rows_per_block : int, default ROWS_PER_BLOCK
 
     Attributes
@@ -246,8 +246,8 @@ class DocumentSource:
     DataError : if a file doesn't exist or is empty. While partitions are read, also if rows
         disagree with earlier ones (see `SchemaCheck`) or a batch is invalid (see
         `check_documents`).
-    OptionError : if the source is of another type, or columns are named for a source that has
-        none.
+    OptionError : if the source is of another type, or columns are named for a source without
+        columns.
     """
 
     def __init__(
@@ -268,17 +268,17 @@ class DocumentSource:
 
     @property
     def n_skipped(self) -> int:
-        """Number of rows of files skipped so far."""
+        """Number of file rows skipped so far."""
         return self._schema_check.n_skipped
 
     @property
     def n_unlabelled(self) -> int:
-        """Number of rows of files read so far that are not labelled yet."""
+        """Number of unlabelled file rows read so far."""
         return self._schema_check.n_unlabelled
 
     @property
     def columns_note(self) -> str:
-        """A note on the columns that are read; empty unless they were guessed."""
+        """Note on guessed columns; empty if none were guessed."""
         schema, options = self._schema_check.schema, self._options
         is_topic_named = bool(options.topic or options.topic_columns)
         if schema is None or (options.text is not None and is_topic_named):
@@ -288,7 +288,7 @@ class DocumentSource:
 
     @property
     def layout(self) -> Layout | None:
-        """The layout of the files, with the encoding that was named; None without columns."""
+        """Layout of the files, with the user's encoding; None without columns."""
         schema = self._schema_check.schema
         if schema is None:
             return None
@@ -309,13 +309,13 @@ class DocumentSource:
         return compute_digest([], []) if self._digest is None else self._digest
 
     def partitions(self) -> Iterator[Partition]:
-        """Return the partitions, which depend only on the source, not on the number of workers."""
+        """Return the partitions, which do not depend on the number of workers."""
         return self._partitions
 
     def first_documents(self, n_documents: int) -> tuple[list[str], list[Topic]]:
-        """Return texts and topics of the first documents, which this process reads in addition.
+        """Return texts and topics of the first documents, read additionally by this process.
 
-        They are empty for a Dask collection unless extra columns are learned from: only the
+        They are empty for a Dask collection unless the model uses extra columns, because only
         workers may be able to compute its partitions.
         """
         examined: list[Partition] = []
@@ -326,7 +326,7 @@ class DocumentSource:
                 examined.append(partition)
                 break
             if not partition.is_previewable:
-                # Keep the documents in memory, as blocks that are examined next.
+                # Keep the documents in memory as blocks, which are examined next.
                 blocks = map(DocumentsInMemory, partition.blocks())
                 self._partitions = itertools.chain(blocks, self._partitions)
                 continue
@@ -340,7 +340,7 @@ class DocumentSource:
         return texts[:n_documents], topics[:n_documents]
 
     def add(self, reports: Iterable[labelled.RowsReport], n_documents: int, digest: str) -> None:
-        """Add the reports, number of documents and digest of the next block."""
+        """Record the reports, number of documents and digest of the next block."""
         for report in reports:
             self._schema_check.add(report)
         self.n_documents += n_documents
@@ -361,7 +361,7 @@ def _source_partitions(
         return _file_partitions(files, options, rows_per_block)
     if hasattr(source, "__dask_graph__"):
         return dask_partitions(source, options, rows_per_block)
-    # Data frames of pandas and polars fit into memory, and are for `load_corpus`.
+    # Data frames of pandas and polars fit into memory; `load_corpus` reads them.
     is_data_frame = hasattr(source, "columns")
     if isinstance(source, Iterable) and not is_data_frame:
         defaults = ReadOptions()
@@ -383,7 +383,7 @@ def _source_partitions(
 
 
 def _list_parameters(*names: str) -> Message:
-    """Return the names of parameters as a list: `a`, `b` and `c`."""
+    """Join the names of parameters: `a`, `b` and `c`."""
     *first, last = (Message(Parameter(name)) for name in names)
     return join_messages(" and ", [join_messages(", ", first), last])
 
@@ -418,9 +418,9 @@ def _open(file: str, options: ReadOptions) -> readers.RowReader:
 
 
 def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
-    """Whether documents of a file may have several topics; None if it can't be read twice.
+    """Return True if a file is multi-label, or None if it can't be read twice.
 
-    All partitions must agree on this, but each of them is read separately.
+    Determined once for all partitions, because they must agree but are read separately.
     """
     if not Path(file).is_file():
         return None
@@ -431,7 +431,7 @@ def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
 
 
 def _estimate_size(file: str, options: ReadOptions) -> int | None:
-    """Return a file's estimated uncompressed size in bytes; None if only reading can show it."""
+    """Estimate a file's uncompressed size in bytes; return None if that requires reading it."""
     path = Path(file)
     if file == "-":
         return None
@@ -481,7 +481,7 @@ def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list
 
 
 def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topic]]]:
-    """Yield the texts and topics of each batch; DataError if one is invalid."""
+    """Yield the texts and topics of each batch; raise DataError if one is invalid."""
     multilabel: bool | None = None  # None before the first document
     for number, batch in enumerate(source):
         if not isinstance(batch, list | tuple) or len(batch) != 2:
@@ -527,16 +527,16 @@ class DaskPartition(Partition):
 
     @property
     def is_previewable(self) -> bool:
-        """False: computing the partition a second time may take long."""
+        """False, because computing the partition again may be slow."""
         return False
 
     @property
     def may_need_worker(self) -> bool:
-        """Whether it isn't computed here unless extra columns must be examined."""
+        """True, unless extra columns must be examined here."""
         return not self.options.columns
 
     def blocks(self) -> Iterator[DocumentBlock]:
-        """Compute the partition here unless that is done, and yield its documents in blocks."""
+        """Compute the partition if necessary, and yield its documents in blocks."""
         data, name = self.data, f"partition {self.number}"
         if data is None:
             data = self.delayed.compute(scheduler="synchronous")
@@ -564,7 +564,7 @@ def dask_partitions(
 
     Raises
     ------
-    OptionError : if it is another kind of collection, or options that apply to files are set.
+    OptionError : for other kinds of collection, or if file options are set.
     """
     kind = type(collection).__name__
     if kind not in ("DataFrame", "Bag"):
@@ -583,7 +583,7 @@ def dask_partitions(
 
 
 def _check_pairs(data: Sequence[Any], name: str) -> tuple[list[str], list[Any]]:
-    """Return the texts and topics of pairs; DataError if they are invalid."""
+    """Return the texts and topics of pairs; raise DataError if they are invalid."""
     for row, item in enumerate(data):
         if not isinstance(item, list | tuple) or len(item) != 2:
             raise DataError(

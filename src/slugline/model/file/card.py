@@ -1,4 +1,4 @@
-"""The card of a model file, which describes the model to people."""
+"""Model card: a readable description of a model file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def write_card(info: ModelInfo, promise: PromiseCheck | None = None) -> str:
-    """Return the card of a model.
+    """Return the model card.
 
-    `promise` says whether the model keeps the precision that it was trained for.
+    `promise` states whether the model keeps the precision it was trained for.
     """
     environment = template_environment("slugline.model.file", "")
     environment.filters |= {"counted": counted, "percent": percent}
@@ -40,13 +40,13 @@ def write_card(info: ModelInfo, promise: PromiseCheck | None = None) -> str:
 
 
 def _name_languages(info: ModelInfo) -> str:
-    """Return the names of what knows languages beside the training data; empty if nothing does."""
+    """Return the names of pretrained components, such as word vectors; empty without any."""
     names = info.encoder.name if info.encoder else ""
     return list_names(names).replace("word vectors", "its word vectors")
 
 
 def _manual_thresholds(info: ModelInfo) -> list[tuple[str | int | bool, float]]:
-    """Return the topics whose threshold a user set, with the thresholds."""
+    """Return the topics with user-defined thresholds, and the thresholds."""
     rule = info.multilabel_rule
     if rule is None:
         return []
@@ -61,13 +61,13 @@ def _describe_terms(group: FeatureGroup, n_terms: int) -> str:
     return f"all {group.kind} by {group.n_buckets:,} hash buckets ({group.weighting})"
 
 
-# Settings that tell readers of the card nothing.
+# Settings of no interest to readers of the card.
 _CALIBRATION = ("calibration", "inverse_temperature")
 _NOTHING_SPECIAL = (("clean", True), ("n_suspect_labels", 0))
 
 
 def describe_learner(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the readable name and value of each setting of a learner and of learners within it.
+    """Yield the readable name and value of each setting of a learner and its nested learners.
 
     All names begin with `prefix`.
     """
@@ -87,7 +87,7 @@ def _format_value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-# Metrics that are counts, shown as whole numbers; other metrics may be whole by chance.
+# Count metrics, shown as integers; other metrics may be whole numbers by chance.
 _COUNTS = ("test_documents", "test_answers", "test_right_answers", "labels_of_estimate")
 
 

@@ -1,10 +1,10 @@
 """Reads and writes the container of a `.slug` file.
 
-A zip archive of exactly four entries: `model.json` (what the model is), `weights.safetensors`
-(numbers), `vocabulary.txt` (a term per line) and `card.md` (for people). None of these entries can
-refer to code. Every size is checked against what the archive can hold before memory is allocated,
-and nothing that could not be read again is written. Weights may be stored in fewer bits: as float16
-or int8, with a scale for each topic or unit.
+A zip archive of exactly four entries: `model.json` (metadata), `weights.safetensors` (arrays),
+`vocabulary.txt` (a term per line) and `card.md` (for people). None of these entries can refer to
+code. Sizes are checked against the size of the archive before memory is allocated, and files that
+could not be read again are not written. Weights may be stored in fewer bits: as float16 or int8,
+with a scale for each topic or unit.
 """
 
 from __future__ import annotations
@@ -43,20 +43,19 @@ from slugline.model.file.schema import (
 
 # Entries of an untrusted archive ------------------------------------------------------------------
 
-#: Compression shrinks the entries of a model by less than this factor; an entry that claims more is
-#: a zip bomb.
+#: Upper bound of the compression ratio of a model's entries; a higher ratio means a zip bomb.
 MAX_RATIO = 20
 _SLACK = 1 << 16
 _PIECE = 1 << 16
-# zipfile reads the archive's comment in one piece, and a comment may have 64 KiB.
+# zipfile reads the archive's comment, of up to 64 KiB, in one piece.
 _MAX_READ = 1 << 17
 
 
 class PiecewiseFile(io.BufferedReader):
-    """A file that refuses to be read in large pieces.
+    """A file that refuses large reads.
 
-    zipfile reads the list of entries in one piece, however long the archive says it is, and parsed
-    entries take many times as much memory.
+    zipfile reads the list of entries in one piece, whatever length the archive claims, and parsed
+    entries take many times more memory.
     """
 
     def read(self, size: int | None = -1) -> bytes:
@@ -104,26 +103,25 @@ def read_entry(
 
 _JSON, _CARD = "model.json", "card.md"
 _WEIGHTS, _VOCABULARY = "weights.safetensors", "vocabulary.txt"
-# The largest size in bytes of each unpacked entry.
+# Maximum size in bytes of each unpacked entry.
 _LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 8 << 20}
-# The header of the weights takes some fifty bytes for each array.
+# The header of the weights takes about fifty bytes per array.
 _MAX_HEADER = 4 << 20
 # With weights up to this, scores can't overflow for any text. A row has under 1e12 terms, a hidden
 # unit gives 1e18 at most (`slugline.learning.net.layers`), and a column has less than 2**30
 # weights: sums stay below 1e36, and float32 goes to 3e38. The weights of trained models are below
 # 1,000.
 _MAX_WEIGHT = 1e9
-#: The number of characters of a file's SHA-256 that identify a version of a model to people.
+#: Length of the SHA-256 prefix shown as the version of a model.
 DIGEST_LENGTH = 12
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _DEFLATED_AT_ONCE = 1 << 20
 
 
 def write(path: PathLike, model: ModelFile) -> None:
-    """Write `model` beside `path`, flush it, and rename it into place.
+    """Write `model` to a temporary file next to `path`, flush it, and rename it into place.
 
-    The same model gives the same bytes. If anything fails, an earlier file at `path` stays as it
-    is.
+    Output is deterministic. On failure, an existing file at `path` is unchanged.
 
     Raises
     ------
@@ -143,7 +141,7 @@ def write(path: PathLike, model: ModelFile) -> None:
 
 
 def read(path: PathLike) -> ModelFile:
-    """Return the content of a model file, which may be from any source.
+    """Return the content of a model file, which may be untrusted.
 
     Raises
     ------
@@ -185,7 +183,7 @@ def _read_archive(file: PiecewiseFile, path: PathLike) -> ModelFile:
         ) from error
     except OSError:
         raise
-    # For damaged files, zipfile, zlib and the decoders raise half a dozen other types.
+    # For damaged files, zipfile, zlib and the decoders raise half a dozen other exception types.
     except Exception as error:
         raise damaged_error(path, error) from error
 
@@ -211,7 +209,7 @@ def translate_os_errors(path: PathLike) -> Iterator[None]:
 
 
 def damaged_error(path: PathLike, error: Exception) -> ModelFileError:
-    """Return an error whose message is one line, however long that of `error` is."""
+    """Return an error with a one-line message, shortened if necessary."""
     if isinstance(error, MemoryError):
         return ModelFileError(f"{path}: there is not enough memory to read it; free some.")
     is_deep = isinstance(error, RecursionError)
@@ -220,7 +218,7 @@ def damaged_error(path: PathLike, error: Exception) -> ModelFileError:
 
 
 def pack(model: ModelFile) -> bytes:
-    """Return the bytes of the file; the same model gives the same bytes.
+    """Serialize a model deterministically.
 
     Raises
     ------
@@ -258,7 +256,7 @@ def _write_archive(file: IO[bytes], entries: Mapping[str, bytes]) -> None:
 
 
 def _check_readable(entries: dict[str, bytes], weight_type: WeightType) -> None:
-    """Raise ModelFileError if the file, once written, could not be read again."""
+    """Raise ModelFileError if the written file could not be read again."""
     for name, data in entries.items():
         if len(data) > _LIMITS[name]:
             raise ModelFileError(
@@ -274,7 +272,7 @@ def _check_readable(entries: dict[str, bytes], weight_type: WeightType) -> None:
 
 
 def _best_method(data: bytes, n_lines: int) -> int:
-    """Return "deflate" if it shrinks the data, but not so much that it looks like a zip bomb."""
+    """Return "deflate" if it shrinks the data, unless the result would look like a zip bomb."""
     deflater, pieces = zlib.compressobj(), range(0, len(data), _DEFLATED_AT_ONCE)
     deflated = sum(len(deflater.compress(data[i : i + _DEFLATED_AT_ONCE])) for i in pieces)
     deflated += len(deflater.flush())
@@ -319,7 +317,7 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
 
 
 def _check_growth(n_stored: int, weight_type: WeightType) -> None:
-    """Raise ModelFileError if weights would exceed their limit as float32, as in memory."""
+    """Raise ModelFileError if weights would exceed their limit in memory, as float32."""
     n_bytes = n_stored * BYTES["float32"] // BYTES[weight_type]
     if n_bytes > _LIMITS[_WEIGHTS]:
         raise ModelFileError(
@@ -339,15 +337,14 @@ def _check_header(data: bytes) -> None:
 
 
 def _check_vocabulary(data: bytes, n_terms: int, n_packed: int) -> bytes:
-    """Return the vocabulary; ModelFileError unless it has as many terms as it should."""
+    """Return the vocabulary; raise ModelFileError if its number of terms is wrong."""
     n_lines = data.count(b"\n")
     if n_lines != n_terms:
         raise ModelFileError(
             f"{_VOCABULARY} holds {n_lines} terms but {_JSON} says {n_terms}; "
             "both must come from one training run."
         )
-    # All terms are distinct, so that each takes some bytes even compressed; in memory, each takes
-    # 300.
+    # Distinct terms each take some bytes even when compressed, and 300 bytes in memory.
     if n_terms > n_packed:
         raise ModelFileError(
             f"{_VOCABULARY} claims {n_terms:,} terms in {n_packed:,} bytes, too few for "
@@ -385,16 +382,16 @@ def _check_weights(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 # Weights in fewer bits ----------------------------------------------------------------------------
 
-# This applies to tables, whose columns are topics or units, and to sparse weights, which have an
-# array of their topics: together nearly all of a model. Each column is divided by its scale. Scales
-# for rows were also tried, by cross-validation on six data sets: they improve no prediction and
-# double the size of files. Sparse weights have 11 binary digits (`slugline.learning.linear.steps`),
-# so float16 loses nothing: they are stored as such if not as int8.
+# Applies to tables, whose columns are topics or units, and to sparse weights, which have an array
+# of their topics: together nearly all of a model. Each column is divided by its scale. In
+# cross-validation on six data sets, row scales improved no prediction and doubled the file size.
+# Sparse weights have 11 binary digits (`slugline.learning.linear.steps`), so float16 is lossless:
+# it is used for them unless int8 is requested.
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 #: The number of bytes of each weight.
 BYTES: dict[WeightType, int] = {"float32": 4, "float16": 2, "int8": 1}
-#: The types that a user can choose besides float32.
+#: Types that a user can choose instead of float32.
 LOWER: tuple[WeightType, ...] = ("float16", "int8")
 # The largest entry of a scaled column is at most this. A float16 has 11 binary digits from 2^-14
 # up; below, it has fewer, which doesn't matter next to the largest entry.
@@ -404,7 +401,7 @@ _SCALE, _VALUES, _TOPICS = ".scale", ".values", ".topics"
 
 
 def check_weight_type(name: str) -> WeightType:
-    """Return the type of weights with this name; raise OptionError if there is none."""
+    """Return the weight type with this name; raise OptionError if unknown."""
     for weight_type in LOWER:
         if name == weight_type:
             return weight_type
@@ -432,7 +429,7 @@ def quantize(arrays: Arrays, weight_type: WeightType) -> dict[str, npt.NDArray[A
 def _quantize_weights(
     array: F32, topics: npt.NDArray[np.uint16] | None, weight_type: WeightType
 ) -> tuple[npt.NDArray[Any], F32 | None]:
-    """Return weights in fewer bits and the scale of each column, None if they aren't scaled."""
+    """Return weights in fewer bits and the scale of each column, or None if unscaled."""
     if weight_type == "float32" and topics is None:
         return array, None
     largest = _largest(array, topics)
@@ -447,13 +444,13 @@ def _quantize_weights(
 
 
 def _row_parts(array: npt.NDArray[Any]) -> Iterator[slice]:
-    """Yield slices of rows or values, so that what is computed from them takes little memory."""
+    """Yield slices of rows or values, to bound memory for intermediate results."""
     step = max(1, _SCALED_AT_ONCE * len(array) // max(1, array.size))
     return (slice(start, start + step) for start in range(0, len(array), step))
 
 
 def dequantize(arrays: Arrays, weight_type: WeightType) -> dict[str, npt.NDArray[Any]]:
-    """Invert `quantize`, apart from rounding; the arrays may be from any source.
+    """Invert `quantize`, apart from rounding; the arrays may be untrusted.
 
     Raises
     ------
@@ -506,15 +503,14 @@ def _spread(scale: F32, topics: npt.NDArray[np.uint16] | None) -> F32:
 
 def _scale_int8(largest: F32) -> F32:
     scale = largest / np.float32(_LARGEST_INT8)
-    # If a scale has 16 binary digits, its product with an int8 is exact, so that a model that is
-    # loaded and saved again gives the same bytes. Scales are truncated, not rounded, so that no
-    # product is infinite.
+    # The product of a 16-digit binary scale and an int8 is exact, so loading and saving a model
+    # again gives the same bytes. Scales are truncated, not rounded, so no product is infinite.
     scale = (scale.view(np.uint32) & np.uint32(0xFFFFFF00)).view(np.float32)
     return np.where(scale < np.finfo(np.float32).tiny, np.float32(1), scale)
 
 
 def _scale_float16(largest: F32) -> F32:
-    """Return scales that are powers of two, so that scaling loses no digit."""
+    """Return power-of-two scales, which make scaling lossless."""
     exponents = np.frexp(largest)[1]
     scale = np.ldexp(np.float32(1), np.clip(exponents, -125, 127)).astype(np.float32)
     return np.where(largest > 0, scale, np.float32(1))

@@ -48,12 +48,12 @@ def find_encoder(
 ) -> CheckedEncoder | None:
     """Return the encoder that a model needs, or None if it needs none.
 
-    `chosen` is the encoder that the user passed; None stands for a registered one, whose weights
-    are not loaded yet. `path` is for messages.
+    `chosen` is the encoder passed by the user; None stands for a registered one, whose weights are
+    not loaded yet. `path` is for messages.
 
     Raises
     ------
-    EncoderError : if the encoder is missing, must be passed, or is not the right one.
+    EncoderError : if the encoder is missing, must be passed, or is the wrong one.
     """
     needed = file.info.encoder
     if needed is None:
@@ -91,7 +91,7 @@ def find_encoder(
 # Content ------------------------------------------------------------------------------------------
 
 _Value = TypeVar("_Value")
-# The limit on hash buckets of all feature groups with terms, each of which takes 4 bytes of memory.
+# Limit on the hash buckets of all feature groups with terms; each bucket takes 4 bytes of memory.
 _MAX_BUCKETS = 1 << 26
 # Prefixes of the names of arrays.
 _LEARNER, _IDF, _HELDOUT = "learner.", "idf.", "heldout."
@@ -167,7 +167,7 @@ def _content(
     _check_buckets(info)
     arrays = _arrays(fitted)
     if weight_type != "float32":
-        # Rounded as in the file, so that the content is what a reader of the file gets.
+        # Rounded as in the file, so the content equals the result of reading the file.
         arrays = container.dequantize(container.quantize(arrays, weight_type), weight_type)
     from slugline.model.file.card import write_card
 
@@ -195,7 +195,7 @@ def _arrays(fitted: Fitted) -> dict[str, npt.NDArray[Any]]:
 
 
 def _head_arrays(fitted: Fitted) -> dict[str, F32]:
-    """Return the arrays of encoders' heads, and the sums from which one can learn more."""
+    """Return the arrays of encoder heads, and the sums for training one on further batches."""
     arrays: dict[str, F32] = {}
     for prefix, head in ((_DENSE, fitted.dense), (_FAST_HEAD, fitted.fast_stage.dense)):
         if head is not None:
@@ -223,7 +223,7 @@ def with_metrics(
 
 
 def _check_promise(fitted: Fitted, metrics: Mapping[str, float]) -> PromiseCheck | None:
-    """Check whether a model keeps its precision, using the metrics of a test if there was one."""
+    """Check whether a model keeps its precision, using the metrics of a test if available."""
     if fitted.heldout_predictions is None or fitted.heldout_predictions.precision is None:
         return None
     from slugline.model.promise import AnswerCounts
@@ -297,7 +297,7 @@ def _restore_text_profile(file: schema.ModelFile) -> TextProfile | None:
 
 
 def _arrays_of(file: schema.ModelFile, prefix: str) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays whose names begin with `prefix`, by their names without it."""
+    """Return the arrays whose names begin with `prefix`, with the prefix removed."""
     return {
         name.removeprefix(prefix): array
         for name, array in file.arrays.items()
@@ -323,7 +323,7 @@ def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
 def load_model(
     path: PathLike, encoder: str | Encoder | None = None, *, data: bytes | None = None
 ) -> tuple[Fitted, schema.ModelFile]:
-    """Read a model file from any source, or "reuters46", the model that comes with Slugline.
+    """Read a model file, possibly untrusted, or "reuters46", the model that comes with Slugline.
 
     If `data`, the bytes of the file, is given, `path` is only used in messages.
 
@@ -350,10 +350,10 @@ def load_model(
 def from_model_file(
     file: schema.ModelFile, encoder: CheckedEncoder | None = None, *, cache_rows: bool = True
 ) -> Fitted:
-    """Return the model from the content of a file, with the encoder that it needs.
+    """Build the model from the content of a file, with the encoder it needs.
 
-    `cache_rows` is whether the encoder's rows of predicted texts are cached. If parts don't fit
-    together, errors of any type are raised.
+    `cache_rows` caches the encoder's rows of predicted texts. Raises errors of any type if parts
+    don't fit together.
     """
     info, class_weight = file.info, file.info.class_weight
     check_topic_names(info.topics)
@@ -396,7 +396,7 @@ def from_model_file(
 
 
 def _stored_layout(fitted: Fitted) -> Layout | None:
-    """Return the layout for a file; None if its names exceed the limits or aren't valid text."""
+    """Return the layout to store, or None if its names exceed the limits or aren't valid text."""
     if fitted.layout is None:
         return None
     layout = replace(fitted.layout, columns=_extra_columns(fitted.features.feature_groups))
@@ -411,7 +411,7 @@ def _extra_columns(feature_groups: Sequence[FeatureGroup]) -> tuple[str, ...]:
 
 
 def _check_layout(layout: Layout, feature_groups: Sequence[FeatureGroup]) -> None:
-    """Raise DataError or OptionError unless the layout in a file is that of some data."""
+    """Raise DataError or OptionError unless the layout in a file is valid."""
     columns, form = [*layout.text, layout.topic], layout.topic_form
     if form is not None:
         needs_separator, needs_columns = form.kind == "separator", form.kind == "columns"
@@ -489,9 +489,9 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
 
 
 def _weights_shape(fitted: Fitted) -> tuple[int, int]:
-    """Return the number of columns of the features that a learner reads, and of its scores."""
+    """Return the numbers of feature columns and of scores of a learner."""
     learner, n_columns = fitted.learner, fitted.features.n_columns
-    if is_linear(learner):  # without its table of weights, which takes long to make
+    if is_linear(learner):  # avoids building its table of weights, which is slow
         return len(learner.unused_columns()), len(learner.biases)
     # A prediction for the shortest text shows whether all shapes fit together.
     with np.errstate(over="raise", invalid="raise"):
@@ -542,16 +542,16 @@ def _plain_weights(
 
 
 def _restore_keys(plain: dict[str, _Value], topics: Sequence[Topic]) -> dict[Topic, _Value]:
-    """Return values by topic instead of by string, as JSON only has strings as keys."""
+    """Return values by topic instead of by string; JSON keys are always strings."""
     names = {str(topic): topic for topic in topics}
     return {names[name]: value for name, value in plain.items()}
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that may affect a model, and if kernels are missing."""
+    """Return versions of libraries that may affect a model, and whether kernels are missing."""
     import importlib.metadata
 
-    # Read from the metadata of the installation, as importing scikit-learn takes long.
+    # Read from installation metadata, because importing scikit-learn is slow.
     names = ("slugline", "numpy", "scipy", "scikit-learn")
     versions = {name: importlib.metadata.version(name) for name in names}
     # Recorded only if missing, so models trained with kernels keep their bytes.

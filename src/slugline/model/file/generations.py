@@ -1,8 +1,8 @@
-"""Keeps earlier files of a model and its report beside them, and rolls back to them.
+"""Keeps earlier files of a model and its report, and rolls back to them.
 
 `model.slug.before.1` is the version before `model.slug`, `model.slug.before.2` the version before
-that, and so on; `model.html.before.1` is the report on `model.slug.before.1`, if there was one. At
-every moment, there is a complete model at the path itself.
+that, and so on; `model.html.before.1` is the report on `model.slug.before.1`, if there was one. The
+path itself always contains a complete model.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from slugline.errors import ModelFileError
 from slugline.model.file import container
 from slugline.model.file.shipped import is_shipped
 
-#: The number of earlier files that are kept; the oldest is deleted when there are more.
+#: Maximum number of earlier files; the oldest is deleted first.
 MAX_EARLIER = 5
-#: The name by which a report on a model is recognised: the content of its tag "generator".
+#: Content of the "generator" tag that identifies a report on a model.
 REPORT_GENERATOR = "Slugline training report"
-# Bytes of a web page in which the tag is searched.
+# Number of leading bytes of a web page to search for the tag.
 _HEAD_BYTES = 4096
 
 
@@ -34,13 +34,13 @@ class Rollback(NamedTuple):
     Attributes
     ----------
     source, replaced : Path
-        The earlier path of the current file, and the present path of the file that it replaced.
+        Former path of the current file, and new path of the file it replaced.
     n_earlier : int
         Number of remaining earlier files.
     report : Path or None
-        The report on the model that is now current; None if none was kept.
+        Report on the now current model; None if none was kept.
     replaced_report : Path or None
-        The present path of the report on the file that was replaced; None if there was none.
+        New path of the report on the replaced file; None if there was none.
     """
 
     source: Path
@@ -51,7 +51,7 @@ class Rollback(NamedTuple):
 
 
 def report_path(path: PathLike) -> Path:
-    """Return the path of the report on a model, unless another one is asked for.
+    """Return the default path of the report on a model.
 
     >>> print(report_path("tickets.slug"), report_path("v1.2"))
     tickets.html v1.2.html
@@ -69,10 +69,10 @@ def earlier_files(path: PathLike) -> list[Path]:
 
 
 def keep_current(path: PathLike) -> Path | None:
-    """Copy the current file of a model to the earlier ones; return the path of the copy.
+    """Add a copy of the current file to the earlier files of a model, and return its path.
 
-    Its report is copied as well. Return None if there is no file. If the latest earlier file is the
-    same, no second copy is made.
+    Copies the report too. Returns None if there is no file. Makes no second copy if the latest
+    earlier file is identical.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def _roll_back(path: PathLike, target: Path, earlier: list[Path]) -> Rollback:
     try:
         if target.is_file():
             _put_copy(target, away)
-        os.utime(earlier[0])  # so that programs that watch for a newer file see it
+        os.utime(earlier[0])  # notifies programs that watch for a newer file
         earlier[0].replace(target)
     except OSError as error:
         raise ModelFileError(
@@ -184,7 +184,7 @@ def _roll_back(path: PathLike, target: Path, earlier: list[Path]) -> Rollback:
 
 
 def _roll_back_report(report: Path, kept: Path) -> tuple[Path | None, Path | None]:
-    """Put the kept report in place; return its path and that of the one that it replaced."""
+    """Restore the kept report; return its path and the new path of the replaced report."""
     if report.exists() and not _is_report(report):
         return None, None  # a page of another program
     away = report.with_name(f"{report.name}.rolled-back")
@@ -195,7 +195,7 @@ def _roll_back_report(report: Path, kept: Path) -> tuple[Path | None, Path | Non
 
 
 def _target(path: PathLike) -> Path:
-    """Return the path of the file itself if `path` is a link to it."""
+    """Return the target if `path` is a link, else `path`."""
     return Path(os.path.realpath(path))
 
 
@@ -209,7 +209,7 @@ def _kept_report(report: Path, earlier: Path) -> Path:
 
 
 def _is_report(path: Path) -> bool:
-    """Whether a file is a report that Slugline wrote."""
+    """Return True if a file is a report written by Slugline."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -217,7 +217,7 @@ def _is_report(path: Path) -> bool:
 
 
 def _move_if_exists(source: Path, place: Path) -> None:
-    """Move a file to a place; if there is none, leave the place empty."""
+    """Move a file to a path; if the file is missing, remove any file at the path."""
     if source.exists():
         source.replace(place)
     else:
@@ -225,11 +225,11 @@ def _move_if_exists(source: Path, place: Path) -> None:
 
 
 def _put_copy(source: Path, place: Path) -> None:
-    """Link or copy a file to a second path, completely or not at all."""
+    """Link or copy a file to a second path atomically."""
     linked = place.with_name(f".{place.name}.part")
     linked.unlink(missing_ok=True)  # may be left from a process that was killed
     try:
-        # A hard link is enough, as models and reports are replaced and never written into.
+        # A hard link suffices, because models and reports are replaced, never modified in place.
         os.link(source, linked)
     except OSError:  # some file systems have no links
         with source.open("rb") as file, whole_file(place) as copy:

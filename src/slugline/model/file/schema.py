@@ -1,6 +1,6 @@
 """The content of a model file as typed values."""
 
-# Annotations are evaluated here once; msgspec would compile each from a string, in each process.
+# Annotations are evaluated once here; msgspec would compile each from a string in every process.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,22 +25,22 @@ from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import UnknownWordRate
 from slugline.text.sparse import row_offsets
 
-#: The types in which weights may be stored.
+#: Storage types of weights.
 WeightType = Literal["float32", "float16", "int8"]
-#: The version of the file format.
+#: Version of the file format.
 FORMAT = 4
 
-# Limits on the numbers of topics, as each text gets a score for each, and of feature groups, as
-# each text is read for each. Real models have hundreds of topics and five feature groups.
+# Limits on topics and feature groups: each text is scored for every topic and read for every group.
+# Real models have hundreds of topics and five feature groups.
 _MAX_TOPICS = 1 << 16
 _MAX_FEATURE_GROUPS = 64
 _ClassWeight = Annotated[float, msgspec.Meta(ge=0, le=MAX_WEIGHT)]
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of `model.json`: what a model is, and where it comes from.
+    """Content of `model.json`: description and provenance of a model.
 
-    A part that the model doesn't have is None.
+    Missing parts are None.
     """
 
     format: int = FORMAT
@@ -61,20 +61,19 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     #: SHA-256 of the training documents, and their number.
     data_digest: str
     n_documents: Count
-    #: Number of training documents that were not learned from because training was interrupted.
+    #: Number of training documents not used because training was interrupted.
     n_unlearned: Count
-    #: Metrics that were measured after training, by name.
+    #: Metrics measured after training, by name.
     metrics: dict[str, float]
-    #: The type in which the file stores weights; in memory, they are float32.
+    #: Type of weights in the file; they are float32 in memory.
     weight_type: WeightType
     #: Fraction of the documents that were drawn for the test; None with a test file or no test.
     test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None
     #: SHA-256 of the user's validation documents; None if there were none.
     validation_digest: str | None
-    #: Whether a user interrupted training, so that it can't be repeated.
+    #: True if a user interrupted training, which makes it irreproducible.
     interrupted: bool
-    #: Number of batches that `partial_fit` learned from; if not 0, one fit can't repeat the
-    #: training.
+    #: Number of `partial_fit` batches; if not 0, a single fit can't reproduce the training.
     n_batches: Count
     #: Markdown by the author of the model, for the card.
     card_notes: str
@@ -82,7 +81,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     #: The head of the encoder, and the head of word vectors in the fast stage of its cascade.
     head: HeadSettings | None
     fast_head: HeadSettings | None
-    #: Number of documents in the sums from which the head can learn more.
+    #: Number of documents in the sums for further training of the head.
     n_summed: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | None
     #: Descriptions of topics, by topic.
     descriptions: dict[str, str]
@@ -100,7 +99,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class FormatOnly(msgspec.Struct):
-    """The version of the format, which is read first, as other versions have other fields."""
+    """Format version; read first, because other versions have other fields."""
 
     format: int
 
@@ -122,8 +121,8 @@ def decode_info(data: bytes) -> ModelInfo:
     DataError : if a field is unknown or missing.
     """
     info = msgspec.json.decode(data, type=ModelInfo, dec_hook=_to_array)
-    # msgspec accepts dataclasses with unknown fields, and without fields that have a default. They
-    # have slots, as without, it would leave out such fields here.
+    # msgspec accepts unknown fields and missing fields with defaults in dataclasses. They use slots
+    # because msgspec would otherwise omit such fields here.
     if msgspec.json.decode(encode_info(info)) != msgspec.json.decode(data):
         raise DataError("model.json has missing, unknown or rounded fields")
     return info
@@ -167,7 +166,7 @@ class ModelFile:
         return split_lines(self.vocabulary)
 
     def group_names(self) -> Iterator[tuple[bytes, I64]]:
-        """Yield the terms of each feature group: concatenated, and the length of each in bytes."""
+        """Yield the concatenated terms of each feature group, and their lengths in bytes."""
         data = np.frombuffer(self.vocabulary, dtype=np.uint8)
         lengths = np.diff(np.flatnonzero(data == ord("\n")), prepend=-1) - 1
         names, bounds = self.vocabulary.replace(b"\n", b""), row_offsets(lengths)

@@ -1,4 +1,4 @@
-"""The models that come with Slugline, which are called by a name."""
+"""Models that come with Slugline, identified by name."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from slugline.base.wording import nearest
 from slugline.corpus.readers import names_documents
 from slugline.errors import ModelFileError
 
-#: The topics of each model that comes with Slugline, by its name.
+#: Topics of each included model, by model name.
 SHIPPED = {"reuters46": "46 newswire topics of 1987"}
-#: The model that answers if none is given.
+#: Default model.
 DEFAULT_MODEL = "reuters46"
 _FOLDER = Path(__file__).parents[1]
 
 
 def model_path(model: PathLike) -> PathLike:
-    """Return the path of a model, which may be given by its path or its name.
+    """Return the path of a model given by path or name.
 
     Only a plain string is a name: "./reuters46" and Path("reuters46") are files. Raises
     ModelFileError if there is no such file, but the path resembles a name.
@@ -33,16 +33,16 @@ def model_path(model: PathLike) -> PathLike:
 
 
 def is_shipped(model: PathLike) -> bool:
-    """Whether this is the name of a model inside the package, or the path of its file."""
+    """Return True for the name of an included model or the path of its file."""
     places = {os.path.realpath(_FOLDER / f"{name}.slug") for name in SHIPPED}
     return model in SHIPPED or os.path.realpath(model) in places
 
 
 def is_model(name: str) -> bool:
-    """Whether this names an included model, or a file that looks like a model."""
+    """Return True for the name of an included model, or a file that looks like a model."""
     if name in SHIPPED or name.endswith(".slug"):
         return True
-    # A pipe's first bytes would be lost to the next reader; an Excel file is a zip archive, too.
+    # Reading a pipe would consume its first bytes; an Excel file is also a zip archive.
     if names_documents(name) or not Path(name).is_file():
         return False
     try:

@@ -1,4 +1,4 @@
-"""Turns texts into rows: terms are hashed and counted, and weighted once all are counted."""
+"""Turns texts into rows: hashes and counts terms, then weights them after counting all texts."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class CountedBlock(NamedTuple):
     """Term counts of consecutive documents."""
 
-    values: npt.NDArray[np.unsignedinteger]  # shape (n_entries,): counts, in few bits
-    # shape (n_entries,): hash buckets; those of the second feature group follow those of the first.
+    values: npt.NDArray[np.unsignedinteger]  # shape (n_entries,): counts, in the smallest type
+    # shape (n_entries,): hash buckets, one feature group after another.
     buckets: I32
     lengths: I64  # shape (n_documents * n_groups,): entries of each document and feature group
     y: I32  # shape (n_labels,): indices in `names`, document after document
@@ -41,11 +41,11 @@ class BlockStatistics(NamedTuple):
     """Summary of the terms and topics of a block; lists have an item for each feature group."""
 
     buckets: list[I32]  # shape (n_seen,) each
-    # The terms that name the buckets, joined, and their lengths.
+    # Concatenated terms that name the buckets, and their lengths.
     names: list[tuple[bytes, I64]]
-    n_documents: list[I64]  # shape (n_seen,) each: documents that have each bucket
+    n_documents: list[I64]  # shape (n_seen,) each: documents with each bucket
     topics: dict[Topic, int]  # Documents of each topic
-    # Smallest and largest number of topics of a document; None for single-label data.
+    # Minimum and maximum number of topics of a document; None for single-label data.
     topic_set_sizes: tuple[int, int] | None
     vectors: VectorBlock | None = None  # None without word vectors, and for multilabel data
 
@@ -63,7 +63,7 @@ def count_terms(
 ) -> tuple[CountedBlock, BlockStatistics]:
     """Count the terms of documents, by hash bucket of each feature group.
 
-    With an encoder that sums the vectors of words, they are summed in the same pass.
+    Word vectors, if the encoder uses them, are summed in the same pass.
     """
     n_labels = sizes = None
     labels: Sequence[Topic] = topics
@@ -116,7 +116,7 @@ def count_terms(
 
 
 def _narrow_counts(values: F32) -> npt.NDArray[np.unsignedinteger]:
-    """Return counts as integers of as few bits as the largest one needs: mostly eight."""
+    """Return counts in the smallest integer type that fits, mostly eight bits."""
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
@@ -126,9 +126,9 @@ def _hash_text(text: str) -> int:
 
 
 class TermStatistics:
-    """The terms of all documents, added block by block.
+    """Terms of all documents, added block by block.
 
-    A bucket is named after its first term in the first block that has the bucket.
+    A bucket is named after its first term in the first block that contains the bucket.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class TermStatistics:
     n_documents : list of int64 array, shape (n_buckets,)
         For each feature group, the number of documents with each bucket.
     topic_set_sizes : (int, int) or None
-        The smallest and the largest number of topics of a document; None if each document has one.
+        Minimum and maximum number of topics of a document; None for single-label data.
     """
 
     def __init__(self, feature_groups: Sequence[FeatureGroup]) -> None:
@@ -166,19 +166,19 @@ class TermStatistics:
 
     @property
     def n_columns(self) -> int:
-        """Number of buckets that have a term."""
+        """Number of buckets with a term."""
         return sum(int(np.count_nonzero(totals)) for totals in self.n_documents)
 
     @property
     def multilabel(self) -> bool:
-        """Whether documents may have several topics."""
+        """True if documents may have several topics."""
         return self.topic_set_sizes is not None
 
     def features(self, n_documents: int, n_jobs: int | None) -> Features:
-        """Return features with a column for each bucket that has a term, most common buckets first.
+        """Return features with a column for each bucket with a term, most common buckets first.
 
-        So the weights of common terms, on which a pass spends most of its time, are adjacent. This
-        frees the names of terms, so it can be called once.
+        This order keeps the weights of common terms, which take most of the time of a pass,
+        adjacent. Frees the names of terms, so it can only be called once.
         """
         features = Features(self.feature_groups, n_jobs)
         features.vocabularies_, features.idf_ = [], []
@@ -207,7 +207,7 @@ def _take_names(names: bytes, lengths: I64, indices: Index) -> tuple[bytes, I64]
 
 
 class Weighting(NamedTuple):
-    """Columns and weights of terms, with which counts become rows."""
+    """Columns and weights of terms, for converting counts to rows."""
 
     feature_groups: Sequence[FeatureGroup]
     columns: I32  # shape (n_buckets,): the column of each bucket

@@ -1,7 +1,7 @@
-"""Counted rows in temporary files, from which the rows of ranges of keys are read.
+"""Temporary files of counted rows, read by key range.
 
-Keys are hashes of texts, so that the rows of a range are a random sample of all rows, however these
-are ordered or divided into blocks.
+Keys are text hashes, so a range is a random sample of all rows, regardless of their order and
+division into blocks.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from slugline.model.parts.heldout import N_KEYS
 from slugline.text.feature_groups import RowWeights
 from slugline.text.sparse import Entries, SparseRows, ranges, row_offsets
 
-# A part has the rows of at least one file. With so many, 25 million rows can be divided into parts
-# of 50,000.
+# Number of files. A part consists of at least one file; this number allows parts of 50,000 rows out
+# of 25 million.
 _N_FILES = 512
 _FILE_WIDTH = N_KEYS // _N_FILES
 
@@ -43,21 +43,21 @@ ALL_KEYS = KeyRange(0, N_KEYS)
 
 
 def divide_keys(min_key: int, n_rows: int, part_size: int) -> tuple[list[KeyRange], list[KeyRange]]:
-    """Return the key ranges of the parts of training rows, and of those of held-out rows.
+    """Return the key ranges of the parts with training rows, and of the parts with held-out rows.
 
     Parameters
     ----------
     min_key : int
         Rows with a lower key are held out.
     n_rows : int
-        Number of all rows.
+        Total number of rows.
     part_size : int
         Mean number of rows of a part.
     """
-    n_heldout = n_rows * min_key // N_KEYS  # about, since keys are hashes
+    n_heldout = n_rows * min_key // N_KEYS  # approximate, because keys are hashes
     heldout = _divide(0, min_key, max(1, -(-n_heldout // part_size)))
     training = _divide(min_key, N_KEYS, max(1, -(-(n_rows - n_heldout) // part_size)))
-    # Parts end where files do, so that each file is read once.
+    # Align parts with files, so each file is read once.
     training[1:-1] = [-(-bound // _FILE_WIDTH) * _FILE_WIDTH for bound in training[1:-1]]
     return _key_ranges(training), _key_ranges(heldout)
 
@@ -81,10 +81,10 @@ class _CountedRows(NamedTuple):
     Attributes
     ----------
     rows : structured array, shape (n_rows,)
-        The number of each row in the order of reading, its key, its number of topics, and its
-        number of entries in each feature group.
+        Number of each row in reading order, its key, its number of topics, and its number of
+        entries in each feature group.
     topics : int32 array, shape (n_labels,)
-        Numbers of topics, in the order in which these were first read.
+        Topic numbers, assigned in the order of first occurrence.
     buckets : int32 array, shape (n_entries,)
     counts : uint array, shape (n_entries,)
     """
@@ -95,11 +95,11 @@ class _CountedRows(NamedTuple):
     counts: npt.NDArray[np.unsignedinteger]
 
     def entry_offsets(self) -> I64:
-        """Return where the entries of each row start, and where those of the last one end."""
+        """Return the start of each row's entries, and the end of the last row's entries."""
         return row_offsets(self.rows["n_entries"].sum(axis=1))
 
     def take(self, order: Integers) -> _CountedRows:
-        """Return some of the rows, in this order."""
+        """Return the selected rows in the given order."""
         shape = len(self.rows), int(self.buckets.max(initial=0)) + 1
         arrays = self.counts, self.buckets, self.entry_offsets()
         entries = sp.csr_array(arrays, shape=shape)[order]
@@ -109,7 +109,7 @@ class _CountedRows(NamedTuple):
         return _CountedRows(self.rows[order], self.topics[labels], buckets, entries.data)
 
     def split(self, bounds: I64) -> Iterator[_CountedRows]:
-        """Yield the rows between each bound and the next one."""
+        """Yield the rows between consecutive bounds."""
         of_topics = row_offsets(self.rows["n_topics"])[bounds]
         of_entries = self.entry_offsets()[bounds]
         for number in range(len(bounds) - 1):
@@ -123,7 +123,7 @@ class _CountedRows(NamedTuple):
 
 
 class PartFiles:
-    """The rows of all blocks, in temporary files by their keys.
+    """Rows of all blocks, in temporary files partitioned by key.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class PartFiles:
     n_rows : int
         Number of rows so far.
     topics : dict
-        The number of each topic, in the order in which they were first read.
+        Number of each topic, assigned in the order of first occurrence.
     """
 
     def __init__(self, n_groups: int) -> None:
@@ -165,7 +165,7 @@ class PartFiles:
                 self._write(number, part)
 
     def _counted_rows(self, block: CountedBlock) -> _CountedRows:
-        """Return the rows of a block, with the numbers that they and their topics have here."""
+        """Return the rows of a block with global row and topic numbers."""
         rows = np.zeros(len(block.keys), dtype=self._row_type)
         rows["number"] = self.n_rows + np.arange(len(rows))
         rows["key"] = block.keys
@@ -187,7 +187,7 @@ class PartFiles:
                 np.save(file, array)
 
     def read(self, keys: KeyRange) -> _CountedRows:
-        """Return the rows whose keys are in a range."""
+        """Return the rows with keys in a range."""
         none = np.zeros(0, dtype=np.int32)
         empty = _CountedRows(np.zeros(0, self._row_type), none, none, none.astype(np.uint8))
         parts = [empty]
@@ -210,7 +210,7 @@ class PartFiles:
 
 
 def _translate_disk_errors(path: Path, verb: str) -> AbstractContextManager[None]:
-    """Return a context in which an OSError is raised as one of a temporary file."""
+    """Return a context that reports OSErrors as errors of a temporary file."""
     advice = (
         "training stores rows there temporarily: free some space, or set TMPDIR to another folder."
     )
@@ -218,7 +218,7 @@ def _translate_disk_errors(path: Path, verb: str) -> AbstractContextManager[None
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a new folder for temporary files; it is removed when it is cleaned up or at exit."""
+    """Create a folder for temporary files, removed on cleanup or at exit."""
     with _translate_disk_errors(Path(tempfile.gettempdir()), "written"):
         return tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True)
 
@@ -227,7 +227,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 class PartRows(NamedTuple):
-    """The rows of a part, in an order that depends only on their texts, columns and topics.
+    """Rows of a part, in an order that depends only on their texts, columns and topics.
 
     Attributes
     ----------
@@ -248,26 +248,25 @@ class PartReader:
     Parameters
     ----------
     files : PartFiles
-        With all rows.
+        Contains all rows.
     weighting : Weighting
-        Of the terms of all rows.
+        Weighting of the terms of all rows.
     multilabel : bool
-        Whether rows may have any number of topics.
+        True if rows may have any number of topics.
     """
 
     def __init__(self, files: PartFiles, weighting: Weighting, *, multilabel: bool) -> None:
         self._files, self._weighting, self.multilabel = files, weighting, multilabel
         numbers = weighting.topic_numbers
         self._topics = np.array([numbers[name] for name in files.topics], dtype=np.int64)
-        # Numbers that order the copies of a text: by their topics and, if only the text decides the
-        # key, by their columns.
+        # Sort keys for copies of a text: topics and, if keys depend on the text alone, columns.
         rng = np.random.default_rng(0)
         self._topic_order = rng.random(len(numbers))
         self._column_order = rng.random(sum(weighting.widths), dtype=np.float32)
 
     @property
     def n_rows(self) -> int:
-        """Number of rows of all parts."""
+        """Total number of rows in all parts."""
         return self._files.n_rows
 
     @property
@@ -276,7 +275,7 @@ class PartReader:
         return sum(self._weighting.widths)
 
     def read(self, keys: KeyRange = ALL_KEYS) -> PartRows:
-        """Return the rows of a part, in the order of keys."""
+        """Return the rows of a part in key order."""
         counts, labels, numbers = self._read_counts(keys)
         return PartRows(self._weigh(counts), labels, numbers)
 
@@ -292,7 +291,7 @@ class PartReader:
         indptr = row_offsets(lengths.sum(axis=1))
         arrays = counts.astype(np.float32), self._weighting.columns[buckets], indptr
         X = sp.csr_array(arrays, shape=(len(rows), self.n_columns))
-        X.sort_indices()  # they were in the order in which terms occur in the block
+        X.sort_indices()  # entries were in the order of terms in the block
         labels = Labels(self._topics[topics], row_offsets(rows["n_topics"]), self.multilabel)
         by_topics = np.bincount(labels.rows, self._topic_order[labels.topics], len(labels))
         order = np.lexsort((X @ self._column_order, by_topics, rows["key"]))

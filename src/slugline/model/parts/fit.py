@@ -1,4 +1,4 @@
-"""Learns from very many documents in memory, whose rows would take gigabytes."""
+"""Trains on in-memory documents whose rows would take gigabytes."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from slugline.model.parts.training import RowCosts, fit_parts
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
-# Texts that are counted together, by each thread.
+# Number of texts counted together by each thread.
 _BLOCK_SIZE = 25_000
-# Documents whose words are kept, to measure how many words of a text are usually unknown.
+# Number of documents whose words are kept to measure the normal rate of unknown words.
 _SAMPLE_SIZE = 10_000
 
 
 def fit_documents(
     documents: TrainingDocuments, feature_groups: Sequence[FeatureGroup], context: FitContext
 ) -> tuple[Features, PartsResult]:
-    """Return the features of documents, and the result of learning from them in parts.
+    """Return the features of documents, and the result of training on them in parts.
 
     Raises
     ------

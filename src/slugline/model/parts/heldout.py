@@ -17,42 +17,42 @@ from slugline.learning.linear.problem import ABSENT_SCORE
 
 #: Number of different keys of rows.
 N_KEYS = 1 << 64
-#: One in so many rows is held out at first, for calibration, unless there are more scores of these
-#: than calibration needs.
+#: One in this number of rows is initially held out for calibration, unless fewer provide enough
+#: scores.
 HELDOUT_RATIO = 5
-# With very many topics, whose scores are many, this number of rows is still held out.
+# Minimum number of held-out rows, even if very many topics make their scores numerous.
 _MIN_HELDOUT = 500
 
 
 def max_heldout_rows(n_topics: int, *, multilabel: bool) -> int:
-    """Return the largest number of rows to hold out."""
+    """Return the maximum number of held-out rows."""
     max_scores = label_type(multilabel=multilabel).max_scores(MAX_SCORES)
     return max(_MIN_HELDOUT, max_scores // n_topics)
 
 
 def find_min_key(n_rows: int, n_topics: int, *, multilabel: bool) -> int:
-    """Return the smallest key of training rows; rows with a lower one are held out."""
+    """Return the minimum key of training rows; rows with lower keys are held out."""
     max_heldout = max_heldout_rows(n_topics, multilabel=multilabel)
     return N_KEYS * min(max_heldout, n_rows // HELDOUT_RATIO) // n_rows
 
 
 def row_weights(labels: Labels, topic_weights: F64) -> F32:
-    """Return the weight of each row, shape (n_rows,), given those of topics, shape (n_topics,)."""
+    """Return row weights, shape (n_rows,), from topic weights, shape (n_topics,)."""
     return labels.row_means(topic_weights.astype(np.float32)[labels.topics])
 
 
 class HeldOutRows(NamedTuple):
-    """Held-out rows, and their scores by weights learned from the training rows.
+    """Held-out rows, and their scores with weights fitted to the training rows.
 
     Attributes
     ----------
     rows : int64 array, shape (n_heldout,)
-        Their numbers in the order of reading. They are in the order of their texts' hashes, so that
-        a selection of them doesn't depend on the order of reading.
+        Row numbers in reading order, sorted by text hash, so selections of rows don't depend on the
+        reading order.
     labels : Labels
     scores : float32 array, shape (n_heldout, n_topics)
     in_folds : bool
-        Whether several fits, each without some of these rows, scored them.
+        True if rows were scored by several fits, each without some of them.
     """
 
     rows: I64
@@ -61,10 +61,10 @@ class HeldOutRows(NamedTuple):
     in_folds: bool = False
 
     def without_topics(self, absent: Mask) -> HeldOutRows:
-        """Return the rows with scores by which absent topics are never predicted.
+        """Return the rows with scores such that absent topics are never predicted.
 
-        Rows with one topic each are left out if their topic is absent. `absent` is a mask of the
-        topics without a training row, shape (n_topics,).
+        Excludes single-label rows whose topic is absent. `absent` is a mask of topics without
+        training rows, shape (n_topics,).
         """
         rows, labels, scores = self.rows, self.labels, self.scores.copy()
         scores[:, absent] = ABSENT_SCORE
@@ -74,14 +74,14 @@ class HeldOutRows(NamedTuple):
         return self._replace(rows=rows, labels=labels, scores=scores)
 
     def scaled(self, fraction: float) -> HeldOutRows:
-        """Return the rows with scores as if the weights had been learned from all rows.
+        """Return the rows with scores rescaled as if the weights had been fitted to all rows.
 
-        `fraction` is the number of training rows divided by that of all rows.
+        `fraction` is the number of training rows divided by the number of all rows.
         """
         return self._replace(scores=scale_heldout_scores(self.scores, fraction))
 
     def as_scores(self) -> HeldOutScores:
-        """Return the scores, in the order of reading."""
+        """Return the scores in reading order."""
         order = np.argsort(self.rows)
         return HeldOutScores(self.rows[order], self.scores[order])
 
@@ -95,15 +95,15 @@ class HeldOutRows(NamedTuple):
 
 
 class PartsResult(NamedTuple):
-    """The trained weights, and facts about the training."""
+    """Trained weights, and information about the training."""
 
     weights: sp.csr_array  # shape (n_columns, n_topics), without negligible weights
     biases: F32  # shape (n_topics,)
     calibration: AnyCalibration
     heldout: HeldOutRows
-    n_unlearned: int = 0  # Rows that an interruption left
+    n_unlearned: int = 0  # Rows not used because training was interrupted
 
     @property
     def interrupted(self) -> bool:
-        """Whether the user stopped training before all rows were learned from."""
+        """True if the user stopped training before all rows were used."""
         return self.n_unlearned > 0

@@ -1,4 +1,4 @@
-"""Training from rows in files: part by part or, if they are few, at once as `fit` does."""
+"""Training on rows in files: part by part or, for few rows, at once like `fit`."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _PART_SIZE, _PART_ENTRIES = 25_000, 1 << 23
 
 @dataclass(frozen=True)
 class RowCosts:
-    """The cost of an error on each row, by the user's weights.
+    """Cost of an error on each row, from the user's weights.
 
     Attributes
     ----------
     topic_weights : float64 array, shape (n_topics,), optional
-        The weight of the rows of each topic.
+        Weight of the rows of each topic.
     sample_weight : float32 array, shape (n_rows,), optional
-        The weight of each row, in the order of reading.
+        Weight of each row, in reading order.
     """
 
     topic_weights: F64 | None = None
     sample_weight: F32 | None = None
 
     def of_rows(self, labels: Labels, numbers: I64) -> F32 | None:
-        """Return the cost of some rows, given their numbers; None if all are 1."""
+        """Return the costs of rows, given their numbers; None if all are 1."""
         if self.sample_weight is not None:
             return self.sample_weight[numbers]
         if self.topic_weights is not None:
@@ -53,9 +53,9 @@ class RowCosts:
 
 
 def fit_rows(rows: PartRows, costs: RowCosts, context: FitContext) -> PartsResult:
-    """Return the result of learning from all rows at once.
+    """Train on all rows at once.
 
-    It is that of `fit_linear`, which leaves out no row as mislabelled here.
+    The result equals `fit_linear` without excluding mislabelled rows.
 
     Parameters
     ----------
@@ -91,18 +91,18 @@ def fit_parts(
     context: FitContext,
     n_passes: int = 1,
 ) -> PartsResult:
-    """Return the result of learning from one part of the rows after another.
+    """Train on one part of the rows after another.
 
-    After Ctrl-C, it is the result of the parts before that. Some topics may have learned from a
-    part of which others have not.
+    After Ctrl-C, return the result of the completed parts. Some topics may have been trained on one
+    part more than others.
 
     Parameters
     ----------
     reader : PartReader
     n_entries : int
-        Number of entries of all rows.
+        Total number of entries.
     totals : float64 array, shape (n_topics,)
-        The total cost of each topic's rows. It doesn't matter if the user has weighted topics.
+        Total cost of each topic's rows. Ignored if the user has weighted topics.
     costs : RowCosts
     context : FitContext
         Without a weight of each row.
@@ -127,14 +127,14 @@ def fit_parts(
 
 
 def finishing(progress: Progress, *, interrupted: bool) -> AbstractContextManager[object]:
-    """Let the model be finished after Ctrl-C, unless that was pressed before."""
+    """Finish the model after Ctrl-C, unless it was already pressed before."""
     return nullcontext() if interrupted else catch_interrupt(progress, "the model")
 
 
 class _PartTraining:
-    """Learns from one part after another; held-out rows come last, and are scored just before.
+    """Trains on one part after another; held-out rows come last, and are scored before that.
 
-    See `fit_parts` for the parameters.
+    For the parameters, see `fit_parts`.
     """
 
     def __init__(
@@ -153,16 +153,16 @@ class _PartTraining:
         part_size = min(_PART_SIZE, max(1, _PART_ENTRIES * n_rows // n_entries))
         self._training_parts, self._heldout_parts = divide_keys(min_key, n_rows, part_size)
         self._weights = PartWeights(reader.n_columns, n_topics)
-        # The total cost of each topic's rows that were learned from.
+        # Total cost of each topic's rows used so far.
         self._learned_totals = np.zeros(n_topics)
         self.n_done = self.n_learned = 0  # parts, and their rows
 
     def learn(self) -> None:
-        """Learn from all parts."""
+        """Train on all parts."""
         parts = [*self._training_parts, *self._heldout_parts]
         for rows in map(self._reader.read, parts):
             if self.n_done == len(self._training_parts):
-                self._heldout  # noqa: B018  scored before they are learned from
+                self._heldout  # noqa: B018  score them before training on them
             n_rows = rows.X.shape[0]
             if n_rows:
                 self._learn(rows)
@@ -174,7 +174,7 @@ class _PartTraining:
             self._context.progress.update("learning", self.n_done / len(parts), detail)
 
     def result(self) -> PartsResult:
-        """Return the result of the parts that were learned from; to be called once."""
+        """Return the result of the completed parts; call only once."""
         heldout = self._heldout
         biases = self._weights.biases
         biases[self._learned_totals == 0] = ABSENT_SCORE
@@ -206,7 +206,7 @@ class _PartTraining:
 
     @cached_property
     def _heldout(self) -> HeldOutRows:
-        """The held-out rows, scored when this is first used, before they are learned from."""
+        """Held-out rows, scored on first access, before training on them."""
         labels, numbers = Labels.empty(multilabel=self._reader.multilabel), [np.zeros(0, np.int64)]
         scores = [np.zeros((0, self._context.n_topics), dtype=np.float32)]
         for rows in map(self._reader.read, self._heldout_parts):

@@ -1,4 +1,4 @@
-"""Learns the weights of word vectors from a stream, whose texts are read once."""
+"""Trains the weights of word vectors on a stream in a single pass."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.head_state import HeadState
     from slugline.learning.encoder.registry import SummingEncoder
 
-# The type of the numbers of rows as multiples of 1 / `UNIT`.
+# Type of row values, stored as multiples of 1 / `UNIT`.
 _ROW_TYPE = np.int16
 # Of few documents, so many may be held out, whatever their keys are.
 _MIN_CANDIDATES = 4096
 
 
 def _max_candidate_key(n_documents: int, n_heldout: int) -> int:
-    """Return the largest key of documents that may be held out, if these are all documents.
+    """Return the maximum key of documents that may be held out, given the number of documents.
 
-    It is lower the more documents there are.
+    The key decreases with the number of documents.
 
     Parameters
     ----------
     n_documents : int
     n_heldout : int
-        The largest number of rows that are held out from many documents.
+        Maximum number of rows held out from many documents.
     """
     of_many = min(N_KEYS // HELDOUT_RATIO, N_KEYS * n_heldout // n_documents + 1)
     return min(N_KEYS - 1, max(of_many, N_KEYS * _MIN_CANDIDATES // n_documents))
@@ -51,18 +51,18 @@ def _max_candidate_key(n_documents: int, n_heldout: int) -> int:
 class VectorBlock(NamedTuple):
     """Sums over the rows of a block's documents, and the rows that may be held out.
 
-    Rows are sums of word vectors, scaled to length 1, or zeros if the table doesn't know a text.
+    Rows are sums of word vectors, scaled to length 1, or zeros for texts unknown to the table.
 
     Attributes
     ----------
     sums : ClassSums
-        With the block's topics.
+        Sums for the block's topics.
     topics : tuple of topics
     positions : int64 array, shape (n_candidates,)
         Positions in the block of the documents that may be held out.
     keys : uint64 array, shape (n_candidates,)
     rows : int16 array, shape (n_candidates, n_columns)
-        As multiples of 1 / `UNIT`.
+        Row values as multiples of 1 / `UNIT`.
     """
 
     sums: ClassSums
@@ -128,7 +128,7 @@ class VectorStatistics:
     Parameters
     ----------
     encoder : CheckedEncoder
-        The encoder, which sums the vectors of words.
+        Encoder that sums word vectors.
     """
 
     def __init__(self, encoder: CheckedEncoder) -> None:
@@ -153,7 +153,7 @@ class VectorStatistics:
         self._add_candidates(block, n_documents)
 
     def _add_candidates(self, block: VectorBlock, n_documents: int) -> None:
-        """Add the rows that may be held out, and drop those for which there are too many by now."""
+        """Add rows that may be held out, and drop rows that exceed the limit."""
         positions = block.positions + self._n_documents
         self._n_documents += n_documents
         rows = np.concatenate([self._rows, block.rows])
@@ -179,7 +179,7 @@ class VectorStatistics:
         Returns
         -------
         (int array, shape (n_present,), float32 array, shape (n_present, n_columns))
-            The indices in `rows` of the documents whose rows are present, and these.
+            Indices in `rows` of the available rows, and the rows.
         """
         present = np.flatnonzero(np.isin(rows, self._positions))
         places = np.searchsorted(self._positions, rows[present])
@@ -194,7 +194,7 @@ def _n_columns(encoder: CheckedEncoder) -> int:
 
 
 class StreamHead(NamedTuple):
-    """The head of word vectors, and the scores of held-out rows with it.
+    """Head of word vectors, and its scores of held-out rows.
 
     Attributes
     ----------
@@ -202,7 +202,7 @@ class StreamHead(NamedTuple):
     head : DenseHead or None
         None if vectors don't help.
     scores, proba : float32 arrays, shape (n_heldout, n_topics)
-        Of held-out rows, by words and vectors together, or by words alone without a head.
+        Held-out results from words and vectors together, or from words alone without a head.
     """
 
     state: HeadState
@@ -221,21 +221,21 @@ def fit_head(
 ) -> StreamHead | None:
     """Return the head of word vectors; None if the table knows no document.
 
-    Held-out rows are scored by a head that was learned from the other rows, or by heads without
-    their fold as words were, and are then learned from as well. With many documents, vectors are
-    left out unless they lower the log loss on held-out rows by more than a standard error.
+    Held-out rows are scored by a head fitted to the other rows or, like words, by heads fitted
+    without their fold, and are then used for training too. With many documents, vectors are dropped
+    unless they lower the held-out log loss by more than a standard error.
 
     Parameters
     ----------
     vectors : VectorStatistics
     heldout : HeldOutRows
-        With scores by words.
+        Scored from words.
     calibration : Calibration
-        Of words.
+        Calibration of the word scores.
     topics : Topics
     n_documents : int
     topic_weights : float64 array, shape (n_topics,), optional
-        The weights of the documents of each topic, as the user gave them.
+        User-defined weights of the documents of each topic.
     """
     from slugline.learning.encoder.batches import learn_batch, make_head, score_in_folds, score_rows
     from slugline.learning.encoder.head_state import HeadState
@@ -255,7 +255,7 @@ def fit_head(
         weights = topic_weights.astype(np.float32)[y]
     state = replace(HeadState.empty(vectors.encoder, *total.sums.shape), sums=training)
     if not heldout.in_folds:
-        # As after a fit to the training rows, so that held-out rows are scored by all of them.
+        # As after a fit to the training rows, so held-out rows are scored by all of them.
         state = replace(state, n_learned=np.inf)
     by_words = HeldOutScores(np.arange(len(known)), words)
     state = learn_batch(state, rows, y, weights, by_words, names)
@@ -278,6 +278,6 @@ def fit_head(
 
 
 def _is_better(proba: F32, before: F32, y: I64) -> bool:
-    """Return whether probabilities lower the log loss by more than a standard error."""
+    """Return True if probabilities lower the log loss by more than a standard error."""
     gains = log_proba_gains(proba, before, y)
     return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
