@@ -1,4 +1,4 @@
-"""Audit labelled texts, and repair them."""
+"""Audit and repair labelled texts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from slugline.corpus.corpus import Corpus
 
 
 class AuditResult(TableResult):
-    """Documents whose topic is probably wrong, copies, leaks and odd texts.
+    """Probable label errors, copies, leaks and odd texts.
 
-    `to_records` has a row for each document that is probably wrong, or the 100 most suspect ones.
+    `to_records` returns a row for each probable error, or for the 100 most suspect documents.
     `save("review.csv")` or `save("review.xlsx")` writes them as a table for your decisions, which
     `repair` carries out.
 
     Attributes
     ----------
     audit : slugline.auditing.audit.Audit
-        Among others `suspicion`, the probability that each topic is wrong; `likely`, the topic that
-        each document has instead; and `copies`.
+        Includes `suspicion`, the probability that each topic is wrong; `likely`, the most likely
+        topic of each document; and `copies`.
     findings : slugline.auditing.findings.Findings
         `findings[row]` gives the reasons for a document.
     """
@@ -44,7 +44,7 @@ class AuditResult(TableResult):
         return self.findings.to_dict(MIN_TO_REVIEW)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return row, part, place, topic, likely topic, suspicion and reasons of each suspect."""
+        """Return the row, part, place, topic, likely topic, suspicion and reasons per suspect."""
         records = []
         for row in self.findings.to_review():
             finding = self.findings[row]
@@ -55,9 +55,9 @@ class AuditResult(TableResult):
         return records
 
     def repair(self, decisions: str | Path) -> Corpus:
-        """Return the training documents after the decisions in a reviewed table.
+        """Apply the decisions in a reviewed table and return the training documents.
 
-        Raises DataError if the table can't be read, or belongs to other documents.
+        Raises DataError if the table can't be read or belongs to other documents.
         """
         train = self.audit.training_documents()
         return apply_decisions(train, read_decisions(decisions, form=review_form(train))).corpus
@@ -81,7 +81,7 @@ def audit(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> AuditResult:
-    """Find documents whose topic is probably wrong, copies, leaks and odd texts.
+    """Find probable label errors, copies, leaks and odd texts.
 
     Parameters
     ----------
@@ -92,15 +92,15 @@ def audit(
     topic : str, optional
         The column to read; guessed by default.
     test : as `data`, optional
-        Test documents, whose topics are audited as well; copies of training documents are leaks.
+        Test documents, also audited. Copies of training documents are reported as leaks.
     random_state : int, default 0
     n_jobs : int, optional
-        Threads, by default one for each core. Results are the same for any number.
+        Number of threads, by default one per core. Results don't depend on it.
     progress : Progress, optional
 
     Raises
     ------
-    DataError : if the data can't be read, or have a single topic, no word, or copies of one text.
+    DataError : if the data can't be read, or have only one topic, no words, or one distinct text.
 
     Examples
     --------

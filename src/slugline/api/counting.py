@@ -35,28 +35,28 @@ from slugline.serving.watch.counts import (
 )
 from slugline.serving.watch.store import WatchedModel, is_watch_file
 
-# Separators of the texts' file that a file of counts has as well.
+# Separators of the input file that are reused in a file of counts.
 _SEPARATORS = (",", ";", "\t", "|")
 
 
 class CountResult(TableResult):
-    """How many texts have each topic; `to_records` has a row for each topic (of each group).
+    """Number of texts per topic; `to_records` returns a row for each topic (of each group).
 
-    A notebook shows it with a chart.
+    Notebooks display it with a chart.
 
     Attributes
     ----------
     counts : slugline.counting.results.Counts
-        Shares and numbers with intervals, changes, and reasons why they may be wrong.
+        Shares and numbers with intervals, changes, and warnings.
 
     Parameters
     ----------
     counts : slugline.counting.results.Counts
     separator : str, optional
-        What separates the cells of the texts' file; those of a .csv file of counts as well.
+        The separator of the input file, also used to write the counts as .csv.
     """
 
-    # No interval is as narrow.
+    # Further digits would be finer than any interval.
     _n_digits = 4
 
     def __init__(self, counts: Counts, *, separator: str | None = None) -> None:
@@ -65,7 +65,7 @@ class CountResult(TableResult):
 
     @property
     def concerns(self) -> tuple[str, ...]:
-        """Sentences that say why the counts may be wrong; empty if nothing was found."""
+        """Reasons why the counts may be wrong, as sentences; empty if none were found."""
         return self.counts.concerns
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class CountResult(TableResult):
         return self.counts.to_dict()
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return share and number of each topic with their 95 % intervals."""
+        """Return the share and number of each topic, with 95 % intervals."""
         return self.counts.records()
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
@@ -88,7 +88,7 @@ class CountResult(TableResult):
         return count_charts(self.counts)
 
     def _n_chart_columns(self, n_charts: int) -> int:
-        return math.ceil(math.sqrt(n_charts))  # as wide as a slide
+        return math.ceil(math.sqrt(n_charts))  # landscape, like a slide
 
     def _table(self, delimiter: str | None = ",") -> bytes:
         return super()._table(None if delimiter is None else self._separator)
@@ -117,42 +117,44 @@ def count(
 ) -> CountResult:
     """Count how many texts have each topic, with 95 % intervals.
 
-    Counts of a model's answers are wrong even if most answers are right, as errors of rare and of
-    common topics don't cancel out. These are corrected by the held-out answers of training.
+    Counting a model's answers is biased even if most answers are right, because errors on rare and
+    common topics don't cancel out. The counts are corrected with held-out answers from training.
 
     Parameters
     ----------
     model : TopicClassifier, or path of a model file
     data : path, data frame, or iterable of str
-        The texts. Files are read in parts, so their size doesn't matter. Or the file of
-        `slugline serve --watch`, for the texts that were answered.
+        The texts. Files are read in parts, so their size doesn't matter. To count the texts that
+        a server answered, pass the file written by `slugline serve --watch`.
     text : str or sequence of str, optional
-        The columns of the text; by default those that the model learned from, or guessed.
+        The text columns; by default the model's training columns, or guessed.
     by : str, optional
-        Also count each value of this column, or each "day", "week", "month", "quarter" or "year".
+        Also count per value of this column, or per "day", "week", "month", "quarter" or "year".
     date : str, optional
-        The column of dates; by default the only one that holds dates.
+        The date column; by default the only column that contains dates.
     date_order : {"day-first", "month-first"}, optional
-        The order of day and month in dates such as 03/04/2026; by default, found in the first rows.
+        The order of day and month in dates such as 03/04/2026; inferred from the first rows by
+        default.
     since : date, optional
-        Count the texts that a server answered since this day.
+        Count only texts that a server answered on or after this day.
     labelled : path, optional
-        Labels of some of the texts, which were drawn at random, or a label database of
-        `slugline label`. Counts then hold even if more than the shares of topics has changed.
+        Labels of a random sample of the texts, or a label database of `slugline label`. Counts
+        are then valid even if more than the shares of topics has changed.
     topics : str or sequence of str, optional
         The topics to show; by default, all.
     random_state : int, default 0
         The seed of the simulations for intervals.
     n_jobs : int, default 1
-        Number of threads. Results are the same for any number.
+        Number of threads. Results don't depend on it.
     header_row : int, optional
-        The row of a table that names its columns, from 1; found by default, also below titles.
+        The row of a table that contains the column names, counted from 1. Detected by default,
+        even below title rows.
     progress : Progress, optional
 
     Raises
     ------
-    DataError : if there are no texts, columns are unclear, or the model has no held-out answers.
-    OptionError : if a topic is unknown, or options don't fit together.
+    DataError : if there are no texts, columns are ambiguous, or the model has no held-out answers.
+    OptionError : if a topic is unknown, or options conflict.
 
     Examples
     --------
@@ -174,7 +176,7 @@ def count(
         )
     sample = None
     if labelled is not None:
-        # A classifier doesn't know which fraction was set aside in training; a model file does.
+        # Only model files record the fraction set aside in training; classifiers don't.
         test_fraction = None
         if not isinstance(model, TopicClassifier):
             test_fraction = container.read(model_path(model)).info.test_fraction

@@ -22,16 +22,16 @@ __all__ = ["export", "predict_files", "serve"]
 
 
 def export(model: Model, path: PathLike, *, min_precision: float | None = None) -> Path:
-    """Write a model as one HTML file that answers in the browser, offline.
+    """Write a model as a single HTML file that classifies texts offline in the browser.
 
     Parameters
     ----------
     model : TopicClassifier, or path of a model file
-        A linear model without an encoder, or with the one named vectors; others can't be exported.
+        A linear model with no encoder or with the `vectors` encoder; others can't be exported.
     path : path of the page
     min_precision : float from 0 to under 1, optional
-        The fraction of answers that must be right; with 0, every text gets an answer. By default,
-        the precision that the model was trained for.
+        The minimum fraction of right answers; 0 answers every text. By default, the precision
+        that the model was trained for.
 
     Returns
     -------
@@ -39,10 +39,10 @@ def export(model: Model, path: PathLike, *, min_precision: float | None = None) 
 
     Raises
     ------
-    EncoderError : if the model needs other word vectors than those of this version of Slugline.
+    EncoderError : if the model needs different word vectors from those in this Slugline version.
     ModelFileError : if the model can't be loaded.
-    OptionError : if it can't be exported, or no threshold reaches the precision.
-    SluglineError : if the page can't be written; an earlier file then stays.
+    OptionError : if the model can't be exported, or no threshold reaches the precision.
+    SluglineError : if the page can't be written; an existing file is left unchanged.
 
     Examples
     --------
@@ -71,8 +71,8 @@ def serve(
     Parameters
     ----------
     *models : TopicClassifier, or path of a model file
-        By default the model that comes with Slugline. Classifiers are called model-1, model-2 …; a
-        changed file replaces the version before.
+        By default the model that comes with Slugline. Classifiers are named model-1, model-2 …
+        Changed model files are reloaded.
     settings : ServeSettings, optional
         Address and port, tokens, corrections, limits, log: see
         `slugline.serving.serve_settings.ServeSettings`.

@@ -53,23 +53,20 @@ from slugline.model.settings import draw_seed
 
 
 class EvaluationResult(TableResult):
-    """The metrics of a model on labelled texts; `to_records` has a row for each topic.
+    """Metrics of a model on labelled texts; `to_records` returns a row for each topic.
 
-    A notebook shows it with its calibration and, if texts have one topic each, its confusion
-    matrix.
+    Notebooks display it with a calibration chart and, for single-label data, a confusion matrix.
 
     Attributes
     ----------
     evaluation : Evaluation or MultilabelEvaluation
         All metrics.
     decisions : DecisionResult, MultilabelDecisionResult or None
-        How many texts the model answers and how many of the answers are right, if it was trained
-        for a precision.
+        Coverage and precision of the answers, if the model was trained for a precision.
     against : PairedComparison or None
         The comparison with the model `against`.
     by_topic : mapping of str to AccuracyDifference
-        The difference in recall of each topic; empty without `against`, or where documents have
-        several topics.
+        The difference in recall of each topic; empty without `against`, or for multi-label data.
     """
 
     def __init__(
@@ -92,24 +89,24 @@ class EvaluationResult(TableResult):
 
     @property
     def n_right(self) -> int:
-        """Number of documents that are given exactly their topics."""
+        """Number of documents whose predicted topics match exactly."""
         return self.evaluation.n_right
 
     @property
     def accuracy(self) -> float:
-        """Fraction of the documents that are given exactly their topics."""
+        """Fraction of documents whose predicted topics match exactly."""
         return self.evaluation.accuracy
 
     @property
     def interval(self) -> Interval:
-        """The 95 % interval of the accuracy."""
+        """95 % confidence interval of the accuracy."""
         return self.evaluation.interval
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return precision, recall, F1 and number of documents of each topic.
+        """Return precision, recall, F1 and number of documents per topic.
 
-        With `against`, also the difference in recall, its 95 % interval and its p-value, by
-        McNemar's exact test, adjusted for the number of topics by Holm's method.
+        With `against`, also return the difference in recall with its 95 % interval and p-value
+        (McNemar's exact test, Holm-adjusted for the number of topics).
         """
         records = topic_records(self.evaluation)
         if not self.by_topic:
@@ -163,23 +160,23 @@ def evaluate(
     ----------
     model : TopicClassifier, or path of a model file
     data : Corpus, path, data frame, or pair of texts and topics
-        See `train`. The model should not have learned from these texts; topics it doesn't know
-        count as wrong.
+        See `train`. Use texts that the model was not trained on; topics unknown to the model
+        count as errors.
     text : str or sequence of str, optional
-        The columns to read; by default those that the model learned from, or guessed.
+        The columns to read; by default the model's training columns, or guessed.
     topic : str, optional
-        The column to read, in the same way.
+        The topic column, with the same default.
     against : TopicClassifier, path of a model file, or fitted estimator, optional
-        Another model to compare on the same texts, such as a scikit-learn pipeline. Choose it
-        beforehand: the result's table has the difference for each topic, and its `against` the
-        differences over all documents, with intervals and p-values.
+        Another model, such as a scikit-learn pipeline, to compare on the same texts. Choose it
+        before looking at results. Adds differences per topic to the result's table, and overall
+        differences to its `against`, with intervals and p-values.
     random_state : int, default 0
         The seed of the bootstrap samples for intervals.
     progress : Progress, optional
 
     Raises
     ------
-    DataError : if the data can't be read, or the model knows none of their topics.
+    DataError : if the data can't be read, or all of their topics are unknown to the model.
     ModelFileError : if a model can't be loaded.
 
     Examples
@@ -191,7 +188,7 @@ def evaluate(
     15
     """
     classifier = to_classifier(model)
-    # A second model that can't be read is said before the first one has answered.
+    # Load both models first, so that a bad path fails early.
     is_estimator = callable(getattr(against, "predict", None)) and not isinstance(
         against, TopicClassifier | type
     )
@@ -232,7 +229,7 @@ def evaluate(
 
 
 class ComparisonResult(Comparison, TableResult):
-    """A comparison that a notebook shows with a chart, and that can be saved as a page."""
+    """A comparison that can be saved as a page; notebooks display it with a chart."""
 
     def _charts(self) -> list[str]:
         from slugline.reports.pictures import score_by_model
@@ -246,7 +243,7 @@ class ComparisonResult(Comparison, TableResult):
 
 
 def _accuracy_differences(by_topic: Sequence[TopicDifference]) -> dict[str, AccuracyDifference]:
-    """Return the difference of each topic, with p-values adjusted for their number."""
+    """Return the difference per topic, with p-values adjusted for multiple tests."""
     differences = {
         str(one.topic): AccuracyDifference(
             one.difference, (one.interval.low, one.interval.high), one.p_value
@@ -275,12 +272,12 @@ def compare(
     data : Corpus, path, data frame, or pair of texts and topics
         See `train`.
     models : sequence of str or estimator, or mapping of str to estimator, default ("all",)
-        Such as "default", "tfidf-svc", "module:name" for a pipeline in a file of yours, or any text
-        classifier with `fit` and `predict`, such as a scikit-learn pipeline, which is copied before
-        each fit. The keys of a mapping are names in the result.
+        Names such as "default" or "tfidf-svc", "module:name" for a pipeline in your own module, or
+        any text classifier with `fit` and `predict`, such as a scikit-learn pipeline. Estimators
+        are cloned before each fit. The keys of a mapping name the models in the result.
     baseline : str or estimator, optional
-        The model that the others are compared with, chosen beforehand. By default, the best model,
-        whose lead is then partly luck.
+        The model to compare the others with, chosen beforehand. Defaults to the best model, whose
+        lead is then partly due to chance.
     text : str or sequence of str, optional
         The columns to read; guessed by default.
     topic : str, optional
@@ -288,12 +285,12 @@ def compare(
     n_folds : int, default 5
     random_state : int, default 0
     resume : path, optional
-        A file that stores the results of folds; those in it are not measured again.
+        A checkpoint file for the results of folds; finished folds are skipped.
     progress : Progress, optional
 
     Raises
     ------
-    DataError : if the data can't be read, or there is nothing to distinguish.
+    DataError : if the data can't be read, or there are too few topics to tell apart.
     OptionError : if a model is unknown, or there are more folds than documents.
 
     Examples
@@ -334,18 +331,18 @@ def explain(
     against: Topic | None = None,
     examples: Data | None = None,
 ) -> ExplanationResult:
-    """Return the words of a text that speak for and against a topic, and how much each counts.
+    """Return the words of a text that count for and against a topic, with their weights.
 
     Parameters
     ----------
     model : TopicClassifier, or path of a model file
     text : str
     topic : str or int, optional
-        By default, the most likely one; if several topics are given, the others are in `others`.
+        By default, the most likely one; further topics of a multi-label answer are in `others`.
     against : str or int, optional
-        Explain why it is `topic` rather than this one.
+        Explain why the answer is `topic` rather than this one.
     examples : Corpus, path, data frame, or pair of texts and topics, optional
-        The training documents, among which the nearest ones are found.
+        The training documents, to find the nearest ones.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Give topics to texts on a page, and exchange labels with other tools."""
+"""Label texts on a web page, and exchange labels with other tools."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ if TYPE_CHECKING:
 Texts = PathLike | Frame | Iterable[str]
 #: A label database: an open one, or its path.
 Labels = LabelStore | PathLike
-#: A labelling tool whose files can be read and written.
+#: A labelling tool with supported file formats.
 Tool = Literal["label-studio", "argilla", "prodigy", "doccano"]
 
-# Bytes of a request: a note, or the description of a topic with examples.
+# Maximum request size in bytes: a note, or the description of a topic with examples.
 _MAX_BODY = 1 << 20
 
 
 class LabelPage(contextlib.AbstractContextManager["LabelPage"]):
-    """A page on which people give topics to texts; see `slugline.label`.
+    """A web page for labelling texts; see `slugline.label`.
 
-    A context manager, which ends the page. It ends at the latest when Python does.
+    As a context manager, it stops the page on exit. The page also stops when Python exits.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class LabelPage(contextlib.AbstractContextManager["LabelPage"]):
     path : Path
         The label database.
     notes : tuple of str
-        Remarks on the texts, such as which columns are read.
+        Notes about the texts, such as the columns that were read.
     """
 
     def __init__(
@@ -96,22 +96,22 @@ class LabelPage(contextlib.AbstractContextManager["LabelPage"]):
 
     @property
     def is_running(self) -> bool:
-        """Whether the page can be opened."""
+        """True while the page can be opened."""
         return self._thread.is_running
 
     @property
     def report(self) -> LabelReport | None:
-        """How good a model of the present labels is; None if there are too few labels."""
+        """Report on a model of the current labels, or None if there are too few labels."""
         return self._selector.report
 
     def stop(self) -> None:
-        """Stop the page. Labels that it showed as saved are in the file."""
+        """Stop the page. All labels shown as saved are in the file."""
         if _pages.get(self.path.resolve()) is self:
             del _pages[self.path.resolve()]
         self._closers.close()
 
     def wait(self) -> None:
-        """Wait until the page has ended, or until Ctrl-C, which ends it."""
+        """Wait until the page stops. Ctrl-C stops it."""
         try:
             self._thread.join()
         except KeyboardInterrupt:
@@ -134,7 +134,7 @@ class LabelPage(contextlib.AbstractContextManager["LabelPage"]):
         return f'<p><a href="{url}" target="_blank">{url}</a>; the labels are in {path}.</p>'
 
 
-# The pages that run, by the file of their labels.
+# Running pages, by the path of their label database.
 _pages: dict[Path, LabelPage] = {}
 
 
@@ -169,64 +169,64 @@ def label(
     insecure: bool = False,
     block: bool = False,
 ) -> LabelPage:
-    """Open a page on which people give topics to texts, as `slugline label` does.
+    """Open a web page for labelling texts, as `slugline label` does.
 
-    The page runs in the background until it is stopped, or until Python ends. Each label is on disk
-    before the next text appears. Called again with the same `output`, for instance as a cell of a
-    notebook is run again, this ends the earlier page and goes on with its labels.
+    The page runs in the background until it is stopped or Python exits. Each label is on disk
+    before the next text appears. Calling it again with the same `output`, such as by re-running a
+    notebook cell, replaces the earlier page and keeps its labels.
 
     Parameters
     ----------
     data : path, data frame, or iterable of str
-        Texts without topics; without `output`, the file of labels goes on with its texts.
+        Texts without topics. If `output` is omitted, `data` is a label database to resume.
     output : path, optional
-        Where labels are kept, a SQLite database; other functions read it as data.
+        The label database (SQLite). Other functions accept it as data.
     topics : mapping of str to str, sequence of str, or path, optional
-        Topics to begin with: their descriptions by name, names alone, or a table with the columns
+        Initial topics: a mapping of names to descriptions, names only, or a table with the columns
         "name" and "description".
     multilabel : bool, optional
-        Let a text have several topics, or none; if False, one each again, unless one has several.
-        By default, what `output` says, and one topic each in a new file.
+        True allows any number of topics per text. False reverts to one, which fails if a text
+        already has several. By default, the setting stored in `output`; False in a new file.
     coder : str, optional
-        Who labels, if there are no tokens; by default the name of your login.
+        Coder name if there are no tokens; by default your login name.
     random_fraction : float from 0.05 to 1, default 0.33
-        The fraction of texts that are drawn at random; fewer once the accuracy is known well.
+        The fraction of texts drawn at random; lowered once the accuracy estimate is precise.
     guesses : {"after", "before", "never"}, default "after"
-        When people see what the model says: after they have decided, of labels that it contradicts;
-        before they decide as well, so that only random draws count in the accuracy; or never.
+        When to show the model's guess: after the decision, if the two disagree; also before it, so
+        that only random draws count towards the accuracy; or never.
     double_fraction : float from 0 to 1, default 0.0
-        The fraction of each coder's texts that another coder gets as well.
+        The fraction of each coder's texts that a second coder labels as well.
     repeat_fraction : float from 0 to 1, default 0.02
-        The fraction of a coder's texts that come again, to measure how steady the coder is.
+        The fraction of a coder's texts that are repeated, to measure consistency.
     repeat_after : int, default 50
-        How many other texts come before one that comes again.
+        Number of other texts shown before a text is repeated.
     settlers : sequence of str, optional
-        Who may settle disagreements of coders; by default everybody.
+        Coders who may settle disagreements; by default everybody.
     text : str or sequence of str, optional
         The columns to read; guessed by default.
     topic : str, optional
-        The column for topics, which coders don't see; guessed by default.
+        The topic column, hidden from coders; guessed by default.
     id : str, optional
-        The column of ids; by default one with a usual name, such as "id".
+        The id column; by default one with a common name such as "id".
     format, encoding, separator, header_row : optional
         As in `load_corpus`.
     settings : ServeSettings, optional
         Address and port, tokens, and limits of the server.
     announce : callable, default print
-        Called with the address once the page can be opened.
+        Called with the address once the page is ready.
     insecure : bool, default False
         Let other machines use the page without a token.
     block : bool, default False
-        Wait until Ctrl-C, and end the page then.
+        Wait until Ctrl-C, then stop the page.
 
     Returns
     -------
     LabelPage
-        Its `url` is the address, and `stop()` ends it.
+        Its `url` is the address; `stop()` stops it.
 
     Raises
     ------
-    DataError : if the data can't be read, or the labels in `output` are of other texts.
+    DataError : if the data can't be read, or `output` contains labels of other texts.
     OptionError : if a parameter is invalid, or the extra "serve" is not installed.
     ServerError : if the address can't be used.
     StoreError : if `output` can't be used.
@@ -326,7 +326,7 @@ def _check_fraction(name: str, value: object, least: float) -> None:
 
 
 def _descriptions(topics: Mapping[str, str] | Sequence[str] | PathLike | None) -> dict[str, str]:
-    """Return descriptions of topics by name; empty ones of topics that have none."""
+    """Return topic descriptions by name; empty where there is none."""
     if topics is None:
         return {}
     if isinstance(topics, str | os.PathLike):
@@ -339,7 +339,7 @@ def _descriptions(topics: Mapping[str, str] | Sequence[str] | PathLike | None) -
 def _read_table(
     stored: SourceColumns, data: Texts, reading: ReadOptions
 ) -> tuple[TextTable, list[str]]:
-    """Return texts to label with remarks on them; by default, columns are those that are stored."""
+    """Read the texts to label and notes about them; columns default to the stored ones."""
     text = reading.text or stored.text
     if isinstance(data, str | os.PathLike):
         rows = read_rows(os.fspath(data), replace(reading, text=text), fallback="txt")
@@ -382,33 +382,34 @@ def import_labels(
     Parameters
     ----------
     labels : LabelStore, or path of a label database
-        Made if it is missing.
+        Created if missing.
     path : path
         An export of Label Studio, Argilla, Prodigy or doccano, or a table with topics.
     coder : str, optional
-        Who gave the labels; by default, whom the file names, or else the name of the tool; for a
-        table, the name of your login.
+        Coder to credit. Defaults to the coder named in the file, else the tool's name; for tables,
+        your login name.
     kind : {"person", "imported"}, default "person"
-        The labels of an imported coder, such as a language model, are compared with those of
-        people, and are never taken as right.
+        Labels of an "imported" coder, such as a language model, are compared with people's labels
+        and never taken as right.
     data : path, data frame, or iterable of str, optional
-        The texts that are labelled; documents of the file that are among them are stored as those.
+        The texts being labelled. Documents that match these texts are stored under their ids.
     text, topic : str, optional
         Columns of a table; guessed by default.
     id : str, optional
-        The column of ids of `data`, and of a table that has a column of this name; by default one
-        with a usual name, such as "id".
+        The id column of `data`, and of a table that contains this column; by default one with a
+        common name such as "id".
     header_row : int, optional
-        The row of a table that names its columns, from 1; found by default, also below titles.
+        The row of a table that contains the column names, counted from 1. Detected by default,
+        even below title rows.
 
     Returns
     -------
     slugline.labels.formats.files.ImportReport
-        How many documents and labels the file has, and how many of them are new.
+        Number of documents and labels in the file, and how many of them are new.
 
     Raises
     ------
-    DataError : if the file can't be read; the message names the place, and nothing is stored.
+    DataError : if the file can't be read. The message gives the place; nothing is stored.
 
     Examples
     --------
@@ -453,25 +454,25 @@ def export_labels(
     ----------
     labels : LabelStore, or path of a label database
     output : path
-        The file; its ending decides the format of a table.
+        The file to write; the extension selects the format of a table.
     tool : {"label-studio", "argilla", "prodigy", "doccano"}, optional
-        Write a file for this tool, with all documents of the database and the labels of each coder.
-        By default, write the rows of `data`, with all columns and the topics on which people agree.
+        Write a file for this tool, with all documents of the database and each coder's labels.
+        By default, write the rows of `data`, with all columns and the agreed topics.
     data : path, optional
-        The file that was labelled; by default, the one whose name the database has.
+        The labelled file; by default, the one recorded in the database.
     topic : str, optional
-        The column of topics; by default that of `data`, or "topic".
+        The topic column; by default the one in `data`, or "topic".
 
     Returns
     -------
     slugline.labels.formats.files.ExportReport, or for a table
     slugline.labels.formats.tables.TableExportReport
-        How much was written.
+        Numbers of documents and labels written.
 
     Raises
     ------
     DataError : if `data` can't be read, or a topic can't be written.
-    OptionError : if there is no such tool, or the ending is of no format that can be written.
+    OptionError : if the tool is unknown, or the file format is not supported.
     OutputError : if the file can't be written.
 
     Examples
@@ -509,8 +510,8 @@ def export_codebook(labels: Labels, output: PathLike, *, tool: Tool | None = Non
     output : path
         A table with the columns "name" and "description", which `label` takes as `topics`.
     tool : {"label-studio", "argilla", "prodigy", "doccano"}, optional
-        Write what this tool gets its labels from instead: a labelling setup, the settings of a
-        dataset, or a list of labels.
+        Write this tool's label configuration instead: a labelling setup, dataset settings, or a
+        list of labels.
 
     Returns
     -------
@@ -519,7 +520,7 @@ def export_codebook(labels: Labels, output: PathLike, *, tool: Tool | None = Non
 
     Raises
     ------
-    OptionError : if there is no such tool.
+    OptionError : if the tool is unknown.
     OutputError : if the file can't be written.
 
     Examples
@@ -538,7 +539,7 @@ def export_codebook(labels: Labels, output: PathLike, *, tool: Tool | None = Non
 
 
 def _find_tool(name: Tool | None) -> LabelTool | None:
-    """Return a tool by name; OptionError if there is none."""
+    """Return a tool by name, or None without a name; OptionError if it is unknown."""
     if name is None:
         return None
     if name not in TOOLS:
@@ -547,14 +548,14 @@ def _find_tool(name: Tool | None) -> LabelTool | None:
 
 
 def measure_agreement(labels: Labels, *, epsilon: float = EPSILON) -> Agreement:
-    """Measure how far the coders of a label database agree, with each other and with themselves.
+    """Measure agreement within and between the coders of a label database.
 
     Parameters
     ----------
     labels : LabelStore, or path of a label database
     epsilon : float, default 0.15
-        How much worse than a person an imported coder, such as a language model, may be and still
-        pass the alternative annotator test. Its authors take 0.2 for experts and 0.1 for crowd
+        Tolerance of the alternative annotator test: how much worse than a person an imported
+        coder, such as a language model, may be. Its authors use 0.2 for experts and 0.1 for crowd
         workers.
 
     Returns
@@ -563,7 +564,7 @@ def measure_agreement(labels: Labels, *, epsilon: float = EPSILON) -> Agreement:
 
     Raises
     ------
-    StoreError : if the file can't be read, or is damaged.
+    StoreError : if the file can't be read or is damaged.
 
     Examples
     --------
@@ -580,7 +581,7 @@ def measure_agreement(labels: Labels, *, epsilon: float = EPSILON) -> Agreement:
 
 @contextlib.contextmanager
 def _open(labels: Labels, *, create: bool = False) -> Iterator[LabelStore]:
-    """Yield an open label database; close it if a path was given. Only read it unless created."""
+    """Yield an open label database, read-only unless `create`; close it if a path was given."""
     if isinstance(labels, LabelStore):
         yield labels
     elif isinstance(labels, str | os.PathLike):

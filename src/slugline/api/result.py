@@ -1,4 +1,4 @@
-"""What the functions of `slugline` take, and what all of their results offer."""
+"""Parameter types and the result base class of the functions of `slugline`."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Data = Corpus | Source | Sequence[Source] | tuple[Iterable[str], Iterable[Topic]
 Model = TopicClassifier | str | os.PathLike[str]
 
 Result = TypeVar("Result", bound="TableResult")
-# Options that only `load_corpus` has.
+# Options that only `load_corpus` accepts.
 _LOAD_OPTIONS = {"skip_bad_rows", "encoding"}
 
 
 class TableResult(TitledRows):
-    """A result that a notebook displays, and that can be saved."""
+    """A result that notebooks display and that can be saved."""
 
-    _n_digits: int | None = None  # of the table's decimals; None to keep all of them
+    _n_digits: int | None = None  # decimal places in the table; None keeps all
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
@@ -57,20 +57,20 @@ class TableResult(TitledRows):
         return to_frame(self.to_records())
 
     def save(self, path: PathLike) -> Path:
-        """Write the result to a file, completely or not at all, and return its path.
+        """Write the result to a file atomically and return its path.
 
         Parameters
         ----------
         path : path that ends in .html, .json, .csv, .xlsx or .svg
-            The extension selects a page to read, all data, the table, or the charts. CSV begins
-            with a byte-order mark, which spreadsheets need. Missing folders are created.
+            The extension selects a page, all data as JSON, the table (.csv, .xlsx), or the charts.
+            CSV begins with a byte-order mark for spreadsheets. Missing folders are created.
 
         Raises
         ------
         DataError : if .xlsx needs a package that is not installed.
-        OptionError : if the path is an address or has another ending, or the result has no chart
+        OptionError : if the path is a URL or has another extension, or the result has no chart
             for .svg.
-        SluglineError : if the file can't be written; an earlier file then stays.
+        SluglineError : if the file can't be written; an existing file is left unchanged.
         """
         check_is_no_output_address(path)
         target = Path(path)
@@ -101,7 +101,7 @@ class TableResult(TitledRows):
         return []
 
     def _n_chart_columns(self, n_charts: int) -> int:  # noqa: ARG002 (for results with many)
-        """Return how many charts are in a row."""
+        """Return the number of charts per row."""
         return 1
 
     def _repr_html_(self) -> str:
@@ -114,7 +114,7 @@ class TableResult(TitledRows):
         return table_page(*self._title_and_rows(), self.to_records())
 
     def _table(self, delimiter: str | None = ",") -> bytes:
-        """Return the table as CSV, or Excel if there is no delimiter."""
+        """Return the table as CSV, or as Excel if `delimiter` is None."""
 
         def to_cell(value: Any) -> Any:
             if isinstance(value, float):
@@ -127,7 +127,7 @@ class TableResult(TitledRows):
 
 
 def to_result(kind: type[Result], value: Any) -> Result:
-    """Return a result with the fields of `value`, a dataclass from which its type is derived."""
+    """Convert `value` to `kind`, a subclass of its dataclass."""
     return kind(**{field.name: getattr(value, field.name) for field in fields(value)})
 
 
@@ -139,11 +139,11 @@ def to_corpus(
     name: str = "data",
     columns: Sequence[str] = (),
 ) -> Corpus:
-    """Return a corpus as it is, make one of a pair, or read one.
+    """Return a corpus unchanged, build one from a pair, or read one.
 
-    Columns that aren't named are taken from `layout`, if the data have them, or guessed.
-    `name` is the caller's name for the parameter, for messages. Raises OptionError if the data are
-    none of these, or columns are named for data that have none.
+    Columns default to those in `layout` if the data contain them, else they are guessed. `name` is
+    the caller's parameter name, for messages. Raises OptionError for other types of data, or if
+    columns are named for data without columns.
     """
     if are_sources(data):
         options = ReadOptions(text=text, topic=topic, columns=columns, layout=layout)
@@ -181,7 +181,7 @@ def to_test_corpus(
     topic: str | None,
     columns: Sequence[str] = (),
 ) -> Corpus | None:
-    """Return the corpus of `test`, if any; it has the columns of `data`, which may be a file."""
+    """Return the corpus of `test`, if any, read with the columns of `data`."""
     if test is None:
         return None
     if not are_sources(test):
@@ -190,15 +190,16 @@ def to_test_corpus(
 
 
 def are_sources(data: Any) -> TypeGuard[Source | Sequence[Source]]:
-    """Whether `load_corpus` reads data of this type."""
+    """True if `load_corpus` reads data of this type."""
     sources = data if isinstance(data, list | tuple) else [data]
     return all(isinstance(source, Source) for source in sources)
 
 
 def to_classifier(model: Model, name: str = "model") -> TopicClassifier:
-    """Return a classifier as it is, or load one; NotFittedError if it is not fitted yet.
+    """Return a fitted classifier unchanged, or load one from a path.
 
-    Raises OptionError, which names the parameter, if it is neither.
+    Raises NotFittedError if it is not fitted, and OptionError, naming the parameter, for other
+    types.
     """
     check_model(model, name)
     classifier = model if isinstance(model, TopicClassifier) else load(model)
@@ -222,5 +223,5 @@ def check_settings(classifier: TopicClassifier | None) -> TopicClassifier:
 
 
 def topic_records(evaluation: BaseEvaluation) -> list[dict[str, Any]]:
-    """Return precision, recall, F1 and number of documents of each topic."""
+    """Return precision, recall, F1 and number of documents per topic."""
     return [asdict(metrics) for metrics in evaluation.per_topic()]

@@ -1,4 +1,4 @@
-"""Train a classifier, and find out what more labels would gain."""
+"""Train a classifier, and estimate the gain from more labels."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
 
 class TrainingResult(Experiment, TableResult):
-    """A trained classifier, and its test on documents that it has not seen.
+    """A trained classifier and its metrics on held-out documents.
 
-    `to_records` has a row for each topic of the test.
+    `to_records` returns a row for each topic of the test.
     """
 
     @property
@@ -54,7 +54,7 @@ class TrainingResult(Experiment, TableResult):
         return TopicClassifier.from_fitted(self.fitted)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return precision, recall, F1 and number of test documents of each topic."""
+        """Return precision, recall, F1 and number of test documents per topic."""
         return topic_records(self.tested.evaluation)
 
     def save_model(
@@ -95,10 +95,10 @@ def train(
     ----------
     data : Corpus, path, data frame, or pair of texts and topics
         Labelled texts, such as a pair `(texts, topics)` of lists or columns. Files and data frames
-        are read by `load_corpus`; a corpus that it returns can be read with its other options, such
-        as `skip_bad_rows`.
+        are read by `load_corpus`; to use its other options, such as `skip_bad_rows`, pass the
+        corpus that it returns.
     classifier : TopicClassifier, optional
-        The settings, by default those of `TopicClassifier()`. It is fitted in place.
+        The classifier to fit, in place; by default a new `TopicClassifier()`.
     text : str or sequence of str, optional
         The columns to read; guessed by default.
     topic : str, optional
@@ -106,17 +106,17 @@ def train(
     test : as `data`, optional
         The documents to test on; by default a stratified part of `data`.
     test_fraction : float or None, default 0.2
-        The fraction of the documents in that part. With None and no `test`, the classifier learns
-        from all documents and isn't tested.
+        The fraction of documents to test on. With None and no `test`, the classifier is trained on
+        all documents and not tested.
     unlabelled : iterable of str, path, data frame, or Corpus, optional
-        Texts without labels, which an encoder learns from as well; see `TopicClassifier.fit`. Files
-        and data frames have columns named as in `data`, or "text"; topics are ignored.
+        Unlabelled texts for fitting the encoder; see `TopicClassifier.fit`. Files and data frames
+        need the text columns of `data`, or "text"; topics are ignored.
     progress : Progress, optional
         See `slugline.base.progress`.
 
     Raises
     ------
-    DataError : if the data can't be read, or there is too little to learn from or to test on.
+    DataError : if the data can't be read, or are too few to train or to test on.
     OptionError : if an option is invalid.
 
     Examples
@@ -150,7 +150,7 @@ def train(
 def _to_texts(
     unlabelled: Iterable[str] | Corpus | Source | None, data: Corpus
 ) -> Iterable[str] | None:
-    """Return the texts of a corpus, file or data frame; anything else as it is."""
+    """Return the texts of a corpus, file or data frame; return anything else unchanged."""
     if isinstance(unlabelled, Corpus):
         return unlabelled.texts
     if not isinstance(unlabelled, Source):
@@ -169,7 +169,7 @@ def _read_both(
     text: str | Sequence[str] | None,
     topic: str | None,
 ) -> tuple[Corpus, Corpus | None]:
-    """Return the documents to learn from and to test on, with the classifier's columns."""
+    """Return the training and test documents, with the classifier's columns."""
     text = text or (classifier.text if are_sources(data) else None)
     columns = tuple(classifier.columns or ())
     corpus = to_corpus(data, text, topic, columns=columns)
@@ -193,9 +193,9 @@ def fit_stream(
     source : path, pattern, list of these, or batches
         See `slugline.stream.fit.fit_stream`.
     options : StreamOptions, optional
-        Which columns to read, where to save the state of training, and when it ends.
+        Columns to read, where to save the state of training, and when to stop.
     classifier : TopicClassifier, optional
-        The settings, by default those of `TopicClassifier()`. It is fitted in place.
+        The classifier to fit, in place; by default a new `TopicClassifier()`.
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler.
     progress : Progress, optional
@@ -219,9 +219,9 @@ def fit_stream(
 
 
 class CurveResult(LearningCurves, TableResult):
-    """Accuracy by number of labels; `to_records` has a row for each point of each curve.
+    """Accuracy by number of labels; `to_records` returns a row for each point of each curve.
 
-    A notebook shows it with a chart.
+    Notebooks display it with a chart.
     """
 
     def _charts(self) -> list[str]:
@@ -265,18 +265,18 @@ def curve(
     n_draws: int = 5,
     progress: Progress | None = None,
 ) -> CurveResult:
-    """Measure accuracy with few labels per topic, with more, and with all.
+    """Measure accuracy for increasing numbers of labels per topic.
 
     Parameters
     ----------
     data, classifier, text, topic, test, progress
         As in `train`.
     n_draws : int, default 5
-        Draws of labels to average over.
+        Number of random draws of labels to average over.
 
     Raises
     ------
-    DataError : if the data can't be read, have one topic alone, or no topic with two documents.
+    DataError : if the data can't be read, have only one topic, or no topic with two documents.
 
     Examples
     --------
@@ -302,8 +302,8 @@ def curve(
 class SuggestionResult(TableResult, Sequence[Suggestion]):
     """Texts to label, the most useful ones first.
 
-    `save("to-label.csv")` writes a table with an empty column for topics, which `train` reads once
-    it is filled in.
+    `save("to-label.csv")` writes a table with an empty topic column; `train` reads it once it is
+    filled in.
     """
 
     def __init__(self, suggestions: Sequence[Suggestion], n_texts: int) -> None:
@@ -325,7 +325,7 @@ class SuggestionResult(TableResult, Sequence[Suggestion]):
         return {"n_texts": self.n_texts, "suggestions": self.to_records()}
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return the texts with an empty topic, the best guess, its probability, and the row."""
+        """Return each text with an empty topic, the best guess, its probability, and the row."""
         return [
             {
                 "topic": "",
@@ -351,7 +351,7 @@ def suggest(
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> SuggestionResult:
-    """Choose the texts whose labels would teach a model most.
+    """Choose the texts that would improve a model most if labelled.
 
     Parameters
     ----------
@@ -359,7 +359,7 @@ def suggest(
     texts : iterable of str, or Corpus
         Texts without labels; the topics of a corpus are ignored.
     n : int, default 50
-        The number of texts to choose; fewer if there are fewer distinct texts.
+        The number of texts to choose, limited by the number of distinct texts.
     random_state : int, default 0
     progress : Progress, optional
 

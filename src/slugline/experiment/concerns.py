@@ -22,11 +22,11 @@ from slugline.text.table_columns import describe_odd_cells, odd_cells_note
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-#: A topic with fewer documents than this gets a warning; the newswire lesson's rarest has as many.
+#: Warn about topics with fewer documents; the rarest topic of the newswire lesson has this many.
 FEW_DOCUMENTS = 10
-#: Fraction of known test documents from which on there is a warning.
+#: Warn if at least this fraction of the test documents also occurs in training.
 _LEAK = 0.01
-# Characters of a topic in a warning.
+# Maximum length of a topic in a warning, in characters.
 _MAX_TOPIC = 60
 # Fraction of a test's words below which there is a warning, if the model knows only so many.
 _KNOWN_WORDS = 0.5
@@ -39,9 +39,9 @@ def topic_warnings(
     multilabel: bool = False,
     has_encoder: bool = False,
 ) -> list[str]:
-    """Return warnings about the number of documents of each topic, the most frequent first.
+    """Return warnings about the number of documents per topic, the most frequent topic first.
 
-    `described` are topics that have a description, and perhaps no document. With an encoder, a few
+    `described` are topics with a description, which need no documents. With an encoder, a few
     documents are enough.
     """
     n_documents = sum(counts.values())
@@ -70,9 +70,9 @@ def leak_warnings(train: Corpus, test: Corpus) -> list[str]:
 def known_document_warnings(
     fitted: Fitted, corpus: Corpus, test_fraction: float | None = None
 ) -> list[str]:
-    """Return a warning if a model is evaluated on documents that it learned from.
+    """Return a warning if a model is evaluated on its training documents.
 
-    `test_fraction` is the fraction that was set aside in training, as the model file says.
+    `test_fraction` is the fraction set aside in training, as recorded in the model file.
     """
     if fitted.data_digest == corpus.digest():
         return [_warning("known_documents", n_known=len(corpus), n=len(corpus))]
@@ -82,7 +82,7 @@ def known_document_warnings(
         return []
     try:
         train, _ = corpus.split(test_fraction, fitted.seed)
-    except DataError:  # nothing to set aside: its data were others
+    except DataError:  # nothing to set aside, so these are not its training data
         return []
     if train.digest() != fitted.data_digest:
         return []
@@ -90,7 +90,7 @@ def known_document_warnings(
 
 
 def fit_warnings(fitted: Fitted) -> list[str]:
-    """Return warnings about settings that cost accuracy, or about how training ended."""
+    """Return warnings about settings that reduce accuracy, or about how training ended."""
     unused = [c.name for c in fitted.features.table_columns if c not in fitted.columns]
     warnings: list[str] = [_warning("unused_column", name=name) for name in unused]
     n_topics = len(fitted.topics)
@@ -114,7 +114,7 @@ def fit_warnings(fitted: Fitted) -> list[str]:
 
 
 def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
-    """Return warnings about settings, or about a test unlike the training documents."""
+    """Return warnings about settings, or about test documents unlike the training documents."""
     warnings = fit_warnings(fitted)
     if (known_fraction := _known_fraction(fitted, test.texts)) < _KNOWN_WORDS:
         is_cut = fitted.features.feature_groups[0].max_terms is not None
@@ -133,9 +133,9 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
 
 
 def _known_fraction(fitted: Fitted, texts: Sequence[str]) -> float:
-    """Return the mean fraction of a text's words that a model knows.
+    """Return the mean fraction of each text's words that are in the model's vocabulary.
 
-    It is 1 if an encoder may know all words, and NaN if no text has words.
+    Returns 1 if an encoder may know all words, and NaN if no text contains words.
     """
     if fitted.encoder is not None and fitted.encoder.summing_encoder is None:
         return 1.0

@@ -1,4 +1,4 @@
-"""Learning curves: accuracy by the number of labels, extrapolated to twice as many."""
+"""Learning curves: accuracy by number of labels, extrapolated to twice as many."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ from slugline.model.settings import FitSettings
 
 #: The name of the default classifier's curve.
 DEFAULT = "Slugline"
-# Where a classifier is named after its encoder, the name of one without an encoder.
+# Name of the classifier without an encoder, where others are named after their encoder.
 _WORDS = "words alone"
 
 # First digits of the numbers of labels per topic.
 _FIRST_DIGITS = (1, 2, 5)
-# The usual smallest number of labels per topic. Curves with fewer points than `_MIN_SIZES` begin
+# Default smallest number of labels per topic. Curves with fewer points than `_MIN_SIZES` begin
 # at 1.
 _USUAL_START, _MIN_SIZES = 5, 3
-# A wider interval of the accuracy, as that of a dozen test documents, says next to nothing.
+# Accuracy intervals wider than this, such as from a dozen test documents, are uninformative.
 _MAX_WIDTH = 0.5
 
 
 class Classifier(Protocol):
-    """Any text classifier with scikit-learn's interface."""
+    """A text classifier with scikit-learn's interface."""
 
     def fit(self, X: Any, y: Any) -> Any:
-        """Learn from texts and their topics."""
+        """Fit to texts and their topics."""
 
     def predict(self, X: Any) -> Any:
         """Return the topic of each text."""
@@ -59,22 +59,22 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Accuracy after learning from `n_labels` documents of each topic.
+    """Accuracy after training on `n_labels` documents per topic.
 
-    If documents have several topics, micro-F1 takes the place of accuracy.
+    For multi-label data, micro-F1 replaces accuracy.
 
     Attributes
     ----------
     n_labels : int or None
         Labels per topic; None for all.
     n_documents : int
-        Number of training documents. Of topics with fewer than `n_labels`, it has all.
+        Number of training documents. Topics with fewer than `n_labels` contribute all of theirs.
     accuracies : tuple of float
         The accuracy of each draw.
     n_test : int
     interval : Interval or None
-        The 95 % interval of the mean accuracy; see `slugline.experiment.curve_intervals`. None if
-        there are too few draws.
+        The 95 % interval of the mean accuracy, or None with too few draws; see
+        `slugline.experiment.curve_intervals`.
     """
 
     n_labels: int | None
@@ -85,22 +85,22 @@ class CurvePoint:
 
     @property
     def has_all_labels(self) -> bool:
-        """Whether it is the point of all training documents."""
+        """True for the point with all training documents."""
         return self.n_labels is None
 
     @property
     def accuracy(self) -> float:
-        """The mean over the draws."""
+        """Mean accuracy over the draws."""
         return statistics.fmean(self.accuracies)
 
     @property
     def accuracy_range(self) -> Interval:
-        """The interval; with too few draws, the one due to the choice of test documents alone."""
+        """The interval; with too few draws, it reflects only the choice of test documents."""
         return self.interval or wilson(self.accuracy * self.n_test, self.n_test)
 
     @property
     def is_vague(self) -> bool:
-        """Whether the accuracy may be nearly anything, as there are few test documents."""
+        """True if there are too few test documents for an informative accuracy."""
         return self.accuracy_range.high - self.accuracy_range.low > _MAX_WIDTH
 
 
@@ -113,7 +113,7 @@ class LearningCurve:
 
     @property
     def forecast_of_doubled(self) -> Forecast | None:
-        """Forecast for twice as many labels; None if points or test documents don't suffice."""
+        """Forecast for twice as many labels; None with too few points or test documents."""
         if not self.points or not self.points[-1].has_all_labels or self.points[-1].is_vague:
             return None
         n_documents = [point.n_documents for point in self.points]
@@ -125,7 +125,7 @@ class LearningCurve:
 
 @dataclass(frozen=True, repr=False)
 class LearningCurves(TitledRows):
-    """Learning curves of one classifier or several.
+    """Learning curves of one or more classifiers.
 
     Attributes
     ----------
@@ -134,11 +134,11 @@ class LearningCurves(TitledRows):
     n_topics, n_train, n_test : int
     curves : tuple of LearningCurve
     notes : tuple of str
-        Remarks on the data.
+        Notes about the data.
     interrupted : bool
-        Whether Ctrl-C ended the run, so that points or draws are missing.
+        True if Ctrl-C ended the run, so that points or draws are missing.
     multilabel : bool
-        Whether documents have several topics, and points are micro-F1.
+        True if the data are multi-label, so that points are micro-F1.
     """
 
     name: str
@@ -152,7 +152,7 @@ class LearningCurves(TitledRows):
 
     @property
     def score_name(self) -> str:
-        """What the points measure."""
+        """Name of the metric."""
         return "Micro-F1" if self.multilabel else "Accuracy"
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
@@ -211,10 +211,10 @@ def _curve_dict(curve: LearningCurve, score: str) -> dict[str, Any]:
 
 
 def make_multilabel(model: Any) -> Any:
-    """Return the model, changed so that it can learn several topics.
+    """Return the model, adapted to multi-label data.
 
-    The last step of a scikit-learn pipeline becomes a one-vs-rest classifier. Other models stay as
-    they are.
+    Wraps the last step of a scikit-learn pipeline in a one-vs-rest classifier. Other models are
+    returned unchanged.
     """
     if hasattr(model, "steps"):
         from sklearn.multiclass import OneVsRestClassifier
@@ -226,14 +226,14 @@ def make_multilabel(model: Any) -> Any:
 
 def classifiers_to_compare(settings: FitSettings) -> dict[str, Callable[[], Classifier]]:
     """Return factories by name, for these settings with the default encoder and with their own."""
-    settings = replace(settings, min_precision=None)  # accuracy takes no thresholds
+    settings = replace(settings, min_precision=None)  # accuracy doesn't need thresholds
     make_own = partial(TopicClassifier.from_settings, settings)
     encoder = settings.encoder
     if encoder is None:
         name = _WORDS
     else:
         name = "a chosen encoder" if isinstance(encoder, tuple) else encoder.name
-    # Other learners leave out the default encoder.
+    # Other learners don't use the default encoder.
     is_words = encoder is None and not is_linear(settings.learner)
     if is_words or name == DEFAULT_ENCODER:
         return {DEFAULT: make_own}
@@ -254,30 +254,30 @@ def learning_curves(
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> LearningCurves:
-    """Return the accuracy after learning from few labels per topic, from more, and from all.
+    """Measure the accuracy for increasing numbers of labels per topic.
 
-    Each draw orders the documents of every topic at random and learns from the first ones, so that
-    larger sets include smaller ones; draws begin with different documents. After Ctrl-C, the points
-    so far are returned, if there are any. Intervals need at least three draws; see
+    Each draw shuffles the documents of every topic and trains on the first ones, so larger sets
+    include smaller ones; draws begin with different documents. After Ctrl-C, the points so far are
+    returned, if there are any. Intervals need at least three draws; see
     `slugline.experiment.curve_intervals`.
 
     Parameters
     ----------
     corpus : Corpus
     test : Corpus, optional
-        By default, a stratified part of the corpus, the fraction `test_fraction`.
+        By default, a stratified part of the corpus of size `test_fraction`.
     contenders : mapping of str to callable, optional
         Factories of classifiers; by default `TopicClassifier()` alone.
     test_fraction : float, over 0 and under 1, default 0.2
     n_draws : int, default 5
     random_state : int, default 0
-        Chooses the test documents and the draws.
+        Seed for the test documents and the draws.
     progress : Progress, optional
 
     Raises
     ------
-    DataError : if there is one topic alone, or no topic has two documents.
-    OptionError : if a number is out of its range.
+    DataError : if there is only one topic, or no topic has two documents.
+    OptionError : if a number is out of range.
     """
     check_whole("n_draws", n_draws, 1)
     check_whole("random_state", random_state, 0, (1 << 32) - 1)
@@ -332,23 +332,23 @@ def _notes(train: Corpus, test: Corpus) -> Iterator[str]:
 
 @dataclass
 class _CurveFits:
-    """The fits of all curves, draw by draw, so that an early end leaves whole curves."""
+    """The fits of all curves, ordered by draw, so that an interrupted run has whole curves."""
 
     train: Corpus
     test: Corpus
     contenders: Mapping[str, Callable[[], Classifier]]
     n_draws: int
     seed: int
-    # By name of the classifier, and labels per topic.
+    # By classifier name and labels per topic.
     _scores: dict[tuple[str, int | None], DrawScores] = field(init=False, default_factory=dict)
-    # Labels per topic of each point; the last point has all of them.
+    # Labels per topic of each point; the last point uses all labels.
     _sizes: list[int | None] = field(init=False)
 
     def __post_init__(self) -> None:
         self._sizes = [*labels_per_topic([*self.train.topic_counts().values()]), None]
 
     def measure(self, progress: Progress) -> bool:
-        """Make all fits; return whether Ctrl-C ended it early, with some results."""
+        """Run all fits; return True if Ctrl-C ended them early, with some results."""
         draws = [(n, 0) for n in self._sizes]
         draws += [(n, draw) for draw in range(1, self.n_draws) for n in self._sizes[:-1]]
         fits = [(n, draw, name) for n, draw in draws for name in self.contenders]
@@ -368,7 +368,7 @@ class _CurveFits:
         return False
 
     def points(self, name: str) -> tuple[CurvePoint, ...]:
-        """Return the points of a classifier, as far as they have been measured."""
+        """Return the points of a classifier that have been measured so far."""
         measured = [n for n in self._sizes if (name, n) in self._scores]
         scores = [self._scores[name, n] for n in measured]
         return tuple(
@@ -377,7 +377,7 @@ class _CurveFits:
         )
 
     def _document_scores(self, name: str, rows: Index) -> F64:
-        """Return the scores of test documents after learning from some rows."""
+        """Return the scores of test documents after training on `rows`."""
         texts = [self.train.texts[row] for row in rows]
         classifier = self.contenders[name]()
         if self.train.multilabel:
@@ -385,7 +385,7 @@ class _CurveFits:
             true, given = evaluation.true.astype(np.float64), evaluation.answered.astype(np.float64)
             counts = (true.multiply(given), given, true)
             return f1_scores(*(np.asarray(part.sum(axis=1)).ravel() for part in counts))
-        # A warning says that the encoder was left out, as it often is with few labels.
+        # Ignore the warning that the encoder was left out, which is common with few labels.
         with warnings.catch_warnings(action="ignore", category=EncoderWarning):
             classifier.fit(texts, [self.train.topics[row] for row in rows])
         predicted = np.asarray(classifier.predict(self.test.texts), dtype=object)
@@ -394,13 +394,13 @@ class _CurveFits:
     def _evaluate(
         self, classifier: Classifier, texts: list[str], rows: Index
     ) -> MultilabelEvaluation:
-        """Return the evaluation of a multilabel classifier that learned from some rows."""
+        """Return the evaluation of a multi-label classifier trained on `rows`."""
         from scipy.sparse import csr_array
 
         train, test = self.train.topics, self.test.topics
         names = sorted({*self.train.all_topics(), *self.test.all_topics()})
         y: Any = [train[row] for row in rows]
-        # Only a `TopicClassifier` of topic paths takes sets of topics; others take an indicator.
+        # Only a `TopicClassifier` of topic paths accepts sets of topics; others need an indicator.
         path = getattr(classifier, "topic_path", None)
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # topics without texts
             classifier.fit(texts, y if path else to_indicator(y, names))
@@ -412,7 +412,7 @@ class _CurveFits:
         return MultilabelEvaluation.from_answers(names, truth, csr_array(answers, dtype=bool))
 
     def _rows_of_draw(self, n: int | None, draw: int) -> Index:
-        """Return the rows of the documents that a draw learns from."""
+        """Return the rows of a draw's training documents."""
         if n is None:
             return np.arange(len(self.train))
         ranks = rank_draw(self.train.topics, draw, self.n_draws, self.seed)
@@ -420,9 +420,9 @@ class _CurveFits:
 
 
 def labels_per_topic(counts: Sequence[int]) -> list[int]:
-    """Return the numbers of labels per topic to learn from: 5, 10, 20, 50 and so on.
+    """Return the numbers of labels per topic to train on: 5, 10, 20, 50 and so on.
 
-    They end well below the total number of documents; if topics are small, they begin at 1.
+    The last one is well below the total number of documents; for small topics, the first is 1.
 
     >>> labels_per_topic([300, 300]), labels_per_topic([8, 8])
     ([5, 10, 20, 50, 100, 200], [1, 2, 5])
@@ -436,19 +436,19 @@ def labels_per_topic(counts: Sequence[int]) -> list[int]:
 
 # Forecasts ----------------------------------------------------------------------------------------
 
-# With fewer points, nothing shows how well a line through their logarithms fits.
+# With fewer points, the fit of a line through their logarithms can't be assessed.
 _MIN_POINTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class PowerLaw:
-    """The error rate `scale * n ** -slope` after learning from `n` documents."""
+    """The error rate `scale * n ** -slope` after training on `n` documents."""
 
     scale: float
     slope: float
 
     def error(self, n: float) -> float:
-        """Return the error rate after learning from `n` documents."""
+        """Return the error rate after training on `n` documents."""
         return self.scale * n**-self.slope
 
 
@@ -462,15 +462,15 @@ class ForecastCheck(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The accuracy to expect with more documents.
+    """Expected accuracy with more documents.
 
     Attributes
     ----------
     n_documents : int
     accuracy : float
     low, high : float
-        The range of the accuracy. It follows from forecasts that leave one point out, the error of
-        the `check`, and the interval of the last point.
+        The range of the accuracy, from leave-one-out forecasts, the error of the `check`, and the
+        interval of the last point.
     check : ForecastCheck or None
         None if there are too few points.
     """
@@ -483,11 +483,11 @@ class Forecast:
 
 
 def fit_power_law(n_documents: Sequence[float], errors: Sequence[float]) -> PowerLaw:
-    """Return the power law that fits error rates best, by least squares of logarithms.
+    """Fit a power law to error rates by least squares of logarithms.
 
-    Points are weighted by their number of documents, since the first points, at which a classifier
-    is hardly better than chance, follow no such law. Laws with a lower limit on the error forecast
-    accuracies less well.
+    Points are weighted by their number of documents because the first points, where a classifier
+    is hardly better than chance, don't follow a power law. Laws with a lower limit on the error
+    give worse forecasts.
 
     Parameters
     ----------
@@ -512,11 +512,11 @@ def fit_power_law(n_documents: Sequence[float], errors: Sequence[float]) -> Powe
 def forecast(
     n_documents: Sequence[int], accuracies: Sequence[float], n_wanted: int, measured: Interval
 ) -> Forecast | None:
-    """Return the accuracy to expect with more documents; None if there are too few points.
+    """Forecast the accuracy with more documents; None if there are too few points.
 
-    The gain of the law is added to the last measured accuracy. The range is never narrower than the
-    interval of that accuracy. On ten of the benchmarks' data sets, at least 23 of 25 measured
-    points were in the range forecast from fewer documents.
+    The gain predicted by the power law is added to the last measured accuracy. The range is never
+    narrower than the interval of that accuracy. On ten of the benchmark data sets, at least 23 of
+    25 measured points were within the range forecast from fewer documents.
 
     Parameters
     ----------
@@ -541,16 +541,16 @@ def forecast(
     if len(n) > _MIN_POINTS:
         before = float(accuracy[-2] + _gain(n[:-1], accuracy[:-1], n[-1]))
         check = ForecastCheck(int(n[-1]), before, last)
-        # Per doubling, as the forecast is usually for twice as many documents.
+        # Per doubling, because the forecast is usually for twice as many documents.
         errors.append(abs(before - last) / max(1.0, math.log2(n[-1] / n[-2])))
     low = max(0.0, expected - math.hypot(max(errors), last - measured.low))
     high = min(1.0, expected + math.hypot(max(errors), measured.high - last))
-    # Where 1 cuts off the range, it extends downwards instead.
+    # If the range is cut off at 1, extend it downwards instead.
     low = max(0.0, min(low, high - (measured.high - measured.low)))
     return Forecast(n_wanted, expected, low, high, check)
 
 
 def _gain(n: F64, accuracy: F64, n_wanted: float, n_from: float | None = None) -> float:
-    """Return the accuracy that further documents add, by a power law through these points."""
+    """Return the gain from further documents, by a power law fitted to these points."""
     law = fit_power_law(n.tolist(), (1 - accuracy).tolist())
     return law.error(n[-1] if n_from is None else n_from) - law.error(n_wanted)

@@ -1,4 +1,4 @@
-"""Intervals of a learning curve, for other test documents and other labelled documents."""
+"""Intervals of a learning curve that cover the choice of test and labelled documents."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from slugline.base.arrays import F64, I64, Index
 from slugline.evaluation.intervals import Interval, wilson
 
-#: With fewer draws, there are no intervals: nothing shows how much draws differ.
+#: Minimum number of draws for intervals; fewer don't show how much draws differ.
 FEWEST_DRAWS = 3
 
 
 @dataclass
 class DrawScores:
-    """Running sums of the scores of test documents after learning from draws of one size.
+    """Running sums of test document scores after training on draws of one size.
 
-    A document's score is 1 if it is answered right and 0 if not, or see `f1_scores`. The score of a
-    draw is the mean over documents.
+    A document's score is 1 for a right answer and 0 for a wrong one, or comes from `f1_scores`.
+    The score of a draw is the mean over documents.
     """
 
     n_train: int
@@ -31,7 +31,7 @@ class DrawScores:
     # The sum of each test document's scores, and the sum of the squares of all scores.
     _sums: F64 = field(init=False, repr=False)
     _squares: float = 0.0
-    # The number of draws that have each training document.
+    # The number of draws that include each training document.
     _n_drawn: I64 = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -39,7 +39,7 @@ class DrawScores:
         self._n_drawn = np.zeros(self.n_train, dtype=np.int64)
 
     def add(self, drawn: Index, scores: F64) -> None:
-        """Add the scores of test documents, after learning from the documents `drawn`."""
+        """Add the scores of test documents after training on the documents `drawn`."""
         self.means.append(float(scores.mean()))
         self.n_documents.append(len(drawn))
         self._sums += scores
@@ -48,22 +48,22 @@ class DrawScores:
 
     @property
     def mean(self) -> float:
-        """The mean over draws and documents."""
+        """Mean score over draws and documents."""
         return float(np.mean(self.means))
 
     @property
     def size(self) -> float:
-        """The mean number of documents of a draw."""
+        """Mean number of documents per draw."""
         return float(np.mean(self.n_documents))
 
     @property
     def is_all(self) -> bool:
-        """Whether each draw has all documents, so that a single draw is enough."""
+        """True if each draw contains all documents, so that a single draw is enough."""
         return all(n == self.n_train for n in self.n_documents)
 
     @property
     def overlap(self) -> float:
-        """The mean fraction of documents that two draws have in common; 1 if there is one draw."""
+        """Mean fraction of documents that two draws share; 1 for a single draw."""
         n_draws = len(self.means)
         if n_draws < 2:
             return 1.0
@@ -84,13 +84,12 @@ class DrawScores:
     def interaction_variance(self) -> float:
         """Return the part of `draw_variance` that is due to the test documents.
 
-        It is the interaction in a two-way analysis of variance of draws and documents: on other
-        test documents, other draws would score higher.
+        This is the interaction in a two-way analysis of variance of draws and documents: on
+        different test documents, different draws would score higher.
         """
         n_draws = len(self.means)
         document_means = self._sums / n_draws
-        # The sum of all squares is that of draws, around the mean, that of documents, around 0, and
-        # that of the interaction.
+        # Total sum of squares = draws (around the mean) + documents (around 0) + interaction.
         of_draws = self.n_test * float(((np.array(self.means) - self.mean) ** 2).sum())
         of_documents = n_draws * float(document_means @ document_means)
         interaction = max(0.0, self._squares - of_draws - of_documents)
@@ -99,14 +98,14 @@ class DrawScores:
 
 
 def f1_scores(right: F64, given: F64, true: F64) -> F64:
-    """Return scores of documents whose mean is micro-F1, and whose spread is that of micro-F1.
+    """Return document scores with the mean and the variance of micro-F1.
 
-    Micro-F1 is a ratio, 2 right / (given + true) in all, linearised here around its value.
+    Micro-F1 is a ratio of totals, 2 right / (given + true), linearised here around its value.
 
     Parameters
     ----------
     right, given, true : float array, shape (n_documents,)
-        Numbers of topics that are rightly given, given, and true.
+        Numbers of correctly predicted, predicted, and true topics.
 
     References
     ----------
@@ -121,21 +120,21 @@ def f1_scores(right: F64, given: F64, true: F64) -> F64:
 
 
 def curve_intervals(points: Sequence[DrawScores]) -> list[Interval | None]:
-    """Return a 95 % interval of the expected score at each point; None without enough draws.
+    """Return a 95 % interval of the expected score at each point; None with too few draws.
 
-    The expectation is over other test documents and other labelled documents, as many as here. The
-    variance of a point with `n` documents to a draw is ::
+    The expectation is over new samples of test and labelled documents of the same size. The
+    variance of a point with `n` documents per draw is ::
 
         V_test + V(n) (1 / D + (1 - 1 / D) f)
 
-    with the variance over test documents, `V_test`, and the variance of the score of one draw,
-    `V(n)`. Any two of its `D` draws have the fraction `f` of their documents in common, which to
-    first order is also the correlation of their scores. That is why the last points vary more than
-    their draws show, and why the single fit to all documents, with `f` = 1, varies by the whole of
-    `V(n)`. `V(n)` is assumed to fall as 1 / n, and is estimated from all points with enough draws:
-    the scores of draws vary by `V(n) (1 - f)` and by an interaction with test documents, which is
-    subtracted. The interval is Wilson's for a proportion of the same variance, with a quantile of
-    Student's t.
+    where `V_test` is the variance over test documents and `V(n)` the variance of a single draw's
+    score. Any two of the `D` draws share the fraction `f` of their documents, which to first order
+    is also the correlation of their scores. Therefore the last points vary more than their draws
+    show, and the single fit to all documents, with `f` = 1, has the full variance `V(n)`. `V(n)`
+    is assumed to fall as 1 / n, and is estimated from all points with enough draws: the scores of
+    draws vary by `V(n) (1 - f)` plus an interaction with test documents, which is subtracted. The
+    result is Wilson's interval for a proportion of the same variance, with a quantile of Student's
+    t.
 
     References
     ----------
@@ -160,7 +159,7 @@ def curve_intervals(points: Sequence[DrawScores]) -> list[Interval | None]:
 
 
 class _Variance(NamedTuple):
-    """An estimate of a variance, and its degrees of freedom."""
+    """A variance estimate and its degrees of freedom."""
 
     value: float
     n_free: float
@@ -173,7 +172,7 @@ class _Variance(NamedTuple):
 
 
 def _variance_per_document(points: Sequence[DrawScores]) -> _Variance | None:
-    """Return n V(n), the mean over points weighted by precision; None without enough draws."""
+    """Return n V(n), the precision-weighted mean over points; None with too few draws."""
     estimates, precisions, n_free = [], [], []
     for point in points:
         n_draws, distinct = len(point.means), 1 - point.overlap
@@ -193,7 +192,7 @@ def _variance_per_document(points: Sequence[DrawScores]) -> _Variance | None:
 
 
 def _interval(score: float, variance: _Variance, n_test: int) -> Interval:
-    """Return Wilson's interval of a mean with this variance, with a quantile of Student's t."""
+    """Return Wilson's interval for a mean with this variance, using a quantile of Student's t."""
     if variance.value <= 0 or not 0 < score < 1:
         return wilson(score * n_test, n_test)
     from scipy.special import stdtrit

@@ -1,4 +1,4 @@
-"""The results of a model's decisions on labelled documents."""
+"""Results of a model's decisions on labelled documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slugline.model.promise import AnswerCounts
 
 
 class DecisionResult(NamedTuple):
-    """How many test documents a decider answered, and how many of the answers are right."""
+    """Numbers of test documents, of answers, and of right answers of a decider."""
 
     n_documents: int
     n_answered: int
@@ -26,12 +26,12 @@ class DecisionResult(NamedTuple):
 
     @property
     def precision(self) -> float | None:
-        """Fraction of right answers; None if there are no answers."""
+        """Fraction of answers that are right; None if there are no answers."""
         return self.n_right / self.n_answered if self.n_answered else None
 
     @property
     def answers(self) -> AnswerCounts:
-        """The counts that `check_promise` needs."""
+        """Counts for `check_promise`."""
         return AnswerCounts(self.n_documents, self.n_answered, self.n_right, self.coverage)
 
     def summary(self) -> str:
@@ -46,27 +46,27 @@ class DecisionResult(NamedTuple):
 
 
 class MultilabelDecisionResult(NamedTuple):
-    """How many topics a decider gave to test documents, and how many of them are right."""
+    """Numbers of true topics, of topics given by a decider, and of given topics that are right."""
 
     n_documents: int
-    # Topics that the documents have.
+    # Number of true topics.
     n_true: int
     n_given: int
     n_right: int
 
     @property
     def recall(self) -> float | None:
-        """Fraction of the topics of documents that were given; None if they have none."""
+        """Fraction of true topics that were given; None if there are no true topics."""
         return self.n_right / self.n_true if self.n_true else None
 
     @property
     def precision(self) -> float | None:
-        """Fraction of given topics that are right; None if there are none."""
+        """Fraction of given topics that are right; None if none were given."""
         return self.n_right / self.n_given if self.n_given else None
 
     @property
     def answers(self) -> AnswerCounts:
-        """The counts that `check_promise` needs."""
+        """Counts for `check_promise`."""
         return AnswerCounts(self.n_documents, self.n_given, self.n_right, self.recall or 0.0)
 
     def summary(self) -> str:
@@ -83,12 +83,12 @@ class MultilabelDecisionResult(NamedTuple):
         return {**self._asdict(), "recall": self.recall, "precision": self.precision}
 
 
-#: The result of decisions on one topic a document, or on several.
+#: The result of single-label or multi-label decisions.
 AnyDecisionResult: TypeAlias = DecisionResult | MultilabelDecisionResult
 
 
 def decide_test(decider: Decider, corpus: Corpus) -> AnyDecisionResult:
-    """Return a decider's results on labelled texts; topics that it doesn't know count as wrong."""
+    """Return a decider's results on labelled texts; unknown topics count as errors."""
     decisions = decider.decide(corpus.texts)
     if decider.fitted.multilabel:
         sets = [tuple(map(str, decision.topics or ())) for decision in decisions]
@@ -106,6 +106,6 @@ def decide_test(decider: Decider, corpus: Corpus) -> AnyDecisionResult:
 
 
 def decide_corpus(fitted: Fitted, corpus: Corpus) -> AnyDecisionResult | None:
-    """Return the results of a model's own thresholds on labelled texts; None if it has none."""
+    """Return the results of a model's own thresholds on labelled texts, or None without any."""
     decider = Decider.from_fitted(fitted)
     return None if decider.precision is None else decide_test(decider, corpus)

@@ -1,4 +1,4 @@
-"""Advice to train with a sentence encoder."""
+"""Recommend training with a sentence encoder."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from slugline.model.fit import fit
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 
-# Median documents per topic up to which an encoder is recommended.
+# Recommend an encoder up to this median number of documents per topic.
 _FEW_DOCUMENTS = 20
-# Up to so many, it is recommended if the accuracy on held-out documents is clearly below that.
-# Measured on the sets of `benchmarks/run.py accuracy`: such sets gain from 2 points to 27.
+# Up to this median, recommend it if the held-out accuracy is clearly below `_ACCURATE`. In
+# `benchmarks/run.py accuracy`, such data sets gain 2 to 27 points.
 _MORE_DOCUMENTS, _ACCURATE = 120, 0.85
-# Documents, and characters, that `use` is tried on: it takes a few seconds.
+# Limits in documents and characters for trying `use`, so that it takes a few seconds.
 _MAX_DOCUMENTS, _MAX_CHARACTERS = 2_000, 500_000
 # The smallest gain in accuracy that is reported.
 _CLEAR_GAIN = 0.02
@@ -33,16 +33,16 @@ def encoder_advice(
     train: Corpus,
     evaluation: AnyEvaluation | AccuracyOnLabels | None,
 ) -> str | None:
-    """Return a recommendation of the sentence encoder, or None if it would hardly help.
+    """Return a recommendation to use the sentence encoder, or None if it would hardly help.
 
-    It rests on a cross-validation with the encoder if that takes a few seconds; else on the number
-    of documents and the accuracy on held-out documents.
+    Based on cross-validation with the encoder if that takes a few seconds, else on the number of
+    documents and the held-out accuracy.
 
     Parameters
     ----------
     settings : FitSettings
-        The settings of the trained model; only a linear learner without a sentence encoder gets
-        advice.
+        The settings of the trained model. Advice is limited to linear learners without a sentence
+        encoder.
     fitted : Fitted
     train : Corpus
         The training documents.
@@ -79,9 +79,9 @@ def encoder_advice(
 
 
 def _measured_gain(settings: FitSettings, fitted: Fitted, train: Corpus) -> str | None:
-    """Return the gain on held-out documents with `use`; None if it isn't clear.
+    """Describe the held-out gain with `use`; return None if it isn't clear.
 
-    The classifiers of words and of encoder rows are trained again, on all of the documents.
+    The classifiers of words and of encoder rows are retrained on all documents.
     """
     names = (RECOMMENDED,) if fitted.encoder is None else (fitted.encoder.name, RECOMMENDED)
     settings = FitSettings(
@@ -94,7 +94,7 @@ def _measured_gain(settings: FitSettings, fitted: Fitted, train: Corpus) -> str 
     )
     try:
         choice = fit(train, settings).encoder_choice
-    except SluglineError:  # advice that can't be given is no failure
+    except SluglineError:  # advice is optional
         return None
     if choice is None or choice.name != get_fit_encoder(RECOMMENDED).name:
         return None

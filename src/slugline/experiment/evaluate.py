@@ -1,4 +1,4 @@
-"""Evaluates a fitted model, or a scikit-learn estimator, on labelled documents."""
+"""Evaluate a fitted model or scikit-learn estimator on labelled documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from slugline.experiment.decision_results import AnyDecisionResult
 from slugline.model.fitted import Fitted
 from slugline.model.settings import draw_seed
 
-#: The metrics of a classifier of one topic a document, or of several.
+#: The metrics of a single-label or multi-label classifier.
 AnyEvaluation = Evaluation | MultilabelEvaluation
 
 
@@ -34,15 +34,15 @@ def evaluate_fitted(
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> AnyEvaluation:
-    """Return the evaluation of a classifier on a corpus; topics it doesn't know count as wrong.
+    """Return the evaluation of a classifier on a corpus; unknown topics count as errors.
 
     `random_state` is the seed of the bootstrap samples for intervals; `progress` reports the
     encoding of texts.
 
     Raises
     ------
-    DataError : if the model knows none of the topics, or gives one topic to a document where the
-        corpus has several, or the reverse.
+    DataError : if the model knows none of the topics, or only one of the model and the corpus is
+        multi-label.
     """
     fitted, seed = to_fitted(model), draw_seed(random_state)
     corpus = add_parents(corpus, fitted.separator)
@@ -67,12 +67,12 @@ def evaluate_fitted(
 
 
 def check_evaluable(fitted: Fitted, corpus: Corpus, *name: str | Parameter) -> None:
-    """Check that a model can be evaluated on a corpus, which takes no time.
+    """Check quickly that a model can be evaluated on a corpus.
 
     Raises
     ------
-    DataError : if not; see `evaluate_fitted`. The message begins with `name`, that of the model if
-        there are two.
+    DataError : if not; see `evaluate_fitted`. The message begins with `name`, the model's name if
+        there are two models.
     """
     beginning = (*name, ": ") if name else ()
     try:
@@ -84,7 +84,7 @@ def check_evaluable(fitted: Fitted, corpus: Corpus, *name: str | Parameter) -> N
 
 
 def check_same_kind(fitted: Fitted, corpus: Corpus) -> None:
-    """Raise an error unless both model and corpus are single-label, or both are multilabel."""
+    """Raise DataError unless model and corpus are both single-label or both multi-label."""
     if not corpus.topics or fitted.multilabel == corpus.multilabel:
         return
     if fitted.multilabel:
@@ -103,7 +103,7 @@ def check_same_kind(fitted: Fitted, corpus: Corpus) -> None:
 def compare_evaluations(
     first: AnyEvaluation, second: AnyEvaluation, corpus: Corpus
 ) -> PairedComparison:
-    """Return the comparison of two classifiers' evaluations on one corpus."""
+    """Compare two classifiers' evaluations on the same corpus."""
     return compare_paired(
         corpus.topics,
         first.predicted,
@@ -114,19 +114,19 @@ def compare_evaluations(
 
 
 def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[str]]:
-    """Return the answers of a fitted scikit-learn estimator, and the topics that it knows.
+    """Return the answers of a fitted scikit-learn estimator and its topics.
 
     Raises
     ------
-    DataError : if it doesn't answer with a topic for each text, or with topics where there are
-        several.
-    OptionError : if it is not fitted, or can't read texts.
+    DataError : if it doesn't return a topic for each text, or a set of topics for multi-label
+        data.
+    OptionError : if it is not fitted, or doesn't accept texts.
     """
     name = type(estimator).__name__
     try:
         given = estimator.predict(list(corpus.texts))
         known = getattr(estimator, "classes_", None)
-    # What an estimator of the user's raises is the user's to mend.
+    # Report exceptions from the user's estimator as the user's errors.
     except Exception as error:
         raise OptionError(
             Parameter("against"),
@@ -163,10 +163,10 @@ def stored_metrics(
     *,
     measured: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """Return the metrics of a test that a model file stores, by name.
+    """Return the test metrics to store in a model file, by name.
 
     `decisions` are the results of thresholds on the test, if a precision was requested. `measured`
-    are stored instead of the metrics of a test whose documents aren't like others.
+    replaces the test metrics if the test documents are not representative.
     """
     if measured is not None:
         metrics = dict(measured)
@@ -194,7 +194,7 @@ def stored_metrics(
 
 
 def check_some_known(topics: Sequence[str], test: Corpus) -> None:
-    """Raise DataError unless a test has one of the topics."""
+    """Raise DataError unless the test contains at least one of the topics."""
     others = test.topic_counts()
     if not set(topics) & others.keys():
         example = next(test.all_topics(), None)
@@ -206,7 +206,7 @@ def check_some_known(topics: Sequence[str], test: Corpus) -> None:
 
 
 def check_several_topics(corpus: Corpus) -> None:
-    """Raise DataError unless a corpus has at least two topics."""
+    """Raise DataError unless a corpus contains at least two topics."""
     if not len(corpus):
         raise DataError(f"{corpus.name} has no documents; give some with their topics.")
     if not corpus.multilabel and len(set(corpus.topics)) == 1:

@@ -1,4 +1,4 @@
-"""Examples for the report: the strongest terms of topics, and misclassified documents."""
+"""Examples for the report: the strongest terms per topic, and misclassified documents."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from slugline.text.terms import NGRAM_LENGTHS
 
 # Passages -----------------------------------------------------------------------------------------
 
-#: How long a passage may be, in characters.
+#: Maximum length of a passage, in characters.
 N_CHARACTERS = 280
 
 _SPACES = re.compile(r"\s+")
 _CUT = "…"
-# A passage in which all words are marked is hard to read: spans are left out whose attribution is
-# less than this fraction of the strongest one.
+# A passage with every word marked is hard to read, so drop spans with an attribution below this
+# fraction of the strongest one.
 _MIN_ATTRIBUTION = 0.3
-# At most so many characters of a word are left out at the end of a passage.
+# Maximum number of characters of a word that are cut off at the end of a passage.
 _LONGEST_REST = 20
 
 Span = tuple[int, int, float]
 
 
 class Quote(NamedTuple):
-    """A passage of a text on one line, with an ellipsis where it is cut."""
+    """A one-line passage of a text, with an ellipsis where it is cut."""
 
     text: str
     # The strongest spans in reading order, as (start, end, attribution): `text[start:end]` adds
@@ -54,10 +54,9 @@ class Quote(NamedTuple):
 
 
 def passage(text: str, spans: Sequence[Span], max_characters: int = N_CHARACTERS) -> Quote:
-    """Return the passage of at most `most` characters whose spans count most.
+    """Return the passage of at most `max_characters` with the largest total attribution.
 
-    `spans` are (start, end, attribution), as `slugline.explanation.explanation.highlight` takes
-    them.
+    `spans` are (start, end, attribution), as in `slugline.explanation.explanation.highlight`.
     """
     start = _weightiest(spans, len(text), max_characters)
     start, end = _at_spaces(text, start, min(len(text), start + max_characters))
@@ -75,12 +74,12 @@ def passage(text: str, spans: Sequence[Span], max_characters: int = N_CHARACTERS
 
 
 def _weightiest(spans: Sequence[Span], length: int, max_characters: int) -> int:
-    """Return the start of the passage whose spans count most, for or against a topic."""
+    """Return the start of the passage with the largest attribution for or against a topic."""
     if length <= max_characters:
         return 0
     ordered = sorted(spans)
     starts = [start for start, _, _ in ordered]
-    # The total attribution before each span, so that a passage's attribution is a difference.
+    # Cumulative attribution before each span: a passage's attribution is a difference.
     before = [0.0]
     for _, _, attribution in ordered:
         before.append(before[-1] + abs(attribution))
@@ -93,7 +92,7 @@ def _weightiest(spans: Sequence[Span], length: int, max_characters: int) -> int:
 
 
 def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return a passage that cuts no word in two, unless the word is very long."""
+    """Move the ends of a passage to word boundaries, unless a word is very long."""
     if start and not text[start - 1].isspace():
         space = _SPACES.search(text, start, min(end, start + _LONGEST_REST))
         start = space.end() if space else start
@@ -104,9 +103,9 @@ def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _shorten_spaces(text: str, spans: Sequence[Span], line_break: int) -> tuple[str, list[Span]]:
-    """Return a text with single spaces for line breaks and several spaces, and its spans.
+    """Return a text with runs of spaces and line breaks collapsed, and its adjusted spans.
 
-    Only the line break at `line_break` stays: a subject or title ends there.
+    Only the line break at `line_break`, the end of a subject or title, is kept.
     """
     places, characters, n = [], [], 0
     for number, character in enumerate(text):
@@ -123,17 +122,17 @@ def _shorten_spaces(text: str, spans: Sequence[Span], line_break: int) -> tuple[
 
 # Terms of topics ----------------------------------------------------------------------------------
 
-#: How many terms are given for each topic, and of how many of the strongest they are chosen.
+#: Number of terms to show per topic, and number of strongest terms to choose them from.
 N_TERMS, _N_LOOKED_AT = 8, 60
-#: The power of the variance of whether a document has a term.
+#: Exponent of the variance of a term's presence in a document.
 POWER = 1 / 3
-# A term in a script without spaces gives way to a longer one around it that has at least this
-# fraction of its strength.
+# In a script without spaces, replace a term by a longer one that contains it and has at least
+# this fraction of its strength.
 _MIN_STRENGTH_OF_LONGER = 0.5
 
 
 class TopicTerms(NamedTuple):
-    """The terms with the largest weights for a topic, the strongest first."""
+    """Terms with the largest weights for a topic, strongest first."""
 
     topic: str
     terms: list[str]
@@ -142,7 +141,7 @@ class TopicTerms(NamedTuple):
 def strongest_terms(
     fitted: Fitted, numbers: Iterable[int] | None = None, n_terms: int = N_TERMS
 ) -> list[TopicTerms]:
-    """Return the terms that count most for each topic, at most `n_terms` with positive weights.
+    """Return the strongest terms of each topic, at most `n_terms`, with positive weights.
 
     Terms are ranked by weight times idf times (p (1 - p))^(1/3), where p is their relative document
     frequency. With exponent 1/2 this is the standardised weight (Agresti, 2013, 5.4.7), which
@@ -201,7 +200,7 @@ def _by_strength(
 
 
 def _is_unspaced(term: str) -> bool:
-    """Whether a character n-gram belongs to a script without spaces, whose words aren't terms."""
+    """True if a character n-gram belongs to a script without spaces, where words aren't terms."""
     return not term.isascii() and find_unspaced(term) == [(0, len(term))]
 
 
@@ -226,7 +225,7 @@ def _chosen(candidates: Sequence[tuple[str, float]], n_terms: int) -> list[str]:
 
 
 def _overlap(term: str, other: str) -> bool:
-    """Whether two terms share a word or, in a script without spaces, two characters."""
+    """True if two terms share a word or, in a script without spaces, two characters."""
     if _is_unspaced(term) or _is_unspaced(other):
         return term in other or other in term or bool(_pairs(term) & _pairs(other))
     return bool(set(term.split()) & set(other.split()))
@@ -240,21 +239,21 @@ def _pairs(term: str) -> set[str]:
 
 
 class Mistake(NamedTuple):
-    """A misclassified document; in multilabel data, one topic that is missed or added."""
+    """A misclassified document; in multi-label data, one missed or added topic."""
 
     # See `Corpus.places`.
     place: int | str
     text: str
-    # Empty if a topic of several is added.
+    # Empty for an added topic in multi-label data.
     topic: str
-    # Empty if a topic of several is missed.
+    # Empty for a missed topic in multi-label data.
     predicted: str
-    # That of `predicted`, or of the topic missed.
+    # The probability of `predicted`, or of the missed topic.
     probability: float
 
 
 def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
-    """Return the documents that a model gets wrong, the most certain mistakes first."""
+    """Return the misclassified documents, most confident mistakes first."""
     if corpus.multilabel:
         return _mistakes_of_several(evaluate_fitted(fitted, corpus), corpus)
     names = [str(name) for name in fitted.topics.names]
@@ -281,11 +280,11 @@ def _mistakes_of_several(evaluation: Any, corpus: Corpus) -> list[Mistake]:
 
 
 def write_mistakes(path: PathLike, fitted: Fitted, corpus: Corpus) -> int:
-    """Write the mistakes as CSV, completely or not at all, and return their number.
+    """Write the mistakes as CSV, atomically, and return their number.
 
     Raises
     ------
-    SluglineError : if the file can't be written; an earlier one then stays.
+    SluglineError : if the file can't be written; an existing file is left unchanged.
     """
     mistakes = find_mistakes(fitted, corpus)
     rounded = (m._replace(probability=round(m.probability, 4)) for m in mistakes)
@@ -296,30 +295,30 @@ def write_mistakes(path: PathLike, fitted: Fitted, corpus: Corpus) -> int:
 
 # Evidence -----------------------------------------------------------------------------------------
 
-#: How many pairs of topics are shown, how many documents of each, and how many mistakes.
+#: Number of topic pairs to show, documents per pair, and most confident mistakes.
 N_PAIRS, N_OF_PAIR, N_SUREST = 6, 2, 10
-#: Of how many topics the terms are looked for: the most common ones.
+#: Number of topics, the most common ones, to show terms for.
 N_TOPICS = 200
-# A topic with a lower recall is missed more often than found.
+# Topics with lower recall are missed more often than found.
 _LEAST_RECALL = 0.5
-# Longer texts are quoted from their beginning, without marks: explaining them would take long.
+# Longer texts take too long to explain; quote their beginning without marks.
 _LONGEST = 100_000
 
 
 class QuotedMistake(NamedTuple):
-    """A misclassified document, with the passage that explains the answer."""
+    """A misclassified document with the passage that explains the answer."""
 
     # See `Mistake`.
     place: int | str
     topic: str
     predicted: str
     probability: float
-    # Spans count towards the score of `predicted` minus that of `topic`, if the model knows it.
+    # Attributions are to the score of `predicted` minus the score of `topic`, if known.
     quote: Quote
 
 
 class ConfusedPair(NamedTuple):
-    """Examples, out of `n_documents`, of documents of one topic that were given another one."""
+    """Examples of the `n_documents` documents of one topic that were classified as another."""
 
     topic: str
     predicted: str
@@ -329,19 +328,19 @@ class ConfusedPair(NamedTuple):
 
 @dataclass(frozen=True)
 class QualitativeEvidence:
-    """Terms and mistakes that help a person judge a classifier."""
+    """Terms and mistakes for judging a classifier."""
 
-    # Of up to 200 topics; empty if the learner isn't linear.
+    # For up to 200 topics; empty if the learner isn't linear.
     terms: list[TopicTerms]
     # The most common confusions.
     pairs: list[ConfusedPair]
     # The mistakes with the highest probability.
     surest: list[QuotedMistake]
     n_wrong: int
-    # What `place` counts, such as "line".
+    # Unit of `place`, such as "line".
     unit: str
-    # The surest mistakes of several topics a document: `topic` is the one missed or added, and
-    # `predicted` names those that the document is given, or has.
+    # Most confident multi-label mistakes: `topic` is the missed or added one; `predicted` lists
+    # the topics that were predicted, or the true ones.
     missed: Sequence[QuotedMistake] = ()
     added: Sequence[QuotedMistake] = ()
 
@@ -388,7 +387,7 @@ def _evidence_of_several(
 
     known_topics, places = set(evaluation.topics[: evaluation.n_known]), test.numbered_places()
     true, answers = [tuple(topics) for topics in test.topics], evaluation.predicted
-    # Of a topic that is hardly ever given, being sure that a document doesn't have it says little.
+    # High confidence in the absence of a rarely predicted topic is uninformative.
     is_missed = {topic.topic: not topic.recall >= _LEAST_RECALL for topic in evaluation.per_topic()}
     surest = sorted(evaluation.missed(), key=lambda mistake: is_missed[mistake.topic])[:N_SUREST]
     missed = [quote(mistake, answers) for mistake in surest]
@@ -400,7 +399,7 @@ def _evidence_of_several(
 def _of_pair(
     evaluation: Evaluation, answers: ScoredPredictions, rows: list[int], pair: tuple[str, str]
 ) -> list[int]:
-    """Return a few rows with one topic that were given another, those beyond `N_SUREST` first."""
+    """Return a few rows of one topic classified as another, those beyond `N_SUREST` first."""
     number, other = map(evaluation.topics.index, pair)
     true = number if number < evaluation.n_known else -1
     is_one = (answers.true[rows] == true) & (answers.predicted[rows] == other)
@@ -409,12 +408,12 @@ def _of_pair(
 
 
 def _spans(fitted: Fitted, text: str, predicted: str, topic: str | None) -> list[Span]:
-    """Return what each word adds to the predicted topic's score minus the true topic's."""
+    """Return each word's contribution to the predicted topic's score minus the true topic's."""
     from slugline.explanation.explain import explain
 
     if len(text) > _LONGEST:
         return []
     try:
         return explain(fitted, text, predicted, against=topic, split_encoder=False).spans()
-    except OptionError:  # a learner of the user's own
+    except OptionError:  # a user-defined learner
         return []

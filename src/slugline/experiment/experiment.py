@@ -1,4 +1,4 @@
-"""Fits a model to labelled texts and tests it."""
+"""Fit a model to labelled texts and test it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class TestResult(NamedTuple):
-    """The evaluation of a classifier, and the documents that it was tested on."""
+    """The evaluation of a classifier and its test documents."""
 
     evaluation: AnyEvaluation
     test: Corpus
@@ -108,11 +108,11 @@ class Experiment(TitledRows):
     notes : tuple of str
         Decisions made while reading the training documents.
     n_skipped : int
-        Rows that could not be used.
+        Number of unusable rows.
     test : Corpus or None
         The test documents; None if the classifier was not tested.
     test_fraction : float or None
-        The test documents' fraction of all documents, if the seed chose them.
+        The fraction of documents drawn for the test, if the seed chose them.
     evaluation : Evaluation, MultilabelEvaluation or None
     majority_topic, majority : str, float
         The most common training topic, and its fraction of the test documents; NaN without a test.
@@ -172,7 +172,7 @@ class Experiment(TitledRows):
 
     @property
     def tested(self) -> TestResult:
-        """The evaluation and the test documents; raises OptionError if there are none."""
+        """The evaluation and the test documents; raises OptionError without a test."""
         if self.evaluation is None or self.test is None:
             raise OptionError(
                 f"{self.name}: the classifier was not tested; give a ", Parameter("test"), "."
@@ -193,7 +193,7 @@ class Experiment(TitledRows):
     def measured(self) -> AccuracyOnLabels | AnyEvaluation | None:
         """The estimate from labels or, unless its documents are biased, the test; None if neither.
 
-        It stands for the accuracy on new texts.
+        It estimates the accuracy on new texts.
         """
         return self.on_labels or (None if self.has_biased_test else self.evaluation)
 
@@ -204,17 +204,17 @@ class Experiment(TitledRows):
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether Ctrl-C ended training, which keeps the best epoch so far."""
+        """True if Ctrl-C ended training, which keeps the best epoch so far."""
         return self.history is not None and self.history.stopped_by == "interrupt"
 
     @property
     def n_learned(self) -> int:
-        """Number of training documents, without those that an interruption left held out."""
+        """Number of training documents, without documents held out at an interruption."""
         return self.n_train - self.fitted.n_unlearned
 
     @property
     def n_suspect_labels(self) -> int:
-        """Training documents that were left out, as their topics look wrong."""
+        """Number of training documents excluded because their topics look wrong."""
         return self.fitted.n_suspect_labels
 
     @property
@@ -224,7 +224,7 @@ class Experiment(TitledRows):
 
     @property
     def promise(self) -> PromiseCheck | None:
-        """Whether the requested precision is kept; None if none was requested."""
+        """Check of the requested precision; None if none was requested."""
         decisions = self.decisions
         return Decider.from_fitted(self.fitted).check_promise(
             decisions.answers if decisions else None
@@ -232,7 +232,7 @@ class Experiment(TitledRows):
 
     @property
     def threshold(self) -> float | None:
-        """The threshold of all topics; None if there is none, or if topics have different ones."""
+        """The common threshold; None if there is none or topics have different ones."""
         decider = Decider.from_fitted(self.fitted)
         finite = {value for value in decider.thresholds.tolist() if 0 < value < math.inf}
         return finite.pop() if decider.precision is not None and len(finite) == 1 else None
@@ -281,9 +281,9 @@ class Experiment(TitledRows):
 
 
 def _heldout_dict(stream: StreamRecord, multilabel: bool) -> dict[str, Any] | None:
-    """Return the accuracy on the texts that a stream held out; None if there are none.
+    """Return the accuracy on the held-out texts of a stream; None if there are none.
 
-    If documents have several topics, it is the exact match.
+    For multi-label data, it is the fraction of exact matches.
     """
     if not stream.n_evaluated:
         return None
@@ -314,17 +314,17 @@ def run_experiment(
     test : Corpus, optional
         By default, a stratified part of `train`, set aside before fitting.
     test_fraction : float or None, default 0.2
-        The fraction in that part; with None, the model is fitted to all of `train`, and only tested
-        if there is a `test`.
+        The fraction of `train` to set aside. With None, the model is fitted to all of `train`, and
+        tested only on a given `test`.
     unlabelled : iterable of str, optional
-        Texts without labels; see `TopicClassifier.fit`. Texts of test documents are left out.
+        Unlabelled texts; see `TopicClassifier.fit`. Texts of test documents are excluded.
     on_labels : AccuracyOnLabels, optional
         Accuracy to report if `train` comes from a label database.
     progress : Progress, optional
 
     Raises
     ------
-    DataError : if nothing can be set aside, or the parts don't share their topics.
+    DataError : if nothing can be set aside, or training and test documents have no common topic.
     """
     notes, n_skipped = train.notes, train.n_skipped
     fraction = test_fraction if test is None else None
@@ -421,7 +421,7 @@ def run_stream(
     client: Client | str | None = None,
     progress: Progress | None = None,
 ) -> Experiment:
-    """Learn from a source of any size, called `name`; nothing is tested.
+    """Train on a source of any size, called `name`, without a test.
 
     See `slugline.stream.fit.fit_stream` for the other parameters.
     """
@@ -443,7 +443,7 @@ def run_stream(
 
 
 def _check_can_validate(settings: FitSettings, train: Corpus) -> None:
-    """Raise DataError if no document can be set aside to find the best epoch on."""
+    """Raise DataError if no document can be set aside to find the best epoch."""
     if train.texts and settings.learner.capabilities.has_epochs and not _has_pair(train):
         raise DataError(
             f"{train.name} has no topic with two documents, so none can be set aside to find the "
@@ -452,7 +452,7 @@ def _check_can_validate(settings: FitSettings, train: Corpus) -> None:
 
 
 def check_can_set_aside_test(corpus: Corpus) -> None:
-    """Raise DataError if no document can be set aside to test on."""
+    """Raise DataError if no document can be set aside for testing."""
     if not _has_pair(corpus):
         raise DataError(
             f"{corpus.name} has no topic with two documents, so none can be set aside to test on; "
@@ -464,5 +464,5 @@ def check_can_set_aside_test(corpus: Corpus) -> None:
 
 
 def _has_pair(corpus: Corpus) -> bool:
-    """Whether some topic has two documents."""
+    """True if some topic has at least two documents."""
     return max(corpus.topic_counts().values(), default=0) >= 2

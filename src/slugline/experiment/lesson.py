@@ -31,8 +31,8 @@ from slugline.learning.net.optimizers import LossName, RMSprop
 from slugline.learning.net.training import History
 from slugline.text.sparse import multi_hot
 
-#: What the lesson itself prints or says, in the shape of `NotebookResult`; None if it gives no
-#: number. Its text and its output differ in places; keys that end in `_said` are from the text.
+#: The lesson's own results, structured as `NotebookResult`; None where it gives no number. Its
+#: text and output differ in places; keys ending in `_said` are from the text.
 LESSON: dict[str, Any] = json.loads(Path(__file__).with_name("lesson.json").read_text("utf-8"))
 
 # Results ------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ class WireExample:
     index: int
     sequence: list[int]
     text: str
-    sha256: str  # of `text`: the lesson's own text belongs to Reuters, so we keep only its digest
+    sha256: str  # of `text`; Reuters owns the lesson's text, so we store only its digest
     label: int
     topic: str
 
@@ -83,7 +83,7 @@ class LessonData:
     n_train: int
     n_test: int
     n_validation: int  # the first rows of the training wires
-    n_partial: int  # the rest of them
+    n_partial: int  # the remaining training wires
     n_topics: int
     num_words: int
     examples: list[WireExample]
@@ -104,8 +104,8 @@ class Baselines:
 class EpochCurves:
     """A network trained for a fixed number of epochs on the partial training set.
 
-    The four lists are those of the first seed, one number per epoch; `seeds` has all seeds. Losses
-    use natural logarithms; the test numbers are those after the last epoch.
+    The four lists are from the first seed, one number per epoch; `seeds` covers all seeds. Losses
+    use natural logarithms; test metrics are measured after the last epoch.
     """
 
     hidden: tuple[int, ...]
@@ -135,7 +135,7 @@ class NetworkResult:
 
 @dataclass(frozen=True)
 class TopicProbability:
-    """A topic and the probability that a network gives it."""
+    """A topic and its predicted probability."""
 
     topic: str
     probability: float
@@ -152,9 +152,9 @@ class Predictions:
     probability: float
     true_topic: str
     likeliest: list[TopicProbability]
-    largest_sum_error: float  # the largest distance of a wire's sum of probabilities from 1
-    n_topics_answered: int  # how many topics come first for at least one wire
-    n_topics_present: int  # how many topics the test wires have
+    largest_sum_error: float  # maximum deviation of a wire's sum of probabilities from 1
+    n_topics_answered: int  # number of topics that are the answer for at least one wire
+    n_topics_present: int  # number of distinct topics of the test wires
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class IntegerLabels:
 
 @dataclass(frozen=True)
 class NotebookResult:
-    """Every number of the lesson; `notebook` holds the lesson's own numbers, see `LESSON`."""
+    """All numbers of the lesson; `notebook` contains the lesson's own numbers, see `LESSON`."""
 
     seeds: list[int]
     data: LessonData
@@ -181,7 +181,7 @@ class NotebookResult:
     experiments: list[NetworkResult]
     notebook: dict[str, Any]
     seconds: float
-    peak_memory_mb: float | None  # of the process so far; None where the system can't tell
+    peak_memory_mb: float | None  # of the process so far; None where unsupported
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results as plain data for JSON."""
@@ -198,17 +198,17 @@ EPOCHS = 20
 EPOCHS_RETRAINED = 8
 BATCH_SIZE = 512
 BATCH_SIZE_NARROW = 128
-# RMSprop as it was when the lesson ran: TensorFlow's Keras added its epsilon of 1e-7 to the root,
-# Keras 3 (our default) adds it under the root, where it slows learning by two or three epochs.
+# RMSprop as of the lesson: TensorFlow's Keras added its epsilon of 1e-7 outside the root; Keras 3
+# (our default) adds it under the root, which slows training by two or three epochs.
 OPTIMIZER = RMSprop(epsilon=1e-14)
 EXPERIMENTS = ((32, 32), WIDE, (128, 128), (64,), (128,), (64, 64, 64))
-# The lesson prints the numbers of wire 10, and decodes wire 0.
+# The lesson prints the word numbers of wire 10 and decodes wire 0.
 EXAMPLES = (0, 10)
 N_LIKELIEST = 5
 
 
 class WireSource(Protocol):
-    """Where the wires come from; the module `slugline.reuters` is one such source."""
+    """A source of wires, such as the module `slugline.reuters`."""
 
     def load_data(self, *, num_words: int) -> tuple[Any, Any]:
         """Return (x_train, y_train), (x_test, y_test): word numbers, and integer topics."""
@@ -226,16 +226,16 @@ def run(
     progress: Progress | None = None,
     source: WireSource = reuters,
 ) -> NotebookResult:
-    """Run every step of the lesson, and return the results.
+    """Run every step of the lesson and return the results.
 
     Parameters
     ----------
     n_seeds : int, default 1
-        How many times to train each network, with seeds from `first_seed` on.
+        Number of times to train each network, with seeds starting at `first_seed`.
     first_seed : int, default 0
     progress : Progress, optional
     source : WireSource, default `slugline.reuters`
-        With more than 1,000 training wires: the first 1,000 are for validation.
+        Must have more than 1,000 training wires; the first 1,000 are used for validation.
 
     Raises
     ------
@@ -284,7 +284,7 @@ class _Fit(NamedTuple):
 
 
 class _Lesson:
-    """The wires, ready for training, and how the lesson trains."""
+    """The lesson's preprocessed wires and training procedure."""
 
     def __init__(self, source: WireSource, seeds: range, progress: Progress) -> None:
         (x_train, y_train), (x_test, y_test) = source.load_data(num_words=NUM_WORDS)
@@ -324,7 +324,7 @@ class _Lesson:
             validation_data=self._with_targets(self.validation, loss),
         )
         if history.stopped_by == "interrupt":
-            # An unfinished network may be useful to whoever trains it, but not in a comparison.
+            # Unlike in ordinary training, an unfinished network is useless in a comparison.
             raise KeyboardInterrupt
         self._n_done += 1
         return _Fit(network, history, network.evaluate(*self._with_targets(self.test, loss)))
@@ -362,7 +362,7 @@ class _Lesson:
 
 
 def _curves(lesson: _Lesson, hidden: tuple[int, ...], batch_size: int) -> EpochCurves:
-    # Of each fit, the network itself is let go at once.
+    # Don't keep the network of each fit in memory.
     fits = (lesson.fit(seed, hidden, EPOCHS, batch_size=batch_size) for seed in lesson.seeds)
     histories, tests = zip(*((fit.history, fit.test) for fit in fits), strict=True)
     return EpochCurves(

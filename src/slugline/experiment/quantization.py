@@ -1,4 +1,4 @@
-"""Saves a model with weights of fewer bits, and measures the loss of accuracy."""
+"""Save a model with quantized weights and measure the loss of accuracy."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from slugline.model.file.content import from_model_file, to_model_file, with_met
 
 @dataclass(frozen=True)
 class QuantizationResult:
-    """Cost of storing weights in fewer bits."""
+    """Cost of quantizing weights."""
 
-    # With the evaluation of the weights in the file.
+    # Evaluated with the weights in the file.
     experiment: Experiment
     weight_type: str
     accuracy_before: float
     accuracy_after: float
-    # Size of the file with float32 weights, and of the one saved.
+    # Size of the file with float32 weights, and of the saved file.
     bytes_before: int
     bytes_after: int
 
     def summary(self) -> str:
-        """Return a line that says how weights were stored and what that cost."""
+        """Return a one-line description of the weight type and its cost."""
         if self.bytes_after >= self.bytes_before:
             return f"{self.weight_type}: {_kilobytes(self.bytes_after)}, no less than with float32"
         return (
@@ -54,7 +54,7 @@ def save_quantized(
     *,
     card_notes: str = "",
 ) -> QuantizationResult:
-    """Save an experiment's model with weights of fewer bits, and the metrics of these weights.
+    """Save an experiment's model with quantized weights and the metrics of these weights.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ def save_quantized(
 
     Raises
     ------
-    ModelFileError : if it can't be written; an earlier file then stays.
-    OptionError : if `quantize` is neither of the two.
+    ModelFileError : if it can't be written; an existing file is left unchanged.
+    OptionError : if `quantize` is not a supported type.
     """
     to_file = partial(
         to_model_file,

@@ -1,4 +1,4 @@
-"""Checks that training again with the settings in a model's file makes the same file."""
+"""Check that retraining with the settings in a model file reproduces the file."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from slugline.model.fitted import Fitted
 from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.settings import FitSettings
 
-# How many digits of a digest a person needs to tell two apart.
+# Number of digits of a digest to print.
 _N_DIGITS = 12
-# Relative differences of metrics that are nothing but rounding.
+# Relative differences of metrics up to this are rounding errors.
 _ROUNDED = 1e-9
-# The name of the difference of files with the same content.
+# Name of the difference between files with the same content.
 _PACKING = "packing"
 
 
 class ModelDifference(NamedTuple):
-    """One thing in which two models differ."""
+    """A single difference between two models."""
 
     # A path in `model.json` such as "versions.numpy", "vocabulary", an array, or "packing".
     what: str
-    # The values in the file and in the new model: of arrays, the two that differ most; of
-    # vocabularies, the number of terms in one of them only
+    # The values in the file and in the new model; for arrays, the two that differ most; for
+    # vocabularies, the number of terms that are in only one of them
     then: Any
     now: Any
 
 
 @dataclass(frozen=True)
 class ReproducibilityCheck:
-    """The differences between a model that was trained again and its file."""
+    """The differences between a retrained model and its file."""
 
     # Path of the file.
     model: str
@@ -56,19 +56,19 @@ class ReproducibilityCheck:
     n_bytes: int
     # Versions of libraries, a likely cause, come first.
     differences: tuple[ModelDifference, ...]
-    # Metrics taken from the file, as no test documents were given.
+    # Metrics taken from the file because no test documents were given.
     not_measured: tuple[str, ...]
 
     @property
     def is_identical(self) -> bool:
-        """Whether the new model has exactly the bytes of the file."""
+        """True if the new model is byte-for-byte identical to the file."""
         return not self.differences
 
     @property
     def is_same_model(self) -> bool:
-        """Whether everything that affects answers is the same, byte for byte.
+        """True if everything that affects answers is byte-for-byte identical.
 
-        The file may name other versions of libraries, be packed by another zlib, or have metrics
+        The file may name other library versions, be packed by another zlib, or contain metrics
         that other versions rounded differently.
         """
         return not any(map(_is_of_the_model, self.differences))
@@ -100,27 +100,27 @@ def check_reproducible(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> ReproducibilityCheck:
-    """Train a model again with the settings in its file, and compare.
+    """Retrain a model with the settings in its file, and compare the two.
 
     Parameters
     ----------
     path : path of the model
     train : Corpus
-        The documents that it was trained on, with those to test on if the seed chose them.
+        The training documents, including the test documents if the seed chose them.
     validation, test : Corpus, optional
         The test and validation documents, as in training. Without a test, the metrics in the file
         are trusted.
     n_jobs : int, optional
-        Changes no result.
+        Number of threads. Results don't depend on it.
     progress : Progress, optional
 
     Raises
     ------
-    ModelFileError : if there is no such model, its training was interrupted, it learned from
-        batches or a stream, or from descriptions alone.
-    DataError : if these are not the documents that it learned from.
-    EncoderError : if the encoder is missing, or its table of word vectors was changed.
-    OptionError : if validation documents are missing, or there should be none.
+    ModelFileError : if there is no such model, its training was interrupted, or it was trained on
+        batches, on a stream, or on descriptions alone.
+    DataError : if these are not its training documents.
+    EncoderError : if the encoder is missing, or its table of word vectors has changed.
+    OptionError : if validation documents are missing, or given though none were used.
     """
     data = container.read_bytes(shipped.model_path(path))
     original, file = content.load_model(path, data=data)
@@ -145,7 +145,7 @@ def check_reproducible(
     measured = {}
     if test is not None:
         majority = majority_baseline(train.topics, test.topics)[1]
-        # The metrics of a smaller file are those of the weights in it.
+        # The metrics of a quantized file belong to the weights in it.
         stored = content.from_model_file(now, again.encoder)
         measured = stored_metrics(
             evaluate_fitted(stored, test), majority, decide_corpus(stored, test)
@@ -161,7 +161,7 @@ def check_reproducible(
 
 
 def _check_can_repeat(path: PathLike, info: ModelInfo) -> None:
-    """Raise ModelFileError if the training of a model can't be repeated from its file."""
+    """Raise ModelFileError if a model's training can't be repeated from its file."""
     if info.interrupted:
         raise ModelFileError(
             f"{path}: its training was interrupted, and nobody can do that again at the very same "
@@ -231,7 +231,7 @@ def _train_again(
     n_jobs: int | None,
     progress: Progress | None,
 ) -> Fitted:
-    # A corpus has names; the model may have been given integers.
+    # A corpus has topic names; the model may have been trained on integers.
     original_topics = {str(topic): topic for topic in original.topics.names}
 
     def topics(corpus: Corpus) -> list[Any]:
@@ -248,7 +248,7 @@ def _train_again(
 
 
 def _decision_as(original: Fitted, again: Fitted) -> MultilabelRule | None:
-    """Return the new decision, in the form in which the original model got its topics."""
+    """Return the new decision, with topics of the same type as in the original model."""
     if again.multilabel_rule is None or original.multilabel_rule is None:
         return again.multilabel_rule
     return replace(again.multilabel_rule, as_indicator=original.multilabel_rule.as_indicator)
@@ -261,7 +261,7 @@ def _differences(data: bytes, then: ModelFile, now: ModelFile) -> tuple[ModelDif
     differences = [*_in_settings(then.info, now.info), *_in_terms(then.terms, now.terms)]
     differences += _in_arrays(then.arrays, now.arrays)
     differences.sort(key=lambda difference: not difference.what.startswith("versions."))
-    # Another zlib packs the same content into other bytes.
+    # Different zlib versions pack the same content into different bytes.
     packing = ModelDifference(_PACKING, f"{len(data):,} bytes", f"{len(again):,} bytes")
     return tuple(differences) or (packing,)
 
@@ -275,7 +275,7 @@ def _in_settings(then: ModelInfo, now: ModelInfo) -> Iterator[ModelDifference]:
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each plain value within JSON with its path."""
+    """Yield each scalar value in JSON data with its path."""
     if not isinstance(value, dict | list | tuple):
         yield path, value
         return
@@ -286,7 +286,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _in_terms(then: list[str], now: list[str]) -> Iterator[ModelDifference]:
     if then != now:
-        # The same term may stand in several feature groups.
+        # The same term may occur in several feature groups.
         old, new = Counter(then), Counter(now)
         n_then, n_now = (old - new).total(), (new - old).total()
         yield ModelDifference("vocabulary", f"{n_then:,} of its own", f"{n_now:,} of its own")

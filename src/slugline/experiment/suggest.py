@@ -1,4 +1,4 @@
-"""Active learning: the documents whose labels would probably improve a model most."""
+"""Active learning: suggest the documents whose labels would probably improve a model most."""
 
 from __future__ import annotations
 
@@ -25,24 +25,23 @@ from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.settings import draw_seed
 from slugline.text.features import Features
 
-#: A row of unit length for each document: a CSR array of terms, or an encoder's float32 array.
+#: Unit-length document rows: a CSR array of terms, or an encoder's float32 array.
 Rows: TypeAlias = Any
 
-# Numbers of documents from which the frequencies of terms and the mean document are computed, and
-# from which an encoder, which takes longer, gets the mean document.
+# Sample size for term frequencies and the mean document, and for the mean document with an
+# encoder, which takes longer.
 _N_TYPICAL, _N_ENCODED = 20_000, 2000
-# The number of documents whose time is measured.
+# Number of documents to time.
 _N_TIMED = 100
-# The largest numbers of documents that are classified at a time, and of their probabilities.
+# Maximum number of documents to classify at a time, and of their probabilities.
 _BLOCK, _CELLS = 4096, 1 << 22
 _ENCODED_BLOCK = 256  # takes about a second
-# The number of doubtful documents from which each suggestion is chosen, and the power of their
-# similarity to the mean document. A simulated annotator got no further with 5 or 20 documents, or
-# with another power.
+# Number of candidates per suggestion, and exponent of their similarity to the mean document. In
+# simulations, 5 or 20 candidates or another exponent were no better.
 _N_CANDIDATES, _TYPICALITY = 10, 0.5
-# The number of dimensions in which the candidates are grouped.
+# Number of dimensions for clustering the candidates.
 _N_DIMENSIONS = 100
-# The least distance of a probability from 0 and 1.
+# Minimum distance of a probability from 0 and 1.
 _MIN_PROBABILITY = 1e-6
 # Two documents are near duplicates if the cosine of their rows is at least this.
 _MIN_DUPLICATE_COSINE = 0.9
@@ -52,7 +51,7 @@ _MIN_DUPLICATE_COSINE = 0.9
 class Suggestion:
     """A document to label: its row, its text, and the most likely topic with its probability.
 
-    A multilabel model gives a tuple of topics; the probability is that of the most likely one.
+    For multi-label models, a tuple of topics with the probability of the most likely one.
     """
 
     row: int
@@ -71,18 +70,18 @@ def suggest(
 ) -> list[Suggestion]:
     """Return up to `n` distinct documents to label, the best groups first.
 
-    Documents are ranked by margin sampling times information density; for multilabel models, the
-    number of decisions near their thresholds takes the place of the margin. The first ten times `n`
-    are clustered by weighted k-means, and each cluster suggests its central document. Near
-    duplicates are suggested only once, and blank texts never. Similarity is computed from the rows
-    of a sentence encoder, which stay in the cache, or from the terms of the documents themselves,
-    as a model trained on few labels knows few terms.
+    Documents are ranked by margin sampling times information density; for multi-label models, the
+    number of decisions near their thresholds replaces the margin. The first ten times `n` are
+    clustered by weighted k-means, and the central document of each cluster is suggested. Near
+    duplicates are suggested only once, blank texts never. Similarity is computed from the cached
+    rows of a sentence encoder, or from the documents' own terms, because a model trained on few
+    labels knows few terms.
 
     Parameters
     ----------
     model : TopicClassifier or Fitted
     texts : iterable of str
-        Documents without labels; they are classified in batches, in bounded memory.
+        Unlabelled documents, classified in batches in bounded memory.
     n : int, default 50
     random_state : int, default 0
     progress : Progress, optional
@@ -90,7 +89,7 @@ def suggest(
     Raises
     ------
     DataError : if no document contains a word.
-    OptionError : if `n` or `random_state` is out of its range.
+    OptionError : if `n` or `random_state` is out of range.
 
     References
     ----------
@@ -137,7 +136,7 @@ def suggest(
 def sample_texts(texts: Sequence[str], n: int, seed: int = 0) -> list[int]:
     """Return up to `n` rows of distinct texts, chosen at random, in order.
 
-    Models are measured with such texts: those that `suggest` chooses are harder than usual.
+    Use these to measure models; texts chosen by `suggest` are harder than average.
     """
     check_whole("n", n, 1)
     return _sample(_different(texts), n, seed).tolist()
@@ -153,7 +152,7 @@ def _different(texts: Sequence[str]) -> Index:
     seen = {hash("")}
     first = []
     for row, text in enumerate(texts):
-        # The hash alone: a set of all texts would hold them twice.
+        # Store only hashes; a set of texts would double the memory.
         key = hash(normal_form(text))
         if key not in seen:
             seen.add(key)
@@ -190,10 +189,10 @@ def _typical(
 
 
 def _sentence_encoder(fitted: Fitted) -> CheckedEncoder | None:
-    """Return the model's encoder if its rows are to be compared; None if terms are.
+    """Return the model's sentence encoder, or None to compare documents by terms.
 
-    Sums of word vectors are not compared, though models know them: simulated annotators on training
-    splits of four sets saved 24 % of the labels with them, and 39 % with terms.
+    Sums of word vectors are not used even if the model has them: in simulations on the training
+    splits of four data sets, they saved 24 % of the labels, and terms 39 %.
     """
     encoder = fitted.encoder
     return None if encoder is None or encoder.is_fast else encoder
@@ -229,9 +228,9 @@ def _most_doubtful(
 def doubt(proba: F32, decision: MultilabelRule | None = None) -> F64:
     """Return 1 minus the margin between the two likeliest topics.
 
-    For multilabel models, return the sum over topics of min(r, 1 / r), where r is the ratio of the
-    topic's odds to those of its threshold: a decision near its threshold counts nearly 1, a clear
-    one nearly 0. Where documents have one path, topics are the ends of paths.
+    For multi-label models, return the sum over topics of min(r, 1 / r), where r is the ratio of
+    the topic's odds to its threshold's odds: a decision near its threshold counts nearly 1, a
+    clear one nearly 0. If each document has a single path, only leaf topics count.
     """
     if decision is not None and decision.path_ends:
         proba = decision.end_proba(proba)
@@ -248,7 +247,7 @@ def doubt(proba: F32, decision: MultilabelRule | None = None) -> F64:
 
 
 def _spread(rows: Rows, scores: F64, n: int, seed: int) -> list[int]:
-    """Return the indices of up to `n` rows that differ."""
+    """Return the indices of up to `n` distinct rows."""
     from sklearn.metrics.pairwise import linear_kernel
 
     in_order = [*_middles(rows, scores, n, seed), *range(rows.shape[0])]
@@ -276,7 +275,7 @@ def _middles(rows: Rows, scores: F64, n: int, seed: int) -> Iterator[int]:
     n_dimensions = min(_N_DIMENSIONS, *(size - 1 for size in rows.shape))
     if n_dimensions < 1:
         return
-    # The number of threads would show in the last bits. Fewer groups than asked for are no matter.
+    # The number of threads would affect the last bits. Fewer clusters than requested are fine.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         left_vectors, lengths, _ = randomized_svd(rows, n_dimensions, random_state=seed)
@@ -288,5 +287,5 @@ def _middles(rows: Rows, scores: F64, n: int, seed: int) -> Iterator[int]:
         for group in range(n)
         if len(members := np.flatnonzero(means.labels_ == group))
     ]
-    # Candidates are in the order of their scores.
+    # Candidates are sorted by score.
     yield from sorted(nearest)

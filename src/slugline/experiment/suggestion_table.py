@@ -25,9 +25,9 @@ from slugline.prediction.files import answer_names
 def open_texts(
     rows: RowReader, unlabelled: UnlabelledTexts, layout: Layout | None
 ) -> tuple[list[bool], str | None]:
-    """Return which texts have no topic yet, and a note if some have one.
+    """Return a mask of texts without a topic, and a note if some have one.
 
-    If all of them have one, these may be answers: the topics are ignored.
+    If all texts have a topic, these may be a model's answers and are ignored.
     """
     if layout is None or not rows.has_names:
         return [True] * len(unlabelled.rows), None
@@ -46,7 +46,7 @@ def open_texts(
 
 
 def take_texts(unlabelled: UnlabelledTexts, is_taken: Sequence[bool]) -> UnlabelledTexts:
-    """Return the texts, with their rows, for which `is_taken` is true."""
+    """Return the texts selected by the mask `is_taken`, with their rows."""
     return replace(
         unlabelled,
         texts=list(itertools.compress(unlabelled.texts, is_taken)),
@@ -56,7 +56,7 @@ def take_texts(unlabelled: UnlabelledTexts, is_taken: Sequence[bool]) -> Unlabel
 
 @dataclass(frozen=True)
 class RandomTexts:
-    """Texts drawn at random, and the file that they are from.
+    """Texts drawn at random from a file.
 
     Attributes
     ----------
@@ -65,13 +65,13 @@ class RandomTexts:
     texts : list of str
         The drawn texts.
     topic : str
-        Name of the column of topics.
+        Name of the topic column.
     columns : list of str
         Names of the other columns.
     source : UnlabelledTexts
         All texts of the file.
     n_open : int
-        Number of texts without a topic, from which these were drawn.
+        Number of texts without a topic to draw from.
     """
 
     rows: list[SourceRow]
@@ -82,21 +82,21 @@ class RandomTexts:
     n_open: int
 
     def table(self, dialect: TableDialect) -> bytes:
-        """Return the drawn texts as a table, with a column of topics to fill in."""
+        """Return the drawn texts as a table with a topic column to fill in."""
         to_fill_in = (["", *_cells(row, self.columns)] for row in self.rows)
         return csv_file([[self.topic, *self.columns], *to_fill_in], dialect)
 
     def other_rows(self) -> list[SourceRow]:
-        """Return the rows of other texts, without copies of the drawn ones.
+        """Return the rows of the other texts, without copies of the drawn ones.
 
-        Rows that have a topic are among them.
+        Includes rows with a topic.
         """
         drawn = {normal_form(text) for text in self.texts}
         is_other = [normal_form(text) not in drawn for text in self.source.texts]
         return list(itertools.compress(self.source.rows, is_other))
 
     def other_table(self, rows: Iterable[SourceRow], dialect: TableDialect) -> bytes:
-        """Return other rows as a table, which has topics only if some texts had one."""
+        """Return other rows as a table, with a topic column only if some texts had a topic."""
         has_topics = len(self.source.rows) > self.n_open
         columns = column_names(self.source.rows) if has_topics else self.columns
         return csv_file([columns, *(_cells(row, columns) for row in rows)], dialect)
@@ -105,9 +105,9 @@ class RandomTexts:
 def draw_texts(
     rows: RowReader, source: UnlabelledTexts, number: int, *, seed: int, topic: str | None
 ) -> tuple[RandomTexts, str | None]:
-    """Draw texts without a topic at random; also return a note if some have one.
+    """Draw texts without a topic at random; also return a note if some texts have one.
 
-    Without `topic`, the column of topics is the one with a usual name, or "topic".
+    `topic` defaults to a column with a common name, or "topic".
     """
     names = column_names(source.rows)
     if topic is None and rows.has_names:
@@ -142,9 +142,9 @@ def suggestion_table(
     rows : RowReader
         The file of the texts.
     unlabelled : UnlabelledTexts
-        The texts that the suggestions are from.
+        The texts from which suggestions were chosen.
     layout : Layout, optional
-        The columns of the model's data, which name the column of topics.
+        The columns of the model's data, including the topic column.
     dialect : TableDialect
     """
     inputs = _input_cells(suggestions, rows, unlabelled)
@@ -155,7 +155,7 @@ def suggestion_table(
     if form is not None and form.kind == "columns":
         topics = [*form.columns]
     columns = [name for name in columns if name not in topics]
-    # With a separator, an empty cell would be a text of no topic.
+    # With a separator, an empty cell would mean a text without topics.
     to_fill_in = NOT_LABELLED if form is not None and form.kind == "separator" else ""
     names = answer_names([*topics, *columns], ["guess", "probability"])
     table: list[list[Any]] = [[*topics, *columns, names["guess"], names["probability"]]]
@@ -176,7 +176,7 @@ def _input_cells(
     cells = [unlabelled.rows[s.row].values for s in suggestions]
     if rows.has_names:
         return [*cells]
-    # Lines of text, most of which have no labels.
+    # Lines of text, mostly unlabelled.
     return [{name: cell for name, cell in row.items() if cell is not None} for row in cells]
 
 
