@@ -1,4 +1,4 @@
-"""Rejects addresses where files are expected."""
+"""Reject URLs and database addresses where files are expected."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ class _Address(NamedTuple):
 
 
 def check_is_no_address(source: str) -> None:
-    """Raise DataError for the address of a database, web page or store, without credentials."""
+    """Raise DataError if `source` is an address; the message omits credentials."""
     description = describe_address(source)
     if description is not None:
         raise DataError(description)
 
 
 def describe_address(source: str) -> str | None:
-    """Describe an address without credentials, with advice; None for the path of a file."""
+    """Return a description of an address, without credentials, and advice; None for a path."""
     address = _parse_address(source)
     return address and f"{address.place} is {address.kind}; {address.advice}."
 
 
 def check_is_no_output_address(output: str | os.PathLike[str]) -> None:
-    """Raise OptionError for an address where a file to write is expected, without credentials."""
+    """Raise OptionError if `output` is an address; the message omits credentials."""
     address = None if Path(output).parent.is_dir() else _parse_address(os.fspath(output))
     if address is not None:
         raise OptionError(f"{address.place} is {address.kind}; name a file.")
 
 
 def _parse_address(source: str) -> _Address | None:
-    """Return the parts of an address; None for the path of a file."""
+    """Return the parts of an address, or None for a path."""
     match = _ADDRESS.match(source)
     if match is None or os.path.exists(source):  # noqa: PTH110 (a long name is no error)
         return None

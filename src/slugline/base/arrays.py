@@ -1,4 +1,4 @@
-"""Types of NumPy arrays, named once for all signatures, and arrays for compiled kernels."""
+"""Type aliases for NumPy arrays, and arrays for compiled kernels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ F64: TypeAlias = npt.NDArray[np.float64]
 Floats: TypeAlias = npt.NDArray[np.floating]
 I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
-#: Positions of rows or columns, of the type that NumPy's functions return.
+#: Positions of rows or columns, with the dtype that NumPy returns.
 Index: TypeAlias = npt.NDArray[np.intp]
 Integers: TypeAlias = npt.NDArray[np.integer]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -25,8 +25,8 @@ U64: TypeAlias = npt.NDArray[np.uint64]
 
 
 def aligned(array: npt.NDArray[Any], dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
-    """Return an array that C can read: contiguous, aligned and, if a type is given, of this type.
+    """Return a contiguous, aligned array for C code, converted to `dtype` if given.
 
-    Arrays that Dask sends may be unaligned; such an array is copied.
+    Arrays received from Dask may be unaligned and are then copied.
     """
     return np.require(array, dtype, ("C", "A"))

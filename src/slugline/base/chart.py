@@ -1,6 +1,6 @@
 """Charts as SVG elements, in the colours and typefaces of a page, and as SVG files.
 
-Colours of elements are variables of colours.css, which have other values in dark mode and in print.
+Elements take their colours from CSS variables in colours.css, which differ in dark mode and print.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from slugline.base.html import style_sheet
 
 Point = tuple[float, float]
 
-# Pixels: width of a chart, its right and bottom edge, and height of the labels below. The bottom
-# moves down for more rows.
+# In pixels: chart width, right and bottom edges, and height of the labels below. Extra rows move
+# the bottom edge down.
 _WIDTH, _RIGHT, _BOTTOM, _LABELS_HEIGHT = 420, 396, 254, 46
-# Pixels of the page's typeface, with room for the larger one on phones; see style.css.
+# Font size of the page in pixels, with room for the larger one on phones; see style.css.
 _CHARACTER_WIDTH, _LINE_HEIGHT = 7.0, 16
 # Steps of an axis, and labels of a logarithmic axis.
 _MAX_STEPS, _MAX_POWERS = 9, 6
 _SPACE = "\N{NO-BREAK SPACE}"
-# Pixels of a screen for each of a chart in a file.
+# Screen pixels per chart pixel in a file.
 _ZOOM = 1.25
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -54,7 +54,7 @@ class Axis:
 
     @classmethod
     def numbers(cls, label: str, values: Iterable[float]) -> Axis:
-        """Return an axis with room for all values, which are at least 0."""
+        """Return an axis with room for all values, which must not be negative."""
         low, high = _widen(values, 0, math.inf)
         step, positions = _round_positions(low, high)
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
@@ -68,7 +68,7 @@ class Axis:
 
     @classmethod
     def logarithms(cls, label: str, values: Iterable[float]) -> Axis:
-        """Return a logarithmic axis with room for all values, which are over 0."""
+        """Return a logarithmic axis with room for all values, which must be positive."""
         numbers = [*values]
         margin = max(1.15, (max(numbers) / min(numbers)) ** 0.08)
         low, high = min(numbers) / margin, max(numbers) * margin
@@ -81,7 +81,7 @@ class Axis:
         return cls(0.6 - len(names), 0.6, label, [(-i, name) for i, name in enumerate(names)])
 
     def position(self, value: float) -> float:
-        """Return the position of a value, from 0 at the low end to 1; others are at an end."""
+        """Return the position of a value, from 0 (low end) to 1, clipped to the axis."""
         scale = _log if self.is_log else float
         low, high = scale(self.low), scale(self.high)
         return min(1.0, max(0.0, (scale(value) - low) / (high - low)))
@@ -100,16 +100,16 @@ class Key(NamedTuple):
 
 
 class Chart:
-    """A chart, in which later elements are drawn over earlier ones.
+    """A chart. Later elements are drawn over earlier ones.
 
     Parameters
     ----------
     x, y : Axis
-        Points are given in the units of the axes.
+        The axes, which define the units of points.
     legend : sequence of Key
-        Entries of the legend, which is drawn above the chart, where no curve crosses it.
+        Legend entries, drawn above the chart where no curve crosses them.
     title : str, optional
-        What the chart is of, above the legend; for files, in which no heading says so.
+        Title above the legend, for charts in files, which have no heading.
     """
 
     def __init__(self, x: Axis, y: Axis, legend: Sequence[Key] = (), *, title: str = "") -> None:
@@ -119,7 +119,7 @@ class Chart:
         self._left = round(32 + _CHARACTER_WIDTH * n_columns)
         n_lines = self._draw_title(title)
         n_lines = self._draw_legend(legend, n_lines)
-        # The last line above the chart is for the text of `rule`.
+        # The last line above the chart is reserved for the text of `rule`.
         self._top = _LINE_HEIGHT * (n_lines + 1) + 6
         self._bottom = max(_BOTTOM, self._top + _LINE_HEIGHT * len(y.ticks))
         self._draw_axes()
@@ -133,7 +133,7 @@ class Chart:
         opacity: float = 1,
         dashed: bool = False,
     ) -> None:
-        """Draw a line from point to point; `colour` is a variable of the page, such as "best"."""
+        """Draw a polyline; `colour` is a CSS variable of the page, such as "best"."""
         dashes = "; stroke-dasharray: 5 3" if dashed else ""
         stroke_opacity = f"; stroke-opacity: {opacity:g}" if opacity < 1 else ""
         style = (
@@ -158,7 +158,7 @@ class Chart:
         opacity: float = 1,
         hollow: bool = False,
     ) -> None:
-        """Draw a dot with its error bar, if there is one; hollow dots are expected values."""
+        """Draw a dot with an optional error bar; hollow dots are expected values."""
         x, y = self._pixel(point)
         stroke = f"stroke: var(--{colour}); stroke-width: 1.25"
         if interval is not None:
@@ -169,7 +169,7 @@ class Chart:
         self._elements.append(f'<circle cx="{x:g}" cy="{y:g}" r="3" style="{fill}"/>')
 
     def rule(self, x: float, text: str, colour: str) -> None:
-        """Draw a dotted vertical line at `x`, and write a text above it."""
+        """Draw a dotted vertical line at `x` with a text above it."""
         x_pixel, _ = self._pixel((x, self._y.low))
         style = f"stroke: var(--{colour}); stroke-width: 1; stroke-dasharray: 1 3"
         path = f"M{x_pixel:g} {self._top}V{self._bottom}"
@@ -179,7 +179,7 @@ class Chart:
         self._write((x_text, self._top - 5), text, anchor, colour)
 
     def svg(self, label: str) -> str:
-        """Return the chart as an SVG element; `label` is its text for screen readers."""
+        """Return the chart as an SVG element; `label` is the text for screen readers."""
         size = f"{_WIDTH} {self._bottom + _LABELS_HEIGHT}"
         head = f'<svg role="img" aria-label="{html.escape(label)}" viewBox="0 0 {size}">'
         return "\n".join([head, *self._elements, "</svg>"])
@@ -191,7 +191,7 @@ class Chart:
         return 1 if title else 0
 
     def _draw_legend(self, legend: Sequence[Key], n_lines: int) -> int:
-        """Draw the legend below lines of text; return the number of lines with its own."""
+        """Draw the legend below `n_lines` lines; return the total number of lines."""
         x, n_lines = self._left, n_lines + min(1, len(legend))
         for label, colour, marker in legend:
             width = 44 + _CHARACTER_WIDTH * len(label)
@@ -218,7 +218,7 @@ class Chart:
             x, _ = self._pixel((value, self._y.low))
             half_width = _CHARACTER_WIDTH * _n_columns(text) / 2
             if x - half_width < last_label_end:
-                continue  # there is no room for the label, so its line is left out as well
+                continue  # no room for the label, so omit its line too
             self._elements.append(f'<path d="M{x:g} {top}V{bottom}" style="{style} 0.5"/>')
             self._write((x, bottom + 17), text, "middle")
             last_label_end = x + half_width
@@ -260,17 +260,16 @@ class Chart:
 
 
 def svg_file(charts: Sequence[str], n_columns: int = 1) -> str:
-    """Return the content of an SVG file with charts in rows, in the colours of light mode.
+    """Return the content of a standalone SVG file with charts in rows, in light-mode colours.
 
-    It needs no page around it. The colours are written out, as many programs that show SVG know no
-    variables.
+    Colours are inlined because many SVG viewers don't support CSS variables.
 
     Parameters
     ----------
     charts : sequence of str
         SVG elements, one or more.
     n_columns : int, default 1
-        Charts in a row.
+        Charts per row.
     """
     rows = [charts[first : first + n_columns] for first in range(0, len(charts), n_columns)]
     elements, width, y = [], 0.0, 0.0
@@ -310,12 +309,12 @@ def _light_colours() -> dict[str, str]:
 
 
 def _n_columns(text: str) -> int:
-    """Return the width of a text in characters; wide ones of East Asia count twice."""
+    """Return the width of a text in columns; wide East Asian characters count twice."""
     return len(text) + sum(unicodedata.east_asian_width(character) in "WF" for character in text)
 
 
 def _widen(values: Iterable[float], minimum: float, maximum: float) -> Point:
-    """Return the ends of an axis: those of the values with a margin, within the limits."""
+    """Return the range of the values with a margin, clipped to the limits."""
     numbers = [*values]
     low, high = min(numbers), max(numbers)
     margin = max(0.04 * (high - low), 0.0005) if high > low else 0.02
@@ -325,7 +324,7 @@ def _widen(values: Iterable[float], minimum: float, maximum: float) -> Point:
 def _round_positions(
     low: float, high: float, max_steps: int = _MAX_STEPS, min_step: float = 0
 ) -> tuple[float, list[float]]:
-    """Return a step of 1, 2 or 5 times a power of ten, and its multiples between both ends."""
+    """Return a step (1, 2 or 5 times a power of ten) and its multiples between both ends."""
     min_step = max(min_step, (high - low) / max_steps)
     power = 10.0 ** math.floor(math.log10(min_step))
     step = next(n * power for n in (1, 2, 5, 10) if n * power >= min_step * (1 - 1e-9))
@@ -333,13 +332,13 @@ def _round_positions(
     return step, [round(n * step, 12) for n in range(first, last + 1)]
 
 
-# The multiples of a power of ten that are ticks of a logarithmic axis, and of how many powers one
-# has ticks; the most ticks first.
+# Ticks of a logarithmic axis: multiples of a power of ten, and the interval between powers that
+# have ticks. The densest choice comes first.
 _TICK_PATTERNS = (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 4))
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Return the ticks of a logarithmic axis, as many as there is room for."""
+    """Return the ticks that fit on a logarithmic axis."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for factors, step in _TICK_PATTERNS:
         values = [n * 10.0**k for k in range(first, last + 1, step) for n in factors]

@@ -1,4 +1,4 @@
-"""Checks of options and arguments; numbers of cores and use of memory."""
+"""Validation of options and arguments; core count and memory usage."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 from slugline.errors import OptionError, Parameter
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-#: Largest weight of a topic or a document: the largest that 32 bits hold, rounded down.
+#: Largest weight of a topic or a document: the float32 maximum, rounded down.
 MAX_WEIGHT = 3e38
 _STATUS = Path("/proc/self/status")
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
-# The abstract types of numbers, which NumPy's belong to as well: NumPy isn't imported here, as help
-# and version are shown without it.
+# Abstract number types, which include NumPy's. NumPy isn't imported here so that `--help` and
+# `--version` stay fast.
 _WHOLE, _NUMBER = numbers.Integral, numbers.Real
 
 
@@ -60,7 +60,7 @@ def check_number(
 
 
 def check_fraction(name: str, value: Any, *, may_be_0: bool = False) -> None:
-    """Raise OptionError unless a value is between 0 and 1, both exclusive; for 95, suggest 0.95."""
+    """Raise OptionError unless 0 < `value` < 1; for 95, suggest 0.95."""
     bounds = {"least" if may_be_0 else "over": 0}
     try:
         check_number(name, value, **bounds, under=1)
@@ -79,17 +79,17 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite Python or NumPy number, and not a boolean."""
+    """Return True for a finite Python or NumPy number other than a boolean."""
     return not isinstance(value, bool) and isinstance(value, _NUMBER) and math.isfinite(value)
 
 
 def has_surrogates(text: str) -> bool:
-    """Whether a text has a lone surrogate, which UTF-8 can't encode."""
+    """Return True if a text contains a lone surrogate, which UTF-8 can't encode."""
     return _SURROGATE.search(text) is not None
 
 
 def replace_surrogates(value: Any) -> Any:
-    """Return a JSON value whose strings have a replacement character for each lone surrogate."""
+    """Replace lone surrogates in the strings of a JSON value by the replacement character."""
     if isinstance(value, str):
         return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, list | tuple):
@@ -113,12 +113,12 @@ def short_repr(value: Any) -> str:
 
 
 def count_threads(n_jobs: int | None, name: str = "n_jobs") -> int:
-    """Return the number of threads; None and, as in scikit-learn, -1 mean one for each core.
+    """Return the number of threads; None or -1 means one per core, as in scikit-learn.
 
-    Raises OptionError, which names the argument, for other numbers below 1.
+    Raises OptionError, naming the argument, for other numbers below 1.
     """
     if n_jobs is None or n_jobs == -1:
-        # The cores that the process may use, if the system tells.
+        # Cores available to this process, where the system reports them.
         if hasattr(os, "sched_getaffinity"):
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
@@ -130,7 +130,7 @@ def peak_memory_mb() -> float | None:
     """Return the peak memory of this process in 10^6 bytes; None on Windows."""
     if sys.platform == "win32":
         return None
-    # On Linux, the peak of `resource` includes that of the process that started this one.
+    # On Linux, the peak from `resource` includes the parent process's peak.
     if _STATUS.exists():
         peak = re.search(r"^VmHWM:\s+(\d+)", _STATUS.read_text("ascii", "replace"), re.MULTILINE)
         if peak is not None:

@@ -1,4 +1,4 @@
-"""Dask clusters: clients, checks of workers, and processes on this machine."""
+"""Dask clusters: clients, worker checks, and local worker processes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# Number of seconds to wait for a scheduler, and for the first worker.
+# Timeout in seconds for the scheduler, and for the first worker.
 _PATIENCE = 10
-# Evaluated by each worker, since functions of Slugline can't be sent to a worker that lacks it.
+# Evaluated on each worker, since a worker without Slugline can't unpickle its functions.
 _QUESTION = (
     "{name: getattr(__import__(name), '__version__', 'of no version') "
     "if __import__('importlib.util').util.find_spec(name) else None "
@@ -47,10 +47,10 @@ def dask_distributed() -> Any:
 
 @contextmanager
 def connected(client: Client | str) -> Iterator[Client]:
-    """Connect to a cluster by the address of its scheduler, or a client, and check it.
+    """Connect to a cluster through a client or its scheduler's address, and check its workers.
 
-    A client that is passed stays open. ClusterError if the cluster doesn't answer, or can't do
-    the work.
+    A client passed by the caller stays open. Raises ClusterError if the cluster doesn't answer or
+    is unsuitable.
     """
     Client = dask_distributed().Client
     if isinstance(client, str):
@@ -76,7 +76,7 @@ def connected(client: Client | str) -> Iterator[Client]:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Suppress logging: Dask's messages about a cancelled job are of no use."""
+    """Suppress logging, such as Dask's messages about cancelled jobs."""
     before = logging.root.manager.disable
     logging.disable()
     try:
@@ -86,7 +86,7 @@ def unlogged() -> Iterator[None]:
 
 
 def _check_answers(address: str) -> None:
-    """Raise ClusterError unless a scheduler answers: a client without one takes long to close."""
+    """Raise ClusterError unless a scheduler answers; without one, a client is slow to close."""
     from distributed.comm.core import connect
     from distributed.security import Security
 
@@ -96,7 +96,7 @@ def _check_answers(address: str) -> None:
         comm.abort()
 
     try:
-        # In a thread, since notebooks run an event loop in this one.
+        # Use another thread because notebooks run an event loop in this one.
         with ThreadPoolExecutor(1) as pool:
             pool.submit(asyncio.run, ask()).result()
     except (OSError, ValueError) as error:
@@ -108,16 +108,16 @@ def _check_answers(address: str) -> None:
 
 
 def check_cluster(client: Client) -> None:
-    """Raise ClusterError unless there are workers, all with the versions of this process."""
+    """Raise ClusterError unless workers exist and their versions match this process."""
     wait_for_worker(
         client,
         _PATIENCE,
         f"no worker connected to {_address(client)} within {_PATIENCE} seconds; start some with "
         f"`dask worker {_address(client)}`.",
     )
-    # The scheduler deserializes tasks, too.
+    # The scheduler also deserializes tasks.
     answers = {"the scheduler": client.run_on_scheduler(eval, _QUESTION)}
-    # A worker that ends in the meantime is ignored.
+    # Ignore workers that end in the meantime.
     answers_by_worker = client.run(eval, _QUESTION, on_error="ignore")
     answers |= {f"worker {name}": versions for name, versions in answers_by_worker.items()}
     for name, versions in answers.items():
@@ -125,22 +125,22 @@ def check_cluster(client: Client) -> None:
 
 
 def is_lost(client: Client, error: BaseException | None) -> bool:
-    """Whether an error is about the connection to the scheduler."""
+    """Return True if an error concerns the connection to the scheduler."""
     from distributed.comm.core import CommClosedError
 
     if isinstance(error, SluglineError) or not isinstance(error, Exception):
         return False
-    # Dask raises various errors for a connection that it has closed itself.
+    # Dask raises various errors for connections that it has closed itself.
     return isinstance(error, CommClosedError) or client.status != "running"
 
 
 def wait_for_worker(client: Client, seconds: int, message: str) -> None:
-    """Wait until there is a worker that has not paused.
+    """Wait for a worker that is not paused.
 
     Raises
     ------
-    ClusterError : with `message` if there is no worker within `seconds`; or with advice on memory
-        if all workers have paused, as they do when their memory is full.
+    ClusterError : if no worker connects within `seconds` (with `message`), or all workers are
+        paused because their memory is full (with advice on memory).
     """
     try:
         client.wait_for_workers(1, timeout=seconds)
@@ -182,9 +182,9 @@ def _address(client: Any) -> str:
 
 @contextmanager
 def local_cluster(n_workers: int) -> Iterator[Client]:
-    """Start workers on this machine: processes of one thread each, which share its memory evenly.
+    """Start single-threaded worker processes on this machine that share its memory evenly.
 
-    Temporary files are removed at the end. Raises ClusterError if a process can't be started.
+    Removes temporary files at the end. Raises ClusterError if a process can't be started.
     """
     distributed = dask_distributed()
     import dask
@@ -217,7 +217,7 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
 
 @contextmanager
 def closed(cluster: Any) -> Iterator[Any]:
-    """Close a cluster at the end; ignore Dask's KeyError for workers that are removed twice."""
+    """Close a cluster on exit, ignoring Dask's KeyError for workers removed twice."""
     try:
         yield cluster
     finally:
@@ -227,15 +227,15 @@ def closed(cluster: Any) -> Iterator[Any]:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Block Ctrl-C in threads and processes started in the block; this thread gets it afterwards.
+    """Block Ctrl-C in threads and processes started in the block; deliver it here afterwards.
 
-    A terminal sends Ctrl-C to all processes. Only the client should act on it; workers continue
-    until the client ends them.
+    A terminal sends Ctrl-C to all processes, but only the client should act on it. Workers run
+    until the client stops them.
     """
     if sys.platform == "win32":
         yield
         return
-    # With the first process, Python starts the resource tracker, which unblocks Ctrl-C.
+    # Python starts the resource tracker with the first process, and that unblocks Ctrl-C.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:

@@ -1,4 +1,4 @@
-"""Lets a step end after the first Ctrl-C, and stops at the second."""
+"""Finish the current step after the first Ctrl-C; stop at the second."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slugline.base.progress import INTERRUPTED, SILENT, Progress
 
 
 class Interrupt:
-    """A flag that Ctrl-C sets, and whether nested blocks share it."""
+    """A flag set by Ctrl-C, optionally shared with nested blocks."""
 
     def __init__(self, progress: Progress, step: str, shared: bool) -> None:
         self.requested = False
@@ -21,11 +21,11 @@ class Interrupt:
         self._progress, self._step = progress, step
 
     def __call__(self, signal_number: int, frame: FrameType | None) -> None:
-        """Acknowledge the first Ctrl-C; let the second one interrupt at once."""
+        """Acknowledge the first Ctrl-C; let the second one interrupt immediately."""
         if self.requested:
             signal.default_int_handler(signal_number, frame)
         self.requested = True
-        # In another thread, as this one may just be writing to the same stream.
+        # Use another thread: this one may be in the middle of writing to the same stream.
         note = INTERRUPTED.format(f"finishing {self._step}")
         _thread.start_new_thread(self._progress.note, (note,))
 
@@ -36,9 +36,9 @@ def catch_interrupt(
 ) -> Iterator[Interrupt]:
     """Turn Ctrl-C into a flag while the block runs, so that a step can end cleanly.
 
-    `progress` acknowledges Ctrl-C at once. In threads other than the main one, or if the
-    application has its own handler, the flag is never set. If `shared`, nested blocks have the same
-    flag; otherwise, their flags are never set.
+    `progress` acknowledges Ctrl-C immediately. The flag is never set outside the main thread, or if
+    the application has its own handler. If `shared`, nested blocks use the same flag; otherwise,
+    their flags are never set.
     """
     interrupt = Interrupt(progress, step, shared)
     in_main_thread = threading.current_thread() is threading.main_thread()

@@ -1,7 +1,7 @@
-"""SQLite files of Slugline, flushed to disk before a change is acknowledged.
+"""Slugline's SQLite files, flushed to disk before a change is acknowledged.
 
-Several threads and processes may use one file. Its content is not trusted, and a file written by
-another program or a later version is left unchanged.
+Several threads and processes may share a file. File contents are untrusted; files written by
+another program or a later version are left unchanged.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from slugline.base.files import PathLike
 from slugline.base.wording import one_line
 from slugline.errors import StoreError
 
-#: Error codes that SQLite returns while another connection writes.
+#: SQLite error codes while another connection writes.
 SQLITE_LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-#: The largest number of a row: 18 digits, as SQLite's integers have at most 19.
+#: The largest row number: 18 digits, since SQLite's integers have at most 19.
 MAX_ID = 10**18 - 1
-# The application IDs of databases of each kind in SQLite's header: "slug", "sllb" and "slwt".
+# Application ID of each kind of database in SQLite's header: "slug", "sllb" and "slwt".
 _APPLICATION_IDS = {"corrections": 0x736C7567, "labels": 0x736C6C62, "daily sums": 0x736C7774}
-# What to do with a file that is read as one of another kind.
+# Advice for files opened as the wrong kind.
 _USES = {"a database of daily sums": "count its texts with `slugline count`, or "}
 _HEADER_BYTES = 100  # of SQLite's header
 _PERMISSION_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
@@ -37,18 +37,18 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
 class DatabaseFormat(NamedTuple):
-    """What databases of one kind hold, and their tables.
+    """Content and tables of one kind of database.
 
     Attributes
     ----------
     content : {"corrections", "labels", "daily sums"}
-        What they hold, in messages.
+        The content, as named in messages.
     tables : tuple of tuple of str
-        The statements that create the tables; those that each version of the format added.
+        The statements that create the tables, grouped by the format version that added them.
     max_row_bytes : int
-        The largest size of a row.
+        The maximum size of a row.
     hint : str
-        Where the user finds such a file, in messages.
+        Where to find such a file, for messages.
     """
 
     content: str
@@ -63,11 +63,11 @@ class DatabaseFormat(NamedTuple):
 
     @property
     def version(self) -> int:
-        """The current version of the format, which SQLite's header contains."""
+        """The current format version, stored in SQLite's header."""
         return len(self.tables)
 
     def is_of(self, path: PathLike) -> bool:
-        """Whether a file has this format, by its header."""
+        """Return True if the header of a file has this format."""
         try:
             with Path(path).open("rb") as file:
                 header = file.read(72)
@@ -78,7 +78,7 @@ class DatabaseFormat(NamedTuple):
 
 
 class Database(contextlib.AbstractContextManager["Database"]):
-    """A SQLite file with the tables of one format, for several threads; a context manager.
+    """A thread-safe SQLite file with the tables of one format; a context manager.
 
     All methods raise StoreError if the file can't be read or written, or is damaged.
 
@@ -91,11 +91,12 @@ class Database(contextlib.AbstractContextManager["Database"]):
     create : bool, default True
         Whether to create a missing file.
     is_read_only : bool, default False
-        Whether the file is only read, so that it may be in a folder without write permission.
+        Open the file for reading only, so that its folder may be read-only.
 
     Raises
     ------
-    StoreError : if the file is missing, can't be opened, or is of another program or version.
+    StoreError : if the file is missing, can't be opened, or was written by another program or
+        version.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._is_closed = False
-        #: The error of the last use of the file; None if there was none.
+        #: The error of the last operation on the file, or None.
         self.problem: str | None = None
         with self._using("opened"):
             pass
@@ -126,15 +127,15 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Lock the connection for one thread that reads; all is read as it is at one moment."""
+        """Lock the connection for one reading thread, which sees a consistent snapshot."""
         with self._using("read") as connection, _transaction(connection, "BEGIN"):
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Lock the connection for one thread that writes.
+        """Lock the connection for one writing thread.
 
-        All changes are on disk when the context ends; if it ends with an error, none are.
+        All changes are on disk when the context ends; after an error, none are.
         """
         with self._using("written") as connection, _transaction(connection, "BEGIN IMMEDIATE"):
             yield connection
@@ -145,7 +146,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
             return connection.execute(query, values).fetchone()[0]
 
     def check_ids_left(self, connection: sqlite3.Connection, table: str) -> None:
-        """Raise StoreError if no number is left for a new row, as in a manipulated file."""
+        """Raise StoreError if row numbers are exhausted, as in a manipulated file."""
         last = connection.execute(
             f"SELECT max(coalesce((SELECT max(id) FROM {table}), 0), "  # noqa: S608
             "coalesce((SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence WHERE name = ?), 0))",
@@ -158,7 +159,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
             )
 
     def damaged_row(self, row: str, error: object) -> StoreError:
-        """Return the error for a row that can't be read; `row` names it, as in "correction 7"."""
+        """Return the error for an unreadable row; `row` names it, such as "correction 7"."""
         reason = one_line(f"{error}", _MAX_REASON_LENGTH)
         return StoreError(
             f"{self.path} is damaged: {row} can't be read ({reason}); restore the file from a copy."
@@ -174,9 +175,9 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     @contextlib.contextmanager
     def _using(self, verb: str) -> Iterator[sqlite3.Connection]:
-        """Lock the connection for one thread, and record an error of the file in `problem`.
+        """Lock the connection for one thread, and record any file error in `problem`.
 
-        `verb` says in errors what can't be done.
+        `verb` names the failed operation in errors.
         """
         if not self._lock.acquire(timeout=self._patience):
             raise self._busy(verb)
@@ -193,7 +194,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     @contextlib.contextmanager
     def _translated(self, verb: str) -> Iterator[None]:
-        """Raise errors of SQLite and of the system as StoreError."""
+        """Convert errors of SQLite and the operating system to StoreError."""
         try:
             yield
         except sqlite3.Error as error:
@@ -215,8 +216,8 @@ class Database(contextlib.AbstractContextManager["Database"]):
     def _connected(self) -> sqlite3.Connection:
         """Return the connection; raise StoreError if the file was moved.
 
-        Rows written to a moved file would be lost to everybody, and a new file at this path could
-        be mixed up with the log of the old one.
+        Rows written to a moved file would be lost, and a new file at this path could be mixed up
+        with the log of the old one.
         """
         if self._is_closed:
             raise StoreError(f"{self.path} was closed; open it again.")
@@ -268,7 +269,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
         return connection
 
     def _check_path(self) -> None:
-        """Raise StoreError unless the path can be that of a database."""
+        """Raise StoreError unless the path is suitable for a database."""
         if self.path.exists() and not self.path.is_file():
             raise self._foreign("a folder" if self.path.is_dir() else "a device or pipe")
         if not self.path.exists() and not self._create:
@@ -280,20 +281,20 @@ class Database(contextlib.AbstractContextManager["Database"]):
                 f"there is no folder {self.path.parent} for {self.path.name}; create it, or name "
                 "another file."
             )
-        # SQLite takes a file of one byte for an empty one.
+        # SQLite treats a file of one byte as empty.
         if self.path.exists() and 0 < self.path.stat().st_size < _HEADER_BYTES:
             raise self._foreign("not an SQLite file")
 
     def _connect(self) -> sqlite3.Connection:
-        """Return a new connection, which has not read the file yet."""
+        """Return a new connection that has not read the file yet."""
         connect = functools.partial(
             sqlite3.connect, timeout=self._patience, isolation_level=None, check_same_thread=False
         )
         if not self._is_read_only:
             return connect(self.path)
-        # A connection that may write deletes its log at the end. Without write permission for the
-        # folder, there may be no log, and SQLite can't share the file with a process that writes;
-        # if no such process has left a log, the file is complete.
+        # A writable connection deletes its log at the end. In a read-only folder, SQLite can't
+        # create a log or share the file with a writing process; if no such process has left a log,
+        # the file is complete.
         uri = self.path.absolute().as_uri()
         for mode in ("rw", "ro"):
             connection = connect(f"{uri}?mode={mode}", uri=True)
@@ -312,16 +313,16 @@ class Database(contextlib.AbstractContextManager["Database"]):
         return connect(f"{uri}?mode=ro&immutable=1", uri=True)
 
     def _make_tables(self, connection: sqlite3.Connection) -> None:
-        """Create the tables of a new file, or those that a file of an older version lacks.
+        """Create the tables of a new file, or add the missing tables to an older file.
 
-        They are created in one transaction, before a new file has a write-ahead log.
+        Uses one transaction, before a new file has a write-ahead log.
         """
         if self._version(connection) == self._format.version:
             return
         if self._is_read_only:
             raise self._foreign("an empty file")
         with _transaction(connection, "BEGIN IMMEDIATE"):
-            version = self._version(connection)  # again, as another process may have made them
+            version = self._version(connection)  # again: another process may have made them
             if version == self._format.version:
                 return
             if version:
@@ -337,7 +338,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
         Raises StoreError if another program or a later version wrote it.
         """
-        # One statement, as another process may make the tables between two.
+        # Use one statement, since another process may create the tables between two.
         application_id, version, n_tables = connection.execute(
             "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) "
             "FROM pragma_application_id, pragma_user_version"
@@ -362,9 +363,9 @@ class Database(contextlib.AbstractContextManager["Database"]):
         return version
 
     def _check_tables(self, connection: sqlite3.Connection, version: int | None = None) -> None:
-        """Check that the file has only Slugline's tables, with what SQLite adds to them.
+        """Check that the file contains only Slugline's tables and SQLite's internal ones.
 
-        A trigger, whatever its name, could change rows or delete them.
+        A trigger of any name could change or delete rows.
         """
         schema = _schema(self._format.tables[:version])
         longest = max(len(sql or "") for *_, sql in schema)
@@ -434,7 +435,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
 
 class DatabaseStore:
-    """What is stored in a database; a context manager, which closes the file.
+    """Base class of stores in a database; a context manager that closes the file.
 
     Parameters
     ----------
@@ -463,7 +464,7 @@ class DatabaseStore:
 
     @property
     def problem(self) -> str | None:
-        """The error of the last use of the file; None if there was none."""
+        """The error of the last operation on the file, or None."""
         return self._database.problem
 
     def __enter__(self) -> Self:
@@ -479,7 +480,7 @@ class DatabaseStore:
 
 @functools.cache
 def _schema(tables: tuple[tuple[str, ...], ...]) -> set[tuple[str, str, str, str | None]]:
-    """Return the rows of `sqlite_schema` once tables were created: type, name, table and SQL."""
+    """Return the expected rows of `sqlite_schema`: type, name, table and SQL."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         for statements in tables:
             for statement in statements:
@@ -503,8 +504,8 @@ def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
 def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
     """Let readers continue while another process writes (`journal_mode = WAL`).
 
-    SQLite doesn't wait for this lock when two processes open a new file at once. After `patience`
-    seconds, its error is raised.
+    SQLite doesn't wait for this lock when two processes open a new file simultaneously, so this
+    function retries for `patience` seconds and then raises SQLite's error.
     """
     until = time.monotonic() + patience
     while True:
@@ -519,15 +520,15 @@ def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
 
 
 def _logs(path: Path) -> list[Path]:
-    """Return the logs of a SQLite file that exist."""
+    """Return the existing logs of a SQLite file."""
     logs = (path.with_name(f"{path.name}-{log}") for log in ("wal", "journal"))
     return [log for log in logs if log.exists()]
 
 
 def _has_incomplete_page(path: Path) -> bool:
-    """Whether the last page of a SQLite file is incomplete; SQLite would fill it with zeros.
+    """Return True if the last page of a file is incomplete; SQLite would zero-fill it.
 
-    A page may be incomplete as long as it is also in a log.
+    An incomplete page is valid while a log also contains it.
     """
     if not path.exists() or _logs(path):
         return False
@@ -553,29 +554,29 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def to_cell(text: str) -> bytes:
-    """Return a string as bytes: TEXT ends at a NUL and can't contain unpaired surrogates."""
+    """Encode a string as bytes, since TEXT ends at NUL and can't contain lone surrogates."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def from_cell(cell: Any) -> str:
-    """Return the string of a cell; ValueError unless the cell has bytes of UTF-8."""
+    """Decode a cell; raise ValueError unless it contains UTF-8 bytes."""
     if not isinstance(cell, bytes):
         raise ValueError("a text is invalid")
     return cell.decode("utf-8", "surrogatepass")
 
 
 def is_time(cell: Any) -> bool:
-    """Whether a cell is a time in the format of `utc_now`."""
+    """Return True if a cell is a time in the format of `utc_now`."""
     if not isinstance(cell, str) or _TIME.fullmatch(cell) is None:
         return False
     try:
         datetime.datetime.fromisoformat(cell)
-    except ValueError:  # as of the 31st of February
+    except ValueError:  # such as 31 February
         return False
     return True
 
 
 def utc_now() -> str:
-    """Return the current time: ISO 8601, UTC, as in "2026-01-31T08:15:00.250Z"."""
+    """Return the current UTC time in ISO 8601, such as "2026-01-31T08:15:00.250Z"."""
     now = datetime.datetime.now(datetime.UTC)
     return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

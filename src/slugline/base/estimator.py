@@ -15,10 +15,10 @@ from slugline.errors import OptionError, Parameter
 #: Default of the parameters of `set_fit_request` and the like: the request stays as it is. The same
 #: as `sklearn.utils.metadata_routing.UNCHANGED`.
 _UNCHANGED = "$UNCHANGED$"
-#: Whether a meta-estimator passes a parameter on: True, False, None (an error if the parameter is
+#: Routing request for a parameter: True (pass it on), False (don't), None (raise an error if it is
 #: given), or the name under which it is given.
 Request = bool | str | None
-# Parameters that every method has, and that are not metadata.
+# Parameters of every method that are not metadata.
 _NOT_METADATA = ("self", "X", "y")
 
 
@@ -48,7 +48,7 @@ class TextEstimator:
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Change some arguments of the constructor, or parameters of these arguments."""
+        """Set constructor arguments, or parameters of these arguments."""
         nested_params: dict[str, dict[str, Any]] = {}
         for name, value in params.items():
             own_name, separator, key = name.partition("__")
@@ -66,7 +66,7 @@ class TextEstimator:
         return self
 
     def _nested_estimator(self, name: str) -> Any:
-        """Return the value of a parameter if it has parameters of its own, else None."""
+        """Return the value of a parameter if it has nested parameters, else None."""
         value = getattr(self, name)
         is_estimator = hasattr(value, "get_params") and not isinstance(value, type)
         return value if is_estimator else None
@@ -86,9 +86,9 @@ class TextEstimator:
     def set_output(
         self, *, transform: Literal["default", "pandas", "polars"] | None = None
     ) -> Self:
-        """Choose what `transform` returns: "default" is an array, "pandas" or "polars" a frame.
+        """Choose the output of `transform`: "default" (an array), "pandas" or "polars" (a frame).
 
-        None changes nothing. If it isn't set, the choice made by `sklearn.set_config` applies.
+        None leaves the setting unchanged. Without a setting, `sklearn.set_config` decides.
         """
         if transform is not None:
             check_choice("transform", transform, ("default", "pandas", "polars"))
@@ -137,8 +137,8 @@ class TextEstimator:
         Parameters
         ----------
         sample_weight, validation_data, X_unlabelled, progress : bool, str or None
-            True passes the parameter on, False doesn't, None makes it an error to pass it, and a
-            str is the name under which it is passed.
+            True passes the parameter on, False doesn't, None raises an error if it is given, and a
+            str is the name under which it is given.
         """
         requests = {
             "sample_weight": sample_weight,
@@ -198,6 +198,6 @@ class TextEstimator:
 
 
 def _sklearn_setting(name: str, default: object) -> Any:
-    """Return a setting of scikit-learn; the default if scikit-learn hasn't been imported."""
+    """Return a scikit-learn setting, or the default if scikit-learn isn't imported."""
     sklearn = sys.modules.get("sklearn")
     return sklearn.get_config()[name] if sklearn else default

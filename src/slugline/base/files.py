@@ -1,20 +1,20 @@
-"""Files that are written atomically; locks; the cache folder.
+"""Atomic file writes, locks, and the cache folder.
 
-While a file is written, it is a part next to its target, `.<name>.<machine>.<random>.part`. If a
-process is killed, the next process that writes to the same target removes its part. A part that
-is still being written is never removed:
+A file is written to a part next to its target, `.<name>.<machine>.<random>.part`. If a process is
+killed, the next process that writes to the same target removes its part. A part still being
+written is never removed:
 
-* On Linux and macOS, a process locks its part as long as it lives, and only an unlocked part is
+* On Linux and macOS, a process locks its part for its lifetime, and only unlocked parts are
   removed. Processes on one machine see each other's locks.
-* Another machine's locks are visible in some shared folders and not in others. So a part from
-  another machine must also be a day old. Saving updates its time with each block, and takes
-  minutes at most. The age is measured by the clock of the folder, not of this machine.
-* On Windows, an open file can't be removed, not even from another machine. A part is closed only
-  for an instant before it is renamed, so there, too, each part must be a day old.
+* Another machine's locks are visible only in some shared folders, so a part from another machine
+  must also be a day old. Saving takes minutes at most and updates the part's time with each block.
+  The age is measured by the file server's clock, not this machine's.
+* On Windows, an open file can't be removed, even from another machine. A part is closed just
+  before it is renamed, so there, too, each part must be a day old.
 * On a file system without locks, nothing is removed.
 
-If a process on another machine, whose locks are not visible, stops for a day in the middle of a
-save, its part is gone: its save fails with an error, and the file at the target is whole.
+If a process on another machine with invisible locks is suspended for a day during a save, its part
+is removed: its save fails with an error, and the target file remains intact.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import BinaryIO, TypeAlias
 from slugline.base.addresses import check_is_no_output_address
 from slugline.errors import OutputError, SluglineError
 
-#: A path, as the standard library's functions take it.
+#: A path as accepted by the standard library.
 PathLike: TypeAlias = str | os.PathLike[str]
 _NO_FILE = "it is a device or pipe"
 
@@ -45,14 +45,14 @@ else:
     import fcntl
 
 
-# Far behind the content, since a locked byte can't be read on Windows.
+# Far beyond the content, since a locked byte can't be read on Windows.
 _LOCKED_BYTE = 1 << 40
 
 
 def lock(file: BinaryIO | int) -> bool:
-    """Lock a file, or the descriptor of a folder, until it is closed; False if another has it.
+    """Lock a file or folder descriptor until it is closed; return False if already locked.
 
-    Return True on a file system without locks.
+    Returns True on a file system without locks.
     """
     try:
         if sys.platform == "win32":
@@ -73,10 +73,10 @@ def lock(file: BinaryIO | int) -> bool:
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: `SLUGLINE_CACHE`, or a folder in the system's cache of the user."""
+    """Return the cache folder: `SLUGLINE_CACHE`, or a folder in the user's system cache."""
     setting = os.environ.get("SLUGLINE_CACHE")
     if setting:
-        # Unlike pathlib, os.path returns an unknown user's folder as it is.
+        # Unlike pathlib, os.path leaves an unknown user's folder unchanged.
         return Path(os.path.expanduser(setting))  # noqa: PTH111
     from platformdirs import user_cache_path
 
@@ -87,7 +87,7 @@ def cache_folder() -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a regular file's bytes, in hexadecimal digits."""
+    """Return the SHA-256 of a regular file in hexadecimal."""
     import hashlib
 
     with open(path, "rb", opener=open_regular) as file:
@@ -95,17 +95,17 @@ def file_sha256(path: Path) -> str:
 
 
 def file_state(path: Path) -> tuple[int, int, int]:
-    """Return modification time, size and inode; one of them differs if the file was replaced."""
+    """Return modification time, size and inode, which identify a version of the file."""
     status = path.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def open_regular(path: PathLike, flags: int) -> int:
-    """Return a descriptor of a regular file; an `opener` for `open`, which would wait for a pipe.
+    """Open a regular file: an `opener` for `open` that doesn't block on a pipe.
 
     Raises
     ------
-    OSError : if it can't be opened, or is a folder, pipe, device, or link to one.
+    OSError : if the file can't be opened, or is a folder, pipe, device, or link to one.
     """
     handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     mode = os.fstat(handle).st_mode
@@ -127,15 +127,15 @@ _TAIL = r"(\.(?P<machine>[0-9a-f]{8}))?\.[0-9a-f]{8}\.part"  # once without mach
 def write_whole(path: PathLike, data: bytes) -> None:
     """Write `data` to a file next to `path`, flush it to the disk, and rename it into place.
 
-    An existing file keeps its permissions. After an OSError, `path` is unchanged, and nothing is
-    left over.
+    An existing file keeps its permissions. An OSError leaves `path` unchanged and no temporary
+    file.
     """
     with whole_file(path) as part:
         part.write(data)
 
 
 def os_advice(error: OSError) -> str:
-    """Return what to do about a file that can't be written."""
+    """Return advice on a file that can't be written."""
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return "Free some space"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
@@ -150,7 +150,7 @@ def os_advice(error: OSError) -> str:
 
 @contextlib.contextmanager
 def write_errors(path: PathLike) -> Iterator[None]:
-    """Convert an OSError while a file is written to an OutputError with advice."""
+    """Convert an OSError during writing to an OutputError with advice."""
     try:
         yield
     except SluglineError:
@@ -163,9 +163,9 @@ def write_errors(path: PathLike) -> Iterator[None]:
 
 
 def write_result(path: PathLike, data: bytes | str, name: str) -> None:
-    """Write a result that the user asked for, as `write_whole` does; create folders as needed.
+    """Write a requested result like `write_whole`, creating folders as needed.
 
-    A text is written as UTF-8, and its lone surrogates as escapes.
+    Text is written as UTF-8 with lone surrogates escaped.
 
     Raises
     ------
@@ -185,9 +185,9 @@ def write_result(path: PathLike, data: bytes | str, name: str) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: PathLike) -> Iterator[BinaryIO]:
-    """Open a file for writing, which is put in place at the end as by `write_whole`.
+    """Open a file for writing and put it in place on exit like `write_whole`.
 
-    Raises OptionError for an address such as `s3://...`, whose message has no password.
+    Raises OptionError for an address such as `s3://...`; the message omits passwords.
     """
     check_is_no_output_address(path)
     target = Path(os.path.realpath(path))
@@ -202,9 +202,9 @@ def whole_file(path: PathLike) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def fresh_part(target: Path) -> Iterator[BinaryIO]:
-    """Open a new file next to `target`; remove it at the end unless it has been put in place.
+    """Open a new file next to `target`; remove it on exit unless it was put in place.
 
-    Parts that dead processes left for the same target are removed first.
+    Removes parts left by dead processes for the same target first.
     """
     part = _new_part(target)
     try:
@@ -216,7 +216,7 @@ def fresh_part(target: Path) -> Iterator[BinaryIO]:
 
 
 def put_in_place(part: BinaryIO, target: Path) -> None:
-    """Flush an open part to the disk and rename it to `target`, whose permissions are kept.
+    """Flush an open part to disk and rename it to `target`, keeping the target's permissions.
 
     After an OSError, `target` is unchanged.
     """
@@ -231,13 +231,13 @@ def put_in_place(part: BinaryIO, target: Path) -> None:
 
 
 def remove_dead_parts(target: Path, open_part: BinaryIO) -> None:
-    """Remove the parts of `target` that dead processes left, but not `open_part`.
+    """Remove parts of `target` left by dead processes, but not `open_part`.
 
-    Parts that can't be removed are ignored, as they do no harm.
+    Parts that can't be removed are harmless and ignored.
     """
     with contextlib.suppress(OSError):
         os.utime(open_part.name)
-        now = Path(open_part.name).stat().st_mtime  # by the clock of the machine with the folder
+        now = Path(open_part.name).stat().st_mtime  # by the file server's clock
         for part in target.parent.iterdir():
             if part.name != Path(open_part.name).name and _may_be_dead(part, target, now):
                 _remove_unless_held(part)

@@ -1,4 +1,4 @@
-"""Renders HTML from templates and from Markdown."""
+"""Render HTML from templates and Markdown."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @functools.cache
 def template_environment(package: str, folder: str = "templates") -> Environment:
-    """Return the Jinja environment of a package's templates, which compiles each of them once.
+    """Return the Jinja environment of a package's templates, which compiles each template once.
 
-    Values are escaped in HTML; an undefined name raises an error.
+    Values are escaped as HTML; an undefined name raises an error.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
@@ -36,9 +36,9 @@ def template_environment(package: str, folder: str = "templates") -> Environment
 def render_sentence(
     environment: Environment, template: str, block: str, values: Mapping[str, Any]
 ) -> Message:
-    """Return the plain text of a block of a Jinja template, on one line.
+    """Return the plain text of a Jinja template block on one line.
 
-    Where a block calls `parameter(name)` or `parameter(name, value)`, the text keeps a `Parameter`.
+    Calls of `parameter(name)` or `parameter(name, value)` in the block become `Parameter` objects.
     """
     parameters: list[Parameter] = []
 
@@ -57,7 +57,7 @@ def render_sentence(
 
 
 def style_sheet(*names: str) -> str:
-    """Return style sheets that several pages share, joined."""
+    """Return the concatenated style sheets shared by several pages."""
     from importlib import resources
 
     folder = resources.files("slugline.base")
@@ -67,15 +67,14 @@ def style_sheet(*names: str) -> str:
 # Markdown -----------------------------------------------------------------------------------------
 
 _PARTS = ("heading", "list", "fence", "backticks", "emphasis", "link")
-# Maximum number of characters to render: nested links and the like take more than linear time.
+# Maximum number of characters to render: nested links, for example, take superlinear time.
 _MAX_CHARACTERS = 1 << 16
 
 
 def render_markdown(text: str, level: int = 1) -> Markup:
     r"""Return Markdown as HTML: headings, paragraphs, lists, code, links and emphasis.
 
-    All other characters are text: no markup of the source becomes part of the page. A text of over
-    64 kB is cut.
+    All other markup in the source is treated as text and escaped. Texts of over 64 kB are truncated.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ def render_markdown(text: str, level: int = 1) -> Markup:
             if part.type == "link_open":
                 part.attrSet("rel", "noreferrer")
     html = parser.renderer.render(tokens, parser.options, {})
-    return Markup(html.rstrip("\n"))  # noqa: S704 - the parser escapes what is no Markdown
+    return Markup(html.rstrip("\n"))  # noqa: S704 - the parser escapes everything else
 
 
 @functools.cache

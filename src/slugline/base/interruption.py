@@ -1,4 +1,4 @@
-"""Stops work on a thread, such as reading an endless file, when its result is no longer wanted."""
+"""Stop a thread's work, such as reading an endless file, when its result is no longer needed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
 
-class Interruption(Exception):  # noqa: N818 - no error: nobody wants the result
-    """The result of a thread's work is no longer wanted."""
+class Interruption(Exception):  # noqa: N818 - not an error
+    """Raised when the result of a thread's work is no longer needed."""
 
 
 _is_unwanted: ContextVar[Callable[[], bool] | None] = ContextVar("is_unwanted", default=None)
@@ -16,7 +16,7 @@ _is_unwanted: ContextVar[Callable[[], bool] | None] = ContextVar("is_unwanted", 
 
 @contextlib.contextmanager
 def interruptible(is_unwanted: Callable[[], bool]) -> Iterator[None]:
-    """Let `check_interruption` call `is_unwanted` on this thread to decide whether to stop.
+    """Make `check_interruption` stop this thread's work if `is_unwanted` returns True.
 
     >>> with interruptible(lambda: True):
     ...     check_interruption()
@@ -32,9 +32,9 @@ def interruptible(is_unwanted: Callable[[], bool]) -> Iterator[None]:
 
 
 def check_interruption() -> None:
-    """Raise an Interruption if the result of this thread's work is no longer wanted.
+    """Raise Interruption if the result of this thread's work is no longer needed.
 
-    Functions that may take seconds call it regularly.
+    Call it regularly in functions that may take seconds.
     """
     is_unwanted = _is_unwanted.get()
     if is_unwanted is not None and is_unwanted():

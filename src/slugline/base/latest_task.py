@@ -1,4 +1,4 @@
-"""A function that is called in a thread of its own whenever something has changed."""
+"""Run a function in a background thread whenever something has changed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable
 
 
 class LatestTask:
-    """Runs a function in a thread once it is requested, again if it was requested meanwhile.
+    """Runs a function in a thread on request, and again if requested during a call.
 
-    At most one call runs at a time. After a call, the thread rests for as long, so that other
-    threads get half of the time.
+    At most one call runs at a time. After a call, the thread sleeps for the duration of the call,
+    leaving half of the time to other threads.
 
     Parameters
     ----------
     function : callable
-        It must not raise.
+        Must not raise.
     name : str
         The name of the thread.
     """
@@ -30,25 +30,25 @@ class LatestTask:
         self._thread.start()
 
     def request(self) -> None:
-        """Let the function be called; nothing happens if the task is closed."""
+        """Request a call; does nothing if the task is closed."""
         with self._changed:
             self._n_requests += 1
             self._changed.notify_all()
 
     @property
     def is_latest(self) -> bool:
-        """Whether nothing was requested since the last call began, nor the task closed."""
+        """True if the task is open and has had no request since the last call began."""
         return not self._is_closed and self._n_started == self._n_requests
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until all requests are done; return whether they are."""
+        """Wait for all requests; return True if they are done."""
         with self._changed:
             wanted = self._n_requests
             self._changed.wait_for(lambda: self._is_closed or self._n_done >= wanted, timeout)
             return self._n_done >= wanted
 
     def close(self, timeout: float | None = None) -> None:
-        """End the thread; wait for a call that is running."""
+        """Stop the thread after any running call."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()

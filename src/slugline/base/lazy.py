@@ -1,4 +1,4 @@
-"""Imports names on first use; until then, their packages take no time, and may be missing."""
+"""Import names on first use, so that packages may be missing and cost no time until needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slugline.errors import SluglineError
 
 
 def import_name(package: str, modules: Mapping[str, Sequence[str]], name: str) -> Any:
-    """Import a name of a package from its module, on first use by the package's `__getattr__`.
+    """Import a package's name from its module on first use, for the package's `__getattr__`.
 
     `modules` maps each module to its names. If `package.name` is a module, return the module.
     """
@@ -28,7 +28,7 @@ def import_name(package: str, modules: Mapping[str, Sequence[str]], name: str) -
 def import_extra(module: str, user: str, extra: str, kind: type[SluglineError]) -> Any:
     """Import a module of an extra; raise an error of type `kind` if it is not installed.
 
-    `user` names what needs the module, in the plural.
+    `user` names the feature that needs the module, in the plural.
     """
     try:
         return importlib.import_module(module)
@@ -43,10 +43,10 @@ _EXTRA = r"\bextra *== *[\"']([\w.-]+)[\"']$"
 
 
 def install_command(extra: str) -> str:
-    """Return the command that installs the packages of an extra, in any shell and any folder.
+    """Return a command for any shell and folder that installs the packages of an extra.
 
-    The command names these packages, not Slugline: an index may have another package of that
-    name, and the current folder may not be a clone.
+    The command names these packages rather than Slugline, since an index may contain another
+    package of that name and the current folder may not be a clone.
     """
     from importlib.metadata import PackageNotFoundError, requires
 
@@ -59,10 +59,10 @@ def install_command(extra: str) -> str:
         package, _, marker = requirement.partition(";")
         needed_by = re.search(_EXTRA, marker)
         if needed_by is not None and needed_by[1] == extra:
-            # The other conditions of the marker, in quotes that differ from the quotes inside.
+            # The marker's other conditions, in quotes that differ from the inner ones.
             condition = marker[: needed_by.start()].strip().removesuffix("and").strip(" ()")
             condition = condition.replace('"', "'")
             packages.append(f'"{package}; {condition}"' if condition else f'"{package}"')
     if packages:
         return f"pip install {' '.join(packages)}"
-    return f'pip install ".[{extra}]" in a clone of Slugline'  # which is not installed
+    return f'pip install ".[{extra}]" in a clone of Slugline'  # if Slugline is not installed

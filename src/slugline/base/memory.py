@@ -1,4 +1,4 @@
-"""Gives freed memory back to the system."""
+"""Return freed memory to the system."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 
 
 def release_memory() -> None:
-    """Give memory back to the system that glibc has kept for later use."""
+    """Return to the system the memory that glibc caches."""
     trim = _find_trim()
     if trim is not None:
         trim(0)
@@ -18,6 +18,6 @@ def release_memory() -> None:
 def _find_trim() -> Callable[[int], int] | None:
     try:
         trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (OSError, TypeError, AttributeError):  # another C library, as on macOS and Windows
+    except (OSError, TypeError, AttributeError):  # not glibc, such as on macOS and Windows
         return None
     return trim

@@ -10,15 +10,15 @@ from pathlib import Path
 from slugline.base.addresses import check_is_no_address
 from slugline.errors import DataError
 
-#: Characters that make a name a glob pattern.
+#: Characters that turn a name into a glob pattern.
 PATTERN_CHARACTERS = frozenset("*?[")
 _SYSTEM_FOLDERS = ("/proc/", "/sys/")
-#: Folder of markers in a folder of answers, without documents; see `slugline.prediction.markers`.
+#: Folder of markers, not documents, in a folder of answers; see `slugline.prediction.markers`.
 MARKERS = "_slugline"
 
 
 def expand_patterns(names: Iterable[str | Path]) -> list[str]:
-    """Return the files of names and patterns; the files of a pattern are sorted by name.
+    """Return the files that match names and patterns; matches of a pattern are sorted by name.
 
     Raises DataError if nothing matches.
     """
@@ -29,7 +29,7 @@ def expand_patterns(names: Iterable[str | Path]) -> list[str]:
         if not is_pattern(name):
             paths.append(name)
             continue
-        # Path.glob takes no absolute pattern.
+        # Path.glob doesn't accept absolute patterns.
         matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
         matches = [path for path in matches if MARKERS not in Path(path).parts]
         if not matches:
@@ -44,14 +44,14 @@ def expand_patterns(names: Iterable[str | Path]) -> list[str]:
 
 
 def check_is_stored(path: str, subject: str) -> None:
-    """Raise DataError for a file that may be endless: a pipe, a device, or a system file.
+    """Raise DataError for a potentially endless file: a pipe, a device or a system file.
 
     Parameters
     ----------
     path : str
-        A missing file passes, since opening it raises an error.
+        A missing file is accepted here; opening it raises an error later.
     subject : str
-        How messages name the file.
+        Name of the file in messages.
     """
     try:
         mode = Path(path).stat().st_mode
@@ -65,7 +65,7 @@ def check_is_stored(path: str, subject: str) -> None:
 
 
 def check_is_no_system_file(path: str | Path, subject: str) -> None:
-    """Raise DataError for a file of /proc or /sys, since reading it may block or never end."""
+    """Raise DataError for a file in /proc or /sys, which may block or never end."""
     real = os.path.realpath(path)
     if real.startswith(_SYSTEM_FOLDERS) and Path(real).is_file():
         raise DataError(
@@ -75,5 +75,5 @@ def check_is_no_system_file(path: str | Path, subject: str) -> None:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name is a glob pattern, and no file has exactly this name."""
+    """Return True if a name is a glob pattern and not the name of an existing file."""
     return bool(PATTERN_CHARACTERS & set(name)) and not Path(name).exists()

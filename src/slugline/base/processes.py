@@ -1,4 +1,4 @@
-"""Worker processes on this machine, which end with the process that started them."""
+"""Local worker processes that end with their parent process."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from multiprocessing.connection import Connection
 def worker_processes(
     n_workers: int, environment: Mapping[str, str] | None = None, *, silent: bool = False
 ) -> Iterator[Executor]:
-    """Start worker processes; on exit, kill them and their children, whatever they are doing.
+    """Start worker processes; on exit, kill them and their children immediately.
 
-    They don't import the main script, so that it needs no `if __name__ == "__main__":`. Ctrl-C
-    reaches this process only.
+    Workers don't import the main script, so it needs no `if __name__ == "__main__":`. Ctrl-C
+    reaches only this process.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def worker_processes(
     environment : mapping, optional
         Environment variables to change in the workers.
     silent : bool, default False
-        Whether to discard what workers print.
+        Whether to discard the output of workers.
 
     Yields
     ------
@@ -37,9 +37,9 @@ def worker_processes(
     """
     from joblib.externals.loky import ProcessPoolExecutor  # takes half a second
 
-    # Without psutil and pgrep, only the workers can be killed; `_end_with` kills their children.
+    # Without psutil and pgrep, loky can kill only the workers; `_end_with` kills their children.
     warnings.filterwarnings("ignore", "Failed to kill subprocesses", UserWarning)
-    # A worker whose memory grows is replaced, and the task isn't lost.
+    # A worker with growing memory is replaced without losing its task.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     end_reader, end_writer = multiprocessing.Pipe(duplex=False)
     with end_reader, end_writer:
@@ -57,12 +57,12 @@ def worker_processes(
 
 
 def _begin(end: Connection, silent: bool) -> None:
-    """Prepare a worker, which ends when the other end of the pipe is closed."""
+    """Initialize a worker that ends when the other end of the pipe is closed."""
     if silent:
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)
-    # A terminal's Ctrl-C interrupts all processes of its session.
+    # Ctrl-C in a terminal interrupts all processes of its session.
     if sys.platform == "win32":
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     else:

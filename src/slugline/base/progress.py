@@ -1,4 +1,4 @@
-"""Progress of long work: a protocol, and classes that show it as a bar, as lines, or not at all."""
+"""Progress of long work: a protocol, and classes that show a bar, lines or nothing."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
 
-# Maximum number of columns of a terminal that the bar itself takes.
+# Maximum width of the bar itself in columns.
 _BAR_WIDTH = 12
-# Work that takes at least so many seconds is announced.
+# Announce work that takes at least this many seconds.
 _LONG = 60.0
-# Seconds after which the time left can be estimated, or work is shown that is mostly done before.
+# Seconds before showing an estimate of the time left, or work that is usually done sooner.
 _SHORT = 1.0
 
-#: Message after the first Ctrl-C; the braces are for the work still done before the command ends.
+#: Message after the first Ctrl-C; the braces stand for the work to finish before the command ends.
 INTERRUPTED = "interrupted: {}; press Ctrl-C again to stop now"
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """Interface that receives the progress of training, passes over documents, files and downloads.
+    """Interface for reporting the progress of training, passes over documents, files and downloads.
 
-    Code that calls `update` also calls `close`, even after an error. More work may follow.
+    Callers of `update` must also call `close`, even after an error. More work may follow.
     """
 
     def update(self, step: str, fraction: float | None = None, detail: str = "") -> None:
@@ -43,9 +43,9 @@ class Progress(Protocol):
         step : str
             The current step; each gets a line in a log.
         fraction : float, optional
-            The fraction done, from 0 to 1, of this step or of all work; None if unknown.
+            Completed fraction (0 to 1) of this step or of all work; None if unknown.
         detail : str
-            Current numbers, which may change with every call.
+            Current numbers; they may change with every call.
         """
 
     def note(self, text: str) -> None:
@@ -74,12 +74,12 @@ class SilentProgress:
         """Do nothing."""
 
 
-#: Used where no progress is wanted.
+#: Shared instance that shows no progress.
 SILENT: Progress = SilentProgress()
 
 
 class QuietProgress(SilentProgress):
-    """Shows only warnings; `wording` rewords texts, such as parameters as flags of a command."""
+    """Shows only warnings; `wording` rewrites texts, such as parameters to command-line flags."""
 
     def __init__(self, stream: TextIO, wording: Callable[[str], str] = str) -> None:
         self._stream = stream
@@ -102,7 +102,7 @@ class QuietProgress(SilentProgress):
 class LineProgress(QuietProgress):
     """Writes a line for each step, and every `interval` seconds within a step.
 
-    With `is_late`, the first line comes after a second.
+    With `is_late`, the first line appears after a second.
     """
 
     interval = 10.0
@@ -117,7 +117,7 @@ class LineProgress(QuietProgress):
         self._pace = _Pace()
 
     def update(self, step: str, fraction: float | None = None, detail: str = "") -> None:
-        """Show fraction, time left, step and detail; at once for a new step, else at intervals."""
+        """Show fraction, time left, step and detail: at once for a new step, else periodically."""
         now = time.monotonic()
         time_left = self._pace.time_left(now, fraction)
         if now < self._first_time or (step == self._step and now < self._next_time):
@@ -134,7 +134,7 @@ class LineProgress(QuietProgress):
         self._write(self._printable(text))
 
     def close(self) -> None:
-        """Reset the timer, so that the next update starts a new step."""
+        """Reset the timer so that the next update starts a new step."""
         self._step, self._pace = None, _Pace()
 
 
@@ -173,21 +173,21 @@ class BarProgress(LineProgress):
 
 
 def announce(progress: Progress, work: str, seconds: float, advice: str = "") -> None:
-    """Add a note on how long the work will take, if that is about a minute or more."""
+    """Add a note with the expected duration of the work if it is about a minute or more."""
     if seconds >= _LONG:
         minutes = counted(round(seconds / 60), "minute")
         progress.note(Message(work, f", which takes about {minutes}", advice))
 
 
 class LongStep:
-    """Reports how much of a step is done, from any thread, once the step takes over a second.
+    """Reports the progress of a step, from any thread, once the step takes over a second.
 
     Parameters
     ----------
     progress : Progress
     step : str
     total : float
-        The sum of the amounts of all calls of `add`.
+        Sum of the amounts passed to `add`.
     """
 
     def __init__(self, progress: Progress, step: str, total: float = 1.0) -> None:
@@ -196,13 +196,13 @@ class LongStep:
         self._lock = threading.Lock()
 
     def add(self, amount: float) -> None:
-        """Add an amount to the work done, and report it."""
+        """Add to the completed work and report progress."""
         with self._lock:
             self._done += amount
             self.update(min(self._done / self._total, 1.0))
 
     def update(self, fraction: float | None) -> None:
-        """Report the fraction that is done; None if unknown."""
+        """Report the completed fraction; None if unknown."""
         if time.monotonic() >= self._first_time:
             self._progress.update(self._step, fraction)
 
@@ -216,7 +216,7 @@ def progress_on(
 ) -> Progress:
     """Return a bar on a terminal, lines elsewhere, or only warnings if `quiet`.
 
-    `stream` is standard error by default; see `BarProgress` for other parameters.
+    `stream` defaults to standard error; see `BarProgress` for the other parameters.
     """
     stream = stream or sys.stderr
     if quiet:
@@ -227,12 +227,12 @@ def progress_on(
 
 
 def can_erase(stream: TextIO) -> bool:
-    """Whether a stream is a terminal that can erase text."""
+    """Return True if a stream is a terminal that can erase text."""
     return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def check_progress(progress: Any) -> Progress:
-    """Return the progress, or `SILENT` for None; raise OptionError if it lacks a method."""
+    """Return `progress`, or `SILENT` for None; raise OptionError if a method is missing."""
     if progress is None:
         return SILENT
     if not isinstance(progress, Progress):
@@ -254,7 +254,7 @@ class _Pace:
         self._last_fraction = 0.0
 
     def time_left(self, now: float, fraction: float | None) -> str:
-        """Return the time left in words; empty if it is too early to tell."""
+        """Format the time left; empty if it can't be estimated yet."""
         if fraction is None:
             return ""
         if self._start is None or fraction < self._last_fraction:  # another step began
@@ -273,8 +273,8 @@ def _join(parts: Iterable[str]) -> str:
 
 
 def _fit_width(parts: _Parts, n_columns: int) -> str:
-    """Return the parts that fit into `n_columns`; the less important ones are left out first."""
-    percent, time_left, step, detail = parts  # the bar shows the fraction as well
+    """Join the parts that fit into `n_columns`, dropping less important ones first."""
+    percent, time_left, step, detail = parts  # the bar also shows the fraction
     shorter = [(time_left, detail), (detail,)] if detail else []
     for texts in (parts, parts[1:], *shorter):
         if len(text := _join(texts)) <= n_columns:
@@ -296,7 +296,7 @@ def _start_bar(stream: TextIO) -> RichProgress:
         TextColumn("{task.fields[text]}", markup=False),
         console=console,
         transient=True,
-        # A thread that draws would slow down the work.
+        # A drawing thread would slow down the work.
         auto_refresh=False,
     )
     bar.add_task("", total=None, text="")

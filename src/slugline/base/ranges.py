@@ -1,4 +1,4 @@
-"""Types of numbers with their ranges, which msgspec checks in files."""
+"""Number types with ranges that msgspec validates in files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-#: The largest whole number in a file.
+#: The largest integer in a file.
 MAX_COUNT = (1 << 63) - 1
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 #: From 0 to 1.

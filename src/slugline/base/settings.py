@@ -1,4 +1,4 @@
-"""Descriptions of settings, from which the options of the command line are made."""
+"""Descriptions of settings, used to generate command-line options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Describes a field of a settings type, in its `Annotated` type.
+    """Describes a field of a settings type in its `Annotated` type.
 
     Attributes
     ----------
@@ -18,13 +18,13 @@ class Setting:
     flag : str
         The spelling on the command line; by default, the field's name with hyphens.
     panel : str
-        The heading under which the help lists it.
+        Heading of the option in the help.
     default : str
-        The default in words, if the help doesn't show the value.
+        Description of the default, if the help doesn't show the value.
     values : sequence of str
-        Values that a shell proposes.
+        Values for shell completion.
     ge, le : float or None
-        The least and the greatest number.
+        Minimum and maximum.
     """
 
     help: str

@@ -1,4 +1,4 @@
-"""Maps a function over parts of the work on threads, in order, and limits BLAS to one thread."""
+"""Map a function over parts of the work on threads, in order; limit BLAS to one thread."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def map_in_order(
     ----------
     work : callable
     parts : iterable
-        The parts, which may be endless: a part is taken only when there is room for its result.
+        The parts, possibly endless: a part is taken only when there is room for its result.
     n_threads : int
     n_waiting : int, default 1
-        Number of results or submitted parts that may wait, besides one for each thread. With
-        0, threads are idle at times, and no more results are in memory than there are threads.
+        Number of results or submitted parts that may wait, in addition to one per thread. With
+        0, threads are sometimes idle, and memory contains at most one result per thread.
     is_full : callable, optional
-        Returns whether to yield a result before another part is taken, given the parts whose
-        results have not been yielded. By default, True for `n_threads + n_waiting` parts.
+        Given the parts whose results have not been yielded, return True to yield a result before
+        taking another part. By default, True for `n_threads + n_waiting` parts.
 
     >>> list(map_in_order(len, ["a", "bcd", "ef"], n_threads=2))
     [1, 3, 2]
@@ -69,12 +69,12 @@ def map_in_order(
             pending.popleft()
             yield results.popleft().result()
     finally:
-        # After an error, or if the caller has stopped, the other results aren't needed.
+        # After an error, or if the caller stops early, the other results aren't needed.
         pool.shutdown(cancel_futures=True)
 
 
 class _BlasLimit:
-    """Limits BLAS to one thread as long as any thread of the process asks for it."""
+    """Limits BLAS to one thread while any thread of the process requests it."""
 
     def __init__(self) -> None:
         self._lock, self._n_users = threading.Lock(), 0
@@ -82,7 +82,7 @@ class _BlasLimit:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Limit BLAS; the last one to leave lifts the limit."""
+        """Limit BLAS; the last context to exit lifts the limit."""
         with self._lock:
             if self._lift is None:
                 limit = _thread_pools(len(sys.modules)).limit(limits=1, user_api="blas")
@@ -102,16 +102,16 @@ _blas_limit = _BlasLimit()
 
 
 def limit_blas() -> AbstractContextManager[None]:
-    """Return a context in which BLAS uses one thread, as the last bits depend on their number.
+    """Return a context that limits BLAS to one thread, for bit-identical results.
 
-    The limit is that of the process; contexts may overlap.
+    The limit applies to the whole process; contexts may overlap.
     """
     return _blas_limit.hold()
 
 
 @functools.lru_cache(maxsize=1)
-def _thread_pools(n_modules: int) -> ThreadpoolController:  # noqa: ARG001 only an import adds some
-    """Return the thread pools of the process, which take some milliseconds to find."""
+def _thread_pools(n_modules: int) -> ThreadpoolController:  # noqa: ARG001 only imports add pools
+    """Return the thread pools of the process; cached because finding them takes milliseconds."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

@@ -1,4 +1,4 @@
-"""Wording of messages and reprs: numbers with nouns, enumerations and safe printing."""
+"""Wording of messages and reprs: counts with nouns, enumerations and safe printing."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ Rows = Sequence[tuple[str, str]]
 
 
 def format_call(value: object) -> str:
-    """Return the constructor call that makes a value, without default arguments."""
+    """Return the constructor call of a value, without default arguments."""
     parameters = inspect.signature(type(value)).parameters
     arguments = {name: getattr(value, name) for name in parameters if hasattr(value, name)}
     changed = [
         f"{name}={argument!r}"
         for name, argument in arguments.items()
-        # Compared by repr, since arrays have no single truth value.
+        # Compare by repr, since arrays have no single truth value.
         if repr(argument) != repr(parameters[name].default)
     ]
     return f"{type(value).__name__}({', '.join(changed)})"
 
 
 def format_lines(title: str, rows: Rows) -> str:
-    """Return a title, and one line for each pair of a name and a text.
+    """Return a title followed by a line for each pair of name and text.
 
     >>> print(format_lines("A model", [("topics", "46"), ("terms", "10,000 words")]))
     A model
@@ -35,7 +35,7 @@ def format_lines(title: str, rows: Rows) -> str:
 
 
 def format_html_table(title: str, rows: Rows) -> str:
-    """Return a title and pairs of name and text as an HTML table, with everything escaped."""
+    """Return a title and pairs of name and text as an escaped HTML table."""
     import html
 
     cells = "".join(
@@ -47,7 +47,7 @@ def format_html_table(title: str, rows: Rows) -> str:
 
 
 class TitledRows:
-    """Base class of objects whose repr is a title with rows, which a notebook shows as a table."""
+    """Base class for reprs of a title with rows, shown as a table in notebooks."""
 
     def _title_and_rows(self) -> tuple[str, Rows]:
         raise NotImplementedError
@@ -60,7 +60,7 @@ class TitledRows:
 
 
 def counted(n: int, noun: str) -> str:
-    """Return a number with its noun in the singular or plural.
+    """Return a number with its noun, singular or plural.
 
     >>> counted(1, "topic"), counted(8982, "document")
     ('1 topic', '8,982 documents')
@@ -93,7 +93,7 @@ def whole_percent(fraction: float) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a time with two digits or more.
+    """Format a time with at least two digits.
 
     >>> format_seconds(0.0123), format_seconds(1234.5)
     ('0.012 s', '1,234 s')
@@ -119,9 +119,9 @@ def join_words(
     comma: str = ", ",
     last: str | None = "and",
 ) -> str:
-    """Return values as an enumeration: the first `max_listed`, and how many more there are.
+    """Join values as an enumeration: the first `max_listed` and the number of others.
 
-    `last` is the word before the last value; with None, only a comma precedes it.
+    `last` is the word before the last value, or None for a comma.
 
     >>> join_words([7, 8, 10]), join_words("abcd", 2), join_words("abc", last=None)
     ('7, 8 and 10', 'a, b and 2 more', 'a, b, c')
@@ -140,14 +140,14 @@ def one_line(text: str, max_length: int) -> str:
     >>> one_line("Wheat\n rose  by a tenth", 12)
     'Wheat rose…'
     """
-    # A text of megabytes is cut before it is split.
+    # Cut the text before splitting, since it may have megabytes.
     line = " ".join(text[: 4 * max_length].split())
     is_whole = len(line) <= max_length and len(text) <= 4 * max_length
     return line if is_whole else f"{line[: max_length - 1].rstrip()}…"
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the name that is most similar to a mistyped one, ignoring case; None if none is.
+    """Return the closest match to a mistyped name, ignoring case, or None.
 
     `cutoff` is the minimum similarity, from 0 to 1.
 
@@ -162,19 +162,18 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def have(n: int) -> str:
-    """Return "has" or "have", depending on the number of things."""
+    """Return "has" or "have", depending on `n`."""
     return "has" if n == 1 else "have"
 
 
 # Safe printing ------------------------------------------------------------------------------------
 
-# Control characters, those that change the direction of writing, and lone surrogates, which UTF-8
-# can't encode.
+# Control characters, bidirectional controls, and lone surrogates, which UTF-8 can't encode.
 _INVISIBLE = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
-    r"""Return a text with escapes for invisible characters, except those in `keep`.
+    r"""Escape invisible characters in a text, except those in `keep`.
 
     >>> print(printable("\x1b[2Jzinc\u202e"))
     \x1b[2Jzinc\u202e
@@ -190,12 +189,12 @@ def printable(text: str, keep: str = "\n\t") -> str:
 
 
 def printable_json(text: str) -> str:
-    r"""Return JSON with escapes for the invisible characters that JSON allows.
+    r"""Escape the invisible characters that JSON allows.
 
     >>> print(printable_json('{"topic":"\x9b2Jzinc"}'))
     {"topic":"\u009b2Jzinc"}
     """
-    # JSON has newlines only between strings; within them it escapes newlines itself.
+    # JSON contains raw newlines only between strings; those inside strings are already escaped.
     return _INVISIBLE.sub(
         lambda match: match[0] if match[0] == "\n" else rf"\u{ord(match[0]):04x}", text
     )
