@@ -74,7 +74,7 @@ _MAX_CHARACTERS = 1 << 16
 def render_markdown(text: str, level: int = 1) -> Markup:
     r"""Return Markdown as HTML: headings, paragraphs, lists, code, links and emphasis.
 
-    All other markup in the source is treated as text and escaped. Texts of over 64 kB are truncated.
+    All other markup is escaped as text. Texts of over 64 kB are truncated.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Learns linear weights batch by batch."""
+"""Train linear weights batch by batch."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from slugline.learning.linear.problem import (
     topic_batches,
 )
 
-# The sum of squared gradients that is assumed for each term of a finished model, so that its
-# weights move less than those of a new term.
+# Sum of squared gradients assumed for each term of a finished model, so that its weights move less
+# than the weights of a new term.
 _SQUARED_SUM_OF_LEARNED = 3.0
-# The number of topics that are learned at a time; while columns are inserted, the weights of this
-# many topics are in memory twice.
+# Number of topics trained at a time; while columns are inserted, the weights of this many topics
+# are in memory twice.
 _TOPICS_AT_A_TIME = 32
 
 
 class LinearStream:
-    """Weights, with the state for learning from the next batch.
+    """Weights and the state for training on the next batch.
 
     Parameters
     ----------
     weights : float32 CSR array, shape (n_columns, n_topics)
-        To start from.
+        Initial weights.
     biases : float32 array, shape (n_topics,)
     calibration : Calibration or TopicCalibration
     passes : int or None
-        Passes over the rows of a batch; by default, it depends on the number of rows.
+        Passes over the rows of a batch; by default, depends on the number of rows.
     seed : int
         Determines the order of the rows.
     """
@@ -66,10 +66,10 @@ class LinearStream:
             steps.initial_squared_sums(n_columns, _SQUARED_SUM_OF_LEARNED) for _ in self._batches
         ]
         self._totals = np.zeros(len(biases))
-        # The number of rows learned from, which is not known for a finished model.
+        # Number of training rows so far, unknown for a finished model.
         self._n_learned = np.inf
         self.recent = RecentScores.empty(len(biases), multilabel=calibration.multilabel)
-        #: The scores that the rows of the latest batch got before they were learned from.
+        #: Scores of the latest batch before training on it.
         self.heldout: HeldOutScores | None = None
 
     @classmethod
@@ -82,7 +82,7 @@ class LinearStream:
         passes: int | None = None,
         seed: int = 0,
     ) -> LinearStream:
-        """Return a stream that has not learned from any rows."""
+        """Return an untrained stream."""
         weights = sp.csr_array((n_columns, n_topics), dtype=np.float32)
         biases = np.full(n_topics, INITIAL_BIAS, dtype=np.float32)
         recent = RecentScores.empty(n_topics, multilabel=multilabel, is_first=True)
@@ -95,7 +95,7 @@ class LinearStream:
 
     @property
     def n_columns(self) -> int:
-        """Number of columns of a row."""
+        """Number of columns."""
         return len(self._weights[0])
 
     def decision_function(self, X: sp.csr_array) -> F32:
@@ -117,7 +117,7 @@ class LinearStream:
         )
 
     def copy(self) -> LinearStream:
-        """Return a copy to continue learning with, which shares the weights."""
+        """Return a copy for further training that shares the weights."""
         twin = copy.copy(self)
         twin._weights = list(self._weights)
         for name in ("biases", "_sums", "_totals", "_rng"):
@@ -142,10 +142,9 @@ class LinearStream:
             )
 
     def learn(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
-        """Learn from the rows of a batch.
+        """Train on the rows of a batch.
 
-        If that fails or is interrupted, the weights are restored from a copy of those that may
-        change.
+        After an error or interrupt, the affected weights are restored from a copy.
         """
         problem = LinearProblem.from_rows(X, labels, context, self._batches)
         columns = np.unique(X.indices)
@@ -184,10 +183,10 @@ class LinearStream:
     def _score_before_learning(
         self, X: sp.csr_array, problem: LinearProblem, rows: Index
     ) -> HeldOutScores:
-        """Return the scores of the batch by weights that were not learned from it.
+        """Return scores of the batch from weights that were not trained on it.
 
-        If the current weights were learned from fewer rows than the batch has, the scores of one
-        part of the batch are those of weights learned from the other part.
+        If the current weights were trained on fewer rows than the batch has, one part of the batch
+        is scored by weights trained on the other part.
         """
         if len(rows) > self._n_learned:
             return HeldOutFit.from_rows(problem, rows, rows, self._passes).score()

@@ -1,4 +1,4 @@
-"""Linear weights at the minimum for few rows, by Newton steps in the space of rows.
+"""Compute the optimal linear weights for few rows by Newton steps in the space of rows.
 
 For each topic `k`, with rows `x_i`, weights `w` and a bias `b`, training minimises::
 
@@ -8,12 +8,12 @@ where `t_ik` is 1 if row `i` has the topic, else -1; `c_ik` is the cost of the e
 rows of rare topics (`steps.topic_rarity`); and `r_j` is the learning rate of term `j`
 (`steps.term_rates`). All were chosen by cross-validation on training splits.
 
-At the minimum, the weights of a topic are sums of rows, each times a coefficient: the row's cost
-times its error. With fewer rows than terms, it takes much less time to search for coefficients than
-for weights: a step needs the products of rows with one another, which are computed once for all
-topics. Steps start from the coefficients of a fit to more rows or, without one, from coefficients
-that fit all rows, for which all topics share a factor. A compiled kernel, `_dual.c`, solves each
-step approximately, by conjugate gradients; NumPy solves it exactly.
+At the minimum, the weights of a topic are a linear combination of the rows, and each coefficient is
+the row's cost times its error. With fewer rows than terms, optimizing coefficients is much faster
+than optimizing weights: a step needs only the Gram matrix of the rows, which is computed once for
+all topics. Steps start from the coefficients of a fit to more rows or, without one, from
+coefficients that fit all rows, computed with one factorization for all topics. A compiled kernel,
+`_dual.c`, solves each step approximately, by conjugate gradients; NumPy solves it exactly.
 
 References
 ----------
@@ -37,26 +37,26 @@ from slugline.text.sparse import has_kernel
 
 try:
     from slugline.learning.linear import _dual as _kernel
-except ImportError:  # there was no compiler
+except ImportError:  # built without a compiler
     _kernel = None  # type: ignore[assignment]
 
 kernel = _kernel
 
-# Steps end when no row's error differs by more from the one that its coefficient is for. At 2^-13,
-# more weights depended on the order of rows when they were rounded. All fractions are powers of 2,
-# which are the same in every precision.
+# Steps end when every row's error is within this of the error implied by its coefficient. At 2^-13,
+# more rounded weights depended on the order of rows. All fractions are powers of 2, which are exact
+# in every precision.
 _PRECISION = 2.0**-14
-# A step is solved for until the residual is this fraction of the first one. With 0.03, some steps
-# go uphill.
+# Solve each step until the residual is this fraction of the initial one. With 0.03, some steps go
+# uphill.
 _FORCING = 2.0**-10
-# A step is too long if the derivative at its end is uphill by this fraction of that at its start.
+# A step is too long if the derivative at its end is uphill by this fraction of the initial one.
 _UPHILL = 0.25
 _MAX_STEPS, _MAX_PRODUCTS, _MAX_CUTS = 60, 100, 8
-# Passes of coordinate descent before the first step. After them, most rows without an error at the
-# minimum have none, so that steps solve for fewer. Without passes, steps take 2.4 times as long.
+# Passes of coordinate descent before the first step. They remove the error of most rows that have
+# none at the minimum, leaving fewer unknowns per step. Without them, steps take 2.4 times as long.
 _N_SWEEPS = 2
-# The inverse of the largest cost, and the least square on the diagonal, in the equations that fit
-# all rows: those of equal rows would have no solution in single precision.
+# The inverse of the largest cost, and the smallest squared pivot, in the equations that fit all
+# rows. Without them, equal rows would make the system singular in single precision.
 _LEAST_SQUARE = 2.0**-8
 # Without the kernel, steps end when the loss decreases by less than this fraction.
 _LEAST_GAIN = 1e-13
@@ -70,17 +70,17 @@ class Minimum(NamedTuple):
 
 
 class RowsByColumn(NamedTuple):
-    """Few rows, whose entries are stored column by column."""
+    """A small set of rows, stored column by column."""
 
     values: F32  # shape (n_entries,)
     rows: npt.NDArray[np.uint16]  # shape (n_entries,): in ascending order in each column
     columns: I32  # shape (n_nonempty,): columns that have entries, in ascending order
-    ends: I64  # shape (n_nonempty,): where the entries of each of these columns end
+    ends: I64  # shape (n_nonempty,): end of the entries of each of these columns
     shape: tuple[int, int]
 
     @classmethod
     def from_csr(cls, X: sp.csr_array) -> RowsByColumn:
-        """Return the rows of a CSR array, of which there are at most 65,536."""
+        """Convert a CSR array of at most 65,536 rows."""
         by_column = X.tocsc()
         columns = np.flatnonzero(np.diff(by_column.indptr)).astype(np.int32)
         ends = by_column.indptr[1:][columns].astype(np.int64)
@@ -93,7 +93,7 @@ class RowsByColumn(NamedTuple):
         return sp.csc_array(arrays, shape=(self.shape[0], len(self.columns)))
 
     def column_sums(self, factors: F32) -> F32:
-        """Return the transposed product with factors of rows, shape (n_nonempty, n_topics).
+        """Return the transposed product with row factors, shape (n_nonempty, n_topics).
 
         Parameters
         ----------
@@ -108,15 +108,15 @@ class RowsByColumn(NamedTuple):
 
 @dataclass(frozen=True)
 class DualProblem:
-    """Few rows with one topic each, the costs of their errors, and the rates of terms."""
+    """A small single-label problem: rows, topics, costs of errors, and rates of terms."""
 
     X: RowsByColumn
     y: Index  # shape (n_rows,): the topic of each row
-    costs: F32  # shape (n_rows,): of an error in each row, in learning another topic
-    positive_costs: F32  # shape (n_topics,): factors of these in learning a row's own topic
+    costs: F32  # shape (n_rows,): cost of an error in each row for other topics
+    positive_costs: F32  # shape (n_topics,): factors on these costs for a row's own topic
     rates: F32  # shape (n_columns,): the inverse of each term's penalty
     gram: F32  # shape (n_rows, n_rows): from `gram_matrix`
-    # shape (n_topics, n_rows): where steps start; after `minimum`, the coefficients at the minimum.
+    # shape (n_topics, n_rows): initial coefficients; after `minimum`, the optimal ones.
     coefficients: F32
 
     @classmethod
@@ -131,8 +131,8 @@ class DualProblem:
     ) -> DualProblem:
         """Return the problem with its Gram matrix.
 
-        Steps start from copied `coefficients` of a similar problem or, by default, from those that
-        fit all rows, even where they are right.
+        Steps start from a copy of the `coefficients` of a similar problem or, by default, from
+        coefficients that fit all rows, including those without an error.
         """
         rows = RowsByColumn.from_csr(X)
         gram = gram_matrix(rows, rates)
@@ -162,9 +162,9 @@ def _signs(y: Index, n_topics: int) -> F32:
 
 
 def gram_matrix(X: RowsByColumn, rates: F32) -> F32:
-    """Return the products of rows with one another, shape (n_rows, n_rows).
+    """Return the Gram matrix of the rows, shape (n_rows, n_rows).
 
-    Columns are scaled by the square roots of their rates, and one of ones is added for the bias.
+    Columns are scaled by the square roots of their rates; a column of ones is added for the bias.
     """
     values = X.values * np.sqrt(rates)[X.columns].repeat(np.diff(X.ends, prepend=0))
     if has_kernel():
@@ -180,7 +180,7 @@ def gram_matrix(X: RowsByColumn, rates: F32) -> F32:
 def fit_all_rows(gram: F32, signs: F32, costs: F32) -> F32:
     """Return the coefficients that fit all rows, shape (n_topics, n_rows).
 
-    All topics share the factor of their equations.
+    All topics share one factorization.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def fit_all_rows(gram: F32, signs: F32, costs: F32) -> F32:
 
 
 def find_coefficients(gram: F32, signs: F32, costs: F32, coefficients: F32) -> None:
-    """Replace the coefficients of rows by those at the minimum of each topic.
+    """Replace the coefficients of each topic by the optimal ones.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def find_coefficients(gram: F32, signs: F32, costs: F32, coefficients: F32) -> N
     costs : float32 array, shape (n_topics, n_rows)
         Twice the cost of an error.
     coefficients : float32 array, shape (n_topics, n_rows)
-        Where steps start; changed in place.
+        Initial coefficients; changed in place.
     """
     if not has_kernel():
         for topic in zip(signs, costs, coefficients, strict=True):
@@ -221,7 +221,7 @@ def find_coefficients(gram: F32, signs: F32, costs: F32, coefficients: F32) -> N
 
 
 def _solve_newton(gram: F64, signs: F32, costs: F32, coefficients: F32) -> None:
-    """Replace the coefficients of one topic, by Newton steps with exact solutions."""
+    """Optimize the coefficients of one topic by exact Newton steps."""
     goals, found = signs - INITIAL_BIAS, coefficients.astype(np.float64)
 
     def errors_and_loss(found: F64) -> tuple[F64, float]:

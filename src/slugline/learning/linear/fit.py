@@ -1,6 +1,6 @@
-"""Learns linear weights from all documents at once.
+"""Train linear weights on all documents at once.
 
-Topics are learned in batches, so that weights are dense for only a few topics at a time.
+Topics are trained in batches, so that weights are dense for only a few topics at a time.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from slugline.learning.linear.training import FEW_WEIGHTS, LastRows, Training
 class FittedLinear:
     """Result of `fit_linear`."""
 
-    weights: sp.csr_array  # shape (n_columns, n_topics): without those too small to matter
+    weights: sp.csr_array  # shape (n_columns, n_topics): without negligible weights
     biases: F32  # shape (n_topics,)
     calibration: AnyCalibration
-    # Number of rows that were not learned from because their topic looked wrong.
+    # Number of rows excluded because their topic looked wrong.
     n_suspect_labels: int
-    heldout: HeldOutScores  # the scores that probabilities were calibrated on
+    heldout: HeldOutScores  # scores used for calibration
 
 
 def fit_linear(
@@ -45,7 +45,7 @@ def fit_linear(
     clean: bool = True,
     limits: FitLimits | None = None,
 ) -> FittedLinear:
-    """Return the weights, biases and calibration learned from rows.
+    """Fit weights, biases and calibration to rows.
 
     Parameters
     ----------
@@ -53,11 +53,10 @@ def fit_linear(
     labels : Labels
     context : FitContext
     passes : int, optional
-        Passes over the rows; by default, their number decides.
+        Passes over the rows; by default, depends on the number of rows.
     clean : bool, default True
-        Whether to leave out rows that probably don't belong to their topic. None are left out if
-        topics have very few rows, or if there are so many topics that each batch learns from a
-        sample of rows.
+        Whether to exclude rows with probably wrong topics. All rows are used if topics have very
+        few rows, or if there are so many topics that each batch trains on a sample of rows.
     limits : FitLimits, optional
     """
     problem = LinearProblem.from_rows(X, labels, context, limits=limits)
@@ -76,17 +75,18 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
             training = Training.from_problem(problem, clean_rows, passes, last=last)
     heldout_fit = None
     if problem.labels.multilabel and training.last is None:
-        # Fits that hold out rows share the threads with the fit to all rows: no thread waits for a
-        # last batch. With one topic each, dense weights of both would take too much memory.
+        # Fits with held-out rows share the threads with the fit to all rows, so that no thread
+        # waits for a last batch. For single-label rows, dense weights of both would take too much
+        # memory.
         heldout_fit = HeldOutFit.from_rows(problem, rows, clean_rows, passes, beside=training)
     ends, scores = training.finish_batches(heldout_fit.tasks() if heldout_fit else [])
     heldout = heldout_fit.join(scores) if heldout_fit else training.heldout_scores()
     start = training.coefficients
     del training, heldout_fit
     if problem.X.shape[1] * problem.context.n_topics > FEW_WEIGHTS:
-        release_memory()  # before weights are in memory twice
+        release_memory()  # before weights are duplicated in memory
     biases, parts = np.concatenate([bias_part for _, bias_part in ends]), [part for part, _ in ends]
-    del ends  # so that a part can be freed when it has been copied
+    del ends  # so that each part can be freed once copied
     weights = steps.hstack_topics(parts)
     biases[problem.totals(clean_rows) == 0] = ABSENT_SCORE
     if heldout is None:

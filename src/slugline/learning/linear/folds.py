@@ -1,4 +1,4 @@
-"""Scores rows by weights that were learned from others."""
+"""Score held-out rows."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from slugline.learning.linear.problem import (
 )
 from slugline.learning.linear.training import Coefficients, Training
 
-# If there are few rows, each is scored by a fit without its fold. If there are more, one part of
-# the rows is learned from to score the other parts.
+# Few rows are scored by cross-validation: each by a fit without its fold. With more rows, a fit to
+# one part scores the other parts.
 _N_FOLDS, _N_PARTS = 4, 3
-# With more rows than this, of several topics each, folds take one pass less: on training splits of
-# five sets, micro-F1 changed by at most 0.001, log loss by -0.023 to 0.002.
+# With more multi-label rows than this, folds take one pass less: on training splits of five sets,
+# micro-F1 changed by at most 0.001, log loss by -0.023 to 0.002.
 _MANY_ROWS_IN_FOLDS = 2000
 
 
 class _Fold(NamedTuple):
-    """Rows to learn from, rows to score, and the passes; see `fit_linear`."""
+    """Training rows, rows to score, and the passes; see `fit_linear`."""
 
     train: Index
     test: Index
@@ -42,16 +42,16 @@ class _Fold(NamedTuple):
 
 @dataclass(frozen=True)
 class HeldOutFit:
-    """Fits to some of the rows, whose weights score the others: in folds if rows are few.
+    """Fits to some of the rows that score the others; cross-validation if rows are few.
 
-    Equal rows are held out together, unless most rows have so many copies that new rows will have
-    copies, too.
+    Equal rows are held out together, unless duplicates are so common that new rows will also be
+    copies.
     """
 
     problem: LinearProblem
     folds: list[_Fold]
     trainings: list[Training]  # of each fold
-    n_rows: int  # that all folds learn from
+    n_rows: int  # training rows of all folds
     training: Index | None  # the rows of the only fold; None if there are several
 
     @classmethod
@@ -70,13 +70,13 @@ class HeldOutFit:
         ----------
         problem : LinearProblem
         rows, clean_rows : int array
-            The rows to score, and those among them to learn from.
+            The rows to score, and the training rows among them.
         passes : int, optional
             See `fit_linear`.
         start : Coefficients, optional
-            Of `clean_rows`.
+            Coefficients of `clean_rows`.
         beside : Training, optional
-            Another training, which is prepared on the same threads.
+            Another training to prepare on the same threads.
         """
         scored = problem.calibration_rows(rows)
         labels, is_few = problem.labels, problem.are_few(rows)
@@ -113,7 +113,7 @@ class HeldOutFit:
         return self.join(self.problem.call_all(self.tasks()))
 
     def tasks(self) -> list[Callable[[], F32]]:
-        """Return functions that each learn a batch of topics in a fold and score its test rows."""
+        """Return functions that each train a batch of topics in a fold and score its test rows."""
         return _fold_tasks(self.problem, self.folds, self.trainings)
 
     def join(self, parts: list[F32]) -> HeldOutScores:
@@ -135,16 +135,16 @@ def _prepare_folds(
     start: Coefficients | None = None,
     beside: Training | None = None,
 ) -> list[Training]:
-    """Return the training of each fold, ready for threads, as is `beside`."""
+    """Return the training of each fold; prepare these and `beside` for threads."""
 
     def prepare_fold(fold: _Fold) -> Training:
         name = "calibrating: learning from"
         training = Training.from_problem(problem, fold.train, fold.passes, name, start=start)
-        training.known_columns  # noqa: B018  made once, before there are threads
+        training.known_columns  # noqa: B018  computed once, before threads start
         training.prepare()
         return training
 
-    # Few rows are prepared in less time than threads start.
+    # For few rows, preparation is faster than starting threads.
     if problem.is_small:
         return [*map(prepare_fold, folds)]
     tasks: list[Callable[[], Any]] = [functools.partial(prepare_fold, fold) for fold in folds]
@@ -159,7 +159,7 @@ def _fold_tasks(
     """Return functions that each score the test rows of a fold for a batch of topics."""
     batches = problem.batches
     if all(training.is_exact for training in trainings):
-        # Topics don't depend on those of their batch, and fewer batches take less time.
+        # Topics are independent of their batch, and fewer batches are faster.
         width = problem.limits.most_topics(problem.X.shape[1])
         batches = topic_batches(problem.context.n_topics, width)
     return [
@@ -189,7 +189,7 @@ def scores_in_folds(
     *,
     passes: int | None = None,
 ) -> F32:
-    """Return the score of each row by weights learned from the other folds.
+    """Return the score of each row from weights trained on the other folds.
 
     Parameters
     ----------
@@ -199,13 +199,13 @@ def scores_in_folds(
     folds : int array, shape (n_rows,)
         The fold of each row, from 0.
     learned : bool array, shape (n_rows,)
-        A mask of the rows to learn from; other rows are only scored.
+        A mask of the training rows; other rows are only scored.
     passes : int, optional
         See `fit_linear`.
 
     Returns
     -------
-    float32 array, shape (n_rows, n_topics); -10 for a topic that no other fold has.
+    float32 array, shape (n_rows, n_topics); -10 for a topic missing from the other folds.
     """
     problem = LinearProblem.from_rows(X, labels, context)
     scores = np.full((X.shape[0], context.n_topics), ABSENT_SCORE, dtype=np.float32)

@@ -1,6 +1,6 @@
 """Weights of a few topics in half precision; negligible ones are not stored.
 
-A compiled kernel, `_descent.c`, or NumPy reads and writes rows, with the same results, bit for bit.
+A compiled kernel, `_descent.c`, or NumPy reads and writes rows; results are bit-identical.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from slugline.base.arrays import F32, I32, I64, U16, U32, Index, Mask
 from slugline.learning.linear.steps import kernel
 from slugline.text.sparse import has_kernel
 
-#: The largest number of topics: a mask of a row has a bit for each.
+#: Maximum number of topics: a row's mask has one bit per topic.
 MAX_TOPICS = 32
-# Rows that are rewritten at a time, so that hardly more than their weights are in memory twice.
+# Rows rewritten at a time, so that few weights are in memory twice.
 _BLOCK_ROWS = 1 << 16
 _LEAST_NORMAL, _LARGEST = np.float32(2**-14), np.float32(65_504)
 
 
 class HalfWeights:
-    """Weights that are read and written as float32 rows; nonzero ones are stored in 16 bits.
+    """Weights read and written as float32 rows; nonzero weights are stored in 16 bits.
 
     Parameters
     ----------
     n_rows : int
     n_topics : int, from 1 to `MAX_TOPICS`
     block_rows : int, optional
-        Rows that are stored together.
+        Number of rows stored together.
     """
 
     def __init__(self, n_rows: int, n_topics: int, block_rows: int = _BLOCK_ROWS) -> None:
         self.n_topics, self._block_rows = n_topics, block_rows
-        # Of each row, a bit for each topic that says whether its weight is stored. The weights of
-        # each row follow those of the row before.
+        # A mask per row, with a bit for each topic whose weight is stored. Weights are stored row
+        # after row.
         self._blocks: list[tuple[U32, U16]] = [
             (np.zeros(min(block_rows, n_rows - first), np.uint32), np.zeros(0, np.uint16))
             for first in range(0, n_rows, block_rows)
         ]
 
     def take(self, rows: I32) -> F32:
-        """Return some rows, whose numbers are ascending, shape (n_chosen, n_topics)."""
+        """Return some rows, given in ascending order, shape (n_chosen, n_topics)."""
         weights = np.zeros((len(rows), self.n_topics), dtype=np.float32)
         for number, part, chosen in self._parts(rows):
             masks, halves = self._blocks[number]
@@ -52,9 +52,9 @@ class HalfWeights:
         return weights
 
     def put(self, rows: I32, weights: F32, threshold: float) -> None:
-        """Replace some rows, whose numbers are ascending.
+        """Replace some rows, given in ascending order.
 
-        Weights below `threshold` times the root mean square of the nonzero ones become 0.
+        Weights below `threshold` times the root mean square of nonzero weights become 0.
         """
         squares, n_nonzero = _sum_squares(weights)
         least = float(np.float32(threshold * np.sqrt(squares / max(1, n_nonzero))))
@@ -68,11 +68,11 @@ class HalfWeights:
                 self._blocks[number] = self._replace(*arguments, least)
 
     def drop_small(self, threshold: float) -> None:
-        """Drop weights below `threshold` times the root mean square of the nonzero ones."""
+        """Drop weights below `threshold` times the root mean square of nonzero weights."""
         squares = n_nonzero = 0.0
         for _, halves in self._blocks:
             values = halves.view(np.float16).astype(np.float64)
-            # Not by BLAS, whose sums depend on the number of its threads.
+            # Don't use BLAS, whose sums depend on its number of threads.
             squares, n_nonzero = squares + float(np.square(values).sum()), n_nonzero + len(values)
         least = threshold * np.sqrt(squares / max(1, n_nonzero))
         for number, (masks, halves) in enumerate(self._blocks):
@@ -88,9 +88,9 @@ class HalfWeights:
         return np.concatenate([none, *lengths])
 
     def pop_blocks(self) -> Iterator[tuple[slice, I64, Index, F32]]:
-        """Yield some rows, their numbers of nonzero weights, and the topics and values of these.
+        """Yield some rows, their numbers of nonzero weights, and the topics and values.
 
-        The rows are freed.
+        Frees the rows.
         """
         for number in range(len(self._blocks)):
             masks, halves = self._blocks[number]
@@ -101,7 +101,7 @@ class HalfWeights:
             yield rows, bits.sum(axis=1), np.nonzero(bits)[1], values
 
     def _parts(self, rows: I32) -> Iterator[tuple[int, slice, I32]]:
-        """Yield each block's number, where its rows are in `rows`, and which of it they are."""
+        """Yield each block's number, the slice of its rows in `rows`, and their positions in it."""
         firsts = np.arange(len(self._blocks) + 1) * self._block_rows
         bounds = np.searchsorted(rows, firsts).tolist()
         for number, first in enumerate(firsts[:-1].tolist()):
@@ -137,9 +137,9 @@ class HalfWeights:
 
 
 def _sum_squares(weights: F32) -> tuple[float, int]:
-    """Return the sum of squares of weights, and how many are not 0."""
+    """Return the sum of squares and the number of nonzero weights."""
     if has_kernel():
         return kernel.sum_squares(weights, weights.shape[1])
-    # Row after row, and then topic after topic, as in the kernel.
+    # Sum over rows, then over topics, like the kernel.
     sums = np.cumsum(np.square(weights, dtype=np.float64), axis=0)[-1:]
     return float(sum(sums.ravel().tolist())), int(np.count_nonzero(weights))

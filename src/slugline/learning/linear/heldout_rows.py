@@ -1,4 +1,4 @@
-"""Rows that are held out: which ones, and how they and their scores are scaled."""
+"""Choose held-out rows, and scale these rows and their scores."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from slugline.corpus.splits import make_folds
 from slugline.learning.linear.problem import LinearProblem
 from slugline.text.sparse import row_lengths, row_offsets, row_slices
 
-# If less than this fraction of the rows is distinct, new rows will mostly be copies as well.
+# If less than this fraction of the rows is distinct, new rows will also be mostly copies.
 _FEW_DIFFERENT = 0.1
-# The spread of scores grows with this power of the number of rows that they are learned from, as
-# measured on training splits with 20 to 10,000 rows, without making probabilities surer.
+# The spread of scores grows with this power of the number of training rows (measured on training
+# splits with 20 to 10,000 rows) without making probabilities more reliable.
 _SPREAD_POWER = 0.1
-# Rows whose squared length differs from 1 by less have been scaled to it.
+# Rows count as normalized if their squared length differs from 1 by less than this.
 _NEAR = 1e-3
 
 
 def scale_heldout_scores(scores: F32, fraction: float) -> F32:
-    """Scale scores learned from a fraction of the rows to the spread of scores learned from all."""
+    """Scale scores of a fit to a fraction of the rows to the spread of a fit to all rows."""
     return scores * np.float32(fraction**-_SPREAD_POWER)
 
 
 def renormalize_rows(X: sp.csr_array, known_columns: Mask) -> sp.csr_array:
-    """Scale rows of length 1 to the length that they would have if only known columns existed.
+    """Rescale rows of length 1 as if only known columns existed.
 
-    In a new document, a term that training has not seen has no column and no part in the row's
-    length. In a held-out training document it has one, so the scores would be too low: half as high
-    as those of new documents if rows are few.
+    A term unseen in training has no column in a new document and doesn't affect the row's length.
+    In a held-out training document it has a column, so scores would be too low: with few rows, half
+    as high as for new documents.
 
     Parameters
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
-        Rows whose length is not 1 are not changed.
+        Rows with other lengths are not changed.
     known_columns : bool array, shape (n_columns,)
     """
     squares = sp.csr_array((X.data**2, X.indices, X.indptr), shape=X.shape)
@@ -50,13 +50,13 @@ def renormalize_rows(X: sp.csr_array, known_columns: Mask) -> sp.csr_array:
 
 
 def renormalized_parts(X: sp.csr_array, rows: Index, known_columns: Mask) -> Iterator[sp.csr_array]:
-    """Yield some of the rows, a few at a time, as `renormalize_rows` scales them."""
+    """Yield some of the rows, a few at a time, scaled by `renormalize_rows`."""
     for part in row_slices(row_offsets(row_lengths(X.indptr)[rows])):
         yield renormalize_rows(X[rows[part]], known_columns)
 
 
 def find_columns(X: sp.csr_array, rows: Index) -> Mask:
-    """Return a mask of the columns in which some of the rows have entries."""
+    """Return a mask of the columns with entries in the given rows."""
     has_entries = np.zeros(X.shape[1], dtype=bool)
     for part in row_slices(row_offsets(row_lengths(X.indptr)[rows])):
         has_entries[X[rows[part]].nonzero()[1]] = True
@@ -64,10 +64,10 @@ def find_columns(X: sp.csr_array, rows: Index) -> Mask:
 
 
 def group_equal_rows(X: sp.csr_array) -> Index:
-    """Return a number for each row, which is the same for equal rows; shape (n_rows,).
+    """Return a number for each row that is the same for equal rows; shape (n_rows,).
 
     Used to hold out all copies of a document together. Rows are compared by their product with a
-    random vector, which is the same for different rows once in 10^15.
+    random vector; different rows collide once in 10^15.
     """
     vector = np.random.default_rng(0).random(X.shape[1])
     products = [X[part] @ vector for part in row_slices(X.indptr)]
@@ -75,9 +75,9 @@ def group_equal_rows(X: sp.csr_array) -> Index:
 
 
 def split_rows(problem: LinearProblem, rows: Index, n_parts: int) -> tuple[I64, int]:
-    """Return the part of each row, -1 for other rows, and the number of parts.
+    """Return the part of each row (-1 for other rows) and the number of parts.
 
-    Equal rows are in one part, so that there may be fewer parts than `n_parts`.
+    Equal rows are in the same part, so there may be fewer than `n_parts` parts.
     """
     groups = group_equal_rows(problem.X)[rows]
     n_different = len(np.unique(groups))

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from slugline.learning.linear.batches import LinearStream
     from slugline.text.scoring import TermWeights
 
-# The largest number of weights of a dense table, which is faster.
+# Maximum number of weights in a dense table, which is faster.
 _MAX_DENSE = 1 << 24
-# In larger tables, the row of a term is dense if it has weights for at least 1 in 4 topics. With
-# 1 in 2 to 1 in 8, predicting texts of the ModApte split, with 90 topics, is as fast. Tables with
-# more weights than `_MAX_FILLED` would take long to copy.
+# In larger tables, a term's row is dense if it has weights for at least 1 in 4 topics. Anything
+# from 1 in 2 to 1 in 8 is equally fast on the ModApte split, with 90 topics. Tables with more
+# weights than `_MAX_FILLED` would take long to copy.
 _LONG_ROW, _MAX_FILLED = 4, 1 << 22
 
 
@@ -49,20 +49,20 @@ class LinearOptions(Options):
 class LinearLearner(LinearOptions):
     """One-vs-rest linear classifier with squared hinge loss, and calibrated probabilities.
 
-    It is trained by AdaGrad, on all documents at once or on batches. Up to 500 documents of one
-    topic each get the weights at the minimum of a strictly convex function, which doesn't depend on
-    their order. The scores that rows get before they are first learned from show which documents
-    probably do not belong to their topic; if there are too many of them to be just hard cases, the
-    learner is trained again without them. Probabilities are calibrated on held-out scores: of all
-    folds if there are few rows, else of one part of the rows.
+    It is trained by AdaGrad, on all documents at once or on batches. For up to 500 single-label
+    documents, it instead computes the unique minimum of a strictly convex loss, which doesn't
+    depend on the order of documents. The scores of rows before they are first used for training
+    indicate which documents are probably mislabelled; if there are too many to be just hard cases,
+    the learner is retrained without them. Probabilities are calibrated on held-out scores: from
+    cross-validation if there are few rows, else from one part of the rows.
 
     Parameters
     ----------
     passes : int, optional
-        Passes over the rows; by default, from 6 for a few hundred rows down to 1, or as many as
-        lead to the minimum.
+        Passes over the rows; by default, from 6 for a few hundred rows down to 1, or until the
+        minimum is reached.
     clean : bool, default True
-        Whether to leave out training documents that probably don't belong to their topic.
+        Whether to exclude training documents that are probably mislabelled.
 
     Attributes
     ----------
@@ -72,13 +72,12 @@ class LinearLearner(LinearOptions):
     calibration : Calibration or TopicCalibration
         Turns scores into probabilities; for multilabel rows, with a curve for each topic.
     n_suspect_labels : int
-        Number of training documents that were left out.
+        Number of excluded training documents.
     heldout_scores_ : HeldOutScores or None
-        After `fit`, the held-out scores of rows; after a batch, those that its rows got before they
-        were learned from. Not saved in files.
+        After `fit`, the held-out scores of rows; after a batch, the scores of its rows before
+        training on them. Not saved in files.
     recent_ : RecentScores or None
-        After batches, the scores that the latest rows got before they were learned from;
-        not saved in files.
+        After batches, the scores of the latest rows before training on them. Not saved in files.
 
     Examples
     --------
@@ -100,14 +99,14 @@ class LinearLearner(LinearOptions):
     n_suspect_labels: int
     heldout_scores_: HeldOutScores | None = None
     recent_: RecentScores | None = None
-    # Either fixed weights, with a table that is made from them when scores are first needed; or a
-    # stream, which can learn more.
+    # Either fixed weights, with a table created when scores are first needed, or a stream that can
+    # be trained further.
     _weights: sparse.SparseRows | None = None
     _table: F32 | sp.csr_array | None = None
     _stream: LinearStream | None = None
 
     def fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
-        """Learn from rows and their topics."""
+        """Fit to rows and their topics."""
         from slugline.learning.linear.fit import fit_linear
 
         X = sparse.check_csr(X)
@@ -118,10 +117,10 @@ class LinearLearner(LinearOptions):
         self.heldout_scores_, self.recent_ = fitted.heldout, None
 
     def partial_fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
-        """Learn from all rows of one more batch; `clean` has no effect.
+        """Train on all rows of another batch; `clean` has no effect.
 
-        Learning from the same documents twice makes probabilities too extreme. Step sizes and
-        recent scores are kept from call to call, but not in a model file.
+        Training on the same documents twice makes probabilities too extreme. Step sizes and recent
+        scores persist between calls, but not in a model file.
         """
         X = sparse.check_csr(X)
         stream = self._start_stream(X.shape[1], context, multilabel=labels.multilabel)
@@ -165,7 +164,7 @@ class LinearLearner(LinearOptions):
 
     @property
     def multilabel(self) -> bool:
-        """Whether it has learned from multilabel rows."""
+        """True if trained on multilabel rows."""
         return self.calibration.multilabel
 
     def unused_columns(self) -> Mask:
@@ -180,11 +179,11 @@ class LinearLearner(LinearOptions):
         return self._copy_with(sparse.SparseRows.from_csr(weights))
 
     def of_columns(self, columns: Integers) -> LinearLearner:
-        """Return a copy for rows that have only these columns, which are ascending."""
+        """Return a copy for rows with only these columns, given in ascending order."""
         values, topics, lengths = self._sparse_weights().entries
         if lengths[columns].sum() < len(values):
             return self._copy_with(sparse.SparseRows.from_csr(self.weights[columns]))
-        # Only columns without weights are left out, so that the weights can be shared.
+        # Only columns without weights are dropped, so the weights can be shared.
         entries = sparse.Entries(values, topics, lengths[columns])
         return self._copy_with(sparse.SparseRows(entries, len(self.biases)))
 
@@ -207,9 +206,9 @@ class LinearLearner(LinearOptions):
         return self._weights
 
     def term_weights(self, *, for_few: bool = False) -> TermWeights | None:
-        """Return the weights as a kernel reads them; None after batches.
+        """Return the weights in the kernel's format; None after batches.
 
-        `for_few` is whether they are for few texts, which are scored before a table is made.
+        With `for_few`, return weights for scoring few texts, without creating a table.
         """
         if self._stream is not None:
             return None
@@ -221,7 +220,7 @@ class LinearLearner(LinearOptions):
         return aligned(table) if isinstance(table, np.ndarray) else sparse.csr_parts(table)
 
     def weights_of(self, columns: Integers) -> F64:
-        """Return the weights of columns that scores use, shape (n_chosen, n_topics)."""
+        """Return the weights used to score some columns, shape (n_chosen, n_topics)."""
         if self._stream is not None:
             return self._stream.weights_of(columns)
         rows = self._score_table()[columns]
@@ -238,7 +237,7 @@ class LinearLearner(LinearOptions):
         return scores
 
     def _score_table(self) -> Any:
-        """Return the cached table of fixed weights in the form that gives scores fastest."""
+        """Return the cached table of fixed weights in the fastest form for scoring."""
         if self._table is None:
             self._table = score_table(self._sparse_weights())
         return self._table
@@ -284,7 +283,7 @@ class LinearLearner(LinearOptions):
 
 
 def score_table(weights: sparse.SparseRows) -> F32 | sp.csr_array:
-    """Return weights in the form that gives scores fastest: dense, unless that is too large."""
+    """Return weights in the fastest form for scoring: dense, unless that is too large."""
     if weights.n_rows * weights.n_columns <= _MAX_DENSE:
         return weights.toarray()
     if len(weights.entries.values) > _MAX_FILLED:
@@ -293,10 +292,9 @@ def score_table(weights: sparse.SparseRows) -> F32 | sp.csr_array:
 
 
 def fill_long_rows(weights: sparse.SparseRows) -> sp.csr_array:
-    """Return weights, with all of those of a term that has many, even if they are 0.
+    """Return weights with dense rows, including zeros, for terms that have many weights.
 
-    The terms of which a text has most have many weights, which are summed faster without the number
-    of the topic of each.
+    The most common terms in texts have many weights, which are summed faster without topic indices.
     """
     import scipy.sparse as sp
 
@@ -313,7 +311,7 @@ def fill_long_rows(weights: sparse.SparseRows) -> sp.csr_array:
 
 
 def to_arrays(weights: sparse.SparseRows) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a model file: values and topics by row, and the counts of rows."""
+    """Return the arrays of a model file: values and topics by row, and the count of each row."""
     values, topics, counts = weights.entries
     return {
         "weights.values": values,
@@ -327,7 +325,7 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sparse
 
     Raises
     ------
-    DataError : if they don't fit together.
+    DataError : if they are inconsistent.
     """
     values, topics, counts = (arrays[f"weights.{name}"] for name in ("values", "topics", "counts"))
     if not (values.ndim == topics.ndim == counts.ndim == 1) or len(values) != len(topics):

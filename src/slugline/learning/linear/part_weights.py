@@ -1,7 +1,7 @@
-"""Linear weights while they are learned from parts of the rows.
+"""Linear weights during training on parts of the rows.
 
 Between parts, weights are stored in half precision without negligible ones. They are dense only
-while a part is learned from, and only for its columns.
+during training on a part, and only for its columns.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ from slugline.learning.linear.problem import (
 from slugline.text.sparse import narrow_offsets, ranges, row_offsets, row_slices
 
 # Weights below this fraction of the root mean square of a part's weights are not stored. Chosen by
-# cross-validation on training splits that were learned in 20 parts: with 0.5, up to 1.0 points of
-# accuracy are lost.
+# cross-validation on training splits in 20 parts: 0.5 loses up to 1.0 points of accuracy.
 _STORED = 0.25
-# Those that are stored have a larger root mean square. With this factor of `steps.drop_threshold`,
-# as many are kept in the end as if all were stored, with the same accuracy in cross-validation.
+# The stored weights have a larger root mean square. This factor on `steps.drop_threshold` keeps as
+# many weights in the end as if all were stored, with the same cross-validated accuracy.
 _FINAL = 0.45
 
 
 class PartWeights:
-    """The weights of all topics, while they are learned from parts of the rows.
+    """The weights of all topics during training on parts of the rows.
 
     Parameters
     ----------
@@ -41,11 +40,11 @@ class PartWeights:
     ----------
     biases : float32 array, shape (n_topics,)
     batches : list of slice
-        The topics that are learned together.
+        The topics trained together.
     weights : list of HalfWeights
         The weights of each batch.
     sums : list of float32 array, shape (n_columns + 1,)
-        Of each batch, the sum of squared gradients of each term, followed by that of the biases.
+        For each batch, the sum of squared gradients of each term, then of the biases.
     """
 
     def __init__(self, n_columns: int, n_topics: int) -> None:
@@ -58,7 +57,7 @@ class PartWeights:
         ]
 
     def take_columns(self, X: sp.csr_array) -> tuple[sp.csr_array, I32]:
-        """Return rows with only the columns that have entries, and which columns these are.
+        """Return the rows without empty columns, and the indices of the remaining columns.
 
         The column indices of `X` are overwritten.
         """
@@ -73,12 +72,12 @@ class PartWeights:
         return sp.csr_array(arrays, shape=(X.shape[0], len(columns))), columns
 
     def score(self, X: sp.csr_array, columns: I32) -> F32:
-        """Return the scores of rows that have only these columns, shape (n_rows, n_topics)."""
+        """Return the scores of rows with only these columns, shape (n_rows, n_topics)."""
         scores = np.concatenate([X @ weights.take(columns) for weights in self.weights], axis=1)
         return np.asarray(scores + self.biases)
 
     def is_learned(self, columns: I32) -> Mask:
-        """Return a mask of the columns among these whose weights have been moved."""
+        """Return a mask of the given columns whose weights have changed."""
         is_learned: Mask = np.zeros(len(columns), dtype=bool)
         for sums in self.sums:
             is_learned |= sums[columns] > INITIAL_SQUARED_SUM
@@ -87,19 +86,19 @@ class PartWeights:
     def learn(
         self, problem: LinearProblem, columns: I32, totals: F64, minibatches: steps.Minibatches
     ) -> None:
-        """Learn from the rows of a part.
+        """Train on the rows of a part.
 
         Parameters
         ----------
         problem : LinearProblem
-            With the rows, and the batches of these weights.
+            Problem with the rows, and the batches of these weights.
         columns : int32 array
             The rows' columns, from `take_columns`.
         totals : float64 array, shape (n_topics,)
-            The total cost of each topic's rows, in all parts; ignored if the user has given weights
-            to topics.
+            The total cost of each topic's rows in all parts; ignored if the user gave topic
+            weights.
         minibatches : Minibatches
-            Of the rows to learn from.
+            Minibatches of the training rows.
         """
         costs = problem.sample_costs(totals)
         rates = np.full(1, problem.learning_rate(minibatches.n_in_all), dtype=np.float32)
@@ -118,7 +117,7 @@ class PartWeights:
         problem.map_batches(learn_topics)
 
     def pop_weights(self) -> sp.csr_array:
-        """Return the weights without negligible ones, and free the state; learning can't continue.
+        """Return the weights without negligible ones, and free the state; this ends training.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The rows, labels and costs that linear weights are learned from, in batches of topics."""
+"""Rows, labels and costs for training linear weights in batches of topics."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from slugline.learning.linear import steps
 T = TypeVar("T")
 
 # All constants were chosen by cross-validation on training splits.
-# The number of passes over at most this many rows, and over more: few rows need more steps.
+# Number of passes over at most this many rows, and over more: few rows need more steps.
 _PASSES = {500: 6, 1000: 5, 2000: 4, steps.MANY_ROWS: 3, 50_000: 2}
 MIN_PASSES = 1
 # With many rows, steps must be smaller.
 _LEARNING_RATE, _SMALL_LEARNING_RATE = 0.15, 0.1
-# Initial sum of squared gradients of a term. If it were 0, the first step would be as long for a
-# small error as for a large one.
+# Initial sum of squared gradients of a term. With 0, the first step would have the same length for
+# small and large errors.
 INITIAL_SQUARED_SUM = 0.3
-# The bias of a topic before learning, when no row is known to have it; and of one that never
-# occurs, which is then never the most likely.
+# Initial bias of a topic, before any of its rows is seen, and the bias of a topic that never
+# occurs, so that it is never the most likely.
 INITIAL_BIAS, ABSENT_SCORE = -1.0, -10.0
 # Probabilities are calibrated on at least this many rows, if there are enough.
 _MIN_CALIBRATION_ROWS = 500
-# The smallest number of topics that are learned at a time.
+# Minimum number of topics trained at a time.
 _MIN_TOPICS = 8
 
 
@@ -48,26 +48,26 @@ def default_passes(n_rows: int) -> int:
 
 @dataclass(frozen=True)
 class FitLimits:
-    """The sizes at which a problem is solved in another way."""
+    """Problem sizes at which the training method changes."""
 
-    # Up to which weights are those at the minimum, and rows are scored by fits without their fold.
+    # Up to these sizes, weights are computed at the minimum, and rows are cross-validated.
     few_rows: int = steps.FEW_ROWS
-    many_rows: int = steps.MANY_ROWS  # above which all terms have one learning rate, a smaller one
-    max_topics: int = 32  # that are learned at a time; fewer where dense weights exceed the next
+    many_rows: int = steps.MANY_ROWS  # above this, all terms share a smaller learning rate
+    max_topics: int = 32  # trained at a time; fewer if dense weights exceed `max_weights`
     max_weights: int = 1 << 24
-    max_dense: int = 1 << 26  # weights that stay dense until all documents have been checked
-    max_dense_parallel: int = 1 << 27  # weights that are learned at once
+    max_dense: int = 1 << 26  # weights kept dense until all documents have been checked
+    max_dense_parallel: int = 1 << 27  # weights trained at the same time
     max_scores: int = MAX_SCORES
-    negatives_per_positive: int = 10  # rows of other topics that a batch learns from
+    negatives_per_positive: int = 10  # training rows of other topics in a batch
 
     def most_topics(self, n_columns: int) -> int:
-        """Return how many topics may have dense weights at a time."""
+        """Return the number of topics that may have dense weights at a time."""
         return max(_MIN_TOPICS, self.max_weights // max(1, n_columns))
 
 
 @dataclass(frozen=True)
 class LinearProblem:
-    """Rows with their labels and costs, and the batches in which topics are learned."""
+    """Rows with their labels and costs, and the batches in which topics are trained."""
 
     X: sp.csr_array
     labels: Labels
@@ -96,7 +96,7 @@ class LinearProblem:
         return cls(X, labels, costs, context, batches, limits)
 
     def are_few(self, rows: Index) -> bool:
-        """Return whether rows are so few that calibration by cross-validation is best."""
+        """Return True if there are few enough rows to calibrate by cross-validation."""
         return len(rows) <= self.limits.few_rows
 
     def learning_rate(self, n_rows: int) -> float:
@@ -105,7 +105,7 @@ class LinearProblem:
 
     @property
     def is_sampled(self) -> bool:
-        """Whether there are so many topics that each batch learns from a sample of the rows."""
+        """True if there are so many topics that each batch trains on a sample of the rows."""
         return len(self.batches) > 1 + self.limits.negatives_per_positive
 
     def totals(self, rows: Index) -> F64:
@@ -113,7 +113,7 @@ class LinearProblem:
         return self.labels.take(rows).totals(self.context.n_topics, self.costs[rows])
 
     def calibration_rows(self, rows: Index, known_topics: Mask | bool = False) -> Index:
-        """Return the rows to calibrate on: without the only rows of new topics.
+        """Return the rows to calibrate on, excluding the only rows of new topics.
 
         Parameters
         ----------
@@ -138,12 +138,12 @@ class LinearProblem:
 
     @cached_property
     def is_small(self) -> bool:
-        """Whether rows are so few that weights are computed at the minimum."""
+        """True if there are few enough rows to compute weights at the minimum."""
         return not self.labels.multilabel and self.are_few(self.counted_rows)
 
     @cached_property
     def counted_rows(self) -> Index:
-        """Rows that have a weight."""
+        """Rows with nonzero weight."""
         return np.flatnonzero(self.costs > 0)
 
     @cached_property
@@ -153,9 +153,9 @@ class LinearProblem:
         return steps.relevance_power(len(self.counted_rows), n_topics, self.labels.multilabel)
 
     def rates(self, rows: Index) -> F32:
-        """Return the learning rate of each term, followed by that of the biases; or a single one.
+        """Return the learning rate of each term, then of the biases; or a single rate.
 
-        With many rows, all terms have the same rate, as their weights are learned fast enough.
+        With many rows, all terms have the same rate, since their weights converge fast enough.
         """
         rate = np.float32(self.learning_rate(len(rows)))
         if len(rows) > self.limits.many_rows:
@@ -167,9 +167,9 @@ class LinearProblem:
         return self.call_all([functools.partial(function, topics) for topics in self.batches])
 
     def call_all(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """Call functions that each learn one batch of topics; return their results.
+        """Call functions that each train one batch of topics; return their results.
 
-        They are on as many threads as memory allows.
+        Uses as many threads as memory allows.
         """
         size = self.X.shape[1] * (self.batches[0].stop - self.batches[0].start)
         n_threads = min(self.context.n_jobs, max(1, self.limits.max_dense_parallel // max(1, size)))
@@ -178,7 +178,7 @@ class LinearProblem:
         with ThreadPoolExecutor(n_threads) as pool:
             try:
                 return [future.result() for future in [pool.submit(task) for task in tasks]]
-            except BaseException:  # such as Ctrl-C: the threads need not go on
+            except BaseException:  # such as Ctrl-C: stop the threads
                 self.is_stopped.set()
                 raise
 

@@ -1,7 +1,7 @@
-"""Linear weights by stochastic gradient steps: minibatches, AdaGrad, rates, and sparsification.
+"""Train linear weights by stochastic gradient steps: minibatches, AdaGrad, rates, sparsification.
 
-One topic against all others, with squared hinge loss. The steps are taken by a compiled kernel,
-`_descent.c`, or by the formulas in SciPy, with the same results except for rounding.
+Training is one-vs-rest with squared hinge loss. A compiled kernel, `_descent.c`, takes the steps;
+the SciPy fallback gives the same results except for rounding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from slugline.text.sparse import has_kernel
 
 try:
     from slugline.learning.linear import _descent as _kernel
-except ImportError:  # there was no compiler
+except ImportError:  # built without a compiler
     _kernel = None  # type: ignore[assignment]
 
 kernel = _kernel
@@ -31,20 +31,20 @@ kernel = _kernel
 #: Training sets with more rows than this use larger minibatches and smaller steps.
 MANY_ROWS = 20_000
 
-# Chosen by cross-validation on training splits. A penalty on large weights did not help: passes are
-# few, and steps shrink.
+# Chosen by cross-validation on training splits. A penalty on large weights did not help, since
+# passes are few and steps shrink.
 _ROWS_PER_STEP, _ROWS_PER_STEP_OF_MANY = 64, 128
-# Minibatches per call of the kernel, which Ctrl-C waits for, and their entries, which are copied.
+# Maximum number of minibatches per kernel call, which delays Ctrl-C, and of their copied entries.
 _STEPS_PER_CALL, _ENTRIES_PER_CALL = 256, 1 << 16
-# Entries are grouped by column once for all passes if there are at most so many: grouping takes a
-# quarter of a step.
+# Up to this many entries are grouped by column once for all passes: grouping takes a quarter of a
+# step.
 _MAX_GROUPED_ENTRIES = 1 << 23
-# Calls of the kernel that are kept for another thread, which is seldom further behind.
+# Kernel calls kept for other threads, which are seldom further behind.
 _MAX_SHARED = 2
-# With fewer topics, it takes less time to look up columns than to group entries by column.
+# With fewer topics, looking up columns is faster than grouping entries by column.
 _MIN_TOPICS_GROUPED = 8
-# A topic rarer than the mean counts more, by this power of how much rarer it is. With 0, rare
-# topics would hardly be predicted; with 1, they would be in every doubtful case.
+# Topics rarer than the mean are upweighted by this power of their relative rarity. With 0, rare
+# topics would hardly be predicted; with 1, they would be predicted in every doubtful case.
 _RARITY_POWER = 0.75
 
 
@@ -57,9 +57,9 @@ class _KernelCall(NamedTuple):
     Attributes
     ----------
     arrays : tuple of arrays
-        CSR arrays, row numbers of one minibatch after the other, and the size of each minibatch.
+        CSR arrays, concatenated row numbers of the minibatches, and the size of each minibatch.
     grouped : tuple of bytes, or None
-        The entries of each minibatch column by column: from `kernel.group_rows`.
+        The entries of each minibatch by column, from `kernel.group_rows`.
     numbers : int array
         The order in which the minibatches are used.
     """
@@ -70,9 +70,9 @@ class _KernelCall(NamedTuple):
 
 
 class Minibatches:
-    """Rows in random order, cut into minibatches that are the same in each pass.
+    """Rows in random order, split into minibatches that are the same in each pass.
 
-    For the kernel, entries are grouped by column, once for all passes if there are few entries.
+    For the kernel, entries are grouped by column, once for all passes if there are few.
 
     Parameters
     ----------
@@ -82,8 +82,8 @@ class Minibatches:
     rng : numpy.random.Generator
     n_passes : int
     n_in_all : int, optional
-        The number of rows in all parts, if these rows are one part. It decides the size of
-        minibatches and steps.
+        Number of rows in all parts, if these rows are one part. Determines the size of minibatches
+        and steps.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Minibatches:
         self._orders = [rng.permutation(len(self._rows)) for _ in range(n_passes)]
         self.n_steps = n_passes * len(self._rows)
         self._is_grouped_once = n_passes > 1 and X.nnz <= _MAX_GROUPED_ENTRIES
-        # Threads that fit other topics to the same rows share calls.
+        # Threads that fit other topics to the same rows share these calls.
         self._shared: dict[tuple[bool, int, int], _KernelCall] = {}
         self._lock = threading.Lock()
 
@@ -135,7 +135,7 @@ class Minibatches:
                         yield number, self._share((is_grouped, number, start), rows)
 
     def _share(self, key: tuple[bool, int, int], parts: list[I32]) -> _KernelCall:
-        """Return a call, as made by the first thread that needs it.
+        """Return a call, creating it if needed, to share between threads.
 
         The key contains the pass, the first minibatch, and True if entries are grouped.
         """
@@ -147,7 +147,7 @@ class Minibatches:
             return self._shared[key]
 
     def release(self) -> None:
-        """Free the entries grouped for other topics."""
+        """Free the entries that were grouped for other topics."""
         self._shared.clear()
 
     def _make_call(self, parts: list[I32], *, is_grouped: bool) -> _KernelCall:
@@ -167,21 +167,21 @@ class SampleCosts:
     """Costs of errors on rows."""
 
     labels: Labels
-    # shape (n_rows,): cost of an error in the score of a topic that the row doesn't have.
+    # shape (n_rows,): cost of an error in the score of any topic not assigned to the row.
     negative: F32
-    positive: F32  # shape (n_labels,): cost of an error in the score of a topic that the row has
+    positive: F32  # shape (n_labels,): cost of an error in the score of an assigned topic
 
 
 class AdaGradDescent:
-    """Weights of consecutive topics, moved by steps that shrink as the gradients of a term add up.
+    """Weights of consecutive topics, trained by steps that shrink as a term's gradients accumulate.
 
-    Each topic is learned against all others and independently of them.
+    Topics are trained one-vs-rest, independently of each other.
 
     Parameters
     ----------
     topics : slice
     weights : float32 array, shape (n_columns, n_topics)
-        Changed in place, as are `biases` and `sums`.
+        Changed in place, like `biases` and `sums`.
     biases : float32 array, shape (n_topics,)
     sums : float32 array, shape (n_columns + 1,)
         Sum of squared gradients of each term, then of the biases.
@@ -192,8 +192,8 @@ class AdaGradDescent:
     Attributes
     ----------
     highest, right : float32 array, shape (n_rows,)
-        Each row's highest score and the score of its topic before the row was first learned from;
-        minus infinity if its topic is none of these. If a row has several topics, one of them is
+        Each row's highest score and the score of its topic before training on the row; minus
+        infinity if its topic is not among these topics. For a multilabel row, one of its topics is
         used.
 
     References
@@ -219,7 +219,7 @@ class AdaGradDescent:
     ) -> AdaGradDescent:
         """Do the passes from `first` up to `last - 1`; return this descent.
 
-        `report` gets the fraction of all passes that each few steps are.
+        `report` receives each increment as a fraction of all passes.
         """
         if has_kernel():
             for number, call in batches.calls(first, last, len(self.biases)):
@@ -269,7 +269,7 @@ class AdaGradDescent:
         slope *= 2
         gradient: F32 = X.T @ slope
         self.weights[columns] -= self._step_sizes(columns, gradient) * gradient
-        # The biases are the weights of a term that every document has.
+        # Biases are the weights of a term in every document.
         gradient = slope.sum(axis=0, keepdims=True)
         self.biases -= (self._step_sizes(np.array([-1]), gradient) * gradient)[0]
 
@@ -287,7 +287,7 @@ def initial_squared_sums(n_columns: int, start: float) -> F32:
 
 
 def widen_squared_sums(sums: F32, places: Index, n_columns: int, start: float) -> F32:
-    """Return the sums with room for new terms, which begin with `start`.
+    """Return the sums with room for new terms, initialized to `start`.
 
     Parameters
     ----------
@@ -319,31 +319,31 @@ def topic_rarity(totals: npt.NDArray[np.number]) -> F32:
 # Learning rates of terms --------------------------------------------------------------------------
 
 # Chosen on parts of training splits.
-# A prior: each term counts as seen in this part of a document of each topic, so that what few
-# documents say of a term counts little.
+# A prior: each term is counted in this fraction of a document per topic, so that evidence from few
+# documents counts little.
 _PRIOR = 1 / 6
-# Added to each term's relevance, as terms that say nothing alone may say something with others.
-# Half as much would be better by 0.2 points in the mean, but lose up to 2 on some sets.
+# Added to each term's relevance, since terms that are uninformative alone may be informative
+# together. Half as much would gain 0.2 points on average, but lose up to 2 on some sets.
 _MIN_RELEVANCE = 1.0
-#: With at most this many rows of one topic each, weights are computed at the minimum.
+#: Up to this many single-label rows, weights are computed at the minimum.
 FEW_ROWS = 500
-# Power of relevance; and of few rows, or few per topic, of more than two topics. Opinions differ in
-# small words that two topics share, and for which 4 cost up to two points.
+# Power of relevance, and the power for few rows, or few per topic, with more than two topics.
+# Opinions differ in small words that both topics share; there, 4 cost up to two points.
 _RELEVANCE_POWER, _POWER_OF_FEW, _FEW_ROWS_PER_TOPIC = 2, 4, 60
 
 
 def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
-    """Return each term's relevance: how much the topics of its documents differ from all.
+    """Return each term's relevance: how far its topic distribution differs from the overall one.
 
-    The Kullback-Leibler divergence, divided by its maximum for equally frequent topics: 0 for a
-    term that is equally frequent in all topics.
+    This is the Kullback-Leibler divergence divided by its maximum for equally frequent topics: 0
+    for a term that is equally frequent in all topics.
 
     Parameters
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
     labels : Labels
     rows : int array
-        The rows to count; a row with several topics counts once for each.
+        The rows to count; a multilabel row counts once for each topic.
     """
     counted = labels.take(rows)
     _, numbers, sizes = np.unique(counted.topics, return_inverse=True, return_counts=True)
@@ -390,19 +390,19 @@ def term_rates(X: sp.csr_array, labels: Labels, rows: Integers, power: int) -> F
 
 def learning_rates(relevance: F64, squares: F64, power: int) -> F64:
     """Return the rate of each term from its relevance and sum of squares; all (n_columns,)."""
-    # Squares of squares take a tenth of the time of other powers.
+    # Squaring twice takes a tenth of the time of a general power.
     rates: F64 = ((_MIN_RELEVANCE + relevance) ** 2) ** (power // 2)
     return rates / ((squares @ rates) / squares.sum() if squares.any() else 1.0)
 
 
 # Weights that matter ------------------------------------------------------------------------------
 
-# Weights below this fraction of their root mean square are dropped, a larger one the more weights
-# there are: most are near 0, and hardly one prediction in a hundred changes.
+# Weights below this fraction of their root mean square are dropped; the fraction grows with the
+# number of weights. Most weights are near 0, and less than one prediction in a hundred changes.
 _THRESHOLDS, _LARGEST_THRESHOLD = {1 << 20: 0.25, 1 << 26: 0.5}, 0.75
-#: At the minimum, words that all topics share have nearly no weight. With this threshold they stay
-#: known, and `partial_fit` does not add them as new ones, which would shorten the weights of all
-#: others in a row of length 1.
+#: At the minimum, words common to all topics have weights near 0. With this threshold they stay
+#: known, and `partial_fit` does not add them as new terms, which would shrink the entries of all
+#: other terms in a row of length 1.
 THRESHOLD_AT_MINIMUM = 0.005
 # Rounds to 11 binary digits, as in a float16 with a wider exponent.
 _ROUND, _CUT = np.uint32(0x1000), np.uint32(0xFFFFE000)
@@ -423,7 +423,7 @@ def sparsify(weights: F32, threshold: float) -> sp.csc_array:
     threshold : float
         From `drop_threshold`.
     """
-    n_nonzero = np.count_nonzero(weights != 0)  # of bools, which takes a fraction of the time
+    n_nonzero = np.count_nonzero(weights != 0)  # counting bools is much faster
     squares = np.einsum("ij,ij->", weights, weights, dtype=np.float64)
     least = threshold * np.sqrt(squares / max(1, n_nonzero))
     is_large = (weights > least) | (weights < -least)
@@ -439,5 +439,5 @@ def sparsify(weights: F32, threshold: float) -> sp.csc_array:
 def hstack_topics(parts: list[sp.csc_array]) -> sp.csr_array:
     """Return the weights of consecutive batches of topics side by side; `parts` is emptied."""
     weights = sp.hstack(parts, format="csc")
-    parts.clear()  # before weights are in memory twice
+    parts.clear()  # before weights are duplicated in memory
     return weights.tocsr()

@@ -1,4 +1,4 @@
-"""Passes over rows, or the minimum of their loss, for one batch of topics after another."""
+"""Train batches of topics by passes over rows, or compute the minimum of their loss."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from slugline.text.sparse import SparseRows, score_rows
 
 T = TypeVar("T")
 
-# Memory is not given back to the system before at most this many weights are learned: getting it
-# again would take a tenth of a fit to a few hundred rows.
+# Don't return memory to the system before training at most this many weights: reallocating it
+# would take a tenth of a fit to a few hundred rows.
 FEW_WEIGHTS = 1 << 20
-# A single pass scores at most one of so many parts of the rows before it learns from them.
+# A single pass scores at most one of this many parts of the rows before training on it.
 _MIN_PARTS = 5
 
 
 @dataclass(frozen=True)
 class LastRows:
-    """Rows that a single pass learns from last.
+    """The last training rows of a single pass.
 
-    Before that, they are scored, so that no other fit is needed to hold rows out.
+    They are scored before training on them, so that no separate fit is needed for held-out scores.
     """
 
     mask: Mask  # shape (n_rows,)
@@ -53,7 +53,7 @@ class LastRows:
 
     @classmethod
     def choose(cls, problem: LinearProblem, rows: Index, passes: int | None) -> LastRows | None:
-        """Return a part of many rows with all copies of each; None with more than one pass."""
+        """Return a part of many rows, with all copies of each, or None with more than one pass."""
         if (passes or default_passes(len(rows))) > 1 or len(rows) <= problem.limits.many_rows:
             return None
         if problem.context.cross_validate:
@@ -68,7 +68,7 @@ class LastRows:
 
 
 class Coefficients(NamedTuple):
-    """The coefficients of rows at the minimum, from which fits to some of the rows start."""
+    """Optimal coefficients of rows, used to start fits to some of these rows."""
 
     rows: Index  # in ascending order
     values: F32  # shape (n_topics, n_rows)
@@ -80,7 +80,7 @@ class Coefficients(NamedTuple):
 
 @dataclass(frozen=True)
 class Training:
-    """Passes over some rows, with the state of descents after their first pass."""
+    """Passes over some rows, and the state of descents after the first pass."""
 
     problem: LinearProblem
     rows: Index
@@ -104,9 +104,9 @@ class Training:
         last: LastRows | None = None,
         start: Coefficients | None = None,
     ) -> Training:
-        """Return the training on rows, of which `last` are scored if there is a single pass.
+        """Return the training on rows; `last` are scored if there is a single pass.
 
-        A search for the minimum begins at `start`, which has these rows.
+        A search for the minimum begins at `start`, whose rows include these rows.
         """
         costs = problem.sample_costs(problem.totals(rows))
         n_passes = passes or default_passes(len(rows))
@@ -126,7 +126,7 @@ class Training:
 
     @cached_property
     def rates(self) -> F32:
-        """The learning rate of each term, followed by that of the biases; or a single one."""
+        """The learning rate of each term, then of the biases; or a single rate."""
         return self.problem.rates(self.rows)
 
     @cached_property
@@ -137,7 +137,7 @@ class Training:
     def minibatches(self, rows: Index, number: int) -> list[steps.Minibatches]:
         """Return some of the rows in minibatches, in an order determined by seed and `number`.
 
-        Rows that are scored before they are learned from have minibatches of their own.
+        Rows that are scored before training have separate minibatches.
         """
         rng = np.random.default_rng((self.problem.context.seed, number))
         parts = [rows]
@@ -148,7 +148,7 @@ class Training:
 
     @cached_property
     def first_rows(self) -> Index:
-        """The rows that are learned from before others are scored."""
+        """The training rows before the last rows are scored."""
         return self.rows if self.last is None else self.rows[~self.last.mask[self.rows]]
 
     @cached_property
@@ -163,7 +163,7 @@ class Training:
         first: int = 0,
         last: int | None = None,
     ) -> steps.AdaGradDescent:
-        """Do the passes from `first` up to `last - 1`, and score the last rows on the way."""
+        """Do the passes from `first` up to `last - 1`, and score the last rows before training."""
         n_steps = sum(part.n_steps for part in batches)
         for part in batches:
             if part is not batches[0] and self.last is not None:
@@ -174,7 +174,7 @@ class Training:
         return descent
 
     def _score(self, end: steps.AdaGradDescent | Minimum, rows: Index) -> F32:
-        """Return scores of rows that have not been learned from."""
+        """Return scores of rows outside the training rows."""
         parts = renormalized_parts(self.problem.X, rows, self.known_columns)
         scores: F32 = np.concatenate(
             [score_rows(end.weights, SparseRows.from_csr(part)) for part in parts]
@@ -183,11 +183,11 @@ class Training:
         return scores
 
     def score(self, topics: slice, rows: Index) -> F32:
-        """Return scores of rows that are not learned from by weights after all passes."""
+        """Return scores of held-out rows from weights after all passes."""
         return self._score(self.run(topics), rows)
 
     def heldout_scores(self) -> HeldOutScores | None:
-        """Return the scores of the last rows before they were learned from; None if none were."""
+        """Return the scores of the last rows before training on them, or None."""
         if self.last is None:
             return None
         problem, rows = self.problem, self.last.rows
@@ -195,31 +195,31 @@ class Training:
         is_absent = problem.totals(self.first_rows) == 0
         scores[:, is_absent] = ABSENT_SCORE
         scores = scale_heldout_scores(scores, len(self.first_rows) / len(self.rows))
-        if not problem.labels.multilabel:  # topics that no other row has can't be predicted
+        if not problem.labels.multilabel:  # topics without other rows can't be predicted
             is_scored = ~is_absent[problem.labels.topics[rows]]
             rows, scores = rows[is_scored], scores[is_scored]
         return HeldOutScores(rows, scores, self.first_rows)
 
     def report(self, fraction: float) -> None:
-        """Report progress in the passes of a batch of topics; end the thread if requested."""
+        """Report progress in the passes of a batch of topics; stop the thread if requested."""
         if self.problem.is_stopped.is_set():
             raise CancelledError
         self.step.add(fraction)
 
     @property
     def n_weights(self) -> int:
-        """Number of weights if all were stored."""
+        """Number of weights, including zeros."""
         return self.problem.X.shape[1] * self.problem.context.n_topics
 
     @property
     def fits(self) -> bool:
-        """Whether dense weights of all topics fit into memory at once."""
+        """True if dense weights of all topics fit into memory together."""
         return self.n_weights <= self.problem.limits.max_dense
 
     def first_scores(self, rows: Index) -> tuple[F32, F32]:
-        """Do the first pass; return the highest score of rows, and that of their topics.
+        """Do the first pass; return the rows' highest scores and the scores of their topics.
 
-        Rows are scored before they are learned from.
+        Rows are scored before training on them.
         """
 
         def start(topics: slice) -> tuple[F32, F32]:
@@ -246,7 +246,7 @@ class Training:
         return results[:n_batches], results[n_batches:]
 
     def prepare(self) -> None:
-        """Make what all batches use, before threads start."""
+        """Compute the data shared by all batches before threads start."""
         self.rates  # noqa: B018
         if self.is_exact:
             self.dual_problem  # noqa: B018
@@ -281,7 +281,7 @@ class Training:
 
     @cached_property
     def dual_problem(self) -> DualProblem:
-        """All the rows, and the costs of their errors for all topics."""
+        """All rows, and the costs of their errors for all topics."""
         problem, n_rows = self.problem, len(self.rows)
         totals = problem.totals(self.rows)
         is_weighted = problem.context.weighted_topics
@@ -311,7 +311,7 @@ class Training:
         return minimum._replace(biases=minimum.biases.astype(np.float32))
 
     def _run_sampled(self, topics: slice) -> steps.AdaGradDescent:
-        """Learn from the rows of the topics, and from a sample of the other rows."""
+        """Train on the rows of the topics and a sample of the other rows."""
         labels = self.problem.labels.take(self.rows)
         is_here = (topics.start <= labels.topics) & (labels.topics < topics.stop)
         is_positive = np.zeros(len(labels), dtype=bool)
