@@ -210,7 +210,7 @@ def test_train_check_names_the_command(run: Run) -> None:
     assert run("train", "news.csv", "--check", "a.slug") == (
         2,
         "",
-        "slugline: error: train --check is a command of its own: slugline check a.slug news.csv.\n",
+        "slugline: error: use `slugline check a.slug news.csv` instead of `train --check`.\n",
     )
 
 

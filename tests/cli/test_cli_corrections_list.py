@@ -44,7 +44,7 @@ def test_corrections_lists_reasons_and_approves(run: Run) -> None:
     assert listed[2].endswith(" UTC, by Kim, as typed, of model news")
     assert listed[3:6] == [
         "  a tulip and a rose of flowers 0",
-        "  answered bank; right is flowers",
+        "  predicted bank, corrected to flowers",
         "  held: 8 corrections within a week come from people who are not signed in; more than 5 "
         "need approval",
     ]
@@ -115,12 +115,12 @@ def test_train_approve_none_learns_from_many_at_once(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--approve", "x"], 2, "'x' names no correction; give a number such as 3"),
-        (["--approve", ""], 2, "'' names no correction"),
+        (["--approve", "x"], 2, "'x' is not a correction number; give a number such as 3"),
+        (["--approve", ""], 2, "'' is not a correction number"),
         (["--withdraw", "3-2"], 2, "the range 3-2 ends before it begins; write 2-3."),
         (["--approve", "9"], 1, "c.db has no correction 9, or it was withdrawn"),
         (["--approve", "9" * 18], 1, f"c.db has no correction {'9' * 18}, or it was withdrawn"),
-        (["--approve", "9" * 19], 2, "names no correction"),
+        (["--approve", "9" * 19], 2, "is not a correction number"),
         (["--approve", 1, "--withdraw", "1"], 2, "correction 1 would be both approved and with"),
     ],
 )
@@ -212,7 +212,7 @@ def test_train_corrections_keeps_topics_already_learned(run: Run) -> None:
     learned = run(*TRAIN, "--corrections", "c.db")
     assert learned.code == 0, learned.err
     assert "flowers" in load("news.slug").classes_
-    assert run("corrections", "c.db", "--all").out.count("  learned 20") == 6
+    assert run("corrections", "c.db", "--all").out.count("  first used in model version ") == 6
 
 
 def test_train_corrections_holds_back_a_model_that_lacks_a_topic(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Audits labelled documents: wrong topics, copies, leaks, odd texts and similar topics."""
+"""Audit labelled documents for wrong topics, copies, leaks, odd texts and similar topics."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ from slugline.text.features import Features
 
 # Similar topics -----------------------------------------------------------------------------------
 
-# Topics are similar if this fraction of their documents looks more like the other topic; for
-# identical topics, the fraction would be a half.
+# Topics are similar if this fraction of their documents looks more like the other topic; identical
+# topics would have a fraction of 0.5.
 _MIXED = 0.3
 _MIN_DOCUMENTS = 5
 
@@ -51,17 +51,17 @@ class SimilarTopics(NamedTuple):
     topic: str
     other: str
     why: str
-    # Mean fraction of the documents of each topic that look more like the other one; None if `why`
-    # is about their names.
+    # Mean fraction of each topic's documents that look more like the other topic; None if `why`
+    # is about the names.
     mixed: float | None
 
 
 def find_similar_topics(
     names: Sequence[str], y: I64, scores: F32, counts: Mapping[str, int] | None = None
 ) -> list[SimilarTopics]:
-    """Return pairs of topics with names or documents that are similar.
+    """Return pairs of topics with similar names or documents.
 
-    Their names differ only in case or spaces, or one is probably a misspelling of the other.
+    Similar names differ only in case or spaces, or one is probably a misspelling of the other.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def find_similar_topics(
     scores : float32 array, shape (n_rows, n_topics)
         Held-out scores.
     counts : mapping of str to int, optional
-        The number of documents of each topic, to find misspelt ones.
+        Number of documents per topic, to find misspelt ones.
     """
     by_key: dict[str, list[str]] = {}
     for name in names:
@@ -113,20 +113,19 @@ def _find_mixed(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics
 
 # The audit ----------------------------------------------------------------------------------------
 
-# The fraction of the documents that later rounds don't learn from: the most suspect ones.
+# The fraction of documents, the most suspect ones, that later rounds don't train on.
 _DOUBTED = 0.08
-# The number of first words of a text that are compared separately, and of characters of a long
-# word.
+# Number of first words of a text to compare separately, and length of a long word.
 _N_LEAD, _LONG_WORD = 48, 100
-# Weight of the evidence in the order of documents with equal suspicion.
+# Weight of the evidence when ordering documents with equal suspicion.
 _TIE = 1e-9
-#: In multilabel data, the likely topics differ from a document's topics if the probability that a
-#: topic is wrong, or missing, is at least this.
+#: In multi-label data, likely topics differ from a document's topics if a topic is wrong or missing
+#: with at least this probability.
 PROBABLE = 0.5
 AnyEvidence: TypeAlias = TopicEvidence | SetEvidence
-# The time that an audit takes, on average, as a multiple of the time for reading the texts.
+# Average duration of an audit, as a multiple of the time for reading the texts.
 _READINGS = 30
-# The steps of an audit: reading, comparing, and the rounds of judging topics.
+# Number of steps: reading, comparing, and the rounds of judging topics.
 _N_STEPS = 2 + N_ROUNDS
 
 
@@ -142,11 +141,11 @@ class Leak:
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """The identical and nearly identical texts of an audit."""
+    """Identical and nearly identical texts."""
 
     groups: Index  # shape (n_documents,): copies and near copies share a number
-    identical: list[Index]  # the rows of each text that occurs several times
-    near: list[Index]  # the rows of each group of nearly identical texts that are not all identical
+    identical: list[Index]  # the rows of each repeated text
+    near: list[Index]  # the rows of each group of nearly, but not all exactly, identical texts
     leaks: list[Leak]
 
 
@@ -157,8 +156,8 @@ class Audit:
     corpus: Corpus  # training documents, then test documents
     n_train: int  # number of training documents
     suspicion: F64  # shape (n_documents,): probability that the topic is wrong
-    order: Index  # shape (n_documents,): the documents, the most suspect first
-    # The likely topic of each document if its topic is wrong; in multilabel data, all likely
+    order: Index  # shape (n_documents,): the documents, most suspect first
+    # The likely topic of each document if its topic is wrong; in multi-label data, all likely
     # topics.
     likely: list[Any]
     nearest: Neighbours
@@ -167,7 +166,7 @@ class Audit:
     copies: Copies
     alike: list[SimilarTopics]
     odd: list[OddText]
-    # First and last lines that many texts share, with the numbers of these texts.
+    # First and last lines shared by many texts, with the numbers of texts.
     lines: list[tuple[str, int]]
     features: Features
     words: sp.csr_array  # shape (n_documents, n_words): the columns of words
@@ -189,15 +188,15 @@ class Audit:
         return len(self.contradicting)
 
     def suspects(self, min_suspicion: float = 0.5) -> Index:
-        """Return the rows of documents with at least this suspicion, the most suspect first."""
+        """Return the rows of documents with at least this suspicion, most suspect first."""
         return self.order[self.suspicion[self.order] >= min_suspicion]
 
     def is_test(self, row: int) -> bool:
-        """Whether a document is a test document."""
+        """True for a test document."""
         return row >= self.n_train
 
     def training_documents(self) -> Corpus:
-        """Return the documents without those of the test."""
+        """Return the training documents."""
         return self.corpus.take([not self.is_test(row) for row in range(len(self))])
 
 
@@ -211,24 +210,23 @@ def audit_corpus(
 ) -> Audit:
     """Audit documents for wrong topics, copies, leaks, odd texts and similar topics.
 
-    Each document is judged by classifiers that learned from other documents, by the nearest
-    documents, and by identical copies. Nearly identical documents never judge each other.
+    Each document is judged by classifiers trained on other documents, by the nearest documents,
+    and by identical copies. Nearly identical documents never judge each other.
 
     Parameters
     ----------
     corpus : Corpus
     test : Corpus, optional
-        Test documents, whose topics are audited as well; copies of training documents are leaks.
+        Test documents, also audited. Copies of training documents are reported as leaks.
     random_state : int, default 0
     n_jobs : int, optional
-        Number of threads; by default, one for each core. The result doesn't depend on it.
+        Number of threads, by default one per core. Results don't depend on it.
     progress : Progress, optional
 
     Raises
     ------
-    DataError : if there are no documents, there is only one topic or no word, or all texts are
-        copies of one.
-    OptionError : if `random_state` or `n_jobs` is out of its range.
+    DataError : if there are no documents, only one topic, no words, or only one distinct text.
+    OptionError : if `random_state` or `n_jobs` is out of range.
     """
     seed = draw_seed(random_state)
     documents = _concatenate(corpus, test)
@@ -279,8 +277,8 @@ def _audit(
         ),
         alike=find_similar_topics(
             [str(name) for name in topics.names],
-            # Single-label data only: in multilabel data, topics that often occur together would
-            # look similar.
+            # Single-label data only: in multi-label data, topics that often co-occur would look
+            # similar.
             by_topic.y[:0] if corpus.multilabel else labels.topics[is_judged],
             heldout[:0] if corpus.multilabel else heldout[is_judged],
             corpus.topic_counts(),
@@ -294,14 +292,14 @@ def _audit(
 
 @dataclass(frozen=True)
 class _ComparedTexts:
-    """The texts of an audit as rows, their copies, and their nearest documents."""
+    """The audited texts as rows, with their copies and nearest documents."""
 
     features: Features
     X: sp.csr_array
     same: Index  # shape (n_documents,): identical texts share a number
     near_pairs: Index  # shape (n_pairs, 2): rows of texts that are nearly the same
     groups: Index  # shape (n_documents,): copies and near copies share a number
-    copies: list[Index]  # the rows of each text that occurs several times
+    copies: list[Index]  # the rows of each repeated text
     nearest: Neighbours
 
 
@@ -330,8 +328,8 @@ def _compare_texts(
         same=same,
         near_pairs=near_pairs,
         groups=groups,
-        # Texts that differ in case or spaces were typed twice, so they don't indicate misplaced
-        # texts.
+        # Copies that differ in case or spaces were typed twice, so they are not evidence of
+        # misplaced texts.
         copies=evidence.group_members(evidence.number_equal(corpus.texts)),
         nearest=evidence.find_neighbours(X, groups),
     )
@@ -346,18 +344,18 @@ class _TopicJudge:
         self._corpus, self._texts, self._labels, self._seed = corpus, texts, labels, seed
         self._n_topics = n_topics
         self._fractions = texts.nearest.fractions(labels, n_topics)
-        # A mask of topics with several documents that are not all copies of each other.
+        # Mask of topics with several documents that are not all copies of each other.
         pairs = np.stack([labels.topics, texts.groups[labels.rows]], axis=1)
         topic_groups = np.unique(pairs, axis=0)
         self._can_judge = np.bincount(topic_groups[:, 0]) > 1
-        #: A mask of the documents whose topic is judged, shape (n_documents,); (0,) in multilabel
+        #: Mask of the documents whose topic is judged, shape (n_documents,); (0,) in multi-label
         #: data.
         self.is_judged = np.zeros(0, dtype=bool)
         if not corpus.multilabel:
             self.is_judged = self._can_judge[labels.topics]
 
     def collect(self, scores: F32) -> AnyEvidence:
-        """Return the evidence for topics, given held-out scores."""
+        """Return the evidence for topics from held-out scores."""
         if not self._corpus.multilabel:
             return TopicEvidence(scores, self._fractions, self._labels.topics)
         return SetEvidence(
@@ -374,7 +372,7 @@ class _TopicJudge:
         return _suspicion(by_topic, self.is_judged, self._texts.copies, self._seed)
 
     def most_suspect(self, scores: F32) -> Mask:
-        """Return a mask of the documents that the next round doesn't learn from."""
+        """Return a mask of the documents to exclude from training in the next round."""
         suspicion = self.suspicion(self.collect(scores))
         is_suspect = np.zeros(len(suspicion), dtype=bool)
         n_suspects = int(_DOUBTED * len(suspicion))
@@ -383,7 +381,7 @@ class _TopicJudge:
 
 
 def group_copies(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = None) -> Index:
-    """Return the group of each text, shape (n_texts,); copies and near copies are in one group.
+    """Return the group of each text, shape (n_texts,); copies and near copies share a group.
 
     Raises DataError if no text contains a word.
     """
@@ -440,7 +438,7 @@ def _document_rows(corpus: Corpus, X: sp.csr_array, n_jobs: int | None) -> Docum
 
 def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_array:
     """Return the rows of the first words of texts, or `X` if no text has more words."""
-    # Truncated first, as splitting a text of megabytes takes long.
+    # Truncate first, because splitting megabytes of text is slow.
     starts = (text.lstrip()[: _N_LEAD * _LONG_WORD] for text in texts)
     leads = [" ".join(start.split()[:_N_LEAD]) for start in starts]
     if all(len(lead) >= len(text.strip()) for lead, text in zip(leads, texts, strict=True)):
@@ -457,8 +455,8 @@ def _suspicion(by_topic: AnyEvidence, is_judged: Mask, copies: Sequence[Index], 
     y = by_topic.y
     probability = np.full(len(y), 0.5)
     if is_judged.any():
-        # Other documents have topics that no classifier learned, and would all be suspect because
-        # of their low scores.
+        # No classifier was trained on the topics of other documents; their low scores would make
+        # them all suspect.
         judged = TopicEvidence(
             by_topic.scores[is_judged], by_topic.fractions[is_judged], y[is_judged]
         )
@@ -476,8 +474,8 @@ def _likely_topics(
 ) -> list[Any]:
     """Return the topic of the best supported copy with another topic, or else the likeliest topic.
 
-    In multilabel data, doubtful topics are removed and missing topics added, at least one change in
-    all.
+    In multi-label data, doubtful topics are removed and missing topics added, with at least one
+    change.
     """
     y = by_topic.y
     if isinstance(by_topic, SetEvidence):
@@ -501,7 +499,7 @@ def _likely_topics(
 
 
 def _find_leaks(X: sp.csr_array, n_train: int, same: Index, pairs: Index) -> list[Leak]:
-    """Return the test documents that have copies in training, each with the most similar one."""
+    """Return the test documents with copies in training, each with its most similar copy."""
     first = {number: row for row, number in reversed([*enumerate(same[:n_train].tolist())])}
     leaks = {
         row: Leak(first[number], row, 1.0)

@@ -1,4 +1,4 @@
-"""Finds evidence about documents in their texts: copies, neighbours, odd texts."""
+"""Find evidence about documents in their texts: copies, neighbours, odd texts."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MIN_SIMILARITY = 0.8
 # Signatures have 20 bands with 5 numbers each: of pairs that share 0.8 of their terms, one in 2,900
 # is missed; of pairs that share a half, every second one is compared needlessly.
 _N_BANDS, _N_IN_BAND = 20, 5
-# The number of texts with an equal band that each text is compared with, as a chain is enough to
-# connect a group.
+# Number of texts with an equal band to compare each text with; a chain is enough to connect a
+# group.
 _MAX_COMPARED = 3
-# The number of entries of rows whose signatures are computed at a time.
+# Number of row entries per batch of signatures.
 _BATCH_ENTRIES = 1 << 20
-# The number of terms that a text needs for a meaningful Jaccard index.
+# Minimum number of terms for a meaningful Jaccard index.
 _MIN_TERMS = 6
 
 
@@ -52,14 +52,14 @@ def number_equal(texts: Iterable[Any]) -> Index:
 def find_near_pairs(X: sp.csr_array, seed: int) -> Index:
     """Return pairs of rows that share most of their terms, shape (n_pairs, 2), the lower row first.
 
-    From a large group, only enough pairs to connect it are returned.
+    For a large group, only enough pairs to connect it are returned.
 
     Parameters
     ----------
     X : CSR array, shape (n_rows, n_columns)
         Only the positions of entries matter, not their values.
     seed : int
-        Chooses the hash functions.
+        Seed for the hash functions.
 
     References
     ----------
@@ -97,7 +97,7 @@ def jaccard(X: sp.csr_array, pairs: Index) -> F64:
 
 
 def connect_groups(numbers: Index, pairs: Index) -> Index:
-    """Return the group of each row: a group's rows have the same number, or are linked by pairs.
+    """Return the group of each row; rows are connected by equal numbers or by pairs.
 
     >>> connect_groups(np.array([0, 0, 1, 2]), np.array([[1, 2]])).tolist()
     [0, 0, 0, 1]
@@ -111,7 +111,7 @@ def connect_groups(numbers: Index, pairs: Index) -> Index:
 
 
 def group_members(groups: Index) -> list[Index]:
-    """Return the rows of each group with at least two rows, in the order of the groups."""
+    """Return the rows of each group with at least two rows, in group order."""
     order = np.argsort(groups, kind="stable")
     ends = row_offsets(np.bincount(groups))
     several = np.flatnonzero(row_lengths(ends) > 1)
@@ -128,7 +128,7 @@ def _bands(X: sp.csr_array, rows: Index, seed: int) -> U64:
     bands = np.zeros((len(rows), _N_BANDS), dtype=np.uint64)
     for number, band in enumerate(salts):
         for salt in band:
-            # The high half of a hash distinguishes columns well enough, and takes half the time.
+            # The high half of a hash distinguishes columns well enough in half the time.
             hashes = (mix(columns + salt) >> np.uint64(32)).astype(np.uint32)
             least = [np.minimum.reduceat(hashes[entries], starts) for entries, starts in parts]
             signature = np.concatenate(least).astype(np.uint64)
@@ -160,8 +160,7 @@ def _equal_pairs(band: U64, rows: Index) -> Index:
 
 # Neighbours ---------------------------------------------------------------------------------------
 
-# The number of neighbours of a document, and the largest number of documents in which the terms
-# that they share may occur.
+# Number of neighbours per document, and maximum document frequency of shared terms.
 _N_NEAREST, _MAX_DOCUMENTS = 10, 50
 _BATCH_ROWS = 1000
 
@@ -176,7 +175,7 @@ class Neighbours(NamedTuple):
     def fractions(self, labels: Labels, n_topics: int) -> F32:
         """Return each topic's fraction of the sum of cosines, shape (n_rows, n_topics).
 
-        In multilabel data, fractions may add up to more than 1.
+        In multi-label data, fractions may add up to more than 1.
         """
         ends = np.arange(0, self.rows.size + 1, self.rows.shape[1])
         near = (self.cosine.ravel(), self.rows.ravel().clip(0), ends)
@@ -191,8 +190,8 @@ def find_neighbours(X: sp.csr_array, groups: Index) -> Neighbours:
     Parameters
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
-        Rows of length 1. Terms that occur in more than 50 rows are left out: they say less about
-        similarity, and would take nearly all of the time.
+        Rows of unit length. Terms in more than 50 rows are ignored: they are less informative and
+        would take nearly all of the time.
     groups : int array, shape (n_rows,)
         Documents in the same group, such as copies, don't count as neighbours.
     """
@@ -218,30 +217,29 @@ def find_neighbours(X: sp.csr_array, groups: Index) -> Neighbours:
 
 # Odd texts ----------------------------------------------------------------------------------------
 
-# A text is in another script if less than this fraction of its letters is in the usual one.
+# A text is in another script if less than this fraction of its letters is in the most common one.
 _USUAL = 0.1
-# The number of letters of a text that are examined, and the number that it needs.
+# Maximum number of letters to examine per text, and minimum number needed.
 _MAX_LETTERS, _MIN_LETTERS = 400, 4
 # Texts in a language have its most common words. The number of common words; the number of distinct
 # words that a text needs; the probability below which a text is odd: that of having so few common
 # words if texts had half as many as is usual for their length; and the number of bins of lengths.
 _N_COMMON, _MIN_WORDS, _IMPROBABLE, _N_LENGTHS = 50, 8, 1e-3, 10
-# If a larger fraction of texts has so few common words, the texts are simply of many kinds.
+# If a larger fraction of texts has so few common words, the data are simply diverse.
 _MAX_ODD_SHARE = 0.05
-# Texts of the maximal length were truncated if there are this many, they are this long, and most
-# texts are shorter.
+# Texts of the maximum length were truncated if there are at least this many, they are at least
+# this long, and most texts are shorter.
 _MIN_CUT, _MIN_CUT_LENGTH = 3, 40
-# The length from which final dots mean that a text was truncated.
+# Minimum length at which final dots indicate truncation.
 _LONG = 80
-# A text with at most this many words that occurs with this many topics is boilerplate.
+# A text is boilerplate if it occurs with at least this many topics and has at most this many words.
 _MANY_TOPICS, _FEW_WORDS = 3, 10
-# The number and fraction of texts that must begin or end with a line for it to be boilerplate, and
-# the length of such a line.
+# Minimum number and fraction of texts that begin or end with a boilerplate line, and its length.
 _MIN_SHARED, _MIN_SHARED_SHARE, _MAX_LINE = 5, 0.02, 200
 
 
 class OddText(NamedTuple):
-    """An odd text, and why it is odd."""
+    """An odd text and the reason."""
 
     row: int
     kind: str  # "blank", "cut off", "boilerplate", "other script" or "other language"
@@ -277,7 +275,7 @@ def find_odd_texts(
 
 
 def find_shared_lines(texts: Sequence[str]) -> list[tuple[str, int]]:
-    """Return first and last lines that many texts share, with counts, the most common first."""
+    """Return first and last lines shared by many texts, with counts, most common first."""
     counts: Counter[str] = Counter()
     for text in texts:
         lines = text.strip().split("\n")
@@ -330,12 +328,12 @@ def _of_other_scripts(texts: Sequence[str]) -> Iterator[OddText]:
 
 
 def _most_common(counts: Counter[str]) -> str:
-    """Return the most common key, the first of equally common ones; "" if there is none."""
+    """Return the most common key, the first in case of ties; "" if there is none."""
     return max(counts, key=lambda word: counts[word], default="")
 
 
 def _scripts(text: str) -> Counter[str]:
-    """Return the number of letters of each script; empty if there are few letters."""
+    """Return the number of letters per script; empty if there are too few letters."""
     counts: Counter[str] = Counter()
     for letter, n in Counter(text[:_MAX_LETTERS]).items():
         if letter.isalpha():
@@ -345,7 +343,7 @@ def _scripts(text: str) -> Counter[str]:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _script(letter: str) -> str:
-    """Return the first word of a letter's name; scripts that one language mixes count as one."""
+    """Return the first word of a letter's name; scripts mixed in one language count as one."""
     name = unicodedata.name(unicodedata.normalize("NFKC", letter)[0], "").split(" ")[0]
     name = name.split("-")[0]
     return "CHINESE OR JAPANESE" if name in ("CJK", "HIRAGANA", "KATAKANA") else name

@@ -1,4 +1,4 @@
-"""Presents the findings of an audit as sentences, and as a table to review."""
+"""Present the findings of an audit as sentences and as a table to review."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from slugline.corpus.topic_cells import format_topics
 from slugline.corpus.topic_sets import join_topics
 from slugline.learning.labels import Labels
 
-#: The number of documents in a table to review if fewer are probably wrong.
+#: Minimum number of documents in a table to review.
 MIN_TO_REVIEW = 100
 #: A span of a text and its weight for the likely topic; see `Findings.spans`.
 Span = tuple[int, int, float]
 
-# The number of words of a text that are marked for each of the two topics.
+# Number of words to mark in a text for each of the two topics.
 _N_WORDS = 8
-# A constant that is added to the relative frequency of a word, so that rare words weigh little.
+# Added to the relative frequency of a word, so that rare words have little weight.
 _SMOOTHING = 1e-4
-# A score below this means that a document is unlike the documents of the topic.
+# A lower score means that a document is unlike the documents of the topic.
 _UNLIKE = -0.5
-# The largest number of documents that a reason names.
+# Maximum number of documents to name in a reason.
 _N_PLACES = 3
 
 
@@ -52,7 +52,7 @@ class Finding:
     reasons: list[str]
     # A document to compare with: a copy with another topic, or the nearest of the likely topic.
     comparison_row: int | None
-    is_copy: bool  # Whether the document to compare with is a copy
+    is_copy: bool  # True if the document to compare with is a copy
 
     def to_dict(self) -> dict[str, object]:
         """Return suspicion, topics and reasons as plain data for JSON."""
@@ -134,11 +134,11 @@ class Findings:
         return f"{part}{self.audit.corpus.unit} {self.audit.corpus.places[row]}"
 
     def spans(self, row: int, topic: Any, likely: Any) -> list[Span]:
-        """Return the spans of a document's words that count most for one of two topics.
+        """Return the spans of the words with the largest weights for one of two topics.
 
-        Positive weights are for `likely`, negative ones for `topic`. A weight is the log of the
-        ratio of the word's frequencies in documents of the two topics, without this document and
-        its copies.
+        Positive weights are for `likely`, negative ones for `topic`. A weight is the log ratio of
+        the word's frequencies in documents of the two topics, excluding this document and its
+        copies.
         """
         weights = self._word_weights(row, topic, likely)
         text = self.audit.corpus.texts[row]
@@ -199,7 +199,7 @@ class Findings:
         return [near for near in self.audit.nearest.rows[row].tolist() if near >= 0]
 
     def _copy(self, row: int) -> int | None:
-        """Return the best supported copy of a document with another topic, if there is one."""
+        """Return the best supported copy of a document with another topic, if any."""
         y, suspicion = self.audit.evidence.y, self.audit.suspicion
         others = self._others(row)
         others = others[y[others] != y[row]]
@@ -218,7 +218,7 @@ class Findings:
         return next(iter([*alike, *other]), None)
 
     def _changes(self, row: int) -> tuple[list[str], list[str]]:
-        """Return the topics that a document probably lacks, and those that are probably wrong."""
+        """Return a document's probably missing and probably wrong topics."""
         topics, likely = self.audit.corpus.topics[row], self.audit.likely[row]
         return [t for t in likely if t not in topics], [t for t in topics if t not in likely]
 
@@ -284,29 +284,29 @@ def _are(n: int) -> str:
 
 #: The decisions of a reviewer.
 DECISIONS = ("keep", "relabel", "drop")
-#: The columns of a table to review. The reviewer fills in the first two; the part after the colon
-#: is an instruction.
+#: Columns of a table to review. Reviewers fill in the first two; the part after the colon is an
+#: instruction.
 REVIEW_COLUMNS = (
     "decision: keep, relabel or drop", "new_topic: for relabel", "topic", "suspicion", "reasons",
     "text", "part", "at", "digest",
 )  # fmt: skip
-# The number of hexadecimal digits of a digest, which shows whether a text was changed. A digest
-# begins with a letter, as a spreadsheet would read some digests, such as 1234e567, as numbers.
+# Number of hexadecimal digits of the digest that detects changed texts, and its first character:
+# without a letter, spreadsheets would read digests such as 1234e567 as numbers.
 _DIGITS, _LETTER = 16, "d"
-# A key of a document as `slugline.labels.cells.document_keys` makes it of an id, and of an id that
-# several documents have, as when a file is given twice.
+# A document key as `slugline.labels.cells.document_keys` makes it from an id, or from an id that
+# several documents share, such as when a file is given twice.
 _KEY = re.compile(
     rf"id (?P<digest>{_LETTER}[0-9a-f]{{{_DIGITS}}}) (?P<part>train|test) (?P<at>.*?)"
     r"( text [0-9a-f]{64} [0-9]+)?",
     re.DOTALL,
 )
-# A cell of a spreadsheet holds 32,767 characters; longer texts are truncated, as the table is only
-# for reading them.
+# Spreadsheet cells are limited to 32,767 characters; longer texts are truncated, because the table
+# is only for reading.
 _MAX_CHARACTERS = 32_000
 
 
 def review_form(corpus: Corpus) -> TopicForm | None:
-    """Return the form of topics in a table for review; None if each document has one topic."""
+    """Return the form of topics in a table for review; None for single-label data."""
     if not corpus.multilabel:
         return None
     form = None if corpus.layout is None else corpus.layout.topic_form
@@ -314,7 +314,7 @@ def review_form(corpus: Corpus) -> TopicForm | None:
 
 
 def _cell(topics: Any, form: TopicForm | None) -> Any:
-    """Return a topic, or several, as a cell; a separator alone stands for no topic."""
+    """Return one or more topics as a cell; a separator alone stands for no topic."""
     return topics if form is None else format_topics(topics, form) or form.separator
 
 
@@ -326,7 +326,7 @@ def text_digest(text: str, topic: Any) -> str:
 
 
 class DocumentKey(NamedTuple):
-    """What identifies a document of an audit in a label database."""
+    """Identifies an audited document in a label database."""
 
     part: str  # "train" or "test"
     at: str  # its place
@@ -334,7 +334,7 @@ class DocumentKey(NamedTuple):
 
 
 def document_id(part: str, at: object, digest: str) -> str:
-    """Return an id for a document, from which a label database makes its key.
+    """Return a document id, from which a label database makes its key.
 
     >>> parse_document_key("id " + document_id("train", 12, text_digest("Wheat", "grain")))
     DocumentKey(part='train', at='12', digest='d53760b8e529fb1e3')
@@ -343,13 +343,13 @@ def document_id(part: str, at: object, digest: str) -> str:
 
 
 def parse_document_key(key: str) -> DocumentKey | None:
-    """Return the parts of a key in a label database; None if it isn't one of an audit."""
+    """Parse a key of a label database; None if it doesn't come from an audit."""
     match = _KEY.fullmatch(key)
     return None if match is None else DocumentKey(match["part"], match["at"], match["digest"])
 
 
 def column_name(head: str) -> str:
-    """Return the name of a column without the instruction in its head.
+    """Return a column name without the instruction in its header.
 
     >>> column_name("decision: keep, relabel or drop")
     'decision'
@@ -360,8 +360,8 @@ def column_name(head: str) -> str:
 def review_table(findings: Findings, rows: Iterable[int], delimiter: str | None = ",") -> bytes:
     """Return a table of documents for review: CSV, or Excel if `delimiter` is empty.
 
-    The reviewer writes decisions into the first column. The second column has the likely topic for
-    `relabel`, which the reviewer changes if it is wrong. See `REVIEW_COLUMNS` and `table_file`.
+    Reviewers write decisions into the first column. The second column contains the likely topic for
+    `relabel`, to be corrected if wrong. See `REVIEW_COLUMNS` and `table_file`.
     """
     rows_of_cells: list[Sequence[Any]] = [REVIEW_COLUMNS]
     form = review_form(findings.audit.corpus)

@@ -1,4 +1,4 @@
-"""Applies a reviewer's decisions to documents, and measures the gain in accuracy."""
+"""Apply a reviewer's decisions to documents and measure the gain in accuracy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from slugline.model.settings import FitSettings
 
 _REQUIRED_COLUMNS = ("decision", "new_topic", "at", "digest")
 _PARTS = ("train", "test")
-# Bytes to decode at a time.
+# Number of bytes to decode at a time.
 _PIECE = 1 << 20
 
 
@@ -68,7 +68,7 @@ class ReviewDecisions:
     table: str
     items: tuple[ReviewDecision, ...]
     note: str = ""  # see `RowReader`
-    # What to do with a decision that can't be carried out.
+    # Advice for a decision that can't be applied.
     remedy: str = "leave the line out"
 
     def for_part(self, part: str) -> list[ReviewDecision]:
@@ -93,12 +93,12 @@ class Repair:
 def read_decisions(
     path: str | Path, likely: str | None = None, form: TopicForm | None = None
 ) -> ReviewDecisions:
-    """Return the decisions in a reviewed table, CSV or Excel, or in the database of the page.
+    """Read the decisions in a reviewed table (CSV or Excel) or in the database of the page.
 
-    The encoding of a table is detected; `likely` is the encoding of the documents. `form` is the
-    result of `review_form`, if documents have several topics. Raises DataError, with the line in
-    its message, if the table can't be read, lacks a column, or has an unknown decision; also if a
-    database has other labels, or is damaged. Raises OptionError if there is no such encoding.
+    The encoding of a table is detected; `likely` is the encoding of the documents. For multi-label
+    data, `form` is the result of `review_form`. Raises DataError, with the line in its message, if
+    the table can't be read, lacks a column, or contains an unknown decision; also if a database
+    contains other labels or is damaged. Raises OptionError for an unknown encoding.
     """
     if is_database(Path(path)):
         return _read_database(Path(path), form)
@@ -111,7 +111,7 @@ def read_decisions(
 
 
 def _read_database(path: Path, form: TopicForm | None) -> ReviewDecisions:
-    """Return the decisions that people took on the page of `slugline audit --page`."""
+    """Return the decisions made on the page of `slugline audit --page`."""
     decisions, n_open = list[ReviewDecision](), 0
     try:
         with Database(path, FORMAT, is_read_only=True) as database:
@@ -133,10 +133,10 @@ def _read_database(path: Path, form: TopicForm | None) -> ReviewDecisions:
 
 
 def _stored_decision(each: DocumentLabels, form: TopicForm | None) -> ReviewDecision | None:
-    """Return the decision about a document; None if there is none, or it is unclear.
+    """Return the decision about a document; None if it is missing or unclear.
 
-    Whoever says that none of the topics is right removes the document. A document that gets the
-    topics that it has is kept; see `apply_decisions`.
+    The answer that none of the topics is right drops the document. A document with unchanged
+    topics is kept; see `apply_decisions`.
     """
     key = parse_document_key(each.document.key)
     if key is None:
@@ -168,7 +168,7 @@ def _check_rows(rows: RowReader) -> list[SourceRow]:
             "must have the columns of the table that the audit wrote for review."
         )
     if bad:
-        # With more samples, the encoding can be guessed better.
+        # More samples improve the guess of the encoding.
         advice = join_advice([row for row in bad if row.problem == bad[0].problem])
         place = f"{rows.name}, {rows.unit} {bad[0].at}"
         raise DataError(f"{place}: {bad[0].problem}; ", advice, ".")
@@ -219,10 +219,10 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
 
 
 def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
-    """Return the documents after applying the decisions about the training part.
+    """Apply the decisions about the training part and return the documents.
 
     Raises DataError, with the line of the decision, if its document doesn't exist, has changed
-    since, or has another decision; also if no document would be left.
+    since, or has another decision; also if all documents would be dropped.
     """
     rows: dict[str, list[int]] = {}  # several files may have a line 2
     for row, place in enumerate(corpus.numbered_places()):
@@ -260,7 +260,7 @@ def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
 
 
 def _equal_topics(topics: Topic | TopicSet, others: Topic | TopicSet) -> bool:
-    """Return whether documents have the same topic, or the same topics in any order."""
+    """Return True for the same topic, or for the same topics in any order."""
     return topics == others or (
         isinstance(topics, tuple) and isinstance(others, tuple) and {*topics} == {*others}
     )
@@ -299,10 +299,10 @@ Values = dict[str, Any]
 def repaired_file(
     suffix: str, corpus: Corpus, repair: Repair, sources: Sequence[str], options: ReadOptions
 ) -> tuple[bytes, str]:
-    """Return a file of the repaired documents, and a phrase on the rows that it has or lacks.
+    """Return a file of the repaired documents, and a phrase on included or missing rows.
 
-    An Excel file keeps everything but the topics. Without a source that can be read again, the
-    file has texts and topics only.
+    An Excel file keeps everything but the topics. If the source can't be read again, the file
+    contains only texts and topics.
 
     Parameters
     ----------
@@ -335,7 +335,7 @@ def repaired_file(
 
 
 def _describe_other_rows(corpus: Corpus, n_others: int) -> str:
-    """Return how many rows without a topic are among the documents written, and how many not."""
+    """Describe how many rows without a topic were written, and how many were lost."""
     n_unlabelled = corpus.n_unlabelled
     n_skipped = n_others - n_unlabelled
     n_lost = corpus.n_skipped - n_skipped
@@ -353,8 +353,8 @@ def whole_rows(
 ) -> tuple[list[Values], TableDialect] | None:
     """Return rows with all columns and new topics, and the dialect of the first file.
 
-    Rows that were skipped as bad stay as they are, except for rows without readable cells. Return
-    None if a source is not a file or folder, which can't be read a second time.
+    Rows skipped as bad are unchanged, except for rows without readable cells. Returns None if a
+    source is not a file or folder, because it can't be read again.
 
     Parameters
     ----------
@@ -362,7 +362,7 @@ def whole_rows(
         The sources of the corpus.
     corpus : Corpus
     topics : sequence of str, tuple of str, or None
-        The new topic or topics of each document; None for documents to leave out.
+        The new topic or topics of each document; None for documents to drop.
     options : ReadOptions
         The options with which the corpus was read.
 
@@ -385,7 +385,7 @@ def changed_excel(
 ) -> bytes | None:
     """Return an Excel file with new topics and no other changes; None if `source` is not Excel.
 
-    Rows of documents that are left out become empty. See `whole_rows` for parameters and errors.
+    Rows of dropped documents become empty. See `whole_rows` for parameters and errors.
     """
     if not Path(source).is_file() or detect_format(source, options.format) != "xlsx":
         return None
@@ -406,7 +406,7 @@ def changed_excel(
 def _changed_rows(
     sources: Sequence[str], corpus: Corpus, topics: Sequence[Any], options: ReadOptions
 ) -> Iterator[tuple[RowReader, SourceRow | BadRow, Values | None]]:
-    """Yield the rows of sources with the cells that change; None for rows to leave out."""
+    """Yield the rows of sources with their changed cells; None for rows to drop."""
     layout = corpus.layout if corpus.multilabel else options.layout
     form = None if layout is None else layout.topic_form
     for each in _document_rows(sources, corpus, options):
@@ -422,9 +422,9 @@ def _changed_rows(
 def other_columns(
     sources: Sequence[str], corpus: Corpus, numbers: Iterable[int], options: ReadOptions
 ) -> dict[int, Values]:
-    """Return the cells besides text and topics of documents, by number.
+    """Return the cells of documents other than text and topics, by document number.
 
-    Return none if a source is not a file or folder. See `whole_rows` for parameters and errors.
+    Empty if a source is not a file or folder. See `whole_rows` for parameters and errors.
     """
     if not _can_read_again(sources):
         return {}
@@ -440,7 +440,7 @@ def other_columns(
 
 
 def _can_read_again(sources: Sequence[str]) -> bool:
-    """Return whether all sources are files or folders."""
+    """Return True if all sources are files or folders."""
     return all(Path(source).is_file() or Path(source).is_dir() for source in sources)
 
 
@@ -449,9 +449,9 @@ class _DocumentRow(NamedTuple):
 
     rows: RowReader
     row: SourceRow | BadRow
-    text: tuple[str, ...]  # the columns of the text
-    topic: str  # that of the topic; empty if there are several
-    number: int | None  # that of the document; None for a bad row, which was skipped
+    text: tuple[str, ...]  # text columns
+    topic: str  # topic column; empty if there are several
+    number: int | None  # document number; None for a skipped bad row
 
 
 def _document_rows(
@@ -484,7 +484,7 @@ def _document_rows(
 def _topic_cells(
     values: Mapping[str, Any], column: str, new: Any, form: TopicForm | None
 ) -> Values:
-    """Return the cells of a row that its new topic or topics change."""
+    """Return the cells of a row that are changed by its new topics."""
     if isinstance(new, str):
         return {} if str(values.get(column)).strip() == new else {column: new}
     written = format_topics(new, form)
@@ -499,13 +499,13 @@ _95_PERCENT = 1.96
 
 @dataclass(frozen=True)
 class Gain:
-    """Counts of right held-out predictions, with original and with repaired documents."""
+    """Counts of right held-out predictions with original and repaired documents."""
 
     n_tested: int  # number of documents that were not dropped; their new topics count as true
     # Right predictions.
     n_before: int
     n_after: int
-    # Numbers of documents that are right only after the repair, and only before it.
+    # Numbers of documents classified correctly only after the repair, and only before it.
     n_better: int
     n_worse: int
 
@@ -516,7 +516,7 @@ class Gain:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of `points`, from documents for which only one classifier is right."""
+        """95 % interval of `points`, from documents that only one of the classifiers gets right."""
         differ = self.n_better + self.n_worse
         variance = differ - (self.n_better - self.n_worse) ** 2 / self.n_tested
         margin = 100 * _95_PERCENT * math.sqrt(max(variance, 0)) / self.n_tested
@@ -544,9 +544,8 @@ def measure_gain(
 ) -> Gain:
     """Cross-validate the default classifier before and after repair, on the same folds.
 
-    Both classifiers are tested on the new topics, as no other source says which topics are right.
-    If all decisions come from an audit, this favours both classifiers, but hardly affects the
-    difference.
+    Both classifiers are tested on the new topics, the best available ground truth. If all decisions
+    come from an audit, this favours both classifiers but hardly affects the difference.
 
     Parameters
     ----------
@@ -560,7 +559,7 @@ def measure_gain(
 
     Raises
     ------
-    DataError : if there are too few documents to learn from.
+    DataError : if there are too few documents to train on.
     """
     is_left = np.array([topic is not None for topic in topics])
     before, after = np.empty((2, len(corpus)), dtype=object)

@@ -1,4 +1,4 @@
-"""Scores the topics of documents by classifiers of words and of vectors, on held-out documents."""
+"""Score the topics of held-out documents by classifiers of words and of vectors."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.folds import scores_in_folds
 
-#: All settings were chosen on training splits of twelve data sets in nine languages, with 8 % of
-#: the topics changed at random, and on newswires, some of which have the text of another wire.
+#: All settings were tuned on training splits of twelve data sets in nine languages, with 8 % of
+#: the topics changed at random, and on newswires, some with the text of another wire.
 N_FOLDS, N_ROUNDS = 5, 3
 # Added to the frequencies of terms in a topic before their logarithm.
 _SMOOTHING = 0.01
-# The standard deviation of scores by frequency, relative to those of the classifier.
+# Standard deviation of frequency scores, relative to the classifier's scores.
 _FREQUENCY_WEIGHT = 0.1
-# The penalty of the discriminant analysis of vectors; the largest spread of its scores over topics,
-# relative to the spread of the scores of words; and the number of documents by which the factor on
-# scores is chosen. These were chosen on training splits, with 4 to 20 % of the topics changed, at
-# random or to similar ones. With a largest spread of 2, a set with eight documents of each topic
-# loses more than others gain.
+# Penalty of the discriminant analysis of vectors; maximum spread of its scores over topics,
+# relative to the spread of word scores; and number of documents for choosing the factor on
+# scores. Tuned on training splits with 4 to 20 % of the topics changed, at random or to similar
+# ones. With a maximum spread of 2, a set with eight documents per topic loses more than others
+# gain.
 _PENALTY, _MAX_SPREAD, _N_FUSED = 3.0, 1.0, 1000
 
 
@@ -44,9 +44,9 @@ class DocumentRows:
     ----------
     terms : float32 CSR array, shape (n_rows, n_columns)
     leads : float32 CSR array, shape (n_rows, n_lead_columns)
-        Rows of the beginnings of the texts, which often show best what a long text is about.
+        Rows of the beginnings of the texts, often the best evidence for a long text's topic.
     vectors : float32 array, shape (n_rows, n_vector_columns), or None
-        Sums of word vectors, of length 1, or 0 if the words of a text are unknown.
+        Sums of word vectors, scaled to unit length, or 0 if all words of a text are unknown.
     """
 
     terms: sp.csr_array
@@ -71,24 +71,24 @@ def heldout_scores(
 ) -> F32:
     """Return held-out scores of each row, shape (n_rows, n_topics).
 
-    The scores are the mean of three rounds of cross-validation with different folds. In each round,
-    a classifier of words learns in one pass: from the terms, then from the beginnings of the texts,
-    then from the terms again. The scores of a classifier of vectors are added, as far as they help.
-    From the second round on, suspect rows are not learned from.
+    The scores are averaged over three rounds of cross-validation with different folds. In each
+    round, a classifier of words is trained in one pass on the terms, then on the beginnings of the
+    texts, then on the terms again. The scores of a classifier of vectors are added if they help.
+    From the second round on, suspect rows are excluded from training.
 
     Parameters
     ----------
     rows : DocumentRows
-        With vectors only if each document has one topic.
+        With vectors for single-label data only.
     labels : Labels
     context : FitContext
     groups : int array, shape (n_rows,)
         Rows of a group are held out together.
     is_judged : bool array, shape (n_rows,)
-        A mask of the rows whose topic rows of other groups have as well. The weight of vectors is
-        chosen by these rows.
+        Mask of the rows whose topic also occurs in other groups. These rows are used to choose the
+        weight of vectors.
     suspects : callable
-        Returns the suspect rows, given the scores so far.
+        Returns the suspect rows from the scores so far.
     on_round : callable, optional
         Called with the number of each round, from 0, before it begins.
     """
@@ -113,10 +113,10 @@ def heldout_scores(
 
 
 def vector_scores(vectors: F32, y: I64, n_topics: int, folds: I64, is_used: Mask) -> F32:
-    """Return the score of each row by vectors of the other folds, shape (n_rows, n_topics).
+    """Return each row's scores from vectors of the other folds, shape (n_rows, n_topics).
 
-    The classifier is a linear discriminant analysis. The mean of each row's scores is 0, and so are
-    the scores of rows of zeros.
+    The classifier is a linear discriminant analysis. Each row's scores have mean 0; rows of zeros
+    have scores of 0.
 
     Parameters
     ----------
@@ -126,11 +126,11 @@ def vector_scores(vectors: F32, y: I64, n_topics: int, folds: I64, is_used: Mask
     folds : int array, shape (n_rows,)
         The fold of each row, from 0.
     is_used : bool array, shape (n_rows,)
-        A mask of the rows to learn from; other rows are only scored.
+        Mask of the rows to train on; other rows are only scored.
     """
     scores = np.zeros((len(y), n_topics), dtype=np.float32)
     is_known = vectors.any(axis=1)
-    # With one thread, as the last bits depend on the number of threads.
+    # Use a single thread, because the last bits depend on the number of threads.
     with limit_blas():
         sums = []
         for fold in range(int(folds.max()) + 1):
@@ -146,16 +146,16 @@ def vector_scores(vectors: F32, y: I64, n_topics: int, folds: I64, is_used: Mask
 
 
 def vector_factor(by_terms: F32, by_vectors: F32, y: I64, rows: Index) -> np.float32:
-    """Return the factor with which the scores of vectors are added to those of words.
+    """Return the factor for adding vector scores to word scores.
 
-    It is chosen as in a fit with both, by the log loss of some rows: 0 if vectors don't help.
+    As in a fit with both, it minimizes the log loss of some rows; 0 if vectors don't help.
 
     Parameters
     ----------
     by_terms, by_vectors : float32 arrays, shape (n_rows, n_topics)
     y : int array, shape (n_rows,)
     rows : int array
-        The rows to choose it by.
+        The rows used to choose the factor.
     """
     rows = rows[:: -(-len(rows) // _N_FUSED) or 1]
     scores = [centre(by_terms[rows]), by_vectors[rows]]
@@ -191,7 +191,7 @@ def frequency_scores(X: sp.csr_array, labels: Labels, n_topics: int, folds: I64)
 
 
 def _log_odds(X: sp.csr_array, labels: Labels, n_topics: int) -> sp.csr_array:
-    """Return the weights of terms, minus the weight of a term that the topic doesn't have."""
+    """Return the weights of terms, minus the weight of a term that is absent from the topic."""
     weights = (X.T.tocsr() @ labels.to_csr(n_topics)).tocsr()
     weights.data = np.log1p(weights.data / np.float32(_SMOOTHING))
     return weights

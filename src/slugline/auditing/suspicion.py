@@ -1,4 +1,4 @@
-"""Estimates the probability that a document's topic is wrong, from evidence of other documents."""
+"""Estimate the probability that a document's topic is wrong, based on other documents."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from slugline.base.arrays import F32, F64, I64, Index, Mask
 _OTHER = 0.25
 # Weight of a topic's fraction of the nearest documents.
 _NEAREST = 0.7
-# The weight of how often the two topics are confused, and the number of documents, spread over
-# topics, that are added to the counts.
+# Weight of the confusion rate of the two topics, and number of pseudo-documents, spread over
+# topics, added to the counts.
 _CONFUSED, _PRIOR = 0.2, 10.0
 # The sharpness of the bend at a score of -1, below which scores hardly differ.
 _BEND = 4.0
-# The fraction of texts for which two topics are both right.
+# Fraction of texts with two right topics.
 _BOTH_RIGHT = 1 / 20
 # The fraction of wrong topics is estimated from the documents above each of these quantiles of
-# wrong ones, and the lowest estimate is used, as hard cases raise the others. The maximum applies
-# if there are too few documents to learn from, which would all seem wrong.
+# wrong ones. The lowest estimate is used, because hard cases raise the others. The maximum applies
+# if there are too few documents to train on, so that all would seem wrong.
 _QUANTILES, _MAX_WRONG = (0.5, 0.7, 0.9), 0.2
-# The penalty on the weights of a logistic regression, so that a few documents don't make it
-# certain.
+# Penalty on the weights of a logistic regression, to avoid overconfidence with few documents.
 _PENALTY = 1.0
-# The smallest distance of a probability from 0 and 1.
+# Minimum distance of a probability from 0 and 1.
 _MIN_PROBABILITY = 1e-4
 
 
@@ -53,10 +52,10 @@ class TopicEvidence:
         return lead - _NEAREST * self.fractions[rows, y] - _CONFUSED * self._confusion(y, best)
 
     def _confusion(self, y: I64, best: I64) -> F64:
-        """Return the log of how much more often than by chance `best` outscores `y`, at least 0.
+        """Return the log lift over chance of `best` outscoring `y`, at least 0.
 
-        A document with topic wheat whose best topic is grain need not be wrong. Documents are left
-        out of their own counts.
+        For example, a document with topic wheat and best topic grain need not be wrong. Documents
+        are excluded from their own counts.
         """
         n_rows, n_topics = self.scores.shape
         rows, over = np.arange(n_rows), _best_other(self.scores, self.y)
@@ -73,22 +72,22 @@ class TopicEvidence:
 
 
 def _best_other(scores: F32, y: I64) -> I64:
-    """Return the topic other than `y` that has the highest score, shape (n_rows,)."""
+    """Return the topic with the highest score other than `y`, shape (n_rows,)."""
     others = scores.copy()
     others[np.arange(len(y)), y] = -np.inf
     return others.argmax(axis=1)
 
 
 def _bend(scores: F32) -> F64:
-    """Return scores bent so that those below -1 hardly differ, as in the learner's loss."""
+    """Compress scores below -1, as in the learner's loss."""
     return np.logaddexp(0, _BEND * (scores.astype(np.float64) + 1)) / _BEND - 1
 
 
 def error_probabilities(evidence: TopicEvidence, seed: int) -> F64:
     """Return the probability that each document's topic is wrong, shape (n_rows,).
 
-    The distribution of the evidence against topics is compared with the distribution of the
-    evidence against wrong topics, which are topics of other documents, drawn at random.
+    Compares the distribution of the evidence against topics with the distribution of the evidence
+    against wrong topics, which are drawn at random from other documents.
 
     References
     ----------
@@ -106,13 +105,13 @@ def error_probabilities(evidence: TopicEvidence, seed: int) -> F64:
 
 @dataclass(frozen=True)
 class SetEvidence:
-    """Evidence of other documents for each topic of each document, in multilabel data."""
+    """Evidence of other documents for each topic of each document, in multi-label data."""
 
     scores: F32  # shape (n_rows, n_topics): held-out scores
     fractions: F32  # shape (n_rows, n_topics): each topic's fraction of the nearest documents
-    has: Mask  # shape (n_rows, n_topics): whether documents have topics
+    has: Mask  # shape (n_rows, n_topics): mask of the documents' topics
     y: I64  # shape (n_rows,): a number for each set of topics
-    can_judge: Mask  # shape (n_topics,): whether other documents show what a topic is
+    can_judge: Mask  # shape (n_topics,): mask of topics with other documents
     seed: int
 
     @cached_property
@@ -124,8 +123,8 @@ class SetEvidence:
     def errors(self) -> F64:
         """Probability that a topic is wrong, or that it is missing, shape (n_rows, n_topics).
 
-        The topics of documents are compared with random topics of other documents, and the best
-        topic that each document lacks with the topics that documents have.
+        Compares the documents' topics with random topics of other documents, and each document's
+        best missing topic with the documents' topics.
         """
         rows, columns = np.nonzero(self.has & self.can_judge)
         drawn = np.random.default_rng(self.seed).permutation(columns)
@@ -149,7 +148,7 @@ class SetEvidence:
 def _false_discovery_rates(against: F64, wrong: F64, at: F64) -> F64:
     """Return the probability of being wrong at the values `at`.
 
-    The probability is estimated from the evidence against all topics and against wrong ones.
+    Estimated from the evidence against all topics and against wrong ones.
     """
     n_above = [int(np.sum(against > np.quantile(wrong, q))) + 1 for q in _QUANTILES]
     estimates = np.array(n_above) / (1 - np.array(_QUANTILES)) / len(against)
@@ -160,7 +159,7 @@ def _false_discovery_rates(against: F64, wrong: F64, at: F64) -> F64:
 
 
 def _log_density_ratio(against: F64, wrong: F64, at: F64) -> F64:
-    """Return the log ratio of the densities of `wrong` and `against`, at the values `at`."""
+    """Return the log ratio of the densities of `wrong` and `against` at the values `at`."""
     values = np.concatenate([against, wrong])
     is_wrong = np.concatenate([np.zeros(len(against)), np.ones(len(wrong))])
     inputs = np.stack([np.ones_like(values), values], axis=1)
@@ -175,19 +174,19 @@ def _log_density_ratio(against: F64, wrong: F64, at: F64) -> F64:
 
 
 def compare_copies(suspicion: F64, y: I64, copies: Sequence[Index]) -> F64:
-    """Return the probabilities that topics are wrong, after comparing identical texts.
+    """Update the probabilities that topics are wrong by comparing identical texts.
 
     Two topics of the same text are rarely both right; the better supported one probably is. If
-    copies often disagree, some texts were misplaced, and a few of these got the right topic by
-    chance; so even if copies agree, one of them may have a misplaced text.
+    copies often disagree, some texts were misplaced, and a few of these have the right topic by
+    chance. So even if copies agree, one of them may have a misplaced text.
 
     Parameters
     ----------
     suspicion : float array, shape (n_rows,)
-        Probabilities according to documents that are not copies.
+        Probabilities based on documents that are not copies.
     y : int array, shape (n_rows,)
     copies : sequence of int arrays
-        The rows of each text that occurs several times.
+        The rows of each repeated text.
     """
     updated = suspicion.copy()
     if not copies:
@@ -204,7 +203,7 @@ def compare_copies(suspicion: F64, y: I64, copies: Sequence[Index]) -> F64:
 
 
 def _chance_agreement(y: I64, copies: Sequence[Index]) -> float:
-    """Return the probability that copies agree by chance, estimated from the number that disagree.
+    """Estimate the probability that copies agree by chance from the number that disagree.
 
     Topics of misplaced texts are assumed to be drawn at random.
     """

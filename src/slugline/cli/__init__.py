@@ -16,12 +16,12 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run `slugline`, and end the process with its exit status."""
+    """Run `slugline` and exit with its status."""
     _open_closed_streams()
     try:
-        gc.disable()  # almost nothing that is imported becomes garbage
+        gc.disable()  # imports create almost no garbage
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            # Some imports swallow a KeyboardInterrupt, or print its traceback.
+            # Some imports swallow KeyboardInterrupt or print its traceback.
             signal.signal(signal.SIGINT, _exit_at_once)
         _run()
     except KeyboardInterrupt:
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _end_imports() -> None:
-    """Make Ctrl-C raise KeyboardInterrupt again, and collect garbage, but none of the imports'."""
+    """Restore KeyboardInterrupt on Ctrl-C, and enable garbage collection, except for imports."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
@@ -40,7 +40,7 @@ def _end_imports() -> None:
 
 
 def _exit_at_once(*_: object) -> None:
-    """End the process at Ctrl-C, as long as no command has started."""
+    """Exit on Ctrl-C before a command has started."""
     os._exit(130)
 
 
@@ -54,7 +54,7 @@ def _run() -> None:
     from slugline.errors import Message, OptionError, SluglineError
 
     app = make_app(_end_imports)
-    if "_SLUGLINE_COMPLETE" in os.environ:  # a shell asks what could be typed next
+    if "_SLUGLINE_COMPLETE" in os.environ:  # the shell requests completions
         app.main(prog_name="slugline")
     try:
         with app.make_context("slugline", sys.argv[1:]) as context, warnings.catch_warnings():
@@ -74,8 +74,8 @@ def _run() -> None:
         reason = f" ({error})" if str(error) else ""
         _fail(f"out of memory{reason}; use fewer documents, or `slugline train --stream`.")
     except OSError as error:
-        # The library turns errors of files that it opens into its own, so an OSError without a
-        # file name comes from standard output.
+        # The library converts errors of files that it opens, so an OSError without a file name
+        # comes from standard output.
         if error.filename is not None:
             raise
         if isinstance(error, BrokenPipeError):
@@ -86,7 +86,7 @@ def _run() -> None:
 
 
 def _end_unread(error: BrokenPipeError) -> NoReturn:
-    """Exit silently if nothing reads the output any more, as after `| head`."""
+    """Exit silently if the output pipe is closed, such as by `| head`."""
     unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
     if not unread:
         raise error
@@ -96,30 +96,30 @@ def _end_unread(error: BrokenPipeError) -> NoReturn:
 
 
 def _is_unread(stream: TextIO) -> bool:
-    """Whether a stream is a pipe without a reader."""
+    """True if a stream is a pipe without a reader."""
     import select
 
     if not hasattr(select, "poll"):  # on Windows
         return True
     poll = select.poll()
-    poll.register(stream, 0)  # errors are reported in any case
+    poll.register(stream, 0)  # errors are always reported
     return bool(poll.poll(0))
 
 
 def _discard(stream: TextIO) -> None:
-    """Discard what a stream still has to write, as writing it would fail again at exit."""
+    """Discard a stream's buffered output, which would fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_closed_streams() -> None:
-    """Open the null device in place of streams that the caller has closed (`<&-`, `>&-`)."""
+    """Open the null device for standard streams closed by the caller (`<&-`, `>&-`)."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _reword_number_error(message: str) -> str:
-    """Return one of click's messages about numbers in plain words."""
+    """Reword click's messages about numbers."""
     import re
 
     message = re.sub(r" is not a valid integer( range)?\.", " is not a whole number.", message)
@@ -135,7 +135,7 @@ def _reword_number_error(message: str) -> str:
 
 
 def _on_one_line(message: str) -> str:
-    """Return a message on one line, even if it quotes text with line breaks."""
+    """Return a message on one line, even if it quotes line breaks."""
     from slugline.base.wording import printable
 
     return printable(message, keep="")

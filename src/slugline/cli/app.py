@@ -1,4 +1,4 @@
-"""All commands under one name."""
+"""The `slugline` program and its commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from slugline._version import __version__
 
-#: Each is a command in a module of the same name, with the first line of its help.
+#: First help line of each command; its module has the same name.
 COMMANDS = {
     "train": "Learn from labelled texts, test on others, write a report, save the model.",
     "predict": "Classify texts: one JSON line per document, in their order.",
@@ -35,18 +35,18 @@ COMMANDS = {
 
 
 class _Program(click.Group):
-    """Imports a command when it is run; importing all would take longer than a prediction."""
+    """Imports a command only when it is run; importing all takes longer than a prediction."""
 
-    before_command: Callable[[], object]  # called when it has been imported
+    before_command: Callable[[], object]  # called after the import
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return the names in the order of `COMMANDS`."""
+        """Return the command names in the order of `COMMANDS`."""
         return list(COMMANDS)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the name of the command, the command and its arguments."""
+        """Return the command's name, the command and its arguments."""
         name, command, args = super().resolve_command(ctx, args)
         if command is not None:
             command = import_command(str(name))
@@ -61,7 +61,7 @@ def import_command(name: str) -> click.Command:
 
 
 def make_app(before_command: Callable[[], object] = bool) -> click.Group:
-    """Return the program, which calls a function before it runs a command."""
+    """Return the program; it calls `before_command` before each command."""
     program = _Program(
         "slugline",
         {name: click.Command(name, short_help=text) for name, text in COMMANDS.items()},

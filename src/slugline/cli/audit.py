@@ -1,4 +1,4 @@
-"""`slugline audit`: find labelled texts whose topic is probably wrong, and other defects."""
+"""`slugline audit`: find probable label errors and other defects of labelled texts."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ from slugline.reports.audit import (
     suspect_table,
 )
 
-# Endings of the files that each option writes.
+# File extensions for each option.
 _SUFFIXES = {"--review": (".csv", ".xlsx"), "--output": (".html",)}
 _REPAIRED = (".jsonl", ".csv", ".xlsx")
 _DATABASES = (".db", ".sqlite")
-# Without decisions, documents with at least this suspicion are dropped to measure the gain.
+# Without decisions, measure the gain of dropping documents with at least this suspicion.
 _MIN_DROPPED = 0.5
 
 
@@ -62,7 +62,7 @@ _MIN_DROPPED = 0.5
 @options.reading_options
 @option("--like MODEL", "Read DATA as MODEL's training data: columns, encoding, merged topics.")
 @option("--test FILE", "Labelled texts to audit as well; copies of DATA are leaks.")
-@option("--number -n N", "How many suspects to print.", type=click.IntRange(min=0), default=20)
+@option("--number -n N", "Number of suspects to print.", type=click.IntRange(min=0), default=20)
 @option(
     "--output -o FILE",
     "Write a page with the evidence (.html); with --decisions, the repaired documents "
@@ -151,14 +151,14 @@ def audit(
 
 @dataclass(frozen=True)
 class _Settings:
-    """How the classifiers are trained."""
+    """Training settings of the classifiers."""
 
     seed: int
     n_jobs: int | None
     progress: Progress
 
     def measure_gain(self, corpus: Corpus, topics: list[Any], groups: Index) -> Gain | None:
-        """Return the gain; None, with a warning, if it can't be measured."""
+        """Return the gain, or warn and return None if it can't be measured."""
         try:
             return measure_gain(
                 corpus, topics, groups, seed=self.seed, n_jobs=self.n_jobs, progress=self.progress
@@ -177,7 +177,7 @@ def _gain_of_dropping(report: Audit, settings: _Settings) -> Gain | None:
 
 @dataclass(frozen=True)
 class _Outputs:
-    """The files of --output and --review, and what --output is."""
+    """The files of --output and --review, and the kind of --output."""
 
     output: Path | None
     review: Path | None
@@ -185,7 +185,7 @@ class _Outputs:
     is_repair: bool
 
     def check(self, sources: Sequence[str | Path | None]) -> None:
-        """Check that each file can be written, has the right ending, and replaces no other."""
+        """Check that each file is writable, has a valid extension, and overwrites no other."""
         if self.is_page:
             if self.is_repair or self.review is not None:
                 other = "--decisions" if self.is_repair else "--review"
@@ -203,7 +203,7 @@ class _Outputs:
             check_target(flag, path, sources, list(targets.values())[:number])
 
     def write(self, findings: Findings, find_delimiter: Callable[[], str]) -> dict[str, str]:
-        """Write the table and the report; return the name of each file by what it is."""
+        """Write the table and the report; return the file names by kind."""
         names: dict[str, str] = {}
         if self.review is not None:
             is_excel = self.review.suffix.lower() == ".xlsx"
@@ -232,7 +232,7 @@ def _check_ending(flag: str, path: Path, suffixes: Sequence[str]) -> None:
 
 
 def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
-    """Return the test documents; a built-in data set numbers them after its training documents."""
+    """Return the test documents; built-in data sets number them after the training documents."""
     test_documents = parts.get("test")
     if test_documents is None or test is not None:
         return test_documents
@@ -251,11 +251,9 @@ def _repair(
     gain: bool,
     as_json: bool,
 ) -> None:
-    """Carry out decisions, write the remaining documents, and print what was done."""
+    """Apply decisions, write the remaining documents, and print a summary."""
     if output is None and not gain:
-        raise OptionError(
-            "--decisions need a file for the repaired documents, or --gain; add --output."
-        )
+        raise OptionError("--decisions requires --output FILE or --gain.")
     layout = corpus.layout
     decisions = read_decisions(path, layout.encoding if layout else None, review_form(corpus))
     warn([Message(f"{path}: ", decisions.note)] if decisions.note else [])
@@ -297,7 +295,7 @@ def _repair(
 
 
 def _delimiter(source: str, reading: ReadOptions) -> str:
-    """Return the delimiter of a CSV file, and a comma for other sources."""
+    """Return the delimiter of a CSV file, or a comma for other sources."""
     if not Path(source).is_file():
         return ","
     rows = read_rows(source, reading)

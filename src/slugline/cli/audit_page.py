@@ -1,4 +1,4 @@
-"""The page on which people decide about the suspects of `slugline audit`."""
+"""The review page of `slugline audit`."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from slugline.serving.serve_settings import ServeSettings
 if TYPE_CHECKING:
     from slugline.serving.server.addresses import Address
 
-#: The file of decisions, if no other is named.
+#: Default file of decisions.
 DEFAULT_OUTPUT = Path("reviewed.db")
 
 
 def check_page(output: Path, sources: Sequence[str | Path | None]) -> None:
-    """Check, before the audit, that decisions can be kept in a file, and a page be opened.
+    """Check, before the audit, that decisions can be stored and a page opened.
 
     Raises
     ------
-    OptionError : if the file can't be written, is an input, or has the ending of a table.
-    DataError : if it exists, and has labels of another kind.
+    OptionError : if the file can't be written, is an input, or has the extension of a table.
+    DataError : if it exists and contains other kinds of labels.
     """
     if output.suffix.lower() in (".html", ".csv", ".xlsx", ".jsonl"):
         raise OptionError(
@@ -55,7 +55,7 @@ def review_suspects(
     settings: ServeSettings,
     address: Address,
 ) -> None:
-    """Let people decide about the suspects among the training documents, until Ctrl-C."""
+    """Serve a page for reviewing the suspect training documents, until Ctrl-C."""
     audit = findings.audit
     suspects = [
         row
@@ -100,7 +100,7 @@ def review_suspects(
 
 
 def _prepare_store(store: LabelStore, findings: Findings, page: PageOptions) -> str:
-    """Add the coder, who is returned, and the topics of the data, the most common first."""
+    """Add the coder and the topics of the data, most common first; return the coder."""
     corpus = findings.audit.corpus
     coder = store.add_coder(page.coder_name()).name
     if corpus.multilabel and not store.is_multilabel:

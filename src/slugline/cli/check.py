@@ -1,4 +1,4 @@
-"""`slugline check`: train a model again, and compare the results."""
+"""`slugline check`: retrain a model and compare the files."""
 
 from __future__ import annotations
 

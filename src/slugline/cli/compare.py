@@ -49,8 +49,8 @@ _PAGE, _JSON, _CHART = "comparison.html", "comparison.json", "comparison.svg"
 )
 @option("--folds N", "Number of folds.", type=int, default=5, parameters=("n_folds",))
 @option("--output -o DIR", f"Folder for {_PAGE}, {_JSON} and {_CHART}.", type=Path)
-@option("--resume FILE", "Store results in this file, and measure only what it lacks.", type=Path)
-@option("--timeout S", "Seconds that a model may take for a fold.", type=float, default=3600.0)
+@option("--resume FILE", "Checkpoint file; finished folds are skipped.", type=Path)
+@option("--timeout S", "Time limit per model and fold, in seconds.", type=float, default=3600.0)
 @option(
     "--jobs N",
     "Models to measure at the same time.",
@@ -90,7 +90,7 @@ def compare(
         n_folds=folds, random_state=seed, n_processes=jobs, n_jobs=threads, timeout=timeout
     )
     names = models.split(",")
-    choose_models(names, baseline=baseline)  # what is unknown is said before anything is read
+    choose_models(names, baseline=baseline)  # report unknown names before reading data
     sources = [*data, reading.topic_map]
     if resume is not None:
         check_target("--resume", resume, sources)

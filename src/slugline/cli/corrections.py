@@ -1,4 +1,4 @@
-"""`slugline corrections`: list corrections that wait for approval, approve or withdraw them."""
+"""`slugline corrections`: list, approve or withdraw pending corrections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slugline.corrections.doubts import Doubt
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.errors import DataError, OptionError
 
-# Characters of a text that are shown, and corrections that are listed without --json.
+# Maximum length of a displayed text, and number of corrections listed without --json.
 _MAX_CHARACTERS, _MAX_LISTED = 200, 100
 _RANGE = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 _HELD = "held"
@@ -27,17 +27,16 @@ _HELD = "held"
 @argument("file", "The file of corrections that `slugline serve --corrections` writes.", type=Path)
 @option(
     "--approve NUMBERS",
-    "Let models learn from these: numbers such as 3, ranges such as 3-12, or held for all that "
-    "wait; repeatable.",
+    "Approve corrections: numbers (3), ranges (3-12), or held for all pending ones; repeatable.",
     multiple=True,
 )
 @option(
     "--withdraw NUMBERS",
-    "Undo these corrections, given as for --approve. They stay in the file, but no model learns "
-    "from them.",
+    "Withdraw corrections, given as for --approve. They stay in the file but are excluded from "
+    "training.",
     multiple=True,
 )
-@option("--who NAME", "Name of who approves or withdraws, to be stored in the file.")
+@option("--who NAME", "Name of the person who approves or withdraws, stored in the file.")
 @option("--all show_all", "List all corrections, not only those that wait for approval.")
 @json_option
 def corrections(
@@ -98,14 +97,14 @@ def _print_list(rows: Sequence[Correction], held: Mapping[int, Sequence[Doubt]])
             "",
             f"{row.id}  {_format_time(row.at)}, by {person}, of model {row.model}",
             f"  {text}",
-            f"  answered {join_topics(row.answer)}; right is {join_topics(row.topic)}",
+            f"  predicted {join_topics(row.answer)}, corrected to {join_topics(row.topic)}",
             *(f"  held: {doubt}" for doubt in held.get(row.id, ())),
         )
         if row.approved is not None:
             approver = f" by {row.approver}" if row.approver else ""
             show(f"  approved {_format_time(row.approved)}{approver}")
         if row.learned is not None:
-            show(f"  learned {_format_time(row.learned)}, first by version {row.learned_by}")
+            show(f"  first used in model version {row.learned_by}, {_format_time(row.learned)}")
     if len(rows) > _MAX_LISTED:
         show("", f"and {len(rows) - _MAX_LISTED:,} more; use --json to see all")
 
@@ -115,9 +114,9 @@ def _format_time(time: str) -> str:
 
 
 def _parse_numbers(values: Sequence[str], held: Mapping[int, object]) -> list[int]:
-    """Return the numbers of the corrections that the values of an option name, without duplicates.
+    """Return the correction numbers in an option's values, without duplicates.
 
-    Warns about ranges in which no correction waits. Raises OptionError if a value is neither a
+    Warns about ranges without pending corrections. Raises OptionError if a value is neither a
     number nor a range.
     """
     numbers: dict[int, None] = {}
@@ -127,8 +126,8 @@ def _parse_numbers(values: Sequence[str], held: Mapping[int, object]) -> list[in
             numbers.update(dict.fromkeys(sorted(held)))
         elif match is None:
             raise OptionError(
-                f"{word[:100]!r} names no correction; give a number such as 3, a range such as "
-                "3-12, or held."
+                f"{word[:100]!r} is not a correction number; give a number such as 3, a range such "
+                "as 3-12, or held."
             )
         elif match[2] is None:
             numbers[int(match[1])] = None
@@ -136,7 +135,7 @@ def _parse_numbers(values: Sequence[str], held: Mapping[int, object]) -> list[in
             first, last = int(match[1]), int(match[2])
             if first > last:
                 raise OptionError(f"the range {word} ends before it begins; write {last}-{first}.")
-            # Only those that wait: a range may be long, and most of it approved long ago.
+            # Only pending ones: most of a long range may have been approved long ago.
             in_range = [number for number in sorted(held) if first <= number <= last]
             numbers.update(dict.fromkeys(in_range))
             if not in_range:
@@ -148,7 +147,7 @@ def _check_exist(store: CorrectionStore, file: Path, numbers: Sequence[int]) -> 
     existing = {row.id for row in store.get(numbers)}
     missing = next((number for number in numbers if number not in existing), None)
     if missing is not None:
-        # Numbers over SQLite's limit are shown as that limit.
+        # Clip numbers to SQLite's limit.
         raise DataError(
             f"{file} has no correction {min(missing, MAX_ID)}, or it was withdrawn; `slugline "
             f"corrections {file} --all` lists all of them."

@@ -1,4 +1,4 @@
-"""`slugline count`: how many texts have each topic, with intervals."""
+"""`slugline count`: count the texts of each topic, with intervals."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from slugline.serving.watch.counts import (
 )
 from slugline.serving.watch.store import WatchedModel, is_watch_file
 
-# Changes that are printed.
+# Maximum number of changes to print.
 _MAX_CHANGES = 20
 # Maximum length of topic names next to each other in a table.
 _NAME_LENGTH = 20
-# Stands where there is no estimate.
+# Placeholder for a missing estimate.
 _DASH = "–"
 _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 
@@ -72,7 +72,7 @@ def _check_one(_: object, __: object, values: tuple[str, ...]) -> str | None:
 )
 @option("--topic topics NAME", "Topic to show; repeatable.", multiple=True, show_default="all")
 @option("--since DAY", "Count the texts that a server answered since a day, such as 2026-03-01.")
-@option("--date COLUMN", "Column of dates.", show_default="the one that holds dates")
+@option("--date COLUMN", "Column of dates.", show_default="the only one with dates")
 @option(
     "--date-order ORDER",
     "Order of dates such as 03/04/2026: day-first or month-first.",
@@ -115,9 +115,9 @@ def count(
 ) -> None:
     """Count how many texts have each topic, with 95 % intervals.
 
-    Counts of a model's answers are wrong even if most answers are right. These
-    counts are corrected by the errors that it made on labelled texts held back in
-    training, and the intervals say how far off they may still be.
+    Counting a model's answers is biased even if most answers are right. These
+    counts are corrected for the errors on texts held out in training; the
+    intervals show the remaining uncertainty.
 
     For example:
 
@@ -196,7 +196,7 @@ def _read_labelled(
 
 
 def _count_texts(fitted: Fitted, rows: RowReader, settings: CountOptions) -> Counts:
-    """Count the texts of a file, and show the progress."""
+    """Count the texts of a file and show progress."""
     start = time.monotonic()
     with show_progress(is_late=True) as progress:
 
@@ -216,7 +216,7 @@ def _count_texts(fitted: Fitted, rows: RowReader, settings: CountOptions) -> Cou
 
 
 def _check_ending(output: Path) -> None:
-    """Raise OptionError, before the work, unless counts can be written to a file."""
+    """Raise OptionError early if counts can't be written to a file."""
     if output.suffix not in _ENDINGS:
         raise OptionError(f"--output {output}: end the name in {join_words(_ENDINGS, last='or')}.")
 
@@ -247,7 +247,7 @@ def _print_counts(counts: Counts) -> None:
 
 
 def _print_groups_of_topic(counts: Counts) -> None:
-    """Print a row for each group, and one for all texts."""
+    """Print a row per group and one for all texts."""
     [total] = counts.total.topics
     show(f"{total.topic}:")
     rows = [(group.name, group.find(total.topic)) for group in counts.groups]
@@ -257,7 +257,7 @@ def _print_groups_of_topic(counts: Counts) -> None:
 def _print_topics(
     counts: Counts, topics: Sequence[tuple[str, TopicCount]], label: str, *, has_texts: bool = False
 ) -> None:
-    """Print a row for each topic, which begins with a name."""
+    """Print a row per topic, beginning with a name."""
     head = [label, "texts", "share", "95 % interval", "number", "", "answers", "by"]
     rows: list[Sequence[str]] = [head]
     for name, topic in topics:
@@ -272,14 +272,14 @@ def _print_topics(
             ]
         answers = "" if topic.n_answers is None else f"{topic.n_answers:,}"
         rows.append([name, f"{topic.n_texts:,}", *estimate, answers, describe_method(topic)])
-    # Without labels, all counts are by the model.
+    # Without labels, all counts are model-based.
     left_out = {*([] if has_texts else [1]), *([] if counts.n_labelled else [7])}
     print_table([[cell for i, cell in enumerate(row) if i not in left_out] for row in rows])
     show()
 
 
 def _print_groups(counts: Counts) -> None:
-    """Print a row for each group with the number of each topic, as many as are in a line."""
+    """Print a row per group with the number of each topic, wrapped to the line width."""
     names = [topic.topic for topic in counts.total.by_share()]
     groups = (*counts.groups, counts.total._replace(name=ALL))
     first = [[counts.column or "group", *(group.name for group in groups)]]
@@ -303,7 +303,7 @@ def _print_groups(counts: Counts) -> None:
 
 
 def _width(columns: Iterable[Sequence[str]]) -> int:
-    """Return how many characters wide columns are, with two between them."""
+    """Return the total width of columns in characters, with two between them."""
     return sum(max(map(len, column)) + 2 for column in columns)
 
 

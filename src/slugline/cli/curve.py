@@ -1,4 +1,4 @@
-"""`slugline curve`: accuracy by the number of labels, and the gain to expect from more."""
+"""`slugline curve`: accuracy by number of labels, and the expected gain from more."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def curve(
 ) -> None:
     """Show how accuracy grows with the number of labels.
 
-    It learns from 5, 10, 20 and more labels, or from 1, 2 and 5 if there are few.
+    Trains on 5, 10, 20 and more labels per topic, or on 1, 2 and 5 if there are few.
 
-    Says in words what twice as many labels would probably gain. With another
-    encoder than the default, it shows both curves. After Ctrl-C, it shows the points so far.
+    Estimates the gain from twice as many labels. With a non-default encoder, both
+    curves are shown. After Ctrl-C, the points so far are shown.
 
     For example:
 

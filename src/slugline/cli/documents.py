@@ -1,4 +1,4 @@
-"""Reads the documents that a command is given, and says what was decided while reading."""
+"""Read a command's documents and report decisions made while reading."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def load_parts(
     data: Sequence[str], reading: ReadOptions, known_topics: Iterable[str] = ()
 ) -> dict[str, Corpus]:
-    """Return DATA under "train" and, for a data set that its publisher has split, "test".
+    """Return DATA under "train" and, for a data set with an official split, "test".
 
-    Topics are renamed and merged as the options or the layout of a model say. If topics are
-    merged, those that `known_topics` has in any spelling get that spelling.
+    Topics are renamed and merged according to the options or a model's layout. Merged topics take
+    the spelling in `known_topics`, if any.
     """
     parts = _read_parts(data, reading)
     rules = topics.topic_rules(reading)
@@ -62,11 +62,11 @@ def read_parts(
 ) -> dict[str, Corpus]:
     """Return the training documents and, if given, the validation and test documents.
 
-    `described` topics have a description, whose spelling takes precedence.
+    The spelling of `described` topics, which have a description, takes precedence.
     """
     parts = load_parts(data, reading, [*described])
     parts["train"] = train = topics.note_undocumented(parts["train"], described)
-    # If training documents may have several topics, one topic is a list of one elsewhere.
+    # If the training data are multi-label, wrap single topics of other parts in lists.
     reading = replace(reading, multilabel=train.multilabel or None)
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
@@ -82,9 +82,9 @@ def read_parts(
 def read_unlabelled(
     file: str, reading: ReadOptions, data: Corpus | None = None
 ) -> tuple[RowReader, UnlabelledTexts]:
-    """Return the reader of a file of texts without labels, and its texts; say what was decided.
+    """Return the reader of an unlabelled file and its texts; print notes.
 
-    Their columns are those of `data`, if it is given.
+    Columns are taken from `data`, if given.
     """
     from slugline.corpus.loading import read_texts
 
@@ -99,6 +99,6 @@ def read_unlabelled(
 
 
 def say_notes(corpus: Corpus, *, several: bool) -> None:
-    """Print what was decided while reading; notes on several files begin with their names."""
+    """Print notes about reading; notes on several files begin with the file name."""
     for note in corpus.notes:
         say(note if several else Message(f"{corpus.name}: ", note))

@@ -14,11 +14,11 @@ from slugline.learning.encoder.registry import (
     split_names,
 )
 
-#: The name of no encoder.
+#: Value of --encoder that disables it.
 NO_ENCODER = "none"
 encoder_option = option(
     "--encoder NAME",
-    f"What knows words that DATA lacks: {describe_choices()}; or {NO_ENCODER}, for words alone. "
+    f"Pretrained word vectors or sentence encoder: {describe_choices()}; {NO_ENCODER} disables it. "
     f"Sentence encoders are added to {BUILT_IN}.",
     values=(*combinations(), AUTO, NO_ENCODER),
     default=DEFAULT_ENCODER,

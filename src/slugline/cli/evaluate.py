@@ -62,7 +62,7 @@ def evaluate(
     if mistakes is not None:
         check_target("--mistakes", mistakes, [model, *data, against])
     fitted, file = load_model(model)
-    # Loaded before the first model answers, so that an error comes at once.
+    # Load both models first, so that errors appear early.
     second = load_model(against) if against is not None else None
     topics = [str(name) for name in fitted.topics.names]
     reading = replace(reading, layout=fitted.layout, topic_path=fitted.separator)
@@ -99,7 +99,7 @@ def evaluate(
 def _warnings(
     fitted: Fitted, corpus: Corpus, test_fraction: float | None, name: str | None
 ) -> Iterator[str]:
-    """Return warnings about testing a model on a corpus; with two models, they name it."""
+    """Yield warnings about testing a model on a corpus, prefixed with `name` if there are two."""
     topics = [str(name) for name in fitted.topics.names]
     for warning in (
         *known_document_warnings(fitted, corpus, test_fraction),

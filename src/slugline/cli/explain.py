@@ -25,13 +25,13 @@ from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import describe_odd_cells, odd_cells_note, unused_note
 
-# Words that are shown by default; characters of a text that is shown in colour.
+# Default number of words to show; maximum length of a text shown in colour.
 _N_WORDS, _N_CHARACTERS = 15, 4000
-# Signs of the strongest word, and characters of a document that is shown.
+# Bar length of the strongest word; maximum length of a displayed document.
 _N_SIGNS, _N_EXAMPLE = 10, 70
-# Characters of a text that could be the path of a file.
+# Maximum length of a text that could be a file path.
 _MAX_PATH = 1000
-# Bytes of standard input: the text of a hundred books.
+# Maximum size of standard input in bytes: about a hundred books.
 _MAX_BYTES = 1 << 26
 
 
@@ -48,9 +48,9 @@ _MAX_BYTES = 1 << 26
 @option("--not against NAME", "Explain why the answer is not NAME.")
 @option(
     "--number -n N",
-    "How many words to show.",
+    "Number of words to show.",
     type=COUNT,
-    show_default=f"up to {_N_WORDS}, without those that count less than a tenth of the strongest",
+    show_default=f"up to {_N_WORDS} with at least a tenth of the strongest word's weight",
 )
 @option(
     "--examples data DATA",
@@ -119,7 +119,7 @@ def explain(
 
 
 def _read_cells(fitted: Fitted, text: str, values: Sequence[str]) -> str:
-    """Return the text with the values of extra columns, such as product=Card."""
+    """Return the text combined with values of extra columns, such as product=Card."""
     cells: dict[str, str] = {}
     names = [column.name for column in fitted.features.table_columns]
     for value in values:
@@ -142,7 +142,7 @@ def _read_cells(fitted: Fitted, text: str, values: Sequence[str]) -> str:
 def _read(text: str) -> str:
     """Return the text, from standard input if it is a dash; DataError if it is too long."""
     if text != "-":
-        # Unlike pathlib, os.path accepts any text.
+        # Unlike pathlib, os.path accepts any string.
         if len(text) < _MAX_PATH and os.path.isfile(text):  # noqa: PTH113
             say(
                 f"explaining the words {text!r}, not the content of the file of that name; to "
@@ -160,7 +160,7 @@ def _read(text: str) -> str:
 
 
 def _describe_unsure(fitted: Fitted, text: str) -> str:
-    """Return why the model is unsure of a text; empty if it isn't."""
+    """Return why the model is unsure of a text, or an empty string."""
     [decision] = Decider.from_fitted(fitted).decide([text])
     return "" if decision.reason is None else describe_unsure(decision)
 
@@ -189,7 +189,7 @@ def _print(explanation: Explanation, n_words: int | None) -> None:
 
 
 def _rows(explanation: Explanation, n_words: int | None) -> list[tuple[str, str, str]]:
-    """Return rows of the strongest words, of all other words, and of the sum."""
+    """Return rows for the strongest words, all other words, and the sum."""
     if n_words is None:
         words, totals = explanation.totals(_N_WORDS)
     else:
@@ -208,7 +208,7 @@ def _signs(attribution: float, largest: float) -> str:
 
 
 def _print_in_colour(explanation: Explanation) -> None:
-    """Print the text with its strongest words in colour, and words against also underlined."""
+    """Print the text with its strongest words in colour; words against are also underlined."""
     from rich.console import Console
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""`slugline export`: write a model as one page that answers in the browser."""
+"""`slugline export`: write a model as a single page that runs in the browser."""
 
 from __future__ import annotations
 

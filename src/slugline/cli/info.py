@@ -12,7 +12,7 @@ from slugline.model.file.schema import ModelInfo, to_plain
 from slugline.model.file.shipped import model_path
 
 _SEPARATORS = {"\t": "tab"}
-# Topics that were renamed, as they are listed.
+# Maximum number of renamed topics to list.
 _MAX_RENAMED = 20
 _FORMS = {
     "array": "lists",
@@ -55,7 +55,7 @@ def info(model: str, as_json: bool) -> None:
 
 
 def _check_table(info: ModelInfo) -> None:
-    """Raise EncoderError if the model needs Slugline's table of word vectors, which was changed."""
+    """Raise EncoderError if the model needs Slugline's word vectors and their table has changed."""
     if info.encoder is None or BUILT_IN not in (split_names(info.encoder.name) or ()):
         return
     from slugline.text.word_vectors import open_table

@@ -1,4 +1,4 @@
-"""`slugline mcp`: models as tools for agents."""
+"""`slugline mcp`: serve models as tools for agents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prints evaluations, comparisons of two models, and results of thresholds on a test."""
+"""Print evaluations, comparisons of two models, and threshold results."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from slugline.model.promise import PromiseCheck
 
 _SIGNIFICANCE_LEVEL = 0.05
 _N_MISTAKES = 5
-# With three decimal places, smaller values would look like 0.
+# Smaller values would be rounded to 0.000.
 _MIN_P_VALUE = 0.001
 
 Row = tuple[str, str, str]
 
 
 def main_metrics(evaluation: AnyEvaluation) -> Iterator[Row]:
-    """Return the rows of accuracy and F1, each with its 95 % interval."""
+    """Yield rows for accuracy and F1, with 95 % intervals."""
     if isinstance(evaluation, MultilabelEvaluation):
         micro, macro, samples = evaluation.f1_intervals
         per_document = "mean F1 over documents; 1 if a document without topics is given none"
@@ -50,7 +50,7 @@ def _metric(name: str, value: float, interval: Interval, meaning: str = "") -> R
 
 
 def print_evaluation(evaluation: AnyEvaluation) -> None:
-    """Print all metrics, the metrics of every topic, and the most common mistakes."""
+    """Print all metrics, overall and per topic, and the most common mistakes."""
     if isinstance(evaluation, MultilabelEvaluation):
         more, cases = _ranking_metrics(evaluation), "decisions with a probability above 5 %"
     else:
@@ -83,7 +83,7 @@ def print_evaluation(evaluation: AnyEvaluation) -> None:
 
 
 def _print_topics(evaluation: AnyEvaluation) -> None:
-    """Print a row of metrics for each topic, the most frequent first."""
+    """Print a row of metrics per topic, most frequent first."""
     thresholds = {}
     if isinstance(evaluation, MultilabelEvaluation):
         thresholds = evaluation.thresholds_by_topic()
@@ -101,7 +101,7 @@ def _print_topics(evaluation: AnyEvaluation) -> None:
 
 
 def print_levels(evaluation: AnyEvaluation) -> None:
-    """Print the micro-averages of each depth of topics, if topics are paths."""
+    """Print micro-averages for each depth of topics, if topics are paths."""
     levels = evaluation.levels() if isinstance(evaluation, MultilabelEvaluation) else []
     if levels:
         header = ("depth of topics", "topics", "precision", "recall", "micro-F1")
@@ -111,7 +111,7 @@ def print_levels(evaluation: AnyEvaluation) -> None:
 
 
 def print_paired(paired: PairedComparison, first: str, second: str) -> None:
-    """Print the metrics of both models, and whether chance may explain the difference."""
+    """Print the metrics of both models and a significance test."""
     show("", f"{first} and {second} on the same documents")
     names = {
         "micro_f1": "micro-F1",
@@ -170,7 +170,7 @@ def _calibration(evaluation: AnyEvaluation, cases: str) -> Row:
 
 
 def _format(value: float) -> str:
-    """Return a number with three places, or a dash if it is not defined."""
+    """Return a number with three decimal places, or a dash if undefined."""
     return "-" if value != value else f"{value:.3f}"
 
 
@@ -178,18 +178,18 @@ def _format(value: float) -> str:
 
 
 class TestedDecider(NamedTuple):
-    """A model's thresholds, and their results on a test, if there is one."""
+    """A model's thresholds and their results on test documents, if any."""
 
     decider: Decider
     result: DecisionResult | MultilabelDecisionResult | None
 
     @property
     def promise(self) -> PromiseCheck | None:
-        """Whether the requested precision is reached."""
+        """Check of the requested precision."""
         return self.decider.check_promise(self.result.answers if self.result else None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON; a topic that is never given has no threshold."""
+        """Return plain data for JSON; topics that are never given have no threshold."""
         names, thresholds = self.decider.fitted.topics.names, self.decider.thresholds.tolist()
         heldout = self.decider.fitted.heldout_predictions
         alternative = None if heldout is None else heldout.alternative
@@ -207,7 +207,7 @@ class TestedDecider(NamedTuple):
 
 
 def print_decisions(tested: TestedDecider | None) -> None:
-    """Print the requested precision, the thresholds, and how many texts are answered."""
+    """Print the requested precision, the thresholds, and the coverage."""
     if tested is None:
         return
     rows = tested.decider.summary()
@@ -217,20 +217,20 @@ def print_decisions(tested: TestedDecider | None) -> None:
 
 
 def decisions_entry(tested: TestedDecider | None) -> dict[str, Any]:
-    """Return the entry of the decisions for JSON, or an empty dict."""
+    """Return the JSON entry for decisions, or an empty dict."""
     return {"decisions": tested.to_dict()} if tested else {}
 
 
 def tested_decider(
     fitted: Fitted, result: DecisionResult | MultilabelDecisionResult | None
 ) -> TestedDecider | None:
-    """Return the thresholds with their results on a test; None if no precision was requested."""
+    """Return the thresholds with their test results; None if no precision was requested."""
     decider = Decider.from_fitted(fitted)
     return None if decider.precision is None else TestedDecider(decider, result)
 
 
 def print_broken_promise(tested: TestedDecider | None, as_json: bool = False) -> None:
-    """Print a message if the requested precision isn't reached; with JSON, on standard error."""
+    """Print a message if the requested precision isn't reached; on standard error with JSON."""
     promise = tested.promise if tested else None
     if promise is None or not promise.is_missed:
         return

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their values are read."""
+"""Options shared by several commands, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 _NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
-#: The panel of the options that matter most, which the short help lists; the others it names.
+#: The panel of the main options. The short help describes these and only names the others.
 MAIN = "Options"
 _SHOW_ALL = "slugline.cli.options.show_all"
 
 
 class Argument(click.Argument):
-    """An argument with a line in the help."""
+    """An argument with a help line."""
 
     help: str | None
 
@@ -56,10 +56,10 @@ class Argument(click.Argument):
 
 
 class Option(click.Option):
-    """An option that the help lists under a heading of its own.
+    """An option listed in a panel of the help.
 
-    `values` are the completions that a shell proposes; files are proposed if its type is `Path`.
-    `parameters` are the names that it has in Python, besides its own.
+    `values` are shell completions; options of type `Path` complete files. `parameters` are further
+    names of the option in Python.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Option(click.Option):
         self.parameters = parameters
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the completions of an incomplete value."""
+        """Return completions for an incomplete value."""
         if isinstance(self.type, click.types.FuncParamType) and self.type.func is Path:
             return _files(incomplete)
         if self.values:
@@ -89,7 +89,7 @@ _FEATURE_GROUPS = (
     'in Python, `TopicClassifier(feature_groups=[FeatureGroup("words", ...)])` sets it.'
 )
 _NEURAL_LEARNER = "in Python, `TopicClassifier(learner=NeuralLearner(...))` sets it."
-#: What to do in place of options that somebody may look for, by command.
+#: Advice for options that don't exist but that users may expect, by command.
 _ADVICE = {
     "audit": {
         "--ranking": "`slugline audit DATA --json -n 1000000` lists all documents, the most "
@@ -125,7 +125,7 @@ _ADVICE = {
 
 
 class _HelpFormatter(click.HelpFormatter):
-    """Breaks no line after a hyphen, which may be part of an option or a name."""
+    """Never breaks lines after a hyphen, which may be part of an option or a name."""
 
     def write_text(self, text: str) -> None:
         super().write_text(text.replace("-", _NO_BREAK_HYPHEN))
@@ -146,12 +146,12 @@ class _Context(click.Context):
 
 
 class OutputFile(click.ParamType[Path]):
-    """A file to write; a name that ends in a slash is that of a folder."""
+    """A file to write; names that end in a slash are rejected as folders."""
 
     name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, _: click.Context | None) -> Path:
-        """Return the path; OptionError for a folder or an address."""
+        """Return the path; OptionError for a folder or a URL."""
         check_is_no_output_address(value)
         if str(value).endswith(("/", os.sep)):
             flag = "" if param is None else max(param.opts, key=len)
@@ -161,19 +161,19 @@ class OutputFile(click.ParamType[Path]):
     def shell_complete(
         self, _: click.Context, __: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return the completions of an incomplete value."""
+        """Return completions for an incomplete value."""
         return _files(incomplete)
 
 
-#: The type of options that name a file to write.
+#: Option type for a file to write.
 OUTPUT_FILE = OutputFile()
 
 
 class Command(click.Command):
-    """A command whose help has a section for arguments, and one for each panel of options.
+    """A command whose help has a section for arguments and one per panel of options.
 
-    The short help names the options of all panels but the first; --help-all lists them. Indented
-    paragraphs of its text, such as examples, keep their lines.
+    The short help only names the options outside the first panel; --help-all describes them.
+    Indented paragraphs of the text, such as examples, keep their line breaks.
     """
 
     context_class = _Context
@@ -193,7 +193,7 @@ class Command(click.Command):
             )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; for some options that don't exist, say what to use instead."""
+        """Parse the arguments; suggest alternatives to some nonexistent options."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -203,7 +203,7 @@ class Command(click.Command):
             raise click.UsageError(f"No such option: {error.option_name}; {advice}", ctx) from None
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write usage, text and sections."""
+        """Write the usage line, text and sections."""
         self.format_usage(ctx, formatter)
         formatter.write_paragraph()
         text = inspect.cleandoc(self.help or "").replace("\n\n  ", "\n\n\b\n  ")
@@ -238,7 +238,7 @@ def _print_all_help(ctx: click.Context, _: click.Parameter, wanted: bool) -> Non
 
 
 def _files(incomplete: str) -> list[CompletionItem]:
-    """Return what makes the shell complete the name of a file."""
+    """Return an item that makes the shell complete file names."""
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type="file")]
@@ -251,7 +251,7 @@ def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 
 def _complete_model(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return model files and folders that complete a value, and the included models."""
+    """Return matching model files, folders and included models."""
     folder, start = os.path.split(incomplete)
     before = incomplete.removesuffix(start)
     with contextlib.suppress(OSError):
@@ -266,27 +266,27 @@ def _complete_model(_: click.Context, __: click.Parameter, incomplete: str) -> l
 
 
 def _complete_data(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return files, and the data sets that are known by name."""
+    """Return matching files and built-in data sets."""
     from slugline.corpus.loading import NAMED_CORPORA
 
     return [*_files(incomplete), *_beginning(NAMED_CORPORA, incomplete)]
 
 
 command = functools.partial(click.command, cls=Command)
-#: A type of options: whole numbers from 1 on.
+#: Option type for integers from 1.
 COUNT = click.IntRange(min=1)
 
 
 def argument(name: str, help: str, **settings: Any) -> Callable[[Decorated], Decorated]:  # noqa: A002
-    """Return a decorator that adds an argument with a line in the help."""
+    """Return a decorator that adds an argument with a help line."""
     return click.argument(name, cls=Argument, help=help, **settings)
 
 
 def option(words: str, help: str, **settings: Any) -> Callable[[Decorated], Decorated]:  # noqa: A002
     """Return a decorator that adds an option.
 
-    `words` are its flags and its metavar, such as "--output -o FILE"; without a word in capitals,
-    it is a boolean flag. A last word in lower case names the parameter.
+    `words` are its flags and metavar, such as "--output -o FILE"; without a word in capitals, it
+    is a boolean flag. A lower-case word names the parameter.
     """
     names = words.split()
     if names[-1].isupper():
@@ -316,12 +316,12 @@ def _type_hints(kind: type) -> dict[str, Any]:
 
 
 def _option_type(hint: Any, setting: Setting) -> Any:
-    """Return the type of the option for a field."""
+    """Return the option type for a field."""
     if get_origin(hint) is Literal:
         return click.Choice(get_args(hint))
     if _is_repeatable(hint):
         return QuotedWords()
-    # The type of values: `str` of `str | None` and of `str`.
+    # The value type: `str` for both `str | None` and `str`.
     kind = get_args(hint)[0] if get_args(hint) else hint
     if setting.ge is None and setting.le is None:
         return kind
@@ -330,7 +330,7 @@ def _option_type(hint: Any, setting: Setting) -> Any:
 
 
 def _is_repeatable(hint: Any) -> bool:
-    """True if a field has several values, each with its own option."""
+    """True if a field takes several values, each with its own option."""
     return get_origin(hint) in (tuple, Sequence)
 
 
@@ -339,7 +339,7 @@ def setting_option(
 ) -> Callable[[Decorated], Decorated]:
     """Return a decorator that adds the option for a field of a settings type.
 
-    The field's type is annotated with a `Setting`. With a prefix, the option is also read from an
+    The field's type is annotated with a `Setting`. With a prefix, the option can also be set by an
     environment variable, which the help shows.
     """
     field = kind.__dataclass_fields__[name]  # type: ignore[attr-defined]
@@ -369,7 +369,7 @@ def setting_option(
 def settings_options(
     kind: type, envvar_prefix: str = ""
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that adds an option for each field of a type that has a `Setting`."""
+    """Return a decorator that adds an option for each field annotated with a `Setting`."""
     names = [name for name, hint in _type_hints(kind).items() if get_origin(hint) is Annotated]
     return lambda function: add_options(
         function, [setting_option(kind, name, envvar_prefix) for name in names]
@@ -404,7 +404,7 @@ mistakes = functools.partial(
     "Write the test documents that got a wrong topic, the most certain mistakes first.",
     type=OUTPUT_FILE,
 )
-#: The largest seed that scikit-learn takes.
+#: The largest seed that scikit-learn accepts.
 MAX_SEED = 4294967295
 seed = functools.partial(
     option,
@@ -437,7 +437,7 @@ json_option = option("--json as_json", "Print the results as JSON.")
 
 #: The fields of `FileOptions`.
 FILE_OPTIONS = ("text", "format", "encoding", "separator", "header_row")
-# In the order in which the help lists them.
+# In help order.
 _READING_OPTIONS = (
     *("text", "topic", "format", "encoding", "separator", "header_row", "topic_separator"),
     *("topic_columns", "skip_bad_rows", "fold_topics", "topic_map"),
@@ -447,7 +447,7 @@ _READING_OPTIONS = (
 def add_options(
     function: Callable[..., None], options: Sequence[Callable[..., Any]]
 ) -> Callable[..., None]:
-    """Return a function with options, in the order in which the help lists them."""
+    """Add options to a function, in help order."""
     return functools.reduce(lambda result, option: option(result), reversed(options), function)
 
 
@@ -457,7 +457,7 @@ def output_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _add_reading(function: Callable[..., None], names: Sequence[str]) -> Callable[..., None]:
-    """Add options for fields of `ReadOptions`, which the function gets as `reading`."""
+    """Add options for fields of `ReadOptions`, passed to the function as `reading`."""
 
     @functools.wraps(function)
     def wrapper(**values: Any) -> None:
@@ -468,12 +468,12 @@ def _add_reading(function: Callable[..., None], names: Sequence[str]) -> Callabl
 
 
 def file_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options for texts; the function gets them as `reading`, a `ReadOptions`."""
+    """Add the options for texts, passed to the function as `reading`, a `ReadOptions`."""
     return _add_reading(function, FILE_OPTIONS)
 
 
 def reading_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options for labelled texts; the function gets them as `reading`, a `ReadOptions`."""
+    """Add options for labelled texts, passed to the function as `reading`, a `ReadOptions`."""
     return _add_reading(function, _READING_OPTIONS)
 
 
@@ -481,11 +481,11 @@ def reading_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def check_model_first(command: str, model: str, file: str) -> None:
-    """Check that MODEL and the file after it were not given in the other order.
+    """Check that MODEL and the file after it were not swapped.
 
     Raises
     ------
-    DataError : if the second is a model, and the first is none.
+    DataError : if the second is a model and the first isn't.
     """
     if is_model(file) and not is_model(model):
         raise DataError(
@@ -495,7 +495,7 @@ def check_model_first(command: str, model: str, file: str) -> None:
 
 
 def read_day(since: str) -> datetime.date:
-    """Return a day in ISO 8601: of 03/04/2026, nobody knows which is the month."""
+    """Parse an ISO 8601 date; other formats, such as 03/04/2026, are ambiguous."""
     try:
         return datetime.date.fromisoformat(since)
     except ValueError:
@@ -507,7 +507,7 @@ def read_day(since: str) -> datetime.date:
 
 @contextlib.contextmanager
 def requiring_extra(extra: str, need: str) -> Iterator[None]:
-    """Convert the error of an import that lacks a package of an extra to a ServerError."""
+    """Convert an ImportError for a package of an extra to a ServerError."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Where output goes: data to standard output, messages to standard error."""
+"""Print results to standard output and messages to standard error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def flags_of(options: Iterable[click.Parameter]) -> dict[str, str]:
-    """Return the flag of each parameter, by its names on the command line and in Python.
+    """Return the flag of each parameter, keyed by its names on the command line and in Python.
 
     >>> flags_of([click.Option(["-c", "--column", "columns"])])
     {'columns': '--column'}
@@ -36,10 +36,10 @@ def flags_of(options: Iterable[click.Parameter]) -> dict[str, str]:
 
 
 def name_flags(message: str, command: click.Command | None = None) -> str:
-    """Return a message with the flags of a command, by default of the current one.
+    """Return a message with the flags of a command, by default the current one.
 
-    A parameter that the command doesn't have gets its flag in `slugline train`, as messages about a
-    model may advise to train another one.
+    Parameters unknown to the command get their flag in `slugline train`, because messages about a
+    model may advise retraining.
     """
     context = click.get_current_context(silent=True)
     if command is None and context is not None:
@@ -63,7 +63,7 @@ def name_flags(message: str, command: click.Command | None = None) -> str:
 
 
 def _find_param(params: Iterable[click.Parameter], name: str) -> click.Parameter | None:
-    """Return the parameter with a name, on the command line or in Python."""
+    """Find a parameter by its name on the command line or in Python."""
     for param in params:
         if name == param.name or name in getattr(param, "parameters", ()):
             return param
@@ -80,12 +80,12 @@ def _find_train_option(name: str) -> click.Parameter | None:
 
 #: The exit status after Ctrl-C.
 INTERRUPTED = 130
-#: Where click's context says whether --quiet was given.
+#: Key for --quiet in click's context.
 QUIET = "slugline.quiet"
 
 
 def is_quiet() -> bool:
-    """Whether the current command prints only warnings to standard error."""
+    """True if the current command prints only warnings to standard error."""
     context = click.get_current_context(silent=True)
     return context is not None and context.meta.get(QUIET, False)
 
@@ -98,9 +98,9 @@ def log_to_standard_error(
 ) -> logging.Logger:
     """Log to standard error: only warnings from the `noisy` libraries.
 
-    With `only_warnings`, by default if the command is quiet, so do all.
+    `only_warnings`, which defaults to --quiet, extends this to all libraries.
 
-    Returns the logger of the package.
+    Returns the package logger.
     """
     import logging
 
@@ -120,13 +120,13 @@ def log_to_standard_error(
 
 
 def _escape_record(record: logging.LogRecord) -> bool:
-    """Escape a record so that its message is one line of the log, whatever names it contains."""
+    """Escape a record so that its message is always a single line."""
     record.msg, record.args = printable(record.getMessage(), keep=""), None
     return True
 
 
 def show(*lines: str) -> None:
-    """Print lines of a result (by default, an empty line); names in them can't add lines."""
+    """Print lines of a result (by default, an empty line), escaping line breaks in names."""
     for line in lines or ("",):
         click.echo(printable(line, keep="\t"))
 
@@ -138,8 +138,8 @@ def say(message: str) -> None:
 
 
 def warn(messages: Iterable[str]) -> None:
-    """Print what may be wrong; not even --quiet suppresses a warning."""
-    # Off a terminal click drops colours by itself.
+    """Print warnings, even with --quiet."""
+    # click strips colours if the output is not a terminal.
     colour = False if os.environ.get("NO_COLOR") else None
     for message in messages:
         click.secho(
@@ -151,13 +151,13 @@ def warn(messages: Iterable[str]) -> None:
 
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """Print a warning of the library, in place of `warnings.showwarning`."""
+    """Print a library warning; replaces `warnings.showwarning`."""
     text = message.args[0] if isinstance(message, Warning) else message
     warn([text if isinstance(text, Message) else str(message)])
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value; NaN, which JSON lacks, is an error here."""
+    """Print a JSON value; NaN raises an error."""
     import json
 
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
@@ -177,7 +177,7 @@ def print_table(rows: Sequence[Sequence[str]], left_aligned: Container[int] = (0
 
 
 def exit_if_interrupted(*results: Any) -> None:
-    """Exit with 130 if a result is incomplete, so that no script mistakes it for a complete one."""
+    """Exit with 130 if a result is incomplete, so that scripts can detect it."""
     if any(result is not None and result.interrupted for result in results):
         raise click.exceptions.Exit(INTERRUPTED)
 
@@ -196,13 +196,13 @@ def show_progress(
     hidden : bool, default False
         Show only warnings, as with --quiet.
     bar_only : bool, default False
-        For a command that prints answers one by one: show nothing unless standard error is a
-        terminal, and no bar on a terminal that shows the answers too.
+        For commands that print answers one by one: show nothing unless standard error is a
+        terminal, and no bar if the answers appear on the same terminal.
     is_late : bool, default False
-        Show nothing in the first second.
+        Show nothing during the first second.
     """
     quiet = hidden or is_quiet() or (bar_only and not has_onlooker())
-    # Progress may be reported by threads, which have no current command.
+    # Threads may report progress but have no current command.
     context = click.get_current_context(silent=True)
     wording = partial(name_flags, command=context.command if context is not None else None)
     with closing(progress_on(quiet=quiet, wording=wording, is_late=is_late)) as progress:
@@ -211,7 +211,7 @@ def show_progress(
 
 @contextmanager
 def explain_interrupt(message: Callable[[], str]) -> Iterator[None]:
-    """After Ctrl-C, say what was saved and how to resume."""
+    """After Ctrl-C, print what was saved and how to resume."""
     try:
         yield
     except KeyboardInterrupt:
@@ -220,5 +220,5 @@ def explain_interrupt(message: Callable[[], str]) -> Iterator[None]:
 
 
 def has_onlooker() -> bool:
-    """Whether a progress bar would be seen, and wouldn't be mixed with answers."""
+    """True if a progress bar would be visible and not mixed with answers."""
     return can_erase(sys.stderr) and not sys.stdout.isatty()

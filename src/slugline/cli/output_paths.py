@@ -12,8 +12,8 @@ from slugline.errors import OptionError, os_errors_as
 
 
 def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]) -> None:
-    """Raise OptionError if a file to write is also a file to read."""
-    # `Path.resolve` would raise another error for circular links.
+    """Raise OptionError if an output file is also an input."""
+    # `Path.resolve` would raise a different error for circular links.
     if os.path.realpath(path) in {os.path.realpath(source) for source in sources if source}:
         raise OptionError(f"{option} {path}: would overwrite an input file; name another one.")
 
@@ -21,12 +21,12 @@ def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]
 def check_target(
     option: str, path: Path, sources: Iterable[str | Path | None] = (), outputs: Iterable[Path] = ()
 ) -> None:
-    """Check, before the work, that a file can be written and is not a source or another output.
+    """Check early that a file can be written and is not a source or another output.
 
     Raises
     ------
-    OptionError : if `path` is an address or not a file, none can be created in its folder, or it is
-        a source or another output.
+    OptionError : if `path` is a URL or not a file, can't be created in its folder, or is a source
+        or another output.
     """
     if str(path) == "-":
         raise OptionError(
@@ -47,11 +47,11 @@ def check_target(
 def check_folder(
     option: str, folder: Path, names: Iterable[str], sources: Iterable[str | Path | None] = ()
 ) -> None:
-    """Check, before the work, that files can be written into a folder, or the folder created.
+    """Check early that files can be written into a folder, or that it can be created.
 
     Raises
     ------
-    OptionError : if the folder is an address or can't be created; see also `check_target`.
+    OptionError : if the folder is a URL or can't be created; see also `check_target`.
     """
     if folder.is_dir():
         for name in names:

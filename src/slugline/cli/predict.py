@@ -1,4 +1,4 @@
-"""`slugline predict`: a JSON line for each document, or a row of a file."""
+"""`slugline predict`: write a JSON line or a table row per document."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
-# Before msgspec: it imports typing_extensions if that is installed, with which NumPy's import takes
-# longer.
+# Before msgspec, which imports typing_extensions if installed and so slows down NumPy's import.
 import numpy  # noqa: F401
 
 import msgspec  # isort: skip
@@ -41,9 +40,9 @@ from slugline.prediction.rows import (
     write_predictions,
 )
 
-# Words and phrases for and against that a line names.
+# Number of words and phrases for and against in each line.
 _N_REASONS = 10
-# Characters of a text in a message.
+# Maximum length of a text in a message.
 _MAX_TEXT = 60
 
 
@@ -115,7 +114,7 @@ def predict(
 def _check_no_folder(
     files: Sequence[str], options: PredictOptions, folder_options: FolderOptions
 ) -> None:
-    """Raise OptionError if an option or the files need a folder of answers."""
+    """Raise OptionError if an option or the files require an output folder."""
     is_given = {
         "--to": options.to is not None,
         "--workers": folder_options.workers is not None,
@@ -137,11 +136,11 @@ def _check_no_folder(
 
 
 def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, list[str]]:
-    """Return MODEL and the FILEs, either of which may be omitted.
+    """Return MODEL and the FILEs, both optional.
 
     Raises
     ------
-    DataError : if the first is neither a model nor a file, or they are in another order.
+    DataError : if the first is neither a model nor a file, or the order is wrong.
     """
     if first is not None and others:
         check_model_first("predict", first, others[0])
@@ -161,8 +160,8 @@ def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, lis
 
 
 def _check_is_no_text(name: str, model: str) -> None:
-    """Raise DataError if a name is that of no file, and is probably a text to classify."""
-    # In Path.exists, a long text would raise an OSError.
+    """Raise DataError if `name` is not a file but probably a text to classify."""
+    # Path.exists would raise OSError for a long text.
     if len(name.split()) < 2 or os.sep in name or names_documents(name) or os.path.exists(name):  # noqa: PTH110
         return
     import shlex
@@ -186,7 +185,7 @@ def _predict_one(
     fitted, _ = load_model(model)
     decider = make_decider(fitted, options)
     is_typed = file == "-" and sys.stdin.isatty()
-    if is_typed:  # before the first line is read to find the format
+    if is_typed:  # before reading the first line to detect the format
         say("type a text on each line; Ctrl-D ends the input")
     rows = read_rows(file, options.reading(fitted.layout), fallback="txt")
     if decider.note:  # after any error in the arguments
@@ -215,7 +214,7 @@ def _predict_one(
 
 
 def _finish(counts: RowCounts, rows: RowReader, output: Path | None) -> None:
-    """Print how many rows had an error, and exit with 1 if there are any."""
+    """Print the number of failed rows, and exit with 1 if there are any."""
     if not counts.n_rows:
         say(f"{rows.name} holds no documents")
     if counts.n_bad:
@@ -225,7 +224,7 @@ def _finish(counts: RowCounts, rows: RowReader, output: Path | None) -> None:
             summary += Message(f" ({problem}: ", advice, ")")
         place = "the lines" if output is None else str(output)
         message = Message(f"{rows.name}: ", summary, f'; see "error" in {place}')
-        if is_quiet() and output is not None:  # without --output, the lines say so themselves
+        if is_quiet() and output is not None:  # without --output, the lines contain the errors
             warn([message])
         else:
             say(message)
@@ -236,7 +235,7 @@ def _finish(counts: RowCounts, rows: RowReader, output: Path | None) -> None:
 def _writer(
     output: Path | None, rows: RowReader, decider: Decider, lines: _LineWriter
 ) -> Iterator[Callable[[Sequence[Prediction | BadRow]], None]]:
-    """Return a function that writes batches of answers to standard output or a file."""
+    """Yield a function that writes batches of answers to standard output or a file."""
     if output is None:
         yield lines.write
         return
@@ -267,7 +266,7 @@ class _LineWriter(NamedTuple):
                 if self.explained is not None:
                     fields["reasons"] = _reasons(self.explained, answer)
             out.write(printable_json(encode(fields).decode()).encode() + b"\n")
-        # The process that writes the next rows may be waiting for these answers.
+        # The process that supplies the next rows may be waiting for these answers.
         out.flush()
 
 
@@ -293,13 +292,13 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
 
 
 def _error_fields(row: BadRow, unit: str) -> dict[str, Any]:
-    """Return the fields of a row that could not be read."""
+    """Return the fields for an unreadable row."""
     row_id = {} if row.id in (None, "") else {"id": compact(row.id)}
     return {unit: row.at, **row_id, "error": row.problem}
 
 
 def _answer_fields(answer: Prediction, top: int) -> dict[str, Any]:
-    """Return the fields of an answer, with `top` guesses if that is over 1, or if it is unsure."""
+    """Return the fields of an answer, with `top` guesses if above 1 or if it is unsure."""
     decision = answer.decision
     row_id = {} if answer.id is None else {"id": compact(answer.id)}
     guesses = None

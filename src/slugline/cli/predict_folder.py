@@ -1,4 +1,4 @@
-"""`slugline predict -o out/`: write a file of answers for each of many files."""
+"""`slugline predict -o out/`: write an answer file for each input file."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def predict_folder(
     options: PredictOptions,
     folder_options: FolderOptions,
 ) -> None:
-    """Write a file of answers for each file.
+    """Write an answer file for each input file.
 
     Raises
     ------
-    SluglineError : see `slugline.prediction.job.predict_files`; also if a file has no answers.
+    SluglineError : see `slugline.prediction.job.predict_files`; also if any file failed.
     """
     if folder_options.scheduler is not None and folder_options.workers is not None:
         raise OptionError(

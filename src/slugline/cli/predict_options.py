@@ -23,13 +23,13 @@ from slugline.prediction.rows import PredictOptions
 
 
 class FolderOptions(NamedTuple):
-    """How files are answered in parallel, into a folder."""
+    """Settings for answering files in parallel into a folder."""
 
     # Number of worker processes.
     workers: int | None
     # Address of a Dask cluster.
     scheduler: str | None
-    # Whether answers of a different model, or made with other options, are replaced.
+    # Whether to replace answers made by a different model or with other options.
     overwrite: bool
 
 
@@ -84,7 +84,7 @@ _OPTIONS = (
     _folder_option(
         "--to FORMAT",
         "Format of the answers: csv, tsv, jsonl, parquet or xlsx.",
-        show_default="that of each FILE",
+        show_default="same as each FILE",
     ),
     _folder_option(
         "--workers N",
@@ -107,7 +107,7 @@ _OPTIONS = (
 
 
 def predict_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add all options; the function gets most of them as `PredictOptions` and `FolderOptions`."""
+    """Add all options; most are passed as `PredictOptions` and `FolderOptions`."""
     answer_names = [field.name for field in fields(PredictOptions)]
 
     @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""`slugline reproduce`: run the newswire lesson, and show its results beside ours."""
+"""`slugline reproduce`: run the newswire lesson and compare its results with ours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from slugline.reports.lesson import compare_with_lesson, notebook_page
 @command()
 @option(
     "--seeds N",
-    "How many times to train each network.",
+    "Number of times to train each network.",
     type=COUNT,
     default=1,
     parameters=("n_seeds",),

@@ -1,4 +1,4 @@
-"""`slugline rollback`: restore the model that the last training replaced."""
+"""`slugline rollback`: restore the model replaced by the last training."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from slugline.model.file.generations import roll_back
 def rollback(model: str, as_json: bool) -> None:
     """Restore the model from before the last corrections.
 
-    Learning from corrections keeps the last five files beside MODEL, and their reports. Run it
-    again to go back one more version. The model that was replaced stays as MODEL.rolled-back.
+    Training on corrections keeps the last five model files and their reports next to MODEL. Rerun
+    to go back one more version. The replaced model is kept as MODEL.rolled-back.
 
     For example:
 

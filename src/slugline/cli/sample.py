@@ -1,4 +1,4 @@
-"""`slugline sample`: the texts that a server kept, as a table to fill in with topics."""
+"""`slugline sample`: export texts kept by a server as a table to label."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def sample(
 ) -> None:
     """Export a random sample of the texts that a server kept, or delete them.
 
-    Fill in the topics of as many as you like, from the top, or give the table to `slugline label`.
-    With these labels, `slugline count` counts all texts that were served, however much they differ
-    from those that the model learned from.
+    Fill in as many topics as you like, starting at the top, or open the table with `slugline
+    label`. With these labels, `slugline count` counts all served texts, however much they differ
+    from the training texts.
 
     For example:
 
@@ -68,13 +68,13 @@ def sample(
         check_target("--output", output, [model, file])
     fitted, _ = load_model(model)
     kept = _read_texts(file, WatchedModel.from_file(Path(model_path(model)), fitted), since)
-    # In random order, so that those from the top are a random sample.
+    # In random order, so that the first rows are a random sample.
     order = np.random.default_rng(seed).permutation(len(kept.texts)).tolist()
     texts = [kept.texts[row] for row in order]
     columns = [column.name for column in fitted.features.table_columns]
     table = _table(texts, fitted.layout, columns)
     if output is None:
-        # A file gets the texts as they are, and a terminal nothing that it would obey.
+        # Write files verbatim, but escape control sequences for a terminal.
         is_seen = sys.stdout.isatty()
         click.echo(printable(table.decode()) if is_seen else table, nl=False)
     else:
@@ -83,7 +83,7 @@ def sample(
 
 
 def _read_texts(file: Path, model: WatchedModel, since: str | None) -> KeptTexts:
-    """Return the texts that a server kept; DataError if there are none."""
+    """Return the texts kept by a server; DataError if there are none."""
     first = None if since is None else read_day(since)
     with WatchStore(file, is_read_only=True) as store:
         digest = store.find_version(model)
@@ -98,16 +98,16 @@ def _read_texts(file: Path, model: WatchedModel, since: str | None) -> KeptTexts
 
 
 def _table(texts: list[KeptText], layout: Layout | None, columns: Sequence[str]) -> bytes:
-    """Return the texts with empty columns of topics, named as in the data of the model.
+    """Return the texts with empty topic columns, named as in the model's data.
 
-    `columns` are those that the model uses besides the text.
+    `columns` are the model's columns in addition to the text.
     """
     form = None if layout is None else layout.topic_form
     topics = ["topic" if layout is None else layout.topic]
     if form is not None and form.kind == "columns":
         topics = [*form.columns]
     text = layout.text[0] if layout is not None and len(layout.text) == 1 else "text"
-    # With a separator, an empty cell would be a text of no topic.
+    # With a separator, an empty cell would mean a text without topics.
     to_fill_in = NOT_LABELLED if form is not None and form.kind == "separator" else ""
     rows: list[list[object]] = [[*topics, text, *columns, "day"]]
     for each in texts:

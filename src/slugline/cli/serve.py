@@ -1,4 +1,4 @@
-"""`slugline serve`: models behind HTTP, and a page for people."""
+"""`slugline serve`: serve models over HTTP, with a web page."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ from slugline.serving.tokens import read_tokens
 def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **settings: Any) -> None:
     """Serve models over HTTP: a web page at /, API docs at /docs.
 
-    Listens on this machine only, unless told otherwise. A changed model file replaces the version
-    before without a failed request; after SIGTERM, running requests are finished.
+    Listens on this machine only by default. Changed model files are reloaded without failed
+    requests; on SIGTERM, running requests are finished.
 
     For example:
 

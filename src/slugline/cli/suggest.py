@@ -1,4 +1,4 @@
-"""`slugline suggest`: the documents to label next, as a table to fill in."""
+"""`slugline suggest`: suggest documents to label next, as a table to fill in."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ from slugline.model.fitted import Fitted
     "With --random: write the other texts there, without copies of the chosen ones.",
     type=OUTPUT_FILE,
 )
-@option("--number -n N", "How many to suggest.", type=COUNT, default=50)
+@option("--number -n N", "Number of texts to suggest.", type=COUNT, default=50)
 @options.file_options
 @option(
     "--topic COLUMN",
@@ -158,7 +158,7 @@ def suggest(
 def _choose_texts(
     fitted: Fitted, rows: RowReader, texts: Sequence[str], number: int, seed: int
 ) -> list[Suggestion]:
-    """Return the texts whose labels would help most, and say if there are fewer than asked for."""
+    """Return the most useful texts to label; report if there are fewer than requested."""
     with show_progress() as progress:
         suggestions = suggesting.suggest(
             fitted, texts, number, random_state=seed, progress=progress
@@ -172,7 +172,7 @@ def _choose_texts(
 
 def _write(output: Path | None, table: bytes, dialect: TableDialect, content: str) -> None:
     if output is None:
-        # A file gets the texts as they are, and a terminal nothing that it would obey.
+        # Write files verbatim, but escape control sequences for a terminal.
         is_seen = sys.stdout.isatty()
         click.echo(printable(table.decode(dialect.encoding)) if is_seen else table, nl=False)
     else:
@@ -181,7 +181,7 @@ def _write(output: Path | None, table: bytes, dialect: TableDialect, content: st
 
 
 def _only_file(first: str | None, second: str | None) -> str:
-    """Return the only argument, which is a file with --random."""
+    """Return the only argument allowed with --random, a file."""
     if first is None:
         raise OptionError("Missing argument 'UNLABELLED'.")
     if second is not None:
@@ -206,7 +206,7 @@ def _say_note(rows: RowReader, note: str | None) -> None:
 def _write_drawn(
     rows: RowReader, drawn: RandomTexts, output: Path | None, rest: Path | None, as_json: bool
 ) -> None:
-    """Write texts drawn at random as a table, and the others to `rest`; or print JSON."""
+    """Write random texts as a table and the others to `rest`, or print JSON."""
     if as_json:
         pairs = zip(drawn.rows, drawn.texts, strict=True)
         print_json([{rows.unit: row.at, "text": text} for row, text in pairs])
@@ -241,7 +241,7 @@ def _check_page_options(*, open_page: bool, random: bool) -> None:
 
 
 def _check_page(output: Path | None, sources: Sequence[str], as_json: bool) -> Path:
-    """Return the file of labels of the page; OptionError if the options don't go together."""
+    """Return the page's label database; OptionError if the options conflict."""
     if as_json:
         raise OptionError("--page opens a page and can't be combined with --json; leave one out.")
     if output is None:

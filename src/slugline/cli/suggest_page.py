@@ -1,4 +1,4 @@
-"""The label page on which the texts are labelled that `slugline suggest` picks."""
+"""The label page of `slugline suggest`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def label_suggestions(
     output: Path,
     page: PageOptions,
 ) -> None:
-    """Let the texts be labelled that `choose` picks from those without a label.
+    """Serve a page for labelling the unlabelled texts that `choose` picks.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ def label_suggestions(
         The file of the texts.
     unlabelled : UnlabelledTexts
     is_open : sequence of bool
-        Whether each text has no topic in the file.
+        Mask of texts without a topic in the file.
     layout : Layout, optional
         The columns of the model's data.
     choose : callable
-        Returns suggestions from texts.
+        Chooses suggestions from texts.
     output : Path
-        The file of labels; if it exists, texts that it has are not suggested again.
+        The label database; texts already in it are not suggested again.
     page : PageOptions
     """
     settings = page.settings()

@@ -1,4 +1,4 @@
-"""`slugline train`: learn from labelled texts, test, report, save."""
+"""`slugline train`: train on labelled texts, test, report, save."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from slugline.cli.train_corrections import ModelCorrections
     from slugline.corrections.learning import CorrectionResult
 
-# Documents from which saving and the report take seconds.
+# Number of documents from which saving and the report take seconds.
 _MANY = 100_000
-# Bytes of files from which --stream is proposed.
+# Suggest --stream from this total file size, in bytes.
 _LARGE = 1_000_000_000
 
 
@@ -96,7 +96,7 @@ def train(request: TrainRequest) -> None:
         curves=curves,
         retraining=training.retraining,
     )
-    if report is not None:  # without a test there is none
+    if report is not None:  # no report without a test
         _write_report(results, report)
     if request.mistakes is not None:
         write_mistakes(request.mistakes, experiment.fitted, experiment.tested.test)
@@ -106,35 +106,35 @@ def train(request: TrainRequest) -> None:
 
 @dataclass(frozen=True)
 class _Training:
-    """The outcome of training, and of saving the model."""
+    """The outcome of training and saving the model."""
 
     experiment: Experiment
-    # What weights of fewer bits cost.
+    # The cost of quantized weights.
     quantization: QuantizationResult | None = None
-    # What corrections changed.
+    # Changes due to corrections.
     retraining: CorrectionResult | None = None
 
 
 class DocumentParts(NamedTuple):
-    """The documents to learn from and to test on."""
+    """The training and test documents."""
 
     train: Corpus
     test: Corpus | None
-    # None if no documents are to be set aside.
+    # None if no documents are set aside.
     test_fraction: float | None
-    # Texts without labels.
+    # Unlabelled texts.
     unlabelled: list[str] | None
 
 
 def _check_test(request: TrainRequest) -> TrainRequest:
-    """Return the request with the fraction to test on; raise OptionError if it is out of range."""
+    """Return the request with its test fraction; raise OptionError if it is out of range."""
     fraction = TEST_FRACTION if request.test_fraction is None else request.test_fraction
     check_fraction("test_fraction", fraction, may_be_0=True)
     return replace(request, test_fraction=fraction)
 
 
 def _read_documents(request: TrainRequest) -> DocumentParts:
-    """Read the documents, and check that options go with them."""
+    """Read the documents and check that the options are compatible."""
     reading = request.reading
     described = [] if request.topics is None else [*map(str, request.settings.descriptions)]
     if request.data:
@@ -142,7 +142,7 @@ def _read_documents(request: TrainRequest) -> DocumentParts:
         parts = read_parts(request.data, None, request.test, reading, described)
         test_fraction = request.test_fraction
     else:
-        # The topics have descriptions alone: there are no documents to learn from, or to test on.
+        # Topics are defined by descriptions alone, without training or test documents.
         parts = {"train": Corpus([], [], str(request.topics))}
         test_fraction = None
     parts = {part: add_parents(c, reading.topic_path) for part, c in parts.items()}
@@ -168,7 +168,7 @@ def _read_documents(request: TrainRequest) -> DocumentParts:
 
 
 def _propose_stream(request: TrainRequest) -> None:
-    """Warn of large files, before they fill the memory."""
+    """Warn about large files before they fill the memory."""
     paths = [Path(name) for name in expand_patterns(request.data)]
     n_bytes = sum(path.stat().st_size for path in paths if path.is_file())
     if n_bytes >= _LARGE:
@@ -179,7 +179,7 @@ def _propose_stream(request: TrainRequest) -> None:
 
 
 def _check_files(request: TrainRequest) -> Path:
-    """Check that files can be written to distinct paths; return the path of the report."""
+    """Check that outputs are writable and distinct; return the report path."""
     output, report = request.output, request.report
     sources = [
         *request.data,
@@ -257,7 +257,7 @@ def _fit(
 
 
 def _save(request: TrainRequest, training: _Training) -> _Training:
-    """Save the model, unless corrections made it worse or change nothing; see `save_model`."""
+    """Save the model unless corrections made it worse or changed nothing; see `save_model`."""
     experiment, retraining = training.experiment, training.retraining
     if experiment.n_learned >= _MANY:
         say("saving the model")
@@ -280,7 +280,7 @@ def _save(request: TrainRequest, training: _Training) -> _Training:
 
 
 def _say_encoder_advice(settings: FitSettings, train: Corpus, experiment: Experiment) -> None:
-    # It may take some seconds to find.
+    # Finding advice may take some seconds.
     if is_quiet():
         return
     advice = encoder_advice(settings, experiment.fitted, train, experiment.measured)
@@ -310,8 +310,8 @@ def _write_report(results: TrainingResults, report: Path) -> None:
 def _learning_curves(
     settings: FitSettings, documents: DocumentParts, fitted: Fitted
 ) -> LearningCurves:
-    """Learn from fewer labels with the same settings, and test on the same documents."""
-    if settings.tune:  # the settings that were found are used, and not searched for again
+    """Train on fewer labels with the same settings, and test on the same documents."""
+    if settings.tune:  # reuse the tuned settings
         settings = FitSettings.from_fitted(fitted)
     with show_progress() as progress:
         return learning_curves(

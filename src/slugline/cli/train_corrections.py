@@ -1,4 +1,4 @@
-"""`slugline train --corrections`: reads corrections, learns from them, and prints what changed."""
+"""`slugline train --corrections`: read corrections, train on them, and print the changes."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from slugline.reports.training_text import TOPIC_HEADER, summarize_corrections, 
 
 T = TypeVar("T")
 
-# Rows of the table of topics; --json has all of them.
+# Maximum number of rows in the topic table; --json contains all.
 _MAX_ROWS = 20
-# Topics that a warning names.
+# Maximum number of topics in a warning.
 _MAX_TOPICS = 5
 
 
 class ModelCorrections(NamedTuple):
-    """The corrections to learn from, and the model that will be replaced."""
+    """The corrections to train on, and the model to replace."""
 
     path: Path
     # Corrections of the chosen models.
@@ -51,22 +51,22 @@ class ModelCorrections(NamedTuple):
 
 
 class ReplacedModel(NamedTuple):
-    """The model at --output, and what its file says about it."""
+    """The model at --output and its metadata."""
 
     fitted: Fitted
     info: ModelInfo
 
 
 def read_corrections(request: TrainRequest, options: CorrectionOptions) -> ModelCorrections:
-    """Return the corrections in a file, and the model that will be replaced.
+    """Return the corrections in a file, and the model to replace.
 
     Raises
     ------
-    OptionError : if there would be nothing to test on, or the output is the input.
+    OptionError : if there are no test documents, or the output is an input.
     StoreError : if the file can't be read, or is not a file of corrections.
-    DataError : if it holds no corrections.
+    DataError : if it contains no corrections.
     ModelFileError : if the file at --output is not a model.
-    EncoderError : if that model needs an encoder that is missing.
+    EncoderError : if that model's encoder is missing.
     """
     output, path = request.output, options.path
     check_not_read("--output", output, [path])
@@ -78,7 +78,7 @@ def read_corrections(request: TrainRequest, options: CorrectionOptions) -> Model
     with CorrectionStore(path, create=False) as store:
         corrections = [*store.rows()]
     models = options.models or [output.name.removesuffix(".slug")]
-    to_corpus(corrections, str(path), models)  # raises an error if they can't be learned
+    to_corpus(corrections, str(path), models)  # raises an error for unusable corrections
     n_all = len(corrections)
     corrections = [row for row in corrections if row.model in models]
     if n_others := n_all - len(corrections):
@@ -92,7 +92,7 @@ def read_corrections(request: TrainRequest, options: CorrectionOptions) -> Model
 
 
 def with_model_settings(request: TrainRequest, replaced: ReplacedModel | None) -> TrainRequest:
-    """Return the request with the layout of a model and, if no option says how, its settings."""
+    """Return the request with a model's layout and, unless set by options, its settings."""
     if replaced is None:
         return request
     fitted, info = replaced
@@ -109,7 +109,7 @@ def with_model_settings(request: TrainRequest, replaced: ReplacedModel | None) -
 
 
 def _read_current_model(output: Path) -> ReplacedModel:
-    """Return the model at --output; raise OptionError if corrections can't be added to its data."""
+    """Return the model at --output; OptionError if corrections can't be added to its data."""
     fitted, file = load_model(output)
     if fitted.columns:
         raise OptionError(
@@ -126,7 +126,7 @@ def _read_current_model(output: Path) -> ReplacedModel:
 
 
 def warn_of_other_data(output: Path, train: Corpus, corrections: ModelCorrections) -> None:
-    """Warn if the model at --output seems to have learned from other documents than these."""
+    """Warn if the model at --output seems to have been trained on other documents."""
     if corrections.replaced is None:
         return
     fitted = corrections.replaced.fitted
@@ -147,7 +147,7 @@ def warn_of_other_data(output: Path, train: Corpus, corrections: ModelCorrection
 
 
 def _settings_of(fitted: Fitted, n_jobs: int | None) -> FitSettings:
-    """Return the settings of a model, with the names of topics as files have them: strings."""
+    """Return a model's settings, with topic names as strings, as in files."""
     settings = FitSettings.from_fitted(fitted, n_jobs=n_jobs)
     weights = settings.class_weight
     if isinstance(weights, Mapping):
@@ -170,9 +170,9 @@ def learn_approved_corrections(
     on_labels: AccuracyOnLabels | None,
     progress: Progress | None,
 ) -> CorrectionResult:
-    """Train with documents and the corrections that are approved or need no approval.
+    """Train on documents and on corrections that are approved or need no approval.
 
-    The reasons why others wait for approval are recorded in their file.
+    The reasons why the others are pending are recorded in their file.
 
     Raises
     ------
@@ -209,7 +209,7 @@ def _note_doubts(path: Path, reviewed: Review) -> None:
 
 
 def note_learned(path: Path, result: CorrectionResult, output: Path) -> None:
-    """Note in their file which corrections the model that was written has learned from."""
+    """Record in the corrections file which corrections the saved model was trained on."""
     digest = file_sha256(output)[: container.DIGEST_LENGTH]
     numbers = [int(number) for number in result.training_sets.corrections.places or ()]
     try:
@@ -220,7 +220,7 @@ def note_learned(path: Path, result: CorrectionResult, output: Path) -> None:
 
 
 def _stop_without_corrections(path: Path, reviewed: Review, request: TrainRequest) -> NoReturn:
-    """Print what waits for approval; raise a SluglineError, as there is nothing to learn from."""
+    """Print the pending corrections and raise SluglineError."""
     held = reviewed.held
     if request.as_json:
         print_json({"corrections": {"n_texts": 0, "held": held_dicts(held.items())}, "model": None})
@@ -234,7 +234,7 @@ def _stop_without_corrections(path: Path, reviewed: Review, request: TrainReques
 
 
 def check_retraining(result: CorrectionResult, request: TrainRequest, *, force: bool) -> Fitted:
-    """Check that the new model may replace the one at --output, and return it.
+    """Check that the new model may replace the model at --output, and return it.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def check_retraining(result: CorrectionResult, request: TrainRequest, *, force: 
 
 
 def hold_back(result: CorrectionResult, request: TrainRequest, advice: str) -> NoReturn:
-    """Print what corrections changed; raise a SluglineError that says why nothing is written."""
+    """Print the changes due to corrections; raise SluglineError with the reason not to write."""
     if request.as_json:
         print_json({"corrections": result.to_dict(), "model": None, "report": None})
     else:
@@ -263,7 +263,7 @@ def hold_back(result: CorrectionResult, request: TrainRequest, advice: str) -> N
 
 
 def print_retraining(result: CorrectionResult, output: Path | None = None) -> None:
-    """Print what corrections changed, and how to go back if a model has been replaced."""
+    """Print the changes due to corrections, and how to restore a replaced model."""
     name = result.training_sets.corrections.name
     show("", f"what {name} changed")
     print_table(summarize_corrections(result), left_aligned=(0, 1))

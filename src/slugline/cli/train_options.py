@@ -1,4 +1,4 @@
-"""The options of `slugline train`, and which of them can be combined."""
+"""The options of `slugline train` and their valid combinations."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from slugline.errors import OptionError
 from slugline.model.file.container import check_weight_type
 from slugline.model.settings import FitSettings
 
-#: The fraction of the documents to test on.
+#: Default fraction of documents to test on.
 TEST_FRACTION = 0.2
 
 
 class StreamRequest(NamedTuple):
-    """Where to learn from files piece by piece."""
+    """Where to run streaming training."""
 
     # Number of worker processes.
     workers: int | None
@@ -37,29 +37,29 @@ class StreamRequest(NamedTuple):
 
 
 class CorrectionOptions(NamedTuple):
-    """Which corrections to learn from, and when the model that results is written."""
+    """Corrections to train on, and conditions for writing the resulting model."""
 
     path: Path
-    # Names of models as they were served; empty for the name of the output.
+    # Names under which models were served; empty for the name of the output.
     models: Sequence[str]
     approval: Approval
-    # Whether to write the model even if a topic got clearly worse.
+    # True to write the model even if a topic got clearly worse.
     force: bool
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """How to learn, from which documents, and what to write."""
+    """Training settings, documents, and outputs."""
 
     settings: FitSettings
-    # Documents to learn from and to test on, and how to read them.
+    # Training and test documents, and how to read them.
     data: Sequence[str]
     reading: ReadOptions
     test: str | None
     # None for the default.
     test_fraction: float | None
     unlabelled: Sequence[str]
-    # The file of the topics' descriptions, which are in the settings.
+    # The file of topic descriptions; the settings contain the descriptions.
     topics: Path | None
     # Files to write, and what to measure for them.
     output: Path
@@ -69,14 +69,14 @@ class TrainRequest:
     curve: bool
     as_json: bool
     corrections: CorrectionOptions | None
-    # None to learn from documents in memory.
+    # None to train in memory.
     stream: StreamRequest | None
-    # Names of the options that were given another value than their default.
+    # Names of options with a non-default value.
     given: frozenset[str]
 
     @property
     def has_settings(self) -> bool:
-        """Whether an option says how to learn or to store the model."""
+        """True if an option sets how to train or store the model."""
         return not self.given.isdisjoint(SETTINGS)
 
 
@@ -208,7 +208,7 @@ _OPTIONS = (
 
 
 def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., None]:
-    """Add all options; the function gets what they ask for as a `TrainRequest`."""
+    """Add all options; they are passed to the function as a `TrainRequest`."""
 
     @functools.wraps(function)
     def wrapper(reading: ReadOptions, **values: Any) -> None:
@@ -220,18 +220,18 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
 
 _PARAMETERS: list[click.Parameter] = options.add_options(lambda: None, _OPTIONS).__click_params__  # type: ignore[attr-defined]
 _FLAGS = flags_of(_PARAMETERS)
-#: The value of each option that isn't given.
+#: Default value of each option.
 DEFAULTS = click.Command("train", params=_PARAMETERS).make_context("train", []).params
 
 
 def to_request(reading: ReadOptions, values: Mapping[str, Any]) -> TrainRequest:
-    """Return what the values of options ask for.
+    """Convert option values to a request.
 
     Raises
     ------
-    OptionError : if options can't be combined, or the settings of the fit are invalid.
-    EncoderError : if the package of the encoder is missing.
-    DataError : if descriptions of topics can't be read.
+    OptionError : if options can't be combined, or the fit settings are invalid.
+    EncoderError : if the encoder's package is missing.
+    DataError : if topic descriptions can't be read.
     """
     given = given_options({**values, **vars(reading)})
     check_options(given, values)
@@ -269,7 +269,7 @@ def to_request(reading: ReadOptions, values: Mapping[str, Any]) -> TrainRequest:
 
 
 def _to_settings(reading: ReadOptions, values: Mapping[str, Any]) -> FitSettings:
-    """Return the settings of the fit."""
+    """Return the fit settings."""
     descriptions: dict[str, str] = {}
     if values["topics"] is not None:
         descriptions |= read_descriptions(values["topics"], reading.encoding, reading.format)
@@ -290,9 +290,9 @@ def _to_settings(reading: ReadOptions, values: Mapping[str, Any]) -> FitSettings
 
 # Which options can be combined --------------------------------------------------------------------
 
-#: Options that choose where to learn from files piece by piece.
+#: Options that enable streaming training and choose where it runs.
 STREAM_ENGINES = ("stream", "workers", "scheduler")
-#: Options that say how to learn or to store a model; without any, a model is trained as before.
+#: Options for training or storing a model; without any, a model is retrained as before.
 SETTINGS = (
     *("learner", "encoder", "unlabelled", "topics", "tune"),
     *("min_precision", "optimize", "balanced", "quantize", "seed"),
@@ -308,19 +308,19 @@ _IN_MEMORY = tuple(name for name in DEFAULTS if name not in (*_STREAMABLE, *_AFT
 
 @dataclass(frozen=True)
 class Rule:
-    """Options that need at least one of a set of other options, or exclude all of them."""
+    """Options that require one of a set of other options, or exclude all of them."""
 
     # Names of parameters of the command.
     options: Sequence[str]
     # The usage error, in which {option} and {other} are flags, {value} and {other_value}
     # values
     message: str
-    # Options of which one must be given as well, or none may be.
+    # Options of which at least one is required, or none is allowed.
     needs: Sequence[str] = ()
     excludes: Sequence[str] = ()
 
     def violation(self, given: Collection[str], values: Mapping[str, Any]) -> str | None:
-        """Return the error for the options that were given; None if they can be combined."""
+        """Return the error for the given options, or None if they are compatible."""
         option = next((name for name in self.options if name in given), None)
         other = next((name for name in self.needs or self.excludes if name in given), None)
         if option is None or (other is None) != bool(self.needs):
@@ -333,7 +333,7 @@ class Rule:
         )
 
 
-#: All rules, in the order in which they are checked.
+#: All rules, in order of checking.
 RULES = (
     Rule(
         _IN_MEMORY,
@@ -349,7 +349,7 @@ RULES = (
 
 
 def flag(option: str) -> str:
-    """Return the flag of an option, as it is typed.
+    """Return the command-line flag of an option.
 
     >>> flag("topic_map"), flag("min_precision"), flag("stream")
     ('--map-topics', '--min-precision', '--stream')
@@ -358,17 +358,16 @@ def flag(option: str) -> str:
 
 
 def given_options(values: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of the options that have another value than their default."""
+    """Return the names of options with a non-default value."""
     return frozenset(name for name, default in DEFAULTS.items() if values[name] != default)
 
 
 def check_options(given: Set[str], values: Mapping[str, Any]) -> None:
-    """Check that the options that were given can be combined; OptionError if not."""
+    """Check that the given options can be combined; OptionError if not."""
     data = values["data"]
     if values["check"] is not None:
         raise OptionError(
-            f"train --check is a command of its own: slugline check {values['check']} "
-            f"{' '.join(data)}."
+            f"use `slugline check {values['check']} {' '.join(data)}` instead of `train --check`."
         )
     if not data and not given.isdisjoint(STREAM_ENGINES):
         raise OptionError("Missing argument 'DATA': name files to learn from.")
@@ -377,7 +376,7 @@ def check_options(given: Set[str], values: Mapping[str, Any]) -> None:
             "Missing argument 'DATA': name documents to learn from, or describe topics with "
             "--topics."
         )
-    if values["encoder"] == NO_ENCODER:  # goes with everything
+    if values["encoder"] == NO_ENCODER:  # compatible with everything
         given = given - {"encoder"}
     for rule in RULES:
         message = rule.violation(given, values)

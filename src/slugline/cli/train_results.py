@@ -1,4 +1,4 @@
-"""Saves and prints the results of `slugline train`, with or without a test."""
+"""Save and print the results of `slugline train`, with or without a test."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model that was saved.
+    """A saved model.
 
     Attributes
     ----------
     experiment : Experiment
-        With the evaluation of the weights in the file.
+        Evaluated with the weights in the file.
     quantization : QuantizationResult or None
-        What weights of fewer bits cost; None if all weights were stored as they are.
+        The cost of quantization; None if weights were not quantized.
     is_unchanged : bool
-        Whether corrections led to the bytes that the file already had, so that it was left as it
-        was.
+        True if corrections reproduced the existing file byte for byte, so that it was left
+        unchanged.
     """
 
     experiment: Experiment
@@ -53,18 +53,18 @@ class SavedModel:
 
 @dataclass(frozen=True)
 class TrainingResults:
-    """Everything that one run of `slugline train` reports."""
+    """All results of one run of `slugline train`."""
 
     experiment: Experiment
     model: Path
-    # The thresholds, if a precision was asked for.
+    # The thresholds, if a precision was requested.
     tested_decider: TestedDecider | None
     # None without a test.
     report: Path | None = None
-    # What weights of fewer bits cost.
+    # The cost of quantized weights.
     quantization: QuantizationResult | None = None
     curves: LearningCurves | None = None
-    # What corrections changed.
+    # Changes due to corrections.
     retraining: CorrectionResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,14 +90,14 @@ def save_model(
     quantize: Literal["float16", "int8"] | None = None,
     retraining: CorrectionResult | None = None,
 ) -> SavedModel:
-    """Save the model, keeping the file before it if `slugline rollback` may be needed.
+    """Save the model, keeping the previous file if `slugline rollback` may be needed.
 
-    A model trained with corrections only replaces another one if its file can be loaded and gives
-    answers, and if the bytes differ.
+    A model trained with corrections replaces another one only if its file loads, gives answers,
+    and differs.
 
     Raises
     ------
-    TrainingError : if a model trained with corrections can't be loaded, or gives no answers.
+    TrainingError : if a model trained with corrections can't be loaded or gives no answers.
     """
     content = None
     if retraining is not None and path.exists():
@@ -112,7 +112,7 @@ def save_model(
         finally:
             trial.unlink(missing_ok=True)
     fitted = experiment.fitted
-    # Where an earlier file is kept, `rollback` must lead to the last one.
+    # If earlier files are kept, `rollback` must restore the latest one.
     is_broken_off = fitted.stream is not None and fitted.interrupted and path.exists()
     if content is not None or is_broken_off or earlier_files(path):
         keep_current(path)
@@ -140,7 +140,7 @@ def _write_model(
 
 
 def print_results(results: TrainingResults, as_json: bool) -> None:
-    """Print how good the model is, what it learned from, and where the files are."""
+    """Print the metrics, the training data, and the output files."""
     print_broken_promise(results.tested_decider, as_json)
     if as_json:
         print_json(results.to_dict())
@@ -172,7 +172,7 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
 
 
 def _remarks(results: TrainingResults) -> Iterator[str]:
-    """Yield sentences on the gain from more labels, and on quantized weights."""
+    """Yield remarks on the gain from more labels and on quantized weights."""
     from slugline.reports.training_text import describe_forecast
 
     if results.experiment.on_labels is not None:
@@ -184,7 +184,7 @@ def _remarks(results: TrainingResults) -> Iterator[str]:
 
 
 def _headline(experiment: Experiment) -> str:
-    """Return a line on what was learned, and from how many documents."""
+    """Return a line with the numbers of topics and training documents."""
     fitted = experiment.fitted
     documents = counted(experiment.n_learned, "document")
     end = ""
@@ -210,7 +210,7 @@ def _headline(experiment: Experiment) -> str:
 
 
 def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
-    """Yield rows on the accuracy, if it was measured."""
+    """Yield accuracy rows, if measured."""
     stream, on_labels = experiment.fitted.stream, experiment.on_labels
     if on_labels is not None:
         name = "exact match" if experiment.fitted.multilabel else "accuracy"
@@ -230,7 +230,7 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
 
 
 def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
-    """Yield rows on the encoder, and on how much it is used."""
+    """Yield rows on the encoder and its usage."""
     encoder = dense.encoder.name
     words = "" if percent(dense.encoder_weight, 0) == percent(1, 0) else ", and the rest from words"
     yield (
@@ -247,7 +247,7 @@ def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
 
 
 def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
-    """Yield rows on the training documents and the settings that were found."""
+    """Yield rows on the training documents and the tuned settings."""
     fitted = experiment.fitted
     if experiment.evaluation is not None and experiment.has_biased_test:
         tested = f"on {counted(experiment.n_test, 'test document')}, many of which a model doubted"

@@ -1,4 +1,4 @@
-"""`slugline train --stream`: learns from files that are larger than memory."""
+"""`slugline train --stream`: train on files larger than memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def train_stream(request: TrainRequest, stream: StreamRequest) -> None:
-    """Learn from files of any size, save the model, and print how good it is."""
+    """Train on files of any size, save the model, and print its metrics."""
     _check(request)
     with explain_interrupt(lambda: "interrupted: no model is written."):
         experiment = _fit(request, stream)
@@ -40,7 +40,7 @@ def train_stream(request: TrainRequest, stream: StreamRequest) -> None:
 
 
 def _warn(experiment: Experiment, request: TrainRequest) -> None:
-    """Print what is wrong with a model that is about to be saved."""
+    """Print problems of a model before it is saved."""
     if experiment.fitted.interrupted:
         again = "Complete the training for a better one."
         if request.output.exists():
@@ -51,7 +51,7 @@ def _warn(experiment: Experiment, request: TrainRequest) -> None:
 
 
 def _check(request: TrainRequest) -> None:
-    """Check that DATA are files, and that the model can be written."""
+    """Check that DATA are files and that the model can be written."""
     output = request.output
     corpus = next((name for name in request.data if is_named_corpus(name)), None)
     if corpus is not None:
@@ -73,7 +73,7 @@ def _fit(request: TrainRequest, stream: StreamRequest) -> Experiment:
     for file in files:
         check_not_read("--output", request.output, [file])
     if stream.scheduler is not None or stream.workers is not None:
-        # Workers may run in other folders.
+        # Workers may run in a different folder.
         files = [file if file == "-" else os.path.abspath(file) for file in files]  # noqa: PTH100
     with _clean_up_on_sigterm(), show_progress() as progress, _dask_client(stream) as client:
         return run_stream(
@@ -88,7 +88,7 @@ def _fit(request: TrainRequest, stream: StreamRequest) -> Experiment:
 
 @contextmanager
 def _dask_client(stream: StreamRequest) -> Iterator[Client | str | None]:
-    """Start the workers that were asked for; yield the `client` argument of `fit_stream`."""
+    """Start the requested workers; yield the `client` argument of `fit_stream`."""
     if stream.scheduler is None and stream.workers is None:
         yield None
         return
@@ -104,7 +104,7 @@ def _dask_client(stream: StreamRequest) -> Iterator[Client | str | None]:
 
 @contextmanager
 def _clean_up_on_sigterm() -> Iterator[None]:
-    """Exit on SIGTERM, so that temporary files are removed and workers end."""
+    """Exit cleanly on SIGTERM: remove temporary files and stop workers."""
 
     def leave(number: int, _: object) -> None:
         sys.exit(128 + number)

@@ -1,6 +1,6 @@
-"""Trains a model on all folds but one, tests it on that one, and measures time, memory and size.
+"""Train a model on all folds but one, test it on that fold, and measure time, memory and size.
 
-Its functions run in a process that belongs to one model.
+The functions run in a separate process per model.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from slugline.errors import OptionError, SluglineError
 
 
 class Job(NamedTuple):
-    """Documents with their folds, and the settings of all models."""
+    """Documents with their folds, and settings shared by all models."""
 
     texts: Sequence[str]
     topics: Sequence[Any]
@@ -51,30 +51,30 @@ class ModelFailure(NamedTuple):
 
 
 class FoldResult(msgspec.Struct, frozen=True):
-    """Answers of a model for one fold, after training on the others."""
+    """Answers of a model for one fold after training on the others."""
 
     fold: int
-    # The index of each answer in the sorted topics, -1 if it is not among them; or, where documents
-    # have several topics, the indices of all.
+    # The index of each answer in the sorted topics, or -1 if it is not one of them; for multi-label
+    # data, the indices of all topics.
     answers: tuple[int | tuple[int, ...], ...]
     fit_seconds: float
     answer_seconds: float
-    # Peak memory in 10^6 bytes; None where the system doesn't report it.
+    # Peak memory in MB (10^6 bytes); None where the system doesn't report it.
     peak_mb: float | None = None
-    # Size of the saved model, with the last fold only; None if it can't be saved.
+    # Size of the saved model, for the last fold only; None if it can't be saved.
     file_bytes: int | None = None
 
 
 def is_valid_result(
     result: FoldResult, n_documents: int, n_topics: int, *, multilabel: bool = False
 ) -> bool:
-    """Whether a stored result is possible for a fold of that many documents."""
+    """True if a stored result is valid for a fold of this size."""
     seconds = (result.fit_seconds, result.answer_seconds, result.peak_mb or 0)
     answers: Any = result.answers
     if any(isinstance(answer, tuple) != multilabel for answer in answers):
         return False
     indices = itertools.chain.from_iterable(answers) if multilabel else answers
-    lowest = 0 if multilabel else -1  # -1 is a topic that no training document has
+    lowest = 0 if multilabel else -1  # -1 is a topic without training documents
     return (
         len(answers) == n_documents
         and all(lowest <= index < n_topics for index in indices)
@@ -89,10 +89,10 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 def describe(name: str, seed: int) -> str | ModelFailure:
-    """Return a text that changes with a user's model, or why it can't be used."""
+    """Return a fingerprint of a user's model, or the reason why it can't be used."""
     try:
         return describe_user_model(name, seed)
-    # Whatever ends the model, an exit included, is reported.
+    # Report every way in which the model ends, including an exit.
     except BaseException as error:  # noqa: BLE001
         return ModelFailure(_failure_reason(error))
 
@@ -100,7 +100,7 @@ def describe(name: str, seed: int) -> str | ModelFailure:
 def measure_fold(
     job_path: Path, name: str, estimator: Path | None, fold: int
 ) -> FoldResult | ModelFailure:
-    """Return the result of a model for a fold, or why it has none.
+    """Return the result of a model for a fold, or the reason for a failure.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def measure_fold(
 
 
 def _failure_reason(error: BaseException) -> str:
-    # Our own errors are sentences for the user already.
+    # Our own errors are already user-facing sentences.
     if isinstance(error, SluglineError):
         return str(error)
     reason = f"raised {describe_error(error)}"
@@ -140,12 +140,12 @@ def _read_job(path: Path) -> Job:
 
 
 def _maker(job: Job, name: str, estimator: Path | None) -> Callable[[], Any]:
-    """Return a function that makes a new, unfitted model."""
+    """Return a factory of unfitted models."""
     if estimator is not None:
         return partial(_copy_estimator, pickle.loads(estimator.read_bytes()), job)  # noqa: S301
     if ":" in name:
         return find_user_model(name, job.seed)
-    from slugline.comparison.models import make_model  # a user's model need not wait for it
+    from slugline.comparison.models import make_model  # not needed for a user's model
 
     multilabel = is_multilabel(job.topics)
     return partial(make_model, name, job.seed, job.n_threads, multilabel=multilabel)
@@ -155,7 +155,7 @@ def _copy_estimator(estimator: Any, job: Job) -> Any:
     from sklearn.base import clone
 
     model = set_seed(clone(estimator, safe=False), job.seed)
-    # Those that come with Slugline have as many threads.
+    # Built-in models use the same number of threads.
     if type(model).__module__ == "slugline.classifier" and model.n_jobs is None:
         model.set_params(n_jobs=job.n_threads)
     return model
@@ -165,10 +165,10 @@ def _measure(make: Callable[[], Any], job: Job, fold: int) -> FoldResult:
     train = [row for row, document_fold in enumerate(job.folds) if document_fold != fold]
     test = [row for row, document_fold in enumerate(job.folds) if document_fold == fold]
     names, y = _labels(job.topics)
-    # A fold has the same result whether or not others were measured before it.
+    # Make the result of a fold independent of folds measured before.
     random.seed(job.seed)
     np.random.seed(job.seed)
-    # Rows that an encoder has made before would hide the time that they take.
+    # Cached encoder rows would hide the encoding time.
     with tempfile.TemporaryDirectory(prefix="slugline-") as cache:
         os.environ["SLUGLINE_CACHE"] = cache
         model = make()
@@ -189,7 +189,7 @@ def _measure(make: Callable[[], Any], job: Job, fold: int) -> FoldResult:
 
 
 def _labels(topics: Sequence[Any]) -> tuple[list[str], Any]:
-    """Return the sorted topics, and those of each document: one, or several as an indicator."""
+    """Return the sorted topics, and the documents' topics, as an indicator for multi-label data."""
     if not is_multilabel(topics):
         return sorted(set(topics)), np.array(topics, dtype=object)
     names = sorted(set(itertools.chain.from_iterable(topics)))
@@ -216,14 +216,14 @@ def _numbered(
 
 
 def _forget_peak() -> None:
-    """Reset the peak memory, where the system can."""
+    """Reset the peak memory, where supported."""
     with contextlib.suppress(OSError):
         _CLEAR_REFS.write_text("5")
 
 
 def _file_bytes(model: Any) -> int | None:
-    """Return the size of the model's file, or of its pickle; None if it can't be saved."""
-    if type(model).__module__ == "slugline.classifier":  # not imported for the others
+    """Return the size of the model's file or pickle; None if it can't be saved."""
+    if type(model).__module__ == "slugline.classifier":  # avoids an import for other models
         with tempfile.TemporaryDirectory(prefix="slugline-") as folder:
             path = Path(folder, "model.slug")
             model.save(path)
@@ -232,6 +232,6 @@ def _file_bytes(model: Any) -> int | None:
         with tempfile.TemporaryFile() as file:
             pickle.dump(model, file, pickle.HIGHEST_PROTOCOL)
             return file.tell()
-    # A model that can't be pickled may raise anything, and still has its other results.
+    # Pickling may raise anything; the other results remain valid.
     except Exception:  # noqa: BLE001
         return None

@@ -1,4 +1,4 @@
-"""The models that can be compared: Slugline's, scikit-learn pipelines, and the user's."""
+"""Models to compare: Slugline's, scikit-learn pipelines, and user-defined ones."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from slugline.experiment.evaluate import check_several_topics
 from slugline.learning.encoder.encoder import get_encoder
 from slugline.learning.encoder.registry import RECOMMENDED
 
-#: Names of models, classifiers of texts, or these by name.
+#: Model names, text classifiers, or a mapping of names to either.
 Models: TypeAlias = str | Sequence[Any] | Mapping[str, Any]
-#: Stands for all models that come with Slugline.
+#: Stands for all built-in models.
 ALL = "all"
 
 # "module:name", such as "pipelines:mine".
@@ -31,7 +31,7 @@ _IMPORT_PATH = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
 
 class Model(NamedTuple):
-    """A model: its name, a short description, and the estimator that was passed, if any."""
+    """A model: its name, a short description, and the given estimator, if any."""
 
     name: str
     about: str
@@ -39,7 +39,7 @@ class Model(NamedTuple):
 
 
 class ModelChoice(NamedTuple):
-    """The models to compare, notes on those left out, and the name of the baseline, if any."""
+    """The models to compare, notes on omitted models, and the name of the baseline, if any."""
 
     models: tuple[Model, ...]
     notes: tuple[str, ...]
@@ -47,7 +47,7 @@ class ModelChoice(NamedTuple):
 
 
 class _Majority:
-    """Gives the most common topic; scikit-learn, which has the same, takes a second to import."""
+    """Predicts the most common topic, without scikit-learn, which takes a second to import."""
 
     def fit(self, texts: list[str], topics: list[str]) -> _Majority:  # noqa: ARG002
         counts = Counter(topics)
@@ -95,7 +95,7 @@ class _BuiltinModel(NamedTuple):
     make: Callable[[int, int], Any]  # of a seed and a number of threads
 
 
-#: The models that come with Slugline, the quickest first.
+#: Built-in models, fastest first.
 MODELS = {
     "majority": _BuiltinModel("always the most common topic", lambda *_: _Majority()),
     "naive-bayes": _BuiltinModel("CountVectorizer, MultinomialNB", lambda *_: _naive_bayes()),
@@ -118,15 +118,15 @@ MODELS = {
 }
 
 
-# For documents with several topics, there is no model "majority": it would give none to any text.
+# Excluded for multi-label data, where it would never predict a topic.
 _MAJORITY = "majority"
-# The models for which `ALL` stands, for documents with one topic and with several.
+# The models that `ALL` stands for, for single-label and multi-label data.
 _ALL_SINGLE_LABEL = [name for name in MODELS if name != "tfidf-logistic"]
 _ALL_MULTILABEL = [name for name in MODELS if name != _MAJORITY]
 
 
 def make_model(name: str, seed: int, n_threads: int, *, multilabel: bool = False) -> Any:
-    """Return a new, unfitted model of `MODELS`; for several topics, pipelines are one-vs-rest."""
+    """Return an unfitted model of `MODELS`; for multi-label data, pipelines are one-vs-rest."""
     model = MODELS[name].make(seed, n_threads)
     return make_multilabel(model) if multilabel else model
 
@@ -134,23 +134,23 @@ def make_model(name: str, seed: int, n_threads: int, *, multilabel: bool = False
 def choose_models(
     models: Models = (ALL,), *, baseline: Any = None, multilabel: bool = False
 ) -> ModelChoice:
-    """Return the named models, each once, with estimators as they are, and those left out.
+    """Resolve names and estimators to the distinct models to compare.
 
     Parameters
     ----------
     models : sequence of str or estimator, or mapping of str to estimator, default ("all",)
-        Names of `MODELS`, "all" (with the encoder only if it is installed), "module:name" for any
-        classifier of texts with `fit` and `predict`, or such a classifier, which is named after its
-        class, or the class of a pipeline's last step. Keys of a mapping are names.
+        Names of `MODELS`, "all" (which omits an encoder that is not installed), "module:name" for
+        any text classifier with `fit` and `predict`, or such a classifier, named after its class or
+        the class of a pipeline's last step. Keys of a mapping are names.
     baseline : str or estimator, optional
-        The model that the others are compared with: one of them, or one more.
+        The model to compare the others with: one of them, or an additional one.
     multilabel : bool, default False
-        Whether documents have several topics.
+        True for multi-label data.
 
     Raises
     ------
-    OptionError : if there are none, or one is unknown.
-    EncoderError : if the encoder is asked for by name and missing.
+    OptionError : if there are no models, or one is unknown.
+    EncoderError : if the encoder is requested by name but not installed.
     """
     estimators = _by_name(models)
     if not estimators:
@@ -183,7 +183,7 @@ def choose_models(
 
 
 def _expand_all(estimators: Mapping[str, Any], multilabel: bool) -> tuple[list[str], list[str]]:
-    """Return the distinct names, with those that `ALL` stands for in its place, and notes."""
+    """Return the distinct names, with `ALL` expanded, and notes."""
     notes = []
     all_names = _ALL_MULTILABEL if multilabel else _ALL_SINGLE_LABEL
     if ALL in estimators and "encoder" not in estimators and (missing := _missing_encoder()):
@@ -194,7 +194,7 @@ def _expand_all(estimators: Mapping[str, Any], multilabel: bool) -> tuple[list[s
 
 
 def _by_name(models: Any) -> dict[str, Any]:
-    """Return the estimators by name; None for a model that only has a name."""
+    """Return the estimators by name; None for models given by name only."""
     if isinstance(models, str) or _is_estimator(models):
         models = [models]
     if isinstance(models, Mapping):
@@ -227,7 +227,7 @@ def _by_name(models: Any) -> dict[str, Any]:
 def _find_baseline(
     estimators: Mapping[str, Any], baseline: Any, multilabel: bool
 ) -> tuple[str, Any]:
-    """Return the name of the baseline, and the estimator if it is one."""
+    """Return the name of the baseline and its estimator, if any."""
     if isinstance(baseline, str):
         if multilabel and baseline == _MAJORITY:
             raise OptionError(
@@ -295,7 +295,7 @@ def _check_name(name: str, parameter: str = "models", others: Sequence[str] = ()
 
 
 def _missing_encoder() -> str | None:
-    """Return why the encoder can't be used; None if it can."""
+    """Return why the encoder can't be used, or None."""
     try:
         get_encoder(RECOMMENDED)
     except EncoderError as error:
@@ -307,7 +307,7 @@ def _missing_encoder() -> str | None:
 
 
 def check_corpus(corpus: Corpus) -> None:
-    """Raise DataError unless there are topics to distinguish."""
+    """Raise DataError unless there are topics to tell apart."""
     check_several_topics(corpus)
     n = len(corpus)
     if len(set(corpus.texts)) == 1:
@@ -323,9 +323,9 @@ def check_corpus(corpus: Corpus) -> None:
 
 
 def check_folds(corpus: Corpus, folds: I64) -> None:
-    """Raise DataError unless each fold leaves two topics to learn.
+    """Raise DataError unless each fold leaves two topics to train on.
 
-    If documents have several topics, one topic is enough: documents without it are the other class.
+    For multi-label data, one topic is enough; documents without it are the other class.
     """
     if corpus.multilabel:
         return

@@ -1,4 +1,4 @@
-"""Results of a comparison: one for each model, and how far each model is behind the best."""
+"""Results of a comparison: one per model, with differences from the best."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from slugline.evaluation.multilabel import MultilabelEvaluation, equal_rows, mic
 
 # Paired differences -------------------------------------------------------------------------------
 
-#: What the test is called, and by whom it is.
+#: Name and authors of the test.
 TEST_NAME = "corrected resampled t-test (Nadeau and Bengio, 2003), p-values adjusted by Holm (1979)"
 
-#: The names of F1 scores, over all decisions, topics and documents.
+#: Names of the F1 scores averaged over decisions, topics and documents.
 F1_NAMES = ("micro_f1", "macro_f1", "f1_per_document")
 
-# Differences of accuracies that are nothing but rounding.
+# Differences in accuracy up to this are rounding errors.
 _ROUNDED = 1e-12
 
 
 @dataclass(frozen=True)
 class AccuracyDifference:
-    """How much higher one model's accuracy is than another's, on average over the folds."""
+    """Difference between two models' accuracies, averaged over the folds."""
 
     accuracy: float
     # 95 % interval; None, like the p-value, if the difference is the same in all folds
     interval: tuple[float, float] | None
-    # The probability of such a difference or a larger one if neither model were better.
+    # The probability of a difference at least this large if both models were equally good.
     p_value: float | None
 
 
 def difference_record(difference: AccuracyDifference | None) -> dict[str, float | None]:
-    """Return a difference, its interval and p-value as cells of a table; all None without one."""
+    """Return a difference, its interval and p-value as table cells; all None without one."""
     low, high = (None, None) if difference is None else difference.interval or (None, None)
     return {
         "difference": None if difference is None else difference.accuracy,
@@ -54,10 +54,11 @@ def difference_record(difference: AccuracyDifference | None) -> dict[str, float 
 
 
 def compare_accuracies(ours: Sequence[float], theirs: Sequence[float]) -> AccuracyDifference:
-    """Return the difference between two models' accuracies on the same folds, at least two.
+    """Compare two models' accuracies on the same folds, at least two.
 
-    Student's t-test with k - 1 degrees of freedom. The training sets of k folds overlap, so the
-    variance of the mean is (1/k + 1/(k - 1)) times the variance of the differences, not 1/k times.
+    Uses Student's t-test with k - 1 degrees of freedom. Because the training sets of k folds
+    overlap, the variance of the mean is (1/k + 1/(k - 1)) times the variance of the differences
+    instead of 1/k times.
 
     References
     ----------
@@ -79,7 +80,7 @@ def compare_accuracies(ours: Sequence[float], theirs: Sequence[float]) -> Accura
 
 
 def adjust_p_values(differences: Mapping[str, AccuracyDifference]) -> dict[str, AccuracyDifference]:
-    """Return the differences with p-values adjusted for the number of tests; intervals stay.
+    """Return the differences with p-values adjusted for multiple tests and intervals unchanged.
 
     References
     ----------
@@ -104,23 +105,23 @@ class ModelResult:
     ----------
     name, about : str
     right : tuple of bool
-        Whether each answer is right, fold by fold; if the model failed, only for earlier folds.
+        Mask of right answers, fold by fold; if the model failed, only for earlier folds.
     n_documents : tuple of int
         Number of documents in each fold.
     macro_f1 : float or None
         Over the answers of all folds; None if the model failed.
     fit_seconds, answer_seconds : tuple of float
-        One for each fold.
+        One per fold.
     peak_mb : float or None
-        Peak memory of its process, Python and the documents included, in 10^6 bytes.
+        Peak memory of its process in MB (10^6 bytes), including Python and the documents.
     file_bytes : int or None
-        Size of the saved model; the size of its pickle if it is not Slugline's.
+        Size of the saved model, or of the pickle of a model that is not Slugline's.
     error : str or None
-        Why it failed.
+        The reason for a failure.
     evaluation : MultilabelEvaluation or None
-        Over the answers of all folds, if documents have several topics; None if the model failed.
+        Over the answers of all folds, for multi-label data; None if the model failed.
     answers : tuple
-        The topic number of each answer, or several topic numbers.
+        The topic number or numbers of each answer.
     """
 
     name: str
@@ -138,17 +139,17 @@ class ModelResult:
 
     @property
     def accuracy(self) -> float:
-        """Fraction of right answers; if a document has several topics, all must be right."""
+        """Fraction of right answers; for multi-label data, of exact matches."""
         return sum(self.right) / len(self.right)
 
     @property
     def score(self) -> float:
-        """The accuracy, or the micro-F1 if documents have several topics."""
+        """The accuracy, or micro-F1 for multi-label data."""
         return self.accuracy if self.evaluation is None else float(self.evaluation.micro.f1)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the score, by Wilson or a bootstrap, for the sampling of documents."""
+        """95 % interval of the score (Wilson or bootstrap) for the sampling of documents."""
         if self.evaluation is not None:
             return self.evaluation.f1_intervals[0]
         return wilson(sum(self.right), len(self.right))
@@ -189,9 +190,9 @@ def combine_folds(
     names: Sequence[str],
     error: str | None,
 ) -> ModelResult:
-    """Return a model's result from those of its folds and each fold's true topics.
+    """Return a model's result from its fold results and each fold's true topics.
 
-    These are numbers, or an indicator if documents have several topics.
+    The topics are numbers, or an indicator for multi-label data.
     """
     evaluation, f1 = None, None
     if len(topics[0].shape) == 2:
@@ -210,7 +211,7 @@ def combine_folds(
         right = [answer == true for answer, true in zip(answers, topics, strict=False)]
         if error is None:
             true, answered = np.concatenate(topics), np.concatenate(answers)
-            # An answer that is no topic (-1) counts for none.
+            # An unknown topic (-1) doesn't count for any topic.
             parts = (true[true == answered], true, answered[answered >= 0])
             counts = [np.bincount(part, minlength=len(names)) for part in parts]
             f1 = float(macro_f1(*counts))
@@ -248,19 +249,19 @@ class Comparison(TitledRows):
     Attributes
     ----------
     name, digest : str
-        Name of the data, and the SHA-256 of their texts and topics.
+        Name of the data, and the SHA-256 digest of the texts and topics.
     n_documents, n_topics, n_folds, seed : int
     n_processes, n_threads : int
-        Number of models measured at the same time, and of threads of each.
+        Number of models measured at the same time, and of threads per model.
     models : tuple of ModelResult
     notes : tuple of str
-        Remarks on the data and the models.
+        Notes about the data and the models.
     interrupted : bool
-        Whether Ctrl-C ended it before all models were measured.
+        True if Ctrl-C ended the run before all models were measured.
     multilabel : bool
-        Whether documents have several topics.
+        True for multi-label data.
     baseline : str or None
-        The model that the others are compared with, if it was chosen beforehand.
+        The model to compare the others with, if chosen beforehand.
     """
 
     name: str
@@ -283,9 +284,9 @@ class Comparison(TitledRows):
 
     @property
     def measured(self) -> list[ModelResult]:
-        """The models that answered in all folds, the best first.
+        """The models that finished all folds, best first.
 
-        That is the one with the highest score; ties are broken by macro-F1 and speed.
+        Sorted by score; ties are broken by macro-F1 and speed.
         """
         measured = [model for model in self.models if model.error is None]
         return sorted(measured, key=lambda m: (-m.score, -(m.macro_f1 or 0), m.fit_time))
@@ -297,7 +298,7 @@ class Comparison(TitledRows):
 
     @property
     def reference(self) -> ModelResult | None:
-        """The model that the others are compared with: the baseline, or without one the best.
+        """The model to compare the others with: the baseline, if any, else the best model.
 
         None if it failed.
         """
@@ -306,7 +307,7 @@ class Comparison(TitledRows):
         return next((model for model in self.measured if model.name == self.baseline), None)
 
     def differences(self) -> dict[str, AccuracyDifference]:
-        """Return the difference between each other model's score and that of the reference."""
+        """Return the difference between each model's score and the reference's score."""
         reference = self.reference
         if reference is None:
             return {}
@@ -315,7 +316,7 @@ class Comparison(TitledRows):
         return adjust_p_values(differences)
 
     def same_answers(self) -> list[str]:
-        """Return the names of the models whose answers are all those of the reference."""
+        """Return the names of models with the same answers as the reference."""
         reference = self.reference
         if reference is None:
             return []
@@ -324,13 +325,13 @@ class Comparison(TitledRows):
 
     @property
     def score_name(self) -> str:
-        """What the scores of models are."""
+        """Name of the metric."""
         return "Micro-F1" if self.multilabel else "Accuracy"
 
     def marks(self) -> list[ModelMark]:
-        """Return the models for a chart of their scores, the best first."""
+        """Return the models for a chart of scores, best first."""
         best = self.best
-        # Always the same topic is no use, and would push all others into a corner.
+        # The majority model is useless and would squeeze the others into a corner.
         useful = [model for model in self.measured if model.name != "majority"]
         return [
             ModelMark(m.name, m.fit_time, m.score, m.interval, is_best=m is best)
@@ -338,10 +339,10 @@ class Comparison(TitledRows):
         ]
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return accuracy or micro-F1, differences, time, memory and size of each model.
+        """Return accuracy or micro-F1, differences, time, memory and size per model.
 
         Differences are from `reference`, the baseline or else the best model, with 95 % intervals
-        and p-values that are adjusted for the number of models.
+        and p-values adjusted for the number of models.
         """
         differences = self.differences()
         return [
@@ -361,7 +362,7 @@ class Comparison(TitledRows):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data for JSON; what is undefined is None."""
+        """Return everything as plain data for JSON; undefined values are None."""
         best, differences = self.best, self.differences()
         return {
             "data": {

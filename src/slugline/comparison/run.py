@@ -1,4 +1,4 @@
-"""Measures several models on the same folds, each in a separate process."""
+"""Measure several models on the same folds, each in a separate process."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ from slugline.text.feature_groups import default_feature_groups
 # The record ---------------------------------------------------------------------------------------
 
 _HEAD = b'{"slugline":"comparison","version":1}\n'
-#: Bytes of a file that is still read.
+#: Maximum size of a file to read, in bytes.
 MAX_BYTES = 1 << 30
 
 
@@ -74,11 +74,11 @@ class ResultLog(AbstractContextManager["ResultLog"]):
     Parameters
     ----------
     path : Path or None
-        It is created if it doesn't exist; None stores nothing.
+        The file, created if missing; None stores nothing.
 
     Raises
     ------
-    DataError : if the file is not such a log, is damaged, or too large.
+    DataError : if the file is not such a log, is damaged or too large.
     SluglineError : if it can't be read or written.
     """
 
@@ -102,7 +102,7 @@ class ResultLog(AbstractContextManager["ResultLog"]):
         return {fold: result for (k, fold), result in self._found.items() if k == key}
 
     def add(self, key: str, result: FoldResult) -> None:
-        """Append a result, and flush it."""
+        """Append a result and flush it."""
         if self._file is None or self._path is None:
             return
         with _translate_os_errors(self._path):
@@ -126,7 +126,7 @@ class ResultLog(AbstractContextManager["ResultLog"]):
                 Parameter("resume"),
                 ".",
             )
-        # A process that was killed may have left half of the last line.
+        # A killed process may have written an incomplete last line.
         whole = content[: content.rfind(b"\n") + 1]
         for number, line in enumerate(whole.splitlines()[1:], start=2):
             try:
@@ -153,9 +153,9 @@ def _translate_os_errors(path: Path) -> AbstractContextManager[None]:
 
 # The comparison -----------------------------------------------------------------------------------
 
-# Seconds. Ctrl-C can't wake some systems from waiting without an end.
+# Maximum wait in seconds. On some systems, an untimed wait ignores Ctrl-C.
 _PATIENCE = 0.5
-# What the results depend on beside the model.
+# What results depend on in addition to the model.
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 
 
@@ -170,11 +170,11 @@ class CompareSettings:
     random_state : int, default 0
         Seed of the folds and of the models.
     n_processes : int, default 1
-        Models to measure at the same time; with more than one, they slow each other down.
+        Number of models to measure at the same time; several slow each other down.
     n_jobs : int, optional
-        Threads of each model; by default the cores divided by `n_processes`.
+        Number of threads per model; by default the number of cores divided by `n_processes`.
     timeout : float, default 3600
-        Seconds that a model may take for one fold.
+        Time limit per model and fold, in seconds.
     """
 
     n_folds: int = 5
@@ -191,7 +191,7 @@ class CompareSettings:
 
     @property
     def n_threads(self) -> int:
-        """Number of threads of each model."""
+        """Number of threads per model."""
         if self.n_jobs is not None:
             return count_threads(self.n_jobs)
         return max(1, count_threads(None) // self.n_processes)
@@ -207,31 +207,31 @@ def compare_models(
     progress: Progress | None = None,
     on_result: Callable[[ModelResult], None] | None = None,
 ) -> Comparison:
-    """Return accuracy, time, memory and size of several models on the same folds.
+    """Measure accuracy, time, memory and size of several models on the same folds.
 
-    If a model raises an error, crashes or times out, its result says so. Ctrl-C ends all
-    processes, and returns the models measured by then, if any.
+    If a model raises an error, crashes or times out, its result contains the reason. Ctrl-C ends
+    all processes and returns the models measured so far, if any.
 
     Parameters
     ----------
     corpus : Corpus
     models : default ("all",)
-        As in `choose_models`, or what it returned.
+        As in `choose_models`, or its result.
     settings : CompareSettings, optional
     baseline : str or estimator, optional
-        The model that the others are compared with; without one, it is the best.
+        The model to compare the others with; by default the best.
     resume : Path, optional
-        A file that stores fold results; those in it are not measured again.
+        A checkpoint file for fold results; finished folds are skipped.
     progress : Progress, optional
     on_result : callable, optional
         Called with each model's result.
 
     Raises
     ------
-    DataError : if there is nothing to distinguish, or `resume` is another file.
-    OptionError : if a model is unknown, one of yours can't be found, or there are more folds than
-        documents.
-    EncoderError : if the encoder is asked for and missing.
+    DataError : if there are too few topics to tell apart, or `resume` is not a checkpoint.
+    OptionError : if a model is unknown, a user-defined model can't be found, or there are more
+        folds than documents.
+    EncoderError : if the encoder is requested by name but not installed.
     """
     settings = settings or CompareSettings()
     if not isinstance(models, ModelChoice):
@@ -270,14 +270,14 @@ def compare_models(
     )
 
 
-# Folders for temporary files, and what the libraries below NumPy and scikit-learn look at for their
-# number of threads.
+# Environment variables for temporary folders, and for the number of threads of the libraries
+# below NumPy and scikit-learn.
 _TEMPORARY = ("TMPDIR", "TEMP", "TMP")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class _ModelProcess(ExitStack):
-    """A process that measures the folds of a model one after the other; it ends on exit.
+    """A process that measures the folds of a model one after another; terminated on exit.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ class _ModelProcess(ExitStack):
     folds : list of int
         The folds to measure.
     timeout : float
-        Seconds for a fold.
+        Time limit per fold, in seconds.
     environment : mapping
         Environment variables of the process.
     """
@@ -305,7 +305,7 @@ class _ModelProcess(ExitStack):
         self.future = self._executor.submit(function, *arguments)
 
     def outcome(self) -> Any:
-        """Return what the function returned, or why it didn't; None if it is still running."""
+        """Return the function's result or failure; None while it is running."""
         if not self.future.done():
             is_late = time.monotonic() > self._ends
             late = f"took over {self._timeout:g} s for a fold, which is the limit"
@@ -358,8 +358,8 @@ class _Run:
         }
 
     def _write_pickle(self, model: Model) -> Path:
-        """Write the pickle of an estimator for its process, and return its path."""
-        # That of Python refuses what is defined in a notebook.
+        """Pickle an estimator for its process and return the path."""
+        # Python's pickle rejects objects defined in a notebook.
         import cloudpickle
 
         path = self.folder / f"{len([*self.folder.iterdir()])}.pickle"
@@ -374,7 +374,7 @@ class _Run:
         return path
 
     def measure(self, progress: Progress, on_result: Callable[[ModelResult], None] | None) -> bool:
-        """Measure all models; return whether Ctrl-C ended it, with some results complete."""
+        """Measure all models; return True if Ctrl-C ended the run with some results complete."""
         for model in self.models:
             self._keys[model.name] = key = self._key(model)
             stored = self.record.find(key).items()
@@ -391,7 +391,7 @@ class _Run:
         return False
 
     def _announce(self, progress: Progress) -> None:
-        """Report how long the encoder and the search for settings will take, if that is long."""
+        """Report the expected time of the encoder and of tuning, if long."""
         n_folds = {model.name: len(self._missing(model)) for model in self.models}
         texts, threads = self.corpus.texts, self.settings.n_threads
         work = f"all {len(texts):,} texts in each of {counted(self.settings.n_folds, 'fold')}"
@@ -411,12 +411,12 @@ class _Run:
             announce(progress, f"tuned: searches settings on {work}", seconds, advice)
 
     def result(self, model: Model) -> ModelResult:
-        """Return the result of a model, as far as it was measured."""
+        """Return the result of a model, as far as measured."""
         results, missing = self._results[model.name], self._missing(model)
         error = self._errors.get(model.name)
         if error is None and missing:
             error = f"interrupted after {len(results)} of {self.settings.n_folds} folds"
-        # A record may have folds beyond one that is missing.
+        # A checkpoint may contain folds after a missing one.
         whole = [results[fold] for fold in range(missing[0] if missing else len(results))]
         return combine_folds(model, whole, self._topics, self._names, error)
 
@@ -461,8 +461,8 @@ class _Run:
     def _process(self, model: Model) -> _ModelProcess:
         environment = dict.fromkeys(_THREADS, str(self.settings.n_threads))
         environment |= dict.fromkeys(_TEMPORARY, str(self.folder))
-        # Sets of words come in the same order every time, and files of the current folder don't
-        # take the place of installed modules.
+        # Make the order of sets reproducible, and don't let files in the current folder shadow
+        # installed modules.
         environment |= {"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1"}
         return _ModelProcess(model, self._missing(model), self.settings.timeout, environment)
 
@@ -512,7 +512,7 @@ class _Run:
                 process.close()
 
     def _store(self, process: _ModelProcess, outcome: FoldResult | ModelFailure) -> None:
-        """Keep the result of a fold; after a failure, the model has no more folds."""
+        """Store the result of a fold; after a failure, skip the model's other folds."""
         name = process.model.name
         if isinstance(outcome, ModelFailure):
             self._errors[name] = outcome.reason

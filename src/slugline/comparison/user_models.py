@@ -1,4 +1,4 @@
-"""Models of the user, imported by their names: "module:name"."""
+"""User-defined models, imported by name: "module:name"."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 from slugline.base.wording import nearest, one_line
 from slugline.errors import OptionError
 
-_LONGEST = 300  # characters of an error's message
+_LONGEST = 300  # maximum length of an error message
 
 
 def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
-    """Return a function that makes a new, unfitted model.
+    """Return a factory of unfitted models.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
         "module:name", searched in the current folder first: an estimator, which is cloned, or a
         class or function that returns one.
     seed : int
-        For each `random_state` of the estimator that is None.
+        Replaces each `random_state` of the estimator that is None.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
     elif has_methods:
         from sklearn.base import clone
 
-        # What is no estimator of scikit-learn's is copied.
+        # Copy objects that are not scikit-learn estimators.
         make = partial(clone, model, safe=False)
     else:
         raise OptionError(
@@ -52,7 +52,7 @@ def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
 
 
 def describe_user_model(reference: str, seed: int) -> str:
-    """Return a text that changes with the settings or the source of a user's model.
+    """Return a fingerprint of the settings and source of a user's model.
 
     Raises
     ------
@@ -70,13 +70,13 @@ def describe_user_model(reference: str, seed: int) -> str:
         )
     source = getattr(sys.modules[reference.partition(":")[0]], "__file__", None)
     content = Path(source).read_bytes() if source else b""
-    # Without parameters, a `repr` says where in memory the model is.
+    # Without parameters, `repr` contains the memory address.
     settings = repr(model) if hasattr(model, "get_params") else type(model).__qualname__
     return f"{hashlib.sha256(content).hexdigest()} {settings}"
 
 
 def describe_error(error: BaseException) -> str:
-    """Return an error's message on one line, and the place in the user's folder where it arose."""
+    """Return an error's message on one line, with its place in the user's folder."""
     name, message = type(error).__name__, str(error)
     line = one_line(f"{name}: {message}" if message.strip() else name, _LONGEST)
     folder = Path.cwd()

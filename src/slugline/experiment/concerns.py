@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Warn about topics with fewer documents; the rarest topic of the newswire lesson has this many.
 FEW_DOCUMENTS = 10
-#: Warn if at least this fraction of the test documents also occurs in training.
+#: Warn if more than this fraction of the test documents also occurs in training.
 _LEAK = 0.01
 # Maximum length of a topic in a warning, in characters.
 _MAX_TOPIC = 60
