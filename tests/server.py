@@ -31,7 +31,7 @@ from slugline.serving.web.state import WebState
 __all__ = ["Address", "call_tool", "client", "is_refused", "make_state", "running"]
 
 # Seconds that a server may take to start, and to end.
-_PATIENCE = 60
+_PATIENCE = 600
 
 
 class Address(str):

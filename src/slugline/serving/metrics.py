@@ -39,8 +39,6 @@ PAGE = "page"
 _MAX_TOPICS = 1000
 # Label for all other topics, including topics added by later model versions.
 _OTHER_TOPICS = ""
-
-
 #: Environment variable with the folder where processes share metrics. Set it before importing
 #: this module.
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"

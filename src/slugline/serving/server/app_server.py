@@ -92,7 +92,7 @@ def granian_options(settings: ServeSettings, address: Address) -> dict[str, Any]
         ),
         "backpressure": _max_connections(settings),
         "websockets": False,
-        # The process logs errors itself.
+        # Without handlers of granian's own, its errors go to the log of the process.
         "log_level": LogLevels.error,
         "log_dictconfig": {"loggers": {}},
     }

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 from granian import Granian
 
+from slugline.serving.metrics import SHARED_FOLDER
 from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.served_models import ServedModels
 from slugline.serving.server.addresses import Address
 from slugline.serving.server.app_server import granian_options
+from slugline.serving.server.process import make_process_app
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -33,8 +36,6 @@ def run_workers(
 
     `start_log` is called in each process.
     """
-    from slugline.serving.metrics import SHARED_FOLDER
-
     with tempfile.TemporaryDirectory(prefix="slugline-metrics-") as folder:
         os.environ[SHARED_FOLDER] = folder
         # Forked processes would inherit modules imported without the folder.
@@ -59,9 +60,6 @@ def _load_app(
     settings: ServeSettings, names: Sequence[str], start_log: Callable[[], object]
 ) -> ASGIApp:
     """Build the application of a newly spawned worker."""
-    from slugline.serving.served_models import ServedModels
-    from slugline.serving.server.process import make_process_app
-
     start_log()
     models = ServedModels.load(names, settings.min_precision)
     return make_process_app(settings, models, is_worker=True)
