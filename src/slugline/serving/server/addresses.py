@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import socket
 import sys
 import threading
@@ -27,26 +28,29 @@ class Address(NamedTuple):
         """URL of the page at this address."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
 
-    def call_when_open(self, function: Callable[[], object]) -> threading.Event:
-        """Call a function once the server accepts connections; return an event set before that."""
-        is_open = threading.Event()
+    def wait_until_open(self, timeout: float = math.inf) -> None:
+        """Wait until the server accepts connections, at most `timeout` seconds."""
+        until = time.monotonic() + timeout
+        while not self._is_open() and time.monotonic() < until:
+            time.sleep(_PAUSE)
+
+    def call_when_open(self, function: Callable[[], object]) -> None:
+        """Call a function, in a thread, once the server accepts connections."""
 
         def wait() -> None:
-            while not self._is_open():
-                time.sleep(_PAUSE)
-            is_open.set()
+            self.wait_until_open()
             function()
 
         threading.Thread(target=wait, name="slugline-start", daemon=True).start()
-        return is_open
 
     def _is_open(self) -> bool:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
         try:
-            socket.create_connection((host, self.port), timeout=1).close()
+            with socket.create_connection((host, self.port), timeout=1) as connection:
+                # If nothing listens, a connection may get this port itself as its own.
+                return connection.getsockname() != connection.getpeername()
         except OSError:
             return False
-        return True
 
 
 def find_address(host: str, port: int) -> Address:

@@ -34,7 +34,7 @@ class ServerThread:
             target=self._server.run, name="slugline-server", daemon=True
         )
         self._thread.start()
-        address.call_when_open(lambda: None).wait(_PATIENCE)
+        address.wait_until_open(_PATIENCE)
 
     @property
     def is_running(self) -> bool:
