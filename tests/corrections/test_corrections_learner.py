@@ -181,7 +181,7 @@ def test_learning_loop_reports_why_a_model_is_held_back(place: Place, news: News
     last = wait_for(lambda: learner.state()["last"])
     assert last["outcome"] == "held back"
     assert last["message"].startswith(
-        f"{place.model} is unchanged: topic 'grain' got clearly worse: "
+        f"{place.model} is unchanged: topic 'bank' got clearly worse: "
     )
     assert not place.model.exists()
     assert learner.state()["next_after"] == 30, "the same ones would be held back again"
