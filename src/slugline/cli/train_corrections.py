@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
@@ -16,11 +16,10 @@ from slugline.cli.train_options import CorrectionOptions, TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import as_sets
-from slugline.corrections.doubts import Approval, held_dicts, held_lines
 from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
-from slugline.corrections.review import Review
-from slugline.corrections.reviewed_training import learn_from_review, review_corrections
+from slugline.corrections.pending import describe_pending
 from slugline.corrections.store import Correction, CorrectionStore
+from slugline.corrections.training import train_with_corrections
 from slugline.errors import OptionError, SluglineError, StoreError
 from slugline.experiment.experiment import AccuracyOnLabels
 from slugline.model.file import container
@@ -45,7 +44,6 @@ class ModelCorrections(NamedTuple):
     path: Path
     # Corrections of the chosen models.
     rows: list[Correction]
-    approval: Approval
     # The model at --output, if there is one.
     replaced: ReplacedModel | None
 
@@ -65,6 +63,7 @@ def read_corrections(request: TrainRequest, options: CorrectionOptions) -> Model
     OptionError : if there are no test documents, or the output is an input.
     StoreError : if the file can't be read, or is not a file of corrections.
     DataError : if it contains no corrections.
+    SluglineError : if all of them wait for approval.
     ModelFileError : if the file at --output is not a model.
     EncoderError : if that model's encoder is missing.
     """
@@ -83,10 +82,11 @@ def read_corrections(request: TrainRequest, options: CorrectionOptions) -> Model
     corrections = [row for row in corrections if row.model in models]
     if n_others := n_all - len(corrections):
         say(f"{path}: left out: {counted(n_others, 'correction')} of other models")
+    if all(row.is_pending for row in corrections):
+        _stop_without_corrections(path, corrections, request)
     return ModelCorrections(
         path=path,
         rows=corrections,
-        approval=options.approval,
         replaced=_read_current_model(output) if output.exists() else None,
     )
 
@@ -160,7 +160,7 @@ def _with_string_keys(by_topic: Mapping[Topic, T]) -> dict[Topic, T]:
     return {str(topic): value for topic, value in by_topic.items()}
 
 
-def learn_approved_corrections(
+def train_on_corrections(
     request: TrainRequest,
     train: Corpus,
     corrections: ModelCorrections,
@@ -170,25 +170,11 @@ def learn_approved_corrections(
     on_labels: AccuracyOnLabels | None,
     progress: Progress | None,
 ) -> CorrectionResult:
-    """Train on documents and on corrections that are approved or need no approval.
-
-    The reasons why the others are pending are recorded in their file.
-
-    Raises
-    ------
-    SluglineError : if all corrections wait for approval.
-    """
-    reviewed = review_corrections(
-        request.settings, train, corrections.rows, request.reading, corrections.approval
-    )
-    _note_doubts(corrections.path, reviewed)
-    if not reviewed.learnable:
-        _stop_without_corrections(corrections.path, reviewed, request)
-    return learn_from_review(
+    """Train on documents and on the corrections that don't wait for approval."""
+    return train_with_corrections(
         request.settings,
         train,
         corrections=corrections.rows,
-        reviewed=reviewed,
         reading=request.reading,
         name=str(corrections.path),
         test=test,
@@ -197,15 +183,6 @@ def learn_approved_corrections(
         replaced=corrections.replaced and corrections.replaced.fitted,
         progress=progress,
     )
-
-
-def _note_doubts(path: Path, reviewed: Review) -> None:
-    held = reviewed.held
-    try:
-        with CorrectionStore(path, create=False) as store:
-            store.hold({number: held.get(number, ()) for number in reviewed.doubts})
-    except StoreError as error:
-        warn([f"the reasons why corrections wait for approval could not be recorded: {error}"])
 
 
 def note_learned(path: Path, result: CorrectionResult, output: Path) -> None:
@@ -219,17 +196,19 @@ def note_learned(path: Path, result: CorrectionResult, output: Path) -> None:
         warn([f"the file of corrections could not record that {output} learned from it: {error}"])
 
 
-def _stop_without_corrections(path: Path, reviewed: Review, request: TrainRequest) -> NoReturn:
-    """Print the pending corrections and raise SluglineError."""
-    held = reviewed.held
+def _stop_without_corrections(
+    path: Path, corrections: Sequence[Correction], request: TrainRequest
+) -> NoReturn:
+    """Print the number of pending corrections and raise SluglineError."""
+    pending = describe_pending(len(corrections))
     if request.as_json:
-        print_json({"corrections": {"n_texts": 0, "held": held_dicts(held.items())}, "model": None})
+        empty = {"n_texts": 0, "n_pending": len(corrections)}
+        print_json({"corrections": empty, "model": None})
     else:
-        show(*held_lines(held.items()))
+        show(pending)
     raise SluglineError(
-        f"{request.output} is not written: all {counted(len(held), 'correction')} of "
-        f"{path} wait for approval. `slugline corrections {path}` lists them and "
-        "approves or withdraws them; `--approve none` learns from them all the same."
+        f"{request.output} is not written: all corrections in {path} wait for approval. Approve "
+        f"them with `slugline corrections {path} --approve pending`, or list them first."
     )
 
 
@@ -267,8 +246,9 @@ def print_retraining(result: CorrectionResult, output: Path | None = None) -> No
     name = result.training_sets.corrections.name
     show("", f"what {name} changed")
     print_table(summarize_corrections(result), left_aligned=(0, 1))
-    if result.held:
-        show(*held_lines(result.held), f"`slugline corrections {name}` approves or withdraws them")
+    if result.n_pending:
+        pending = describe_pending(result.n_pending)
+        show(f"{pending}; `slugline corrections {name}` approves or withdraws them")
     rows = topic_rows(result)
     if rows:
         show()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import click
 
@@ -18,7 +18,6 @@ from slugline.cli.options import COUNT, OUTPUT_FILE, option
 from slugline.cli.output import flags_of
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import read_descriptions
-from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
 from slugline.model.file.container import check_weight_type
 from slugline.model.settings import FitSettings
@@ -42,7 +41,6 @@ class CorrectionOptions(NamedTuple):
     path: Path
     # Names under which models were served; empty for the name of the output.
     models: Sequence[str]
-    approval: Approval
     # True to write the model even if a topic got clearly worse.
     force: bool
 
@@ -180,12 +178,6 @@ _OPTIONS = (
         multiple=True,
         show_default="name of --output",
     ),
-    _corrections(
-        "--approve WHICH",
-        "Corrections that wait for `slugline corrections --approve`: all, doubtful or none.",
-        type=click.Choice(get_args(Approval)),
-        show_default="doubtful",
-    ),
     _corrections("--force", "Write the model even if a topic got clearly worse."),
     _stream(
         "--stream",
@@ -241,10 +233,7 @@ def to_request(reading: ReadOptions, values: Mapping[str, Any]) -> TrainRequest:
     corrections = stream = None
     if values["corrections"] is not None:
         corrections = CorrectionOptions(
-            path=values["corrections"],
-            models=values["corrections_of"],
-            approval=values["approve"] or "doubtful",
-            force=values["force"],
+            path=values["corrections"], models=values["corrections_of"], force=values["force"]
         )
     if not given.isdisjoint(STREAM_ENGINES):
         stream = StreamRequest(values["workers"], values["scheduler"])
