@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from slugline.api.result import (
@@ -262,7 +261,6 @@ def compare(
     topic: str | None = None,
     n_folds: int = 5,
     random_state: int = 0,
-    resume: str | Path | None = None,
     progress: Progress | None = None,
 ) -> ComparisonResult:
     """Measure several models by cross-validation on the same folds, each in its own process.
@@ -284,8 +282,6 @@ def compare(
         The column to read; guessed by default.
     n_folds : int, default 5
     random_state : int, default 0
-    resume : path, optional
-        A checkpoint file for the results of folds; finished folds are skipped.
     progress : Progress, optional
 
     Raises
@@ -305,7 +301,6 @@ def compare(
         models,
         CompareSettings(n_folds=n_folds, random_state=draw_seed(random_state)),
         baseline=baseline,
-        resume=None if resume is None else Path(resume),
         progress=progress,
     )
     return to_result(ComparisonResult, comparison)

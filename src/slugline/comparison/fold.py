@@ -9,7 +9,6 @@ import contextlib
 import functools
 import gc
 import itertools
-import math
 import os
 import pickle
 import random
@@ -20,13 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
 from slugline.base.checks import peak_memory_mb
 from slugline.comparison.user_models import (
+    check_user_model,
     describe_error,
-    describe_user_model,
     find_user_model,
     set_seed,
 )
@@ -50,7 +48,7 @@ class ModelFailure(NamedTuple):
     reason: str
 
 
-class FoldResult(msgspec.Struct, frozen=True):
+class FoldResult(NamedTuple):
     """Answers of a model for one fold after training on the others."""
 
     fold: int
@@ -65,40 +63,23 @@ class FoldResult(msgspec.Struct, frozen=True):
     file_bytes: int | None = None
 
 
-def is_valid_result(
-    result: FoldResult, n_documents: int, n_topics: int, *, multilabel: bool = False
-) -> bool:
-    """True if a stored result is valid for a fold of this size."""
-    seconds = (result.fit_seconds, result.answer_seconds, result.peak_mb or 0)
-    answers: Any = result.answers
-    if any(isinstance(answer, tuple) != multilabel for answer in answers):
-        return False
-    indices = itertools.chain.from_iterable(answers) if multilabel else answers
-    lowest = 0 if multilabel else -1  # -1 is a topic without training documents
-    return (
-        len(answers) == n_documents
-        and all(lowest <= index < n_topics for index in indices)
-        and all(math.isfinite(value) and value >= 0 for value in seconds)
-        and (result.file_bytes or 0) >= 0
-    )
-
-
 # In the process of a model ------------------------------------------------------------------------
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
-def describe(name: str, seed: int) -> str | ModelFailure:
-    """Return a fingerprint of a user's model, or the reason why it can't be used."""
+def check(name: str, seed: int) -> ModelFailure | None:
+    """Return the reason why a user's model can't be used, or None."""
     try:
-        return describe_user_model(name, seed)
+        check_user_model(name, seed)
     # Report every way in which the model ends, including an exit.
     except BaseException as error:  # noqa: BLE001
         return ModelFailure(_failure_reason(error))
+    return None
 
 
 def measure_fold(
-    job_path: Path, name: str, estimator: Path | None, fold: int
+    job_path: Path, name: str, estimator: bytes | None, fold: int
 ) -> FoldResult | ModelFailure:
     """Return the result of a model for a fold, or the reason for a failure.
 
@@ -108,7 +89,7 @@ def measure_fold(
         A pickle of a `Job`.
     name : str
         One of `MODELS`, "module:name", or the name of an estimator.
-    estimator : Path, optional
+    estimator : bytes, optional
         The pickle of the estimator.
     fold : int
     """
@@ -139,10 +120,10 @@ def _read_job(path: Path) -> Job:
     return job
 
 
-def _maker(job: Job, name: str, estimator: Path | None) -> Callable[[], Any]:
+def _maker(job: Job, name: str, estimator: bytes | None) -> Callable[[], Any]:
     """Return a factory of unfitted models."""
     if estimator is not None:
-        return partial(_copy_estimator, pickle.loads(estimator.read_bytes()), job)  # noqa: S301
+        return partial(_copy_estimator, pickle.loads(estimator), job)  # noqa: S301
     if ":" in name:
         return find_user_model(name, job.seed)
     from slugline.comparison.models import make_model  # not needed for a user's model

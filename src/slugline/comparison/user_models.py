@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import sys
 import traceback
@@ -51,13 +50,8 @@ def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
     return lambda: set_seed(make(), seed)
 
 
-def describe_user_model(reference: str, seed: int) -> str:
-    """Return a fingerprint of the settings and source of a user's model.
-
-    Raises
-    ------
-    OptionError : if it can't be found, or isn't a classifier.
-    """
+def check_user_model(reference: str, seed: int) -> None:
+    """Raise OptionError if a user's model can't be found or made, or isn't a classifier."""
     make = find_user_model(reference, seed)
     try:
         model = make()
@@ -68,11 +62,6 @@ def describe_user_model(reference: str, seed: int) -> str:
             f"it makes {_kind(model)}; it must make a classifier of texts, with `fit` and "
             "`predict`."
         )
-    source = getattr(sys.modules[reference.partition(":")[0]], "__file__", None)
-    content = Path(source).read_bytes() if source else b""
-    # Without parameters, `repr` contains the memory address.
-    settings = repr(model) if hasattr(model, "get_params") else type(model).__qualname__
-    return f"{hashlib.sha256(content).hexdigest()} {settings}"
 
 
 def describe_error(error: BaseException) -> str:
