@@ -120,18 +120,10 @@ class EvaluationResult(TableResult):
         }
 
     def _charts(self) -> list[str]:
-        from slugline.reports.pictures import confusion_matrix, reliability_diagram
-        from slugline.reports.training import confused_topics
+        from slugline.reports.pictures import reliability_diagram
 
-        charts = []
-        if bins := self.evaluation.reliability():
-            charts.append(reliability_diagram(bins))
-        if isinstance(self.evaluation, Evaluation) and (
-            confused := confused_topics(self.evaluation)
-        ):
-            rows = [(row.topic, row.counts, row.n_documents) for row in confused]
-            charts.append(confusion_matrix(rows))
-        return charts
+        bins = self.evaluation.reliability()
+        return [reliability_diagram(bins)] if bins else []
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         title, metrics = self.evaluation._title_and_rows()
