@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,9 +34,6 @@ N_CHARACTERS = 280
 
 _SPACES = re.compile(r"\s+")
 _CUT = "…"
-# A passage with every word marked is hard to read, so drop spans with an attribution below this
-# fraction of the strongest one.
-_MIN_ATTRIBUTION = 0.3
 # Maximum number of characters of a word that are cut off at the end of a passage.
 _LONGEST_REST = 20
 
@@ -45,50 +41,30 @@ Span = tuple[int, int, float]
 
 
 class Quote(NamedTuple):
-    """A one-line passage of a text, with an ellipsis where it is cut."""
+    """A passage of a text, with an ellipsis where it is cut."""
 
     text: str
-    # The strongest spans in reading order, as (start, end, attribution): `text[start:end]` adds
-    # `attribution` to a score.
+    # The spans in the passage, as (start, end, attribution): `text[start:end]` adds `attribution`
+    # to a score.
     spans: list[Span]
 
 
 def passage(text: str, spans: Sequence[Span], max_characters: int = N_CHARACTERS) -> Quote:
-    """Return the passage of at most `max_characters` with the largest total attribution.
+    """Return the passage of at most `max_characters` around the span with the largest attribution.
 
     `spans` are (start, end, attribution), as in `slugline.explanation.explanation.highlight`.
     """
-    start = _weightiest(spans, len(text), max_characters)
+    strongest = max(spans, key=lambda span: abs(span[2]), default=(0, 0, 0.0))
+    start = max(0, min(strongest[0] - max_characters // 4, len(text) - max_characters))
     start, end = _at_spaces(text, start, min(len(text), start + max_characters))
     lead, tail = _CUT if start else "", _CUT if end < len(text) else ""
+    shift = len(lead) - start
     visible = [
-        (max(a, start) - start, min(b, end) - start, attribution)
+        (max(a, start) + shift, min(b, end) + shift, attribution)
         for a, b, attribution in spans
         if a < end and b > start
     ]
-    strongest = max((abs(attribution) for *_, attribution in visible), default=0)
-    strong = [span for span in visible if abs(span[2]) >= _MIN_ATTRIBUTION * strongest]
-    cut, moved = _shorten_spaces(text[start:end], strong, text.find("\n") - start)
-    n = len(lead)
-    return Quote(f"{lead}{cut}{tail}", [(a + n, b + n, attribution) for a, b, attribution in moved])
-
-
-def _weightiest(spans: Sequence[Span], length: int, max_characters: int) -> int:
-    """Return the start of the passage with the largest attribution for or against a topic."""
-    if length <= max_characters:
-        return 0
-    ordered = sorted(spans)
-    starts = [start for start, _, _ in ordered]
-    # Cumulative attribution before each span: a passage's attribution is a difference.
-    before = [0.0]
-    for _, _, attribution in ordered:
-        before.append(before[-1] + abs(attribution))
-    best, begin = 0.0, 0
-    for number, start in enumerate(starts):
-        last = bisect.bisect_right(starts, start + max_characters // 2)
-        if before[last] - before[number] > best:
-            best, begin = before[last] - before[number], start
-    return min(max(0, begin - max_characters // 4), length - max_characters)
+    return Quote(f"{lead}{text[start:end]}{tail}", visible)
 
 
 def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
@@ -100,24 +76,6 @@ def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
         spaces = [*_SPACES.finditer(text, max(start, end - _LONGEST_REST), end)]
         end = spaces[-1].start() if spaces else end
     return start, end
-
-
-def _shorten_spaces(text: str, spans: Sequence[Span], line_break: int) -> tuple[str, list[Span]]:
-    """Return a text with runs of spaces and line breaks collapsed, and its adjusted spans.
-
-    Only the line break at `line_break`, the end of a subject or title, is kept.
-    """
-    places, characters, n = [], [], 0
-    for number, character in enumerate(text):
-        places.append(n)
-        space = character.isspace()
-        if not space or (number and not text[number - 1].isspace()):
-            characters.append(("\n" if number == line_break else " ") if space else character)
-            n += 1
-    places.append(n)
-    line = "".join(characters).rstrip()
-    moved = [(places[a], min(places[b], len(line)), attribution) for a, b, attribution in spans]
-    return line, [span for span in moved if span[0] < span[1]]
 
 
 # Terms of topics ----------------------------------------------------------------------------------

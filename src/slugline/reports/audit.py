@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -11,10 +11,10 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from slugline.auditing.audit import Audit, Leak
-from slugline.auditing.findings import Finding, Findings, Span
-from slugline.auditing.repair import Gain
+from slugline.auditing.findings import Finding, Findings
 from slugline.base.wording import join_words, one_line, percent
 from slugline.corpus.topic_sets import join_topics
+from slugline.experiment.evidence import passage
 from slugline.explanation.explanation import highlight
 from slugline.reports.render import render, sentence, shorten
 
@@ -45,16 +45,6 @@ def other_findings(audit: Audit) -> list[str]:
     for line, n in audit.lines[:_N_EXAMPLES]:
         found.append(_sentence("line", n=n, line=repr(shorten(line))))
     return [text for text in found if text]
-
-
-def describe_gain(gain: Gain, source: str) -> str:
-    """Return a sentence on the gain in accuracy; `source` is what the new classifier is fit to."""
-    low, high = gain.interval
-    return (
-        f"learned {source}, {percent(gain.n_after / gain.n_tested)} are right instead of "
-        f"{percent(gain.n_before / gain.n_tested)}: {gain.points:+z.1f} "
-        f"points, 95 % interval {low:+z.1f} to {high:+z.1f}"
-    )
 
 
 def suspect_table(findings: Findings, n_suspects: int, separator: float) -> list[list[str]]:
@@ -130,8 +120,8 @@ _sentence = partial(sentence, "audit.txt.j2")
 MIN_SUSPICION = 0.1
 # The largest number of suspects, and of rows of the other tables.
 _MAX_CARDS, _MAX_ROWS = 100, 50
-# Characters of a text, of its part before the first marked word, and of a text in a table.
-_N_CHARACTERS, _N_BEFORE, _N_SHORT = 560, 120, 140
+# Characters of a text, and of a text in a table.
+_N_CHARACTERS, _N_SHORT = 560, 140
 
 
 @dataclass(frozen=True)
@@ -210,26 +200,8 @@ def _card(findings: Findings, row: int) -> _Card:
 def _side(findings: Findings, row: int, finding: Finding) -> _Side:
     corpus, topic, likely = findings.audit.corpus, finding.topic, finding.likely
     spans = findings.spans(row, topic, likely) if topic != likely else []
-    return _Side(
-        findings.place(row), join_topics(corpus.topics[row]), _excerpt(corpus.texts[row], spans)
-    )
-
-
-def _excerpt(text: str, spans: Sequence[Span]) -> Markup:
-    """Return the part of a text around its first marked words, marked."""
-    first = spans[0][0] if spans else 0
-    start = max(0, min(first - _N_BEFORE, len(text) - _N_CHARACTERS))
-    if start:
-        start = text.find(" ", start, first) + 1 or start
-    end = min(len(text), start + _N_CHARACTERS)
-    before, after = "… " if start else "", " …" if end < len(text) else ""
-    shift = len(before) - start
-    inside = [
-        (a + shift, b + shift, attribution)
-        for a, b, attribution in spans
-        if a >= start and b <= end
-    ]
-    return highlight(f"{before}{text[start:end]}{after}", inside)
+    excerpt = highlight(*passage(corpus.texts[row], spans, _N_CHARACTERS))
+    return _Side(findings.place(row), join_topics(corpus.topics[row]), excerpt)
 
 
 def _leak(findings: Findings, leak: Leak) -> _LeakRow:
