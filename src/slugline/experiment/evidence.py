@@ -84,9 +84,6 @@ def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
 N_TERMS, _N_LOOKED_AT = 8, 60
 #: Exponent of the variance of a term's presence in a document.
 POWER = 1 / 3
-# In a script without spaces, replace a term by a longer one that contains it and has at least
-# this fraction of its strength.
-_MIN_STRENGTH_OF_LONGER = 0.5
 
 
 class TopicTerms(NamedTuple):
@@ -133,7 +130,7 @@ def strongest_terms(
     return [
         TopicTerms(
             str(names[number]),
-            _chosen([*_by_strength(fitted, weights, number, spread, is_ngram)], n_terms),
+            _distinct(_by_strength(fitted, weights, number, spread, is_ngram), n_terms),
         )
         for number in (range(len(names)) if numbers is None else numbers)
     ]
@@ -141,7 +138,7 @@ def strongest_terms(
 
 def _by_strength(
     fitted: Fitted, weights: Any, topic: int, spread: F64, is_ngram: Mask
-) -> Iterator[tuple[str, float]]:
+) -> Iterator[str]:
     """Yield the strongest terms, without character n-grams in scripts with spaces."""
     part = slice(*weights.indptr[topic : topic + 2])
     columns, values = weights.indices[part], weights.data[part]
@@ -154,7 +151,7 @@ def _by_strength(
         if term is None or (is_ngram[columns[place]] and not _is_unspaced(term)):
             continue
         n_found += 1
-        yield term, float(strength[place])
+        yield term
 
 
 def _is_unspaced(term: str) -> bool:
@@ -162,35 +159,22 @@ def _is_unspaced(term: str) -> bool:
     return not term.isascii() and find_unspaced(term) == [(0, len(term))]
 
 
-def _chosen(candidates: Sequence[tuple[str, float]], n_terms: int) -> list[str]:
+def _distinct(candidates: Iterable[str], n_terms: int) -> list[str]:
     """Return the strongest terms that don't overlap."""
     chosen: list[str] = []
-    for term, strength in candidates:
+    for term in candidates:
         if len(chosen) == n_terms:
             break
-        longer = (
-            other
-            for other, other_strength in candidates
-            if len(other) > len(term)
-            and other_strength >= _MIN_STRENGTH_OF_LONGER * strength
-            and _is_unspaced(term)
-            and term in other
-        )
-        term = next(longer, term)
         if not any(_overlap(term, other) for other in chosen):
             chosen.append(term)
     return chosen
 
 
 def _overlap(term: str, other: str) -> bool:
-    """True if two terms share a word or, in a script without spaces, two characters."""
-    if _is_unspaced(term) or _is_unspaced(other):
-        return term in other or other in term or bool(_pairs(term) & _pairs(other))
+    """True if two terms share a word or, in a script without spaces, one contains the other."""
+    if _is_unspaced(term):
+        return term in other or other in term
     return bool(set(term.split()) & set(other.split()))
-
-
-def _pairs(term: str) -> set[str]:
-    return {term[n : n + 2] for n in range(len(term) - 1)}
 
 
 # Mistakes -----------------------------------------------------------------------------------------

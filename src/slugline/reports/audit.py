@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
-
-from markupsafe import Markup
+from typing import Any
 
 from slugline.auditing.audit import Audit, Leak
 from slugline.auditing.findings import Finding, Findings
@@ -42,8 +39,6 @@ def other_findings(audit: Audit) -> list[str]:
         *(_sentence(kind, audit=audit) for kind in ("near", "leaks")),
     ]
     found += [*_alike(audit), *_odd(audit)]
-    for line, n in audit.lines[:_N_EXAMPLES]:
-        found.append(_sentence("line", n=n, line=repr(shorten(line))))
     return [text for text in found if text]
 
 
@@ -124,35 +119,6 @@ _MAX_CARDS, _MAX_ROWS = 100, 50
 _N_CHARACTERS, _N_SHORT = 560, 140
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One of two texts side by side."""
-
-    place: str
-    topic: str
-    text: Markup
-
-
-@dataclass(frozen=True)
-class _Card:
-    """A suspect, and the document that is shown beside it."""
-
-    finding: Finding
-    likely: str
-    suspect: _Side
-    other: _Side | None
-
-
-class _LeakRow(NamedTuple):
-    """The cells of a leak in the table, from left to right."""
-
-    test_place: str
-    training_place: str
-    likeness: str
-    topic: str
-    text: str
-
-
 def audit_page(findings: Findings) -> str:
     """Return an audit as one HTML page that needs no other file."""
     audit = findings.audit
@@ -183,35 +149,37 @@ def _distinct_suspects(audit: Audit) -> list[int]:
     return list(rows_by_text.values())
 
 
-def _card(findings: Findings, row: int) -> _Card:
+def _card(findings: Findings, row: int) -> dict[str, Any]:
+    """Return a suspect, and the document that is shown beside it."""
     finding = findings[row]
-    return _Card(
-        finding=finding,
-        likely=join_topics(finding.likely),
-        suspect=_side(findings, row, finding),
-        other=(
-            None
-            if finding.comparison_row is None
-            else _side(findings, finding.comparison_row, finding)
-        ),
-    )
+    other = finding.comparison_row
+    return {
+        "finding": finding,
+        "likely": join_topics(finding.likely),
+        "suspect": _document(findings, row, finding),
+        "other": None if other is None else _document(findings, other, finding),
+    }
 
 
-def _side(findings: Findings, row: int, finding: Finding) -> _Side:
+def _document(findings: Findings, row: int, finding: Finding) -> dict[str, Any]:
+    """Return one of two documents side by side, with its words for each topic marked."""
     corpus, topic, likely = findings.audit.corpus, finding.topic, finding.likely
     spans = findings.spans(row, topic, likely) if topic != likely else []
-    excerpt = highlight(*passage(corpus.texts[row], spans, _N_CHARACTERS))
-    return _Side(findings.place(row), join_topics(corpus.topics[row]), excerpt)
+    return {
+        "place": findings.place(row),
+        "topic": join_topics(corpus.topics[row]),
+        "text": highlight(*passage(corpus.texts[row], spans, _N_CHARACTERS)),
+    }
 
 
-def _leak(findings: Findings, leak: Leak) -> _LeakRow:
-    """Return the row of a leak in the table."""
+def _leak(findings: Findings, leak: Leak) -> list[str]:
+    """Return a row of the table of leaks: both places, likeness, topic and text."""
     topics, texts = findings.audit.corpus.topics, findings.audit.corpus.texts
     topic, test_topic = join_topics(topics[leak.row]), join_topics(topics[leak.test_row])
-    return _LeakRow(
-        test_place=findings.place(leak.test_row),
-        training_place=findings.place(leak.row),
-        likeness="identical" if leak.likeness == 1 else f"{percent(leak.likeness, 0)} of terms",
-        topic=topic if topic == test_topic else f"{test_topic}, but {topic} in training",
-        text=one_line(texts[leak.test_row], _N_SHORT),
-    )
+    return [
+        findings.place(leak.test_row),
+        findings.place(leak.row),
+        "identical" if leak.likeness == 1 else f"{percent(leak.likeness, 0)} of terms",
+        topic if topic == test_topic else f"{test_topic}, but {topic} in training",
+        one_line(texts[leak.test_row], _N_SHORT),
+    ]
