@@ -8,14 +8,7 @@ import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
 
 from slugline.auditing import evidence
-from slugline.auditing.evidence import (
-    Neighbours,
-    OddText,
-    find_neighbours,
-    find_odd_texts,
-    find_shared_lines,
-    number_identical,
-)
+from slugline.auditing.evidence import Neighbours, find_neighbours, find_odd_texts, number_identical
 from slugline.auditing.suspicion import TopicEvidence, error_probabilities
 from slugline.learning.labels import Labels
 from slugline.text.feature_groups import FeatureGroup
@@ -166,7 +159,7 @@ def test_neighbours_fractions_count_topics_of_the_nearest() -> None:
 def odd_among(*texts: str) -> dict[int, tuple[str, str]]:
     words = Features([FeatureGroup("words")], 1).fit_transform(list(texts))
     numbers = number_identical(texts)
-    found = find_odd_texts(texts, ["a"] * len(texts), words, [], numbers)
+    found = find_odd_texts(texts, words, numbers)
     assert [odd.row for odd in found] == sorted(odd.row for odd in found)
     return {odd.row: (odd.kind, odd.why) for odd in found}
 
@@ -233,50 +226,6 @@ def test_find_odd_texts_takes_japanese_scripts_as_one() -> None:
         "おーーーーーーーーーーーー",
     )
     assert odd_among(*texts) == {}
-
-
-@pytest.mark.parametrize(
-    ("lines", "n_texts", "shared"),
-    [
-        ({"Reuter": 5}, 250, True),
-        ({"Reuter": 4}, 100, False),
-        ({"Reuter": 5}, 300, False),
-        ({"r" * 200: 5}, 10, True),
-        ({"r" * 201: 5}, 10, False),
-    ],
-    ids=["enough", "fewer than five", "under 2 %", "as long as may be", "too long"],
-)
-@pytest.mark.parametrize("place", ["{line}\noil {number}", "oil {number}\n{line} "])
-def test_find_shared_lines_finds_first_and_last_lines(
-    lines: dict[str, int], n_texts: int, shared: bool, place: str
-) -> None:
-    ((line, n_lines),) = lines.items()
-    texts = [place.format(line=line, number=number) for number in range(n_lines)]
-    texts += [line, *(f"gas {number}" for number in range(n_texts - n_lines - 1))]
-    assert find_shared_lines(texts) == ([(line, n_lines)] if shared else [])
-
-
-def test_find_shared_lines_returns_the_twenty_most_frequent() -> None:
-    texts = [f"line {n}\noil {n} {copy}" for n in range(21) for copy in range(6 if n else 5)]
-    assert find_shared_lines(texts) == [(f"line {n}", 6) for n in range(1, 21)]
-
-
-@pytest.mark.parametrize(
-    ("text", "topics", "is_odd"),
-    [
-        ("the page has moved to a new place on our site", "abc", False),
-        ("the page has moved to a new place on site", "abc", True),
-        ("the page has moved to a new place on site", "ab", False),
-    ],
-    ids=["eleven words", "ten words", "two topics"],
-)
-def test_find_odd_texts_finds_boilerplate(text: str, topics: str, is_odd: bool) -> None:
-    texts = [text] * len(topics)
-    words = Features([FeatureGroup("words")], 1).fit_transform(texts)
-    copies = [np.arange(len(topics))]
-    found = find_odd_texts(texts, list(topics), words, copies, np.zeros(len(topics), dtype=int))
-    why = "the same text has 3 topics"
-    assert found == [OddText(row, "boilerplate", why) for row in range(3 if is_odd else 0)]
 
 
 def counted_words(n_rows: int, n_odd: int, length: int = 8) -> tuple[sp.csr_array, list[int]]:

@@ -30,7 +30,6 @@ from slugline.auditing.evidence import (
     find_near_pairs,
     find_neighbours,
     find_odd_texts,
-    find_shared_lines,
     group_members,
     jaccard,
     number_identical,
@@ -209,12 +208,10 @@ def test_compare_copies_returns_probabilities(wrong: list[float], n_topics: int,
 # Odd texts --------------------------------------------------------------------------------------
 
 
-def odd_among(texts: list[str], topics: list[str] | None = None) -> list[tuple[int, str]]:
-    topics = topics or ["a"] * len(texts)
+def odd_among(texts: list[str]) -> list[tuple[int, str]]:
     words = Features([FeatureGroup("words")], 1).fit_transform(texts)
-    copies = group_members(np.unique(texts, return_inverse=True)[1])
     groups = connect_groups(number_identical(texts), find_near_pairs(words, 0))
-    return [(odd.row, odd.kind) for odd in find_odd_texts(texts, topics, words, copies, groups)]
+    return [(odd.row, odd.kind) for odd in find_odd_texts(texts, words, groups)]
 
 
 def prose(n: int) -> list[str]:
@@ -246,16 +243,6 @@ def test_find_odd_texts_ignores_texts_of_one_template() -> None:
     assert odd_among([*short, *(f"{letter} {number}" for number in range(10, 16))]) == []
     # All are of one length: it is that of a form, and no limit.
     assert odd_among([text[:60].ljust(60, "x") for text in prose(40)]) == []
-
-
-def test_find_odd_texts_finds_short_boilerplate() -> None:
-    texts, topics = [*prose(30), *["page moved"] * 3], [*["a"] * 30, "a", "b", "c"]
-    assert odd_among(texts, topics) == [(row, "boilerplate") for row in (30, 31, 32)]
-
-
-def test_find_shared_lines_counts_lines() -> None:
-    texts = [f"wheat {number}\nReuter" for number in range(10)] + ["no line"] * 10
-    assert find_shared_lines(texts) == [("Reuter", 10)]
 
 
 # Topics alike -----------------------------------------------------------------------------------

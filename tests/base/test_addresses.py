@@ -88,7 +88,6 @@ SECRET = "postgresql://anna:secret@db.example/tickets.csv"
         ("predict", "news.slug", "news.csv", "-o", SECRET.removesuffix(".csv")),
         ("count", "news.slug", "news.csv", "-o", SECRET.removesuffix(".csv")),
         ("compare", "news.csv", "-o", SECRET),
-        ("compare", "news.csv", "--resume", SECRET),
         ("reproduce", "--out", SECRET),
         ("audit", "news.csv", "--review", SECRET),
         ("export", "news.slug", "-o", SECRET),

@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 
 from slugline.comparison.models import MODELS
-from slugline.comparison.run import CompareSettings, compare_models
-from slugline.corpus.corpus import Corpus
 
 pytestmark = pytest.mark.slow
 
@@ -38,24 +36,6 @@ def _news(news_csv: Path) -> None:
     """Have news.csv in the folder."""
 
 
-@pytest.fixture(scope="module")
-def _results(news: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Measure two models once, and return the file of their results."""
-    path = tmp_path_factory.mktemp("measured") / "results.jsonl"
-    texts, topics = zip(*news, strict=True)
-    settings = CompareSettings(n_folds=2, n_jobs=1)
-    corpus = Corpus(list(texts), list(topics), "news")
-    compare_models(corpus, ["majority", "default"], settings, resume=path)
-    return path.read_bytes()
-
-
-@pytest.fixture
-def measured(_results: bytes, tmp_path: Path) -> list[object]:
-    """Return the options of a comparison that has the results of majority and default."""
-    (tmp_path / "results.jsonl").write_bytes(_results)
-    return [*QUICK, "-q", "--resume", "results.jsonl"]
-
-
 @pytest.fixture
 def fails(tmp_path: Path) -> str:
     """Name a model that fails."""
@@ -63,8 +43,8 @@ def fails(tmp_path: Path) -> str:
     return "mine:Fails"
 
 
-def test_compare_prints_a_table_with_the_best_first(run: Run, measured: list[object]) -> None:
-    result = run("compare", "news.csv", *measured, "--models", "majority,default")
+def test_compare_prints_a_table_with_the_best_first(run: Run) -> None:
+    result = run("compare", "news.csv", *QUICK, "-q", "--models", "majority,default")
     assert (result.code, result.err) == (0, "")
     head, names, default, majority, verdict, *reading = result.out.splitlines()
     assert head == "news.csv: 90 documents, 3 topics, 2 folds"
@@ -91,8 +71,8 @@ def test_compare_reports_models_as_they_are_measured(run: Run) -> None:
     assert lines[5].startswith("default   accuracy 1.000 (0.959 to 1.000), fit ")
 
 
-def test_compare_json_has_every_number(run: Run, measured: list[object]) -> None:
-    result = run("compare", "news.csv", *measured, "--models", "majority,default", "--json")
+def test_compare_json_has_every_number(run: Run) -> None:
+    result = run("compare", "news.csv", *QUICK, "-q", "--models", "majority,default", "--json")
     data = json.loads(result.out)
     majority, default = data["models"]
     assert data["best"] == "default"
@@ -104,11 +84,9 @@ def test_compare_json_has_every_number(run: Run, measured: list[object]) -> None
     assert len(majority["fit_seconds"]) == 2
 
 
-def test_compare_output_writes_page_json_and_chart(
-    run: Run, measured: list[object], tmp_path: Path, fails: str
-) -> None:
+def test_compare_output_writes_page_json_and_chart(run: Run, tmp_path: Path, fails: str) -> None:
     models = f"default,{fails}"
-    result = run("compare", "news.csv", *measured, "--models", models, "-o", "deep/found")
+    result = run("compare", "news.csv", *QUICK, "-q", "--models", models, "-o", "deep/found")
     folder = tmp_path / "deep" / "found"
     assert result.out.splitlines()[-1] == "page    deep/found/comparison.html"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -127,18 +105,16 @@ def test_compare_output_writes_page_json_and_chart(
 
 @pytest.mark.parametrize("models", ["majority", "majority,mine:Fails", "mine:Fails"])
 def test_compare_output_writes_a_page_of_any_results(
-    run: Run, measured: list[object], tmp_path: Path, fails: str, models: str
+    run: Run, tmp_path: Path, fails: str, models: str
 ) -> None:
-    run("compare", "news.csv", *measured, "--models", models, "-o", "found")
+    run("compare", "news.csv", *QUICK, "-q", "--models", models, "-o", "found")
     page = (tmp_path / "found" / "comparison.html").read_text()
     has_chart = models.startswith("majority")
     assert ("<svg" in page) == (tmp_path / "found" / "comparison.svg").is_file() == has_chart
 
 
-def test_compare_prints_the_reason_of_a_model_that_fails(
-    run: Run, measured: list[object], fails: str
-) -> None:
-    result = run("compare", "news.csv", *measured, "--models", f"{fails},majority")
+def test_compare_prints_the_reason_of_a_model_that_fails(run: Run, fails: str) -> None:
+    result = run("compare", "news.csv", *QUICK, "-q", "--models", f"{fails},majority")
     assert result.code == 0
     reason = "raised ValueError: an <b>unlucky</b> day (mine.py, line 4)"
     assert f"mine:Fails has no result: {reason}." in result.out.splitlines()
@@ -156,15 +132,6 @@ def test_compare_fails_if_all_models_fail(run: Run, tmp_path: Path, fails: str) 
     assert "What is missing" in (tmp_path / "found" / "comparison.html").read_text()
 
 
-def test_compare_resume_measures_nothing_twice(run: Run) -> None:
-    options = [*QUICK, "--models", "majority", "--resume", "kept.jsonl"]
-    first = run("compare", "news.csv", *options)
-    again = run("compare", "news.csv", *options)
-    assert again.out == first.out
-    assert "fold 1 of 2" in first.err
-    assert "fold 1 of 2" not in again.err
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -179,10 +146,7 @@ def test_compare_resume_measures_nothing_twice(run: Run) -> None:
             ["--folds", 91],
             "--folds is 91, but news.csv has only 90 documents; give at most as many ",
         ),
-        (["--jobs", 0], "--jobs is 0; give a whole number of at least 1."),
         (["--timeout", -1], "--timeout is -1.0; give a number over 0 and under "),
-        (["--resume", "news.csv"], "--resume news.csv: would overwrite an input file; name ano"),
-        (["--resume", "no/kept"], "--resume no/kept: can't write a file there (No such file or"),
         (["-o", "news.csv"], "--output news.csv: the folder can't be created (Not a directory); c"),
         (["-o", "news.csv/x"], "--output news.csv/x: the folder can't be created (Not a directo"),
     ],
@@ -209,17 +173,6 @@ def test_compare_rejects_documents_with_nothing_to_compare(
     result = run("compare", "it.csv", "-q", "--models", "majority")
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith(f"slugline: error: {message}")
-
-
-def test_compare_resume_rejects_a_file_that_is_no_record(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("keep me")
-    result = run("compare", "news.csv", *NAMED, "-q", "--resume", "notes.txt")
-    assert result.code == 1
-    assert result.err == (
-        "slugline: error: notes.txt isn't a record of a comparison by this version; name another "
-        "file, or one that doesn't exist yet, with --resume.\n"
-    )
-    assert (tmp_path / "notes.txt").read_text() == "keep me"
 
 
 def test_compare_help_and_docs_name_every_model() -> None:

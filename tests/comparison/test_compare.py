@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
@@ -29,14 +28,13 @@ from sklearn.svm import LinearSVC
 
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
-from slugline.comparison.fold import FoldResult, is_valid_result
 from slugline.comparison.models import MODELS, choose_models
 from slugline.comparison.results import Comparison
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_sets import to_indicator
-from slugline.errors import DataError, EncoderError, OptionError, SluglineError
+from slugline.errors import DataError, EncoderError, OptionError
 from slugline.evaluation.intervals import wilson
 
 pytestmark = pytest.mark.slow
@@ -241,11 +239,10 @@ def several(corpus: Corpus) -> Corpus:
 
 
 def test_compare_models_of_several_topics_equals_fits_in_this_process(
-    several: Corpus, pipelines: Path, tmp_path: Path
+    several: Corpus, pipelines: Path
 ) -> None:
-    record = tmp_path / "record"
     models = ["default", "tfidf-svc", "models:Guess", "models:TooFew"]
-    comparison = compare_models(several, models, TWO, resume=record)
+    comparison = compare_models(several, models, TWO)
 
     folds = make_folds(several.topics, 2, 0)
     names = sorted(set(several.all_topics()))
@@ -281,14 +278,6 @@ def test_compare_models_of_several_topics_equals_fits_in_this_process(
     assert best is not None
     assert best.score == max(m.score for m in comparison.measured)
     assert first["micro_f1"] == comparison.models[0].score
-    assert compare_models(several, models[:3], TWO, resume=record).models == comparison.models[:3]
-
-
-@pytest.mark.parametrize("answers", [(0, 1), ((0, 9), (1,)), ((-1,), ()), ((0,),)])
-def test_is_valid_result_rejects_impossible_answers_of_several_topics(answers: Any) -> None:
-    assert is_valid_result(FoldResult(0, ((0, 2), ()), 1.0, 1.0), 2, 3, multilabel=True)
-    assert not is_valid_result(FoldResult(0, answers, 1.0, 1.0), 2, 3, multilabel=True)
-    assert not is_valid_result(FoldResult(0, ((0,), (1,)), 1.0, 1.0), 2, 3)
 
 
 def test_compare_models_measures_times_memory_and_file_size(
@@ -306,20 +295,6 @@ def test_compare_models_measures_times_memory_and_file_size(
     )
     classifier.save(tmp_path / "model.slug")
     assert default.file_bytes == pytest.approx((tmp_path / "model.slug").stat().st_size, rel=0.02)
-
-
-def test_compare_models_in_parallel_finds_the_same(noisy: Corpus, measured: Comparison) -> None:
-    together = compare_models(noisy, ["default", "majority"], replace(TWO, n_processes=2, n_jobs=2))
-    assert [model.name for model in together.models] == ["default", "majority"]
-    first, second = without_times(measured), without_times(together)
-    first["models"].reverse()
-    assert first.pop("jobs") != second.pop("jobs")
-    assert first.pop("threads") != second.pop("threads")
-    # A file tells when it was made, which compresses by a byte more or less.
-    for found in (first, second):
-        for model in found["models"]:
-            del model["file_bytes"]
-    assert first == second
 
 
 def test_seed_decides_the_folds(noisy: Corpus, measured: Comparison) -> None:
@@ -365,9 +340,10 @@ def test_compare_models_reports_each_model_once_measured(corpus: Corpus, pipelin
     assert told == [("majority", 2), ("models:Guess", 4)]
 
 
-def test_comparison_has_a_repr_and_html(first: Comparison) -> None:
-    assert repr(first) == "Comparison on news: 2 folds\n  majority  0.333"
-    assert "<td" in first._repr_html_()
+def test_comparison_has_a_repr_and_html(corpus: Corpus) -> None:
+    comparison = compare_models(corpus, ["majority"], TWO)
+    assert repr(comparison) == f"Comparison on {corpus.name}: 2 folds\n  majority  0.333"
+    assert "<td" in comparison._repr_html_()
 
 
 # Models that fail -------------------------------------------------------------------------------
@@ -575,54 +551,6 @@ def test_choose_models_leaves_out_majority_for_several_topics() -> None:
         choose_models(["majority"], multilabel=True)
 
 
-@pytest.mark.parametrize(
-    ("name", "seconds", "notes"),
-    [
-        (
-            "encoder",
-            60.0,
-            [
-                "encoder: encodes all 6 texts in each of 2 folds, which takes about 2 minutes; "
-                "`models` can leave it out"
-            ],
-        ),
-        ("encoder", 20.0, []),
-        (
-            "tuned",
-            90.0,
-            [
-                "tuned: searches settings on all 6 texts in each of 2 folds, which takes about 3 "
-                "minutes; `models` can leave it out"
-            ],
-        ),
-        ("tuned", 20.0, []),
-    ],
-)
-def test_compare_models_announces_a_slow_model_first(
-    name: str, seconds: float, notes: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-
-    class StartedError(Exception):
-        pass
-
-    class Notes(SilentProgress):
-        def note(self, text: str) -> None:
-            said.append(text)
-
-        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
-            raise StartedError
-
-    for module in ("comparison.run", "learning.tuning"):
-        monkeypatch.setattr(f"slugline.{module}.estimate_seconds", lambda *_: seconds)
-    texts, topics = ["a b", "a c", "a d", "e f", "e g", "e h"], [*"xxxyyy"]
-    for corpus in (Corpus(texts, topics, "six"), Corpus(texts, [(t, "z") for t in topics], "six")):
-        said.clear()
-        with pytest.raises(StartedError):
-            compare_models(corpus, ["tfidf-svc", name], TWO, progress=Notes())
-        assert said == notes
-
-
 def test_choose_models_leaves_out_the_encoder_without_its_package(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -635,169 +563,6 @@ def test_choose_models_leaves_out_the_encoder_without_its_package(
     assert notes == ("the model encoder is left out: the package is missing.",)
     with pytest.raises(EncoderError):
         choose_models(["all", "encoder"])
-
-
-# Going on ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def _record(
-    news: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Comparison, bytes]:
-    """Measure the majority once, and keep its results."""
-    path = tmp_path_factory.mktemp("kept") / "record.jsonl"
-    texts, topics = zip(*news, strict=True)
-    corpus = Corpus(list(texts), list(topics), "news")
-    return compare_models(corpus, ["majority"], TWO, resume=path), path.read_bytes()
-
-
-@pytest.fixture
-def first(_record: tuple[Comparison, bytes]) -> Comparison:
-    """Return the comparison whose results are in the record."""
-    return _record[0]
-
-
-@pytest.fixture
-def record(_record: tuple[Comparison, bytes], tmp_path: Path) -> Path:
-    """Return a file of results that are kept."""
-    path = tmp_path / "record.jsonl"
-    path.write_bytes(_record[1])
-    return path
-
-
-def test_resume_does_not_measure_stored_results_again(
-    corpus: Corpus, tmp_path: Path, pipelines: Path
-) -> None:
-    record = tmp_path / "record.jsonl"
-    first = compare_models(corpus, ["majority", "models:Guess"], TWO, resume=record)
-    steps: list[str] = []
-
-    again = compare_models(
-        corpus, ["majority", "models:Guess"], TWO, resume=record, progress=Steps(steps)
-    )
-    assert again == first
-    assert steps == []
-    more = compare_models(
-        corpus, ["models:Guess", "models:Elsewhere"], TWO, resume=record, progress=Steps(steps)
-    )
-    assert more.models[0] == first.models[1]
-    assert steps == ["0% models:Elsewhere: fold 1 of 2", "50% models:Elsewhere: fold 2 of 2"]
-
-
-@pytest.mark.parametrize("change", ["seed", "folds", "texts", "topics"])
-def test_resume_measures_again_for_other_data_or_settings(
-    corpus: Corpus, record: Path, change: str
-) -> None:
-    settings = {"seed": replace(TWO, random_state=1), "folds": replace(TWO, n_folds=3)}.get(
-        change, TWO
-    )
-    if change == "texts":
-        corpus = replace(corpus, texts=["another text", *corpus.texts[1:]])
-    if change == "topics":
-        corpus = replace(corpus, topics=["grain", *corpus.topics[1:]])
-    steps: list[str] = []
-    compare_models(corpus, ["majority"], settings, resume=record, progress=Steps(steps))
-    assert len(steps) == settings.n_folds
-
-
-def test_resume_measures_a_changed_pipeline_again(corpus: Corpus, pipelines: Path) -> None:
-    record = Path("record.jsonl")
-    steps: list[str] = []
-
-    def measure() -> int:
-        steps.clear()
-        compare_models(corpus, ["models:Guess"], TWO, resume=record, progress=Steps(steps))
-        return len(steps)
-
-    assert [measure(), measure()] == [2, 0]
-    pipelines.write_text(f"{MODELS_PY}\n# another line")
-    assert measure() == 2
-
-
-def test_resume_measures_a_half_written_line_again(
-    corpus: Corpus, record: Path, first: Comparison
-) -> None:
-    whole = record.read_bytes()
-    record.write_bytes(whole[:-20])
-    steps: list[str] = []
-    again = compare_models(corpus, ["majority"], TWO, resume=record, progress=Steps(steps))
-    assert steps == ["0% majority: fold 2 of 2"]
-    assert again.models[0].right == first.models[0].right
-    assert len(record.read_bytes().splitlines()) == 3
-
-
-def test_resume_measures_a_missing_fold(corpus: Corpus, record: Path, first: Comparison) -> None:
-    head, _, second = record.read_bytes().splitlines(keepends=True)
-    record.write_bytes(head + second)
-    again = compare_models(corpus, ["majority"], TWO, resume=record)
-    assert again.models[0].right == first.models[0].right
-    assert again.models[0].file_bytes == first.models[0].file_bytes
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"answers": (0, 1)},
-        {"answers": (99,) * 3},
-        {"answers": (-2,) * 3},
-        {"fit_seconds": -1.0},
-        {"answer_seconds": float("nan")},
-        {"peak_mb": -5.0},
-        {"file_bytes": -1},
-    ],
-    ids=str,
-)
-def test_is_valid_result_rejects_what_no_fold_has(change: dict[str, Any]) -> None:
-    result = FoldResult(0, (0, -1, 2), 1.0, 1.0)
-    assert is_valid_result(result, 3, 3)
-    assert not is_valid_result(msgspec.structs.replace(result, **change), 3, 3)
-
-
-@pytest.mark.parametrize("change", [{"answers": [99] * 45}, {"fold": 7}], ids=["topic", "fold"])
-def test_resume_measures_invalid_results_again(
-    corpus: Corpus, record: Path, first: Comparison, change: dict[str, Any]
-) -> None:
-    head, *lines = record.read_text().splitlines()
-    data = [json.loads(line) for line in lines]
-    data[0]["result"] |= change
-    record.write_text("\n".join([head, *map(json.dumps, data)]) + "\n")
-    steps: list[str] = []
-    again = compare_models(corpus, ["majority"], TWO, resume=record, progress=Steps(steps))
-    assert steps == ["0% majority: fold 1 of 2"]
-    assert again.models[0].right == first.models[0].right
-
-
-def test_resume_rejects_a_file_that_is_no_record(corpus: Corpus, tmp_path: Path) -> None:
-    other = tmp_path / "tickets.csv"
-    other.write_text("text,topic\nmine,stays")
-    with pytest.raises(DataError, match="isn't a record of a comparison by this version; name ano"):
-        compare_models(corpus, ["majority"], TWO, resume=other)
-    assert other.read_text() == "text,topic\nmine,stays"
-
-
-@pytest.mark.parametrize("line", ["{}", '{"key": 1}', "\xff\xfe", '{"key": "a", "result": {}}'])
-def test_resume_names_a_damaged_line(corpus: Corpus, record: Path, line: str) -> None:
-    record.write_bytes(record.read_bytes() + f"{line}\n".encode("latin-1"))
-    with pytest.raises(
-        DataError, match=r"record.jsonl: line 4 isn't the result of a model \(.*\); rem"
-    ):
-        compare_models(corpus, ["majority"], TWO, resume=record)
-
-
-def test_resume_rejects_a_record_that_is_too_large(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from slugline.comparison import run as records
-
-    monkeypatch.setattr(records, "MAX_BYTES", 10)
-    (tmp_path / "record.jsonl").write_text("x" * 11)
-    with pytest.raises(DataError, match="has 11 bytes, more than a record of comparisons may ha"):
-        compare_models(corpus, ["majority"], TWO, resume=tmp_path / "record.jsonl")
-
-
-def test_resume_rejects_a_record_that_cannot_be_written(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(SluglineError, match="can't be read or written"):
-        compare_models(corpus, ["majority"], TWO, resume=tmp_path / "no" / "record.jsonl")
 
 
 # Ends -------------------------------------------------------------------------------------------
@@ -935,7 +700,6 @@ def test_compare_models_notes_topics_with_few_documents(corpus: Corpus) -> None:
     ("options", "message"),
     [
         ({"n_folds": 1}, "`n_folds` is 1; give a whole number of at least 2."),
-        ({"n_processes": 0}, "`n_processes` is 0; give a whole number of at least 1."),
         ({"timeout": 0}, "`timeout` is 0; give a number over 0 and under 100000000.0."),
         (
             {"timeout": float("nan")},
@@ -1004,21 +768,14 @@ def test_choose_models_rejects_invalid_models(models: Any, baseline: Any, messag
     assert str(caught.value).startswith(message)
 
 
-def test_compare_models_measures_estimators_with_a_baseline(corpus: Corpus, tmp_path: Path) -> None:
+def test_compare_models_measures_estimators_with_a_baseline(corpus: Corpus) -> None:
     models = {"mine": pipeline(), "always": DummyClassifier()}
-    resume = tmp_path / "results.jsonl"
-    compared = compare_models(corpus, models, TWO, baseline="mine", resume=resume)
+    compared = compare_models(corpus, models, TWO, baseline="mine")
     assert [model.error for model in compared.models] == [None] * 2
     assert compared.reference is not None
     assert compared.reference.name == "mine"
     assert {*compared.differences()} == {"always"}
     assert compared.differences()["always"].accuracy < 0
-    # What has been measured is found again by the estimator's settings.
-    size = resume.stat().st_size
-    compare_models(corpus, {"mine": pipeline()}, TWO, resume=resume)
-    assert resume.stat().st_size == size
-    compare_models(corpus, {"mine": pipeline(C=3)}, TWO, resume=resume)
-    assert resume.stat().st_size > size
 
 
 def test_compare_models_rejects_an_estimator_that_cannot_be_pickled(corpus: Corpus) -> None:

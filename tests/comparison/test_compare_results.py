@@ -37,7 +37,7 @@ def combined(error: str | None = None) -> ModelResult:
 
 
 def compared(*models: ModelResult) -> Comparison:
-    return Comparison("made up", "00", 5, 3, 2, 7, n_processes=1, n_threads=4, models=models)
+    return Comparison("made up", "00", 5, 3, 2, 7, n_threads=4, models=models)
 
 
 # One model --------------------------------------------------------------------------------------
@@ -169,7 +169,6 @@ def test_to_dict_holds_all_results() -> None:
         "data": {"name": "made up", "sha256": "00", "n_documents": 5, "n_topics": 3},
         "folds": 2,
         "seed": 7,
-        "jobs": 1,
         "threads": 4,
         "test": "corrected resampled t-test (Nadeau and Bengio, 2003), p-values adjusted by Holm "
         "(1979)",

@@ -90,7 +90,8 @@ def test_gather_evidence_keeps_the_name_of_an_unknown_topic(news: list[tuple[str
     found = gather_evidence(experiment_on(news, [*RIGHT, *WRONG]))
     (mistake,) = (m for m in found.surest if m.topic == "oats")
     assert mistake.predicted == "bank"
-    assert [mistake.quote.text[a:b] for a, b, _ in mistake.quote.spans] == ["loan"]
+    start, end, _ = max(mistake.quote.spans, key=lambda span: abs(span[2]))
+    assert mistake.quote.text[start:end] == "loan"
 
 
 def test_gather_evidence_shows_other_documents_of_a_common_pair(

@@ -13,12 +13,10 @@ def span(text: str, word: str, share: float) -> tuple[int, int, float]:
     return start, start + len(word), share
 
 
-def test_passage_of_a_short_text_is_whole_with_one_line_break() -> None:
-    text = "  wheat\n\n  rose\tby\n5 %\n"
-    quote = passage(text, [span(text, "wheat", 0.5), span(text, "rose", -0.4)])
-    assert quote.text == "wheat\nrose by 5 %"
-    assert [quote.text[a:b] for a, b, _ in quote.spans] == ["wheat", "rose"]
-    assert [share for *_, share in quote.spans] == [0.5, -0.4]
+def test_passage_of_a_short_text_is_whole() -> None:
+    text = "wheat\n\nrose by 5 %"
+    spans = [span(text, "wheat", 0.5), span(text, "rose", -0.4)]
+    assert passage(text, spans) == Quote(text, spans)
 
 
 def test_passage_of_a_long_text_is_cut_between_words() -> None:
@@ -28,20 +26,6 @@ def test_passage_of_a_long_text_is_cut_between_words() -> None:
     assert quote.text.endswith(" word…")
     assert len(quote.text) <= 62
     assert [quote.text[a:b] for a, b, _ in quote.spans] == ["wheat"]
-
-
-def test_passage_prefers_several_words_to_one_slightly_stronger() -> None:
-    text = "silver " + "word " * 100 + "wheat and corn"
-    spans = [span(text, "silver", 0.5), span(text, "wheat", 0.4), span(text, "corn", -0.4)]
-    quote = passage(text, spans, max_characters=60)
-    assert quote.text.endswith("wheat and corn")
-    assert len(quote.spans) == 2
-
-
-def test_passage_does_not_mark_weak_words() -> None:
-    text = "wheat and corn rose"
-    spans = [span(text, "wheat", 0.5), span(text, "corn", -0.1), span(text, "rose", -0.2)]
-    assert [share for *_, share in passage(text, spans).spans] == [0.5, -0.2]
 
 
 def test_passage_cuts_a_text_without_spaces() -> None:
@@ -66,8 +50,6 @@ def test_passage_keeps_marks_on_their_words(
     spans = [(a, min(a + n, len(text)), share) for a, n, share in chosen if a < len(text)]
     quote = passage(text, spans, most)
     assert len(quote.text) <= most + 2
-    assert quote.text.count("\n") <= 1
-    assert "  " not in quote.text.replace("\n", " ")
     sources = {("".join(text[a:b].split()), share) for a, b, share in spans}
     for start, end, share in quote.spans:
         assert 0 <= start < end <= len(quote.text)

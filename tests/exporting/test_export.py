@@ -20,7 +20,7 @@ from slugline.classifier import TopicClassifier, load
 from slugline.cli import export as command
 from slugline.errors import OptionError
 from slugline.exporting.page import model_page
-from slugline.exporting.parts import encode_run_lengths, model_parts, pack_arrays, varints
+from slugline.exporting.parts import model_parts, pack_arrays, varints
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
@@ -259,13 +259,6 @@ def test_pack_arrays_keeps_the_order_of_arrays() -> None:
     assert arrays == [("weights", "int8", 2), ("scale", "float32", 4), ("counts", "varints", 2)]
     unpacked = zlib.decompress(base64.b64decode(data), -15)
     assert unpacked == b"\xff\x02" + np.float32(0.5).tobytes() + b"\xac\x02"
-
-
-def test_encode_run_lengths_restores_the_table() -> None:
-    table = np.array([7, 7, 0, 255, 255, 255], dtype=np.uint8)
-    lengths, values = encode_run_lengths(table).reshape(-1, 2).T
-    assert np.array_equal(values.repeat(lengths), table)
-    assert len(lengths) == 3
 
 
 def test_facts_are_plain_json_that_ends_no_script(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def model(name: str, *n_right: int, of: int = 100, **others: Any) -> ModelResult
 
 
 def compared(*models: ModelResult, **others: Any) -> Comparison:
-    values: dict[str, Any] = {"n_processes": 1, "n_threads": 1}
+    values: dict[str, Any] = {"n_threads": 1}
     return Comparison("made up", "00", 500, 3, 5, 0, models=models, **values | others)
 
 

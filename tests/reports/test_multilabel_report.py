@@ -13,8 +13,8 @@ from slugline.corpus.corpus import Corpus
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.experiment.evidence import gather_evidence
 from slugline.experiment.experiment import Experiment
-from slugline.reports import multilabel
 from slugline.reports.training import training_page
+from slugline.reports.training_text import advice
 
 NAMES = ["acq", "earn", "grain", "wheat"]
 Set = tuple[str, ...]
@@ -141,7 +141,7 @@ def test_multilabel_advice_names_missed_and_added_topics() -> None:
     answers: Sequence[Set] = [("earn",)] * 17 + [("earn", "wheat")] * 3 + [()] * 4 + [("acq",)] * 4
     experiment = trained(sets, answers)
     assert isinstance(experiment.evaluation, MultilabelEvaluation)
-    missed, added, few = multilabel.advice(experiment, experiment.evaluation)
+    missed, added, few = advice(experiment)
     assert missed.startswith(
         "1 of 3 topics is missed more often than found: “grain” (0 of 4 found)"
     )

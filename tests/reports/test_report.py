@@ -29,8 +29,7 @@ from slugline.experiment.lesson import (
     TopicProbability,
     WireExample,
 )
-from slugline.reports.lesson import compare_with_lesson, notebook_page
-from slugline.reports.lesson_text import rules, takeaways
+from slugline.reports.lesson import compare_with_lesson, notebook_page, rules, takeaways
 from slugline.reports.render import _breakable, _prose, mean_and_sd_percent, table_page, typeset
 
 

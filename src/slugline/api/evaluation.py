@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from slugline.api.result import (
@@ -121,18 +120,10 @@ class EvaluationResult(TableResult):
         }
 
     def _charts(self) -> list[str]:
-        from slugline.reports.pictures import confusion_matrix, reliability_diagram
-        from slugline.reports.training import confused_topics
+        from slugline.reports.pictures import reliability_diagram
 
-        charts = []
-        if bins := self.evaluation.reliability():
-            charts.append(reliability_diagram(bins))
-        if isinstance(self.evaluation, Evaluation) and (
-            confused := confused_topics(self.evaluation)
-        ):
-            rows = [(row.topic, row.counts, row.n_documents) for row in confused]
-            charts.append(confusion_matrix(rows))
-        return charts
+        bins = self.evaluation.reliability()
+        return [reliability_diagram(bins)] if bins else []
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         title, metrics = self.evaluation._title_and_rows()
@@ -262,7 +253,6 @@ def compare(
     topic: str | None = None,
     n_folds: int = 5,
     random_state: int = 0,
-    resume: str | Path | None = None,
     progress: Progress | None = None,
 ) -> ComparisonResult:
     """Measure several models by cross-validation on the same folds, each in its own process.
@@ -284,8 +274,6 @@ def compare(
         The column to read; guessed by default.
     n_folds : int, default 5
     random_state : int, default 0
-    resume : path, optional
-        A checkpoint file for the results of folds; finished folds are skipped.
     progress : Progress, optional
 
     Raises
@@ -305,7 +293,6 @@ def compare(
         models,
         CompareSettings(n_folds=n_folds, random_state=draw_seed(random_state)),
         baseline=baseline,
-        resume=None if resume is None else Path(resume),
         progress=progress,
     )
     return to_result(ComparisonResult, comparison)

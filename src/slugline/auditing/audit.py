@@ -166,8 +166,6 @@ class Audit:
     copies: Copies
     alike: list[SimilarTopics]
     odd: list[OddText]
-    # First and last lines shared by many texts, with the numbers of texts.
-    lines: list[tuple[str, int]]
     features: Features
     words: sp.csr_array  # shape (n_documents, n_words): the columns of words
 
@@ -283,8 +281,7 @@ def _audit(
             heldout[:0] if corpus.multilabel else heldout[is_judged],
             corpus.topic_counts(),
         ),
-        odd=evidence.find_odd_texts(corpus.texts, corpus.topics, words, texts.copies, texts.groups),
-        lines=evidence.find_shared_lines(corpus.texts),
+        odd=evidence.find_odd_texts(corpus.texts, words, texts.groups),
         features=texts.features,
         words=words,
     )

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import bdtr
 
-from slugline.base.arrays import F32, F64, U64, Index, Integers
+from slugline.base.arrays import F32, F64, U64, Index
 from slugline.base.wording import counted
 from slugline.learning.labels import Labels
 from slugline.text.hashing import mix
@@ -232,59 +232,35 @@ _MAX_ODD_SHARE = 0.05
 _MIN_CUT, _MIN_CUT_LENGTH = 3, 40
 # Minimum length at which final dots indicate truncation.
 _LONG = 80
-# A text is boilerplate if it occurs with at least this many topics and has at most this many words.
-_MANY_TOPICS, _FEW_WORDS = 3, 10
-# Minimum number and fraction of texts that begin or end with a boilerplate line, and its length.
-_MIN_SHARED, _MIN_SHARED_SHARE, _MAX_LINE = 5, 0.02, 200
 
 
 class OddText(NamedTuple):
     """An odd text and the reason."""
 
     row: int
-    kind: str  # "blank", "cut off", "boilerplate", "other script" or "other language"
+    kind: str  # "blank", "cut off", "other script" or "other language"
     why: str
 
 
-def find_odd_texts(
-    texts: Sequence[str],
-    topics: Sequence[Any],
-    words: sp.csr_array,
-    copies: Sequence[Index],
-    groups: Index,
-) -> list[OddText]:
-    """Return texts that are blank, truncated or odd in other ways, ordered by row.
+def find_odd_texts(texts: Sequence[str], words: sp.csr_array, groups: Index) -> list[OddText]:
+    """Return texts that are blank, truncated, or in another script or language, ordered by row.
 
     Parameters
     ----------
-    texts, topics : sequence of str
+    texts : sequence of str
     words : CSR array, shape (n_texts, n_words)
         The words of each text.
-    copies, groups : see `slugline.auditing.audit.Copies`
+    groups : see `slugline.auditing.audit.Copies`
     """
     n_words = row_lengths(words.indptr)
     blank = np.flatnonzero(n_words == 0).tolist()
     odd = [
         *(OddText(row, "blank", "there is no word in it") for row in blank),
         *_cut_off(texts, groups),
-        *_of_many_topics(topics, copies, n_words),
         *_of_other_scripts(texts),
         *_of_other_languages(words),
     ]
     return sorted(odd)
-
-
-def find_shared_lines(texts: Sequence[str]) -> list[tuple[str, int]]:
-    """Return first and last lines shared by many texts, with counts, most common first."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        lines = text.strip().split("\n")
-        if len(lines) > 1:
-            counts.update({line for line in (lines[0].strip(), lines[-1].strip()) if line})
-    least = max(_MIN_SHARED, int(_MIN_SHARED_SHARE * len(texts)))
-    return [
-        (line, n) for line, n in counts.most_common(20) if n >= least and len(line) <= _MAX_LINE
-    ]
 
 
 def _cut_off(texts: Sequence[str], groups: Index) -> Iterator[OddText]:
@@ -302,16 +278,6 @@ def _cut_off(texts: Sequence[str], groups: Index) -> Iterator[OddText]:
     for row in np.flatnonzero(lengths >= _LONG).tolist():
         if texts[row].rstrip().endswith(("…", "...")) and row not in cut:
             yield OddText(row, "cut off", "it ends in dots")
-
-
-def _of_many_topics(
-    topics: Sequence[Any], copies: Sequence[Index], n_words: Integers
-) -> Iterator[OddText]:
-    for rows in copies:
-        n_topics = len({topics[row] for row in rows.tolist()})
-        if n_topics >= _MANY_TOPICS and n_words[rows[0]] <= _FEW_WORDS:
-            why = f"the same text has {n_topics} topics"
-            yield from (OddText(row, "boilerplate", why) for row in rows.tolist())
 
 
 def _of_other_scripts(texts: Sequence[str]) -> Iterator[OddText]:

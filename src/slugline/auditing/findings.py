@@ -116,7 +116,6 @@ class Findings:
                 {"at": audit.corpus.places[odd.row], "kind": odd.kind, "why": odd.why}
                 for odd in audit.odd
             ],
-            "shared_lines": [{"line": line, "documents": number} for line, number in audit.lines],
         }
 
     def _places(self, rows: Index) -> list[dict[str, Any]]:

@@ -5,23 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
-from slugline.auditing.audit import Audit, audit_corpus, group_copies
+from slugline.auditing.audit import audit_corpus
 from slugline.auditing.findings import Findings, review_form, review_table
-from slugline.auditing.repair import (
-    Gain,
-    apply_decisions,
-    measure_gain,
-    read_decisions,
-    repaired_file,
-)
-from slugline.base.arrays import Index
+from slugline.auditing.repair import apply_decisions, read_decisions, repaired_file
 from slugline.base.files import write_result
-from slugline.base.progress import Progress
-from slugline.base.wording import counted, nearest
+from slugline.base.wording import nearest
 from slugline.cli import options
 from slugline.cli.audit_page import DEFAULT_OUTPUT, check_page, review_suspects
 from slugline.cli.documents import read_parts
@@ -39,22 +30,16 @@ from slugline.cli.output_paths import check_target
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import is_database, read_dialect, read_rows
-from slugline.errors import DataError, Message, OptionError
+from slugline.errors import Message, OptionError
 from slugline.model.file.content import load_model
-from slugline.reports.audit import (
-    audit_page,
-    describe_gain,
-    headline,
-    other_findings,
-    suspect_table,
-)
+from slugline.reports.audit import audit_page, headline, other_findings, suspect_table
 
 # File extensions for each option.
 _SUFFIXES = {"--review": (".csv", ".xlsx"), "--output": (".html",)}
 _REPAIRED = (".jsonl", ".csv", ".xlsx")
 _DATABASES = (".db", ".sqlite")
-# Without decisions, measure the gain of dropping documents with at least this suspicion.
-_MIN_DROPPED = 0.5
+# Documents with a lower suspicion are listed below a line.
+_PROBABLY_WRONG = 0.5
 
 
 @command()
@@ -80,11 +65,6 @@ _MIN_DROPPED = 0.5
     "Carry out the decisions in a reviewed table, or in the file that --page made.",
     type=Path,
 )
-@option(
-    "--gain",
-    "Measure by cross-validation how much accuracy the decisions gain; without --decisions, the "
-    "gain from dropping the suspects.",
-)
 @page_options(panel=PAGE_PANEL)
 @options.seed()
 @options.threads()
@@ -99,7 +79,6 @@ def audit(
     review: Path | None,
     open_page: bool,
     decisions: Path | None,
-    gain: bool,
     page: PageOptions,
     seed: int,
     threads: int | None,
@@ -127,52 +106,23 @@ def audit(
     parts = read_parts(data, None, test, reading)
     train, test_documents = parts["train"], _numbered_on(parts, test)
     with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
-        settings = _Settings(seed, threads, progress)
         if decisions is not None:
-            _repair(train, data, reading, decisions, output, settings, gain=gain, as_json=as_json)
+            _repair(train, data, reading, decisions, output, as_json=as_json)
             return
         report = audit_corpus(
             train, test_documents, random_state=seed, n_jobs=threads, progress=progress
         )
-        measured = _gain_of_dropping(report, settings) if gain else None
     findings = Findings(report)
     names = outputs.write(findings, lambda: _delimiter(data[0], reading))
     if as_json:
-        gain_entry = {"gain": measured.to_dict()} if measured else {}
-        print_json(findings.to_dict(number) | gain_entry | names)
+        print_json(findings.to_dict(number) | names)
     else:
-        _print(findings, number, measured)
+        _print(findings, number)
         for description, name in names.items():
             show(f"{description:<8}{name}")
     if open_page:
         decided = output or DEFAULT_OUTPUT
         review_suspects(findings, data, reading, decided, page, server_settings, address)
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """Training settings of the classifiers."""
-
-    seed: int
-    n_jobs: int | None
-    progress: Progress
-
-    def measure_gain(self, corpus: Corpus, topics: list[Any], groups: Index) -> Gain | None:
-        """Return the gain, or warn and return None if it can't be measured."""
-        try:
-            return measure_gain(
-                corpus, topics, groups, seed=self.seed, n_jobs=self.n_jobs, progress=self.progress
-            )
-        except DataError as error:
-            warn([Message("the gain can't be measured: ", *error.parts)])
-            return None
-
-
-def _gain_of_dropping(report: Audit, settings: _Settings) -> Gain | None:
-    """Return the gain from dropping the suspects."""
-    dropped, corpus = set(report.suspects(_MIN_DROPPED).tolist()), report.corpus
-    topics = [None if row in dropped else topic for row, topic in enumerate(corpus.topics)]
-    return settings.measure_gain(corpus, topics, report.copies.groups)
 
 
 @dataclass(frozen=True)
@@ -246,14 +196,12 @@ def _repair(
     reading: ReadOptions,
     path: Path,
     output: Path | None,
-    settings: _Settings,
     *,
-    gain: bool,
     as_json: bool,
 ) -> None:
     """Apply decisions, write the remaining documents, and print a summary."""
-    if output is None and not gain:
-        raise OptionError("--decisions requires --output FILE or --gain.")
+    if output is None:
+        raise OptionError("--decisions requires --output FILE.")
     layout = corpus.layout
     decisions = read_decisions(path, layout.encoding if layout else None, review_form(corpus))
     warn([Message(f"{path}: ", decisions.note)] if decisions.note else [])
@@ -269,14 +217,8 @@ def _repair(
         near = nearest(new, old_topics)
         question = f"; did you mean {near}?" if near else ""
         warn([f"{path}: no document had the topic {new!r} before{question}"])
-    measured = None
-    if gain:
-        groups = group_copies(corpus.texts, seed=settings.seed, n_jobs=settings.n_jobs)
-        measured = settings.measure_gain(corpus, repair.topics, groups)
-    others = ""
-    if output is not None:
-        content, others = repaired_file(output.suffix.lower(), corpus, repair, data, reading)
-        write_result(output, content, "documents")
+    content, others = repaired_file(output.suffix.lower(), corpus, repair, data, reading)
+    write_result(output, content, "documents")
     counts = {
         "relabelled": repair.n_relabelled,
         "dropped": repair.n_dropped,
@@ -284,14 +226,10 @@ def _repair(
         "documents": len(repair.corpus),
     }
     if as_json:
-        files = {} if output is None else {"output": str(output)}
-        print_json(counts | ({"gain": measured.to_dict()} if measured else {}) | files)
+        print_json(counts | {"output": str(output)})
         return
     show(", ".join(f"{counts[action]:,} {action}" for action in ("relabelled", "dropped", "kept")))
-    if measured is not None:
-        show(describe_gain(measured, "from repaired documents"))
-    if output is not None:
-        show(f"{len(repair.corpus):,} documents{others}: {output}")
+    show(f"{len(repair.corpus):,} documents{others}: {output}")
 
 
 def _delimiter(source: str, reading: ReadOptions) -> str:
@@ -303,14 +241,11 @@ def _delimiter(source: str, reading: ReadOptions) -> str:
     return read_dialect(rows).delimiter
 
 
-def _print(findings: Findings, n_suspects: int, gain: Gain | None) -> None:
+def _print(findings: Findings, n_suspects: int) -> None:
     audit = findings.audit
     show(headline(audit))
-    table = suspect_table(findings, n_suspects, _MIN_DROPPED)
+    table = suspect_table(findings, n_suspects, _PROBABLY_WRONG)
     if table:
         print_table(table, left_aligned=(0, 2, 3, 4))
     for line in other_findings(audit):
         show(line)
-    if gain is not None:
-        n_dropped = len(audit.suspects(_MIN_DROPPED))
-        show(describe_gain(gain, f"without the {counted(n_dropped, 'suspect')}"))

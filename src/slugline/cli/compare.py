@@ -21,7 +21,7 @@ from slugline.cli.output import (
     show_progress,
     warn,
 )
-from slugline.cli.output_paths import check_folder, check_target
+from slugline.cli.output_paths import check_folder
 from slugline.comparison.models import choose_models
 from slugline.comparison.results import Comparison
 from slugline.comparison.run import CompareSettings, compare_models
@@ -49,15 +49,7 @@ _PAGE, _JSON, _CHART = "comparison.html", "comparison.json", "comparison.svg"
 )
 @option("--folds N", "Number of folds.", type=int, default=5, parameters=("n_folds",))
 @option("--output -o DIR", f"Folder for {_PAGE}, {_JSON} and {_CHART}.", type=Path)
-@option("--resume FILE", "Checkpoint file; finished folds are skipped.", type=Path)
 @option("--timeout S", "Time limit per model and fold, in seconds.", type=float, default=3600.0)
-@option(
-    "--jobs N",
-    "Models to measure at the same time.",
-    type=int,
-    default=1,
-    parameters=("n_processes",),
-)
 @options.seed()
 @options.threads()
 @options.output_options
@@ -68,9 +60,7 @@ def compare(
     baseline: str | None,
     folds: int,
     output: Path | None,
-    resume: Path | None,
     timeout: float,
-    jobs: int,
     seed: int,
     threads: int | None,
     as_json: bool,
@@ -79,23 +69,18 @@ def compare(
 
     Each model runs in a process of its own. If one fails or takes too long,
     the reason is reported and the others continue. Ctrl-C stops and reports
-    the models measured so far; --resume continues later.
+    the models measured so far.
 
     For example:
 
       slugline compare tickets.csv -o comparison
       slugline compare tickets.csv --models default,tfidf-svc,pipelines:mine
     """
-    settings = CompareSettings(
-        n_folds=folds, random_state=seed, n_processes=jobs, n_jobs=threads, timeout=timeout
-    )
+    settings = CompareSettings(n_folds=folds, random_state=seed, n_jobs=threads, timeout=timeout)
     names = models.split(",")
     choose_models(names, baseline=baseline)  # report unknown names before reading data
-    sources = [*data, reading.topic_map]
-    if resume is not None:
-        check_target("--resume", resume, sources)
     if output is not None:
-        check_folder("--output", output, (_PAGE, _JSON, _CHART), sources)
+        check_folder("--output", output, (_PAGE, _JSON, _CHART), [*data, reading.topic_map])
     with show_progress() as progress:
         corpus = read_parts(data, None, None, reading)["train"]
         chosen = choose_models(names, baseline=baseline, multilabel=corpus.multilabel)
@@ -104,7 +89,6 @@ def compare(
             corpus,
             chosen,
             settings,
-            resume=resume,
             progress=progress,
             on_result=lambda model: progress.note(reporting.format_model(model, width)),
         )

@@ -16,7 +16,6 @@ from slugline.cli.options import command
 from slugline.cli.output import (
     exit_if_interrupted,
     explain_interrupt,
-    is_quiet,
     name_flags,
     say,
     show_progress,
@@ -277,9 +276,6 @@ def _save(request: TrainRequest, training: _Training) -> _Training:
 
 
 def _say_encoder_advice(settings: FitSettings, train: Corpus, experiment: Experiment) -> None:
-    # Finding advice may take some seconds.
-    if is_quiet():
-        return
     advice = encoder_advice(settings, experiment.fitted, train, experiment.measured)
     if advice is not None:
         say(Message(f"{train.name}: ", advice))

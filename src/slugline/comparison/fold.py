@@ -8,28 +8,25 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import importlib
 import itertools
-import math
 import os
 import pickle
 import random
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
 from slugline.base.checks import peak_memory_mb
-from slugline.comparison.user_models import (
-    describe_error,
-    describe_user_model,
-    find_user_model,
-    set_seed,
-)
+from slugline.base.wording import nearest, one_line
 from slugline.corpus.topic_sets import is_multilabel, to_indicator
 from slugline.errors import OptionError, SluglineError
 
@@ -50,7 +47,7 @@ class ModelFailure(NamedTuple):
     reason: str
 
 
-class FoldResult(msgspec.Struct, frozen=True):
+class FoldResult(NamedTuple):
     """Answers of a model for one fold after training on the others."""
 
     fold: int
@@ -65,40 +62,23 @@ class FoldResult(msgspec.Struct, frozen=True):
     file_bytes: int | None = None
 
 
-def is_valid_result(
-    result: FoldResult, n_documents: int, n_topics: int, *, multilabel: bool = False
-) -> bool:
-    """True if a stored result is valid for a fold of this size."""
-    seconds = (result.fit_seconds, result.answer_seconds, result.peak_mb or 0)
-    answers: Any = result.answers
-    if any(isinstance(answer, tuple) != multilabel for answer in answers):
-        return False
-    indices = itertools.chain.from_iterable(answers) if multilabel else answers
-    lowest = 0 if multilabel else -1  # -1 is a topic without training documents
-    return (
-        len(answers) == n_documents
-        and all(lowest <= index < n_topics for index in indices)
-        and all(math.isfinite(value) and value >= 0 for value in seconds)
-        and (result.file_bytes or 0) >= 0
-    )
-
-
 # In the process of a model ------------------------------------------------------------------------
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
-def describe(name: str, seed: int) -> str | ModelFailure:
-    """Return a fingerprint of a user's model, or the reason why it can't be used."""
+def check(name: str, seed: int) -> ModelFailure | None:
+    """Return the reason why a user's model can't be used, or None."""
     try:
-        return describe_user_model(name, seed)
+        check_user_model(name, seed)
     # Report every way in which the model ends, including an exit.
     except BaseException as error:  # noqa: BLE001
         return ModelFailure(_failure_reason(error))
+    return None
 
 
 def measure_fold(
-    job_path: Path, name: str, estimator: Path | None, fold: int
+    job_path: Path, name: str, estimator: bytes | None, fold: int
 ) -> FoldResult | ModelFailure:
     """Return the result of a model for a fold, or the reason for a failure.
 
@@ -108,7 +88,7 @@ def measure_fold(
         A pickle of a `Job`.
     name : str
         One of `MODELS`, "module:name", or the name of an estimator.
-    estimator : Path, optional
+    estimator : bytes, optional
         The pickle of the estimator.
     fold : int
     """
@@ -139,10 +119,10 @@ def _read_job(path: Path) -> Job:
     return job
 
 
-def _maker(job: Job, name: str, estimator: Path | None) -> Callable[[], Any]:
+def _maker(job: Job, name: str, estimator: bytes | None) -> Callable[[], Any]:
     """Return a factory of unfitted models."""
     if estimator is not None:
-        return partial(_copy_estimator, pickle.loads(estimator.read_bytes()), job)  # noqa: S301
+        return partial(_copy_estimator, pickle.loads(estimator), job)  # noqa: S301
     if ":" in name:
         return find_user_model(name, job.seed)
     from slugline.comparison.models import make_model  # not needed for a user's model
@@ -235,3 +215,114 @@ def _file_bytes(model: Any) -> int | None:
     # Pickling may raise anything; the other results remain valid.
     except Exception:  # noqa: BLE001
         return None
+
+
+# Models in modules of the user --------------------------------------------------------------------
+
+_LONGEST = 300  # maximum length of an error message
+
+
+def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
+    """Return a factory of unfitted models.
+
+    Parameters
+    ----------
+    reference : str
+        "module:name", searched in the current folder first: an estimator, which is cloned, or a
+        class or function that returns one.
+    seed : int
+        Replaces each `random_state` of the estimator that is None.
+
+    Raises
+    ------
+    OptionError : if there is no such module or name, or it is not a classifier.
+    """
+    module_name, _, name = reference.partition(":")
+    model = _find_name(_import(module_name), name)
+    has_methods = _is_classifier(model)
+    if isinstance(model, type) or (callable(model) and not has_methods):
+        make = model
+    elif has_methods:
+        from sklearn.base import clone
+
+        # Copy objects that are not scikit-learn estimators.
+        make = partial(clone, model, safe=False)
+    else:
+        raise OptionError(
+            f"{name} is {_kind(model)}; name a classifier of texts, with `fit` and `predict`, or a "
+            "function that returns one."
+        )
+    return lambda: set_seed(make(), seed)
+
+
+def check_user_model(reference: str, seed: int) -> None:
+    """Raise OptionError if a user's model can't be found or made, or isn't a classifier."""
+    make = find_user_model(reference, seed)
+    try:
+        model = make()
+    except Exception as error:
+        raise OptionError(f"making one raises {describe_error(error)}.") from error
+    if not _is_classifier(model):
+        raise OptionError(
+            f"it makes {_kind(model)}; it must make a classifier of texts, with `fit` and "
+            "`predict`."
+        )
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an error's message on one line, with its place in the user's folder."""
+    name, message = type(error).__name__, str(error)
+    line = one_line(f"{name}: {message}" if message.strip() else name, _LONGEST)
+    folder = Path.cwd()
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if Path(frame.filename).parent == folder:
+            return f"{line} ({Path(frame.filename).name}, line {frame.lineno})"
+    return line
+
+
+def _import(name: str) -> ModuleType:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if not f"{name}.".startswith(f"{missing}."):
+            raise OptionError(
+                f"module {name} imports {missing}, which is not installed; install it."
+            ) from error
+        hint = f"leave out .py: {name[:-3]}" if name.endswith(".py") else "check its name"
+        raise OptionError(
+            f"there is no module {missing} in {Path.cwd()}, nor among the installed packages; "
+            f"{hint}."
+        ) from error
+    except Exception as error:
+        raise OptionError(f"importing {name} raises {describe_error(error)}; fix it.") from error
+
+
+def _find_name(module: ModuleType, name: str) -> Any:
+    value: Any = module
+    for part in name.split("."):
+        if not hasattr(value, part):
+            names = [n for n in dir(value) if not n.startswith("_")]
+            near = nearest(part, names)
+            hint = f"did you mean {near}?" if near else "check its name."
+            raise OptionError(f"module {module.__name__} has no {name}; {hint}")
+        value = getattr(value, part)
+    return value
+
+
+def _is_classifier(value: Any) -> bool:
+    return all(callable(getattr(value, method, None)) for method in ("fit", "predict"))
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def set_seed(model: Any, seed: int) -> Any:
+    """Return a model with the seed for each `random_state` that is None."""
+    if not hasattr(model, "get_params") or not hasattr(model, "set_params"):
+        return model
+    unset = [name for name, value in model.get_params().items() if value is None]
+    names = [name for name in unset if name.split("__")[-1] == "random_state"]
+    return model.set_params(**dict.fromkeys(names, seed)) if names else model

@@ -251,8 +251,8 @@ class Comparison(TitledRows):
     name, digest : str
         Name of the data, and the SHA-256 digest of the texts and topics.
     n_documents, n_topics, n_folds, seed : int
-    n_processes, n_threads : int
-        Number of models measured at the same time, and of threads per model.
+    n_threads : int
+        Number of threads per model.
     models : tuple of ModelResult
     notes : tuple of str
         Notes about the data and the models.
@@ -270,7 +270,6 @@ class Comparison(TitledRows):
     n_topics: int
     n_folds: int
     seed: int
-    n_processes: int
     n_threads: int
     models: tuple[ModelResult, ...]
     notes: tuple[str, ...] = ()
@@ -373,7 +372,6 @@ class Comparison(TitledRows):
             },
             "folds": self.n_folds,
             "seed": self.seed,
-            "jobs": self.n_processes,
             "threads": self.n_threads,
             "test": TEST_NAME,
             "best": None if best is None else best.name,

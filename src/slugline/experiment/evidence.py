@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,9 +34,6 @@ N_CHARACTERS = 280
 
 _SPACES = re.compile(r"\s+")
 _CUT = "…"
-# A passage with every word marked is hard to read, so drop spans with an attribution below this
-# fraction of the strongest one.
-_MIN_ATTRIBUTION = 0.3
 # Maximum number of characters of a word that are cut off at the end of a passage.
 _LONGEST_REST = 20
 
@@ -45,50 +41,30 @@ Span = tuple[int, int, float]
 
 
 class Quote(NamedTuple):
-    """A one-line passage of a text, with an ellipsis where it is cut."""
+    """A passage of a text, with an ellipsis where it is cut."""
 
     text: str
-    # The strongest spans in reading order, as (start, end, attribution): `text[start:end]` adds
-    # `attribution` to a score.
+    # The spans in the passage, as (start, end, attribution): `text[start:end]` adds `attribution`
+    # to a score.
     spans: list[Span]
 
 
 def passage(text: str, spans: Sequence[Span], max_characters: int = N_CHARACTERS) -> Quote:
-    """Return the passage of at most `max_characters` with the largest total attribution.
+    """Return the passage of at most `max_characters` around the span with the largest attribution.
 
     `spans` are (start, end, attribution), as in `slugline.explanation.explanation.highlight`.
     """
-    start = _weightiest(spans, len(text), max_characters)
+    strongest = max(spans, key=lambda span: abs(span[2]), default=(0, 0, 0.0))
+    start = max(0, min(strongest[0] - max_characters // 4, len(text) - max_characters))
     start, end = _at_spaces(text, start, min(len(text), start + max_characters))
     lead, tail = _CUT if start else "", _CUT if end < len(text) else ""
+    shift = len(lead) - start
     visible = [
-        (max(a, start) - start, min(b, end) - start, attribution)
+        (max(a, start) + shift, min(b, end) + shift, attribution)
         for a, b, attribution in spans
         if a < end and b > start
     ]
-    strongest = max((abs(attribution) for *_, attribution in visible), default=0)
-    strong = [span for span in visible if abs(span[2]) >= _MIN_ATTRIBUTION * strongest]
-    cut, moved = _shorten_spaces(text[start:end], strong, text.find("\n") - start)
-    n = len(lead)
-    return Quote(f"{lead}{cut}{tail}", [(a + n, b + n, attribution) for a, b, attribution in moved])
-
-
-def _weightiest(spans: Sequence[Span], length: int, max_characters: int) -> int:
-    """Return the start of the passage with the largest attribution for or against a topic."""
-    if length <= max_characters:
-        return 0
-    ordered = sorted(spans)
-    starts = [start for start, _, _ in ordered]
-    # Cumulative attribution before each span: a passage's attribution is a difference.
-    before = [0.0]
-    for _, _, attribution in ordered:
-        before.append(before[-1] + abs(attribution))
-    best, begin = 0.0, 0
-    for number, start in enumerate(starts):
-        last = bisect.bisect_right(starts, start + max_characters // 2)
-        if before[last] - before[number] > best:
-            best, begin = before[last] - before[number], start
-    return min(max(0, begin - max_characters // 4), length - max_characters)
+    return Quote(f"{lead}{text[start:end]}{tail}", visible)
 
 
 def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
@@ -102,33 +78,12 @@ def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def _shorten_spaces(text: str, spans: Sequence[Span], line_break: int) -> tuple[str, list[Span]]:
-    """Return a text with runs of spaces and line breaks collapsed, and its adjusted spans.
-
-    Only the line break at `line_break`, the end of a subject or title, is kept.
-    """
-    places, characters, n = [], [], 0
-    for number, character in enumerate(text):
-        places.append(n)
-        space = character.isspace()
-        if not space or (number and not text[number - 1].isspace()):
-            characters.append(("\n" if number == line_break else " ") if space else character)
-            n += 1
-    places.append(n)
-    line = "".join(characters).rstrip()
-    moved = [(places[a], min(places[b], len(line)), attribution) for a, b, attribution in spans]
-    return line, [span for span in moved if span[0] < span[1]]
-
-
 # Terms of topics ----------------------------------------------------------------------------------
 
 #: Number of terms to show per topic, and number of strongest terms to choose them from.
 N_TERMS, _N_LOOKED_AT = 8, 60
 #: Exponent of the variance of a term's presence in a document.
 POWER = 1 / 3
-# In a script without spaces, replace a term by a longer one that contains it and has at least
-# this fraction of its strength.
-_MIN_STRENGTH_OF_LONGER = 0.5
 
 
 class TopicTerms(NamedTuple):
@@ -175,7 +130,7 @@ def strongest_terms(
     return [
         TopicTerms(
             str(names[number]),
-            _chosen([*_by_strength(fitted, weights, number, spread, is_ngram)], n_terms),
+            _distinct(_by_strength(fitted, weights, number, spread, is_ngram), n_terms),
         )
         for number in (range(len(names)) if numbers is None else numbers)
     ]
@@ -183,7 +138,7 @@ def strongest_terms(
 
 def _by_strength(
     fitted: Fitted, weights: Any, topic: int, spread: F64, is_ngram: Mask
-) -> Iterator[tuple[str, float]]:
+) -> Iterator[str]:
     """Yield the strongest terms, without character n-grams in scripts with spaces."""
     part = slice(*weights.indptr[topic : topic + 2])
     columns, values = weights.indices[part], weights.data[part]
@@ -196,7 +151,7 @@ def _by_strength(
         if term is None or (is_ngram[columns[place]] and not _is_unspaced(term)):
             continue
         n_found += 1
-        yield term, float(strength[place])
+        yield term
 
 
 def _is_unspaced(term: str) -> bool:
@@ -204,35 +159,22 @@ def _is_unspaced(term: str) -> bool:
     return not term.isascii() and find_unspaced(term) == [(0, len(term))]
 
 
-def _chosen(candidates: Sequence[tuple[str, float]], n_terms: int) -> list[str]:
+def _distinct(candidates: Iterable[str], n_terms: int) -> list[str]:
     """Return the strongest terms that don't overlap."""
     chosen: list[str] = []
-    for term, strength in candidates:
+    for term in candidates:
         if len(chosen) == n_terms:
             break
-        longer = (
-            other
-            for other, other_strength in candidates
-            if len(other) > len(term)
-            and other_strength >= _MIN_STRENGTH_OF_LONGER * strength
-            and _is_unspaced(term)
-            and term in other
-        )
-        term = next(longer, term)
         if not any(_overlap(term, other) for other in chosen):
             chosen.append(term)
     return chosen
 
 
 def _overlap(term: str, other: str) -> bool:
-    """True if two terms share a word or, in a script without spaces, two characters."""
-    if _is_unspaced(term) or _is_unspaced(other):
-        return term in other or other in term or bool(_pairs(term) & _pairs(other))
+    """True if two terms share a word or, in a script without spaces, one contains the other."""
+    if _is_unspaced(term):
+        return term in other or other in term
     return bool(set(term.split()) & set(other.split()))
-
-
-def _pairs(term: str) -> set[str]:
-    return {term[n : n + 2] for n in range(len(term) - 1)}
 
 
 # Mistakes -----------------------------------------------------------------------------------------

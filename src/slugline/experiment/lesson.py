@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -207,24 +207,8 @@ EXAMPLES = (0, 10)
 N_LIKELIEST = 5
 
 
-class WireSource(Protocol):
-    """A source of wires, such as the module `slugline.reuters`."""
-
-    def load_data(self, *, num_words: int) -> tuple[Any, Any]:
-        """Return (x_train, y_train), (x_test, y_test): word numbers, and integer topics."""
-
-    def topic_names(self) -> list[str]:
-        """Return the names of the topics, in the order of their numbers."""
-
-    def decode(self, sequence: Iterable[int], /) -> str:
-        """Return the words for word numbers."""
-
-
 def run(
-    n_seeds: int = 1,
-    first_seed: int = 0,
-    progress: Progress | None = None,
-    source: WireSource = reuters,
+    n_seeds: int = 1, first_seed: int = 0, progress: Progress | None = None, source: Any = reuters
 ) -> NotebookResult:
     """Run every step of the lesson and return the results.
 
@@ -234,8 +218,9 @@ def run(
         Number of times to train each network, with seeds starting at `first_seed`.
     first_seed : int, default 0
     progress : Progress, optional
-    source : WireSource, default `slugline.reuters`
-        Must have more than 1,000 training wires; the first 1,000 are used for validation.
+    source : module or object, default `slugline.reuters`
+        Has the functions `load_data`, `topic_names` and `decode`, and more than 1,000 training
+        wires, of which the first 1,000 are used for validation.
 
     Raises
     ------
@@ -286,7 +271,7 @@ class _Fit(NamedTuple):
 class _Lesson:
     """The lesson's preprocessed wires and training procedure."""
 
-    def __init__(self, source: WireSource, seeds: range, progress: Progress) -> None:
+    def __init__(self, source: Any, seeds: range, progress: Progress) -> None:
         (x_train, y_train), (x_test, y_test) = source.load_data(num_words=NUM_WORDS)
         self.seeds = seeds
         self.topics = source.topic_names()
@@ -334,7 +319,7 @@ class _Lesson:
             return rows.X, one_hot(rows.topics, len(self.topics))
         return rows
 
-    def _describe(self, source: WireSource, sequences: Any) -> LessonData:
+    def _describe(self, source: Any, sequences: Any) -> LessonData:
         X, labels = self.train
         n_bytes = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
         examples = [

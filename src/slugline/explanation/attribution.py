@@ -32,24 +32,13 @@ from slugline.text.sparse import ranges, row_lengths
 from slugline.text.terms import KINDS, NGRAM_LENGTHS, GroupedTerms
 from slugline.text.tokens import Words
 
-# A mixture's path from an empty text is at first divided into this number of panels.
-_N_PANELS = 4
-# Panels whose error of the score is larger are halved.
-_MAX_ERROR = 1e-9
-# They are halved at most this many times, which is enough even where a probability vanishes.
-_MAX_HALVINGS = 40
-# The number of points of each panel at which the gradient is calculated.
-_N_NODES = 16
-# The maximum number of probabilities to calculate for the path of a mixture. Without it, rounding
-# errors of huge scores would be halved for ever; if it is reached, attributions are approximate.
-_MAX_PROBABILITIES = 1 << 24
-# The number of panels that are calculated even if they have more probabilities than that.
-_MIN_PANELS = 256
-# The number of probabilities in memory.
-_BATCH_SIZE = 1 << 20
+# A mixture's path is integrated to this accuracy of the score, on at most this many intervals:
+# without a limit, rounding errors of huge scores would be halved for ever. If it is reached,
+# attributions are approximate.
+_MAX_ERROR, _MAX_INTERVALS = 1e-7, 500
 # The largest rounding error of a sum, as a fraction of the sum of sizes, as models use float32.
 _ROUNDING = 1e-4
-# The same of a mixture's path, whose steps miss more where a probability vanishes.
+# The same of a mixture's path, whose intervals miss more where a probability vanishes.
 _PATH_ERROR = 1e-2
 # Probabilities below this count as this much, as in `Mixture.decision_function`.
 _TINY = float(np.finfo(np.float32).tiny)
@@ -82,9 +71,7 @@ class Attributor(ABC):
         """
 
 
-def make_attributor(
-    learner: Learner, columns: Integers, values: Floats, max_probabilities: int = _MAX_PROBABILITIES
-) -> Attributor:
+def make_attributor(learner: Learner, columns: Integers, values: Floats) -> Attributor:
     """Return the attributor of a learner's scores of one row.
 
     Parameters
@@ -93,9 +80,6 @@ def make_attributor(
         A linear learner, a network, or a mixture of these.
     columns, values : arrays, shape (n_values,)
         The entries of the row.
-    max_probabilities : int
-        Maximum number of probabilities of a mixture's learners to calculate; if that is not enough,
-        attributions are approximate.
 
     Raises
     ------
@@ -107,9 +91,8 @@ def make_attributor(
     if is_network(learner):
         return _NetAttributor(learner.network, columns, doubles)
     if isinstance(learner, Mixture):
-        part_size = max_probabilities // (len(learner.learners) + 1)
-        parts = [make_attributor(part, columns, values, part_size) for part in learner.learners]
-        return _MixtureAttributor(learner, parts, part_size)
+        parts = [make_attributor(part, columns, values) for part in learner.learners]
+        return _MixtureAttributor(learner, parts)
     raise OptionError(
         Parameter("learner"),
         f" is {short_repr(learner)}, which can't be explained; linear learners, nets and "
@@ -191,92 +174,68 @@ class _MixtureAttributor(Attributor):
     gradients. The chain rule is that of DeepLIFT; see `_NetAttributor`.
     """
 
-    def __init__(self, mixture: Mixture, parts: list[Attributor], n_per_learner: int) -> None:
+    def __init__(self, mixture: Mixture, parts: list[Attributor]) -> None:
         self._parts, self._multilabel = parts, mixture.multilabel
         self._calibrations = [_calibration(learner) for learner in mixture.learners]
         self._weights = np.array(mixture.weights) / sum(mixture.weights)
-        self._max_panels = max(_MIN_PANELS, n_per_learner // (_N_NODES * len(parts[0].base)))
-        self.base, self.top = (self._scores(np.array([[at]]))[0] for at in (0.0, 1.0))
+        self.base, self.top = self._scores(0), self._scores(1)
         kinds = dict.fromkeys(part.method for part in parts)
         self.method = (
             f"integrated gradients over the learners' scores, which are {' or '.join(kinds)}"
         )
 
     def attributions(self, factors: F64) -> F64:
-        totals = [np.zeros_like(part.base) for part in self._parts]
-        edges = np.linspace(0, 1, _N_PANELS + 1)
-        panels = np.stack([edges[:-1], edges[1:]], axis=1)
-        n_panels = 0
-        for halving in range(_MAX_HALVINGS + 1):
-            n_panels += len(panels)
-            gradients = self._integrate(factors, panels)
-            ends = self._scores(panels.reshape(-1, 1)) @ factors
-            missing = self._sums(gradients) - (ends[1::2] - ends[::2])
-            is_inexact = (np.abs(missing) > _MAX_ERROR) & (halving < _MAX_HALVINGS)
-            if n_panels + 2 * is_inexact.sum() > self._max_panels:
-                self.is_approximate, is_inexact = True, np.zeros_like(is_inexact)
-            for total, gradient in zip(totals, gradients, strict=True):
-                total += gradient[~is_inexact].sum(axis=0)
-            if not is_inexact.any():
-                break
-            starts, stops = panels[is_inexact].T
-            middles = (starts + stops) / 2
-            panels = np.stack([[starts, middles], [middles, stops]]).transpose(0, 2, 1)
-            panels = panels.reshape(-1, 2)
+        from scipy.integrate import quad_vec  # slow to import, and only mixtures need it
+
+        integral, _, details = quad_vec(
+            lambda at: self._gradient(factors, at),
+            0,
+            1,
+            epsabs=_MAX_ERROR,
+            norm="max",
+            limit=_MAX_INTERVALS,
+            full_output=True,
+        )
+        totals = np.split(integral, len(self._parts))
         attributions = sum(
             part.attributions(total) for part, total in zip(self._parts, totals, strict=True)
         )
-        self.is_approximate |= any(part.is_approximate for part in self._parts)
+        self.is_approximate = not details.success or any(p.is_approximate for p in self._parts)
         difference = float((self.top - self.base) @ factors)
         return adjust_to_sum(np.asarray(attributions), difference, tolerance=_PATH_ERROR)
 
-    def _sums(self, gradients: list[F64]) -> F64:
-        """Return the differences of the score that gradients amount to, shape (n_panels,)."""
-        pairs = zip(self._parts, gradients, strict=True)
-        return np.asarray(sum(gradient @ (part.top - part.base) for part, gradient in pairs))
-
-    def _scores(self, at: F64) -> F64:
-        """Return the mixture's scores at points of the path, shape (n_points, n_topics)."""
+    def _scores(self, at: float) -> F64:
+        """Return the mixture's scores at a point of the path, from 0 to 1; shape (n_topics,)."""
         mean = self._mean(self._interpolate(at))
         scores: F64 = np.log(np.maximum(mean, _TINY))
         if self._multilabel:
             scores -= np.log(np.maximum(1 - mean, LEAST_COMPLEMENT))
-        return scores
+        return scores[0]
 
     def _mean(self, scores: list[Any]) -> F64:
-        """Return the mean probabilities of rows of scores of each learner."""
+        """Return the mean probabilities of a row of scores of each learner."""
         proba = [c.proba(s) for c, s in zip(self._calibrations, scores, strict=True)]
         return np.tensordot(self._weights, np.array(proba), axes=1)
 
-    def _interpolate(self, at: F64) -> list[Any]:
-        """Return each learner's scores at points of the path, a column of numbers from 0 to 1."""
-        return [part.base + at * (part.top - part.base) for part in self._parts]
+    def _interpolate(self, at: float) -> list[Any]:
+        """Return each learner's scores at a point of the path, shape (1, n_topics)."""
+        return [(part.base + at * (part.top - part.base))[np.newaxis] for part in self._parts]
 
-    def _integrate(self, factors: F64, panels: F64) -> list[F64]:
-        """Return the integral over each panel of the gradient by each learner's scores.
-
-        Arrays of shape (n_panels, n_topics); `panels`, of shape (n_panels, 2), are the ends of each
-        from 0 to 1.
-        """
-        nodes, sizes = np.polynomial.legendre.leggauss(_N_NODES)
-        step = max(1, _BATCH_SIZE // (_N_NODES * len(factors)))
-        integrals: list[list[F64]] = [[] for _ in self._parts]
-        for first in range(0, len(panels), step):
-            starts, stops = panels[first : first + step, :, np.newaxis].transpose(1, 0, 2)
-            at = starts + (nodes + 1) / 2 * (stops - starts)
-            scores = self._interpolate(at.reshape(-1, 1))
-            mean = self._mean(scores)
-            weights = np.where(mean > _TINY, factors / np.maximum(mean, _TINY), 0)
-            if self._multilabel:
-                complement = 1 - mean
-                is_large = complement > LEAST_COMPLEMENT
-                weights += np.where(is_large, factors / np.maximum(complement, _TINY), 0)
-            weights *= (sizes / 2 * (stops - starts)).reshape(-1, 1)
-            learners = zip(self._calibrations, scores, self._weights, integrals, strict=True)
-            for calibration, learner_scores, weight, parts in learners:
-                gradient = weight * _gradient(calibration, learner_scores, weights)
-                parts.append(gradient.reshape(len(at), _N_NODES, -1).sum(axis=1))
-        return [np.concatenate(parts) for parts in integrals]
+    def _gradient(self, factors: F64, at: float) -> F64:
+        """Return the gradient by all learners' scores, shape (n_learners * n_topics,)."""
+        scores = self._interpolate(at)
+        mean = self._mean(scores)
+        weights = np.where(mean > _TINY, factors / np.maximum(mean, _TINY), 0)
+        if self._multilabel:
+            complement = 1 - mean
+            is_large = complement > LEAST_COMPLEMENT
+            weights += np.where(is_large, factors / np.maximum(complement, _TINY), 0)
+        learners = zip(self._calibrations, scores, self._weights, strict=True)
+        gradients = [
+            weight * _gradient(calibration, learner_scores, weights)
+            for calibration, learner_scores, weight in learners
+        ]
+        return np.concatenate(gradients, axis=1)[0]
 
 
 def _calibration(learner: Any) -> AnyCalibration:

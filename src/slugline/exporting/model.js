@@ -54,8 +54,8 @@ async function loadModel(facts, data) {
   for (let column = 0; column < first; column++) bounds[column + 1] = bounds[column] + arrays.counts[column];
   const { topics: topicOf, biases, thresholds, slopes, intercepts, bend } = arrays;
   const calibration = { ...facts.calibration, slopes, intercepts, bend };
-  const characters = makeCharacters(arrays, facts.lowerMany), head = loadHead(facts.head, arrays);
-  return { ...facts, groups, weights, bounds, topicOf, biases, thresholds, calibration, characters, head };
+  const { classes } = arrays, head = loadHead(facts.head, arrays);
+  return { ...facts, groups, weights, bounds, topicOf, biases, thresholds, calibration, classes, head };
 }
 
 function idfOf(arrays, number) {
@@ -144,14 +144,14 @@ function countCells(group, { columns, ...facts }, cells) {
  * vectors, null if words alone answer it.
  */
 function rowOf(model, text, cells) {
-  const reading = readText(text, model.characters);
+  const reading = readText(text, model.classes);
   const groups = model.groups.map((group) => {
     if (group.kind === "columns") {
       const counts = model.cells ? countCells(group, model.cells, cells) : new Map();
       return { group, places: [], counts, values: weigh(model, group, counts) };
     }
     const places = [], counts = new Map();
-    eachTerm(group.kind, reading, model.characters, (start, end, word, isPhrase) => {
+    eachTerm(group.kind, reading, model.classes, (start, end, word, isPhrase) => {
       const column = group.find();
       if (column < 0) return;
       places.push({ column, start, end, word, isPhrase });
@@ -160,7 +160,7 @@ function rowOf(model, text, cells) {
     return { group, places, counts, values: weigh(model, group, counts) };
   });
   scale(model, groups);
-  return { reading, groups, vectors: model.head && vectorsOf(model.head, reading, model.characters) };
+  return { reading, groups, vectors: model.head && vectorsOf(model.head, reading, model.classes) };
 }
 
 /** Return the weight of each term, before the row is scaled. */
@@ -292,9 +292,12 @@ function total(values) {
   return values.reduce((sum, value) => sum + value, 0);
 }
 
+// What isn't white space in Python.
+const IN_TEXT = /[^\s\x1c-\x1f\x85]|\ufeff/;
+
 /** Return why the model is unsure, like `Unsure` of `slugline.model.decider`; null if it is not. */
 function unsureOf(model, { reading, groups }, probabilities, best, chosen) {
-  if (reading.given.every((point) => model.characters.blank.has(point))) return { kind: "no_text" };
+  if (!IN_TEXT.test(textOf(reading.given))) return { kind: "no_text" };
   if (model.multilabel && chosen.length > model.multilabel.most) return { kind: "many_topics" };
   if (!model.hasPrecision) return null;
   const words = groups.find(({ group }) => group.kind === "words");
@@ -412,12 +415,12 @@ function pointsOf(model, reading, n) {
 }
 
 function originsIn(model, reading) {
-  reading.origins ??= originsOf(reading.low, reading.read, model.characters);
+  reading.origins ??= originsOf(reading.low, reading.read);
   return reading.origins;
 }
 
 /** Return the first and last characters that each character of the text as it is read comes from. */
-function originsOf(low, read, characters) {
+function originsOf(low, read) {
   const { points, origins } = low;
   if (points === read || isSame(points, read)) return [origins, origins];
   const firsts = [], lasts = [];
@@ -425,7 +428,7 @@ function originsOf(low, read, characters) {
   const keepTo = (end) => {
     for (; done < end; done++) { firsts.push(origins[done]); lasts.push(origins[done]); }
   };
-  for (const { start, end, nAfter } of changes(points, characters)) {
+  for (const { start, end, nAfter } of changes(points)) {
     keepTo(start);
     for (let i = 0; i < nAfter; i++) { firsts.push(origins[start]); lasts.push(origins[end - 1]); }
     done = end;
@@ -439,7 +442,7 @@ function isSame(a, b) {
 }
 
 /** Return where characters begin and end that change in form C, and how many they become. */
-function changes(points, characters) {
+function changes(points) {
   const found = [], isWide = (i) => i < points.length && points[i] >= 0x80;
   for (let i = 0; i < points.length; i++) {
     if (!isWide(i) && !isWide(i + 1)) continue;
@@ -448,8 +451,8 @@ function changes(points, characters) {
     while (isWide(end)) end++;
     let start = i;
     const part = points.slice(i, end);
-    for (const cluster of isSame(part, normalFormC(part, characters)) ? [] : clustersOf(part, characters)) {
-      const normal = normalFormC(cluster, characters), unchanged = nUnchanged(cluster, normal, characters);
+    for (const cluster of isSame(part, normalFormC(part)) ? [] : clustersOf(part)) {
+      const normal = normalFormC(cluster), unchanged = nUnchanged(cluster, normal);
       if (!isSame(normal, cluster)) {
         found.push({ start: start + unchanged, end: start + cluster.length, nAfter: normal.length - unchanged });
       }
@@ -461,11 +464,11 @@ function changes(points, characters) {
 }
 
 /** Return the shortest parts of a text that are normalised independently. */
-function clustersOf(points, characters) {
+function clustersOf(points) {
   const found = [];
   let cluster = [];
   for (const point of points) {
-    if (cluster.length && begins(point, cluster, characters)) {
+    if (cluster.length && begins(point, cluster)) {
       found.push(cluster);
       cluster = [];
     }
@@ -475,14 +478,14 @@ function clustersOf(points, characters) {
 }
 
 /** Whether a character is not combined with those before it, nor put before one of them. */
-function begins(point, before, characters) {
-  if (characters.combining[point]) return false;
-  const separate = [before, [point]].flatMap((part) => normalFormC(part, characters));
-  return isSame(normalFormC([...before, point], characters), separate);
+function begins(point, before) {
+  if (isMark(point)) return false;
+  const separate = [before, [point]].flatMap((part) => normalFormC(part));
+  return isSame(normalFormC([...before, point]), separate);
 }
 
 /** Return 1 if the first character is unchanged and combined with no other, else 0. */
-function nUnchanged(cluster, normal, characters) {
-  const rest = normalFormC(cluster.slice(1), characters);
+function nUnchanged(cluster, normal) {
+  const rest = normalFormC(cluster.slice(1));
   return Number(cluster.length > 1 && isSame(normal, [cluster[0], ...rest]));
 }

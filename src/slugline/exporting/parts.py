@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import base64
-import functools
 import os
-import sys
-import unicodedata
 import zlib
-from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import I64, U8, U64, Integers
+from slugline.base.arrays import U8, U64, Integers
 from slugline.errors import OptionError, Parameter
 from slugline.exporting.vectors import PageVectors
 from slugline.learning.calibration import AnyCalibration, TopicCalibration
@@ -84,111 +80,16 @@ def varints(numbers: Integers) -> bytes:
     return data[has_byte].tobytes()
 
 
-def encode_run_lengths(table: U8) -> I64:
-    """Run-length encode an array, alternating lengths and values.
-
-    >>> encode_run_lengths(np.array([0, 0, 5], dtype=np.uint8)).tolist()
-    [2, 0, 1, 5]
-    """
-    firsts = np.flatnonzero(np.diff(table, prepend=table[0] ^ 1))
-    lengths = np.diff(firsts, append=len(table))
-    return np.stack([lengths, table[firsts]], axis=1).ravel().astype(np.int64)
+# Number of ASCII characters, and the class of separators in `character_classes`.
+_N_ASCII, _SEPARATOR_CLASS = 128, 2
 
 
-# Tables of characters -----------------------------------------------------------------------------
-
-_N_ALL = sys.maxunicode + 1
-_N_ASCII = 128
-_SPACE, _SEPARATOR_CLASS = ord(" "), 2
-_SIGMA = "\u03a3"
-# Categories of code points excluded from the tables: unassigned, private use, and surrogates.
-_INERT = {"Cn", "Co", "Cs"}
-# Ideographs and syllables, the majority of characters, are neither cased nor ignorable.
-_CASELESS = range(0x3400, 0xA000), range(0xAC00, 0xD7B0), range(0x20000, 0x40000)
-
-
-class Characters(NamedTuple):
-    """Python's character tables, needed because browsers may have another version of Unicode.
-
-    Attributes
-    ----------
-    lower_many : dict of int to list of int
-        Lower case of characters that map to two or more characters.
-    tables : dict of str to array
-        Run lengths, from `encode_run_lengths`, of one value for each character:
-
-        "classes": see `slugline.text.characters.character_classes`; ASCII separators are included.
-        "casing": effect on the lower case of an adjacent sigma: 1 if cased, 2 if ignored, else 0.
-        "combining": canonical combining class.
-
-        Arrays of characters; the first array of each pair is ascending and stored as differences:
-
-        "blank": white space.
-        "lowerFrom", "lowerTo": characters whose lower case is one character, and that character.
-        "made", "madeFirst", "madeSecond", "composes": characters with a canonical decomposition,
-        its one or two characters (the second may be 0), and whether normal form C composes them.
-    """
-
-    lower_many: dict[int, list[int]]
-    tables: dict[str, Integers]
-
-
-@functools.cache
-def characters() -> Characters:
-    """Return the tables of the running Python version."""
-    assigned = [c for c in map(chr, range(_N_ALL)) if unicodedata.category(c) not in _INERT]
-    lower = {ord(c): c.lower() for c in assigned if c.lower() != c}
-    single = np.array([(number, ord(low)) for number, low in lower.items() if len(low) == 1])
-    # Only canonical decompositions; others begin with their kind in angle brackets.
-    decomposed = [c for c in assigned if unicodedata.decomposition(c)[:1] not in ("", "<")]
-    decompositions = [(ord(c), *_decompose(c)) for c in decomposed]
-    composed, first, second = np.array(decompositions).T
-    tables = {
-        "classes": encode_run_lengths(_classes()),
-        "casing": encode_run_lengths(_table(assigned, _casing)),
-        "combining": encode_run_lengths(_table(assigned, unicodedata.combining)),
-        "blank": np.array([ord(c) for c in assigned if c.isspace()]),
-        "lowerFrom": _differences(single[:, 0]),
-        "lowerTo": single[:, 1],
-        "made": _differences(composed),
-        "madeFirst": first,
-        "madeSecond": second,
-        "composes": np.array([_composes(*map(chr, row)) for row in decompositions], dtype=np.uint8),
-    }
-    many = {number: [*map(ord, low)] for number, low in lower.items() if len(low) > 1}
-    return Characters(many, tables)
-
-
-def _table(characters: list[str], function: Callable[[str], int]) -> U8:
-    table = np.zeros(_N_ALL, dtype=np.uint8)
-    table[[*map(ord, characters)]] = [*map(function, characters)]
-    return table
-
-
-def _classes() -> U8:
+def _character_classes() -> U8:
+    """Return `slugline.text.characters.character_classes`, with ASCII separators."""
     table = np.frombuffer(character_classes(), dtype=np.uint8).copy()
     ascii_ = np.frombuffer(TRANSLATION, dtype=np.uint8)[:_N_ASCII]
-    table[:_N_ASCII][ascii_ == _SPACE] = _SEPARATOR_CLASS
+    table[:_N_ASCII][ascii_ == ord(" ")] = _SEPARATOR_CLASS
     return table
-
-
-def _casing(character: str) -> int:
-    """Return a character's effect on the lower case of a preceding sigma in Python."""
-    if any(ord(character) in group for group in _CASELESS):
-        return 0
-    if f"a{_SIGMA}{character}".lower()[1] == "\u03c3":
-        return 1
-    return 2 if f"a{_SIGMA}{character}a".lower()[1] == "\u03c3" else 0
-
-
-def _decompose(character: str) -> tuple[int, int]:
-    """Return the two characters of a decomposition; the second is 0 if there is only one."""
-    first, *others = (int(part, 16) for part in unicodedata.decomposition(character).split())
-    return first, others[0] if others else 0
-
-
-def _composes(character: str, first: str, second: str) -> bool:
-    return second != "\0" and unicodedata.normalize("NFC", first + second) == character
 
 
 # The model ----------------------------------------------------------------------------------------
@@ -250,7 +151,7 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     )
     fitted = from_model_file(file, fitted.encoder)
     decider = Decider.from_fitted(fitted, min_precision)
-    arrays: ArraysByName = {**characters().tables}
+    arrays: ArraysByName = {"classes": _character_classes()}
     columns_by_group = []
     for group_index in range(len(fitted.features.feature_groups)):
         terms, columns = _terms(fitted, group_index)
@@ -336,7 +237,6 @@ def _facts(fitted: Fitted, calibration: AnyCalibration, decider: Decider) -> dic
         "usualWords": None
         if usual is None
         else {"rate": usual.rate, "maxExcess": usual.max_excess},
-        "lowerMany": characters().lower_many,
         "calibration": _calibration_facts(calibration),
         **({"cells": _cell_facts(fitted)} if fitted.columns else {}),
     }

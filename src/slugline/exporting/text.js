@@ -5,50 +5,18 @@
 const N_LEAD = 48, UNSPACED_NGRAM_LENGTHS = [1, 2, 3, 4], LONGEST_WORD = 100;
 const NGRAM_LENGTHS = { characters: 4, "characters-2": 2, "characters-3": 3, "characters-5": 5 };
 const MAX_MARKS = 30, SHORT_TEXT = 1000;
-const SPACE = 0x20, SIGMA = 0x3a3, SMALL_SIGMA = 0x3c3, LAST_SIGMA = 0x3c2;
+const SPACE = 0x20;
 const CLASS = { word: 0, unspaced: 1, separator: 2, apostrophe: 3 };
-const N_ALL = 0x110000;
 // Below, no character is a mark, and none changes in normal form C.
-const FIRST_MARK = 0x300;
-// Syllables of Hangul are made of parts by arithmetic; see the Unicode Standard, 3.12.
-const HANGUL = { L: 0x1100, V: 0x1161, T: 0x11a7, S: 0xac00, nL: 19, nV: 21, nT: 28, nS: 11172 };
+const FIRST_MARK = 0x300, HIGHEST_MARK = 0x345;
 
-// Tables of characters -----------------------------------------------------------------------------
-
-function makeCharacters(arrays, lowerMany) {
-  const lower = new Map(), parts = new Map(), pairs = new Map();
-  const from = cumulativeSum(arrays.lowerFrom), made = cumulativeSum(arrays.made);
-  from.forEach((point, i) => lower.set(point, [arrays.lowerTo[i]]));
-  Object.entries(lowerMany).forEach(([point, points]) => lower.set(Number(point), points));
-  made.forEach((point, i) => {
-    const first = arrays.madeFirst[i], second = arrays.madeSecond[i];
-    parts.set(point, second ? [first, second] : [first]);
-    if (arrays.composes[i]) pairs.set(first * N_ALL + second, point);
-  });
-  return {
-    lower, parts, pairs,
-    classes: fromRuns(arrays.classes, 0x10000 + 17),
-    casing: fromRuns(arrays.casing, N_ALL),
-    combining: fromRuns(arrays.combining, N_ALL),
-    blank: new Set(arrays.blank),
-  };
-}
+// Characters ---------------------------------------------------------------------------------------
 
 /** Return integers from their differences. */
 function cumulativeSum(steps) {
   let sum = 0;
   return Float64Array.from(steps, (step) => (sum += step));
 }
-
-function fromRuns(runs, length) {
-  const table = new Uint8Array(length);
-  for (let i = 0, at = 0; i < runs.length; at += runs[i], i += 2) {
-    table.fill(runs[i + 1], at, at + runs[i]);
-  }
-  return table;
-}
-
-// Lower case and normal form C ----------------------------------------------------------------------
 
 function codePoints(text) {
   const points = new Uint32Array(text.length);
@@ -57,108 +25,45 @@ function codePoints(text) {
   return points.subarray(0, n);
 }
 
-/** Return a text in lower case, and the position in `points` that each of its characters comes from. */
-function lowercase(points, characters) {
-  const found = [], origins = [];
-  points.forEach((point, i) => {
-    const low = point === SIGMA ? [sigma(points, i, characters)] : characters.lower.get(point);
-    for (const each of low ?? [point]) {
-      found.push(each);
-      origins.push(i);
-    }
-  });
-  return { points: found, origins };
+function textOf(points) {
+  let text = "";
+  for (const point of points) text += String.fromCodePoint(point);
+  return text;
 }
 
-/** Return the lower case of a sigma, which differs at the end of a word. */
-function sigma(points, at, { casing }) {
-  const [cased, passedOver] = [1, 2];
-  let before = at - 1, after = at + 1;
-  while (before >= 0 && casing[points[before]] === passedOver) before--;
-  if (before < 0 || casing[points[before]] !== cased) return SMALL_SIGMA;
-  while (after < points.length && casing[points[after]] === passedOver) after++;
-  return after < points.length && casing[points[after]] === cased ? SMALL_SIGMA : LAST_SIGMA;
+/** Return a text in lower case, and the position in `points` that each of its characters comes from. */
+function lowercase(text, points) {
+  const origins = [];
+  points.forEach((point, i) => {
+    const n = point < 0x80 ? 1 : codePoints(String.fromCodePoint(point).toLowerCase()).length;
+    for (let k = 0; k < n; k++) origins.push(i);
+  });
+  return { points: Array.from(codePoints(text.toLowerCase())), origins };
 }
 
 /** Return a text in normal form C, unless it has more marks in a row than any language has. */
-function normalize(lower, characters) {
-  if (lower.length > SHORT_TEXT && longestMarkRun(lower, characters) > MAX_MARKS) return lower;
-  return normalFormC(lower, characters);
+function normalize(lower) {
+  return lower.length > SHORT_TEXT && longestMarkRun(lower) > MAX_MARKS ? lower : normalFormC(lower);
 }
 
-function longestMarkRun(points, { combining }) {
+/** Whether a character has a combining class: normal forms sort it before U+0345, whose class is the highest. */
+function isMark(point) {
+  if (point < FIRST_MARK || point === HIGHEST_MARK) return point === HIGHEST_MARK;
+  return textOf([HIGHEST_MARK, point]).normalize("NFD").codePointAt(0) !== HIGHEST_MARK;
+}
+
+function longestMarkRun(points) {
   let most = 0, n = 0;
   for (const point of points) {
-    n = combining[point] ? n + 1 : 0;
+    n = isMark(point) ? n + 1 : 0;
     most = Math.max(most, n);
   }
   return most;
 }
 
-function normalFormC(points, characters) {
+function normalFormC(points) {
   if (points.every((point) => point < FIRST_MARK)) return points;
-  const decomposed = [];
-  points.forEach((point) => decompose(point, characters, decomposed));
-  sortMarks(decomposed, characters);
-  return compose(decomposed, characters);
-}
-
-function decompose(point, characters, found) {
-  const parts = characters.parts.get(point);
-  const syllable = point - HANGUL.S;
-  if (parts) {
-    parts.forEach((part) => decompose(part, characters, found));
-  } else if (syllable >= 0 && syllable < HANGUL.nS) {
-    found.push(HANGUL.L + Math.floor(syllable / (HANGUL.nV * HANGUL.nT)));
-    found.push(HANGUL.V + (Math.floor(syllable / HANGUL.nT) % HANGUL.nV));
-    if (syllable % HANGUL.nT) found.push(HANGUL.T + (syllable % HANGUL.nT));
-  } else {
-    found.push(point);
-  }
-}
-
-/** Sort the marks on each character by their classes, in place. */
-function sortMarks(points, { combining }) {
-  for (let first = 0; first < points.length; first++) {
-    if (!combining[points[first]]) continue;
-    let end = first + 1;
-    while (end < points.length && combining[points[end]]) end++;
-    if (end - first > 1) {
-      const sorted = points.slice(first, end).sort((a, b) => combining[a] - combining[b]);
-      sorted.forEach((point, i) => (points[first + i] = point));
-    }
-    first = end;
-  }
-}
-
-function compose(points, characters) {
-  const { combining } = characters, found = [];
-  let starter = -1, before = 0; // where the last starter is, and the class of what follows it
-  for (const point of points) {
-    const own = combining[point];
-    const isNext = starter === found.length - 1; // no mark stands between
-    const pair = starter >= 0 && (isNext || before < own) ? composePair(found[starter], point, characters) : 0;
-    if (pair) {
-      found[starter] = pair;
-      continue;
-    }
-    if (!own) starter = found.length;
-    before = own;
-    found.push(point);
-  }
-  return found;
-}
-
-function composePair(first, second, { pairs }) {
-  const l = first - HANGUL.L, v = second - HANGUL.V;
-  if (l >= 0 && l < HANGUL.nL && v >= 0 && v < HANGUL.nV) {
-    return HANGUL.S + (l * HANGUL.nV + v) * HANGUL.nT;
-  }
-  const syllable = first - HANGUL.S, t = second - HANGUL.T;
-  if (syllable >= 0 && syllable < HANGUL.nS && syllable % HANGUL.nT === 0 && t > 0 && t < HANGUL.nT) {
-    return first + t;
-  }
-  return pairs.get(first * N_ALL + second) ?? 0;
+  return Array.from(codePoints(textOf(points).normalize("NFC")));
 }
 
 // Words --------------------------------------------------------------------------------------------
@@ -171,15 +76,15 @@ function composePair(first, second, { pairs }) {
  * where character i begins at `at[i]`. Word i is from `starts[i]` to before `ends[i]`, in points.
  * Each point was character `froms[i]` of `read`, the text in lower case and normal form C.
  */
-function readText(text, characters) {
+function readText(text, classes) {
   const given = codePoints(text);
-  const low = lowercase(given, characters);
-  const read = given.every((point) => point < 0x80) ? low.points : normalize(low.points, characters);
+  const low = lowercase(text, given);
+  const read = given.every((point) => point < 0x80) ? low.points : normalize(low.points);
   const points = [SPACE], froms = [-1];
   let isUnspaced = false;
   const push = (point, from) => { points.push(point); froms.push(from); };
   read.forEach((point, i) => {
-    const charClass = characters.classes[point < 0x10000 ? point : 0x10000 + (point >> 16)];
+    const charClass = classes[point < 0x10000 ? point : 0x10000 + (point >> 16)];
     if ((charClass === CLASS.unspaced) !== isUnspaced) {
       push(SPACE, -1);
       isUnspaced = !isUnspaced;
@@ -217,7 +122,7 @@ function encode(points) {
   return { bytes, at };
 }
 
-function isUnspacedWord(reading, word, { classes }) {
+function isUnspacedWord(reading, word, classes) {
   const point = reading.points[reading.starts[word]];
   return classes[point < 0x10000 ? point : 0x10000 + (point >> 16)] === CLASS.unspaced;
 }
@@ -294,12 +199,12 @@ function hashPair(lows, highs, first) {
  * It stands from `start` to before `end` in the reading's points; `isPhrase` tells terms that stand
  * for themselves from those that are part of a word.
  */
-function eachTerm(kind, reading, characters, found) {
+function eachTerm(kind, reading, classes, found) {
   const { starts, ends, bytes, at } = reading;
   if (kind === "bigrams") {
     eachPair(reading, found);
   } else if (kind in NGRAM_LENGTHS) {
-    starts.forEach((_, word) => eachNgram(kind, reading, word, characters, found));
+    starts.forEach((_, word) => eachNgram(kind, reading, word, classes, found));
   } else {
     const n = kind === "lead" ? Math.min(N_LEAD, starts.length) : starts.length;
     for (let word = 0; word < n; word++) {
@@ -322,13 +227,13 @@ function eachPair({ starts, ends, bytes, at }, found) {
   }
 }
 
-function eachNgram(kind, reading, word, characters, found) {
+function eachNgram(kind, reading, word, classes, found) {
   const { bytes, at } = reading, start = reading.starts[word], length = reading.ends[word] - start;
   const run = (first, size, isPhrase) => {
     hashBytes(bytes, at[first], at[first + size]);
     found(first, first + size, word, isPhrase);
   };
-  if (isUnspacedWord(reading, word, characters)) {
+  if (isUnspacedWord(reading, word, classes)) {
     for (const size of kind === "characters" ? UNSPACED_NGRAM_LENGTHS : []) {
       for (let first = 0; first + size <= length; first++) run(start + first, size, true);
     }

@@ -50,11 +50,11 @@ function findRow({ rowOf, longest }, points, start, end) {
  *
  * Each row has the `start` and `end` of the span of the reading's points to which it is attributed.
  */
-function findVectors(table, reading, characters) {
+function findVectors(table, reading, classes) {
   const { points, starts, ends } = reading, found = [];
   let nKnown = 0, nCounted = 0;
   starts.forEach((start, word) => {
-    const end = ends[word], isUnspaced = isUnspacedWord(reading, word, characters);
+    const end = ends[word], isUnspaced = isUnspacedWord(reading, word, classes);
     const nLetters = points.slice(start, end).filter((point) => point !== APOSTROPHE).length;
     const row = findRow(table, points, start, end);
     if (row >= 0) {
@@ -123,8 +123,8 @@ function eachNumber({ rows, factors }, nColumns, row, use) {
 }
 
 /** Return the vectors of a text, and their sum scaled to length 1; null if too little is known. */
-function vectorsOf({ table, nColumns }, reading, characters) {
-  const { found, known } = findVectors(table, reading, characters);
+function vectorsOf({ table, nColumns }, reading, classes) {
+  const { found, known } = findVectors(table, reading, classes);
   if (known < round(table.minKnownFraction)) return null;
   const counts = new Map(), sums = new Float64Array(nColumns);
   for (const { row } of found) counts.set(row, (counts.get(row) ?? 0) + 1);

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
-
-from markupsafe import Markup
+from typing import Any
 
 from slugline.auditing.audit import Audit, Leak
-from slugline.auditing.findings import Finding, Findings, Span
-from slugline.auditing.repair import Gain
+from slugline.auditing.findings import Finding, Findings
 from slugline.base.wording import join_words, one_line, percent
 from slugline.corpus.topic_sets import join_topics
+from slugline.experiment.evidence import passage
 from slugline.explanation.explanation import highlight
 from slugline.reports.render import render, sentence, shorten
 
@@ -42,19 +39,7 @@ def other_findings(audit: Audit) -> list[str]:
         *(_sentence(kind, audit=audit) for kind in ("near", "leaks")),
     ]
     found += [*_alike(audit), *_odd(audit)]
-    for line, n in audit.lines[:_N_EXAMPLES]:
-        found.append(_sentence("line", n=n, line=repr(shorten(line))))
     return [text for text in found if text]
-
-
-def describe_gain(gain: Gain, source: str) -> str:
-    """Return a sentence on the gain in accuracy; `source` is what the new classifier is fit to."""
-    low, high = gain.interval
-    return (
-        f"learned {source}, {percent(gain.n_after / gain.n_tested)} are right instead of "
-        f"{percent(gain.n_before / gain.n_tested)}: {gain.points:+z.1f} "
-        f"points, 95 % interval {low:+z.1f} to {high:+z.1f}"
-    )
 
 
 def suspect_table(findings: Findings, n_suspects: int, separator: float) -> list[list[str]]:
@@ -130,37 +115,8 @@ _sentence = partial(sentence, "audit.txt.j2")
 MIN_SUSPICION = 0.1
 # The largest number of suspects, and of rows of the other tables.
 _MAX_CARDS, _MAX_ROWS = 100, 50
-# Characters of a text, of its part before the first marked word, and of a text in a table.
-_N_CHARACTERS, _N_BEFORE, _N_SHORT = 560, 120, 140
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One of two texts side by side."""
-
-    place: str
-    topic: str
-    text: Markup
-
-
-@dataclass(frozen=True)
-class _Card:
-    """A suspect, and the document that is shown beside it."""
-
-    finding: Finding
-    likely: str
-    suspect: _Side
-    other: _Side | None
-
-
-class _LeakRow(NamedTuple):
-    """The cells of a leak in the table, from left to right."""
-
-    test_place: str
-    training_place: str
-    likeness: str
-    topic: str
-    text: str
+# Characters of a text, and of a text in a table.
+_N_CHARACTERS, _N_SHORT = 560, 140
 
 
 def audit_page(findings: Findings) -> str:
@@ -193,53 +149,37 @@ def _distinct_suspects(audit: Audit) -> list[int]:
     return list(rows_by_text.values())
 
 
-def _card(findings: Findings, row: int) -> _Card:
+def _card(findings: Findings, row: int) -> dict[str, Any]:
+    """Return a suspect, and the document that is shown beside it."""
     finding = findings[row]
-    return _Card(
-        finding=finding,
-        likely=join_topics(finding.likely),
-        suspect=_side(findings, row, finding),
-        other=(
-            None
-            if finding.comparison_row is None
-            else _side(findings, finding.comparison_row, finding)
-        ),
-    )
+    other = finding.comparison_row
+    return {
+        "finding": finding,
+        "likely": join_topics(finding.likely),
+        "suspect": _document(findings, row, finding),
+        "other": None if other is None else _document(findings, other, finding),
+    }
 
 
-def _side(findings: Findings, row: int, finding: Finding) -> _Side:
+def _document(findings: Findings, row: int, finding: Finding) -> dict[str, Any]:
+    """Return one of two documents side by side, with its words for each topic marked."""
     corpus, topic, likely = findings.audit.corpus, finding.topic, finding.likely
     spans = findings.spans(row, topic, likely) if topic != likely else []
-    return _Side(
-        findings.place(row), join_topics(corpus.topics[row]), _excerpt(corpus.texts[row], spans)
-    )
+    return {
+        "place": findings.place(row),
+        "topic": join_topics(corpus.topics[row]),
+        "text": highlight(*passage(corpus.texts[row], spans, _N_CHARACTERS)),
+    }
 
 
-def _excerpt(text: str, spans: Sequence[Span]) -> Markup:
-    """Return the part of a text around its first marked words, marked."""
-    first = spans[0][0] if spans else 0
-    start = max(0, min(first - _N_BEFORE, len(text) - _N_CHARACTERS))
-    if start:
-        start = text.find(" ", start, first) + 1 or start
-    end = min(len(text), start + _N_CHARACTERS)
-    before, after = "… " if start else "", " …" if end < len(text) else ""
-    shift = len(before) - start
-    inside = [
-        (a + shift, b + shift, attribution)
-        for a, b, attribution in spans
-        if a >= start and b <= end
-    ]
-    return highlight(f"{before}{text[start:end]}{after}", inside)
-
-
-def _leak(findings: Findings, leak: Leak) -> _LeakRow:
-    """Return the row of a leak in the table."""
+def _leak(findings: Findings, leak: Leak) -> list[str]:
+    """Return a row of the table of leaks: both places, likeness, topic and text."""
     topics, texts = findings.audit.corpus.topics, findings.audit.corpus.texts
     topic, test_topic = join_topics(topics[leak.row]), join_topics(topics[leak.test_row])
-    return _LeakRow(
-        test_place=findings.place(leak.test_row),
-        training_place=findings.place(leak.row),
-        likeness="identical" if leak.likeness == 1 else f"{percent(leak.likeness, 0)} of terms",
-        topic=topic if topic == test_topic else f"{test_topic}, but {topic} in training",
-        text=one_line(texts[leak.test_row], _N_SHORT),
-    )
+    return [
+        findings.place(leak.test_row),
+        findings.place(leak.row),
+        "identical" if leak.likeness == 1 else f"{percent(leak.likeness, 0)} of terms",
+        topic if topic == test_topic else f"{test_topic}, but {topic} in training",
+        one_line(texts[leak.test_row], _N_SHORT),
+    ]

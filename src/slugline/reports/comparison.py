@@ -139,7 +139,7 @@ def _join(names: Sequence[str]) -> str:
 def table_notes(comparison: Comparison) -> dict[str, str]:
     """Return what the columns of the table mean and how they were measured, in sentences."""
     values = {"comparison": comparison, "test_name": TEST_NAME}
-    names = ("folds", "test", "costs", "jobs")
+    names = ("folds", "test", "costs")
     return {name: sentence("comparison.txt.j2", name, **values) for name in names}
 
 

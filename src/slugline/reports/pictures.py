@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,8 +15,8 @@ from slugline.experiment.lesson import SeedSummary
 from slugline.reports.render import shorten
 
 _COLOURS = ("validation", "best", "training")
-# Characters of a topic's name beside the confusion matrix, and of a model's name and time.
-_NAME_LENGTH, _MODEL_LENGTH = 18, 26
+# Characters of a model's name and time.
+_MODEL_LENGTH = 26
 #: The accuracy of fewer answers is not drawn: each answer changes it much.
 _MIN_ANSWERS = 20
 
@@ -127,49 +126,6 @@ def reliability_diagram(bins: Sequence[Bin]) -> str:
     for group in bins:
         chart.dot((group.probability, group.fraction_right), "validation", group.interval)
     return chart.svg("Fraction of right answers by their probability")
-
-
-# Pixels of the confusion matrix: its width, the names of rows, a row, and a column at most.
-_MATRIX, _NAMES, _ROW, _COLUMN = 420, 150, 22, 54
-# A darker cell has light text.
-_DARK = 0.55
-
-
-def confusion_matrix(rows: Sequence[tuple[str, Sequence[int], int]]) -> str:
-    """Return the confusion matrix; the larger a cell's fraction of its row, the darker it is.
-
-    Parameters
-    ----------
-    rows : sequence of (topic, counts, number of documents)
-        For each topic of the matrix, in the order of rows, how often it was the answer.
-    """
-    width = min(_COLUMN, (_MATRIX - _NAMES) / max(1, len(rows)))
-    elements = []
-    for row, (topic, counts, n_documents) in enumerate(rows):
-        y, middle = 24 + _ROW * row, width / 2
-        name = f"{row + 1} {shorten(topic, _NAME_LENGTH)}"
-        elements.append(_label(_NAMES + width * row + middle, 16, str(row + 1), "middle"))
-        elements.append(_label(_NAMES - 8, y + 15, name, "end"))
-        for column, count in enumerate(counts):
-            left, fraction = _NAMES + width * column, count / max(1, n_documents)
-            colour = "validation" if column == row else "best"
-            elements.append(
-                f'<rect x="{left:g}" y="{y}" width="{width - 1:g}" height="{_ROW - 1}" '
-                f'style="fill: var(--{colour}); fill-opacity: {fraction:.2f}"/>'
-            )
-            if count:
-                ink = "paper" if fraction > _DARK else "ink"
-                elements.append(_label(left + middle, y + 15, str(count), "middle", ink))
-    size = f"0 0 {_MATRIX} {30 + _ROW * len(rows)}"
-    label = "Topics of documents, by row, and the answers to them, by column"
-    return "\n".join(
-        [f'<svg role="img" aria-label="{label}" viewBox="{size}">', *elements, "</svg>"]
-    )
-
-
-def _label(x: float, y: float, text: str, anchor: str, colour: str = "ink") -> str:
-    style = f"fill: var(--{colour}); text-anchor: {anchor}"
-    return f'<text x="{x:g}" y="{y:g}" style="{style}">{html.escape(text)}</text>'
 
 
 def coverage_chart(

@@ -23,7 +23,7 @@ from slugline.model.file.content import library_versions
 from slugline.model.file.generations import REPORT_GENERATOR
 from slugline.model.fitted import Fitted
 from slugline.model.promise import PromiseCheck
-from slugline.reports import multilabel, pictures, training_text
+from slugline.reports import pictures, training_text
 from slugline.reports.render import number, render, sentence
 from slugline.text.feature_groups import FeatureGroup
 
@@ -80,6 +80,19 @@ def describe_metrics(evaluation: Evaluation) -> str:
     return _sentence("metrics", evaluation=evaluation, top_k_phrase=join_words(parts) if ks else "")
 
 
+def describe_rankings(evaluation: MultilabelEvaluation) -> str:
+    """Describe the metrics of rankings and of single decisions, and what each means."""
+    ranking = evaluation.ranking
+    precisions = [f"{percent(ranking.precision_at(k))} (k = {k})" for k in evaluation.top_ks]
+    gains = [f"{number(ranking.ndcg_at(k), 3)} (k = {k})" for k in evaluation.top_ks]
+    return _sentence(
+        "rankings",
+        evaluation=evaluation,
+        precisions=join_words(precisions),
+        gains=join_words(gains),
+    )
+
+
 # The page -----------------------------------------------------------------------------------------
 
 #: Topics in the table of confusions.
@@ -111,6 +124,8 @@ def training_page(
     topics = evaluation.per_topic()
     shared = {
         "generator": REPORT_GENERATOR,
+        "section_texts": training_text.section_texts(experiment),
+        "advice": training_text.advice(experiment),
         "experiment": experiment,
         "evaluation": evaluation,
         "epoch_charts": [] if experiment.history is None else experiment.history.charts(),
@@ -126,8 +141,6 @@ def training_page(
     if isinstance(evaluation, MultilabelEvaluation):
         return render(
             "multilabel.html.j2",
-            section_texts=multilabel.section_texts(experiment, evaluation),
-            advice=multilabel.advice(experiment, evaluation),
             probabilities=_probabilities_multilabel(experiment, evaluation),
             pairs=evaluation.pairs(),
             thresholds=evaluation.thresholds_by_topic(),
@@ -135,8 +148,6 @@ def training_page(
         )
     return render(
         "training.html.j2",
-        section_texts=training_text.section_texts(experiment),
-        advice=training_text.advice(experiment),
         probabilities=_probabilities(experiment, evaluation),
         confusions=evaluation.confusions(),
         confused=confused_topics(evaluation),
@@ -219,8 +230,12 @@ def _probabilities_multilabel(
             pictures.coverage_chart(curve, answers="topics given"),
         ],
         "reliability": describe_reliability(evaluation, bins, answers),
-        "coverage": multilabel.describe_coverage(curve, experiment.promise),
-        "metrics": multilabel.describe_rankings(evaluation),
+        "coverage": _sentence(
+            "coverage_of_topics",
+            surest=training_text.describe_surest(curve),
+            promise=experiment.promise,
+        ),
+        "metrics": describe_rankings(evaluation),
     }
 
 

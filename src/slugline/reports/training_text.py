@@ -1,7 +1,7 @@
 """Sentences on a training run, its learning curves and its corrections.
 
-Their wording is in the templates `run`, `training`, `advice`, `curve` and `corrections`; the
-functions here compute the numbers.
+Their wording is in the templates `run`, `training`, `multilabel`, `advice`, `curve` and
+`corrections`; the functions here compute the numbers.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import cast
+
+import numpy as np
 
 from slugline.base.wording import join_words, percent
 from slugline.corrections.gate import MIN_CHANGED, TopicChange
 from slugline.corrections.learning import CorrectionResult
 from slugline.evaluation.evaluation import Evaluation, TopicMetrics
 from slugline.evaluation.intervals import Interval
+from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.probabilities import CoverageCurve
 from slugline.experiment.curve import LearningCurve, LearningCurves
 from slugline.experiment.curve_intervals import FEWEST_DRAWS
@@ -26,6 +28,8 @@ from slugline.reports.render import number, quoted, sentence, sentences
 
 #: Topics with a lower recall are missed more often than found.
 MIN_RECALL = 0.5
+#: Topics with a lower precision are wrong more often than right.
+MIN_PRECISION = 0.5
 #: With a wider interval of the accuracy, settings can't be compared.
 WIDE_INTERVAL = 0.05
 #: Topics named in a sentence.
@@ -38,10 +42,24 @@ BALANCING = '`--balanced` (in Python, `class_weight="balanced"`)'
 
 def section_texts(experiment: Experiment) -> dict[str, str]:
     """Return the text of each section, by its name."""
-    texts = shared_texts(experiment) | sentences(
+    evaluation = experiment.tested.evaluation
+    shared = _shared_texts(experiment)
+    if isinstance(evaluation, MultilabelEvaluation):
+        n_topics = np.diff(evaluation.true.indptr)
+        texts = shared | sentences(
+            "multilabel.txt.j2",
+            experiment=experiment,
+            evaluation=evaluation,
+            n_topics=n_topics,
+            n_without=int(np.count_nonzero(n_topics == 0)),
+        )
+        texts["data"] += f" {texts.pop('topics')}"
+        texts["baselines"] = f"{texts.pop('exact_match')} {texts['baselines']}"
+        return texts
+    texts = shared | sentences(
         "training.txt.j2",
         experiment=experiment,
-        evaluation=experiment.tested.evaluation,
+        evaluation=evaluation,
         topics=_trained_topics(experiment),
     )
     if "unknown" in texts:
@@ -49,9 +67,9 @@ def section_texts(experiment: Experiment) -> dict[str, str]:
     return texts
 
 
-def shared_texts(experiment: Experiment) -> dict[str, str]:
+def _shared_texts(experiment: Experiment) -> dict[str, str]:
     """Return the texts that don't depend on how many topics a document has."""
-    topics = by_size(_trained_topics(experiment))
+    topics = _by_size(_trained_topics(experiment))
     tested = [metrics for metrics in topics if metrics.n_documents]
     encoder = experiment.fitted.encoder
     return sentences(
@@ -68,22 +86,28 @@ def shared_texts(experiment: Experiment) -> dict[str, str]:
 
 def advice(experiment: Experiment) -> list[str]:
     """Return suggestions for what to do next, at least one."""
-    evaluation = experiment.tested.evaluation
-    if experiment.on_labels is not None:
-        suggestions = [
-            broken_promise(experiment) or doubtful_labels(experiment),
-            experiment.on_labels.advice,
-            _confused_topics(experiment),
-        ]
+    evaluation, on_labels = experiment.tested.evaluation, experiment.on_labels
+    suggestions = [_broken_promise(experiment)]
+    if isinstance(evaluation, MultilabelEvaluation):
+        nothing = "nothing_multilabel"
+        if on_labels is None:
+            suggestions += [
+                _missed_topics(experiment),
+                _added_topics(evaluation),
+                _few_tests(experiment, "micro-F1", evaluation.f1_intervals[0]),
+            ]
     else:
-        suggestions = [
-            broken_promise(experiment) or doubtful_labels(experiment),
-            missed_topics(experiment),
-            _confused_topics(experiment),
-            few_tests(experiment, "accuracy", evaluation.interval),
+        nothing = "nothing"
+        suggestions[0] = suggestions[0] or _doubtful_labels(experiment)
+        suggestions += [
+            None if on_labels else _missed_topics(experiment),
+            _confused_topics(experiment, evaluation),
+            None if on_labels else _few_tests(experiment, "accuracy", evaluation.interval),
         ]
+    if on_labels is not None:
+        suggestions.insert(1, on_labels.advice)
     found = [suggestion for suggestion in suggestions if suggestion]
-    return found or [sentence("advice.txt.j2", "nothing")]
+    return found or [sentence("advice.txt.j2", nothing)]
 
 
 def _validation_fraction(experiment: Experiment) -> float | None:
@@ -99,13 +123,13 @@ def _validation_fraction(experiment: Experiment) -> float | None:
 # Advice -----------------------------------------------------------------------------------------
 
 
-def doubtful_labels(experiment: Experiment) -> str | None:
+def _doubtful_labels(experiment: Experiment) -> str | None:
     """Return advice if labels are likely to be wrong; else None."""
     doubts = describe_label_doubts(experiment.fitted)
     return sentence("advice.txt.j2", "labels", doubts=doubts) if doubts else None
 
 
-def broken_promise(experiment: Experiment) -> str | None:
+def _broken_promise(experiment: Experiment) -> str | None:
     """Return advice if the requested precision isn't reached; else None."""
     promise = experiment.promise
     if promise is None or not promise.is_missed:
@@ -113,10 +137,10 @@ def broken_promise(experiment: Experiment) -> str | None:
     return promise.details
 
 
-def missed_topics(experiment: Experiment) -> str | None:
+def _missed_topics(experiment: Experiment) -> str | None:
     """Return advice if topics are missed more often than found; else None."""
     tested = [metrics for metrics in _trained_topics(experiment) if metrics.n_documents]
-    missed = [metrics for metrics in by_size(tested) if metrics.recall < MIN_RECALL]
+    missed = [metrics for metrics in _by_size(tested) if metrics.recall < MIN_RECALL]
     if not missed:
         return None
     others = [metrics for metrics in tested if metrics.recall >= MIN_RECALL]
@@ -134,8 +158,24 @@ def missed_topics(experiment: Experiment) -> str | None:
     )
 
 
-def _confused_topics(experiment: Experiment) -> str | None:
-    evaluation = cast("Evaluation", experiment.tested.evaluation)
+def _added_topics(evaluation: MultilabelEvaluation) -> str | None:
+    """Return advice if topics are wrong more often than right; else None."""
+    topics = [metrics for metrics in evaluation.per_topic() if metrics.precision < MIN_PRECISION]
+    if not topics:
+        return None
+    examples = [
+        f"{quoted(m.topic)} ({percent(m.precision, 0)} right)" for m in _by_size(topics)[:N_NAMED]
+    ]
+    return sentence(
+        "advice.txt.j2",
+        "added",
+        n_topics=len(topics),
+        n_named=N_NAMED,
+        examples=join_words(examples),
+    )
+
+
+def _confused_topics(experiment: Experiment, evaluation: Evaluation) -> str | None:
     trained = {metrics.topic for metrics in _trained_topics(experiment)}
     confusions = evaluation.confusions(max_pairs=evaluation.confusion.size)
     mistakes = [(topic, other, n) for topic, other, n in confusions if topic in trained]
@@ -169,7 +209,7 @@ def describe_surest(curve: CoverageCurve) -> str:
     )
 
 
-def few_tests(experiment: Experiment, metric: str, interval: Interval) -> str | None:
+def _few_tests(experiment: Experiment, metric: str, interval: Interval) -> str | None:
     """Return advice if the interval of a metric is too wide; else None."""
     if experiment.has_biased_test or interval.high - interval.low <= WIDE_INTERVAL:
         return None
@@ -190,7 +230,7 @@ def _trained_topics(experiment: Experiment) -> list[TopicMetrics]:
     return experiment.tested.evaluation.per_topic()[: len(experiment.fitted.topics)]
 
 
-def by_size(topics: Sequence[TopicMetrics]) -> list[TopicMetrics]:
+def _by_size(topics: Sequence[TopicMetrics]) -> list[TopicMetrics]:
     """Return topics sorted by their number of test documents, in descending order."""
     return sorted(topics, key=lambda metrics: -metrics.n_documents)
 
