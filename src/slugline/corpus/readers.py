@@ -18,7 +18,7 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,12 +42,11 @@ from slugline.corpus.dialects import (
     named_delimiter,
 )
 from slugline.corpus.encodings import detect_encoding, is_utf8
-from slugline.corpus.foreign import describe_foreign_file
 from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.header import NO_HINTS, HeaderHints
 from slugline.corpus.layout import Layout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import LineStream, check_encoding
-from slugline.corpus.lines import ByteRange, TextLines
+from slugline.corpus.lines import ByteRange, TextLines, describe_foreign_file
 from slugline.corpus.rows import MAX_RECORD, RowIterator, translate_os_errors
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
@@ -220,6 +219,7 @@ def read_rows(
             if path.is_file():
                 _check_is_text(path)
             file = opened.enter_context(path.open("rb"))
+            opened.enter_context(_gzip_errors(str(path)))
             text_format = _TextFormat(name, encoding, separator)
             if name in _DETECTED and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 text_format = _examine(
@@ -416,12 +416,11 @@ def _sample(file: BinaryIO, is_packed: bool, max_pieces: int = _MAX_PIECES) -> t
     The sample is the beginning of the file, or the first piece that is not ASCII. Rewinds the file.
     """
     unpacked, piece = gzip.GzipFile(fileobj=file) if is_packed else file, b""
-    with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):  # reading reports these
-        for _ in range(max_pieces):
-            check_interruption()
-            piece = unpacked.read(_N_DETECTED) or piece
-            if len(piece) < _N_DETECTED or not piece.isascii() or b"\0" in piece:
-                break
+    for _ in range(max_pieces):
+        check_interruption()
+        piece = unpacked.read(_N_DETECTED) or piece
+        if len(piece) < _N_DETECTED or not piece.isascii() or b"\0" in piece:
+            break
     file.seek(0)
     return piece, len(piece) == _N_DETECTED
 
@@ -663,14 +662,26 @@ def _file_rows(
     encoding: str | None,
 ) -> RowIterator:
     limit = MAX_UNPACKED if stream.packed else math.inf
-    with translate_os_errors(name), file:
-        try:
-            lines = TextLines(stream.readline, name, limit, encoding)
-            yield from formats.bounded_rows(lines, read)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(
-                f"{name} is not a complete gzip file ({error}); download or compress it again."
-            ) from error
+    with translate_os_errors(name), file, _gzip_errors(name):
+        lines = TextLines(stream.readline, name, limit, encoding)
+        yield from formats.bounded_rows(lines, read)
+
+
+@contextlib.contextmanager
+def _gzip_errors(name: str) -> Iterator[None]:
+    """Convert errors about compressed data to DataError."""
+    try:
+        yield
+    except EOFError as error:
+        raise DataError(
+            f"{name} is incomplete: its compressed data end too early; download or compress it "
+            "again."
+        ) from error
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{name}: its compressed data are damaged, or other data follow them ({error}); "
+            "download or compress it again."
+        ) from error
 
 
 class _Format(NamedTuple):
