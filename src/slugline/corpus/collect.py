@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -39,62 +37,10 @@ _N_FAULTS, _N_SOURCES = 3, 3
 ROWS_PER_REPORT = 1024
 
 
-class _Documents:
-    """Documents stored column-wise, which takes less memory than a tuple per document.
-
-    Attributes
-    ----------
-    texts : list of str
-    topics : list of str, or tuples of str
-        Equal topics share one object.
-    places : array of int, or list of int or str
-    remarks : list of (note from the reader, place)
-    """
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.topics: list[str | tuple[str, ...]] = []
-        self.places: array[int] | list[int | str] = array("q")
-        self.remarks: list[tuple[str, int | str]] = []
-        self._distinct: dict[str | tuple[str, ...], str | tuple[str, ...]] = {}
-
-    def append(self, document: Document) -> None:
-        """Append a document."""
-        at, text, topic, note = document
-        self.texts.append(text)
-        self.topics.append(self._distinct.setdefault(topic, topic))
-        if isinstance(self.places, array):
-            if isinstance(at, int):
-                self.places.append(at)
-            else:
-                self.places = [*self.places, at]
-        else:
-            self.places.append(at)
-        if note:
-            self.remarks.append((note, at))
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def places_without_topics(self) -> list[int | str]:
-        """Return the places of documents without topics."""
-        return [at for at, topic in zip(self.places, self.topics, strict=True) if not topic]
-
-    @property
-    def multilabel(self) -> bool:
-        """True if any document has a tuple of topics."""
-        return any(isinstance(topic, tuple) for topic in self._distinct)
-
-    def topic_sets(self) -> list[tuple[str, ...]]:
-        """Return the topics of each document as a tuple; equal tuples share one object."""
-        as_tuple = {t: t if isinstance(t, tuple) else (t,) for t in self._distinct}
-        return [as_tuple[topic] for topic in self.topics]
-
-
 class _Source(NamedTuple):
     name: str
     unit: str
-    documents: _Documents
+    documents: list[Document]
     example: str  # a topic of the source
     n_skipped: int
     notes: list[str]
@@ -112,13 +58,12 @@ def collect(
     first = contents[0]
     for other in contents[1:]:
         check_same_kind((first.name, first.example), (other.name, other.example))
-    documents = [source.documents for source in contents]
-    multilabel = any(part.multilabel for part in documents)
-    topics = [part.topic_sets() if multilabel else part.topics for part in documents]
+    documents = [document for source in contents for document in source.documents]
+    multilabel = any(isinstance(document.topic, tuple) for document in documents)
     places, unit = _places(contents)
     return Corpus(
-        [*itertools.chain.from_iterable(part.texts for part in documents)],
-        [*itertools.chain.from_iterable(topics)],
+        [document.text for document in documents],
+        [document.topics() if multilabel else document.topic for document in documents],
         join_words([Path(source.name).name or source.name for source in contents], _N_SOURCES),
         notes=tuple(_merge_notes(contents)),
         n_skipped=sum(source.n_skipped for source in contents),
@@ -148,16 +93,20 @@ def _common_layout(layouts: Sequence[Layout | None]) -> Layout | None:
 def _places(sources: Sequence[_Source]) -> tuple[Sequence[int | str], str]:
     """Return the place of each document and the unit; with several sources, places name them."""
     if len(sources) == 1:
-        return sources[0].documents.places, sources[0].unit
-    return [f"{s.name}, {s.unit} {at}" for s in sources for at in s.documents.places], "place"
+        return [document.at for document in sources[0].documents], sources[0].unit
+    return [
+        f"{s.name}, {s.unit} {document.at}" for s in sources for document in s.documents
+    ], "place"
 
 
 def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _Source:
     lenient = replace(options, skip_bad_rows=True)
     labelled = LabelledRows(rows, lenient, max_bad_rows=sys.maxsize, may_mix=True)
-    documents, step = _Documents(), LongStep(progress, f"reading {rows.name}")
+    documents, step = list[Document](), LongStep(progress, f"reading {rows.name}")
+    topics: dict[str | tuple[str, ...], str | tuple[str, ...]] = {}
     for document in labelled:
-        documents.append(document)
+        # Equal topics share one object.
+        documents.append(document._replace(topic=topics.setdefault(document.topic, document.topic)))
         if len(documents) % ROWS_PER_REPORT == 0:
             step.update(rows.fraction_read())
     report = labelled.take_report()
@@ -179,8 +128,10 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
             advice = Message(unlabelled, another, Parameter("topic"))
         raise DataError(f"{rows.name} has no document with a topic; ", advice, ".")
     layout = schema.layout
-    no_topics = _no_topics_note(documents.places_without_topics(), rows.unit, layout.topic_form)
-    remarks = group_remarks(documents.remarks, rows.unit)
+    no_topics = _no_topics_note(
+        [d.at for d in documents if not d.topic], rows.unit, layout.topic_form
+    )
+    remarks = group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
     left_out = unlabelled and f"left out: {unlabelled}"
     notes = [*filter(None, (rows.note, columns, no_topics, *remarks, left_out, empty, skipped))]
     notes += _form_notes(layout, documents, options.topic_separator)
@@ -237,13 +188,12 @@ def _unusual_separator(rows: RowReader) -> str | None:
     return None if rows.separator in (usual, ONE_COLUMN) else rows.separator
 
 
-def _form_notes(layout: Layout, documents: _Documents, separator: str | None) -> list[str]:
+def _form_notes(layout: Layout, documents: Sequence[Document], separator: str | None) -> list[str]:
     """Return notes on topics without documents, topics of all documents, and unused separators."""
     form = layout.topic_form
     if form is None:
         return []
-    sets = documents.topic_sets()
-    counts = Counter(itertools.chain.from_iterable(sets))
+    counts = Counter(topic for document in documents for topic in document.topics())
     absent = [topic for topic in form.columns if topic not in counts]
     shared = [topic for topic, n in counts.items() if n == len(documents)]
     notes = []
@@ -251,7 +201,7 @@ def _form_notes(layout: Layout, documents: _Documents, separator: str | None) ->
         notes.append(f"no document has these topics, which are left out: {format_list(absent)}")
     if shared:
         notes.append(f"every document has these topics: {format_list(shared)}; check the data")
-    if separator is not None and all(len(topics) < 2 for topics in sets):
+    if separator is not None and all(len(document.topics()) < 2 for document in documents):
         notes.append(
             f"{separator!r} doesn't separate topics in any cell of {short_repr(layout.topic)}; "
             "check the "
@@ -260,11 +210,11 @@ def _form_notes(layout: Layout, documents: _Documents, separator: str | None) ->
     return notes
 
 
-def _separator_advice(documents: _Documents, schema: SourceSchema | None) -> str:
+def _separator_advice(documents: Sequence[Document], schema: SourceSchema | None) -> str:
     """Return a warning if cells seem to contain several topics; empty cells may mean no topic."""
     if schema is None or schema.layout.topic_form is not None:
         return ""
-    warnings = separator_warnings(Counter(itertools.chain.from_iterable(documents.topic_sets())))
+    warnings = separator_warnings(Counter(topic for d in documents for topic in d.topics()))
     return join_messages("", (Message(" Note: ", warning) for warning in warnings))
 
 
