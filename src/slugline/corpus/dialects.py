@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from slugline.corpus.column_names import TEXT_NAMES
 from slugline.corpus.header import (
     NO_HINTS,
+    TEXT_NAMES,
     HeaderHints,
     HeaderRow,
     empty_header_row,

@@ -12,8 +12,8 @@ import msgspec
 
 from slugline.base.wording import counted
 from slugline.corpus import rows
-from slugline.corpus.column_names import check_unique
 from slugline.corpus.dialects import UNUSED_CHARACTER, TableStart, find_start
+from slugline.corpus.header import check_unique
 from slugline.corpus.lines import TextLines
 from slugline.errors import DataError
 
