@@ -53,7 +53,6 @@ _LATIN = (
     ("cp1250", _CENTRAL),
     ("iso8859-2", _CENTRAL),
     ("cp1252", _ALL_WESTERN),
-    ("iso8859-15", (*_WESTERN, *_ALL_WESTERN)),
     ("cp850", _WESTERN),
     ("mac_roman", _WESTERN),
 )
@@ -68,8 +67,6 @@ _OTHERS = (
     *((name, _GREEK) for name in ("cp1253", "iso8859-7")),
 )
 _SINGLE_BYTE = {encoding for encoding, _ in (*_LATIN, *_OTHERS)}
-# Romanian and Vietnamese letters that western and central European languages lack.
-_LATIN_BEYOND = {*"șțȘȚơưƠƯ"}
 # Symbols common in text; rarer symbols, which occur next to letters; symbols between two letters.
 _SIGNS = {*"€£§°·«»‹›‘’‚“”„–—…¿¡\N{NO-BREAK SPACE}"}
 _RARE_SIGNS = {*"ªº²³¹½¼¾©®™×±µ¶•†‡´¬\N{SOFT HYPHEN}"}
@@ -157,7 +154,7 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
         min_distinct = 0 if encoding == "cp1252" else 2
         is_known = text and _is_in_alphabet(text, alphabets, min_distinct)
         if text and is_known and not re.search(_LATIN_RUN, text):
-            return _choose_western(sample, text) if encoding == "cp1252" else encoding
+            return encoding
     if sum(byte > 127 for byte in sample) < _MIN_FOREIGN:
         return None
     plausible = [
@@ -178,18 +175,6 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
         return None
     text = _decode(sample, best.encoding, is_cut=True)
     return best.encoding if text and _is_plausible(text) else None
-
-
-def _choose_western(sample: bytes, text: str) -> str:
-    """Return cp1252, or Latin-9 if the bytes that differ between the two are letters."""
-    latin_9 = _decode(sample, "iso8859-15")
-    if (
-        latin_9
-        and _is_in_alphabet(latin_9, _ALL_WESTERN, 1)
-        and _count_odd(latin_9) < _count_odd(text)
-    ):
-        return "iso8859-15"
-    return "cp1252"
 
 
 def _is_korean(text: str) -> bool:
@@ -242,30 +227,10 @@ def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
         lines.pop()
     for line in lines:
         if not line.isascii():
-            text = _decode(line, "utf-8", is_part)
-            if text is None or _is_utf8_by_chance(text):
-                n_others += 1
-            else:
-                n_utf8 += 1
+            is_utf8_line = _decode(line, "utf-8", is_part) is not None
+            n_utf8 += is_utf8_line
+            n_others += not is_utf8_line
     return n_utf8, n_others
-
-
-def _is_utf8_by_chance(text: str) -> bool:
-    """Return True if no language has characters like those decoded as UTF-8 in their positions.
-
-    For example, "Spaß…" in cp1252, decoded as UTF-8, is "Spa" with a digit of the N'Ko script.
-    """
-    return bool(text) and all(
-        "\u0180" <= character < "\u0800"
-        and character not in _LATIN_BEYOND
-        and _is_ascii_letter(previous)
-        for previous, character in zip(f" {text}", text, strict=False)
-        if character > "\x7f"
-    )
-
-
-def _is_ascii_letter(character: str) -> bool:
-    return character.isascii() and character.isalpha()
 
 
 def _is_in_alphabet(text: str, alphabets: Sequence[str], min_distinct: int) -> bool:
