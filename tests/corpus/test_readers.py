@@ -544,18 +544,6 @@ def test_read_rows_recognises_one_column_by_its_header() -> None:
     assert rows.separator == ONE_COLUMN
 
 
-@pytest.mark.parametrize(
-    ("texts", "delimiter"), [("a, b\r\n", ";"), ("a; b\r\n", ","), ("a; b\r\nc, d\r\n", "\t")]
-)
-def test_detect_dialect_chooses_an_unused_delimiter_for_one_column(
-    texts: str, delimiter: str
-) -> None:
-    rows = read_rows(write("a.csv", f"Nachricht\r\n{texts}"))
-
-    assert read_dialect(rows).delimiter == delimiter
-    list(rows)
-
-
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt", "a.csv.gz"])
 def test_read_rows_obeys_a_named_separator(name: str) -> None:
     data = b"a,b~text\n1~x\n"

@@ -53,6 +53,7 @@ _LATIN = (
     ("cp1250", _CENTRAL),
     ("iso8859-2", _CENTRAL),
     ("cp1252", _ALL_WESTERN),
+    ("iso8859-15", (*_WESTERN, *_ALL_WESTERN)),
     ("cp850", _WESTERN),
     ("mac_roman", _WESTERN),
 )
@@ -154,7 +155,7 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
         min_distinct = 0 if encoding == "cp1252" else 2
         is_known = text and _is_in_alphabet(text, alphabets, min_distinct)
         if text and is_known and not re.search(_LATIN_RUN, text):
-            return encoding
+            return _choose_western(sample, text) if encoding == "cp1252" else encoding
     if sum(byte > 127 for byte in sample) < _MIN_FOREIGN:
         return None
     plausible = [
@@ -175,6 +176,18 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
         return None
     text = _decode(sample, best.encoding, is_cut=True)
     return best.encoding if text and _is_plausible(text) else None
+
+
+def _choose_western(sample: bytes, text: str) -> str:
+    """Return cp1252, or Latin-9 if the bytes that differ between the two are letters."""
+    latin_9 = _decode(sample, "iso8859-15")
+    if (
+        latin_9
+        and _is_in_alphabet(latin_9, _ALL_WESTERN, 1)
+        and _count_odd(latin_9) < _count_odd(text)
+    ):
+        return "iso8859-15"
+    return "cp1252"
 
 
 def _is_korean(text: str) -> bool:
@@ -227,9 +240,9 @@ def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
         lines.pop()
     for line in lines:
         if not line.isascii():
-            is_utf8_line = _decode(line, "utf-8", is_part) is not None
-            n_utf8 += is_utf8_line
-            n_others += not is_utf8_line
+            is_valid = _decode(line, "utf-8", is_part) is not None
+            n_utf8 += is_valid
+            n_others += not is_valid
     return n_utf8, n_others
 
 
