@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 from measure import table
 from slugline import TopicClassifier
-from slugline.corpus.excel_table import ExcelTable
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import read_corpus, read_texts
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow
+from slugline.corpus.tables import ExcelTable
 from slugline.counting.count import count_rows
 from slugline.counting.options import CountOptions
 from slugline.errors import SluglineError

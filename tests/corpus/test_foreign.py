@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.foreign import describe_foreign
 from slugline.corpus.layout import ReadOptions
+from slugline.corpus.lines import describe_foreign
 from slugline.corpus.readers import read_rows
 from slugline.errors import DataError
 

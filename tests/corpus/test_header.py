@@ -9,12 +9,12 @@ import pytest
 
 from slugline.corpus.columns import find_id_column
 from slugline.corpus.dialects import TableStart, find_start
-from slugline.corpus.excel_table import ExcelTable
 from slugline.corpus.header import HeaderHints, HeaderRow, find_header, has_columns
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import load_corpus, read_texts
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import SourceRow
+from slugline.corpus.tables import ExcelTable
 from slugline.errors import DataError, OptionError
 
 HEADER = ["Nr", "Betreff", "Text", "Thema"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus.foreign import ZIP
+from slugline.corpus.lines import _ZIP as ZIP
 from slugline.corpus.lines import TextLines
 from slugline.corpus.rows import MAX_RECORD, BadRow
 from slugline.errors import DataError

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus.excel import excel_header, excel_rows
+from slugline.corpus.excel import excel_header
 from slugline.corpus.header import HeaderHints
-from slugline.corpus.merged_header import MergedCells, find_merged
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError
@@ -68,7 +67,7 @@ def test_header_joins_no_title() -> None:
     path = write([TITLE, ["text", "text", "topic"]], "A1:C1")
 
     with pytest.raises(DataError, match="text"):
-        list(excel_rows(path))
+        list(read_rows(path))
 
 
 def test_header_numbers_columns_of_a_cell_merged_across_them() -> None:
@@ -89,14 +88,3 @@ def test_header_row_of_the_user_takes_merged_names() -> None:
     path = write([TITLE, ["a", "b"], [None, "c"], [1, 2]], "A2:A3")
 
     assert excel_header(path, HeaderHints(row=3)) == ["a", "c"]
-
-
-@pytest.mark.parametrize("n_bytes", [1, 7, 1000])
-def test_find_merged_in_pieces(n_bytes: int) -> None:
-    xml = (
-        b'<c r="A1"/><mergeCells><x:mergeCell ref="A1:B2"/><mergeCell ref="AA3:AB3"/></mergeCells>'
-    )
-    pieces = [xml[at : at + n_bytes] for at in range(0, len(xml), n_bytes)]
-
-    assert find_merged(pieces, 3) == [MergedCells(1, 2, 1, 2), MergedCells(3, 3, 27, 28)]
-    assert find_merged(pieces, 2) == [MergedCells(1, 2, 1, 2)]

@@ -251,17 +251,15 @@ def test_array_rows_accept_texts() -> None:
 
 
 def test_array_rows_number_bad_items() -> None:
-    items = ['"x"', '"caf\xe9"', "3", '"a\\u0000"', '"\0"', "NaN", '"' + "x" * 10**7 + '"', '"y"']
+    items = ['"x"', '"caf\xe9"', "3", '"a\\u0000"', '"' + "x" * 10**7 + '"', '"y"']
 
     assert rows_of("a.json", ("[" + ",\n".join(items) + "]").encode("latin-1")) == [
         SourceRow(1, {"text": "x"}),
         not_utf8(2, b'"caf\xe9"'),
         BadRow(3, "JSON, but not an object or text"),
         BadRow(4, *NUL, values={"text": "a\0"}, n_bytes=9),
-        BadRow(5, "not valid JSON (JSON is malformed: invalid character (byte 1))"),
-        BadRow(6, "not valid JSON (JSON is malformed: invalid character (byte 0))"),
-        BadRow(7, "more than 10,000,000 bytes", "split them"),
-        SourceRow(8, {"text": "y"}),
+        BadRow(5, "more than 10,000,000 bytes", "split them"),
+        SourceRow(6, {"text": "y"}),
     ]
 
 
@@ -546,18 +544,6 @@ def test_read_rows_recognises_one_column_by_its_header() -> None:
     assert rows.separator == ONE_COLUMN
 
 
-@pytest.mark.parametrize(
-    ("texts", "delimiter"), [("a, b\r\n", ";"), ("a; b\r\n", ","), ("a; b\r\nc, d\r\n", "\t")]
-)
-def test_detect_dialect_chooses_an_unused_delimiter_for_one_column(
-    texts: str, delimiter: str
-) -> None:
-    rows = read_rows(write("a.csv", f"Nachricht\r\n{texts}"))
-
-    assert read_dialect(rows).delimiter == delimiter
-    list(rows)
-
-
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt", "a.csv.gz"])
 def test_read_rows_obeys_a_named_separator(name: str) -> None:
     data = b"a,b~text\n1~x\n"
@@ -722,15 +708,28 @@ def test_read_rows_notes_a_quoted_cell_of_rows() -> None:
         (
             "a.csv.gz",
             gzip.compress(CSV.encode())[:-12],
-            "a.csv.gz is not a complete gzip file (Compressed file ended before the end-of-stream "
-            "marker was reached); download or compress it again.",
+            "a.csv.gz is incomplete: its compressed data end too early; download or compress it "
+            "again.",
         ),
         (
             "a.csv.gz",
-            CSV,
-            "a.csv.gz is not a complete gzip file (Not a gzipped file (b'te')); "
-            "download or compress it again.",
+            gzip.compress("text;Thema\nGröße;a\n".encode("cp1252"))[:-12],
+            "a.csv.gz is incomplete: its compressed data end too early; download or compress it "
+            "again.",
         ),
+        (
+            "a.csv.gz",
+            gzip.compress(CSV.encode())[:-8] + bytes(8),
+            "a.csv.gz: its compressed data are damaged, or other data follow them (CRC check "
+            "failed 0x0 != 0x0); download or compress it again.",
+        ),
+        (
+            "a.csv.gz",
+            gzip.compress(CSV.encode()) + b"more",
+            "a.csv.gz: its compressed data are damaged, or other data follow them (Not a gzipped "
+            "file (b'mo')); download or compress it again.",
+        ),
+        ("a.csv.gz", CSV, "a.csv.gz is not compressed with gzip; remove .gz from its name."),
         ("a.jsonl", "{}".encode("utf-16"), 'a.jsonl is UTF-16; read it with `encoding="utf-16"`.'),
     ],
     ids=[
@@ -741,6 +740,9 @@ def test_read_rows_notes_a_quoted_cell_of_rows() -> None:
         "header not UTF-8",
         "carriage returns for line ends",
         "gzip cut off",
+        "gzip in cp1252 cut off",
+        "damaged gzip",
+        "gzip with more data",
         "no gzip",
         "UTF-16",
     ],
@@ -751,7 +753,8 @@ def test_read_rows_rejects_a_file_that_breaks_off(
     with pytest.raises(DataError) as error:
         rows_of(name, content)
 
-    assert str(error.value) == message
+    found = re.sub(r"failed \w+ != \w+", "failed 0x0 != 0x0", str(error.value))
+    assert found == message
 
 
 @pytest.mark.parametrize("n_bytes", [0, 10, 300, -1], ids=["none", "few", "half", "all but one"])
@@ -1022,18 +1025,16 @@ def test_table_rows_obey_a_line_that_names_the_separator(
         ("a.csv", "\ufefftext,tópic\n".encode(), TableDialect(has_mark=True)),
         ("a.csv", "text;tópic\n".encode("cp1252"), TableDialect(";", "cp1252")),
         ("a.csv", b"", TableDialect()),
-        ("a.csv.gz", gzip.compress(b"text;topic\n" * 99)[:20], TableDialect()),
         ("a.jsonl", b'{"text;topic": 1}\n', TableDialect()),
     ],
-    ids=["semicolons", "gzip", "tabs", "mark", "Windows", "empty", "cut off", "JSON"],
+    ids=["semicolons", "gzip", "tabs", "mark", "Windows", "empty", "JSON"],
 )
 def test_table_writer_writes_in_the_dialect_read(
     name: str, content: bytes, dialect: TableDialect
 ) -> None:
     rows = read_rows(write(name, content))
     assert read_dialect(rows)._replace(columns=()) == dialect
-    with contextlib.suppress(DataError):  # of the file that was cut off
-        list(rows)
+    list(rows)
 
 
 @pytest.mark.parametrize("read", [read_line_range, read_row_range])

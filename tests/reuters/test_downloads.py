@@ -177,7 +177,7 @@ def redirect(handler: Handler) -> None:
 
 BAD = {
     "missing": (lambda handler: handler.reply(b"", status=404), "HTTP status 404"),
-    "another file": (lambda handler: handler.reply(b"another"), "hash"),
+    "another file": (lambda handler: handler.reply(b"another"), "checksum"),
     "too long": (lambda handler: handler.reply(CONTENT + b"x"), "it sends more than the 51,200"),
     "broken off": (lambda handler: handler.reply(CONTENT[:9], length=99), ""),
     "redirects without an end": (redirect, "Exceeded 30 redirects"),
@@ -292,9 +292,9 @@ def test_fetch_rejects_a_bad_archive(content: bytes, reason: str, server: Server
         fetch(remote)
 
 
-def test_reuters_imports_pooch_and_requests_only_to_download() -> None:
+def test_reuters_imports_requests_only_to_download() -> None:
     code = (
         "import sys, slugline.reuters.sequences, slugline.reuters.wires; "
-        "assert not {'pooch', 'requests'} & {*sys.modules}"
+        "assert not {'requests'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

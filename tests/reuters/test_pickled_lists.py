@@ -101,7 +101,7 @@ def message_and_memory(content: bytes) -> tuple[str, int]:
 @pytest.mark.parametrize("protocol", [3, 4])
 def test_read_lists_reads_pickles_of_python_3(protocol: int) -> None:
     rows, labels = read_lists(npz(pickle.dumps(object_array(ROWS), protocol=protocol), n=len(ROWS)))
-    assert rows.tolist() == ROWS
+    assert rows == ROWS
     assert labels.tolist() == [0] * len(ROWS)
 
 
@@ -110,13 +110,13 @@ def test_read_lists_reads_what_numpy_saves(save: Any) -> None:
     buffer = io.BytesIO()
     save(buffer, x=object_array(ROWS), y=np.array(LABELS))
     rows, labels = read_lists(buffer.getvalue())
-    assert rows.tolist() == ROWS
+    assert rows == ROWS
     assert (labels.dtype, labels.tolist()) == (np.dtype(np.int64), LABELS)
 
 
 def test_read_lists_reads_pickles_of_python_2() -> None:
     rows, _ = read_lists(npz(array_of(lists(b"K\x05M\x00\x01", b"", b"K\x07"), 3), 3))
-    assert rows.tolist() == [[5, 256], [], [7]]
+    assert rows == [[5, 256], [], [7]]
 
 
 class Runs:

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from slugline.classifier import TopicClassifier
+from slugline.corpus.collect import SchemaCheck
 from slugline.corpus.documents import chain_digests, compute_digest
 from slugline.corpus.labelled import RowsReport, SourceSchema
 from slugline.corpus.layout import Layout, ReadOptions, TopicForm
 from slugline.corpus.lines import ByteRange
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.rows import BadRow
-from slugline.corpus.schema_check import SchemaCheck
 from slugline.errors import DataError, OptionError
 from slugline.stream import source as parts
 from slugline.stream import source as sources

@@ -1,10 +1,8 @@
-"""Combine one or more sources into a corpus."""
+"""Combine one or more sources into a corpus, and check that those of a stream are consistent."""
 
 from __future__ import annotations
 
-import itertools
 import sys
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -19,8 +17,10 @@ from slugline.corpus.columns import columns_note, format_list, in_columns
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.dialects import ONE_COLUMN
 from slugline.corpus.labelled import (
+    MAX_BAD_ROWS,
     MAX_SKIPPED,
     N_PLACES,
+    SEVERAL_ADVICE,
     Document,
     LabelledRows,
     RowsReport,
@@ -29,7 +29,7 @@ from slugline.corpus.labelled import (
 )
 from slugline.corpus.layout import Layout, ReadOptions, TopicForm
 from slugline.corpus.readers import RowReader
-from slugline.corpus.rows import join_advice
+from slugline.corpus.rows import BadRow, join_advice
 from slugline.corpus.topic_cells import NOT_LABELLED, separator_warnings
 from slugline.errors import DataError, Message, Parameter, join_messages
 
@@ -39,62 +39,10 @@ _N_FAULTS, _N_SOURCES = 3, 3
 ROWS_PER_REPORT = 1024
 
 
-class _Documents:
-    """Documents stored column-wise, which takes less memory than a tuple per document.
-
-    Attributes
-    ----------
-    texts : list of str
-    topics : list of str, or tuples of str
-        Equal topics share one object.
-    places : array of int, or list of int or str
-    remarks : list of (note from the reader, place)
-    """
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.topics: list[str | tuple[str, ...]] = []
-        self.places: array[int] | list[int | str] = array("q")
-        self.remarks: list[tuple[str, int | str]] = []
-        self._distinct: dict[str | tuple[str, ...], str | tuple[str, ...]] = {}
-
-    def append(self, document: Document) -> None:
-        """Append a document."""
-        at, text, topic, note = document
-        self.texts.append(text)
-        self.topics.append(self._distinct.setdefault(topic, topic))
-        if isinstance(self.places, array):
-            if isinstance(at, int):
-                self.places.append(at)
-            else:
-                self.places = [*self.places, at]
-        else:
-            self.places.append(at)
-        if note:
-            self.remarks.append((note, at))
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def places_without_topics(self) -> list[int | str]:
-        """Return the places of documents without topics."""
-        return [at for at, topic in zip(self.places, self.topics, strict=True) if not topic]
-
-    @property
-    def multilabel(self) -> bool:
-        """True if any document has a tuple of topics."""
-        return any(isinstance(topic, tuple) for topic in self._distinct)
-
-    def topic_sets(self) -> list[tuple[str, ...]]:
-        """Return the topics of each document as a tuple; equal tuples share one object."""
-        as_tuple = {t: t if isinstance(t, tuple) else (t,) for t in self._distinct}
-        return [as_tuple[topic] for topic in self.topics]
-
-
 class _Source(NamedTuple):
     name: str
     unit: str
-    documents: _Documents
+    documents: list[Document]
     example: str  # a topic of the source
     n_skipped: int
     notes: list[str]
@@ -112,13 +60,12 @@ def collect(
     first = contents[0]
     for other in contents[1:]:
         check_same_kind((first.name, first.example), (other.name, other.example))
-    documents = [source.documents for source in contents]
-    multilabel = any(part.multilabel for part in documents)
-    topics = [part.topic_sets() if multilabel else part.topics for part in documents]
+    documents = [document for source in contents for document in source.documents]
+    multilabel = any(isinstance(document.topic, tuple) for document in documents)
     places, unit = _places(contents)
     return Corpus(
-        [*itertools.chain.from_iterable(part.texts for part in documents)],
-        [*itertools.chain.from_iterable(topics)],
+        [document.text for document in documents],
+        [document.topics() if multilabel else document.topic for document in documents],
         join_words([Path(source.name).name or source.name for source in contents], _N_SOURCES),
         notes=tuple(_merge_notes(contents)),
         n_skipped=sum(source.n_skipped for source in contents),
@@ -148,16 +95,20 @@ def _common_layout(layouts: Sequence[Layout | None]) -> Layout | None:
 def _places(sources: Sequence[_Source]) -> tuple[Sequence[int | str], str]:
     """Return the place of each document and the unit; with several sources, places name them."""
     if len(sources) == 1:
-        return sources[0].documents.places, sources[0].unit
-    return [f"{s.name}, {s.unit} {at}" for s in sources for at in s.documents.places], "place"
+        return [document.at for document in sources[0].documents], sources[0].unit
+    return [
+        f"{s.name}, {s.unit} {document.at}" for s in sources for document in s.documents
+    ], "place"
 
 
 def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _Source:
     lenient = replace(options, skip_bad_rows=True)
     labelled = LabelledRows(rows, lenient, max_bad_rows=sys.maxsize, may_mix=True)
-    documents, step = _Documents(), LongStep(progress, f"reading {rows.name}")
+    documents, step = list[Document](), LongStep(progress, f"reading {rows.name}")
+    topics: dict[str | tuple[str, ...], str | tuple[str, ...]] = {}
     for document in labelled:
-        documents.append(document)
+        # Equal topics share one object.
+        documents.append(document._replace(topic=topics.setdefault(document.topic, document.topic)))
         if len(documents) % ROWS_PER_REPORT == 0:
             step.update(rows.fraction_read())
     report = labelled.take_report()
@@ -179,8 +130,10 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
             advice = Message(unlabelled, another, Parameter("topic"))
         raise DataError(f"{rows.name} has no document with a topic; ", advice, ".")
     layout = schema.layout
-    no_topics = _no_topics_note(documents.places_without_topics(), rows.unit, layout.topic_form)
-    remarks = group_remarks(documents.remarks, rows.unit)
+    no_topics = _no_topics_note(
+        [d.at for d in documents if not d.topic], rows.unit, layout.topic_form
+    )
+    remarks = group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
     left_out = unlabelled and f"left out: {unlabelled}"
     notes = [*filter(None, (rows.note, columns, no_topics, *remarks, left_out, empty, skipped))]
     notes += _form_notes(layout, documents, options.topic_separator)
@@ -237,13 +190,12 @@ def _unusual_separator(rows: RowReader) -> str | None:
     return None if rows.separator in (usual, ONE_COLUMN) else rows.separator
 
 
-def _form_notes(layout: Layout, documents: _Documents, separator: str | None) -> list[str]:
+def _form_notes(layout: Layout, documents: Sequence[Document], separator: str | None) -> list[str]:
     """Return notes on topics without documents, topics of all documents, and unused separators."""
     form = layout.topic_form
     if form is None:
         return []
-    sets = documents.topic_sets()
-    counts = Counter(itertools.chain.from_iterable(sets))
+    counts = Counter(topic for document in documents for topic in document.topics())
     absent = [topic for topic in form.columns if topic not in counts]
     shared = [topic for topic, n in counts.items() if n == len(documents)]
     notes = []
@@ -251,7 +203,7 @@ def _form_notes(layout: Layout, documents: _Documents, separator: str | None) ->
         notes.append(f"no document has these topics, which are left out: {format_list(absent)}")
     if shared:
         notes.append(f"every document has these topics: {format_list(shared)}; check the data")
-    if separator is not None and all(len(topics) < 2 for topics in sets):
+    if separator is not None and all(len(document.topics()) < 2 for document in documents):
         notes.append(
             f"{separator!r} doesn't separate topics in any cell of {short_repr(layout.topic)}; "
             "check the "
@@ -260,11 +212,11 @@ def _form_notes(layout: Layout, documents: _Documents, separator: str | None) ->
     return notes
 
 
-def _separator_advice(documents: _Documents, schema: SourceSchema | None) -> str:
+def _separator_advice(documents: Sequence[Document], schema: SourceSchema | None) -> str:
     """Return a warning if cells seem to contain several topics; empty cells may mean no topic."""
     if schema is None or schema.layout.topic_form is not None:
         return ""
-    warnings = separator_warnings(Counter(itertools.chain.from_iterable(documents.topic_sets())))
+    warnings = separator_warnings(Counter(topic for d in documents for topic in d.topics()))
     return join_messages("", (Message(" Note: ", warning) for warning in warnings))
 
 
@@ -354,3 +306,110 @@ def _no_topic(layout: Layout) -> str:
     is_marked = layout.topic_form is not None and layout.topic_form.kind == "separator"
     content = NOT_LABELLED if is_marked else "nothing"
     return f"{content}{in_columns([layout.topic_column])}"
+
+
+# Streams ------------------------------------------------------------------------------------------
+
+
+class SchemaCheck:
+    """Checks a stream of rows for consistent columns and kinds of topics, and for bad rows.
+
+    Unlike `load_corpus`, which reads a whole file before raising an error, this raises one at the
+    first bad row or, with `skip_bad_rows`, at the end of a file with too many bad rows.
+
+    Parameters
+    ----------
+    skip_bad_rows : bool
+
+    Attributes
+    ----------
+    n_skipped, n_unlabelled : int
+        Number of rows left out so far because they are empty or bad, and because they are
+        unlabelled.
+    """
+
+    def __init__(self, skip_bad_rows: bool = False) -> None:
+        self.n_skipped = self.n_unlabelled = 0
+        self._skip = skip_bad_rows
+        self._columns: tuple[str, SourceSchema] | None = None
+        self._topic: tuple[str, str] | None = None
+        self._form: tuple[str, TopicForm | None] | None = None
+        self._begin_file()
+
+    def _begin_file(self) -> None:
+        self._n_rows = self._n_bad = self._n_lines = 0
+        self._bad: list[BadRow] = []
+
+    @property
+    def schema(self) -> SourceSchema | None:
+        """Schema of the first source that names its columns; None before it."""
+        return None if self._columns is None else self._columns[1]
+
+    def add(self, report: RowsReport) -> None:
+        """Add the next rows, in the order of the source.
+
+        Raises DataError if the columns or the kind of topics differ from those of earlier rows, if
+        a row is bad and bad rows are not skipped, or if too many rows of the file are bad.
+        """
+        if report.schema is not None:
+            self._check_schema(report, report.schema)
+        self._n_rows += report.n_rows
+        self._n_bad += report.n_bad
+        self.n_unlabelled += report.n_unlabelled
+        self.n_skipped += report.n_empty
+        self._bad += [
+            # Line numbers start at 1 in each part of a file.
+            row._replace(at=row.at + self._n_lines if isinstance(row.at, int) else row.at)
+            for row in report.bad
+        ]
+        del self._bad[MAX_BAD_ROWS:]
+        if self._bad and not self._skip:
+            raise DataError(
+                f"{report.name}: {report.unit} {self._bad[0].at} can't be used: "
+                f"{self._bad[0].problem}; ",
+                join_advice(self._bad),
+                ", or continue without such rows with ",
+                Parameter("skip_bad_rows"),
+                ".",
+            )
+        self._n_lines += report.n_lines
+        if report.is_last:
+            if self._n_bad > MAX_SKIPPED * self._n_rows:
+                raise DataError(
+                    f"{report.name}: {self._n_bad} of {self._n_rows} {report.unit}s can't be used: "
+                    f"{self._bad[0].problem} at {report.unit} {self._bad[0].at}; ",
+                    join_advice(self._bad),
+                    skip_advice(are_few=False, skip_bad_rows=True),
+                    ".",
+                )
+            self.n_skipped += self._n_bad
+            self._begin_file()
+
+    def _check_schema(self, report: RowsReport, schema: SourceSchema) -> None:
+        layout = schema.layout
+        self._form = self._form or (report.name, layout.topic_form)
+        if (self._form[1] is None) != (layout.topic_form is None):
+            single, multiple = report.name, self._form[0]
+            if self._form[1] is None:
+                single, multiple = multiple, single
+            raise DataError(
+                f"{single} has one topic for each of its first 100 documents, but {multiple} has "
+                f"several; {SEVERAL_ADVICE}."
+            )
+        if report.has_names:
+            self._columns = self._columns or (report.name, schema)
+            first, expected = self._columns[0], self._columns[1].layout
+            if (layout.text, layout.topic) != (expected.text, expected.topic):
+                raise DataError(
+                    f"{report.name} has its texts and topics in "
+                    f"{format_list([*layout.text, layout.topic])}, but {first} has them in "
+                    f"{format_list([*expected.text, expected.topic])}; give files with the same "
+                    "columns, or name the columns with ",
+                    Parameter("text"),
+                    " and ",
+                    Parameter("topic"),
+                    ".",
+                )
+        if schema.example is not None:
+            self._topic = self._topic or (report.name, schema.example)
+            check_same_kind(self._topic, (report.name, schema.example))

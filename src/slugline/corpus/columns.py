@@ -11,11 +11,11 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.wording import join_words, nearest
-from slugline.corpus.column_names import ID_NAMES, TEXT_NAMES, TOPIC_NAMES
 from slugline.corpus.decimals import have_decimal_commas, read_decimal_comma
 from slugline.corpus.dialects import ONE_COLUMN
 from slugline.corpus.documents import RowText, is_missing
 from slugline.corpus.frames import Frame, frame_rows
+from slugline.corpus.header import ID_NAMES, TEXT_NAMES, TOPIC_NAMES
 from slugline.corpus.layout import Layout
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import BadRow, SourceRow, estimate_memory

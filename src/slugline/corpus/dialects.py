@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from slugline.corpus.column_names import TEXT_NAMES
 from slugline.corpus.header import (
     NO_HINTS,
+    TEXT_NAMES,
     HeaderHints,
     HeaderRow,
     empty_header_row,
@@ -232,7 +232,7 @@ def detect_dialect(
         Encoding of the original file.
     likely : str, optional
         Delimiter of another table. If this table has a single column, it separates columns added
-        later; by default, a delimiter that occurs in the texts only within quotes.
+        later; a comma by default.
     """
     first = [BYTE_ORDER_MARKS.sub(b"", line, count=1).decode(errors="replace") for line in lines]
     above, below = first[: start.header_line - 1], first[start.header_line - 1 :]
@@ -242,7 +242,7 @@ def detect_dialect(
     records = _first_records(table, start.delimiter or UNUSED_CHARACTER)[:2]
     header = records[0].names() if records else []
     return TableDialect(
-        delimiter=start.delimiter or likely or _unused_delimiter(table),
+        delimiter=start.delimiter or likely or ",",
         encoding=encoding,
         has_mark=lines[0].startswith(codecs.BOM_UTF8),
         newline="\r\n" if (below or first)[0].endswith("\r\n") else "\n",
@@ -260,11 +260,3 @@ def _is_quoted(table: str, records: Sequence[HeaderRow], delimiter: str) -> bool
     )
     start = quoted.getvalue().replace("\r\n", "\n").rstrip("\n")
     return bool(start) and table.replace("\r\n", "\n").startswith(start)
-
-
-def _unused_delimiter(table: str) -> str:
-    """Return a delimiter that occurs in the texts of a single column only within quotes."""
-    for delimiter in _DELIMITERS:
-        if all(row.width == 1 for row in _first_records(table, delimiter)):
-            return delimiter
-    return ","

@@ -68,8 +68,6 @@ _OTHERS = (
     *((name, _GREEK) for name in ("cp1253", "iso8859-7")),
 )
 _SINGLE_BYTE = {encoding for encoding, _ in (*_LATIN, *_OTHERS)}
-# Romanian and Vietnamese letters that western and central European languages lack.
-_LATIN_BEYOND = {*"șțȘȚơưƠƯ"}
 # Symbols common in text; rarer symbols, which occur next to letters; symbols between two letters.
 _SIGNS = {*"€£§°·«»‹›‘’‚“”„–—…¿¡\N{NO-BREAK SPACE}"}
 _RARE_SIGNS = {*"ªº²³¹½¼¾©®™×±µ¶•†‡´¬\N{SOFT HYPHEN}"}
@@ -242,30 +240,10 @@ def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
         lines.pop()
     for line in lines:
         if not line.isascii():
-            text = _decode(line, "utf-8", is_part)
-            if text is None or _is_utf8_by_chance(text):
-                n_others += 1
-            else:
-                n_utf8 += 1
+            is_valid = _decode(line, "utf-8", is_part) is not None
+            n_utf8 += is_valid
+            n_others += not is_valid
     return n_utf8, n_others
-
-
-def _is_utf8_by_chance(text: str) -> bool:
-    """Return True if no language has characters like those decoded as UTF-8 in their positions.
-
-    For example, "Spaß…" in cp1252, decoded as UTF-8, is "Spa" with a digit of the N'Ko script.
-    """
-    return bool(text) and all(
-        "\u0180" <= character < "\u0800"
-        and character not in _LATIN_BEYOND
-        and _is_ascii_letter(previous)
-        for previous, character in zip(f" {text}", text, strict=False)
-        if character > "\x7f"
-    )
-
-
-def _is_ascii_letter(character: str) -> bool:
-    return character.isascii() and character.isalpha()
 
 
 def _is_in_alphabet(text: str, alphabets: Sequence[str], min_distinct: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 import posixpath
@@ -10,27 +11,27 @@ import re
 import textwrap
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeAlias
 from xml.parsers import expat
 
 from slugline.base.checks import short_repr
 from slugline.base.interruption import check_interruption
 from slugline.corpus import rows
-from slugline.corpus.column_names import check_unique
 from slugline.corpus.header import (
     N_SEARCHED,
     NO_HINTS,
     HeaderHints,
     HeaderRow,
+    check_unique,
     empty_header_row,
     find_header,
     has_columns,
     usual_names,
 )
-from slugline.corpus.merged_header import find_merged, has_gaps, name_columns
 from slugline.errors import DataError
 
 #: Maximum size of an unpacked part in bytes, and of the text of a sheet's cells in characters:
@@ -77,13 +78,21 @@ _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Ru
 _READ_ERRORS = (*_ZIP_ERRORS, expat.ExpatError, LookupError, ValueError)
 
 
-def excel_rows(path: Path, hints: HeaderHints = NO_HINTS) -> rows.RowIterator:
-    """Yield the rows below the header; see `Workbook`.
+def open_excel(path: Path, hints: HeaderHints = NO_HINTS) -> tuple[rows.RowIterator, str]:
+    """Return the rows below the header, and a note on which part of the file is read.
 
-    Unnamed columns and empty rows are left out. Dates and times are text, as in CSV.
+    Unnamed columns and empty rows are left out. Dates and times are text, as in CSV. See `Workbook`
+    for the sheet and the header. Raises DataError, also while iterating, if the file can't be read.
     """
-    with excel_errors(path), zipfile.ZipFile(path) as archive:
-        yield from _table_rows(path, Workbook(archive, hints).rows())
+    with excel_errors(path):
+        archive = zipfile.ZipFile(path)
+        book = Workbook(archive, hints)
+    return _excel_rows(path, archive, book), book.note()
+
+
+def _excel_rows(path: Path, archive: zipfile.ZipFile, book: Workbook) -> rows.RowIterator:
+    with excel_errors(path), archive:
+        yield from _table_rows(path, book.rows())
 
 
 @contextlib.contextmanager
@@ -103,14 +112,6 @@ def excel_errors(path: Path) -> Iterator[None]:
                 f"{path} is not an Excel file that can be read ({reason}); save it again as .xlsx, "
                 "or as CSV."
             ) from error
-
-
-def sheet_note(path: Path, hints: HeaderHints = NO_HINTS) -> str:
-    """Return a note on which part of an Excel file is read; empty for all of it."""
-    # Reading the rows reports errors.
-    with contextlib.suppress(OSError, *_READ_ERRORS), zipfile.ZipFile(path) as archive:
-        return Workbook(archive, hints).note()
-    return ""
 
 
 def excel_header(path: Path, hints: HeaderHints = NO_HINTS) -> list[str]:
@@ -140,6 +141,10 @@ def _header(cells: dict[int, Any]) -> dict[int, str]:
     """Return the names of named columns by column number."""
     texts = ((column, str(cells[column]).strip()) for column in sorted(cells))
     return {column: text for column, text in texts if text}
+
+
+# Part, name and index of a sheet.
+_Sheet: TypeAlias = tuple[str, str, int]
 
 
 class SheetShape(NamedTuple):
@@ -223,42 +228,45 @@ class Workbook:
         self._find_table()
 
     def _find_table(self) -> None:
-        """Move to the header of the first sheet with known or common columns, else the first."""
-        known = [columns for columns in (self._hints.named, self._hints.expected) if columns]
+        """Choose the first sheet with known or common columns, else the first, and its header."""
         if self._hints.row is not None:
             self._header_row = self._hints.row
             return
-        for columns in known:
-            for sheet in self._sheets[:_N_SHEETS]:
-                first = self._first_rows(sheet)
-                if any(has_columns(row.names(), columns) for row in first):
-                    self._columns = columns
-                    self._begin_at(first, HeaderHints(named=columns))
+        sheets, first_rows = self._sheets[:_N_SHEETS], functools.cache(self._first_rows)
+        for columns in (self._hints.named, self._hints.expected):
+            for sheet in sheets if columns else ():
+                if any(has_columns(row.names(), columns) for row in first_rows(sheet)):
+                    self._choose(sheet, first_rows(sheet), HeaderHints(named=columns), columns)
                     return
-        for sheet in self._sheets[:_N_SHEETS]:
-            first = self._first_rows(sheet)
+        for sheet in sheets:
+            first = first_rows(sheet)
             if not first:  # report a damaged sheet instead of skipping it
                 break
             # A header without rows below it is not a table.
             usual = max((usual_names(row.names()) for row in first[:-1]), key=len, default=())
             if usual:
-                self._columns = () if sheet is self._sheets[0] else usual
-                self._begin_at(first, NO_HINTS)
+                self._choose(sheet, first, NO_HINTS, () if sheet is sheets[0] else usual)
                 return
-        self._begin_at(self._first_rows(self._sheets[0]), NO_HINTS)
+        self._choose(sheets[0], first_rows(sheets[0]))
 
-    def _first_rows(self, sheet: tuple[str, str, int]) -> list[HeaderRow]:
-        """Switch to a sheet and return its first rows."""
-        self._sheet, self._sheet_name, self._sheet_index = sheet
+    def _first_rows(self, sheet: _Sheet) -> list[HeaderRow]:
         found: list[HeaderRow] = []
         # Reading the rows reports errors.
         with contextlib.suppress(*_READ_ERRORS):
-            for at, cells in itertools.islice(self._all_rows(_N_ELEMENTS), N_SEARCHED):
+            for at, cells in itertools.islice(self._all_rows(sheet[0], _N_ELEMENTS), N_SEARCHED):
                 found.append(HeaderRow(at, [*_header(cells or {}).values()]))
-        self._merged_column = 0
         return found
 
-    def _begin_at(self, first: Sequence[HeaderRow], hints: HeaderHints) -> None:
+    def _choose(
+        self,
+        sheet: _Sheet,
+        first: Sequence[HeaderRow],
+        hints: HeaderHints = NO_HINTS,
+        columns: tuple[str, ...] = (),
+    ) -> None:
+        """Choose a sheet because it has some columns, and find its header."""
+        self._sheet, self._sheet_name, self._sheet_index = sheet
+        self._columns, self._merged_column = columns, 0
         index = find_header(first, hints)
         self._header_row = first[index].at if index else 0
 
@@ -305,7 +313,7 @@ class Workbook:
         Empty rows are left out; cells are None if the row is too long. Blank header cells covered
         by merged cells take the merged text. Raises ValueError if there are too many XML elements.
         """
-        numbered, above = self._all_rows(MAX_ELEMENTS), dict[int, dict[int, Any]]()
+        numbered, above = self._all_rows(self._sheet, MAX_ELEMENTS), dict[int, dict[int, Any]]()
         for at, cells in numbered:
             above[at] = cells or {}
             if at >= self._header_row:
@@ -327,10 +335,15 @@ class Workbook:
     ) -> dict[int, Any]:
         """Return the header cells, with blank ones filled from merged cells."""
         names = _header(above[at])
-        if has_gaps(names, below or ()):
-            with open_part(self._archive, self._archive.getinfo(self._sheet)) as file:
-                merged = find_merged(iter(lambda: file.read(PIECE), b""), at)
-            names = name_columns(names, at, above, below or (), merged)
+        if _has_gaps(names, below or ()):
+            elements = self._elements(self._sheet, MAX_ELEMENTS)
+            refs = (
+                attributes.get("ref", "") for name, attributes, _ in elements if name == "mergeCell"
+            )
+            cells = (each for each in map(_merged_cells, refs) if each and each.first_row <= at)
+            names = _name_columns(
+                names, at, above, below or (), itertools.islice(cells, _MAX_MERGED)
+            )
         return above[at] | names
 
     def _read_styles(self) -> list[bytes]:
@@ -345,12 +358,14 @@ class Workbook:
             self._formats = self._date_formats(self._parts.get("styles"))
         return self._strings
 
-    def _all_rows(self, max_elements: int) -> Iterator[tuple[int, dict[int, Any] | None]]:
+    def _all_rows(
+        self, sheet: str, max_elements: int
+    ) -> Iterator[tuple[int, dict[int, Any] | None]]:
         """Yield the number and cells of each non-empty row; cells are None if it is too long."""
         strings = self._read_styles()
         at = column = n_characters = total = 0
         cells: dict[int, Any] = {}
-        for name, attributes, text in self._elements(self._sheet, max_elements):
+        for name, attributes, text in self._elements(sheet, max_elements):
             if name == "row":
                 if n_characters:
                     yield at, cells if n_characters <= rows.MAX_RECORD else None
@@ -376,9 +391,9 @@ class Workbook:
 
     def _add_merged(self, ref: str) -> None:
         """Record the last column of a merged cell, unless it is above the table."""
-        last = _PLACE.fullmatch(ref.rpartition(":")[2])
-        if last is not None and int(last[0].removeprefix(last[1])) >= self._first_row:
-            self._merged_column = max(self._merged_column, column_number(last[0]))
+        cells = _merged_cells(ref)
+        if cells is not None and cells.last_row >= self._first_row:
+            self._merged_column = max(self._merged_column, cells.last)
 
     def _value(self, kind: str, content: str | bytes, style: int) -> Any:
         """Return the value of a cell; "" if its formula failed."""
@@ -559,3 +574,77 @@ def _format_date(days: float, form: str, origin: datetime) -> str:
     if 0 <= days < 1:
         return f"{moment:%H:%M:%S}"
     return str(moment if moment.time() != origin.time() else moment.date())
+
+
+# Merged cells -------------------------------------------------------------------------------------
+
+# Maximum number of merged cells used.
+_MAX_MERGED = 1000
+
+
+class MergedCells(NamedTuple):
+    """1-based row and column range of merged cells; the top left cell contains their text."""
+
+    first_row: int
+    last_row: int
+    first: int
+    last: int
+
+
+def _merged_cells(ref: str) -> MergedCells | None:
+    """Parse the range of merged cells, such as "B1:C2"; None if it is invalid."""
+    first, last = map(_PLACE.fullmatch, (ref.partition(":")[0], ref.rpartition(":")[2]))
+    if first is None or last is None:
+        return None
+    first_row, last_row = (int(place[0].removeprefix(place[1])) for place in (first, last))
+    return MergedCells(first_row, last_row, column_number(first[0]), column_number(last[0]))
+
+
+def _has_gaps(header: Mapping[int, str], below: Iterable[int]) -> bool:
+    """Return True if any column name is blank or a duplicate."""
+    n_columns = max([*header, *below], default=0)
+    return len({*header.values()}) < n_columns
+
+
+def _name_columns(
+    header: Mapping[int, str],
+    at: int,
+    above: Mapping[int, Mapping[int, Any]],
+    below: Iterable[int],
+    merged: Iterable[MergedCells],
+) -> dict[int, str]:
+    """Return the column names, with unnamed columns named after merged cells.
+
+    Duplicate names are extended by the name of their group: the text of merged cells above some of
+    the columns.
+
+    Parameters
+    ----------
+    header : mapping of int to str
+        Names by column.
+    at : int
+        Header row.
+    above : mapping of int to mapping of int to object
+        Cells by column, of the header and the rows above it.
+    below : iterable of int
+        Columns with a cell in the row below. A cell merged across several columns names only these,
+        with numbers added; the others have no cells of their own.
+    merged : iterable of MergedCells
+    """
+    names, below = dict(header), {*below}
+    texts = {
+        each: str(above.get(each.first_row, {}).get(each.first, "")).strip() for each in merged
+    }
+    texts = {each: text for each, text in texts.items() if text}
+    for each, text in texts.items():
+        if each.last_row >= at:
+            names.setdefault(each.first, text)
+            for column in below.intersection(range(each.first + 1, each.last + 1)):
+                names.setdefault(column, f"{text} {column - each.first + 1}")
+    counts = Counter(names.values())
+    for each, text in texts.items():
+        is_title = each.first <= min(names) and each.last >= max(names)
+        if each.last_row == at - 1 and not is_title:
+            columns = (column for column in names if each.first <= column <= each.last)
+            names |= {n: f"{text} {names[n]}" for n in columns if counts[names[n]] > 1}
+    return names

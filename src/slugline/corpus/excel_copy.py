@@ -121,12 +121,7 @@ class ExcelCopy(TableWriter):
         if self._shape.header:
             self.write_row({name: name for name in names}, self._shape.header_row)
 
-    def write_row(
-        self,
-        row: Mapping[str, Any] | None,
-        at: int | str = 0,
-        source: Mapping[str, Any] | None = None,  # noqa: ARG002
-    ) -> None:
+    def write_row(self, row: Mapping[str, Any] | None, at: int | str = 0) -> None:
         """Write the new cells of a row by column; None clears the row."""
         if row != {}:
             cells = row and sorted((self._numbers[name], cell_value(row[name])) for name in row)

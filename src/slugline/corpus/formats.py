@@ -12,8 +12,8 @@ import msgspec
 
 from slugline.base.wording import counted
 from slugline.corpus import rows
-from slugline.corpus.column_names import check_unique
 from slugline.corpus.dialects import UNUSED_CHARACTER, TableStart, find_start
+from slugline.corpus.header import check_unique
 from slugline.corpus.lines import TextLines
 from slugline.errors import DataError
 
@@ -21,17 +21,11 @@ _decode_json = msgspec.json.Decoder().decode
 _decode_flat = msgspec.json.Decoder(dict[str, str | int | float | bool | None]).decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-# Maximum number of fields in all objects of a row; and a JSON string, with the colon after a key.
+_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+# Maximum number of fields in all objects of a row.
 _MAX_FIELDS = 4 * rows.MAX_COLUMNS
-_STRING = re.compile(r'"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*+(?:"|\Z)(\s*+:)?+', re.DOTALL)
-#: Maximum number of bytes of a JSON array.
-MAX_ARRAY = 1 << 28
-# JSON strings, punctuation, and anything between. Repeats are bounded because matching blocks all
-# other threads.
-_TOKEN = re.compile(
-    rb'"(?:[^"\\]++|\\.){0,%d}+"?|[\[\]{},]|[^"\[\]{},]{1,1000000}+' % rows.MAX_RECORD, re.DOTALL
-)
-_ARRAY_START = re.compile(rb"\s*+\[")
+#: Maximum number of bytes of a JSON array, and of commas, which bounds the memory for its items.
+MAX_ARRAY, _MAX_COMMAS = 1 << 28, 5_000_000
 # An object whose first field is an array; captures the field name.
 _WRAPPED_ARRAY = re.compile(rb'\s*+\{\s*+"([\w .-]{1,60})"\s*+:\s*+\[')
 _LABEL = re.compile(r"__label__(\S*)\s*")
@@ -117,19 +111,8 @@ def _distinct_blanks(names: list[str]) -> list[str]:
 
 
 def _blank_name(number: int) -> str:
-    """Return a blank name of `number` spaces, or for large numbers, of a few spaces and tabs.
-
-    >>> _blank_name(2), _blank_name(33).replace(chr(9), "t")
-    ('  ', 't    t')
-    """
-    if number <= _MAX_SPACES:
-        return " " * number
-    return format(number, "b").replace("0", " ").replace("1", "\t")
-
-
-# Maximum number of spaces in the generated name of an unnamed column.
-_MAX_SPACES = 16
-_QUOTED = re.compile('"[^"]*"')
+    """Return a blank name, of tabs and spaces because thousands of spaces would take gigabytes."""
+    return "\t" * (number // 200) + " " * (number % 200)
 
 
 class _Record(NamedTuple):
@@ -138,41 +121,6 @@ class _Record(NamedTuple):
     n_bytes: int
     lines: Sequence[str]
     fault: rows.BadRow | None = None
-
-
-class _CellLimit:
-    """Prevents the csv module from splitting records with far too many cells.
-
-    Splitting such a record takes twenty times its size in memory.
-    """
-
-    def __init__(self, lines: TextLines, delimiter: str) -> None:
-        self._lines, self._delimiter = lines, delimiter
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin the next record."""
-        self._n_delimiters = self._n_cells = 0
-
-    def apply(self, line: str, *, in_quotes: bool) -> str:
-        """Return the next line of a record; `in_quotes` if it begins within a quoted cell.
-
-        Once there are too many cells, records a fault and returns only the quotes that the csv
-        module needs to find the end of the record.
-        """
-        n = line.count(self._delimiter)
-        self._n_delimiters += n
-        if self._n_delimiters <= rows.MAX_COLUMNS:
-            return line
-        if n and self._n_cells <= rows.MAX_COLUMNS:
-            outside = line.partition('"')[2] if in_quotes else line
-            self._n_cells += _QUOTED.sub("", outside).count(self._delimiter)
-            if self._n_cells > rows.MAX_COLUMNS:
-                self._lines.add_fault(f"more than {rows.MAX_COLUMNS:,} cells")
-        if self._n_cells <= rows.MAX_COLUMNS:
-            return line
-        quote = '"' * (line.count('"') % 2)
-        return f"{quote}\n" if quote and in_quotes else quote
 
 
 def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
@@ -190,14 +138,12 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
                     f"{rows.MAX_RECORD:,} bytes; close its quotes, or split it."
                 )
             pieces.append(line)
-            yield limit.apply(line, in_quotes=lines.number > at)
+            yield line
 
     reader = csv.reader(bounded(), delimiter=delimiter, strict=True)
-    limit = _CellLimit(lines, delimiter)
     while True:
         at, begin = lines.number + 1, lines.offset
         pieces.clear()
-        limit.reset()
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -212,11 +158,11 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
             continue
         if cells is None:
             return
-        undecoded = lines.take_fault()
-        if undecoded and not cells:  # the line wasn't split
-            cells = ["".join(pieces).rstrip("\r\n")]
-        if undecoded or any(map(str.strip, cells)) or cells == [""]:
-            yield _Record(at, cells, lines.offset - begin, pieces.copy(), undecoded)
+        found = lines.take_fault()
+        if found is None and len(cells) > rows.MAX_COLUMNS:
+            found = rows.BadRow(at, f"more than {rows.MAX_COLUMNS:,} cells")
+        if found or any(map(str.strip, cells)) or cells == [""]:
+            yield _Record(at, cells, lines.offset - begin, pieces.copy(), found)
 
 
 def _quote_fault(at: int, n_lines: int) -> rows.BadRow:
@@ -248,88 +194,55 @@ def json_rows(lines: TextLines) -> rows.RowIterator:
 
 
 def array_rows(lines: TextLines) -> rows.RowIterator:
-    """Yield the rows of a JSON array of objects or of texts."""
-    for at, item in enumerate(json_items(lines), 1):
-        if len(item) > rows.MAX_RECORD:
+    """Yield the rows of a JSON array of objects or of texts, which is loaded as a whole.
+
+    Raises DataError if the stream is not a valid array, or is too large.
+    """
+    for at, item in enumerate(_array_items(lines), 1):
+        if len(memoryview(item)) > rows.MAX_RECORD:
             yield rows.too_long_row(at)
             continue
+        data = bytes(item)
         try:
-            data = item.decode()
+            yield _json_row(at, data.decode(), len(data), may_be_text=True)
         except UnicodeDecodeError as error:
             yield rows.undecodable_row(at, error, lines.encoding)
-        else:
-            yield _json_row(at, data, len(item), may_be_text=True)
 
 
-def json_items(lines: TextLines) -> Iterator[bytes]:
-    """Yield the bytes of each item of a JSON array, which is loaded into memory as a whole.
-
-    Items are truncated to twice `MAX_RECORD` bytes. They are split but not validated as JSON.
-
-    Raises DataError if the stream is not an array, exceeds `MAX_ARRAY` bytes, is incomplete, or
-    continues after the array.
-    """
-    data = _read_array(lines)
-    depth, number, begin = 0, 1, data.index(b"[") + 1
-    for token in _TOKEN.finditer(data, begin):
-        at, end = token.span()
-        mark = data[at : at + 1]
-        if mark == b'"':
-            if end == at + 1 or data[end - 1 : end] != b'"':
-                break
-        elif mark in b"[{":
-            depth += 1
-        elif mark in b"]}" and depth:
-            depth -= 1
-        elif not depth and mark in b",]":
-            item = bytes(data[begin : min(at, begin + 2 * rows.MAX_RECORD)]).strip()
-            is_last = mark != b","
-            if item or number > 1 or not is_last:
-                yield item
-            if is_last:
-                _check_array_end(lines, data, end)
-                return
-            number, begin = number + 1, end
-    raise DataError(f"{lines.name}, item {number}: not valid JSON (no end found); fix it.")
-
-
-def _read_array(lines: TextLines) -> bytearray:
-    """Read a JSON array as bytes; raise DataError if it is not an array or too large."""
+def _array_items(lines: TextLines) -> list[msgspec.Raw]:
     data = bytearray()
+    n_commas = 0
     for piece in lines.pieces():
         data += piece
-        if len(data) > MAX_ARRAY:
+        n_commas += piece.count(b",")
+        if len(data) > MAX_ARRAY or n_commas > _MAX_COMMAS:
             raise DataError(
-                f"{lines.name} has more than {MAX_ARRAY:,} bytes, too many for a JSON array; write "
-                "one object on each line, for example with jq -c .[], to a file that ends in "
-                ".jsonl."
+                f"{lines.name} has more than {MAX_ARRAY:,} bytes or {_MAX_COMMAS:,} commas, too "
+                "many for a JSON array; write one object on each line, for example with "
+                "jq -c .[], to a file that ends in .jsonl."
             )
-    if _ARRAY_START.match(data) is None:
-        field = _WRAPPED_ARRAY.match(data)
-        if field is not None:
-            name = field[1].decode(errors="replace")
-            raise DataError(
-                f"{lines.name} is a JSON object with an array in its field {name!r}; save that "
-                f"array alone, for example with jq '.[\"{name}\"]'."
-            )
+    if field := _WRAPPED_ARRAY.match(data):
+        name = field[1].decode(errors="replace")
+        raise DataError(
+            f"{lines.name} is a JSON object with an array in its field {name!r}; save that "
+            f"array alone, for example with jq '.[\"{name}\"]'."
+        )
+    if re.match(rb"\s*+\[", data) is None:
         raise DataError(
             f"{lines.name} is not a JSON array; put [ and ] around its objects and commas between "
             "them, or, if there is one on each line, use a name that ends in .jsonl."
         )
-    return data
-
-
-def _check_array_end(lines: TextLines, data: bytearray, end: int) -> None:
-    if data[end:].strip():
-        raise DataError(
-            f"{lines.name} continues after its JSON array; put each array in its own file."
-        )
+    try:
+        return _decode_array(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise DataError(f"{lines.name} is not valid JSON ({error}); fix it.") from error
 
 
 def _json_row(
     at: int, data: str, n_bytes: int, may_be_text: bool = False
 ) -> rows.SourceRow | rows.BadRow:
-    if _has_too_many_fields(data):
+    # A quote that belongs to a text is escaped.
+    if data.count('":') - data.count('\\":') > _MAX_FIELDS:
         return rows.BadRow(at, f"objects of more than {_MAX_FIELDS:,} fields")
     try:
         values = _json_values(data)
@@ -346,14 +259,6 @@ def _json_row(
     if isinstance(values, dict):
         return rows.make_row(at, values, n_bytes=n_bytes)
     return rows.BadRow(at, "JSON, but not an object" + " or text" * may_be_text)
-
-
-def _has_too_many_fields(data: str) -> bool:
-    """Return True if JSON has too many fields, including nested ones, for fast decoding."""
-    if data.count('"') <= 2 * _MAX_FIELDS:
-        return False
-    fields = (match for match in _STRING.finditer(data) if match[1])
-    return sum(1 for _ in itertools.islice(fields, _MAX_FIELDS + 1)) > _MAX_FIELDS
 
 
 def _json_values(data: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from slugline.corpus import rows
-from slugline.corpus.column_names import check_unique
+from slugline.corpus.header import check_unique
 
 
 @runtime_checkable

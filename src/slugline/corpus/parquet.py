@@ -15,7 +15,7 @@ import msgspec
 
 from slugline.base.lazy import import_extra
 from slugline.corpus import rows
-from slugline.corpus.column_names import TOPIC_NAMES
+from slugline.corpus.header import TOPIC_NAMES
 from slugline.errors import DataError
 
 if TYPE_CHECKING:

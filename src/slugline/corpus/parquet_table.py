@@ -18,9 +18,8 @@ from slugline.corpus.rows import compact
 from slugline.corpus.table_writers import TableWriter
 from slugline.errors import DataError, Parameter
 
-# Maximum size of a row group in bytes, since it is kept in memory; minimum and maximum rows.
-_GROUP_BYTES = 1 << 26
-_FEWEST_ROWS, _MAX_ROWS = 2048, 122_880
+# Number of rows in a row group, which DuckDB keeps in memory.
+_GROUP_ROWS = 20_480
 # Lower bound for DuckDB's maximum JSON line length: its own default.
 _LEAST_LINE = 1 << 24
 _MAX_COLUMNS = 10_000
@@ -64,7 +63,7 @@ class ParquetTable(TableWriter):
         self._types: dict[str, str] = {}  # types given by the caller
         self._kinds: dict[str, set[str]] = {}  # kinds of cells by column
         self._numbers: dict[str, int] = {}  # column numbers
-        self._n_rows = self._n_bytes = self._longest = 0
+        self._longest = 0
         self._source_types: dict[str, str] = {}
         if source is not None:
             self._state = file_state(source)
@@ -80,12 +79,7 @@ class ParquetTable(TableWriter):
         self._types = dict(types or {})
         self._numbers = {name: number for number, name in enumerate(columns)}
 
-    def write_row(
-        self,
-        row: Mapping[str, Any],
-        at: int | str = 0,  # noqa: ARG002
-        source: Mapping[str, Any] | None = None,
-    ) -> None:
+    def write_row(self, row: Mapping[str, Any], at: int | str = 0) -> None:  # noqa: ARG002
         """Write the new cells of a row by column; raise DataError if there are too many columns."""
         line: dict[str, Any] = {"is_new": bool(row)}
         for name, value in row.items():
@@ -98,9 +92,6 @@ class ParquetTable(TableWriter):
         encoded = self._encode(line) + b"\n"
         self._lines.write(encoded)
         self._longest = max(self._longest, len(encoded))
-        self._n_rows += 1
-        texts = (value for value in (source or {}).values() if isinstance(value, str))
-        self._n_bytes += len(encoded) + sum(map(len, texts))
 
     def finish(self) -> None:
         """Write the file.
@@ -149,9 +140,7 @@ class ParquetTable(TableWriter):
             table, parameters = parquet.parquet_table(self._source)
             select = [f"g.*{self._replaced(types)}", *select]
             lines = f"{table} AS g POSITIONAL JOIN {lines}"
-        bytes_each = self._n_bytes // max(self._n_rows, 1) + 1
-        n_rows = min(max(_GROUP_BYTES // bytes_each, _FEWEST_ROWS), _MAX_ROWS)
-        options = f"FORMAT parquet, USE_TMP_FILE false, ROW_GROUP_SIZE {n_rows}"
+        options = f"FORMAT parquet, USE_TMP_FILE false, ROW_GROUP_SIZE {_GROUP_ROWS}"
         query = f"SELECT {', '.join(select)} FROM {lines}"  # noqa: S608 (all names are quoted)
         return f"COPY ({query}) TO {_text(self._target)} ({options})", parameters
 

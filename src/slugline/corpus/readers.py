@@ -18,7 +18,7 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,12 +42,11 @@ from slugline.corpus.dialects import (
     named_delimiter,
 )
 from slugline.corpus.encodings import detect_encoding, is_utf8
-from slugline.corpus.foreign import describe_foreign_file
 from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.header import NO_HINTS, HeaderHints
 from slugline.corpus.layout import Layout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import LineStream, check_encoding
-from slugline.corpus.lines import ByteRange, TextLines
+from slugline.corpus.lines import ByteRange, TextLines, describe_foreign_file
 from slugline.corpus.rows import MAX_RECORD, RowIterator, translate_os_errors
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
@@ -213,13 +212,14 @@ def read_rows(
         name = options.format or _format_of(path, fallback)
         name = _check_has_header(str(path), name, separator, hints.row)
         _check_kind(path, name)
-        if _ALL_FORMATS[name].takes_path:
+        if _ALL_FORMATS[name].read is None:
             return _path_reader(path, name, encoding, options, needs_topics=fallback != "txt")
         with contextlib.ExitStack() as opened:
             is_packed = path.suffix.lower() == ".gz"
             if path.is_file():
                 _check_is_text(path)
             file = opened.enter_context(path.open("rb"))
+            opened.enter_context(_gzip_errors(str(path)))
             text_format = _TextFormat(name, encoding, separator)
             if name in _DETECTED and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 text_format = _examine(
@@ -232,7 +232,7 @@ def read_rows(
                 )
             opened.pop_all()  # from here on, iteration closes the file
     stream = LineStream(file, is_packed, text_format.encoding)
-    rows = _file_rows(str(path), file, stream, text_format.reader(), text_format.encoding)
+    rows = _file_rows(str(path), file, stream, text_format)
     return RowReader(
         str(path),
         text_format.format,
@@ -251,11 +251,13 @@ def _path_reader(
     path: Path, name: str, encoding: str | None, options: ReadOptions, *, needs_topics: bool
 ) -> RowReader:
     """Return a reader for a folder, or for a file that isn't read line by line."""
-    layout, hints, has_selection_bias = options.layout, options.header_hints(), False
-    if name == "xlsx":
-        from slugline.corpus.excel import excel_rows, sheet_note
+    from slugline.corpus import folders, parquet
 
-        rows, note = excel_rows(path, hints), sheet_note(path, hints)
+    layout, hints, note, has_selection_bias = options.layout, options.header_hints(), "", False
+    if name == "xlsx":
+        from slugline.corpus.excel import open_excel
+
+        rows, note = open_excel(path, hints)
     elif name == "labels":
         from slugline.corpus.label_database.answers import read_label_database
 
@@ -264,8 +266,14 @@ def _path_reader(
         has_selection_bias = database.has_selection_bias
         layout = layout or Layout(database.text, database.topic)
         layout = replace(layout, text=database.text, topic=database.topic)
+    elif name == "parquet":
+        rows = parquet.parquet_rows(path)
+    elif name == "parquet files":
+        rows = folders.parquet_folder_rows(path)
+    elif name == "text files":
+        rows = folders.text_file_rows(path, encoding)
     else:
-        rows, note = _ALL_FORMATS[name].read(path, encoding), ""
+        rows = folders.folder_rows(path, encoding)
     return RowReader(
         str(path),
         name,
@@ -286,15 +294,22 @@ class _TextFormat(NamedTuple):
     note: str = ""
     header_line: int = 1
 
-    def reader(self) -> Callable[[TextLines], RowIterator]:
-        """Return the function that reads rows in this format."""
-        read = _ALL_FORMATS[self.format].read
-        if self.format in _TABLES and self.separator is not None:
-            return partial(read, start=TableStart(self.separator, self.header_line))
-        return read
-
 
 _TABLES = ("csv", "tsv")
+
+
+def _line_rows(
+    lines: TextLines, form: str, separator: str | None, header_line: int = 1
+) -> RowIterator:
+    """Yield the rows of lines in a format."""
+    read = _ALL_FORMATS[form].read
+    if form in _TABLES and separator is not None:
+        read = partial(formats.table_rows, start=TableStart(separator, header_line))
+    if read is None:
+        raise DataError(f"{lines.name} can't be read as {form}; save it and give its path.")
+    return formats.bounded_rows(lines, read)
+
+
 #: Advice that refers to parameters; front ends without parameters phrase it differently.
 LEAVE_ENCODING_OUT = Parameter("encoding", phrase="leave {} out")
 OR_NAME_THE_FORMAT = Parameter("format", phrase=", or name the format with {}")
@@ -416,12 +431,11 @@ def _sample(file: BinaryIO, is_packed: bool, max_pieces: int = _MAX_PIECES) -> t
     The sample is the beginning of the file, or the first piece that is not ASCII. Rewinds the file.
     """
     unpacked, piece = gzip.GzipFile(fileobj=file) if is_packed else file, b""
-    with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):  # reading reports these
-        for _ in range(max_pieces):
-            check_interruption()
-            piece = unpacked.read(_N_DETECTED) or piece
-            if len(piece) < _N_DETECTED or not piece.isascii() or b"\0" in piece:
-                break
+    for _ in range(max_pieces):
+        check_interruption()
+        piece = unpacked.read(_N_DETECTED) or piece
+        if len(piece) < _N_DETECTED or not piece.isascii() or b"\0" in piece:
+            break
     file.seek(0)
     return piece, len(piece) == _N_DETECTED
 
@@ -518,18 +532,13 @@ def _standard_input(
     name = _check_has_header("standard input", name, separator, hints.row)
     if name == "tsv" and separator is None and formats.begins_with_uris(lines.head):
         name = "uris"
-    form = _ALL_FORMATS[name]
-    if form.takes_path:
-        raise DataError(f"standard input can't be read as {name}; save it and give its path.")
     # In a format with many rows per line, rows may remain even when no line is complete.
-    line_stream = stream if form.unit == "line" else None
-    read, header_line = form.read, 1
+    line_stream = stream if _ALL_FORMATS[name].unit == "line" else None
+    header_line = 1
     if name in _TABLES:
         table = (lines.head + stream.preview()).decode(errors="replace")
-        start = _find_start(lines.name, name, table, separator, options)
-        separator, header_line = start
-        read = partial(formats.table_rows, start=start)
-    rows = formats.bounded_rows(lines, read)
+        separator, header_line = _find_start(lines.name, name, table, separator, options)
+    rows = _line_rows(lines, name, separator, header_line)
     return RowReader(
         lines.name,
         name,
@@ -593,7 +602,7 @@ def _check_kind(path: Path, name: str) -> None:
         raise DataError(
             f"{path} is a device, which may have no end; give a file, or - for a terminal."
         )
-    if _ALL_FORMATS[name].takes_path and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    if _ALL_FORMATS[name].read is None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise DataError(f"{path} is a pipe, which can't be read as {name}; save it as a file.")
 
 
@@ -656,87 +665,60 @@ def _format_of_folder(path: Path, fallback: str | None) -> str:
 
 
 def _file_rows(
-    name: str,
-    file: BinaryIO,
-    stream: LineStream,
-    read: Callable[[TextLines], RowIterator],
-    encoding: str | None,
+    name: str, file: BinaryIO, stream: LineStream, text_format: _TextFormat
 ) -> RowIterator:
     limit = MAX_UNPACKED if stream.packed else math.inf
-    with translate_os_errors(name), file:
-        try:
-            lines = TextLines(stream.readline, name, limit, encoding)
-            yield from formats.bounded_rows(lines, read)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(
-                f"{name} is not a complete gzip file ({error}); download or compress it again."
-            ) from error
+    with translate_os_errors(name), file, _gzip_errors(name):
+        lines = TextLines(stream.readline, name, limit, text_format.encoding)
+        yield from _line_rows(
+            lines, text_format.format, text_format.separator, text_format.header_line
+        )
+
+
+@contextlib.contextmanager
+def _gzip_errors(name: str) -> Iterator[None]:
+    """Convert errors about compressed data to DataError."""
+    try:
+        yield
+    except EOFError as error:
+        raise DataError(
+            f"{name} is incomplete: its compressed data end too early; download or compress it "
+            "again."
+        ) from error
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{name}: its compressed data are damaged, or other data follow them ({error}); "
+            "download or compress it again."
+        ) from error
 
 
 class _Format(NamedTuple):
-    """A format whose `read` takes lines or, if `takes_path`, a path and an encoding."""
+    """A format; `read` takes lines, and is None if the format isn't read from lines."""
 
-    read: Callable[..., RowIterator]
-    takes_path: bool = False
+    read: Callable[[TextLines], RowIterator] | None = None
     unit: str = "line"
     has_names: bool = True
-
-
-def _parquet_rows(path: Path, _: str | None) -> RowIterator:
-    from slugline.corpus.parquet import parquet_rows
-
-    return parquet_rows(path)
-
-
-def _folder_rows(path: Path, encoding: str | None) -> RowIterator:
-    from slugline.corpus.folders import folder_rows
-
-    return folder_rows(path, encoding)
-
-
-def _text_file_rows(path: Path, encoding: str | None) -> RowIterator:
-    from slugline.corpus.folders import text_file_rows
-
-    return text_file_rows(path, encoding)
-
-
-def _parquet_folder_rows(path: Path, _: str | None) -> RowIterator:
-    from slugline.corpus.folders import parquet_folder_rows
-
-    return parquet_folder_rows(path)
-
-
-def _excel_rows(path: Path, _: str | None) -> RowIterator:
-    from slugline.corpus.excel import excel_rows
-
-    return excel_rows(path)
-
-
-def _label_rows(path: Path, _: str | None) -> RowIterator:
-    from slugline.corpus.label_database.answers import read_label_database
-
-    return read_label_database(path).rows
 
 
 _FORMATS = {
     "csv": _Format(formats.table_rows),
     "tsv": _Format(partial(formats.table_rows, delimiter="\t")),
     "jsonl": _Format(formats.json_rows),
-    "json": _Format(formats.array_rows, unit="item"),
-    "parquet": _Format(_parquet_rows, takes_path=True, unit="row"),
-    "xlsx": _Format(_excel_rows, takes_path=True, unit="row"),
+    "json": _Format(formats.array_rows, "item"),
+    "parquet": _Format(unit="row"),
+    "xlsx": _Format(unit="row"),
     "txt": _Format(formats.text_rows, has_names=False),
-    "folder": _Format(_folder_rows, takes_path=True, unit="file", has_names=False),
+    "folder": _Format(unit="file", has_names=False),
 }
-# Includes formats that users can't specify.
 _FOLDERS = ("folder", "text files", "parquet files")
+# Includes formats that users can't specify.
 _ALL_FORMATS = {
     **_FORMATS,
     "uris": _Format(formats.uri_rows, has_names=False),
-    "frame": _Format(frame_rows, unit="row"),
-    "text files": _Format(_text_file_rows, takes_path=True, unit="file", has_names=False),
-    "labels": _Format(_label_rows, takes_path=True, unit="document"),
-    "parquet files": _Format(_parquet_folder_rows, takes_path=True, unit="row"),
+    "frame": _Format(unit="row"),
+    "text files": _Format(unit="file", has_names=False),
+    "labels": _Format(unit="document"),
+    "parquet files": _Format(unit="row"),
 }
 # Spreadsheets with macros, from older Excel versions, or from other programs.
 _OTHER_SPREADSHEETS = (".xls", ".xlsb", ".xlsm", ".xlt", ".xltx", ".ods", ".numbers")

@@ -42,13 +42,10 @@ class TableWriter:
         """Set the columns to write; `types` are SQL types for Parquet."""
         raise NotImplementedError
 
-    def write_row(
-        self, row: Mapping[str, Any], at: int | str = 0, source: Mapping[str, Any] | None = None
-    ) -> None:
-        """Write the cells of a row by column.
+    def write_row(self, row: Mapping[str, Any], at: int | str = 0) -> None:
+        """Write the cells of a row by column; in a copy of a file, other cells stay unchanged.
 
-        A writer that copies a file needs either the row's number in that file, `at`, or its cells,
-        `source`; cells missing from `row` stay unchanged.
+        Only `ExcelCopy` needs the row's number in that file, `at`.
         """
         raise NotImplementedError
 
@@ -67,12 +64,7 @@ class CellWriter(TableWriter):
         self._columns = columns
         self.write_cells(columns)
 
-    def write_row(
-        self,
-        row: Mapping[str, Any],
-        at: int | str = 0,  # noqa: ARG002
-        source: Mapping[str, Any] | None = None,  # noqa: ARG002
-    ) -> None:
+    def write_row(self, row: Mapping[str, Any], at: int | str = 0) -> None:  # noqa: ARG002
         """Write the cells of a row by column, ignoring other columns."""
         self.write_cells(row.get(name) for name in self._columns)
 
@@ -117,12 +109,7 @@ class JsonTable(TableWriter):
         """Write the start of an array; column names are written with each object."""
         self._file.write(b"[" if self._is_array else b"")
 
-    def write_row(
-        self,
-        row: Mapping[str, Any],
-        at: int | str = 0,  # noqa: ARG002
-        source: Mapping[str, Any] | None = None,  # noqa: ARG002
-    ) -> None:
+    def write_row(self, row: Mapping[str, Any], at: int | str = 0) -> None:  # noqa: ARG002
         """Write an object with all cells of a row."""
         line = self._encode({name: compact(cell) for name, cell in row.items()})
         self._file.write(self._separator + line + b"\n" * (not self._is_array))

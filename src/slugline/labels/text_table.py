@@ -14,8 +14,8 @@ import numpy as np
 from slugline.base.arrays import Index, Mask
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted
-from slugline.corpus.column_names import ID_NAMES
 from slugline.corpus.columns import N_PEEKED, column_names, find_id_column, known_topic_column
+from slugline.corpus.header import ID_NAMES
 from slugline.corpus.label_database.records import StoredDocument
 from slugline.corpus.label_database.tables import REVIEWED, TEXT_COLUMNS, TOPIC_COLUMN
 from slugline.corpus.loading import UnlabelledTexts

@@ -105,7 +105,7 @@ class AnswerFile:
             return
         for answer in answers:
             row = self._input_cells(answer.values) | self._answers(answer)
-            self._table.write_row(row, answer.at, answer.values)
+            self._table.write_row(row, answer.at)
 
     def finish(self) -> None:
         """Write the remaining rows after the last batch."""

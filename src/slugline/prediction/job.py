@@ -139,7 +139,7 @@ def predict_files(
             progress.note(f"dashboard: {client.dashboard_link}")
         progress.note(_describe_plan(len(pairs), plan))
         if decider.note:
-            progress.warning(Message(f"{copy.name} is ", decider.note))
+            progress.warning(Message(f"{Path(copy.name).name} is ", decider.note))
         if not plan.to_do:
             return job.result(plan)
         results: Generator[tuple[Task, FileResult]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,16 @@ from slugline.model.fitted import Fitted
 from slugline.prediction.rows import PredictOptions, make_decider
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class ModelCopy:
     """A model file as bytes, sent to processes and machines that each load it once.
+
+    Copies with the same digest are equal.
 
     Attributes
     ----------
     name : str
-        The name of its file.
+        Path of its file, for messages.
     data : bytes
     digest : str
         SHA-256 of `data`.
@@ -35,10 +37,10 @@ class ModelCopy:
         See `slugline.load`; it must be picklable.
     """
 
-    name: str
-    data: bytes = field(repr=False)
+    name: str = field(compare=False)
+    data: bytes = field(compare=False, repr=False)
     digest: str
-    encoder: str | Encoder | None = None
+    encoder: str | Encoder | None = field(default=None, compare=False)
 
     @classmethod
     def from_model(cls, model: Any, encoder: str | Encoder | None = None) -> ModelCopy:
@@ -55,22 +57,22 @@ class ModelCopy:
         """
         if isinstance(model, str | os.PathLike):
             path = Path(model_path(model))
-            name, data = path.name, read_bytes(path)
-            fitted, _ = load_model(path, encoder, data=data)
+            name, data = str(path), read_bytes(path)
         else:
-            fitted = _to_fitted(model)
-            name, data = "model.slug", pack(to_model_file(fitted))
+            name, data = "model.slug", pack(to_model_file(_to_fitted(model)))
         copy = cls(name, data, hashlib.sha256(data).hexdigest(), encoder)
-        MODEL_CACHE.add(copy, fitted)
+        copy.fitted()
         return copy
 
     def fitted(self) -> Fitted:
         """Return the model, loaded once per process; raises the errors of `slugline.load`."""
-        return MODEL_CACHE.fitted(self)
+        with _lock:
+            return _load(self)
 
     def decider(self, options: PredictOptions) -> Decider:
         """Return the decider, created once per process; raises the errors of `make_decider`."""
-        return MODEL_CACHE.decider(self, options)
+        with _lock:
+            return _decider(self, options.min_precision, options.per_topic, options.coverage)
 
 
 def _to_fitted(model: Any) -> Fitted:
@@ -88,46 +90,19 @@ def _to_fitted(model: Any) -> Fitted:
     )
 
 
-class ModelCache:
-    """Thread-safe cache of models, by digest of their files, and of the last decider.
-
-    Parameters
-    ----------
-    max_models : int, default 2
-        The oldest model is dropped first. Long-running processes receive new model versions.
-    """
-
-    def __init__(self, max_models: int = 2) -> None:
-        self._max_models = max_models
-        self._fitted: OrderedDict[str, Fitted] = OrderedDict()
-        self._decider: tuple[tuple[object, ...], Decider] | None = None
-        self._lock = threading.RLock()
-
-    def add(self, copy: ModelCopy, fitted: Fitted) -> None:
-        """Cache the model that a copy was made from."""
-        with self._lock:
-            self._fitted[copy.digest] = fitted
-            while len(self._fitted) > self._max_models:
-                self._fitted.popitem(last=False)
-
-    def fitted(self, copy: ModelCopy) -> Fitted:
-        """Return the model of a copy, loading it if it is not cached."""
-        with self._lock:
-            if copy.digest not in self._fitted:
-                fitted, _ = load_model(Path(copy.name), copy.encoder, data=copy.data)
-                self.add(copy, fitted)
-            self._fitted.move_to_end(copy.digest)
-            return self._fitted[copy.digest]
-
-    def decider(self, copy: ModelCopy, options: PredictOptions) -> Decider:
-        """Return a decider for a copy and these options; the last one is cached."""
-        key = (copy.digest, options.min_precision, options.per_topic, options.coverage)
-        with self._lock:
-            fitted = self.fitted(copy)
-            if self._decider is None or self._decider[0] != key:
-                self._decider = key, make_decider(fitted, options)
-            return self._decider[1]
+# Long-running processes receive new versions of models, so the oldest is dropped.
+@lru_cache(maxsize=2)
+def _load(copy: ModelCopy) -> Fitted:
+    return load_model(Path(copy.name), copy.encoder, data=copy.data)[0]
 
 
-#: Models of this process, reused by workers for each file or partition.
-MODEL_CACHE = ModelCache()
+@lru_cache(maxsize=1)
+def _decider(
+    copy: ModelCopy, min_precision: float | None, per_topic: bool, coverage: float | None
+) -> Decider:
+    options = PredictOptions(min_precision=min_precision, per_topic=per_topic, coverage=coverage)
+    return make_decider(_load(copy), options)
+
+
+# One thread loads, and the others wait.
+_lock = threading.RLock()

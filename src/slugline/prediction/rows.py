@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from slugline.base.checks import check_whole, short_repr
 from slugline.base.threads import map_in_order
-from slugline.corpus.column_names import ID_NAMES
 from slugline.corpus.columns import (
     N_PEEKED,
     column_names,
@@ -24,6 +23,7 @@ from slugline.corpus.columns import (
     row_text,
     text_with_cells,
 )
+from slugline.corpus.header import ID_NAMES
 from slugline.corpus.layout import (
     FileOptions,
     Layout,

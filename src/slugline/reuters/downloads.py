@@ -1,21 +1,21 @@
 """Finds data files: at a path, in `SLUGLINE_DATA`, in the user's cache, or by download.
 
-pooch downloads into a temporary file, compares its checksum, and moves it into place. The size and
-time of downloads are limited here.
+A download is limited in size and time. Its checksum is compared before it is moved into place.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
-import logging
 import os
 import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from slugline.base import files
 from slugline.base.progress import Progress, check_progress
@@ -145,80 +145,64 @@ def _download(
     remote: RemoteFile, target: Path, check: Callable[[Path], object] | None, progress: Progress
 ) -> list[str]:
     """Download `remote` to `target` and check it; return why each address failed."""
-    import pooch
-
-    pooch.get_logger().setLevel(logging.WARNING)
-    downloader = _Downloader(remote, check, progress)
     failures = []
     for url in remote.urls:
         try:
-            target.unlink(missing_ok=True)  # not a good copy
-            pooch.retrieve(
-                url,
-                known_hash=remote.sha256 and f"sha256:{remote.sha256}",
-                fname=target.name,
-                path=target.parent,
-                downloader=downloader,
-            )
-        # Errors of the disk, of the network, of the check, and of pooch about the checksum.
-        except (OSError, ValueError) as error:
+            content = _receive(url, remote, progress)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with files.whole_file(target) as part:
+                _write_checked(part, content, url, remote, check)
+        except (OSError, DataError) as error:
             failures.append(f"{url} failed ({_printable(error)})")
         else:
             return []
     return failures
 
 
-class _Downloader:
-    """Receives a file for pooch, unpacks it and checks it."""
-
-    def __init__(
-        self, remote: RemoteFile, check: Callable[[Path], object] | None, progress: Progress
-    ) -> None:
-        self._remote, self._check, self._progress = remote, check, progress
-
-    def __call__(self, url: str, output_file: str, _: object) -> None:
-        import requests
-        import urllib3
-
-        try:
-            content = self._receive(url)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise OSError(_printable(_root_cause(error))) from error
-        name = PurePosixPath(self._remote.name).name
+def _write_checked(
+    part: BinaryIO,
+    content: bytes,
+    url: str,
+    remote: RemoteFile,
+    check: Callable[[Path], object] | None,
+) -> None:
+    """Write a reply to a file, unpacked; raise DataError if it is the wrong file."""
+    try:
         if url.endswith(".zip"):
-            try:
-                content = _member(content, name, self._remote.max_bytes)
-            except Exception as error:  # a crafted file can fail in any way
-                raise DataError(f"it sent the wrong file: {error}") from error
-        Path(output_file).write_bytes(content)
-        if self._check is not None:
-            try:
-                self._check(Path(output_file))
-            except DataError as error:
-                raise DataError(f"it sent the wrong file: {error}") from error
+            content = _member(content, PurePosixPath(remote.name).name, remote.max_bytes)
+        if remote.sha256 not in (None, hashlib.sha256(content).hexdigest()):
+            raise ValueError("its checksum (SHA-256) differs")
+        part.write(content)
+        part.flush()
+        if check is not None:
+            check(Path(part.name))
+    except OSError:
+        raise
+    except Exception as error:  # a crafted file can fail in any way
+        raise DataError(f"it sent the wrong file: {error}") from error
 
-    def _receive(self, url: str) -> bytes:
-        """Return the content that an address sends; OSError if it is too large or too slow."""
-        import requests
-        from requests.adapters import HTTPAdapter
-        from urllib3.util import Retry
 
-        session = requests.Session()
-        statuses = [429, 500, 502, 503, 504]
-        retry = Retry(_N_RETRIES, backoff_factor=PAUSE / 2, status_forcelist=statuses)
-        session.mount(url, HTTPAdapter(max_retries=retry))
-        end, step = time.monotonic() + MAX_SECONDS, f"downloading {url.rpartition('/')[2]}"
-        # The reply must not be decompressed on the way.
-        with (
-            session,
-            session.get(
-                url,
-                headers={"Accept-Encoding": "identity"},
-                stream=True,
-                timeout=TIMEOUT,
-                hooks={"response": _drop_redirect},
-            ) as response,
-        ):
+def _receive(url: str, remote: RemoteFile, progress: Progress) -> bytes:
+    """Return the content that an address sends; OSError if it is too large or too slow."""
+    import requests
+    import urllib3
+    from requests.adapters import HTTPAdapter
+
+    statuses = [429, 500, 502, 503, 504]
+    retry = urllib3.Retry(_N_RETRIES, backoff_factor=PAUSE / 2, status_forcelist=statuses)
+    end, step = time.monotonic() + MAX_SECONDS, f"downloading {url.rpartition('/')[2]}"
+    session = requests.Session()
+    session.mount(url, HTTPAdapter(max_retries=retry))
+    # The reply must not be decompressed on the way.
+    request = partial(
+        session.get,
+        headers={"Accept-Encoding": "identity"},
+        stream=True,
+        timeout=TIMEOUT,
+        hooks={"response": _drop_redirect},
+    )
+    try:
+        with session, request(url) as response:
             if response.status_code != 200:
                 raise OSError(f"HTTP status {response.status_code}")
             n_bytes = int(response.headers.get("Content-Length", 0))
@@ -226,14 +210,15 @@ class _Downloader:
             # Other methods have no limit on a chunk.
             while chunk := response.raw.read1(_CHUNK, decode_content=False):
                 content += chunk
-                if max(len(content), n_bytes) > self._remote.max_bytes:
-                    limit = f"{self._remote.max_bytes:,}"
-                    raise OSError(f"it sends more than the {limit} bytes expected")
+                if max(len(content), n_bytes) > remote.max_bytes:
+                    raise OSError(f"it sends more than the {remote.max_bytes:,} bytes expected")
                 if time.monotonic() > end:
                     raise OSError(f"it took more than {MAX_SECONDS:.0f} seconds")
                 fraction = len(content) / n_bytes if n_bytes else None
-                self._progress.update(step, fraction, f"{len(content) / 1e6:,.1f} MB")
+                progress.update(step, fraction, f"{len(content) / 1e6:,.1f} MB")
             return bytes(content)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise OSError(_printable(_root_cause(error))) from error
 
 
 def _drop_redirect(response: requests.Response, **_: object) -> None:

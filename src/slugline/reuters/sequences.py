@@ -8,17 +8,15 @@ import pickle
 import re
 import zipfile
 from array import array
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slugline.base.arrays import I64, U16
 from slugline.base.checks import option_error
 from slugline.base.files import PathLike
 from slugline.base.progress import Progress
@@ -34,27 +32,7 @@ MAX_NUMBER = 65_535  # largest number in a list
 _MAX_MEMBER = 8_000_000  # maximum bytes of an array in memory
 
 
-@dataclass(frozen=True)
-class NumberLists:
-    """Lists of whole numbers from 0 to `MAX_NUMBER`, in a tenth of the memory of Python lists."""
-
-    numbers: U16  # shape (n_numbers,): list after list
-    starts: I64  # shape (n_lists + 1,): where each list starts, and where the last one ends
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def largest(self, lists: Sequence[int]) -> int:
-        """Return the largest number in some of the lists; 0 if they are empty."""
-        parts = (self.numbers[self.starts[i] : self.starts[i + 1]] for i in lists)
-        return max((int(part.max(initial=0)) for part in parts), default=0)
-
-    def tolist(self) -> list[list[int]]:
-        """Return the lists."""
-        return [part.tolist() for part in np.split(self.numbers, self.starts[1:-1])]
-
-
-def read_lists(content: bytes) -> tuple[NumberLists, NDArray[np.int64]]:
+def read_lists(content: bytes) -> tuple[list[list[int]], NDArray[np.int64]]:
     """Return the arrays `x`, lists of int from 0 to `MAX_NUMBER`, and `y` of an .npz file.
 
     Raises DataError if the file holds anything else. No code in it is run.
@@ -131,7 +109,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         return _Standin
 
 
-def _unpickle(pickled: bytes) -> NumberLists:
+def _unpickle(pickled: bytes) -> list[list[int]]:
     if not _INSTRUCTIONS.fullmatch(pickled):
         raise ValueError("its pickle does more than list numbers")
     # Without a buffer, every instruction would be a call of `read`.
@@ -144,10 +122,8 @@ def _unpickle(pickled: bytes) -> NumberLists:
         raise ValueError("its pickle is not an array of lists")
     # An array accepts only whole numbers up to MAX_NUMBER, and doesn't look inside objects:
     # hashing a deeply nested tuple would crash the process.
-    numbers = array("H", itertools.chain.from_iterable(lists))
-    starts = np.zeros(len(lists) + 1, dtype=np.int64)
-    np.cumsum(list(map(len, lists)), out=starts[1:])
-    return NumberLists(np.frombuffer(numbers, dtype=np.uint16), starts)
+    array("H", itertools.chain.from_iterable(lists))
+    return list(lists)
 
 
 # Topics and the split -----------------------------------------------------------------------------
@@ -192,7 +168,6 @@ def topic_names() -> list[str]:
 # Sequences ----------------------------------------------------------------------------------------
 
 # Lists are made in chunks, whose arrays then take little memory.
-_LISTS_AT_ONCE = 1000
 # Numbers of words begin at 4: 0 is padding, 1 the start mark, 2 an omitted word.
 _INDEX_FROM = 3
 
@@ -267,16 +242,16 @@ def load_data(
     order = shuffled_order(len(lists), seed)
     head = [] if start_char is None else [start_char]
     if maxlen:
-        lengths = np.diff(lists.starts)
-        order = [i for i in order if len(head) + lengths[i] < maxlen]
+        order = [i for i in order if len(head) + len(lists[i]) < maxlen]
         if not (order or num_words):
             raise OptionError(
                 Parameter("maxlen"),
                 f" is {maxlen}, but no wire is shorter; give a larger number or None.",
             )
     labels = labels[order]
-    stop = num_words or max([*head, lists.largest(order) + index_from])
-    x = _numbered(lists, order, head, range(skip_top, stop), oov_char, index_from)
+    lists = [lists[i] for i in order]
+    stop = num_words or max([*head, max(map(max, filter(None, lists)), default=0) + index_from])
+    x = _number(lists, head, range(skip_top, stop), oov_char, index_from)
     n_train = count_train(len(x), test_split)
     return (
         (np.array(x[:n_train], dtype=object), labels[:n_train]),
@@ -291,37 +266,18 @@ def _check_integers(*, or_none: bool = False, **options: object) -> None:
             raise option_error(name, value, wanted)
 
 
-def _numbered(
-    lists: NumberLists,
-    order: list[int],
-    head: list[int],
-    wanted: range,
-    oov_char: int | None,
-    index_from: int,
-) -> list[list[int]]:
+def _number(
+    lists: list[list[int]], head: list[int], wanted: range, oov_char: int | None, index_from: int
+) -> list[list[Any]]:
     """Return `head` and the numbers of ranks; those not `wanted` are replaced or dropped."""
-    numbers = [rank + index_from for rank in range(int(lists.numbers.max(initial=0)) + 1)]
+    # The lists share the numbers of this table.
+    numbers = range(index_from, index_from + MAX_NUMBER + 1)
+    table = [number if number in wanted else oov_char for number in numbers]
+    begin = [number if number in wanted else oov_char for number in head]
+    rows = [[*begin, *map(table.__getitem__, ranks)] for ranks in lists]
     if oov_char is None:
-        head = [number for number in head if number in wanted]
-        is_wanted = np.array([number in wanted for number in numbers])
-    else:
-        numbers = [number if number in wanted else oov_char for number in numbers]
-        head = [number if number in wanted else oov_char for number in head]
-        is_wanted = np.ones(len(numbers), dtype=bool)
-    ranks, starts = lists.numbers, lists.starts
-    if not is_wanted.all():
-        retained = is_wanted[ranks]
-        starts = np.concatenate([[0], retained.cumsum()])[starts]
-        ranks = ranks[retained]
-    # The lists share these objects, as a number of its own would take four times the memory.
-    table = np.array(numbers, dtype=object)
-    rows: list[list[int]] = []
-    for first in range(0, len(lists), _LISTS_AT_ONCE):
-        bounds = starts[first : first + _LISTS_AT_ONCE + 1]
-        chunk = table[ranks[bounds[0] : bounds[-1]]].tolist()
-        pairs = itertools.pairwise((bounds - bounds[0]).tolist())
-        rows += [[*head, *chunk[start:end]] for start, end in pairs]
-    return [rows[i] for i in order]
+        return [[number for number in row if number is not None] for row in rows]
+    return rows
 
 
 def get_word_index(

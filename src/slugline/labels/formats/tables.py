@@ -294,7 +294,7 @@ def _write(
                 raise DataError(f"{rows.name} was changed while it was read; try again.")
             guarded = {name: guard_cell(cell) for name, cell in new.items()}
             written = guarded if table.delimiter else new
-            table.write_row(written if is_copy else {**row.values, **written}, row.at, row.values)
+            table.write_row(written if is_copy else {**row.values, **written}, row.at)
         table.finish()
 
 
