@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,6 @@ from slugline.corpus.documents import Topic, chain_digests, compute_digest
 from slugline.corpus.frames import frame_rows
 from slugline.corpus.layout import LabelledFileOptions, Layout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import check_encoding
-from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.schema_check import SchemaCheck
 from slugline.corpus.topic_sets import check_documents, is_multilabel
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
@@ -55,20 +55,6 @@ class Partition(ABC):
     is_local: bool = field(default=False, kw_only=True)
     paths: tuple[str, ...] = field(default=(), kw_only=True)
 
-    @property
-    def is_previewable(self) -> bool:
-        """True if the first documents can be read now, and reread later with the others."""
-        return True
-
-    @property
-    def may_need_worker(self) -> bool:
-        """True if this process may lack resources of a worker that are needed to read it."""
-        return False
-
-    def head(self, n_documents: int) -> Partition:  # noqa: ARG002 (of files)
-        """Return the same documents; files are read in blocks of `n_documents`."""
-        return self
-
     @abstractmethod
     def blocks(self) -> Iterator[DocumentBlock]:
         """Read the documents block by block.
@@ -86,44 +72,11 @@ class FilePartition(Partition):
     options: ReadOptions
     rows_per_block: int = ROWS_PER_BLOCK
 
-    @property
-    def is_previewable(self) -> bool:
-        """True if the files can be read twice, unlike standard input."""
-        return not self.is_local
-
-    def head(self, n_documents: int) -> FilePartition:
-        """Return the same files in blocks of `n_documents`."""
-        return replace(self, rows_per_block=n_documents)
-
     def blocks(self) -> Iterator[DocumentBlock]:
         """Read the documents, a block at a time."""
         options = self.options
         files = (labelled.LabelledRows(_open(path, options), options) for path in self.paths)
         return read_document_blocks(files, self.rows_per_block)
-
-
-@dataclass(frozen=True)
-class FileRange(Partition):
-    """A range of the rows of a Parquet file, or of the bytes of a JSONL file."""
-
-    read: Callable[[str, int, int], readers.RowReader]
-    start: int
-    stop: int
-    is_last: bool  # True for the last range of its file
-    schema: labelled.SourceSchema
-    options: ReadOptions
-    rows_per_block: int
-
-    def head(self, n_documents: int) -> FileRange:
-        """Return the same range in blocks of `n_documents`."""
-        return replace(self, rows_per_block=n_documents)
-
-    def blocks(self) -> Iterator[DocumentBlock]:
-        """Read the documents, a block at a time."""
-        [path] = self.paths
-        reader = self.read(path, self.start, self.stop)
-        file = labelled.LabelledRows(reader, self.options, schema=self.schema, is_last=self.is_last)
-        return read_document_blocks([file], self.rows_per_block)
 
 
 @dataclass(frozen=True)
@@ -204,18 +157,13 @@ def split_pairs(
 
 # Sources -----------------------------------------------------------------------------------------
 
-# Maximum total bytes of small files that are merged into one partition. Larger files are split
-# into ranges if their format allows it.
+# Maximum total bytes of small files that are merged into one partition.
 MAX_MERGED_BYTES = 1 << 25
-# Maximum size in bytes of an unsplittable file, which a worker reads as a whole.
-MAX_UNSPLIT_BYTES = 1 << 26
+# Maximum size in bytes of a file that a worker reads. This process reads larger ones and sends
+# their documents block by block, so that workers share the rest of the work.
+MAX_SENT_BYTES = 1 << 26
 # Expected compression ratio.
 _EXPANSION = 4
-# Number of leading bytes of a file for estimating its mean line length.
-_SAMPLE_BYTES = 1 << 20
-# Minimum and maximum size of a range in bytes.
-MIN_RANGE_BYTES = 1 << 18
-_MAX_RANGE_BYTES = 1 << 26
 # Options for sources with columns.
 _FILE_OPTIONS = tuple(field.name for field in fields(LabelledFileOptions))
 
@@ -313,30 +261,27 @@ class DocumentSource:
         return self._partitions
 
     def first_documents(self, n_documents: int) -> tuple[list[str], list[Topic]]:
-        """Return texts and topics of the first documents, read additionally by this process.
+        """Return texts and topics of the first documents, which are kept in memory until read.
 
         They are empty for a Dask collection unless the model uses extra columns, because only
         workers may be able to compute its partitions.
         """
-        examined: list[Partition] = []
+        read: list[Partition] = []
         texts: list[str] = []
         topics: list[Topic] = []
         while len(texts) < n_documents and (partition := next(self._partitions, None)) is not None:
-            if partition.may_need_worker:
-                examined.append(partition)
+            if isinstance(partition, DaskPartition) and not partition.options.columns:
+                read.append(partition)
                 break
-            if not partition.is_previewable:
-                # Keep the documents in memory as blocks, which are examined next.
-                blocks = map(DocumentsInMemory, partition.blocks())
-                self._partitions = itertools.chain(blocks, self._partitions)
-                continue
-            examined.append(partition)
-            for block in partition.head(n_documents).blocks():
+            blocks = partition.blocks()
+            for block in blocks:
+                read.append(DocumentsInMemory(block))
                 texts += block.texts
                 topics += block.topics
                 if len(texts) >= n_documents:
                     break
-        self._partitions = itertools.chain(examined, self._partitions)
+            self._partitions = itertools.chain(map(DocumentsInMemory, blocks), self._partitions)
+        self._partitions = itertools.chain(read, self._partitions)
         return texts[:n_documents], topics[:n_documents]
 
     def add(self, reports: Iterable[labelled.RowsReport], n_documents: int, digest: str) -> None:
@@ -394,21 +339,20 @@ def _list_parameters(*names: str) -> Message:
 def _file_partitions(
     files: Sequence[str], options: ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
-    """Yield partitions: merged small files, ranges of large files, and whole files."""
+    """Yield partitions of one large file or several small ones."""
     merged: list[str] = []
-    n_merged = 0
+    n_merged = 0.0
     for file in files:
         size = _estimate_size(file, options)
-        if merged and (size is None or n_merged + size > MAX_MERGED_BYTES):
+        is_local = size > MAX_SENT_BYTES
+        if merged and (is_local or n_merged + size > MAX_MERGED_BYTES):
             yield FilePartition(options, rows_per_block, paths=tuple(merged))
             merged, n_merged = [], 0
-        if size is None:
+        if is_local:
             yield FilePartition(options, rows_per_block, is_local=True, paths=(file,))
-        elif size <= MAX_MERGED_BYTES:
+        else:
             merged.append(file)
             n_merged += size
-        else:
-            yield from _split_file(file, size, options, rows_per_block)
     if merged:
         yield FilePartition(options, rows_per_block, paths=tuple(merged))
 
@@ -430,51 +374,18 @@ def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
     return None
 
 
-def _estimate_size(file: str, options: ReadOptions) -> int | None:
-    """Estimate a file's uncompressed size in bytes; return None if that requires reading it."""
+def _estimate_size(file: str, options: ReadOptions) -> float:
+    """Estimate a file's uncompressed size in bytes; infinite if that requires reading it."""
     path = Path(file)
     if file == "-":
-        return None
+        return math.inf
     file_format = readers.detect_format(file, options.format)
     if not path.is_file():  # a folder or a pipe
-        return None
+        return math.inf
     with rows.translate_os_errors(file):
         size = path.stat().st_size
     is_compressed = path.suffix.lower() == ".gz" or file_format in ("parquet", "xlsx")
     return size * _EXPANSION if is_compressed else size
-
-
-def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list[Partition]:
-    """Return the ranges of a file, or the whole file if it can't be split."""
-    file_format = readers.detect_format(file, options.format)
-    read: Callable[[str, int, int], readers.RowReader] = readers.read_row_range
-    bounds: list[tuple[int, int]] = []
-    if file_format == "parquet":
-        bounds = parquet_row_ranges(Path(file), n_rows)
-    elif file_format == "jsonl" and options.encoding is None and not file.lower().endswith(".gz"):
-        with rows.translate_os_errors(file), Path(file).open("rb") as opened:
-            sample = opened.read(_SAMPLE_BYTES)
-        n_bytes = n_rows * len(sample) // (sample.count(b"\n") + 1)
-        n_bytes = min(_MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, n_bytes))
-        read = readers.read_line_range
-        bounds = [(start, min(start + n_bytes, size)) for start in range(0, size, n_bytes)]
-    if not bounds:
-        is_local = size > MAX_UNSPLIT_BYTES
-        return [FilePartition(options, n_rows, is_local=is_local, paths=(file,))]
-    _, schema = labelled.read_schema(_open(file, options), options)
-    return [
-        FileRange(
-            read=read,
-            start=start,
-            stop=stop,
-            is_last=(start, stop) == bounds[-1],
-            schema=schema,
-            options=options,
-            rows_per_block=n_rows,
-            paths=(file,),
-        )
-        for start, stop in bounds
-    ]
 
 
 # Batches -----------------------------------------------------------------------------------------
@@ -524,16 +435,6 @@ class DaskPartition(Partition):
     rows_per_block: int
     delayed: Any = None  # The Dask task that computes it
     data: Any = None  # The computed result
-
-    @property
-    def is_previewable(self) -> bool:
-        """False, because computing the partition again may be slow."""
-        return False
-
-    @property
-    def may_need_worker(self) -> bool:
-        """True, unless extra columns must be examined here."""
-        return not self.options.columns
 
     def blocks(self) -> Iterator[DocumentBlock]:
         """Compute the partition if necessary, and yield its documents in blocks."""
