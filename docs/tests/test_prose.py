@@ -23,10 +23,10 @@ from slugline.learning.encoder.registry import ENCODERS
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.generations import MAX_EARLIER
 from slugline.model.heldout import MAX_PREDICTIONS
+from slugline.model.parts import source
 from slugline.model.thresholds import CONFIDENCE
 from slugline.prediction.file_pairs import FORMATS
 from slugline.serving.http.operations import OPERATIONS
-from slugline.stream import source
 
 ROOT = Path(slugline.__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

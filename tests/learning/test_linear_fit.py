@@ -15,9 +15,9 @@ from slugline.base.progress import SilentProgress
 from slugline.learning.calibration import Calibration
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import doubtful, heldout_rows, steps
-from slugline.learning.linear.doubtful import find_doubtful
-from slugline.learning.linear.fit import FittedLinear, fit_linear
+from slugline.learning.linear import fit as linear_fit
+from slugline.learning.linear import heldout_rows, steps
+from slugline.learning.linear.fit import FittedLinear, find_doubtful, fit_linear
 from slugline.learning.linear.problem import (
     ABSENT_SCORE,
     FitLimits,
@@ -375,9 +375,9 @@ def test_small_sample_with_next_to_no_doubtful_rows_is_enough(
         sizes.append(n_tried)
         return fraction
 
-    monkeypatch.setattr(doubtful, "_fraction_doubtful", find_fraction)
-    monkeypatch.setattr(doubtful, "_FEW_TRIED", 50)
-    monkeypatch.setattr(doubtful, "_MIN_TRIED_PER_TOPIC", 1)
+    monkeypatch.setattr(linear_fit, "_fraction_doubtful", find_fraction)
+    monkeypatch.setattr(linear_fit, "_FEW_TRIED", 50)
+    monkeypatch.setattr(linear_fit, "_MIN_TRIED_PER_TOPIC", 1)
     X = sp.random_array((300, 20), density=0.3, format="csr", dtype=np.float32, rng=0)
     limits = FitLimits(few_rows=0, many_rows=100, max_dense=0)
     labels = Labels.from_topics(np.arange(300) % 4)

@@ -22,9 +22,9 @@ from slugline.corpus.loading import load_corpus
 from slugline.corpus.rows import BadRow
 from slugline.corpus.schema_check import SchemaCheck
 from slugline.errors import DataError, OptionError
-from slugline.stream import source as parts
-from slugline.stream import source as sources
-from slugline.stream.source import ROWS_PER_BLOCK, DocumentSource, FilePartition, Partition
+from slugline.model.parts import source as parts
+from slugline.model.parts import source as sources
+from slugline.model.parts.source import ROWS_PER_BLOCK, DocumentSource, FilePartition, Partition
 
 Rows = list[tuple[Any, Any]]
 

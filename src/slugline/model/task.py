@@ -37,8 +37,13 @@ from slugline.model.dense import (
 from slugline.model.f1_thresholds import USUAL_THRESHOLD, best_common_threshold, choose_rule
 from slugline.model.fitted import Fitted
 from slugline.model.heldout import HeldOutPredictions
-from slugline.model.multilabel_rule import MultilabelRule, find_parents, find_path_ends
-from slugline.model.own_thresholds import check_own_thresholds, with_own_thresholds
+from slugline.model.multilabel_rule import (
+    MultilabelRule,
+    check_own_thresholds,
+    find_parents,
+    find_path_ends,
+    with_own_thresholds,
+)
 from slugline.model.settings import FitSettings
 from slugline.text.features import UnknownWordRate
 

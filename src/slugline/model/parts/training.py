@@ -99,12 +99,7 @@ def fit_rows(rows: PartRows, costs: RowCosts, context: FitContext) -> PartsResul
 
 
 def fit_parts(
-    reader: PartReader,
-    n_entries: int,
-    totals: F64,
-    costs: RowCosts,
-    context: FitContext,
-    n_passes: int = 1,
+    reader: PartReader, totals: F64, costs: RowCosts, context: FitContext, n_passes: int = 1
 ) -> PartsResult:
     """Train on one part of the rows after another.
 
@@ -114,8 +109,6 @@ def fit_parts(
     Parameters
     ----------
     reader : PartReader
-    n_entries : int
-        Total number of entries.
     totals : float64 array, shape (n_topics,)
         Total cost of each topic's rows. Ignored if the user has weighted topics.
     costs : RowCosts
@@ -128,7 +121,7 @@ def fit_parts(
     ------
     KeyboardInterrupt : after Ctrl-C before the first part is complete.
     """
-    training = _PartTraining(reader, n_entries, totals, costs, context, n_passes)
+    training = _PartTraining(reader, totals, costs, context, n_passes)
     progress = context.progress
     try:
         training.learn()
@@ -259,19 +252,13 @@ class _PartTraining:
     """
 
     def __init__(
-        self,
-        reader: PartReader,
-        n_entries: int,
-        totals: F64,
-        costs: RowCosts,
-        context: FitContext,
-        n_passes: int,
+        self, reader: PartReader, totals: F64, costs: RowCosts, context: FitContext, n_passes: int
     ) -> None:
         self._reader, self._totals, self._costs = reader, totals, costs
         self._context, self._n_passes = context, n_passes
         n_rows, n_topics = reader.n_rows, context.n_topics
         min_key = find_min_key(n_rows, n_topics, multilabel=reader.multilabel)
-        part_size = min(_PART_SIZE, max(1, _PART_ENTRIES * n_rows // n_entries))
+        part_size = min(_PART_SIZE, max(1, _PART_ENTRIES * n_rows // reader.n_entries))
         self._training_parts, self._heldout_parts = divide_keys(min_key, n_rows, part_size)
         self._weights = PartWeights(reader.n_columns, n_topics)
         # Total cost of each topic's rows used so far.
