@@ -119,10 +119,9 @@ def fit_stream(
     Parameters
     ----------
     source : path, pattern such as `tickets/*.parquet`, list of these, iterable of batches, or \
-Dask collection
-        A batch is a pair of texts and topics, of any size; batches are iterated over once. Dask
-        data frames have columns, like files; bags contain pairs or mappings. Without a client,
-        their partitions are computed on this machine.
+Dask data frame
+        A batch is a pair of texts and topics, of any size; batches are iterated over once. Without
+        a client, partitions of data frames are computed on this machine.
     settings : FitSettings
         Requires a linear learner; its `passes` and `clean` are ignored. Does not support `tune` or
         encoders other than "vectors", which is ignored for multilabel data.

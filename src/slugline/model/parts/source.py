@@ -1,4 +1,4 @@
-"""Sources of documents: files, batches or Dask collections, read as partitions."""
+"""Sources of documents: files, batches or Dask data frames, read as partitions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -173,13 +173,12 @@ class DocumentSource:
 
     Parameters
     ----------
-    source : path, iterable or Dask collection
+    source : path, iterable or Dask data frame
         One of
 
         - a path, a pattern such as "tickets/*.parquet", or a sequence of these;
         - an iterable of batches, each a pair of texts and their topics;
-        - a Dask DataFrame with columns of texts and topics;
-        - a Dask Bag of pairs (text, topic), or of mappings with keys for both.
+        - a Dask DataFrame with columns of texts and topics.
     options : ReadOptions, optional
         Uses `columns` and, if the source has columns, the options of `LabelledFileOptions`.
     rows_per_block : int, default ROWS_PER_BLOCK
@@ -263,7 +262,7 @@ class DocumentSource:
     def first_documents(self, n_documents: int) -> tuple[list[str], list[Topic]]:
         """Return texts and topics of the first documents, which are kept in memory until read.
 
-        They are empty for a Dask collection unless the model uses extra columns, because only
+        They are empty for a Dask data frame unless the model uses extra columns, because only
         workers may be able to compute its partitions.
         """
         read: list[Partition] = []
@@ -297,7 +296,7 @@ class DocumentSource:
 def _source_partitions(
     source: Any, options: ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
-    """Return the partitions of files, a Dask collection or batches."""
+    """Return the partitions of files, a Dask data frame or batches."""
     paths = [source] if isinstance(source, str | Path) else source
     is_paths = isinstance(paths, list | tuple) and all(isinstance(p, str | Path) for p in paths)
     if is_paths and paths:
@@ -423,12 +422,12 @@ def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topi
         yield texts, topics
 
 
-# Dask collections --------------------------------------------------------------------------------
+# Dask data frames --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class DaskPartition(Partition):
-    """A partition of a Dask collection."""
+    """A partition of a Dask data frame."""
 
     number: int  # Counted from 0, for messages
     options: ReadOptions
@@ -438,21 +437,13 @@ class DaskPartition(Partition):
 
     def blocks(self) -> Iterator[DocumentBlock]:
         """Compute the partition if necessary, and yield its documents in blocks."""
-        data, name = self.data, f"partition {self.number}"
+        data = self.data
         if data is None:
             data = self.delayed.compute(scheduler="synchronous")
-        if not hasattr(data, "columns"):
-            data = list(data)
-            if data and not isinstance(data[0], Mapping):
-                yield from split_pairs([_check_pairs(data, name)], self.rows_per_block)
-                return
-            items: rows.RowIterator = (_mapping_row(at, values) for at, values in enumerate(data))
-        else:
-            items = map(_check_length, frame_rows(data))
-        first = next(items, None)
-        if first is None:  # empty partitions are common after a filter
+        if not len(data):  # common after a filter
             return
-        reader = readers.RowReader(name, "frame", itertools.chain([first], items))
+        items = map(_check_length, frame_rows(data))
+        reader = readers.RowReader(f"partition {self.number}", "frame", items)
         yield from read_document_blocks(
             [labelled.LabelledRows(reader, self.options)], self.rows_per_block
         )
@@ -461,18 +452,18 @@ class DaskPartition(Partition):
 def dask_partitions(
     collection: Any, options: ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
-    """Return the partitions of a Dask data frame or bag.
+    """Return the partitions of a Dask data frame.
 
     Raises
     ------
     OptionError : for other kinds of collection, or if file options are set.
     """
     kind = type(collection).__name__
-    if kind not in ("DataFrame", "Bag"):
+    if kind != "DataFrame":
         raise OptionError(
             Parameter("source"),
-            f" is a Dask {kind}; give a Dask DataFrame with columns of texts and topics, or "
-            "a Bag of pairs (text, topic).",
+            f" is a Dask {kind}; give a Dask DataFrame with columns of texts and topics, such as "
+            "the result of Bag.to_dataframe().",
         )
     if any(value is not None for value in (options.format, options.encoding, options.separator)):
         raise OptionError(
@@ -481,25 +472,6 @@ def dask_partitions(
         )
     partitions = enumerate(collection.to_delayed())
     return (DaskPartition(n, options, rows_per_block, delayed) for n, delayed in partitions)
-
-
-def _check_pairs(data: Sequence[Any], name: str) -> tuple[list[str], list[Any]]:
-    """Return the texts and topics of pairs; raise DataError if they are invalid."""
-    for row, item in enumerate(data):
-        if not isinstance(item, list | tuple) or len(item) != 2:
-            raise DataError(
-                f"{name} of the bag has a {type(item).__name__} in row {row}, both counted from 0; "
-                "give pairs (text, topic), or mappings with a text and a topic."
-            )
-    texts, topics = zip(*data, strict=True) if data else ((), ())
-    names = (f"texts of {name}", f"topics of {name}")
-    return check_documents(texts, topics, names, allow_empty=True)
-
-
-def _mapping_row(at: int, values: Any) -> rows.SourceRow | rows.BadRow:
-    if not isinstance(values, Mapping):
-        return rows.BadRow(at, "an item that is not a mapping", "make all items mappings")
-    return _check_length(rows.make_row(at, {str(name): value for name, value in values.items()}))
 
 
 def _check_length(row: rows.SourceRow | rows.BadRow) -> rows.SourceRow | rows.BadRow:
