@@ -16,7 +16,7 @@ from slugline.learning.calibration import Calibration
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit as linear_fit
-from slugline.learning.linear import heldout_rows, steps
+from slugline.learning.linear import problem, steps
 from slugline.learning.linear.fit import FittedLinear, find_doubtful, fit_linear
 from slugline.learning.linear.problem import (
     ABSENT_SCORE,
@@ -256,7 +256,7 @@ def test_heldout_scores_are_spread_like_those_of_new_rows(
     left_out, on_new = found.heldout.scores, scores(found, unit(new))
     assert np.median(top_gap(left_out)) == pytest.approx(np.median(top_gap(on_new)), rel=0.15)
     # Had the terms of their own kept their part in the rows' length, they would lie nearer.
-    monkeypatch.setattr(heldout_rows, "renormalize_rows", lambda X, known: X)
+    monkeypatch.setattr(problem, "renormalize_rows", lambda X, known: X)
     short = fit_linear(rows, Labels.from_topics(y), FitContext(N_TOPICS), **how).heldout.scores
     assert np.median(top_gap(short)) < 0.8 * np.median(top_gap(on_new))
 

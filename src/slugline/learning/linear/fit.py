@@ -91,7 +91,6 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
         heldout_fit = HeldOutFit.from_rows(problem, rows, clean_rows, passes, beside=training)
     ends, scores = training.finish_batches(heldout_fit.tasks() if heldout_fit else [])
     heldout = heldout_fit.join(scores) if heldout_fit else training.heldout_scores()
-    start = training.coefficients
     del training, heldout_fit
     if problem.X.shape[1] * problem.context.n_topics > FEW_WEIGHTS:
         release_memory()  # before weights are duplicated in memory
@@ -100,7 +99,7 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
     weights = steps.hstack_topics(parts)
     biases[problem.totals(clean_rows) == 0] = ABSENT_SCORE
     if heldout is None:
-        heldout = HeldOutFit.from_rows(problem, rows, clean_rows, passes, start=start).score()
+        heldout = HeldOutFit.from_rows(problem, rows, clean_rows, passes).score()
     calibration = heldout.calibration(problem.labels, problem.costs)
     return FittedLinear(weights, biases, calibration, len(rows) - len(clean_rows), heldout)
 

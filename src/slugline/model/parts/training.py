@@ -17,12 +17,12 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import steps
 from slugline.learning.linear.fit import fit_linear
-from slugline.learning.linear.heldout_rows import renormalize_rows
 from slugline.learning.linear.problem import (
     ABSENT_SCORE,
     INITIAL_BIAS,
     INITIAL_SQUARED_SUM,
     LinearProblem,
+    renormalize_rows,
     topic_batches,
 )
 from slugline.model.parts.files import PartReader, PartRows, divide_keys
