@@ -19,10 +19,10 @@ from slugline import Corpus, TopicClassifier
 from slugline.corpus.splits import rank_within_topics
 from slugline.errors import OptionError
 from slugline.learning.linear.learner import LinearLearner
-from slugline.model.conformal import highest_score, set_scores
 from slugline.model.decider import Decider
 from slugline.model.file.container import pack
 from slugline.model.file.content import to_model_file
+from slugline.model.heldout import highest_score, set_scores
 from slugline.model.thresholds import lowest_threshold
 
 # The precision asked for --------------------------------------------------------------------------

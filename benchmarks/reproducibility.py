@@ -19,8 +19,8 @@ import clusters
 from data import NAMES, load
 from measure import progress, table, timed
 from slugline import Corpus, TopicClassifier
-from slugline.stream import fit as stream_fit
-from slugline.stream.fit import StreamOptions
+from slugline.model.parts import fit as stream_fit
+from slugline.model.parts.fit import StreamOptions
 
 # Orders of the rows, and where they are trained on ------------------------------------------------
 

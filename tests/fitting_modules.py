@@ -10,6 +10,6 @@ FITTING = {
         for name in ("fit", "problem", "training", "steps", "dual", "batches")
     ),
     *(f"slugline.learning.net.{name}" for name in ("training", "optimizers")),
-    *("slugline.learning.encoder.fit", "slugline.learning.tuning", "slugline.stream.fit"),
+    *("slugline.learning.encoder.fit", "slugline.learning.tuning", "slugline.model.parts.fit"),
     *("slugline.experiment.experiment", "slugline.reports.render"),
 }

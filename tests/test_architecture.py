@@ -155,7 +155,7 @@ def test_fit_stream_on_one_machine_loads_no_dask(news_csv: Path, tmp_path: Path)
     code = STREAM.format(data=str(news_csv), model=str(tmp_path / "model.slug"))
     modules = loaded_by(code)
     assert packages(modules) & {"dask", "distributed", "sklearn", "duckdb"} == set()
-    assert "slugline.stream.fit" in modules
+    assert "slugline.model.parts.fit" in modules
     assert "slugline.cli.train_corrections" not in modules
 
 
@@ -168,7 +168,7 @@ def test_errors_load_no_scikit_learn_before_use() -> None:
 #: Each may import those below it, and nothing else.
 ORDER = (
     *("__main__", "cli", "api", "serving", "reports", "counting", "labels", "corrections"),
-    *("comparison", "experiment", "classifier", "exporting", "stream", "explanation"),
+    *("comparison", "experiment", "classifier", "exporting", "explanation"),
     *("auditing", "prediction", "model", "learning", "text", "evaluation", "corpus", "reuters"),
     *("base", "errors", "_version"),
 )

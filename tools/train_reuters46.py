@@ -71,8 +71,11 @@ def train(path: Path) -> QuantizationResult:
 def keep_largest_weights(fitted: Fitted, n_weights: int) -> Fitted:
     """Return a linear model with its largest weights, and the terms that have one."""
     learner = cast("LinearLearner", fitted.learner)
-    magnitudes = np.sort(np.abs(learner.weights.data))
-    small = learner.of_weights(float(magnitudes[-n_weights:][0]))
+    weights = learner.weights.copy()
+    weights.data[np.abs(weights.data) < np.sort(np.abs(weights.data))[-n_weights:][0]] = 0
+    weights.eliminate_zeros()
+    small = learner.learned(weights, learner.biases, learner.calibration)
+    small.n_suspect_labels = learner.n_suspect_labels
     features, columns = fitted.features.without(small.unused_columns())
     return replace(fitted, learner=small.of_columns(columns), features=features)
 

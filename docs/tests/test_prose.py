@@ -23,10 +23,10 @@ from slugline.learning.encoder.registry import ENCODERS
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.generations import MAX_EARLIER
 from slugline.model.heldout import MAX_PREDICTIONS
+from slugline.model.parts import source
 from slugline.model.thresholds import CONFIDENCE
 from slugline.prediction.file_pairs import FORMATS
 from slugline.serving.http.operations import OPERATIONS
-from slugline.stream import source
 
 ROOT = Path(slugline.__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -93,8 +93,8 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     scale = read_words("explanation/scale.md")
     assert source.MAX_MERGED_BYTES == 32 << 20
     assert "up to 32 MB (compressed: 8 MB)" in scale
-    assert source.MAX_UNSPLIT_BYTES == 64 << 20
-    assert "up to 64 MB by a worker" in scale
+    assert source.MAX_SENT_BYTES == 64 << 20
+    assert "files of up to 64 MB" in scale
     assert f"in blocks of {source.ROWS_PER_BLOCK:,};" in scale
     blocks = TopicClassifier()._settings(LinearLearner()).batch_feature_groups()
     n_buckets = sum(block.n_buckets or 0 for block in blocks)

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from slugline.learning.net.layers import Dense
     from slugline.learning.net.learner import NeuralLearner
     from slugline.learning.net.network import Network
+    from slugline.model.parts.fit import StreamOptions
     from slugline.prediction.job import predict_files
     from slugline.serving.serve_settings import ServeSettings
-    from slugline.stream.fit import StreamOptions
     from slugline.text.feature_groups import FeatureGroup
 
 __all__ = [
@@ -110,7 +110,7 @@ __getattr__ = partial(
         "slugline.prediction.job": ["predict_files"],
         "slugline.reuters": ["reuters"],
         "slugline.serving.serve_settings": ["ServeSettings"],
-        "slugline.stream.fit": ["StreamOptions"],
+        "slugline.model.parts.fit": ["StreamOptions"],
         "slugline.text.feature_groups": ["FeatureGroup"],
     },
 )

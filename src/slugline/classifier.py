@@ -55,8 +55,8 @@ from slugline.model.file.schema import ModelInfo
 from slugline.model.fit import fit
 from slugline.model.fit_batch import fit_batch
 from slugline.model.fitted import Fitted
-from slugline.model.multilabel_rule import Average
-from slugline.model.own_thresholds import (
+from slugline.model.multilabel_rule import (
+    Average,
     check_own_thresholds,
     check_thresholds,
     with_own_thresholds,
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from slugline.explanation.explanation import Explanation
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
-    from slugline.stream.fit import StreamOptions
+    from slugline.model.parts.fit import StreamOptions
 
 
 #: Texts, or rows or columns of a table; see `TopicClassifier`.
@@ -332,8 +332,8 @@ class TopicClassifier(TextEstimator):
         client: Client | str | None = None,
         progress: Progress | None = None,
     ) -> TopicClassifier:
-        """Learn from files or batches of any size; see `slugline.stream.fit.fit_stream`."""
-        from slugline.stream.fit import fit_stream
+        """Learn from files or batches of any size; see `slugline.model.parts.fit.fit_stream`."""
+        from slugline.model.parts.fit import fit_stream
 
         settings = self.to_settings()
         return self.replace_fitted(

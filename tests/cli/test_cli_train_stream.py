@@ -14,8 +14,8 @@ import pytest
 from slugline.base.progress import LineProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.cli import train_stream
+from slugline.model.parts import fit as stream_fit
 from slugline.model.parts import training
-from slugline.stream import fit as stream_fit
 
 pytestmark = pytest.mark.slow
 

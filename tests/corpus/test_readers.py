@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -31,13 +30,7 @@ from slugline.corpus.header import HeaderHints
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.lines import TextLines
 from slugline.corpus.loading import load_corpus
-from slugline.corpus.readers import (
-    RowReader,
-    read_dialect,
-    read_line_range,
-    read_row_range,
-    read_rows,
-)
+from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 
@@ -1035,12 +1028,6 @@ def test_table_writer_writes_in_the_dialect_read(
     rows = read_rows(write(name, content))
     assert read_dialect(rows)._replace(columns=()) == dialect
     list(rows)
-
-
-@pytest.mark.parametrize("read", [read_line_range, read_row_range])
-def test_read_ranges_reject_a_missing_file(read: Callable[..., RowReader]) -> None:
-    with pytest.raises(DataError, match=r"^gone.parquet doesn't exist; check the path\.$"):
-        list(read("gone.parquet", 0, 1))
 
 
 def test_read_dialect_from_the_first_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,7 +142,7 @@ def test_row_reader_must_wait_like_its_lines(pipe: Pipe) -> None:
     assert not rows.must_wait()
     assert rows.fraction_read() is None
     still = RowReader("a.parquet", "parquet", iter([]))
-    assert (still.must_wait(), still.fraction_read(), still.n_lines()) == (False, None, 0)
+    assert (still.must_wait(), still.fraction_read()) == (False, None)
 
 
 def test_fraction_read_is_none_without_a_size(pipe: Pipe) -> None:

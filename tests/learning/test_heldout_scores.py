@@ -13,15 +13,16 @@ from slugline.learning.calibration import DEFAULT_CALIBRATION
 from slugline.learning.heldout import HeldOutScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import heldout_rows
+from slugline.learning.linear import problem as linear_problem
 from slugline.learning.linear.fit import fit_linear
 from slugline.learning.linear.folds import HeldOutFit
-from slugline.learning.linear.heldout_rows import (
+from slugline.learning.linear.problem import (
+    FitLimits,
+    LinearProblem,
     group_equal_rows,
     renormalize_rows,
     scale_heldout_scores,
 )
-from slugline.learning.linear.problem import FitLimits, LinearProblem
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
@@ -75,7 +76,7 @@ def test_heldout_rows_include_all_copies_unless_nearly_all_are_copies(
     problem = LinearProblem.from_rows(X, Labels.from_topics(y), FitContext(2))
     rows = np.arange(100)
     found = HeldOutFit.from_rows(problem, rows, rows, None).score()
-    monkeypatch.setattr(heldout_rows, "group_equal_rows", lambda X: np.arange(X.shape[0]))
+    monkeypatch.setattr(linear_problem, "group_equal_rows", lambda X: np.arange(X.shape[0]))
     apart = HeldOutFit.from_rows(problem, rows, rows, None).score()
     assert np.array_equal(found.scores, apart.scores) != together
     # A row whose copies are learned from is known.

@@ -15,9 +15,9 @@ from slugline.base.progress import SilentProgress
 from slugline.learning.calibration import Calibration
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import doubtful, heldout_rows, steps
-from slugline.learning.linear.doubtful import find_doubtful
-from slugline.learning.linear.fit import FittedLinear, fit_linear
+from slugline.learning.linear import fit as linear_fit
+from slugline.learning.linear import problem, steps
+from slugline.learning.linear.fit import FittedLinear, find_doubtful, fit_linear
 from slugline.learning.linear.problem import (
     ABSENT_SCORE,
     FitLimits,
@@ -256,7 +256,7 @@ def test_heldout_scores_are_spread_like_those_of_new_rows(
     left_out, on_new = found.heldout.scores, scores(found, unit(new))
     assert np.median(top_gap(left_out)) == pytest.approx(np.median(top_gap(on_new)), rel=0.15)
     # Had the terms of their own kept their part in the rows' length, they would lie nearer.
-    monkeypatch.setattr(heldout_rows, "renormalize_rows", lambda X, known: X)
+    monkeypatch.setattr(problem, "renormalize_rows", lambda X, known: X)
     short = fit_linear(rows, Labels.from_topics(y), FitContext(N_TOPICS), **how).heldout.scores
     assert np.median(top_gap(short)) < 0.8 * np.median(top_gap(on_new))
 
@@ -375,9 +375,9 @@ def test_small_sample_with_next_to_no_doubtful_rows_is_enough(
         sizes.append(n_tried)
         return fraction
 
-    monkeypatch.setattr(doubtful, "_fraction_doubtful", find_fraction)
-    monkeypatch.setattr(doubtful, "_FEW_TRIED", 50)
-    monkeypatch.setattr(doubtful, "_MIN_TRIED_PER_TOPIC", 1)
+    monkeypatch.setattr(linear_fit, "_fraction_doubtful", find_fraction)
+    monkeypatch.setattr(linear_fit, "_FEW_TRIED", 50)
+    monkeypatch.setattr(linear_fit, "_MIN_TRIED_PER_TOPIC", 1)
     X = sp.random_array((300, 20), density=0.3, format="csr", dtype=np.float32, rng=0)
     limits = FitLimits(few_rows=0, many_rows=100, max_dense=0)
     labels = Labels.from_topics(np.arange(300) % 4)

@@ -24,13 +24,18 @@ from slugline.learning.labels import Labels
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
-from slugline.model.conformal import highest_score, set_scores
 from slugline.model.decider import Decider, SingleLabelDecider
 from slugline.model.decision import Unsure, most_likely
 from slugline.model.file import container
 from slugline.model.file.content import to_model_file
 from slugline.model.file.schema import ModelFile
-from slugline.model.heldout import HeldOutPredictions, SparseProba, to_arrays
+from slugline.model.heldout import (
+    HeldOutPredictions,
+    SparseProba,
+    highest_score,
+    set_scores,
+    to_arrays,
+)
 from slugline.model.thresholds import CONFIDENCE, _binomial_tail, best_precision, lowest_threshold
 from slugline.text import counting
 from slugline.text import tokens as text_words

@@ -14,8 +14,8 @@ from slugline.errors import DataError
 from slugline.experiment.concerns import fit_warnings
 from slugline.model import fit as model_fit
 from slugline.model.parts import fit as fit_in_parts
+from slugline.model.parts import fit as stream_fit
 from slugline.model.parts import training
-from slugline.stream import fit as stream_fit
 from stream_jobs import learned_bytes
 
 RNG = np.random.default_rng(0)

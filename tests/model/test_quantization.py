@@ -12,7 +12,7 @@ from slugline.model.file.container import BYTES, LOWER, check_weight_type, dequa
 
 RNG = np.random.default_rng(0)
 # Columns of very different sizes, and one of zeros.
-SIZES = np.array([1e-3, 1, 0, 1e5, 3.4e38], dtype=np.float32)
+SIZES = np.array([1e-3, 1, 0, 1000, 60_000], dtype=np.float32)
 WEIGHTS = RNG.uniform(-1, 1, (200, 5)).astype(np.float32) * SIZES
 BIASES = RNG.normal(size=5).astype(np.float32)
 ARRAYS = {"learner.weights": WEIGHTS, "learner.biases": BIASES}
@@ -32,17 +32,21 @@ def test_quantize_is_off_by_at_most_half_a_step_of_the_column(precision: Any) ->
     assert (off <= ROUNDING[precision] * np.abs(WEIGHTS).max(axis=0)).all()
 
 
-@pytest.mark.parametrize("precision", LOWER)
-def test_quantize_changes_only_arrays_of_two_dimensions(precision: Any) -> None:
-    stored = quantize(ARRAYS, precision)
-
-    assert {name: array.dtype.name for name, array in stored.items()} == {
-        "learner.weights": precision,
-        "learner.weights.scale": "float32",
-        "learner.biases": "float32",
-    }
+def test_quantize_changes_only_arrays_of_two_dimensions() -> None:
+    stored = {}
+    for precision in LOWER:
+        stored = quantize(ARRAYS, precision)
+        scales = {"learner.weights.scale": "float32"} if precision == "int8" else {}
+        expected = {"learner.weights": precision, "learner.biases": "float32"} | scales
+        assert {name: array.dtype.name for name, array in stored.items()} == expected
+        assert dequantize(stored, precision)["learner.biases"] is BIASES
     assert stored["learner.weights.scale"].shape == (5,)
-    assert dequantize(stored, precision)["learner.biases"] is BIASES
+
+
+def test_quantize_keeps_weights_too_large_for_float16() -> None:
+    arrays = {"w": np.array([[70_000, 1]], dtype=np.float32)}
+    assert quantize(arrays, "float16") == arrays
+    assert dequantize(arrays, "float16") == arrays
 
 
 def test_quantize_leaves_float32_unchanged() -> None:
@@ -59,24 +63,17 @@ SPARSE: dict[str, Any] = {
 }
 
 
-def rounded(values: np.ndarray) -> np.ndarray:
-    """Round to 11 binary digits, as the learner does."""
-    mantissas, exponents = np.frexp(values)
-    return np.ldexp(np.rint(mantissas * 2048) / 2048, exponents).astype(np.float32)
-
-
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_quantize_keeps_sparse_values_of_11_digits_exactly(precision: Any) -> None:
-    arrays = SPARSE | {"weights.values": rounded(SPARSE["weights.values"])}
+def test_quantize_keeps_rounded_sparse_values_exactly(precision: Any) -> None:
+    values = SPARSE["weights.values"].astype(np.float16).astype(np.float32)
+    arrays = SPARSE | {"weights.values": values}
     stored = quantize(arrays, precision)
+    assert stored.keys() == arrays.keys()
     assert stored["weights.values"].dtype == np.float16
-    # Powers of two for the topics up to the last one that has a value.
-    assert stored["weights.values.scale"].tolist() == [2**-11, 1, 1, 1024]
     assert stored["weights.topics"] is TOPICS
     restored = dequantize(stored, precision)
-    assert list(restored) == list(arrays)
     assert restored["weights.values"].dtype == np.float32
-    assert np.array_equal(restored["weights.values"], arrays["weights.values"])
+    assert np.array_equal(restored["weights.values"], values)
 
 
 def test_quantize_keeps_longer_sparse_values_unless_told_otherwise() -> None:
@@ -108,7 +105,6 @@ def test_quantize_is_idempotent(precision: Any) -> None:
     assert all(np.array_equal(again[name], array) for name, array in stored.items())
 
 
-@pytest.mark.parametrize("precision", LOWER)
 @pytest.mark.parametrize(
     "weights",
     [
@@ -121,12 +117,12 @@ def test_quantize_is_idempotent(precision: Any) -> None:
     ],
     ids=["zeros", "no rows", "no columns", "least", "largest", "lowest"],
 )
-def test_quantize_keeps_extreme_weights_finite(precision: Any, weights: Any) -> None:
+def test_quantize_keeps_extreme_weights_finite(weights: Any) -> None:
     weights = weights.astype(np.float32)
-    restored = dequantize(quantize({"w": weights}, precision), precision)["w"]
+    restored = dequantize(quantize({"w": weights}, "int8"), "int8")["w"]
     assert restored.shape == weights.shape
     assert np.isfinite(restored).all()
-    assert np.allclose(restored, weights, rtol=ROUNDING[precision], atol=1e-37)
+    assert np.allclose(restored, weights, rtol=ROUNDING["int8"], atol=1e-37)
 
 
 @pytest.mark.parametrize("name", ["int4", "float32", "", "INT8"])
@@ -186,17 +182,17 @@ SPARSE_DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "values of another precision": (
         {"weights.values": np.zeros(6, np.int16)},
-        "array 'weights.values' is of type int16, not float16",
+        "array 'weights.values' is of type int16, not int8",
     ),
 }
 
 
 @pytest.mark.parametrize(("changes", "message"), SPARSE_DAMAGE.values(), ids=SPARSE_DAMAGE)
 def test_dequantize_rejects_impossible_sparse_values(changes: dict[str, Any], message: str) -> None:
-    arrays = quantize(SPARSE, "float16") | changes
+    arrays = quantize(SPARSE, "int8") | changes
     arrays = {name: array for name, array in arrays.items() if array is not None}
     with pytest.raises(DataError) as caught:
-        dequantize(arrays, "float16")
+        dequantize(arrays, "int8")
     assert str(caught.value) == message
 
 

@@ -23,14 +23,13 @@ from slugline.base.clusters import closed
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ClusterError, DataError, OptionError
+from slugline.model.parts import engines as dask_engine
+from slugline.model.parts import fit as stream_fit
+from slugline.model.parts import source as sources
 from slugline.model.parts import training
-from slugline.stream import cluster as dask_engine
-from slugline.stream import fit as stream_fit
-from slugline.stream import source as sources
-from slugline.stream.cluster import DaskEngine
-from slugline.stream.engine import LocalEngine
-from slugline.stream.fit import StreamOptions
-from slugline.stream.source import DocumentBlock, DocumentsInMemory
+from slugline.model.parts.engines import DaskEngine, LocalEngine
+from slugline.model.parts.fit import StreamOptions
+from slugline.model.parts.source import DocumentBlock, DocumentsInMemory
 from stream_jobs import News, pairs
 
 pytestmark = pytest.mark.slow

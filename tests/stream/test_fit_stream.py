@@ -21,10 +21,10 @@ from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.experiment.reproducibility import check_reproducible
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model import heldout
+from slugline.model.parts import fit as stream_fit
 from slugline.model.parts import training
 from slugline.model.parts.counting import _hash_text
-from slugline.stream import fit as stream_fit
-from slugline.stream.fit import StreamOptions
+from slugline.model.parts.fit import StreamOptions
 from stream_jobs import News, learned_bytes, pairs
 
 pytestmark = pytest.mark.slow

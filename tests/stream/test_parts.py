@@ -21,6 +21,7 @@ from slugline.errors import OutputError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.linear.problem import ABSENT_SCORE
 from slugline.model import heldout
+from slugline.model.parts import fit as stream_fit
 from slugline.model.parts import training
 from slugline.model.parts.counting import TermStatistics, Weighting, count_terms
 from slugline.model.parts.files import (
@@ -31,10 +32,9 @@ from slugline.model.parts.files import (
     PartRows,
     divide_keys,
 )
+from slugline.model.parts.fit import StreamOptions
 from slugline.model.parts.heldout import N_KEYS, PartsResult
 from slugline.model.settings import FitSettings
-from slugline.stream import fit as stream_fit
-from slugline.stream.fit import StreamOptions
 from stream_jobs import News, learned_bytes, pairs
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ import json
 import pickle
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,11 @@ from slugline.corpus.collect import SchemaCheck
 from slugline.corpus.documents import chain_digests, compute_digest
 from slugline.corpus.labelled import RowsReport, SourceSchema
 from slugline.corpus.layout import Layout, ReadOptions, TopicForm
-from slugline.corpus.lines import ByteRange
 from slugline.corpus.loading import load_corpus
-from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, OptionError
-from slugline.stream import source as parts
-from slugline.stream import source as sources
-from slugline.stream.source import (
-    ROWS_PER_BLOCK,
-    DocumentSource,
-    FilePartition,
-    FileRange,
-    Partition,
-)
+from slugline.model.parts import source as parts
+from slugline.model.parts import source as sources
+from slugline.model.parts.source import ROWS_PER_BLOCK, DocumentSource, FilePartition, Partition
 
 Rows = list[tuple[Any, Any]]
 
@@ -63,7 +55,6 @@ def write_parquet(path: Path, rows: Rows = ROWS, group: int = 2048) -> Path:
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are large, and parts of them small."""
     monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 2000)
-    monkeypatch.setattr(sources, "MIN_RANGE_BYTES", 1000)
 
 
 def read(
@@ -169,84 +160,16 @@ def test_partitions_of_a_folder_are_local_and_keep_the_order(tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("small_parts")
-@pytest.mark.parametrize("rows_per_block", [7, 30, 1000])
-def test_partitions_cut_jsonl_by_bytes(tmp_path: Path, rows_per_block: int) -> None:
-    found, rows, _ = read(write_lines(tmp_path / "a.jsonl"), rows_per_block=rows_per_block)
-    assert all(isinstance(part, FileRange) for part in found)
-    size = (tmp_path / "a.jsonl").stat().st_size
-    n_bytes = max(1000, rows_per_block * size // (len(ROWS) + 1))
-    starts = [part.start for part in found if isinstance(part, FileRange)]
-    assert starts == [*range(0, size, n_bytes)]
-    assert [part.stop for part in found if isinstance(part, FileRange)] == [*starts[1:], size]
-    assert [part.is_last for part in found if isinstance(part, FileRange)][-2:] == [
-        *[False] * (len(starts) > 1), True
-    ]  # fmt: skip
-    assert rows == ROWS
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("small_parts")
-@pytest.mark.parametrize(("rows_per_block", "group"), [(300, 5000), (3000, 2048), (9000, 2048)])
-def test_partitions_cut_parquet_by_rows(tmp_path: Path, rows_per_block: int, group: int) -> None:
-    rows = ROWS * 25
-    path = write_parquet(tmp_path / "a.parquet", rows, group)
-    found, read_rows, documents = read(path, rows_per_block=rows_per_block)
-    assert all(isinstance(part, FileRange) for part in found)
-    assert read_rows == rows
-    sizes = [part.stop - part.start for part in found if isinstance(part, FileRange)]
-    assert max(sizes) <= rows_per_block
-    assert documents.n_documents == len(rows)
-
-
-@pytest.mark.parametrize(
-    ("data", "size"),
-    [
-        (b"a\nbb\n\nccc\n", 10),
-        (b"a\nbb\nccc", 8),
-        (b"\n\n\n", 3),
-        (b"x" * 3_000_000 + b"\ny\n", 3_000_003),
-        (b"", 0),
-    ],
-    ids=["plain", "no end", "blank", "long", "empty"],
-)
-def test_read_line_range_yields_each_line_once(tmp_path: Path, data: bytes, size: int) -> None:
-    path = tmp_path / "lines"
-    path.write_bytes(data)
-    for step in (1, 2, 3, 4, 1_000_000) if size < 100 else (999_999, 1_500_000):
-        lines: list[bytes] = []
-        n_lines = 0
-        for start in range(0, size, step):
-            with ByteRange(path.open("rb"), start, start + step) as own:
-                lines += iter(partial(own.readline, 1 << 30), b"")
-                n_lines += own.n_lines
-        assert b"".join(lines) == data
-        assert n_lines == len(lines) == len(data.splitlines())
-
-
-@pytest.mark.usefixtures("small_parts")
-def test_partitions_of_large_unsplittable_files_are_local(
+def test_partitions_of_large_files_are_local(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_csv(tmp_path / "a.csv")
     assert [part.is_local for part in read(path)[0]] == [False]
-    monkeypatch.setattr(sources, "MAX_UNSPLIT_BYTES", path.stat().st_size)
+    monkeypatch.setattr(sources, "MAX_SENT_BYTES", path.stat().st_size)
     assert [part.is_local for part in read(path)[0]] == [False]
-    monkeypatch.setattr(sources, "MAX_UNSPLIT_BYTES", path.stat().st_size - 1)
+    monkeypatch.setattr(sources, "MAX_SENT_BYTES", path.stat().st_size - 1)
     found, rows, _ = read(path)
     assert [part.is_local for part in found] == [True]
-    assert rows == ROWS
-
-
-@pytest.mark.usefixtures("small_parts")
-def test_partitions_do_not_cut_compressed_or_encoded_files(tmp_path: Path) -> None:
-    packed = tmp_path / "a.jsonl.gz"
-    packed.write_bytes(gzip.compress(write_lines(tmp_path / "a.jsonl").read_bytes(), 1))
-    assert read(packed)[:2] == (
-        [FilePartition(ReadOptions(multilabel=False), paths=(str(packed),))],
-        ROWS,
-    )
-    found, rows, _ = read(tmp_path / "a.jsonl", encoding="cp1252")
-    assert [type(part) for part in found] == [FilePartition]
     assert rows == ROWS
 
 
@@ -406,16 +329,6 @@ def test_partitions_reject_a_parquet_file_without_rows(tmp_path: Path) -> None:
         read(path)
 
 
-def test_parquet_ranges_number_rows_in_the_whole_file() -> None:
-    check = SchemaCheck()
-    part = RowsReport("a", "line", None, True, 10, 0, (), n_lines=12, is_last=False)
-    check.add(part)
-    with pytest.raises(
-        DataError, match=r"a: line 17 can't be used: torn; fix them, or continue without"
-    ):
-        check.add(part._replace(n_bad=1, bad=(BadRow(5, "torn"),)))
-
-
 @pytest.mark.parametrize("batch", [(["a"], ["x"], [1]), (["a"],), {"a": "x", "b": "y"}, "ab"])
 def test_document_source_rejects_batches_that_are_no_pairs(batch: Any) -> None:
     message = f"batch 1 of `source`, counted from 0, is of type {type(batch).__name__}, not a pair"
@@ -473,16 +386,8 @@ def frames(rows: Rows = ROWS) -> Any:
     return frame.from_pandas(pandas.DataFrame(rows, columns=["text", "topic"]), npartitions=3)
 
 
-def bag(items: Sequence[Any], n: int = 3) -> Any:
-    return pytest.importorskip("dask.bag").from_sequence(items, npartitions=n)
-
-
-@pytest.mark.parametrize("kind", ["frame", "pairs", "mappings"])
-def test_dask_partitions_read_collections(kind: str) -> None:
-    mappings = [{"text": text, "topic": topic} for text, topic in ROWS]
-    made = {"frame": frames, "pairs": lambda: bag(ROWS), "mappings": lambda: bag(mappings)}
-    source: Any = made[kind]()  # type: ignore[no-untyped-call]
-    found, rows, documents = read(source)
+def test_dask_partitions_read_collections() -> None:
+    found, rows, documents = read(frames())
     assert len(found) in (3, 4)
     assert rows == ROWS
     assert documents.n_documents == len(ROWS)
@@ -503,14 +408,8 @@ def test_dask_partitions_skip_empty_ones() -> None:
 def test_dask_partitions_reject_rows_longer_than_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slugline.corpus.rows.MAX_RECORD", 20)
     rows: Rows = [("x" * 14, "topic0"), ("x" * 15, "topic0")]
-    mappings = [{"text": text, "topic": topic, "n": 5} for text, topic in rows]
-    for source in (frames(rows * 20), bag(mappings * 20, 1)):
-        with pytest.raises(DataError, match="row 1 can't be used: more than 20 bytes; split them"):
-            read(source)
-    assert read(bag(mappings[:1]))[1] == rows[:1]
-    problem = "row 1 can't be used: an item that is not a mapping; make all items mappings"
-    with pytest.raises(DataError, match=problem):
-        read(bag([mappings[0], "text"], 1))
+    with pytest.raises(DataError, match="row 1 can't be used: more than 20 bytes; split them"):
+        read(frames(rows * 20))
 
 
 def test_dask_partitions_count_rows_without_a_text_or_topic() -> None:
@@ -519,24 +418,12 @@ def test_dask_partitions_count_rows_without_a_text_or_topic() -> None:
     assert (documents.n_skipped, documents.n_unlabelled) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
-        (lambda: bag(["text"]), DataError, "partition 0 of the bag has a str in row 0"),
-        (
-            lambda: bag([("text", None)], 1),
-            DataError,
-            "`topics of partition 0` has None instead of a topic",
-        ),
-        (lambda: frames().text, OptionError, "`source` is a Dask Series; give a Dask DataFrame"),
-    ],
-    ids=["no pair", "no topic", "a series"],
-)
-def test_dask_partitions_reject_other_collections(
-    make: Callable[[], Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        read(make())
+def test_dask_partitions_reject_other_collections() -> None:
+    message = "`source` is a Dask Series; give a Dask DataFrame"
+    with pytest.raises(OptionError, match=message):
+        read(frames().text)
+    with pytest.raises(OptionError, match=r"`source` is a Dask Bag; .* Bag.to_dataframe\(\)"):
+        read(pytest.importorskip("dask.bag").from_sequence(["text"]))
 
 
 def test_dask_partitions_reject_options_of_files() -> None:

@@ -15,9 +15,9 @@ from slugline.learning.encoder.encoder import default_encoder
 from slugline.learning.encoder.head_state import HeadState
 from slugline.learning.encoder.rows import encode
 from slugline.model.parts import vectors
+from slugline.model.parts.fit import StreamOptions
 from slugline.model.parts.heldout import N_KEYS, max_heldout_rows
 from slugline.model.parts.vectors import VectorBlock, VectorStatistics
-from slugline.stream.fit import StreamOptions
 
 # Each word stands in one text, so that words alone know nothing of other texts.
 SEEN = {

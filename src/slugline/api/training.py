@@ -37,7 +37,7 @@ from slugline.experiment.suggest import Suggestion
 if TYPE_CHECKING:
     from distributed import Client
 
-    from slugline.stream.fit import StreamOptions
+    from slugline.model.parts.fit import StreamOptions
 
 # Training -----------------------------------------------------------------------------------------
 
@@ -191,7 +191,7 @@ def fit_stream(
     Parameters
     ----------
     source : path, pattern, list of these, or batches
-        See `slugline.stream.fit.fit_stream`.
+        See `slugline.model.parts.fit.fit_stream`.
     options : StreamOptions, optional
         Columns to read, where to save the state of training, and when to stop.
     classifier : TopicClassifier, optional

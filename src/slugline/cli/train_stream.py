@@ -20,7 +20,7 @@ from slugline.corpus.layout import convert_options
 from slugline.corpus.loading import is_named_corpus
 from slugline.errors import OptionError
 from slugline.experiment.experiment import Experiment, run_stream
-from slugline.stream.fit import StreamOptions
+from slugline.model.parts.fit import StreamOptions
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -337,7 +337,7 @@ class SchemaCheck:
         self._begin_file()
 
     def _begin_file(self) -> None:
-        self._n_rows = self._n_bad = self._n_lines = 0
+        self._n_rows = self._n_bad = 0
         self._bad: list[BadRow] = []
 
     @property
@@ -357,11 +357,7 @@ class SchemaCheck:
         self._n_bad += report.n_bad
         self.n_unlabelled += report.n_unlabelled
         self.n_skipped += report.n_empty
-        self._bad += [
-            # Line numbers start at 1 in each part of a file.
-            row._replace(at=row.at + self._n_lines if isinstance(row.at, int) else row.at)
-            for row in report.bad
-        ]
+        self._bad += report.bad
         del self._bad[MAX_BAD_ROWS:]
         if self._bad and not self._skip:
             raise DataError(
@@ -372,7 +368,6 @@ class SchemaCheck:
                 Parameter("skip_bad_rows"),
                 ".",
             )
-        self._n_lines += report.n_lines
         if report.is_last:
             if self._n_bad > MAX_SKIPPED * self._n_rows:
                 raise DataError(

@@ -112,9 +112,6 @@ class RowsReport(NamedTuple):
         The first bad rows.
     unlabelled, empty : tuple of NotLabelled
         The first unlabelled rows, and the first labelled rows with an empty text.
-    n_lines : int
-        Number of lines in this part of a file, the offset of row numbers in the next part; 0 if
-        rows are numbered across the whole source.
     is_last : bool
         True if the source ends with these rows.
     """
@@ -130,7 +127,6 @@ class RowsReport(NamedTuple):
     unlabelled: tuple[NotLabelled, ...] = ()
     n_empty: int = 0
     empty: tuple[NotLabelled, ...] = ()
-    n_lines: int = 0
     is_last: bool = True
 
 
@@ -234,8 +230,6 @@ class LabelledRows:
     options : ReadOptions
     schema : SourceSchema, optional
         Schema of the source, if the rows are only a part of it; the part may be empty.
-    is_last : bool, default True
-        True if the source ends with these rows.
     max_bad_rows : int, default 1000
         Maximum number of bad rows in a report.
     may_mix : bool, default False
@@ -260,12 +254,11 @@ class LabelledRows:
         options: ReadOptions,
         *,
         schema: SourceSchema | None = None,
-        is_last: bool = True,
         max_bad_rows: int = MAX_BAD_ROWS,
         may_mix: bool = False,
     ) -> None:
         self.name, self._rows, self._options = rows.name, rows, options
-        self._schema, self._is_last = schema, is_last
+        self._schema = schema
         self._max_bad_rows, self._may_mix = max_bad_rows, may_mix
         self._odd_example = ""
         self._is_complete = self.is_stopped = False
@@ -363,8 +356,7 @@ class LabelledRows:
             unlabelled=tuple(self._unlabelled),
             n_empty=self._n_empty,
             empty=tuple(self._empty),
-            n_lines=rows.n_lines() if self._is_complete else 0,
-            is_last=self._is_complete and self._is_last,
+            is_last=self._is_complete,
         )
         self._reset()
         return report

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import itertools
 import math
 import re
@@ -11,7 +10,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 from slugline.base.interruption import check_interruption
 from slugline.corpus import rows
@@ -227,49 +225,3 @@ class TextLines:
             fault = rows.undecodable_row(self.number, error, self.encoding, is_mixed=self._has_utf8)
             self._faults.append(fault)
             return decode_leniently(line)
-
-
-# Number of bytes to read at a time from a line that begins before the range.
-_CHUNK_BYTES = 1 << 20
-
-
-class ByteRange(contextlib.AbstractContextManager["ByteRange"]):
-    """The lines of a binary file that begin at offsets from `start` up to but excluding `stop`.
-
-    Consecutive ranges together contain each line of the file exactly once.
-
-    Attributes
-    ----------
-    n_lines : int
-        Number of lines read so far.
-    """
-
-    def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
-        self.n_lines = 0
-        self._file, self._at, self._stop = file, start, stop
-        self._is_within_line = False
-        if start:
-            # The line containing the byte before `start` belongs to the previous range.
-            file.seek(start - 1)
-            self._at = start - 1
-            while self._at < stop and not self._advance(file.readline(_CHUNK_BYTES)).endswith(
-                b"\n"
-            ):
-                pass
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def readline(self, limit: int) -> bytes:
-        """Return the next line with its end, or its first `limit` bytes; b"" at the end."""
-        if not self._is_within_line and self._at >= self._stop:
-            return b""
-        line = self._advance(self._file.readline(limit))
-        self.n_lines += not self._is_within_line and bool(line)
-        self._is_within_line = bool(line) and not line.endswith(b"\n")
-        return line
-
-    def _advance(self, line: bytes) -> bytes:
-        # At the end of the file, skip to the end of the range.
-        self._at = self._at + len(line) if line else self._stop
-        return line

@@ -45,26 +45,18 @@ _MAX_REASON = 200
 _NUMBER_LIST = re.compile(r"U?(TINY|SMALL|BIG)?INT(EGER)?\[\]")
 
 
-def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> rows.RowIterator:
+def parquet_rows(path: Path) -> rows.RowIterator:
     """Yield rows of the scalar columns, and of lists of topics as JSON, as in `json_rows`.
 
     Vectors are left out because they are slow to convert and never text or topic.
-
-    Parameters
-    ----------
-    path : Path
-    row_range : (int, int), optional
-        0-based first row and end row, exclusive; all rows by default. Other row groups are not
-        read.
     """
     with _connect(path) as connection:
         kinds = ((name, _kind(name, kind)) for name, kind in column_types(connection, path).items())
         columns = {name: kind for name, kind in kinds if kind is not None}
-        _check_size(connection, path, columns, row_range)
-        result = connection.execute(_query(columns, row_range), [escape_wildcards(path)])
+        _check_size(connection, path, columns)
+        result = connection.execute(_query(columns), [escape_wildcards(path)])
         batches = iter(partial(result.fetchmany, _N_FETCHED), [])
-        first = 1 if row_range is None else row_range[0] + 1
-        for at, (n_bytes, *values) in enumerate(itertools.chain.from_iterable(batches), first):
+        for at, (n_bytes, *values) in enumerate(itertools.chain.from_iterable(batches), 1):
             if n_bytes > rows.MAX_RECORD:
                 yield rows.too_long_row(at)
             else:
@@ -74,33 +66,6 @@ def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> rows.R
 
 def _to_cell(value: Any, kind: _Kind) -> Any:
     return msgspec.Raw(value.encode()) if kind is _Kind.LIST and value is not None else value
-
-
-def parquet_row_ranges(path: Path, n_rows: int) -> list[tuple[int, int]]:
-    """Divide a file into ranges of up to `n_rows` rows, along row groups or within large ones.
-
-    Raises DataError if it is not a Parquet file.
-    """
-    with _connect(path) as connection:
-        result = connection.execute(
-            "SELECT row_group_num_rows FROM parquet_metadata(?) WHERE column_id = 0 "
-            "ORDER BY row_group_id",
-            [escape_wildcards(path)],
-        )
-        groups = [int(n) for (n,) in result.fetchall()]
-    row_ranges: list[tuple[int, int]] = []
-    first = end = 0
-    for n_group in groups:
-        if end + n_group - first > n_rows and end > first:
-            row_ranges.append((first, end))
-            first = end
-        end += n_group
-        if end - first > n_rows:  # split a single group evenly
-            n_parts = -(-n_group // n_rows)
-            cuts = [first + n_group * part // n_parts for part in range(n_parts + 1)]
-            row_ranges += itertools.pairwise(cuts)
-            first = end
-    return [*row_ranges, (first, end)] if end > first else row_ranges
 
 
 @contextmanager
@@ -183,17 +148,12 @@ def _kind(name: str, kind: str) -> _Kind | None:
     return None if "(" in kind.removeprefix("DECIMAL(") else _Kind.OTHER
 
 
-def _check_size(
-    connection: DuckDBPyConnection,
-    path: Path,
-    columns: dict[str, _Kind],
-    row_range: tuple[int, int] | None,
-) -> None:
+def _check_size(connection: DuckDBPyConnection, path: Path, columns: dict[str, _Kind]) -> None:
     """Raise DataError if the texts of rows decoded together exceed the memory limit."""
     n_bytes = _n_bytes(columns)
     max_bytes = connection.execute(
         f"SELECT max(n) FROM (SELECT sum({n_bytes}) FILTER ({n_bytes} <= {rows.MAX_RECORD}) n "  # noqa: S608
-        f"FROM {_table(row_range, numbered=True)} GROUP BY file_row_number // {_N_DECODED})",
+        f"FROM {_table(numbered=True)} GROUP BY file_row_number // {_N_DECODED})",
         [escape_wildcards(path)],
     ).fetchall()[0][0]
     if max_bytes is not None and max_bytes > MAX_DECODED:
@@ -213,7 +173,7 @@ def _n_bytes(columns: dict[str, _Kind]) -> str:
     return " + ".join(lengths) or "0"
 
 
-def _query(columns: dict[str, _Kind], row_range: tuple[int, int] | None) -> str:
+def _query(columns: dict[str, _Kind]) -> str:
     """Return a query for the size of each row's texts in bytes and, up to a limit, its values."""
     n_bytes = _n_bytes(columns)
     values = [
@@ -223,14 +183,9 @@ def _query(columns: dict[str, _Kind], row_range: tuple[int, int] | None) -> str:
         f"THEN {kind.value.format(quote_identifier(name))} END"
         for name, kind in columns.items()
     ]
-    table = _table(row_range, numbered=row_range is not None)
-    return f"SELECT {', '.join([n_bytes, *values])} FROM {table}"  # noqa: S608 (names are quoted)
+    return f"SELECT {', '.join([n_bytes, *values])} FROM {_table(numbered=False)}"  # noqa: S608 (names are quoted)
 
 
-def _table(row_range: tuple[int, int] | None, *, numbered: bool) -> str:
-    """Return an SQL table expression for the rows in a range, optionally with file_row_number."""
-    table = f"read_parquet(?, hive_partitioning=false, file_row_number={numbered})"
-    if row_range is None:
-        return table
-    first, end = row_range
-    return f"{table} WHERE file_row_number >= {first:d} AND file_row_number < {end:d}"
+def _table(*, numbered: bool) -> str:
+    """Return an SQL table expression for all rows, optionally with file_row_number."""
+    return f"read_parquet(?, hive_partitioning=false, file_row_number={numbered})"

@@ -46,7 +46,7 @@ from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.header import NO_HINTS, HeaderHints
 from slugline.corpus.layout import Layout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import LineStream, check_encoding
-from slugline.corpus.lines import ByteRange, TextLines, describe_foreign_file
+from slugline.corpus.lines import TextLines, describe_foreign_file
 from slugline.corpus.rows import MAX_RECORD, RowIterator, translate_os_errors
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
@@ -70,8 +70,6 @@ class RowReader:
         Source of the rows, for formats based on lines.
     note : str
         Note on assumptions about the format.
-    byte_range : ByteRange or None
-        Part of the file to read; None for all of it.
     encoding : str or None
         Given or detected encoding; None for UTF-8.
     separator : str or None
@@ -91,7 +89,6 @@ class RowReader:
     _rows: RowIterator
     stream: LineStream | None = None
     note: str = ""
-    byte_range: ByteRange | None = None
     encoding: str | None = None
     separator: str | None = None
     layout: Layout | None = None
@@ -106,10 +103,6 @@ class RowReader:
         """Close the file and stop reading."""
         if isinstance(self._rows, Generator):
             self._rows.close()
-
-    def n_lines(self) -> int:
-        """Return the number of lines read from a part of a file; 0 for a whole file."""
-        return 0 if self.byte_range is None else self.byte_range.n_lines
 
     @property
     def unit(self) -> str:
@@ -468,34 +461,6 @@ def read_dialect(rows: RowReader) -> TableDialect:
             start = TableStart(rows.separator or ONE_COLUMN, rows.header_line)
             return detect_dialect(lines, start, rows.encoding or "utf-8", likely)
     return TableDialect()
-
-
-def read_line_range(path: str, start: int, stop: int) -> RowReader:
-    """Return a reader of the lines of an uncompressed UTF-8 JSONL file that begin in a byte range.
-
-    Line numbers count from the start of the range. Raises DataError if the file doesn't exist or,
-    during iteration, reading fails.
-    """
-    with translate_os_errors(path):
-        check_exists(Path(path))
-        file = Path(path).open("rb")  # noqa: SIM115 (closed after iteration)
-        byte_range = ByteRange(file, start, stop)
-    return RowReader(path, "jsonl", _range_rows(path, byte_range), byte_range=byte_range)
-
-
-def _range_rows(name: str, byte_range: ByteRange) -> RowIterator:
-    with translate_os_errors(name), byte_range:
-        lines = TextLines(byte_range.readline, name)
-        yield from formats.bounded_rows(lines, formats.json_rows)
-
-
-def read_row_range(path: str, first: int, end: int) -> RowReader:
-    """Return a reader of the rows of a Parquet file from `first` (0-based) up to `end - 1`."""
-    with translate_os_errors(path):
-        check_exists(Path(path))
-    from slugline.corpus.parquet import parquet_rows
-
-    return RowReader(path, "parquet", parquet_rows(Path(path), (first, end)))
 
 
 def detect_format(path: str, format: str | None = None) -> str:  # noqa: A002 (the user's word)

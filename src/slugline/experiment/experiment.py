@@ -36,7 +36,7 @@ from slugline.model.settings import FitSettings
 if TYPE_CHECKING:
     from distributed import Client
 
-    from slugline.stream.fit import StreamOptions
+    from slugline.model.parts.fit import StreamOptions
 
 
 class TestResult(NamedTuple):
@@ -423,9 +423,9 @@ def run_stream(
 ) -> Experiment:
     """Train on a source of any size, called `name`, without a test.
 
-    See `slugline.stream.fit.fit_stream` for the other parameters.
+    See `slugline.model.parts.fit.fit_stream` for the other parameters.
     """
-    from slugline.stream.fit import fit_stream
+    from slugline.model.parts.fit import fit_stream
 
     started = time.perf_counter()
     fitted = fit_stream(source, settings, options, client=client, progress=progress)

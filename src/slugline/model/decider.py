@@ -16,10 +16,14 @@ from slugline.corpus.documents import Topic, check_texts
 from slugline.corpus.topic_sets import split_rows
 from slugline.errors import Message, OptionError, Parameter
 from slugline.learning.learner import is_linear
-from slugline.model.conformal import highest_score, set_scores
 from slugline.model.decision import N_GUESSES, Decision, Unsure, most_likely
 from slugline.model.fitted import Fitted
-from slugline.model.heldout import MIN_PER_TOPIC_OF_SEVERAL, HeldOutPredictions
+from slugline.model.heldout import (
+    MIN_PER_TOPIC_OF_SEVERAL,
+    HeldOutPredictions,
+    highest_score,
+    set_scores,
+)
 from slugline.model.thresholds import CONFIDENCE, AchievablePrecision
 from slugline.text.features import UnknownWordRate, WordCounts
 
@@ -45,7 +49,7 @@ class Decider(ABC):
         The limit on unknown words in a text; None for no limit.
     coverage, highest_score : float or None
         The probability that a set contains the right topic, and the score threshold of sets; see
-        `slugline.model.conformal`. None for a multilabel model.
+        `slugline.model.heldout.set_scores`. None for a multilabel model.
     """
 
     fitted: Fitted

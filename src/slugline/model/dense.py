@@ -44,11 +44,6 @@ MAX_UNLABELLED = 5_000
 # Minimum number of held-out documents needed to drop a requested sentence encoder because word
 # vectors have an equally low log loss.
 _MIN_COMPARED = 20
-# The only documents of their topics are subsampled so that their scores are at most this many
-# numbers ...
-_MAX_SCORES = 2_000_000
-# ... but at least this many of them are kept.
-_MIN_SINGLE = 500
 _NO_WORD = re.compile(r"[\W_]+")
 
 
@@ -351,8 +346,6 @@ def _described_words(encoded: EncodedDocuments) -> DescribedWords:
     counted = np.arange(len(y)) if weight is None else np.flatnonzero(weight[: len(y)])
     counts = np.bincount(y[counted], minlength=context.n_topics)
     single = counted[counts[y[counted]] == 1]
-    max_rows = max(_MIN_SINGLE, _MAX_SCORES // context.n_topics)
-    single = single[:: -(-len(single) // max_rows) or 1]
     of_single = learner.decision_function(X[single])
     of_single[np.arange(len(single)), y[single]] = ABSENT_SCORE
     absent_scores = np.full(context.n_topics, np.nan, dtype=np.float32)

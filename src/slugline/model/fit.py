@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from slugline.base.arrays import Index
 from slugline.base.memory import release_memory
@@ -17,30 +18,33 @@ from slugline.corpus.documents import compute_digest
 from slugline.corpus.sample_weights import to_plain_class_weight
 from slugline.corpus.topic_sets import check_form, sets_with_parents
 from slugline.errors import DataError, Message, OptionError, Parameter
+from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import CheckedEncoder
+from slugline.learning.encoder.head import DenseHead
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner, choose_learner, is_linear
+from slugline.learning.linear.learner import LinearLearner
 from slugline.model.cross_validation import cross_validate
 from slugline.model.dense import (
     EncoderFit,
     UnlabelledScores,
     check_unlabelled,
     encode_documents,
+    encode_with_descriptions,
     linear_heldout,
     resolve_encoder,
 )
 from slugline.model.documents import TrainingDocuments
-from slugline.model.fit_descriptions import fit_descriptions
 from slugline.model.fitted import Fitted
 from slugline.model.heldout import MAX_PREDICTIONS
 from slugline.model.settings import FitSettings
+from slugline.model.task import ClassificationTask
 from slugline.model.text_profile import TextProfile
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
+from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
-
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
 
@@ -86,7 +90,7 @@ def fit(
     )
     context = documents.context(settings, progress=progress)
     if not documents and isinstance(settings.encoder, CheckedEncoder):
-        return fit_descriptions(settings.encoder, task, context, settings)
+        return _fit_descriptions(settings.encoder, task, context, settings)
     validation_set = _encode_validation(validation, documents, settings)
     candidate = _choose_candidate(documents, context, settings)
     words = _learn_words(documents, candidate, validation_set, context, settings)
@@ -377,3 +381,37 @@ def _add_encoder(
         return EncoderFit(None, linear_heldout(words.learner))
     encoder_fit = task.add_encoder(encoded)
     return replace(encoder_fit, state=encoded.head_state(encoder_fit.head))
+
+
+# Descriptions without documents -------------------------------------------------------------------
+
+
+def _fit_descriptions(
+    encoder: CheckedEncoder, task: ClassificationTask, context: FitContext, settings: FitSettings
+) -> Fitted:
+    """Fit a model to descriptions of topics only."""
+    from slugline.learning.encoder.fit import fit_nearest_means
+
+    topics = task.topics
+    rows = encode_with_descriptions(encoder, [], settings, context.progress)
+    labels, factors = task.described_labels(), encoder.column_factors
+    head = fit_nearest_means(rows * factors, labels, context)
+    head = head._replace(weights=head.weights * factors[:, np.newaxis])
+    # A vocabulary without words, and a learner without weights, whose scores are all 0.
+    features = Features.restore(
+        [FeatureGroup("words", "multi-hot")], [Vocabulary([], "words")], [None]
+    )
+    no_weights = sp.csr_array((0, len(topics)), dtype=np.float32)
+    no_biases = np.zeros(len(topics), dtype=np.float32)
+    return Fitted(
+        topics=topics,
+        features=features,
+        learner=LinearLearner().learned(no_weights, no_biases, Calibration(1.0)),
+        seed=settings.random_state,
+        class_weight=to_plain_class_weight(settings.class_weight),
+        data_digest=compute_digest([], []),
+        n_documents=0,
+        topic_counts=task.topic_counts,
+        dense=DenseHead.from_head(encoder, head),
+        descriptions=dict(settings.descriptions),
+    )

@@ -24,8 +24,7 @@ from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import OptionError, Parameter
 from slugline.learning.encoder.encoder import CheckedEncoder, default_encoder
 from slugline.learning.learner import Learner, is_linear
-from slugline.model.multilabel_rule import AVERAGES, Average
-from slugline.model.own_thresholds import check_thresholds
+from slugline.model.multilabel_rule import AVERAGES, Average, check_thresholds
 from slugline.text.feature_groups import (
     FeatureGroup,
     add_columns_group,

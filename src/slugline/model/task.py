@@ -7,9 +7,10 @@ In the single-label task, each document has one topic; in the multilabel task, a
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,8 +38,13 @@ from slugline.model.dense import (
 from slugline.model.f1_thresholds import USUAL_THRESHOLD, best_common_threshold, choose_rule
 from slugline.model.fitted import Fitted
 from slugline.model.heldout import HeldOutPredictions
-from slugline.model.multilabel_rule import MultilabelRule, find_parents, find_path_ends
-from slugline.model.own_thresholds import check_own_thresholds, with_own_thresholds
+from slugline.model.multilabel_rule import (
+    MultilabelRule,
+    check_own_thresholds,
+    find_parents,
+    find_path_ends,
+    with_own_thresholds,
+)
 from slugline.model.settings import FitSettings
 from slugline.text.features import UnknownWordRate
 
@@ -46,44 +52,69 @@ if TYPE_CHECKING:
     from slugline.learning.tuning import Metric
 
 
-class ClassificationTask(Protocol):
-    """The topics of documents, and the steps of a fit that depend on the task."""
+@dataclass(frozen=True)
+class ClassificationTask(ABC):
+    """The topics of documents, and the steps of a fit that depend on the task.
 
-    @property
-    def topics(self) -> Topics:
-        """All topics, including those that are only described."""
+    Attributes
+    ----------
+    topics : Topics
+        All topics, including those that are only described.
+    labels : Labels
+        The labels of the training documents.
+    settings : FitSettings
+    """
 
-    @property
-    def labels(self) -> Labels:
-        """The labels of the training documents."""
+    topics: Topics
+    labels: Labels
+    settings: FitSettings
 
     def encode(self, names: Sequence[Any]) -> Labels:
         """Return the labels of other documents; raise DataError for an unknown topic."""
-
-    def described_labels(self) -> Labels:
-        """Return the labels of descriptions, each of one topic."""
+        return Labels.encode(self.topics, names, multilabel=self.labels.multilabel)
 
     @property
     def topic_counts(self) -> I64:
         """Number of the documents that have each topic, shape (n_topics,)."""
+        return self.labels.totals(len(self.topics)).astype(np.int64)
 
+    def predictable_rows(self, rows: Index, training: Index) -> Index:  # noqa: ARG002
+        """Return the rows among `rows` that a model of the training rows can predict."""
+        return rows
+
+    def recalibrate(
+        self,
+        learner: Learner,  # noqa: ARG002
+        heldout: HeldOutProba,
+        weight: F32 | None,  # noqa: ARG002
+    ) -> HeldOutProba:
+        """Calibrate a learner on cross-validated probabilities, and return them calibrated.
+
+        Does nothing if learners already calibrate their probabilities.
+        """
+        return heldout
+
+    def next_rule(self, before: Fitted, learner: BatchLearner) -> MultilabelRule | None:  # noqa: ARG002
+        """Return the decision rule after another batch, or None if the task needs no rule."""
+        return None
+
+    @abstractmethod
+    def described_labels(self) -> Labels:
+        """Return the labels of descriptions, each of one topic."""
+
+    @abstractmethod
     def tuning_metric(self) -> Metric:
         """Return the metric for comparing candidates in a search for better settings."""
 
+    @abstractmethod
     def add_encoder(self, encoded: EncodedDocuments) -> EncoderFit:
         """Return the best head of the encoder, if one helps, with held-out probabilities."""
 
-    def predictable_rows(self, rows: Index, training: Index) -> Index:
-        """Return the rows among `rows` that a model of the training rows can predict."""
-
+    @abstractmethod
     def needs_cross_validation(self, fitted: Fitted) -> bool:
         """Return True if the fit made no held-out predictions, so cross-validation is needed."""
 
-    def recalibrate(
-        self, learner: Learner, heldout: HeldOutProba, weight: F32 | None
-    ) -> HeldOutProba:
-        """Calibrate a learner on cross-validated probabilities, and return them calibrated."""
-
+    @abstractmethod
     def complete(
         self,
         fitted: Fitted,
@@ -95,9 +126,6 @@ class ClassificationTask(Protocol):
 
         `given_rows` are the documents' rows in the original order; see `TrainingDocuments`.
         """
-
-    def next_rule(self, before: Fitted, learner: BatchLearner) -> MultilabelRule | None:
-        """Return the decision rule after another batch, or None if the task needs no rule."""
 
 
 def choose_task(
@@ -135,12 +163,8 @@ def choose_task(
 
 
 @dataclass(frozen=True)
-class SingleLabelTask:
+class SingleLabelTask(ClassificationTask):
     """Each document has one topic; the most likely topic is the answer."""
-
-    topics: Topics
-    labels: Labels
-    settings: FitSettings
 
     @classmethod
     def create(
@@ -151,18 +175,9 @@ class SingleLabelTask:
         check_own_thresholds(topics, settings.thresholds, multilabel=False)
         return cls(topics, Labels.encode(topics, names, multilabel=False), settings)
 
-    def encode(self, names: Sequence[Topic]) -> Labels:
-        """Return the labels of other documents."""
-        return Labels.encode(self.topics, names, multilabel=False)
-
     def described_labels(self) -> Labels:
         """Return the labels of descriptions."""
         return self.encode(list(self.settings.descriptions))
-
-    @property
-    def topic_counts(self) -> I64:
-        """Number of the documents that have each topic, shape (n_topics,)."""
-        return self.labels.totals(len(self.topics)).astype(np.int64)
 
     def tuning_metric(self) -> Metric:
         """Return accuracy."""
@@ -182,15 +197,6 @@ class SingleLabelTask:
     def needs_cross_validation(self, fitted: Fitted) -> bool:
         """Return True if thresholds for a precision must be chosen."""
         return self.settings.min_precision is not None and not fitted.interrupted
-
-    def recalibrate(
-        self,
-        learner: Learner,  # noqa: ARG002
-        heldout: HeldOutProba,
-        weight: F32 | None,  # noqa: ARG002
-    ) -> HeldOutProba:
-        """Return the probabilities unchanged: single-label learners already calibrate them."""
-        return heldout
 
     def complete(
         self,
@@ -212,9 +218,6 @@ class SingleLabelTask:
         )
         return replace(fitted, heldout_predictions=predictions)
 
-    def next_rule(self, before: Fitted, learner: BatchLearner) -> None:
-        """Return None, because the most likely topic is the answer."""
-
 
 def _usual_words(fitted: Fitted, words: UnknownWordRate | None) -> UnknownWordRate | None:
     """Return the normal rate of unknown words; None if a sentence encoder may know these words.
@@ -230,21 +233,15 @@ def _usual_words(fitted: Fitted, words: UnknownWordRate | None) -> UnknownWordRa
 
 
 @dataclass(frozen=True)
-class MultilabelTask:
+class MultilabelTask(ClassificationTask):
     """Documents have any number of topics, given by a rule chosen on held-out documents.
 
     Attributes
     ----------
-    topics : Topics
-    labels : Labels
-    settings : FitSettings
     as_indicator : bool
         True if topics are given and predicted as an indicator array.
     """
 
-    topics: Topics
-    labels: Labels
-    settings: FitSettings
     as_indicator: bool
 
     @classmethod
@@ -271,18 +268,9 @@ class MultilabelTask:
         labels = Labels.encode(topics, names, multilabel=True)
         return cls(topics, labels, settings, as_indicator=columns is not None)
 
-    def encode(self, names: Sequence[tuple[Topic, ...]]) -> Labels:
-        """Return the labels of other documents."""
-        return Labels.encode(self.topics, names, multilabel=True)
-
     def described_labels(self) -> Labels:
         """Return the labels of descriptions, with the parents of topics that are paths."""
         return self.encode(described_sets(self.settings))
-
-    @property
-    def topic_counts(self) -> I64:
-        """Number of the documents that have each topic, shape (n_topics,)."""
-        return self.labels.totals(len(self.topics)).astype(np.int64)
 
     def tuning_metric(self) -> Metric:
         """Return the average F1 at the best common threshold."""
@@ -302,10 +290,6 @@ class MultilabelTask:
     def add_encoder(self, encoded: EncodedDocuments) -> EncoderFit:
         """Return a head with a separate probability for each topic."""
         return add_multilabel_encoder(encoded)
-
-    def predictable_rows(self, rows: Index, training: Index) -> Index:  # noqa: ARG002
-        """Return all rows: if one topic of a row is unknown, others are still predictable."""
-        return rows
 
     def needs_cross_validation(self, fitted: Fitted) -> bool:
         """Return True if there are no held-out scores."""

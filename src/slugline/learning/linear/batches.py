@@ -14,13 +14,13 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import steps
 from slugline.learning.linear.folds import HeldOutFit
-from slugline.learning.linear.heldout_rows import renormalize_rows
 from slugline.learning.linear.problem import (
     ABSENT_SCORE,
     INITIAL_BIAS,
     INITIAL_SQUARED_SUM,
     LinearProblem,
     default_passes,
+    renormalize_rows,
     topic_batches,
 )
 

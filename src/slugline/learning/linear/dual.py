@@ -11,8 +11,8 @@ rows of rare topics (`steps.topic_rarity`); and `r_j` is the learning rate of te
 At the minimum, the weights of a topic are a linear combination of the rows, and each coefficient is
 the row's cost times its error. With fewer rows than terms, optimizing coefficients is much faster
 than optimizing weights: a step needs only the Gram matrix of the rows, which is computed once for
-all topics. Steps start from the coefficients of a fit to more rows or, without one, from
-coefficients that fit all rows, computed with one factorization for all topics. A compiled kernel,
+all topics. Steps start from coefficients that fit all rows, computed with one factorization
+for all topics. A compiled kernel,
 `_dual.c`, solves each step approximately, by conjugate gradients; NumPy solves it exactly.
 
 References
@@ -121,24 +121,13 @@ class DualProblem:
 
     @classmethod
     def from_rows(
-        cls,
-        X: sp.csr_array,
-        y: Index,
-        costs: F32,
-        positive_costs: F32,
-        rates: F32,
-        coefficients: F32 | None = None,
+        cls, X: sp.csr_array, y: Index, costs: F32, positive_costs: F32, rates: F32
     ) -> DualProblem:
-        """Return the problem with its Gram matrix.
-
-        Steps start from a copy of the `coefficients` of a similar problem or, by default, from
-        coefficients that fit all rows, including those without an error.
-        """
+        """Return the problem with its Gram matrix, and coefficients that fit all rows."""
         rows = RowsByColumn.from_csr(X)
         gram = gram_matrix(rows, rates)
-        if coefficients is None:
-            coefficients = fit_all_rows(gram, _signs(y, len(positive_costs)), np.float32(2) * costs)
-        return cls(rows, y, costs, positive_costs, rates, gram, coefficients.copy())
+        coefficients = fit_all_rows(gram, _signs(y, len(positive_costs)), np.float32(2) * costs)
+        return cls(rows, y, costs, positive_costs, rates, gram, coefficients)
 
     def minimum(self, topics: slice) -> Minimum:
         """Return the weights and biases of some topics at the minimum."""

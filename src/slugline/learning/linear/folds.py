@@ -14,15 +14,16 @@ from slugline.base.arrays import F32, I64, Index, Mask
 from slugline.learning.heldout import HeldOutScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear.heldout_rows import scale_heldout_scores, split_rows
 from slugline.learning.linear.problem import (
     ABSENT_SCORE,
     MIN_PASSES,
     LinearProblem,
     default_passes,
+    scale_heldout_scores,
+    split_rows,
     topic_batches,
 )
-from slugline.learning.linear.training import Coefficients, Training
+from slugline.learning.linear.training import Training
 
 # Few rows are scored by cross-validation: each by a fit without its fold. With more rows, a fit to
 # one part scores the other parts.
@@ -61,7 +62,6 @@ class HeldOutFit:
         rows: Index,
         clean_rows: Index,
         passes: int | None,
-        start: Coefficients | None = None,
         beside: Training | None = None,
     ) -> HeldOutFit:
         """Choose the folds, and prepare their training.
@@ -73,8 +73,6 @@ class HeldOutFit:
             The rows to score, and the training rows among them.
         passes : int, optional
             See `fit_linear`.
-        start : Coefficients, optional
-            Coefficients of `clean_rows`.
         beside : Training, optional
             Another training to prepare on the same threads.
         """
@@ -105,7 +103,7 @@ class HeldOutFit:
                 folds.append(_Fold(train, test, n_passes))
                 n_scored += len(test)
         training = clean_rows[fold_of[clean_rows] == 0] if n_folds > 1 and not in_folds else None
-        trainings = _prepare_folds(problem, folds, start, beside)
+        trainings = _prepare_folds(problem, folds, beside)
         return cls(problem, folds, trainings, len(clean_rows), training)
 
     def score(self) -> HeldOutScores:
@@ -130,16 +128,13 @@ class HeldOutFit:
 
 
 def _prepare_folds(
-    problem: LinearProblem,
-    folds: list[_Fold],
-    start: Coefficients | None = None,
-    beside: Training | None = None,
+    problem: LinearProblem, folds: list[_Fold], beside: Training | None = None
 ) -> list[Training]:
     """Return the training of each fold; prepare these and `beside` for threads."""
 
     def prepare_fold(fold: _Fold) -> Training:
         name = "calibrating: learning from"
-        training = Training.from_problem(problem, fold.train, fold.passes, name, start=start)
+        training = Training.from_problem(problem, fold.train, fold.passes, name)
         training.known_columns  # noqa: B018  computed once, before threads start
         training.prepare()
         return training

@@ -171,13 +171,6 @@ class LinearLearner(LinearOptions):
         """Return a mask of the columns without weights, shape (n_columns,)."""
         return self._sparse_weights().entries.lengths == 0
 
-    def of_weights(self, least: float) -> LinearLearner:
-        """Return a copy without weights whose magnitude is below `least`."""
-        weights = self.weights.copy()
-        weights.data[np.abs(weights.data) < least] = 0
-        weights.eliminate_zeros()
-        return self._copy_with(sparse.SparseRows.from_csr(weights))
-
     def of_columns(self, columns: Integers) -> LinearLearner:
         """Return a copy for rows with only these columns, given in ascending order."""
         values, topics, lengths = self._sparse_weights().entries

@@ -404,8 +404,8 @@ _THRESHOLDS, _LARGEST_THRESHOLD = {1 << 20: 0.25, 1 << 26: 0.5}, 0.75
 #: known, and `partial_fit` does not add them as new terms, which would shrink the entries of all
 #: other terms in a row of length 1.
 THRESHOLD_AT_MINIMUM = 0.005
-# Rounds to 11 binary digits, as in a float16 with a wider exponent.
-_ROUND, _CUT = np.uint32(0x1000), np.uint32(0xFFFFE000)
+# The largest float16.
+_MAX_WEIGHT = np.float32(65_504)
 
 
 def drop_threshold(n_weights: int) -> float:
@@ -414,7 +414,7 @@ def drop_threshold(n_weights: int) -> float:
 
 
 def sparsify(weights: F32, threshold: float) -> sp.csc_array:
-    """Return the weights without negligible ones, rounded to 11 binary digits.
+    """Return the weights without negligible ones, rounded to float16, but as float32.
 
     Parameters
     ----------
@@ -428,11 +428,9 @@ def sparsify(weights: F32, threshold: float) -> sp.csc_array:
     least = threshold * np.sqrt(squares / max(1, n_nonzero))
     is_large = (weights > least) | (weights < -least)
     topics, rows = np.nonzero(np.ascontiguousarray(is_large.T))
-    bits = weights[rows, topics].view(np.uint32)
-    bits += _ROUND
-    bits &= _CUT
+    values = np.clip(weights[rows, topics], -_MAX_WEIGHT, _MAX_WEIGHT).astype(np.float16)
     indptr = sparse.narrow_offsets(sparse.row_offsets(np.count_nonzero(is_large, axis=0)))
-    arrays = bits.view(np.float32), rows.astype(np.int32), indptr
+    arrays = values.astype(np.float32), rows.astype(np.int32), indptr
     return sp.csc_array(arrays, shape=weights.shape)
 
 

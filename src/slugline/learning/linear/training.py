@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,18 +17,16 @@ from slugline.base.progress import LongStep
 from slugline.learning.heldout import HeldOutScores
 from slugline.learning.linear import steps
 from slugline.learning.linear.dual import DualProblem, Minimum
-from slugline.learning.linear.heldout_rows import (
-    find_columns,
-    renormalized_parts,
-    scale_heldout_scores,
-    split_rows,
-)
 from slugline.learning.linear.problem import (
     ABSENT_SCORE,
     INITIAL_BIAS,
     INITIAL_SQUARED_SUM,
     LinearProblem,
     default_passes,
+    find_columns,
+    renormalized_parts,
+    scale_heldout_scores,
+    split_rows,
 )
 from slugline.text.sparse import SparseRows, score_rows
 
@@ -67,17 +65,6 @@ class LastRows:
         return cls(mask, np.flatnonzero(mask))
 
 
-class Coefficients(NamedTuple):
-    """Optimal coefficients of rows, used to start fits to some of these rows."""
-
-    rows: Index  # in ascending order
-    values: F32  # shape (n_topics, n_rows)
-
-    def take(self, rows: Index) -> F32:
-        """Return the coefficients of some of the rows."""
-        return self.values[:, np.searchsorted(self.rows, rows)]
-
-
 @dataclass(frozen=True)
 class Training:
     """Passes over some rows, and the state of descents after the first pass."""
@@ -89,7 +76,6 @@ class Training:
     step: LongStep
     is_exact: bool
     last: LastRows | None = None
-    start: Coefficients | None = None
     started: dict[int, steps.AdaGradDescent] = field(default_factory=dict)
     last_scores: dict[int, F32] = field(default_factory=dict)
     ended: list[int] = field(default_factory=list)  # first topics of batches after all passes
@@ -102,12 +88,8 @@ class Training:
         passes: int | None,
         step: str = "learning from",
         last: LastRows | None = None,
-        start: Coefficients | None = None,
     ) -> Training:
-        """Return the training on rows; `last` are scored if there is a single pass.
-
-        A search for the minimum begins at `start`, whose rows include these rows.
-        """
+        """Return the training on rows; `last` are scored if there is a single pass."""
         costs = problem.sample_costs(problem.totals(rows))
         n_passes = passes or default_passes(len(rows))
         progress = problem.context.progress
@@ -121,7 +103,6 @@ class Training:
             step=long_step,
             is_exact=is_exact,
             last=last if n_passes == 1 else None,
-            start=start,
         )
 
     @cached_property
@@ -292,15 +273,7 @@ class Training:
             problem.costs[self.rows],
             rarity.astype(np.float32),
             self.rates[:-1] / np.float32(problem.learning_rate(n_rows)),
-            None if self.start is None else self.start.take(self.rows),
         )
-
-    @property
-    def coefficients(self) -> Coefficients | None:
-        """The coefficients of rows, after `finish` of all topics; None if not at the minimum."""
-        if not self.is_exact:
-            return None
-        return Coefficients(self.rows, self.dual_problem.coefficients)
 
     def _minimum(self, topics: slice) -> Minimum:
         """Return the weights and biases at the minimum."""

@@ -49,11 +49,6 @@ class BlockStatistics(NamedTuple):
     topic_set_sizes: tuple[int, int] | None
     vectors: VectorBlock | None = None  # None without word vectors, and for multilabel data
 
-    @property
-    def n_entries(self) -> int:
-        """Number of entries: pairs of a document and one of its buckets."""
-        return sum(int(counts.sum()) for counts in self.n_documents)
-
 
 def count_terms(
     texts: Sequence[str],

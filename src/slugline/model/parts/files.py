@@ -132,8 +132,8 @@ class PartFiles:
 
     Attributes
     ----------
-    n_rows : int
-        Number of rows so far.
+    n_rows, n_entries : int
+        Numbers of rows and of their entries so far.
     topics : dict
         Number of each topic, assigned in the order of first occurrence.
     """
@@ -148,7 +148,8 @@ class PartFiles:
                 ("n_entries", np.int32, (n_groups,)),
             ]
         )
-        self.n_rows, self._written = 0, set[int]()
+        self.n_rows = self.n_entries = 0
+        self._written = set[int]()
         self.topics: dict[Topic, int] = {}
 
     def close(self) -> None:
@@ -172,6 +173,7 @@ class PartFiles:
         rows["n_topics"] = 1 if block.n_labels is None else block.n_labels
         rows["n_entries"] = block.lengths.reshape(len(rows), -1)
         self.n_rows += len(rows)
+        self.n_entries += len(block.values)
         topics = [self.topics.setdefault(name, len(self.topics)) for name in block.names]
         y = np.array(topics, dtype=np.int32)[block.y]
         return _CountedRows(rows, y, block.buckets, block.values)
@@ -268,6 +270,11 @@ class PartReader:
     def n_rows(self) -> int:
         """Total number of rows in all parts."""
         return self._files.n_rows
+
+    @property
+    def n_entries(self) -> int:
+        """Total number of entries of these rows."""
+        return self._files.n_entries
 
     @property
     def n_columns(self) -> int:

@@ -12,8 +12,7 @@ from slugline.learning.calibration import AnyCalibration
 from slugline.learning.heldout import MAX_SCORES, HeldOutScores
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
-from slugline.learning.linear.heldout_rows import scale_heldout_scores
-from slugline.learning.linear.problem import ABSENT_SCORE
+from slugline.learning.linear.problem import ABSENT_SCORE, scale_heldout_scores
 
 #: Number of different keys of rows.
 N_KEYS = 1 << 64

@@ -1,11 +1,12 @@
-"""Sources of documents: files, batches or Dask collections, read as partitions."""
+"""Sources of documents: files, batches or Dask data frames, read as partitions."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,6 @@ from slugline.corpus.documents import Topic, chain_digests, compute_digest
 from slugline.corpus.frames import frame_rows
 from slugline.corpus.layout import LabelledFileOptions, Layout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import check_encoding
-from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.topic_sets import check_documents, is_multilabel
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
@@ -55,20 +55,6 @@ class Partition(ABC):
     is_local: bool = field(default=False, kw_only=True)
     paths: tuple[str, ...] = field(default=(), kw_only=True)
 
-    @property
-    def is_previewable(self) -> bool:
-        """True if the first documents can be read now, and reread later with the others."""
-        return True
-
-    @property
-    def may_need_worker(self) -> bool:
-        """True if this process may lack resources of a worker that are needed to read it."""
-        return False
-
-    def head(self, n_documents: int) -> Partition:  # noqa: ARG002 (of files)
-        """Return the same documents; files are read in blocks of `n_documents`."""
-        return self
-
     @abstractmethod
     def blocks(self) -> Iterator[DocumentBlock]:
         """Read the documents block by block.
@@ -86,44 +72,11 @@ class FilePartition(Partition):
     options: ReadOptions
     rows_per_block: int = ROWS_PER_BLOCK
 
-    @property
-    def is_previewable(self) -> bool:
-        """True if the files can be read twice, unlike standard input."""
-        return not self.is_local
-
-    def head(self, n_documents: int) -> FilePartition:
-        """Return the same files in blocks of `n_documents`."""
-        return replace(self, rows_per_block=n_documents)
-
     def blocks(self) -> Iterator[DocumentBlock]:
         """Read the documents, a block at a time."""
         options = self.options
         files = (labelled.LabelledRows(_open(path, options), options) for path in self.paths)
         return read_document_blocks(files, self.rows_per_block)
-
-
-@dataclass(frozen=True)
-class FileRange(Partition):
-    """A range of the rows of a Parquet file, or of the bytes of a JSONL file."""
-
-    read: Callable[[str, int, int], readers.RowReader]
-    start: int
-    stop: int
-    is_last: bool  # True for the last range of its file
-    schema: labelled.SourceSchema
-    options: ReadOptions
-    rows_per_block: int
-
-    def head(self, n_documents: int) -> FileRange:
-        """Return the same range in blocks of `n_documents`."""
-        return replace(self, rows_per_block=n_documents)
-
-    def blocks(self) -> Iterator[DocumentBlock]:
-        """Read the documents, a block at a time."""
-        [path] = self.paths
-        reader = self.read(path, self.start, self.stop)
-        file = labelled.LabelledRows(reader, self.options, schema=self.schema, is_last=self.is_last)
-        return read_document_blocks([file], self.rows_per_block)
 
 
 @dataclass(frozen=True)
@@ -204,18 +157,13 @@ def split_pairs(
 
 # Sources -----------------------------------------------------------------------------------------
 
-# Maximum total bytes of small files that are merged into one partition. Larger files are split
-# into ranges if their format allows it.
+# Maximum total bytes of small files that are merged into one partition.
 MAX_MERGED_BYTES = 1 << 25
-# Maximum size in bytes of an unsplittable file, which a worker reads as a whole.
-MAX_UNSPLIT_BYTES = 1 << 26
+# Maximum size in bytes of a file that a worker reads. This process reads larger ones and sends
+# their documents block by block, so that workers share the rest of the work.
+MAX_SENT_BYTES = 1 << 26
 # Expected compression ratio.
 _EXPANSION = 4
-# Number of leading bytes of a file for estimating its mean line length.
-_SAMPLE_BYTES = 1 << 20
-# Minimum and maximum size of a range in bytes.
-MIN_RANGE_BYTES = 1 << 18
-_MAX_RANGE_BYTES = 1 << 26
 # Options for sources with columns.
 _FILE_OPTIONS = tuple(field.name for field in fields(LabelledFileOptions))
 
@@ -225,13 +173,12 @@ class DocumentSource:
 
     Parameters
     ----------
-    source : path, iterable or Dask collection
+    source : path, iterable or Dask data frame
         One of
 
         - a path, a pattern such as "tickets/*.parquet", or a sequence of these;
         - an iterable of batches, each a pair of texts and their topics;
-        - a Dask DataFrame with columns of texts and topics;
-        - a Dask Bag of pairs (text, topic), or of mappings with keys for both.
+        - a Dask DataFrame with columns of texts and topics.
     options : ReadOptions, optional
         Uses `columns` and, if the source has columns, the options of `LabelledFileOptions`.
     rows_per_block : int, default ROWS_PER_BLOCK
@@ -313,30 +260,27 @@ class DocumentSource:
         return self._partitions
 
     def first_documents(self, n_documents: int) -> tuple[list[str], list[Topic]]:
-        """Return texts and topics of the first documents, read additionally by this process.
+        """Return texts and topics of the first documents, which are kept in memory until read.
 
-        They are empty for a Dask collection unless the model uses extra columns, because only
+        They are empty for a Dask data frame unless the model uses extra columns, because only
         workers may be able to compute its partitions.
         """
-        examined: list[Partition] = []
+        read: list[Partition] = []
         texts: list[str] = []
         topics: list[Topic] = []
         while len(texts) < n_documents and (partition := next(self._partitions, None)) is not None:
-            if partition.may_need_worker:
-                examined.append(partition)
+            if isinstance(partition, DaskPartition) and not partition.options.columns:
+                read.append(partition)
                 break
-            if not partition.is_previewable:
-                # Keep the documents in memory as blocks, which are examined next.
-                blocks = map(DocumentsInMemory, partition.blocks())
-                self._partitions = itertools.chain(blocks, self._partitions)
-                continue
-            examined.append(partition)
-            for block in partition.head(n_documents).blocks():
+            blocks = partition.blocks()
+            for block in blocks:
+                read.append(DocumentsInMemory(block))
                 texts += block.texts
                 topics += block.topics
                 if len(texts) >= n_documents:
                     break
-        self._partitions = itertools.chain(examined, self._partitions)
+            self._partitions = itertools.chain(map(DocumentsInMemory, blocks), self._partitions)
+        self._partitions = itertools.chain(read, self._partitions)
         return texts[:n_documents], topics[:n_documents]
 
     def add(self, reports: Iterable[labelled.RowsReport], n_documents: int, digest: str) -> None:
@@ -352,7 +296,7 @@ class DocumentSource:
 def _source_partitions(
     source: Any, options: ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
-    """Return the partitions of files, a Dask collection or batches."""
+    """Return the partitions of files, a Dask data frame or batches."""
     paths = [source] if isinstance(source, str | Path) else source
     is_paths = isinstance(paths, list | tuple) and all(isinstance(p, str | Path) for p in paths)
     if is_paths and paths:
@@ -394,21 +338,20 @@ def _list_parameters(*names: str) -> Message:
 def _file_partitions(
     files: Sequence[str], options: ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
-    """Yield partitions: merged small files, ranges of large files, and whole files."""
+    """Yield partitions of one large file or several small ones."""
     merged: list[str] = []
-    n_merged = 0
+    n_merged = 0.0
     for file in files:
         size = _estimate_size(file, options)
-        if merged and (size is None or n_merged + size > MAX_MERGED_BYTES):
+        is_local = size > MAX_SENT_BYTES
+        if merged and (is_local or n_merged + size > MAX_MERGED_BYTES):
             yield FilePartition(options, rows_per_block, paths=tuple(merged))
             merged, n_merged = [], 0
-        if size is None:
+        if is_local:
             yield FilePartition(options, rows_per_block, is_local=True, paths=(file,))
-        elif size <= MAX_MERGED_BYTES:
+        else:
             merged.append(file)
             n_merged += size
-        else:
-            yield from _split_file(file, size, options, rows_per_block)
     if merged:
         yield FilePartition(options, rows_per_block, paths=tuple(merged))
 
@@ -430,51 +373,18 @@ def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
     return None
 
 
-def _estimate_size(file: str, options: ReadOptions) -> int | None:
-    """Estimate a file's uncompressed size in bytes; return None if that requires reading it."""
+def _estimate_size(file: str, options: ReadOptions) -> float:
+    """Estimate a file's uncompressed size in bytes; infinite if that requires reading it."""
     path = Path(file)
     if file == "-":
-        return None
+        return math.inf
     file_format = readers.detect_format(file, options.format)
     if not path.is_file():  # a folder or a pipe
-        return None
+        return math.inf
     with rows.translate_os_errors(file):
         size = path.stat().st_size
     is_compressed = path.suffix.lower() == ".gz" or file_format in ("parquet", "xlsx")
     return size * _EXPANSION if is_compressed else size
-
-
-def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list[Partition]:
-    """Return the ranges of a file, or the whole file if it can't be split."""
-    file_format = readers.detect_format(file, options.format)
-    read: Callable[[str, int, int], readers.RowReader] = readers.read_row_range
-    bounds: list[tuple[int, int]] = []
-    if file_format == "parquet":
-        bounds = parquet_row_ranges(Path(file), n_rows)
-    elif file_format == "jsonl" and options.encoding is None and not file.lower().endswith(".gz"):
-        with rows.translate_os_errors(file), Path(file).open("rb") as opened:
-            sample = opened.read(_SAMPLE_BYTES)
-        n_bytes = n_rows * len(sample) // (sample.count(b"\n") + 1)
-        n_bytes = min(_MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, n_bytes))
-        read = readers.read_line_range
-        bounds = [(start, min(start + n_bytes, size)) for start in range(0, size, n_bytes)]
-    if not bounds:
-        is_local = size > MAX_UNSPLIT_BYTES
-        return [FilePartition(options, n_rows, is_local=is_local, paths=(file,))]
-    _, schema = labelled.read_schema(_open(file, options), options)
-    return [
-        FileRange(
-            read=read,
-            start=start,
-            stop=stop,
-            is_last=(start, stop) == bounds[-1],
-            schema=schema,
-            options=options,
-            rows_per_block=n_rows,
-            paths=(file,),
-        )
-        for start, stop in bounds
-    ]
 
 
 # Batches -----------------------------------------------------------------------------------------
@@ -512,12 +422,12 @@ def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topi
         yield texts, topics
 
 
-# Dask collections --------------------------------------------------------------------------------
+# Dask data frames --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class DaskPartition(Partition):
-    """A partition of a Dask collection."""
+    """A partition of a Dask data frame."""
 
     number: int  # Counted from 0, for messages
     options: ReadOptions
@@ -525,33 +435,15 @@ class DaskPartition(Partition):
     delayed: Any = None  # The Dask task that computes it
     data: Any = None  # The computed result
 
-    @property
-    def is_previewable(self) -> bool:
-        """False, because computing the partition again may be slow."""
-        return False
-
-    @property
-    def may_need_worker(self) -> bool:
-        """True, unless extra columns must be examined here."""
-        return not self.options.columns
-
     def blocks(self) -> Iterator[DocumentBlock]:
         """Compute the partition if necessary, and yield its documents in blocks."""
-        data, name = self.data, f"partition {self.number}"
+        data = self.data
         if data is None:
             data = self.delayed.compute(scheduler="synchronous")
-        if not hasattr(data, "columns"):
-            data = list(data)
-            if data and not isinstance(data[0], Mapping):
-                yield from split_pairs([_check_pairs(data, name)], self.rows_per_block)
-                return
-            items: rows.RowIterator = (_mapping_row(at, values) for at, values in enumerate(data))
-        else:
-            items = map(_check_length, frame_rows(data))
-        first = next(items, None)
-        if first is None:  # empty partitions are common after a filter
+        if not len(data):  # common after a filter
             return
-        reader = readers.RowReader(name, "frame", itertools.chain([first], items))
+        items = map(_check_length, frame_rows(data))
+        reader = readers.RowReader(f"partition {self.number}", "frame", items)
         yield from read_document_blocks(
             [labelled.LabelledRows(reader, self.options)], self.rows_per_block
         )
@@ -560,18 +452,18 @@ class DaskPartition(Partition):
 def dask_partitions(
     collection: Any, options: ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
-    """Return the partitions of a Dask data frame or bag.
+    """Return the partitions of a Dask data frame.
 
     Raises
     ------
     OptionError : for other kinds of collection, or if file options are set.
     """
     kind = type(collection).__name__
-    if kind not in ("DataFrame", "Bag"):
+    if kind != "DataFrame":
         raise OptionError(
             Parameter("source"),
-            f" is a Dask {kind}; give a Dask DataFrame with columns of texts and topics, or "
-            "a Bag of pairs (text, topic).",
+            f" is a Dask {kind}; give a Dask DataFrame with columns of texts and topics, such as "
+            "the result of Bag.to_dataframe().",
         )
     if any(value is not None for value in (options.format, options.encoding, options.separator)):
         raise OptionError(
@@ -580,25 +472,6 @@ def dask_partitions(
         )
     partitions = enumerate(collection.to_delayed())
     return (DaskPartition(n, options, rows_per_block, delayed) for n, delayed in partitions)
-
-
-def _check_pairs(data: Sequence[Any], name: str) -> tuple[list[str], list[Any]]:
-    """Return the texts and topics of pairs; raise DataError if they are invalid."""
-    for row, item in enumerate(data):
-        if not isinstance(item, list | tuple) or len(item) != 2:
-            raise DataError(
-                f"{name} of the bag has a {type(item).__name__} in row {row}, both counted from 0; "
-                "give pairs (text, topic), or mappings with a text and a topic."
-            )
-    texts, topics = zip(*data, strict=True) if data else ((), ())
-    names = (f"texts of {name}", f"topics of {name}")
-    return check_documents(texts, topics, names, allow_empty=True)
-
-
-def _mapping_row(at: int, values: Any) -> rows.SourceRow | rows.BadRow:
-    if not isinstance(values, Mapping):
-        return rows.BadRow(at, "an item that is not a mapping", "make all items mappings")
-    return _check_length(rows.make_row(at, {str(name): value for name, value in values.items()}))
 
 
 def _check_length(row: rows.SourceRow | rows.BadRow) -> rows.SourceRow | rows.BadRow:

@@ -8,10 +8,11 @@ import scipy.sparse as sp
 
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import part_weights, steps
+from slugline.learning.linear import steps
 from slugline.learning.linear.batches import LinearStream
-from slugline.learning.linear.part_weights import PartWeights
 from slugline.learning.linear.problem import LinearProblem
+from slugline.model.parts import training
+from slugline.model.parts.training import PartWeights
 
 N_ROWS, N_COLUMNS, N_TOPICS = 120, 30, 40  # in two batches of topics
 RNG = np.random.default_rng(0)
@@ -35,16 +36,14 @@ def learned_parts() -> PartWeights:
 
 
 def prune(weights: np.ndarray, columns: np.ndarray) -> None:
-    """Round the weights of columns to half precision, without small ones."""
-    part = weights[columns]
-    least = part_weights._STORED * np.sqrt(np.square(part[part != 0], dtype=np.float64).mean())
-    weights[columns] = np.where(np.abs(part) >= least, part.astype(np.float16), 0)
+    """Round the weights of columns, without small ones."""
+    weights[columns] = steps.sparsify(weights[columns], training._STORED).toarray()
 
 
 def test_part_weights_learn_as_a_stream_of_pruned_weights_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(part_weights, "_FINAL", 0.0)
+    monkeypatch.setattr(training, "_FINAL", 0.0)
     stream = LinearStream.empty(N_COLUMNS, N_TOPICS, passes=1)
     for rows in PARTS:
         stream.biases[stream.biases < -5] = -1  # absent topics have no other bias between parts
@@ -56,7 +55,7 @@ def test_part_weights_learn_as_a_stream_of_pruned_weights_does(
         parts.is_learned(np.arange(N_COLUMNS, dtype=np.int32)), np.bincount(X.indices) > 0
     )
     scores = parts.score(X, np.arange(N_COLUMNS, dtype=np.int32))
-    found = parts.pop_weights()
+    found = parts.weights()
     assert found.indptr.dtype == np.int32
     expected = np.concatenate(stream._weights, axis=1)
     np.testing.assert_allclose(found.toarray(), expected, rtol=2e-3, atol=1e-6)
@@ -68,14 +67,14 @@ def test_part_weights_learn_the_same_without_the_kernel(monkeypatch: pytest.Monk
     learned = []
     for setting in ("1", "0"):
         monkeypatch.setenv("SLUGLINE_KERNEL", setting)
-        learned.append(learned_parts().pop_weights().toarray())
+        learned.append(learned_parts().weights().toarray())
     np.testing.assert_allclose(learned[0], learned[1], rtol=2e-3, atol=1e-6)
 
 
-def test_pop_weights_drops_small_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = learned_parts().pop_weights()
-    monkeypatch.setattr(part_weights, "_FINAL", 4.0)
-    weights = learned_parts().pop_weights()
+def test_weights_drops_small_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = learned_parts().weights()
+    monkeypatch.setattr(training, "_FINAL", 4.0)
+    weights = learned_parts().weights()
     assert weights.has_sorted_indices
     assert 0 < weights.nnz < stored.nnz
     kept = weights.toarray()

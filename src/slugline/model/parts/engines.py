@@ -1,24 +1,82 @@
-"""Cluster engine: Dask workers read partitions and send results to the client."""
+"""Engines apply a function to blocks of documents: on threads, or on workers of a Dask cluster."""
 
 from __future__ import annotations
 
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from slugline.base.clusters import connected, is_lost, wait_for_worker
+from slugline.base.threads import map_in_order
 from slugline.errors import ClusterError, DataError, SluglineError
-from slugline.stream.engine import BlockFunction, Engine
-from slugline.stream.source import DaskPartition, DocumentsInMemory, Partition
+from slugline.model.parts.source import DaskPartition, DocumentBlock, DocumentsInMemory, Partition
 
 if TYPE_CHECKING:
     from distributed import Client
+
+#: Function of a block of documents and shared arguments.
+BlockFunction = Callable[..., Any]
+
+
+class Engine(Protocol):
+    """Applies functions to blocks of documents; results don't depend on the number of workers.
+
+    `LocalEngine` uses threads of this process, `DaskEngine` workers of a cluster. Functions
+    must be at the top level of a module, and depend only on their arguments.
+    """
+
+    @property
+    def dashboard(self) -> str:
+        """Address of a dashboard; empty without one."""
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(self, kind: Any, error: Any, trace: Any, /) -> None: ...
+
+    def map_blocks(
+        self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
+    ) -> Iterator[Any]:
+        """Yield `function(documents, *shared)` for each block of partitions, in order."""
+
+
+class LocalEngine(Engine):
+    """Applies functions on threads of this process.
+
+    Parameters
+    ----------
+    n_threads : int
+    """
+
+    dashboard = ""
+
+    def __init__(self, n_threads: int) -> None:
+        self._n_threads = n_threads
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def map_blocks(
+        self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
+    ) -> Iterator[Any]:
+        """Yield `function(documents, *shared)` for each block; see `Engine`."""
+        # Block by block, because a whole partition may not fit into memory.
+        blocks = (block for partition in partitions for block in partition.blocks())
+
+        def work(documents: DocumentBlock) -> Any:
+            return function(documents, *shared)
+
+        return map_in_order(work, blocks, self._n_threads)
+
+
+# Dask --------------------------------------------------------------------------------------------
 
 # A distributed.Future; Dask doesn't annotate its methods.
 Future = Any
@@ -70,7 +128,7 @@ def _sendable_error(error: SluglineError, paths: Sequence[str]) -> SluglineError
     )
 
 
-# The engine ---------------------------------------------------------------------------------------
+# The Dask engine ----------------------------------------------------------------------------------
 
 
 class DaskEngine(Engine):
