@@ -124,7 +124,7 @@ def audit(
         server_settings, address = page.settings(), page.address()
     if like is not None:
         reading = replace(reading, layout=load_model(like)[0].layout)
-    parts = read_parts(data, None, test, reading)
+    parts = read_parts(data, test, reading)
     train, test_documents = parts["train"], _numbered_on(parts, test)
     with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
         settings = _Settings(seed, threads, progress)

@@ -84,7 +84,7 @@ def curve(
     if chart is not None:
         _check_chart(chart, [*data, test, reading.topic_map])
     reading = replace(reading, columns=columns, topic_path=topic_path)
-    parts = read_parts(data, None, test, reading)
+    parts = read_parts(data, test, reading)
     parts = {part: add_parents(corpus, topic_path) for part, corpus in parts.items()}
     settings = TopicClassifier(
         encoder=checked_encoder,

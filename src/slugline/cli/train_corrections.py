@@ -12,11 +12,11 @@ from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words
 from slugline.cli.output import print_json, print_table, say, show, warn
 from slugline.cli.output_paths import check_not_read
-from slugline.cli.train_options import CorrectionOptions, TrainRequest
+from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import as_sets
-from slugline.corrections.doubts import Approval, held_dicts, held_lines
+from slugline.corrections.doubts import held_dicts, held_lines
 from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
 from slugline.corrections.review import Review
 from slugline.corrections.reviewed_training import learn_from_review, review_corrections
@@ -45,7 +45,6 @@ class ModelCorrections(NamedTuple):
     path: Path
     # Corrections of the chosen models.
     rows: list[Correction]
-    approval: Approval
     # The model at --output, if there is one.
     replaced: ReplacedModel | None
 
@@ -57,7 +56,7 @@ class ReplacedModel(NamedTuple):
     info: ModelInfo
 
 
-def read_corrections(request: TrainRequest, options: CorrectionOptions) -> ModelCorrections:
+def read_corrections(request: TrainRequest, path: Path) -> ModelCorrections:
     """Return the corrections in a file, and the model to replace.
 
     Raises
@@ -68,7 +67,7 @@ def read_corrections(request: TrainRequest, options: CorrectionOptions) -> Model
     ModelFileError : if the file at --output is not a model.
     EncoderError : if that model's encoder is missing.
     """
-    output, path = request.output, options.path
+    output = request.output
     check_not_read("--output", output, [path])
     if request.test_fraction == 0 and request.test is None:
         raise OptionError(
@@ -77,7 +76,7 @@ def read_corrections(request: TrainRequest, options: CorrectionOptions) -> Model
         )
     with CorrectionStore(path, create=False) as store:
         corrections = [*store.rows()]
-    models = options.models or [output.name.removesuffix(".slug")]
+    models = request.corrections_of or [output.name.removesuffix(".slug")]
     to_corpus(corrections, str(path), models)  # raises an error for unusable corrections
     n_all = len(corrections)
     corrections = [row for row in corrections if row.model in models]
@@ -86,7 +85,6 @@ def read_corrections(request: TrainRequest, options: CorrectionOptions) -> Model
     return ModelCorrections(
         path=path,
         rows=corrections,
-        approval=options.approval,
         replaced=_read_current_model(output) if output.exists() else None,
     )
 
@@ -99,12 +97,14 @@ def with_model_settings(request: TrainRequest, replaced: ReplacedModel | None) -
     request = replace(request, reading=replace(request.reading, layout=fitted.layout))
     if request.has_settings:
         return request
-    fraction = request.test_fraction
+    fraction = info.test_fraction
+    if "test_fraction" in request.given or fraction is None:
+        fraction = request.test_fraction
     return replace(
         request,
         settings=_settings_of(fitted, request.settings.n_jobs),
         quantize=None if info.weight_type == "float32" else info.weight_type,
-        test_fraction=info.test_fraction if fraction is None else fraction,
+        test_fraction=fraction,
     )
 
 
@@ -179,7 +179,7 @@ def learn_approved_corrections(
     SluglineError : if all corrections wait for approval.
     """
     reviewed = review_corrections(
-        request.settings, train, corrections.rows, request.reading, corrections.approval
+        request.settings, train, corrections.rows, request.reading, request.approve
     )
     _note_doubts(corrections.path, reviewed)
     if not reviewed.learnable:
@@ -208,8 +208,9 @@ def _note_doubts(path: Path, reviewed: Review) -> None:
         warn([f"the reasons why corrections wait for approval could not be recorded: {error}"])
 
 
-def note_learned(path: Path, result: CorrectionResult, output: Path) -> None:
+def note_learned(result: CorrectionResult, output: Path) -> None:
     """Record in the corrections file which corrections the saved model was trained on."""
+    path = Path(result.training_sets.corrections.name)
     digest = file_sha256(output)[: container.DIGEST_LENGTH]
     numbers = [int(number) for number in result.training_sets.corrections.places or ()]
     try:
@@ -233,15 +234,15 @@ def _stop_without_corrections(path: Path, reviewed: Review, request: TrainReques
     )
 
 
-def check_retraining(result: CorrectionResult, request: TrainRequest, *, force: bool) -> Fitted:
+def check_retraining(result: CorrectionResult, request: TrainRequest) -> Fitted:
     """Check that the new model may replace the model at --output, and return it.
 
     Raises
     ------
-    SluglineError : if something got clearly worse, and `force` (--force) is not set.
+    SluglineError : if something got clearly worse, and --force is not given.
     """
     output = request.output
-    if not result.passes and not force:
+    if not result.passes and not request.force:
         topics = " of these topics" if result.worse_topics else ""
         advice = f"Look at the corrections{topics}, or write it all the same with --force."
         hold_back(result, request, advice)

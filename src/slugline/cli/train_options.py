@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import click
 
+from slugline.base.checks import check_fraction
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
 from slugline.cli.encoder import NO_ENCODER, encoder_option, parse_encoder
@@ -27,37 +28,16 @@ from slugline.model.settings import FitSettings
 TEST_FRACTION = 0.2
 
 
-class StreamRequest(NamedTuple):
-    """Where to run streaming training."""
-
-    # Number of worker processes.
-    workers: int | None
-    # Address of a Dask cluster.
-    scheduler: str | None
-
-
-class CorrectionOptions(NamedTuple):
-    """Corrections to train on, and conditions for writing the resulting model."""
-
-    path: Path
-    # Names under which models were served; empty for the name of the output.
-    models: Sequence[str]
-    approval: Approval
-    # True to write the model even if a topic got clearly worse.
-    force: bool
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """Training settings, documents, and outputs."""
+    """Training settings, and the values of the other options under their names."""
 
     settings: FitSettings
     # Training and test documents, and how to read them.
     data: Sequence[str]
     reading: ReadOptions
     test: str | None
-    # None for the default.
-    test_fraction: float | None
+    test_fraction: float
     unlabelled: Sequence[str]
     # The file of topic descriptions; the settings contain the descriptions.
     topics: Path | None
@@ -68,9 +48,16 @@ class TrainRequest:
     quantize: Literal["float16", "int8"] | None
     curve: bool
     as_json: bool
-    corrections: CorrectionOptions | None
-    # None to train in memory.
-    stream: StreamRequest | None
+    # Corrections to train on, and the names under which their models were served; by default, the
+    # name of the output.
+    corrections: Path | None
+    corrections_of: Sequence[str]
+    approve: Approval
+    # True to write the model even if corrections made a topic clearly worse.
+    force: bool
+    # Number of worker processes, or address of a Dask cluster.
+    workers: int | None
+    scheduler: str | None
     # Names of options with a non-default value.
     given: frozenset[str]
 
@@ -78,6 +65,11 @@ class TrainRequest:
     def has_settings(self) -> bool:
         """True if an option sets how to train or store the model."""
         return not self.given.isdisjoint(SETTINGS)
+
+    @property
+    def is_streamed(self) -> bool:
+        """True to train on files larger than memory."""
+        return not self.given.isdisjoint(STREAM_ENGINES)
 
 
 # The options --------------------------------------------------------------------------------------
@@ -101,7 +93,6 @@ _OPTIONS = (
     option(
         "--report HTML", "Where to write the report.", type=OUTPUT_FILE, show_default="beside MODEL"
     ),
-    click.option("--check", hidden=True),
     options.reading_options,
     options.column_option,
     options.topic_path_option,
@@ -110,7 +101,7 @@ _OPTIONS = (
         "--test-fraction FRACTION",
         "Fraction of DATA to test on without --test; 0 learns from all of it, untested.",
         type=float,
-        show_default=str(TEST_FRACTION),
+        default=TEST_FRACTION,
     ),
     _learning(
         "--learner NAME",
@@ -148,7 +139,7 @@ _OPTIONS = (
         "If texts have several topics, the average F1 that thresholds maximize: micro, over all "
         "decisions; macro, over topics; or samples, over texts.",
         values=("micro", "macro", "samples"),
-        show_default="micro",
+        default="micro",
     ),
     _learning(
         "--balanced", "Give every topic the same total weight.", parameters=("class_weight",)
@@ -184,7 +175,7 @@ _OPTIONS = (
         "--approve WHICH",
         "Corrections that wait for `slugline corrections --approve`: all, doubtful or none.",
         type=click.Choice(get_args(Approval)),
-        show_default="doubtful",
+        default="doubtful",
     ),
     _corrections("--force", "Write the model even if a topic got clearly worse."),
     _stream(
@@ -236,35 +227,15 @@ def to_request(reading: ReadOptions, values: Mapping[str, Any]) -> TrainRequest:
     given = given_options({**values, **vars(reading)})
     check_options(given, values)
     values = {**values, "encoder": parse_encoder(values["encoder"])}
+    check_fraction("test_fraction", values["test_fraction"], may_be_0=True)
     if values["quantize"] is not None:
         check_weight_type(values["quantize"])
-    corrections = stream = None
-    if values["corrections"] is not None:
-        corrections = CorrectionOptions(
-            path=values["corrections"],
-            models=values["corrections_of"],
-            approval=values["approve"] or "doubtful",
-            force=values["force"],
-        )
-    if not given.isdisjoint(STREAM_ENGINES):
-        stream = StreamRequest(values["workers"], values["scheduler"])
+    names = {field.name for field in fields(TrainRequest)} & {*DEFAULTS}
     return TrainRequest(
         settings=_to_settings(reading, values),
-        data=values["data"],
         reading=reading,
-        test=values["test"],
-        test_fraction=values["test_fraction"],
-        unlabelled=values["unlabelled"],
-        topics=values["topics"],
-        output=values["output"],
-        report=values["report"],
-        mistakes=values["mistakes"],
-        quantize=values["quantize"],
-        curve=values["curve"],
-        as_json=values["as_json"],
-        corrections=corrections,
-        stream=stream,
         given=given,
+        **{name: values[name] for name in names},
     )
 
 
@@ -282,7 +253,7 @@ def _to_settings(reading: ReadOptions, values: Mapping[str, Any]) -> FitSettings
         n_jobs=values["threads"],
         random_state=values["seed"],
         min_precision=values["min_precision"],
-        optimize=values["optimize"] or "micro",
+        optimize=values["optimize"],
         columns=reading.columns or None,
         topic_path=reading.topic_path,
     ).to_settings()
@@ -365,10 +336,6 @@ def given_options(values: Mapping[str, Any]) -> frozenset[str]:
 def check_options(given: Set[str], values: Mapping[str, Any]) -> None:
     """Check that the given options can be combined; OptionError if not."""
     data = values["data"]
-    if values["check"] is not None:
-        raise OptionError(
-            f"use `slugline check {values['check']} {' '.join(data)}` instead of `train --check`."
-        )
     if not data and not given.isdisjoint(STREAM_ENGINES):
         raise OptionError("Missing argument 'DATA': name files to learn from.")
     if not data and "topics" not in given:
