@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 from labelled_texts import WORDS, labelled, labelled_sets
-from slugline.auditing.audit import Audit, SimilarTopics, _leads, audit_corpus, group_copies
+from slugline.auditing.audit import Audit, SimilarTopics, _leads, audit_corpus
 from slugline.auditing.evidence import Neighbours, OddText
 from slugline.auditing.findings import Findings
-from slugline.auditing.repair import Gain, measure_gain
 from slugline.auditing.scores import DocumentRows
 from slugline.base.progress import SilentProgress
 from slugline.corpus.corpus import Corpus
@@ -89,16 +88,6 @@ def test_audit_corpus_does_not_judge_a_topic_of_one_document() -> None:
     audit = audited(texts, [("rare",), *sets[1:]])
     column = [*audit.topics.names].index("rare")
     assert not audit.evidence.errors[:, column].any()  # type: ignore[union-attr]
-
-
-def test_measure_gain_finds_a_gain_for_several_topics() -> None:
-    texts, sets, changed = labelled_sets(300, 120)
-    corpus, likely = Corpus(texts, [*sets], "news"), list[Any](sets)
-    for row, topic in changed.items():
-        likely[row] = tuple({*sets[row]} ^ {topic})
-    likely[5] = None
-    gain = measure_gain(corpus, likely, np.arange(300), n_jobs=1)
-    assert (gain.n_tested, gain.n_better > gain.n_worse) == (299, True)
 
 
 def test_audit_orders_documents_by_suspicion(noisy: tuple[Audit, list[int]]) -> None:
@@ -494,62 +483,6 @@ def test_audit_corpus_takes_texts_of_megabytes_and_without_words() -> None:
     audit = audited([*texts, "wheat " * 200_000, "?!"], [*topics, "grain", "bank"])
     assert np.isfinite(audit.suspicion).all()
     assert [(odd.row, odd.kind) for odd in audit.odd] == [(61, "blank")]
-
-
-# Gain -------------------------------------------------------------------------------------------
-
-
-def test_measure_gain_finds_a_gain_where_topics_are_wrong() -> None:
-    texts, before, wrong = labelled(180, 90)
-    _, right, _ = labelled(180, 0)
-    after = [None if row in wrong[:5] else topic for row, topic in enumerate(right)]
-    gain = measure_gain(Corpus(texts, before, "news"), after, group_copies(texts), n_jobs=1)
-    assert gain.n_tested == 175
-    assert gain.n_after - gain.n_before == gain.n_better - gain.n_worse > 0
-    low, high = gain.interval
-    assert low <= gain.points <= high
-    assert gain.to_dict()["accuracy_after"] == gain.n_after / 175
-
-
-def test_measure_gain_is_0_without_repair() -> None:
-    texts, topics, _ = labelled(60, 0)
-    progress = Steps()
-    gain = measure_gain(
-        Corpus(texts, topics, "news"), topics, group_copies(texts), n_jobs=1, progress=progress
-    )
-    assert (gain.points, gain.interval) == (0, (0, 0))
-    assert progress.steps == [("measuring the gain", step / 10) for step in range(10)]
-
-
-def test_gain_interval_follows_the_documents_that_changed() -> None:
-    gain = Gain(n_tested=80, n_before=50, n_after=56, n_better=9, n_worse=3)
-    assert gain.points == 7.5
-    half = 100 * 1.96 * np.sqrt(12 - 6**2 / 80) / 80
-    assert gain.interval == pytest.approx((7.5 - half, 7.5 + half))
-    assert gain.to_dict() == {
-        "tested": 80,
-        "accuracy_before": 50 / 80,
-        "accuracy_after": 56 / 80,
-        "points": 7.5,
-        "points_interval": list(gain.interval),
-    }
-
-
-def test_measure_gain_skips_a_fold_without_documents() -> None:
-    texts, before, _ = labelled(36, 0)
-    after = [None if row >= 24 else topic for row, topic in enumerate(before)]
-    groups = np.arange(36) // 12
-    progress = Steps()
-    gain = measure_gain(Corpus(texts, before, "n"), after, groups, n_jobs=1, progress=progress)
-    assert gain.n_tested == 24
-    assert len(progress.steps) == 6
-
-
-@pytest.mark.parametrize("after", [["a", "b"], [None, None]], ids=["copies", "all dropped"])
-def test_measure_gain_rejects_too_few_documents(after: list[str | None]) -> None:
-    groups = np.arange(2) * (after[0] is None)
-    with pytest.raises(DataError, match="there are too few documents to test on; add some"):
-        measure_gain(Corpus(["wheat", "goal"], ["a", "b"], "news"), after, groups, n_jobs=1)
 
 
 def test_likely_topics_follow_the_best_supported_copy() -> None:

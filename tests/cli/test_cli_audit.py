@@ -76,13 +76,6 @@ def test_audit_prints_suspects(run: Run, wrong: list[int]) -> None:
     assert {int(row.split()[0]) for row in rows} == set(wrong)
 
 
-def test_audit_gain_prints_suspects_and_the_gain(run: Run, wrong: list[int]) -> None:
-    result = run("audit", "news.csv", "-n", 10, "-q", "--gain")
-    _, _, *rows, gain = result.out.splitlines()
-    assert {int(row.split()[0]) for row in rows} == set(wrong)  # the others are above suspicion
-    assert gain.startswith("learned without the 8 suspects, ")
-
-
 def test_audit_separates_slightly_suspect_documents(run: Run, tmp_path: Path) -> None:
     tickets = Path(__file__).parents[2] / "examples" / "tickets.csv"
     result = run("audit", tickets, "-q", "-o", "page.html")
@@ -95,16 +88,6 @@ def test_audit_separates_slightly_suspect_documents(run: Run, tmp_path: Path) ->
     page = (tmp_path / "page.html").read_text("utf-8")
     assert page.count("likely wrong: ") == len(suspicions)
     assert "On the left" not in page
-
-
-def test_audit_without_a_measurable_gain_writes_the_rest(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "few.csv").write_text("text,topic\nwheat corn,grain\n!,grain\n?,sport\n")
-    result = run("audit", "few.csv", "-q", "--gain", "-o", "page.html", "--review", "review.csv")
-    assert result.code == 0
-    assert result.err.startswith("warning: the gain can't be measured: ")
-    assert "few.csv: 3 documents, 2 topics" in result.out
-    assert (tmp_path / "page.html").is_file()
-    assert (tmp_path / "review.csv").is_file()
 
 
 def test_audit_json_lists_every_document_once(run: Run, wrong: list[int]) -> None:
@@ -136,14 +119,12 @@ def test_audit_decisions_repair_what_was_reviewed(
     assert json.loads(again.out)["probably_wrong"] <= 1
 
 
-def test_audit_decisions_write_json_lines_with_the_gain(run: Run, tmp_path: Path) -> None:
+def test_audit_decisions_write_json_lines(run: Run, tmp_path: Path) -> None:
     run("audit", "news.csv", "--review", "review.csv", "-q")
     review(tmp_path, *["drop"] * 8)
-    options = ["--decisions", "review.csv", "-o", "new.jsonl", "--gain", "--json", "-q"]
+    options = ["--decisions", "review.csv", "-o", "new.jsonl", "--json", "-q"]
     said = json.loads(run("audit", "news.csv", *options).out)
     assert (said["dropped"], said["documents"], said["output"]) == (8, 112, "new.jsonl")
-    assert said["gain"]["tested"] == 112
-    assert said["gain"]["accuracy_after"] >= said["gain"]["accuracy_before"]
     lines = (tmp_path / "new.jsonl").read_text().splitlines()
     assert set(json.loads(lines[0])) == {"text", "topic"}
 
@@ -152,13 +133,12 @@ def test_audit_json_holds_all_findings(run: Run, tmp_path: Path) -> None:
     with (tmp_path / "news.csv").open("a") as file:
         file.write("the page has moved,bank\nthe page has moved,sport\n")
     (tmp_path / "test.csv").write_text("text,topic\nthe page has moved,bank\nwheat,grain\n")
-    result = run("audit", "news.csv", "--test", "test.csv", "-n", 3, "--json", "-q", "--gain")
+    result = run("audit", "news.csv", "--test", "test.csv", "-n", 3, "--json", "-q")
     said = json.loads(result.out)
     assert (said["documents"], said["test_documents"], said["topics"]) == (124, 2, 3)
     assert len(said["suspects"]) == 3
     assert [each["at"] for each in said["copies"][0]] == [122, 123, 2]
     assert said["leaks"] == [{"train": 122, "test": 2, "likeness": 1.0}]
-    assert said["gain"]["tested"] == 124 - said["probably_wrong"]
 
 
 def test_audit_page_shows_copies_and_escapes_texts(run: Run, tmp_path: Path) -> None:
@@ -224,7 +204,7 @@ def test_audit_counts_copies_and_other_scripts_in_sentences(run: Run, tmp_path: 
             ["--decisions", "r.csv", "-o", "a.html"],
             "--output a.html: name it a.jsonl or a.csv or a.xlsx.",
         ),
-        (["--decisions", "r.csv"], "--decisions requires --output FILE or --gain."),
+        (["--decisions", "r.csv"], "--decisions requires --output FILE."),
         (["--decisions", "r.csv", "-o", "r.csv"], "--output r.csv: would overwrite an input"),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -12,14 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from slugline.auditing.findings import DECISIONS, column_name, parse_document_key, text_digest
-from slugline.auditing.scores import N_FOLDS
-from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
 from slugline.base.databases import Database
-from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import counted, join_words
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
@@ -33,14 +27,10 @@ from slugline.corpus.layout import Layout, ReadOptions, TopicForm
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.readers import RowReader, detect_format, is_database, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
-from slugline.corpus.splits import make_folds
 from slugline.corpus.tables import rows_file
 from slugline.corpus.topic_cells import format_topics, read_topics
 from slugline.corpus.topic_sets import TopicSet
 from slugline.errors import DataError, Parameter, StoreError
-from slugline.learning.linear.learner import LinearLearner
-from slugline.model.fit import fit
-from slugline.model.settings import FitSettings
 
 # Decisions ----------------------------------------------------------------------------------------
 
@@ -489,107 +479,3 @@ def _topic_cells(
         return {} if str(values.get(column)).strip() == new else {column: new}
     written = format_topics(new, form)
     return written if isinstance(written, dict) else {column: written}
-
-
-# The gain of a repair -----------------------------------------------------------------------------
-
-# Standard errors from the mean to the ends of a 95 % interval.
-_95_PERCENT = 1.96
-
-
-@dataclass(frozen=True)
-class Gain:
-    """Counts of right held-out predictions with original and repaired documents."""
-
-    n_tested: int  # number of documents that were not dropped; their new topics count as true
-    # Right predictions.
-    n_before: int
-    n_after: int
-    # Numbers of documents classified correctly only after the repair, and only before it.
-    n_better: int
-    n_worse: int
-
-    @property
-    def points(self) -> float:
-        """The gain in accuracy, in percentage points."""
-        return 100 * (self.n_after - self.n_before) / self.n_tested
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of `points`, from documents that only one of the classifiers gets right."""
-        differ = self.n_better + self.n_worse
-        variance = differ - (self.n_better - self.n_worse) ** 2 / self.n_tested
-        margin = 100 * _95_PERCENT * math.sqrt(max(variance, 0)) / self.n_tested
-        return self.points - margin, self.points + margin
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain data."""
-        return {
-            "tested": self.n_tested,
-            "accuracy_before": self.n_before / self.n_tested,
-            "accuracy_after": self.n_after / self.n_tested,
-            "points": self.points,
-            "points_interval": list(self.interval),
-        }
-
-
-def measure_gain(
-    corpus: Corpus,
-    topics: Sequence[Any],
-    groups: Index,
-    *,
-    seed: int = 0,
-    n_jobs: int | None = None,
-    progress: Progress | None = None,
-) -> Gain:
-    """Cross-validate the default classifier before and after repair, on the same folds.
-
-    Both classifiers are tested on the new topics, the best available ground truth. If all decisions
-    come from an audit, this favours both classifiers but hardly affects the difference.
-
-    Parameters
-    ----------
-    corpus : Corpus
-    topics : sequence of str, tuple of str, or None
-        The new topic or topics of each document; None for documents that were dropped.
-    groups : int array, shape (n_documents,)
-        Documents in the same group, such as copies, share a fold.
-    seed, n_jobs, progress
-        See `slugline.auditing.audit.audit_corpus`.
-
-    Raises
-    ------
-    DataError : if there are too few documents to train on.
-    """
-    is_left = np.array([topic is not None for topic in topics])
-    before, after = np.empty((2, len(corpus)), dtype=object)
-    before[:], after[:] = corpus.topics, ["" if topic is None else topic for topic in topics]
-    if len(np.unique(groups)) < 2 or not is_left.any():
-        raise DataError("there are too few documents to test on; add some.")
-    folds = make_folds(corpus.topics, min(N_FOLDS, len(np.unique(groups))), seed, groups)
-    n_folds = int(folds.max()) + 1
-    right = np.zeros((2, len(corpus)), dtype=bool)
-    settings = FitSettings(learner=LinearLearner(), n_jobs=n_jobs, random_state=seed)
-    with closing(check_progress(progress)) as progress:
-        for fold in range(n_folds):
-            test = np.flatnonzero((folds == fold) & is_left)
-            for number, (y, usable) in enumerate(((before, True), (after, is_left))):
-                progress.update("measuring the gain", (2 * fold + number) / (2 * n_folds))
-                if not len(test):
-                    continue
-                train = np.flatnonzero((folds != fold) & usable)
-                texts = [corpus.texts[row] for row in train]
-                fitted = fit(Corpus(texts, y[train].tolist()), settings)
-                predicted = fitted.answers([corpus.texts[row] for row in test])
-                right[number, test] = [
-                    answer == topic if isinstance(topic, str) else {*answer} == {*topic}
-                    for answer, topic in zip(predicted, after[test], strict=True)
-                ]
-    right_before, right_after = right[:, is_left]
-    return Gain(
-        n_tested=int(is_left.sum()),
-        n_before=int(right_before.sum()),
-        n_after=int(right_after.sum()),
-        n_better=int((right_after & ~right_before).sum()),
-        n_worse=int((right_before & ~right_after).sum()),
-    )

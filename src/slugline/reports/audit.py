@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from slugline.auditing.audit import Audit, Leak
 from slugline.auditing.findings import Finding, Findings, Span
-from slugline.auditing.repair import Gain
 from slugline.base.wording import join_words, one_line, percent
 from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import highlight
@@ -45,16 +44,6 @@ def other_findings(audit: Audit) -> list[str]:
     for line, n in audit.lines[:_N_EXAMPLES]:
         found.append(_sentence("line", n=n, line=repr(shorten(line))))
     return [text for text in found if text]
-
-
-def describe_gain(gain: Gain, source: str) -> str:
-    """Return a sentence on the gain in accuracy; `source` is what the new classifier is fit to."""
-    low, high = gain.interval
-    return (
-        f"learned {source}, {percent(gain.n_after / gain.n_tested)} are right instead of "
-        f"{percent(gain.n_before / gain.n_tested)}: {gain.points:+z.1f} "
-        f"points, 95 % interval {low:+z.1f} to {high:+z.1f}"
-    )
 
 
 def suspect_table(findings: Findings, n_suspects: int, separator: float) -> list[list[str]]:
