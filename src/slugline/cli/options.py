@@ -201,18 +201,8 @@ def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 
 def _complete_model(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return matching model files, folders and included models."""
-    folder, start = os.path.split(incomplete)
-    before = incomplete.removesuffix(start)
-    with contextlib.suppress(OSError):
-        entries = sorted(os.scandir(folder or "."), key=lambda entry: entry.name)
-        paths = [
-            f"{before}{entry.name}{'/' if entry.is_dir() else ''}"
-            for entry in entries
-            if entry.is_dir() or entry.name.endswith(".slug")
-        ]
-        return _beginning([*SHIPPED, *paths], incomplete)
-    return []
+    """Return files and matching included models."""
+    return [*_files(incomplete), *_beginning(SHIPPED, incomplete)]
 
 
 def _complete_data(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:

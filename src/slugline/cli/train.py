@@ -60,19 +60,20 @@ def train(request: TrainRequest) -> None:
 
         train_stream(request)
         return
+    report = _check_files(request)
     corrections = None
     if request.corrections is not None:
         from slugline.cli.train_corrections import read_corrections, with_model_settings
 
         corrections = read_corrections(request, request.corrections)
         request = with_model_settings(request, corrections.replaced)
-    report = _check_files(request)
     documents = _read_documents(request)
     is_tested = documents.test_fraction is not None or documents.test is not None
-    if not is_tested and (request.mistakes or request.quantize or request.curve):
+    needs_test = request.mistakes or request.quantize or request.curve or request.corrections
+    if needs_test and not is_tested:
         raise OptionError(
-            "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize and --curve "
-            "need; leave them out, or give a --test file."
+            "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, --curve "
+            "and --corrections need; leave them out, or give a --test file."
         )
     results = _save(request, *_fit(request, documents, corrections))
     experiment = results.experiment

@@ -11,7 +11,6 @@ from slugline.base.files import file_sha256
 from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words
 from slugline.cli.output import print_json, print_table, say, show, warn
-from slugline.cli.output_paths import check_not_read
 from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
@@ -61,19 +60,13 @@ def read_corrections(request: TrainRequest, path: Path) -> ModelCorrections:
 
     Raises
     ------
-    OptionError : if there are no test documents, or the output is an input.
+    OptionError : if corrections can't be added to the data of the model at --output.
     StoreError : if the file can't be read, or is not a file of corrections.
     DataError : if it contains no corrections.
     ModelFileError : if the file at --output is not a model.
     EncoderError : if that model's encoder is missing.
     """
     output = request.output
-    check_not_read("--output", output, [path])
-    if request.test_fraction == 0 and request.test is None:
-        raise OptionError(
-            "--test-fraction 0 leaves nothing to test on, and so nothing to tell whether "
-            "--corrections make a topic worse; leave it out, or give a --test file."
-        )
     with CorrectionStore(path, create=False) as store:
         corrections = [*store.rows()]
     models = request.corrections_of or [output.name.removesuffix(".slug")]

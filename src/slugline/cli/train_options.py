@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import click
+from click.core import ParameterSource
 
 from slugline.base.checks import check_fraction
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
-from slugline.cli.encoder import NO_ENCODER, encoder_option, parse_encoder
+from slugline.cli.encoder import encoder_option, parse_encoder
 from slugline.cli.options import COUNT, OUTPUT_FILE, option
 from slugline.cli.output import flags_of
 from slugline.corpus.layout import ReadOptions
@@ -58,7 +59,7 @@ class TrainRequest:
     # Number of worker processes, or address of a Dask cluster.
     workers: int | None
     scheduler: str | None
-    # Names of options with a non-default value.
+    # Names of the options and arguments that were typed.
     given: frozenset[str]
 
     @property
@@ -204,18 +205,22 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
     @functools.wraps(function)
     def wrapper(reading: ReadOptions, **values: Any) -> None:
         columns, topic_path = values["columns"], values["topic_path"]
-        function(to_request(replace(reading, columns=columns, topic_path=topic_path), values))
+        reading = replace(reading, columns=columns, topic_path=topic_path)
+        source_of = click.get_current_context().get_parameter_source
+        given = frozenset(name for name in _NAMES if source_of(name) is not ParameterSource.DEFAULT)
+        function(to_request(reading, values, given))
 
     return options.add_options(wrapper, _OPTIONS)
 
 
 _PARAMETERS: list[click.Parameter] = options.add_options(lambda: None, _OPTIONS).__click_params__  # type: ignore[attr-defined]
 _FLAGS = flags_of(_PARAMETERS)
-#: Default value of each option.
-DEFAULTS = click.Command("train", params=_PARAMETERS).make_context("train", []).params
+_NAMES = [str(param.name) for param in _PARAMETERS if param.expose_value]
 
 
-def to_request(reading: ReadOptions, values: Mapping[str, Any]) -> TrainRequest:
+def to_request(
+    reading: ReadOptions, values: Mapping[str, Any], given: frozenset[str]
+) -> TrainRequest:
     """Convert option values to a request.
 
     Raises
@@ -224,13 +229,12 @@ def to_request(reading: ReadOptions, values: Mapping[str, Any]) -> TrainRequest:
     EncoderError : if the encoder's package is missing.
     DataError : if topic descriptions can't be read.
     """
-    given = given_options({**values, **vars(reading)})
-    check_options(given, values)
+    check_options(given)
     values = {**values, "encoder": parse_encoder(values["encoder"])}
     check_fraction("test_fraction", values["test_fraction"], may_be_0=True)
     if values["quantize"] is not None:
         check_weight_type(values["quantize"])
-    names = {field.name for field in fields(TrainRequest)} & {*DEFAULTS}
+    names = {field.name for field in fields(TrainRequest)} & {*values}
     return TrainRequest(
         settings=_to_settings(reading, values),
         reading=reading,
@@ -274,7 +278,7 @@ _STREAMABLE = (
     *("balanced", "seed", "threads", "as_json", *STREAM_ENGINES),
 )
 _AFTERWARDS = ("test", "test_fraction", "mistakes", "report")
-_IN_MEMORY = tuple(name for name in DEFAULTS if name not in (*_STREAMABLE, *_AFTERWARDS))
+_IN_MEMORY = tuple(name for name in _NAMES if name not in (*_STREAMABLE, *_AFTERWARDS))
 
 
 @dataclass(frozen=True)
@@ -283,25 +287,19 @@ class Rule:
 
     # Names of parameters of the command.
     options: Sequence[str]
-    # The usage error, in which {option} and {other} are flags, {value} and {other_value}
-    # values
+    # The usage error, in which {option} and {other} are flags.
     message: str
     # Options of which at least one is required, or none is allowed.
     needs: Sequence[str] = ()
     excludes: Sequence[str] = ()
 
-    def violation(self, given: Collection[str], values: Mapping[str, Any]) -> str | None:
+    def violation(self, given: Collection[str]) -> str | None:
         """Return the error for the given options, or None if they are compatible."""
         option = next((name for name in self.options if name in given), None)
         other = next((name for name in self.needs or self.excludes if name in given), None)
         if option is None or (other is None) != bool(self.needs):
             return None
-        return self.message.format(
-            option=flag(option),
-            value=values.get(option),
-            other=other and flag(other),
-            other_value=other and values.get(other),
-        )
+        return self.message.format(option=flag(option), other=other and flag(other))
 
 
 #: All rules, in order of checking.
@@ -328,24 +326,16 @@ def flag(option: str) -> str:
     return "DATA" if option == "data" else _FLAGS[option]
 
 
-def given_options(values: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of options with a non-default value."""
-    return frozenset(name for name, default in DEFAULTS.items() if values[name] != default)
-
-
-def check_options(given: Set[str], values: Mapping[str, Any]) -> None:
+def check_options(given: Collection[str]) -> None:
     """Check that the given options can be combined; OptionError if not."""
-    data = values["data"]
-    if not data and not given.isdisjoint(STREAM_ENGINES):
+    if "data" not in given and any(name in given for name in STREAM_ENGINES):
         raise OptionError("Missing argument 'DATA': name files to learn from.")
-    if not data and "topics" not in given:
+    if "data" not in given and "topics" not in given:
         raise OptionError(
             "Missing argument 'DATA': name documents to learn from, or describe topics with "
             "--topics."
         )
-    if values["encoder"] == NO_ENCODER:  # compatible with everything
-        given = given - {"encoder"}
     for rule in RULES:
-        message = rule.violation(given, values)
+        message = rule.violation(given)
         if message is not None:
             raise OptionError(message)

@@ -29,7 +29,6 @@ from slugline.model.file.generations import earlier_files, keep_current
 
 if TYPE_CHECKING:
     from slugline.corrections.learning import CorrectionResult
-    from slugline.learning.encoder.head import DenseHead
 
 
 @dataclass(frozen=True)
@@ -218,25 +217,8 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         yield name, f"{stream.accuracy:.3f}", f"{interval}, on {documents}"
 
 
-def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
-    """Yield rows on the encoder and its usage."""
-    encoder = dense.encoder.name
-    words = "" if percent(dense.encoder_weight, 0) == percent(1, 0) else ", and the rest from words"
-    yield (
-        "encoder",
-        percent(dense.encoder_weight, 0),
-        f"of the decision comes from {' and '.join(encoder.split(','))}{words}",
-    )
-    if dense.cascade is not None:
-        fast = "words alone" if dense.fast_head is None else "words and word vectors"
-        said = f"fraction of texts that need {encoder}; {fast} answer the others"
-        yield "encoded", f"{dense.cascade.encoded_fraction:.2f}", said
-    if dense.n_unlabelled:
-        yield "unlabelled", f"{dense.n_unlabelled:,}", "unlabelled texts used"
-
-
 def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
-    """Yield rows on the training documents and the tuned settings."""
+    """Yield rows on the training documents, the encoder and the tuned settings."""
     fitted = experiment.fitted
     if experiment.evaluation is not None and experiment.has_biased_test:
         tested = f"on {counted(experiment.n_test, 'test document')}, many of which a model doubted"
@@ -253,13 +235,10 @@ def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         advice = "`slugline audit` shows suspects"
         yield "left out", f"{n:,}", f"training documents whose topic looks wrong; {advice}"
     if fitted.dense is not None:
-        yield from _encoder_rows(fitted.dense)
-    if fitted.descriptions:
-        yield (
-            "described",
-            f"{len(fitted.descriptions)}",
-            "topics, which the encoder also knows by their descriptions",
-        )
+        weight = percent(fitted.dense.encoder_weight, 0)
+        encoders = " and ".join(fitted.dense.encoder.name.split(","))
+        words = "" if weight == percent(1, 0) else ", and the rest from words"
+        yield "encoder", weight, f"of the decision comes from {encoders}{words}"
     if fitted.tuning is not None:
         first, best = fitted.tuning.trials[0], fitted.tuning.best
         metric = "" if fitted.tuning.metric == "accuracy" else f"{fitted.tuning.metric} "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from slugline.base.names import expand_patterns
 from slugline.cli.output import exit_if_interrupted, explain_interrupt, show_progress, warn
-from slugline.cli.output_paths import check_not_read, check_target
+from slugline.cli.output_paths import check_target
 from slugline.cli.train_options import TrainRequest
 from slugline.cli.train_results import print_results, save_model
 from slugline.corpus.layout import convert_options
@@ -49,14 +49,13 @@ def _warn(experiment: Experiment, request: TrainRequest) -> None:
 
 def _check(request: TrainRequest) -> None:
     """Check that DATA are files and that the model can be written."""
-    output = request.output
     corpus = next((name for name in request.data if is_named_corpus(name)), None)
     if corpus is not None:
         raise OptionError(
             f"{corpus} comes with its own reader, and is small; learn from it without --stream, "
             "--workers and --scheduler, or name files."
         )
-    check_target("--output", output)
+    check_target("--output", request.output, expand_patterns(request.data))
     folder = os.environ.get("TMPDIR")
     if folder and not (Path(folder).is_dir() and os.access(folder, os.W_OK)):
         raise OptionError(
@@ -67,8 +66,6 @@ def _check(request: TrainRequest) -> None:
 
 def _fit(request: TrainRequest) -> Experiment:
     files = expand_patterns(request.data)
-    for file in files:
-        check_not_read("--output", request.output, [file])
     if request.scheduler is not None or request.workers is not None:
         # Workers may run in a different folder.
         files = [file if file == "-" else os.path.abspath(file) for file in files]  # noqa: PTH100
