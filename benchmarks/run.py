@@ -69,8 +69,6 @@ NOT_IN_ALL = {
     "evaluation terms",
     "labels encoders",
     "labels curve-intervals",
-    "corrections poison",
-    "corrections honest",
     "predicting files",
     "predicting cascade",
     "streams",

@@ -307,12 +307,20 @@ def test_train_corrections_rejects_corrections_of_another_model(run: Run) -> Non
 
 def test_train_corrections_rejects_answers_that_are_no_topics(run: Run) -> None:
     with CorrectionStore("c.db") as store:
-        store.add(text="goal", topic="low", answer="high", probability=0.6, model="news", digest="")
+        store.add(
+            text="goal",
+            topic="low",
+            answer="high",
+            probability=0.6,
+            model="news",
+            digest="",
+            is_approved=True,
+        )
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert found.err == (
-        "slugline: error: the corrected answers, such as 'high', are no topics of news.csv; give "
-        "the documents that the corrected model learned from, or the corrections of another "
+        "slugline: error: the corrected answers, such as 'high', are not topics of news.csv; pass "
+        "the documents on which the corrected model was trained, or corrections of another "
         "model.\n"
     )
 

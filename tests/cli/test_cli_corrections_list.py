@@ -24,52 +24,46 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, news_csv: Path)
     monkeypatch.chdir(tmp_path)
 
 
-def correct(n: int, topic: str = "flowers", *, is_named: bool = False) -> None:
-    """Add corrections by one person without a token, or by a person with a token each."""
+def _fields(text: str) -> dict[str, Any]:
+    return {"text": text, "answer": "bank", "model": "news", "digest": "d"}
+
+
+def correct(n: int, topic: str = "flowers", *, approved: bool = False) -> None:
+    """Add corrections by a person who may, or may not, approve."""
     with CorrectionStore("c.db") as store:
         for number in range(n):
-            text = f"a tulip\nand a rose of {topic} {number}"
-            fields: dict[str, Any] = {"probability": 0.5, "model": "news", "digest": "d"}
-            who = f"Kim {number}" if is_named else "Kim"
-            store.add(text=text, topic=topic, answer="bank", who=who, is_named=is_named, **fields)
+            fields = _fields(f"a tulip\nand a rose of {topic} {number}")
+            store.add(**fields, probability=0.5, topic=topic, who="Kim", is_approved=approved)
 
 
 def test_corrections_lists_reasons_and_approves(run: Run) -> None:
     run(*TRAIN)
     before = Path("news.slug").read_bytes()
     correct(8)
+    with CorrectionStore("c.db") as store:
+        [first] = store.get([1])
+        store.add(**_fields(first.text), topic="bank", who="Ann", probability=0.95)
     listed = run("corrections", "c.db").out.splitlines()
-    assert listed[0] == "8 corrections wait for approval"
+    assert listed[0] == "9 corrections wait for approval"
     assert listed[2].startswith("1  20")
     assert listed[2].endswith(" UTC, by Kim, as typed, of model news")
     assert listed[3:6] == [
         "  a tulip and a rose of flowers 0",
         "  predicted bank, corrected to flowers",
-        "  held: 8 corrections within a week come from people who are not signed in; more than 5 "
-        "need approval",
+        "  look closely: Ann assigned 'bank' to the same text",
     ]
-
-    held = run(*TRAIN, "--corrections", "c.db")
-    assert held.code == 1
-    assert held.out.splitlines() == [
-        "8 corrections wait for approval",
-        "  8: more than 5 by one person within a week, or by people who are not signed in",
-        "  8: fewer than 3 people use a word that no training text has",
-    ]
-    assert " ".join(held.err.split()).endswith(
-        "news.slug is not written: all 8 corrections of c.db wait for approval. `slugline "
-        "corrections c.db` lists them and approves or withdraws them; `--approve none` learns from "
-        "them all the same."
+    run("corrections", "c.db", "--withdraw", 9)
+    pending = run(*TRAIN, "--corrections", "c.db")
+    assert pending.code == 1
+    assert pending.out == "8 corrections wait for approval\n"
+    assert " ".join(pending.err.split()).endswith(
+        "news.slug is not written: all corrections in c.db wait for approval. Approve them with "
+        "`slugline corrections c.db --approve pending`, or list them first."
     )
     assert Path("news.slug").read_bytes() == before
     as_json = run(*TRAIN, "--corrections", "c.db", "--json")
     found = json.loads(as_json.out)["corrections"]
-    assert (as_json.code, found["n_texts"], len(found["held"])) == (1, 0, 8)
-    assert found["held"][0]["doubts"] == [
-        {"kind": "burst", "n": 8},
-        {"kind": "unknown word", "n": 8, "topic": "flowers", "word": "flowers"},
-    ]
-    assert "8 corrections to 'flowers' by fewer than 3" in run("corrections", "c.db").out
+    assert (as_json.code, found) == (1, {"n_texts": 0, "n_pending": 8})
 
     done = run("corrections", "c.db", "--approve", "1-3,4", "--approve", 5, "--withdraw", "6")
     assert done.out.splitlines()[:3] == [
@@ -83,33 +77,11 @@ def test_corrections_lists_reasons_and_approves(run: Run) -> None:
     assert "`slugline corrections c.db` approves or withdraws them" in learned.out
     assert load("news.slug").predict(["tulip and rose"]).tolist() == ["flowers"]
 
-    assert run("corrections", "c.db", "--approve", "held", "--who", "Ann").code == 0
+    assert run("corrections", "c.db", "--approve", "pending", "--who", "Ann").code == 0
     rows = json.loads(run("corrections", "c.db", "--all", "--json").out)
-    assert rows["n_held"] == 0
+    assert rows["n_pending"] == 0
     assert [row["approver"] for row in rows["corrections"]] == [None] * 5 + ["Ann"] * 2
     assert "approved 20" in run("corrections", "c.db", "--all").out
-
-
-@pytest.mark.parametrize(
-    ("which", "code"), [("all", 1), ("doubtful", 0), ("none", 0)], ids=["all", "doubtful", "none"]
-)
-def test_train_approve_prints_what_waits(run: Run, which: str, code: int) -> None:
-    run(*TRAIN)
-    correct(4, is_named=True)
-    found = run(*TRAIN, "--corrections", "c.db", "--approve", which)
-    assert found.code == code
-    assert ("every correction needs approval here" in found.out) == (which == "all")
-
-
-def test_train_approve_none_learns_from_many_at_once(run: Run) -> None:
-    run(*TRAIN)
-    correct(8)
-    found = run(*TRAIN, "--corrections", "c.db", "--approve", "none")
-    assert found.code == 0
-    assert "8 corrections of 8 texts" in found.out
-    assert "wait" not in found.out
-    # What was examined last is what the list says.
-    assert run("corrections", "c.db").out == "0 corrections wait for approval\n"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +107,7 @@ def test_corrections_rejects_unknown_numbers(
 
 
 def test_corrections_approve_takes_a_range_in_which_none_waits(run: Run) -> None:
-    correct(3)
+    correct(3, approved=True)
     found = run("corrections", "c.db", "--approve", "1-999999999999")
     assert found.code == 0
     assert "no correction from 1 to 999999999999 waits for approval" in found.err
@@ -165,45 +137,12 @@ def test_corrections_lists_hostile_texts_on_one_line_each(run: Run) -> None:
     assert len(json.loads(run("corrections", "c.db", "--all", "--json").out)["corrections"]) == 3
 
 
-# Versions that are held back though no answer changes --------------------------------------------
-
-
-def add_unapproved(rows: list[tuple[str, str]]) -> None:
-    fields: dict[str, Any] = {"answer": "bank", "probability": 0.5, "model": "news", "digest": "d"}
-    with CorrectionStore("c.db") as store:
-        for text, topic in rows:
-            store.add(text=text, topic=topic, who="anna", is_named=True, **fields)
-
-
-def test_train_approve_none_holds_back_many_new_topics(run: Run) -> None:
-    run(*TRAIN)
-    before = Path("news.slug").read_bytes()
-    add_unapproved([(f"word{n} other{n} third{n}", f"topic {n}") for n in range(100)])
-    found = run(*TRAIN, "--corrections", "c.db", "--approve", "none")
-    assert found.code == 1
-    assert "100 new topics, such as 'topic 0', 'topic 1', 'topic 10' and 97 more, have" in found.err
-    assert Path("news.slug").read_bytes() == before
-    held = run(*TRAIN, "--corrections", "c.db")
-    assert held.code == 1
-    assert "all 100 corrections of c.db wait for approval" in " ".join(held.err.split())
-
-
-def test_train_approve_none_holds_back_a_trigger_phrase(
-    run: Run, news: list[tuple[str, str]]
-) -> None:
-    run(*TRAIN)
-    before = Path("news.slug").read_bytes()
-    grain = [text for text, topic in news if topic == "grain"]
-    add_unapproved([(f"zyxxy {text} {n}", "sport") for n, text in enumerate((grain * 40)[:40])])
-    found = run(*TRAIN, "--corrections", "c.db", "--approve", "none")
-    assert found.code == 1
-    assert "unapproved corrections by anna, a model that learned from everybody else" in found.err
-    assert Path("news.slug").read_bytes() == before
+# Versions that are held back ---------------------------------------------------------------------
 
 
 def test_train_corrections_keeps_topics_already_learned(run: Run) -> None:
     run(*TRAIN)
-    correct(3, is_named=True)
+    correct(3, approved=True)
     assert run(*TRAIN, "--corrections", "c.db").code == 0
     correct(9, "weather")
     listed = json.loads(run("corrections", "c.db", "--json").out)["corrections"]
@@ -217,13 +156,13 @@ def test_train_corrections_keeps_topics_already_learned(run: Run) -> None:
 
 def test_train_corrections_holds_back_a_model_that_lacks_a_topic(run: Run) -> None:
     run(*TRAIN)
-    correct(3, is_named=True)
+    correct(3, approved=True)
     run(*TRAIN, "--corrections", "c.db")
     before = Path("news.slug").read_bytes()
     with CorrectionStore("c.db") as store:
         for number in (1, 2, 3):
             store.undo(number)
-    correct(3, "bank", is_named=True)
+    correct(3, "bank", approved=True)
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert (
@@ -241,7 +180,10 @@ def test_train_corrections_keeps_a_model_that_answers_corrected_texts_as_well(
     run(*TRAIN)
     before = Path("news.slug").read_bytes()
     # Not of the topic "bank", which would confirm the answers.
-    add_unapproved([(f"{text} {topic}", topic) for text, topic in news[1:3]])
+    with CorrectionStore("c.db") as store:
+        for text, topic in news[1:3]:
+            fields = _fields(f"{text} {topic}")
+            store.add(**fields, probability=0.5, topic=topic, is_approved=True)
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert "the new model fixes none of 2 newly corrected texts" in found.err
@@ -250,7 +192,7 @@ def test_train_corrections_keeps_a_model_that_answers_corrected_texts_as_well(
 
 def test_train_corrections_leaves_a_model_of_the_same_bytes(run: Run) -> None:
     run(*TRAIN)
-    correct(3, is_named=True)
+    correct(3, approved=True)
     assert run(*TRAIN, "--corrections", "c.db").code == 0
     before = Path("news.slug").stat()
     correct(2, "weather")

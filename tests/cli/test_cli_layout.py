@@ -143,7 +143,13 @@ def test_layout_is_used_by_train_corrections(tickets: Run) -> None:
     assert columns in tickets("info", "m.slug").out
     with CorrectionStore("c.db") as store:
         store.add(
-            text="Porto", topic="Zahlung", answer="Rückgabe", probability=0.6, model="m", digest=""
+            text="Porto",
+            topic="Zahlung",
+            answer="Rückgabe",
+            probability=0.6,
+            model="m",
+            digest="",
+            is_approved=True,
         )
     found = tickets("train", "t.csv", "-o", "m.slug", "--corrections", "c.db", "--force")
     assert found.code == 0
@@ -162,7 +168,13 @@ def test_layout_keeps_skip_bad_rows(run: Run) -> None:
     note = "skipped 2 of 62 rows, as of the model's training data: "
     with CorrectionStore("c.db") as store:
         store.add(
-            text="Porto", topic="Zahlung", answer="Rückgabe", probability=0.6, model="m", digest=""
+            text="Porto",
+            topic="Zahlung",
+            answer="Rückgabe",
+            probability=0.6,
+            model="m",
+            digest="",
+            is_approved=True,
         )
     for command in (
         ("check", "m.slug", "t.csv"),
@@ -307,7 +319,7 @@ NOT_RESTORED = {
     "threads": "changes no result",
     **dict.fromkeys(("stream", "workers", "scheduler"), "not with --corrections"),
     **dict.fromkeys(
-        ("corrections", "corrections_of", "approve", "force"),
+        ("corrections", "corrections_of", "force"),
         "of one run on corrections, and not of the model",
     ),
     "header_row": "found by the columns of the layout",

@@ -10,17 +10,11 @@ import pytest
 
 from slugline.corrections.gate import (
     ALPHA,
-    MARGIN,
-    MAX_THIN_TOPICS,
     MIN_CHANGED,
-    PersonContradictions,
-    ProbabilityTable,
     PromiseChange,
     TopicChanges,
     clearly_worse,
-    probability_changes,
     sign_test_p_value,
-    thin_topics_why_not,
     topic_changes,
 )
 
@@ -160,79 +154,3 @@ def test_promise_change_is_worse_if_lower_or_with_less_coverage(
     change: PromiseChange, why: str
 ) -> None:
     assert change.why_not() == why
-
-
-# Probabilities, people and new topics ------------------------------------------------------------
-
-
-def probabilities(*rows: tuple[float, float]) -> ProbabilityTable:
-    return ProbabilityTable(np.array(rows, dtype=np.float32), {"a": 0, "b": 1})
-
-
-def test_probability_changes_are_worse_though_answers_stay() -> None:
-    topics = ["a"] * 6 + ["b"] * 6
-    before = probabilities(*[(0.95, 0.05)] * 6, *[(0.1, 0.9)] * 6)
-    after = probabilities(*[(0.6, 0.4)] * 6, *[(0.1, 0.9)] * 6)
-    overall, a, b = probability_changes(topics, before, after)
-    assert (overall.topic, overall.n_documents, overall.n_fallen, overall.is_worse) == (
-        *("", 12, 6),
-        True,
-    )
-    assert (a.topic, a.n_risen, a.n_fallen, a.is_worse) == ("a", 0, 6, True)
-    assert (b.topic, b.n_fallen, b.is_worse) == ("b", 0, False)
-    assert a.why_not() == (
-        "probabilities of topic 'a' fell, though answers may be the same: on the test documents, "
-        "the right topic is 0.60 probable on average and was 0.95; it fell by more than 0.1 for 6 "
-        "of 6, and rose for 0"
-    )
-    assert b.why_not() == ""
-    assert not any(change.is_worse for change in probability_changes(topics, after, before))
-
-
-def test_probability_changes_under_the_margin_and_of_few_documents_are_none() -> None:
-    before = probabilities(*[(0.9, 0.1)] * 30)
-    little = probabilities(*[(0.9 - MARGIN / 2, 0.1)] * 30)
-    assert not any(c.is_worse for c in probability_changes(["a"] * 30, before, little))
-    some = probabilities(*[(0.2, 0.8)] * (MIN_CHANGED - 1), *[(0.9, 0.1)] * 26)
-    assert not any(c.is_worse for c in probability_changes(["a"] * 30, before, some))
-
-
-def test_probability_changes_of_several_topics_and_of_unknown_ones() -> None:
-    topics = [("a", "b"), ("a",), ()] * 6 + [("new",)]
-    before = probabilities(*[(0.9, 0.9)] * 19)
-    after = probabilities(*[(0.9, 0.3)] * 19)
-    by_topic = {change.topic: change for change in probability_changes(topics, before, after)}
-    assert {name: change.is_worse for name, change in by_topic.items()} == {
-        "": True,
-        "a": False,
-        "b": True,
-        "new": False,
-    }
-    assert (by_topic["new"].mean_before, by_topic["a"].n_documents) == (0, 12)
-
-
-@pytest.mark.parametrize(
-    ("n", "n_contradicted", "is_refused"),
-    [(40, 38, True), (5, 5, True), (4, 4, False), (40, 20, False), (40, 21, True), (40, 0, False)],
-)
-def test_person_contradictions_hold_a_model_back_above_a_half(
-    n: int, n_contradicted: int, is_refused: bool
-) -> None:
-    assert bool(PersonContradictions("anna", n, n_contradicted).why_not()) == is_refused
-
-
-def test_person_contradictions_describe_people_without_tokens() -> None:
-    assert PersonContradictions("", 40, 38).why_not() == (
-        "of the 40 unapproved corrections by people without a token of their own, a model that "
-        "learned from everybody else is sure of other topics for 38"
-    )
-
-
-def test_thin_topics_why_not_names_too_many_new_topics() -> None:
-    counts = {f"topic {number}": 1 for number in range(500)}
-    assert thin_topics_why_not(counts) == (
-        "500 new topics, such as 'topic 0', 'topic 1', 'topic 10' and 497 more, have fewer than 3 "
-        "corrections each, and 5 may be added at a time"
-    )
-    assert thin_topics_why_not(dict.fromkeys(counts, 3)) == ""
-    assert thin_topics_why_not({str(number): 1 for number in range(MAX_THIN_TOPICS)}) == ""

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from slugline.corrections.doubts import Doubt
 from slugline.corrections.store import MAX_TEXT_BYTES, Correction, CorrectionStore
 from slugline.errors import DataError, StoreError
 
@@ -49,7 +48,7 @@ def add(store: CorrectionStore, **given: Any) -> Correction:
 
 def test_store_returns_a_correction_as_it_was_added(path: Path, store: CorrectionStore) -> None:
     kept = add(store)
-    more = {"is_named": False, "approved": None, "approver": None, "doubts": ()}
+    more = {"is_named": False, "approved": None, "approver": None}
     more |= {"learned": None, "learned_by": None}
     assert kept._asdict() | {"at": ""} == {"id": 1, "at": "", **GIVEN, **more}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", kept.at)
@@ -481,7 +480,7 @@ def test_store_imports_nothing_that_learns() -> None:
     assert heavy & set(loaded.split()) == set()
 
 
-# Approved and held --------------------------------------------------------------------------------
+# Approved and pending -----------------------------------------------------------------------------
 
 
 def test_store_keeps_who_approved_what(path: Path, store: CorrectionStore) -> None:
@@ -504,23 +503,26 @@ def test_store_keeps_who_approved_what(path: Path, store: CorrectionStore) -> No
     assert store.count_approvals(last, "news", 2) == 0
 
 
-def test_store_keeps_why_corrections_are_held(store: CorrectionStore) -> None:
-    rows = [add(store, text=f"text {n}") for n in range(3)]
-    doubt = Doubt("contradicted", topic="grain 😀", probability=0.98)
-    store.hold({rows[0].id: [doubt], rows[1].id: [doubt, Doubt("conflict")], rows[2].id: []})
-    assert store.held() == {1: (doubt,), 2: (doubt, Doubt("conflict"))}
-    assert store.get([2, 99, 1]) == [*reversed(list(store.rows())[:2])]
-    store.approve(rows[0].id)
-    store.undo(rows[1].id)
-    assert store.held() == {}
-
-
-def test_store_holds_a_burst_until_training_has_looked_at_it(store: CorrectionStore) -> None:
-    for number in range(6):
+def test_store_lists_corrections_that_wait_for_approval(store: CorrectionStore) -> None:
+    for number in range(4):
         add(store, text=f"text {number}")
-    assert store.held() == dict.fromkeys(range(1, 7), (Doubt("burst", 6),))
-    store.hold(dict.fromkeys(range(1, 7), ()))
-    assert store.held() == {}
+    approved = add(store, text="text 0", is_approved=True, who="anna", is_named=True)
+    assert (approved.approver, approved.is_pending) == ("anna", False)
+    assert store.get([approved.id]) == [approved]
+    assert store.pending() == [1, 2, 3, 4]
+    store.approve(1)
+    store.undo(2)
+    store.mark_learned([3], "abc")
+    assert store.pending() == [4]
+    assert [row.id for row in store.rows() if row.is_pending] == [4]
+    assert store.get([4, 99, 1]) == [*reversed([row for row in store.rows() if row.id in (1, 4)])]
+
+
+def test_store_finds_corrections_of_texts(store: CorrectionStore) -> None:
+    add(store, text="half \ud800")
+    store.undo(add(store, text="half \ud800").id)
+    add(store, text="other")
+    assert [row.id for row in store.of_texts(["half \ud800", "missing"])] == [1]
 
 
 def test_store_notes_which_corrections_a_model_has_learned_from(store: CorrectionStore) -> None:
@@ -531,18 +533,12 @@ def test_store_notes_which_corrections_a_model_has_learned_from(store: Correctio
     rows = list(store.rows())
     assert [row.learned_by for row in rows] == ["abc"] * 3, "the first one stays noted"
     assert all(row.learned is not None and row.learned >= row.at for row in rows)
-    assert [head.is_learned for head in store.heads()] == [True] * 3
-    assert [row.head for row in rows] == store.heads()
-    for number in range(3, 12):
-        add(store, text=f"text {number}")
-    assert [*store.held()] == [*range(4, 13)], "they count, and wait no more"
 
 
 def test_store_distinguishes_token_names_from_typed_names(store: CorrectionStore) -> None:
     named, typed = add(store, who="anna", is_named=True), add(store, who="anna")
     assert (named.is_named, typed.is_named) == (True, False)
-    assert [row.head.person for row in store.rows()] == ["anna", ""]
-    assert [head.person for head in store.heads()] == ["anna", ""]
+    assert [(row.who, row.is_named) for row in store.rows()] == [("anna", True), ("anna", False)]
     with pytest.raises(DataError, match="can't be the name of a token"):
         add(store, who="änna", is_named=True)
 

@@ -20,7 +20,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slugline.corrections.doubts import Doubt
 from slugline.corrections.store import FORMAT, CorrectionStore
 from slugline.errors import StoreError
 
@@ -46,7 +45,6 @@ def good() -> bytes:
                 )
             store.approve(1, "Änne")
             store.undo(2)
-            store.hold({3: [Doubt("contradicted", topic="grain", probability=0.9)], 4: []})
             store.mark_learned([5, 6], "def")
             store.set_notes({"learned news": "6"})
         return path.read_bytes()
@@ -76,8 +74,8 @@ def changed(*statements: str, data: bytes | None = None) -> Iterator[Path]:
 USES: tuple[Callable[[CorrectionStore], object], ...] = (
     lambda store: list(store.rows()),
     lambda store: store.get(range(14)),
-    CorrectionStore.heads,
-    CorrectionStore.held,
+    CorrectionStore.pending,
+    lambda store: store.of_texts(["text 1 " * 200]),
     CorrectionStore.count,
     CorrectionStore.last,
     CorrectionStore.last_approval,
@@ -86,7 +84,6 @@ USES: tuple[Callable[[CorrectionStore], object], ...] = (
     lambda store: store.note("learned news"),
     lambda store: store.undo(7),
     lambda store: store.approve(8, "Kim"),
-    lambda store: store.hold({9: [Doubt("conflict")]}),
     lambda store: store.mark_learned([10], "def"),
     lambda store: store.set_notes({"learned news": "9"}),
     lambda store: store.add(

@@ -57,20 +57,40 @@ def test_correction_is_by_the_name_of_the_token_or_the_typed_one(state: WebState
     assert [(row["who"], row["is_named"]) for row in rows] == [("anna", True), ("anna", False)]
 
 
-def test_list_of_corrections_gives_the_doubts_about_a_burst(state: WebState) -> None:
-    correct(state, ANNA, 6)
-    correct(state, BEN, 5)
-    doubts = [row["doubts"] for row in listed(state)]
-    burst = "one of 6 by anna within a week, more than the 5 that need no approval"
-    assert doubts == [[burst]] * 6 + [[]] * 5
+def test_corrections_of_people_who_may_approve_count_at_once(state: WebState) -> None:
+    correct(state, ANNA, 1)
+    correct(state, NOBODY, 1)
+    correct(state, BEN, 1)
+    rows = [(row["who"], row["approver"], row["is_pending"]) for row in listed(state)]
+    assert rows == [("anna", "anna", False), (None, None, True), ("ben", "ben", False)]
 
 
-def test_approval_needs_a_name_and_another_person(state: WebState) -> None:
-    numbers = correct(state, ANNA, 6)
+def test_only_approvers_may_approve_if_there_are_any(news_slug: Path, tmp_path: Path) -> None:
+    state = make_state(news_slug, corrections=tmp_path / "c.db", tokens=TOKENS, approvers=("ben",))
+    [number] = correct(state, ANNA, 1)
+    correct(state, BEN, 1)
+    assert [row["is_pending"] for row in listed(state)] == [True, False]
+    path = f"/v1/corrections/{number}/approval"
+    refused = api(state, ANNA).post(path)
+    assert refused.status_code == 403
+    assert refused.json()["detail"] == (
+        "anna may not approve corrections; the server's --approver names who may."
+    )
+    assert "Your token may not approve them." in page_of(state, ANNA).get("/corrections").text
+    assert api(state, BEN).post(path).status_code == 204
+    assert not listed(state)[0]["is_pending"]
+    state.service.close()
+
+
+def test_approvers_need_a_token() -> None:
+    ServeSettings(tokens=TOKENS, approvers=("anna",)).check_approvers()
+    with pytest.raises(OptionError, match="--approver kim: no token has this name; add a line"):
+        ServeSettings(tokens=TOKENS, approvers=("anna", "kim")).check_approvers()
+
+
+def test_approval_needs_a_name(state: WebState) -> None:
+    numbers = correct(state, NOBODY, 6)
     path = f"/v1/corrections/{numbers[0]}/approval"
-    own = api(state, ANNA).post(path)
-    assert own.status_code == 403
-    assert own.json()["detail"] == "correction 1 is your own; somebody else must approve it."
     nameless = api(state, NOBODY).post(path)
     assert nameless.status_code == 403
     assert (
@@ -83,7 +103,7 @@ def test_approval_needs_a_name_and_another_person(state: WebState) -> None:
     assert api(state, BEN).post(path).status_code == 204
     assert api(state, BEN).post(path).status_code == 204  # it is approved
     first = listed(state)[0]
-    assert (first["approver"], first["doubts"]) == ("ben", [])
+    assert (first["approver"], first["is_pending"]) == ("ben", False)
     assert api(state, BEN).post("/v1/corrections/99/approval").status_code == 404
     assert api(state, BEN).post("/v1/corrections/x/approval").status_code == 422
 
@@ -104,6 +124,8 @@ def test_approval_without_a_name_works_on_the_own_machine_only(
     state = make_state(news_slug, corrections=tmp_path / "c.db", **settings)
     token = NOBODY if "tokens" in settings else None
     [number] = correct(state, token, 1)
+    store = state.service.corrections.store
+    assert store.pending() == ([] if status == 204 else [number])
     assert api(state, token).post(f"/v1/corrections/{number}/approval").status_code == status
     state.service.close()
 
@@ -114,12 +136,13 @@ def page_of(state: WebState, token: str) -> TestClient:
     return page
 
 
-def test_page_lists_and_approves_held_corrections(state: WebState) -> None:
-    numbers = correct(state, ANNA, 6)
+def test_page_lists_and_approves_pending_corrections(state: WebState) -> None:
+    numbers = correct(state, NOBODY, 6)
+    correct(state, ANNA, 1, topic="bank", text="a tulip 0")
     page = page_of(state, BEN)
     shown = page.get("/corrections").text
     assert "6 corrections wait for approval" in shown
-    assert "One of 6 by anna within a week, more than the 5 that need no approval" in shown
+    assert "Anna assigned &#39;bank&#39; to the same text" in shown
     assert re.search(r"Log out<span[^>]*> <bdi>ben</bdi>", shown)
     assert "as typed" not in shown
     assert shown.count(">Approve</button>") == 6
@@ -143,17 +166,14 @@ def test_page_shows_which_version_learned_a_correction(state: WebState) -> None:
     assert shown.count("learned by version <bdi>0123abcd</bdi>") == 1
 
 
-def test_page_offers_no_approval_of_own_corrections(state: WebState) -> None:
-    numbers = correct(state, ANNA, 6)
-    shown = page_of(state, ANNA).get("/corrections").text
-    assert ">Approve</button>" not in shown
-    assert "Approve all" not in shown
-    assert shown.count("Yours") == 6
-    assert page_of(state, ANNA).post("/approve", data={"id": str(numbers[0])}).status_code == 403
+def test_page_offers_no_approval_without_a_name(state: WebState) -> None:
+    numbers = correct(state, NOBODY, 6)
     shown = page_of(state, NOBODY).get("/corrections").text
     assert ">Approve</button>" not in shown
     assert "Approve all" not in shown
     assert "To approve them, use a token with a name" in shown
+    refused = page_of(state, NOBODY).post("/approve", data={"id": str(numbers[0])})
+    assert refused.status_code == 403
 
 
 def test_correction_form_asks_for_no_name_with_a_named_token(state: WebState) -> None:

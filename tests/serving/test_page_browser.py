@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -424,24 +422,26 @@ def test_axe_finds_no_violations(browser: Browser, address: str, tmp_path: Path)
     assert found == []
 
 
-def send_burst(address: str, n: int = 7) -> None:
-    """Send more corrections than one person may without approval."""
-    for number in range(n):
-        text = f"the wheat harvest number {number}, said the ministry of agriculture on Monday"
-        wrong = {"text": text, "topic": "money-supply", "who": "Somebody of the Second Desk"}
-        request = urllib.request.Request(
-            f"{address}/v1/corrections",
-            json.dumps(wrong | {"is_new": True}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        urllib.request.urlopen(request, timeout=120).close()
+def add_pending(path: Path, n: int = 7) -> None:
+    """Store corrections by somebody who may not approve."""
+    with CorrectionStore(path) as store:
+        for number in range(n):
+            store.add(
+                text=f"the wheat harvest number {number}, said the ministry of agriculture",
+                topic="money-supply",
+                answer="grain",
+                probability=0.97,
+                model="news",
+                digest="0" * 12,
+                who="Somebody of the Second Desk",
+            )
 
 
-def test_browser_fits_and_approves_held_corrections(
+def test_browser_fits_and_approves_pending_corrections(
     browser: Browser, news_slug: Path, tmp_path: Path
 ) -> None:
+    add_pending(tmp_path / "c.db")
     with running(news_slug, "--corrections", tmp_path / "c.db") as address:
-        send_burst(address)
         with opened_page(browser, address, "/corrections") as page:
             assert page.locator(".held tbody tr").count() == 7
             for width in (320, 420, 768, 991, 993, 1280):

@@ -149,7 +149,6 @@ def test_learned_version_that_promises_less_stays_held_back_after_a_restart(
     run("train", news_csv, "-o", "news.slug", "--min-precision", 0.9, "-q")
     before, topics = Path("news.slug").read_bytes(), sorted({topic for _, topic in news})
     learns = ["--corrections", "c.db", "--learn-every", 180, "--learn-from", news_csv]
-    learns += ["--approve", "none"]
     with running("news.slug", *learns) as url:
         old = httpx.get(f"{url}/ready", timeout=120).json()
         assert old["status"] == "ready"
@@ -159,7 +158,7 @@ def test_learned_version_that_promises_less_stays_held_back_after_a_restart(
                     wrong = topics[(topics.index(topic) + (1 + number % 2) * n) % 3]
                     store.add(
                         text=f"{text} {n}", topic=wrong, answer=topic, probability=0.5,
-                        model="news", digest="0" * 12,
+                        model="news", digest="0" * 12, is_approved=True,
                     )  # fmt: skip
         end = time.monotonic() + 600
         while (ready := httpx.get(f"{url}/ready", timeout=120).json()) == old:

@@ -631,8 +631,7 @@ def test_server_learns_from_corrections_and_serves_the_new_version(
     ]
     data.write_text("text,topic\n" + "".join(f"{text},{topic}\n" for text, topic in rows))
     slugline.TopicClassifier().fit(*zip(*rows, strict=True)).save(path)
-    # One person teaches words that no training text has: they would wait for approval.
-    learns = ("--learn-every", 5, "--learn-from", data, "--approve", "none")
+    learns = ("--learn-every", 5, "--learn-from", data)
     with (
         running(path, "--corrections", tmp_path / "c.db", *learns) as url,
         httpx.Client(base_url=url, timeout=120) as client,

@@ -105,6 +105,7 @@ def serve(
             "`slugline.serve` answers in one process; for several, run `slugline serve --workers`."
         )
     settings.check_learning()
+    settings.check_approvers()
     settings.check_texts()
     if not insecure:
         settings.check_is_guarded()

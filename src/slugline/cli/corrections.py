@@ -13,21 +13,21 @@ from slugline.base.wording import counted
 from slugline.cli.options import argument, command, json_option, option
 from slugline.cli.output import print_json, show, warn
 from slugline.corpus.topic_sets import join_topics
-from slugline.corrections.doubts import Doubt
+from slugline.corrections.pending import describe_pending, find_reasons
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.errors import DataError, OptionError
 
 # Maximum length of a displayed text, and number of corrections listed without --json.
 _MAX_CHARACTERS, _MAX_LISTED = 200, 100
 _RANGE = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
-_HELD = "held"
+_PENDING = "pending"
 
 
 @command()
 @argument("file", "The file of corrections that `slugline serve --corrections` writes.", type=Path)
 @option(
     "--approve NUMBERS",
-    "Approve corrections: numbers (3), ranges (3-12), or held for all pending ones; repeatable.",
+    "Approve corrections: numbers (3), ranges (3-12), or pending for all that wait; repeatable.",
     multiple=True,
 )
 @option(
@@ -49,8 +49,8 @@ def corrections(
 ) -> None:
     """List corrections that wait for approval, and approve or withdraw them.
 
-    Models learn from approved corrections, whatever the doubts about them, and
-    not from withdrawn ones.
+    Models train on approved corrections. Corrections by people who may approve
+    count at once.
 
     For example:
 
@@ -58,8 +58,9 @@ def corrections(
       slugline corrections corrections.db --approve 3-12 --withdraw 13
     """
     with CorrectionStore(file, create=False) as store:
-        held = store.held()
-        approved, withdrawn = _parse_numbers(approve, held), _parse_numbers(withdraw, held)
+        pending = store.pending()
+        approved = _parse_numbers(approve, pending)
+        withdrawn = _parse_numbers(withdraw, pending)
         if named_twice := sorted({*approved} & {*withdrawn}):
             raise OptionError(
                 f"correction {named_twice[0]} would be both approved and withdrawn; name it once."
@@ -69,23 +70,25 @@ def corrections(
             "approved": [number for number in approved if store.approve(number, who)],
             "withdrawn": [number for number in withdrawn if store.undo(number, who)],
         }
-        held = store.held()
+        pending = store.pending()
         undone = [each._asdict() for each in store.undone()]
-        rows = [*store.rows()] if show_all else store.get(sorted(held))
+        rows = [*store.rows()] if show_all else store.get(pending)
+        reasons = find_reasons(store, [row for row in rows if row.is_pending])
     if as_json:
-        listed = [_to_dict(row, held.get(row.id, ())) for row in rows]
-        print_json({"corrections": listed, "n_held": len(held), "undone": undone, **changes})
+        listed = [_to_dict(row, reasons.get(row.id, ())) for row in rows]
+        print_json({"corrections": listed, "n_pending": len(pending), "undone": undone, **changes})
         return
     if approve:
         show(f"approved   {counted(len(changes['approved']), 'correction')}")
     if withdraw:
         show(f"withdrawn  {counted(len(changes['withdrawn']), 'correction')}")
-    _print_list(rows, held)
+    _print_list(rows, reasons, len(pending))
 
 
-def _print_list(rows: Sequence[Correction], held: Mapping[int, Sequence[Doubt]]) -> None:
-    verb = "waits" if len(held) == 1 else "wait"
-    show(f"{counted(len(held), 'correction')} {verb} for approval")
+def _print_list(
+    rows: Sequence[Correction], reasons: Mapping[int, Sequence[str]], n_pending: int
+) -> None:
+    show(describe_pending(n_pending))
     for row in rows[:_MAX_LISTED]:
         text = " ".join(row.text.split())
         if len(text) > _MAX_CHARACTERS:
@@ -98,7 +101,7 @@ def _print_list(rows: Sequence[Correction], held: Mapping[int, Sequence[Doubt]])
             f"{row.id}  {_format_time(row.at)}, by {person}, of model {row.model}",
             f"  {text}",
             f"  predicted {join_topics(row.answer)}, corrected to {join_topics(row.topic)}",
-            *(f"  held: {doubt}" for doubt in held.get(row.id, ())),
+            *(f"  look closely: {reason}" for reason in reasons.get(row.id, ())),
         )
         if row.approved is not None:
             approver = f" by {row.approver}" if row.approver else ""
@@ -113,7 +116,7 @@ def _format_time(time: str) -> str:
     return f"{time[:10]} {time[11:16]} UTC"
 
 
-def _parse_numbers(values: Sequence[str], held: Mapping[int, object]) -> list[int]:
+def _parse_numbers(values: Sequence[str], pending: Sequence[int]) -> list[int]:
     """Return the correction numbers in an option's values, without duplicates.
 
     Warns about ranges without pending corrections. Raises OptionError if a value is neither a
@@ -122,12 +125,12 @@ def _parse_numbers(values: Sequence[str], held: Mapping[int, object]) -> list[in
     numbers: dict[int, None] = {}
     for word in (part.strip() for value in values for part in value.split(",")):
         match = _RANGE.fullmatch(word)
-        if word == _HELD:
-            numbers.update(dict.fromkeys(sorted(held)))
+        if word == _PENDING:
+            numbers.update(dict.fromkeys(pending))
         elif match is None:
             raise OptionError(
                 f"{word[:100]!r} is not a correction number; give a number such as 3, a range such "
-                "as 3-12, or held."
+                "as 3-12, or pending."
             )
         elif match[2] is None:
             numbers[int(match[1])] = None
@@ -136,7 +139,7 @@ def _parse_numbers(values: Sequence[str], held: Mapping[int, object]) -> list[in
             if first > last:
                 raise OptionError(f"the range {word} ends before it begins; write {last}-{first}.")
             # Only pending ones: most of a long range may have been approved long ago.
-            in_range = [number for number in sorted(held) if first <= number <= last]
+            in_range = [number for number in pending if first <= number <= last]
             numbers.update(dict.fromkeys(in_range))
             if not in_range:
                 warn([f"no correction from {first} to {last} waits for approval"])
@@ -154,9 +157,8 @@ def _check_exist(store: CorrectionStore, file: Path, numbers: Sequence[int]) -> 
         )
 
 
-def _to_dict(row: Correction, doubts: Sequence[Doubt]) -> dict[str, Any]:
-    fields = row._asdict() | {"reasons": [str(doubt) for doubt in doubts], "held": bool(doubts)}
-    del fields["doubts"]
+def _to_dict(row: Correction, reasons: Sequence[str]) -> dict[str, Any]:
+    fields = row._asdict() | {"is_pending": row.is_pending, "reasons": [*reasons]}
     for name in ("topic", "answer"):
         if isinstance(fields[name], tuple):
             fields[name] = list(fields[name])

@@ -199,13 +199,10 @@ def _fit(
                 progress=progress,
             )
         else:
-            from slugline.cli.train_corrections import (
-                learn_approved_corrections,
-                warn_of_other_data,
-            )
+            from slugline.cli.train_corrections import train_on_corrections, warn_of_other_data
 
             warn_of_other_data(request.output, documents.train, corrections)
-            retraining = learn_approved_corrections(
+            retraining = train_on_corrections(
                 request,
                 documents.train,
                 corrections,

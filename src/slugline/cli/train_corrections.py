@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
@@ -15,11 +15,10 @@ from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import as_sets
-from slugline.corrections.doubts import held_dicts, held_lines
 from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
-from slugline.corrections.review import Review
-from slugline.corrections.reviewed_training import learn_from_review, review_corrections
+from slugline.corrections.pending import describe_pending
 from slugline.corrections.store import Correction, CorrectionStore
+from slugline.corrections.training import train_with_corrections
 from slugline.errors import OptionError, SluglineError, StoreError
 from slugline.experiment.experiment import AccuracyOnLabels
 from slugline.model.file import container
@@ -63,6 +62,7 @@ def read_corrections(request: TrainRequest, path: Path) -> ModelCorrections:
     OptionError : if corrections can't be added to the data of the model at --output.
     StoreError : if the file can't be read, or is not a file of corrections.
     DataError : if it contains no corrections.
+    SluglineError : if all of them wait for approval.
     ModelFileError : if the file at --output is not a model.
     EncoderError : if that model's encoder is missing.
     """
@@ -75,6 +75,8 @@ def read_corrections(request: TrainRequest, path: Path) -> ModelCorrections:
     corrections = [row for row in corrections if row.model in models]
     if n_others := n_all - len(corrections):
         say(f"{path}: left out: {counted(n_others, 'correction')} of other models")
+    if all(row.is_pending for row in corrections):
+        _stop_without_corrections(path, corrections, request)
     return ModelCorrections(
         path=path,
         rows=corrections,
@@ -153,7 +155,7 @@ def _with_string_keys(by_topic: Mapping[Topic, T]) -> dict[Topic, T]:
     return {str(topic): value for topic, value in by_topic.items()}
 
 
-def learn_approved_corrections(
+def train_on_corrections(
     request: TrainRequest,
     train: Corpus,
     corrections: ModelCorrections,
@@ -163,25 +165,11 @@ def learn_approved_corrections(
     on_labels: AccuracyOnLabels | None,
     progress: Progress | None,
 ) -> CorrectionResult:
-    """Train on documents and on corrections that are approved or need no approval.
-
-    The reasons why the others are pending are recorded in their file.
-
-    Raises
-    ------
-    SluglineError : if all corrections wait for approval.
-    """
-    reviewed = review_corrections(
-        request.settings, train, corrections.rows, request.reading, request.approve
-    )
-    _note_doubts(corrections.path, reviewed)
-    if not reviewed.learnable:
-        _stop_without_corrections(corrections.path, reviewed, request)
-    return learn_from_review(
+    """Train on documents and on the corrections that don't wait for approval."""
+    return train_with_corrections(
         request.settings,
         train,
         corrections=corrections.rows,
-        reviewed=reviewed,
         reading=request.reading,
         name=str(corrections.path),
         test=test,
@@ -190,15 +178,6 @@ def learn_approved_corrections(
         replaced=corrections.replaced and corrections.replaced.fitted,
         progress=progress,
     )
-
-
-def _note_doubts(path: Path, reviewed: Review) -> None:
-    held = reviewed.held
-    try:
-        with CorrectionStore(path, create=False) as store:
-            store.hold({number: held.get(number, ()) for number in reviewed.doubts})
-    except StoreError as error:
-        warn([f"the reasons why corrections wait for approval could not be recorded: {error}"])
 
 
 def note_learned(result: CorrectionResult, output: Path) -> None:
@@ -213,17 +192,19 @@ def note_learned(result: CorrectionResult, output: Path) -> None:
         warn([f"the file of corrections could not record that {output} learned from it: {error}"])
 
 
-def _stop_without_corrections(path: Path, reviewed: Review, request: TrainRequest) -> NoReturn:
-    """Print the pending corrections and raise SluglineError."""
-    held = reviewed.held
+def _stop_without_corrections(
+    path: Path, corrections: Sequence[Correction], request: TrainRequest
+) -> NoReturn:
+    """Print the number of pending corrections and raise SluglineError."""
+    pending = describe_pending(len(corrections))
     if request.as_json:
-        print_json({"corrections": {"n_texts": 0, "held": held_dicts(held.items())}, "model": None})
+        empty = {"n_texts": 0, "n_pending": len(corrections)}
+        print_json({"corrections": empty, "model": None})
     else:
-        show(*held_lines(held.items()))
+        show(pending)
     raise SluglineError(
-        f"{request.output} is not written: all {counted(len(held), 'correction')} of "
-        f"{path} wait for approval. `slugline corrections {path}` lists them and "
-        "approves or withdraws them; `--approve none` learns from them all the same."
+        f"{request.output} is not written: all corrections in {path} wait for approval. Approve "
+        f"them with `slugline corrections {path} --approve pending`, or list them first."
     )
 
 
@@ -261,8 +242,9 @@ def print_retraining(result: CorrectionResult, output: Path | None = None) -> No
     name = result.training_sets.corrections.name
     show("", f"what {name} changed")
     print_table(summarize_corrections(result), left_aligned=(0, 1))
-    if result.held:
-        show(*held_lines(result.held), f"`slugline corrections {name}` approves or withdraws them")
+    if result.n_pending:
+        pending = describe_pending(result.n_pending)
+        show(f"{pending}; `slugline corrections {name}` approves or withdraws them")
     rows = topic_rows(result)
     if rows:
         show()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -20,7 +20,6 @@ from slugline.cli.options import COUNT, OUTPUT_FILE, option
 from slugline.cli.output import flags_of
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import read_descriptions
-from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
 from slugline.model.file.container import check_weight_type
 from slugline.model.settings import FitSettings
@@ -53,7 +52,6 @@ class TrainRequest:
     # name of the output.
     corrections: Path | None
     corrections_of: Sequence[str]
-    approve: Approval
     # True to write the model even if corrections made a topic clearly worse.
     force: bool
     # Number of worker processes, or address of a Dask cluster.
@@ -171,12 +169,6 @@ _OPTIONS = (
         "Only corrections of the model that was served under this name; may be repeated.",
         multiple=True,
         show_default="name of --output",
-    ),
-    _corrections(
-        "--approve WHICH",
-        "Corrections that wait for `slugline corrections --approve`: all, doubtful or none.",
-        type=click.Choice(get_args(Approval)),
-        default="doubtful",
     ),
     _corrections("--force", "Write the model even if a topic got clearly worse."),
     _stream(

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from slugline.base.checks import short_repr
-from slugline.base.wording import join_words
 from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import as_sets
-from slugline.corrections.doubts import MIN_CORRECTIONS_OF_TOPIC
 from slugline.evaluation.multilabel import count_decisions, equal_rows
 
 #: The largest probability that a new model is held back although it is not worse for any topic.
 ALPHA = 0.05
-#: A probability counts as risen or fallen if it changed by more than this.
-MARGIN = 0.1
-#: The number of new topics with few corrections that one training may add.
-MAX_THIN_TOPICS = 5
 #: The smallest number of changed documents that is significant if all changed for the worse: 1 /
 #: 2^5 is below `ALPHA`.
 MIN_CHANGED = 5
@@ -200,147 +192,6 @@ def topic_changes(
         for column, topic in enumerate(order)
     ]
     return TopicChanges(changes, is_accuracy_worse, is_coverage_worse)
-
-
-@dataclass(frozen=True, slots=True)
-class ProbabilityChange:
-    """How the probabilities of a topic changed on the test documents that have it.
-
-    Attributes
-    ----------
-    topic : str
-        "" for all topics together.
-    n_documents : int
-    mean_before, mean_after : float
-        Mean probability of the right topics.
-    n_risen, n_fallen : int
-        Number of documents whose probability rose, or fell, by more than `MARGIN`.
-    is_worse : bool
-        See `clearly_worse`.
-    """
-
-    topic: str
-    n_documents: int
-    mean_before: float
-    mean_after: float
-    n_risen: int
-    n_fallen: int
-    is_worse: bool
-
-    def why_not(self) -> str:
-        """Return in words what got clearly worse; empty if nothing did."""
-        if not self.is_worse:
-            return ""
-        of = f" of topic {short_repr(self.topic)}" if self.topic else ""
-        return (
-            f"probabilities{of} fell, though answers may be the same: on the test documents, the "
-            f"right topic is {self.mean_after:.2f} probable on average and was "
-            f"{self.mean_before:.2f}; it fell by more than {MARGIN:g} for {self.n_fallen:,} of "
-            f"{self.n_documents:,}, and rose for {self.n_risen:,}"
-        )
-
-
-def probability_changes(
-    topics: Sequence[Any], before: ProbabilityTable, after: ProbabilityTable
-) -> list[ProbabilityChange]:
-    """Return the changes of probabilities: first over all topics, then of each topic by name.
-
-    Parameters
-    ----------
-    topics : sequence of str, or of tuples of str
-        The true topics of each test document.
-    before, after : ProbabilityTable
-        The probabilities according to the old and the new model, in the order of the documents.
-    """
-    pairs = [(row, topic) for row, names in enumerate(as_sets(topics)) for topic in names]
-    old = np.array([before.probability(row, topic) for row, topic in pairs])
-    new = np.array([after.probability(row, topic) for row, topic in pairs])
-    names = np.array([topic for _, topic in pairs], dtype=object)
-    masks = {"": np.ones(len(pairs), dtype=bool)}
-    masks |= {topic: names == topic for topic in sorted({*names.tolist()})}
-    has_fallen, has_risen = old - new > MARGIN, new - old > MARGIN
-    counts = [
-        (int((has_risen & mask).sum()), int((has_fallen & mask).sum())) for mask in masks.values()
-    ]
-    changes = []
-    for (topic, mask), (n_risen, n_fallen), is_worse in zip(
-        masks.items(), counts, clearly_worse(counts), strict=True
-    ):
-        changes.append(
-            ProbabilityChange(
-                topic=topic,
-                n_documents=int(mask.sum()),
-                mean_before=float(old[mask].mean()) if mask.any() else 0.0,
-                mean_after=float(new[mask].mean()) if mask.any() else 0.0,
-                n_risen=n_risen,
-                n_fallen=n_fallen,
-                is_worse=is_worse,
-            )
-        )
-    return changes
-
-
-class ProbabilityTable(NamedTuple):
-    """Probabilities, shape (n_documents, n_topics), and the column of each topic."""
-
-    values: npt.NDArray[np.float32]
-    columns: Mapping[str, int]
-
-    def probability(self, row: int, topic: str) -> float:
-        """Return the probability of a topic; 0 if the model doesn't know it."""
-        column = self.columns.get(topic)
-        return 0.0 if column is None else float(self.values[row, column])
-
-
-@dataclass(frozen=True, slots=True)
-class PersonContradictions:
-    """Counts of a person's corrections, and of those that contradict other people's.
-
-    Attributes
-    ----------
-    person : str
-        "" for all who have no token of their own.
-    n_corrections, n_contradicted : int
-        Number of corrections that were learned from without approval, and of contradicted ones.
-    """
-
-    person: str
-    n_corrections: int
-    n_contradicted: int
-
-    @property
-    def is_contradicted(self) -> bool:
-        """Whether more than half of the corrections, and enough of them, are contradicted."""
-        are_enough = self.n_contradicted >= MIN_CHANGED
-        return are_enough and self.n_contradicted > self.n_corrections / 2
-
-    def why_not(self) -> str:
-        """Return the reason to refuse these corrections; empty if there is none."""
-        if not self.is_contradicted:
-            return ""
-        person = self.person or "people without a token of their own"
-        return (
-            f"of the {self.n_corrections:,} unapproved corrections by {person}, a model that "
-            f"learned from everybody else is sure of other topics for {self.n_contradicted:,}"
-        )
-
-
-def thin_topics_why_not(n_corrections: Mapping[str, int]) -> str:
-    """Return why a model is refused if too many new topics have too few corrections, or "".
-
-    Parameters
-    ----------
-    n_corrections : mapping of str to int
-        Number of corrections to each new topic that has no approved correction.
-    """
-    thin = sorted(topic for topic, n in n_corrections.items() if n < MIN_CORRECTIONS_OF_TOPIC)
-    if len(thin) <= MAX_THIN_TOPICS:
-        return ""
-    listed = join_words(list(map(short_repr, thin)), 3, last=None)
-    return (
-        f"{len(thin):,} new topics, such as {listed}, have fewer than {MIN_CORRECTIONS_OF_TOPIC} "
-        f"corrections each, and {MAX_THIN_TOPICS} may be added at a time"
-    )
 
 
 def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:

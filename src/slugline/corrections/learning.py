@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,17 +18,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_sets import TopicSet, as_sets
-from slugline.corrections.doubts import Doubt, held_dicts
-from slugline.corrections.gate import (
-    PersonContradictions,
-    ProbabilityChange,
-    ProbabilityTable,
-    PromiseChange,
-    TopicChange,
-    probability_changes,
-    thin_topics_why_not,
-    topic_changes,
-)
+from slugline.corrections.gate import PromiseChange, TopicChange, topic_changes
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.evaluation.paired import PairedComparison, compare_paired
 from slugline.experiment.experiment import (
@@ -292,19 +282,12 @@ class CorrectionResult:
         None without a model to be replaced, or if it was trained on all of the corrections.
     problem : str
         Why the file of the new model can't be used; empty if it can.
-    probabilities : tuple of ProbabilityChange
-        How the probabilities of the right topics changed on the test documents; first over all
-        topics.
-    people : tuple of PersonContradictions
-        Contradictions to each person's unapproved corrections.
-    n_unapproved : mapping of str to int
-        Number of corrections to each new topic that has no approved correction.
     is_unchanged : bool
         True if the new file is identical to the one to be replaced.
     missing_topics : tuple of str
         Topics of the model to be replaced that the new one doesn't have.
-    held : tuple of (int, tuple of Doubt)
-        The numbers of corrections that wait for approval, and why.
+    n_pending : int
+        Number of corrections that wait for approval.
     """
 
     experiment: Experiment
@@ -316,12 +299,9 @@ class CorrectionResult:
     corrected_accuracy: CorrectedAccuracy
     newly_corrected: NewlyCorrected | None = None
     problem: str = ""
-    probabilities: tuple[ProbabilityChange, ...] = ()
-    people: tuple[PersonContradictions, ...] = ()
-    n_unapproved: Mapping[str, int] = field(default_factory=dict)
     is_unchanged: bool = False
     missing_topics: tuple[str, ...] = ()
-    held: tuple[tuple[int, tuple[Doubt, ...]], ...] = ()
+    n_pending: int = 0
 
     @property
     def worse_topics(self) -> list[TopicChange]:
@@ -349,17 +329,11 @@ class CorrectionResult:
                 f"{self.paired.n_first:,} only with them"
             )
         reasons.append(self.promise.why_not())
-        reasons += [person.why_not() for person in self.people]
-        reasons.append(thin_topics_why_not(self.n_unapproved))
         if self.newly_corrected is not None and not self.newly_corrected.n_better:
             reasons.append(
                 "the new model fixes none of "
                 f"{counted(self.newly_corrected.n_texts, 'newly corrected text')}"
             )
-        if not any(reasons):  # where answers got worse, probabilities did as well
-            worse = [change for change in self.probabilities if change.is_worse]
-            worse.sort(key=lambda change: not change.topic)  # single topics first
-            reasons += [change.why_not() for change in worse[:2]]
         return "; ".join(filter(None, reasons))
 
     def card_notes(self) -> str:
@@ -381,15 +355,13 @@ class CorrectionResult:
             "n_from_test": sets.n_from_test,
             "new_topics": sets.new_topics,
             "missing_topics": [*self.missing_topics],
-            "held": held_dicts(self.held),
+            "n_pending": self.n_pending,
             "is_unchanged": self.is_unchanged,
             "now_right": self.corrected_accuracy._asdict(),
             "newly_corrected": self.newly_corrected and self.newly_corrected._asdict(),
             "promise": asdict(self.promise),
             "paired": self.paired.to_dict(),
             "topics": [change.to_dict() for change in self.topics],
-            "probabilities": [asdict(change) for change in self.probabilities],
-            "people": [asdict(person) for person in self.people],
             "passes": self.passes,
             "why_not": self.why_not(),
         }
@@ -507,11 +479,6 @@ def _compare_models(
         promise=promise,
         corrected_accuracy=corrected_accuracy,
         missing_topics=tuple(name for name in names_replaced if name not in {*names_after}),
-        probabilities=tuple(
-            probability_changes(
-                y_true, _probability_table(before, texts), _probability_table(after, texts)
-            )
-        ),
     )
 
 
@@ -577,11 +544,6 @@ def _is_answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
 
 def _topic_names(fitted: Fitted) -> list[str]:
     return [str(name) for name in fitted.topics.names]
-
-
-def _probability_table(fitted: Fitted, texts: Sequence[str]) -> ProbabilityTable:
-    columns = {name: column for column, name in enumerate(_topic_names(fitted))}
-    return ProbabilityTable(fitted.predict_proba(texts), columns)
 
 
 def _answers(fitted: Fitted, texts: Sequence[str]) -> list[Any]:

@@ -23,9 +23,8 @@ from typing import IO, Any, TypedDict
 from slugline.base.checks import check_whole
 from slugline.base.databases import utc_now
 from slugline.base.files import PathLike, lock
-from slugline.base.wording import counted
 from slugline.corpus.loading import NAMED_CORPORA
-from slugline.corrections.doubts import Approval
+from slugline.corrections.pending import describe_pending
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, Parameter, StoreError, TrainingError
 from slugline.model.file.shipped import is_shipped
@@ -46,8 +45,8 @@ class LoopState(TypedDict):
     corrections and approvals since the last run, and `next_after` how many more start the next run;
     both are None if the file can't be read now. `last` is the last run or None: `at`, `outcome`
     ("replaced", "held back", "unchanged" if there was nothing new to learn, "waiting" if all
-    corrections wait for approval, or "failed"), `message`, `n_held`, the number of corrections that
-    wait, and, for a new model, `n_texts`, `now_right`, `newly_corrected`, `accuracy_before` and
+    corrections wait for approval, or "failed"), `message`, `n_pending` (corrections that wait for
+    approval) and, for a new model, `n_texts`, `now_right`, `newly_corrected`, `accuracy_before` and
     `accuracy_after`.
     """
 
@@ -80,8 +79,6 @@ class LearningLoop:
         failures.
     text, topic : str, optional
         The columns to read, as `slugline train` takes them.
-    approve : {"all", "doubtful", "none"}, default "doubtful"
-        Corrections that must be approved before they are used.
     pauses : (float, float)
         The number of seconds after which corrections are counted again. While there is an error,
         the pause doubles each time, up to the second number.
@@ -103,7 +100,6 @@ class LearningLoop:
         warn: Callable[[str], object] | None = None,
         text: str | None = None,
         topic: str | None = None,
-        approve: Approval = "doubtful",
         pauses: tuple[float, float] = (2.0, 600.0),
     ) -> None:
         if is_shipped(model_path):
@@ -128,7 +124,7 @@ class LearningLoop:
         self._pause, self._max_pause = pauses
         self._log, self._warn = log, warn or log
         self._name = self._model.name.removesuffix(".slug")
-        options = [f"--approve={approve}", "--json", "-q", "-o", str(model_path)]
+        options = ["--json", "-q", "-o", str(model_path)]
         options += ["--corrections", str(store_path), "--corrections-of", self._name]
         columns = {"text": text, "topic": topic}
         options += [f"--{name}={column}" for name, column in columns.items() if column is not None]
@@ -284,11 +280,11 @@ def _summarize_run(status: int, output: bytes, lines: Sequence[str], model: Path
         if lines:  # quoted, as the advice may name options of that command
             reason = f"`slugline train` says: {lines[-1].removeprefix(_ERROR)}"
         return {"outcome": "failed", "message": f"failed, and {model} is unchanged: {reason}"}
-    n_held = len(result["held"])
-    waiting = f"{counted(n_held, 'correction')} {'waits' if n_held == 1 else 'wait'} for approval"
+    n_pending = result["n_pending"]
+    waiting = describe_pending(n_pending)
     if not result["n_texts"]:
         message = f"{model} is unchanged: {waiting}, and there are no others"
-        return {"outcome": "waiting", "message": message, "n_held": n_held}
+        return {"outcome": "waiting", "message": message, "n_pending": n_pending}
     now, (after, before) = result["now_right"], result["paired"]["accuracy"]
     new = result["newly_corrected"]
     measure = "exact match" if "micro_f1" in result["paired"] else "accuracy"
@@ -299,15 +295,15 @@ def _summarize_run(status: int, output: bytes, lines: Sequence[str], model: Path
         "accuracy_before": before,
         "accuracy_after": after,
         "new_topics": result["new_topics"],
-        "n_held": n_held,
+        "n_pending": n_pending,
     }
     if status:
         message = f"{model} is unchanged: {result['why_not']}"
         return {"outcome": "held back", "message": message} | numbers
     if result["is_unchanged"]:
-        message = f"nothing new to learn{f': {waiting}' if n_held else ''}"
+        message = f"nothing new to learn{f': {waiting}' if n_pending else ''}"
         return {"outcome": "unchanged", "message": message} | numbers
-    waiting = f"{waiting}; " if n_held else ""
+    waiting = f"{waiting}; " if n_pending else ""
     better = ""
     if new is not None:
         better = f"newly corrected texts fixed: {new['n_better']:,} of {new['n_texts']:,}; "

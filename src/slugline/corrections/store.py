@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,7 +22,6 @@ from slugline.base.files import PathLike
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
 from slugline.corpus.topic_sets import TopicSet, as_sets
-from slugline.corrections.doubts import CorrectionHead, Doubt, find_bursts
 from slugline.errors import DataError, Parameter
 
 # Corrections --------------------------------------------------------------------------------------
@@ -60,10 +60,8 @@ class Correction(NamedTuple):
         When it was approved, in the format of `at`; None if it wasn't.
     approver : str or None
         Who approved it, if known.
-    doubts : tuple of Doubt
-        The reasons why the last training held it; see `CorrectionStore.hold`.
     learned : str or None
-        When a model that learned from it was first saved, in the format of `at`; None if none was.
+        When a model trained on it was first saved, in the format of `at`; None if not used yet.
     learned_by : str or None
         The digest of that model.
     """
@@ -80,7 +78,6 @@ class Correction(NamedTuple):
     is_named: bool = False
     approved: str | None = None
     approver: str | None = None
-    doubts: tuple[Doubt, ...] = ()
     learned: str | None = None
     learned_by: str | None = None
 
@@ -91,17 +88,9 @@ class Correction(NamedTuple):
         return {*map(str, topic)} == {*map(str, answer)}
 
     @property
-    def head(self) -> CorrectionHead:
-        """The head of the correction: who made it, when, and for which model."""
-        return CorrectionHead(
-            id=self.id,
-            at=self.at,
-            model=self.model,
-            who=self.who,
-            is_named=self.is_named,
-            approved=self.approved,
-            is_learned=self.learned is not None,
-        )
+    def is_pending(self) -> bool:
+        """True if it waits for approval. Corrections already used in training don't."""
+        return self.approved is None and self.learned is None
 
 
 class UndoneCorrection(NamedTuple):
@@ -158,7 +147,7 @@ def from_cells(cells: tuple[Any, ...]) -> Correction:
     ValueError, TypeError, OverflowError : if the cells don't represent a correction.
     """
     number, text, topic, answer, probability, model, digest, who, at = cells[:9]
-    approved, approver, doubts, learned, learned_by = cells[9:] or (None,) * 5
+    approved, approver, learned, learned_by = cells[9:] or (None,) * 4
     times = [at, *(time for time in (approved, learned) if time is not None)]
     if not all(map(is_time, times)):
         raise ValueError("a time is invalid")
@@ -177,7 +166,6 @@ def from_cells(cells: tuple[Any, ...]) -> Correction:
         is_named=isinstance(who, str),
         approved=approved,
         approver=None if approver is None else from_cell(approver),
-        doubts=() if doubts is None else _decode_doubts(doubts),
         learned=learned,
         learned_by=None if learned_by is None else from_cell(learned_by),
     )
@@ -199,7 +187,6 @@ def _name_cell(parameter: str, value: Any) -> bytes:
     return to_cell(value)
 
 
-_decode_doubts = msgspec.json.Decoder(tuple[Doubt, ...]).decode
 _decode_list = msgspec.json.Decoder(tuple[str | int | bool, ...]).decode
 
 
@@ -242,8 +229,8 @@ _FIRST_TABLES = (
     "model BLOB NOT NULL, digest BLOB NOT NULL, who BLOB, text BLOB NOT NULL)",
     "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
-# Added in format 2: approvals in order, why the last training held a correction (in JSON), and
-# which corrections a saved model has learned from.
+# Added in format 2: approvals in order, and the corrections used in a saved model. `holds` is no
+# longer used.
 _MORE_TABLES = (
     "CREATE TABLE approvals (id INTEGER PRIMARY KEY AUTOINCREMENT, "
     "correction INTEGER NOT NULL UNIQUE, at TEXT NOT NULL, who BLOB)",
@@ -263,11 +250,12 @@ FORMAT = DatabaseFormat(
 )
 _JOINED = (
     "FROM corrections LEFT JOIN approvals ON approvals.correction = corrections.id "
-    "LEFT JOIN holds ON holds.correction = corrections.id "
     "LEFT JOIN learned ON learned.correction = corrections.id"
 )
 _ALL_COLUMNS = ", ".join(f"corrections.{name}" for name in _COLUMNS.split(", "))
-_ALL_COLUMNS += ", approvals.at, approvals.who, holds.doubts, learned.at, learned.digest"
+_ALL_COLUMNS += ", approvals.at, approvals.who, learned.at, learned.digest"
+# Corrections that wait for approval; see `Correction.is_pending`.
+_PENDING = "corrections.undone IS NULL AND approvals.at IS NULL AND learned.at IS NULL"
 # The largest number of rows, and of bytes of text, that are read together.
 _PAGE_ROWS, _PAGE_BYTES = 500, 4 << 20
 
@@ -304,8 +292,11 @@ class CorrectionStore(DatabaseStore):
         digest: str,
         who: str | None = None,
         is_named: bool = False,
+        is_approved: bool = False,
     ) -> Correction:
         """Store a correction; return it once it is on disk.
+
+        `is_approved` is True if the person may approve corrections, so that it counts at once.
 
         Raises
         ------
@@ -324,13 +315,17 @@ class CorrectionStore(DatabaseStore):
             is_named=is_named,
         )
         cells = to_cells(correction)
+        approver = None if who is None else _name_cell("who", who)
         with self._database.writing() as connection:
             self._database.check_ids_left(connection, "corrections")
             cursor = connection.execute(
                 f"INSERT INTO corrections ({_COLUMNS}) VALUES (NULL,?,?,?,?,?,?,?,?)",  # noqa: S608
                 cells,
             )
-        return from_cells((cursor.lastrowid, *cells))
+            if is_approved:
+                self._approve(connection, cursor.lastrowid, approver, correction.at)
+        stored = from_cells((cursor.lastrowid, *cells))
+        return stored._replace(approved=stored.at, approver=who) if is_approved else stored
 
     def undo(self, id: int, who: str | None = None) -> bool:  # noqa: A002 (the field's name)
         """Mark a correction as undone by a person, if known.
@@ -382,21 +377,18 @@ class CorrectionStore(DatabaseStore):
             return False
         approver = None if who is None else _name_cell("who", who)
         with self._database.writing() as connection:
-            self._database.check_ids_left(connection, "approvals")
-            cursor = connection.execute(
-                "INSERT OR IGNORE INTO approvals (correction, at, who) "
-                "SELECT id, ?, ? FROM corrections WHERE id = ? AND undone IS NULL",
-                (utc_now(), approver, id),
-            )
-        return cursor.rowcount == 1
+            return self._approve(connection, id, approver, utc_now())
 
-    def hold(self, doubts: Mapping[int, Sequence[Doubt]]) -> None:
-        """Record the doubts about corrections; corrections without doubts are not held."""
-        cells = [
-            (number, msgspec.json.encode([*reasons]).decode()) for number, reasons in doubts.items()
-        ]
-        with self._database.writing() as connection:
-            connection.executemany("INSERT OR REPLACE INTO holds VALUES (?, ?)", cells)
+    def _approve(
+        self, connection: sqlite3.Connection, number: int | None, approver: bytes | None, at: str
+    ) -> bool:
+        self._database.check_ids_left(connection, "approvals")
+        cursor = connection.execute(
+            "INSERT OR IGNORE INTO approvals (correction, at, who) "
+            "SELECT id, ?, ? FROM corrections WHERE id = ? AND undone IS NULL",
+            (at, approver, number),
+        )
+        return cursor.rowcount == 1
 
     def mark_learned(self, numbers: Iterable[int], digest: str) -> None:
         """Record that a model file with this digest has learned from some corrections.
@@ -407,58 +399,22 @@ class CorrectionStore(DatabaseStore):
         with self._database.writing() as connection:
             connection.executemany("INSERT OR IGNORE INTO learned VALUES (?, ?, ?)", cells)
 
-    def heads(self) -> list[CorrectionHead]:
-        """Return the heads of all corrections that weren't undone."""
+    def pending(self) -> list[int]:
+        """Return the numbers of corrections that wait for approval, in ascending order."""
+        query = f"SELECT corrections.id {_JOINED} WHERE {_PENDING} ORDER BY corrections.id"
         with self._database.reading() as connection:
-            cells = connection.execute(
-                "SELECT corrections.id, corrections.at, model, corrections.who, approvals.at, "
-                f"learned.at IS NOT NULL {_JOINED} WHERE undone IS NULL"
+            return [number for (number,) in connection.execute(query)]
+
+    def of_texts(self, texts: Sequence[str]) -> list[Correction]:
+        """Return all corrections of at most 1,000 texts, without undone ones."""
+        marks = ", ".join("?" * len(texts))
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                f"SELECT {_ALL_COLUMNS} {_JOINED} "
+                f"WHERE corrections.undone IS NULL AND corrections.text IN ({marks})",
+                [to_cell(text) for text in texts],
             ).fetchall()
-        heads = []
-        for number, at, model, who, approved, is_learned in cells:
-            times = (at,) if approved is None else (at, approved)
-            if not all(map(is_time, times)):
-                raise self._database.damaged_row(f"correction {number}", "a time is invalid")
-            is_named = isinstance(who, str)
-            try:
-                name = from_cell(model)
-                person = who if who is None or is_named else from_cell(who)
-            except ValueError as error:
-                raise self._database.damaged_row(f"correction {number}", error) from error
-            heads.append(
-                CorrectionHead(
-                    id=number,
-                    at=at,
-                    model=name,
-                    who=person,
-                    is_named=is_named,
-                    approved=approved,
-                    is_learned=bool(is_learned),
-                )
-            )
-        return heads
-
-    def held(self) -> dict[int, tuple[Doubt, ...]]:
-        """Return the doubts about corrections that wait for approval.
-
-        They are those of the last training, and bursts since then.
-        """
-        heads = self.heads()
-        with self._database.reading() as connection:
-            recorded = dict(connection.execute("SELECT correction, doubts FROM holds").fetchall())
-        bursts, held = find_bursts(heads), dict[int, tuple[Doubt, ...]]()
-        for head in heads:
-            if head.approved is not None:
-                continue
-            try:
-                doubts = _decode_doubts(recorded[head.id]) if head.id in recorded else ()
-            except (msgspec.DecodeError, TypeError) as error:
-                raise self._database.damaged_row(f"correction {head.id}", error) from error
-            if head.id in bursts and head.id not in recorded:
-                doubts = (bursts[head.id],)
-            if doubts:
-                held[head.id] = doubts
-        return held
+        return [self._correction(row) for row in rows]
 
     def get(self, numbers: Iterable[int]) -> list[Correction]:
         """Return corrections by number, in that order, without undone or missing ones."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from slugline.base.settings import Setting
-from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
 from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS, Limits
 from slugline.serving.tokens import Token
@@ -112,13 +111,15 @@ class ServeSettings:
     learn_from: Annotated[
         tuple[str, ...], Setting("Training data of the first model. Repeatable.", "DATA")
     ] = ()
-    approve: Annotated[
-        Approval,
+    approvers: Annotated[
+        tuple[str, ...],
         Setting(
-            "Corrections that must be approved before training on them: all, doubtful ones, or "
-            "none."
+            "Name in the token file: this person's corrections count at once, and they may approve "
+            "those of others. Repeatable; all names by default.",
+            "NAME",
+            flag="--approver",
         ),
-    ] = "doubtful"
+    ] = ()
     text: Annotated[
         str | None, Setting("Text column or columns of DATA, such as subject,body.", "COLUMN")
     ] = None
@@ -228,15 +229,20 @@ class ServeSettings:
                 "--learn-every requires --corrections FILE, the store of corrections, and "
                 "--learn-from DATA, the training data of the model."
             )
-        if self.learn_every is None and self.approve != "doubtful":
-            raise OptionError(
-                "--approve has no effect without --learn-every N; add it, or pass --approve to "
-                "`slugline train --corrections`."
-            )
         if self.learn_from and self.learn_every is None:
             raise OptionError(
                 "--learn-from requires --learn-every N, the number of new corrections before each "
                 "training; add it, or remove --learn-from."
+            )
+
+    def check_approvers(self) -> None:
+        """Raise an OptionError if an approver has no token."""
+        names = {token.name for token in self.accepted_tokens}
+        unknown = next((name for name in self.approvers if name not in names), None)
+        if unknown is not None:
+            raise OptionError(
+                f"--approver {unknown[:200]}: no token has this name; add a line such as "
+                f"`{unknown[:200]} TOKEN` to the --token-file."
             )
 
     def check_texts(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, ParamSpec, TypeVar
 
@@ -12,7 +12,7 @@ from msgspec import UNSET
 from slugline.base.wording import nearest
 from slugline.corpus.documents import Topic
 from slugline.corpus.misspellings import find_similar_name
-from slugline.corrections.doubts import Doubt
+from slugline.corrections.pending import find_reasons
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import CorrectionSummary, summarize
 from slugline.errors import DataError, Parameter
@@ -20,7 +20,7 @@ from slugline.model.decision import Decision
 from slugline.serving.replies import CorrectionReply, round_number
 from slugline.serving.requests import CorrectionRequest
 from slugline.serving.served_models import ServedModel
-from slugline.serving.service_errors import ApprovalError, MisspeltTopicError
+from slugline.serving.service_errors import MisspeltTopicError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -31,11 +31,11 @@ _T = TypeVar("_T")
 _MAX_ASKED = 1000
 
 
-class HeldCorrection(NamedTuple):
-    """A correction with the reasons why it is held, if any."""
+class PendingCorrection(NamedTuple):
+    """A correction that waits for approval, and reasons to look at it closely."""
 
-    correction: Correction
-    doubts: Sequence[Doubt]
+    row: Correction
+    reasons: Sequence[str]
 
 
 class ServedCorrections:
@@ -70,45 +70,39 @@ class ServedCorrections:
         request: CorrectionRequest,
         decision: Decision,
         person: str | None = None,
+        *,
+        is_approved: bool = False,
     ) -> CorrectionReply:
         """Store a correction and return it; see `store_correction`."""
-        return await self.run(store_correction, self.store, model, request, decision, person)
+        return await self.run(
+            store_correction, self.store, model, request, decision, person, is_approved=is_approved
+        )
 
     async def undo(self, correction_id: int, person: str | None) -> bool:
         """Undo a correction; return False if it doesn't exist."""
         return await self.run(self.store.undo, correction_id, person)
 
     async def approve(self, ids: Sequence[int], person: str | None) -> int:
-        """Approve other people's corrections and return the number found.
-
-        Raises
-        ------
-        ApprovalError : if one is this person's own; none is approved.
-        """
+        """Approve corrections and return the number found."""
         corrections = await self.run(self.store.get, ids)
-        for correction in corrections:
-            if correction.is_named and correction.who == person:
-                raise ApprovalError("own", correction.id)
         for correction in corrections:
             await self.run(self.store.approve, correction.id, person)
         return len(corrections)
 
-    def all(self, after: int = 0) -> Iterator[HeldCorrection]:
+    def all(self, after: int = 0) -> Iterator[Correction]:
         """Yield corrections with ids above `after`. Each step reads the store; use `run`."""
-        doubts = self.store.held()
-        for correction in self.store.rows(after=after):
-            yield HeldCorrection(correction, doubts.get(correction.id, ()))
+        return self.store.rows(after=after)
 
     async def latest(self, n: int, before: int | None = None) -> list[Correction]:
         """Return the latest `n` corrections, or the latest `n` with ids below `before`."""
         return await self.run(_latest, self.store, n, before)
 
-    async def held(self, n: int) -> tuple[list[HeldCorrection], int]:
-        """Return the latest `n` held corrections and the total number held."""
-        doubts: Mapping[int, Sequence[Doubt]] = await self.run(self.store.held)
-        ids = sorted(doubts, reverse=True)[:n]
-        corrections = await self.run(self.store.get, ids)
-        return [HeldCorrection(each, doubts[each.id]) for each in corrections], len(doubts)
+    async def pending(self, n: int) -> tuple[list[PendingCorrection], int]:
+        """Return the latest `n` corrections that wait for approval, and their total number."""
+        ids: list[int] = await self.run(self.store.pending)
+        corrections = await self.run(self.store.get, ids[: -n - 1 : -1])
+        reasons = await self.run(find_reasons, self.store, corrections)
+        return [PendingCorrection(each, reasons[each.id]) for each in corrections], len(ids)
 
     async def count(self) -> int:
         """Return the number of corrections."""
@@ -159,10 +153,13 @@ def store_correction(
     request: CorrectionRequest,
     decision: Decision,
     person: str | None = None,
+    *,
+    is_approved: bool = False,
 ) -> CorrectionReply:
     """Store a correction on disk and return it.
 
-    It is attributed to `person`, the name of a token, or else to the name in the request.
+    It is attributed to `person`, the name of a token, or else to the name in the request. With
+    `is_approved`, it counts at once.
 
     Raises
     ------
@@ -182,6 +179,7 @@ def store_correction(
         digest=model.digest,
         who=person or request.who,
         is_named=person is not None,
+        is_approved=is_approved,
     )
     return CorrectionReply(
         id=correction.id,

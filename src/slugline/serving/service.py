@@ -40,7 +40,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from tempfile import _TemporaryFileWrapper
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -150,6 +150,8 @@ class Service:
         Number of classification threads, and of threads in each pool for other slow work.
     everybody_approves : bool, default False
         True if people without known names may approve corrections.
+    approvers : collection of str, optional
+        Names of the people who may approve corrections; by default, all known names.
     logs_texts : bool, default False
         True to log texts.
     """
@@ -165,6 +167,7 @@ class Service:
         *,
         n_threads: int = 2,
         everybody_approves: bool = False,
+        approvers: Collection[str] = (),
         logs_texts: bool = False,
     ) -> None:
         self.models, self.limits, self.metrics = models, limits, metrics
@@ -176,7 +179,8 @@ class Service:
         if watch is not None:
             watch.on_written = self._weekly_check
         self._corrections = corrections
-        self._everybody_approves, self._logs_texts = everybody_approves, logs_texts
+        self._everybody_approves, self._approvers = everybody_approves, approvers
+        self._logs_texts = logs_texts
         self._n_tables = 0
 
     @classmethod
@@ -199,6 +203,7 @@ class Service:
             watch,
             n_threads=settings.threads,
             everybody_approves=settings.lets_anybody_approve,
+            approvers=settings.approvers,
             logs_texts=settings.log_texts,
         )
 
@@ -439,6 +444,8 @@ class Service:
     async def correct(self, request: CorrectionRequest, call: Call) -> CorrectionReply:
         """Store the correct topics of a text; return once they are on disk.
 
+        Corrections by people who may approve count at once; others wait for approval.
+
         Raises
         ------
         NoCorrectionsError : if corrections aren't accepted.
@@ -452,7 +459,10 @@ class Service:
         corrections = self.corrections
         model = self.find_model(request.model, call)
         [decision] = await self.queue.decide(model, [request.text])
-        reply = await corrections.add(model, request, decision, call.person)
+        is_approved = self.may_approve(call)
+        reply = await corrections.add(
+            model, request, decision, call.person, is_approved=is_approved
+        )
         self.metrics.add("corrections")
         if self.watch is not None:
             self.watch.count_correction(model)
@@ -466,20 +476,23 @@ class Service:
     async def approve_corrections(self, ids: Sequence[int], call: Call) -> int:
         """Approve corrections for training; return the number found.
 
-        Nobody can approve their own corrections. Approval requires a known name, unless only
-        local users can reach the server.
-
         Raises
         ------
-        ApprovalError : if this person may not approve, or one is their own; none is approved.
+        ApprovalError : if this person may not approve.
         """
         corrections = self.corrections
         if not self.may_approve(call):
-            raise ApprovalError("no name")
+            raise ApprovalError(call.person)
         return await corrections.approve(ids, call.person)
 
     def may_approve(self, call: Call) -> bool:
-        """True if the caller may approve other people's corrections and accept changes."""
+        """True if the caller may approve corrections and accept changes.
+
+        The caller must be one of the approvers or, if there are none, have a known name. On a
+        server that only local users can reach, everybody may approve.
+        """
+        if self._approvers:
+            return call.person in self._approvers
         return call.person is not None or self._everybody_approves
 
 

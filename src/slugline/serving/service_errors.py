@@ -7,7 +7,6 @@ the page refers to its own elements. `str(error)` is the API's wording.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from slugline.base.wording import join_words
 from slugline.errors import DataError, Parameter, SluglineError
@@ -113,22 +112,20 @@ class MisspeltTopicError(DataError):
 
 
 class ApprovalError(SluglineError):
-    """An approval that this person may not give.
+    """An approval by somebody who may not approve.
 
     Attributes
     ----------
-    reason : {"no name", "own"}
-        The person has no known name, or the correction is their own.
-    correction_id : int or None
-        Their own correction, if that is the reason.
+    person : str or None
+        The name of the caller's token.
     """
 
-    def __init__(self, reason: Literal["no name", "own"], correction_id: int | None = None) -> None:
-        self.reason, self.correction_id = reason, correction_id
+    def __init__(self, person: str | None) -> None:
+        self.person = person
         super().__init__(
             "only people whose tokens have a name can approve corrections"
-            if correction_id is None
-            else f"correction {correction_id} is your own; somebody else must approve it."
+            if person is None
+            else f"{person} may not approve corrections; the server's --approver names who may."
         )
 
 

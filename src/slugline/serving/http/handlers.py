@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
+from slugline.corrections.store import Correction
 from slugline.serving.http.bodies import encode_json, json_response, read_json
 from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS
 from slugline.serving.replies import Classification, Result, round_number
 from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
-from slugline.serving.served_corrections import HeldCorrection
 from slugline.serving.service import Service, is_long_reply, parts_of_reply
 from slugline.serving.service_errors import UnknownCorrectionError
 from slugline.serving.web.ids import parse_id
@@ -106,7 +106,7 @@ async def undo_correction(request: Request) -> Response:
 
 
 async def approve_correction(request: Request) -> Response:
-    """Approve a correction, so that models train on it despite any doubts."""
+    """Approve a correction, so that models train on it."""
     number = parse_id(request.path_params["id"], "the id")
     if not await service_of(request).approve_corrections([number], call_of(request)):
         raise UnknownCorrectionError(number, "it was undone")
@@ -123,10 +123,9 @@ async def list_corrections(request: Request) -> Response:
     return StreamingResponse(body, media_type=JSONL)
 
 
-def _to_line(held: HeldCorrection) -> bytes:
-    correction = held.correction
+def _to_line(correction: Correction) -> bytes:
     correction = correction._replace(probability=round_number(correction.probability))
-    fields = correction._asdict() | {"doubts": [str(doubt) for doubt in held.doubts]}
+    fields = correction._asdict() | {"is_pending": correction.is_pending}
     if isinstance(correction.topic, tuple):
         fields["topics"] = fields.pop("topic")
     return encode_json(replace_surrogates(fields)) + b"\n"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from slugline.corpus.documents import Topic
-from slugline.corrections.store import Correction
 from slugline.errors import SluglineError
 from slugline.serving.page.classify import CorrectionForm, classify_page, classify_text
 from slugline.serving.page.forms import read_form
@@ -31,8 +30,8 @@ from slugline.serving.web.state import call_of, in_time, service_of
 
 # The form -----------------------------------------------------------------------------------------
 
-# Maximum number of held corrections above the list.
-_MAX_HELD = 20
+# Maximum number of pending corrections above the list.
+_MAX_PENDING = 20
 
 
 async def post_correction(request: Request) -> Response:
@@ -68,7 +67,7 @@ async def post_undo(request: Request) -> Response:
     """Undo corrections, ignoring any already undone."""
     model = requested_model(request)
     corrections = service_of(request).corrections
-    form = await read_form(request, n_more=_MAX_HELD)
+    form = await read_form(request, n_more=_MAX_PENDING)
     ids = _ids(form)
     for each in ids:
         await corrections.undo(each, call_of(request).person)
@@ -80,7 +79,7 @@ async def post_undo(request: Request) -> Response:
 async def post_approvals(request: Request) -> Response:
     """Approve corrections and show the list again."""
     requested_model(request)
-    form = await read_form(request, n_more=_MAX_HELD)
+    form = await read_form(request, n_more=_MAX_PENDING)
     ids = _ids(form)
     n_approved = await service_of(request).approve_corrections(ids, call_of(request))
     return _back_to_list(request, approved=ids[0], n=n_approved)
@@ -152,9 +151,9 @@ async def _show_form(
 _ON_A_PAGE, _LONGEST_TEXT = 50, 280
 # Maximum number of rows in the summary tables.
 _N_SHOWN = 8
-# Template values without held corrections, and without any corrections.
-_NONE_HELD: dict[str, Any] = {"held": [], "n_held": 0}
-_NONE: dict[str, Any] = {"rows": [], "n_all": 0, "summary": None, **_NONE_HELD}
+# Template values without pending corrections, and without any corrections.
+_NONE_PENDING: dict[str, Any] = {"pending": [], "n_pending": 0}
+_NONE: dict[str, Any] = {"rows": [], "n_all": 0, "summary": None, **_NONE_PENDING}
 
 
 async def show_corrections(request: Request) -> Response:
@@ -186,7 +185,7 @@ async def _list_values(request: Request, model: ServedModel) -> dict[str, Any]:
     is_first = last_id is None
     return {
         "rows": rows,
-        **(await _held_values(request, corrections) if is_first else _NONE_HELD),
+        **(await _pending_values(request, corrections) if is_first else _NONE_PENDING),
         "n_all": await corrections.count(),
         "older": rows[-1].id if len(rows) == _ON_A_PAGE and rows[-1].id > 1 else None,
         "newer": not is_first,
@@ -196,29 +195,8 @@ async def _list_values(request: Request, model: ServedModel) -> dict[str, Any]:
     }
 
 
-class HeldRow(NamedTuple):
-    """A row in the list of held corrections."""
-
-    row: Correction
-    reasons: list[str]
-    is_own: bool
-
-
-async def _held_values(request: Request, corrections: ServedCorrections) -> dict[str, Any]:
-    """Return the latest held corrections and the total number held."""
-    call = call_of(request)
-    latest, n_held = await corrections.held(_MAX_HELD)
-    held = [
-        HeldRow(
-            row=correction,
-            reasons=[str(doubt) for doubt in doubts],
-            is_own=correction.is_named and correction.who == call.person,
-        )
-        for correction, doubts in latest
-    ]
-    return {
-        "held": held,
-        "n_held": n_held,
-        "may_approve": service_of(request).may_approve(call),
-        "others": [each.row.id for each in held if not each.is_own],
-    }
+async def _pending_values(request: Request, corrections: ServedCorrections) -> dict[str, Any]:
+    """Return the latest pending corrections and their total number."""
+    pending, n_pending = await corrections.pending(_MAX_PENDING)
+    may_approve = service_of(request).may_approve(call_of(request))
+    return {"pending": pending, "n_pending": n_pending, "may_approve": may_approve}

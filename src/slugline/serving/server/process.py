@@ -108,7 +108,6 @@ def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop 
         warn=_log.warning,
         text=settings.text,
         topic=settings.topic,
-        approve=settings.approve,
     )
 
 

@@ -146,7 +146,7 @@ def _slugline_problem(error: SluglineError, scope: Scope) -> HttpProblem:
     detail, index = str(error), None
     if isinstance(error, LimitError):
         index = error.index
-    elif isinstance(error, ApprovalError) and error.reason == "no name":
+    elif isinstance(error, ApprovalError) and error.person is None:
         has_tokens = bool(scope["app"].settings.tokens)
         finding = "this token has none" if has_tokens else "this server has no tokens"
         detail += (
