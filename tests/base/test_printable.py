@@ -63,7 +63,6 @@ def evil_model(tmp_path: Path) -> Path:
         ("predict", "MODEL", "data.csv"),
         ("predict", f"MODEL{EVIL}"),
         ("train", "data.csv", "-o", f"{EVIL}.slug", "--quiet"),
-        ("train", "data.csv", "--check", "MODEL"),
     ],
     ids=lambda command: " ".join(command).replace(EVIL, "EVIL"),
 )

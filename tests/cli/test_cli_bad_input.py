@@ -538,7 +538,7 @@ def test_main_restores_the_interrupt_handler_for_commands() -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (("--test-fraction", "0,2"), "'0,2' is not a number; write 0.2."),
+        (("--test-fraction", "0,2"), "'0,2' is not a number."),
         (("--test-fraction", "much"), "'much' is not a number."),
         (("--seed", "x"), "'x' is not a whole number."),
     ],
@@ -596,7 +596,7 @@ def test_curve_needs_test_documents_in_the_form_of_the_data(
     @options.command("curve")
     @options.argument("files", "", nargs=2)
     def curve(files: tuple[str, str]) -> None:
-        parts.append(read_parts(files[:1], None, files[1], ReadOptions()))
+        parts.append(read_parts(files[:1], files[1], ReadOptions()))
 
     curve(["several.txt", "one.txt"], standalone_mode=False)
     with pytest.raises(DataError) as error:

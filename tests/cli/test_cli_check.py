@@ -206,14 +206,6 @@ def test_check_json_holds_versions_and_differences(run: Run, is_old: bool) -> No
     }
 
 
-def test_train_check_names_the_command(run: Run) -> None:
-    assert run("train", "news.csv", "--check", "a.slug") == (
-        2,
-        "",
-        "slugline: error: use `slugline check a.slug news.csv` instead of `train --check`.\n",
-    )
-
-
 def test_check_rejects_other_data_before_training(run: Run, news_csv: Path) -> None:
     run("train", "news.csv", "-o", "a.slug", *LINEAR)
     news_csv.write_text(news_csv.read_text().replace("wheat", "oats"))

@@ -416,8 +416,8 @@ def test_train_corrections_reads_a_file_that_is_being_written(
         ),
         (
             ["--corrections", "c.db", "--test-fraction", 0],
-            "--test-fraction 0 leaves nothing to test on, and so nothing to tell whether "
-            "--corrections make a topic worse; leave it out, or give a --test file.",
+            "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, --curve "
+            "and --corrections need; leave them out, or give a --test file.",
         ),
         (
             ["--corrections", "c.db", "-o", "c.db"],

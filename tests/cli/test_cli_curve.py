@@ -68,10 +68,7 @@ def test_curve_chart_writes_an_svg_file(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            ["--chart", "curve.pdf"],
-            "--chart curve.pdf: the chart is an SVG file; name it curve.svg",
-        ),
+        (["--chart", "curve.pdf"], "--chart curve.pdf: name it curve.svg"),
         (["--test-fraction", 0], "--test-fraction is 0.0; give a number over 0 and under 1."),
     ],
     ids=["no SVG", "nothing to test on"],

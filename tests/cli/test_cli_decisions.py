@@ -324,16 +324,10 @@ def test_train_min_precision_is_checked_before_training(run: Run, data: Path, va
     assert not Path("model.slug").exists()
 
 
-@pytest.mark.parametrize(
-    ("value", "advice"),
-    [("95", "Did you mean 0.95?"), ("95%", "'95%' is not a number; write 0.95.")],
-)
-def test_predict_min_precision_asks_about_per_cent(
-    run: Run, model: Path, value: str, advice: str
-) -> None:
-    code, _, err = run("predict", model, "--min-precision", value, stdin=SURE)
+def test_predict_min_precision_asks_about_per_cent(run: Run, model: Path) -> None:
+    code, _, err = run("predict", model, "--min-precision", "95", stdin=SURE)
     assert code == 2
-    assert advice in err
+    assert "Did you mean 0.95?" in err
 
 
 def test_train_min_precision_rejects_descriptions_alone(run: Run, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,18 +152,13 @@ def test_usage_error_proposes_the_nearest_option_or_command(run: Run) -> None:
             "slugline train re",
             ["file,re", "plain,reuters", "plain,reuters-corrected", "plain,reuters-modapte"],
         ),
-        ("slugline info re", ["plain,reuters46"]),
-        ("slugline predict ", ["plain,reuters46", "plain,models/", "plain,one.slug"]),
-        ("slugline serve models/", ["plain,models/two.slug"]),
-        ("slugline serve nosuch/", []),
+        ("slugline info re", ["file,re", "plain,reuters46"]),
+        ("slugline serve models/", ["file,models/"]),
     ],
 )
 def test_completion_proposes_what_can_be_typed(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, proposed: list[str]
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: str, proposed: list[str]
 ) -> None:
-    (tmp_path / "models").mkdir()
-    for name in ("one.slug", "models/two.slug", "table.csv"):
-        (tmp_path / name).touch()
     monkeypatch.setenv("_SLUGLINE_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", words)
     monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))

@@ -322,7 +322,6 @@ NOT_RESTORED = {
         ("corrections", "corrections_of", "force"),
         "of one run on corrections, and not of the model",
     ),
-    "check": "a command of its own",
     "header_row": "found by the columns of the layout",
     "help_all": "shows the help",
 }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -94,13 +93,3 @@ def test_show_progress_bar_only_depends_on_the_terminals(
         progress.update("predicting", 0.25, "5,000 documents  2,500 a second")
     assert ("5,000 documents" in stream.getvalue()) == has_bar
     assert bool(stream.getvalue()) == has_bar
-
-
-@pytest.mark.parametrize("least", [1, 100])
-def test_train_announces_saving_and_the_report_of_many_documents(
-    least: int, news_csv: object, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("slugline.cli.train._MANY", least)
-    lines = run("train", str(news_csv), "-o", "model.slug").err.splitlines()
-    steps = [line for line in lines if line.startswith(("saving", "choosing"))]
-    assert steps == ["saving the model", "choosing examples for the report"][: 2 * (least == 1)]

@@ -73,7 +73,7 @@ def test_suggest_says_if_fewer_texts_differ(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-o", "a.txt"], "--output a.txt: it is a CSV file; name it a.csv."),
+        (["-o", "a.txt"], "--output a.txt: name it a.csv."),
         (["-o", "a.csv", "--json"], "--output applies to CSV output and can't be combined"),
         (["-n", "0"], ""),
     ],
@@ -164,12 +164,9 @@ def test_suggest_topic_names_the_column_to_fill_in(run: Run) -> None:
         ),
         (
             ["--random", "new.txt", "-o", "a.csv", "--rest", "a.csv"],
-            "--output and --rest are both a.csv; name two files.",
+            "--rest a.csv: would overwrite another output; name another file.",
         ),
-        (
-            ["--random", "new.txt", "--rest", "a.xlsx"],
-            "--rest a.xlsx: it is a CSV file; name it a.csv.",
-        ),
+        (["--random", "new.txt", "--rest", "a.xlsx"], "--rest a.xlsx: name it a.csv."),
     ],
 )
 def test_suggest_random_rejects_a_model(run: Run, options: list[str], message: str) -> None:

@@ -769,7 +769,8 @@ def test_tune_cannot_be_combined_with_a_learner(run: Run) -> None:
     assert run("train", "missing.csv", "--tune", "--learner", "network") == (
         2,
         "",
-        "slugline: error: --learner network: --tune chooses it; leave one of them out.\n",
+        "slugline: error: --tune chooses --learner and `feature_groups` itself; leave them at "
+        "their defaults.\n",
     )
 
 
@@ -860,7 +861,7 @@ def test_train_test_fraction_0_rejects_options_that_need_a_test(
     assert (code, err) == (
         2,
         "slugline: error: --test-fraction 0 leaves nothing to test on, which --mistakes, "
-        "--quantize and --curve need; leave them out, or give a --test file.\n",
+        "--quantize, --curve and --corrections need; leave them out, or give a --test file.\n",
     )
     assert not Path("model.slug").exists()
 

@@ -122,7 +122,8 @@ def test_train_stream_warns_of_rare_topics(run: Run, parts: Path) -> None:
         ),
         (
             ["--workers", 2, "--report", "r.html"],
-            "--report can't be used with --workers; there is none; leave it out.",
+            "--report can't be used with --workers; test the model afterwards, with `slugline "
+            "evaluate`.",
         ),
         (
             ["--scheduler", "tcp://127.0.0.1:1", "--curve"],
@@ -130,8 +131,8 @@ def test_train_stream_warns_of_rare_topics(run: Run, parts: Path) -> None:
             "if there is enough memory.",
         ),
         (
-            ["--stream", "--workers", 2],
-            "--stream and --workers are two places to work at; give one of them.",
+            ["--workers", 2, "--scheduler", "tcp://127.0.0.1:1"],
+            "--workers and --scheduler are two places to work at; give one of them.",
         ),
         (
             ["--stream", "-o", "news/part-0.csv"],

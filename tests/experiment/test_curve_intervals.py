@@ -22,7 +22,7 @@ def study(rng: np.random.Generator, spread: float) -> list[DrawScores]:
     easiness = rng.normal(0, 0.1, N_TEST)
     points = []
     for size in (*SIZES, N_TRAIN):
-        scores = DrawScores(N_TRAIN, N_TEST)
+        scores = DrawScores(N_TRAIN)
         for _ in range(1 if size == N_TRAIN else N_DRAWS):
             drawn = rng.permutation(N_TRAIN)[:size]
             chance = np.clip(0.7 + effects[drawn].mean() + easiness, 0, 1)
@@ -49,7 +49,7 @@ def test_curve_intervals_of_equal_draws_are_not_too_narrow() -> None:
     is_right = (rng.random(N_TEST) < 0.7).astype(np.float64)
     points = []
     for size in SIZES:  # all draws are the same, as if they shared all that counts
-        scores = DrawScores(N_TRAIN, N_TEST)
+        scores = DrawScores(N_TRAIN)
         for _ in range(N_DRAWS):
             scores.add(rng.permutation(N_TRAIN)[:size], is_right)
         points.append(scores)
@@ -59,7 +59,7 @@ def test_curve_intervals_of_equal_draws_are_not_too_narrow() -> None:
 
 
 def test_overlap_is_the_fraction_of_common_documents() -> None:
-    scores = DrawScores(10, 4)
+    scores = DrawScores(10)
     assert scores.overlap == 1
     for drawn in ([0, 1, 2, 3], [2, 3, 4, 5], [6, 7, 8, 9]):
         scores.add(np.array(drawn), np.array([1.0, 1.0, 0.0, 0.0]))
@@ -69,7 +69,7 @@ def test_overlap_is_the_fraction_of_common_documents() -> None:
 def test_variances_are_those_of_a_two_way_analysis() -> None:
     rng = np.random.default_rng(0)
     table = (rng.random((4, 30)) < 0.6).astype(np.float64)
-    scores = DrawScores(100, 30)
+    scores = DrawScores(100)
     for row in table:
         scores.add(rng.permutation(100)[:20], row)
     residuals = table - table.mean(axis=1)[:, None] - table.mean(axis=0) + table.mean()
@@ -81,7 +81,7 @@ def test_variances_are_those_of_a_two_way_analysis() -> None:
 def test_curve_intervals_without_mistakes_are_wilson_intervals() -> None:
     points = []
     for size in (10, 20, 40):
-        scores = DrawScores(50, 25)
+        scores = DrawScores(50)
         for first in (0, 5, 10):
             scores.add(np.arange(first, first + size), np.ones(25))
         points.append(scores)
@@ -91,7 +91,7 @@ def test_curve_intervals_without_mistakes_are_wilson_intervals() -> None:
 def test_curve_intervals_of_two_draws_are_none() -> None:
     points = study(np.random.default_rng(0), 0.3)
     for point in points:
-        del point.means[2:], point.n_documents[2:]
+        del point.drawn[2:], point.scores[2:]
     assert curve_intervals(points) == [None] * 5
 
 

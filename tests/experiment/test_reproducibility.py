@@ -372,7 +372,8 @@ def test_check_reproducible_needs_the_same_validation_file(tmp_path: Path, corpu
         check_reproducible(path, learned, with_changed_row(rest))
 
     assert str(missing.value) == (
-        f"{path} was trained with a separate validation file; give it with `validation`."
+        f"{path} was trained with separate validation documents; check it in Python, with "
+        "`slugline.experiment.reproducibility.check_reproducible(..., validation=...)`."
     )
     assert re.sub(r"[0-9a-f]{12}\.", "#.", str(other.value)) == (
         f"news.csv: not the documents on which {path} found its best epoch (SHA-256 #..., not "

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations, count, pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -133,21 +132,6 @@ def test_suggest_reports_progress(fitted: Fitted, monkeypatch: pytest.MonkeyPatc
 
     suggest(fitted, SURE + DOUBTFUL, 2, progress=Keeping())
     assert told == [("classifying texts", n / 24, f"{n} texts") for n in (10, 20, 24)]
-
-
-def test_suggest_announces_long_work(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = count(0, 10)
-    clock = SimpleNamespace(perf_counter=lambda: next(seconds))
-    monkeypatch.setattr("slugline.experiment.suggest.time", clock)
-    notes: list[str] = []
-
-    class Notes(SilentProgress):
-        def note(self, text: str) -> None:
-            notes.append(text)
-
-    for n in (100, 1200):
-        suggest(fitted, [f"wheat {number}" for number in range(n)], progress=Notes())
-    assert notes == ["all 1,200 texts are classified, which takes about 2 minutes"]
 
 
 def test_suggest_takes_a_model_of_one_topic() -> None:

@@ -123,15 +123,7 @@ def _reword_number_error(message: str) -> str:
     import re
 
     message = re.sub(r" is not a valid integer( range)?\.", " is not a whole number.", message)
-    message = re.sub(r" is not a valid float( range)?\.", " is not a number.", message)
-    message = re.sub(
-        r"'(\d{1,2}(?:\.\d+)?) ?%' is not a number\.",
-        lambda match: f"{match[0][:-1]}; write {float(match[1]) / 100:g}.",
-        message,
-    )
-    return re.sub(
-        r"'(-?\d*),(\d+)' is not a number\.", r"'\1,\2' is not a number; write \1.\2.", message
-    )
+    return re.sub(r" is not a valid float( range)?\.", " is not a number.", message)
 
 
 def _on_one_line(message: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -26,7 +26,7 @@ from slugline.cli.output import (
     show_progress,
     warn,
 )
-from slugline.cli.output_paths import check_target
+from slugline.cli.output_paths import check_ending, check_target
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import is_database, read_dialect, read_rows
@@ -34,11 +34,10 @@ from slugline.errors import Message, OptionError
 from slugline.model.file.content import load_model
 from slugline.reports.audit import audit_page, headline, other_findings, suspect_table
 
-# File extensions for each option.
-_SUFFIXES = {"--review": (".csv", ".xlsx"), "--output": (".html",)}
+# File extensions of repaired documents and of decisions.
 _REPAIRED = (".jsonl", ".csv", ".xlsx")
 _DATABASES = (".db", ".sqlite")
-# Documents with a lower suspicion are listed below a line.
+# Suspicion under which a label is probably right.
 _PROBABLY_WRONG = 0.5
 
 
@@ -97,88 +96,73 @@ def audit(
       slugline audit tickets.csv --decisions reviewed.db -o repaired.csv
     """
     sources = [*data, like, test, reading.topic_map, decisions]
-    outputs = _Outputs(output, review, is_page=open_page, is_repair=decisions is not None)
-    outputs.check(sources)
     if open_page:
+        if decisions is not None or review is not None:
+            other = "--review" if decisions is None else "--decisions"
+            raise OptionError(f"{other} cannot be combined with --page; leave one out.")
+        check_page(output or DEFAULT_OUTPUT, sources)
         server_settings, address = page.settings(), page.address()
+    else:
+        check_only_with_page()
+        _check_outputs(output, review, sources, is_repair=decisions is not None)
     if like is not None:
         reading = replace(reading, layout=load_model(like)[0].layout)
-    parts = read_parts(data, None, test, reading)
+    parts = read_parts(data, test, reading)
     train, test_documents = parts["train"], _numbered_on(parts, test)
+    if decisions is not None and output is not None:
+        _repair(train, data, reading, decisions, output, as_json=as_json)
+        return
     with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
-        if decisions is not None:
-            _repair(train, data, reading, decisions, output, as_json=as_json)
-            return
         report = audit_corpus(
             train, test_documents, random_state=seed, n_jobs=threads, progress=progress
         )
     findings = Findings(report)
-    names = outputs.write(findings, lambda: _delimiter(data[0], reading))
+    files = {}
+    if review is not None:
+        is_excel = review.suffix.lower() == ".xlsx"
+        delimiter = None if is_excel else _delimiter(data[0], reading)
+        write_result(review, review_table(findings, findings.to_review(), delimiter), "table")
+        files["review"] = str(review)
+    if output is not None and not open_page:
+        write_result(output, audit_page(findings), "report")
+        files["page"] = str(output)
     if as_json:
-        print_json(findings.to_dict(number) | names)
+        print_json(findings.to_dict(number) | files)
     else:
         _print(findings, number)
-        for description, name in names.items():
+        for description, name in files.items():
             show(f"{description:<8}{name}")
     if open_page:
         decided = output or DEFAULT_OUTPUT
         review_suspects(findings, data, reading, decided, page, server_settings, address)
 
 
-@dataclass(frozen=True)
-class _Outputs:
-    """The files of --output and --review, and the kind of --output."""
-
-    output: Path | None
-    review: Path | None
-    is_page: bool
-    is_repair: bool
-
-    def check(self, sources: Sequence[str | Path | None]) -> None:
-        """Check that each file is writable, has a valid extension, and overwrites no other."""
-        if self.is_page:
-            if self.is_repair or self.review is not None:
-                other = "--decisions" if self.is_repair else "--review"
-                raise OptionError(f"{other} cannot be combined with --page; leave one out.")
-            check_page(self.output or DEFAULT_OUTPUT, sources)
-            return
-        check_only_with_page()
-        files = {"--output": self.output, "--review": self.review}
-        targets = {flag: path for flag, path in files.items() if path is not None}
-        suffixes = _SUFFIXES | ({"--output": _REPAIRED} if self.is_repair else {})
-        for number, (flag, path) in enumerate(targets.items()):
-            if self.is_repair and flag != "--output":
-                raise OptionError(f"{flag} cannot be combined with --decisions.")
-            _check_ending(flag, path, suffixes[flag])
-            check_target(flag, path, sources, list(targets.values())[:number])
-
-    def write(self, findings: Findings, find_delimiter: Callable[[], str]) -> dict[str, str]:
-        """Write the table and the report; return the file names by kind."""
-        names: dict[str, str] = {}
-        if self.review is not None:
-            is_excel = self.review.suffix.lower() == ".xlsx"
-            delimiter = None if is_excel else find_delimiter()
-            table = review_table(findings, findings.to_review(), delimiter)
-            write_result(self.review, table, "table")
-            names["review"] = str(self.review)
-        if self.output is not None and not self.is_page:
-            write_result(self.output, audit_page(findings), "report")
-            names["page"] = str(self.output)
-        return names
-
-
-def _check_ending(flag: str, path: Path, suffixes: Sequence[str]) -> None:
-    suffix = path.suffix.lower()
-    if suffix not in suffixes:
-        if flag == "--output" and suffix in _REPAIRED:
+def _check_outputs(
+    output: Path | None,
+    review: Path | None,
+    sources: Sequence[str | Path | None],
+    *,
+    is_repair: bool,
+) -> None:
+    """Check that each file is writable, has a valid extension, and overwrites no other."""
+    if is_repair and review is not None:
+        raise OptionError("--review cannot be combined with --decisions.")
+    if is_repair and output is None:
+        raise OptionError("--decisions requires --output FILE.")
+    if output is not None:
+        suffix = output.suffix.lower()
+        if not is_repair and suffix in _REPAIRED:
             raise OptionError(
-                f"--output {path}: repaired documents need --decisions; add it, or name a "
-                f"page: {path.stem}.html."
+                f"--output {output}: repaired documents need --decisions; add it, or name a "
+                f"page: {output.stem}.html."
             )
-        if flag == "--output" and suffix in _DATABASES:
-            raise OptionError(f"--output {path}: a database of decisions needs --page; add it.")
-        names = " or ".join(path.stem + ending for ending in suffixes)
-        raise OptionError(f"{flag} {path}: name it {names}.")
+        if suffix in _DATABASES:
+            raise OptionError(f"--output {output}: a database of decisions needs --page; add it.")
+        check_ending("--output", output, _REPAIRED if is_repair else (".html",))
+        check_target("--output", output, sources)
+    if review is not None:
+        check_ending("--review", review, (".csv", ".xlsx"))
+        check_target("--review", review, sources, [] if output is None else [output])
 
 
 def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
@@ -195,13 +179,11 @@ def _repair(
     data: Sequence[str],
     reading: ReadOptions,
     path: Path,
-    output: Path | None,
+    output: Path,
     *,
     as_json: bool,
 ) -> None:
     """Apply decisions, write the remaining documents, and print a summary."""
-    if output is None:
-        raise OptionError("--decisions requires --output FILE.")
     layout = corpus.layout
     decisions = read_decisions(path, layout.encoding if layout else None, review_form(corpus))
     warn([Message(f"{path}: ", decisions.note)] if decisions.note else [])
@@ -219,17 +201,13 @@ def _repair(
         warn([f"{path}: no document had the topic {new!r} before{question}"])
     content, others = repaired_file(output.suffix.lower(), corpus, repair, data, reading)
     write_result(output, content, "documents")
-    counts = {
-        "relabelled": repair.n_relabelled,
-        "dropped": repair.n_dropped,
-        "kept": repair.n_kept,
-        "documents": len(repair.corpus),
-    }
+    counts = {"relabelled": repair.n_relabelled, "dropped": repair.n_dropped, "kept": repair.n_kept}
+    n_documents = len(repair.corpus)
     if as_json:
-        print_json(counts | {"output": str(output)})
+        print_json({**counts, "documents": n_documents, "output": str(output)})
         return
-    show(", ".join(f"{counts[action]:,} {action}" for action in ("relabelled", "dropped", "kept")))
-    show(f"{len(repair.corpus):,} documents{others}: {output}")
+    show(", ".join(f"{n:,} {action}" for action, n in counts.items()))
+    show(f"{n_documents:,} documents{others}: {output}")
 
 
 def _delimiter(source: str, reading: ReadOptions) -> str:
@@ -242,10 +220,9 @@ def _delimiter(source: str, reading: ReadOptions) -> str:
 
 
 def _print(findings: Findings, n_suspects: int) -> None:
-    audit = findings.audit
-    show(headline(audit))
+    show(headline(findings.audit))
     table = suspect_table(findings, n_suspects, _PROBABLY_WRONG)
     if table:
         print_table(table, left_aligned=(0, 2, 3, 4))
-    for line in other_findings(audit):
+    for line in other_findings(findings.audit):
         show(line)

@@ -11,7 +11,7 @@ import click
 from slugline.base.wording import counted
 from slugline.cli import options
 from slugline.cli.documents import read_parts
-from slugline.cli.options import command, option
+from slugline.cli.options import command
 from slugline.cli.output import print_json, print_table, say, show, show_progress
 from slugline.corpus.layout import ReadOptions
 from slugline.experiment.reproducibility import ReproducibilityCheck, check_reproducible
@@ -23,11 +23,6 @@ from slugline.model.file.content import load_model
 @options.data_argument
 @options.reading_options
 @options.test_option
-@option(
-    "--validation FILE",
-    "Labelled texts on which the best epoch was found.",
-    show_default="a part of DATA, if MODEL is a network",
-)
 @options.threads()
 @options.output_options
 def check(
@@ -35,7 +30,6 @@ def check(
     data: Sequence[str],
     reading: ReadOptions,
     test: str | None,
-    validation: str | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -47,15 +41,10 @@ def check(
     options.check_model_first("check", model, data[0])
     fitted, _ = load_model(model)
     reading = replace(reading, layout=fitted.layout, topic_path=fitted.separator)
-    parts = read_parts(data, validation, test, reading)
+    parts = read_parts(data, test, reading)
     with show_progress() as progress:
         result = check_reproducible(
-            model,
-            parts["train"],
-            parts.get("validation"),
-            parts.get("test"),
-            n_jobs=threads,
-            progress=progress,
+            model, parts["train"], test=parts.get("test"), n_jobs=threads, progress=progress
         )
     if result.not_measured:
         names = ", ".join(result.not_measured)

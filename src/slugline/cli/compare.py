@@ -82,7 +82,7 @@ def compare(
     if output is not None:
         check_folder("--output", output, (_PAGE, _JSON, _CHART), [*data, reading.topic_map])
     with show_progress() as progress:
-        corpus = read_parts(data, None, None, reading)["train"]
+        corpus = read_parts(data, None, reading)["train"]
         chosen = choose_models(names, baseline=baseline, multilabel=corpus.multilabel)
         width = max(len(model.name) for model in chosen.models)
         comparison = compare_models(

@@ -24,10 +24,10 @@ from slugline.cli.output import (
     show_progress,
     warn,
 )
-from slugline.cli.output_paths import check_target
+from slugline.cli.output_paths import check_ending, check_target
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents
-from slugline.errors import Message, OptionError
+from slugline.errors import Message
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.reports.pictures import accuracy_by_labels
 from slugline.reports.training_text import curve_rows, describe_forecast, describe_intervals
@@ -82,9 +82,10 @@ def curve(
     checked_encoder = parse_encoder(encoder)
     check_fraction("test_fraction", test_fraction)
     if chart is not None:
-        _check_chart(chart, [*data, test, reading.topic_map])
+        check_ending("--chart", chart, [".svg"])
+        check_target("--chart", chart, [*data, test, reading.topic_map])
     reading = replace(reading, columns=columns, topic_path=topic_path)
-    parts = read_parts(data, None, test, reading)
+    parts = read_parts(data, test, reading)
     parts = {part: add_parents(corpus, topic_path) for part, corpus in parts.items()}
     settings = TopicClassifier(
         encoder=checked_encoder,
@@ -116,12 +117,6 @@ def curve(
         if chart is not None:
             show(f"chart   {chart}")
     exit_if_interrupted(curves)
-
-
-def _check_chart(path: Path, sources: list[str | Path | None]) -> None:
-    if path.suffix.lower() != ".svg":
-        raise OptionError(f"--chart {path}: the chart is an SVG file; name it {path.stem}.svg.")
-    check_target("--chart", path, sources)
 
 
 def _print(curves: LearningCurves) -> None:

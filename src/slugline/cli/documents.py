@@ -54,26 +54,21 @@ def _read_parts(data: Sequence[str], reading: ReadOptions) -> dict[str, Corpus]:
 
 
 def read_parts(
-    data: Sequence[str],
-    validation: str | None,
-    test: str | None,
-    reading: ReadOptions,
-    described: Iterable[str] = (),
+    data: Sequence[str], test: str | None, reading: ReadOptions, described: Iterable[str] = ()
 ) -> dict[str, Corpus]:
-    """Return the training documents and, if given, the validation and test documents.
+    """Return the training documents under "train" and, if given, the test documents under "test".
 
     The spelling of `described` topics, which have a description, takes precedence.
     """
     parts = load_parts(data, reading, [*described])
     parts["train"] = train = topics.note_undocumented(parts["train"], described)
-    # If the training data are multi-label, wrap single topics of other parts in lists.
-    reading = replace(reading, multilabel=train.multilabel or None)
-    for part, source in (("validation", validation), ("test", test)):
-        if source is not None:
-            loaded = load_parts([source], reading, [*described, *train.all_topics()])
-            parts[part] = loaded.get(part, loaded["train"])
-            if not train.multilabel:
-                require_one_topic(parts[part], f"a model of {train.name}")
+    if test is not None:
+        # If the training data are multi-label, wrap single topics of the test documents in lists.
+        reading = replace(reading, multilabel=train.multilabel or None)
+        loaded = load_parts([test], reading, [*described, *train.all_topics()])
+        parts["test"] = loaded.get("test", loaded["train"])
+        if not train.multilabel:
+            require_one_topic(parts["test"], f"a model of {train.name}")
     for part, corpus in parts.items():
         say_notes(corpus, several=part == "train" and len(data) > 1)
     return parts

@@ -84,46 +84,6 @@ class Option(click.Option):
         return super().shell_complete(ctx, incomplete)
 
 
-_COMPARE = "`slugline compare DATA --models default,ngrams-svc` compares models."
-_FEATURE_GROUPS = (
-    'in Python, `TopicClassifier(feature_groups=[FeatureGroup("words", ...)])` sets it.'
-)
-_NEURAL_LEARNER = "in Python, `TopicClassifier(learner=NeuralLearner(...))` sets it."
-#: Advice for options that don't exist but that users may expect, by command.
-_ADVICE = {
-    "audit": {
-        "--ranking": "`slugline audit DATA --json -n 1000000` lists all documents, the most "
-        "suspect first."
-    },
-    "curve": {"--baseline": _COMPARE},
-    "explain": {
-        "--split-encoder": "`explain` attributes what an encoder adds to sentences or words anyway."
-    },
-    "train": {
-        "--baseline": _COMPARE,
-        "--batch-size": _NEURAL_LEARNER,
-        "--checkpoint": "leave it out; an interrupted job starts again, and ten million texts "
-        "take about ten minutes.",
-        "--correction-weight": "a correction counts as one document; to give it more weight, add "
-        "its text to DATA several times.",
-        "--distil": "use --encoder use alone: it reads only texts that words leave in doubt.",
-        "--dropout": _NEURAL_LEARNER,
-        "--epochs": _NEURAL_LEARNER,
-        "--hidden": _NEURAL_LEARNER,
-        "--l2": _NEURAL_LEARNER,
-        "--learning-rate": _NEURAL_LEARNER,
-        "--max-size": "--quantize int8 makes the file smaller.",
-        "--num-words": _FEATURE_GROUPS,
-        "--optimizer": _NEURAL_LEARNER,
-        "--patience": _NEURAL_LEARNER,
-        "--validation": "in Python, `TopicClassifier.fit(..., validation_data=...)` takes "
-        "documents to find the best epoch on.",
-        "--validation-fraction": _NEURAL_LEARNER,
-        "--weighting": _FEATURE_GROUPS,
-    },
-}
-
-
 class _HelpFormatter(click.HelpFormatter):
     """Never breaks lines after a hyphen, which may be part of an option or a name."""
 
@@ -192,16 +152,6 @@ class Command(click.Command):
                 )
             )
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; suggest alternatives to some nonexistent options."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            advice = _ADVICE.get(self.name or "", {}).get(error.option_name)
-            if advice is None:
-                raise
-            raise click.UsageError(f"No such option: {error.option_name}; {advice}", ctx) from None
-
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the usage line, text and sections."""
         self.format_usage(ctx, formatter)
@@ -251,18 +201,8 @@ def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 
 def _complete_model(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return matching model files, folders and included models."""
-    folder, start = os.path.split(incomplete)
-    before = incomplete.removesuffix(start)
-    with contextlib.suppress(OSError):
-        entries = sorted(os.scandir(folder or "."), key=lambda entry: entry.name)
-        paths = [
-            f"{before}{entry.name}{'/' if entry.is_dir() else ''}"
-            for entry in entries
-            if entry.is_dir() or entry.name.endswith(".slug")
-        ]
-        return _beginning([*SHIPPED, *paths], incomplete)
-    return []
+    """Return files and matching included models."""
+    return [*_files(incomplete), *_beginning(SHIPPED, incomplete)]
 
 
 def _complete_data(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:

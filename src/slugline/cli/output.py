@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slugline.base.files import write_result
 from slugline.base.progress import Progress, can_erase, progress_on
 from slugline.base.wording import printable, printable_json
 from slugline.errors import Message, Parameter
 
 if TYPE_CHECKING:
     import logging
+    from pathlib import Path
 
 # Flags in messages --------------------------------------------------------------------------------
 
@@ -174,6 +176,17 @@ def print_table(rows: Sequence[Sequence[str]], left_aligned: Container[int] = (0
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         click.echo("  ".join(cells).rstrip())
+
+
+def write_table(output: Path | None, table: bytes, content: str, encoding: str = "utf-8") -> None:
+    """Write a CSV file and print its content and path; without `output`, print the table."""
+    if output is not None:
+        write_result(output, table, "table")
+        show(f"{content}: {output}")
+    elif sys.stdout.isatty():  # escape control sequences
+        click.echo(printable(table.decode(encoding)), nl=False)
+    else:
+        click.echo(table, nl=False)
 
 
 def exit_if_interrupted(*results: Any) -> None:

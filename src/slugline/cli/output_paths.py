@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from slugline.base.addresses import check_is_no_output_address
@@ -42,6 +42,13 @@ def check_target(
     check_not_read(option, path, sources)
     if os.path.realpath(path) in map(os.path.realpath, outputs):
         raise OptionError(f"{option} {path}: would overwrite another output; name another file.")
+
+
+def check_ending(option: str, path: Path, suffixes: Sequence[str]) -> None:
+    """Raise OptionError if a file name doesn't end in one of the suffixes, such as ".csv"."""
+    if path.suffix.lower() not in suffixes:
+        names = " or ".join(path.stem + suffix for suffix in suffixes)
+        raise OptionError(f"{option} {path}: name it {names}.")
 
 
 def check_folder(

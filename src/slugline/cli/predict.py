@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +21,21 @@ import msgspec  # isort: skip
 from slugline.base.addresses import check_is_no_address
 from slugline.base.names import is_pattern
 from slugline.base.wording import one_line, printable, printable_json
-from slugline.cli.options import check_model_first, command
+from slugline.cli.options import (
+    COUNT,
+    FILE_OPTIONS,
+    add_options,
+    argument,
+    check_model_first,
+    command,
+    id_option,
+    models_argument,
+    option,
+    precision_option,
+    quiet_option,
+    setting_option,
+)
 from slugline.cli.output import is_quiet, say, show_progress, warn
-from slugline.cli.predict_options import FolderOptions, predict_options
 from slugline.corpus.columns import format_list
 from slugline.corpus.readers import RowReader, names_documents, read_rows
 from slugline.corpus.rows import BadRow, compact, join_advice
@@ -46,15 +59,86 @@ _N_REASONS = 10
 _MAX_TEXT = 60
 
 
+_file_options = functools.partial(
+    add_options, options=[setting_option(PredictOptions, name) for name in FILE_OPTIONS]
+)
+_folder_option = functools.partial(option, panel="With a folder for --output")
+
+
 @command()
-@predict_options
+@models_argument(
+    "model",
+    "A saved model (.slug), or reuters46, which comes with Slugline and answers if none is named.",
+    required=False,
+)
+@argument(
+    "files",
+    "Texts: one per line, or CSV, TSV, JSONL, JSON or Parquet (also .gz); omit it or use - for "
+    "standard input. With a folder for --output, also several files, and patterns such as "
+    "'in/*.parquet'.",
+    metavar="[FILE]...",
+    nargs=-1,
+)
+@_file_options
+@id_option
+@option("--top K", "Print the K most likely topics.", type=COUNT, default=1)
+@precision_option
+@option(
+    "--per-topic",
+    "Apply --min-precision to each frequent topic separately, so that no topic falls short "
+    "while all together reach it.",
+)
+@option(
+    "--coverage FRACTION",
+    "Also print a set of topics that contains the right one this often (e.g. 0.95).",
+    type=float,
+)
+@option("--explain", "Add the words that count most for or against the topic, and their positions.")
+@option(
+    "--output -o FILE",
+    "Write a .csv, .tsv, .jsonl, .parquet or .xlsx file: all columns of FILE, then the "
+    "answers; or a folder, such as out/, with a file of answers for each FILE.",
+    show_default="JSON lines to standard output",
+)
+@option("--strict", "Stop at the first bad row.")
+@option(
+    "--threads n_threads N",
+    "Number of threads; does not change results.",
+    type=COUNT,
+    default=1,
+    parameters=("n_jobs",),
+)
+@_folder_option(
+    "--to FORMAT",
+    "Format of the answers: csv, tsv, jsonl, parquet or xlsx.",
+    show_default="same as each FILE",
+)
+@_folder_option(
+    "--workers N",
+    "Processes that answer files in parallel.",
+    type=COUNT,
+    show_default="one for each core",
+    parameters=("n_workers",),
+)
+@_folder_option(
+    "--scheduler ADDRESS",
+    "Use a Dask cluster, such as tcp://10.0.0.1:8786; its machines must find FILE and the "
+    "folder under the same paths.",
+    show_default="this machine",
+)
+@_folder_option(
+    "--overwrite", "Overwrite answers made by a different model or with different options."
+)
+@quiet_option
 def predict(
     model: str | None,
     files: Sequence[str],
-    options: PredictOptions,
-    folder_options: FolderOptions,
     output: str | None,
     explain: bool,
+    workers: int | None,
+    scheduler: str | None,
+    overwrite: bool,
+    **answering: Any,
 ) -> None:
     """Classify texts: one JSON line per document, in their order.
 
@@ -88,6 +172,7 @@ def predict(
       slugline predict model.slug new.csv -o answers.csv
       slugline predict model.slug 'in/*.parquet' -o out/
     """
+    options = PredictOptions(**answering)
     for name in filter(None, (model, *files)):
         check_is_no_address(name)
     if files:
@@ -103,25 +188,31 @@ def predict(
         from slugline.cli.predict_folder import predict_folder
 
         model, files = _model_and_files(model, files)
-        predict_folder(model, files, Path(output), options, folder_options)
+        predict_folder(
+            model,
+            files,
+            Path(output),
+            options,
+            n_workers=workers,
+            scheduler=scheduler,
+            overwrite=overwrite,
+        )
         return
-    _check_no_folder(files, options, folder_options)
+    folder_options = {
+        "--to": options.to,
+        "--workers": workers,
+        "--scheduler": scheduler,
+        "--overwrite": overwrite,
+    }
+    _check_no_folder(files, folder_options)
     model, files = _model_and_files(model, files)
     path = None if output is None else Path(output)
     _predict_one(model, files[0], path, options, explain=explain)
 
 
-def _check_no_folder(
-    files: Sequence[str], options: PredictOptions, folder_options: FolderOptions
-) -> None:
+def _check_no_folder(files: Sequence[str], folder_options: Mapping[str, object]) -> None:
     """Raise OptionError if an option or the files require an output folder."""
-    is_given = {
-        "--to": options.to is not None,
-        "--workers": folder_options.workers is not None,
-        "--scheduler": folder_options.scheduler is not None,
-        "--overwrite": folder_options.overwrite,
-    }
-    given = [flag for flag, value in is_given.items() if value]
+    given = [flag for flag, value in folder_options.items() if value]
     if given:
         raise OptionError(f"{given[0]} needs a folder of answers; name one, such as --output out/.")
     if len(files) == 2 and not (Path(files[1]).exists() or is_pattern(files[1])):

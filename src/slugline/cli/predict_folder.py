@@ -10,7 +10,6 @@ import click
 from slugline.base.clusters import unlogged
 from slugline.base.wording import counted
 from slugline.cli.output import explain_interrupt, say, show_progress
-from slugline.cli.predict_options import FolderOptions
 from slugline.errors import OptionError, SluglineError
 from slugline.prediction.job import JobResult, predict_files
 from slugline.prediction.rows import PredictOptions
@@ -21,15 +20,21 @@ def predict_folder(
     files: Sequence[str],
     out: Path,
     options: PredictOptions,
-    folder_options: FolderOptions,
+    *,
+    n_workers: int | None,
+    scheduler: str | None,
+    overwrite: bool,
 ) -> None:
     """Write an answer file for each input file.
+
+    `scheduler` is the address of a Dask cluster. With `overwrite`, answers made by a different
+    model or with other options are replaced.
 
     Raises
     ------
     SluglineError : see `slugline.prediction.job.predict_files`; also if any file failed.
     """
-    if folder_options.scheduler is not None and folder_options.workers is not None:
+    if scheduler is not None and n_workers is not None:
         raise OptionError(
             "--scheduler uses a cluster, and --workers this machine; give one of them."
         )
@@ -40,9 +45,9 @@ def predict_folder(
             files,
             out,
             options,
-            overwrite=folder_options.overwrite,
-            n_workers=folder_options.workers,
-            client=folder_options.scheduler,
+            overwrite=overwrite,
+            n_workers=n_workers,
+            client=scheduler,
             progress=progress,
         )
     _finish(result, out)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
 import numpy as np
 
-from slugline.base.files import write_result
-from slugline.base.wording import counted, printable
+from slugline.base.wording import counted
 from slugline.cli import options
 from slugline.cli.options import OUTPUT_FILE, argument, command, option, read_day
-from slugline.cli.output import show
-from slugline.cli.output_paths import check_target
+from slugline.cli.output import show, write_table
+from slugline.cli.output_paths import check_ending, check_target
 from slugline.corpus.dialects import TableDialect
 from slugline.corpus.layout import Layout
 from slugline.corpus.tables import csv_file
-from slugline.corpus.topic_cells import NOT_LABELLED
 from slugline.errors import DataError, OptionError
+from slugline.experiment.suggestion_table import columns_to_fill_in
 from slugline.model.file.content import load_model
 from slugline.model.file.shipped import model_path
 from slugline.serving.watch.kept_texts import KeptText, KeptTexts
@@ -63,8 +60,7 @@ def sample(
         show(f"deleted {counted(n_deleted, 'kept text')} from {file}")
         return
     if output is not None:
-        if output.suffix.lower() != ".csv":
-            raise OptionError(f"--output {output}: it is a CSV file; name it {output.stem}.csv.")
+        check_ending("--output", output, [".csv"])
         check_target("--output", output, [model, file])
     fitted, _ = load_model(model)
     kept = _read_texts(file, WatchedModel.from_file(Path(model_path(model)), fitted), since)
@@ -73,13 +69,7 @@ def sample(
     texts = [kept.texts[row] for row in order]
     columns = [column.name for column in fitted.features.table_columns]
     table = _table(texts, fitted.layout, columns)
-    if output is None:
-        # Write files verbatim, but escape control sequences for a terminal.
-        is_seen = sys.stdout.isatty()
-        click.echo(printable(table.decode()) if is_seen else table, nl=False)
-    else:
-        write_result(output, table, "table")
-        show(f"{len(texts):,} of {counted(kept.n_served, 'text')} to label: {output}")
+    write_table(output, table, f"{len(texts):,} of {counted(kept.n_served, 'text')} to label")
 
 
 def _read_texts(file: Path, model: WatchedModel, since: str | None) -> KeptTexts:
@@ -102,13 +92,8 @@ def _table(texts: list[KeptText], layout: Layout | None, columns: Sequence[str])
 
     `columns` are the model's columns in addition to the text.
     """
-    form = None if layout is None else layout.topic_form
-    topics = ["topic" if layout is None else layout.topic]
-    if form is not None and form.kind == "columns":
-        topics = [*form.columns]
+    topics, to_fill_in = columns_to_fill_in(layout)
     text = layout.text[0] if layout is not None and len(layout.text) == 1 else "text"
-    # With a separator, an empty cell would mean a text without topics.
-    to_fill_in = NOT_LABELLED if form is not None and form.kind == "separator" else ""
     rows: list[list[object]] = [[*topics, text, *columns, "day"]]
     for each in texts:
         cells = [each.text, *(each.text.columns.get(name) for name in columns), each.day]

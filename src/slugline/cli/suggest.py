@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import click
-
-from slugline.base.files import write_result
-from slugline.base.wording import counted, printable
+from slugline.base.wording import counted
 from slugline.cli import options
 from slugline.cli.documents import read_unlabelled
 from slugline.cli.label_page import (
@@ -22,10 +18,9 @@ from slugline.cli.label_page import (
     page_options,
 )
 from slugline.cli.options import COUNT, OUTPUT_FILE, argument, command, option
-from slugline.cli.output import print_json, say, show, show_progress
-from slugline.cli.output_paths import check_target
+from slugline.cli.output import print_json, say, show_progress, write_table
+from slugline.cli.output_paths import check_ending, check_target
 from slugline.cli.suggest_page import label_suggestions
-from slugline.corpus.dialects import TableDialect
 from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.readers import RowReader, read_dialect
 from slugline.errors import OptionError
@@ -35,6 +30,7 @@ from slugline.experiment.suggestion_table import (
     RandomTexts,
     draw_texts,
     open_texts,
+    rows_table,
     suggestion_table,
     take_texts,
 )
@@ -152,7 +148,8 @@ def suggest(
     dialect = read_dialect(rows).with_characters(fitted.topics.names)
     table = suggestion_table(suggestions, rows, unlabelled, layout, dialect)
     n_texts = counted(len(unlabelled.texts), "text")
-    _write(output, table, dialect, f"{len(suggestions):,} of {n_texts} to label")
+    content = f"{len(suggestions):,} of {n_texts} to label"
+    write_table(output, table, content, dialect.encoding)
 
 
 def _choose_texts(
@@ -170,16 +167,6 @@ def _choose_texts(
     return suggestions
 
 
-def _write(output: Path | None, table: bytes, dialect: TableDialect, content: str) -> None:
-    if output is None:
-        # Write files verbatim, but escape control sequences for a terminal.
-        is_seen = sys.stdout.isatty()
-        click.echo(printable(table.decode(dialect.encoding)) if is_seen else table, nl=False)
-    else:
-        write_result(output, table, "table")
-        show(f"{content}: {output}")
-
-
 def _only_file(first: str | None, second: str | None) -> str:
     """Return the only argument allowed with --random, a file."""
     if first is None:
@@ -194,8 +181,7 @@ def _check_outputs(file: str, output: Path | None, rest: Path | None, as_json: b
         _check_output("--output", output, [file], as_json)
     if rest is not None:
         _check_output("--rest", rest, [file], as_json)
-        if output is not None and output.resolve() == rest.resolve():
-            raise OptionError(f"--output and --rest are both {rest}; name two files.")
+        check_target("--rest", rest, outputs=[] if output is None else [output])
 
 
 def _say_note(rows: RowReader, note: str | None) -> None:
@@ -212,12 +198,12 @@ def _write_drawn(
         print_json([{rows.unit: row.at, "text": text} for row, text in pairs])
         return
     dialect = read_dialect(rows)
-    n_texts = counted(drawn.n_open, "text")
-    _write(output, drawn.table(dialect), dialect, f"{len(drawn.rows):,} of {n_texts} to label")
+    table = rows_table(drawn.rows, dialect, to_fill_in=drawn.topic)
+    content = f"{len(drawn.rows):,} of {counted(drawn.n_open, 'text')} to label"
+    write_table(output, table, content, dialect.encoding)
     if rest is not None:
-        others = drawn.other_rows()
-        write_result(rest, drawn.other_table(others, dialect), "table")
-        show(f"{counted(len(others), 'other text')}: {rest}")
+        content = counted(len(drawn.other_rows), "other text")
+        write_table(rest, rows_table(drawn.other_rows, dialect), content)
 
 
 def _check_output(flag: str, path: Path, sources: Sequence[str], as_json: bool) -> None:
@@ -225,8 +211,7 @@ def _check_output(flag: str, path: Path, sources: Sequence[str], as_json: bool) 
         raise OptionError(
             f"{flag} applies to CSV output and can't be combined with --json; leave one out."
         )
-    if path.suffix.lower() != ".csv":
-        raise OptionError(f"{flag} {path}: it is a CSV file; name it {path.stem}.csv.")
+    check_ending(flag, path, [".csv"])
     check_target(flag, path, sources)
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from slugline.base.checks import check_fraction
 from slugline.base.files import write_result
 from slugline.base.names import expand_patterns
 from slugline.cli.documents import read_parts, read_unlabelled
-from slugline.cli.metrics import tested_decider
 from slugline.cli.options import command
 from slugline.cli.output import (
     exit_if_interrupted,
@@ -32,7 +30,6 @@ from slugline.experiment.curve import LearningCurves, classifiers_to_compare, le
 from slugline.experiment.encoder_advice import encoder_advice
 from slugline.experiment.evidence import gather_evidence, write_mistakes
 from slugline.experiment.experiment import Experiment, run_experiment
-from slugline.experiment.quantization import QuantizationResult
 from slugline.model.file.generations import report_path
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
@@ -41,8 +38,6 @@ if TYPE_CHECKING:
     from slugline.cli.train_corrections import ModelCorrections
     from slugline.corrections.learning import CorrectionResult
 
-# Number of documents from which saving and the report take seconds.
-_MANY = 100_000
 # Suggest --stream from this total file size, in bytes.
 _LARGE = 1_000_000_000
 
@@ -59,59 +54,39 @@ def train(request: TrainRequest) -> None:
       slugline train few.csv --encoder use -o few.slug
       slugline train 'years/*.parquet' --workers 4 -o years.slug
     """
-    if request.stream is not None:
+    if request.is_streamed:
         from slugline.cli.train_stream import train_stream
 
-        train_stream(request, request.stream)
+        train_stream(request)
         return
+    report = _check_files(request)
     corrections = None
     if request.corrections is not None:
         from slugline.cli.train_corrections import read_corrections, with_model_settings
 
         corrections = read_corrections(request, request.corrections)
         request = with_model_settings(request, corrections.replaced)
-    request, report_path = _check_test(request), _check_files(request)
     documents = _read_documents(request)
     is_tested = documents.test_fraction is not None or documents.test is not None
-    if not is_tested and (request.mistakes or request.quantize or request.curve):
+    needs_test = request.mistakes or request.quantize or request.curve or request.corrections
+    if needs_test and not is_tested:
         raise OptionError(
-            "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize and --curve "
-            "need; leave them out, or give a --test file."
+            "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, --curve "
+            "and --corrections need; leave them out, or give a --test file."
         )
-    training = _save(request, _fit(request, documents, corrections))
-    experiment = training.experiment
+    results = _save(request, *_fit(request, documents, corrections))
+    experiment = results.experiment
     _say_encoder_advice(request.settings, documents.train, experiment)
-    curves = (
-        _learning_curves(request.settings, documents, experiment.fitted) if request.curve else None
-    )
-    tested = tested_decider(experiment.fitted, experiment.decisions)
-    report = report_path if is_tested else None
-    results = TrainingResults(
-        experiment,
-        request.output,
-        tested,
-        report=report,
-        quantization=training.quantization,
-        curves=curves,
-        retraining=training.retraining,
-    )
-    if report is not None:  # no report without a test
+    if request.curve:
+        curves = _learning_curves(request.settings, documents, experiment.fitted)
+        results = replace(results, curves=curves)
+    if is_tested:
+        results = replace(results, report=report)
         _write_report(results, report)
     if request.mistakes is not None:
         write_mistakes(request.mistakes, experiment.fitted, experiment.tested.test)
     print_results(results, request.as_json)
-    exit_if_interrupted(experiment.fitted, experiment.fitted.tuning, curves)
-
-
-@dataclass(frozen=True)
-class _Training:
-    """The outcome of training and saving the model."""
-
-    experiment: Experiment
-    # The cost of quantized weights.
-    quantization: QuantizationResult | None = None
-    # Changes due to corrections.
-    retraining: CorrectionResult | None = None
+    exit_if_interrupted(experiment.fitted, experiment.fitted.tuning, results.curves)
 
 
 class DocumentParts(NamedTuple):
@@ -125,20 +100,13 @@ class DocumentParts(NamedTuple):
     unlabelled: list[str] | None
 
 
-def _check_test(request: TrainRequest) -> TrainRequest:
-    """Return the request with its test fraction; raise OptionError if it is out of range."""
-    fraction = TEST_FRACTION if request.test_fraction is None else request.test_fraction
-    check_fraction("test_fraction", fraction, may_be_0=True)
-    return replace(request, test_fraction=fraction)
-
-
 def _read_documents(request: TrainRequest) -> DocumentParts:
     """Read the documents and check that the options are compatible."""
     reading = request.reading
     described = [] if request.topics is None else [*map(str, request.settings.descriptions)]
     if request.data:
         _propose_stream(request)
-        parts = read_parts(request.data, None, request.test, reading, described)
+        parts = read_parts(request.data, request.test, reading, described)
         test_fraction = request.test_fraction
     else:
         # Topics are defined by descriptions alone, without training or test documents.
@@ -186,7 +154,7 @@ def _check_files(request: TrainRequest) -> Path:
         *request.unlabelled,
         request.reading.topic_map,
         request.topics,
-        request.corrections and request.corrections.path,
+        request.corrections,
     ]
     check_target("--output", output, sources)
     if output.suffix == ".html" and report is None:
@@ -208,8 +176,8 @@ def _check_files(request: TrainRequest) -> Path:
 
 def _fit(
     request: TrainRequest, documents: DocumentParts, corrections: ModelCorrections | None
-) -> _Training:
-    """Fit and test the classifier, and print warnings."""
+) -> tuple[Experiment, CorrectionResult | None]:
+    """Fit and test the classifier, and print warnings; also return changes due to corrections."""
     retraining = None
     cached = "" if not request.settings.needs_encoder else "; finished encodings are cached"
     message = f"interrupted; no model was saved{cached}"
@@ -249,30 +217,26 @@ def _fit(
         notes=tuple(map(name_flags, experiment.notes)),
     )
     warn(experiment.warnings)
-    return _Training(experiment, retraining=retraining)
+    return experiment, retraining
 
 
-def _save(request: TrainRequest, training: _Training) -> _Training:
+def _save(
+    request: TrainRequest, experiment: Experiment, retraining: CorrectionResult | None
+) -> TrainingResults:
     """Save the model unless corrections made it worse or changed nothing; see `save_model`."""
-    experiment, retraining = training.experiment, training.retraining
-    if experiment.n_learned >= _MANY:
-        say("saving the model")
-    if retraining is None or request.corrections is None:
-        saved = save_model(experiment, request.output, quantize=request.quantize)
-        return _Training(saved.experiment, saved.quantization)
+    if retraining is None:
+        return save_model(experiment, request.output, quantize=request.quantize)
     from slugline.cli.train_corrections import check_retraining, hold_back, note_learned
 
-    fitted = check_retraining(retraining, request, force=request.corrections.force)
-    experiment = replace(experiment, fitted=fitted)
+    experiment = replace(experiment, fitted=check_retraining(retraining, request))
     try:
-        saved = save_model(
+        results = save_model(
             experiment, request.output, quantize=request.quantize, retraining=retraining
         )
     except TrainingError as error:
         hold_back(replace(retraining, problem=str(error)), request, "Train it again without them.")
-    note_learned(request.corrections.path, retraining, request.output)
-    retraining = replace(retraining, is_unchanged=saved.is_unchanged)
-    return _Training(saved.experiment, saved.quantization, retraining)
+    note_learned(retraining, request.output)
+    return results
 
 
 def _say_encoder_advice(settings: FitSettings, train: Corpus, experiment: Experiment) -> None:
@@ -284,14 +248,11 @@ def _say_encoder_advice(settings: FitSettings, train: Corpus, experiment: Experi
 def _write_report(results: TrainingResults, report: Path) -> None:
     from slugline.reports.training import training_page
 
-    experiment = results.experiment
-    if experiment.n_learned >= _MANY:
-        say("choosing examples for the report")
     page = training_page(
-        experiment,
+        results.experiment,
         results.curves,
         results.quantization,
-        gather_evidence(experiment),
+        gather_evidence(results.experiment),
         results.retraining,
     )
     try:

@@ -11,8 +11,7 @@ from slugline.base.files import file_sha256
 from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words
 from slugline.cli.output import print_json, print_table, say, show, warn
-from slugline.cli.output_paths import check_not_read
-from slugline.cli.train_options import CorrectionOptions, TrainRequest
+from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import as_sets
@@ -55,28 +54,22 @@ class ReplacedModel(NamedTuple):
     info: ModelInfo
 
 
-def read_corrections(request: TrainRequest, options: CorrectionOptions) -> ModelCorrections:
+def read_corrections(request: TrainRequest, path: Path) -> ModelCorrections:
     """Return the corrections in a file, and the model to replace.
 
     Raises
     ------
-    OptionError : if there are no test documents, or the output is an input.
+    OptionError : if corrections can't be added to the data of the model at --output.
     StoreError : if the file can't be read, or is not a file of corrections.
     DataError : if it contains no corrections.
     SluglineError : if all of them wait for approval.
     ModelFileError : if the file at --output is not a model.
     EncoderError : if that model's encoder is missing.
     """
-    output, path = request.output, options.path
-    check_not_read("--output", output, [path])
-    if request.test_fraction == 0 and request.test is None:
-        raise OptionError(
-            "--test-fraction 0 leaves nothing to test on, and so nothing to tell whether "
-            "--corrections make a topic worse; leave it out, or give a --test file."
-        )
+    output = request.output
     with CorrectionStore(path, create=False) as store:
         corrections = [*store.rows()]
-    models = options.models or [output.name.removesuffix(".slug")]
+    models = request.corrections_of or [output.name.removesuffix(".slug")]
     to_corpus(corrections, str(path), models)  # raises an error for unusable corrections
     n_all = len(corrections)
     corrections = [row for row in corrections if row.model in models]
@@ -99,12 +92,14 @@ def with_model_settings(request: TrainRequest, replaced: ReplacedModel | None) -
     request = replace(request, reading=replace(request.reading, layout=fitted.layout))
     if request.has_settings:
         return request
-    fraction = request.test_fraction
+    fraction = info.test_fraction
+    if "test_fraction" in request.given or fraction is None:
+        fraction = request.test_fraction
     return replace(
         request,
         settings=_settings_of(fitted, request.settings.n_jobs),
         quantize=None if info.weight_type == "float32" else info.weight_type,
-        test_fraction=info.test_fraction if fraction is None else fraction,
+        test_fraction=fraction,
     )
 
 
@@ -185,8 +180,9 @@ def train_on_corrections(
     )
 
 
-def note_learned(path: Path, result: CorrectionResult, output: Path) -> None:
+def note_learned(result: CorrectionResult, output: Path) -> None:
     """Record in the corrections file which corrections the saved model was trained on."""
+    path = Path(result.training_sets.corrections.name)
     digest = file_sha256(output)[: container.DIGEST_LENGTH]
     numbers = [int(number) for number in result.training_sets.corrections.places or ()]
     try:
@@ -212,15 +208,15 @@ def _stop_without_corrections(
     )
 
 
-def check_retraining(result: CorrectionResult, request: TrainRequest, *, force: bool) -> Fitted:
+def check_retraining(result: CorrectionResult, request: TrainRequest) -> Fitted:
     """Check that the new model may replace the model at --output, and return it.
 
     Raises
     ------
-    SluglineError : if something got clearly worse, and `force` (--force) is not set.
+    SluglineError : if something got clearly worse, and --force is not given.
     """
     output = request.output
-    if not result.passes and not force:
+    if not result.passes and not request.force:
         topics = " of these topics" if result.worse_topics else ""
         advice = f"Look at the corrections{topics}, or write it all the same with --force."
         hold_back(result, request, advice)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import click
+from click.core import ParameterSource
 
+from slugline.base.checks import check_fraction
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
-from slugline.cli.encoder import NO_ENCODER, encoder_option, parse_encoder
+from slugline.cli.encoder import encoder_option, parse_encoder
 from slugline.cli.options import COUNT, OUTPUT_FILE, option
 from slugline.cli.output import flags_of
 from slugline.corpus.layout import ReadOptions
@@ -26,36 +28,16 @@ from slugline.model.settings import FitSettings
 TEST_FRACTION = 0.2
 
 
-class StreamRequest(NamedTuple):
-    """Where to run streaming training."""
-
-    # Number of worker processes.
-    workers: int | None
-    # Address of a Dask cluster.
-    scheduler: str | None
-
-
-class CorrectionOptions(NamedTuple):
-    """Corrections to train on, and conditions for writing the resulting model."""
-
-    path: Path
-    # Names under which models were served; empty for the name of the output.
-    models: Sequence[str]
-    # True to write the model even if a topic got clearly worse.
-    force: bool
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """Training settings, documents, and outputs."""
+    """Training settings, and the values of the other options under their names."""
 
     settings: FitSettings
     # Training and test documents, and how to read them.
     data: Sequence[str]
     reading: ReadOptions
     test: str | None
-    # None for the default.
-    test_fraction: float | None
+    test_fraction: float
     unlabelled: Sequence[str]
     # The file of topic descriptions; the settings contain the descriptions.
     topics: Path | None
@@ -66,16 +48,27 @@ class TrainRequest:
     quantize: Literal["float16", "int8"] | None
     curve: bool
     as_json: bool
-    corrections: CorrectionOptions | None
-    # None to train in memory.
-    stream: StreamRequest | None
-    # Names of options with a non-default value.
+    # Corrections to train on, and the names under which their models were served; by default, the
+    # name of the output.
+    corrections: Path | None
+    corrections_of: Sequence[str]
+    # True to write the model even if corrections made a topic clearly worse.
+    force: bool
+    # Number of worker processes, or address of a Dask cluster.
+    workers: int | None
+    scheduler: str | None
+    # Names of the options and arguments that were typed.
     given: frozenset[str]
 
     @property
     def has_settings(self) -> bool:
         """True if an option sets how to train or store the model."""
         return not self.given.isdisjoint(SETTINGS)
+
+    @property
+    def is_streamed(self) -> bool:
+        """True to train on files larger than memory."""
+        return not self.given.isdisjoint(STREAM_ENGINES)
 
 
 # The options --------------------------------------------------------------------------------------
@@ -99,7 +92,6 @@ _OPTIONS = (
     option(
         "--report HTML", "Where to write the report.", type=OUTPUT_FILE, show_default="beside MODEL"
     ),
-    click.option("--check", hidden=True),
     options.reading_options,
     options.column_option,
     options.topic_path_option,
@@ -108,7 +100,7 @@ _OPTIONS = (
         "--test-fraction FRACTION",
         "Fraction of DATA to test on without --test; 0 learns from all of it, untested.",
         type=float,
-        show_default=str(TEST_FRACTION),
+        default=TEST_FRACTION,
     ),
     _learning(
         "--learner NAME",
@@ -146,7 +138,7 @@ _OPTIONS = (
         "If texts have several topics, the average F1 that thresholds maximize: micro, over all "
         "decisions; macro, over topics; or samples, over texts.",
         values=("micro", "macro", "samples"),
-        show_default="micro",
+        default="micro",
     ),
     _learning(
         "--balanced", "Give every topic the same total weight.", parameters=("class_weight",)
@@ -205,18 +197,22 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
     @functools.wraps(function)
     def wrapper(reading: ReadOptions, **values: Any) -> None:
         columns, topic_path = values["columns"], values["topic_path"]
-        function(to_request(replace(reading, columns=columns, topic_path=topic_path), values))
+        reading = replace(reading, columns=columns, topic_path=topic_path)
+        source_of = click.get_current_context().get_parameter_source
+        given = frozenset(name for name in _NAMES if source_of(name) is not ParameterSource.DEFAULT)
+        function(to_request(reading, values, given))
 
     return options.add_options(wrapper, _OPTIONS)
 
 
 _PARAMETERS: list[click.Parameter] = options.add_options(lambda: None, _OPTIONS).__click_params__  # type: ignore[attr-defined]
 _FLAGS = flags_of(_PARAMETERS)
-#: Default value of each option.
-DEFAULTS = click.Command("train", params=_PARAMETERS).make_context("train", []).params
+_NAMES = [str(param.name) for param in _PARAMETERS if param.expose_value]
 
 
-def to_request(reading: ReadOptions, values: Mapping[str, Any]) -> TrainRequest:
+def to_request(
+    reading: ReadOptions, values: Mapping[str, Any], given: frozenset[str]
+) -> TrainRequest:
     """Convert option values to a request.
 
     Raises
@@ -225,35 +221,17 @@ def to_request(reading: ReadOptions, values: Mapping[str, Any]) -> TrainRequest:
     EncoderError : if the encoder's package is missing.
     DataError : if topic descriptions can't be read.
     """
-    given = given_options({**values, **vars(reading)})
-    check_options(given, values)
+    check_options(given)
     values = {**values, "encoder": parse_encoder(values["encoder"])}
+    check_fraction("test_fraction", values["test_fraction"], may_be_0=True)
     if values["quantize"] is not None:
         check_weight_type(values["quantize"])
-    corrections = stream = None
-    if values["corrections"] is not None:
-        corrections = CorrectionOptions(
-            path=values["corrections"], models=values["corrections_of"], force=values["force"]
-        )
-    if not given.isdisjoint(STREAM_ENGINES):
-        stream = StreamRequest(values["workers"], values["scheduler"])
+    names = {field.name for field in fields(TrainRequest)} & {*values}
     return TrainRequest(
         settings=_to_settings(reading, values),
-        data=values["data"],
         reading=reading,
-        test=values["test"],
-        test_fraction=values["test_fraction"],
-        unlabelled=values["unlabelled"],
-        topics=values["topics"],
-        output=values["output"],
-        report=values["report"],
-        mistakes=values["mistakes"],
-        quantize=values["quantize"],
-        curve=values["curve"],
-        as_json=values["as_json"],
-        corrections=corrections,
-        stream=stream,
         given=given,
+        **{name: values[name] for name in names},
     )
 
 
@@ -271,7 +249,7 @@ def _to_settings(reading: ReadOptions, values: Mapping[str, Any]) -> FitSettings
         n_jobs=values["threads"],
         random_state=values["seed"],
         min_precision=values["min_precision"],
-        optimize=values["optimize"] or "micro",
+        optimize=values["optimize"],
         columns=reading.columns or None,
         topic_path=reading.topic_path,
     ).to_settings()
@@ -292,7 +270,7 @@ _STREAMABLE = (
     *("balanced", "seed", "threads", "as_json", *STREAM_ENGINES),
 )
 _AFTERWARDS = ("test", "test_fraction", "mistakes", "report")
-_IN_MEMORY = tuple(name for name in DEFAULTS if name not in (*_STREAMABLE, *_AFTERWARDS))
+_IN_MEMORY = tuple(name for name in _NAMES if name not in (*_STREAMABLE, *_AFTERWARDS))
 
 
 @dataclass(frozen=True)
@@ -301,25 +279,19 @@ class Rule:
 
     # Names of parameters of the command.
     options: Sequence[str]
-    # The usage error, in which {option} and {other} are flags, {value} and {other_value}
-    # values
+    # The usage error, in which {option} and {other} are flags.
     message: str
     # Options of which at least one is required, or none is allowed.
     needs: Sequence[str] = ()
     excludes: Sequence[str] = ()
 
-    def violation(self, given: Collection[str], values: Mapping[str, Any]) -> str | None:
+    def violation(self, given: Collection[str]) -> str | None:
         """Return the error for the given options, or None if they are compatible."""
         option = next((name for name in self.options if name in given), None)
         other = next((name for name in self.needs or self.excludes if name in given), None)
         if option is None or (other is None) != bool(self.needs):
             return None
-        return self.message.format(
-            option=flag(option),
-            value=values.get(option),
-            other=other and flag(other),
-            other_value=other and values.get(other),
-        )
+        return self.message.format(option=flag(option), other=other and flag(other))
 
 
 #: All rules, in order of checking.
@@ -346,28 +318,16 @@ def flag(option: str) -> str:
     return "DATA" if option == "data" else _FLAGS[option]
 
 
-def given_options(values: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of options with a non-default value."""
-    return frozenset(name for name, default in DEFAULTS.items() if values[name] != default)
-
-
-def check_options(given: Set[str], values: Mapping[str, Any]) -> None:
+def check_options(given: Collection[str]) -> None:
     """Check that the given options can be combined; OptionError if not."""
-    data = values["data"]
-    if values["check"] is not None:
-        raise OptionError(
-            f"use `slugline check {values['check']} {' '.join(data)}` instead of `train --check`."
-        )
-    if not data and not given.isdisjoint(STREAM_ENGINES):
+    if "data" not in given and any(name in given for name in STREAM_ENGINES):
         raise OptionError("Missing argument 'DATA': name files to learn from.")
-    if not data and "topics" not in given:
+    if "data" not in given and "topics" not in given:
         raise OptionError(
             "Missing argument 'DATA': name documents to learn from, or describe topics with "
             "--topics."
         )
-    if values["encoder"] == NO_ENCODER:  # compatible with everything
-        given = given - {"encoder"}
     for rule in RULES:
-        message = rule.violation(given, values)
+        message = rule.violation(given)
         if message is not None:
             raise OptionError(message)

@@ -16,6 +16,7 @@ from slugline.cli.metrics import (
     print_broken_promise,
     print_decisions,
     print_levels,
+    tested_decider,
 )
 from slugline.cli.output import print_json, print_table, show
 from slugline.evaluation.intervals import wilson
@@ -28,44 +29,27 @@ from slugline.model.file.generations import earlier_files, keep_current
 
 if TYPE_CHECKING:
     from slugline.corrections.learning import CorrectionResult
-    from slugline.learning.encoder.head import DenseHead
-
-
-@dataclass(frozen=True)
-class SavedModel:
-    """A saved model.
-
-    Attributes
-    ----------
-    experiment : Experiment
-        Evaluated with the weights in the file.
-    quantization : QuantizationResult or None
-        The cost of quantization; None if weights were not quantized.
-    is_unchanged : bool
-        True if corrections reproduced the existing file byte for byte, so that it was left
-        unchanged.
-    """
-
-    experiment: Experiment
-    quantization: QuantizationResult | None = None
-    is_unchanged: bool = False
 
 
 @dataclass(frozen=True)
 class TrainingResults:
-    """All results of one run of `slugline train`."""
+    """A saved model and all results of one run of `slugline train`."""
 
+    # Evaluated with the weights in the file.
     experiment: Experiment
     model: Path
-    # The thresholds, if a precision was requested.
-    tested_decider: TestedDecider | None
-    # None without a test.
-    report: Path | None = None
     # The cost of quantized weights.
     quantization: QuantizationResult | None = None
-    curves: LearningCurves | None = None
     # Changes due to corrections.
     retraining: CorrectionResult | None = None
+    # None without a test.
+    report: Path | None = None
+    curves: LearningCurves | None = None
+
+    @property
+    def tested_decider(self) -> TestedDecider | None:
+        """The thresholds, if a precision was requested."""
+        return tested_decider(self.experiment.fitted, self.experiment.decisions)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
@@ -89,11 +73,11 @@ def save_model(
     *,
     quantize: Literal["float16", "int8"] | None = None,
     retraining: CorrectionResult | None = None,
-) -> SavedModel:
+) -> TrainingResults:
     """Save the model, keeping the previous file if `slugline rollback` may be needed.
 
     A model trained with corrections replaces another one only if its file loads, gives answers,
-    and differs.
+    and differs; see `CorrectionResult.is_unchanged`.
 
     Raises
     ------
@@ -105,10 +89,11 @@ def save_model(
 
         trial = path.with_name(f".{path.name}.trial")
         try:
-            saved = _write_model(experiment, trial, quantize, retraining.card_notes())
+            saved = _write_model(experiment, trial, quantize, retraining)
             content = check_model_file(trial, retraining.training_sets.test.texts)
+            saved = replace(saved, model=path)
             if filecmp.cmp(trial, path, shallow=False):
-                return replace(saved, is_unchanged=True)
+                return replace(saved, retraining=replace(retraining, is_unchanged=True))
         finally:
             trial.unlink(missing_ok=True)
     fitted = experiment.fitted
@@ -119,16 +104,19 @@ def save_model(
     if content is not None:
         write(path, content)
         return saved
-    notes = retraining.card_notes() if retraining else ""
-    return _write_model(experiment, path, quantize, notes)
+    return _write_model(experiment, path, quantize, retraining)
 
 
 def _write_model(
-    experiment: Experiment, path: Path, quantize: Literal["float16", "int8"] | None, notes: str
-) -> SavedModel:
+    experiment: Experiment,
+    path: Path,
+    quantize: Literal["float16", "int8"] | None,
+    retraining: CorrectionResult | None,
+) -> TrainingResults:
+    notes = retraining.card_notes() if retraining else ""
     if quantize is not None:
         quantization = save_quantized(experiment, path, quantize=quantize, card_notes=notes)
-        return SavedModel(quantization.experiment, quantization)
+        return TrainingResults(quantization.experiment, path, quantization, retraining)
     content = to_model_file(
         experiment.fitted,
         metrics=experiment.metrics,
@@ -136,7 +124,7 @@ def _write_model(
         card_notes=notes,
     )
     write(path, content)
-    return SavedModel(experiment)
+    return TrainingResults(experiment, path, retraining=retraining)
 
 
 def print_results(results: TrainingResults, as_json: bool) -> None:
@@ -229,25 +217,8 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         yield name, f"{stream.accuracy:.3f}", f"{interval}, on {documents}"
 
 
-def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
-    """Yield rows on the encoder and its usage."""
-    encoder = dense.encoder.name
-    words = "" if percent(dense.encoder_weight, 0) == percent(1, 0) else ", and the rest from words"
-    yield (
-        "encoder",
-        percent(dense.encoder_weight, 0),
-        f"of the decision comes from {' and '.join(encoder.split(','))}{words}",
-    )
-    if dense.cascade is not None:
-        fast = "words alone" if dense.fast_head is None else "words and word vectors"
-        said = f"fraction of texts that need {encoder}; {fast} answer the others"
-        yield "encoded", f"{dense.cascade.encoded_fraction:.2f}", said
-    if dense.n_unlabelled:
-        yield "unlabelled", f"{dense.n_unlabelled:,}", "unlabelled texts used"
-
-
 def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
-    """Yield rows on the training documents and the tuned settings."""
+    """Yield rows on the training documents, the encoder and the tuned settings."""
     fitted = experiment.fitted
     if experiment.evaluation is not None and experiment.has_biased_test:
         tested = f"on {counted(experiment.n_test, 'test document')}, many of which a model doubted"
@@ -264,13 +235,10 @@ def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         advice = "`slugline audit` shows suspects"
         yield "left out", f"{n:,}", f"training documents whose topic looks wrong; {advice}"
     if fitted.dense is not None:
-        yield from _encoder_rows(fitted.dense)
-    if fitted.descriptions:
-        yield (
-            "described",
-            f"{len(fitted.descriptions)}",
-            "topics, which the encoder also knows by their descriptions",
-        )
+        weight = percent(fitted.dense.encoder_weight, 0)
+        encoders = " and ".join(fitted.dense.encoder.name.split(","))
+        words = "" if weight == percent(1, 0) else ", and the rest from words"
+        yield "encoder", weight, f"of the decision comes from {encoders}{words}"
     if fitted.tuning is not None:
         first, best = fitted.tuning.trials[0], fitted.tuning.best
         metric = "" if fitted.tuning.metric == "accuracy" else f"{fitted.tuning.metric} "

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slugline.base.names import expand_patterns
-from slugline.cli.metrics import tested_decider
 from slugline.cli.output import exit_if_interrupted, explain_interrupt, show_progress, warn
-from slugline.cli.output_paths import check_not_read, check_target
-from slugline.cli.train_options import StreamRequest, TrainRequest
-from slugline.cli.train_results import TrainingResults, print_results, save_model
+from slugline.cli.output_paths import check_target
+from slugline.cli.train_options import TrainRequest
+from slugline.cli.train_results import print_results, save_model
 from slugline.corpus.layout import convert_options
 from slugline.corpus.loading import is_named_corpus
 from slugline.errors import OptionError
@@ -26,17 +25,15 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-def train_stream(request: TrainRequest, stream: StreamRequest) -> None:
+def train_stream(request: TrainRequest) -> None:
     """Train on files of any size, save the model, and print its metrics."""
     _check(request)
     with explain_interrupt(lambda: "interrupted: no model is written."):
-        experiment = _fit(request, stream)
+        experiment = _fit(request)
         _warn(experiment, request)
-        save_model(experiment, request.output)
-    fitted = experiment.fitted
-    tested = tested_decider(fitted, None)
-    print_results(TrainingResults(experiment, request.output, tested), request.as_json)
-    exit_if_interrupted(fitted)
+        results = save_model(experiment, request.output)
+    print_results(results, request.as_json)
+    exit_if_interrupted(experiment.fitted)
 
 
 def _warn(experiment: Experiment, request: TrainRequest) -> None:
@@ -52,14 +49,13 @@ def _warn(experiment: Experiment, request: TrainRequest) -> None:
 
 def _check(request: TrainRequest) -> None:
     """Check that DATA are files and that the model can be written."""
-    output = request.output
     corpus = next((name for name in request.data if is_named_corpus(name)), None)
     if corpus is not None:
         raise OptionError(
             f"{corpus} comes with its own reader, and is small; learn from it without --stream, "
             "--workers and --scheduler, or name files."
         )
-    check_target("--output", output)
+    check_target("--output", request.output, expand_patterns(request.data))
     folder = os.environ.get("TMPDIR")
     if folder and not (Path(folder).is_dir() and os.access(folder, os.W_OK)):
         raise OptionError(
@@ -68,14 +64,12 @@ def _check(request: TrainRequest) -> None:
         )
 
 
-def _fit(request: TrainRequest, stream: StreamRequest) -> Experiment:
+def _fit(request: TrainRequest) -> Experiment:
     files = expand_patterns(request.data)
-    for file in files:
-        check_not_read("--output", request.output, [file])
-    if stream.scheduler is not None or stream.workers is not None:
+    if request.scheduler is not None or request.workers is not None:
         # Workers may run in a different folder.
         files = [file if file == "-" else os.path.abspath(file) for file in files]  # noqa: PTH100
-    with _clean_up_on_sigterm(), show_progress() as progress, _dask_client(stream) as client:
+    with _clean_up_on_sigterm(), show_progress() as progress, _dask_client(request) as client:
         return run_stream(
             files,
             request.settings,
@@ -87,18 +81,18 @@ def _fit(request: TrainRequest, stream: StreamRequest) -> Experiment:
 
 
 @contextmanager
-def _dask_client(stream: StreamRequest) -> Iterator[Client | str | None]:
+def _dask_client(request: TrainRequest) -> Iterator[Client | str | None]:
     """Start the requested workers; yield the `client` argument of `fit_stream`."""
-    if stream.scheduler is None and stream.workers is None:
+    if request.scheduler is None and request.workers is None:
         yield None
         return
     from slugline.base.clusters import local_cluster, unlogged
 
     with unlogged():
-        if stream.workers is None:
-            yield stream.scheduler
+        if request.workers is None:
+            yield request.scheduler
             return
-        with local_cluster(stream.workers) as client:
+        with local_cluster(request.workers) as client:
             yield client
 
 

@@ -359,7 +359,7 @@ class _CurveFits:
                 rows = self._rows_of_draw(n, draw)
                 scores = self._document_scores(name, rows)
                 if (name, n) not in self._scores:
-                    self._scores[name, n] = DrawScores(len(self.train), len(self.test))
+                    self._scores[name, n] = DrawScores(len(self.train))
                 self._scores[name, n].add(rows, scores)
         except KeyboardInterrupt:
             if not self._scores:
@@ -372,7 +372,9 @@ class _CurveFits:
         measured = [n for n in self._sizes if (name, n) in self._scores]
         scores = [self._scores[name, n] for n in measured]
         return tuple(
-            CurvePoint(n, draws.n_documents[0], tuple(draws.means), len(self.test), interval)
+            CurvePoint(
+                n, len(draws.drawn[0]), tuple(draws.means.tolist()), len(self.test), interval
+            )
             for n, draws, interval in zip(measured, scores, curve_intervals(scores), strict=True)
         )
 
@@ -499,14 +501,11 @@ def fit_power_law(n_documents: Sequence[float], errors: Sequence[float]) -> Powe
     Cortes et al. (1994), Learning curves: asymptotic values and rate of convergence; Hestness et
     al. (2017), Deep learning scaling is predictable, empirically.
     """
-    n = np.asarray(n_documents, dtype=np.float64)
-    x, y = np.log(n), np.log(np.maximum(errors, 1e-6))
-    weights = n / n.sum()
-    x_mean, y_mean = weights @ x, weights @ y
-    covariance = weights @ ((x - x_mean) * (y - y_mean))
-    variance = weights @ (x - x_mean) ** 2
-    slope = max(0.0, -float(covariance / variance))
-    return PowerLaw(math.exp(y_mean + slope * x_mean), slope)
+    n, logs = np.asarray(n_documents, dtype=np.float64), np.log(np.maximum(errors, 1e-6))
+    slope, intercept = np.polyfit(np.log(n), logs, 1, w=np.sqrt(n))
+    if slope > 0:
+        slope, intercept = 0.0, np.average(logs, weights=n)
+    return PowerLaw(math.exp(intercept), -float(slope))
 
 
 def forecast(

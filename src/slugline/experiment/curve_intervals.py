@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F64, I64, Index
+from slugline.base.arrays import F64, Index
 from slugline.evaluation.intervals import Interval, wilson
 
 #: Minimum number of draws for intervals; fewer don't show how much draws differ.
@@ -17,69 +17,73 @@ FEWEST_DRAWS = 3
 
 @dataclass
 class DrawScores:
-    """Running sums of test document scores after training on draws of one size.
+    """Scores of test documents after training on draws of one size.
 
     A document's score is 1 for a right answer and 0 for a wrong one, or comes from `f1_scores`.
     The score of a draw is the mean over documents.
+
+    Attributes
+    ----------
+    n_train : int
+    drawn : list of int array
+        The training documents of each draw.
+    scores : list of float array, shape (n_test,)
+        The scores of test documents after training on each draw.
     """
 
     n_train: int
-    n_test: int
-    #: The score of each draw, and its number of training documents.
-    means: list[float] = field(default_factory=list)
-    n_documents: list[int] = field(default_factory=list)
-    # The sum of each test document's scores, and the sum of the squares of all scores.
-    _sums: F64 = field(init=False, repr=False)
-    _squares: float = 0.0
-    # The number of draws that include each training document.
-    _n_drawn: I64 = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._sums = np.zeros(self.n_test)
-        self._n_drawn = np.zeros(self.n_train, dtype=np.int64)
+    drawn: list[Index] = field(default_factory=list)
+    scores: list[F64] = field(default_factory=list)
 
     def add(self, drawn: Index, scores: F64) -> None:
         """Add the scores of test documents after training on the documents `drawn`."""
-        self.means.append(float(scores.mean()))
-        self.n_documents.append(len(drawn))
-        self._sums += scores
-        self._squares += float(scores @ scores)
-        self._n_drawn[drawn] += 1
+        self.drawn.append(drawn)
+        self.scores.append(scores)
+
+    @property
+    def means(self) -> F64:
+        """The score of each draw."""
+        return np.mean(self.scores, axis=1)
 
     @property
     def mean(self) -> float:
         """Mean score over draws and documents."""
-        return float(np.mean(self.means))
+        return float(np.mean(self.scores))
+
+    @property
+    def n_test(self) -> int:
+        """Number of test documents."""
+        return len(self.scores[0])
 
     @property
     def size(self) -> float:
         """Mean number of documents per draw."""
-        return float(np.mean(self.n_documents))
+        return float(np.mean([len(rows) for rows in self.drawn]))
 
     @property
     def is_all(self) -> bool:
         """True if each draw contains all documents, so that a single draw is enough."""
-        return all(n == self.n_train for n in self.n_documents)
+        return self.size == self.n_train
 
     @property
     def overlap(self) -> float:
         """Mean fraction of documents that two draws share; 1 for a single draw."""
-        n_draws = len(self.means)
+        n_draws = len(self.drawn)
         if n_draws < 2:
             return 1.0
-        n_pairs = n_draws * (n_draws - 1) / 2
-        n_shared = float((self._n_drawn * (self._n_drawn - 1) / 2).sum())
-        return n_shared / (n_pairs * self.size)
+        n_drawn = np.bincount(np.concatenate(self.drawn))
+        n_shared = float((n_drawn * (n_drawn - 1)).sum())
+        return n_shared / (n_draws * (n_draws - 1) * self.size)
 
     def test_variance(self) -> float:
         """Return the part of the mean's variance that is due to the choice of test documents."""
         if self.n_test < 2:
             return 0.0
-        return float((self._sums / len(self.means)).var(ddof=1)) / self.n_test
+        return float(np.mean(self.scores, axis=0).var(ddof=1)) / self.n_test
 
     def draw_variance(self) -> float:
         """Return the variance of the draws' scores."""
-        return float(np.var(self.means, ddof=1))
+        return float(self.means.var(ddof=1))
 
     def interaction_variance(self) -> float:
         """Return the part of `draw_variance` that is due to the test documents.
@@ -87,14 +91,10 @@ class DrawScores:
         This is the interaction in a two-way analysis of variance of draws and documents: on
         different test documents, different draws would score higher.
         """
-        n_draws = len(self.means)
-        document_means = self._sums / n_draws
-        # Total sum of squares = draws (around the mean) + documents (around 0) + interaction.
-        of_draws = self.n_test * float(((np.array(self.means) - self.mean) ** 2).sum())
-        of_documents = n_draws * float(document_means @ document_means)
-        interaction = max(0.0, self._squares - of_draws - of_documents)
-        n_free = (n_draws - 1) * (self.n_test - 1)
-        return interaction / max(n_free, 1) / self.n_test
+        scores = np.array(self.scores)
+        residuals = scores - self.means[:, None] - scores.mean(axis=0) + self.mean
+        n_free = (len(scores) - 1) * (self.n_test - 1)
+        return float((residuals**2).sum()) / max(n_free, 1) / self.n_test
 
 
 def f1_scores(right: F64, given: F64, true: F64) -> F64:
@@ -147,7 +147,7 @@ def curve_intervals(points: Sequence[DrawScores]) -> list[Interval | None]:
         return [None] * len(points)
     intervals: list[Interval | None] = []
     for point in points:
-        n_draws = len(point.means)
+        n_draws = len(point.drawn)
         if n_draws < FEWEST_DRAWS and not point.is_all:
             intervals.append(None)
             continue
@@ -175,7 +175,7 @@ def _variance_per_document(points: Sequence[DrawScores]) -> _Variance | None:
     """Return n V(n), the precision-weighted mean over points; None with too few draws."""
     estimates, precisions, n_free = [], [], []
     for point in points:
-        n_draws, distinct = len(point.means), 1 - point.overlap
+        n_draws, distinct = len(point.drawn), 1 - point.overlap
         if n_draws < FEWEST_DRAWS or distinct <= 0:
             continue
         interaction = point.interaction_variance()

@@ -206,9 +206,8 @@ def _check_validation(path: PathLike, info: ModelInfo, validation: Corpus | None
     if validation is None:
         if info.validation_digest is not None:
             raise OptionError(
-                f"{path} was trained with a separate validation file; give it with ",
-                Parameter("validation"),
-                ".",
+                f"{path} was trained with separate validation documents; check it in Python, with "
+                "`slugline.experiment.reproducibility.check_reproducible(..., validation=...)`."
             )
         return
     if info.validation_digest is None:

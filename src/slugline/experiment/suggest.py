@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -14,7 +13,7 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64, Index
 from slugline.base.checks import check_whole
-from slugline.base.progress import Progress, announce, check_progress
+from slugline.base.progress import Progress, check_progress
 from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.documents import Topic, check_texts
 from slugline.corpus.topic_sets import TopicSet, split_rows
@@ -31,11 +30,8 @@ Rows: TypeAlias = Any
 # Sample size for term frequencies and the mean document, and for the mean document with an
 # encoder, which takes longer.
 _N_TYPICAL, _N_ENCODED = 20_000, 2000
-# Number of documents to time.
-_N_TIMED = 100
-# Maximum number of documents to classify at a time, and of their probabilities.
-_BLOCK, _CELLS = 4096, 1 << 22
-_ENCODED_BLOCK = 256  # takes about a second
+# Maximum number of documents to classify at a time.
+_BLOCK = 1024
 # Number of candidates per suggestion, and exponent of their similarity to the mean document. In
 # simulations, 5 or 20 candidates or another exponent were no better.
 _N_CANDIDATES, _TYPICALITY = 10, 0.5
@@ -108,12 +104,6 @@ def suggest(
         fitted = replace(fitted, dense=replace(fitted.dense, cache_rows=True))
     n_typical = _N_TYPICAL if _sentence_encoder(fitted) is None else _N_ENCODED
     with closing(check_progress(progress)) as progress:
-        timed = [documents[row] for row in _sample(rows, _N_TIMED, seed)]
-        fitted.predict_proba(timed[:1])  # loads an encoder
-        started = time.perf_counter()
-        fitted.predict_proba(timed)
-        seconds = (time.perf_counter() - started) * len(rows) / len(timed)
-        announce(progress, f"all {len(rows):,} texts are classified", seconds)
         transform, typical = _typical(
             fitted, [documents[row] for row in _sample(rows, n_typical, seed)], progress
         )
@@ -149,15 +139,11 @@ def normal_form(text: str) -> str:
 
 def _different(texts: Sequence[str]) -> Index:
     """Return the first row of each text, ignoring case and spaces, without blank texts."""
-    seen = {hash("")}
-    first = []
+    first: dict[str, int] = {}
     for row, text in enumerate(texts):
-        # Store only hashes; a set of texts would double the memory.
-        key = hash(normal_form(text))
-        if key not in seen:
-            seen.add(key)
-            first.append(row)
-    return np.array(first, dtype=np.intp)
+        first.setdefault(normal_form(text), row)
+    first.pop("", None)
+    return np.array([*first.values()], dtype=np.intp)
 
 
 def _sample(rows: Index, n: int, seed: int) -> Index:
@@ -209,10 +195,8 @@ def _most_doubtful(
 ) -> tuple[Index, F64]:
     """Return the rows and scores of the `n` most uncertain and typical documents."""
     best, scores = rows[:0], np.zeros(0)
-    max_rows = _BLOCK if _sentence_encoder(fitted) is None else _ENCODED_BLOCK
-    n_at_once = max(1, min(max_rows, _CELLS // len(fitted.topics)))
-    for start in range(0, len(rows), n_at_once):
-        group = rows[start : start + n_at_once]
+    for start in range(0, len(rows), _BLOCK):
+        group = rows[start : start + _BLOCK]
         block_texts = [texts[row] for row in group]
         typicality = np.maximum(transform(block_texts) @ typical, 0) ** _TYPICALITY
         best = np.concatenate([best, group])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from slugline.base.wording import counted
 from slugline.corpus.columns import column_names, in_columns, known_topic_column
@@ -54,52 +54,26 @@ def take_texts(unlabelled: UnlabelledTexts, is_taken: Sequence[bool]) -> Unlabel
     )
 
 
-@dataclass(frozen=True)
-class RandomTexts:
+class RandomTexts(NamedTuple):
     """Texts drawn at random from a file.
 
     Attributes
     ----------
-    rows : list of SourceRow
-        Rows of the drawn texts.
-    texts : list of str
-        The drawn texts.
+    rows, texts : list
+        Rows and texts that were drawn.
+    other_rows : list of SourceRow
+        Rows of the other texts, without copies of the drawn ones, with or without a topic.
     topic : str
         Name of the topic column.
-    columns : list of str
-        Names of the other columns.
-    source : UnlabelledTexts
-        All texts of the file.
     n_open : int
         Number of texts without a topic to draw from.
     """
 
     rows: list[SourceRow]
     texts: list[str]
+    other_rows: list[SourceRow]
     topic: str
-    columns: list[str]
-    source: UnlabelledTexts
     n_open: int
-
-    def table(self, dialect: TableDialect) -> bytes:
-        """Return the drawn texts as a table with a topic column to fill in."""
-        to_fill_in = (["", *_cells(row, self.columns)] for row in self.rows)
-        return csv_file([[self.topic, *self.columns], *to_fill_in], dialect)
-
-    def other_rows(self) -> list[SourceRow]:
-        """Return the rows of the other texts, without copies of the drawn ones.
-
-        Includes rows with a topic.
-        """
-        drawn = {normal_form(text) for text in self.texts}
-        is_other = [normal_form(text) not in drawn for text in self.source.texts]
-        return list(itertools.compress(self.source.rows, is_other))
-
-    def other_table(self, rows: Iterable[SourceRow], dialect: TableDialect) -> bytes:
-        """Return other rows as a table, with a topic column only if some texts had a topic."""
-        has_topics = len(self.source.rows) > self.n_open
-        columns = column_names(self.source.rows) if has_topics else self.columns
-        return csv_file([columns, *(_cells(row, columns) for row in rows)], dialect)
 
 
 def draw_texts(
@@ -109,22 +83,38 @@ def draw_texts(
 
     `topic` defaults to a column with a common name, or "topic".
     """
-    names = column_names(source.rows)
     if topic is None and rows.has_names:
-        topic = known_topic_column(names, source.columns)
+        topic = known_topic_column(column_names(source.rows), source.columns)
     topic = topic or "topic"
     is_open, note = open_texts(rows, source, Layout(source.columns, topic))
     candidates = take_texts(source, is_open)
-    drawn = sample_texts(candidates.texts, number, seed)
-    texts = RandomTexts(
-        [candidates.rows[row] for row in drawn],
-        [candidates.texts[row] for row in drawn],
-        topic,
-        [name for name in names if name != topic],
-        source,
-        len(candidates.texts),
-    )
-    return texts, note
+    chosen = sample_texts(candidates.texts, number, seed)
+    texts = [candidates.texts[row] for row in chosen]
+    drawn = {normal_form(text) for text in texts}
+    others = take_texts(source, [normal_form(text) not in drawn for text in source.texts])
+    drawn_rows = [candidates.rows[row] for row in chosen]
+    return RandomTexts(drawn_rows, texts, others.rows, topic, len(candidates.texts)), note
+
+
+def rows_table(
+    rows: Sequence[SourceRow], dialect: TableDialect, *, to_fill_in: str | None = None
+) -> bytes:
+    """Return rows as a table, with an empty first column `to_fill_in`, if given."""
+    columns = [name for name in column_names(rows) if name != to_fill_in]
+    header, empty = ([], []) if to_fill_in is None else ([to_fill_in], [""])
+    cells = ([*empty, *(row.values.get(name) for name in columns)] for row in rows)
+    return csv_file([[*header, *columns], *cells], dialect)
+
+
+def columns_to_fill_in(layout: Layout | None) -> tuple[list[str], str]:
+    """Return the topic columns of a model's data, and the cell of a text without a label."""
+    if layout is None:
+        return ["topic"], ""
+    form = layout.topic_form
+    if form is not None and form.kind == "columns":
+        return [*form.columns], ""
+    # With a separator, an empty cell would mean a text without topics.
+    return [layout.topic], NOT_LABELLED if form is not None and form.kind == "separator" else ""
 
 
 def suggestion_table(
@@ -150,13 +140,11 @@ def suggestion_table(
     inputs = _input_cells(suggestions, rows, unlabelled)
     columns = list(dict.fromkeys(name for row in inputs for name in row))
     is_alike = layout is not None and {*layout.text} <= {*columns}
-    topics = [layout.topic if layout is not None and is_alike else "topic"]
+    topics, to_fill_in = columns_to_fill_in(layout)
     form = None if layout is None else layout.topic_form
-    if form is not None and form.kind == "columns":
-        topics = [*form.columns]
+    if not is_alike and (form is None or form.kind != "columns"):
+        topics = ["topic"]
     columns = [name for name in columns if name not in topics]
-    # With a separator, an empty cell would mean a text without topics.
-    to_fill_in = NOT_LABELLED if form is not None and form.kind == "separator" else ""
     names = answer_names([*topics, *columns], ["guess", "probability"])
     table: list[list[Any]] = [[*topics, *columns, names["guess"], names["probability"]]]
     for chosen, row in zip(suggestions, inputs, strict=True):
@@ -178,7 +166,3 @@ def _input_cells(
         return [*cells]
     # Lines of text, mostly unlabelled.
     return [{name: cell for name, cell in row.items() if cell is not None} for row in cells]
-
-
-def _cells(row: SourceRow, columns: Sequence[str]) -> list[Any]:
-    return [row.values.get(name) for name in columns]
