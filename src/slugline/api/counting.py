@@ -22,8 +22,8 @@ from slugline.corpus.rows import SourceRow
 from slugline.counting.count import check_countable, check_no_foreign_database, count_rows
 from slugline.counting.dates import DateOrder
 from slugline.counting.labelled_file import read_labelled_sample
-from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, format_share
+from slugline.counting.tally import CountOptions
 from slugline.errors import Message, OptionError, Parameter
 from slugline.model.file.content import load_model
 from slugline.model.file.shipped import model_path
@@ -119,7 +119,7 @@ def count(
     """Count how many texts have each topic, with 95 % intervals.
 
     Counting a model's answers is biased even if most answers are right, because errors on rare and
-    common topics don't cancel out. The counts are corrected with held-out answers from training.
+    common topics don't cancel out. Held-out predictions from training correct the counts.
 
     Parameters
     ----------
@@ -154,7 +154,8 @@ def count(
 
     Raises
     ------
-    DataError : if there are no texts, columns are ambiguous, or the model has no held-out answers.
+    DataError : if there are no texts, columns are ambiguous, or the model has no held-out
+        predictions.
     OptionError : if a topic is unknown, or options conflict.
 
     Examples

@@ -163,7 +163,7 @@ def _print_counts(counts: Counts) -> None:
     for change in changes[:_MAX_CHANGES]:
         show(f"{change.describe()}.")
     if len(changes) > _MAX_CHANGES:
-        show(f"{len(changes) - _MAX_CHANGES:,} more changes are more than chance.")
+        show(f"{len(changes) - _MAX_CHANGES:,} more significant {counts.change_noun}s.")
     tests = describe_tests(counts)
     if tests:
         show(tests)
