@@ -32,8 +32,8 @@ from slugline.counting.estimation import (
     topic_intervals,
     topic_shares,
 )
-from slugline.counting.labelled import estimate_labelled_share, explained_variance, uses_model
-from slugline.counting.samples import SampledRows
+from slugline.counting.labelled import estimate_labelled_share, explained_variance
+from slugline.counting.shares import LIKELY
 from slugline.evaluation.intervals import Interval
 
 SETS = ("trec", "ag_news", "subj", "webkb", "stackoverflow", "20ng", "ohsumed", "custrev")
@@ -437,12 +437,11 @@ def measure_multilabel(
         weights = np.where(is_topic.any(axis=1), weights, 1.0)
         rows = rng.choice(len(proba), n_texts, p=weights / weights.sum())
         true = is_topic[rows].mean(axis=0)
-        texts = SampledRows(len(names), n_texts)
-        texts.add(proba[rows])
-        estimates = estimate_texts(samples, texts, seed=i)
+        texts = proba[rows].astype(np.float64)
+        estimates = estimate_texts(samples, texts, np.ones(n_texts), seed=i)
         for method, found in (
-            ("counted answers", texts.n_likely / n_texts),
-            ("sums of probabilities", texts.sums / n_texts),
+            ("counted answers", (texts >= LIKELY).mean(axis=0)),
+            ("sums of probabilities", texts.mean(axis=0)),
             ("slugline", topic_shares(estimates)),
         ):
             errors.setdefault(method, []).append(n_texts * _error(found, true))
@@ -564,7 +563,7 @@ def measure_labelled(name: str, seed: int, n_labels: int, n_draws: int) -> Label
             ones = np.ones(n_labels)
             alone = estimate_labelled_share(labels, ones, len(rows))
             both = alone
-            if uses_model(explained[topic]):
+            if explained[topic] > 0:
                 both = estimate_labelled_share(
                     labels,
                     ones,

@@ -25,7 +25,7 @@ from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow
 from slugline.corpus.tables import ExcelTable
 from slugline.counting.count import count_rows
-from slugline.counting.options import CountOptions
+from slugline.counting.tally import CountOptions
 from slugline.errors import SluglineError
 from slugline.labels.text_table import SourceColumns, TextTable
 from slugline.model.decider import Decider

@@ -171,7 +171,7 @@ def test_count_rejects_a_model_without_heldout_predictions(run: Run, tmp_path: P
     classifier.partial_fit(["wheat rose"], ["grain"]).save(tmp_path / "batch.slug")
     code, out, err = run("count", "batch.slug", "new.csv")
     assert (code, out) == (1, "")
-    assert "the model has no held-out answers" in err
+    assert "the model has no held-out predictions" in err
     assert "--min-precision 0.9" in err
 
 

@@ -164,10 +164,3 @@ def test_grouping_asks_for_the_order_of_later_dates() -> None:
     grouping = Grouping.from_rows([{"day": "2026-03-25"}], "month")
     with pytest.raises(DataError, match="dates such as 03/04/2026, and none in the first rows"):
         grouping.group_of("03/04/2026")
-
-
-def test_choose_date_column_shows_cells_that_may_be_dates() -> None:
-    with pytest.raises(
-        DataError, match=r"by month \('day' contains '3\. lokakuuta 2026'\): write dates"
-    ):
-        choose_date_column([{"text": "wheat", "day": "3. lokakuuta 2026"}], None, "month")

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from slugline import TopicClassifier
-from slugline.counting.concerns import drift_concerns, group_drift_concerns
+from slugline.counting.concerns import CountedTexts, TextTotals, drift_concern, model_concerns
 from slugline.counting.count import model_samples
 from slugline.counting.drift import Drift, FrequentWord, find_drift
 from slugline.counting.estimation import estimate_group
@@ -113,21 +113,23 @@ def test_drift_is_significant_less_often_if_more_groups_are_tested() -> None:
     assert not drift.is_significant(12)
 
 
-def test_drift_concerns_name_words_and_what_to_do() -> None:
+def test_drift_concern_names_words_and_what_to_do() -> None:
     word = FrequentWord("drupal", 0.15, 0.001)
-    assert [*drift_concerns(None)] == [*drift_concerns(Drift(0.5))] == []
-    assert [*drift_concerns(Drift(1e-5, (word, word._replace(word="node"))))] == [
+    assert drift_concern(Drift(1e-5, (word, word._replace(word="node")))) == (
         "More than the shares of topics has changed since training: the texts differ from the "
         "training texts of the same topics ('drupal' is in 15 % of them, expected 0 %; "
         "likewise 'node'). There may be new topics, or the texts may come from another source. "
         "Label a random sample of them and count with these labels."
-    ]
+    )
 
 
-def test_group_drift_concerns_name_groups() -> None:
-    drifts = {"March": Drift(1e-5), "April": Drift(0.015), "May": Drift(0.6)}
-    assert [*group_drift_concerns(drifts)] == [
-        "The texts of March differ from the training texts of the same topics. Label a random "
-        "sample of them and count with these labels."
-    ]
-    assert [*group_drift_concerns({})] == []
+def test_drift_concern_names_significant_groups() -> None:
+    zeros = np.zeros(1)
+    groups = {
+        name: CountedTexts(zeros, zeros.astype(np.int64), TextTotals(100), drift=Drift(p_value))
+        for name, p_value in (("March", 1e-5), ("April", 0.015), ("May", 0.6))
+    }
+    [concern] = model_concerns(None, None, groups)
+    assert "the texts of March differ from the training texts of the same topics. " in concern
+    del groups["March"]
+    assert [*model_concerns(None, None, groups)] == []

@@ -15,7 +15,6 @@ from slugline.counting.estimation import (
     topic_intervals,
     topic_shares,
 )
-from slugline.counting.samples import SampledRows
 from slugline.counting.shares import HeldoutSample, binary_proba, estimate_shares
 
 
@@ -26,9 +25,8 @@ def test_estimate_groups_estimates_the_only_topic_of_a_multilabel_model() -> Non
     sample = HeldoutSample(
         binary_proba(proba, 0.1), np.where(has_topic, 0, 1), np.array([50.0, 50.0]), 1, 0.1
     )
-    texts = SampledRows(1, 1000, 0)
-    texts.add(np.repeat(np.array([0.9, 0.1], dtype=np.float32), [20, 80])[:, np.newaxis])
-    estimates = estimate_texts([sample], texts, seed=0)
+    texts = np.repeat([0.9, 0.1], [20, 80])[:, np.newaxis]
+    estimates = estimate_texts([sample], texts, np.ones(100), seed=0)
     [share] = topic_shares(estimates)
     [interval] = topic_intervals(estimates)
     assert 0.1 < share < 0.4

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from slugline.classifier import load
-from slugline.counting.group_counts import CountedTexts, GroupCounter
+from slugline.counting.concerns import CountedTexts, TextTotals
+from slugline.counting.group_counts import GroupCounter
 from slugline.counting.labelled import MatchedLabels
 
 
@@ -21,7 +22,9 @@ def test_group_counter_counts_a_topic_of_other_groups_labels_as_rare(news_slug: 
         np.ones(40),
         np.repeat(np.array(["January", "April"], dtype=object), 20),
     )
-    texts = CountedTexts(100, np.full(n_topics, 100 / n_topics), np.zeros(n_topics, dtype=np.int64))
+    texts = CountedTexts(
+        np.full(n_topics, 100 / n_topics), np.zeros(n_topics, dtype=np.int64), TextTotals(100)
+    )
     counter = GroupCounter(fitted, [], None, labels)
     pool = counter.count("January", texts).find("pool")
     assert pool.share == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slugline.base.arrays import F64, Index
-from slugline.counting.estimation import count_copies, estimate_group
+from slugline.counting.estimation import SimulatedErrors, count_copies, estimate_group
 from slugline.counting.shares import (
     HeldoutSample,
     binary_proba,
@@ -15,7 +15,6 @@ from slugline.counting.shares import (
     heldout_samples,
     implied_shares,
 )
-from slugline.counting.simulation import SimulatedErrors
 from slugline.learning.labels import Labels
 from slugline.model.heldout import HeldOutPredictions
 

@@ -199,7 +199,7 @@ def test_count_command_refuses_a_model_without_heldout_predictions(
     found = run("count", "batches.slug", path)
     assert found.code == 1
     assert "the model has no held-out predictions" in found.err
-    assert "--min-precision 0.9, or count with labels for some" in found.err
+    assert "--min-precision 0.9, or label some of the texts" in found.err
 
 
 # Labels -------------------------------------------------------------------------------------------

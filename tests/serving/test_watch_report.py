@@ -276,7 +276,7 @@ def test_page_accepts_changes(path: Path, tmp_path: Path) -> None:
     found = page.post("/accept", data={"all": ""}, follow_redirects=False)
     assert (found.status_code, found.headers["location"]) == (303, "/model#days")
     html = page.get("/model").text
-    assert "No share has changed by more than chance." in html
+    assert "No change is significant." in html
     assert "This is the new normal" not in html
     state.service.close()
 

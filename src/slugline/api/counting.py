@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slugline.api.result import Model, TableResult, to_classifier
+from slugline.api.result import Model, TableResult, check_model, to_classifier
 from slugline.base.checks import check_whole
 from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import counted
@@ -21,10 +22,10 @@ from slugline.corpus.rows import SourceRow
 from slugline.counting.count import check_countable, check_no_foreign_database, count_rows
 from slugline.counting.dates import DateOrder
 from slugline.counting.labelled_file import read_labelled_sample
-from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, format_share
-from slugline.errors import OptionError, Parameter
-from slugline.model.file import container
+from slugline.counting.tally import CountOptions
+from slugline.errors import Message, OptionError, Parameter
+from slugline.model.file.content import load_model
 from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
 from slugline.serving.watch.counts import (
@@ -118,7 +119,7 @@ def count(
     """Count how many texts have each topic, with 95 % intervals.
 
     Counting a model's answers is biased even if most answers are right, because errors on rare and
-    common topics don't cancel out. The counts are corrected with held-out answers from training.
+    common topics don't cancel out. Held-out predictions from training correct the counts.
 
     Parameters
     ----------
@@ -153,7 +154,8 @@ def count(
 
     Raises
     ------
-    DataError : if there are no texts, columns are ambiguous, or the model has no held-out answers.
+    DataError : if there are no texts, columns are ambiguous, or the model has no held-out
+        predictions.
     OptionError : if a topic is unknown, or options conflict.
 
     Examples
@@ -166,7 +168,6 @@ def count(
     >>> billing.topic, billing.interval.low < 12 / 63 < billing.interval.high
     ('billing', True)
     """
-    fitted = to_classifier(model).fitted_
     check_whole("random_state", random_state, 0)
     check_whole("n_jobs", n_jobs, 1)
     if not isinstance(labelled, str | Path | None):
@@ -174,57 +175,104 @@ def count(
             Parameter("labelled"),
             f" is a {type(labelled).__name__}; give the path of a file of labelled texts.",
         )
+    return count_data(
+        model,
+        data,
+        ReadOptions(text=text, header_row=header_row),
+        by=by,
+        date=date,
+        date_order=date_order,
+        since=since,
+        labelled=labelled,
+        topics=(topics,) if isinstance(topics, str) else tuple(topics or ()),
+        seed=random_state,
+        n_threads=n_jobs,
+        progress=check_progress(progress),
+    )
+
+
+def count_data(
+    model: Model,
+    data: str | Path | Frame | Iterable[str],
+    reading: ReadOptions,
+    *,
+    by: str | None,
+    date: str | None,
+    date_order: DateOrder | None,
+    since: datetime.date | None,
+    labelled: str | Path | None,
+    topics: Sequence[str],
+    seed: int,
+    n_threads: int,
+    progress: Progress,
+) -> CountResult:
+    """Count texts for the function and the command; see `count` for the parameters.
+
+    `reading` selects columns and the file format.
+    """
+    fitted, test_fraction = _load(model)
     sample = None
     if labelled is not None:
-        # Only model files record the fraction set aside in training; classifiers don't.
-        test_fraction = None
-        if not isinstance(model, TopicClassifier):
-            test_fraction = container.read(model_path(model)).info.test_fraction
         sample = read_labelled_sample(Path(labelled), fitted, test_fraction)
-    shown = (topics,) if isinstance(topics, str) else tuple(topics or ())
     if since is not None or (isinstance(data, str | Path) and is_watch_file(data)):
         check_no_text_options(
-            {"text": text, "date": date, "date_order": date_order, "header_row": header_row}
+            {
+                "text": reading.text,
+                "date": date,
+                "date_order": date_order,
+                "format": reading.format,
+                "encoding": reading.encoding,
+                "separator": reading.separator,
+                "header_row": reading.header_row,
+            }
         )
         day_options = DayCountOptions(
             since=since,
             by=None if by is None else read_period(by),
             labelled=sample,
-            topics=shown,
-            seed=random_state,
+            topics=topics,
+            seed=seed,
         )
         return CountResult(_count_days(model, fitted, data, day_options))
     options = CountOptions(
-        text=text,
+        text=reading.text,
         by=by,
         date=date,
         date_order=date_order,
         labelled=sample,
-        topics=shown,
-        n_threads=n_jobs,
-        seed=random_state,
+        topics=topics,
+        n_threads=n_threads,
+        seed=seed,
     )
     check_countable(fitted, options)  # before a file is opened
-    reading = ReadOptions(
-        text=text, header_row=header_row, columns=options.group_columns, layout=fitted.layout
-    )
-    rows = _read(data, reading)
-    progress = check_progress(progress)
+    rows = _read(data, replace(reading, columns=options.group_columns, layout=fitted.layout))
+
+    def note(text: str) -> None:
+        progress.note(Message(f"{rows.name}: ", text))
 
     def show_rows(n_rows: int) -> None:
         progress.update("counting", rows.fraction_read(), counted(n_rows, rows.unit))
 
-    return CountResult(
-        count_rows(
-            fitted,
-            rows,
-            options,
-            announce=progress.note,
-            on_progress=show_rows,
-            on_interval=lambda fraction: progress.update("computing intervals", fraction),
-        ),
-        separator=rows.separator,
+    if rows.note:
+        note(rows.note)
+    counts = count_rows(
+        fitted,
+        rows,
+        options,
+        announce=note,
+        on_progress=show_rows,
+        on_interval=lambda fraction: progress.update("computing intervals", fraction),
     )
+    return CountResult(counts, separator=rows.separator)
+
+
+def _load(model: Model) -> tuple[Fitted, float | None]:
+    """Return a model and the fraction set aside in training, which only files record."""
+    if isinstance(model, TopicClassifier):
+        return to_classifier(model).fitted_, None
+    check_model(model)
+    fitted, file = load_model(model)
+    return fitted, file.info.test_fraction
 
 
 def _count_days(model: Model, fitted: Fitted, data: object, options: DayCountOptions) -> Counts:

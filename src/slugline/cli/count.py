@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
+from slugline.api.counting import count_data
 from slugline.base.wording import counted, join_words, one_line
 from slugline.cli import options
 from slugline.cli.options import COUNT, OUTPUT_FILE, command, option, read_day
-from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
+from slugline.cli.output import print_json, print_table, show, show_progress, warn
 from slugline.cli.output_paths import check_target
 from slugline.corpus.layout import ReadOptions
-from slugline.corpus.readers import RowReader, read_rows
-from slugline.counting.count import check_countable, check_no_foreign_database, count_rows
 from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder
-from slugline.counting.labelled import LabelledSample
-from slugline.counting.options import CountOptions
 from slugline.counting.results import (
     ALL,
     Counts,
@@ -28,17 +23,7 @@ from slugline.counting.results import (
     describe_method,
     describe_tests,
 )
-from slugline.errors import Message, OptionError
-from slugline.model.file.content import load_model
-from slugline.model.file.shipped import model_path
-from slugline.model.fitted import Fitted
-from slugline.serving.watch.counts import (
-    DayCountOptions,
-    check_no_text_options,
-    count_days,
-    read_period,
-)
-from slugline.serving.watch.store import WatchedModel, is_watch_file
+from slugline.errors import OptionError
 
 # Maximum number of changes to print.
 _MAX_CHANGES = 20
@@ -129,90 +114,30 @@ def count(
     if output is not None:
         _check_ending(output)
         check_target("--output", output, [model, file, labelled])
-    fitted, model_file = load_model(model)
-    test_fraction = model_file.info.test_fraction
-    separator_of_texts = None
-    if since is not None or is_watch_file(file):
-        check_no_text_options(
-            {
-                "text": reading.text,
-                "date": date,
-                "date_order": date_order,
-                "format": reading.format,
-                "encoding": reading.encoding,
-                "separator": reading.separator,
-                "header_row": reading.header_row,
-                "n_jobs": threads,
-            }
-        )
-        day_options = DayCountOptions(
-            since=None if since is None else read_day(since),
-            by=None if by is None else read_period(by),
-            labelled=_read_labelled(labelled, fitted, test_fraction),
-            topics=topics,
-            seed=seed,
-        )
-        version = WatchedModel.from_file(Path(model_path(model)), fitted)
-        counts = count_days(file, fitted, version, day_options)
-    else:
-        sample = _read_labelled(labelled, fitted, test_fraction)
-        settings = CountOptions(
-            text=reading.text,
+    with show_progress(is_late=True) as progress:
+        result = count_data(
+            model,
+            file,
+            reading,
             by=by,
             date=date,
             date_order=date_order,
-            labelled=sample,
+            since=None if since is None else read_day(since),
+            labelled=labelled,
             topics=topics,
-            n_threads=threads or 1,
             seed=seed,
+            n_threads=threads or 1,
+            progress=progress,
         )
-        check_countable(fitted, settings)  # before the file is opened
-        check_no_foreign_database(file)
-        reading = replace(reading, layout=fitted.layout, columns=settings.group_columns)
-        rows = read_rows(file, reading, fallback="txt")
-        if rows.note:
-            say(Message(f"{rows.name}: ", rows.note))
-        counts, separator_of_texts = _count_texts(fitted, rows, settings), rows.separator
+    counts = result.counts
     if output is not None:
-        from slugline.api.counting import CountResult
-
-        CountResult(counts, separator=separator_of_texts).save(output)
+        result.save(output)
     if as_json:
         print_json(counts.to_dict())
     else:
         _print_counts(counts)
     left_out = describe_left_out(counts)
     warn([*([f"{counts.name}: {left_out}"] if left_out else []), *counts.concerns])
-
-
-def _read_labelled(
-    labelled: str | None, fitted: Fitted, test_fraction: float | None
-) -> LabelledSample | None:
-    if labelled is None:
-        return None
-    from slugline.counting.labelled_file import read_labelled_sample
-
-    return read_labelled_sample(Path(labelled), fitted, test_fraction)
-
-
-def _count_texts(fitted: Fitted, rows: RowReader, settings: CountOptions) -> Counts:
-    """Count the texts of a file and show progress."""
-    start = time.monotonic()
-    with show_progress(is_late=True) as progress:
-
-        def show_rows(n_rows: int) -> None:
-            speed = n_rows / max(time.monotonic() - start, 1e-3)
-            detail = f"{n_rows:,} {rows.unit}s  {speed:,.0f} a second"
-            progress.update("counting", rows.fraction_read(), detail)
-
-        return count_rows(
-            fitted,
-            rows,
-            settings,
-            announce=lambda note: say(Message(f"{rows.name}: ", note)),
-            on_progress=show_rows,
-            on_interval=lambda fraction: progress.update("computing intervals", fraction),
-        )
 
 
 def _check_ending(output: Path) -> None:
@@ -238,7 +163,7 @@ def _print_counts(counts: Counts) -> None:
     for change in changes[:_MAX_CHANGES]:
         show(f"{change.describe()}.")
     if len(changes) > _MAX_CHANGES:
-        show(f"{len(changes) - _MAX_CHANGES:,} more changes are more than chance.")
+        show(f"{len(changes) - _MAX_CHANGES:,} more significant {counts.change_noun}s.")
     tests = describe_tests(counts)
     if tests:
         show(tests)

@@ -16,7 +16,7 @@ from slugline.comparison.fold import FoldResult
 from slugline.comparison.models import Model
 from slugline.corpus.documents import Topics
 from slugline.evaluation.evaluation import macro_f1
-from slugline.evaluation.intervals import wilson
+from slugline.evaluation.intervals import adjust_holm, wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation, equal_rows, micro_scores
 
 # Paired differences -------------------------------------------------------------------------------
@@ -80,18 +80,10 @@ def compare_accuracies(ours: Sequence[float], theirs: Sequence[float]) -> Accura
 
 
 def adjust_p_values(differences: Mapping[str, AccuracyDifference]) -> dict[str, AccuracyDifference]:
-    """Return the differences with p-values adjusted for multiple tests and intervals unchanged.
-
-    References
-    ----------
-    Holm (1979), A simple sequentially rejective multiple test procedure.
-    """
-    p_values = sorted((d.p_value, name) for name, d in differences.items() if d.p_value is not None)
-    adjusted, least = dict(differences), 0.0
-    for place, (p_value, name) in enumerate(p_values):
-        least = min(1.0, max(least, (len(p_values) - place) * p_value))
-        adjusted[name] = replace(differences[name], p_value=least)
-    return adjusted
+    """Return the differences with p-values adjusted by Holm's method and intervals unchanged."""
+    p_values = {name: d.p_value for name, d in differences.items() if d.p_value is not None}
+    adjusted = zip(p_values, adjust_holm([*p_values.values()]), strict=True)
+    return {**differences, **{n: replace(differences[n], p_value=p) for n, p in adjusted}}
 
 
 # Results ------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from slugline.base.arrays import F64
 from slugline.counting.estimation import ShareEstimate
 from slugline.counting.labelled import MIN_LABELLED
 from slugline.counting.results import Basis, Change, GroupCount, TopicCount
-from slugline.evaluation.intervals import Z_95, Interval
+from slugline.evaluation.intervals import Z_95, Interval, adjust_holm
 
 # Degrees of freedom for differences between groups counted from labels. In simulated years of 12
 # months with 200 labels each and constant shares, the normal distribution found a false change of
@@ -21,23 +21,6 @@ from slugline.evaluation.intervals import Z_95, Interval
 _LABEL_DEGREES = 2 * (MIN_LABELLED - 1)
 #: Minimum number of periods to estimate how much consecutive ones vary.
 MIN_PERIODS = 4
-
-
-def adjust_holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for multiple testing by Holm's method.
-
-    References
-    ----------
-    Holm (1979), A simple sequentially rejective multiple test procedure.
-
-    >>> adjust_holm([0.01, 0.5, 0.04])
-    [0.03, 0.5, 0.08]
-    """
-    adjusted, least = [0.0] * len(p_values), 0.0
-    for place, i in enumerate(np.argsort(p_values, kind="stable").tolist()):
-        least = min(1.0, max(least, (len(p_values) - place) * p_values[i]))
-        adjusted[i] = least
-    return adjusted
 
 
 class _Comparison(NamedTuple):

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F64
+from slugline.base.arrays import F64, I64
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted, have, join_words, percent
 from slugline.counting.drift import Drift
 from slugline.counting.estimation import ShareEstimate
-from slugline.counting.labelled import MIN_LABELLED, FoundText, LabelledSample, MatchedLabels
+from slugline.counting.labelled import MIN_LABELLED, LabelledSample, MatchedLabels
 from slugline.counting.results import GroupCount
 from slugline.counting.shares import HeldoutSample
 from slugline.text.features import UnknownWordRate, WordCounts
@@ -45,11 +45,6 @@ class TextTotals(NamedTuple):
     n_unknown: int = 0
     n_unusual: int = 0
 
-    @property
-    def unusual_fraction(self) -> float:
-        """Fraction of texts with unusually many unknown words."""
-        return self.n_unusual / max(self.n_texts, 1)
-
     @classmethod
     def from_words(cls, words: WordCounts, usual: UnknownWordRate | None) -> TextTotals:
         """Return the sums of a batch of texts."""
@@ -62,12 +57,7 @@ class TextTotals(NamedTuple):
 
     def add(self, other: TextTotals) -> TextTotals:
         """Return the combined sums."""
-        return TextTotals(
-            n_texts=self.n_texts + other.n_texts,
-            n_words=self.n_words + other.n_words,
-            n_unknown=self.n_unknown + other.n_unknown,
-            n_unusual=self.n_unusual + other.n_unusual,
-        )
+        return TextTotals(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 def few_text_concerns(n_texts: int, n_by_group: Sequence[int], noun: str) -> Iterator[str]:
@@ -95,61 +85,41 @@ def few_text_concerns(n_texts: int, n_by_group: Sequence[int], noun: str) -> Ite
         )
 
 
-def text_concerns(sums: TextTotals, usual: UnknownWordRate | None) -> Iterator[str]:
-    """Yield a warning if most texts have unusually many unknown words."""
-    if usual is not None and are_unknown(sums):
-        yield (
-            f"Don't trust these counts: {percent(sums.n_unknown / sums.n_words, 0)} of the words "
-            f"are unknown to the model, against {percent(usual.rate, 0)} in training. The texts "
-            "may be in another language or about something else; train on texts like these."
-        )
-
-
 def are_unknown(sums: TextTotals) -> bool:
     """Return True if the texts may be in another language, which makes counts meaningless."""
     return (
         sums.n_unusual >= _MIN_UNUSUAL
-        and sums.unusual_fraction >= _MOST_UNUSUAL
+        and sums.n_unusual >= _MOST_UNUSUAL * sums.n_texts
         and sums.n_words > 0
     )
 
 
-def group_text_concerns(
-    groups: Mapping[str, TextTotals], usual: UnknownWordRate | None
-) -> Iterator[str]:
-    """Yield a warning that lists groups whose texts have unusually many unknown words."""
-    if groups and usual is not None:
-        n_words = sum(each.n_words for each in groups.values())
-        n_unknown = sum(each.n_unknown for each in groups.values())
-        yield (
-            f"Don't trust the counts of {join_words([*groups], _MAX_NAMED)}: "
-            f"{percent(n_unknown / n_words, 0)} of the words are unknown to the model, "
-            f"against {percent(usual.rate, 0)} in training. The texts may be in another language "
-            "or about something else. Changes from or to these were not tested."
-        )
+def word_concern(
+    totals: Sequence[TextTotals], usual: UnknownWordRate, groups: Sequence[str] = ()
+) -> str:
+    """Return the warning that texts, or the named groups of them, have many unknown words."""
+    fraction = sum(each.n_unknown for each in totals) / sum(each.n_words for each in totals)
+    counts = f"the counts of {join_words(groups, _MAX_NAMED)}" if groups else "these counts"
+    untested = " Changes from or to these were not tested." if groups else ""
+    return (
+        f"Don't trust {counts}: {percent(fraction, 0)} of the words are unknown to the model, "
+        f"against {percent(usual.rate, 0)} in training. The texts may be in another language or "
+        f"about something else; train on texts like these.{untested}"
+    )
 
 
-def drift_concerns(drift: Drift | None) -> Iterator[str]:
-    """Yield a warning if texts differ from training documents of the same topics."""
-    if drift is not None and drift.is_significant():
-        yield (
-            "More than the shares of topics has changed since training: the texts differ from the "
-            f"training texts of the same topics{_describe_words(drift)}. There may be new topics, "
-            "or the texts may come from another source. Label a random sample of them and count "
-            "with these labels."
-        )
+def drift_concern(drift: Drift, groups: Sequence[str] = ()) -> str:
+    """Return the warning that texts, or the named groups of them, differ from training texts.
 
-
-def group_drift_concerns(drifts: Mapping[str, Drift]) -> Iterator[str]:
-    """Yield a warning that lists the groups whose texts differ from training documents."""
-    found = {name: each for name, each in drifts.items() if each.is_significant(len(drifts))}
-    if found:
-        clearest = min(found.values(), key=lambda each: each.p_value)
-        yield (
-            f"The texts of {join_words([*found], _MAX_NAMED)} differ from the training texts of "
-            f"the same topics{_describe_words(clearest)}. Label a random sample of them and count "
-            "with these labels."
-        )
+    If there are groups, `drift` is the most significant one of them.
+    """
+    texts = f"the texts of {join_words(groups, _MAX_NAMED)}" if groups else "the texts"
+    return (
+        f"More than the shares of topics has changed since training: {texts} differ from the "
+        f"training texts of the same topics{_describe_words(drift)}. There may be new topics, "
+        "or the texts may come from another source. Label a random sample of them and count "
+        "with these labels."
+    )
 
 
 def _describe_words(drift: Drift) -> str:
@@ -191,11 +161,15 @@ def heldout_concerns(
             )
 
 
-class ModelCount(NamedTuple):
-    """Data for model-based counts.
+class CountedTexts(NamedTuple):
+    """Data for counting a group of texts.
 
     Attributes
     ----------
+    sums : float64 array, shape (n_topics,)
+        Sums of probabilities.
+    n_answers : int64 array, shape (n_topics,)
+        Number of texts that the model assigns to each topic.
     totals : TextTotals
     estimates : sequence of ShareEstimate
         One, or one per topic of a multi-label model; empty if the model has no held-out documents.
@@ -203,74 +177,53 @@ class ModelCount(NamedTuple):
         Result of the comparison with training documents; None if not compared.
     """
 
-    totals: TextTotals = TextTotals()
+    sums: F64
+    n_answers: I64
+    totals: TextTotals
     estimates: Sequence[ShareEstimate] = ()
     drift: Drift | None = None
 
+    @property
+    def n_texts(self) -> int:
+        """Number of texts."""
+        return self.totals.n_texts
 
-class ModelConcerns:
-    """Warnings about model-based counts. None of them applies to counts from labels.
+
+def model_concerns(
+    usual: UnknownWordRate | None, total: CountedTexts | None, groups: Mapping[str, CountedTexts]
+) -> Iterator[str]:
+    """Yield warnings about texts that the model can't count, one per cause.
 
     Parameters
     ----------
-    samples : sequence of HeldoutSample
-        See `heldout_samples`; empty if the model has no held-out documents.
-    topics : sequence of str
     usual : UnknownWordRate or None
-    total : ModelCount or None
-        Model-based count of all texts; None if counted from labels.
-    groups : mapping of str to ModelCount
-        Model-based counts of the groups that aren't counted from labels.
-    shown : sequence of str, optional
-        Topics to warn about; by default, all.
+    total : CountedTexts or None
+        All texts; None if counted from labels.
+    groups : mapping of str to CountedTexts
+        Groups that aren't counted from labels.
     """
+    unknown = find_unknown(groups)
+    if not unknown and total is not None and are_unknown(total.totals):
+        if usual is not None:
+            yield word_concern([total.totals], usual)
+        total = None
+    if unknown and usual is not None:
+        yield word_concern([*unknown.values()], usual, [*unknown])
+    drifts = {
+        name: each.drift
+        for name, each in groups.items()
+        if name not in unknown and each.drift is not None
+    }
+    found = {name: each for name, each in drifts.items() if each.is_significant(len(drifts))}
+    if found:
+        yield drift_concern(min(found.values(), key=lambda each: each.p_value), [*found])
+    elif total is not None and not unknown and total.drift and total.drift.is_significant():
+        yield drift_concern(total.drift)
 
-    def __init__(
-        self,
-        samples: Sequence[HeldoutSample],
-        topics: Sequence[str],
-        usual: UnknownWordRate | None,
-        *,
-        total: ModelCount | None,
-        groups: Mapping[str, ModelCount],
-        shown: Sequence[str] = (),
-    ) -> None:
-        self._shown = shown
-        self._samples, self._topics, self._usual = samples, topics, usual
-        self._total = total or ModelCount()
-        self._unknown = {
-            name: each.totals
-            for name, each in groups.items()
-            if usual is not None and are_unknown(each.totals)
-        }
-        self._groups = {name: each for name, each in groups.items() if name not in self._unknown}
 
-    def choose_tested(self, groups: Sequence[GroupCount]) -> list[GroupCount]:
-        """Return the groups with reliable counts, between which changes are tested.
-
-        Groups with few texts are excluded because the tests assume normal differences.
-        """
-        return [
-            group
-            for group in groups
-            if group.is_estimated and group.name not in self._unknown and group.n_texts >= FEW_TEXTS
-        ]
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield one warning per cause."""
-        by_words = [*group_text_concerns(self._unknown, self._usual)] or [
-            *text_concerns(self._total.totals, self._usual)
-        ]
-        drifts = {name: each.drift for name, each in self._groups.items()}
-        by_group = group_drift_concerns(
-            {name: drift for name, drift in drifts.items() if drift is not None}
-        )
-        yield from by_words
-        yield from [*by_group] or ([] if by_words else drift_concerns(self._total.drift))
-        if self._samples and (
-            self._total.estimates or any(each.estimates for each in self._groups.values())
-        ):
-            yield from heldout_concerns(self._samples, self._topics, self._shown)
+def find_unknown(groups: Mapping[str, CountedTexts]) -> dict[str, TextTotals]:
+    """Return the groups whose texts may be in another language."""
+    return {name: each.totals for name, each in groups.items() if are_unknown(each.totals)}
 
 
 # Labels -------------------------------------------------------------------------------------------
@@ -279,7 +232,6 @@ class ModelConcerns:
 def labelled_concerns(
     sample: LabelledSample,
     labels: MatchedLabels,
-    found: Mapping[str, FoundText],
     mean_proba: F64,
     topics: Sequence[str],
     shown: Sequence[str] = (),
@@ -291,8 +243,6 @@ def labelled_concerns(
     sample : LabelledSample
     labels : MatchedLabels
         Labels of the counted texts.
-    found : mapping of str to FoundText
-        Labelled texts among the counted ones.
     mean_proba : float64 array, shape (n_topics,)
         Mean probabilities of all texts.
     topics : sequence of str
@@ -306,10 +256,7 @@ def labelled_concerns(
         if concern is not None:
             yield concern
     yield from sample.concerns
-    n_used = sum(
-        min(len(sample.labels[key]), text.n_by_group.total()) for key, text in found.items()
-    )
-    n_missing = len(sample) - n_used
+    n_missing = len(sample) - n_found
     if n_missing:
         are, were = ("is", "was") if n_missing == 1 else ("are", "were")
         yield (
@@ -375,7 +322,7 @@ def few_label_concerns(groups: Sequence[GroupCount], period: str | None) -> Iter
     if n_blank:
         yield (
             f"{n_blank:,} of {n_groups} {have(n_blank)} fewer than {MIN_LABELLED} labels, and the "
-            "model can't count them because it has no held-out answers, so "
+            "model can't count them because it has no held-out predictions, so "
             f"{'its' if n_blank == 1 else 'their'} counts are blank: {remedy}"
         )
 

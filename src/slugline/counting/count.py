@@ -14,21 +14,15 @@ from slugline.base.wording import counted, join_words
 from slugline.corpus.label_database.tables import FORMAT
 from slugline.corpus.readers import RowReader, is_database
 from slugline.corpus.rows import BadRow, SourceRow
-from slugline.counting.concerns import (
-    ModelCount,
-    few_label_concerns,
-    few_text_concerns,
-    labelled_concerns,
-)
+from slugline.counting.concerns import CountedTexts
 from slugline.counting.drift import find_drift
 from slugline.counting.estimation import ShareEstimate, estimate_texts
-from slugline.counting.group_counts import CountedTexts, GroupCounter
+from slugline.counting.group_counts import GroupCounter
 from slugline.counting.groups import sort_groups
 from slugline.counting.labelled import MatchedLabels, text_key
-from slugline.counting.options import CountOptions
 from slugline.counting.results import Counts, check_topics
 from slugline.counting.shares import HeldoutSample, heldout_samples
-from slugline.counting.tally import AnsweredBatch, GroupTally, Tally
+from slugline.counting.tally import AnsweredBatch, CountOptions, GroupTally, Tally
 from slugline.errors import DataError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.prediction.rows import Columns, PredictOptions, batch_texts, map_batches
@@ -115,7 +109,49 @@ def count_rows(
             f"{options.labelled.name} is in {rows.name}: label a random sample of the texts to "
             "count. Texts must match exactly, except for whitespace."
         )
-    return _Summary(fitted, samples, tally, options).counts(rows.name, on_interval)
+    labels = MatchedLabels.from_texts(options.labelled, tally.labelled, len(fitted.topics))
+    grouping = tally.grouping
+    period = None if grouping is None else grouping.period
+    names = sort_groups(tally.groups) if period is None else sorted(tally.groups)
+    total, *others = _estimate_groups(
+        fitted,
+        samples,
+        [tally.total, *(tally.groups[name] for name in names)],
+        options.seed,
+        on_interval,
+    )
+    counts = GroupCounter(fitted, samples, options.labelled, labels).count_groups(
+        rows.name,
+        total,
+        dict(zip(names, others, strict=True)),
+        column=None if grouping is None else grouping.column,
+        period=period,
+        topics=options.topics,
+    )
+    return replace(counts, n_bad=tally.n_bad, n_undated=tally.n_undated)
+
+
+def _estimate_groups(
+    fitted: Fitted,
+    samples: Sequence[HeldoutSample],
+    groups: Sequence[GroupTally],
+    seed: int,
+    on_interval: Callable[[float], object] | None,
+) -> Iterator[CountedTexts]:
+    """Yield each group's texts, with estimates if the model has held-out predictions."""
+    for number, group in enumerate(groups):
+        estimates: Sequence[ShareEstimate] = []
+        if samples:
+            estimates = estimate_texts(samples, *group.rows(), seed=seed, group=number)
+        yield CountedTexts(
+            group.sums,
+            group.n_likely if fitted.multilabel else group.n_answers,
+            group.totals,
+            estimates,
+            find_drift(fitted.text_profile, group.texts(), estimates),
+        )
+        if on_interval is not None:
+            on_interval((number + 1) / len(groups))
 
 
 def check_no_foreign_database(file: PathLike) -> None:
@@ -138,13 +174,18 @@ def check_countable(fitted: Fitted, options: CountOptions) -> None:
     """
     _check_topics(fitted, options)
     if not _has_heldout(fitted) and options.labelled is None:
-        raise DataError(
-            "the model has no held-out answers to estimate its errors from; retrain it with ",
-            Parameter("min_precision", 0.9),
-            ", or label some of the texts (",
-            Parameter("labelled"),
-            ").",
-        )
+        raise no_heldout_error()
+
+
+def no_heldout_error() -> DataError:
+    """Return the error for a model that can count only with labels."""
+    return DataError(
+        "the model has no held-out predictions to estimate its errors from; retrain it with ",
+        Parameter("min_precision", 0.9),
+        ", or label some of the texts (",
+        Parameter("labelled"),
+        ").",
+    )
 
 
 def _check_topics(fitted: Fitted, options: CountOptions) -> None:
@@ -166,102 +207,3 @@ def model_samples(fitted: Fitted) -> list[HeldoutSample]:
     if heldout is None or not heldout.n_documents:
         return []
     return heldout_samples(heldout, fitted.topic_counts.astype(np.float64), fitted.n_documents)
-
-
-class _Summary:
-    """Computes the results from the sums over texts.
-
-    Parameters
-    ----------
-    fitted : Fitted
-    samples : list of HeldoutSample
-        See `heldout_samples`; empty if the model has no held-out documents.
-    tally : Tally
-        Contains at least one text.
-    options : CountOptions
-    """
-
-    def __init__(
-        self, fitted: Fitted, samples: list[HeldoutSample], tally: Tally, options: CountOptions
-    ) -> None:
-        self._fitted, self._samples, self._tally = fitted, samples, tally
-        self._options = options
-        self._topics = [str(topic) for topic in fitted.topics.names]
-        self._labels = MatchedLabels.from_texts(options.labelled, tally.labelled, len(self._topics))
-        self._counter = GroupCounter(fitted, samples, options.labelled, self._labels)
-
-    def counts(self, name: str, on_interval: Callable[[float], object] | None = None) -> Counts:
-        """Return the results.
-
-        Parameters
-        ----------
-        name : str
-            Name of the source.
-        on_interval : callable, optional
-            Called after each group's intervals with the fraction of groups done.
-
-        Raises
-        ------
-        DataError : if there are too few labels and the model has no held-out documents.
-        """
-        tally, grouping, options = self._tally, self._tally.grouping, self._options
-        is_time = grouping is not None and grouping.period is not None
-        names = sorted(tally.groups) if is_time else sort_groups(tally.groups)
-        column = None if grouping is None else grouping.period or grouping.column
-        total, *others = self._estimated(
-            [tally.total, *(tally.groups[name] for name in names)], on_interval
-        )
-        counts = self._counter.count_groups(
-            name,
-            total,
-            dict(zip(names, others, strict=True)),
-            column=column,
-            is_time=is_time,
-            topics=options.topics,
-        )
-        return replace(
-            counts,
-            concerns=tuple(self._concerns(counts)),
-            n_bad=tally.n_bad,
-            n_undated=tally.n_undated,
-        ).restrict(options.topics)
-
-    def _estimated(
-        self, groups: Sequence[GroupTally], on_interval: Callable[[float], object] | None
-    ) -> Iterator[CountedTexts]:
-        """Yield each group's texts, with estimates if the model has held-out predictions."""
-        for number, group in enumerate(groups):
-            estimates: Sequence[ShareEstimate] = []
-            if self._samples:
-                estimates = estimate_texts(
-                    self._samples, group.rows, seed=self._options.seed, group=number
-                )
-            yield CountedTexts.from_rows(
-                group.rows,
-                ModelCount(
-                    group.totals,
-                    estimates,
-                    find_drift(self._fitted.text_profile, group.texts.texts(), estimates),
-                ),
-                multilabel=self._fitted.multilabel,
-            )
-            if on_interval is not None:
-                on_interval((number + 1) / len(groups))
-
-    def _concerns(self, counts: Counts) -> Iterator[str]:
-        """Yield warnings, including the ones about model-based counts in `counts`."""
-        tally = self._tally
-        period = None if tally.grouping is None else tally.grouping.period
-        n_by_group = [group.n_texts for group in counts.groups]
-        yield from few_text_concerns(len(tally.total), n_by_group, period or "group")
-        yield from counts.concerns
-        if self._options.labelled is not None:
-            yield from labelled_concerns(
-                self._options.labelled,
-                self._labels,
-                tally.labelled,
-                tally.total.rows.sums / len(tally.total),
-                self._topics,
-                self._options.topics,
-            )
-            yield from few_label_concerns(counts.groups, period)

@@ -59,8 +59,7 @@ _MONTH_NAMES = (
 _MONTHS = {name: month for month, names in enumerate(_MONTH_NAMES, 1) for name in names.split()}
 # Two-digit years from this one on belong to the 20th century.
 _LAST_CENTURY = 70
-# Maximum length and number of the cells shown in a message.
-_MAX_LENGTH, _MAX_SHOWN = 40, 3
+# Maximum number of columns listed in a message.
 _MAX_COLUMNS = 20
 # Excel's serial numbers of the days from 2000 to 2050.
 _EXCEL_DAYS = (36_526, 55_153)
@@ -286,7 +285,7 @@ def choose_date_column(
         return found[0]
     if not found:
         raise DataError(
-            f"no column contains dates to count by {period}{_describe_cells(rows)}: write dates "
+            f"no column contains dates to count by {period}{_describe_columns(rows)}: write dates "
             "as 2026-01-31, or pass their column as ",
             Parameter("date"),
             ".",
@@ -300,11 +299,8 @@ def choose_date_column(
     )
 
 
-def _describe_cells(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the short cells with digits in the first row: one may be a date in another language.
-
-    If there are none, return the column names. A column of Excel serial dates takes precedence.
-    """
+def _describe_columns(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the column names, or the column that may contain Excel's serial dates."""
     for name, cell in rows[0].items() if rows else ():
         if isinstance(cell, int | float) and _EXCEL_DAYS[0] <= cell <= _EXCEL_DAYS[1]:
             return (
@@ -313,11 +309,4 @@ def _describe_cells(rows: Sequence[Mapping[str, Any]]) -> str:
             )
     names = [short_repr(name) for name in dict.fromkeys(name for row in rows for name in row)]
     known = "only column is" if len(names) == 1 else "columns are"
-    known = f"the {known} {join_words(names, _MAX_COLUMNS)}"
-    shown = [
-        f"{short_repr(name)} contains {short_repr(cell)}"
-        for row in rows[:1]
-        for name, cell in row.items()
-        if isinstance(cell, str) and len(cell) <= _MAX_LENGTH and any(map(str.isdigit, cell))
-    ]
-    return f" ({'; '.join(shown[:_MAX_SHOWN]) or known})"
+    return f" (the {known} {join_words(names, _MAX_COLUMNS)})"

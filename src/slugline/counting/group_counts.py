@@ -1,60 +1,43 @@
-"""Counts of a group of texts: from labels if there are enough, else by the model."""
+"""Counts of groups of texts: from labels if there are enough, else by the model."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F64, I64
+from slugline.base.arrays import F64
 from slugline.base.wording import counted
 from slugline.counting.changes import find_changes
-from slugline.counting.concerns import ModelConcerns, ModelCount
-from slugline.counting.estimation import ShareEstimate, topic_intervals, topic_shares
-from slugline.counting.label_plan import PlannedGroup, plan_labels
+from slugline.counting.concerns import (
+    FEW_TEXTS,
+    CountedTexts,
+    few_label_concerns,
+    few_text_concerns,
+    find_unknown,
+    heldout_concerns,
+    labelled_concerns,
+    model_concerns,
+)
+from slugline.counting.dates import Period
+from slugline.counting.estimation import topic_intervals, topic_shares
 from slugline.counting.labelled import (
     MIN_LABELLED,
     LabelledSample,
     MatchedLabels,
     estimate_labelled_share,
     explained_variance,
-    uses_model,
 )
 from slugline.counting.results import Counts, GroupCount, LabelPlan, TopicCount
-from slugline.counting.samples import SampledRows
 from slugline.counting.shares import HeldoutSample
 from slugline.errors import DataError
+from slugline.evaluation.intervals import Z_95
 from slugline.model.fitted import Fitted
 
-
-class CountedTexts(NamedTuple):
-    """Data for counting a group of texts.
-
-    Attributes
-    ----------
-    n_texts : int
-    sums : float64 array, shape (n_topics,)
-        Sums of probabilities.
-    n_answers : int64 array, shape (n_topics,)
-        Number of texts that the model assigns to each topic.
-    by_model : ModelCount
-        Its estimates are empty if the model has no held-out documents.
-    """
-
-    n_texts: int
-    sums: F64
-    n_answers: I64
-    by_model: ModelCount = ModelCount()
-
-    @classmethod
-    def from_rows(
-        cls, rows: SampledRows, by_model: ModelCount, *, multilabel: bool
-    ) -> CountedTexts:
-        """Return the data for all texts that the rows were sampled from."""
-        n_answers = rows.n_likely if multilabel else rows.n_answers
-        return cls(len(rows), rows.sums, n_answers, by_model)
+# Largest margin of error that needs no more labels: a quarter of a share of 10 %.
+_WIDE = 0.025
 
 
 class GroupCounter:
@@ -90,7 +73,7 @@ class GroupCounter:
             raise DataError(
                 f"only {counted(n_labelled, 'text')} {'has' if n_labelled == 1 else 'have'}"
                 " a label, and the model can't count without labels because it has no held-out "
-                f"answers; label at least {MIN_LABELLED}."
+                f"predictions; label at least {MIN_LABELLED}."
             )
 
     def count_groups(
@@ -99,59 +82,86 @@ class GroupCounter:
         total: CountedTexts,
         groups: Mapping[str, CountedTexts],
         *,
-        column: str | None,
-        is_time: bool,
-        topics: Sequence[str],
+        column: str | None = None,
+        period: Period | None = None,
+        topics: Sequence[str] = (),
     ) -> Counts:
-        """Return the counts of all texts and of each group, for all topics.
+        """Return the counts of all texts and of each group.
 
         Parameters
         ----------
         name : str
             Name of the source.
         total : CountedTexts
+            At least one text.
         groups : mapping of str to CountedTexts
             In order.
-        column : str or None
-            Grouping column, or the name of the period.
-        is_time : bool
-            True if the groups are periods.
-        topics : sequence of str
-            Topics that the plan and the warnings cover; empty for all.
-
-        Returns
-        -------
-        Counts
-            Its `concerns` contain only warnings about model-based counts.
+        column : str, optional
+            Grouping column.
+        period : Period, optional
+            If the groups are periods.
+        topics : sequence of str, optional
+            Topics to show; by default, all.
 
         Raises
         ------
         DataError : if there are too few labels and the model has no held-out documents.
+        OptionError : if a topic to show is unknown.
         """
         self._check_labels()
-        all_texts = self.count("", total)
-        counts = tuple(self.count(name, texts) for name, texts in groups.items())
-        concerns = self._model_concerns(total, groups, counts, topics)
-        tested = concerns.choose_tested(counts)
-        changes = find_changes(
-            tested,
-            [groups[group.name].by_model.estimates for group in tested],
-            is_time=is_time,
-            has_labels=self._sample is not None,
-        )
-        counted_texts = Counts(
+        counts = Counts(
             name=name,
-            total=all_texts,
-            groups=counts,
-            column=column,
-            is_time=is_time,
-            changes=tuple(changes),
-            concerns=tuple(concerns),
+            total=self.count("", total),
+            groups=tuple(self.count(name, texts) for name, texts in groups.items()),
+            column=period or column,
+            is_time=period is not None,
             n_labelled=len(self._labels),
             multilabel=self._fitted.multilabel,
         )
-        plan = self._plan_labels(counted_texts.restrict(topics), total, groups)
-        return replace(counted_texts, plan=plan)
+        by_model = {group.name: groups[group.name] for group in counts.groups if group.is_by_model}
+        unknown = find_unknown(by_model)
+        tested = [
+            group
+            for group in counts.groups
+            # The tests assume that differences are normal.
+            if group.is_estimated and group.name not in unknown and group.n_texts >= FEW_TEXTS
+        ]
+        changes = find_changes(
+            tested,
+            [groups[group.name].estimates for group in tested],
+            is_time=counts.is_time,
+            has_labels=self._sample is not None,
+        )
+        counts = replace(counts, changes=tuple(changes)).restrict(topics)
+        return replace(
+            counts,
+            concerns=tuple(self._concerns(counts, total, by_model, topics)),
+            plan=self._plan_labels(counts, total, groups),
+        )
+
+    def _concerns(
+        self,
+        counts: Counts,
+        total: CountedTexts,
+        by_model: Mapping[str, CountedTexts],
+        topics: Sequence[str],
+    ) -> Iterator[str]:
+        """Yield warnings about the texts and labels; `by_model` are groups without labels."""
+        period = counts.column if counts.is_time else None
+        n_by_group = [group.n_texts for group in counts.groups]
+        yield from few_text_concerns(counts.n_texts, n_by_group, period or "group")
+        heldout = self._fitted.heldout_predictions
+        usual = None if heldout is None else heldout.words
+        is_total_by_model = len(self._labels) < MIN_LABELLED
+        yield from model_concerns(usual, total if is_total_by_model else None, by_model)
+        if self._samples and (is_total_by_model or by_model):
+            yield from heldout_concerns(self._samples, self._topics, topics)
+        if self._sample is not None:
+            mean_proba = total.sums / counts.n_texts
+            yield from labelled_concerns(
+                self._sample, self._labels, mean_proba, self._topics, topics
+            )
+            yield from few_label_concerns(counts.groups, period)
 
     def count(self, name: str, texts: CountedTexts) -> GroupCount:
         """Return the counts of a group, or of all texts if `name` is empty.
@@ -161,67 +171,65 @@ class GroupCounter:
         labels = self._labels.take(self._labels.groups == name) if name else self._labels
         if len(labels) >= MIN_LABELLED:
             counts = self._count_labelled(labels, texts)
-        elif texts.by_model.estimates:
+        elif texts.estimates:
             counts = self._count_by_model(texts)
         else:
             answers = zip(self._topics, texts.n_answers.tolist(), strict=True)
             counts = (TopicCount.unknown(topic, texts.n_texts, n) for topic, n in answers)
         return GroupCount(name, texts.n_texts, tuple(counts))
 
-    def _explained_variance(self, estimates: Sequence[ShareEstimate]) -> F64:
+    def _explained_variance(self, texts: CountedTexts) -> F64:
         """Return the fraction of each topic's variance that the model explains, (n_topics,)."""
-        if not estimates or (self._sample is not None and self._sample.is_training_data):
+        if not texts.estimates or (self._sample is not None and self._sample.is_training_data):
             return np.zeros(len(self._topics))
         return np.concatenate(
             [
                 explained_variance(sample, estimate.shares)[: sample.n_model_topics]
-                for sample, estimate in zip(self._samples, estimates, strict=True)
+                for sample, estimate in zip(self._samples, texts.estimates, strict=True)
             ]
-        )
-
-    def _model_concerns(
-        self,
-        total: CountedTexts,
-        groups: Mapping[str, CountedTexts],
-        counts: Sequence[GroupCount],
-        shown: Sequence[str],
-    ) -> ModelConcerns:
-        """Return the warnings about model-based counts."""
-        heldout = self._fitted.heldout_predictions
-        return ModelConcerns(
-            self._samples,
-            self._topics,
-            None if heldout is None else heldout.words,
-            total=total.by_model if len(self._labels) < MIN_LABELLED else None,
-            groups={
-                group.name: groups[group.name].by_model for group in counts if group.is_by_model
-            },
-            shown=shown,
         )
 
     def _plan_labels(
         self, counts: Counts, total: CountedTexts, groups: Mapping[str, CountedTexts]
     ) -> LabelPlan | None:
-        """Return a plan to halve the widest interval, or None if the intervals are narrow."""
-        planned = []
-        for group in (counts.total, *counts.groups):
-            estimates = (groups[group.name] if group.name else total).by_model.estimates
-            explained = self._explained_variance(estimates).tolist()
-            by_topic = dict(zip(self._topics, explained, strict=True))
-            planned.append(PlannedGroup.from_count(group, by_topic))
-        return plan_labels(
-            planned[0],
-            planned[1:],
-            has_changes=bool(counts.significant_changes),
-            column=counts.column if counts.is_time and counts.column else "group",
-            n_labelled=counts.n_labelled,
+        """Return a plan to halve the widest interval, or None if the intervals are narrow.
+
+        Wide intervals of groups don't matter if a change between groups is significant.
+        """
+        widest_group = max((group.widest_margin for group in counts.groups), default=0.0)
+        widest = counts.total.widest_margin
+        if widest <= _WIDE and (counts.significant_changes or widest_group <= _WIDE):
+            return None
+        by_group = (
+            self._count_labels(group, groups[group.name], widest_group / 2)
+            for group in counts.groups
         )
+        return LabelPlan(
+            n_texts=self._count_labels(counts.total, total, widest / 2),
+            n_labelled=counts.n_labelled,
+            n_by_group=max(by_group, default=0),
+            column=counts.column if counts.is_time and counts.column else "group",
+        )
+
+    def _count_labels(self, group: GroupCount, texts: CountedTexts, margin: float) -> int:
+        """Return the number of random texts to label for margins of error up to `margin`."""
+        explained = dict(zip(self._topics, self._explained_variance(texts), strict=True))
+        variances = [
+            topic.share * (1 - topic.share) * (1 - explained.get(topic.topic, 0.0))
+            for topic in group.topics
+            if topic.is_estimated
+        ]
+        if not variances:
+            return 0
+        n = max(variances) * (Z_95 / max(margin, 1e-9)) ** 2
+        n /= 1 + n / group.n_texts  # finite population correction
+        return min(max(math.ceil(n), MIN_LABELLED), group.n_texts)
 
     def _count_by_model(self, texts: CountedTexts) -> Iterator[TopicCount]:
         values = zip(
             self._topics,
-            topic_shares(texts.by_model.estimates).tolist(),
-            topic_intervals(texts.by_model.estimates),
+            topic_shares(texts.estimates).tolist(),
+            topic_intervals(texts.estimates),
             texts.n_answers.tolist(),
             strict=True,
         )
@@ -230,11 +238,11 @@ class GroupCounter:
 
     def _count_labelled(self, labels: MatchedLabels, texts: CountedTexts) -> Iterator[TopicCount]:
         """Yield the counts of the model's topics and of new topics in the labels."""
-        explained = self._explained_variance(texts.by_model.estimates).tolist()
+        explained = self._explained_variance(texts).tolist()
         n_texts, n_answers = texts.n_texts, texts.n_answers.tolist()
         for i, topic in enumerate([*self._topics, *self._new_topics]):
             is_known = i < len(self._topics)
-            is_used = is_known and uses_model(explained[i])
+            is_used = is_known and explained[i] > 0
             estimate = estimate_labelled_share(
                 labels.has_topic(topic),
                 labels.weights,

@@ -27,9 +27,9 @@ _N_SLOPE = 10.0
 # its intervals are slightly optimistic there.
 _N_PRIOR = 4.0
 _MAX_SLOPE = 1.5
-#: Minimum number of labels with the topic, and without it, to estimate the slope. With 4 of 200,
+# Minimum number of labels with the topic, and without it, to estimate the slope. With 4 of 200,
 #: only 87 % of simulated intervals held.
-MIN_EACH = 10
+_MIN_EACH = 10
 
 
 class TextLabel(NamedTuple):
@@ -206,7 +206,7 @@ def estimate_labelled_share(
     smoothed = (n * share + _N_PRIOR / 2) / (n + _N_PRIOR)
     # Finite population correction: if all texts are labelled, there is no error.
     remaining = max(1 - len(has_topic) / max(n_texts, 1), 1e-3)
-    if proba is None or n * min(share, 1 - share) < MIN_EACH:
+    if proba is None or n * min(share, 1 - share) < _MIN_EACH:
         return LabelledEstimate(share, wilson(share * n / remaining, n / remaining), "labels")
     slope = _slope(has_topic, proba, fractions, n)
     share += slope * (mean_proba - float(fractions @ proba))
@@ -231,8 +231,8 @@ def _slope(has_topic: F64, proba: F64, fractions: F64, n: float) -> float:
 def explained_variance(sample: HeldoutSample, shares: F64) -> F64:
     """Return the fraction of each topic's variance that its probabilities explain, (n_topics,).
 
-    Measured on held-out documents, weighted to the shares of the texts; 0 for topics without
-    held-out documents.
+    Measured on held-out documents, weighted to the shares of the texts. 0 if it is too small to
+    use the probabilities, or for topics without held-out documents.
     """
     weights = (shares / np.maximum(sample.topic_sizes, 1))[sample.topics]
     weights = weights / weights.sum()
@@ -241,9 +241,4 @@ def explained_variance(sample: HeldoutSample, shares: F64) -> F64:
     covariances = weights @ (is_topic * proba)
     variances = (weights @ is_topic**2) * (weights @ proba**2)
     explained: F64 = covariances * np.abs(covariances) / np.maximum(variances, 1e-12)
-    return np.clip(explained, 0, 0.99)
-
-
-def uses_model(explained: float) -> bool:
-    """Return True if model probabilities are used for a topic; independent of the labels."""
-    return explained >= _MIN_EXPLAINED
+    return np.where(explained < _MIN_EXPLAINED, 0.0, np.minimum(explained, 0.99))

@@ -23,8 +23,6 @@ Basis = Literal["", "by the model", "by labels"]
 _MAX_NAMED = 30
 # Maximum number of groups listed in a message on comparisons.
 _MAX_COMPARED = 5
-# A plan to label a larger fraction of the texts says "nearly all".
-_NEARLY_ALL = 0.9
 
 
 class TopicCount(NamedTuple):
@@ -136,6 +134,12 @@ class GroupCount(NamedTuple):
         """Number of labels used."""
         return max((topic.n_labels for topic in self.topics), default=0)
 
+    @property
+    def widest_margin(self) -> float:
+        """Largest margin of error of an estimated share, or 0."""
+        widths = (t.interval.high - t.interval.low for t in self.topics if t.is_estimated)
+        return max(widths, default=0.0) / 2
+
     def find(self, name: str) -> TopicCount:
         """Return the count of a topic, without an estimate if the group doesn't have it."""
         found = (topic for topic in self.topics if topic.topic == name)
@@ -218,8 +222,6 @@ class LabelPlan(NamedTuple):
     ----------
     n_texts : int
         Number of texts to label to halve the widest interval of all texts.
-    n_available : int
-        Number of texts to choose from.
     n_labelled : int
         Number of labelled texts.
     n_by_group : int
@@ -230,7 +232,6 @@ class LabelPlan(NamedTuple):
     """
 
     n_texts: int
-    n_available: int
     n_labelled: int = 0
     n_by_group: int = 0
     column: str = ""
@@ -240,8 +241,6 @@ class LabelPlan(NamedTuple):
         n_missing = max(self.n_texts - self.n_labelled, 0)
         more = " more" if self.n_labelled else ""
         number = f"about {_round(n_missing)}{more} texts drawn at random"
-        if self.n_texts > _NEARLY_ALL * self.n_available:
-            number = f"nearly all {self.n_available:,} texts"
         by_group = ""
         if self.n_by_group:
             by_group = f"; for each {self.column}, about {_round(self.n_by_group)} of its texts"
@@ -322,9 +321,9 @@ class Counts:
         return tuple(shown)
 
     @property
-    def n_left_out(self) -> int:
-        """Number of rows not counted."""
-        return self.n_bad + self.n_undated
+    def change_noun(self) -> str:
+        """Word for a change between periods, or a difference between other groups."""
+        return "change" if self.is_time else "difference"
 
     def restrict(self, topics: Sequence[str]) -> Counts:
         """Return the counts of some topics; raise OptionError for an unknown topic."""
@@ -416,7 +415,7 @@ def describe_tests(counts: Counts) -> str:
     """
     if counts.significant_changes or len(counts.groups) < 2:
         return ""
-    noun = "change" if counts.is_time else "difference"
+    noun = counts.change_noun
     compared = {name for change in counts.changes for name in (change.before, change.after)}
     if not compared:
         return f"No {noun} was tested."

@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 
 from slugline.base.arrays import F64, Floats, Index
-from slugline.counting.samples import LIKELY
 from slugline.model.heldout import HeldOutPredictions
 
+#: Multi-label models assign the topics with at least this probability.
+LIKELY = 0.5
 # Pseudo-documents added to each topic, and to its held-out documents and their probabilities.
 # Without them, a topic with one training document seems to explain every slightly odd text. Of 2, 4
 # and 8, and of 5, 20 and 60, these gave the smallest mean error relative to counting answers on

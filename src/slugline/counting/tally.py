@@ -1,33 +1,87 @@
-"""Sums over all texts of a file and over groups of them, in bounded memory."""
+"""Sums over all texts of a file and over groups of them, and samples, in bounded memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from slugline.base.arrays import F32, Mask
+from slugline.base.arrays import F32, F64, Mask
 from slugline.base.checks import short_repr
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.counting.concerns import TextTotals
+from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder
 from slugline.counting.groups import MAX_GROUPS, Grouping
-from slugline.counting.labelled import FoundText
-from slugline.counting.options import CountOptions
-from slugline.counting.samples import SampledRows, SampledTexts
-from slugline.errors import DataError, Parameter
+from slugline.counting.labelled import FoundText, LabelledSample
+from slugline.counting.shares import LIKELY
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.model.fitted import Fitted
+from slugline.model.text_profile import MAX_CHARACTERS
 from slugline.text.features import UnknownWordRate, WordCounts
 
-# Maximum number of stored probabilities (for all texts, and for all groups together), and of
-# stored texts.
+# Maximum number of stored probabilities, for all texts and for all groups together; and of stored
+# texts' probabilities, in each of them.
 _MAX_PROBA, _MAX_ROWS = 1 << 23, 20_000
 _MIN_ROWS = 200
-# Maximum number of texts to compare with training documents: overall, per group, and in all groups
-# together.
-_MAX_TEXTS, _MAX_GROUP_TEXTS, _MAX_TEXTS_OF_GROUPS = 1000, 400, 10_000
+# Maximum number of texts to compare with training documents, of each group and of all together.
+_MAX_TEXTS, _MAX_TEXTS_OF_GROUPS = 1000, 10_000
 # A larger fraction of cells that aren't dates is an error.
 _MAX_UNREADABLE = 0.1
+
+
+@dataclass(frozen=True)
+class CountOptions:
+    """Options for counting.
+
+    Attributes
+    ----------
+    text, n_threads
+        See `PredictOptions`.
+    by : str, optional
+        A column, or "day", "week", "month", "quarter" or "year".
+    date : str, optional
+        Date column; by default, the only column that contains dates.
+    date_order : {"day-first", "month-first"}, optional
+        Order of day and month in dates such as 03/04/2026; by default, detected from the first
+        rows.
+    labelled : LabelledSample, optional
+        Labels of some of the texts.
+    topics : sequence of str, optional
+        Topics to show; by default, all.
+    seed : int, default 0
+    """
+
+    text: str | Sequence[str] | None = None
+    n_threads: int = 1
+    by: str | None = None
+    date: str | None = None
+    date_order: DateOrder | None = None
+    labelled: LabelledSample | None = None
+    topics: Sequence[str] = ()
+    seed: int = 0
+
+    @property
+    def group_columns(self) -> list[str]:
+        """Columns given by `by` and `date`, without names of periods."""
+        return [name for name in (self.by, self.date) if name is not None and name not in PERIODS]
+
+    def __post_init__(self) -> None:
+        for name in ("date", "date_order"):
+            if getattr(self, name) is not None and self.by is None:
+                raise OptionError(
+                    Parameter(name),
+                    " requires grouping by date; add ",
+                    Parameter("by", "month"),
+                    ".",
+                )
+        if self.date_order not in (None, *DATE_ORDERS):
+            raise OptionError(
+                Parameter("date_order"),
+                f" is {short_repr(self.date_order)}; choose {' or '.join(DATE_ORDERS)}.",
+            )
 
 
 class AnsweredBatch(NamedTuple):
@@ -58,31 +112,118 @@ class AnsweredBatch(NamedTuple):
     problem: str = ""
 
 
+class Reservoir:
+    """Bounded random sample of rows: each gets a random key, and the largest keys are kept.
+
+    Parameters
+    ----------
+    empty : array, shape (0, ...)
+        Shape and type of the rows.
+    capacity : int
+        Maximum number of rows.
+    seed : int
+    """
+
+    def __init__(self, empty: NDArray[Any], capacity: int, seed: int) -> None:
+        self._rows, self._keys = [empty], [np.zeros(0)]
+        self._rng = np.random.default_rng(seed)
+        self._capacity = capacity
+        self._n_kept, self._least_key = 0, 0.0
+
+    def add(self, rows: NDArray[Any]) -> None:
+        """Add rows; the sample doesn't depend on how they are batched."""
+        keys = self._rng.random(len(rows))
+        is_kept = keys >= self._least_key
+        self._rows.append(rows[is_kept])
+        self._keys.append(keys[is_kept])
+        self._n_kept += int(is_kept.sum())
+        if self._n_kept > 2 * self._capacity:
+            self._shrink()
+
+    def limit(self, capacity: int) -> None:
+        """Reduce the maximum number of rows to `capacity`."""
+        self._capacity = min(self._capacity, capacity)
+        self._shrink()
+
+    def rows(self) -> NDArray[Any]:
+        """Return the sampled rows."""
+        self._shrink()
+        return np.concatenate(self._rows)
+
+    def _shrink(self) -> None:
+        if self._n_kept > self._capacity:
+            rows, keys = np.concatenate(self._rows), np.concatenate(self._keys)
+            chosen = np.sort(np.argpartition(-keys, self._capacity)[: self._capacity])
+            self._rows, self._keys = [rows[chosen]], [keys[chosen]]
+            self._n_kept, self._least_key = self._capacity, float(keys[chosen].min())
+
+
 class GroupTally:
-    """Sums over a group of texts.
+    """Sums over a group of texts, and a random sample of them.
+
+    Parameters
+    ----------
+    n_topics : int
+    n_rows, n_texts : int
+        Maximum number of sampled probabilities, and of sampled texts.
+    seed : int
 
     Attributes
     ----------
-    rows : SampledRows
-        Probabilities of the texts.
-    texts : SampledTexts
+    n_answers : int64 array, shape (n_topics,)
+        Number of texts whose most likely topic is each topic.
+    n_likely : int64 array, shape (n_topics,)
+        Number of texts with a probability of at least one half, for each topic.
+    sums : float64 array, shape (n_topics,)
+        Sums of probabilities over all texts.
     totals : TextTotals
     """
 
-    def __init__(self, rows: SampledRows, texts: SampledTexts) -> None:
-        self.rows, self.texts = rows, texts
+    def __init__(self, n_topics: int, n_rows: int, n_texts: int, seed: int) -> None:
+        self.n_answers = np.zeros(n_topics, dtype=np.int64)
+        self.n_likely = np.zeros(n_topics, dtype=np.int64)
+        self.sums = np.zeros(n_topics)
         self.totals = TextTotals()
+        self._proba = Reservoir(np.zeros((0, n_topics), dtype=np.float32), n_rows, seed)
+        self._texts = Reservoir(np.zeros(0, dtype=object), n_texts, seed)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self.totals.n_texts
 
     def add(
         self, texts: Sequence[str], proba: F32, words: WordCounts, usual: UnknownWordRate | None
     ) -> None:
         """Add texts with their probabilities, shape (n_texts, n_topics), and word counts."""
-        self.rows.add(proba)
-        self.texts.add(texts)
+        self.n_answers += np.bincount(proba.argmax(axis=1), minlength=len(self.sums))
+        self.n_likely += np.count_nonzero(proba >= LIKELY, axis=0)
+        self.sums += proba.sum(axis=0, dtype=np.float64)
         self.totals = self.totals.add(TextTotals.from_words(words, usual))
+        self._proba.add(proba)
+        self._texts.add(np.array([text[:MAX_CHARACTERS] for text in texts], dtype=object))
+
+    def limit(self, n_rows: int, n_texts: int) -> None:
+        """Reduce the maximum number of sampled probabilities and texts."""
+        self._proba.limit(n_rows)
+        self._texts.limit(n_texts)
+
+    def texts(self) -> list[str]:
+        """Return the sampled texts, truncated."""
+        texts: list[str] = self._texts.rows().tolist()
+        return texts
+
+    def rows(self) -> tuple[F64, F64]:
+        """Return the sampled probabilities, shape (n_rows, n_topics), and their weights.
+
+        The weights of rows with the same most likely topic sum to the number of such texts.
+        """
+        rows = self._proba.rows()
+        if not len(rows):
+            return rows.astype(np.float64), np.zeros(0)
+        answers = rows.argmax(axis=1)
+        n_kept = np.bincount(answers, minlength=len(self.sums))
+        weights = (self.n_answers / np.maximum(n_kept, 1))[answers]
+        # Spread answers without a sampled text over the others.
+        return rows.astype(np.float64), weights * (len(self) / weights.sum())
 
 
 class Tally:
@@ -119,8 +260,7 @@ class Tally:
         self._n_topics = len(fitted.topics)
         heldout = fitted.heldout_predictions
         self.usual_words = None if heldout is None else heldout.words
-        self._max_rows = max(_MIN_ROWS, min(_MAX_ROWS, _MAX_PROBA // self._n_topics))
-        self.total = self._new_group(self._max_rows, _MAX_TEXTS)
+        self.total = GroupTally(self._n_topics, *self._capacity(1), options.seed)
         self.groups: dict[str, GroupTally] = {}
         self.grouping: Grouping | None = None
         self.labelled: dict[str, FoundText] = {}
@@ -196,20 +336,17 @@ class Tally:
                     Parameter("by"),
                     ", or a longer period.",
                 )
-            n_groups = len(self.groups) + 1
-            n_texts = min(_MAX_GROUP_TEXTS, _MAX_TEXTS_OF_GROUPS // n_groups)
-            self.groups[name] = self._new_group(self._capacity(n_groups), n_texts)
+            capacity = self._capacity(len(self.groups) + 1)
             for group in self.groups.values():
-                group.rows.limit(self._capacity(n_groups))
-                group.texts.limit(n_texts)
+                group.limit(*capacity)
+            self.groups[name] = GroupTally(self._n_topics, *capacity, self._options.seed)
         return self.groups[name]
 
-    def _capacity(self, n_groups: int) -> int:
-        return max(_MIN_ROWS, min(self._max_rows, _MAX_PROBA // self._n_topics // n_groups))
-
-    def _new_group(self, n_rows: int, n_texts: int) -> GroupTally:
-        seed = self._options.seed
-        return GroupTally(SampledRows(self._n_topics, n_rows, seed), SampledTexts(n_texts, seed))
+    def _capacity(self, n_groups: int) -> tuple[int, int]:
+        """Return the maximum number of sampled probabilities and texts of each group."""
+        n_rows = _MAX_PROBA // self._n_topics // n_groups
+        n_texts = min(_MAX_TEXTS, _MAX_TEXTS_OF_GROUPS // n_groups)
+        return max(_MIN_ROWS, min(_MAX_ROWS, n_rows)), n_texts
 
 
 def _take(words: WordCounts, mask: Mask) -> WordCounts:

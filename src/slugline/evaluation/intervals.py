@@ -1,9 +1,9 @@
-"""Confidence intervals of metrics on a test set."""
+"""Confidence intervals of metrics on a test set, and adjusted p-values."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +39,23 @@ def wilson(n_right: float, n: float, z: float = Z_95) -> Interval:
     middle = (fraction + z2 / (2 * n)) / (1 + z2 / n)
     margin = z / (1 + z2 / n) * math.sqrt(fraction * (1 - fraction) / n + z2 / (4 * n * n))
     return Interval(max(0.0, middle - margin), min(1.0, middle + margin))
+
+
+def adjust_holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for multiple testing by Holm's method.
+
+    References
+    ----------
+    Holm (1979), A simple sequentially rejective multiple test procedure.
+
+    >>> adjust_holm([0.01, 0.5, 0.04])
+    [0.03, 0.5, 0.08]
+    """
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for place, i in enumerate(np.argsort(p_values, kind="stable").tolist()):
+        least = min(1.0, max(least, (len(p_values) - place) * p_values[i]))
+        adjusted[i] = least
+    return adjusted
 
 
 def bootstrap(

@@ -62,7 +62,6 @@ def count_page(counts: Counts) -> str:
         counts=counts,
         lede=describe_counts(counts),
         n_groups=counted(len(counts.groups), (counts.column or "") if counts.is_time else "group"),
-        changes_lede=_introduce_changes(counts),
         left_out=describe_left_out(counts),
         head=["topic", *head],
         group_head=[counts.column, "texts", *head],
@@ -105,13 +104,6 @@ def _describe_methods(counts: Counts) -> str:
     if "none" in found:
         sentences.append("Where there is a dash, nothing could be estimated.")
     return " ".join(sentences)
-
-
-def _introduce_changes(counts: Counts) -> str:
-    noun = "change" if counts.is_time else "difference"
-    if len(counts.significant_changes) == 1:
-        return f"This {noun} of a share is more than chance:"
-    return f"These {noun}s of shares are more than chance:"
 
 
 def _cells(topic: TopicCount, counts: Counts) -> list[str]:

@@ -9,17 +9,12 @@ from dataclasses import dataclass, replace
 
 from slugline.base.files import PathLike
 from slugline.base.wording import counted, join_words
-from slugline.counting.concerns import (
-    ModelCount,
-    few_label_concerns,
-    few_text_concerns,
-    labelled_concerns,
-)
-from slugline.counting.count import model_samples
+from slugline.counting.concerns import CountedTexts
+from slugline.counting.count import model_samples, no_heldout_error
 from slugline.counting.dates import PERIODS, Period, name_period
 from slugline.counting.drift import find_drift
 from slugline.counting.estimation import ShareEstimate, estimate_group, limit_sets
-from slugline.counting.group_counts import CountedTexts, GroupCounter
+from slugline.counting.group_counts import GroupCounter
 from slugline.counting.labelled import MIN_LABELLED, LabelledSample, MatchedLabels
 from slugline.counting.results import Counts
 from slugline.counting.shares import HeldoutSample, binary_proba
@@ -162,14 +157,7 @@ def count_store(
     """Count the texts in an open file; see `count_days`."""
     samples = model_samples(fitted)
     if not samples and options.labelled is None:
-        raise DataError(
-            "the model has no held-out predictions to estimate its errors from; train it again "
-            "with ",
-            Parameter("min_precision", 0.9),
-            ", or count with labels for some of the texts (",
-            Parameter("labelled"),
-            ").",
-        )
+        raise no_heldout_error()
     served = _ServedTexts(store, model, fitted, options)
     return _DayCounter(fitted, samples, served, options).counts(str(store.path))
 
@@ -202,17 +190,15 @@ class _DayCounter:
                 period: self._counted(sums, number)
                 for number, (period, sums) in enumerate(served.periods.items(), 1)
             },
-            column=options.by,
-            is_time=options.by is not None,
+            period=options.by,
             topics=options.topics,
         )
-        return replace(counts, concerns=tuple(self._concerns(counts))).restrict(options.topics)
+        return replace(counts, concerns=(*counts.concerns, *self._concerns(counts)))
 
     def _counted(self, sums: DaySums, group: int = 0) -> CountedTexts:
         estimates = self._estimate(sums, group)
         drift = find_drift(None, (), estimates)
-        by_model = ModelCount(sums.totals, estimates, drift)
-        return CountedTexts(sums.n_texts, sums.sums, sums.answers, by_model)
+        return CountedTexts(sums.sums, sums.answers, sums.totals, estimates, drift)
 
     def _estimate(self, sums: DaySums, group: int) -> list[ShareEstimate]:
         """Return one estimate for a single-label model, or one per topic for a multi-label model.
@@ -239,26 +225,12 @@ class _DayCounter:
         return estimates
 
     def _concerns(self, counts: Counts) -> Iterator[str]:
-        """Yield warnings about the counts, including the model's."""
+        """Yield warnings about the days and versions of the model that were counted."""
         groups = counts.groups
         served, n_texts, period = self._served, self._served.total.n_texts, self._options.by
-        n_by_group = [group.n_texts for group in groups]
-        yield from few_text_concerns(n_texts, n_by_group, period or "group")
         today = self._options.today or utc_today()
         if period is not None and groups and groups[-1].name == name_period(today, period):
             yield f"{groups[-1].name} is not over; it contains the texts answered so far."
-        yield from counts.concerns
-        if self._options.labelled is not None and served.labelled is not None:
-            mean_proba = served.total.sums / n_texts
-            yield from labelled_concerns(
-                self._options.labelled,
-                self._labels,
-                served.labelled.found,
-                mean_proba,
-                self._topics,
-                self._options.topics,
-            )
-            yield from few_label_concerns(groups, period)
         if served.n_without >= _MIN_WITHOUT * n_texts:
             yield (
                 f"{served.n_without:,} of {n_texts:,} texts are from times without kept texts, or "

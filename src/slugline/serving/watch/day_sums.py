@@ -10,7 +10,7 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64, I64, Mask
 from slugline.counting.concerns import TextTotals
-from slugline.counting.samples import LIKELY
+from slugline.counting.shares import LIKELY
 from slugline.serving.watch.text_sample import TextSample
 from slugline.text.features import UnknownWordRate, WordCounts
 
