@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 import prometheus_client as prometheus
+from prometheus_client import Counter
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from slugline._version import __version__
@@ -70,8 +71,8 @@ class Metrics:
             model: {*map(str, names[:_MAX_TOPICS])} for model, names in (topics or {}).items()
         }
 
-        def counter(name: str, meaning: str, labels: Sequence[str] = ()) -> prometheus.Counter:
-            return prometheus.Counter(f"slugline_{name}", meaning, labels, registry=registry)
+        def counter(name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
+            return Counter(f"slugline_{name}", meaning, labels, registry=registry)
 
         self._requests = counter("requests", "Requests.", ("operation", "model", "status"))
         by_topic = ("model", "topic")
@@ -79,6 +80,7 @@ class Metrics:
         self._proba = counter(
             "topic_probability", "Sum of the probabilities of a topic over all texts.", by_topic
         )
+        self._counters_by_topic: dict[tuple[str, str], tuple[Counter, Counter]] = {}
         self._counters = {name: counter(name, meaning) for name, meaning in _COUNTERS.items()}
         self._queue = prometheus.Gauge(
             "slugline_queue_size",
@@ -125,10 +127,19 @@ class Metrics:
             return
         for topic, n_answers, proba in zip(topics, *counts.tolist(), strict=True):
             name = str(topic) if str(topic) in known else _OTHER_TOPICS
+            answers, probabilities = self._topic_counters(model, name)
             if n_answers:
-                self._answers.labels(model, name).inc(n_answers)
+                answers.inc(n_answers)
             if proba:
-                self._proba.labels(model, name).inc(proba)
+                probabilities.inc(proba)
+
+    def _topic_counters(self, model: str, topic: str) -> tuple[Counter, Counter]:
+        """Return a topic's counters, cached because looking up labels is slow."""
+        counters = self._counters_by_topic.get((model, topic))
+        if counters is None:
+            counters = self._answers.labels(model, topic), self._proba.labels(model, topic)
+            self._counters_by_topic[model, topic] = counters
+        return counters
 
     def text(self) -> str:
         """Return all metrics in Prometheus' text format."""

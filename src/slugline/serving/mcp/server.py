@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
+import re
 import signal
-from collections.abc import Mapping
+import sys
+from collections.abc import AsyncIterator, Mapping
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+import anyio
 import mcp_types as types
 import msgspec
 from mcp.server import Server
@@ -17,6 +22,7 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 
 from slugline._version import __version__
+from slugline.base.checks import replace_surrogates
 from slugline.base.wording import join_words
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import SluglineError
@@ -29,6 +35,8 @@ from slugline.serving.service import Service
 
 _log = logging.getLogger("slugline.mcp")
 
+# Escape of a surrogate in JSON, perhaps a lone one.
+_SURROGATE = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
 # Topics that are named to every agent; it can ask for the others.
 _MAX_TOPICS = 20
 
@@ -82,10 +90,26 @@ def make_server(service: Service) -> Server[Any]:
 async def _serve(server: Server[Any]) -> None:
     """Answer messages on standard input until it ends, or the client is gone."""
     try:
-        async with stdio_server() as (reader, writer):
+        async with stdio_server(_StandardInput()) as (reader, writer):  # type: ignore[arg-type]
             await server.run(reader, writer, server.create_initialization_options())
     except* BrokenPipeError:
         _log.info("the client has gone")
+
+
+class _StandardInput:
+    """Lines of standard input without lone surrogates, which the SDK rejects without a reply."""
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        stream = TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
+        async for line in anyio.wrap_file(stream):
+            yield _replace_surrogates(line) if _SURROGATE.search(line) else line
+
+
+def _replace_surrogates(line: str) -> str:
+    try:
+        return json.dumps(replace_surrogates(json.loads(line)))
+    except (ValueError, RecursionError):  # the SDK reports it
+        return line
 
 
 def _describe(tool: Tool, service: Service) -> types.Tool:
