@@ -89,22 +89,23 @@ def test_approval_needs_a_name_and_another_person(state: WebState) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "status"),
+    ("settings", "headers", "status"),
     [
-        ({}, 204),
-        ({"host": "0.0.0.0"}, 403),
-        ({"proxies": ("127.0.0.1",)}, 403),
-        ({"tokens": (NOBODY,)}, 403),
+        ({}, {}, 204),
+        ({"host": "0.0.0.0"}, {}, 403),
+        ({}, {"X-Forwarded-For": "192.0.2.1"}, 403),
+        ({"tokens": (NOBODY,)}, {}, 403),
     ],
     ids=["this machine", "all machines", "behind a proxy", "a token without a name"],
 )
 def test_approval_without_a_name_works_on_the_own_machine_only(
-    news_slug: Path, tmp_path: Path, settings: dict[str, Any], status: int
+    news_slug: Path, tmp_path: Path, settings: dict[str, Any], headers: dict[str, str], status: int
 ) -> None:
     state = make_state(news_slug, corrections=tmp_path / "c.db", **settings)
     token = NOBODY if "tokens" in settings else None
     [number] = correct(state, token, 1)
-    assert api(state, token).post(f"/v1/corrections/{number}/approval").status_code == status
+    answer = api(state, token).post(f"/v1/corrections/{number}/approval", headers=headers)
+    assert answer.status_code == status
     state.service.close()
 
 

@@ -60,7 +60,6 @@ def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **sett
     serve_settings = ServeSettings(tokens=tokens, **settings)
     serve_settings.check_learning()
     serve_settings.check_texts()
-    serve_settings.check_proxies()
     for flag, file in (
         ("--corrections", serve_settings.corrections),
         ("--watch", serve_settings.watch),

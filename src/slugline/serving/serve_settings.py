@@ -55,15 +55,6 @@ class ServeSettings:
             flag="--allowed-host",
         ),
     ] = ()
-    proxies: Annotated[
-        tuple[str, ...],
-        Setting(
-            "Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto headers are "
-            "trusted, such as 127.0.0.1 or 10.0.0.0/8. Repeatable.",
-            "ADDRESS",
-            flag="--proxy",
-        ),
-    ] = ()
     workers: Annotated[int, Setting("Number of processes.", "N", ge=1, le=256)] = 1
     threads: Annotated[
         int, Setting("Number of classification threads per process.", "N", ge=1, le=256)
@@ -189,37 +180,7 @@ class ServeSettings:
 
         If there are tokens, approval requires a token with a name.
         """
-        return not self.tokens and not self.proxies and is_loopback(self.host)
-
-    @cached_property
-    def proxy_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        """The networks in `proxies`; see `check_proxies`."""
-        networks = []
-        for proxy in self.proxies:
-            try:
-                networks.append(ipaddress.ip_network(proxy.strip("[]"), strict=False))
-            except ValueError:
-                raise OptionError(
-                    f"--proxy {proxy[:200]!r} is not an address; give one such as 127.0.0.1, or a "
-                    "network such as 10.0.0.0/8."
-                ) from None
-        return tuple(networks)
-
-    def check_proxies(self) -> None:
-        """Raise an OptionError unless all `proxies` are addresses or networks."""
-        _ = self.proxy_networks
-
-    def is_proxy(self, address: str) -> bool:
-        """True if the address belongs to one of the `proxies`."""
-        if not self.proxy_networks:
-            return False
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        # A dual-stack socket reports IPv4 addresses as IPv6.
-        plain = getattr(parsed, "ipv4_mapped", None) or parsed
-        return any(plain in network for network in self.proxy_networks)
+        return not self.tokens and is_loopback(self.host)
 
     def check_learning(self) -> None:
         """Raise an OptionError if the options for learning from corrections are inconsistent."""

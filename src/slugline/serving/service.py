@@ -111,6 +111,8 @@ class Call:
         Identifies the call in the log.
     person : str or None, default None
         Name of the caller if certain, for example from a token with a name.
+    is_local : bool, default True
+        False if a proxy forwarded the call.
     is_watched : bool, default True
         True if classified texts count towards the daily sums.
     model : ServedModel or None
@@ -119,6 +121,7 @@ class Call:
 
     id: str = ""
     person: str | None = None
+    is_local: bool = True
     is_watched: bool = True
     model: ServedModel | None = field(default=None, init=False)
 
@@ -149,7 +152,7 @@ class Service:
     n_threads : int, default 2
         Number of classification threads, and of threads in each pool for other slow work.
     everybody_approves : bool, default False
-        True if people without known names may approve corrections.
+        True if people without known names may approve corrections, unless through a proxy.
     logs_texts : bool, default False
         True to log texts.
     """
@@ -480,7 +483,7 @@ class Service:
 
     def may_approve(self, call: Call) -> bool:
         """True if the caller may approve other people's corrections and accept changes."""
-        return call.person is not None or self._everybody_approves
+        return call.person is not None or (self._everybody_approves and call.is_local)
 
 
 def is_long_reply(n_texts: int, options: ClassifyOptions) -> bool:

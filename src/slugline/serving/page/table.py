@@ -30,7 +30,7 @@ from slugline.serving.service import Service
 from slugline.serving.table_upload import AnswerTally, TableRequest, TableUpload
 from slugline.serving.web.bodies import content_length, stream_body
 from slugline.serving.web.problems import HttpProblem
-from slugline.serving.web.state import service_of, web_state, while_connected
+from slugline.serving.web.state import in_time, service_of, web_state
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -73,6 +73,8 @@ async def show_table(request: Request) -> Response:
 # The upload ---------------------------------------------------------------------------------------
 
 _LONGEST_NAME = 200
+# Maximum seconds to find the columns of a received table.
+_OPENING_SECONDS = 600.0
 # File extension, which determines the format; no other part of the name is used in a path.
 _ENDING = re.compile(r"(\.[a-z0-9]{1,10}){1,2}$")
 
@@ -88,7 +90,7 @@ async def _receive_upload(request: Request, model: ServedModel) -> TableUpload:
     file = await _save_body(request, table_request.name, web_state(request).settings)
     opening = service_of(request).open_table(table_request, file, model)
     try:
-        return await while_connected(request, opening)
+        return await in_time(request, opening, _OPENING_SECONDS)
     except DataError as error:
         raise HttpProblem(422, word_error(error)) from error
 

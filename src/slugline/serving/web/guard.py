@@ -110,7 +110,9 @@ class Guard:
         request_id = f"{self._rng.getrandbits(64):016x}"
         # For `app_state`; without it, Starlette's router would answer unknown paths itself.
         scope["app"] = self._state
-        scope["state"] = {"call": Call(id=request_id)}
+        headers = dict(scope["headers"])  # the last value of duplicates
+        call = Call(id=request_id, is_local=b"x-forwarded-for" not in headers)
+        scope["state"] = {"call": call}
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -120,7 +122,6 @@ class Guard:
                 self._add_headers(message, request_id, scope)
             await send(message)
 
-        headers = dict(scope["headers"])  # the last value of duplicates
         load = self._files if scope["path"].startswith(_FILES) else self._bodies
         max_bytes = SMALL_FORM if scope["path"] == _LOGIN else load.max_bytes
         n_bytes = _expected_bytes(headers, max_bytes)
@@ -197,7 +198,7 @@ class Guard:
                 scope["state"]["call"].person = accepted[candidate]
                 return
         if header:
-            address = client_address(scope, self._state.settings)
+            address = client_address(scope)
             self._state.failed_tries.check(address)
             self._state.failed_tries.add(address)
         if _is_page_view(scope):

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from slugline.serving.web.guard import COOKIE, is_among, token_cookie
-from slugline.serving.web.state import app_state, client_address, is_https
+from slugline.serving.web.state import app_state, client_address
 
 # Lifetime of the login cookie in seconds.
 _MONTH = 30 * 24 * 3600
@@ -18,11 +18,10 @@ def accept_token(request: Request, token: str) -> Response | None:
     Raises HttpProblem 429 if the address has sent too many wrong tokens.
     """
     state = app_state(request)
-    settings = state.settings
     if not is_among(
-        token.encode(), [accepted.secret.encode() for accepted in settings.accepted_tokens]
+        token.encode(), [accepted.secret.encode() for accepted in state.settings.accepted_tokens]
     ):
-        address = client_address(request.scope, settings)
+        address = client_address(request.scope)
         state.failed_tries.check(address)
         state.failed_tries.add(address)
         return None
@@ -35,7 +34,8 @@ def accept_token(request: Request, token: str) -> Response | None:
         # With "strict", following a link to the page would require a new login. The guard
         # rejects cross-site requests.
         samesite="lax",
-        secure=is_https(request.scope, settings),
+        # Set by the proxy that adds TLS. Forging it affects only the sender's cookie.
+        secure=request.headers.get("x-forwarded-proto", "").lower() == "https",
     )
     return response
 
