@@ -208,15 +208,10 @@ class BatchQueue:
                 part.future.set_exception(outcome)
             else:
                 part.future.set_result(outcome)
-        self._count(decisions, time.perf_counter() - started)
-
-    def _count(self, decisions: Sequence[Decision], seconds: float) -> None:
-        metrics = self._metrics
-        metrics.observe("request_inference_duration_seconds", seconds)
-        metrics.observe("batch_size", len(decisions))
-        metrics.add("documents", len(decisions))
-        metrics.add("unsure", sum(decision.reason is not None for decision in decisions))
-        metrics.observe("confidence", *(decision.probability for decision in decisions))
+        seconds = time.perf_counter() - started
+        self._metrics.observe("request_inference_duration_seconds", seconds)
+        self._metrics.observe("batch_size", len(decisions))
+        self._metrics.count_decisions(decisions)
 
 
 def _split(texts: Sequence[str]) -> Iterator[tuple[Sequence[str], int]]:

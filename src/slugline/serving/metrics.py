@@ -12,6 +12,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from slugline._version import __version__
 from slugline.base.arrays import F64
 from slugline.corpus.documents import Topic
+from slugline.model.decision import Decision
 
 # Upper bucket bounds: seconds, texts per batch, probabilities.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -111,6 +112,12 @@ class Metrics:
     def count_request(self, operation: str, model: str, status: int) -> None:
         """Count a request, with its model if it has one."""
         self._requests.labels(operation, model, status).inc()
+
+    def count_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Count decisions on texts and their confidence."""
+        self.add("documents", len(decisions))
+        self.add("unsure", sum(decision.reason is not None for decision in decisions))
+        self.observe("confidence", *(decision.probability for decision in decisions))
 
     def count_topics(self, model: str, topics: Sequence[Topic], counts: F64) -> None:
         """Count a model's answers.

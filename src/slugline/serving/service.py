@@ -45,9 +45,12 @@ from dataclasses import dataclass, field
 from tempfile import _TemporaryFileWrapper
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from slugline.corpus.layout import ReadOptions
+from slugline.corpus.rows import BadRow
 from slugline.explanation.explain import explain
 from slugline.explanation.explanation import Explanation
 from slugline.model.decision import Decision
+from slugline.prediction.rows import Prediction
 from slugline.serving.background import BackgroundTask, BackgroundThreads
 from slugline.serving.batch_queue import BatchQueue
 from slugline.serving.limits import Limits
@@ -78,7 +81,7 @@ from slugline.serving.service_errors import (
     NoCorrectionsError,
     UnknownCorrectionError,
 )
-from slugline.serving.table_upload import AnswerTally, TableRequest, TableUpload
+from slugline.serving.table_upload import TableUpload
 from slugline.serving.watch.alerts import WeeklyCheck
 from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.report import WatchReport, make_report
@@ -298,7 +301,7 @@ class Service:
     # Tables ---------------------------------------------------------------------------------------
 
     async def open_table(
-        self, request: TableRequest, file: _TemporaryFileWrapper[bytes], model: ServedModel
+        self, name: str, file: _TemporaryFileWrapper[bytes], options: ReadOptions
     ) -> TableUpload:
         """Open a table and find its columns from the first rows; close the file on failure.
 
@@ -308,9 +311,8 @@ class Service:
         BusyError : if too many tables are being read.
         """
         with self.count_table():
-            layout = model.fitted.layout
             return await self.threads.start_table_step(
-                TableUpload.open, request, file, layout
+                TableUpload.open, name, file, options
             ).result()
 
     @contextlib.contextmanager
@@ -324,20 +326,26 @@ class Service:
         finally:
             self._n_tables -= 1
 
-    async def predict_table(
-        self, upload: TableUpload, steps: Iterator[_T], tally: AnswerTally
-    ) -> AsyncIterator[_T]:
+    def answer_rows(
+        self, upload: TableUpload, model: ServedModel
+    ) -> Iterator[tuple[list[Prediction | BadRow], float | None]]:
+        """Yield and count the answers to a table; see `TableUpload.answer`."""
+        for answers, fraction_read in upload.answer(model.decider, self.limits.rows):
+            self.metrics.count_decisions(
+                [answer.decision for answer in answers if not isinstance(answer, BadRow)]
+            )
+            yield answers, fraction_read
+
+    async def predict_table(self, upload: TableUpload, steps: Iterator[_T]) -> AsyncIterator[_T]:
         """Yield the items of `steps`, each computed off the event loop; then delete the file.
 
-        `steps` iterates over `upload.answer(decider)`, adds each part to `tally` for the metrics,
-        and yields it in its own format.
+        `steps` iterates over `answer_rows` and yields each part in its own format.
         """
         step: BackgroundTask[_T | None] | None = None
         try:
             while True:
                 step = self.threads.start_table_step(next, steps, None)
                 item = await step.result()
-                tally.report(self.metrics)
                 if item is None:
                     return
                 yield item
