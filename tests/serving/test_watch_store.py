@@ -17,10 +17,9 @@ from slugline.base.arrays import F32
 from slugline.errors import StoreError
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
-from slugline.serving.watch.day_sums import DaySums
+from slugline.serving.watch.day_sums import DaySums, TextSample, draw_keys
 from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.store import StoredAlert, WatchedModel, WatchStore
-from slugline.serving.watch.text_sample import TextSample, draw_keys
 from slugline.text.features import WordCounts
 
 MODEL = WatchedModel("tickets", "0123456789ab", ("account", "delivery", "\ud800 odd"), False)

@@ -71,10 +71,9 @@ from slugline.serving.replies import (
     to_summary,
     to_topic_list,
 )
-from slugline.serving.request_columns import add_columns
 from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
 from slugline.serving.served_corrections import ServedCorrections
-from slugline.serving.served_models import ServedModel, ServedModels
+from slugline.serving.served_models import ServedModel, ServedModels, add_columns
 from slugline.serving.service_errors import (
     ApprovalError,
     BusyError,

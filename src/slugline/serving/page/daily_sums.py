@@ -15,11 +15,11 @@ from slugline.counting.dates import first_day
 from slugline.counting.results import GroupCount, TopicCount
 from slugline.errors import StoreError
 from slugline.reports.render import shorten
-from slugline.serving.page.forms import read_form
 from slugline.serving.page.rendering import link, requested_model
 from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.alerts import describe_alert
 from slugline.serving.watch.report import WatchReport
+from slugline.serving.web.bodies import read_form
 from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.state import call_of, service_of
 

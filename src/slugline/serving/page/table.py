@@ -22,8 +22,7 @@ from slugline.corpus.readers import ENDINGS
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError
 from slugline.prediction.rows import Prediction
-from slugline.serving.page.rendering import render_page, requested_model
-from slugline.serving.page.wording import word_error
+from slugline.serving.page.rendering import render_page, requested_model, word_error
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModel
 from slugline.serving.service import Service

@@ -18,8 +18,7 @@ from slugline.base.files import PathLike, file_sha256
 from slugline.corpus.documents import Topic
 from slugline.model.file.container import DIGEST_LENGTH
 from slugline.model.fitted import Fitted
-from slugline.serving.watch.day_sums import BinKey, DaySums, ProbabilityBin
-from slugline.serving.watch.text_sample import SampledText, TextSample
+from slugline.serving.watch.day_sums import BinKey, DaySums, ProbabilityBin, SampledText, TextSample
 
 # Maximum size of a row, which may contain very many topic names.
 _MAX_ROW_BYTES = 16 << 20
