@@ -1,4 +1,4 @@
-"""Validation of options and arguments; core count and memory usage."""
+"""Settings, validation of options and arguments; core count and memory usage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import os
 import re
 import reprlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +142,55 @@ def peak_memory_mb() -> float | None:
     # Linux counts in KiB, macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def release_memory() -> None:
+    """Return to the system the memory that glibc caches."""
+    trim = _find_trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _find_trim() -> Callable[[int], int] | None:
+    import ctypes
+
+    try:
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (OSError, TypeError, AttributeError):  # not glibc, such as on macOS and Windows
+        return None
+    return trim
+
+
+# Settings -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Describes a field of a settings type in its `Annotated` type.
+
+    Attributes
+    ----------
+    help : str
+    metavar : str
+        The placeholder of a value; empty for a switch or a choice.
+    flag : str
+        The spelling on the command line; by default, the field's name with hyphens.
+    panel : str
+        Heading of the option in the help.
+    default : str
+        Description of the default, if the help doesn't show the value.
+    values : sequence of str
+        Values for shell completion.
+    ge, le : float or None
+        Minimum and maximum.
+    """
+
+    help: str
+    metavar: str = ""
+    flag: str = ""
+    panel: str = "Options"
+    default: str = ""
+    values: Sequence[str] = ()
+    ge: float | None = None
+    le: float | None = None

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from slugline.base.addresses import check_is_no_output_address
+from slugline.base.names import check_is_no_output_address
 from slugline.errors import OutputError, SluglineError
 
 #: A path as accepted by the standard library.

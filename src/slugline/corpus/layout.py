@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from msgspec import Meta
 
-from slugline.base.checks import check_whole, short_repr
-from slugline.base.settings import Setting
+from slugline.base.checks import Setting, check_whole, short_repr
 from slugline.corpus.header import HeaderHints
 from slugline.errors import OptionError, Parameter
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import Index
-from slugline.base.memory import release_memory
+from slugline.base.checks import release_memory
 from slugline.base.progress import SILENT, Progress, announce, check_progress
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import compute_digest

@@ -8,8 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from slugline.base.arrays import F32, Mask
-from slugline.base.ranges import Count
+from slugline.base.arrays import F32, Count, Mask
 from slugline.corpus.documents import Topic
 from slugline.corpus.layout import check_separator
 from slugline.corpus.topic_sets import parent_of

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from slugline.base.settings import Setting
+from slugline.base.checks import Setting
 from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
 from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS, Limits

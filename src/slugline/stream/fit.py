@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64
-from slugline.base.checks import count_threads, option_error
-from slugline.base.memory import release_memory
+from slugline.base.checks import count_threads, option_error, release_memory
 from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, Topics, compute_digest

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32
-from slugline.base.memory import release_memory
+from slugline.base.checks import release_memory
 from slugline.learning.calibration import AnyCalibration
 from slugline.learning.heldout import HeldOutScores
 from slugline.learning.labels import Labels

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I32, Mask
-from slugline.base.memory import release_memory
+from slugline.base.checks import release_memory
 from slugline.learning.linear import steps
 from slugline.learning.linear.half_weights import MAX_TOPICS, HalfWeights
 from slugline.learning.linear.problem import (

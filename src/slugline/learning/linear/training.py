@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from slugline.base.arrays import F32, Index, Mask
-from slugline.base.memory import release_memory
+from slugline.base.checks import release_memory
 from slugline.base.progress import LongStep
 from slugline.learning.heldout import HeldOutScores
 from slugline.learning.linear import steps

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import numpy as np
 
-from slugline.base.memory import release_memory
+from slugline.base.checks import release_memory
 from slugline.base.threads import map_in_order
 from slugline.errors import DataError
 from slugline.learning.learner import FitContext

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64
-from slugline.base.ctrl_c import catch_interrupt
-from slugline.base.memory import release_memory
+from slugline.base.checks import release_memory
+from slugline.base.interruption import catch_interrupt
 from slugline.base.progress import INTERRUPTED, Progress
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
