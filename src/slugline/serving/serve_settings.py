@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 from slugline.base.checks import Setting
 from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
-from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS, Limits
+from slugline.serving.requests import LONGEST_TEXT, MAX_TEXTS, Limits
 
 # Tokens -------------------------------------------------------------------------------------------
 

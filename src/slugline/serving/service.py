@@ -7,11 +7,10 @@ depends on the front ends, on Starlette or on the MCP SDK.
 ====================  ==========================================================================
 module                contents
 ====================  ==========================================================================
-`requests`            request types with their limits
+`requests`            request types, and limits on texts, characters and topics
 `request_checks`      validation of requests, with error messages
 `replies`             reply types, made from decisions and explanations
 `service_errors`      errors with their parts, worded by the front ends
-`limits`              maximum texts, characters and topics per request
 `served_models`       models by name, reloaded when their files change
 `batch_queue`         classification in batches across requests
 `background`          slow functions on threads, interrupted if abandoned
@@ -27,7 +26,7 @@ To add an operation, such as `label` or `count`:
 2. Add the method here: check the limits, find the model with `find_model`, decide with
    `queue.decide`, and run slow code with `threads.run`.
 3. Expose it: a handler and an `Operation` in `http/operations.py`, which also generates the OpenAPI
-   description; a `Tool` in `mcp/tools.py`; a module and a template in `page/`, with a route in
+   description; a `Tool` in `mcp/server.py`; a module and a template in `page/`, with a route in
    `server/app.py`.
 
 To add a protocol, such as gRPC, add a folder next to `http/` that creates a `Service` with
@@ -53,7 +52,6 @@ from slugline.model.decision import Decision
 from slugline.prediction.rows import Prediction
 from slugline.serving.background import BackgroundTask, BackgroundThreads
 from slugline.serving.batch_queue import BatchQueue
-from slugline.serving.limits import Limits
 from slugline.serving.metrics import Metrics
 from slugline.serving.replies import (
     Classification,
@@ -71,7 +69,7 @@ from slugline.serving.replies import (
     to_summary,
     to_topic_list,
 )
-from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
+from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest, Limits
 from slugline.serving.served_corrections import ServedCorrections
 from slugline.serving.served_models import ServedModel, ServedModels, add_columns
 from slugline.serving.service_errors import (

@@ -12,9 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
-from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS
 from slugline.serving.replies import Classification, Result, round_number
-from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
+from slugline.serving.requests import (
+    LONGEST_TEXT,
+    MAX_TEXTS,
+    ClassifyOptions,
+    CorrectionRequest,
+    ExplainRequest,
+)
 from slugline.serving.served_corrections import HeldCorrection
 from slugline.serving.service import Service, is_long_reply, parts_of_reply
 from slugline.serving.service_errors import UnknownCorrectionError

@@ -16,9 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slugline.serving.http.label_config import Question, find_question
-from slugline.serving.limits import MAX_TEXTS
 from slugline.serving.replies import Probability, Result
-from slugline.serving.requests import Cell, Cells, ClassifyOptions
+from slugline.serving.requests import MAX_TEXTS, Cell, Cells, ClassifyOptions
 from slugline.serving.served_models import ServedModel
 from slugline.serving.service import Call, Service
 from slugline.serving.web.bodies import json_response, read_json
