@@ -67,7 +67,7 @@ def make_state(*models: str | Path, **settings: Any) -> WebState:
 
 def call_tool(service: Service, name: str, **arguments: Any) -> Any:
     """Return the result of an MCP tool of a service."""
-    from slugline.serving.mcp.tools import TOOLS
+    from slugline.serving.mcp.server import TOOLS
 
     tool = next(tool for tool in TOOLS if tool.name == name)
     return asyncio.run(tool.call(service, arguments))

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from slugline.base.addresses import (
+from slugline.base.files import whole_file, write_result
+from slugline.base.names import (
     check_is_no_address,
     check_is_no_output_address,
     describe_address,
+    expand_patterns,
 )
-from slugline.base.files import whole_file, write_result
-from slugline.base.names import expand_patterns
 from slugline.corpus.readers import read_rows
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.model.file.content import load_model

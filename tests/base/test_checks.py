@@ -241,7 +241,7 @@ def test_check_number_names_the_bounds() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux' /proc")
 def test_peak_memory_excludes_the_parent_process() -> None:
-    code = "from slugline.base.checks import peak_memory_mb; print(peak_memory_mb())"
+    code = "from slugline.base.memory import peak_memory_mb; print(peak_memory_mb())"
     large = (
         f"import subprocess, sys; held = b'.' * 600_000_000\n"
         f"sys.exit(subprocess.run([sys.executable, '-c', {code!r}]).returncode)"

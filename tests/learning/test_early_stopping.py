@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from slugline.base.ctrl_c import catch_interrupt
+from slugline.base.interruption import catch_interrupt
 from slugline.base.progress import SilentProgress
 from slugline.errors import OptionError
 from slugline.learning.net.training import BestEpoch, EarlyStopping

@@ -16,7 +16,7 @@ from slugline.base.interruption import Interruption, check_interruption
 from slugline.serving.background import BackgroundTask
 from slugline.serving.service_errors import BusyError
 from slugline.serving.web.problems import HttpProblem
-from slugline.serving.web.state import WebState, in_time, while_connected
+from slugline.serving.web.state import WebState, in_time
 
 
 @pytest.fixture
@@ -101,11 +101,11 @@ def test_background_task_ends_when_the_service_closes(state: WebState) -> None:
     asyncio.run(run())
 
 
-def test_while_connected_ends_work_when_the_client_leaves(state: WebState) -> None:
+def test_in_time_ends_work_when_the_client_leaves(state: WebState) -> None:
     async def run() -> None:
         work = Endless()
         with pytest.raises(HttpProblem, match="connection was closed") as problem:
-            await while_connected(request(state, LEAVES), state.service.threads.run(work))
+            await in_time(request(state, LEAVES), state.service.threads.run(work))
         assert problem.value.status == 400
         assert not work.has_begun.is_set() or await asyncio.to_thread(work.has_ended.wait, 120)
 

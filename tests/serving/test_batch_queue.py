@@ -72,20 +72,20 @@ def test_decide_answers_short_texts_that_arrive_together_in_one_batch_on_the_eve
     assert is_on_event_loop(model)
 
 
-def test_decide_limits_texts_and_characters_of_batches_on_the_event_loop() -> None:
-    model, long = Recorder(), "a" * 10_000
-    assert ask(model, ["a"] * 20, ["b"] * 20, [long], [long]) == [
-        ["a"] * 20, ["b"] * 20, [long], [long]
-    ]  # fmt: skip
-    assert [len(batch) for batch in model.batches] == [32, 1, 9]
+def test_decide_limits_the_cost_of_batches_on_the_event_loop() -> None:
+    model, long, slow = Recorder(), "a" * 20_000, "ä" * 2000
+    requests = [["a"] * 60, ["b"] * 60, [long], [long], [slow], [slow], ["a"]]
+    assert ask(model, *requests) == requests
+    assert [len(batch) for batch in model.batches] == [120, 1, 1, 2, 1]
     assert is_on_event_loop(model)
 
 
-def test_decide_limits_characters_of_slow_scripts_to_an_eighth_on_the_event_loop() -> None:
-    model, slow = Recorder(), "ä" * 1200
-    assert ask(model, [slow], [slow], ["a"]) == [[slow], [slow], ["a"]]
-    assert [len(batch) for batch in model.batches] == [1, 2]
-    assert is_on_event_loop(model)
+def test_decide_splits_long_requests_and_lets_others_take_turns() -> None:
+    model = Recorder()
+    assert ask(model, ["a"] * 1000, ["b"], min_precision=0.5) == [["a"] * 1000, ["b"]]
+    assert len(model.batches) == 3
+    assert model.batches[1] == ["b", *["a"] * len(model.batches[1][1:])]
+    assert ask(Recorder(), []) == [[]]
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_decide_limits_characters_of_slow_scripts_to_an_eighth_on_the_event_loop
     [
         (Recorder(is_quick=False), ["a"], {}),
         (Recorder(), ["a"], {"n_first": 1023}),
-        (Recorder(), ["a"] * 33, {}),
-        (Recorder(), ["a" * 16_385], {}),
-        (Recorder(), ["ä" * 2049], {}),
+        (Recorder(), ["a"] * 128, {}),
+        (Recorder(), ["a" * 32_768], {}),
+        (Recorder(), ["ä" * 4096], {}),
         (Recorder(), ["a"], {"top": 21}),
         (Recorder(), ["a"], {"min_precision": 0.9}),
     ],

@@ -14,7 +14,7 @@ import slugline
 from server import client, make_state
 from slugline.corpus.documents import RowText
 from slugline.errors import DataError
-from slugline.serving.label_studio.label_config import find_question
+from slugline.serving.http.label_config import find_question
 
 CONFIG = """
 <View>

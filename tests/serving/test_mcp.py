@@ -264,6 +264,16 @@ def test_mcp_server_survives_broken_lines_and_ends_at_a_signal(
         assert (process.returncode, out, err) == (-number, b"", b"")
 
 
+def test_mcp_server_answers_texts_with_lone_surrogates(news_slug: Path) -> None:
+    with started(news_slug) as process:
+        asked(process, FIRST)
+        reply = asked(
+            process, call(1, "classify", {"texts": ["a goal \ud83d", "\U0001f600 \\ud800"]})
+        )
+        assert not reply["result"]["isError"]
+        process.communicate(timeout=600)
+
+
 def test_mcp_server_ends_with_its_input_and_prints_nothing_else(news_slug: Path) -> None:
     with started(news_slug) as process:
         asked(process, FIRST)

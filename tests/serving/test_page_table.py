@@ -24,7 +24,7 @@ from server import client, make_state, running
 from slugline.classifier import load
 from slugline.corpus.layout import Layout
 from slugline.corpus.tables import table_file
-from slugline.serving.limits import Limits
+from slugline.serving.requests import Limits
 
 pytestmark = pytest.mark.slow
 

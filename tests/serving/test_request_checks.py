@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from slugline.errors import DataError
 from slugline.serving.http.handlers import ClassifyRequest
-from slugline.serving.mcp.tools import TOOLS
-from slugline.serving.page.wording import word_error
+from slugline.serving.mcp.server import TOOLS
+from slugline.serving.page.rendering import word_error
 from slugline.serving.request_checks import to_request
 from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
 

@@ -27,7 +27,7 @@ from slugline.serving.labelling.handlers import LabelState
 from slugline.serving.labelling.service import LabelService
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.server.addresses import find_address
-from slugline.serving.server.server_thread import ServerThread
+from slugline.serving.server.app_server import ServerThread
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -848,45 +848,29 @@ def test_api_names_unknown_and_known_parameters(api: httpx.Client) -> None:
     assert api.get("/health", params={"now": 1}).status_code == 200
 
 
-@pytest.mark.parametrize("proxies", [("127.0.0.1",), ("127.0.0.0/8", "::1")])
-def test_guard_limits_wrong_tokens_by_address(tickets: Path, proxies: tuple[str, ...]) -> None:
+def test_guard_limits_wrong_tokens_by_address(tickets: Path) -> None:
     token = "0123456789abcdef"
-    state = make_state(tickets, tokens=(token,), proxies=proxies)
-    with client(state, client=("127.0.0.1", 1)) as asking:
+    state = make_state(tickets, tokens=(token,))
 
-        def ask_as(address: str, token: str) -> Any:
-            headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": f"1.1.1.1, {address}"}
-            return asking.get("/v1/models", headers=headers)
+    def ask_from(address: str, token: str, number: int) -> int:
+        headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": f"192.0.2.{number}"}
+        with client(state, client=(address, 1)) as asking:
+            answer = asking.get("/v1/models", headers=headers)
+        if answer.status_code == 429:
+            assert 0 < int(answer.headers["retry-after"]) <= 60
+        return int(answer.status_code)
 
-        assert [ask_as("192.0.2.1", "wrong").status_code for _ in range(12)] == [401] * 10 + [
-            429
-        ] * 2
-        assert 0 < int(ask_as("192.0.2.1", "wrong").headers["retry-after"]) <= 60
-        assert ask_as("192.0.2.2", "wrong").status_code == 401
-        # Another proxy in between is none of those who ask.
-        assert ask_as("192.0.2.1, 127.0.0.1", "wrong").status_code == 429
-        # A right token is right, whoever else is behind the same address.
-        assert ask_as("192.0.2.1", token).status_code == 200
+    # Headers that anybody can forge don't matter.
+    statuses = [ask_from("127.0.0.1", "wrong", number) for number in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
+    assert ask_from("127.0.0.2", "wrong", 0) == 401
+    # A right token is right, whoever else is behind the same address.
+    assert ask_from("127.0.0.1", token, 0) == 200
     state.service.close()
 
 
-def test_guard_trusts_forwarded_addresses_of_declared_proxies_only(tickets: Path) -> None:
-    for proxies in ((), ("10.0.0.0/8",)):
-        state = make_state(tickets, tokens=("0123456789abcdef",), proxies=proxies)
-        with client(state, client=("127.0.0.1", 1)) as asking:
-            statuses = [
-                asking.get(
-                    "/v1/models",
-                    headers={"Authorization": "Bearer x", "X-Forwarded-For": f"192.0.2.{number}"},
-                ).status_code
-                for number in range(11)
-            ]
-        assert statuses == [401] * 10 + [429]
-        state.service.close()
-
-
 def test_login_accepts_a_right_token_after_many_wrong_ones(tickets: Path) -> None:
-    state = make_state(tickets, tokens=("0123456789abcdef",), proxies=("127.0.0.1",))
+    state = make_state(tickets, tokens=("0123456789abcdef",))
     with client(state, client=("127.0.0.1", 1)) as asking:
 
         def log_in(token: str, **headers: str) -> Any:
@@ -900,14 +884,6 @@ def test_login_accepts_a_right_token_after_many_wrong_ones(tickets: Path) -> Non
         secure = log_in("0123456789abcdef", **{"X-Forwarded-Proto": "https"})
         assert "Secure" in secure.headers["set-cookie"]
     state.service.close()
-
-
-def test_serve_rejects_a_proxy_that_is_not_an_address(run: Any) -> None:
-    result = run("serve", "--proxy", "nginx.example")
-    assert result.code == 2
-    assert "--proxy 'nginx.example' is not an address; give one such as 127.0.0.1" in " ".join(
-        result.err.split()
-    )
 
 
 def test_failed_tries_are_forgotten_with_time_and_many_addresses() -> None:

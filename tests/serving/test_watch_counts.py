@@ -16,9 +16,8 @@ import slugline
 from served_days import FIRST, draw_texts, serve_days, train_news
 from slugline.errors import DataError
 from slugline.serving.metrics import Metrics
-from slugline.serving.request_columns import add_columns
 from slugline.serving.requests import Cells
-from slugline.serving.served_models import ServedModel
+from slugline.serving.served_models import ServedModel, add_columns
 from slugline.serving.watch.counts import DayCountOptions, count_days
 from slugline.serving.watch.kept_texts import KeptTexts
 from slugline.serving.watch.recorder import Watch, watched_model

@@ -53,7 +53,7 @@ from slugline.labels.text_table import SOURCE, SourceColumns, TextTable, stored_
 if TYPE_CHECKING:
     from slugline.labels.draws import Selector
     from slugline.serving.serve_settings import ServeSettings
-    from slugline.serving.server.server_thread import ServerThread
+    from slugline.serving.server.app_server import ServerThread
 
 #: Texts to label: a file, a data frame, or the texts themselves.
 Texts = PathLike | Frame | Iterable[str]
@@ -268,7 +268,7 @@ def label(
     from slugline.serving.labelling.opening import make_label_service
     from slugline.serving.labelling.service import check_settlers
     from slugline.serving.server.addresses import find_address
-    from slugline.serving.server.server_thread import ServerThread
+    from slugline.serving.server.app_server import ServerThread
 
     options = LabelOptions(
         coder=coder or login_name(),

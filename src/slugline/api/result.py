@@ -9,11 +9,11 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
-from slugline.base.addresses import check_is_no_output_address
 from slugline.base.chart import svg_file
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, write_result
-from slugline.base.frames import to_frame
+from slugline.base.lazy import to_frame
+from slugline.base.names import check_is_no_output_address
 from slugline.base.wording import TitledRows
 from slugline.classifier import TopicClassifier, load, to_fitted
 from slugline.corpus.corpus import Corpus

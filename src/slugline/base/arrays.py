@@ -1,11 +1,12 @@
-"""Type aliases for NumPy arrays, and arrays for compiled kernels."""
+"""Type aliases for arrays and numbers, and arrays for compiled kernels."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 F16: TypeAlias = npt.NDArray[np.float16]
 F32: TypeAlias = npt.NDArray[np.float32]
@@ -30,3 +31,10 @@ def aligned(array: npt.NDArray[Any], dtype: npt.DTypeLike | None = None) -> npt.
     Arrays received from Dask may be unaligned and are then copied.
     """
     return np.require(array, dtype, ("C", "A"))
+
+
+#: The largest integer in a file.
+MAX_COUNT = (1 << 63) - 1
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+#: From 0 to 1.
+Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]

@@ -1,4 +1,4 @@
-"""Validation of options and arguments; core count and memory usage."""
+"""Checks of options and arguments, and the number of cores."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import numbers
 import os
 import re
 import reprlib
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from slugline.errors import OptionError, Parameter
@@ -17,7 +15,6 @@ from slugline.errors import OptionError, Parameter
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: Largest weight of a topic or a document: the float32 maximum, rounded down.
 MAX_WEIGHT = 3e38
-_STATUS = Path("/proc/self/status")
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
@@ -124,19 +121,3 @@ def count_threads(n_jobs: int | None, name: str = "n_jobs") -> int:
         return os.cpu_count() or 1
     check_whole(name, n_jobs, 1)
     return int(n_jobs)
-
-
-def peak_memory_mb() -> float | None:
-    """Return the peak memory of this process in 10^6 bytes; None on Windows."""
-    if sys.platform == "win32":
-        return None
-    # On Linux, the peak from `resource` includes the parent process's peak.
-    if _STATUS.exists():
-        peak = re.search(r"^VmHWM:\s+(\d+)", _STATUS.read_text("ascii", "replace"), re.MULTILINE)
-        if peak is not None:
-            return int(peak[1]) * 1024 / 1e6
-    import resource
-
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -1,20 +1,7 @@
 """Atomic file writes, locks, and the cache folder.
 
-A file is written to a part next to its target, `.<name>.<machine>.<random>.part`. If a process is
-killed, the next process that writes to the same target removes its part. A part still being
-written is never removed:
-
-* On Linux and macOS, a process locks its part for its lifetime, and only unlocked parts are
-  removed. Processes on one machine see each other's locks.
-* Another machine's locks are visible only in some shared folders, so a part from another machine
-  must also be a day old. Saving takes minutes at most and updates the part's time with each block.
-  The age is measured by the file server's clock, not this machine's.
-* On Windows, an open file can't be removed, even from another machine. A part is closed just
-  before it is renamed, so there, too, each part must be a day old.
-* On a file system without locks, nothing is removed.
-
-If a process on another machine with invisible locks is suspended for a day during a save, its part
-is removed: its save fails with an error, and the target file remains intact.
+A file is written to a part next to its target, `.<name>.<random>.part`, and renamed. Only a killed
+process leaves its part behind.
 """
 
 from __future__ import annotations
@@ -23,14 +10,13 @@ import contextlib
 import errno
 import functools
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from slugline.base.addresses import check_is_no_output_address
+from slugline.base.names import check_is_no_output_address
 from slugline.errors import OutputError, SluglineError
 
 #: A path as accepted by the standard library.
@@ -119,9 +105,8 @@ def open_regular(path: PathLike, flags: int) -> int:
 
 # Atomic writes ------------------------------------------------------------------------------------
 
-_DAY = 24 * 60 * 60.0  # seconds
-_MAX_STEM = 48  # characters of the target's name in its part's name; file systems allow 255 bytes
-_TAIL = r"(\.(?P<machine>[0-9a-f]{8}))?\.[0-9a-f]{8}\.part"  # once without machine
+# Maximum length of the target's name in its part's name; file systems allow 255 bytes.
+_MAX_STEM = 48
 
 
 def write_whole(path: PathLike, data: bytes) -> None:
@@ -202,17 +187,14 @@ def whole_file(path: PathLike) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def fresh_part(target: Path) -> Iterator[BinaryIO]:
-    """Open a new file next to `target`; remove it on exit unless it was put in place.
-
-    Removes parts left by dead processes for the same target first.
-    """
-    part = _new_part(target)
+    """Open a new file next to `target`; remove it on exit unless it was put in place."""
+    rights = 0o600 if target.exists() else 0o666
+    path = target.with_name(f".{target.name[:_MAX_STEM]}.{os.urandom(4).hex()}.part")
     try:
-        with part:
-            remove_dead_parts(target, part)
+        with open(path, "x+b", opener=functools.partial(os.open, mode=rights)) as part:
             yield part
     finally:
-        Path(part.name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def put_in_place(part: BinaryIO, target: Path) -> None:
@@ -225,69 +207,6 @@ def put_in_place(part: BinaryIO, target: Path) -> None:
     path = Path(part.name)
     if target.exists():
         path.chmod(target.stat().st_mode & 0o777)
-    if sys.platform == "win32":  # an open file can't be renamed there; elsewhere the lock stays
+    if sys.platform == "win32":  # an open file can't be renamed there
         part.close()
     path.replace(target)
-
-
-def remove_dead_parts(target: Path, open_part: BinaryIO) -> None:
-    """Remove parts of `target` left by dead processes, but not `open_part`.
-
-    Parts that can't be removed are harmless and ignored.
-    """
-    with contextlib.suppress(OSError):
-        os.utime(open_part.name)
-        now = Path(open_part.name).stat().st_mtime  # by the file server's clock
-        for part in target.parent.iterdir():
-            if part.name != Path(open_part.name).name and _may_be_dead(part, target, now):
-                _remove_unless_held(part)
-
-
-def _new_part(target: Path) -> BinaryIO:
-    rights = 0o600 if target.exists() else 0o666
-    while True:
-        name = f"{_stem(target)}.{_machine()}.{os.urandom(4).hex()}.part"
-        path = target.with_name(name)
-        part = open(path, "x+b", opener=functools.partial(os.open, mode=rights))  # noqa: SIM115
-        # Another process may have removed it as dead before it was locked.
-        if (sys.platform == "win32" or lock(part)) and path.exists():
-            return part
-        part.close()
-        path.unlink(missing_ok=True)
-
-
-def _stem(target: Path) -> str:
-    return f".{target.name[:_MAX_STEM]}"
-
-
-@functools.cache
-def _machine() -> str:
-    """Return eight hexadecimal digits that identify this machine by its name and network card."""
-    import hashlib
-    import platform
-    import uuid
-
-    identity = f"{platform.node()} {uuid.getnode()}"
-    return hashlib.sha256(identity.encode(errors="replace")).hexdigest()[:8]
-
-
-def _may_be_dead(part: Path, target: Path, now: float) -> bool:
-    stem = _stem(target)
-    tail = re.fullmatch(_TAIL, part.name.removeprefix(stem)) if part.name.startswith(stem) else None
-    if tail is None:
-        return False
-    ours = tail["machine"] == _machine() and sys.platform != "win32"
-    return ours or now - part.lstat().st_mtime > _DAY
-
-
-def _remove_unless_held(part: Path) -> None:
-    with contextlib.suppress(OSError):
-        if sys.platform == "win32":
-            part.unlink()
-            return
-        handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            part.unlink()
-        finally:
-            os.close(handle)

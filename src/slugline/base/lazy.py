@@ -1,14 +1,14 @@
-"""Import names on first use, so that packages may be missing and cost no time until needed."""
+"""Import packages on first use, so that they may be missing and cost no time until needed."""
 
 from __future__ import annotations
 
 import importlib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from slugline.errors import SluglineError
+from slugline.errors import OptionError, SluglineError
 
 
 def import_name(package: str, modules: Mapping[str, Sequence[str]], name: str) -> Any:
@@ -66,3 +66,24 @@ def install_command(extra: str) -> str:
     if packages:
         return f"pip install {' '.join(packages)}"
     return f'pip install ".[{extra}]" in a clone of Slugline'  # if Slugline is not installed
+
+
+# Data frames --------------------------------------------------------------------------------------
+
+
+def to_frame(records: Iterable[Mapping[str, Any]]) -> Any:
+    """Return rows as a pandas data frame, or a polars one if pandas is missing.
+
+    Raises OptionError if neither is installed.
+    """
+    try:
+        import pandas as frames
+    except ImportError:
+        try:
+            import polars as frames
+        except ImportError:
+            raise OptionError(
+                "`to_frame` needs pandas or polars, and neither is installed; "
+                "pip install pandas, or use `to_records`."
+            ) from None
+    return frames.DataFrame(list(records))

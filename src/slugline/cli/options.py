@@ -23,8 +23,8 @@ from typing import (
 
 import click
 
-from slugline.base.addresses import check_is_no_output_address
 from slugline.base.lazy import install_command
+from slugline.base.names import check_is_no_output_address
 from slugline.base.settings import Setting
 from slugline.cli.output import QUIET
 from slugline.corpus.layout import ReadOptions

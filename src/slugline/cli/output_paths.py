@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from slugline.base.addresses import check_is_no_output_address
+from slugline.base.names import check_is_no_output_address
 from slugline.errors import OptionError, os_errors_as
 
 

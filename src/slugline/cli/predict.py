@@ -18,8 +18,7 @@ import numpy  # noqa: F401
 
 import msgspec  # isort: skip
 
-from slugline.base.addresses import check_is_no_address
-from slugline.base.names import is_pattern
+from slugline.base.names import check_is_no_address, is_pattern
 from slugline.base.wording import one_line, printable, printable_json
 from slugline.cli.options import (
     COUNT,

@@ -19,8 +19,7 @@ from slugline.cli.options import (
 )
 from slugline.cli.output import is_quiet, log_to_standard_error, say
 from slugline.cli.output_paths import check_target
-from slugline.serving.serve_settings import ServeSettings
-from slugline.serving.tokens import read_tokens
+from slugline.serving.serve_settings import ServeSettings, read_tokens
 
 
 @command(context_settings={"auto_envvar_prefix": "SLUGLINE"})
@@ -54,14 +53,13 @@ def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **sett
       slugline serve tickets.slug --host 0.0.0.0 --token-file tokens
     """
     with requiring_extra("serve", "serving needs"):
-        from slugline.serving.server.json_log import JsonFormatter
+        from slugline.serving.server.serve import JsonFormatter
         from slugline.serving.server.serve import serve as run
     tokens = () if token_file is None else read_tokens(token_file)
     serve_settings = ServeSettings(tokens=tokens, **settings)
     serve_settings.check_learning()
     serve_settings.check_approvers()
     serve_settings.check_texts()
-    serve_settings.check_proxies()
     for flag, file in (
         ("--corrections", serve_settings.corrections),
         ("--watch", serve_settings.watch),

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from slugline.base.checks import peak_memory_mb
+from slugline.base.memory import peak_memory_mb
 from slugline.base.wording import nearest, one_line
 from slugline.corpus.topic_sets import is_multilabel, to_indicator
 from slugline.errors import OptionError, SluglineError

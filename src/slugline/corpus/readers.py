@@ -24,10 +24,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from slugline.base.addresses import check_is_no_address
 from slugline.base.checks import short_repr
 from slugline.base.interruption import check_interruption
-from slugline.base.names import check_is_no_system_file
+from slugline.base.names import check_is_no_address, check_is_no_system_file
 from slugline.base.wording import nearest
 from slugline.corpus import formats
 from slugline.corpus.dialects import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F64, I64, Mask
-from slugline.base.frames import to_frame
+from slugline.base.lazy import to_frame
 from slugline.base.wording import TitledRows, counted
 from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import is_multilabel

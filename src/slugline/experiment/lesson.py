@@ -21,7 +21,8 @@ import scipy.sparse as sp
 
 from slugline import reuters
 from slugline.base.arrays import I64
-from slugline.base.checks import check_whole, peak_memory_mb
+from slugline.base.checks import check_whole
+from slugline.base.memory import peak_memory_mb
 from slugline.base.progress import Progress, check_progress
 from slugline.corpus.documents import one_hot
 from slugline.evaluation.evaluation import majority_baseline, shuffled_baseline

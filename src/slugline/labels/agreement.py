@@ -37,7 +37,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from slugline.base.checks import check_fraction, short_repr
-from slugline.base.frames import to_frame
+from slugline.base.lazy import to_frame
 from slugline.base.wording import TitledRows, counted, percent
 from slugline.corpus.label_database.records import Coder, CoderKind, LabelDecision
 from slugline.errors import OptionError, Parameter

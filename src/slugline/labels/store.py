@@ -57,7 +57,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from slugline.base.files import PathLike
-from slugline.base.frames import to_frame
+from slugline.base.lazy import to_frame
 from slugline.corpus.label_database.tables import FORMAT, MULTILABEL
 from slugline.errors import DataError
 from slugline.labels.cells import name_cell, note_cell

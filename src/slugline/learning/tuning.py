@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, Mask
-from slugline.base.ctrl_c import catch_interrupt
+from slugline.base.interruption import catch_interrupt
 from slugline.base.progress import SILENT, Progress
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError

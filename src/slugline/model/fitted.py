@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, I64
+from slugline.base.arrays import F32, I64, Count
 from slugline.base.checks import short_repr
-from slugline.base.ranges import Count
 from slugline.base.wording import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
 from slugline.corpus.layout import Layout

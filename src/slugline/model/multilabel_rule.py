@@ -8,9 +8,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from slugline.base.arrays import F32, Mask
+from slugline.base.arrays import F32, Count, Mask
 from slugline.base.checks import is_number, option_error, short_repr
-from slugline.base.ranges import Count
 from slugline.base.wording import nearest
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.layout import check_separator

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from slugline.base.addresses import check_is_no_output_address
 from slugline.base.files import whole_file, write_errors
+from slugline.base.names import check_is_no_output_address
 from slugline.corpus.dialects import TableDialect
 from slugline.corpus.excel_copy import ExcelCopy
 from slugline.corpus.layout import TopicForm

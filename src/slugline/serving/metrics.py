@@ -6,11 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 
 import prometheus_client as prometheus
+from prometheus_client import Counter
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from slugline._version import __version__
 from slugline.base.arrays import F64
 from slugline.corpus.documents import Topic
+from slugline.model.decision import Decision
 
 # Upper bucket bounds: seconds, texts per batch, probabilities.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -70,8 +72,8 @@ class Metrics:
             model: {*map(str, names[:_MAX_TOPICS])} for model, names in (topics or {}).items()
         }
 
-        def counter(name: str, meaning: str, labels: Sequence[str] = ()) -> prometheus.Counter:
-            return prometheus.Counter(f"slugline_{name}", meaning, labels, registry=registry)
+        def counter(name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
+            return Counter(f"slugline_{name}", meaning, labels, registry=registry)
 
         self._requests = counter("requests", "Requests.", ("operation", "model", "status"))
         by_topic = ("model", "topic")
@@ -79,6 +81,7 @@ class Metrics:
         self._proba = counter(
             "topic_probability", "Sum of the probabilities of a topic over all texts.", by_topic
         )
+        self._counters_by_topic: dict[tuple[str, str], tuple[Counter, Counter]] = {}
         self._counters = {name: counter(name, meaning) for name, meaning in _COUNTERS.items()}
         self._queue = prometheus.Gauge(
             "slugline_queue_size",
@@ -110,6 +113,12 @@ class Metrics:
         """Count a request, with its model if it has one."""
         self._requests.labels(operation, model, status).inc()
 
+    def count_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Count decisions on texts and their confidence."""
+        self.add("documents", len(decisions))
+        self.add("unsure", sum(decision.reason is not None for decision in decisions))
+        self.observe("confidence", *(decision.probability for decision in decisions))
+
     def count_topics(self, model: str, topics: Sequence[Topic], counts: F64) -> None:
         """Count a model's answers.
 
@@ -125,10 +134,19 @@ class Metrics:
             return
         for topic, n_answers, proba in zip(topics, *counts.tolist(), strict=True):
             name = str(topic) if str(topic) in known else _OTHER_TOPICS
+            answers, probabilities = self._topic_counters(model, name)
             if n_answers:
-                self._answers.labels(model, name).inc(n_answers)
+                answers.inc(n_answers)
             if proba:
-                self._proba.labels(model, name).inc(proba)
+                probabilities.inc(proba)
+
+    def _topic_counters(self, model: str, topic: str) -> tuple[Counter, Counter]:
+        """Return a topic's counters, cached because looking up labels is slow."""
+        counters = self._counters_by_topic.get((model, topic))
+        if counters is None:
+            counters = self._answers.labels(model, topic), self._proba.labels(model, topic)
+            self._counters_by_topic[model, topic] = counters
+        return counters
 
     def text(self) -> str:
         """Return all metrics in Prometheus' text format."""

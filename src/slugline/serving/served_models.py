@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import UNSET, UnsetType
+
 from slugline.base.arrays import F32, Index
+from slugline.base.checks import short_repr
 from slugline.base.files import file_sha256, file_state
-from slugline.errors import OptionError, SluglineError
+from slugline.base.wording import counted, nearest
+from slugline.corpus.documents import RowText
+from slugline.errors import DataError, OptionError, Parameter, SluglineError
 from slugline.learning.learner import is_linear
 from slugline.model.decider import Decider
 from slugline.model.decision import N_GUESSES, Decision
@@ -21,9 +26,11 @@ from slugline.model.file.content import load_model
 from slugline.model.file.schema import ModelFile
 from slugline.model.file.shipped import DEFAULT_MODEL, model_path
 from slugline.model.fitted import Fitted
+from slugline.serving.requests import Cells
 from slugline.serving.service_errors import UnknownModelError
 from slugline.text.features import WordCounts
 from slugline.text.scoring import can_score
+from slugline.text.table_columns import describe_odd_cells, odd_cells_note, unused_note
 
 # Maximum number of cached deciders per model, one per requested precision.
 _N_DECIDERS = 16
@@ -278,3 +285,48 @@ def _state(path: Path) -> FileState | None:
         return file_state(path)
     except OSError:
         return None
+
+
+# Columns ------------------------------------------------------------------------------------------
+
+
+def add_columns(
+    model: ServedModel, texts: Sequence[str], columns: Cells | Sequence[Cells]
+) -> tuple[list[str], str | UnsetType]:
+    """Return texts with the model's columns, and a note on missing or invalid ones.
+
+    Raises
+    ------
+    DataError : if the model has no such column, or the number of objects differs from the texts.
+    """
+    if not columns and not model.fitted.features.table_columns:
+        return list(texts), UNSET
+    column_names = [column.name for column in model.fitted.features.table_columns]
+    if not columns:
+        rows: Sequence[Cells] = [{}] * len(texts)
+    elif isinstance(columns, dict):
+        rows = [columns]
+    else:
+        rows = columns
+    if len(rows) != len(texts):
+        raise DataError(
+            Parameter("columns"),
+            f" has {counted(len(rows), 'object')} for {counted(len(texts), 'text')}; give one "
+            "for each.",
+        )
+    unknown = next((name for row in rows for name in row if name not in column_names), None)
+    if unknown is not None:
+        near = nearest(unknown, column_names)
+        advice = f"it has {', '.join(column_names)}" if column_names else "it uses only the text"
+        raise DataError(
+            f"{model.name} has no column {short_repr(unknown)}; "
+            + (f"did you mean {near!r}?" if near else f"{advice}.")
+        )
+    if not column_names:
+        return list(texts), UNSET
+    documents: list[str] = [RowText(text, row) for text, row in zip(texts, rows, strict=True)]
+    notes = [
+        odd_cells_note(describe_odd_cells(documents, model.fitted.columns).values()),
+        unused_note((name for row in rows for name in row), model.fitted.features.table_columns),
+    ]
+    return documents, "; ".join(filter(None, notes)) or UNSET

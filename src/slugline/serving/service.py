@@ -7,11 +7,10 @@ depends on the front ends, on Starlette or on the MCP SDK.
 ====================  ==========================================================================
 module                contents
 ====================  ==========================================================================
-`requests`            request types with their limits
+`requests`            request types, and limits on texts, characters and topics
 `request_checks`      validation of requests, with error messages
 `replies`             reply types, made from decisions and explanations
 `service_errors`      errors with their parts, worded by the front ends
-`limits`              maximum texts, characters and topics per request
 `served_models`       models by name, reloaded when their files change
 `batch_queue`         classification in batches across requests
 `background`          slow functions on threads, interrupted if abandoned
@@ -27,7 +26,7 @@ To add an operation, such as `label` or `count`:
 2. Add the method here: check the limits, find the model with `find_model`, decide with
    `queue.decide`, and run slow code with `threads.run`.
 3. Expose it: a handler and an `Operation` in `http/operations.py`, which also generates the OpenAPI
-   description; a `Tool` in `mcp/tools.py`; a module and a template in `page/`, with a route in
+   description; a `Tool` in `mcp/server.py`; a module and a template in `page/`, with a route in
    `server/app.py`.
 
 To add a protocol, such as gRPC, add a folder next to `http/` that creates a `Service` with
@@ -45,12 +44,14 @@ from dataclasses import dataclass, field
 from tempfile import _TemporaryFileWrapper
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from slugline.corpus.layout import ReadOptions
+from slugline.corpus.rows import BadRow
 from slugline.explanation.explain import explain
 from slugline.explanation.explanation import Explanation
 from slugline.model.decision import Decision
+from slugline.prediction.rows import Prediction
 from slugline.serving.background import BackgroundTask, BackgroundThreads
 from slugline.serving.batch_queue import BatchQueue
-from slugline.serving.limits import Limits
 from slugline.serving.metrics import Metrics
 from slugline.serving.replies import (
     Classification,
@@ -68,17 +69,16 @@ from slugline.serving.replies import (
     to_summary,
     to_topic_list,
 )
-from slugline.serving.request_columns import add_columns
-from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
+from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest, Limits
 from slugline.serving.served_corrections import ServedCorrections
-from slugline.serving.served_models import ServedModel, ServedModels
+from slugline.serving.served_models import ServedModel, ServedModels, add_columns
 from slugline.serving.service_errors import (
     ApprovalError,
     BusyError,
     NoCorrectionsError,
     UnknownCorrectionError,
 )
-from slugline.serving.table_upload import AnswerTally, TableRequest, TableUpload
+from slugline.serving.table_upload import TableUpload
 from slugline.serving.watch.alerts import WeeklyCheck
 from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.report import WatchReport, make_report
@@ -111,6 +111,8 @@ class Call:
         Identifies the call in the log.
     person : str or None, default None
         Name of the caller if certain, for example from a token with a name.
+    is_local : bool, default True
+        False if a proxy forwarded the call.
     is_watched : bool, default True
         True if classified texts count towards the daily sums.
     model : ServedModel or None
@@ -119,6 +121,7 @@ class Call:
 
     id: str = ""
     person: str | None = None
+    is_local: bool = True
     is_watched: bool = True
     model: ServedModel | None = field(default=None, init=False)
 
@@ -149,7 +152,7 @@ class Service:
     n_threads : int, default 2
         Number of classification threads, and of threads in each pool for other slow work.
     everybody_approves : bool, default False
-        True if people without known names may approve corrections.
+        True if people without known names may approve corrections, unless through a proxy.
     approvers : collection of str, optional
         Names of the people who may approve corrections; by default, all known names.
     logs_texts : bool, default False
@@ -300,7 +303,7 @@ class Service:
     # Tables ---------------------------------------------------------------------------------------
 
     async def open_table(
-        self, request: TableRequest, file: _TemporaryFileWrapper[bytes], model: ServedModel
+        self, name: str, file: _TemporaryFileWrapper[bytes], options: ReadOptions
     ) -> TableUpload:
         """Open a table and find its columns from the first rows; close the file on failure.
 
@@ -310,9 +313,8 @@ class Service:
         BusyError : if too many tables are being read.
         """
         with self.count_table():
-            layout = model.fitted.layout
             return await self.threads.start_table_step(
-                TableUpload.open, request, file, layout
+                TableUpload.open, name, file, options
             ).result()
 
     @contextlib.contextmanager
@@ -326,20 +328,26 @@ class Service:
         finally:
             self._n_tables -= 1
 
-    async def predict_table(
-        self, upload: TableUpload, steps: Iterator[_T], tally: AnswerTally
-    ) -> AsyncIterator[_T]:
+    def answer_rows(
+        self, upload: TableUpload, model: ServedModel
+    ) -> Iterator[tuple[list[Prediction | BadRow], float | None]]:
+        """Yield and count the answers to a table; see `TableUpload.answer`."""
+        for answers, fraction_read in upload.answer(model.decider, self.limits.rows):
+            self.metrics.count_decisions(
+                [answer.decision for answer in answers if not isinstance(answer, BadRow)]
+            )
+            yield answers, fraction_read
+
+    async def predict_table(self, upload: TableUpload, steps: Iterator[_T]) -> AsyncIterator[_T]:
         """Yield the items of `steps`, each computed off the event loop; then delete the file.
 
-        `steps` iterates over `upload.answer(decider)`, adds each part to `tally` for the metrics,
-        and yields it in its own format.
+        `steps` iterates over `answer_rows` and yields each part in its own format.
         """
         step: BackgroundTask[_T | None] | None = None
         try:
             while True:
                 step = self.threads.start_table_step(next, steps, None)
                 item = await step.result()
-                tally.report(self.metrics)
                 if item is None:
                     return
                 yield item
@@ -493,7 +501,7 @@ class Service:
         """
         if self._approvers:
             return call.person in self._approvers
-        return call.person is not None or self._everybody_approves
+        return call.person is not None or (self._everybody_approves and call.is_local)
 
 
 def is_long_reply(n_texts: int, options: ClassifyOptions) -> bool:

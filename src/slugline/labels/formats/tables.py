@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from slugline.base.addresses import check_is_no_output_address
 from slugline.base.files import PathLike, whole_file, write_errors
+from slugline.base.names import check_is_no_output_address
 from slugline.corpus.columns import (
     column_names,
     find_columns,

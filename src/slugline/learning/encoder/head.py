@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import numpy as np
 
-from slugline.base.arrays import aligned
+from slugline.base.arrays import Count, Fraction, aligned
 from slugline.base.progress import SILENT, Progress
-from slugline.base.ranges import Count, Fraction
 from slugline.base.wording import percent
 from slugline.errors import DataError
 from slugline.learning.calibration import Calibration, restore_calibration

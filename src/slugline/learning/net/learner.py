@@ -128,7 +128,7 @@ class NeuralLearner(NeuralOptions):
 
     def fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> History:
         """Learn from rows and their topics; return the history of the search for the best epoch."""
-        from slugline.base.ctrl_c import catch_interrupt
+        from slugline.base.interruption import catch_interrupt
 
         self._in_batches, self.recent_ = False, None
         self._start(labels, context)

@@ -18,8 +18,8 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, I64
 from slugline.base.checks import check_whole, count_threads, short_repr
-from slugline.base.ctrl_c import catch_interrupt
 from slugline.base.files import PathLike, write_result
+from slugline.base.interruption import catch_interrupt
 from slugline.base.progress import SILENT, Progress
 from slugline.base.threads import limit_blas
 from slugline.base.wording import counted, format_lines

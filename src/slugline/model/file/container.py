@@ -25,10 +25,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.addresses import describe_address
 from slugline.base.arrays import F32
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, open_regular, os_advice, whole_file
+from slugline.base.names import describe_address
 from slugline.corpus.readers import names_documents, similar_path
 from slugline.errors import DataError, ModelFileError
 from slugline.learning.learner import check_settings

@@ -10,9 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import I64
+from slugline.base.arrays import I64, MAX_COUNT, Count
 from slugline.base.checks import MAX_WEIGHT
-from slugline.base.ranges import MAX_COUNT, Count
 from slugline.corpus.layout import Layout
 from slugline.errors import DataError
 from slugline.learning.encoder.head import HeadSettings

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I32, I64, Mask
-from slugline.base.ctrl_c import catch_interrupt
+from slugline.base.interruption import catch_interrupt
 from slugline.base.memory import release_memory
 from slugline.base.progress import INTERRUPTED, Progress
 from slugline.learning.labels import Labels

@@ -13,14 +13,18 @@ from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
 from slugline.corrections.store import Correction
-from slugline.serving.http.bodies import encode_json, json_response, read_json
-from slugline.serving.limits import LONGEST_TEXT, MAX_TEXTS
 from slugline.serving.replies import Classification, Result, round_number
-from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
+from slugline.serving.requests import (
+    LONGEST_TEXT,
+    MAX_TEXTS,
+    ClassifyOptions,
+    CorrectionRequest,
+    ExplainRequest,
+)
 from slugline.serving.service import Service, is_long_reply, parts_of_reply
 from slugline.serving.service_errors import UnknownCorrectionError
-from slugline.serving.web.ids import parse_id
-from slugline.serving.web.problems import HttpProblem
+from slugline.serving.web.bodies import encode_json, json_response, read_json
+from slugline.serving.web.problems import HttpProblem, parse_id
 from slugline.serving.web.state import call_of, in_time, service_of, web_state
 
 # HTTP-only requests and replies -------------------------------------------------------------------

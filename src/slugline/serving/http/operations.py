@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from slugline._version import __version__
 from slugline.serving.http import handlers, label_studio
-from slugline.serving.label_studio.backend import (
+from slugline.serving.http.label_studio import (
     BackendHealth,
     PredictReply,
     PredictRequest,

@@ -19,8 +19,7 @@ from slugline.serving.labelling.service import LabelService
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.server.addresses import Address
 from slugline.serving.server.app_server import AppServer
-from slugline.serving.web.guard import Guard
-from slugline.serving.web.login import log_out
+from slugline.serving.web.guard import Guard, log_out
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -15,7 +15,7 @@ from slugline.base.html import style_sheet, template_environment
 from slugline.corpus.label_database.records import SKIP_REASONS
 from slugline.serving.labelling.handlers import coder_of, label_state
 from slugline.serving.web.bodies import SMALL_FORM, parse_form, read_body
-from slugline.serving.web.login import accept_token
+from slugline.serving.web.guard import accept_token
 from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.static_files import StaticFiles
 

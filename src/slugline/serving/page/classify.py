@@ -14,13 +14,12 @@ from slugline.corpus.documents import RowText, Topic, cells_of
 from slugline.explanation.explanation import WordAttribution
 from slugline.exporting.page import samples, why_unsure
 from slugline.model.file.shipped import is_shipped
-from slugline.serving.page.forms import read_form
-from slugline.serving.page.rendering import render_page, requested_model, wants_part
-from slugline.serving.page.wording import word_error
+from slugline.serving.page.rendering import render_page, requested_model, wants_part, word_error
 from slugline.serving.replies import CorrectionReply
 from slugline.serving.served_models import ServedModel
 from slugline.serving.service import TextAnswer
 from slugline.serving.service_errors import LimitError
+from slugline.serving.web.bodies import read_form
 from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.state import in_time, service_of
 

@@ -11,21 +11,20 @@ from starlette.responses import RedirectResponse, Response
 from slugline.corpus.documents import Topic
 from slugline.errors import SluglineError
 from slugline.serving.page.classify import CorrectionForm, classify_page, classify_text
-from slugline.serving.page.forms import read_form
 from slugline.serving.page.rendering import (
     link,
     render_page,
     requested_model,
     to_sentence,
     wants_part,
+    word_error,
 )
-from slugline.serving.page.wording import word_error
 from slugline.serving.request_checks import to_request
 from slugline.serving.requests import MAX_TOPICS, CorrectionRequest
 from slugline.serving.served_corrections import ServedCorrections
 from slugline.serving.served_models import ServedModel
-from slugline.serving.web.ids import parse_id
-from slugline.serving.web.problems import HttpProblem, to_problem
+from slugline.serving.web.bodies import read_form
+from slugline.serving.web.problems import HttpProblem, parse_id, to_problem
 from slugline.serving.web.state import call_of, in_time, service_of
 
 # The form -----------------------------------------------------------------------------------------

@@ -5,10 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slugline.serving.page.forms import read_form
 from slugline.serving.page.rendering import render_page
-from slugline.serving.web.bodies import SMALL_FORM
-from slugline.serving.web.login import accept_token
+from slugline.serving.web.bodies import SMALL_FORM, read_form
+from slugline.serving.web.guard import accept_token
 from slugline.serving.web.state import web_state
 
 

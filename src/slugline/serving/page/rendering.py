@@ -1,10 +1,11 @@
-"""Renders pages, parts of pages, and error pages from templates."""
+"""Renders pages, parts of pages, and error pages from templates; words errors for the page."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -12,19 +13,39 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from slugline._version import __version__
-from slugline.base.html import template_environment
+from slugline.base.html import style_sheet, template_environment
 from slugline.base.wording import counted, whole_percent
+from slugline.corpus.readers import LEAVE_ENCODING_OUT, OR_NAME_THE_FORMAT
 from slugline.corpus.topic_sets import join_topics
+from slugline.errors import Message, Parameter, SluglineError
+from slugline.explanation.explanation import STYLE
 from slugline.reports.render import shorten
-from slugline.serving.page.static_files import STATIC_FILES
+from slugline.serving.service_errors import IS_NEW, LimitError
 from slugline.serving.web.problems import HttpProblem, to_problem
 from slugline.serving.web.state import call_of, service_of, web_state
+from slugline.serving.web.static_files import StaticFiles
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from starlette.types import Scope
 
     from slugline.serving.served_models import ServedModel
+
+
+# Style sheet and script --------------------------------------------------------------------------
+
+
+def _read_files() -> dict[str, bytes]:
+    folder = files("slugline.serving.page")
+    style = folder.joinpath("page.css").read_text("utf-8")
+    return {
+        "page.css": "\n".join((style_sheet("colours.css", "answer.css"), style, STYLE)).encode(),
+        "page.js": folder.joinpath("page.js").read_bytes(),
+    }
+
+
+STATIC_FILES = StaticFiles(_read_files())
+
 
 # Pages --------------------------------------------------------------------------------------------
 
@@ -130,3 +151,35 @@ def _show_problem(
     response = render_page(request, template, status=problem.status, **values)
     response.headers.update(problem.headers)
     return response
+
+
+# Wording of errors ------------------------------------------------------------------------------
+
+# The page's words for parameters; it has no field for the format.
+_WORDS = {
+    IS_NEW: "tick the box below",
+    LEAVE_ENCODING_OUT: "choose “as found”",
+    OR_NAME_THE_FORMAT: "",
+}
+# Form fields, and items of the field `topics`.
+_FIELDS = {
+    "text": "the text",
+    "topic": "the topic",
+    "topics": "the list of topics",
+    "topics[": "a topic",
+    "who": "the name",
+}
+
+
+def word_error(error: SluglineError) -> str:
+    """Return an error message with the page's words for parameters."""
+    if isinstance(error, LimitError) and error.index is not None:
+        return error.describe("the text ")  # the page sends one at a time
+    return Message(*error.parts).render(_word)
+
+
+def _word(parameter: Parameter) -> str:
+    if parameter in _WORDS:
+        return _WORDS[parameter]
+    name, bracket, _ = parameter.name.partition("[")
+    return _FIELDS.get(name + bracket, str(parameter))

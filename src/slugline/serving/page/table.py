@@ -17,20 +17,19 @@ from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
 from slugline.base.wording import one_line
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import ENDINGS
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError
 from slugline.prediction.rows import Prediction
-from slugline.serving.limits import Limits
-from slugline.serving.page.rendering import render_page, requested_model
-from slugline.serving.page.wording import word_error
+from slugline.serving.page.rendering import render_page, requested_model, word_error
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModel
 from slugline.serving.service import Service
-from slugline.serving.table_upload import AnswerTally, TableRequest, TableUpload
+from slugline.serving.table_upload import TableUpload
 from slugline.serving.web.bodies import content_length, stream_body
 from slugline.serving.web.problems import HttpProblem
-from slugline.serving.web.state import service_of, web_state, while_connected
+from slugline.serving.web.state import in_time, service_of, web_state
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -73,22 +72,25 @@ async def show_table(request: Request) -> Response:
 # The upload ---------------------------------------------------------------------------------------
 
 _LONGEST_NAME = 200
+# Maximum seconds to find the columns of a received table.
+_OPENING_SECONDS = 600.0
 # File extension, which determines the format; no other part of the name is used in a path.
 _ENDING = re.compile(r"(\.[a-z0-9]{1,10}){1,2}$")
 
 
 async def _receive_upload(request: Request, model: ServedModel) -> TableUpload:
     """Receive an uploaded table; HttpProblem if it can't be received or read."""
-    table_request = TableRequest(
-        name=_file_name(request),
-        text=tuple(request.query_params.getlist("text")),
+    name, text = _file_name(request), request.query_params.getlist("text")
+    options = ReadOptions(
+        text=text[0] if len(text) == 1 else text or None,
         encoding=request.query_params.get("encoding") or None,
         separator=request.query_params.get("separator") or None,
+        layout=model.fitted.layout,
     )
-    file = await _save_body(request, table_request.name, web_state(request).settings)
-    opening = service_of(request).open_table(table_request, file, model)
+    file = await _save_body(request, name, web_state(request).settings)
+    opening = service_of(request).open_table(name, file, options)
     try:
-        return await while_connected(request, opening)
+        return await in_time(request, opening, _OPENING_SECONDS)
     except DataError as error:
         raise HttpProblem(422, word_error(error)) from error
 
@@ -163,15 +165,12 @@ async def answer_table(request: Request) -> Response:
     """
     model = requested_model(request)
     upload = await _receive_upload(request, model)
-    tally = AnswerTally()
     service = service_of(request)
-    lines = _json_lines(model, upload, tally, service.limits)
-    return _TableResponse(service, upload, lines, tally, "application/jsonl")
+    lines = _json_lines(service, model, upload)
+    return _TableResponse(service, upload, lines, "application/jsonl")
 
 
-def _json_lines(
-    model: ServedModel, upload: TableUpload, tally: AnswerTally, limits: Limits
-) -> Iterator[bytes]:
+def _json_lines(service: Service, model: ServedModel, upload: TableUpload) -> Iterator[bytes]:
     """Yield the lines of `answer_table`."""
     columns = [replace_surrogates(name) for name in upload.columns]
     text = None if upload.text is None else [*map(replace_surrogates, upload.text)]
@@ -191,13 +190,9 @@ def _json_lines(
         return
     n_rows = 0
     try:
-        answers = upload.answer(model.decider, limits)
-        for rows in answers:
+        for rows, fraction_read in service.answer_rows(upload, model):
             n_rows += len(rows)
-            tally.add(rows)
-            yield _json_line(
-                {"rows": [_json_row(row) for row in rows], "read": answers.fraction_read}
-            )
+            yield _json_line({"rows": [_json_row(row) for row in rows], "read": fraction_read})
     except DataError as error:
         yield _json_line({"error": replace_surrogates(word_error(error))})
         return
@@ -254,21 +249,17 @@ async def write_table(request: Request) -> Response:
     if upload.is_excel:
         ending, media_type = "xlsx", _EXCEL
     name = quote(f"{stem}-topics.{ending}", safe="", errors="replace")
-    tally = AnswerTally()
     service = service_of(request)
-    chunks = _file_chunks(model, upload, tally, service.limits)
+    chunks = _file_chunks(service, model, upload)
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
-    return _TableResponse(service, upload, chunks, tally, media_type, headers)
+    return _TableResponse(service, upload, chunks, media_type, headers)
 
 
-def _file_chunks(
-    model: ServedModel, upload: TableUpload, tally: AnswerTally, limits: Limits
-) -> Iterator[bytes]:
+def _file_chunks(service: Service, model: ServedModel, upload: TableUpload) -> Iterator[bytes]:
     """Yield the file of answers in chunks."""
     buffer = io.BytesIO()
     with contextlib.closing(upload.answer_file(buffer, model.decider)) as table:
-        for answers in upload.answer(model.decider, limits):
-            tally.add(answers)
+        for answers, _ in service.answer_rows(upload, model):
             table.write(answers)
             yield _take_all(buffer)
         table.finish()
@@ -294,12 +285,11 @@ class _TableResponse(StreamingResponse):
         service: Service,
         upload: TableUpload,
         parts: Iterator[bytes],
-        tally: AnswerTally,
         media_type: str,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self._service = service
-        content = service.predict_table(upload, parts, tally)
+        content = service.predict_table(upload, parts)
         super().__init__(content, media_type=media_type, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

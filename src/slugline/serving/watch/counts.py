@@ -27,8 +27,6 @@ from slugline.serving.watch.store import WatchedModel, WatchStore
 
 # Maximum number of models listed in a message.
 _MAX_NAMED = 3
-# Maximum number of days in memory.
-_N_AT_ONCE = 30
 # Minimum fraction of texts without a sample that triggers a warning.
 _MIN_WITHOUT = 0.01
 
@@ -105,7 +103,9 @@ class _ServedTexts:
             raise _other_models_error(store, model)
         self.total = DaySums(len(fitted.topics), fitted.multilabel)
         self.periods = dict[str, DaySums]()
-        for day, sums in _read_days(store, digest, options):
+        for day, sums in store.iter_days(digest, _first_day(options), _last_day(options)):
+            if not sums.n_texts:
+                continue
             self.total.add(sums)
             if options.by is not None:
                 period = name_period(day, options.by)
@@ -242,18 +242,6 @@ class _DayCounter:
                 f"Other versions of the model answered {served.n_by_others:,} of {n_texts:,} "
                 "texts; these counts assume that they make the same errors as this one."
             )
-
-
-def _read_days(
-    store: WatchStore, digest: str, options: DayCountOptions
-) -> Iterator[tuple[datetime.date, DaySums]]:
-    """Yield days with texts and their totals."""
-    days = store.days(digest, _first_day(options), _last_day(options), with_bins=False)
-    with_texts = [day for day, sums in days.items() if sums.n_texts]
-    for start in range(0, len(with_texts), _N_AT_ONCE):
-        part = with_texts[start : start + _N_AT_ONCE]
-        sums = store.days(digest, part[0], part[-1])
-        yield from ((day, sums[day]) for day in part)
 
 
 def _match_labels(

@@ -70,21 +70,19 @@ class KeptTexts(NamedTuple):
     def read(cls, store: WatchStore, digest: str, since: datetime.date | None) -> KeptTexts:
         """Read the kept texts of all versions of a model since a day."""
         first = datetime.date.min if since is None else since
-        days = store.days(digest, first, with_bins=False)
+        days = {day: sums.n_texts for day, sums in store.iter_days(digest, first)}
         samples = store.samples(digest, first)
         texts = [
             KeptText(
-                day,
-                RowText(each.text, _read_cells(each.cells)),
-                days[day].n_texts / len(sample.texts),
+                day, RowText(each.text, _read_cells(each.cells)), days[day] / len(sample.texts)
             )
             for day, sample in samples.items()
             if day in days
             for each in sample.texts
         ]
-        n_served = sum(sums.n_texts for sums in days.values())
+        n_served = sum(days.values())
         n_drawn_from = sum(
-            min(sample.n_texts, days[day].n_texts) for day, sample in samples.items() if day in days
+            min(sample.n_texts, days[day]) for day, sample in samples.items() if day in days
         )
         return cls(texts, n_served, n_served - n_drawn_from)
 

@@ -19,9 +19,8 @@ from slugline.corpus.documents import Topic
 from slugline.model.decision import Decision
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import AnsweredTexts, ServedModel
-from slugline.serving.watch.day_sums import DaySums
+from slugline.serving.watch.day_sums import DaySums, TextSample, draw_keys
 from slugline.serving.watch.store import WatchedModel, WatchStore
-from slugline.serving.watch.text_sample import KEEP_DAYS, TextSample, draw_keys
 from slugline.text.features import WordCounts
 
 _log = logging.getLogger("slugline.server")
@@ -106,7 +105,7 @@ class Watch:
         today: Callable[[], datetime.date] = utc_today,
         seconds: float = _SECONDS,
         n_kept: int = 0,
-        keep_days: int = KEEP_DAYS,
+        keep_days: int = 90,
         seed: int | None = None,
     ) -> None:
         self.store, self.today = store, today

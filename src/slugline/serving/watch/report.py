@@ -100,7 +100,7 @@ def make_report(
     StoreError : if the file can't be read.
     """
     first = today - datetime.timedelta(N_DAYS - 1)
-    sums = store.days(model.digest, first, today, with_bins=False)
+    sums = store.days(model.digest, first, today)
     alerts = tuple(alert for alert in store.alerts(model.digest) if alert.accepted is None)
     if not sums:
         return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import json
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,7 @@ from slugline.base.files import PathLike, file_sha256
 from slugline.corpus.documents import Topic
 from slugline.model.file.container import DIGEST_LENGTH
 from slugline.model.fitted import Fitted
-from slugline.serving.watch.day_sums import BinKey, DaySums, ProbabilityBin
-from slugline.serving.watch.text_sample import SampledText, TextSample
+from slugline.serving.watch.day_sums import BinKey, DaySums, ProbabilityBin, SampledText, TextSample
 
 # Maximum size of a row, which may contain very many topic names.
 _MAX_ROW_BYTES = 16 << 20
@@ -184,41 +184,42 @@ class WatchStore(DatabaseStore):
         digest: str,
         since: datetime.date = datetime.date.min,
         until: datetime.date = datetime.date.max,
-        *,
-        with_bins: bool = True,
     ) -> dict[datetime.date, DaySums]:
-        """Return the totals of a model by day, in order, for days with texts.
+        """Return the totals of a model by day; see `iter_days`."""
+        return dict(self.iter_days(digest, since, until))
+
+    def iter_days(
+        self,
+        digest: str,
+        since: datetime.date = datetime.date.min,
+        until: datetime.date = datetime.date.max,
+    ) -> Iterator[tuple[datetime.date, DaySums]]:
+        """Yield the days with texts, in order, and the totals of a model.
 
         Includes all versions of the model with this digest; empty if the file doesn't contain it.
-        Without bins, the totals take far less memory.
         """
         with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT name, digest, topics, multilabel FROM models WHERE digest = ?", (digest,)
             ).fetchone()
-            if row is None:
-                return {}
-            model = self._to_model(row)
-            where = f"WHERE model IN {_VERSIONS} AND day BETWEEN ? AND ?"
-            span = (digest, since.isoformat(), until.isoformat())
-            parts: dict[tuple[int, datetime.date], DaySums] = {}
-            for number, day, *cells in connection.execute(
-                f"SELECT model, day, {', '.join(_NUMBERS)}, answers, sums FROM days {where}",  # noqa: S608
-                span,
-            ):
-                with self._reading_row(f"the day {day!r}"):
-                    parts[number, datetime.date.fromisoformat(day)] = _to_sums(model, cells)
-            for number, day, *cells in (
-                ()
-                if not with_bins
-                else connection.execute(
-                    f"SELECT model, day, first, second, level, n, sums FROM bins {where}",  # noqa: S608
-                    span,
+            keys = connection.execute(
+                f"SELECT day, model FROM days WHERE model IN {_VERSIONS} "  # noqa: S608
+                "AND day BETWEEN ? AND ? ORDER BY day",
+                (digest, since.isoformat(), until.isoformat()),
+            ).fetchall()
+        if row is None:
+            return
+        model = self._to_model(row)
+        for text, versions in itertools.groupby(keys, key=lambda key: key[0]):
+            with self._reading_row(f"the day {text!r}"):
+                day = datetime.date.fromisoformat(text)
+            with self._database.reading() as connection:
+                first, *others = (
+                    self._read_day(connection, number, model, day) for _, number in versions
                 )
-            ):
-                with self._reading_row(f"a bin of the day {day!r}"):
-                    _add_bin(parts[number, datetime.date.fromisoformat(day)], cells)
-        return _merge_days(parts)
+            for other in others:
+                first.add(other)
+            yield day, first
 
     def count_texts(self, digest: str, since: datetime.date, until: datetime.date) -> int:
         """Return the number of texts that one model version answered in a range of days."""
@@ -302,27 +303,27 @@ class WatchStore(DatabaseStore):
         until: datetime.date = datetime.date.max,
     ) -> dict[datetime.date, TextSample]:
         """Return the kept texts of all versions of a model, in order of day."""
-        where = f"WHERE model IN {_VERSIONS} AND day BETWEEN ? AND ?"
-        span = (digest, since.isoformat(), until.isoformat())
-        parts: dict[tuple[int, datetime.date], TextSample] = {}
+        samples: dict[datetime.date, TextSample] = {}
         with self._database.reading() as connection:
-            for number, day, *cells in connection.execute(
-                f"SELECT model, day, n_texts, capacity FROM samples {where}",  # noqa: S608
-                span,
-            ):
+            rows = connection.execute(
+                "SELECT model, day, n_texts, capacity FROM samples "  # noqa: S608
+                f"WHERE model IN {_VERSIONS} AND day BETWEEN ? AND ? ORDER BY day",
+                (digest, since.isoformat(), until.isoformat()),
+            ).fetchall()
+            for number, day, *cells in rows:
                 with self._reading_row(f"the texts of the day {day!r}"):
                     n_texts, capacity = _to_counts(cells)
                     sample = TextSample(capacity, n_texts)
-                    parts[number, datetime.date.fromisoformat(day)] = sample
-            for number, day, random_key, text, cells in connection.execute(
-                f"SELECT model, day, key, text, cells FROM texts {where} ORDER BY day, key",  # noqa: S608
-                span,
-            ):
-                with self._reading_row(f"a text of the day {day!r}"):
-                    [random_key] = _to_counts([random_key], _MAX_INTEGER)
-                    sample = parts[number, datetime.date.fromisoformat(day)]
-                    sample.texts.append(SampledText(random_key, from_cell(text), str(cells)))
-        return _merge_days(parts)
+                    for row in connection.execute(
+                        "SELECT key, text, cells FROM texts WHERE model = ? AND day = ? "
+                        "ORDER BY key",
+                        (number, day),
+                    ):
+                        sample.texts.append(_to_text(row))
+                    before = samples.setdefault(datetime.date.fromisoformat(day), sample)
+                if before is not sample:
+                    before.add(sample)
+        return samples
 
     def delete_texts(self, before: datetime.date = datetime.date.max) -> int:
         """Delete the kept texts from before a day, or all; return the number deleted.
@@ -397,25 +398,7 @@ class WatchStore(DatabaseStore):
             raise self._database.damaged_row(row, error) from error
 
 
-# Days ---------------------------------------------------------------------------------------------
-
-
-class _Addable(Protocol):
-    def add(self, other: Self, /) -> None: ...
-
-
-_Day = TypeVar("_Day", bound=_Addable)
-
-
-def _merge_days(parts: Mapping[tuple[int, datetime.date], _Day]) -> dict[datetime.date, _Day]:
-    """Merge the versions' values into one per day, in order."""
-    days: dict[datetime.date, _Day] = {}
-    for (_, day), part in sorted(parts.items(), key=lambda item: item[0][1]):
-        if day in days:
-            days[day].add(part)
-        else:
-            days[day] = part
-    return days
+# Samples ------------------------------------------------------------------------------------------
 
 
 def _write_sample(
@@ -467,6 +450,12 @@ def _add_bin(sums: DaySums, cells: Sequence[Any]) -> None:
     sums.bins[key] = ProbabilityBin(n, _to_array(values, "<f8", n_values))
     if len(sums.bins) > sums.max_bins + 1:
         raise ValueError("there are too many bins")
+
+
+def _to_text(cells: Sequence[Any]) -> SampledText:
+    key, text, columns = cells
+    [key] = _to_counts([key], _MAX_INTEGER)
+    return SampledText(key, from_cell(text), str(columns))
 
 
 def _to_counts(cells: Iterable[Any], largest: int = _MAX_COUNT) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Reads request bodies within limits."""
+"""Reads bodies of requests within limits, as JSON or forms, and writes JSON replies."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import functools
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
+from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from slugline.serving.request_checks import to_request
 from slugline.serving.web.problems import HttpProblem
+from slugline.serving.web.state import app_state, service_of, web_state
 
 _T = TypeVar("_T")
 # Seconds to keep reading and discarding an oversized body.
@@ -230,3 +233,77 @@ def _too_large(max_bytes: int) -> HttpProblem:
         f"the body is larger than {max_bytes:,} bytes; send less at a time.",
         headers={"Connection": "close"},
     )
+
+
+# JSON in requests and replies ---------------------------------------------------------------------
+
+encode_json = msgspec.json.Encoder().encode
+
+
+class _JsonResponse(Response):
+    """A JSON response with only the type and length headers."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", b"application/json"),
+        ]
+
+
+def json_response(value: object, status: int = 200) -> Response:
+    """Return a value as a JSON response."""
+    return _JsonResponse(encode_json(value), status)
+
+
+async def read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """Read and decode the body of a request; large bodies are decoded on a thread."""
+    media_type = body_type(request)
+    if media_type != "application/json":
+        raise HttpProblem(
+            415, f"the body is of type {media_type[:100]!r}; send `Content-Type: application/json`."
+        )
+    settings = web_state(request).settings
+    body = await read_body(request, settings.max_body, settings.timeout)
+    if is_quick_json(body):
+        return parse_json(body, decoder)
+    return await service_of(request).threads.run(
+        parse_large_json, body, decoder, settings.max_values, settings.max_characters
+    )
+
+
+# Forms --------------------------------------------------------------------------------------------
+
+_FORM = "application/x-www-form-urlencoded"
+_MAX_FIELDS = 20
+# Bytes allowed for each additional field.
+_FIELD_BYTES = 1 << 10
+
+
+async def read_form(
+    request: Request, max_bytes: int | None = None, *, n_more: int = 0
+) -> ImmutableMultiDict[str, str]:
+    """Read the fields of a form.
+
+    Parameters
+    ----------
+    request : Request
+    max_bytes : int, optional
+        Maximum size; by default, that of a form with a text.
+    n_more : int, default 0
+        Number of additional fields, such as one per column.
+
+    Raises
+    ------
+    HttpProblem : 415 if it is not a form, 400 if it has too many fields; see also `read_body`.
+    """
+    media_type = body_type(request)
+    if media_type != _FORM:
+        raise HttpProblem(415, f"expected a form, but the body is of type {media_type[:100]!r}.")
+    settings = app_state(request).settings
+    if max_bytes is None:
+        max_bytes = settings.max_form + n_more * _FIELD_BYTES
+    body = await read_body(request, max_bytes, settings.timeout)
+    n_fields = _MAX_FIELDS + n_more
+    if len(body) <= SMALL_FORM:  # decoding escapes is slow for larger ones
+        return ImmutableMultiDict(parse_form(body, n_fields))
+    return ImmutableMultiDict(await service_of(request).threads.run(parse_form, body, n_fields))

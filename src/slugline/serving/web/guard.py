@@ -1,4 +1,4 @@
-"""Middleware for every request: hosts, origins, tokens, load, headers, errors and metrics."""
+"""Middleware for every request: hosts, origins, tokens, load, headers, errors; login cookies."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from starlette.requests import cookie_parser
+from starlette.requests import Request, cookie_parser
+from starlette.responses import RedirectResponse, Response
 
 from slugline.serving.service import Call
 from slugline.serving.service_errors import BusyError
 from slugline.serving.web.bodies import SMALL_FORM, content_length
 from slugline.serving.web.problems import HttpProblem, problem_response, request_path, to_problem
-from slugline.serving.web.state import client_address
+from slugline.serving.web.state import app_state, client_address
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -110,7 +111,9 @@ class Guard:
         request_id = f"{self._rng.getrandbits(64):016x}"
         # For `app_state`; without it, Starlette's router would answer unknown paths itself.
         scope["app"] = self._state
-        scope["state"] = {"call": Call(id=request_id)}
+        headers = dict(scope["headers"])  # the last value of duplicates
+        call = Call(id=request_id, is_local=b"x-forwarded-for" not in headers)
+        scope["state"] = {"call": call}
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -120,7 +123,6 @@ class Guard:
                 self._add_headers(message, request_id, scope)
             await send(message)
 
-        headers = dict(scope["headers"])  # the last value of duplicates
         load = self._files if scope["path"].startswith(_FILES) else self._bodies
         max_bytes = SMALL_FORM if scope["path"] == _LOGIN else load.max_bytes
         n_bytes = _expected_bytes(headers, max_bytes)
@@ -197,7 +199,7 @@ class Guard:
                 scope["state"]["call"].person = accepted[candidate]
                 return
         if header:
-            address = client_address(scope, self._state.settings)
+            address = client_address(scope)
             self._state.failed_tries.check(address)
             self._state.failed_tries.add(address)
         if _is_page_view(scope):
@@ -294,3 +296,44 @@ def _expected_bytes(headers: dict[bytes, bytes], max_bytes: int) -> int:
         return max_bytes
     claimed = content_length(headers.get(b"content-length", b"0").decode("latin-1"))
     return max_bytes if claimed is None else min(claimed, max_bytes)
+
+
+# Login --------------------------------------------------------------------------------------------
+
+# Lifetime of the login cookie in seconds.
+_MONTH = 30 * 24 * 3600
+
+
+def accept_token(request: Request, token: str) -> Response | None:
+    """Return a response that sets the login cookie, or None if the token is invalid.
+
+    Raises HttpProblem 429 if the address has sent too many wrong tokens.
+    """
+    state = app_state(request)
+    if not is_among(
+        token.encode(), [accepted.secret.encode() for accepted in state.settings.accepted_tokens]
+    ):
+        address = client_address(request.scope)
+        state.failed_tries.check(address)
+        state.failed_tries.add(address)
+        return None
+    response = RedirectResponse("/", 303)
+    response.set_cookie(
+        COOKIE,
+        token_cookie(token),
+        max_age=_MONTH,
+        httponly=True,
+        # With "strict", following a link to the page would require a new login. The guard
+        # rejects cross-site requests.
+        samesite="lax",
+        # Set by the proxy that adds TLS. Forging it affects only the sender's cookie.
+        secure=request.headers.get("x-forwarded-proto", "").lower() == "https",
+    )
+    return response
+
+
+async def log_out(request: Request) -> Response:  # noqa: ARG001
+    """Delete the login cookie."""
+    response = RedirectResponse("/login", 303)
+    response.delete_cookie(COOKIE)
+    return response

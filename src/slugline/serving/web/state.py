@@ -63,25 +63,9 @@ class FailedTries:
             self._tries.popitem(last=False)
 
 
-def client_address(scope: Scope, settings: ServeSettings) -> str:
-    """Return the client's address, looking behind declared proxies.
-
-    Each proxy appends its client's address, and clients can forge the first ones. The result is the
-    last address that isn't a proxy.
-    """
-    address = (scope.get("client") or ("",))[0]
-    if not settings.is_proxy(address):
-        return address
-    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
-    hops = [hop.strip()[:100] for hop in forwarded.decode("latin-1").split(",") if hop.strip()]
-    return next((hop for hop in reversed(hops) if not settings.is_proxy(hop)), address)
-
-
-def is_https(scope: Scope, settings: ServeSettings) -> bool:
-    """True if the browser uses HTTPS to a declared proxy."""
-    address = (scope.get("client") or ("",))[0]
-    proto = dict(scope["headers"]).get(b"x-forwarded-proto", b"")
-    return proto.lower() == b"https" and settings.is_proxy(address)
+def client_address(scope: Scope) -> str:
+    """Return the address that sent the request, perhaps a proxy's; "" if unknown."""
+    return (scope.get("client") or ("",))[0]
 
 
 @dataclass(eq=False)
@@ -155,82 +139,39 @@ def call_of(request: Request) -> Call:
 _SOON = 0.05
 
 
-async def in_time(request: Request, answer: Awaitable[_T]) -> _T:
+async def in_time(request: Request, answer: Awaitable[_T], timeout: float | None = None) -> _T:
     """Await an answer; cancel it on timeout or if the client disconnects.
+
+    The request body must be read first. `timeout` defaults to the settings' timeout.
 
     Raises
     ------
     HttpProblem : 504 on timeout, 400 if the client disconnects.
     """
-    timeout = app_state(request).settings.timeout
-    return await _Waiting(request, timeout).wait(answer)
+    if timeout is None:
+        timeout = app_state(request).settings.timeout
+    working = asyncio.ensure_future(answer)
+    leaving: asyncio.Future[None] | None = None
+    try:
+        await asyncio.wait((working,), timeout=min(_SOON, timeout))
+        if not working.done():
+            leaving = asyncio.ensure_future(_wait_for_disconnect(request))
+            await asyncio.wait(
+                (working, leaving),
+                timeout=max(0.0, timeout - _SOON),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        if working.done():
+            return working.result()
+    finally:
+        working.cancel()
+        if leaving is not None:
+            leaving.cancel()
+    if leaving is not None and leaving.done():
+        raise HttpProblem(400, "the connection was closed before the answer was ready.")
+    raise HttpProblem(504, f"no answer within {timeout:g} seconds; send less at a time.")
 
 
-async def while_connected(request: Request, answer: Awaitable[_T]) -> _T:
-    """Await an answer; cancel it if the client disconnects (HttpProblem 400).
-
-    The request body must be read first.
-    """
-    return await _Waiting(request).wait(answer)
-
-
-class _Waiting:
-    """Awaits the answer to a request; cancels it on timeout or if the client disconnects.
-
-    Parameters
-    ----------
-    request : Request
-    timeout : float, optional
-        In seconds.
-    """
-
-    def __init__(self, request: Request, timeout: float = math.inf) -> None:
-        self._request, self._timeout = request, timeout
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._watching: asyncio.Task[None] | None = None
-        # Reason for cancelling the answer.
-        self._problem: HttpProblem | None = None
-
-    async def wait(self, answer: Awaitable[_T]) -> _T:
-        """Return the answer; HttpProblem if it was cancelled."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("requests must be answered in a task")
-        self._timer = self._loop.call_later(min(_SOON, self._timeout), self._watch, task)
-        n_others = task.cancelling()
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            if self._problem is None or task.uncancel() > n_others:
-                raise
-            raise self._problem from None
-        finally:
-            self._timer.cancel()
-            if self._watching is not None:
-                self._watching.cancel()
-                self._watching = None  # its cancellation traceback refers to `self`
-
-    def _watch(self, task: asyncio.Task[object]) -> None:
-        """Start watching the client and the remaining time."""
-        self._watching = asyncio.ensure_future(self._cancel_if_left(task))
-        if self._timeout < math.inf:
-            left = max(0.0, self._timeout - _SOON)
-            self._timer = self._loop.call_later(left, self._cancel_late, task)
-
-    async def _cancel_if_left(self, task: asyncio.Task[object]) -> None:
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
-        problem = HttpProblem(400, "the connection was closed before the answer was ready.")
-        self._cancel(task, problem)
-
-    def _cancel_late(self, task: asyncio.Task[object]) -> None:
-        problem = HttpProblem(
-            504, f"no answer within {self._timeout:g} seconds; send less at a time."
-        )
-        self._cancel(task, problem)
-
-    def _cancel(self, task: asyncio.Task[object], problem: HttpProblem) -> None:
-        if self._problem is None:
-            self._problem = problem
-            task.cancel()
+async def _wait_for_disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
