@@ -130,7 +130,7 @@ def features() -> Features:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> VectorTable:
-    return small_table(tmp_path_factory.mktemp("table")).table
+    return small_table(tmp_path_factory.mktemp("table"))
 
 
 # The same as NumPy ------------------------------------------------------------------------------

@@ -6,17 +6,19 @@ arrays with all words of a chunk. Both find the same terms.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from slugline.base.arrays import I32, U64, Integers
+from slugline.corpus.documents import check_texts
 from slugline.text.columns import HashedColumns, TermColumns, TermTable
 from slugline.text.sparse import Entries, count_matrix, has_kernel, row_lengths, row_offsets
 from slugline.text.table_columns import TableColumn, find_column_terms
 from slugline.text.terms import KINDS, GroupedTerms, group_words
-from slugline.text.tokens import JoinedTexts, Words, find_words
+from slugline.text.tokens import JoinedTexts, Words, find_words, map_chunks
 from slugline.text.vector_sums import TextSums, sum_in_arrays
 
 if TYPE_CHECKING:
@@ -300,8 +302,19 @@ def make_counter(
     return ColumnCounter(counter, columns) if columns else counter
 
 
-def sum_vectors(table: VectorTable, texts: Sequence[str]) -> TextSums:
-    """Return the sums of the vectors of the words of texts, without counting terms."""
+def sum_texts(table: VectorTable, texts: Sequence[str]) -> TextSums:
+    """Return each text's sum of vectors and known fraction, without counting terms.
+
+    Raises
+    ------
+    DataError : if a text is not a `str`.
+    """
+    texts = check_texts(texts)
+    parts = [*map_chunks(functools.partial(_sum_chunk, table), texts)] or [_sum_chunk(table, [])]
+    return TextSums(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _sum_chunk(table: VectorTable, texts: Sequence[str]) -> TextSums:
     if not has_kernel():
         return sum_in_arrays(table, find_words(texts))
     return _call_kernel(JoinedTexts.join(texts), (), table).text_sums(table)
