@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slugline.learning.encoder.identity import MAX_WIDTH
+from slugline.learning.encoder.head import MAX_WIDTH
 from slugline.learning.encoder.rows import RowCache, encode
 from stand_ins import Letters
 

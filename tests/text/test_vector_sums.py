@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from distinct_characters import distinct_characters
 from slugline.text import counting
 from slugline.text.columns import Buckets
-from slugline.text.counting import ArrayCounter, KernelCounter, KernelResult, TermCounter, sum_texts
+from slugline.text.counting import KernelResult, count_in_arrays, count_in_kernel, sum_texts
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 from slugline.text.tokens import find_words
@@ -141,16 +141,12 @@ def test_sums_of_a_damaged_table_are_finite(
 
 @needs_kernel
 @given(texts=st.lists(TEXT, max_size=6))
-def test_counters_sum_vectors_beside_terms(texts: list[str], table: VectorTable) -> None:
+def test_counting_sums_vectors_beside_terms(texts: list[str], table: VectorTable) -> None:
     kinds, columns = ("words", "characters"), [Buckets(1 << 16, "words"), Buckets(8, "characters")]
     expected = sum_texts(table, texts)
-    counters: list[tuple[TermCounter, TermCounter]] = [
-        (KernelCounter(table), KernelCounter()),
-        (ArrayCounter(table), ArrayCounter()),
-    ]
-    for counter, plain in counters:
-        counts = counter.count(counter.prepare(texts, kinds), columns)
-        others = plain.count(plain.prepare(texts, kinds), columns)
+    for count in (count_in_kernel, count_in_arrays):
+        counts = count(texts, kinds, columns, table=table)
+        others = count(texts, kinds, columns)
         assert_equal(counts.sums, expected)
         assert others.sums is None
         np.testing.assert_array_equal(counts.entries.values, others.entries.values)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from slugline.learning.calibration import AnyCalibration
     from slugline.learning.heldout import HeldOutScores, RecentScores
     from slugline.learning.labels import Labels
-    from slugline.learning.net.layers import DenseStack
+    from slugline.learning.net.network import Network
     from slugline.learning.net.training import History
     from slugline.text.scoring import TermWeights
 
@@ -157,7 +157,7 @@ class NetworkModel(Learner, Protocol):
     """A learner whose scores are the output of a network."""
 
     @property
-    def network(self) -> DenseStack:
+    def network(self) -> Network:
         """The network's layers and their weights."""
 
 

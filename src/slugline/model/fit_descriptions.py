@@ -16,9 +16,9 @@ from slugline.model.dense import encode_with_descriptions
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 from slugline.model.task import ClassificationTask
+from slugline.text.columns import Vocabulary
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
-from slugline.text.vocabulary import Vocabulary
 
 
 def fit_descriptions(

@@ -24,7 +24,7 @@ from slugline.base.threads import limit_blas, map_in_order
 from slugline.base.wording import counted
 from slugline.corpus.documents import check_texts
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
-from slugline.learning.encoder.identity import MAX_WIDTH
+from slugline.learning.encoder.head import MAX_WIDTH
 from slugline.learning.encoder.registry import Encoder
 
 # Cache --------------------------------------------------------------------------------------------
