@@ -128,11 +128,8 @@ class LinearModel(BatchLearner, Protocol):
     def weights(self) -> sp.csr_array:
         """The weights, without negligible ones, shape (n_columns, n_topics)."""
 
-    def term_weights(self, *, for_few: bool = False) -> TermWeights | None:
-        """Return the weights as a kernel reads them; None if they may still be changed.
-
-        `for_few` is whether they are for few texts, which are scored before a table is made.
-        """
+    def term_weights(self) -> TermWeights | None:
+        """Return the weights as a kernel reads them; None if they may still be changed."""
 
     def weights_of(self, columns: Integers) -> F64:
         """Return the weights of some columns, shape (n_chosen, n_topics)."""
