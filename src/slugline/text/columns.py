@@ -446,7 +446,7 @@ class Vocabulary(TermColumns):
         return len(self.terms)
 
     @cached_property
-    def table(self) -> TermTable:  # type: ignore[override]
+    def table(self) -> TermTable:
         """The vocabulary as a hash table for the compiled kernel."""
         return _make_hash_table(self._hashes, self._order)
 

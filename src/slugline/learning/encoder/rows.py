@@ -90,9 +90,12 @@ class RowCache:
     def find(self, keys: Sequence[bytes]) -> dict[bytes, F16]:
         """Return the cached rows by key, for those keys that have one; all have the same width."""
         cached: dict[bytes, F16] = {}
+        connection = self._connection
+        if connection is None:
+            return cached
         with self._guarded():
-            for key in keys if self._connection is not None else ():
-                query = self._connection.execute("SELECT row FROM rows WHERE key = ?", (key,))
+            for key in keys:
+                query = connection.execute("SELECT row FROM rows WHERE key = ?", (key,))
                 for (row,) in query:
                     cached[key] = np.frombuffer(row, dtype="<f2")
         width = len(next(iter(cached.values()), ()))
