@@ -18,7 +18,7 @@ from slugline.corrections.gate import ALPHA, MIN_CHANGED, clearly_worse
 from slugline.experiment.evidence import N_OF_PAIR, N_PAIRS, N_SUREST
 from slugline.learning.encoder import e5, universal
 from slugline.learning.encoder.encoder import get_encoder
-from slugline.learning.encoder.head import MAX_WIDTH
+from slugline.learning.encoder.identity import MAX_WIDTH
 from slugline.learning.encoder.registry import ENCODERS
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.generations import MAX_EARLIER

@@ -20,7 +20,7 @@ from slugline.auditing.scores import (
     vector_scores,
 )
 from slugline.learning.calibration import spread
-from slugline.learning.encoder.head_state import ClassSums
+from slugline.learning.encoder.class_sums import ClassSums
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.text.feature_groups import FeatureGroup

@@ -7,8 +7,8 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from slugline.base.arrays import F32, I64
+from slugline.learning.encoder.class_sums import ClassSums
 from slugline.learning.encoder.fit import fit_dense_head
-from slugline.learning.encoder.head_state import ClassSums
 
 N_TOPICS = 3
 

@@ -19,7 +19,7 @@ from slugline.errors import EncoderError
 from slugline.learning.encoder import e5
 from slugline.learning.encoder.e5 import MAX_TOKENS, E5Encoder
 from slugline.learning.encoder.encoder import get_encoder
-from slugline.learning.encoder.registry import Package
+from slugline.learning.encoder.package import Package
 from slugline.learning.encoder.rows import encode
 
 pytestmark = pytest.mark.slow

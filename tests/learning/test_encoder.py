@@ -13,7 +13,7 @@ import pytest
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import EncoderError, OptionError
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
-from slugline.learning.encoder.head import MAX_WIDTH
+from slugline.learning.encoder.identity import MAX_WIDTH
 from slugline.learning.encoder.registry import Encoder
 from slugline.learning.encoder.rows import encode
 from stand_ins import Letters, Nameless, Returning, register

@@ -12,7 +12,8 @@ import pytest
 from slugline.errors import EncoderError
 from slugline.learning.encoder import e5, universal
 from slugline.learning.encoder.encoder import get_encoder
-from slugline.learning.encoder.registry import ENCODERS, Package
+from slugline.learning.encoder.package import Package
+from slugline.learning.encoder.registry import ENCODERS
 
 PACKAGES = {"use": universal.PACKAGE, "e5": e5.PACKAGE}
 pytestmark = pytest.mark.parametrize("name", PACKAGES)

@@ -10,8 +10,9 @@ import pytest
 
 from slugline.base.arrays import F32
 from slugline.classifier import TopicClassifier
+from slugline.learning.encoder.class_sums import UNIT, ClassSums
 from slugline.learning.encoder.encoder import default_encoder
-from slugline.learning.encoder.head_state import UNIT, ClassSums, HeadState
+from slugline.learning.encoder.head_state import HeadState
 from slugline.learning.encoder.rows import encode
 from slugline.model.parts import vectors
 from slugline.model.parts.heldout import N_KEYS, max_heldout_rows

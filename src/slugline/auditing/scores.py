@@ -14,9 +14,9 @@ from slugline.base.arrays import F32, I64, Index, Mask
 from slugline.base.threads import limit_blas
 from slugline.corpus.splits import make_folds
 from slugline.learning.calibration import spread
+from slugline.learning.encoder.class_sums import ClassSums
 from slugline.learning.encoder.fit import centre
 from slugline.learning.encoder.fusion import fit_score_factors
-from slugline.learning.encoder.head_state import ClassSums
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.folds import scores_in_folds

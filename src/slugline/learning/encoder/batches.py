@@ -10,10 +10,11 @@ from slugline.base.arrays import F32, I64, Index
 from slugline.base.threads import limit_blas
 from slugline.errors import DataError
 from slugline.learning.calibration import Calibration
+from slugline.learning.encoder.class_sums import ClassSums
 from slugline.learning.encoder.fit import EncoderHead, Names, centre, mean_head
 from slugline.learning.encoder.fusion import ScoreFusion, fit_score_factors, fuse_scores
 from slugline.learning.encoder.head import DenseHead
-from slugline.learning.encoder.head_state import ClassSums, HeadState, RecentRows
+from slugline.learning.encoder.head_state import HeadState, RecentRows
 from slugline.learning.heldout import HeldOutScores
 
 # The number of recent rows by which scores are added to those of words, and how many standard

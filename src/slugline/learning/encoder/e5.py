@@ -16,7 +16,7 @@ import numpy as np
 
 from slugline.base.arrays import F32
 from slugline.errors import EncoderError
-from slugline.learning.encoder.registry import Package
+from slugline.learning.encoder.package import Package
 
 _ENGINE, _WEIGHTS = "_engine.cpython-312-x86_64-linux-gnu.so", "e5-small-q4.bin"
 PACKAGE = Package(

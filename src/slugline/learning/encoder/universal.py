@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from slugline.base.arrays import F32
-from slugline.learning.encoder.registry import Package
+from slugline.learning.encoder.package import Package
 
 Tokens = list[int]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from slugline.learning.net.first_layer import InputRows, RowBatch
 from slugline.text.sparse import check_csr
 
 if TYPE_CHECKING:
-    from slugline.learning.net.optimizers import LossName, Optimizer, OptimizerName
+    from slugline.learning.net.optimizers import LossAndAccuracy, LossName, Optimizer, OptimizerName
     from slugline.learning.net.training import FitKeywords, History, Trainer
 
 
@@ -63,13 +63,6 @@ class Dense:
         check_choice("activation", self.activation, _ACTIVATIONS)
         check_number("l2", self.l2, least=0)
         check_number("dropout", self.dropout, least=0, under=1)
-
-
-class LossAndAccuracy(NamedTuple):
-    """Mean loss in nats (natural-log units) with penalties, and fraction of right answers."""
-
-    loss: float
-    accuracy: float
 
 
 class Network:

@@ -26,8 +26,7 @@ from slugline.base.wording import counted, format_lines
 from slugline.corpus.sample_weights import row_weights, weight_by_topic
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.learning.net.first_layer import InputRows, RowBatch
-from slugline.learning.net.network import LossAndAccuracy, Network
-from slugline.learning.net.optimizers import Optimizer, get_loss, get_optimizer
+from slugline.learning.net.optimizers import LossAndAccuracy, Optimizer, get_loss, get_optimizer
 
 # One step -----------------------------------------------------------------------------------------
 
@@ -38,16 +37,15 @@ class Trainer:
     Parameters
     ----------
     network : Network
-        Layers with weights, which `train_step` changes in place.
+        Layers with weights, which `train_step` changes in place. Not imported here, because its
+        module imports this one.
     loss, optimizer, seed : see `Network`
     """
 
-    def __init__(
-        self, network: Network, *, loss: str, optimizer: str | Optimizer, seed: int
-    ) -> None:
+    def __init__(self, network: Any, *, loss: str, optimizer: str | Optimizer, seed: int) -> None:
         # Not the network itself, which holds its trainer: a cycle would keep both alive until
         # garbage collection.
-        self.network: Network = weakref.proxy(network)
+        self.network: Any = weakref.proxy(network)
         self.loss = get_loss(loss)
         self.optimizer = get_optimizer(optimizer)
         self.batch_rng = np.random.default_rng([seed, 1])

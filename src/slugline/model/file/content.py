@@ -255,7 +255,8 @@ def _restore_head_state(file: schema.ModelFile, head: DenseHead | None) -> HeadS
     info = file.info
     if head is None or info.n_summed is None:
         return None
-    from slugline.learning.encoder.head_state import ClassSums, HeadState
+    from slugline.learning.encoder.class_sums import ClassSums
+    from slugline.learning.encoder.head_state import HeadState
 
     if head.encoder.summing_encoder is None or head.calibration.multilabel:
         raise DataError("sums of an encoder that no head learns from")

@@ -15,8 +15,9 @@ from slugline.base.checks import MAX_WEIGHT
 from slugline.base.ranges import MAX_COUNT, Count
 from slugline.corpus.layout import Layout
 from slugline.errors import DataError
-from slugline.learning.encoder.head import MAX_NAME as MAX_ENCODER_NAME
-from slugline.learning.encoder.head import EncoderIdentity, HeadSettings
+from slugline.learning.encoder.head import HeadSettings
+from slugline.learning.encoder.identity import MAX_NAME as MAX_ENCODER_NAME
+from slugline.learning.encoder.identity import EncoderIdentity
 from slugline.model.fitted import StreamRecord
 from slugline.model.multilabel_rule import MultilabelRule
 from slugline.text.columns import split_lines

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from slugline.base.arrays import F32, F64, I32, I64, U64, Index
 from slugline.corpus.documents import Topic, Topics
 from slugline.learning.calibration import AnyCalibration
-from slugline.learning.encoder.head_state import UNIT, ClassSums
+from slugline.learning.encoder.class_sums import UNIT, ClassSums
 from slugline.learning.heldout import HeldOutScores, log_proba_gains
 from slugline.model.dense import MAX_WITHOUT_TRIAL, encode_names
 from slugline.model.parts.heldout import HELDOUT_RATIO, N_KEYS, HeldOutRows, max_heldout_rows
