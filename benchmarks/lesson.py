@@ -219,7 +219,7 @@ def tokenizing(runs: int = 5) -> str:
 def tokenize(tokenizer: str) -> dict[str, float]:
     """Tokenize all newswires several times; return the best time."""
     from slugline import reuters
-    from slugline.text.vocabulary import Vocabulary
+    from slugline.text.columns import Vocabulary
 
     wires = reuters.load_wires("keras")
     texts = [*wires.train.texts, *wires.test.texts]

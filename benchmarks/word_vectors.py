@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import runpy
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from labels import draw
 from measure import progress, table
 from slugline import Corpus, TopicClassifier
 from slugline.learning.encoder.vectors import WordVectorEncoder
-from slugline.text.word_vectors import WordVectors
+from slugline.text.vector_table import map_table
 
 TOOL = Path(__file__).parents[1] / "tools" / "make_word_vectors.py"
 #: What differs from the table that comes with Slugline, by the fields of the tool's `Choices`.
@@ -71,6 +72,7 @@ def variants(
 
 def _make_encoders(folder: Path, names: Sequence[str]) -> dict[str, WordVectorEncoder | None]:
     """Return encoders with the tables of variants; pieces are encoded once for all of them."""
+    sys.path.append(str(TOOL.parent))  # of the modules that it imports
     tool = runpy.run_path(str(TOOL))
     encoder = tool["load_encoder"]()
     progress("encoding the pieces of the vocabulary")
@@ -79,7 +81,7 @@ def _make_encoders(folder: Path, names: Sequence[str]) -> dict[str, WordVectorEn
     for i, name in enumerate(names):
         path = folder / f"{i}.slugvec"
         tool["make_table"](path, tool["Choices"](**VARIANTS[name]), encoder, vectors)
-        encoders[name] = WordVectorEncoder(WordVectors.open(path))
+        encoders[name] = WordVectorEncoder(map_table(path))
     return encoders
 
 

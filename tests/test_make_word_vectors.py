@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slugline.text.word_vectors import WordVectors
+from slugline.text.vector_table import map_table
 
 TOOL = runpy.run_path(str(Path(__file__).parents[1] / "tools" / "make_word_vectors.py"))
 # From the most frequent piece to the rarest one; ▁ is before pieces with which words begin.
@@ -101,7 +101,7 @@ def test_make_table_writes_the_same_bytes_again(encoder: Any, tmp_path: Path) ->
     digests = {TOOL["make_table"](path, choices, encoder, random_vectors()) for path in paths}
     assert len(digests) == 1
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    table = WordVectors.open(paths[0])
+    table = map_table(paths[0])
     assert [*table] == words(encoder)
-    assert (table.version, table.n_columns) == (TOOL["VERSION"], 8)
+    assert (table.header.version, table.header.n_columns) == (TOOL["VERSION"], 8)
     assert {table.digest} == digests

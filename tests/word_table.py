@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from slugline.text.vector_table import write_table
-from slugline.text.word_vectors import WordVectors
+from slugline.text.vector_table import VectorTable, map_table
+from word_vector_file import write_table
 
 N_HEADER = 128
 
@@ -54,6 +54,6 @@ def damage(data: bytes, seed: int, fraction: float) -> bytes:
     return body.tobytes()
 
 
-def small_table(folder: Path) -> WordVectors:
+def small_table(folder: Path) -> VectorTable:
     """Return a table of random vectors."""
-    return WordVectors.open(write_small_table(folder / "small.slugvec"))
+    return map_table(write_small_table(folder / "small.slugvec"))

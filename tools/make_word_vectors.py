@@ -22,7 +22,7 @@ from slugline.base.arrays import F32, F64, I64
 from slugline.learning.encoder.universal import PACKAGE
 from slugline.text.characters import find_unspaced
 from slugline.text.tokens import tokenize
-from slugline.text.vector_table import write_table
+from word_vector_file import write_table
 
 VERSION = 1
 TARGET = Path(__file__).parents[1] / "src/slugline/text" / f"word_vectors_{VERSION}.slugvec"

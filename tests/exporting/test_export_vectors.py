@@ -18,7 +18,7 @@ from slugline.corpus.documents import RowText
 from slugline.exporting.vectors import PageVectors
 from slugline.model.fitted import Fitted
 from slugline.text.characters import find_scripts
-from slugline.text.word_vectors import WordVectors, open_table
+from slugline.text.vector_table import VectorTable, open_table
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -92,7 +92,7 @@ MODELS: dict[str, tuple[tuple[list[str], list[Any]], dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def table() -> WordVectors:
+def table() -> VectorTable:
     return open_table()
 
 
@@ -131,7 +131,7 @@ def latin(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> OpenPag
 
 @pytest.mark.parametrize("name", MODELS)
 def test_exported_page_with_vectors_answers_like_python(
-    name: str, tab: Page, table: WordVectors, tmp_path: Path
+    name: str, tab: Page, table: VectorTable, tmp_path: Path
 ) -> None:
     (texts, topics), options = MODELS[name]
     fit(tmp_path / "model.slug", texts, topics, **options)
@@ -145,7 +145,7 @@ def test_exported_page_with_vectors_answers_like_python(
 
 
 def test_exported_page_with_vectors_answers_2000_texts_like_python(
-    opened: OpenPage, table: WordVectors
+    opened: OpenPage, table: VectorTable
 ) -> None:
     texts = many_texts(2000, 4, [*table])
     check_answers(opened, texts)
@@ -153,7 +153,7 @@ def test_exported_page_with_vectors_answers_2000_texts_like_python(
     check_fractions(opened, some, [i % 3 for i in range(len(some))])
 
 
-def test_exported_page_finds_every_word_of_the_table(opened: OpenPage, table: WordVectors) -> None:
+def test_exported_page_finds_every_word_of_the_table(opened: OpenPage, table: VectorTable) -> None:
     words = [*table]
     found = opened.page.evaluate(
         "(words) => words.map((word) => page.model.head.table.rowOf.get(word) ?? -1)", words
@@ -221,7 +221,7 @@ def test_exported_page_marks_words_that_only_vectors_know(opened: OpenPage) -> N
 
 
 def test_exported_page_has_the_words_of_its_models_scripts(
-    latin: OpenPage, table: WordVectors
+    latin: OpenPage, table: VectorTable
 ) -> None:
     words = latin.page.evaluate("[...page.model.head.table.rowOf.keys()]")
     assert {*words} >= {*filter(is_latin, table)}
@@ -242,21 +242,21 @@ def test_exported_page_answers_other_scripts_by_words_alone(latin: OpenPage) -> 
 
 
 def test_page_vectors_leave_out_a_script_of_hardly_any_term(
-    table: WordVectors, tmp_path: Path
+    table: VectorTable, tmp_path: Path
 ) -> None:
     texts, topics = documents(is_latin)
     common = [word for word in table if is_latin(word)][:4000]
     texts[0] += " " + " ".join(common) + " пшеница"
     fitted = fit(tmp_path / "model.slug", texts, topics)
-    words = bytes(PageVectors.choose(table.table, fitted).arrays["vectors.words"]).decode()
+    words = bytes(PageVectors.choose(table, fitted).arrays["vectors.words"]).decode()
     assert not any("Cyrillic" in find_scripts(word) for word in words.split("\n"))
 
 
 def test_page_vectors_have_all_words_if_topics_are_described(
-    table: WordVectors, tmp_path: Path
+    table: VectorTable, tmp_path: Path
 ) -> None:
     fitted = fit(tmp_path / "model.slug", *documents(is_latin), descriptions=DESCRIPTIONS)
-    vectors = PageVectors.choose(table.table, fitted)
+    vectors = PageVectors.choose(table, fitted)
     words = bytes(vectors.arrays["vectors.words"]).decode().split("\n")
     assert sorted(words) == words == sorted(table)
     assert vectors.notice[0] == (
@@ -264,7 +264,7 @@ def test_page_vectors_have_all_words_if_topics_are_described(
     )
 
 
-def test_exported_page_has_the_notice_of_its_vectors(latin: OpenPage, table: WordVectors) -> None:
+def test_exported_page_has_the_notice_of_its_vectors(latin: OpenPage, table: VectorTable) -> None:
     page = latin.page
     assert not page.is_visible(".notice")
     page.click("text=About its word vectors")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slugline.learning.net.layers import glorot_uniform
+from slugline.learning.net.network import glorot_uniform
 
 
 @pytest.mark.parametrize(("n_inputs", "n_outputs"), [(10_000, 64), (64, 64), (64, 46)], ids=str)

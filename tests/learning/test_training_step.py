@@ -11,8 +11,7 @@ import scipy.sparse as sp
 from scipy.special import log_softmax
 
 from slugline.errors import DataError, OptionError
-from slugline.learning.net.layers import Dense
-from slugline.learning.net.network import Network
+from slugline.learning.net.network import Dense, Network
 from slugline.learning.net.optimizers import SGD
 
 N_ROWS, N_COLUMNS, N_TOPICS = 9, 7, 3

@@ -31,8 +31,8 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.model import fit as model_fit
 from slugline.prediction.model_copy import ModelCopy
 from slugline.serving.served_models import ServedModel
-from slugline.text import word_vectors
-from slugline.text.word_vectors import WordVectors, open_table
+from slugline.text import vector_table
+from slugline.text.vector_table import map_table, open_table
 
 Run = Callable[..., Any]
 
@@ -172,8 +172,7 @@ def test_number_of_threads_makes_no_difference() -> None:
 @pytest.fixture
 def altered_table(tmp_path: Path) -> Path:
     """A copy of the package's table with one other byte."""
-    path = open_table().table.path
-    assert path is not None
+    path = open_table().path
     data = bytearray(path.read_bytes())
     data[5_000_000] ^= 1
     altered = tmp_path / path.name
@@ -184,7 +183,7 @@ def altered_table(tmp_path: Path) -> Path:
 @pytest.fixture
 def altered_encoder(altered_table: Path) -> WordVectorEncoder:
     """Word vectors from the altered table."""
-    return WordVectorEncoder(WordVectors.open(altered_table))
+    return WordVectorEncoder(map_table(altered_table))
 
 
 def test_fit_rejects_an_altered_table(altered_encoder: WordVectorEncoder) -> None:
@@ -204,7 +203,7 @@ def test_fit_stream_rejects_an_altered_table(altered_encoder: WordVectorEncoder)
 def test_fit_of_a_net_does_not_open_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(word_vectors, "FOLDER", tmp_path)
+    monkeypatch.setattr(vector_table, "FOLDER", tmp_path)
     assert TopicClassifier(learner="network").fit(*documents()).fitted_.dense is None
     with pytest.raises(EncoderError, match="can't read the word vectors"):
         TopicClassifier().fit(*documents())
@@ -262,7 +261,7 @@ def test_file_names_the_table_and_predicts_the_same(model: Path) -> None:
 def test_check_reproducible_rejects_an_altered_table(
     model: Path, altered_table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(word_vectors, "FOLDER", altered_table.parent)
+    monkeypatch.setattr(vector_table, "FOLDER", altered_table.parent)
     load(model).predict(NEW)  # reads only a part of the table
     with pytest.raises(EncoderError, match="checksum mismatch"):
         check_reproducible(model, Corpus.from_documents(*documents()))
@@ -272,7 +271,7 @@ def test_server_and_info_reject_an_altered_table(
     model: Path, altered_table: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("info", str(model)).code == 0
-    monkeypatch.setattr(word_vectors, "FOLDER", altered_table.parent)
+    monkeypatch.setattr(vector_table, "FOLDER", altered_table.parent)
     with pytest.raises(EncoderError, match="checksum mismatch"):
         ServedModel.load(str(model))
     result = run("info", str(model))

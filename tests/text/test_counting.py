@@ -6,10 +6,10 @@ import itertools
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from distinct_characters import distinct_characters
-from slugline.text import counting
+from slugline.text import counting, sparse
 from slugline.text.characters import (
     TRANSLATION,
     character_classes,
@@ -25,13 +25,12 @@ from slugline.text.characters import (
     normalize_nfc,
     normalize_text,
 )
-from slugline.text.columns import Buckets, HashedColumns, TermColumns
-from slugline.text.counting import ArrayCounter, KernelCounter, TermCounter, TermCounts
+from slugline.text.columns import Buckets, HashedColumns, TermColumns, Vocabulary
+from slugline.text.counting import TermCounts, count_in_arrays, count_in_kernel
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 from slugline.text.terms import KINDS
-from slugline.text.tokens import ChunkSizes, find_words
-from slugline.text.vocabulary import Vocabulary
+from slugline.text.tokens import ChunkSizes, JoinedTexts, find_words
 
 needs_kernel = pytest.mark.skipif(
     counting.kernel is None, reason="the kernel is not built: there was no compiler"
@@ -62,6 +61,9 @@ TERMS = {
 }
 
 
+Count: TypeAlias = Callable[..., TermCounts]
+
+
 def fresh() -> list[tuple[str, TermColumns]]:
     """Return columns of all sorts for each kind of term, and its name."""
     return [
@@ -78,12 +80,12 @@ def fresh() -> list[tuple[str, TermColumns]]:
 
 
 def counted(
-    counter: TermCounter, chunks: Sequence[Sequence[str]], columns: list[tuple[str, TermColumns]]
+    count: Count, chunks: Sequence[Sequence[str]], columns: list[tuple[str, TermColumns]]
 ) -> list[TermCounts]:
     """Count chunks, in a first round learning from each; return the counts of both rounds."""
     kinds, vocabularies = zip(*columns, strict=True)
     return [
-        counter.count(counter.prepare(chunk, kinds), vocabularies, learn=learn)
+        count(chunk, kinds, vocabularies, learn=learn)
         for learn in (True, False)
         for chunk in chunks
     ]
@@ -108,10 +110,10 @@ def bits(counts: Sequence[TermCounts]) -> list[Any]:
 @example(chunks=[[]])
 @example(chunks=[["", "", ""], ["", " ", "."]])
 @example(chunks=[["oil"] * 50 + ["a" * 70 + " 手" * 200]])
-def test_kernel_counter_counts_as_numpy_does(chunks: list[list[str]]) -> None:
+def test_kernel_counts_as_numpy_does(chunks: list[list[str]]) -> None:
     by_kernel, by_numpy = fresh(), fresh()
-    theirs = counted(ArrayCounter(), chunks, by_numpy)
-    ours = counted(KernelCounter(), chunks, by_kernel)
+    theirs = counted(count_in_arrays, chunks, by_numpy)
+    ours = counted(count_in_kernel, chunks, by_kernel)
     for some, others in zip(ours, theirs, strict=True):
         assert [a.tolist() for a in arrays_of(some)] == [a.tolist() for a in arrays_of(others)]
         for values, columns, _ in (some.entries, others.entries):
@@ -134,31 +136,31 @@ def test_kernel_counter_counts_as_numpy_does(chunks: list[list[str]]) -> None:
         pytest.param(" ".join(map(str, range(50_000))), id="many words"),
     ],
 )
-def test_kernel_counter_counts_long_documents_as_numpy_does(text: str) -> None:
+def test_kernel_counts_long_documents_as_numpy_does(text: str) -> None:
     def columns() -> list[tuple[str, TermColumns]]:
         return [(kind, HashedColumns(1 << 20, kind)) for kind in KINDS]
 
     ours, theirs = (
-        counted(counter, [[text, "oil", ""]], columns())
-        for counter in (KernelCounter(), ArrayCounter())
+        counted(count, [[text, "oil", ""]], columns())
+        for count in (count_in_kernel, count_in_arrays)
     )
     for some, others in zip(ours, theirs, strict=True):
         pairs = zip(arrays_of(some), arrays_of(others), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs)
 
 
-def words_of(counter: TermCounter, texts: Sequence[str]) -> list[Any]:
+def words_of(count: Count, texts: Sequence[str]) -> list[Any]:
     """Return which words each text has, as their places among 2^24, and how many of each."""
-    counts = counter.count(counter.prepare(texts, ["words"]), [Buckets(1 << 24, "words")])
+    counts = count(texts, ["words"], [Buckets(1 << 24, "words")])
     return [array.tolist() for array in arrays_of(counts)]
 
 
 @pytest.mark.slow
 @needs_kernel
 @pytest.mark.parametrize("other", ["", "\U0001f642"], ids=["one plane", "two planes"])
-def test_kernel_counter_reads_each_character_as_numpy_does(other: str) -> None:
+def test_kernel_reads_each_character_as_numpy_does(other: str) -> None:
     texts = [character + other for character in distinct_characters()]
-    assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
+    assert words_of(count_in_kernel, texts) == words_of(count_in_arrays, texts)
 
 
 # Characters that form C makes of others, with their parts; and marks that change places.
@@ -176,9 +178,9 @@ MARKS = [c for c in map(chr, range(0x20000)) if unicodedata.combining(c)]
 @pytest.mark.slow
 @needs_kernel
 @pytest.mark.parametrize("n", [254, 255, 256, 257, 509, 510, 511, 766])
-def test_kernel_counter_counts_a_frequent_word_as_numpy_does(n: int) -> None:
+def test_kernel_counts_a_frequent_word_as_numpy_does(n: int) -> None:
     texts = ["oil " * n, " ".join(["oil gas"] * n + [*map(str, range(20))]), "oil"]
-    assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
+    assert words_of(count_in_kernel, texts) == words_of(count_in_arrays, texts)
 
 
 def words_in_buckets(most: int, n_words: int) -> str:
@@ -191,15 +193,13 @@ def words_in_buckets(most: int, n_words: int) -> str:
 @needs_kernel
 @pytest.mark.parametrize("n_buckets", [4096, 1 << 14, 1 << 20])
 @pytest.mark.parametrize(("most", "n_words"), [(4095, 9000), (15, 600)], ids=["many", "in one run"])
-def test_kernel_counter_learns_many_words_as_numpy_does(
-    n_buckets: int, most: int, n_words: int
-) -> None:
+def test_kernel_learns_many_words_as_numpy_does(n_buckets: int, most: int, n_words: int) -> None:
     """A table grows with its columns, and if their buckets are next to each other."""
     text = words_in_buckets(most, n_words)
     results = []
-    for counter in (KernelCounter(), ArrayCounter()):
+    for count in (count_in_kernel, count_in_arrays):
         vocabulary = HashedColumns(n_buckets)
-        counts = counted(counter, [[text, text[: len(text) // 2]], [text]], [("words", vocabulary)])
+        counts = counted(count, [[text, text[: len(text) // 2]], [text]], [("words", vocabulary)])
         results.append([*map(arrays_of, counts), list(vocabulary.terms)])
     by_kernel, by_numpy = results
     np.testing.assert_equal(by_kernel, by_numpy)
@@ -207,30 +207,28 @@ def test_kernel_counter_learns_many_words_as_numpy_does(
 
 @needs_kernel
 @pytest.mark.parametrize("separator", [" ", "  .", "手", "é"])
-def test_kernel_counter_reads_words_around_64_characters_as_numpy_does(separator: str) -> None:
+def test_kernel_reads_words_around_64_characters_as_numpy_does(separator: str) -> None:
     starts = [("ab " * 43)[:n] for n in range(60, 70)] + [n * " " + "x" for n in (63, 64, 65, 128)]
     texts = [start + separator + end for start in starts for end in ("", "y", " y" * 64)]
-    assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
+    assert words_of(count_in_kernel, texts) == words_of(count_in_arrays, texts)
 
 
 @needs_kernel
-def test_kernel_counter_reads_combining_pairs_as_numpy_does() -> None:
+def test_kernel_reads_combining_pairs_as_numpy_does() -> None:
     normal = [unicodedata.normalize("NFD", character) for character in COMPOSED]
     cut = [unicodedata.normalize("NFC", text[:-1]) + text[-1] for text in normal]
     texts = [*COMPOSED, *normal, *cut, *(text.upper() for text in normal)]
-    assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
+    assert words_of(count_in_kernel, texts) == words_of(count_in_arrays, texts)
 
 
 @needs_kernel
 @given(st.lists(st.text(st.sampled_from([*PARTS, *COMPOSED, *MARKS, *"aΣİΑ.'"])), max_size=9))
-def test_kernel_counter_reads_normal_forms_as_numpy_does(texts: list[str]) -> None:
-    assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
+def test_kernel_reads_normal_forms_as_numpy_does(texts: list[str]) -> None:
+    assert words_of(count_in_kernel, texts) == words_of(count_in_arrays, texts)
 
 
 @needs_kernel
-def test_kernel_counter_asks_python_only_for_hard_characters(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_kernel_asks_python_only_for_hard_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
     def normalize(text: str) -> str:
@@ -251,17 +249,17 @@ def test_kernel_counter_asks_python_only_for_hard_characters(
         "oil",
     ]
     hard = ["ΟΔΟΣ", "İznik", "nai\u0308ve", "\u0958", "x\u0301\u0316", "\u1112\u1161", "𠀀"]
-    words_of(KernelCounter(), [*plain, *hard, *plain])
+    words_of(count_in_kernel, [*plain, *hard, *plain])
     assert read == hard
 
 
 @needs_kernel
-def test_kernel_counter_raises_an_error_of_normalize(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernel_raises_an_error_of_normalize(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slugline.text.tokens.normalize_nfc", lambda text: text[99])
     columns = HashedColumns(1 << 16)
     for n_texts in (2, 9999):  # with the interpreter's lock, and without it
         with pytest.raises(IndexError):
-            counted(KernelCounter(), [["wheat oil"] * n_texts + ["İznik"]], [("words", columns)])
+            counted(count_in_kernel, [["wheat oil"] * n_texts + ["İznik"]], [("words", columns)])
     assert columns.n_columns == 0
     np.testing.assert_array_equal(columns.table.columns, -1)
 
@@ -279,8 +277,7 @@ def test_features_give_the_same_rows_without_the_kernel(
     rows = []
     for setting in ("0", "1"):
         monkeypatch.setenv("SLUGLINE_KERNEL", setting)
-        expected = ArrayCounter if setting == "0" else KernelCounter
-        assert type(counting.make_counter()) is expected
+        assert sparse.has_kernel() is (setting == "1")
         blocks = [
             replace(block, n_buckets=1 << 20 if hashed else None)
             for block in (
@@ -303,14 +300,13 @@ def test_features_give_the_same_rows_without_the_kernel(
 
 
 @needs_kernel
-def test_kernel_counter_counts_on_several_threads() -> None:
+def test_kernel_counts_on_several_threads() -> None:
     columns = fresh()
-    counted(KernelCounter(), [TOPICS], columns)
+    counted(count_in_kernel, [TOPICS], columns)
     kinds, vocabularies = zip(*columns, strict=True)
 
     def count(_: int) -> Any:
-        counter = KernelCounter()
-        return bits([counter.count(counter.prepare(TOPICS, kinds), vocabularies)])
+        return bits([count_in_kernel(TOPICS, kinds, vocabularies)])
 
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(count, range(16)))
@@ -418,10 +414,10 @@ def test_kernel_sorts_large_columns(last: int) -> None:
     table[:2] = last, max(last - 1, 0)
     documents = [rng.integers(1, 400, size).tolist() for size in (0, 1, 16, 17, 900, 5)]
     texts = [" ".join(map(str, numbers)) for numbers in documents]
-    read = KernelCounter().prepare(texts, ("words",))
+    read = JoinedTexts.join(texts)
     columns, values, lengths, *_ = counting.kernel.count(
-        read.joined.data,
-        read.joined.lengths,
+        read.data,
+        read.lengths,
         TRANSLATION,
         None,
         bytes,
@@ -519,14 +515,14 @@ def test_kernel_rejects_a_read_only_table_to_learn_in() -> None:
         pytest.param("import sys; sys.modules['slugline.text._rows'] = None", id="not built"),
     ],
 )
-def test_make_counter_falls_back_to_numpy(first: str) -> None:
+def test_counting_falls_back_to_numpy(first: str) -> None:
     code = (
         f"{first}\n"
         "from slugline import TopicClassifier\n"
-        "from slugline.text.counting import make_counter\n"
+        "from slugline.text.sparse import has_kernel\n"
         "classifier = TopicClassifier().fit(['wheat rose', 'oil fell'] * 9, ['a', 'b'] * 9)\n"
-        "print(type(make_counter()).__name__, classifier.predict(['oil', '小麦 wheat']).tolist())"
+        "print(has_kernel(), classifier.predict(['oil', '小麦 wheat']).tolist())"
     )
     command = [sys.executable, "-c", code]
     answer = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-    assert answer == "ArrayCounter ['b', 'a']\n"
+    assert answer == "False ['b', 'a']\n"

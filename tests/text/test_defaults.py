@@ -12,18 +12,18 @@ import pytest
 
 from slugline.learning import mixture
 from slugline.learning.linear import learner
-from slugline.learning.net import layers, network, optimizers, training
 from slugline.learning.net import learner as neural
+from slugline.learning.net import network, optimizers, training
 from slugline.prediction import rows
-from slugline.text import vocabulary
+from slugline.text import columns
 
 DOCUMENTED = [
-    layers.Dense,
+    network.Dense,
     learner.LinearLearner,
     mixture.Mixture,
     neural.NeuralLearner,
-    vocabulary.Vocabulary,
-    vocabulary.Vocabulary.fit,
+    columns.Vocabulary,
+    columns.Vocabulary.fit,
     training.EarlyStopping,
     rows.PredictOptions,
 ]

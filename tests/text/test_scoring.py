@@ -25,7 +25,7 @@ from slugline.text.characters import TRANSLATION
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 from slugline.text.hashing import PADDING, hash_spans, mix
-from slugline.text.scoring import TextScorer, TextScores, VectorWeights, can_score
+from slugline.text.scoring import TermWeights, TextScorer, TextScores, VectorWeights, can_score
 from slugline.text.sparse import score_rows
 from slugline.text.terms import KINDS
 from slugline.text.tokens import ChunkSizes
@@ -62,6 +62,11 @@ def fit_features(groups: Sequence[FeatureGroup] = GROUPS, n_jobs: int = 1) -> Fe
 def make_weights(features: Features, n_topics: int, seed: int = 0) -> F32:
     rng = np.random.default_rng(seed)
     return rng.standard_normal((features.n_columns, n_topics)).astype(np.float32)
+
+
+def csr_arrays(weights: F32) -> TermWeights:
+    X = sp.csr_array(weights)
+    return X.data, X.indices, X.indptr
 
 
 def make_head(n_columns: int, n_topics: int) -> DenseHead:
@@ -106,7 +111,7 @@ def make_biases(n_topics: int) -> F32:
 
 
 def make_scorer(features: Features, n_topics: int = 4) -> TextScorer:
-    return TextScorer(features, make_weights(features, n_topics), make_biases(n_topics))
+    return TextScorer(features, csr_arrays(make_weights(features, n_topics)), make_biases(n_topics))
 
 
 def bits(scored: TextScores) -> list[Any]:
@@ -130,7 +135,7 @@ def features() -> Features:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> VectorTable:
-    return small_table(tmp_path_factory.mktemp("table")).table
+    return small_table(tmp_path_factory.mktemp("table"))
 
 
 # The same as NumPy ------------------------------------------------------------------------------
@@ -146,7 +151,10 @@ def test_scorer_scores_as_numpy_does(
     weights = make_weights(features, n_topics)
     vectors = make_vectors(table, n_topics) if has_vectors else None
     scorer = TextScorer(
-        features, weights, make_biases(n_topics), None if vectors is None else vectors[1]
+        features,
+        csr_arrays(weights),
+        make_biases(n_topics),
+        None if vectors is None else vectors[1],
     )
     expected = score_in_arrays(features, weights, texts, vectors)
     assert_same(scorer.score(texts), expected)
@@ -158,9 +166,8 @@ def test_scorer_scores_as_numpy_does(
 def test_scorer_reads_few_weights_as_numpy_does(features: Features, texts: list[str]) -> None:
     weights = make_weights(features, 5)
     weights[np.random.default_rng(0).random(weights.shape) < 0.7] = 0
-    X = sp.csr_array(weights)
-    scorer = TextScorer(features, (X.data, X.indices, X.indptr), make_biases(5))
-    assert_same(scorer.score(texts), score_in_arrays(features, X, texts))
+    scorer = TextScorer(features, csr_arrays(weights), make_biases(5))
+    assert_same(scorer.score(texts), score_in_arrays(features, weights, texts))
 
 
 @needs_kernel
@@ -204,7 +211,7 @@ def test_scorer_scores_the_same_after_more_words_than_it_keeps(
     features: Features, table: VectorTable
 ) -> None:
     _, vectors = make_vectors(table, 4)
-    scorer = TextScorer(features, make_weights(features, 4), make_biases(4), vectors)
+    scorer = TextScorer(features, csr_arrays(make_weights(features, 4)), make_biases(4), vectors)
     expected = bits(scorer.score(TRAINING))
     for first in range(0, 100_000, 20_000):  # more than there are slots
         scorer.score([f"w{number:x}" for number in range(first, first + 20_000)])
@@ -226,7 +233,7 @@ def test_scorer_tells_words_of_one_hash_apart() -> None:
 
     def make() -> Any:
         groups = ((group, 1 << 16, None, 1.0, ONES),)
-        return scoring.kernel.Scorer(groups, -1, weights, BIASES[:1], None)
+        return scoring.kernel.Scorer(groups, -1, csr_arrays(weights), BIASES[:1], None)
 
     scorer = make()
     alone = [score_bytes(make(), word) for word in (one, other)]
@@ -312,7 +319,7 @@ def test_fitted_predicts_the_same_after_it_was_pickled() -> None:
 TABLE = ("words", 4, None, None, 0, None, -1, 0)
 ONES, BIASES = np.ones(8, dtype=np.float32), np.zeros(2, dtype=np.float32)
 GROUP = (TABLE, 4, None, 1.0, ONES)
-WEIGHTS = np.ones((4, 2), dtype=np.float32)
+WEIGHTS = csr_arrays(np.ones((4, 2), dtype=np.float32))
 FIT = "arrays that do not fit together"
 
 
@@ -334,11 +341,16 @@ def csr_parts(n_weights: int, topic: int, starts: Sequence[int]) -> tuple[np.nda
         ),
         (((*TABLE[:6], 1, 0), 4, None, 1.0, ONES), WEIGHTS, None, "a group's tables do not fit"),
         (((*TABLE[:6], 0, 0), 4, None, 1.0, ONES), WEIGHTS, None, "a group that learns, or of too"),
-        (GROUP, WEIGHTS[:3], None, FIT),
         (GROUP, csr_parts(7, 0, [0] * 5), None, FIT),
         (GROUP, csr_parts(8, 0, [0] * 4), None, FIT),
+        (GROUP, ONES, None, "weights are not a tuple"),
         (GROUP, WEIGHTS, "vectors", "vectors are not a tuple"),
-        (GROUP, WEIGHTS.astype(np.float64), None, "an array of another type, or not aligned"),
+        (
+            GROUP,
+            (ONES.astype(np.float64), *WEIGHTS[1:]),
+            None,
+            "an array of another type, or not aligned",
+        ),
     ],
 )
 def test_scorer_rejects_arrays_that_do_not_fit(
@@ -353,7 +365,7 @@ def test_scorer_rejects_arrays_that_do_not_fit(
 @pytest.mark.parametrize(
     ("width", "weights", "message"),
     [
-        (3, WEIGHTS[:3], "a column that there is not"),
+        (3, csr_arrays(np.ones((3, 2), dtype=np.float32)), "a column that there is not"),
         (4, csr_parts(8, 2, range(5)), "a weight that there is not"),
         (4, csr_parts(8, 0, [9] * 5), "a weight that there is not"),
     ],

@@ -13,19 +13,14 @@ from hypothesis import strategies as st
 from distinct_characters import distinct_characters
 from slugline.text import counting
 from slugline.text.columns import Buckets
-from slugline.text.counting import (
-    ArrayCounter,
-    KernelCounter,
-    KernelResult,
-    TermCounter,
-    sum_vectors,
-)
+from slugline.text.counting import KernelResult, count_in_arrays, count_in_kernel, sum_texts
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 from slugline.text.tokens import find_words
 from slugline.text.vector_sums import TextSums, sum_in_arrays
-from slugline.text.vector_table import VectorTable, map_table, write_table
+from slugline.text.vector_table import VectorTable, map_table
 from word_table import TEXT, WORDS, damage, small_table
+from word_vector_file import write_table
 
 needs_kernel = pytest.mark.skipif(
     counting.kernel is None, reason="the kernel is not built: there was no compiler"
@@ -34,7 +29,7 @@ needs_kernel = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> VectorTable:
-    return small_table(tmp_path_factory.mktemp("table")).table
+    return small_table(tmp_path_factory.mktemp("table"))
 
 
 def assert_equal(ours: TextSums | None, theirs: TextSums | None) -> None:
@@ -47,7 +42,7 @@ def assert_equal(ours: TextSums | None, theirs: TextSums | None) -> None:
 
 def compare(table: VectorTable, texts: list[str]) -> None:
     """Sum by the kernel and by NumPy."""
-    assert_equal(sum_vectors(table, texts), sum_in_arrays(table, find_words(texts)))
+    assert_equal(sum_texts(table, texts), sum_in_arrays(table, find_words(texts)))
 
 
 @needs_kernel
@@ -135,7 +130,7 @@ def test_sums_of_a_damaged_table_are_finite(
     path.write_bytes(damage(table.path.read_bytes(), seed, fraction))
     damaged = map_table(path)
     texts = ["oil prices", "石油油价 xoilx", "l'eau unheard " * 9, "", *WORDS]
-    for found in (sum_vectors(damaged, texts), sum_in_arrays(damaged, find_words(texts))):
+    for found in (sum_texts(damaged, texts), sum_in_arrays(damaged, find_words(texts))):
         assert found.sums.shape == (len(texts), table.header.n_columns)
         assert np.isfinite(found.sums).all()
         assert (found.known >= 0).all()
@@ -146,16 +141,12 @@ def test_sums_of_a_damaged_table_are_finite(
 
 @needs_kernel
 @given(texts=st.lists(TEXT, max_size=6))
-def test_counters_sum_vectors_beside_terms(texts: list[str], table: VectorTable) -> None:
+def test_counting_sums_vectors_beside_terms(texts: list[str], table: VectorTable) -> None:
     kinds, columns = ("words", "characters"), [Buckets(1 << 16, "words"), Buckets(8, "characters")]
-    expected = sum_vectors(table, texts)
-    counters: list[tuple[TermCounter, TermCounter]] = [
-        (KernelCounter(table), KernelCounter()),
-        (ArrayCounter(table), ArrayCounter()),
-    ]
-    for counter, plain in counters:
-        counts = counter.count(counter.prepare(texts, kinds), columns)
-        others = plain.count(plain.prepare(texts, kinds), columns)
+    expected = sum_texts(table, texts)
+    for count in (count_in_kernel, count_in_arrays):
+        counts = count(texts, kinds, columns, table=table)
+        others = count(texts, kinds, columns)
         assert_equal(counts.sums, expected)
         assert others.sums is None
         np.testing.assert_array_equal(counts.entries.values, others.entries.values)
@@ -166,7 +157,7 @@ def test_features_sum_vectors_of_the_parts_that_they_read(table: VectorTable) ->
     features = Features([FeatureGroup("words", "log-tf-idf", 1.25)], n_jobs=1)
     features.fit_transform(texts)
     (part,) = features.read_parts(texts, table)
-    assert_equal(part.sums, sum_vectors(table, texts))
+    assert_equal(part.sums, sum_texts(table, texts))
     assert [part.sums for part in features.read_parts(texts)] == [None]
 
 

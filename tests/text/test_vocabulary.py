@@ -13,8 +13,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from slugline.errors import DataError, OptionError
 from slugline.text import tokens
+from slugline.text.columns import Vocabulary, _make_hash_table
 from slugline.text.tokens import tokenize
-from slugline.text.vocabulary import Vocabulary
 
 WORDS = st.sampled_from(
     ["oil", "Oil", "grain", "ships", "don't", "straße", "ölpreis", "x" * 20, "7"]
@@ -212,3 +212,18 @@ def test_vocabulary_gives_the_sequences_of_the_newswire_data_set(reuters_data: P
     }
     # Where the wire of that place in the data set has an "ü", its sequence names the word "?".
     assert differing == {9624: [(2, word_index["?"] + 3)]}
+
+
+@pytest.mark.parametrize("shift", [20, 0], ids=["low bits", "high bits"])
+def test_hash_table_of_a_vocabulary_spreads_crafted_hashes(shift: int) -> None:
+    numbers = np.random.default_rng(0).integers(1, 2**44, 5000, dtype=np.uint64)
+    hashes = np.unique(numbers) << np.uint64(shift)
+    table = _make_hash_table(hashes, np.arange(len(hashes), dtype=np.int32))
+    assert table.keys is not None
+    assert table.columns is not None
+    used = np.flatnonzero(table.keys)
+    np.testing.assert_array_equal(hashes[table.columns[used]], table.keys[used])
+    assert len(used) == len(hashes)
+    # What is looked up is compared with no more hashes than stand in a row.
+    in_a_row = np.diff(np.flatnonzero(table.keys == 0), prepend=-1) - 1
+    assert in_a_row.max() < 100

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 
 from slugline.base.arrays import F32
 from slugline.errors import DataError, EncoderError
-from slugline.text import word_vectors
+from slugline.text import vector_table
 from slugline.text.characters import find_unspaced
+from slugline.text.counting import sum_texts
 from slugline.text.tokens import ChunkSizes, find_words, tokenize
-from slugline.text.word_vectors import WordVectors, open_table
+from slugline.text.vector_sums import find_contributions
+from slugline.text.vector_table import VectorTable, open_table
 from word_table import TEXT, WORDS, small_table, write_small_table
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> WordVectors:
+def table(tmp_path_factory: pytest.TempPathFactory) -> VectorTable:
     return small_table(tmp_path_factory.mktemp("table"))
 
 
@@ -63,10 +65,13 @@ def read(text: str) -> tuple[list[str], float]:
     return found, n_known / n_counted if n_counted else 0.0
 
 
-def total_of(words: list[str], table: WordVectors) -> F32:
+def vectors_of(words: list[str], table: VectorTable) -> F32:
+    return table.vectors(np.array([WORDS.index(word) for word in words], dtype=np.int64))
+
+
+def total_of(words: list[str], table: VectorTable) -> F32:
     """Return the sum of vectors; it is exact."""
-    total = sum((table.vector(word).astype(np.float64) for word in words), np.zeros(16))
-    return total.astype(np.float32)
+    return vectors_of(words, table).sum(axis=0, dtype=np.float64).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -97,18 +102,18 @@ def total_of(words: list[str], table: WordVectors) -> F32:
     ],
 )
 def test_sum_texts_follows_the_rules(
-    text: str, expected: list[str], known: float, table: WordVectors
+    text: str, expected: list[str], known: float, table: VectorTable
 ) -> None:
     assert read(text) == (expected, known)
-    sums = table.sum_texts([text])
+    sums = sum_texts(table, [text])
     np.testing.assert_array_equal(sums.sums, [total_of(expected, table)])
     np.testing.assert_array_equal(sums.known, [np.float32(known)])
     assert (sums.sums.dtype.name, sums.known.dtype.name) == ("float32", "float32")
 
 
 @given(texts=st.lists(TEXT, max_size=6))
-def test_sum_texts_adds_the_vectors_of_each_word(texts: list[str], table: WordVectors) -> None:
-    sums, known = table.sum_texts(texts)
+def test_sum_texts_adds_the_vectors_of_each_word(texts: list[str], table: VectorTable) -> None:
+    sums, known = sum_texts(table, texts)
     for text, row, fraction in zip(texts, sums, known, strict=True):
         words, expected = read(text)
         np.testing.assert_array_equal(row, total_of(words, table))
@@ -116,33 +121,32 @@ def test_sum_texts_adds_the_vectors_of_each_word(texts: list[str], table: WordVe
 
 
 @given(text=TEXT)
-def test_word_contributions_are_the_vectors_of_the_sum(text: str, table: WordVectors) -> None:
-    contributions = table.word_contributions(text)
-    expected = [table.vector(word) for word in read(text)[0]]
-    np.testing.assert_array_equal([each.vector for each in contributions], expected)
+def test_word_contributions_are_the_vectors_of_the_sum(text: str, table: VectorTable) -> None:
+    contributions = find_contributions(table, text)
+    vectors = np.array([each.vector for each in contributions]).reshape(-1, 16)
+    np.testing.assert_array_equal(vectors, vectors_of(read(text)[0], table))
     starts = [each.start for each in contributions]
     assert starts == sorted(starts)
 
 
-def test_word_contributions_are_of_words_and_of_pieces_without_spaces(table: WordVectors) -> None:
+def test_word_contributions_are_of_words_and_of_pieces_without_spaces(table: VectorTable) -> None:
     text = "Naïve Ölpreise: l’eau, unheard 石油油价!"
     words = find_words([text])
-    spans = [words.buffer[start:end].decode() for start, end, _ in table.word_contributions(text)]
+    spans = [words.buffer[start:end].decode() for start, end, _ in find_contributions(table, text)]
     assert spans == ["naïve", "ölpreise", "l'eau", "l'eau", "石油", "油价"]
-    assert table.word_contributions("unheard") == []
+    assert find_contributions(table, "unheard") == []
 
 
 # Chunks and long texts --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_threads", [1, 3])
 def test_sum_texts_gives_the_same_bits_in_any_chunks(
-    n_threads: int, table: WordVectors, monkeypatch: pytest.MonkeyPatch
+    table: VectorTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["The oil price", "", "石油油价 ölpreise", "don’t", "unheard opec's"] * 40
-    expected = table.sum_texts(texts)
+    expected = sum_texts(table, texts)
     monkeypatch.setattr("slugline.text.tokens.CHUNK_SIZES", ChunkSizes(50, texts_per_step=16))
-    sums, known = table.sum_texts(texts, n_threads)
+    sums, known = sum_texts(table, texts)
     np.testing.assert_array_equal(sums, expected.sums)
     np.testing.assert_array_equal(known, expected.known)
 
@@ -158,46 +162,42 @@ def test_sum_texts_gives_the_same_bits_in_any_chunks(
         pytest.param(" .," * 300_000, id="separators"),
     ],
 )
-def test_sum_texts_reads_a_long_text(text: str, table: WordVectors) -> None:
-    (_, row), (_, known) = table.sum_texts(["oil", text])
+def test_sum_texts_reads_a_long_text(text: str, table: VectorTable) -> None:
+    (_, row), (_, known) = sum_texts(table, ["oil", text])
     words, fraction = read(text[:100_000])
     assert known == pytest.approx(fraction, abs=1e-3)
     assert row.any() == bool(words)
 
 
-def test_sum_texts_of_no_texts_has_no_rows(table: WordVectors) -> None:
-    sums, known = table.sum_texts([])
-    assert (sums.shape, known.shape) == ((0, table.n_columns), (0,))
+def test_sum_texts_of_no_texts_has_no_rows(table: VectorTable) -> None:
+    sums, known = sum_texts(table, [])
+    assert (sums.shape, known.shape) == ((0, table.header.n_columns), (0,))
 
 
-def test_sum_texts_rejects_a_text_that_is_no_str(table: WordVectors) -> None:
+def test_sum_texts_rejects_a_text_that_is_no_str(table: VectorTable) -> None:
     with pytest.raises(DataError):
-        table.sum_texts(["oil", None])  # type: ignore[list-item]
+        sum_texts(table, ["oil", None])  # type: ignore[list-item]
 
 
 # The table --------------------------------------------------------------------------------------
 
 
-def test_word_vectors_have_the_words_of_the_table(table: WordVectors) -> None:
+def test_table_has_the_words_of_the_table(table: VectorTable) -> None:
     assert tuple(table) == WORDS
-    assert [table.row(word) for word in WORDS] == [*range(len(WORDS))]
-    assert [table.row(word) for word in ("", "OIL", "oil price", "unheard", "\ud800")] == [None] * 5
-    np.testing.assert_array_equal(table.vector("oil"), table.vectors([1])[0])
-    with pytest.raises(KeyError, match="unheard"):
-        table.vector("unheard")
+    assert (len(table), table.row_of_word["oil"]) == (len(WORDS), 1)
 
 
-def test_word_vectors_open_the_same_file_after_pickling(table: WordVectors) -> None:
+def test_table_opens_the_same_file_after_pickling(table: VectorTable) -> None:
     copy = pickle.loads(pickle.dumps(table))
     assert copy.digest == table.digest
-    np.testing.assert_array_equal(copy.vector("oil"), table.vector("oil"))
+    np.testing.assert_array_equal(copy.rows, table.rows)
 
 
 def test_open_table_maps_the_table_of_the_package_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_small_table(tmp_path / "word_vectors_1.slugvec")
-    monkeypatch.setattr(word_vectors, "FOLDER", tmp_path)
+    monkeypatch.setattr(vector_table, "FOLDER", tmp_path)
     assert open_table() is open_table(1)
     assert pickle.loads(pickle.dumps(open_table())) is open_table()
 
@@ -205,7 +205,7 @@ def test_open_table_maps_the_table_of_the_package_once(
 def test_open_table_says_to_install_again_if_its_own_table_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(word_vectors, "FOLDER", tmp_path)
+    monkeypatch.setattr(vector_table, "FOLDER", tmp_path)
     with pytest.raises(EncoderError, match=r"^can't read .*; install slugline again\.$"):
         open_table()
 
@@ -214,7 +214,7 @@ def test_open_table_rejects_a_table_of_another_version_than_its_name_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_small_table(tmp_path / "word_vectors_2.slugvec")
-    monkeypatch.setattr(word_vectors, "FOLDER", tmp_path)
+    monkeypatch.setattr(vector_table, "FOLDER", tmp_path)
     with pytest.raises(EncoderError) as caught:
         open_table(2)
     assert str(caught.value) == (

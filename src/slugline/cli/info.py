@@ -58,6 +58,6 @@ def _check_table(info: ModelInfo) -> None:
     """Raise EncoderError if the model needs Slugline's word vectors and their table has changed."""
     if info.encoder is None or BUILT_IN not in (split_names(info.encoder.name) or ()):
         return
-    from slugline.text.word_vectors import open_table
+    from slugline.text.vector_table import open_table
 
-    open_table().table.check_digest()
+    open_table().check_digest()

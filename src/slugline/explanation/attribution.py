@@ -25,7 +25,7 @@ from slugline.learning.calibration import (
 )
 from slugline.learning.learner import Learner, LinearModel, is_linear, is_network
 from slugline.learning.mixture import Mixture
-from slugline.learning.net.layers import MAX_SIGNAL, Dense, DenseStack
+from slugline.learning.net.network import MAX_SIGNAL, Dense, Network
 from slugline.text.characters import is_unspaced
 from slugline.text.features import Features
 from slugline.text.sparse import ranges, row_lengths
@@ -130,7 +130,7 @@ class _NetAttributor(Attributor):
 
     method = "DeepLIFT's Rescale rule, from an empty text"
 
-    def __init__(self, network: DenseStack, columns: Integers, values: F64) -> None:
+    def __init__(self, network: Network, columns: Integers, values: F64) -> None:
         self._values = values
         first, *others = network.weights
         self._first = first[columns].astype(np.float64)
@@ -152,7 +152,7 @@ class _NetAttributor(Attributor):
 
 
 def _output(layer: Dense, inputs: F64) -> F64:
-    """Return the output of a hidden layer, as in `DenseStack.decision_function`."""
+    """Return the output of a hidden layer, as in `Network.decision_function`."""
     return np.minimum(np.maximum(inputs, 0) if layer.activation == "relu" else inputs, MAX_SIGNAL)
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from slugline.learning.calibration import AnyCalibration
     from slugline.learning.heldout import HeldOutScores, RecentScores
     from slugline.learning.labels import Labels
-    from slugline.learning.net.layers import DenseStack
+    from slugline.learning.net.network import Network
     from slugline.learning.net.training import History
     from slugline.text.scoring import TermWeights
 
@@ -128,11 +128,8 @@ class LinearModel(BatchLearner, Protocol):
     def weights(self) -> sp.csr_array:
         """The weights, without negligible ones, shape (n_columns, n_topics)."""
 
-    def term_weights(self, *, for_few: bool = False) -> TermWeights | None:
-        """Return the weights as a kernel reads them; None if they may still be changed.
-
-        `for_few` is whether they are for few texts, which are scored before a table is made.
-        """
+    def term_weights(self) -> TermWeights | None:
+        """Return the weights as a kernel reads them; None if they may still be changed."""
 
     def weights_of(self, columns: Integers) -> F64:
         """Return the weights of some columns, shape (n_chosen, n_topics)."""
@@ -157,7 +154,7 @@ class NetworkModel(Learner, Protocol):
     """A learner whose scores are the output of a network."""
 
     @property
-    def network(self) -> DenseStack:
+    def network(self) -> Network:
         """The network's layers and their weights."""
 
 

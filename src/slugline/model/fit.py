@@ -40,9 +40,9 @@ from slugline.model.heldout import MAX_PREDICTIONS
 from slugline.model.settings import FitSettings
 from slugline.model.task import ClassificationTask
 from slugline.model.text_profile import TextProfile
+from slugline.text.columns import Vocabulary
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
-from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from slugline.learning.net.training import History

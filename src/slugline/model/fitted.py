@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from slugline.model.heldout import HeldOutPredictions
     from slugline.model.multilabel_rule import MultilabelRule
     from slugline.model.text_profile import TextProfile
-    from slugline.text.scoring import TermWeights
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -362,16 +361,11 @@ class Fitted:
     def _scorer(self) -> TextScorer | None:
         """Single-pass scorer of texts; None if batches may still change the weights."""
         learner = self._linear_learner
-        weights = learner.term_weights(for_few=True)
+        weights = learner.term_weights()
         if weights is None:
             return None
         vectors = None if self.dense is None else self.dense.vector_weights
-
-        def make_table() -> TermWeights:
-            table = learner.term_weights()
-            return weights if table is None else table
-
-        return TextScorer(self.features, weights, learner.biases, vectors, make_table)
+        return TextScorer(self.features, weights, learner.biases, vectors)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields, without cached properties: a scorer can't be pickled."""

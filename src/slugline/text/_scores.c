@@ -47,8 +47,8 @@ typedef struct {
     GroupWeights *weights;
     size_t n_groups, n_columns, n_topics;
     Py_ssize_t words_group; /* of which known words are counted, or -1 */
-    const float *table, *biases;
-    Sparse sparse;          /* in place of the table if its weights are not NULL */
+    const float *biases;
+    Sparse sparse;
     Vectors vectors;
     VectorScores vector_scores;
     int has_vectors;
@@ -213,7 +213,6 @@ static int score_document(const Scorer *scorer, Workspace *workspace, Call *call
     double length = total > 0 ? sqrt(total) : 1;
     Products products = {.values = (const float *)workspace->values.bytes,
                          .columns = (const int32_t *)workspace->columns.bytes,
-                         .table = scorer->table,
                          .n_entries = workspace->values.size / sizeof(float),
                          .n_columns = scorer->n_columns,
                          .n_topics = scorer->n_topics};
@@ -221,9 +220,7 @@ static int score_document(const Scorer *scorer, Workspace *workspace, Call *call
     memset(scores, 0, scorer->n_topics * sizeof *scores);
     for (size_t i = 0, at = 0; i < scorer->n_groups; at = ends[i++]) {
         float scale = (float)(1 / (scorer->weights[i].idf ? length : 1));
-        if (scorer->table) {
-            add_products_of_row(&products, at, ends[i], scale, scores);
-        } else if (!add_sparse_products_of_row(&products, &scorer->sparse, at, ends[i], scale, scores)) {
+        if (!add_sparse_products_of_row(&products, &scorer->sparse, at, ends[i], scale, scores)) {
             call->error = "a weight that there is not";
             return 0;
         }
@@ -329,20 +326,12 @@ static int read_weighted_group(PyObject *item, FeatureGroup *group, GroupWeights
         ? 1 : fail("arrays that do not fit together");
 }
 
-/* Read the weights of terms: an array, or the three arrays of a CSR array; 0 with an exception. */
+/* Read the three arrays of a CSR array of the weights of terms; 0 with an exception. */
 static int read_weights(Scorer *scorer, PyObject *item)
 {
     Py_buffer *lent = scorer->lent_table;
-    size_t n_rows;
-    if (!PyTuple_Check(item)) {
-        if (!borrow_floats(item, lent))
-            return 0;
-        scorer->table = lent->buf;
-        n_rows = scorer->n_topics ? (size_t)lent->len / sizeof(float) / scorer->n_topics : 0;
-        return n_rows == scorer->n_columns
-                && (size_t)lent->len == n_rows * scorer->n_topics * sizeof(float)
-            ? 1 : fail("arrays that do not fit together");
-    }
+    if (!PyTuple_Check(item))
+        return fail("weights are not a tuple");
     if (!PyArg_ParseTuple(item, "O&O&O&", borrow_floats, lent, borrow_int32, lent + 1, borrow_int32, lent + 2))
         return 0;
     scorer->sparse = (Sparse){.weights = lent[0].buf, .topics = lent[1].buf, .starts = lent[2].buf,
@@ -525,8 +514,8 @@ PyDoc_STRVAR(scorer_doc,
 "    1 together. Weights of counts, from that of 0 on, are a float32 array.\n"
 "words_group : int\n"
 "    The group whose terms are known words; -1 if all words count as known.\n"
-"weights : float32 array, shape (n_columns, n_topics)\n"
-"    Or a tuple of the data, indices and indptr of a CSR array of this shape, in canonical format.\n"
+"weights : tuple of float32, int32 and int32 arrays\n"
+"    The data, indices and indptr of a canonical CSR array, shape (n_columns, n_topics).\n"
 "biases : float32 array, shape (n_topics,)\n"
 "vectors : (table, weights, biases, factor, min_known_fraction), or None\n"
 "    The table is as for `slugline.text._kernel.count`, the others as for\n"

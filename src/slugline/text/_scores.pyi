@@ -9,7 +9,7 @@ class Scorer:
         self,
         feature_groups: tuple[tuple[Any, ...], ...],
         words_group: int,
-        weights: npt.NDArray[np.float32] | tuple[npt.NDArray[Any], ...],
+        weights: tuple[npt.NDArray[Any], ...],
         biases: npt.NDArray[np.float32],
         vectors: tuple[Any, ...] | None,
         /,

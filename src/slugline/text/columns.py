@@ -1,19 +1,23 @@
-"""Mapping terms to columns: the base class of vocabularies, and feature hashing."""
+"""Mapping terms to columns, by feature hashing or by a vocabulary."""
 
 from __future__ import annotations
 
 import copy
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import I32, I64, U64, Integers
+from slugline.base.checks import check_whole
 from slugline.errors import DataError
+from slugline.text.hashing import number_distinct
 from slugline.text.sparse import count_matrix, row_offsets, stack_rows
-from slugline.text.terms import KINDS, GroupedTerms, find_hash
+from slugline.text.terms import KINDS, GroupedTerms, find_hash, join_terms
 from slugline.text.tokens import Words, find_words, map_chunks, span_text
 
 if TYPE_CHECKING:
@@ -35,7 +39,7 @@ class TermTable(NamedTuple):
     keys : uint64 array, shape (n_slots,), or None
         Hashes in a table with linear probing, 0 in empty slots. None if slots are buckets.
     multiplier : int
-        Used with keys; see `HashTable`.
+        Used with keys; see `_make_hash_table`.
     groups : uint64 array, shape (n_groups, 2), or None
         For each group of 64 buckets, a bitmask of the buckets with a column, lowest first, and the
         number of columns before the group. `columns` then contains only existing columns, so that
@@ -371,3 +375,162 @@ class HashedColumns(Buckets):
 def split_lines(lines: bytes) -> list[str]:
     """Return the terms; the inverse of `TermColumns.lines`."""
     return lines.decode("utf-8", "surrogatepass").split("\n")[:-1]
+
+
+# Vocabularies -------------------------------------------------------------------------------------
+
+
+class Vocabulary(TermColumns):
+    """Terms in a fixed order, most frequent first, each with its own column.
+
+    Parameters
+    ----------
+    terms : sequence of str
+        Distinct terms; words as `slugline.text.tokens.tokenize` returns them.
+    kind : str, default "words"
+
+    Raises
+    ------
+    DataError : if a term occurs twice, two terms share a hash (which does not happen by accident),
+        or a bigram is not a pair of words.
+    """
+
+    def __init__(self, terms: Sequence[str], kind: str = "words") -> None:
+        self.terms = list(terms)
+        self.kind = kind
+        hashes = KINDS[kind].hash(*join_terms(self.terms))
+        if len(hashes) != len(self.terms):
+            raise DataError(f"the vocabulary contains a term that is not of the kind {kind!r}.")
+        # The columns in the order of their hashes.
+        self._order = np.argsort(hashes).astype(np.int32)
+        self._hashes = hashes[self._order]
+        if (self._hashes[1:] == self._hashes[:-1]).any():
+            raise DataError(
+                "the vocabulary contains a duplicate term, or two terms with the same hash; "
+                "terms must be unique."
+            )
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Iterable[str],
+        num_words: int | None = None,
+        min_count: int = 1,
+        n_threads: int = 1,
+    ) -> Vocabulary:
+        """Return the vocabulary of `texts`: most frequent words first, ties by first appearance.
+
+        Parameters
+        ----------
+        texts : iterable of str
+            May be a stream; only part of it is in memory at a time.
+        num_words : int, optional
+            Keep at most this many words; all by default.
+        min_count : int, default 1
+            Drop words that occur less often.
+        """
+        builder = VocabularyBuilder()
+        for words in map_chunks(find_words, texts, n_threads):
+            builder.add(words)
+        return builder.build(num_words, min_count)
+
+    def __len__(self) -> int:
+        return len(self.terms)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} terms, kind={self.kind!r})"
+
+    @property
+    def n_columns(self) -> int:
+        """Number of terms."""
+        return len(self.terms)
+
+    @cached_property
+    def table(self) -> TermTable:
+        """The vocabulary as a hash table for the compiled kernel."""
+        return _make_hash_table(self._hashes, self._order)
+
+    def column(self, term: str) -> int | None:
+        """Return the column of `term`, or None if it is unknown."""
+        hashes = KINDS[self.kind].hash(*join_terms([term]))
+        # Only pairs of words have a hash as bigrams.
+        number = int(self._find_columns(hashes)[0]) if len(hashes) else -1
+        return None if number < 0 else number
+
+    def term(self, column: int) -> str | None:
+        """Return the term of `column`."""
+        return self.terms[column]
+
+    def _find_columns(self, hashes: U64) -> I32:
+        if not self.terms:
+            return np.full(len(hashes), -1, dtype=np.int32)
+        places = np.minimum(np.searchsorted(self._hashes, hashes), len(self.terms) - 1)
+        return np.where(self._hashes[places] == hashes, self._order[places], np.int32(-1))
+
+
+# A hash table is at most one part in this full.
+_SPARSITY = 4
+
+
+def _make_hash_table(hashes: U64, columns: I32) -> TermTable:
+    """Return a table with linear probing, from distinct hashes that are not 0 to columns.
+
+    A slot is the top bits of the hash times a random odd number (Dietzfelbinger et al., 1997), so
+    attackers can't craft texts whose words all share a slot.
+    """
+    n_slots = 1 << max(_SPARSITY * len(hashes) - 1, 63).bit_length()
+    multiplier = int.from_bytes(os.urandom(8), "little") | 1
+    keys, numbers = np.zeros(n_slots, dtype=np.uint64), np.full(n_slots, -1, dtype=np.int32)
+    slots = (hashes * np.uint64(multiplier) >> np.uint64(65 - n_slots.bit_length())).view(np.int64)
+    while hashes.size:
+        is_free = keys[slots] == 0
+        # Several hashes may claim the same free slot; the hash read back wins it.
+        keys[slots[is_free]] = hashes[is_free]
+        is_placed = keys[slots] == hashes
+        numbers[slots[is_placed]] = columns[is_placed]
+        hashes, columns = hashes[~is_placed], columns[~is_placed]
+        slots = (slots[~is_placed] + 1) & (n_slots - 1)
+    return TermTable(n_slots, numbers, keys, multiplier)
+
+
+class VocabularyBuilder:
+    """Counts terms chunk by chunk and builds a vocabulary of the most frequent ones.
+
+    While counting, a term is stored as its hash, count and bytes: of millions of distinct pairs,
+    most occur only once and never become strings.
+    """
+
+    def __init__(self, kind: str = "words") -> None:
+        self.kind = kind
+        self._numbers: dict[int, int] = {}  # of each term, by its hash
+        self._counts = np.zeros(0, dtype=np.int64)
+        self._bytes: list[bytes] = []
+        self._lengths: list[I64] = []
+
+    def add(self, words: Words) -> None:
+        """Count the terms of more documents."""
+        terms = KINDS[self.kind].find(words)
+        first, inverse = number_distinct(terms.spans.hashes)
+        n_known, known = len(self._numbers), self._numbers
+        hashes = terms.spans.hashes[first].tolist()
+        numbers = np.array([known.setdefault(each, len(known)) for each in hashes], dtype=np.int64)
+        counts = np.zeros(len(known), dtype=np.int64)
+        counts[:n_known] = self._counts
+        counts[numbers] += np.bincount(inverse, terms.counts(), len(first)).astype(np.int64)
+        self._counts = counts
+        # In order of appearance, like the numbers of new terms.
+        data, lengths = terms.spans.extract(first[numbers >= n_known])
+        self._bytes.append(data)
+        self._lengths.append(lengths)
+
+    def build(self, max_terms: int | None = None, min_count: int = 1) -> Vocabulary:
+        """Return the vocabulary of sufficiently frequent terms; see `Vocabulary.fit`."""
+        if max_terms is not None:
+            check_whole("num_words", max_terms, 1)
+        order = np.argsort(-self._counts, kind="stable")
+        order = order[: np.count_nonzero(self._counts >= min_count)][:max_terms]
+        data = b"".join(self._bytes)
+        indptr = row_offsets(np.concatenate([np.zeros(0, dtype=np.int64), *self._lengths]))
+        spans = zip(indptr[order].tolist(), indptr[order + 1].tolist(), strict=True)
+        terms = [span_text(data[start:end]) for start, end in spans]
+        return Vocabulary(terms, self.kind)

@@ -6,17 +6,19 @@ arrays with all words of a chunk. Both find the same terms.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import I32, U64, Integers
+from slugline.corpus.documents import check_texts
 from slugline.text.columns import HashedColumns, TermColumns, TermTable
 from slugline.text.sparse import Entries, count_matrix, has_kernel, row_lengths, row_offsets
 from slugline.text.table_columns import TableColumn, find_column_terms
 from slugline.text.terms import KINDS, GroupedTerms, group_words
-from slugline.text.tokens import JoinedTexts, Words, find_words
+from slugline.text.tokens import JoinedTexts, find_words, map_chunks
 from slugline.text.vector_sums import TextSums, sum_in_arrays
 
 if TYPE_CHECKING:
@@ -51,78 +53,90 @@ class TermCounts(NamedTuple):
     sums: TextSums | None = None
 
 
-class TermCounter(Protocol):
-    """Counts terms of documents, chunk by chunk.
+def count_chunk(
+    texts: Sequence[str],
+    kinds: Sequence[str],
+    vocabularies: Sequence[TermColumns],
+    *,
+    columns: Sequence[TableColumn] = (),
+    table: VectorTable | None = None,
+    learn: bool = False,
+) -> TermCounts:
+    """Return how often each term occurs in a chunk of texts, by the kernel if there is one.
 
-    With a table of word vectors, sums the vectors in the same pass.
+    Parameters
+    ----------
+    texts : sequence of str
+    kinds : sequence of str
+        The kinds of terms to count; with extra columns, their kind is the last one.
+    vocabularies : sequence of TermColumns
+        One for each kind. Their columns follow one another.
+    columns : sequence of TableColumn, optional
+        Extra columns of the texts.
+    table : VectorTable, optional
+        A table of word vectors, which are summed in the same pass.
+    learn : bool, default False
+        Whether `HashedColumns` get new columns for new buckets. Each vocabulary's columns then
+        begin with 0.
     """
-
-    def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> Any:
-        """Return a chunk of texts prepared for `count`; threads may prepare chunks."""
-
-    def count(
-        self, chunk: Any, vocabularies: Sequence[TermColumns], *, learn: bool = False
-    ) -> TermCounts:
-        """Return how often each term occurs in a prepared chunk.
-
-        The columns of the vocabularies, one for each kind, follow one another. With `learn`, each
-        vocabulary's columns begin with 0, and `HashedColumns` get new columns for new buckets.
-        """
+    count = count_in_kernel if has_kernel() else count_in_arrays
+    if not columns:
+        return count(texts, kinds, vocabularies, table=table, learn=learn)
+    counts = count(texts, kinds[:-1], vocabularies[:-1], table=table, learn=learn)
+    terms = group_words(find_column_terms(texts, columns))
+    first = 0 if learn else sum(other.n_columns for other in vocabularies[:-1])
+    return _append_column_terms(counts, vocabularies[-1], terms, first=first, learn=learn)
 
 
-class ArrayChunk(NamedTuple):
-    """The words of some texts, and their terms of each kind."""
-
-    words: Words
-    terms_by_kind: list[GroupedTerms]
-
-
-class ArrayCounter:
-    """Counts terms in NumPy."""
-
-    def __init__(self, table: VectorTable | None = None) -> None:
-        self._table = table
-
-    def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> ArrayChunk:
-        """Return the terms of each kind in the texts."""
-        words = find_words(texts)
-        return ArrayChunk(words, [KINDS[kind].find(words) for kind in kinds])
-
-    def count(
-        self, chunk: ArrayChunk, vocabularies: Sequence[TermColumns], *, learn: bool = False
-    ) -> TermCounts:
-        """Count the terms of all documents, one kind of term at a time, and then sort the rows."""
-        words, terms_by_kind = chunk
-        for vocabulary, terms in zip(vocabularies, terms_by_kind, strict=True):
-            if learn and isinstance(vocabulary, HashedColumns):
-                vocabulary.learn(terms.spans)
-        places = [
-            vocabulary.columns_of_terms(terms)
-            for vocabulary, terms in zip(vocabularies, terms_by_kind, strict=True)
-        ]
-        columns = np.concatenate([columns for columns, _ in places])
-        lengths = np.concatenate([row_lengths(indptr) for _, indptr in places])
-        width = max(vocabulary.n_columns for vocabulary in vocabularies)
-        counts = count_matrix(columns, row_offsets(lengths), width)
-        n_kinds = len(vocabularies)
-        if n_kinds > 1:
-            counts = counts[np.arange(counts.shape[0]).reshape(n_kinds, -1).T.ravel()]
-        entries = Entries(counts.data, counts.indices, row_lengths(counts.indptr))
-        if not learn:
-            entries.offset_columns([vocabulary.n_columns for vocabulary in vocabularies])
-        return TermCounts(
-            entries,
-            lengths.reshape(n_kinds, -1).T,
-            row_lengths(words.indptr),
-            None if self._table is None else sum_in_arrays(self._table, words),
-        )
+def _append_column_terms(
+    counts: TermCounts, vocabulary: TermColumns, terms: GroupedTerms, *, first: int, learn: bool
+) -> TermCounts:
+    """Return counts followed by those of the terms of extra columns."""
+    if learn and isinstance(vocabulary, HashedColumns):
+        vocabulary.learn(terms.spans)
+    X = count_matrix(*vocabulary.columns_of_terms(terms), vocabulary.n_columns)
+    entries = Entries(X.data, X.indices + np.int32(first), row_lengths(X.indptr))
+    return TermCounts(
+        counts.entries.append_parts(counts.n_terms.shape[1], entries),
+        np.column_stack([counts.n_terms, entries.lengths]),
+        counts.n_words,
+        counts.sums,
+    )
 
 
-class KernelChunk(NamedTuple):
-    """Texts, and the kinds of terms to count."""
-
-    joined: JoinedTexts
-    kinds: Sequence[str]
+def count_in_arrays(
+    texts: Sequence[str],
+    kinds: Sequence[str],
+    vocabularies: Sequence[TermColumns],
+    *,
+    table: VectorTable | None = None,
+    learn: bool = False,
+) -> TermCounts:
+    """Count terms in NumPy, one kind at a time; see `count_chunk`."""
+    words = find_words(texts)
+    terms_by_kind = [KINDS[kind].find(words) for kind in kinds]
+    for vocabulary, terms in zip(vocabularies, terms_by_kind, strict=True):
+        if learn and isinstance(vocabulary, HashedColumns):
+            vocabulary.learn(terms.spans)
+    places = [
+        vocabulary.columns_of_terms(terms)
+        for vocabulary, terms in zip(vocabularies, terms_by_kind, strict=True)
+    ]
+    columns = np.concatenate([columns for columns, _ in places])
+    lengths = np.concatenate([row_lengths(indptr) for _, indptr in places])
+    width = max(vocabulary.n_columns for vocabulary in vocabularies)
+    counts = count_matrix(columns, row_offsets(lengths), width)
+    n_kinds = len(vocabularies)
+    counts = counts[np.arange(counts.shape[0]).reshape(n_kinds, -1).T.ravel()]
+    entries = Entries(counts.data, counts.indices, row_lengths(counts.indptr))
+    if not learn:
+        entries.offset_columns([vocabulary.n_columns for vocabulary in vocabularies])
+    return TermCounts(
+        entries,
+        lengths.reshape(n_kinds, -1).T,
+        row_lengths(words.indptr),
+        None if table is None else sum_in_arrays(table, words),
+    )
 
 
 #: In place of the number of columns if no bucket gets a new column.
@@ -201,44 +215,41 @@ class KernelResult(NamedTuple):
         return TextSums(sums.reshape(-1, table.header.n_columns), known)
 
 
-class KernelCounter:
-    """Counts terms in the compiled kernel, which releases the interpreter lock."""
+def count_in_kernel(
+    texts: Sequence[str],
+    kinds: Sequence[str],
+    vocabularies: Sequence[TermColumns],
+    *,
+    table: VectorTable | None = None,
+    learn: bool = False,
+) -> TermCounts:
+    """Count terms in the compiled kernel, document by document; see `count_chunk`.
 
-    def __init__(self, table: VectorTable | None = None) -> None:
-        self._table = table
-
-    def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> KernelChunk:
-        """Return the texts as bytes."""
-        return KernelChunk(JoinedTexts.join(texts), kinds)
-
-    def count(
-        self, chunk: KernelChunk, vocabularies: Sequence[TermColumns], *, learn: bool = False
-    ) -> TermCounts:
-        """Count the terms, document by document."""
-        groups, first = [], 0
-        for kind, vocabulary in zip(chunk.kinds, vocabularies, strict=True):
-            if learn and isinstance(vocabulary, HashedColumns):
-                table, n_columns = vocabulary.learning_table, vocabulary.n_columns
-            else:
-                table, n_columns = vocabulary.compact_table, FIXED_COLUMNS
-            groups.append(KernelGroup.from_table(kind, table, n_columns=n_columns, first=first))
-            first += 0 if learn else vocabulary.n_columns
-        result = _call_kernel(chunk.joined, tuple(groups), self._table)
-        for vocabulary, (spelled, n_bytes, buckets) in zip(vocabularies, result.names, strict=True):
-            if n_bytes and isinstance(vocabulary, HashedColumns):
-                names = spelled, np.frombuffer(n_bytes, dtype=np.int64)
-                vocabulary.add_columns(np.frombuffer(buckets, dtype=np.int32), names)
-        entries = Entries(
+    The kernel releases the interpreter lock.
+    """
+    groups, first = [], 0
+    for kind, vocabulary in zip(kinds, vocabularies, strict=True):
+        if learn and isinstance(vocabulary, HashedColumns):
+            terms, n_columns = vocabulary.learning_table, vocabulary.n_columns
+        else:
+            terms, n_columns = vocabulary.compact_table, FIXED_COLUMNS
+        groups.append(KernelGroup.from_table(kind, terms, n_columns=n_columns, first=first))
+        first += 0 if learn else vocabulary.n_columns
+    result = _call_kernel(JoinedTexts.join(texts), tuple(groups), table)
+    for vocabulary, (spelled, n_bytes, buckets) in zip(vocabularies, result.names, strict=True):
+        if n_bytes and isinstance(vocabulary, HashedColumns):
+            names = spelled, np.frombuffer(n_bytes, dtype=np.int64)
+            vocabulary.add_columns(np.frombuffer(buckets, dtype=np.int32), names)
+    return TermCounts(
+        Entries(
             np.frombuffer(result.values, dtype=np.float32),
             np.frombuffer(result.columns, dtype=np.int32),
             np.frombuffer(result.lengths, dtype=np.int64),
-        )
-        return TermCounts(
-            entries,
-            np.frombuffer(result.n_terms, dtype=np.int64).reshape(-1, len(groups)),
-            np.frombuffer(result.n_words, dtype=np.int64),
-            None if self._table is None else result.text_sums(self._table),
-        )
+        ),
+        np.frombuffer(result.n_terms, dtype=np.int64).reshape(-1, len(groups)),
+        np.frombuffer(result.n_words, dtype=np.int64),
+        None if table is None else result.text_sums(table),
+    )
 
 
 def _call_kernel(
@@ -248,60 +259,19 @@ def _call_kernel(
     return KernelResult(*kernel.count(*joined.kernel_arguments(), groups, *sections))
 
 
-class ColumnChunk(NamedTuple):
-    """A chunk of texts that another counter prepared, and the terms of their extra columns."""
+def sum_texts(table: VectorTable, texts: Sequence[str]) -> TextSums:
+    """Return each text's sum of vectors and known fraction, without counting terms.
 
-    text_chunk: Any
-    column_terms: GroupedTerms
-
-
-class ColumnCounter:
-    """Counts the terms of extra columns; another counter counts the terms of texts.
-
-    The kind of the extra columns is the last one.
+    Raises
+    ------
+    DataError : if a text is not a `str`.
     """
-
-    def __init__(self, text_counter: TermCounter, columns: Sequence[TableColumn]) -> None:
-        self._text_counter, self._columns = text_counter, columns
-
-    def prepare(self, texts: Sequence[str], kinds: Sequence[str]) -> ColumnChunk:
-        """Return a chunk of the other counter with the terms of the extra columns."""
-        column_terms = group_words(find_column_terms(texts, self._columns))
-        return ColumnChunk(self._text_counter.prepare(texts, kinds[:-1]), column_terms)
-
-    def count(
-        self, chunk: ColumnChunk, vocabularies: Sequence[TermColumns], *, learn: bool = False
-    ) -> TermCounts:
-        """Count the terms of texts, followed by the terms of extra columns."""
-        text_vocabularies, vocabulary = vocabularies[:-1], vocabularies[-1]
-        counts = self._text_counter.count(chunk.text_chunk, text_vocabularies, learn=learn)
-        if learn and isinstance(vocabulary, HashedColumns):
-            vocabulary.learn(chunk.column_terms.spans)
-        columns, indptr = vocabulary.columns_of_terms(chunk.column_terms)
-        X = count_matrix(columns, indptr, vocabulary.n_columns)
-        first = 0 if learn else sum(other.n_columns for other in text_vocabularies)
-        entries = Entries(X.data, X.indices + np.int32(first), row_lengths(X.indptr))
-        return TermCounts(
-            counts.entries.append_parts(len(text_vocabularies), entries),
-            np.column_stack([counts.n_terms, entries.lengths]),
-            counts.n_words,
-            counts.sums,
-        )
+    texts = check_texts(texts)
+    parts = [*map_chunks(functools.partial(_sum_chunk, table), texts)] or [_sum_chunk(table, [])]
+    return TextSums(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def make_counter(
-    columns: Sequence[TableColumn] = (), table: VectorTable | None = None
-) -> TermCounter:
-    """Return a `KernelCounter`, or an `ArrayCounter` if the kernel is missing or disabled.
-
-    With extra columns, the counter is wrapped in a `ColumnCounter`.
-    """
-    counter: TermCounter = KernelCounter(table) if has_kernel() else ArrayCounter(table)
-    return ColumnCounter(counter, columns) if columns else counter
-
-
-def sum_vectors(table: VectorTable, texts: Sequence[str]) -> TextSums:
-    """Return the sums of the vectors of the words of texts, without counting terms."""
+def _sum_chunk(table: VectorTable, texts: Sequence[str]) -> TextSums:
     if not has_kernel():
         return sum_in_arrays(table, find_words(texts))
     return _call_kernel(JoinedTexts.join(texts), (), table).text_sums(table)

@@ -19,8 +19,8 @@ from slugline.base.progress import SILENT, LongStep, Progress
 from slugline.base.wording import format_call
 from slugline.corpus.documents import check_texts
 from slugline.errors import DataError
-from slugline.text.columns import Buckets, HashedColumns, TermColumns
-from slugline.text.counting import make_counter
+from slugline.text.columns import Buckets, HashedColumns, TermColumns, VocabularyBuilder
+from slugline.text.counting import count_chunk
 from slugline.text.feature_groups import (
     FeatureGroup,
     RowWeights,
@@ -32,7 +32,6 @@ from slugline.text.sparse import Entries, RowStack, SparseRows, ranges, row_offs
 from slugline.text.table_columns import TableColumn
 from slugline.text.tokens import find_words, map_chunks
 from slugline.text.vector_sums import TextSums
-from slugline.text.vocabulary import VocabularyBuilder
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -268,8 +267,9 @@ class Features:
         yield from parts
 
     def _read(self, texts: Sequence[str], table: VectorTable | None = None) -> FeatureBatch:
-        counter = make_counter(self.table_columns, table)
-        counts = counter.count(counter.prepare(texts, self._kinds()), self.vocabularies_)
+        counts = count_chunk(
+            texts, self._kinds(), self.vocabularies_, columns=self.table_columns, table=table
+        )
         self._weights().weigh(counts.entries)
         rows = SparseRows(counts.entries, self.n_columns, len(self.feature_groups))
         group = self.words_group
@@ -356,12 +356,13 @@ class Features:
         self, texts: Sequence[str], counts: RowStack, *, grow: bool, progress: Progress = SILENT
     ) -> None:
         """Count terms chunk by chunk, adding columns for new terms first."""
-        counter, kinds = make_counter(self.table_columns), self._kinds()
+        kinds, columns = self._kinds(), self.table_columns
         n_words: list[Integers] = []
         step = LongStep(progress, f"counting words of {len(texts):,} documents", len(texts))
-        chunks = map_chunks(lambda part: counter.prepare(part, kinds), texts, self.n_threads)
-        for chunk in chunks:
-            chunk_counts = counter.count(chunk, self.vocabularies_, learn=grow)
+        for chunk in map_chunks(list, texts):
+            chunk_counts = count_chunk(
+                chunk, kinds, self.vocabularies_, columns=columns, learn=grow
+            )
             counts.append(chunk_counts.entries)
             n_words.append(chunk_counts.n_words)
             step.add(len(chunk_counts.n_words))

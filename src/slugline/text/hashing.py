@@ -88,32 +88,14 @@ def mix(hashes: U64) -> U64:
 def number_distinct(hashes: U64) -> tuple[I64, I32]:
     """Return the first position of each distinct hash, and the number of each hash.
 
-    Distinct hashes are numbered in order of appearance, in linear time. Each hash writes its
-    position into the slot that its low bits choose. If it reads back the position of an equal hash,
-    the two share a number; otherwise it tries again with other bits. Hashes crafted to share a slot
-    separate at the next try.
+    Distinct hashes are numbered in order of appearance.
 
     >>> first, numbers = number_distinct(np.array([40, 7, 40, 9], dtype=np.uint64))
     >>> first.tolist(), numbers.tolist()
     ([0, 1, 3], [0, 1, 0, 2])
     """
-    mask = np.uint64((1 << (2 * len(hashes)).bit_length()) - 1)
-    table = np.empty(int(mask) + 1, dtype=np.int32)
-
-    def claim(keys: U64, places: I32) -> I32:
-        slots = (keys & mask).astype(np.intp)
-        table[slots[::-1]] = places[::-1]  # the last write, of the first occurrence, wins
-        return table[slots]
-
-    places = np.arange(len(hashes), dtype=np.int32)
-    owner = claim(hashes, places)
-    lost = places[hashes[owner] != hashes]
-    keys = hashes[lost]
-    while lost.size:
-        owner[lost] = claim(mix(keys), lost)
-        again = hashes[owner[lost]] != hashes[lost]
-        lost, keys = lost[again], keys[again]
-    first = np.flatnonzero(owner == places)
-    numbers = np.empty_like(places)
-    numbers[first] = places[: len(first)]
-    return first, numbers[owner]
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    numbers = np.empty(len(first), dtype=np.int32)
+    numbers[order] = np.arange(len(first), dtype=np.int32)
+    return first[order], numbers[inverse]

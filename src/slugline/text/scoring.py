@@ -6,7 +6,7 @@ The kernel, `_scores.c`, caches its word look-ups between calls, in bounded memo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -28,14 +28,11 @@ except ImportError:  # there was no compiler
 
 kernel = _kernel
 
-# Texts that are scored with few weights of a term, before a table of all weights is made: that of
-# 30,000 terms and 46 topics takes as long to make as it saves with so many.
-_N_BEFORE_TABLE = 512
 # Number of counts whose weights the kernel looks up; it asks Python for those of higher counts.
 _N_COUNTS = 256
 
-#: The weights of terms, shape (n_columns, n_topics): dense, or data, indices and indptr of CSR.
-TermWeights: TypeAlias = F32 | tuple[F32, I32, I32]
+#: The weights of terms: data, indices and indptr of a CSR array, shape (n_columns, n_topics).
+TermWeights: TypeAlias = tuple[F32, I32, I32]
 
 
 class VectorWeights(NamedTuple):
@@ -86,8 +83,6 @@ class TextScorer:
     weights : TermWeights
     biases : float32 array, shape (n_topics,)
     vectors : VectorWeights, optional
-    make_table : callable, optional
-        Returns the same weights in a form that is faster for many texts.
     """
 
     def __init__(
@@ -96,19 +91,13 @@ class TextScorer:
         weights: TermWeights,
         biases: F32,
         vectors: VectorWeights | None = None,
-        make_table: Callable[[], TermWeights] | None = None,
     ) -> None:
         self._features, self._biases, self._vectors = features, biases, vectors
-        self._make_table, self._n_scored = make_table, 0
-        self._scorer = self._make_scorer(weights)
-
-    def _make_scorer(self, weights: TermWeights) -> _kernel.Scorer:
-        features, vectors = self._features, self._vectors
-        return kernel.Scorer(
+        self._scorer = kernel.Scorer(
             tuple(self._kernel_groups()),
             -1 if features.words_group is None else features.words_group,
             weights,
-            aligned(self._biases),
+            aligned(biases),
             None if vectors is None else (vectors.table.kernel_arguments, *vectors[1:]),
         )
 
@@ -122,11 +111,6 @@ class TextScorer:
     def score(self, texts: Sequence[str]) -> TextScores:
         """Return the scores of texts, which are read at once."""
         n_texts = len(texts)
-        self._n_scored += n_texts
-        make_table = self._make_table
-        if make_table is not None and self._n_scored > _N_BEFORE_TABLE:
-            # Another thread may do the same; both scorers give the same scores.
-            self._scorer, self._make_table = self._make_scorer(make_table()), None
         scores = np.empty((n_texts, len(self._biases)), dtype=np.float32)
         n_known, n_words = np.empty((2, n_texts), dtype=np.int64)
         has_vectors = np.empty(n_texts, dtype=bool)

@@ -102,8 +102,6 @@ def has_kernel() -> bool:
 
 # With more columns per entry than this, sorting is faster than transposing.
 _ENTRIES_PER_COLUMN = 4
-# Sequences are converted in chunks to limit memory.
-_SEQUENCES_AT_ONCE = 1000
 # A full stack of rows grows by one entry per this many existing ones.
 _SPARE = 8
 
@@ -140,23 +138,13 @@ def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_ar
            [0., 0., 0., 0.]], dtype=float32)
     """
     check_whole("num_columns", num_columns, 1)
-    starts = range(0, max(len(sequences), 1), _SEQUENCES_AT_ONCE)
-    parts = (sequences[start : start + _SEQUENCES_AT_ONCE] for start in starts)
-    return stack_rows(
-        (_multi_hot(part, start, num_columns) for part, start in zip(parts, starts, strict=True)),
-        num_columns,
-    )
-
-
-def _multi_hot(sequences: Sequence[Sequence[int]], first: int, num_columns: int) -> sp.csr_array:
-    """Return the rows of sequences; messages number them from `first`."""
     lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
     numbers = itertools.chain.from_iterable(sequences)
     columns = np.fromiter(numbers, dtype=np.int64, count=lengths.sum())
     indptr = row_offsets(lengths)
     outside = np.flatnonzero((columns < 0) | (columns >= num_columns))
     if outside.size:
-        row = first + np.searchsorted(indptr, outside[0], side="right") - 1
+        row = np.searchsorted(indptr, outside[0], side="right") - 1
         raise DataError(
             f"sequence {row} contains {columns[outside[0]]}, but columns range from 0 to "
             f"{num_columns - 1}; load the data with num_words={num_columns}."

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import chain, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slugline.base.arrays import I64, Integers
 from slugline.base.checks import check_choice, has_surrogates, is_number, option_error, short_repr
 from slugline.base.wording import counted, nearest
 from slugline.corpus.decimals import read_clear_decimal_comma
@@ -21,8 +20,11 @@ from slugline.corpus.documents import Topic, Topics, cells_of, is_missing
 from slugline.corpus.topic_sets import TopicSet, as_sets, is_multilabel
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.text.hashing import PADDING, hash_spans
-from slugline.text.sparse import count_matrix, row_lengths, row_offsets
+from slugline.text.sparse import count_matrix, row_offsets
 from slugline.text.tokens import Words
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 #: Kinds of columns.
 WORDS, NUMBER, DATE, UNUSED = "words", "number", "date", "unused"
@@ -295,69 +297,35 @@ def learn_columns(
     )
 
 
-def _encode(topics: Sequence[Topic] | Sequence[TopicSet]) -> Any:
-    """Return the number of each topic, or a sparse indicator array of sets of topics."""
-    if is_multilabel(topics):
-        sets = as_sets(topics)
-        return Topics.fit(chain.from_iterable(sets)).encode_sets(sets)
-    numbers = {topic: number for number, topic in enumerate(dict.fromkeys(topics))}
-    return np.array([numbers[topic] for topic in topics], dtype=np.int64)
+def _encode(topics: Sequence[Topic] | Sequence[TopicSet]) -> sp.csr_array:
+    """Return an indicator array of the topics of each text, shape (n_texts, n_topics)."""
+    sets = as_sets(topics) if is_multilabel(topics) else [(topic,) for topic in topics]
+    return Topics.fit(chain.from_iterable(sets)).encode_sets(sets)
 
 
-def _is_informative(column: TableColumn, texts: Sequence[str], y: Any) -> bool:
+def _is_informative(column: TableColumn, texts: Sequence[str], y: sp.csr_array) -> bool:
     """Return True if a column is more informative about topics `y` than about permuted topics."""
     words = find_column_terms(texts, [column])
-    make_statistic = _single_label_statistic if y.ndim == 1 else _multilabel_statistic
-    statistic = make_statistic(words.distinct[1], words.indptr, y)
+    distinct, numbers = words.distinct
+    X = count_matrix(numbers, words.indptr, len(distinct)).astype(np.float64)
     random = np.random.default_rng(0)
-    permuted = [statistic(y[random.permutation(len(texts))]) for _ in range(_N_PERMUTATIONS)]
-    observed = statistic(y)
+    permuted = [
+        _half_g_statistic(X, y[random.permutation(len(texts))]) for _ in range(_N_PERMUTATIONS)
+    ]
+    observed = _half_g_statistic(X, y)
     min_excess = max(_MIN_DEVIATIONS * float(np.std(permuted)), _MIN_EXCESS * observed)
     return observed - float(np.mean(permuted)) > min_excess
 
 
-def _single_label_statistic(terms: Integers, indptr: I64, y: I64) -> Callable[[I64], float]:
-    """Return a function that computes half the G statistic of terms and topics.
+def _half_g_statistic(X: sp.csr_array, y: sp.csr_array) -> float:
+    """Return half the G statistic of terms and topics.
 
-    Its argument is `y`, the number of each document's topic, or a permutation of it. With o
-    observed and e expected documents for a term and a topic, the statistic sums o ln(o / e).
+    With o observed and e expected documents for a term and a topic, it is the sum of o ln(o / e).
     """
-    rows = np.arange(len(y)).repeat(row_lengths(indptr))
-    n_topics = int(y.max(initial=0)) + 1
-    expected = np.outer(np.bincount(terms), np.bincount(y, minlength=n_topics) / len(y)).ravel()
-
-    def statistic(y: I64) -> float:
-        counts = np.bincount(terms * np.int64(n_topics) + y[rows], minlength=len(expected))
-        at = np.flatnonzero(counts)
-        return float(counts[at] @ np.log(counts[at] / expected[at]))
-
-    return statistic
-
-
-def _multilabel_statistic(terms: Integers, indptr: I64, y: Any) -> Callable[[Any], float]:
-    """Return a function that computes half the G statistic of each term and topic, summed.
-
-    Its argument is `y`, a sparse indicator array, or a permutation of its rows. If o of the n
-    documents with a term have a topic, as does a fraction p of all documents, the statistic is
-    o ln(o / (n p)) + (n - o) ln((n - o) / (n (1 - p))).
-    """
-    from scipy.special import rel_entr
-
-    X = count_matrix(terms, indptr, int(terms.max(initial=-1)) + 1).astype(np.float64)
+    observed = (X.T @ y).tocoo()
     sizes, fractions = X.sum(axis=0), y.mean(axis=0, dtype=np.float64)
-    # No term can indicate a topic that all documents have.
-    usable = np.flatnonzero(fractions < 1)
-    log_absent = np.log1p(-fractions[usable])
-
-    def statistic(y: Any) -> float:
-        counts = (X.T @ y[:, usable]).tocoo()
-        n, p = sizes[counts.row], fractions[usable][counts.col]
-        gains = rel_entr(counts.data, n * p) + rel_entr(n - counts.data, n * (1 - p))
-        # Where o is 0, the statistic is -n ln(1 - p). Add it for all terms and topics, and
-        # subtract it for pairs with documents in common.
-        return float(np.sum(gains + n * log_absent[counts.col]) - sizes.sum() * log_absent.sum())
-
-    return statistic
+    expected = sizes[observed.row] * fractions[observed.col]
+    return float(observed.data @ np.log(observed.data / expected))
 
 
 def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:

@@ -23,7 +23,7 @@ import numpy as np
 from slugline.base.arrays import F32, I64
 from slugline.text.characters import is_unspaced
 from slugline.text.sparse import row_lengths, row_offsets
-from slugline.text.tokens import Words
+from slugline.text.tokens import Words, find_words
 
 if TYPE_CHECKING:
     from slugline.text.vector_table import VectorTable
@@ -135,6 +135,32 @@ def find_vectors(table: VectorTable, words: Words) -> FoundVectors:
                     n_known[owner] += len(piece) - piece.count("'")
     owners, starts, ends, rows = np.array(found, dtype=np.int64).reshape(-1, 4).T
     return FoundVectors(owners, starts, ends, rows, n_known, n_counted)
+
+
+class WordContribution(NamedTuple):
+    """Contribution of a word, or a part or piece of it, to a text's sum of vectors.
+
+    Attributes
+    ----------
+    start, end : int
+        Byte offsets of the word, or of the piece in scripts without spaces, in the buffer of
+        `find_words([text])`.
+    vector : float32 array, shape (n_columns,)
+    """
+
+    start: int
+    end: int
+    vector: F32
+
+
+def find_contributions(table: VectorTable, text: str) -> list[WordContribution]:
+    """Return the vectors of a text's sum, in the order of its words."""
+    words = find_words([text])
+    found = find_vectors(table, words)
+    is_piece = is_unspaced(np.frombuffer(words.buffer, dtype=np.uint8), found.starts)
+    starts = np.where(is_piece, found.starts, words.starts[found.owners]).tolist()
+    ends = np.where(is_piece, found.ends, words.ends[found.owners]).tolist()
+    return [*map(WordContribution, starts, ends, table.vectors(found.rows))]
 
 
 def _split(word: str) -> Iterator[tuple[int, str]]:

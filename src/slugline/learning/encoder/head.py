@@ -171,15 +171,7 @@ class DenseHead:
         cls, encoder: CheckedEncoder, head: EncoderHead, n_unlabelled: int = 0
     ) -> DenseHead:
         """Return a fitted head with its encoder."""
-        return cls(
-            encoder=encoder,
-            weights=head.weights,
-            biases=head.biases,
-            sparse_factor=head.sparse_factor,
-            calibration=head.calibration,
-            encoder_weight=head.encoder_weight,
-            n_unlabelled=n_unlabelled,
-        )
+        return cls(encoder=encoder, n_unlabelled=n_unlabelled, **head._asdict())
 
     @classmethod
     def restore(

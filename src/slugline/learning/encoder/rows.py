@@ -7,7 +7,6 @@ import hashlib
 import sqlite3
 import time
 import warnings
-import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,25 +23,31 @@ from slugline.base.threads import limit_blas, map_in_order
 from slugline.base.wording import counted
 from slugline.corpus.documents import check_texts
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
-from slugline.learning.encoder.identity import MAX_WIDTH
 from slugline.learning.encoder.registry import Encoder
 
 # Cache --------------------------------------------------------------------------------------------
 
 #: Size of the file, in bytes, at which a quarter of it is freed, oldest rows first.
 MAX_BYTES = 1 << 30
-_FORMAT = 1
 _KEY_BYTES = 16
-_CHECKSUM_BYTES = 4
-_MAX_KEYS = 500  # keys in a query, for which every SQLite allows 999
 _TABLE = "CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, key BLOB UNIQUE, row BLOB)"
 
 
 class RowCache:
     """The cached rows of one encoder, in a SQLite file; a context manager.
 
-    By default the file is `encodings.sqlite` in the cache's folder. At `max_bytes`, a quarter of it
-    is freed. A writer waits up to `patience` seconds for other processes that write.
+    Warns if the file can't be used, and then caches nothing. A damaged file is deleted.
+
+    Parameters
+    ----------
+    digest : str
+        Identifies the encoder.
+    path : Path, optional
+        By default, `encodings.sqlite` in the cache's folder.
+    max_bytes : int, default MAX_BYTES
+        Size of the file at which a quarter of it is freed.
+    patience : float, default 5.0
+        Seconds that a writer waits for other processes that write.
     """
 
     def __init__(
@@ -60,13 +65,16 @@ class RowCache:
 
     def __enter__(self) -> RowCache:
         with self._guarded():
-            self._open()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self._path, timeout=self._patience)
+            write_ahead(self._connection, self._patience)
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute(_TABLE)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with self._guarded():
-            if self._connection is not None:
-                self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
         self._connection = None
 
     def keys(self, texts: Sequence[str]) -> list[bytes]:
@@ -82,9 +90,14 @@ class RowCache:
     def find(self, keys: Sequence[bytes]) -> dict[bytes, F16]:
         """Return the cached rows by key, for those keys that have one; all have the same width."""
         cached: dict[bytes, F16] = {}
+        connection = self._connection
+        if connection is None:
+            return cached
         with self._guarded():
-            for start in range(0, len(keys), _MAX_KEYS):
-                cached.update(self._ask(keys[start : start + _MAX_KEYS]))
+            for key in keys:
+                query = connection.execute("SELECT row FROM rows WHERE key = ?", (key,))
+                for (row,) in query:
+                    cached[key] = np.frombuffer(row, dtype="<f2")
         width = len(next(iter(cached.values()), ()))
         return {key: row for key, row in cached.items() if len(row) == width}
 
@@ -92,7 +105,7 @@ class RowCache:
         """Add a row under each key; if that fails, no row is added."""
         if self._connection is None:
             return
-        blobs = (_seal(row.tobytes()) for row in rows.astype("<f2", copy=False))
+        blobs = (row.tobytes() for row in rows.astype("<f2", copy=False))
         with self._guarded(), self._connection as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO rows (key, row) VALUES (?, ?)",
@@ -100,106 +113,37 @@ class RowCache:
             )
             _make_room(connection, self._max_bytes)
 
-    def _ask(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, F16]]:
-        if self._connection is None:
-            return
-        places = ",".join("?" * len(keys))
-        answers = self._connection.execute(
-            f"SELECT key, row FROM rows WHERE key IN ({places}) "  # noqa: S608 - question marks
-            "AND typeof(row) = 'blob' AND length(row) <= ?",
-            [*keys, 2 * MAX_WIDTH + _CHECKSUM_BYTES],
-        )
-        for key, blob in answers:
-            yield key, _unseal(blob)
-
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Turn all errors with the file into a warning."""
+        """Turn all errors with the file into a warning, and stop using it."""
         try:
             yield
-        except sqlite3.DatabaseError as error:
-            if _is_damage(error):
-                self._begin_again(error)
-            else:
-                self._give_up(f"can't be used: {error}; encodings are not cached")
-        except OSError as error:
-            self._give_up(f"can't be used: {error.strerror}; encodings are not cached")
-
-    def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if self._path.exists() and self._path.stat().st_size > 2 * self._max_bytes:
-            raise sqlite3.DatabaseError("it is too large")
-        connection = sqlite3.connect(self._path, timeout=self._patience)
-        try:
-            _prepare(connection, self._patience)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
-
-    def _begin_again(self, error: sqlite3.DatabaseError) -> None:
-        self._give_up(f"is damaged ({error}) and is deleted; texts are encoded again")
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(OSError):
-                Path(f"{self._path}{suffix}").unlink()
-        with contextlib.suppress(sqlite3.Error, OSError):
-            self._open()
-
-    def _give_up(self, problem: str) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-        self._connection = None
-        warnings.warn(f"the cache {self._path} {problem}.", RuntimeWarning, stacklevel=2)
-
-
-def _prepare(connection: sqlite3.Connection, patience: float) -> None:
-    """Create the table in a new file; raise DatabaseError if an old file has another format."""
-    ask = connection.execute
-    ask("PRAGMA trusted_schema = OFF")
-    ask("PRAGMA page_size = 8192")
-    write_ahead(connection, patience)
-    ask("PRAGMA synchronous = NORMAL")
-    version = ask("PRAGMA user_version").fetchone()[0]
-    if version not in (0, _FORMAT):
-        raise sqlite3.DatabaseError(f"its format is {version}")
-    if version == 0:
-        with connection:
-            ask(_TABLE)
-            ask(f"PRAGMA user_version = {_FORMAT}")
-    ask("SELECT id, key, row FROM rows LIMIT 0")
+        except (sqlite3.Error, OSError) as error:
+            self.__exit__()
+            is_damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
+                error, sqlite3.OperationalError
+            )
+            if is_damaged:
+                with contextlib.suppress(OSError):
+                    self._path.unlink()
+            problem = "is damaged and is deleted" if is_damaged else "can't be used"
+            warnings.warn(
+                f"the cache {self._path} {problem}: {error}; encodings are not cached.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
 def _make_room(connection: sqlite3.Connection, max_bytes: int) -> None:
     """Remove the oldest rows if the file is too large."""
-
-    def pragma(name: str) -> int:
-        return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-
-    used = (pragma("page_count") - pragma("freelist_count")) * pragma("page_size")
+    (used,) = connection.execute(
+        "SELECT (page_count - freelist_count) * page_size "
+        "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+    ).fetchone()
     if used > max_bytes:
         connection.execute(
             "DELETE FROM rows WHERE id <= (SELECT min(id) + (max(id) - min(id)) / 4 FROM rows)"
         )
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Return whether an error is due to damage, and not to a lock, the disk or permissions."""
-    # Errors that Slugline raises have no code.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    return not isinstance(error, sqlite3.OperationalError) or code == sqlite3.SQLITE_ERROR
-
-
-def _seal(row: bytes) -> bytes:
-    return zlib.crc32(row).to_bytes(_CHECKSUM_BYTES, "little") + row
-
-
-def _unseal(blob: bytes) -> F16:
-    """Return the row in a blob; raise DatabaseError if its checksum differs."""
-    row = blob[_CHECKSUM_BYTES:]
-    if not row or len(row) % 2 or _seal(row) != blob:
-        raise sqlite3.DatabaseError("a checksum differs")
-    return np.frombuffer(row, dtype="<f2")
 
 
 # Encoding -----------------------------------------------------------------------------------------

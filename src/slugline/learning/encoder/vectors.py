@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from slugline.base.arrays import F32
-from slugline.errors import EncoderError
-from slugline.text.vector_sums import TextSums
-from slugline.text.vector_table import VectorTable
-from slugline.text.word_vectors import WordContribution, WordVectors, open_table
+from slugline.text.counting import sum_texts
+from slugline.text.vector_sums import TextSums, WordContribution, find_contributions
+from slugline.text.vector_table import VectorTable, open_table
 
 #: Texts with a smaller known fraction are left to words alone, as they are in a language that the
 #: table doesn't know. Chosen by cross-validation on training splits: 0.25 loses five points of
@@ -33,9 +32,8 @@ class WordVectorEncoder:
 
     Parameters
     ----------
-    vectors : WordVectors, optional
-        By default, the table that comes with Slugline. A pickle contains no table, so only
-        encoders with that table can be unpickled.
+    table : VectorTable, optional
+        By default, the table that comes with Slugline.
     """
 
     name = "vectors"
@@ -45,26 +43,18 @@ class WordVectorEncoder:
     min_known_fraction = MIN_KNOWN_FRACTION
     batch_texts = _BATCH_TEXTS
 
-    def __init__(self, vectors: WordVectors | None = None) -> None:
-        self._vectors = open_table() if vectors is None else vectors
-
-    def __reduce__(self) -> tuple[Callable[[str], WordVectorEncoder], tuple[str]]:
-        return _open_encoder, (self.digest,)
+    def __init__(self, table: VectorTable | None = None) -> None:
+        self.table = open_table() if table is None else table
 
     @property
     def version(self) -> str:
         """The version of the table."""
-        return str(self._vectors.version)
+        return str(self.table.header.version)
 
     @property
     def digest(self) -> str:
         """The digest of the table, and the smallest known fraction of texts that it encodes."""
-        return f"{self._vectors.digest} {MIN_KNOWN_FRACTION}"
-
-    @property
-    def table(self) -> VectorTable:
-        """The table, whose vectors may be summed in the pass that counts words."""
-        return self._vectors.table
+        return f"{self.table.digest} {MIN_KNOWN_FRACTION}"
 
     def encode(self, texts: Sequence[str]) -> F32:
         """Return a row for each text, shape (n_texts, n_columns).
@@ -72,16 +62,16 @@ class WordVectorEncoder:
         Rows have unit length, except for texts of which the table knows too little: their rows have
         only zeros.
         """
-        return self._scale(self._vectors.sum_texts(texts))
+        return self._scale(sum_texts(self.table, texts))
 
     def knows_language(self, texts: Sequence[str]) -> bool:
         """Whether the table knows enough of texts, of evenly spaced ones if they are many."""
         sampled = texts[:: -(-len(texts) // MAX_SAMPLED) or 1]
-        return _is_language_known(self._vectors.sum_texts(sampled))
+        return _is_language_known(sum_texts(self.table, sampled))
 
     def encode_if_known(self, texts: Sequence[str]) -> F32 | None:
         """Return the rows of texts; None if the table doesn't know enough of all of them."""
-        sums = self._vectors.sum_texts(texts)
+        sums = sum_texts(self.table, texts)
         return self._scale(sums) if _is_language_known(sums) else None
 
     def _scale(self, sums: TextSums) -> F32:
@@ -94,24 +84,8 @@ class WordVectorEncoder:
 
     def word_contributions(self, text: str) -> Sequence[WordContribution]:
         """Return the vectors of a text's sum, and where their words are."""
-        return self._vectors.word_contributions(text)
+        return find_contributions(self.table, text)
 
 
 def _is_language_known(sums: TextSums) -> bool:
     return float(sums.known.mean(dtype=np.float64)) >= _MIN_MEAN_KNOWN_FRACTION
-
-
-def _open_encoder(digest: str) -> WordVectorEncoder:
-    """Return the encoder of a pickle, given the digest of the pickled one.
-
-    Raises
-    ------
-    EncoderError : if this machine has another table.
-    """
-    encoder = WordVectorEncoder()
-    if encoder.digest != digest:
-        raise EncoderError(
-            "the model was pickled with other word vectors than this Slugline has (version "
-            f"{encoder.version}); install the same version of Slugline on both machines."
-        )
-    return encoder

@@ -198,19 +198,13 @@ class LinearLearner(LinearOptions):
             raise AttributeError("the learner has no weights yet; call fit first.")
         return self._weights
 
-    def term_weights(self, *, for_few: bool = False) -> TermWeights | None:
-        """Return the weights in the kernel's format; None after batches.
-
-        With `for_few`, return weights for scoring few texts, without creating a table.
-        """
+    def term_weights(self) -> TermWeights | None:
+        """Return the weights in the kernel's format; None after batches."""
         if self._stream is not None:
             return None
-        if for_few and self._table is None:
-            values, topics, lengths = self._sparse_weights().entries
-            starts = sparse.row_offsets(lengths)
-            return aligned(values), aligned(topics, np.int32), starts.astype(np.int32)
-        table = self._score_table()
-        return aligned(table) if isinstance(table, np.ndarray) else sparse.csr_parts(table)
+        values, topics, lengths = self._sparse_weights().entries
+        starts = sparse.row_offsets(lengths)
+        return aligned(values), aligned(topics, np.int32), starts.astype(np.int32)
 
     def weights_of(self, columns: Integers) -> F64:
         """Return the weights used to score some columns, shape (n_chosen, n_topics)."""

@@ -3,28 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from slugline import errors
 from slugline.base.arrays import F32
+from slugline.base.checks import check_choice, check_number, check_whole
 from slugline.errors import OptionError
 from slugline.learning.calibration import sigmoid, softmax
-from slugline.learning.net.layers import Dense, DenseStack, LossAndAccuracy, glorot_uniform
+from slugline.learning.net.first_layer import InputRows, RowBatch
 from slugline.text.sparse import check_csr
 
 if TYPE_CHECKING:
-    from slugline.learning.net.optimizers import LossName, Optimizer, OptimizerName
+    from slugline.learning.net.optimizers import LossAndAccuracy, LossName, Optimizer, OptimizerName
     from slugline.learning.net.training import FitKeywords, History, Trainer
 
 
-class Network(DenseStack):
-    """A stack of dense layers that ends in probabilities of topics; see `DenseStack`.
+_PREDICT_ROWS = 4096
+#: The largest output of a hidden unit in prediction: far above that of any real net, and so far
+#: below the limit of float32 that sums weighted by up to a billion can't overflow.
+MAX_SIGNAL = np.float32(1e18)
+Activation: TypeAlias = Literal["linear", "relu", "softmax", "sigmoid"]
+_ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+# The activations of the last layer, for single-label and for multilabel rows.
+_OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A fully connected layer: activation(inputs @ weights + biases).
+
+    Parameters
+    ----------
+    units : int
+    activation : {"linear", "relu", "softmax", "sigmoid"}, default "linear"
+        The last layer must have softmax, or sigmoid for multilabel rows; other layers must have
+        neither.
+    l2 : float, default 0.0
+        Penalty added to the loss: l2 * sum(weights ** 2), as in Keras.
+    dropout : float, default 0.0
+        Fraction of the outputs set to zero at random while training, in [0, 1).
+
+    Examples
+    --------
+    >>> from slugline import Dense, Network
+    >>> net = Network([Dense(64, "relu"), Dense(46, "softmax")])
+    """
+
+    units: int
+    activation: Activation = "linear"
+    l2: float = 0.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_whole("units", self.units, 1)
+        check_choice("activation", self.activation, _ACTIVATIONS)
+        check_number("l2", self.l2, least=0)
+        check_number("dropout", self.dropout, least=0, under=1)
+
+
+class Network:
+    """A stack of dense layers that ends in probabilities of topics.
 
     Parameters
     ----------
     layers : sequence of Dense
+        The last one is `Dense(n_topics, "softmax")`, or "sigmoid" for multilabel rows.
     optimizer : {"rmsprop", "adam", "sgd"} or Optimizer, default "rmsprop"
         Pass an object from `slugline.learning.net.optimizers` to set the learning rate.
     loss : {"sparse_categorical_crossentropy", "categorical_crossentropy", \
@@ -34,6 +81,16 @@ class Network(DenseStack):
         which takes rows with a 1 for each of several topics.
     seed : int, default 0
         Determines the initial weights, the order of the batches, and dropout.
+
+    Attributes
+    ----------
+    weights : list of float32 arrays
+        Weights (n_inputs, n_outputs) and biases (n_outputs,) of each layer in turn. Empty at first.
+
+    Raises
+    ------
+    OptionError : if the last layer lacks softmax or sigmoid or has dropout, or another layer has
+        one of them.
 
     Examples
     --------
@@ -54,7 +111,9 @@ class Network(DenseStack):
         loss: LossName | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(layers)
+        self.layers = tuple(layers)
+        self.weights: list[F32] = []
+        self._check_layers()
         self.optimizer = optimizer
         usual = "binary" if self.multilabel else "sparse_categorical"
         self.loss: Any = loss or f"{usual}_crossentropy"
@@ -65,6 +124,20 @@ class Network(DenseStack):
             )
         self.seed = seed
         self._trainer: Trainer | None = None
+
+    def _check_layers(self) -> None:
+        if not self.layers or self.layers[-1].activation not in _OUTPUT_ACTIVATIONS:
+            raise OptionError(
+                "the last layer does not return probabilities; end the stack with "
+                'Dense(n_topics, "softmax").'
+            )
+        for layer in self.layers[:-1]:
+            if layer.activation in _OUTPUT_ACTIVATIONS:
+                raise OptionError(
+                    f'a layer before the last one has {layer.activation}; use "relu" there.'
+                )
+        if self.layers[-1].dropout:
+            raise OptionError("the last layer has dropout, which would drop topics; remove it.")
 
     def build(self, n_inputs: int) -> Network:
         """Draw initial weights for rows of `n_inputs` columns: Glorot uniform, biases zero."""
@@ -142,6 +215,57 @@ class Network(DenseStack):
         weight = self._trainer.check_weights(y, X.shape[0], sample_weight, class_weight)
         return fit_loop(self._trainer, X, y, weight, validation_data, fit_options)
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether it is for multilabel rows."""
+        return self.layers[-1].activation == "sigmoid"
+
+    @property
+    def n_topics(self) -> int:
+        """Number of topics."""
+        return self.layers[-1].units
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of columns of a row; raises NotFittedError before `build` or `fit`."""
+        return len(self._check_built()[0])
+
+    def decision_function(self, X: Any) -> F32:
+        """Return scores before softmax, shape (n_rows, n_topics)."""
+        csr = check_csr(X, self.n_inputs)
+        rows = InputRows(csr)
+        if csr.shape[0] <= _PREDICT_ROWS:
+            return self._scores(rows.take(slice(None)))
+        starts = range(0, csr.shape[0], _PREDICT_ROWS)
+        parts = (rows.take(slice(start, start + _PREDICT_ROWS)) for start in starts)
+        return np.concatenate([self._scores(part) for part in parts])
+
+    def layer_output(self, number: int, inputs: Any) -> F32:
+        """Return the output of a layer; for the last one, the scores before softmax."""
+        signal: F32 = inputs @ self.weights[2 * number]
+        signal += self.weights[2 * number + 1]
+        if self.layers[number].activation == "relu":
+            np.maximum(signal, 0, out=signal)
+        return signal
+
+    def penalty(self) -> float:
+        """Return the sum of the layers' L2 penalties."""
+        pairs = zip(self.layers, self._check_built()[0::2], strict=True)
+        return sum(layer.l2 * float(np.vdot(W, W)) for layer, W in pairs if layer.l2)
+
+    def _check_built(self) -> list[F32]:
+        if not self.weights:
+            raise errors.NotFittedError("the net has no weights yet; call fit first.")
+        return self.weights
+
+    def _scores(self, batch: RowBatch) -> F32:
+        signal: Any = batch
+        for number in range(len(self.layers)):
+            if number:
+                np.minimum(signal, MAX_SIGNAL, out=signal)
+            signal = self.layer_output(number, signal)
+        return signal
+
     def predict(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics); after softmax, rows sum to 1."""
         scores = self.decision_function(X)
@@ -179,3 +303,16 @@ class Network(DenseStack):
         from slugline.learning.net.training import Trainer
 
         return Trainer(self, loss=self.loss, optimizer=self.optimizer, seed=self.seed)
+
+
+def glorot_uniform(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> F32:
+    """Return weights drawn uniformly from +-limit, limit = sqrt(6 / (n_inputs + n_outputs)).
+
+    Glorot and Bengio (2010), Understanding the difficulty of training deep feedforward neural
+    networks, equation 16.
+    """
+    weights = rng.random((n_inputs, n_outputs), dtype=np.float32)
+    limit = np.float32(np.sqrt(6 / (n_inputs + n_outputs)))
+    weights *= 2 * limit
+    weights -= limit
+    return weights

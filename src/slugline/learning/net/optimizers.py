@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,13 @@ from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.calibration import log_softmax
 from slugline.learning.net.first_layer import RMSpropRule, RowBatch
 from slugline.text.sparse import has_kernel
+
+
+class LossAndAccuracy(NamedTuple):
+    """Mean loss in nats (natural-log units) with penalties, and fraction of right answers."""
+
+    loss: float
+    accuracy: float
 
 
 class Loss(Protocol):

@@ -26,8 +26,7 @@ from slugline.base.wording import counted, format_lines
 from slugline.corpus.sample_weights import row_weights, weight_by_topic
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.learning.net.first_layer import InputRows, RowBatch
-from slugline.learning.net.layers import DenseStack, LossAndAccuracy
-from slugline.learning.net.optimizers import Optimizer, get_loss, get_optimizer
+from slugline.learning.net.optimizers import LossAndAccuracy, Optimizer, get_loss, get_optimizer
 
 # One step -----------------------------------------------------------------------------------------
 
@@ -37,17 +36,16 @@ class Trainer:
 
     Parameters
     ----------
-    network : DenseStack
-        Layers with weights, which `train_step` changes in place.
+    network : Network
+        Layers with weights, which `train_step` changes in place. Not imported here, because its
+        module imports this one.
     loss, optimizer, seed : see `Network`
     """
 
-    def __init__(
-        self, network: DenseStack, *, loss: str, optimizer: str | Optimizer, seed: int
-    ) -> None:
+    def __init__(self, network: Any, *, loss: str, optimizer: str | Optimizer, seed: int) -> None:
         # Not the network itself, which holds its trainer: a cycle would keep both alive until
         # garbage collection.
-        self.network: DenseStack = weakref.proxy(network)
+        self.network: Any = weakref.proxy(network)
         self.loss = get_loss(loss)
         self.optimizer = get_optimizer(optimizer)
         self.batch_rng = np.random.default_rng([seed, 1])
@@ -277,9 +275,37 @@ class History:
         `lesson` has the `val_loss` and `val_accuracy` of another run, drawn as dashes. Without an
         epoch, there are no charts.
         """
-        from slugline.learning.net.charts import epoch_charts
+        if not self.n_epochs:
+            return []
+        return [
+            self._chart(name, lesson[f"val_{name}"] if lesson else ())
+            for name in ("loss", "accuracy")
+        ]
 
-        return epoch_charts(self.history, self.best_epoch, lesson) if self.n_epochs else []
+    def _chart(self, name: str, lesson: Sequence[float]) -> str:
+        from slugline.base.chart import Axis, Chart, Key
+
+        training, validation = self.history[name], self.history.get(f"val_{name}", [])
+        legend = [Key("Training", "training", "dots")]
+        if validation:
+            legend.append(Key("Validation", "validation"))
+        if lesson:
+            legend.append(Key("The lesson", "training", "dashes"))
+        values = [*training, *validation, *lesson]
+        chart = Chart(
+            Axis.epochs(max(len(training), len(lesson))),
+            Axis.numbers("Loss (lower is better)", values)
+            if name == "loss"
+            else Axis.fractions("Accuracy", values),
+            legend,
+        )
+        if validation:
+            chart.rule(self.best_epoch, f"best epoch: {self.best_epoch}", "best")
+        chart.line(enumerate(lesson, 1), "training", width=1, dashed=True)
+        for point in enumerate(training, 1):
+            chart.dot(point, "training")
+        chart.line(enumerate(validation, 1), "validation")
+        return chart.svg(f"{name.capitalize()} by epoch, on training and validation documents")
 
     def save(self, path: PathLike) -> Path:
         """Write the charts to an SVG file, completely or not at all, and return its path.

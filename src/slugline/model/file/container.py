@@ -108,7 +108,7 @@ _LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 8 << 
 # The header of the weights takes about fifty bytes per array.
 _MAX_HEADER = 4 << 20
 # With weights up to this, scores can't overflow for any text. A row has under 1e12 terms, a hidden
-# unit gives 1e18 at most (`slugline.learning.net.layers`), and a column has less than 2**30
+# unit gives 1e18 at most (`slugline.learning.net.network`), and a column has less than 2**30
 # weights: sums stay below 1e36, and float32 goes to 3e38. The weights of trained models are below
 # 1,000.
 _MAX_WEIGHT = 1e9

@@ -25,12 +25,11 @@ from slugline.model.file import container, schema
 from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
 from slugline.model.heldout import HeldOutPredictions
-from slugline.text.columns import Buckets, HashedColumns, TermColumns
+from slugline.text.columns import Buckets, HashedColumns, TermColumns, Vocabulary
 from slugline.text.feature_groups import FeatureGroup, check_idf
 from slugline.text.features import Features
 from slugline.text.sparse import has_kernel
 from slugline.text.terms import split_terms
-from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from slugline.learning.encoder.encoder import CheckedEncoder

@@ -14,7 +14,7 @@ from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.model.parts.vectors import VectorBlock, VectorSummer
 from slugline.text.columns import HashedColumns
-from slugline.text.counting import make_counter
+from slugline.text.counting import count_chunk
 from slugline.text.feature_groups import FeatureGroup, idf
 from slugline.text.features import Features
 from slugline.text.sparse import RowStack, ranges, row_offsets
@@ -74,9 +74,9 @@ def count_terms(
     tables = [HashedColumns(group.n_buckets or 1, group.kind) for group in feature_groups]
     kinds, stack = [group.kind for group in feature_groups], RowStack()
     table = None if summing is None else summing.table
-    counter = make_counter(feature_groups[-1].columns, table)
-    for chunk in map_chunks(lambda chunk: counter.prepare(chunk, kinds), texts):
-        counts = counter.count(chunk, tables, learn=True)
+    columns = feature_groups[-1].columns
+    for chunk in map_chunks(list, texts):
+        counts = count_chunk(chunk, kinds, tables, columns=columns, table=table, learn=True)
         stack.append(counts.entries)
         if vectors is not None and counts.sums is not None:
             vectors.add(counts.sums)
