@@ -27,14 +27,15 @@ from slugline.evaluation.agreement import EPSILON
 from slugline.labels import agreement
 from slugline.labels.agreement import Agreement
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
-from slugline.labels.formats import files
-from slugline.labels.formats.exchange import LabelTool, find_tool
-from slugline.labels.formats.files import (
-    TOOLS,
+from slugline.labels.formats import tables
+from slugline.labels.formats.importing import ImportReport
+from slugline.labels.formats.label_studio import (
+    LABEL_STUDIO,
     ExportReport,
-    ImportReport,
-    export_file,
-    import_file,
+    export_label_studio,
+    export_setup,
+    import_label_studio,
+    is_label_studio_file,
 )
 from slugline.labels.formats.tables import TableExportReport, export_table, import_table
 from slugline.labels.label_report import LabelReport
@@ -59,8 +60,8 @@ if TYPE_CHECKING:
 Texts = PathLike | Frame | Iterable[str]
 #: A label database: an open one, or its path.
 Labels = LabelStore | PathLike
-#: A labelling tool with supported file formats.
-Tool = Literal["label-studio", "argilla", "prodigy", "doccano"]
+#: A labelling tool with a file format of its own.
+Tool = Literal["label-studio"]
 
 # Maximum request size in bytes: a note, or the description of a topic with examples.
 _MAX_BODY = 1 << 20
@@ -384,9 +385,9 @@ def import_labels(
     labels : LabelStore, or path of a label database
         Created if missing.
     path : path
-        An export of Label Studio, Argilla, Prodigy or doccano, or a table with topics.
+        A JSON export of Label Studio, or a table with topics.
     coder : str, optional
-        Coder to credit. Defaults to the coder named in the file, else the tool's name; for tables,
+        Coder to credit. Defaults to the coder named in the file, else label-studio; for tables,
         your login name.
     kind : {"person", "imported"}, default "person"
         Labels of an "imported" coder, such as a language model, are compared with people's labels
@@ -404,7 +405,7 @@ def import_labels(
 
     Returns
     -------
-    slugline.labels.formats.files.ImportReport
+    slugline.labels.formats.importing.ImportReport
         Number of documents and labels in the file, and how many of them are new.
 
     Raises
@@ -428,8 +429,8 @@ def import_labels(
         table = None
         if data is not None:
             table, _ = _read_table(SourceColumns.from_store(store), data, ReadOptions(id=id))
-        if find_tool(os.fspath(path), TOOLS.values()) is not None:
-            return import_file(store, path, coder=coder, kind=kind, user_file=table)
+        if is_label_studio_file(path):
+            return import_label_studio(store, path, coder=coder, kind=kind, user_file=table)
         return import_table(
             store,
             path,
@@ -455,7 +456,7 @@ def export_labels(
     labels : LabelStore, or path of a label database
     output : path
         The file to write; the extension selects the format of a table.
-    tool : {"label-studio", "argilla", "prodigy", "doccano"}, optional
+    tool : {"label-studio"}, optional
         Write a file for this tool, with all documents of the database and each coder's labels.
         By default, write the rows of `data`, with all columns and the agreed topics.
     data : path, optional
@@ -465,7 +466,7 @@ def export_labels(
 
     Returns
     -------
-    slugline.labels.formats.files.ExportReport, or for a table
+    slugline.labels.formats.label_studio.ExportReport, or for a table
     slugline.labels.formats.tables.TableExportReport
         Numbers of documents and labels written.
 
@@ -484,10 +485,10 @@ def export_labels(
     0
     >>> folder.cleanup()
     """
+    _check_tool(tool)
     with _open(labels) as store:
-        found = _find_tool(tool)
-        if found is not None:
-            return export_file(store, output, found)
+        if tool is not None:
+            return export_label_studio(store, output)
         source = data or store.setting(SOURCE)
         if source is None or (data is None and not Path(source).is_file()):
             raise OptionError(
@@ -509,9 +510,8 @@ def export_codebook(labels: Labels, output: PathLike, *, tool: Tool | None = Non
     labels : LabelStore, or path of a label database
     output : path
         A table with the columns "name" and "description", which `label` takes as `topics`.
-    tool : {"label-studio", "argilla", "prodigy", "doccano"}, optional
-        Write this tool's label configuration instead: a labelling setup, dataset settings, or a
-        list of labels.
+    tool : {"label-studio"}, optional
+        Write this tool's labelling setup instead.
 
     Returns
     -------
@@ -534,17 +534,17 @@ def export_codebook(labels: Labels, output: PathLike, *, tool: Tool | None = Non
     1
     >>> folder.cleanup()
     """
+    _check_tool(tool)
     with _open(labels) as store:
-        return files.export_codebook(store, output, _find_tool(tool))
+        return (
+            tables.export_codebook(store, output) if tool is None else export_setup(store, output)
+        )
 
 
-def _find_tool(name: Tool | None) -> LabelTool | None:
-    """Return a tool by name, or None without a name; OptionError if it is unknown."""
-    if name is None:
-        return None
-    if name not in TOOLS:
-        raise option_error("tool", name, f"one of {', '.join(TOOLS)}")
-    return TOOLS[name]
+def _check_tool(tool: Tool | None) -> None:
+    """Raise OptionError if the tool is unknown."""
+    if tool not in (None, LABEL_STUDIO):
+        raise option_error("tool", tool, LABEL_STUDIO)
 
 
 def measure_agreement(labels: Labels, *, epsilon: float = EPSILON) -> Agreement:

@@ -99,8 +99,8 @@ from slugline.serving.serve_settings import ServeSettings
 )
 @option(
     "--import import_path FILE",
-    "Add labels from FILE instead of opening the page: an export of Label Studio, doccano, Argilla "
-    "or Prodigy, or a table with topics.",
+    "Add labels from FILE instead of opening the page: a table with topics, or a JSON export of "
+    "Label Studio.",
     type=Path,
 )
 @option(
@@ -112,14 +112,11 @@ from slugline.serving.serve_settings import ServeSettings
 @option(
     "--export FILE", "Write TEXTS with their topics to FILE, in its own format.", type=OUTPUT_FILE
 )
-@option(
-    "--export-for TOOL",
-    "Write --export for label-studio, doccano, argilla or prodigy, with the labels of each coder.",
-)
+@option("--export-for TOOL", "Write --export for label-studio, with the labels of each coder.")
 @option(
     "--export-codebook FILE",
     "Write the topics and their descriptions to FILE, a table for --topics; with --export-for, the "
-    "setup of that tool.",
+    "labelling setup of Label Studio.",
     type=OUTPUT_FILE,
 )
 @option(

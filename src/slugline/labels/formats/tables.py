@@ -31,12 +31,17 @@ from slugline.corpus.parquet_table import open_parquet_table
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.corpus.table_writers import TableWriter, guard_cell
-from slugline.corpus.tables import new_table
+from slugline.corpus.tables import new_table, table_file
 from slugline.corpus.topic_cells import BadTopicsError, format_topics, read_topics, topic_name
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.labels.cells import KeyBuilder
-from slugline.labels.formats.exchange import ExchangedDocument, ExchangedLabel
-from slugline.labels.formats.files import ImportReport, UserFile, import_documents
+from slugline.labels.formats.importing import (
+    ExchangedDocument,
+    ExchangedLabel,
+    ImportReport,
+    UserFile,
+    import_documents,
+)
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import SourceColumns
 
@@ -251,6 +256,18 @@ def export_table(
     cells = [{} if answer is None else _cells(answer, topic, form) for answer in answers]
     _write(output, source, options, topic, cells)
     return TableExportReport(len(cells), sum(answer is not None for answer in answers), topic)
+
+
+def export_codebook(store: LabelStore, path: PathLike) -> int:
+    """Write the topics in use to a table with the columns "name" and "description".
+
+    Returns the number of topics. Raises OutputError if the file can't be written.
+    """
+    topics = store.codebook().topics()
+    rows = [("name", "description"), *((each.name, each.description) for each in topics)]
+    with write_errors(path), whole_file(path) as file:
+        file.write(table_file(rows, ","))
+    return len(topics)
 
 
 def _answers_by_key(store: LabelStore) -> dict[str, tuple[str, ...]]:
