@@ -363,7 +363,7 @@ def test_agreement_of_coders_is_shown(browser: Browser, texts: Path) -> None:
         assert panel.get_by_role("region", name="Agreement of people", exact=True).is_visible()
         confusions = panel.get_by_role("region", name="Confusions of people").inner_text()
         assert confusions.split()[-5:] == ["grain", "metal", "1", "Kim", "Lee"]
-        panel.get_by_text("llm may replace a person can’t be tested").wait_for()
+        panel.get_by_text("llm beside people").wait_for()
         wait_until_measured(page)
         assert find_violations(page) == []
         page.set_viewport_size({"width": 320, "height": 800})

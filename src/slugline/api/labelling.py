@@ -23,7 +23,6 @@ from slugline.corpus.loading import read_texts
 from slugline.corpus.readers import read_frame, read_rows
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, OptionError, Parameter
-from slugline.evaluation.agreement import EPSILON
 from slugline.labels import agreement
 from slugline.labels.agreement import Agreement
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
@@ -547,16 +546,12 @@ def _check_tool(tool: Tool | None) -> None:
         raise option_error("tool", tool, LABEL_STUDIO)
 
 
-def measure_agreement(labels: Labels, *, epsilon: float = EPSILON) -> Agreement:
+def measure_agreement(labels: Labels) -> Agreement:
     """Measure agreement within and between the coders of a label database.
 
     Parameters
     ----------
     labels : LabelStore, or path of a label database
-    epsilon : float, default 0.15
-        Tolerance of the alternative annotator test: how much worse than a person an imported
-        coder, such as a language model, may be. Its authors use 0.2 for experts and 0.1 for crowd
-        workers.
 
     Returns
     -------
@@ -576,7 +571,7 @@ def measure_agreement(labels: Labels, *, epsilon: float = EPSILON) -> Agreement:
     >>> folder.cleanup()
     """
     with _open(labels) as store:
-        return agreement.measure_agreement(store, epsilon=epsilon)
+        return agreement.measure_agreement(store)
 
 
 @contextlib.contextmanager
