@@ -40,7 +40,6 @@ from slugline.labels.formats.tables import TableExportReport, export_table, impo
 from slugline.labels.label_report import LabelReport
 from slugline.labels.label_setup import (
     RANDOM_FRACTION,
-    Guesses,
     LabelOptions,
     find_labels,
     find_source,
@@ -152,7 +151,7 @@ def label(
     multilabel: bool | None = None,
     coder: str | None = None,
     random_fraction: float = RANDOM_FRACTION,
-    guesses: Guesses = "after",
+    show_guesses: bool = False,
     double_fraction: float = 0.0,
     repeat_fraction: float = REPEAT_FRACTION,
     repeat_after: int = REPEAT_AFTER,
@@ -191,9 +190,9 @@ def label(
         Coder name if there are no tokens; by default your login name.
     random_fraction : float from 0.05 to 1, default 0.33
         The fraction of texts drawn at random; lowered once the accuracy estimate is precise.
-    guesses : {"after", "before", "never"}, default "after"
-        When to show the model's guess: after the decision, if the two disagree; also before it, so
-        that only random draws count towards the accuracy; or never.
+    show_guesses : bool, default False
+        Show the model's guess before a coder decides, except for random draws. Then only random
+        draws count towards the accuracy.
     double_fraction : float from 0 to 1, default 0.0
         The fraction of each coder's texts that a second coder labels as well.
     repeat_fraction : float from 0 to 1, default 0.02
@@ -276,7 +275,7 @@ def label(
         descriptions=_descriptions(topics),
         is_multilabel=multilabel,
         random_fraction=random_fraction,
-        guesses=guesses,
+        show_guesses=show_guesses,
         double_fraction=double_fraction,
         repeat_fraction=repeat_fraction,
         repeat_after=repeat_after,

@@ -26,9 +26,7 @@ from slugline.errors import Message, OptionError, Parameter
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
 from slugline.labels.label_report import LabelReport
 from slugline.labels.label_setup import (
-    GUESSES,
     RANDOM_FRACTION,
-    Guesses,
     LabelOptions,
     OpenLabels,
     find_labels,
@@ -67,11 +65,8 @@ from slugline.serving.serve_settings import ServeSettings
     default=RANDOM_FRACTION,
 )
 @option(
-    "--guesses WHEN",
-    "When people see what the model says: before they decide (only random texts count in the "
-    "accuracy then), after, where it contradicts a label, or never.",
-    type=click.Choice(GUESSES),
-    default="after",
+    "--show-guesses",
+    "Show people the model's guess before they decide; only random texts count in the accuracy.",
 )
 @option(
     "--double FRACTION",
@@ -143,7 +138,7 @@ def label(
     multiple: bool,
     single: bool,
     random: float,
-    guesses: Guesses,
+    show_guesses: bool,
     double: float,
     repeat: float,
     repeat_after: int,
@@ -194,7 +189,7 @@ def label(
         descriptions={} if topics is None else read_descriptions(topics, may_be_empty=True),
         is_multilabel=(multiple if multiple or single else None),
         random_fraction=random,
-        guesses=guesses,
+        show_guesses=show_guesses,
         double_fraction=double,
         repeat_fraction=repeat,
         repeat_after=repeat_after,

@@ -238,7 +238,7 @@ def accuracy_by_topic(
     by_topic: defaultdict[str, list[tuple[LabelledText, bool]]] = defaultdict(list)
     answered = [each for each in labelled if each.topics is not None]
     for each, right in zip(answered, is_right.tolist(), strict=True):
-        for topic in (each.measured_topics or ()) if each.is_measured else ():
+        for topic in (each.topics or ()) if each.is_measured else ():
             by_topic[topic].append((each, right))
     found = []
     for topic, pairs in by_topic.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from slugline.labels.contradictions import ContradictedLabels
 from slugline.labels.draws import RepeatedDraws
 from slugline.labels.label_setup import LabelOptions, OpenLabels
 from slugline.labels.learning_selector import LearningSelector
@@ -13,25 +12,22 @@ from slugline.serving.labelling.service import LabelService
 def make_label_service(labels: OpenLabels, options: LabelOptions) -> LabelService:
     """Return a service, which closes the file of labels at its end."""
     store, table, assignments, _ = labels
-    shows_guesses = options.guesses == "before"
     selector = LearningSelector(
         store,
         table,
         assignments,
         random_fraction=options.random_fraction,
         double_fraction=options.double_fraction,
-        shows_guesses=shows_guesses,
+        shows_guesses=options.show_guesses,
     )
-    contradicted = ContradictedLabels(store, table, assignments, selector)
     return LabelService(
         store,
         table,
         assignments,
         selector,
         options.coder,
-        shows_guesses=shows_guesses,
+        shows_guesses=options.show_guesses,
         settlers=options.settlers,
-        reviewer=None if options.guesses == "never" else contradicted,
         near_copies=NearCopies(table.texts),
         repeated_draws=RepeatedDraws(options.repeat_fraction, options.repeat_after),
     )

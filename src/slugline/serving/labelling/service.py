@@ -25,13 +25,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from slugline.base.checks import short_repr
 from slugline.base.wording import join_words
 from slugline.errors import OptionError, Parameter
 from slugline.labels.draws import RepeatedDraws, Selector
 from slugline.labels.near_copies import NearCopies
-from slugline.labels.reviews import Reviewer
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 from slugline.serving.labelling.coders import CoderService
@@ -43,6 +43,9 @@ from slugline.serving.labelling.replies import PageContent, ProgressReply, State
 from slugline.serving.labelling.requests import SettleRequest
 from slugline.serving.labelling.texts import TextService
 from slugline.serving.labelling.topics import TopicService
+
+if TYPE_CHECKING:
+    from slugline.labels.audit_review import AuditReview
 
 
 class LabelService:
@@ -61,9 +64,8 @@ class LabelService:
     content : {"texts", "suggestions", "suspects"}, default "texts"
         What the page shows: texts, and how good a model of their labels is; suggestions of another
         model; or suspects of an audit, about which people decide.
-    reviewer : Reviewer, optional
-        Knows what speaks against topics that texts have, which is shown with them, and which
-        labels are shown to their coders again.
+    reviewer : AuditReview, optional
+        Evidence against the topics of the texts, which is shown with them.
     settlers : sequence of str, optional
         Who may settle disagreements; by default, everybody.
     near_copies : NearCopies, optional
@@ -90,7 +92,7 @@ class LabelService:
         *,
         shows_guesses: bool = False,
         content: PageContent = "texts",
-        reviewer: Reviewer | None = None,
+        reviewer: AuditReview | None = None,
         settlers: Sequence[str] = (),
         near_copies: NearCopies | None = None,
         repeated_draws: RepeatedDraws | None = None,
