@@ -264,8 +264,7 @@ def label(
     import_extra("granian", "pages to label texts", "serve", OptionError)
     from slugline.serving.labelling.app import make_label_app
     from slugline.serving.labelling.handlers import LabelState
-    from slugline.serving.labelling.opening import make_label_service
-    from slugline.serving.labelling.service import check_settlers
+    from slugline.serving.labelling.service import check_settlers, make_label_service
     from slugline.serving.server.addresses import find_address
     from slugline.serving.server.server_thread import ServerThread
 

@@ -223,7 +223,7 @@ def _label_on_page(
         table = _read_table(labels, file, reading)
         opened = stack.enter_context(open_labels(labels, table, label_options))
         _say_notes(opened)
-        from slugline.serving.labelling.opening import make_label_service
+        from slugline.serving.labelling.service import make_label_service
 
         service = make_label_service(opened, label_options)
         if table.has_topics():

@@ -17,7 +17,7 @@ from slugline.base.wording import percent
 from slugline.corpus.label_database.records import ModelGuess, Selection, StoredDocument
 from slugline.corpus.label_database.tables import REVIEWED
 from slugline.errors import DataError
-from slugline.labels.ordered_selector import OrderedSelector
+from slugline.labels.draws import OrderedSelector
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 

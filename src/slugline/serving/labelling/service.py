@@ -12,8 +12,6 @@ module         contents
 `coders`       agreement, disagreements that are settled, labels that are withdrawn
 `topics`       the codebook
 `progress`     how much is labelled, and how good a model is
-`opening`      makes a service whose selector learns from the labels
-`agreement`    a thread that measures the agreement of coders
 `history`      the decisions of a coder
 =============  ====================================================================================
 
@@ -31,6 +29,8 @@ from slugline.base.checks import short_repr
 from slugline.base.wording import join_words
 from slugline.errors import OptionError, Parameter
 from slugline.labels.draws import RepeatedDraws, Selector
+from slugline.labels.label_setup import LabelOptions, OpenLabels
+from slugline.labels.learning_selector import LearningSelector
 from slugline.labels.near_copies import NearCopies
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
@@ -142,6 +142,30 @@ class LabelService:
         """Settle a disagreement; return the progress since then."""
         self.coders.settle(coder, request)
         return self.progress.progress(coder)
+
+
+def make_label_service(labels: OpenLabels, options: LabelOptions) -> LabelService:
+    """Return a service, which closes the file of labels at its end."""
+    store, table, assignments, _ = labels
+    selector = LearningSelector(
+        store,
+        table,
+        assignments,
+        random_fraction=options.random_fraction,
+        double_fraction=options.double_fraction,
+        shows_guesses=options.show_guesses,
+    )
+    return LabelService(
+        store,
+        table,
+        assignments,
+        selector,
+        options.coder,
+        shows_guesses=options.show_guesses,
+        settlers=options.settlers,
+        near_copies=NearCopies(table.texts),
+        repeated_draws=RepeatedDraws(options.repeat_fraction, options.repeat_after),
+    )
 
 
 def check_settlers(settlers: Sequence[str], coders: Sequence[str]) -> None:
