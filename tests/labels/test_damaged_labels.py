@@ -77,7 +77,6 @@ def stored(data: bytes, *statements: str) -> Iterator[Path]:
 USES: tuple[Callable[[LabelStore], object], ...] = (
     lambda store: list(store.labels()),
     lambda store: list(store.decisions()),
-    lambda store: list(store.random_draws()),
     lambda store: list(store.to_records()),
     LabelStore.counts,
     LabelStore.coders,

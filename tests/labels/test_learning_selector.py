@@ -157,9 +157,9 @@ def test_selector_gives_random_draws_to_a_second_coder(tmp_path: Path) -> None:
     labelling = Labelling(tmp_path / "labels.db", double_fraction=0.5)
     labelling.label(20)
     labelling.label(20, "Lee")
-    draws = [each for each in labelling.store.random_draws() if each.decision]
-    double = [each.assignment for each in draws if each.assignment.selection.guess is None]
-    assert {each.selection.reason for each in double} == {"random", "double-coded"}
+    selections = [each.assignment.selection for each in labelling.store.current_decisions()]
+    reasons = {each.reason for each in selections if each.is_random and each.guess is None}
+    assert reasons == {"random", "double-coded"}
     assert len(labelling.labelled()) < 40
     labelling.close()
 

@@ -103,20 +103,6 @@ class LabelReport:
     topics: tuple[TopicAccuracy, ...] = ()
     doubling: DoublingForecast | None = None
 
-    def labels_for_precision(self, precision: float) -> int | None:
-        """Return roughly how many more labels raise the interval's lower end to `precision`, or 0.
-
-        Returns None if the current accuracy isn't above `precision`, since more labels don't help.
-        """
-        estimate = self.estimate
-        if estimate.low >= precision:
-            return 0
-        if not estimate.accuracy > precision:
-            return None
-        half = estimate.accuracy - estimate.low
-        wanted = estimate.accuracy - precision
-        return estimate.labels_for(estimate.width * wanted / half)
-
     @property
     def advice(self) -> str:
         """A sentence on suitable uses of the model, and on the gain from more labels.
