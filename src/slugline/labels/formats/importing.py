@@ -6,7 +6,7 @@ import hashlib
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,7 @@ from slugline.corpus.label_database.records import CoderKind, SkipReason
 from slugline.errors import DataError, Parameter
 from slugline.labels.cells import ImportedLabel, NewDocument, document_cells, name_cell, note_cell
 from slugline.labels.store import LabelStore
+from slugline.labels.text_table import TextTable
 
 # The number of documents that are stored together.
 _BATCH = 1000
@@ -77,26 +78,6 @@ class ExchangedDocument(NamedTuple):
     is_multilabel: bool = False
 
 
-class UserFile(Protocol):
-    """The user's file of texts, whose documents are stored only once they have labels.
-
-    Attributes
-    ----------
-    name : str
-    keys, texts : sequence of str
-    """
-
-    name: str
-    keys: list[str]
-    texts: list[str]
-
-    def find_key(self, key: str) -> NewDocument | None:
-        """Return the document with a key, or None."""
-
-    def find_text(self, text: str) -> Sequence[NewDocument]:
-        """Return the documents with a text, in order."""
-
-
 class ImportReport(NamedTuple):
     """Counts of what an import stored.
 
@@ -135,7 +116,7 @@ def import_documents(
     *,
     coder: str | None = None,
     kind: CoderKind = "person",
-    user_file: UserFile | None = None,
+    user_file: TextTable | None = None,
 ) -> ImportReport:
     """Store documents of a file and their labels.
 
@@ -155,7 +136,7 @@ def import_documents(
         Coder to credit. Defaults to the coder of each label, else `source`.
     kind : {"person", "imported"}
         The kind of `coder`.
-    user_file : UserFile, optional
+    user_file : TextTable, optional
         The file that is labelled; its documents are stored if they have a label.
 
     Raises
@@ -190,7 +171,7 @@ _N_EXAMPLES = 5
 def _check_matches(
     store: LabelStore,
     documents: Iterable[ExchangedDocument],
-    user_file: UserFile,
+    user_file: TextTable,
     *,
     needs_texts: bool,
 ) -> None:
@@ -324,7 +305,7 @@ class _DocumentMatcher:
         See `ImportReport`.
     """
 
-    def __init__(self, store: LabelStore, source: str, user_file: UserFile | None) -> None:
+    def __init__(self, store: LabelStore, source: str, user_file: TextTable | None) -> None:
         self._store, self._source, self._user_file = store, source, user_file
         self.n_new = self.n_unknown = self.n_changed = 0
         # The documents with each text, by its digest, and how many of them were matched.

@@ -33,10 +33,10 @@ from slugline.labels.formats.importing import (
     ExchangedDocument,
     ExchangedLabel,
     ImportReport,
-    UserFile,
     import_documents,
 )
 from slugline.labels.store import LabelStore
+from slugline.labels.text_table import TextTable
 
 #: The tool's name as an option, and as the source of documents and labels.
 LABEL_STUDIO = "label-studio"
@@ -139,7 +139,7 @@ def import_label_studio(
     *,
     coder: str | None = None,
     kind: CoderKind = "person",
-    user_file: UserFile | None = None,
+    user_file: TextTable | None = None,
 ) -> ImportReport:
     """Store the labels in a JSON file that Label Studio exported.
 

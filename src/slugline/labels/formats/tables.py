@@ -39,11 +39,10 @@ from slugline.labels.formats.importing import (
     ExchangedDocument,
     ExchangedLabel,
     ImportReport,
-    UserFile,
     import_documents,
 )
 from slugline.labels.store import LabelStore
-from slugline.labels.text_table import SourceColumns
+from slugline.labels.text_table import SourceColumns, TextTable
 
 #: Endings of files to which the rows of a user's file can be written.
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".parquet")
@@ -78,7 +77,7 @@ def import_table(
     *,
     kind: CoderKind = "imported",
     options: ReadOptions | None = None,
-    user_file: UserFile | None = None,
+    user_file: TextTable | None = None,
 ) -> ImportReport:
     """Store the labels in a column of a table, such as predictions of a language model.
 
@@ -95,7 +94,7 @@ def import_table(
     options : ReadOptions, optional
         Columns, format and encoding, as for data. The default column of ids is one with a usual
         name for ids.
-    user_file : UserFile, optional
+    user_file : TextTable, optional
         The file that is labelled; its documents are stored if they have a label.
 
     Raises
@@ -135,7 +134,7 @@ class _Columns(NamedTuple):
 
 
 def _read_table(
-    path: Path, options: ReadOptions, user_file: UserFile | None
+    path: Path, options: ReadOptions, user_file: TextTable | None
 ) -> Iterator[ExchangedDocument]:
     """Yield the labelled rows of a table."""
     rows, head = _open(path, options)
