@@ -254,11 +254,8 @@ def test_measure_agreement_takes_a_path_or_a_store(labels: Path) -> None:
     assert "Krippendorff" in by_path._repr_html_()
 
 
-@pytest.mark.parametrize("tool", ["label-studio", "argilla", "prodigy", "doccano"])
-def test_labels_are_the_same_after_export_and_import(
-    labels: Path, tmp_path: Path, tool: Any
-) -> None:
-    slugline.export_labels(labels, tmp_path / "file.json", tool=tool)
+def test_labels_are_the_same_after_export_and_import(labels: Path, tmp_path: Path) -> None:
+    slugline.export_labels(labels, tmp_path / "file.json", tool="label-studio")
     slugline.import_labels(tmp_path / "copy.db", tmp_path / "file.json")
     rows = []
     for path in (labels, tmp_path / "copy.db"):

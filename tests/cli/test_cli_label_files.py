@@ -17,23 +17,26 @@ Run = Callable[..., Any]
 COMMAND = ("label", "t.csv", "-o", "l.db", "--coder", "Kim", "-q")
 
 
+def _task(number: int, text: str, topic: str) -> dict[str, Any]:
+    result = {"type": "choices", "from_name": "topic", "value": {"choices": [topic]}}
+    annotations = [{"result": [result], "completed_by": "kim@example.org"}]
+    return {"id": number, "data": {"text": text}, "annotations": annotations}
+
+
 @pytest.fixture(autouse=True)
 def _files(tmp_path: Path) -> None:
-    """Have texts, an export of doccano, and answers of a model in the folder."""
+    """Have texts, an export of Label Studio, and answers of a model in the folder."""
     (tmp_path / "t.csv").write_text("id,body,price\n7,Wheat rose,1\n8,same,2\n9,same,3\n")
-    items = [
-        {"id": 5, "text": "same", "label": ["a"], "Comments": []},
-        {"id": 6, "text": "Wheat rose", "label": ["b"], "Comments": ["sure"]},
-    ]
-    (tmp_path / "d.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    items = [_task(5, "same", "a"), _task(6, "Wheat rose", "b")]
+    (tmp_path / "tasks.json").write_text(json.dumps(items))
     (tmp_path / "llm.csv").write_text("id,topic\n7,x\n9,y\n10,z\n")
 
 
 def test_label_imports_and_exports_labels(run: Run, tmp_path: Path) -> None:
-    files = ("--import", "d.jsonl", "--import-coder", "llm=llm.csv", "--export", "out.csv")
+    files = ("--import", "tasks.json", "--import-coder", "llm=llm.csv", "--export", "out.csv")
     assert run(*COMMAND[:-1], *files).err.splitlines() == [
         "t.csv: read column 'body' as text; name another with --text",
-        "d.jsonl: 2 labels, 2 of them new; 2 new documents",
+        "tasks.json: 2 labels, 2 of them new; 2 new documents",
         "llm.csv: 2 labels, 2 of them new; 1 new document; left out: 1 row whose id is unknown",
         "out.csv: 3 rows, 2 with a topic in column 'topic'",
     ]
@@ -43,21 +46,21 @@ def test_label_imports_and_exports_labels(run: Run, tmp_path: Path) -> None:
     with LabelStore(tmp_path / "l.db") as store:
         assert [(coder.name, coder.kind) for coder in store.coders()] == [
             ("Kim", "person"),
-            ("doccano", "person"),
+            ("kim@example.org", "person"),
             ("llm", "imported"),
         ]
 
 
-def test_label_exports_for_a_tool_and_imports_that_again(run: Run, tmp_path: Path) -> None:
-    run(*COMMAND, "--import", "d.jsonl")
-    assert run(*COMMAND, "--export", "p.jsonl", "--export-for", "prodigy").code == 0
-    lines = [*map(json.loads, (tmp_path / "p.jsonl").read_text().splitlines())]
-    assert [(line["text"], line["accept"], line["id"]) for line in lines] == [
-        ("same", ["a"], "8"),
-        ("Wheat rose", ["b"], "7"),
+def test_label_exports_for_label_studio_and_imports_that_again(run: Run, tmp_path: Path) -> None:
+    run(*COMMAND, "--import", "tasks.json")
+    assert run(*COMMAND, "--export", "p.json", "--export-for", "label-studio").code == 0
+    tasks = json.loads((tmp_path / "p.json").read_text())
+    assert [(task["data"]["text"], task["id"]) for task in tasks] == [
+        ("same", 8),
+        ("Wheat rose", 7),
     ]
     other = ("label", "t.csv", "-o", "other.db", "--coder", "Kim", "-q")
-    assert run(*other, "--import", "p.jsonl").code == 0
+    assert run(*other, "--import", "p.json").code == 0
     with LabelStore(tmp_path / "other.db") as one, LabelStore(tmp_path / "l.db") as two:
         assert [each.answer for each in one.labels()] == [each.answer for each in two.labels()]
 
@@ -102,13 +105,13 @@ def test_label_imports_the_topics_of_the_texts_from_the_column_that_it_remembers
     [
         (("--export", "t.csv"), "--export t.csv: would overwrite an input file; name another one."),
         (
-            ("--export-for", "prodigy"),
+            ("--export-for", "label-studio"),
             "--export-for needs --export FILE, or --export-codebook FILE.",
         ),
         (
             ("--export", "o.json", "--export-for", "excel"),
-            "--export-for excel: choose one of label-studio, argilla, prodigy, doccano, or leave "
-            "it out for a file like t.csv.",
+            "--export-for excel: write label-studio, or leave it out for a file like t.csv, which "
+            "other tools read.",
         ),
         (
             ("--import-coder", "llm.csv"),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from slugline.evaluation.agreement import (
     Coefficient,
     Ratings,
     TopicSetSimilarity,
     agreement_ratio,
-    alternative_annotator_test,
     exact_agreement,
     krippendorff_alpha,
 )
@@ -148,74 +146,3 @@ def test_agreement_ratio_of_units_of_one_document_is_as_uncertain_as_of_one() ->
     assert apart.value == together.value == 0.5
     assert together.n_documents == 4
     assert together.interval.low < apart.interval.low
-
-
-# The alternative annotator test -------------------------------------------------------------------
-
-
-def labels_of(values: Sequence[str]) -> dict[int, frozenset[str]]:
-    return {n: frozenset([value]) for n, value in enumerate(values) if value != "*"}
-
-
-def draw_persons(n: int) -> tuple[dict[str, dict[int, frozenset[str]]], list[str]]:
-    rng = np.random.default_rng(3)
-    topics = rng.choice(list("abc"), n)
-    persons = {
-        name: labels_of([*np.where(rng.random(n) < 0.75, topics, rng.choice(list("abc"), n))])
-        for name in ("Kim", "Lee", "Ana", "Ben")
-    }
-    return persons, [*topics]
-
-
-def expected_p_values(
-    persons: Mapping[str, Mapping[int, frozenset[str]]],
-    model: Mapping[int, frozenset[str]],
-    epsilon: float,
-) -> list[float]:
-    """Return the corrected p-values by the formulas of Calderon et al. (2025), section 3."""
-    p_values = []
-    for name, labels in persons.items():
-        differences = []
-        for document, topics in labels.items():
-            others = [each[document] for other, each in persons.items() if other != name]
-            by_model = np.mean([model[document] == other for other in others])
-            by_person = np.mean([topics == other for other in others])
-            differences.append(int(by_person >= by_model) - int(by_model >= by_person))
-        p_values.append(stats.ttest_1samp(differences, epsilon, alternative="less").pvalue)
-    return list(stats.false_discovery_control(p_values, method="by"))
-
-
-def test_alternative_annotator_test_follows_the_paper() -> None:
-    persons, topics = draw_persons(60)
-    noisy = labels_of(["abc"[n % 3] if n % 2 else topic for n, topic in enumerate(topics)])
-    for model in (labels_of(topics), noisy):
-        test = alternative_annotator_test(persons, model, epsilon=0.1)
-        found = [person.p_value for person in test.persons]
-        assert found == pytest.approx(expected_p_values(persons, model, 0.1))
-        assert test.winning_rate == np.mean(np.array(found) <= 0.05)
-    assert test.is_passed is False
-    assert alternative_annotator_test(persons, labels_of(topics)).is_passed is True
-
-
-def test_alternative_annotator_test_of_a_model_like_all_persons_is_won() -> None:
-    labels = labels_of("ab" * 20)
-    test = alternative_annotator_test(dict.fromkeys(["Kim", "Lee", "Ana"], labels), labels)
-    assert (test.winning_rate, test.advantage, test.is_passed) == (1, 1, True)
-
-
-@pytest.mark.parametrize(
-    ("n_persons", "n_documents", "found"),
-    [(2, 60, "2 of 2 do"), (4, 29, "nobody does (at most 29 documents)"), (0, 0, "nobody does")],
-)
-def test_alternative_annotator_test_says_what_is_missing(
-    n_persons: int, n_documents: int, found: str
-) -> None:
-    persons, topics = draw_persons(n_documents)
-    persons = dict([*persons.items()][:n_persons])
-    test = alternative_annotator_test(persons, labels_of(topics))
-    assert test.problem == (
-        "it requires 3 people who each share 30 documents with another person and this coder; "
-        f"{found}"
-    )
-    assert test.is_passed is None
-    assert math.isnan(test.winning_rate)

@@ -20,7 +20,7 @@ from slugline.corpus.label_database.tables import FORMAT
 from slugline.corpus.loading import load_corpus
 from slugline.errors import DataError, SluglineError, StoreError
 from slugline.labels.cells import ImportedLabel, NewDocument
-from slugline.labels.formats.files import TOOLS, export_file
+from slugline.labels.formats.label_studio import export_label_studio
 from slugline.labels.store import LabelStore
 
 
@@ -77,7 +77,6 @@ def stored(data: bytes, *statements: str) -> Iterator[Path]:
 USES: tuple[Callable[[LabelStore], object], ...] = (
     lambda store: list(store.labels()),
     lambda store: list(store.decisions()),
-    lambda store: list(store.random_draws()),
     lambda store: list(store.to_records()),
     LabelStore.counts,
     LabelStore.coders,
@@ -97,7 +96,7 @@ USES: tuple[Callable[[LabelStore], object], ...] = (
     lambda store: store.settle(5, ["grain"], "Kim"),
     lambda store: store.withdraw("Kim", "Kim"),
     lambda store: store.import_labels("llm", [ImportedLabel(6, ("grain",))]),
-    lambda store: export_file(store, store.path.with_name("out.json"), TOOLS["label-studio"]),
+    lambda store: export_label_studio(store, store.path.with_name("out.json")),
 )
 
 

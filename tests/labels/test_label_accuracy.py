@@ -60,13 +60,6 @@ def test_interval_narrows_with_labels_and_widens_with_its_guarantee() -> None:
     assert loose.width < widths[1]
 
 
-def test_labels_for_a_width_are_none_if_it_is_reached() -> None:
-    estimate = estimate_accuracy(random_draws(200, 100), 0.5)
-    assert estimate.labels_for(estimate.width) == 0
-    assert estimate.labels_for(estimate.width / 2) == 600
-    assert estimate_accuracy(random_draws(5, 5), 0.5).labels_for(0.1) is None
-
-
 def test_confidence_in_other_texts_moves_the_estimate_but_not_its_width() -> None:
     rng = np.random.default_rng(0)
     confidence = rng.uniform(size=200)

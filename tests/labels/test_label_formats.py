@@ -1,4 +1,4 @@
-"""Files of other labelling tools: nothing is lost or changed by a round trip."""
+"""Files of Label Studio: nothing is lost or changed by a round trip."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from slugline.corpus.label_database.tables import TOPIC_COLUMN
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, OutputError
 from slugline.labels.cells import ImportedLabel, NewDocument, document_keys
-from slugline.labels.formats.files import (
-    TOOLS,
-    ImportReport,
-    export_codebook,
-    export_file,
-    import_file,
+from slugline.labels.formats.importing import ImportReport
+from slugline.labels.formats.label_studio import (
+    export_label_studio,
+    export_setup,
+    import_label_studio,
+    is_label_studio_file,
 )
-from slugline.labels.formats.tables import import_table
+from slugline.labels.formats.tables import export_codebook, import_table
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
-# Files as the tools write them --------------------------------------------------------------------
+# Files as Label Studio writes them ----------------------------------------------------------------
 
 LABEL_STUDIO: list[dict[str, Any]] = [
     {
@@ -102,78 +102,23 @@ LABEL_STUDIO: list[dict[str, Any]] = [
     },
     {"id": 43, "data": {"text": "Zinc"}, "annotations": [], "predictions": []},
 ]
-DOCCANO: list[dict[str, Any]] = [
-    {"id": 5, "text": "Wheat rose", "price": 3, "label": ["grain"], "Comments": ["not sure"]},
-    {"id": 6, "text": "Maize", "label": [], "Comments": []},
-]
-ARGILLA: list[dict[str, Any]] = [
-    {
-        "id": "a1",
-        "fields": {"text": "Wheat rose", "title": "News"},
-        "metadata": {"price": 3},
-        "suggestions": {"topic": {"value": "earn", "score": None, "agent": "m1"}},
-        "responses": {
-            "topic": [{"value": "grain", "user_id": "3e760b76-e19a-480a-b436-a85812b98843"}]
-        },
-        "vectors": {},
-        "status": "completed",
-        "_server_id": "b1",
-    },
-    {
-        "id": "a2",
-        "fields": {"text": "Maize", "title": ""},
-        "metadata": {},
-        "suggestions": {},
-        "responses": {},
-        "vectors": {},
-        "status": "pending",
-        "_server_id": None,
-    },
-]
-PRODIGY: list[dict[str, Any]] = [
-    {
-        "text": "Wheat rose",
-        "meta": {"id": "p1", "price": 3},
-        "_input_hash": 1707856494,
-        "_task_hash": -1298236362,
-        "options": [{"id": "grain", "text": "Grain"}, {"id": "earn", "text": "Earn"}],
-        "_view_id": "choice",
-        "accept": ["grain"],
-        "config": {"choice_style": "single"},
-        "answer": "accept",
-        "_timestamp": 1773093368,
-        "_annotator_id": "news-kim",
-        "_session_id": "news-kim",
-    },
-    {
-        "text": "Wheat rose",
-        "meta": {"id": "p1", "price": 3},
-        "_input_hash": 1707856494,
-        "_task_hash": -1298236362,
-        "accept": ["earn"],
-        "answer": "accept",
-        "_annotator_id": "news-lee",
-    },
-    {"text": "Zinc", "_input_hash": 5, "_task_hash": 6, "accept": [], "answer": "ignore"},
-    {"text": "Maize", "_input_hash": 3, "_task_hash": 4, "label": "earn", "answer": "accept"},
-]
-FILES = {"label-studio": LABEL_STUDIO, "doccano": DOCCANO, "argilla": ARGILLA, "prodigy": PRODIGY}
 
 
-def write(path: Path, tool: str, items: list[Any]) -> Path:
-    is_array = TOOLS[tool].file_format == "json"
-    text = json.dumps(items) if is_array else "".join(json.dumps(item) + "\n" for item in items)
-    path.write_text(text, "utf-8")
+def task(number: int, text: str, *topics: str) -> dict[str, Any]:
+    """Return a task with the answer of a user, or without one."""
+    result = {"type": "choices", "from_name": "topic", "value": {"choices": [*topics]}}
+    annotations = [{"result": [result], "completed_by": 1}] if topics else []
+    return {"id": number, "data": {"text": text}, "annotations": annotations}
+
+
+def write(path: Path, items: list[Any]) -> Path:
+    path.write_text(json.dumps(items), "utf-8")
     return path
 
 
-def read(path: Path, tool: str) -> list[Any]:
-    text = path.read_text("utf-8")
-    return (
-        json.loads(text)
-        if TOOLS[tool].file_format == "json"
-        else [*map(json.loads, text.splitlines())]
-    )
+def read(path: Path) -> list[Any]:
+    items: list[Any] = json.loads(path.read_text("utf-8"))
+    return items
 
 
 @pytest.fixture
@@ -201,11 +146,11 @@ def contents(store: LabelStore) -> list[tuple[Any, ...]]:
     return [content(each) for each in store.labels()]
 
 
-# Files of the tools -------------------------------------------------------------------------------
+# Reading -------------------------------------------------------------------------------
 
 
-def test_import_file_reads_label_studio(store: LabelStore, tmp_path: Path) -> None:
-    report = import_file(store, write(tmp_path / "a.json", "label-studio", LABEL_STUDIO))
+def test_import_reads_annotations_and_predictions(store: LabelStore, tmp_path: Path) -> None:
+    report = import_label_studio(store, write(tmp_path / "a.json", LABEL_STUDIO))
     assert report == ImportReport(3, 3, 4, 4)
     first, second, third = store.labels()
     assert first.document.columns == {"price": 3, "tags": ["a", {"b": None}], "meta": {"batch": 7}}
@@ -223,121 +168,22 @@ def test_import_file_reads_label_studio(store: LabelStore, tmp_path: Path) -> No
     assert [(coder.name, coder.kind) for coder in store.coders()][-1] == ("m1", "imported")
 
 
-def test_import_file_reads_doccano(store: LabelStore, tmp_path: Path) -> None:
-    report = import_file(store, write(tmp_path / "a.jsonl", "doccano", DOCCANO))
-    assert report == ImportReport(2, 2, 1, 1)
-    first, second = store.labels()
-    assert content(first, coders=False) == (
-        "Wheat rose",
-        {"price": 3},
-        [("label", ("grain",), None, "not sure")],
-        ("grain",),
-    )
-    assert first.decisions[0].assignment.coder.name == "doccano"
-    assert second.status == "unlabelled"
-
-
-def test_import_file_reads_argilla(store: LabelStore, tmp_path: Path) -> None:
-    report = import_file(store, write(tmp_path / "a.json", "argilla", ARGILLA))
-    assert report == ImportReport(2, 2, 2, 2)
-    first, second = store.labels()
-    assert first.document.columns == {"title": "News", "price": 3}
-    assert [(each.assignment.coder.name, each.topics) for each in first.decisions] == [
-        ("3e760b76-e19a-480a-b436-a85812b98843", ("grain",)),
-        ("m1", ("earn",)),
-    ]
-    assert (first.answer, second.answer) == (("grain",), None)
-
-
-def test_import_file_reads_prodigy(store: LabelStore, tmp_path: Path) -> None:
-    report = import_file(store, write(tmp_path / "a.jsonl", "prodigy", PRODIGY))
-    assert report == ImportReport(4, 3, 4, 4)
-    first, second, third = store.labels()
-    assert [(each.assignment.coder.name, each.topics) for each in first.decisions] == [
-        ("news-kim", ("grain",)),
-        ("news-lee", ("earn",)),
-    ]
-    assert first.decisions[0].at == "2026-03-09T21:56:08.000Z"
-    assert (second.status, third.answer) == ("skipped", ("earn",))
-
-
-def test_import_file_puts_the_labels_together_that_prodigy_asked_about_in_turn(
-    store: LabelStore, tmp_path: Path
-) -> None:
-    answers = [("grain", "accept"), ("earn", "reject"), ("metal", "accept"), ("ship", "ignore")]
-    common = {"text": "Wheat and zinc", "_input_hash": 1, "_session_id": "news-kim"}
-    items = [
-        {**common, "_task_hash": number, "label": label, "spans": [], "answer": answer}
-        for number, (label, answer) in enumerate(answers)
-    ]
-    items.append({"text": "Gold", "_input_hash": 2, "label": "earn", "answer": "reject"})
-    import_file(store, write(tmp_path / "a.jsonl", "prodigy", items))
-    first, second = store.labels()
-    assert (first.answer, second.status) == (("grain", "metal"), "unlabelled")
-
-
-def test_import_file_names_topics_by_the_texts_of_numbered_options(
-    store: LabelStore, tmp_path: Path
-) -> None:
-    options = [{"id": 1, "text": "grain"}, {"id": 2, "text": "earn"}]
-    item = {"text": "Wheat", "options": options, "accept": [2], "answer": "accept"}
-    import_file(store, write(tmp_path / "a.jsonl", "prodigy", [item]))
-    assert [each.answer for each in store.labels()] == [("earn",)]
-
-
-def test_import_file_takes_discarded_responses_as_skips_and_pending_ones_as_none(
-    store: LabelStore, tmp_path: Path
-) -> None:
-    statuses = ["discarded", "draft", "pending", "submitted"]
-    responses = [
-        {"value": None if status == "pending" else "a", "user_id": status, "status": status}
-        for status in statuses
-    ]
-    item = {"fields": {"text": "x"}, "responses": {"topic": responses}}
-    import_file(store, write(tmp_path / "a.json", "argilla", [item]))
-    [labels] = store.labels()
-    assert [(d.assignment.coder.name, d.kind) for d in labels.decisions] == [
-        ("discarded", "skip"),
-        ("submitted", "label"),
-    ]
-
-
-def test_import_file_keeps_comments_on_documents_without_a_label(
-    store: LabelStore, tmp_path: Path
-) -> None:
-    item = {"id": 1, "text": "x", "label": [], "Comments": ["why?"]}
-    import_file(store, write(tmp_path / "a.jsonl", "doccano", [item]))
-    export_file(store, tmp_path / "b.jsonl", TOOLS["doccano"])
-    assert read(tmp_path / "b.jsonl", "doccano")[0]["Comments"] == ["why?"]
-
-
-def test_import_file_reads_a_file_of_one_doccano_coder_as_theirs(
-    store: LabelStore, tmp_path: Path
-) -> None:
-    import_file(store, write(tmp_path / "admin.jsonl", "doccano", DOCCANO), coder="admin")
-    assert [coder.name for coder in store.coders()] == ["admin"]
-
-
-@pytest.mark.parametrize("tool", TOOLS)
-def test_files_of_tools_are_the_same_after_a_round_trip(
-    store: LabelStore, tmp_path: Path, tool: str
-) -> None:
-    original = write(tmp_path / "a.json", tool, FILES[tool])
-    import_file(store, original)
+def test_files_are_the_same_after_a_round_trip(store: LabelStore, tmp_path: Path) -> None:
+    original = write(tmp_path / "a.json", LABEL_STUDIO)
+    import_label_studio(store, original)
     exported = tmp_path / "b.json"
-    export_file(store, exported, TOOLS[tool])
+    export_label_studio(store, exported)
     with LabelStore(tmp_path / "other.db") as other:
-        import_file(other, exported)
+        import_label_studio(other, exported)
         assert contents(other) == contents(store)
         assert [each.document.key for each in other.labels()] == [
             each.document.key for each in store.labels()
         ]
-    if tool != "prodigy":  # which has no ids of its own
-        ids = [item["id"] for item in read(exported, tool)]
-        assert ids == [item["id"] for item in FILES[tool]]
-    # Without what Slugline adds, the tool's own fields say the same.
+    ids = [item["id"] for item in read(exported)]
+    assert ids == [item["id"] for item in LABEL_STUDIO]
+    # Without what Slugline adds, the annotations say the same.
     with LabelStore(tmp_path / "third.db") as third:
-        import_file(third, write(tmp_path / "c.json", tool, without_extra(read(exported, tool))))
+        import_label_studio(third, write(tmp_path / "c.json", without_extra(read(exported))))
         assert [content(each, coders=False)[0:2] for each in third.labels()] == [
             content(each, coders=False)[0:2] for each in store.labels()
         ]
@@ -353,12 +199,11 @@ def without_extra(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_import_file_can_be_repeated(store: LabelStore, tmp_path: Path, tool: str) -> None:
-    path = write(tmp_path / "a.json", tool, FILES[tool])
-    import_file(store, path)
+def test_import_can_be_repeated(store: LabelStore, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", LABEL_STUDIO)
+    import_label_studio(store, path)
     before, last = contents(store), store.last_change()
-    report = import_file(store, path)
+    report = import_label_studio(store, path)
     assert (report.n_new_documents, report.n_new_labels) == (0, 0)
     assert (contents(store), store.last_change()) == (before, last)
 
@@ -414,15 +259,14 @@ def settled(store: LabelStore) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("tool", TOOLS)
 def test_label_database_is_the_same_after_a_round_trip(
-    labelled: LabelStore, tmp_path: Path, tool: str
+    labelled: LabelStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "exported.json"
-    report = export_file(labelled, path, TOOLS[tool])
+    report = export_label_studio(labelled, path)
     assert (report.n_documents, report.n_labels, report.n_open) == (7, 11, 1)
     with LabelStore(tmp_path / "other.db") as other:
-        import_file(other, path)
+        import_label_studio(other, path)
         assert contents(other) == contents(labelled)
         assert settled(other) == settled(labelled)
         assert [each.document.key for each in other.labels()] == [
@@ -431,21 +275,20 @@ def test_label_database_is_the_same_after_a_round_trip(
         assert [(c.name, c.kind) for c in other.coders()] == [
             (c.name, c.kind) for c in labelled.coders()
         ]
-    report_again = import_file(labelled, path)
+    report_again = import_label_studio(labelled, path)
     assert report_again.n_new_documents == 0
     assert len([*labelled.labels()]) == 7
 
 
-@pytest.mark.parametrize("tool", TOOLS)
 def test_several_topics_are_the_same_after_a_round_trip(
-    labelled: LabelStore, tmp_path: Path, tool: str
+    labelled: LabelStore, tmp_path: Path
 ) -> None:
     labelled.set_multilabel(True)
     give(labelled, "Kim", 6, "grain", "earn")
     path = tmp_path / "exported.json"
-    export_file(labelled, path, TOOLS[tool])
+    export_label_studio(labelled, path)
     with LabelStore(tmp_path / "other.db") as other:
-        import_file(other, path)
+        import_label_studio(other, path)
         assert other.is_multilabel
         assert contents(other) == contents(labelled)
 
@@ -453,38 +296,14 @@ def test_several_topics_are_the_same_after_a_round_trip(
 # Topics that files show as choices ----------------------------------------------------------------
 
 
-def test_export_file_lists_all_topics_as_options_for_prodigy(
-    labelled: LabelStore, tmp_path: Path
-) -> None:
-    export_file(labelled, tmp_path / "a.jsonl", TOOLS["prodigy"])
-    items = read(tmp_path / "a.jsonl", "prodigy")
-    names = ["grain", "earn", 'a "quoted", topic']
-    assert all([each["id"] for each in item["options"]] == names for item in items)
-    [unlabelled] = [item for item in items if item["text"] == "unlabelled"]
-    assert "answer" not in unlabelled
-
-
-@pytest.mark.parametrize("is_multilabel", [False, True])
-def test_export_file_writes_lists_for_a_question_of_several_labels_in_argilla(
-    labelled: LabelStore, tmp_path: Path, is_multilabel: bool
-) -> None:
-    labelled.set_multilabel(is_multilabel)
-    export_file(labelled, tmp_path / "a.json", TOOLS["argilla"])
-    first = read(tmp_path / "a.json", "argilla")[0]
-    wanted = ["grain"] if is_multilabel else "grain"
-    assert first["responses"]["topic"][0]["value"] == wanted
-    assert first["suggestions"]["topic"]["value"] == (["earn"] if is_multilabel else "earn")
-
-
-def test_export_codebook_writes_the_setup_of_each_tool(
+def test_export_setup_lists_topics_as_choices_with_hints(
     labelled: LabelStore, tmp_path: Path
 ) -> None:
     labelled.describe_topic("grain", "Kim", description='Wheat & "maize"')
-    files = {name: tmp_path / name for name in TOOLS}
-    for name, path in files.items():
-        assert export_codebook(labelled, path, TOOLS[name]) == 3
+    path = tmp_path / "setup.xml"
+    assert export_setup(labelled, path) == 3
     assert (
-        files["label-studio"].read_text("utf-8")
+        path.read_text("utf-8")
         == """<View>
   <Text name="text" value="$text" />
   <Choices name="topic" toName="text" choice="single">
@@ -495,20 +314,9 @@ def test_export_codebook_writes_the_setup_of_each_tool(
 </View>
 """
     )
-    assert files["prodigy"].read_text("utf-8") == 'grain\nearn\na "quoted", topic\n'
-    assert [each["text"] for each in json.loads(files["doccano"].read_text("utf-8"))] == [
-        "grain",
-        "earn",
-        'a "quoted", topic',
-    ]
-    settings = json.loads(files["argilla"].read_text("utf-8"))
-    assert settings["guidelines"] == '- grain: Wheat & "maize"'
-    [question] = settings["questions"]
-    assert question["settings"]["type"] == "label_selection"
-    assert [each["value"] for each in question["settings"]["options"]][:2] == ["grain", "earn"]
     labelled.set_multilabel(True)
-    export_codebook(labelled, files["label-studio"], TOOLS["label-studio"])
-    assert 'choice="multiple"' in files["label-studio"].read_text("utf-8")
+    export_setup(labelled, path)
+    assert 'choice="multiple"' in path.read_text("utf-8")
 
 
 def test_export_codebook_writes_a_table_that_topics_are_read_from(
@@ -533,25 +341,8 @@ CELLS = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
     max_leaves=4,
 )
-# Fields of the tools' own, which a column of the user doesn't replace.
-OWN_NAMES = (
-    "text",
-    "id",
-    "label",
-    "labels",
-    "cats",
-    "meta",
-    "answer",
-    "accept",
-    "note",
-    "spans",
-    "options",
-    "slugline",
-    "Comments",
-    "entities",
-    "fields",
-    "data",
-)
+# Fields of Label Studio, which a column of the user doesn't replace.
+OWN_NAMES = ("text", "meta", "slugline")
 COLUMN_NAMES = TEXT.filter(lambda name: name not in OWN_NAMES)
 
 
@@ -564,9 +355,7 @@ COLUMN_NAMES = TEXT.filter(lambda name: name not in OWN_NAMES)
     notes=st.lists(st.none() | TEXT.filter(bool), min_size=10, max_size=10),
     is_multilabel=st.booleans(),
 )
-@pytest.mark.parametrize("tool", TOOLS)
 def test_any_labels_are_the_same_after_a_round_trip(
-    tool: str,
     topics: list[str],
     texts: list[str],
     columns: dict[str, Any],
@@ -592,8 +381,8 @@ def test_any_labels_are_the_same_after_a_round_trip(
                 given = dict.fromkeys(topics[each % len(topics)] for each in chosen)
                 names = tuple(given) if is_multilabel else tuple(given)[:1] or None
                 store.import_labels(coder, [ImportedLabel(document, names, note=note)])
-        export_file(store, Path(folder, "file"), TOOLS[tool])
-        import_file(other, Path(folder, "file"))
+        export_label_studio(store, Path(folder, "file"))
+        import_label_studio(other, Path(folder, "file"))
         assert contents(other) == contents(store)
         keys = [
             [each.document.key for each in each_store.labels()] for each_store in (store, other)
@@ -601,42 +390,17 @@ def test_any_labels_are_the_same_after_a_round_trip(
         assert keys[0] == keys[1]
 
 
-def change_doccano(item: dict[str, Any]) -> None:
-    item["label"] = ["metal"]
-
-
-def change_prodigy(item: dict[str, Any]) -> None:
-    item["accept"] = ["metal"]
-
-
-def change_argilla(item: dict[str, Any]) -> None:
-    item["responses"]["topic"][0]["value"] = "metal"
-
-
-def change_label_studio(item: dict[str, Any]) -> None:
-    item["annotations"][0]["result"][0]["value"]["choices"] = ["metal"]
-
-
-CHANGES = {
-    "label-studio": change_label_studio,
-    "doccano": change_doccano,
-    "argilla": change_argilla,
-    "prodigy": change_prodigy,
-}
-
-
-@pytest.mark.parametrize("tool", TOOLS)
-def test_labels_that_were_changed_in_a_tool_count(
-    labelled: LabelStore, tmp_path: Path, tool: str
+def test_labels_that_were_changed_in_label_studio_count(
+    labelled: LabelStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "exported.json"
-    export_file(labelled, path, TOOLS[tool])
-    items = read(path, tool)
+    export_label_studio(labelled, path)
+    items = read(path)
     number = next(n for n, item in enumerate(items) if '"n":1' in json.dumps(item).replace(" ", ""))
-    CHANGES[tool](items[number])
-    write(path, tool, items)
+    items[number]["annotations"][0]["result"][0]["value"]["choices"] = ["metal"]
+    write(path, items)
     with LabelStore(tmp_path / "other.db") as other:
-        import_file(other, path)
+        import_label_studio(other, path)
         assert other.document_labels(2).answer == ("metal",)
         assert other.document_labels(2).document.key == "id x"
 
@@ -645,9 +409,9 @@ def test_labels_that_were_changed_in_a_tool_count(
 
 
 def test_settlements_of_an_imported_coder_are_labels(labelled: LabelStore, tmp_path: Path) -> None:
-    export_file(labelled, tmp_path / "a.json", TOOLS["label-studio"])
+    export_label_studio(labelled, tmp_path / "a.json")
     with LabelStore(tmp_path / "other.db") as other:
-        import_file(other, tmp_path / "a.json", coder="old", kind="imported")
+        import_label_studio(other, tmp_path / "a.json", coder="old", kind="imported")
         assert [(coder.name, coder.kind) for coder in other.coders()] == [("old", "imported")]
         assert settled(other) == [None] * 7
 
@@ -655,39 +419,36 @@ def test_settlements_of_an_imported_coder_are_labels(labelled: LabelStore, tmp_p
 def test_settlements_are_imported_once_though_topics_were_renamed(
     labelled: LabelStore, tmp_path: Path
 ) -> None:
-    export_file(labelled, tmp_path / "a.json", TOOLS["label-studio"])
+    export_label_studio(labelled, tmp_path / "a.json")
     with LabelStore(tmp_path / "other.db") as other:
-        import_file(other, tmp_path / "a.json")
+        import_label_studio(other, tmp_path / "a.json")
         other.rename_topic("earn", "earnings", "Kim")
         last = other.last_change()
-        assert import_file(other, tmp_path / "a.json").n_new_labels == 0
+        assert import_label_studio(other, tmp_path / "a.json").n_new_labels == 0
         assert other.last_change() == last
         assert "earn" not in other.codebook().names()
 
 
-def test_export_file_hides_the_topic_column_from_coders(
-    labelled: LabelStore, tmp_path: Path
-) -> None:
+def test_export_hides_the_topic_column_from_coders(labelled: LabelStore, tmp_path: Path) -> None:
     labelled.set_settings({"topic column": "n"})
     assert labelled.setting(TOPIC_COLUMN) == "n"
-    for name, tool in TOOLS.items():
-        path = tmp_path / name
-        export_file(labelled, path, tool)
-        assert '"n":' not in path.read_text("utf-8")
-        with LabelStore(tmp_path / f"{name}.db") as other:
-            import_file(other, path)
-            assert contents(other) == contents(labelled)
+    path = tmp_path / "a.json"
+    export_label_studio(labelled, path)
+    assert '"n":' not in path.read_text("utf-8").replace('\\"', "")
+    with LabelStore(tmp_path / "b.db") as other:
+        import_label_studio(other, path)
+        assert contents(other) == contents(labelled)
 
 
-def test_import_file_finds_equal_texts_after_documents_that_were_found_by_key(
+def test_import_finds_equal_texts_after_documents_that_were_found_by_key(
     store: LabelStore, tmp_path: Path
 ) -> None:
     table = TextTable("t.csv", ["same", "same"], [{"id": "60"}, {"id": "50"}], ids=[60, 50])
     import_table(
         store, write_csv(tmp_path / "a.csv", "id,topic\n60,grain\n"), "llm", user_file=table
     )
-    items = [{"id": n, "text": "same", "label": ["earn"], "Comments": []} for n in (1, 2)]
-    import_file(store, write(tmp_path / "b.jsonl", "doccano", items), user_file=table)
+    items = [task(n, "same", "earn") for n in (1, 2)]
+    import_label_studio(store, write(tmp_path / "b.json", items), user_file=table)
     assert [each.document.key for each in store.labels()] == ["id 60", "id 50"]
 
 
@@ -701,211 +462,133 @@ def write_csv(path: Path, text: str) -> Path:
 CHOICES: dict[str, Any] = {"type": "choices", "from_name": "q", "value": {"choices": ["a"]}}
 
 
-def task(*results: Any, **fields: Any) -> dict[str, Any]:
+def task_of(*results: Any, **fields: Any) -> dict[str, Any]:
     return {"id": 1, "data": {"text": "x"}, "annotations": [{"result": [*results]}], **fields}
 
 
-BAD: dict[str, tuple[str, list[Any], str]] = {
+ANNOTATION: dict[str, Any] = {"result": [CHOICES]}
+
+
+def with_annotation(**fields: Any) -> dict[str, Any]:
+    return {"id": 1, "data": {"text": "x"}, "annotations": [ANNOTATION | fields]}
+
+
+def with_extra(extra: Any) -> dict[str, Any]:
+    """Return a skipped task with the field that Slugline adds."""
+    skip = {"result": [], "was_cancelled": True}
+    return task_of(meta={"slugline": extra}) | {"annotations": [skip]}
+
+
+BAD: dict[str, tuple[list[Any], str]] = {
     "spans": (
-        "label-studio",
-        [task({"type": "labels", "value": {"start": 1, "end": 2, "labels": ["A"]}})],
+        [task_of({"type": "labels", "value": {"start": 1, "end": 2, "labels": ["A"]}})],
         "item 1: there is a result of type 'labels' about a part of the text; only choices about "
         "the entire text can be read.",
     ),
     "two questions": (
-        "label-studio",
-        [task(CHOICES, CHOICES | {"from_name": "r"})],
+        [task_of(CHOICES, CHOICES | {"from_name": "r"})],
         "item 1: there are choices for several questions ('q', 'r'); keep those of one question.",
     ),
     "old completions": (
-        "label-studio",
         [{"data": {"text": "x"}, "completions": []}],
         "item 1: 'completions' are annotations of Label Studio before 1.0; export it from a later "
         "one.",
     ),
-    "an id that is too long": (
-        "doccano",
-        [DOCCANO[0], {"id": "x" * 1001, "text": "x", "label": []}],
-        f"line 2: `key` is {short_repr('doccano ' + 'x' * 1001)}; give a string of at most 1,000 "
-        "characters.",
-    ),
-    "a coder without a name": (
-        "prodigy",
-        [{"text": "x", "answer": "ignore", "_annotator_id": " "}],
-        "line 1: `name` is blank; name the coder.",
-    ),
-    "a person and a model of one name": (
-        "argilla",
-        [
-            {
-                "fields": {"text": "x"},
-                "responses": {"q": [{"value": "a", "user_id": "u"}]},
-                "suggestions": {"q": {"value": "a", "agent": "u"}},
-            }
-        ],
-        "item 1: coder 'u' is a person already; choose another name.",
-    ),
-    "no time": (
-        "prodigy",
-        [
-            {
-                "text": "x",
-                "answer": "ignore",
-                "slugline": '{"version":1,"key":"id 1",'
-                '"labels":[{"at":"2026-99-99T99:99:99.999Z"}]}',
-            }
-        ],
-        "line 1: `at` is '2026-99-99T99:99:99.999Z'; give a time in UTC.",
-    ),
-    "an empty key": (
-        "doccano",
-        [{"id": 1, "text": "x", "label": [], "slugline": '{"version":1,"key":""}'}],
-        "line 1: the field 'slugline' is not as Slugline writes it (Expected `str` of length >= 1 "
-        "- at `$.key`); remove it, or export the file again.",
-    ),
-    "another field of this name": (
-        "doccano",
-        [{"id": 1, "text": "x", "label": [], "slugline": [1]}],
-        "line 1: the field 'slugline' is not a string, as Slugline writes it; remove it, or export "
-        "the file again.",
-    ),
     "a rating": (
-        "label-studio",
-        [task({"type": "rating", "from_name": "q", "value": {"rating": 4}})],
+        [task_of({"type": "rating", "from_name": "q", "value": {"rating": 4}})],
         "item 1: there is a result of type 'rating', which is not a choice; only choices about the "
         "entire text can be read.",
     ),
     "JSON-MIN": (
-        "label-studio",
         [{"id": 1, "text": "x", "q": "a", "annotator": 1, "annotation_id": 2, "lead_time": 0.5}],
-        "item 1: this is JSON-MIN, which doesn't say which field is a topic; export JSON instead.",
-    ),
-    "Argilla 1": (
-        "argilla",
-        [{"text": "x", "annotation": "a", "annotation_agent": "kim", "multi_label": False}],
-        "item 1: 'annotation' is a field of Argilla 1; export the records with Argilla 2.",
+        "item 1: this is JSON-MIN, which doesn't say which field is a topic; export JSON.",
     ),
     "no text": (
-        "label-studio",
         [{"data": {"image": 7}, "annotations": []}],
         "item 1: 'data' has 0 texts, and none is called 'text'; rename one of them to text.",
     ),
     "annotations of another type": (
-        "label-studio",
-        [task(), {"data": {"text": "x"}, "annotations": 7}],
-        "item 2: the field 'annotations' is not as expected (Expected `array`, got `int`); correct "
-        "the file, or export it again.",
+        [task_of(), {"data": {"text": "x"}, "annotations": 7}],
+        "item 2: not a task as Label Studio writes it (Expected `array | null`, got `int` - at "
+        "`$.annotations`); correct the file, or export it again.",
     ),
     "a wrong time": (
-        "label-studio",
         [{"data": {"text": "x"}, "annotations": [{"created_at": "today", "result": []}]}],
         "item 1: 'today' is not a time; correct the file, or export it again.",
     ),
-    "another tool's item": (
-        "label-studio",
-        [task(), DOCCANO[0]],
-        "item 2: this is not an object of Label Studio, though the first one is; put each tool's "
-        "in a file of their own.",
+    "another object": (
+        [task_of(), {"id": 5, "text": "Wheat"}],
+        "item 2: this is not a task of Label Studio, though the first one is; remove it.",
     ),
-    "numbers of labels": (
-        "doccano",
-        [{"id": 1, "text": "x", "annotations": [{"label": 2, "user": 1}]}],
-        "line 1: 'annotations' holds numbers of labels, not names of topics; export it from "
-        "doccano 1.5 or later, in a project of text classification.",
+    "an id that is too long": (
+        [task_of(), task_of(id="x" * 1001)],
+        f"item 2: `key` is {short_repr('label-studio ' + 'x' * 1001)}; give a string of at most "
+        "1,000 characters.",
     ),
-    "spans of doccano": (
-        "doccano",
-        [DOCCANO[1], {"id": 1, "text": "x", "label": [[0, 1, "A"]]}],
-        "line 2: a label is of a part of the text, not of all of it; export it from doccano 1.5 or "
-        "later, in a project of text classification.",
+    "a coder without a name": (
+        [with_annotation(completed_by=" ")],
+        "item 1: `name` is blank; name the coder.",
     ),
-    "a number": (
-        "doccano",
-        [{"id": 1, "text": "x", "label": [7]}],
-        "line 1: the label 7 is not a name; export it from doccano 1.5 or later, in a project of "
-        "text classification.",
-    ),
-    "no text of doccano": (
-        "doccano",
-        [DOCCANO[0], {"id": 1, "label": []}],
-        "line 2: this is not an object of doccano, though the first one is; put each tool's in a "
-        "file of their own.",
-    ),
-    "ratings": (
-        "argilla",
-        [{"fields": {"text": "x"}, "responses": {"stars": [{"value": 4, "user_id": "u"}]}}],
-        "item 1: the response 4 is not a label; only questions of one label or several can be "
-        "read.",
-    ),
-    "two questions of Argilla": (
-        "argilla",
+    "a person and a model of one name": (
         [
-            {
-                "fields": {"text": "x"},
-                "responses": {"a": [{"value": "y"}]},
-                "suggestions": {"b": {"value": "z"}},
-            }
+            with_annotation(completed_by="u")
+            | {"predictions": [ANNOTATION | {"model_version": "u"}]}
         ],
-        "item 1: there are answers to several questions ('a', 'b'); keep those to one question.",
-    ),
-    "spans of Prodigy": (
-        "prodigy",
-        [{"text": "x", "answer": "accept", "spans": [{"start": 0, "end": 1, "label": "A"}]}],
-        "line 1: 'spans' holds labels of parts of the text; only answers about the entire text "
-        "(textcat) can be read.",
-    ),
-    "another answer": (
-        "prodigy",
-        [{"text": "x", "answer": "maybe"}],
-        "line 1: the answer is 'maybe', not accept, reject or ignore; correct the file, or export "
-        "it again.",
+        "item 1: coder 'u' is a person already; choose another name.",
     ),
     "an invalid topic": (
-        "prodigy",
-        [{"text": "x", "answer": "accept", "accept": [" "]}],
-        "line 1: topic ' ' is blank, or contains a NUL character or an unpaired surrogate; rename "
+        [task_of(CHOICES | {"value": {"choices": [" "]}})],
+        "item 1: topic ' ' is blank, or contains a NUL character or an unpaired surrogate; rename "
         "it.",
     ),
+    "no time": (
+        [with_extra('{"version":1,"key":"id 1","labels":[{"at":"2026-99-99T99:99:99.999Z"}]}')],
+        "item 1: `at` is '2026-99-99T99:99:99.999Z'; give a time in UTC.",
+    ),
+    "an empty key": (
+        [with_extra('{"version":1,"key":""}')],
+        "item 1: the field 'slugline' is not as Slugline writes it (Expected `str` of length >= 1 "
+        "- at `$.key`); remove it, or export the file again.",
+    ),
+    "another field of this name": (
+        [with_extra([1])],
+        "item 1: the field 'slugline' is not a string, as Slugline writes it; remove it, or export "
+        "the file again.",
+    ),
     "a later version": (
-        "prodigy",
-        [{"text": "x", "answer": "ignore", "slugline": '{"version":9,"key":"id 1"}'}],
-        "line 1: the field 'slugline' is of version 9, which a later Slugline wrote; install a "
+        [with_extra('{"version":9,"key":"id 1"}')],
+        "item 1: the field 'slugline' is of version 9, which a later Slugline wrote; install a "
         "newer Slugline, or remove the field.",
     ),
     "a damaged field": (
-        "doccano",
-        [{"id": 1, "text": "x", "label": [], "slugline": "{}"}],
-        "line 1: the field 'slugline' is not as Slugline writes it (Object missing required field "
+        [with_extra("{}")],
+        "item 1: the field 'slugline' is not as Slugline writes it (Object missing required field "
         "`version`); remove it, or export the file again.",
     ),
 }
 
 
-@pytest.mark.parametrize(("tool", "items", "message"), BAD.values(), ids=BAD)
-def test_import_file_names_the_place_of_what_it_can_not_read(
-    store: LabelStore, tmp_path: Path, tool: str, items: list[Any], message: str
+@pytest.mark.parametrize(("items", "message"), BAD.values(), ids=BAD)
+def test_import_names_the_place_of_what_it_can_not_read(
+    store: LabelStore, tmp_path: Path, items: list[Any], message: str
 ) -> None:
-    path = write(tmp_path / "a.json", tool, items)
+    path = write(tmp_path / "a.json", items)
     with pytest.raises(DataError) as caught:
-        import_file(store, path)
+        import_label_studio(store, path)
     assert str(caught.value) == f"{path}, {message}"
     assert store.last_change() == (0,) * 6, "nothing is stored"
 
 
-def test_import_file_rejects_a_file_of_no_tool(store: LabelStore, tmp_path: Path) -> None:
+def test_is_label_studio_file_knows_other_files(tmp_path: Path) -> None:
     for name, text in (("a.csv", "text,topic\nx,y\n"), ("b.json", '[{"text": "x"}]'), ("c", "")):
         path = tmp_path / name
         path.write_text(text)
-        with pytest.raises(DataError) as caught:
-            import_file(store, path)
-        assert str(caught.value) == (
-            f"{path} is not a file of a labelling tool that Slugline knows (Label Studio, Argilla, "
-            "Prodigy, doccano); export JSON or JSONL there, or give a table with a column of "
-            "topics."
-        )
+        assert not is_label_studio_file(path)
+    assert not is_label_studio_file(tmp_path)
+    assert is_label_studio_file(write(tmp_path / "d", LABEL_STUDIO))
 
 
-def test_import_file_names_deep_and_broken_json(store: LabelStore, tmp_path: Path) -> None:
+def test_import_names_deep_and_broken_json(store: LabelStore, tmp_path: Path) -> None:
     deep = '[{"id": 1, "data": {"text": "x", "deep": ' + "[" * 5000 + "]" * 5000
     for text, message in (
         (deep + '}, "annotations": []}]', "nested too deeply"),
@@ -915,114 +598,105 @@ def test_import_file_names_deep_and_broken_json(store: LabelStore, tmp_path: Pat
         path = tmp_path / "a.json"
         path.write_text(text)
         with pytest.raises(DataError, match=message):
-            import_file(store, path)
+            import_label_studio(store, path)
     assert store.last_change() == (0,) * 6
 
 
-def test_import_file_names_several_topics_where_documents_have_one(
+def test_import_names_several_topics_where_documents_have_one(
     labelled: LabelStore, tmp_path: Path
 ) -> None:
-    item = {"id": 1, "text": "x", "label": ["a", "b"]}
-    path = write(tmp_path / "a.jsonl", "doccano", [DOCCANO[0], item])
+    path = write(tmp_path / "a.json", [task(5, "Wheat rose", "grain"), task(1, "x", "a", "b")])
     before = labelled.last_change()
     with pytest.raises(DataError) as caught:
-        import_file(labelled, path)
+        import_label_studio(labelled, path)
     assert str(caught.value) == (
-        f"{path}, line 2: there are 2 topics, and documents have one each in {labelled.path}; "
+        f"{path}, item 2: there are 2 topics, and documents have one each in {labelled.path}; "
         "import the file into another one, or keep one topic."
     )
     assert labelled.last_change() == before
 
 
-def test_import_file_gives_all_labels_to_a_named_coder(store: LabelStore, tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", "doccano", DOCCANO)
-    import_file(store, path, coder="old system", kind="imported")
+def test_import_gives_all_labels_to_a_named_coder(store: LabelStore, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", [task(5, "Wheat rose", "grain"), task(6, "Maize")])
+    import_label_studio(store, path, coder="old system", kind="imported")
     assert [(coder.name, coder.kind) for coder in store.coders()] == [("old system", "imported")]
     assert store.counts().by_status == {"unlabelled": 2}
 
 
-def test_import_file_matches_documents_by_their_text(store: LabelStore, tmp_path: Path) -> None:
+def test_import_matches_documents_by_their_text(store: LabelStore, tmp_path: Path) -> None:
     store.add_documents(
         [NewDocument("id 5", "Maize"), NewDocument("id 6", "same"), NewDocument("id 7", "same")]
     )
-    items = [
-        {"id": 5, "text": "same", "label": ["a"]},
-        {"id": 6, "text": "same", "label": ["b"]},
-        {"id": 7, "text": "same", "label": ["c"]},
-    ]
-    report = import_file(store, write(tmp_path / "a.jsonl", "doccano", items))
+    items = [task(5, "same", "a"), task(6, "same", "b"), task(7, "same", "c")]
+    report = import_label_studio(store, write(tmp_path / "a.json", items))
     assert report == ImportReport(3, 1, 3, 3)
     assert [(each.document.key, each.answer) for each in store.labels()] == [
         ("id 5", None),
         ("id 6", ("a",)),
         ("id 7", ("b",)),
-        ("doccano 7", ("c",)),
+        ("label-studio 7", ("c",)),
     ]
 
 
-def test_import_file_stores_documents_of_the_users_file(store: LabelStore, tmp_path: Path) -> None:
+def test_import_stores_documents_of_the_users_file(store: LabelStore, tmp_path: Path) -> None:
     texts = ["Maize", "same", "same", "Zinc"]
     columns = [{"n": n} for n in range(4)]
     table = TextTable("a.csv", texts, columns, ids=[7, 8, 9, 10])
     store.add_documents([table.document(1)])
-    items = [{"id": n, "text": "same", "label": [f"{n}"]} for n in range(4)]
-    items.append({"id": 9, "text": "Zinc", "label": ["metal"]})
-    path = write(tmp_path / "a.jsonl", "doccano", items)
-    report = import_file(store, path, user_file=table)
+    items = [*(task(n, "same", f"{n}") for n in range(4)), task(9, "Zinc", "metal")]
+    path = write(tmp_path / "a.json", items)
+    report = import_label_studio(store, path, user_file=table)
     assert report == ImportReport(5, 4, 5, 5)
     assert [(each.document.key, each.answer) for each in store.labels()] == [
         ("id 8", ("0",)),
         ("id 9", ("1",)),
-        ("doccano 2", ("2",)),
-        ("doccano 3", ("3",)),
+        ("label-studio 2", ("2",)),
+        ("label-studio 3", ("3",)),
         ("id 10", ("metal",)),
     ]
     assert store.document(2).columns == {"n": 2}
 
 
-def test_import_file_leaves_a_document_with_another_text_out(
+def test_import_leaves_a_document_with_another_text_out(
     labelled: LabelStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "exported.json"
-    export_file(labelled, path, TOOLS["doccano"])
-    items = read(path, "doccano")
-    items[0]["text"] = "changed"
-    report = import_file(labelled, write(path, "doccano", items))
+    export_label_studio(labelled, path)
+    items = read(path)
+    items[0]["data"]["text"] = "changed"
+    report = import_label_studio(labelled, write(path, items))
     assert (report.n_changed, report.n_new_documents) == (1, 0)
 
 
-def test_import_file_reads_more_than_a_batch(
+def test_import_reads_more_than_a_batch(
     store: LabelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.labels.formats.files._BATCH", 2)
-    items = [{"id": n, "text": f"{n % 3}", "label": [f"{n}"]} for n in range(7)]
-    report = import_file(store, write(tmp_path / "a.jsonl", "doccano", items))
+    monkeypatch.setattr("slugline.labels.formats.importing._BATCH", 2)
+    items = [task(n, f"{n % 3}", f"{n}") for n in range(7)]
+    report = import_label_studio(store, write(tmp_path / "a.json", items))
     assert report == ImportReport(7, 7, 7, 7)
     assert [each.answer for each in store.labels()] == [(f"{n}",) for n in range(7)]
 
 
-def test_export_file_keeps_an_earlier_file_if_it_fails(
-    labelled: LabelStore, tmp_path: Path
-) -> None:
+def test_export_keeps_an_earlier_file_if_it_fails(labelled: LabelStore, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="can't be written"):
-        export_file(labelled, tmp_path / "missing" / "a.json", TOOLS["argilla"])
+        export_label_studio(labelled, tmp_path / "missing" / "a.json")
     path = tmp_path / "a.json"
     path.write_text("earlier")
     labelled.close()
     with pytest.raises(OSError, match="was closed"):
-        export_file(labelled, path, TOOLS["argilla"])
+        export_label_studio(labelled, path)
     assert path.read_text() == "earlier"
 
 
-def test_export_file_replaces_unpaired_surrogates(store: LabelStore, tmp_path: Path) -> None:
+def test_export_replaces_unpaired_surrogates(store: LabelStore, tmp_path: Path) -> None:
     store.add_documents([NewDocument("id 1", "half \ud800 a character", {"n": 1})])
-    export_file(store, tmp_path / "a.json", TOOLS["label-studio"])
-    [item] = read(tmp_path / "a.json", "label-studio")
+    export_label_studio(store, tmp_path / "a.json")
+    [item] = read(tmp_path / "a.json")
     assert item["data"] == {"text": "half \ufffd a character", "n": 1}
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_export_file_writes_an_empty_store(store: LabelStore, tmp_path: Path, tool: str) -> None:
+def test_export_writes_an_empty_store(store: LabelStore, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    assert export_file(store, path, TOOLS[tool]).n_documents == 0
-    assert read(path, tool) == []
+    assert export_label_studio(store, path).n_documents == 0
+    assert read(path) == []

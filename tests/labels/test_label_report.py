@@ -112,18 +112,6 @@ def test_hardly_pays_needs_a_small_gain_that_is_surely_not_large() -> None:
 # Reports ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("precision", "n"), [(0.6, 0), (0.7, 0), (0.75, 300), (0.8, None), (0.9, None)]
-)
-def test_labels_for_precision_lets_the_interval_begin_there(precision: float, n: int) -> None:
-    found = LabelReport(n_labels=100, estimate=ESTIMATE).labels_for_precision(precision)
-    assert found == (n if n is None else pytest.approx(n, abs=1))
-
-
-def test_labels_for_precision_is_unknown_without_an_estimate() -> None:
-    assert LabelReport(n_labels=3, estimate=UNKNOWN).labels_for_precision(0.5) is None
-
-
 def test_lines_say_what_is_known() -> None:
     report = LabelReport(
         n_labels=1000,

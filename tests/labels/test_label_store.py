@@ -611,40 +611,12 @@ def test_store_gives_near_copies_no_label_that_is_missing(store: LabelStore) -> 
         store.label_copies(99, COPIES)
 
 
-# Random draws -------------------------------------------------------------------------------------
-
-
-def test_store_returns_random_draws_with_what_became_of_them(store: LabelStore) -> None:
-    random, double = Selection("random", 0.25, 4), Selection("double-coded", 0.5, 4)
-    labelled = give(store, "Kim", 1, "grain", selection=random)
-    skipped = store.skip(assign(store, "Kim", 2, selection=random).id, "unclear")
-    abandoned = assign(store, "Kim", 3, selection=random)
-    undone = store.undo(give(store, "Lee", 4, "metal", selection=double).id)
-    give(store, "Lee", 1, "grain")
-    draws = [(each.assignment, each.decision) for each in store.random_draws()]
-    assert draws == [
-        (labelled.assignment, labelled),
-        (skipped.assignment, skipped),
-        (abandoned, None),
-        (undone.assignment, None),
-    ]
-    store.withdraw("Kim", "Lee")
-    assert [each.decision for each in store.random_draws()] == [None] * 4
-
-
 def test_store_leaves_open_assignments_of_changed_texts_out(store: LabelStore) -> None:
     [old] = store.add_documents([NewDocument("id 7", "old")])
     assign(store, "Kim", old)
     kept = assign(store, "Kim", 1)
     store.add_documents([NewDocument("id 7", "new")])
     assert store.open_assignments("Kim") == [kept]
-
-
-def test_store_leaves_draws_of_changed_texts_out(store: LabelStore) -> None:
-    [number] = store.add_documents([NewDocument("id 7", "old")])
-    give(store, "Kim", number, "grain", selection=Selection("random", 0.5))
-    store.add_documents([NewDocument("id 7", "new")])
-    assert list(store.random_draws()) == []
 
 
 # Imports ------------------------------------------------------------------------------------------
@@ -723,7 +695,7 @@ def test_store_reads_pages_without_gaps(store: LabelStore, monkeypatch: pytest.M
     assert [each.document.id for each in store.labels()] == [*range(1, 15)]
     assert [each.document.id for each in store.labels(after=12)] == [13, 14]
     assert [each.id for each in store.decisions()] == [*range(1, 15)]
-    assert len(list(store.random_draws())) == 14
+    assert len(list(store.current_decisions())) == 14
 
 
 def test_store_returns_a_frame(store: LabelStore) -> None:

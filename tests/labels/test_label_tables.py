@@ -14,7 +14,7 @@ from slugline.corpus.loading import load_corpus, read_texts
 from slugline.corpus.readers import read_rows
 from slugline.errors import DataError, OptionError
 from slugline.labels.cells import NewDocument, document_keys
-from slugline.labels.formats.files import ImportReport
+from slugline.labels.formats.importing import ImportReport
 from slugline.labels.formats.tables import TableExportReport, export_table, import_table
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import SourceColumns, TextTable

@@ -15,7 +15,6 @@ import pytest
 import slugline
 from browsers import find_violations
 from label_page import opened, press, shown, wait_until_saved
-from slugline.corpus.label_database.records import ModelGuess, Selection
 from slugline.labels.cells import ImportedLabel
 from slugline.labels.store import LabelStore
 
@@ -363,7 +362,7 @@ def test_agreement_of_coders_is_shown(browser: Browser, texts: Path) -> None:
         assert panel.get_by_role("region", name="Agreement of people", exact=True).is_visible()
         confusions = panel.get_by_role("region", name="Confusions of people").inner_text()
         assert confusions.split()[-5:] == ["grain", "metal", "1", "Kim", "Lee"]
-        panel.get_by_text("llm may replace a person can’t be tested").wait_for()
+        panel.get_by_text("llm beside people").wait_for()
         wait_until_measured(page)
         assert find_violations(page) == []
         page.set_viewport_size({"width": 320, "height": 800})
@@ -585,70 +584,6 @@ def test_accuracy_says_what_it_is_measured_on(browser: Browser, texts: Path) -> 
         page.evaluate(take)
         assert "measured on 100 labels; 6 texts that were skipped or left" in summary.inner_text()
         assert "Twice as many labels are expected to add 5.0 points" in summary.inner_text()
-
-
-# Labels that come again ---------------------------------------------------------------------------
-
-
-def contradict(texts: Path) -> None:
-    """Let Kim get the text of their only label again, as a model says "metal" instead."""
-    with LabelStore(texts.with_name("labels.db")) as store:
-        [label] = store.decisions()
-        guess = ModelGuess(("metal",), 0.9)
-        selection = Selection("audit", guess=guess, is_guess_shown=True)
-        store.assign("Kim", label.assignment.document, selection)
-
-
-def show_contradicted(page: Page, texts: Path) -> None:
-    """Label a text as grain, and go on until it comes again."""
-    press(page, "1")
-    wait_until_saved(page)
-    contradict(texts)
-    page.reload()
-    page.locator("#card[data-assignment]").wait_for()
-    for _ in range(4):  # texts that were fetched before
-        if page.locator("#review").count():
-            return
-        press(page, ",")
-    page.locator("#review").wait_for()
-
-
-def test_contradicted_label_is_shown_with_what_the_model_says(
-    browser: Browser, texts: Path
-) -> None:
-    with labelling(texts) as address, opened(browser, address) as page:
-        show_contradicted(page, texts)
-        notice = "You said grain; a model of all other labels says metal."
-        assert page.locator("#review p").first.inner_text() == notice
-        assert page.locator("#review li").all_inner_texts() == [
-            "the model gives this a probability of 90 %"
-        ]
-        assert page.locator("#announcements").inner_text().endswith(notice)
-        assert page.locator("#guess").is_hidden()
-        press(page, "c")
-        wait_until_saved(page)
-        assert page.locator("#review").count() == 0
-    with LabelStore(texts.with_name("labels.db")) as store:
-        first = store.document_labels(next(store.decisions()).assignment.document)
-    assert first.answer == ("metal",)
-    assert [topics for _, topics, _ in decisions(texts)][:1] == [("grain",)]
-
-
-def test_contradicted_label_is_kept_by_a_click(browser: Browser, texts: Path) -> None:
-    with labelling(texts) as address, opened(browser, address) as page:
-        show_contradicted(page, texts)
-        page.get_by_role("button", name="Keep grain").click()
-        page.locator("#review").wait_for(state="detached")
-        wait_until_saved(page)
-    assert decisions(texts)[-1] == ("label", ("grain",), None)
-
-
-def test_contradicted_label_is_for_all_eyes(browser: Browser, texts: Path) -> None:
-    with labelling(texts) as address, opened(browser, address) as page:
-        show_contradicted(page, texts)
-        assert find_violations(page) == []
-        page.set_viewport_size({"width": 320, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 # What goes wrong ----------------------------------------------------------------------------------

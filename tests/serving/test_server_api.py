@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime
 import json
@@ -481,6 +482,12 @@ def test_guard_asks_for_a_token_and_never_shows_it(tickets: Path) -> None:
             headers = {"Authorization": f"bearer {right}", "Host": "topics.test"}
             answer = api.post("/v1/classify", json={"text": "a"}, headers=headers)
             assert answer.status_code == 200
+        passwords = (token, 200), ("wrong", 401), ("", 401)
+        for password, status in passwords:
+            encoded = base64.b64encode(f"anyone:{password}".encode()).decode()
+            headers = {"Authorization": f"Basic {encoded}"}
+            assert api.get("/metrics", headers=headers).status_code == status
+        assert api.get("/metrics", headers={"Authorization": "Basic %%%"}).status_code == 401
         assert api.get("/ready").status_code == 200
         assert api.get("/metrics").status_code == 401
     state.service.close()

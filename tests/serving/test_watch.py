@@ -89,7 +89,6 @@ def test_watch_ignores_what_people_try_on_the_page(
 ) -> None:
     api.post("/", data={"text": TEXTS[0]})
     api.post("/v1/explain", json={"text": TEXTS[0]})
-    api.post("/label-studio/news/predict", json={"tasks": []})
     watch_of(state).write()
     with WatchStore(path, is_read_only=True) as store:
         assert store.models() == []

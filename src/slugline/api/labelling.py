@@ -23,24 +23,23 @@ from slugline.corpus.loading import read_texts
 from slugline.corpus.readers import read_frame, read_rows
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, OptionError, Parameter
-from slugline.evaluation.agreement import EPSILON
 from slugline.labels import agreement
 from slugline.labels.agreement import Agreement
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
-from slugline.labels.formats import files
-from slugline.labels.formats.exchange import LabelTool, find_tool
-from slugline.labels.formats.files import (
-    TOOLS,
+from slugline.labels.formats import tables
+from slugline.labels.formats.importing import ImportReport
+from slugline.labels.formats.label_studio import (
+    LABEL_STUDIO,
     ExportReport,
-    ImportReport,
-    export_file,
-    import_file,
+    export_label_studio,
+    export_setup,
+    import_label_studio,
+    is_label_studio_file,
 )
 from slugline.labels.formats.tables import TableExportReport, export_table, import_table
 from slugline.labels.label_report import LabelReport
 from slugline.labels.label_setup import (
     RANDOM_FRACTION,
-    Guesses,
     LabelOptions,
     find_labels,
     find_source,
@@ -59,8 +58,8 @@ if TYPE_CHECKING:
 Texts = PathLike | Frame | Iterable[str]
 #: A label database: an open one, or its path.
 Labels = LabelStore | PathLike
-#: A labelling tool with supported file formats.
-Tool = Literal["label-studio", "argilla", "prodigy", "doccano"]
+#: A labelling tool with a file format of its own.
+Tool = Literal["label-studio"]
 
 # Maximum request size in bytes: a note, or the description of a topic with examples.
 _MAX_BODY = 1 << 20
@@ -152,7 +151,7 @@ def label(
     multilabel: bool | None = None,
     coder: str | None = None,
     random_fraction: float = RANDOM_FRACTION,
-    guesses: Guesses = "after",
+    show_guesses: bool = False,
     double_fraction: float = 0.0,
     repeat_fraction: float = REPEAT_FRACTION,
     repeat_after: int = REPEAT_AFTER,
@@ -191,9 +190,9 @@ def label(
         Coder name if there are no tokens; by default your login name.
     random_fraction : float from 0.05 to 1, default 0.33
         The fraction of texts drawn at random; lowered once the accuracy estimate is precise.
-    guesses : {"after", "before", "never"}, default "after"
-        When to show the model's guess: after the decision, if the two disagree; also before it, so
-        that only random draws count towards the accuracy; or never.
+    show_guesses : bool, default False
+        Show the model's guess before a coder decides, except for random draws. Then only random
+        draws count towards the accuracy.
     double_fraction : float from 0 to 1, default 0.0
         The fraction of each coder's texts that a second coder labels as well.
     repeat_fraction : float from 0 to 1, default 0.02
@@ -265,8 +264,7 @@ def label(
     import_extra("granian", "pages to label texts", "serve", OptionError)
     from slugline.serving.labelling.app import make_label_app
     from slugline.serving.labelling.handlers import LabelState
-    from slugline.serving.labelling.opening import make_label_service
-    from slugline.serving.labelling.service import check_settlers
+    from slugline.serving.labelling.service import check_settlers, make_label_service
     from slugline.serving.server.addresses import find_address
     from slugline.serving.server.app_server import ServerThread
 
@@ -276,7 +274,7 @@ def label(
         descriptions=_descriptions(topics),
         is_multilabel=multilabel,
         random_fraction=random_fraction,
-        guesses=guesses,
+        show_guesses=show_guesses,
         double_fraction=double_fraction,
         repeat_fraction=repeat_fraction,
         repeat_after=repeat_after,
@@ -384,9 +382,9 @@ def import_labels(
     labels : LabelStore, or path of a label database
         Created if missing.
     path : path
-        An export of Label Studio, Argilla, Prodigy or doccano, or a table with topics.
+        A JSON export of Label Studio, or a table with topics.
     coder : str, optional
-        Coder to credit. Defaults to the coder named in the file, else the tool's name; for tables,
+        Coder to credit. Defaults to the coder named in the file, else label-studio; for tables,
         your login name.
     kind : {"person", "imported"}, default "person"
         Labels of an "imported" coder, such as a language model, are compared with people's labels
@@ -404,7 +402,7 @@ def import_labels(
 
     Returns
     -------
-    slugline.labels.formats.files.ImportReport
+    slugline.labels.formats.importing.ImportReport
         Number of documents and labels in the file, and how many of them are new.
 
     Raises
@@ -428,8 +426,8 @@ def import_labels(
         table = None
         if data is not None:
             table, _ = _read_table(SourceColumns.from_store(store), data, ReadOptions(id=id))
-        if find_tool(os.fspath(path), TOOLS.values()) is not None:
-            return import_file(store, path, coder=coder, kind=kind, user_file=table)
+        if is_label_studio_file(path):
+            return import_label_studio(store, path, coder=coder, kind=kind, user_file=table)
         return import_table(
             store,
             path,
@@ -455,7 +453,7 @@ def export_labels(
     labels : LabelStore, or path of a label database
     output : path
         The file to write; the extension selects the format of a table.
-    tool : {"label-studio", "argilla", "prodigy", "doccano"}, optional
+    tool : {"label-studio"}, optional
         Write a file for this tool, with all documents of the database and each coder's labels.
         By default, write the rows of `data`, with all columns and the agreed topics.
     data : path, optional
@@ -465,7 +463,7 @@ def export_labels(
 
     Returns
     -------
-    slugline.labels.formats.files.ExportReport, or for a table
+    slugline.labels.formats.label_studio.ExportReport, or for a table
     slugline.labels.formats.tables.TableExportReport
         Numbers of documents and labels written.
 
@@ -484,10 +482,10 @@ def export_labels(
     0
     >>> folder.cleanup()
     """
+    _check_tool(tool)
     with _open(labels) as store:
-        found = _find_tool(tool)
-        if found is not None:
-            return export_file(store, output, found)
+        if tool is not None:
+            return export_label_studio(store, output)
         source = data or store.setting(SOURCE)
         if source is None or (data is None and not Path(source).is_file()):
             raise OptionError(
@@ -509,9 +507,8 @@ def export_codebook(labels: Labels, output: PathLike, *, tool: Tool | None = Non
     labels : LabelStore, or path of a label database
     output : path
         A table with the columns "name" and "description", which `label` takes as `topics`.
-    tool : {"label-studio", "argilla", "prodigy", "doccano"}, optional
-        Write this tool's label configuration instead: a labelling setup, dataset settings, or a
-        list of labels.
+    tool : {"label-studio"}, optional
+        Write this tool's labelling setup instead.
 
     Returns
     -------
@@ -534,29 +531,25 @@ def export_codebook(labels: Labels, output: PathLike, *, tool: Tool | None = Non
     1
     >>> folder.cleanup()
     """
+    _check_tool(tool)
     with _open(labels) as store:
-        return files.export_codebook(store, output, _find_tool(tool))
+        return (
+            tables.export_codebook(store, output) if tool is None else export_setup(store, output)
+        )
 
 
-def _find_tool(name: Tool | None) -> LabelTool | None:
-    """Return a tool by name, or None without a name; OptionError if it is unknown."""
-    if name is None:
-        return None
-    if name not in TOOLS:
-        raise option_error("tool", name, f"one of {', '.join(TOOLS)}")
-    return TOOLS[name]
+def _check_tool(tool: Tool | None) -> None:
+    """Raise OptionError if the tool is unknown."""
+    if tool not in (None, LABEL_STUDIO):
+        raise option_error("tool", tool, LABEL_STUDIO)
 
 
-def measure_agreement(labels: Labels, *, epsilon: float = EPSILON) -> Agreement:
+def measure_agreement(labels: Labels) -> Agreement:
     """Measure agreement within and between the coders of a label database.
 
     Parameters
     ----------
     labels : LabelStore, or path of a label database
-    epsilon : float, default 0.15
-        Tolerance of the alternative annotator test: how much worse than a person an imported
-        coder, such as a language model, may be. Its authors use 0.2 for experts and 0.1 for crowd
-        workers.
 
     Returns
     -------
@@ -576,7 +569,7 @@ def measure_agreement(labels: Labels, *, epsilon: float = EPSILON) -> Agreement:
     >>> folder.cleanup()
     """
     with _open(labels) as store:
-        return agreement.measure_agreement(store, epsilon=epsilon)
+        return agreement.measure_agreement(store)
 
 
 @contextlib.contextmanager

@@ -26,9 +26,7 @@ from slugline.errors import Message, OptionError, Parameter
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
 from slugline.labels.label_report import LabelReport
 from slugline.labels.label_setup import (
-    GUESSES,
     RANDOM_FRACTION,
-    Guesses,
     LabelOptions,
     OpenLabels,
     find_labels,
@@ -67,11 +65,8 @@ from slugline.serving.serve_settings import ServeSettings
     default=RANDOM_FRACTION,
 )
 @option(
-    "--guesses WHEN",
-    "When people see what the model says: before they decide (only random texts count in the "
-    "accuracy then), after, where it contradicts a label, or never.",
-    type=click.Choice(GUESSES),
-    default="after",
+    "--show-guesses",
+    "Show people the model's guess before they decide; only random texts count in the accuracy.",
 )
 @option(
     "--double FRACTION",
@@ -99,8 +94,8 @@ from slugline.serving.serve_settings import ServeSettings
 )
 @option(
     "--import import_path FILE",
-    "Add labels from FILE instead of opening the page: an export of Label Studio, doccano, Argilla "
-    "or Prodigy, or a table with topics.",
+    "Add labels from FILE instead of opening the page: a table with topics, or a JSON export of "
+    "Label Studio.",
     type=Path,
 )
 @option(
@@ -112,14 +107,11 @@ from slugline.serving.serve_settings import ServeSettings
 @option(
     "--export FILE", "Write TEXTS with their topics to FILE, in its own format.", type=OUTPUT_FILE
 )
-@option(
-    "--export-for TOOL",
-    "Write --export for label-studio, doccano, argilla or prodigy, with the labels of each coder.",
-)
+@option("--export-for TOOL", "Write --export for label-studio, with the labels of each coder.")
 @option(
     "--export-codebook FILE",
     "Write the topics and their descriptions to FILE, a table for --topics; with --export-for, the "
-    "setup of that tool.",
+    "labelling setup of Label Studio.",
     type=OUTPUT_FILE,
 )
 @option(
@@ -146,7 +138,7 @@ def label(
     multiple: bool,
     single: bool,
     random: float,
-    guesses: Guesses,
+    show_guesses: bool,
     double: float,
     repeat: float,
     repeat_after: int,
@@ -197,7 +189,7 @@ def label(
         descriptions={} if topics is None else read_descriptions(topics, may_be_empty=True),
         is_multilabel=(multiple if multiple or single else None),
         random_fraction=random,
-        guesses=guesses,
+        show_guesses=show_guesses,
         double_fraction=double,
         repeat_fraction=repeat,
         repeat_after=repeat_after,
@@ -231,7 +223,7 @@ def _label_on_page(
         table = _read_table(labels, file, reading)
         opened = stack.enter_context(open_labels(labels, table, label_options))
         _say_notes(opened)
-        from slugline.serving.labelling.opening import make_label_service
+        from slugline.serving.labelling.service import make_label_service
 
         service = make_label_service(opened, label_options)
         if table.has_topics():

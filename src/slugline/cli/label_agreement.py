@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slugline.base.wording import counted, join_words, percent
+from slugline.base.wording import counted, join_words
 from slugline.cli.output import print_json, print_table, show
 from slugline.errors import OptionError
 from slugline.labels.agreement import (
@@ -106,30 +106,7 @@ def _print_coders(agreement: Agreement) -> None:
 
 
 def _print_imported(imported: ImportedAgreement) -> None:
-    group, test = imported.agreement, imported.test
+    group = imported.agreement
     show("", f"{imported.coder} beside people: {counted(group.n_documents, 'text')}")
     if group.n_documents:
         _print_group(group)
-        show()
-    if test.problem is not None:
-        show(f"Whether {imported.coder} may replace a person can't be tested: {test.problem}.")
-        return
-    n_won = sum(person.is_won for person in test.persons)
-    verdict = "passes" if test.is_passed else "does not pass"
-    show(
-        f"{imported.coder} {verdict} the alternative annotator test: it wins against {n_won} of "
-        f"{len(test.persons)} people, as it agrees with the others at least as well on "
-        f"{percent(test.advantage)} of the texts (epsilon {test.epsilon:g})."
-    )
-    rows = [("person", "texts", f"{imported.coder} as good", "person as good", "p")]
-    rows += [
-        (
-            each.person,
-            f"{each.n_documents:,}",
-            percent(each.advantage),
-            percent(each.person_advantage),
-            "< 0.001" if each.p_value < 0.001 else f"{each.p_value:.3f}",
-        )
-        for each in test.persons
-    ]
-    print_table(rows)

@@ -13,15 +13,15 @@ from slugline.corpus.label_database.records import CoderKind
 from slugline.corpus.label_database.tables import TOPIC_COLUMN
 from slugline.corpus.layout import ReadOptions
 from slugline.errors import OptionError
-from slugline.labels.formats.exchange import LabelTool, find_tool
-from slugline.labels.formats.files import (
-    TOOLS,
-    ImportReport,
-    export_codebook,
-    export_file,
-    import_file,
+from slugline.labels.formats.importing import ImportReport
+from slugline.labels.formats.label_studio import (
+    LABEL_STUDIO,
+    export_label_studio,
+    export_setup,
+    import_label_studio,
+    is_label_studio_file,
 )
-from slugline.labels.formats.tables import export_table, import_table
+from slugline.labels.formats.tables import export_codebook, export_table, import_table
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
@@ -44,10 +44,10 @@ class LabelFiles(NamedTuple):
         """Raise OptionError if an option is invalid, or would overwrite a file that is read."""
         if self.export_for is not None and self.export is None and self.export_codebook is None:
             raise OptionError("--export-for needs --export FILE, or --export-codebook FILE.")
-        if self.export_for is not None and self.export_for not in TOOLS:
+        if self.export_for is not None and self.export_for != LABEL_STUDIO:
             raise OptionError(
-                f"--export-for {self.export_for}: choose one of {', '.join(TOOLS)}, or leave it "
-                f"out for a file like {texts}."
+                f"--export-for {self.export_for}: write {LABEL_STUDIO}, or leave it out for a file "
+                f"like {texts}, which other tools read."
             )
         coders = [path for _, path in map(split_coder, self.import_coders)]
         sources = [texts, store, self.import_path, *coders]
@@ -75,11 +75,14 @@ def exchange_labels(
         _import(store, table, files.import_path, None, person, options)
     for name, path in map(split_coder, files.import_coders):
         _import(store, table, path, name, person, options)
-    tool = None if files.export_for is None else TOOLS[files.export_for]
-    if files.export is not None:
-        _export(store, table, files.export, tool, options)
+    is_for_label_studio = files.export_for is not None
+    if files.export is not None and is_for_label_studio:
+        _export_label_studio(store, files.export)
+    elif files.export is not None:
+        _export_table(store, table, files.export, options)
     if files.export_codebook is not None:
-        n_topics = export_codebook(store, files.export_codebook, tool)
+        write_topics = export_setup if is_for_label_studio else export_codebook
+        n_topics = write_topics(store, files.export_codebook)
         n_examples = sum(len(topic.examples) for topic in store.codebook().topics())
         note = f"; {counted(n_examples, 'example')} left out" if n_examples else ""
         say(f"{files.export_codebook}: {counted(n_topics, 'topic')}{note}")
@@ -99,8 +102,8 @@ def _import(
     if it is the file of the texts.
     """
     kind: CoderKind = "person" if imported_coder is None else "imported"
-    if find_tool(path, TOOLS.values()) is not None:
-        report = import_file(store, path, coder=imported_coder, kind=kind, user_file=table)
+    if is_label_studio_file(path):
+        report = import_label_studio(store, path, coder=imported_coder, kind=kind, user_file=table)
     else:
         is_source = Path(table.name).is_file() and path.samefile(table.name)
         topic = options.topic or store.setting(TOPIC_COLUMN)
@@ -115,22 +118,22 @@ def _import(
     _say_imported(path, report)
 
 
-def _export(
-    store: LabelStore, table: TextTable, path: Path, tool: LabelTool | None, options: ReadOptions
-) -> None:
-    """Write labels for a tool, or the rows of the user's file, and say so."""
-    if tool is None:
-        export = export_table(store, table.name, path, options=options)
-        say(
-            f"{path}: {counted(export.n_rows, 'row')}, {export.n_labelled:,} with a topic in "
-            f"column {export.topic!r}"
-        )
-        return
-    written = export_file(store, path, tool)
+def _export_table(store: LabelStore, table: TextTable, path: Path, options: ReadOptions) -> None:
+    """Write the rows of the user's file, and say so."""
+    export = export_table(store, table.name, path, options=options)
+    say(
+        f"{path}: {counted(export.n_rows, 'row')}, {export.n_labelled:,} with a topic in "
+        f"column {export.topic!r}"
+    )
+
+
+def _export_label_studio(store: LabelStore, path: Path) -> None:
+    """Write all documents and labels for Label Studio, and say so."""
+    written = export_label_studio(store, path)
     note = f"; coders disagree on {written.n_open:,}" if written.n_open else ""
     say(
         f"{path}: {counted(written.n_documents, 'document')} with "
-        f"{counted(written.n_labels, 'label')} for {tool.title}{note}"
+        f"{counted(written.n_labels, 'label')} for Label Studio{note}"
     )
 
 

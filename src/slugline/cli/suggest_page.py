@@ -15,8 +15,8 @@ from slugline.corpus.layout import Layout
 from slugline.corpus.loading import UnlabelledTexts
 from slugline.errors import DataError
 from slugline.experiment.suggest import Suggestion
+from slugline.labels.draws import OrderedSelector
 from slugline.labels.label_setup import add_topics
-from slugline.labels.ordered_selector import OrderedSelector
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, SourceColumns, TextTable, missing_note
 from slugline.model.fitted import Fitted

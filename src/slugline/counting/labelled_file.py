@@ -18,7 +18,6 @@ from slugline.corpus.topics import add_parents, apply_topic_rules, topic_rules
 from slugline.counting.labelled import LabelledSample, TextLabel, text_key
 from slugline.errors import DataError, Parameter, StoreError
 from slugline.experiment.concerns import known_document_warnings
-from slugline.labels.labelled_texts import find_first_decisions
 from slugline.labels.store import LabelStore
 from slugline.model.fitted import Fitted
 
@@ -107,9 +106,7 @@ def _name_columns(error: DataError, path: Path, layout: Layout | None) -> DataEr
 class _DrawnLabels:
     """Labels of texts in a label database that were drawn with a known probability.
 
-    These are the coders' first labels, given before seeing a guess. Labels that a model contradicts
-    are shown to coders again. Dropping these labels or using the revised ones would bias the sample
-    towards agreement with the model.
+    Labels given with a guess in view are excluded, because people tend to follow guesses.
 
     Attributes
     ----------
@@ -143,18 +140,16 @@ def _read_drawn_labels(path: Path) -> _DrawnLabels:
     drawn = _DrawnLabels()
     try:
         with LabelStore(path, is_read_only=True) as store:
-            draws, first_decisions = store.first_assignments(), find_first_decisions(store)
+            draws = store.first_assignments()
             for each in store.labels():
-                first = first_decisions.get(each.document.id)
-                decisions = each.decisions if first is None else (first,)
-                topics = each.answer if first is None else first.topics
-                if each.is_replaced or topics is None or (first and first.kind != "label"):
+                topics = each.answer
+                if each.is_replaced or topics is None:
                     continue
                 draw = draws.get(each.document.id)
                 probability = None if draw is None else _relative_probability(draw.selection)
                 if probability is None:
                     drawn.n_chosen += 1
-                elif any(decision.is_guess_shown for decision in decisions):
+                elif any(decision.is_guess_shown for decision in each.decisions):
                     drawn.n_guessed += 1
                 else:
                     drawn.texts.append(each.document.text)

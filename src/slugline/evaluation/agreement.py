@@ -1,27 +1,17 @@
-"""Inter-coder agreement: Krippendorff's alpha, agreement on a topic, and model against people."""
+"""Inter-coder agreement: Krippendorff's alpha, and agreement on a topic."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import F64, I64
-from slugline.base.wording import counted
 from slugline.evaluation.intervals import Interval, wilson
-
-#: Minimum number of documents per person in the alternative annotator test, so that mean
-#: differences are about normal, and minimum number of persons; both as in the paper.
-MIN_DOCUMENTS, MIN_PERSONS = 30, 3
-#: How much worse than a person a model may be, because it costs less. The paper uses 0.2 for
-#: experts, 0.15 for skilled coders and 0.1 for crowd workers.
-EPSILON = 0.15
-# False discovery rate of the test, and minimum fraction of persons that the model must win against.
-_FALSE_DISCOVERY_RATE, _MIN_WINNING_RATE = 0.05, 0.5
 
 # Number of topic sets compared with all others at a time.
 _BATCH_SETS = 1000
@@ -280,186 +270,3 @@ def _interval(fraction: float, influence: F64, documents: I64, max_effective: fl
     if variance > 1e-12 and 0 < fraction < 1:
         n_effective = min(fraction * (1 - fraction) / variance, max_effective)
     return wilson(min(max(fraction, 0.0), 1.0) * n_effective, n_effective)
-
-
-# Model against people -----------------------------------------------------------------------------
-
-
-class _Advantages(NamedTuple):
-    """Documents on which a model or a person is at least as good as the other.
-
-    Attributes
-    ----------
-    model, person : float64 array, shape (n_documents,)
-        1 if at least as good, else 0; a tie counts as 1 for both.
-    """
-
-    model: F64
-    person: F64
-
-
-class PersonComparison(NamedTuple):
-    """Comparison of a model with one person by their agreement with the other persons.
-
-    Attributes
-    ----------
-    person : str
-    n_documents : int
-        Number of documents labelled by the person, the model, and at least one other person.
-    advantage : float
-        Fraction on which the model agrees with the others at least as well as the person.
-    person_advantage : float
-        Fraction on which the person agrees with the others at least as well as the model.
-    p_value : float
-        P-value of the hypothesis that the model is worse than the person by epsilon or more,
-        corrected for the number of persons.
-    is_won : bool
-        True if this hypothesis is rejected.
-    """
-
-    person: str
-    n_documents: int
-    advantage: float
-    person_advantage: float
-    p_value: float
-    is_won: bool
-
-
-@dataclass(frozen=True)
-class AlternativeAnnotatorTest:
-    """Test of whether a model may replace a person, by its agreement with other persons.
-
-    Attributes
-    ----------
-    persons : tuple of PersonComparison
-        Empty if the test is not possible.
-    epsilon : float
-        How much worse than a person the model may be.
-    problem : str or None
-        Reason why the test is not possible.
-    """
-
-    persons: tuple[PersonComparison, ...]
-    epsilon: float
-    problem: str | None = None
-
-    @property
-    def winning_rate(self) -> float:
-        """Fraction of the persons that the model wins against, or NaN if not tested."""
-        if not self.persons:
-            return math.nan
-        return sum(person.is_won for person in self.persons) / len(self.persons)
-
-    @property
-    def advantage(self) -> float:
-        """Mean advantage of the model over the persons, or NaN if not tested."""
-        if not self.persons:
-            return math.nan
-        return math.fsum(person.advantage for person in self.persons) / len(self.persons)
-
-    @property
-    def is_passed(self) -> bool | None:
-        """True if the model wins against at least half of the persons; None if not tested."""
-        return self.winning_rate >= _MIN_WINNING_RATE if self.persons else None
-
-
-def alternative_annotator_test(
-    persons: Mapping[str, Mapping[int, frozenset[str]]],
-    model: Mapping[int, frozenset[str]],
-    *,
-    epsilon: float = EPSILON,
-) -> AlternativeAnnotatorTest:
-    """Test whether a model agrees with people as well as a person does.
-
-    Each person is left out in turn. On each document, the model and the person are compared by
-    their mean similarity to the other persons' topics. A one-sided paired t-test shows whether the
-    model is worse by less than `epsilon`.
-
-    Parameters
-    ----------
-    persons : mapping of str to mapping
-        Each person's topics by document number.
-    model : mapping of int to frozenset of str
-        The model's topics by document number.
-    epsilon : float, default 0.15
-
-    References
-    ----------
-    Calderon, Reichart and Dror (2025), The alternative annotator test for LLM-as-a-judge;
-    Benjamini and Yekutieli (2001), The control of the false discovery rate in multiple testing
-    under dependency.
-    """
-    advantages = {person: _compare(person, persons, model) for person in persons}
-    tested = {name: each for name, each in advantages.items() if len(each.model) >= MIN_DOCUMENTS}
-    if len(tested) < MIN_PERSONS:
-        most = max((len(each.model) for each in advantages.values()), default=0)
-        n_shared = f" (at most {counted(most, 'document')})" if most else ""
-        found = f"nobody does{n_shared}"
-        if tested:
-            found = f"{len(tested)} of {len(persons)} {'does' if len(tested) == 1 else 'do'}"
-        problem = (
-            f"it requires {MIN_PERSONS} people who each share {MIN_DOCUMENTS} documents with "
-            f"another person and this coder; {found}"
-        )
-        return AlternativeAnnotatorTest((), epsilon, problem)
-    from scipy.stats import false_discovery_control
-
-    p_values = [_p_value(each.person - each.model, epsilon) for each in tested.values()]
-    corrected = false_discovery_control(p_values, method="by").tolist()
-    compared = [
-        PersonComparison(
-            name,
-            len(each.model),
-            float(each.model.mean()),
-            float(each.person.mean()),
-            p_value,
-            p_value <= _FALSE_DISCOVERY_RATE,
-        )
-        for (name, each), p_value in zip(tested.items(), corrected, strict=True)
-    ]
-    return AlternativeAnnotatorTest(tuple(compared), epsilon)
-
-
-def _compare(
-    left_out: str,
-    persons: Mapping[str, Mapping[int, frozenset[str]]],
-    model: Mapping[int, frozenset[str]],
-) -> _Advantages:
-    """Return the advantages on documents labelled by both and at least one other person."""
-    numbers: dict[frozenset[str], int] = {}
-    # For each pair of a document and another person: the document, and the topic set numbers of the
-    # model, the person and the other person.
-    documents, by_model, by_person, by_other = (list[int]() for _ in range(4))
-    for document, topics in persons[left_out].items():
-        if document not in model:
-            continue
-        for name, labels in persons.items():
-            if name != left_out and document in labels:
-                documents.append(document)
-                by_model.append(numbers.setdefault(model[document], len(numbers)))
-                by_person.append(numbers.setdefault(topics, len(numbers)))
-                by_other.append(numbers.setdefault(labels[document], len(numbers)))
-    if not documents:
-        return _Advantages(np.empty(0), np.empty(0))
-    similarity, others = TopicSetSimilarity([*numbers]), np.array(by_other, np.int64)
-    _, places, n_others = np.unique(documents, return_inverse=True, return_counts=True)
-    model_score, person_score = (
-        np.bincount(places, similarity.of_pairs(np.array(values, np.int64), others)) / n_others
-        for values in (by_model, by_person)
-    )
-    is_equal = np.isclose(model_score, person_score, rtol=0, atol=1e-12)
-    return _Advantages(
-        (is_equal | (model_score > person_score)).astype(np.float64),
-        (is_equal | (person_score > model_score)).astype(np.float64),
-    )
-
-
-def _p_value(differences: F64, epsilon: float) -> float:
-    """Return the p-value of a one-sided t-test of the hypothesis that the mean is >= `epsilon`."""
-    from scipy.special import stdtr
-
-    n, mean = len(differences), float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(n)
-    if np.ptp(differences) == 0:
-        return 0.0 if mean < epsilon else 1.0
-    return float(stdtr(n - 1, (mean - epsilon) / error))

@@ -80,18 +80,6 @@ class AccuracyEstimate(NamedTuple):
         """The width of the interval."""
         return self.high - self.low
 
-    def labels_for(self, width: float) -> int | None:
-        """Return roughly how many more labels narrow the interval to `width`, or 0.
-
-        Widths shrink with the square root of the number of labels. Returns None if the accuracy is
-        unknown.
-        """
-        if self.width <= width:
-            return 0
-        if math.isnan(self.accuracy):
-            return None
-        return math.ceil(self.n_labels * ((self.width / width) ** 2 - 1))
-
 
 def estimate_accuracy(
     labels: MeasuredLabels,

@@ -30,24 +30,21 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from slugline.base.checks import check_fraction, short_repr
+from slugline.base.checks import short_repr
 from slugline.base.lazy import to_frame
 from slugline.base.wording import TitledRows, counted, percent
 from slugline.corpus.label_database.records import Coder, CoderKind, LabelDecision
 from slugline.errors import OptionError, Parameter
 from slugline.evaluation.agreement import (
-    EPSILON,
-    AlternativeAnnotatorTest,
     Coefficient,
     Ratings,
     agreement_ratio,
-    alternative_annotator_test,
     exact_agreement,
     krippendorff_alpha,
     undefined,
@@ -172,12 +169,10 @@ class ImportedAgreement(NamedTuple):
     coder : str
     agreement : GroupAgreement
         Of the coder with each person.
-    test : AlternativeAnnotatorTest
     """
 
     coder: str
     agreement: GroupAgreement
-    test: AlternativeAnnotatorTest
 
 
 @dataclass(frozen=True, repr=False)
@@ -253,8 +248,7 @@ class Agreement(TitledRows):
             "coders": self.to_records("coders"),
             "pairs": self.to_records("pairs"),
             "imported": [
-                {"coder": each.coder, **_group_dict(each.agreement), "test": _test_dict(each.test)}
-                for each in self.imported
+                {"coder": each.coder, **_group_dict(each.agreement)} for each in self.imported
             ],
         }
 
@@ -340,17 +334,6 @@ def _group_dict(group: GroupAgreement) -> dict[str, Any]:
     }
 
 
-def _test_dict(test: AlternativeAnnotatorTest) -> dict[str, Any]:
-    return {
-        "problem": test.problem,
-        "is_passed": test.is_passed,
-        "winning_rate": none_if_nan(test.winning_rate),
-        "advantage": none_if_nan(test.advantage),
-        "epsilon": test.epsilon,
-        "persons": [person._asdict() for person in test.persons],
-    }
-
-
 # Labels of coders ---------------------------------------------------------------------------------
 
 
@@ -406,7 +389,7 @@ class _Unit(NamedTuple):
     labels: tuple[_NamedTopics, ...]
 
 
-def measure_agreement(store: LabelStore, *, epsilon: float = EPSILON) -> Agreement:
+def measure_agreement(store: LabelStore) -> Agreement:
     """Return how far the coders of a store agree.
 
     All documents count that two coders labelled, settled ones included; documents that a coder
@@ -415,17 +398,11 @@ def measure_agreement(store: LabelStore, *, epsilon: float = EPSILON) -> Agreeme
     Parameters
     ----------
     store : LabelStore
-    epsilon : float, default 0.15
-        How much worse than a person an imported coder may be, given that it costs less; see
-        `alternative_annotator_test`. Its authors have 0.2 for experts, 0.15 for skilled coders and
-        0.1 for crowd workers.
 
     Raises
     ------
-    OptionError : if `epsilon` is not from 0 to under 1.
     StoreError : if the file can't be read, or is damaged.
     """
-    check_fraction("epsilon", epsilon, may_be_0=True)
     by_name = {coder.name: _CoderLabels(coder) for coder in store.coders()}
     for decision in store.first_decisions():
         coder = decision.assignment.coder
@@ -441,7 +418,12 @@ def measure_agreement(store: LabelStore, *, epsilon: float = EPSILON) -> Agreeme
         sum(unit.document in random for unit in units),
         tuple(_coder_agreement(each, persons) for each in coders),
         tuple(_pair_agreements(persons, imported)),
-        tuple(_imported_agreement(each, persons, names, epsilon) for each in imported),
+        tuple(
+            ImportedAgreement(
+                each.coder.name, _group_agreement(_paired_units(each, persons), names)
+            )
+            for each in imported
+        ),
     )
 
 
@@ -570,16 +552,3 @@ def _pair_agreements(
                 exact_agreement(ratings),
                 krippendorff_alpha(ratings),
             )
-
-
-def _imported_agreement(
-    imported: _CoderLabels, persons: Sequence[_CoderLabels], names: Sequence[str], epsilon: float
-) -> ImportedAgreement:
-    topics: Mapping[str, Mapping[int, frozenset[str]]] = {
-        each.coder.name: each.topics for each in persons
-    }
-    return ImportedAgreement(
-        imported.coder.name,
-        _group_agreement(_paired_units(imported, persons), names),
-        alternative_annotator_test(topics, imported.topics, epsilon=epsilon),
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from slugline.auditing.findings import (
     Finding,
@@ -14,17 +14,10 @@ from slugline.auditing.findings import (
     text_digest,
 )
 from slugline.base.wording import percent
-from slugline.corpus.label_database.records import (
-    Assignment,
-    LabelDecision,
-    ModelGuess,
-    Selection,
-    StoredDocument,
-)
+from slugline.corpus.label_database.records import ModelGuess, Selection, StoredDocument
 from slugline.corpus.label_database.tables import REVIEWED
 from slugline.errors import DataError
-from slugline.labels.ordered_selector import OrderedSelector
-from slugline.labels.reviews import TopicReview
+from slugline.labels.draws import OrderedSelector
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 
@@ -79,10 +72,25 @@ def decided_rows(findings: Findings, store: LabelStore) -> list[int]:
     return decided
 
 
+class TopicReview(NamedTuple):
+    """Evidence against the topics of a document.
+
+    Attributes
+    ----------
+    topics : tuple of str
+        Its present topics.
+    proposal : tuple of str
+        Its likely topics.
+    reasons : tuple of str
+    """
+
+    topics: tuple[str, ...]
+    proposal: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
 class AuditReview:
     """Documents of an audit, in the order in which they are reviewed.
-
-    It is a `slugline.labels.reviews.Reviewer`.
 
     Attributes
     ----------
@@ -119,11 +127,7 @@ class AuditReview:
         guess = ModelGuess(_topics(finding.likely), finding.suspicion)
         return Selection("audit", guess=guess, is_guess_shown=True)
 
-    def draw(self, decisions: Sequence[LabelDecision]) -> None:  # noqa: ARG002
-        """Return None, as each document comes once."""
-        return
-
-    def review(self, assignment: Assignment, document: StoredDocument) -> TopicReview | None:  # noqa: ARG002
+    def review(self, document: StoredDocument) -> TopicReview | None:
         """Return what speaks against the topics of a document; None if it has changed since."""
         row = self._by_key.get(document.key)
         if row is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -78,6 +78,30 @@ class SelectorWithoutModel:
 
     def close(self) -> None:
         """Do nothing, as there are no threads."""
+
+
+class OrderedSelector(SelectorWithoutModel):
+    """Selects texts in a fixed order, and learns nothing; see `Selector`.
+
+    Parameters
+    ----------
+    assignments : RowAssignments
+    selections : mapping of int to Selection
+        The rows to select, in order, and why each is selected. The probability of a selection is
+        None: with a fixed order, labels can't tell how often a model is right for all texts.
+    """
+
+    def __init__(self, assignments: RowAssignments, selections: Mapping[int, Selection]) -> None:
+        self._assignments, self._selections = assignments, dict(selections)
+        self._rows = np.array([*self._selections], dtype=np.int64)
+
+    def select_next(self, coder: str) -> SelectedRow | None:
+        """Return the first row that nobody has; None if none is left."""
+        is_free = np.isin(self._rows, self._assignments.free_rows(coder))
+        if not is_free.any():
+            return None
+        row = int(self._rows[is_free.argmax()])
+        return SelectedRow(row, self._selections[row])
 
 
 class DoubleDraws:

@@ -103,20 +103,6 @@ class LabelReport:
     topics: tuple[TopicAccuracy, ...] = ()
     doubling: DoublingForecast | None = None
 
-    def labels_for_precision(self, precision: float) -> int | None:
-        """Return roughly how many more labels raise the interval's lower end to `precision`, or 0.
-
-        Returns None if the current accuracy isn't above `precision`, since more labels don't help.
-        """
-        estimate = self.estimate
-        if estimate.low >= precision:
-            return 0
-        if not estimate.accuracy > precision:
-            return None
-        half = estimate.accuracy - estimate.low
-        wanted = estimate.accuracy - precision
-        return estimate.labels_for(estimate.width * wanted / half)
-
     @property
     def advice(self) -> str:
         """A sentence on suitable uses of the model, and on the gain from more labels.
@@ -238,7 +224,7 @@ def accuracy_by_topic(
     by_topic: defaultdict[str, list[tuple[LabelledText, bool]]] = defaultdict(list)
     answered = [each for each in labelled if each.topics is not None]
     for each, right in zip(answered, is_right.tolist(), strict=True):
-        for topic in (each.measured_topics or ()) if each.is_measured else ():
+        for topic in (each.topics or ()) if each.is_measured else ():
             by_topic[topic].append((each, right))
     found = []
     for topic, pairs in by_topic.items():

@@ -7,7 +7,7 @@ import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 from slugline.corpus.readers import is_database
 from slugline.errors import OptionError, Parameter, StoreError
@@ -15,10 +15,6 @@ from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import SOURCE, RowAssignments, TextTable, missing_note
 
-#: When people see what the model would say: of labels that it contradicts, of texts that they have
-#: not decided about yet as well, or never.
-Guesses = Literal["after", "before", "never"]
-GUESSES: tuple[Guesses, ...] = get_args(Guesses)
 #: The fraction of random draws by default.
 RANDOM_FRACTION = 0.33
 
@@ -40,7 +36,7 @@ class LabelOptions:
         each in a new file.
     random_fraction, double_fraction, repeat_fraction : float
     repeat_after : int
-    guesses : {"after", "before", "never"}
+    show_guesses : bool
     settlers : sequence of str
     """
 
@@ -49,7 +45,7 @@ class LabelOptions:
     descriptions: Mapping[str, str] = field(default_factory=dict)
     is_multilabel: bool | None = None
     random_fraction: float = RANDOM_FRACTION
-    guesses: Guesses = "after"
+    show_guesses: bool = False
     double_fraction: float = 0.0
     repeat_fraction: float = REPEAT_FRACTION
     repeat_after: int = REPEAT_AFTER

@@ -12,20 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slugline.corpus.label_database.records import (
-    Assignment,
-    DocumentLabels,
-    LabelDecision,
-    Selection,
-)
+from slugline.corpus.label_database.records import Assignment, DocumentLabels, Selection
 from slugline.labels.arrivals import Arrivals, AssignedRow
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
 # Reasons of the first assignment of a text if its probability is known.
 _DRAW_REASONS = ("random", "spread", "suggested")
-# Reasons for which a coder gets a text again.
-_REPEAT_REASONS = ("audit", "repeated")
 # A text counts as skipped once this many texts were shown after it without a decision on it. Coders
 # may put off hard texts; the latest ones may still be open.
 _N_PENDING = 20
@@ -43,8 +36,6 @@ class LabelledText(NamedTuple):
         Number of unlabelled texts that it represents in an estimate of accuracy, in any unit: the
         inverse of its selection probability, relative to a random draw. None if it doesn't count,
         because the probability is unknown or a coder saw a guess.
-    first_topics : tuple of str, or None
-        The answer before a model's contradiction was shown, or None.
     document : int or None
         The number of the document in the store.
     """
@@ -52,18 +43,7 @@ class LabelledText(NamedTuple):
     text: str
     topics: tuple[str, ...] | None
     weight: float | None = None
-    first_topics: tuple[str, ...] | None = None
     document: int | None = None
-
-    @property
-    def measured_topics(self) -> tuple[str, ...] | None:
-        """The answer to compare with held-out answers.
-
-        Labels are shown again if a model contradicts them. Compared with the revised labels, the
-        model would look better than it is: wrong labels with which it agrees aren't shown again,
-        and coders who look again tend to follow it.
-        """
-        return self.topics if self.first_topics is None else self.first_topics
 
     @property
     def is_measured(self) -> bool:
@@ -97,8 +77,8 @@ def read_labelled_texts(
       used in training, but not measured, since the accuracy doesn't cover them.
     - A text that was shown long ago without a decision counts as skipped.
     - A text that is coded twice counts once, by its first draw.
-    - A label that was shown again, as a model contradicted it, is learned from as it is now, and
-      measured as it was before.
+    - Earlier versions showed labels that a model contradicted to their coder again. These texts
+      count as skipped: measured by the revised label, the model would look better than it is.
     - Near copies that were labelled together with a text are left out: a model that has learned
       from them knows that text, and its answer to it would not be a held-out one. Training reads
       them.
@@ -139,20 +119,18 @@ def _decided_texts(
 ) -> list[LabelledText]:
     """Return the texts with a decision, with weights by assignment number."""
     abandoned = _find_abandoned(store, [assignment for assignment, _ in documents])
-    first_decisions = find_first_decisions(store)
     texts = []
     for assignment, each in documents:
         is_decided = each.status != "unlabelled" or assignment.id in abandoned
         if not is_decided or assignment.selection.reason == "near copy":
             continue
-        first = first_decisions.get(each.document.id)
-        decisions = each.decisions if first is None else (first,)
+        is_revised = any(one.assignment.selection.reason == "audit" for one in each.decisions)
+        answer = None if is_revised else each.answer
         weight = weights.get(assignment.id)
-        if any(decision.is_guess_shown for decision in decisions):
+        if not is_revised and any(decision.is_guess_shown for decision in each.decisions):
             weight = None
-        first_topics = None if first is None or first.kind != "label" else first.topics
         document = each.document
-        texts.append(LabelledText(document.text, each.answer, weight, first_topics, document.id))
+        texts.append(LabelledText(document.text, answer, weight, document.id))
     return texts
 
 
@@ -200,22 +178,6 @@ def _find_abandoned(store: LabelStore, assignments: Iterable[Assignment]) -> set
     persons = [coder.name for coder in store.coders() if coder.kind == "person"]
     undecided = {each.id for name in persons for each in store.open_assignments(name)}
     return undecided.intersection(sorted(each.id for each in assignments)[:-_N_PENDING])
-
-
-def find_first_decisions(store: LabelStore) -> dict[int, LabelDecision]:
-    """Return the decision about each document that was shown again, as it was before that."""
-    shown = store.shown_again()
-    first: dict[int, LabelDecision] = {}
-    for decision in store.decisions() if shown else ():
-        assignment = decision.assignment
-        at = shown.get(assignment.document)
-        if at is None or decision.at > at or assignment.selection.reason in _REPEAT_REASONS:
-            continue
-        if decision.kind == "undo":
-            first.pop(assignment.document, None)
-        else:
-            first[assignment.document] = decision
-    return first
 
 
 def _probability(selection: Selection) -> float | None:

@@ -321,19 +321,16 @@ def _predict_folds(
 def _collect_answers(
     answered: Sequence[LabelledText], folds: Iterable[HeldoutFold]
 ) -> HeldoutAnswers:
-    """Return the held-out answers, compared with the labels as first given."""
+    """Return the held-out answers, compared with the labels."""
     topics: list[tuple[str, ...]] = [()] * len(answered)
     confidence = np.full(len(answered), np.nan)
     for rows, fitted, proba in folds:
         confidence[rows] = _confidence(fitted, proba)
         for row, answer in zip(rows.tolist(), _answers(fitted, proba), strict=True):
             topics[row] = answer
-    is_right = _is_same_answer(topics, _measured_answers(answered)) & ~np.isnan(confidence)
+    given = [each.topics or () for each in answered]
+    is_right = _is_same_answer(topics, given) & ~np.isnan(confidence)
     return HeldoutAnswers(is_right, confidence, topics)
-
-
-def _measured_answers(answered: Sequence[LabelledText]) -> list[tuple[str, ...]]:
-    return [each.measured_topics or () for each in answered]
 
 
 def _is_same_answer(
@@ -370,7 +367,7 @@ def _forecast(model: LabelModel) -> DoublingForecast | None:
     answered, answers = _split_answers(model.labelled)
     if len(answered) < _MIN_TO_HALVE or math.isnan(model.estimate.accuracy):
         return None
-    texts, measured = [each.text for each in answered], _measured_answers(answered)
+    texts, given = [each.text for each in answered], [each.topics or () for each in answered]
     right = np.zeros(len(texts))
     rng = np.random.default_rng(0)
     for _ in range(_N_HALVINGS):
@@ -380,7 +377,7 @@ def _forecast(model: LabelModel) -> DoublingForecast | None:
             if fitted is None:
                 return None
             predicted = _answers(fitted, fitted.predict_proba([texts[row] for row in other]))
-            right[other] += _is_same_answer(predicted, [measured[row] for row in other])
+            right[other] += _is_same_answer(predicted, [given[row] for row in other])
     return forecast_doubling(
         answered, model.heldout.is_right, right / _N_HALVINGS, model.estimate.accuracy
     )

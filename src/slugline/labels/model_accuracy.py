@@ -112,15 +112,12 @@ def _with_topics_of(corpus: Corpus, labelled: Sequence[LabelledText]) -> list[La
         place: topics if isinstance(topics, tuple) else (topics,)
         for place, topics in zip(corpus.numbered_places(), corpus.topics, strict=True)
     }
-    # Topics as they were answered, to topics as the model learns them.
-    renamed = {each.topics: given[each.document] for each in labelled if each.document in given}
     texts = []
     for each in labelled:
         if each.topics is None:
             texts.append(each)
         elif each.document in given:
-            first = renamed.get(each.first_topics, each.first_topics)
-            texts.append(each._replace(topics=given[each.document], first_topics=first))
+            texts.append(each._replace(topics=given[each.document]))
     return texts
 
 

@@ -113,8 +113,6 @@ class Call:
         Name of the caller if certain, for example from a token with a name.
     is_local : bool, default True
         False if a proxy forwarded the call.
-    is_watched : bool, default True
-        True if classified texts count towards the daily sums.
     model : ServedModel or None
         The call's model, set by the service; for headers and metrics.
     """
@@ -122,7 +120,6 @@ class Call:
     id: str = ""
     person: str | None = None
     is_local: bool = True
-    is_watched: bool = True
     model: ServedModel | None = field(default=None, init=False)
 
 
@@ -244,7 +241,7 @@ class Service:
             _log.info("%s: %r", call.id, texts, extra={"request_id": call.id})
         with self.queue.reserve_guesses(len(texts), options.top):
             decisions = await self.queue.decide(
-                model, texts, options.min_precision, options.top, is_watched=call.is_watched
+                model, texts, options.min_precision, options.top, is_watched=True
             )
             results = await self._make_results(model, texts, decisions, options)
         return Classification(model=model.name, version=model.digest, results=results, note=note)

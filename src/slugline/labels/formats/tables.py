@@ -31,14 +31,18 @@ from slugline.corpus.parquet_table import open_parquet_table
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.corpus.table_writers import TableWriter, guard_cell
-from slugline.corpus.tables import new_table
+from slugline.corpus.tables import new_table, table_file
 from slugline.corpus.topic_cells import BadTopicsError, format_topics, read_topics, topic_name
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.labels.cells import KeyBuilder
-from slugline.labels.formats.exchange import ExchangedDocument, ExchangedLabel
-from slugline.labels.formats.files import ImportReport, UserFile, import_documents
+from slugline.labels.formats.importing import (
+    ExchangedDocument,
+    ExchangedLabel,
+    ImportReport,
+    import_documents,
+)
 from slugline.labels.store import LabelStore
-from slugline.labels.text_table import SourceColumns
+from slugline.labels.text_table import SourceColumns, TextTable
 
 #: Endings of files to which the rows of a user's file can be written.
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".parquet")
@@ -73,7 +77,7 @@ def import_table(
     *,
     kind: CoderKind = "imported",
     options: ReadOptions | None = None,
-    user_file: UserFile | None = None,
+    user_file: TextTable | None = None,
 ) -> ImportReport:
     """Store the labels in a column of a table, such as predictions of a language model.
 
@@ -90,7 +94,7 @@ def import_table(
     options : ReadOptions, optional
         Columns, format and encoding, as for data. The default column of ids is one with a usual
         name for ids.
-    user_file : UserFile, optional
+    user_file : TextTable, optional
         The file that is labelled; its documents are stored if they have a label.
 
     Raises
@@ -130,7 +134,7 @@ class _Columns(NamedTuple):
 
 
 def _read_table(
-    path: Path, options: ReadOptions, user_file: UserFile | None
+    path: Path, options: ReadOptions, user_file: TextTable | None
 ) -> Iterator[ExchangedDocument]:
     """Yield the labelled rows of a table."""
     rows, head = _open(path, options)
@@ -251,6 +255,18 @@ def export_table(
     cells = [{} if answer is None else _cells(answer, topic, form) for answer in answers]
     _write(output, source, options, topic, cells)
     return TableExportReport(len(cells), sum(answer is not None for answer in answers), topic)
+
+
+def export_codebook(store: LabelStore, path: PathLike) -> int:
+    """Write the topics in use to a table with the columns "name" and "description".
+
+    Returns the number of topics. Raises OutputError if the file can't be written.
+    """
+    topics = store.codebook().topics()
+    rows = [("name", "description"), *((each.name, each.description) for each in topics)]
+    with write_errors(path), whole_file(path) as file:
+        file.write(table_file(rows, ","))
+    return len(topics)
 
 
 def _answers_by_key(store: LabelStore) -> dict[str, tuple[str, ...]]:

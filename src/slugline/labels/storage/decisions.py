@@ -144,12 +144,6 @@ class DecisionStore(LabelRows):
             ).fetchall()
             return {each.document: each for each in map(reader.assignment, rows)}
 
-    def shown_again(self) -> dict[int, str]:
-        """Return when each document was first shown again as its label was contradicted."""
-        with self._database.reading() as connection:
-            query = "SELECT document, min(at) FROM assignments WHERE reason = 'audit' GROUP BY 1"
-            return dict(connection.execute(query).fetchall())
-
     def has_assignments(self) -> bool:
         """Return whether any coder got a document, or has an imported label."""
         return bool(self._database.query_value("SELECT EXISTS (SELECT 1 FROM assignments)"))

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from slugline.corpus.label_database.reader import read_labels
-from slugline.corpus.label_database.records import Assignment, DocumentLabels, LabelDecision
+from slugline.corpus.label_database.records import DocumentLabels, LabelDecision
 from slugline.corpus.label_database.tables import ASSIGNMENT_COLUMNS, DECISION_COLUMNS
 from slugline.labels.label_counts import LabelCounter, LabelCounts
 from slugline.labels.storage.base import MAX_ROWS, LabelRows
 from slugline.labels.storage.decisions import IS_CURRENT, decided_assignment
-
-
-class RandomDraw(NamedTuple):
-    """A random draw and what became of it.
-
-    Attributes
-    ----------
-    assignment : Assignment
-    decision : LabelDecision or None
-        The current decision; None if the document was shown and never decided, or the decision was
-        undone or withdrawn.
-    """
-
-    assignment: Assignment
-    decision: LabelDecision | None
 
 
 class LabelHistory(LabelRows):
@@ -61,25 +45,30 @@ class LabelHistory(LabelRows):
             yield from page
             after = page[-1].id
 
-    def random_draws(self, after: int = 0) -> Iterator[RandomDraw]:
-        """Yield random draws, in order, with what became of them; see `Selection.is_random`.
-
-        Draws of a text that the user has changed since are left out.
-        """
-        for assignment, decision in self._decided(
-            "assignments.reason IN ('random', 'double-coded')", after
-        ):
-            yield RandomDraw(assignment, decision)
-
     def current_decisions(self) -> Iterator[LabelDecision]:
         """Yield the current decision about each assignment, in the order of assignments.
 
         A coder may have several assignments of one document. Decisions that were undone or
         withdrawn are left out, and those about a text that the user has changed since.
         """
-        for _, decision in self._decided("1", 0):
-            if decision is not None:
-                yield decision
+        after = 0
+        while True:
+            with self._database.reading() as connection:
+                reader = self._reader(connection)
+                withdrawn = reader.last_withdrawn()
+                rows = connection.execute(
+                    f"SELECT {ASSIGNMENT_COLUMNS}, {DECISION_COLUMNS} "  # noqa: S608
+                    "FROM assignments LEFT JOIN decisions ON decisions.id = "
+                    "(SELECT max(id) FROM decisions WHERE assignment = assignments.id) "
+                    f"WHERE assignments.id > ? AND {IS_CURRENT} "
+                    "ORDER BY assignments.id LIMIT ?",
+                    (after, MAX_ROWS),
+                ).fetchall()
+                page = [decided_assignment(reader, withdrawn, cells) for cells in rows]
+            if not page:
+                return
+            yield from (decision for _, decision in page if decision is not None)
+            after = page[-1][0].id
 
     def first_decisions(self) -> Iterator[LabelDecision]:
         """Yield the first decision about each assignment that has a current one, in their order.
@@ -96,28 +85,6 @@ class LabelHistory(LabelRows):
         for current in self.current_decisions():
             is_imported = current.assignment.selection.reason == "imported"
             yield current if is_imported else first[current.assignment.id]
-
-    def _decided(
-        self, condition: str, after: int
-    ) -> Iterator[tuple[Assignment, LabelDecision | None]]:
-        """Yield assignments with numbers above `after`, and the current decision about each."""
-        while True:
-            with self._database.reading() as connection:
-                reader = self._reader(connection)
-                withdrawn = reader.last_withdrawn()
-                rows = connection.execute(
-                    f"SELECT {ASSIGNMENT_COLUMNS}, {DECISION_COLUMNS} "  # noqa: S608
-                    "FROM assignments LEFT JOIN decisions ON decisions.id = "
-                    "(SELECT max(id) FROM decisions WHERE assignment = assignments.id) "
-                    f"WHERE {condition} AND assignments.id > ? AND {IS_CURRENT} "
-                    "ORDER BY assignments.id LIMIT ?",
-                    (after, MAX_ROWS),
-                ).fetchall()
-                page = [decided_assignment(reader, withdrawn, cells) for cells in rows]
-            if not page:
-                return
-            yield from page
-            after = page[-1][0].id
 
     def counts(self) -> LabelCounts:
         """Return the numbers of documents by status, and of labels by topic, coder and reason."""

@@ -13,14 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slugline._version import __version__
-from slugline.serving.http import handlers, label_studio
-from slugline.serving.http.label_studio import (
-    BackendHealth,
-    PredictReply,
-    PredictRequest,
-    SetUpReply,
-    SetUpRequest,
-)
+from slugline.serving.http import handlers
 from slugline.serving.replies import (
     Classification,
     CorrectionReply,
@@ -156,39 +149,6 @@ OPERATIONS = (
         "/v1/models/{name}",
         handlers.show_model,
         reply=ModelCard,
-        errors=(404,),
-        parameters=(_MODEL_NAME,),
-    ),
-    Operation(
-        "POST",
-        "/label-studio/{name}/predict",
-        label_studio.label_studio_predict,
-        body=PredictRequest,
-        reply=PredictReply,
-        parameters=(_MODEL_NAME,),
-    ),
-    Operation(
-        "POST",
-        "/label-studio/{name}/setup",
-        label_studio.label_studio_setup,
-        body=SetUpRequest,
-        reply=SetUpReply,
-        parameters=(_MODEL_NAME,),
-    ),
-    Operation(
-        "POST",
-        "/label-studio/{name}/webhook",
-        label_studio.label_studio_webhook,
-        body=label_studio.WebhookRequest,
-        reply=label_studio.WebhookReply,
-        errors=(501,),
-        parameters=(_MODEL_NAME,),
-    ),
-    Operation(
-        "GET",
-        "/label-studio/{name}/health",
-        label_studio.label_studio_health,
-        reply=BackendHealth,
         errors=(404,),
         parameters=(_MODEL_NAME,),
     ),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from slugline.serving.labelling.agreement import AgreementTask
+from typing import Any
+
+from slugline.base.latest_task import LatestTask
+from slugline.labels.agreement import measure_agreement
+from slugline.labels.store import LabelStore
 from slugline.serving.labelling.context import LabelContext
 from slugline.serving.labelling.replies import (
     AgreementReply,
@@ -37,7 +41,7 @@ class CoderService:
 
     def __init__(self, context: LabelContext) -> None:
         self._context = context
-        self._agreement = AgreementTask(context.store)
+        self._agreement = _AgreementTask(context.store)
 
     def close(self) -> None:
         """Wait for the thread that measures the agreement of coders."""
@@ -119,3 +123,33 @@ class CoderService:
             context.assignments.refresh(context.table, context.store)
         context.selector.notice_change()
         return self.agreement()
+
+
+class _AgreementTask:
+    """Measures the agreement of coders in a thread, once for the same labels."""
+
+    def __init__(self, store: LabelStore) -> None:
+        self._store = store
+        # The state of the labels, and `Agreement.to_dict`.
+        self._measured: tuple[tuple[int, ...], dict[str, Any]] | None = None
+        self._task = LatestTask(self._measure, name="measure-agreement")
+
+    def result(self) -> tuple[dict[str, Any] | None, bool]:
+        """Return the latest agreement or None, and True if it is up to date."""
+        measured = self._measured
+        is_current = measured is not None and measured[0] == self._store.last_change()
+        if not is_current:
+            self._task.request()
+        return None if measured is None else measured[1], is_current
+
+    def close(self, timeout: float) -> None:
+        """Stop the thread."""
+        self._task.close(timeout)
+
+    def _measure(self) -> None:
+        try:
+            last = self._store.last_change()
+            if self._measured is None or self._measured[0] != last:
+                self._measured = last, measure_agreement(self._store).to_dict()
+        except Exception:  # noqa: BLE001 - the next look tries again; reading labels says why
+            return

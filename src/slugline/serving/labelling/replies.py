@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
@@ -17,7 +17,9 @@ from slugline.corpus.label_database.records import (
 )
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.label_report import DoublingForecast, TopicAccuracy
-from slugline.labels.reviews import TopicReview
+
+if TYPE_CHECKING:
+    from slugline.labels.audit_review import TopicReview
 
 #: What a page shows; see `slugline.serving.labelling.service.LabelService`.
 PageContent = Literal["texts", "suggestions", "suspects"]

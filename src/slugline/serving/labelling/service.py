@@ -12,8 +12,6 @@ module         contents
 `coders`       agreement, disagreements that are settled, labels that are withdrawn
 `topics`       the codebook
 `progress`     how much is labelled, and how good a model is
-`opening`      makes a service whose selector learns from the labels
-`agreement`    a thread that measures the agreement of coders
 `history`      the decisions of a coder
 =============  ====================================================================================
 
@@ -25,13 +23,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from slugline.base.checks import short_repr
 from slugline.base.wording import join_words
 from slugline.errors import OptionError, Parameter
 from slugline.labels.draws import RepeatedDraws, Selector
+from slugline.labels.label_setup import LabelOptions, OpenLabels
+from slugline.labels.learning_selector import LearningSelector
 from slugline.labels.near_copies import NearCopies
-from slugline.labels.reviews import Reviewer
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 from slugline.serving.labelling.coders import CoderService
@@ -43,6 +43,9 @@ from slugline.serving.labelling.replies import PageContent, ProgressReply, State
 from slugline.serving.labelling.requests import SettleRequest
 from slugline.serving.labelling.texts import TextService
 from slugline.serving.labelling.topics import TopicService
+
+if TYPE_CHECKING:
+    from slugline.labels.audit_review import AuditReview
 
 
 class LabelService:
@@ -61,9 +64,8 @@ class LabelService:
     content : {"texts", "suggestions", "suspects"}, default "texts"
         What the page shows: texts, and how good a model of their labels is; suggestions of another
         model; or suspects of an audit, about which people decide.
-    reviewer : Reviewer, optional
-        Knows what speaks against topics that texts have, which is shown with them, and which
-        labels are shown to their coders again.
+    reviewer : AuditReview, optional
+        Evidence against the topics of the texts, which is shown with them.
     settlers : sequence of str, optional
         Who may settle disagreements; by default, everybody.
     near_copies : NearCopies, optional
@@ -90,7 +92,7 @@ class LabelService:
         *,
         shows_guesses: bool = False,
         content: PageContent = "texts",
-        reviewer: Reviewer | None = None,
+        reviewer: AuditReview | None = None,
         settlers: Sequence[str] = (),
         near_copies: NearCopies | None = None,
         repeated_draws: RepeatedDraws | None = None,
@@ -140,6 +142,30 @@ class LabelService:
         """Settle a disagreement; return the progress since then."""
         self.coders.settle(coder, request)
         return self.progress.progress(coder)
+
+
+def make_label_service(labels: OpenLabels, options: LabelOptions) -> LabelService:
+    """Return a service, which closes the file of labels at its end."""
+    store, table, assignments, _ = labels
+    selector = LearningSelector(
+        store,
+        table,
+        assignments,
+        random_fraction=options.random_fraction,
+        double_fraction=options.double_fraction,
+        shows_guesses=options.show_guesses,
+    )
+    return LabelService(
+        store,
+        table,
+        assignments,
+        selector,
+        options.coder,
+        shows_guesses=options.show_guesses,
+        settlers=options.settlers,
+        near_copies=NearCopies(table.texts),
+        repeated_draws=RepeatedDraws(options.repeat_fraction, options.repeat_after),
+    )
 
 
 def check_settlers(settlers: Sequence[str], coders: Sequence[str]) -> None:

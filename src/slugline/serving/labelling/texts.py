@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from slugline.corpus.label_database.records import Assignment, LabelDecision, Selection
 from slugline.errors import StoreError
 from slugline.labels.draws import RepeatedDraws
-from slugline.labels.reviews import Reviewer
 from slugline.serving.labelling.context import LabelContext
 from slugline.serving.labelling.replies import (
     DecisionReply,
@@ -15,6 +16,9 @@ from slugline.serving.labelling.replies import (
     TextReply,
 )
 from slugline.serving.labelling.requests import NextRequest, TextRequest
+
+if TYPE_CHECKING:
+    from slugline.labels.audit_review import AuditReview
 
 # How often a text is drawn again that another process has given to somebody in the meantime.
 _MAX_TRIES = 1000
@@ -30,8 +34,8 @@ class TextService:
     context : LabelContext
     shows_guesses : bool
         Whether coders see the guesses of the selector's model before they decide.
-    reviewer : Reviewer or None
-        Knows what speaks against topics that texts have, and which texts are shown again.
+    reviewer : AuditReview or None
+        Evidence against the topics of the texts.
     repeated_draws : RepeatedDraws or None
         Which texts come again.
     """
@@ -41,7 +45,7 @@ class TextService:
         context: LabelContext,
         *,
         shows_guesses: bool,
-        reviewer: Reviewer | None,
+        reviewer: AuditReview | None,
         repeated_draws: RepeatedDraws | None,
     ) -> None:
         self._context, self._shows_guesses = context, shows_guesses
@@ -54,7 +58,7 @@ class TextService:
             for assignment in self._context.store.open_assignments(coder):
                 if assignment.id not in held:
                     return NextReply(text=self.reply(assignment))
-            selected = self._show_again(coder) or self._repeat(coder) or self._select(coder)
+            selected = self._repeat(coder) or self._select(coder)
         return NextReply(text=None if selected is None else self.reply(selected))
 
     def find_text(self, coder: str, request: TextRequest) -> TextReply:
@@ -66,7 +70,7 @@ class TextService:
         """Return the text of an assignment, with a decision about it."""
         store, selection = self._context.store, assignment.selection
         document = store.document(assignment.document)
-        review = None if self._reviewer is None else self._reviewer.review(assignment, document)
+        review = None if self._reviewer is None else self._reviewer.review(document)
         guess = selection.guess
         is_guess_shown = guess is not None and review is None and self.is_guess_shown(selection)
         return TextReply(
@@ -85,19 +89,6 @@ class TextService:
     def is_guess_shown(self, selection: Selection) -> bool:
         """Return whether the coder of a text that was selected so sees the model's guess."""
         return selection.is_guess_shown and (self._shows_guesses or selection.reason == "audit")
-
-    def _show_again(self, coder: str) -> Assignment | None:
-        """Return the assignment of a text whose label is in doubt; None if it is another's turn."""
-        if self._reviewer is None:
-            return None
-        drawn = self._reviewer.draw(self._context.history(coder).decisions())
-        if drawn is None:
-            return None
-        assignment = self._context.store.assign(coder, drawn.document, drawn.selection)
-        if assignment is not None:
-            # It isn't drawn for a second coder any more.
-            self._context.assignments.add(drawn.row, coder)
-        return assignment
 
     def _repeat(self, coder: str) -> Assignment | None:
         """Return the assignment of a text that comes again; None if it is the turn of another."""

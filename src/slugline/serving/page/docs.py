@@ -17,18 +17,11 @@ from slugline.serving.served_models import ServedModel
 from slugline.serving.web.state import service_of, web_state
 
 _TEXT = "Wheat shipments rose by a tenth in March."
-_LABEL_CONFIG = (
-    '<View><Text name="text" value="$text"/>'
-    '<Choices name="topic" toName="text" value="$topics"/></View>'
-)
 #: Example request bodies by operation; `...` stands for a topic of the model.
 _BODIES: dict[str, dict[str, Any]] = {
     "classify": {"texts": [_TEXT], "top": 3},
     "explain_text": {"text": _TEXT},
     "correct": {"text": _TEXT, "topic": ...},
-    "label_studio_predict": {"tasks": [{"data": {"text": _TEXT}}], "label_config": _LABEL_CONFIG},
-    "label_studio_setup": {"schema": _LABEL_CONFIG},
-    "label_studio_webhook": {"action": "ANNOTATION_CREATED"},
 }
 _PATH_PARAMETERS = re.compile(r"\{(\w+)\}")
 

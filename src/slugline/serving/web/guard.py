@@ -231,7 +231,7 @@ def _is_address(name: str) -> bool:
 def _sent_token(header: bytes) -> bytes:
     """Return the token in an Authorization header, or empty bytes.
 
-    Programs limited to user names and passwords, such as Label Studio, send it as the password.
+    Programs limited to user names and passwords send it as the password.
 
     >>> _sent_token(b"Bearer 0123456789abcdef"), _sent_token(b"Basic YW5uYTowMTIzNDU2Nzg5YWJjZGVm")
     (b'0123456789abcdef', b'0123456789abcdef')

@@ -127,27 +127,10 @@ function withdrawButton({ coder, n_labels }) {
   return ask;
 }
 
-function importedParts({ coder, test, ...group }) {
+function importedParts({ coder, ...group }) {
   const n = group.exact_n_documents;
   const heading = make("h3", {}, nameOf(coder), ` beside people: ${counted(n, "text")}`);
-  return [heading, ...n ? groupParts(group, coder) : [], ...testParts(coder, test)];
-}
-
-function testParts(coder, test) {
-  if (test.problem !== null) {
-    return [soft("Whether ", nameOf(coder), ` may replace a person can’t be tested: ${test.problem}.`)];
-  }
-  const n_won = test.persons.filter((each) => each.is_won).length;
-  const rows = test.persons.map((each) => [
-    nameOf(each.person), number(each.n_documents), percent(each.advantage),
-    percent(each.person_advantage), each.p_value < 0.001 ? "< 0.001" : each.p_value.toFixed(3),
-  ]);
-  return [
-    make("p", {}, "By the alternative annotator test, ", nameOf(coder),
-      ` ${test.is_passed ? "may" : "may not"} replace a person: it wins against ${n_won} of ` +
-      `${test.persons.length}.`),
-    table(`Test of ${coder}`, ["person", "texts", "it as good", "person as good", "p"], rows),
-  ];
+  return [heading, ...n ? groupParts(group, coder) : []];
 }
 
 function withdrawalParts(withdrawals) {

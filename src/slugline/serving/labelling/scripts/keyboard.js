@@ -77,7 +77,7 @@ const KEYS = [
   ["g", "look at texts that are nearly the same"],
   ["n", "write a note"],
   ["b", "open the codebook"],
-  [`${KEEP_KEY}  ${CHANGE_KEY}`, "keep a label that is shown again; change it to what is proposed"],
+  [`${KEEP_KEY}  ${CHANGE_KEY}`, "keep the topic of a suspect; change it to what is proposed"],
 ];
 
 document.addEventListener("keydown", (event) => {

@@ -11,12 +11,10 @@ function showReview(text) {
     reviewButton("Keep", review.topics, KEEP_KEY),
     canChange(review) ? reviewButton("Change to", review.proposal, CHANGE_KEY) : null,
   ];
-  const [now, other] = state.content === "suspects"
-    ? [state.isMultilabel ? "Its topics: " : "Its topic is ", "the other documents say "]
-    : ["You said ", "a model of all other labels says "];
+  const now = state.isMultilabel ? "Its topics: " : "Its topic is ";
   find("#guess").after(make(
     "div", { id: "review", className: "notice review" },
-    make("p", {}, now, topicName(review.topics), "; ", other, topicName(review.proposal), "."),
+    make("p", {}, now, topicName(review.topics), "; the other documents say ", topicName(review.proposal), "."),
     make("ul", {}, ...review.reasons.map((reason) => make("li", { dir: "auto" }, reason))),
     make("p", { className: "row" }, ...decides),
   ));

@@ -1,62 +1,81 @@
-"""Imports labels from files of other tools, and exports labels to them."""
+"""Labels from files, stored for the documents that they are about."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.databases import is_time, to_cell
-from slugline.base.files import PathLike, whole_file, write_errors
 from slugline.corpus.documents import check_topic_names
-from slugline.corpus.label_database.records import CoderKind, DocumentLabels
-from slugline.corpus.label_database.tables import TOPIC_COLUMN
-from slugline.corpus.tables import table_file
+from slugline.corpus.label_database.records import CoderKind, SkipReason
 from slugline.errors import DataError, Parameter
 from slugline.labels.cells import ImportedLabel, NewDocument, document_cells, name_cell, note_cell
-from slugline.labels.formats.argilla import ARGILLA
-from slugline.labels.formats.doccano import DOCCANO
-from slugline.labels.formats.exchange import (
-    ExchangedDocument,
-    ExchangedLabel,
-    LabelScheme,
-    LabelTool,
-    find_tool,
-    read_exchange,
-    write_exchange,
-)
-from slugline.labels.formats.label_studio import LABEL_STUDIO
-from slugline.labels.formats.prodigy import PRODIGY
 from slugline.labels.store import LabelStore
+from slugline.labels.text_table import TextTable
 
-#: The tools whose files can be read and written, by name.
-TOOLS = {tool.name: tool for tool in (LABEL_STUDIO, ARGILLA, PRODIGY, DOCCANO)}
 # The number of documents that are stored together.
 _BATCH = 1000
 
 
-class UserFile(Protocol):
-    """The user's file of texts, whose documents are stored only once they have labels.
+class ExchangedLabel(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A label in a file.
 
     Attributes
     ----------
-    name : str
-    keys, texts : sequence of str
+    coder : str or None
+        None if the file doesn't name the coder.
+    topics : tuple of str, or None
+        None if the document was skipped.
+    at, note : str or None
+    reason : {"unclear", "none of these", "not for me"}
+        Why it was skipped.
+    kind : {"person", "imported"}
+    is_settlement : bool
+        True if a person settled a disagreement with this label.
     """
 
-    name: str
-    keys: list[str]
-    texts: list[str]
+    coder: str | None = None
+    topics: tuple[str, ...] | None = None
+    at: str | None = None
+    note: str | None = None
+    reason: SkipReason = "unclear"
+    kind: CoderKind = "person"
+    is_settlement: bool = False
 
-    def find_key(self, key: str) -> NewDocument | None:
-        """Return the document with a key, or None."""
 
-    def find_text(self, text: str) -> Sequence[NewDocument]:
-        """Return the documents with a text, in order."""
+class ExchangedDocument(NamedTuple):
+    """A document in a file.
+
+    Attributes
+    ----------
+    place : str
+        Such as "tasks.json, item 3".
+    id : str or int
+        The id in the tool that wrote the file; empty without one.
+    text : str or None
+        None if the file doesn't contain it.
+    columns : dict
+        Its other columns.
+    labels : tuple of ExchangedLabel
+    key : str or None
+        Its key in the label database that wrote the file, or from the user's id.
+    is_multilabel : bool
+        True if the file was written by a multi-label database.
+    """
+
+    place: str
+    id: str | int
+    text: str | None
+    columns: dict[str, Any]
+    labels: tuple[ExchangedLabel, ...] = ()
+    key: str | None = None
+    is_multilabel: bool = False
 
 
 class ImportReport(NamedTuple):
@@ -87,73 +106,7 @@ class ImportReport(NamedTuple):
     n_changed: int = 0
 
 
-class ExportReport(NamedTuple):
-    """What an export has written.
-
-    Attributes
-    ----------
-    n_documents : int
-    n_labels : int
-        Number of labels of coders, skipped documents included.
-    n_open : int
-        Number of documents on which coders disagree; formats with one list of topics for a
-        document have none there.
-    """
-
-    n_documents: int
-    n_labels: int
-    n_open: int
-
-
 # Import -------------------------------------------------------------------------------------------
-
-
-def import_file(
-    store: LabelStore,
-    path: PathLike,
-    *,
-    coder: str | None = None,
-    kind: CoderKind = "person",
-    user_file: UserFile | None = None,
-) -> ImportReport:
-    """Store the labels in a file that Label Studio, doccano, Argilla or Prodigy exported.
-
-    A document of the file is the stored one with the same key, if Slugline wrote the file, or with
-    the same text; or else the user's one. Others are added. The entire file is checked before
-    anything is stored, and an import can be repeated. A store without labels becomes multilabel if
-    a document of the file has several topics.
-
-    Parameters
-    ----------
-    store : LabelStore
-    path : str or Path
-    coder : str, optional
-        Who gave the labels; by default, whom the file names, or else the tool.
-    kind : {"person", "imported"}
-        What that coder is.
-    user_file : UserFile, optional
-
-    Raises
-    ------
-    DataError : if the file is of no such tool, or can't be read; the message names the place.
-    """
-    path = Path(path)
-    tool = find_tool(path, TOOLS.values())
-    if tool is None:
-        titles = ", ".join(each.title for each in TOOLS.values())
-        raise DataError(
-            f"{path} is not a file of a labelling tool that Slugline knows ({titles}); export JSON "
-            "or JSONL there, or give a table with a column of topics."
-        )
-    return import_documents(
-        store,
-        lambda: read_exchange(path, tool),
-        tool.name,
-        coder=coder,
-        kind=kind,
-        has_line_per_coder=tool.has_line_per_coder,
-        user_file=user_file,
-    )
 
 
 def import_documents(
@@ -163,29 +116,38 @@ def import_documents(
     *,
     coder: str | None = None,
     kind: CoderKind = "person",
-    has_line_per_coder: bool = False,
-    user_file: UserFile | None = None,
+    user_file: TextTable | None = None,
 ) -> ImportReport:
-    """Store exchanged documents and their labels; see `import_file`.
+    """Store documents of a file and their labels.
+
+    A document of the file is the stored one with the same key, or with the same text; or else the
+    user's one. Others are added. The entire file is checked before anything is stored, and an
+    import can be repeated. A store without labels becomes multi-label if a document of the file has
+    several topics.
 
     Parameters
     ----------
     store : LabelStore
     read : callable
-        Return the documents; called twice, as they are checked first.
+        Return the documents; called up to three times, because they are checked first.
     source : str
-        The name of the tool: of coders without a name, and of keys.
-    coder, kind, user_file : see `import_file`
-    has_line_per_coder : bool, default False
-        Whether a document that two coders labelled occurs twice.
+        Prefix of new keys, and the default name of coders.
+    coder : str, optional
+        Coder to credit. Defaults to the coder of each label, else `source`.
+    kind : {"person", "imported"}
+        The kind of `coder`.
+    user_file : TextTable, optional
+        The file that is labelled; its documents are stored if they have a label.
+
+    Raises
+    ------
+    DataError : if a document can't be stored; the message names the place.
     """
     coder_of = _coder_finder(source, coder, kind)
     if user_file is not None:
         _check_matches(store, read(), user_file, needs_texts=kind == "imported")
     _check(store, read(), source, coder_of)
-    matcher = _DocumentMatcher(
-        store, source, has_line_per_coder=has_line_per_coder, user_file=user_file
-    )
+    matcher = _DocumentMatcher(store, source, user_file)
     writer = _LabelWriter(store, coder_of)
     n_documents, documents = 0, iter(read())
     while batch := list(itertools.islice(documents, _BATCH)):
@@ -209,7 +171,7 @@ _N_EXAMPLES = 5
 def _check_matches(
     store: LabelStore,
     documents: Iterable[ExchangedDocument],
-    user_file: UserFile,
+    user_file: TextTable,
     *,
     needs_texts: bool,
 ) -> None:
@@ -343,21 +305,12 @@ class _DocumentMatcher:
         See `ImportReport`.
     """
 
-    def __init__(
-        self,
-        store: LabelStore,
-        source: str,
-        *,
-        has_line_per_coder: bool,
-        user_file: UserFile | None,
-    ) -> None:
+    def __init__(self, store: LabelStore, source: str, user_file: TextTable | None) -> None:
         self._store, self._source, self._user_file = store, source, user_file
-        self._has_line_per_coder = has_line_per_coder
         self.n_new = self.n_unknown = self.n_changed = 0
-        # The documents with each text, by its digest, and how many of them were matched by each
-        # coder.
+        # The documents with each text, by its digest, and how many of them were matched.
         self._by_text: dict[bytes, list[_Match]] = {}
-        self._n_seen: Counter[tuple[bytes, str | None]] = Counter()
+        self._n_seen: Counter[bytes] = Counter()
         # The user's documents with each text that are not stored yet.
         self._unstored: dict[bytes, list[NewDocument]] = {}
         # Of the present batch: documents by key, and those to store.
@@ -442,10 +395,8 @@ class _DocumentMatcher:
         equal, unstored = self._by_text[digest], self._unstored.get(digest)
         if key and self._by_key.get(key) in equal:
             return self._by_key[key]
-        coder = document.labels[0].coder if document.labels else None
-        counter = (digest, coder if self._has_line_per_coder else None)
-        n_seen = self._n_seen[counter]
-        self._n_seen[counter] += 1
+        n_seen = self._n_seen[digest]
+        self._n_seen[digest] += 1
         if n_seen < len(equal):
             return equal[n_seen]
         if unstored:
@@ -539,109 +490,3 @@ class _LabelWriter:
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(to_cell(text)).digest()
-
-
-# Export -------------------------------------------------------------------------------------------
-
-
-def export_file(store: LabelStore, path: PathLike, tool: LabelTool) -> ExportReport:
-    """Write all documents with their labels to a file that a tool can import.
-
-    The file appears when it is complete.
-
-    Raises OutputError if it can't be written.
-    """
-    counts: Counter[str] = Counter()
-    topic_column = store.setting(TOPIC_COLUMN)
-
-    def documents() -> Iterator[ExchangedDocument]:
-        for each in store.labels():
-            if not each.is_replaced:
-                document = to_exchange(each, tool.name, topic_column)
-                counts["documents"] += 1
-                counts["labels"] += len(document.labels)
-                counts["open"] += each.status == "open"
-                yield document
-
-    with write_errors(path), whole_file(path) as file:
-        for piece in write_exchange(documents(), tool, read_scheme(store)):
-            file.write(piece)
-    return ExportReport(counts["documents"], counts["labels"], counts["open"])
-
-
-def export_codebook(store: LabelStore, path: PathLike, tool: LabelTool | None = None) -> int:
-    """Write the topics in use to a file; return how many there are.
-
-    By default, it is a table with the columns "name" and "description". With a tool, it is what the
-    tool gets its labels from: the labelling setup of Label Studio, the labels of doccano, the
-    settings of a dataset of Argilla, or the list of labels of Prodigy.
-
-    Raises OutputError if it can't be written.
-    """
-    scheme = read_scheme(store)
-    if tool is None:
-        rows = [("name", "description"), *((each.name, each.description) for each in scheme.topics)]
-        content = table_file(rows, ",")
-    else:
-        content = tool.write_scheme(scheme).encode(errors="replace")
-    with write_errors(path), whole_file(path) as file:
-        file.write(content)
-    return len(scheme.topics)
-
-
-def read_scheme(store: LabelStore) -> LabelScheme:
-    """Return the topics in use, and whether a document may have several."""
-    return LabelScheme(tuple(store.codebook().topics()), store.is_multilabel)
-
-
-def to_exchange(
-    labels: DocumentLabels, source: str, topic_column: str | None = None
-) -> ExchangedDocument:
-    """Return a document with the labels of all coders.
-
-    `source` is the tool whose id it gets, and `topic_column` a column that coders are not to see.
-    """
-    document = labels.document
-    exchanged = [
-        ExchangedLabel(
-            coder=decision.assignment.coder.name,
-            topics=decision.topics if decision.kind == "label" else None,
-            at=decision.at,
-            note=decision.note,
-            reason=decision.reason or "unclear",
-            kind=decision.assignment.coder.kind,
-        )
-        for decision in labels.decisions
-    ]
-    settlement = labels.settlement
-    if settlement is not None:
-        exchanged.append(
-            ExchangedLabel(
-                coder=settlement.person.name,
-                topics=settlement.topics if settlement.kind == "label" else None,
-                at=settlement.at,
-                note=settlement.note,
-                is_settlement=True,
-            )
-        )
-    return ExchangedDocument(
-        place="",
-        id=_exchanged_id(document.key, source, document.id),
-        text=document.text,
-        columns={name: value for name, value in document.columns.items() if name != topic_column},
-        labels=tuple(exchanged),
-        key=document.key,
-        hidden_columns={
-            name: value for name, value in document.columns.items() if name == topic_column
-        },
-    )
-
-
-def _exchanged_id(key: str, source: str, number: int) -> str | int:
-    """Return the id that a tool gave to a document, or the user's id, or else its number."""
-    for prefix in (f"{source} ", "id "):
-        if key.startswith(prefix):
-            name = key.removeprefix(prefix).partition(" text ")[0]
-            is_number = name.isdecimal() and str(int(name)) == name
-            return int(name) if is_number else name
-    return number
