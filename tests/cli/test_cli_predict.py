@@ -646,7 +646,8 @@ def test_predict_does_not_take_an_excel_file_for_a_model(run: Run) -> None:
 
 @pytest.mark.parametrize("name", ["make.py", "page.html", "a.png", "a.pdf.gz"])
 def test_predict_rejects_files_of_unknown_formats(run: Run, name: str) -> None:
-    Path(name).write_text("wheat\n")
+    content = b"wheat\n"
+    Path(name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
 
     result = run("predict", "news.slug", name)
 

@@ -150,10 +150,6 @@ def test_train_stream_rejects_options_that_it_does_not_support(
     assert not Path("model.slug").exists()
 
 
-def test_train_stream_takes_default_values_of_options(run: Run, parts: Path) -> None:
-    assert run("train", "news/*.csv", "--stream", "--learner", "linear").code == 0
-
-
 @pytest.mark.parametrize(
     ("data", "code", "opening"),
     [

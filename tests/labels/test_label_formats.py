@@ -591,9 +591,9 @@ def test_is_label_studio_file_knows_other_files(tmp_path: Path) -> None:
 def test_import_names_deep_and_broken_json(store: LabelStore, tmp_path: Path) -> None:
     deep = '[{"id": 1, "data": {"text": "x", "deep": ' + "[" * 5000 + "]" * 5000
     for text, message in (
-        (deep + '}, "annotations": []}]', "nested too deeply"),
-        ('[{"id": 1, "data": {"text": "x"}, "annotations": []}, {]', "item 2: not valid JSON"),
-        ('[{"id": 1, "data": {"text": "x"}, "annotations": []}', "item 1: not valid JSON"),
+        (deep + '}, "annotations": []}]', "not valid JSON"),
+        ('[{"id": 1, "data": {"text": "x"}, "annotations": []}, {]', "is not valid JSON"),
+        ('[{"id": 1, "data": {"text": "x"}, "annotations": []}', "is not valid JSON"),
     ):
         path = tmp_path / "a.json"
         path.write_text(text)

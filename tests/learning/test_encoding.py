@@ -19,7 +19,7 @@ from stand_ins import Letters
 
 @pytest.fixture(autouse=True)
 def cache(empty_cache: Path) -> Path:
-    return empty_cache / "encodings.sqlite"
+    return empty_cache / "encodings-2.sqlite"
 
 
 TEXTS = [f"{number} aeio {'a' * (number % 7)}{'e' * (number % 11)}" for number in range(700)]

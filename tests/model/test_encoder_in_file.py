@@ -129,7 +129,7 @@ def test_load_recognizes_an_encoder_without_a_digest(tmp_path: Path) -> None:
 
 
 def test_loaded_model_does_not_cache_encodings(model: Path, tmp_path: Path) -> None:
-    kept = tmp_path / "cache" / "encodings.sqlite"
+    kept = tmp_path / "cache" / "encodings-2.sqlite"
     TopicClassifier(encoder=Meanings(WORDS)).fit(TEXTS, TOPICS)
     kept.unlink()
     load(model, Meanings(WORDS)).predict(NEW)

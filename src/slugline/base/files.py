@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import glob
 import os
 import stat
 import sys
@@ -189,12 +190,22 @@ def whole_file(path: PathLike) -> Iterator[BinaryIO]:
 def fresh_part(target: Path) -> Iterator[BinaryIO]:
     """Open a new file next to `target`; remove it on exit unless it was put in place."""
     rights = 0o600 if target.exists() else 0o666
-    path = target.with_name(f".{target.name[:_MAX_STEM]}.{os.urandom(4).hex()}.part")
+    path = target.with_name(f"{_stem(target)}.{os.urandom(4).hex()}.part")
     try:
         with open(path, "x+b", opener=functools.partial(os.open, mode=rights)) as part:
             yield part
     finally:
         path.unlink(missing_ok=True)
+
+
+def remove_parts(target: Path) -> None:
+    """Remove the parts of `target` left by killed processes; no other process may write it."""
+    for part in target.parent.glob(f"{glob.escape(_stem(target))}.????????.part"):
+        part.unlink(missing_ok=True)
+
+
+def _stem(target: Path) -> str:
+    return f".{target.name[:_MAX_STEM]}"
 
 
 def put_in_place(part: BinaryIO, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pickle
 import tempfile
@@ -10,6 +11,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from pathlib import Path
 
+from slugline.base.files import remove_parts
 from slugline.base.processes import worker_processes
 from slugline.prediction.model_copy import ModelCopy
 from slugline.prediction.rows import PredictOptions
@@ -43,7 +45,9 @@ def _predict_until_killed(
 ) -> Generator[tuple[Task, FileResult]]:
     """Yield the results of tasks until all are done or a process is killed."""
     running: dict[Future[FileResult], Task] = {}
-    with worker_processes(n_workers) as executor:
+    with contextlib.ExitStack() as stack:
+        stack.callback(_remove_parts, running)  # after the workers have ended
+        executor = stack.enter_context(worker_processes(n_workers))
         try:
             while True:
                 while waiting and len(running) < n_workers:
@@ -57,6 +61,11 @@ def _predict_until_killed(
         except BrokenExecutor:
             for future, task in running.items():
                 yield task, _killed(task) if future.exception() else future.result()
+
+
+def _remove_parts(running: dict[Future[FileResult], Task]) -> None:
+    for task in running.values():
+        remove_parts(task.answers.path)
 
 
 def _killed(task: Task) -> FileResult:

@@ -43,7 +43,7 @@ class RowCache:
     digest : str
         Identifies the encoder.
     path : Path, optional
-        By default, `encodings.sqlite` in the cache's folder.
+        By default, `encodings-2.sqlite` in the cache's folder; the number is the format's.
     max_bytes : int, default MAX_BYTES
         Size of the file at which a quarter of it is freed.
     patience : float, default 5.0
@@ -58,7 +58,7 @@ class RowCache:
         max_bytes: int = MAX_BYTES,
         patience: float = 5.0,
     ) -> None:
-        self._path = path or cache_folder() / "encodings.sqlite"
+        self._path = path or cache_folder() / "encodings-2.sqlite"
         self._digest = digest.encode()
         self._max_bytes, self._patience = max_bytes, patience
         self._connection: sqlite3.Connection | None = None
