@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -41,22 +40,6 @@ def test_history_returns_metrics_by_name(history: History) -> None:
 )
 def test_best_epoch_has_the_lowest_loss(figures: dict[str, list[float]], best_epoch: int) -> None:
     assert History(figures).best_epoch == best_epoch
-
-
-def test_to_json_returns_plain_data(history: History) -> None:
-    history.restored_epoch, history.stopped_by = 2, "early stopping"
-    assert json.loads(history.to_json()) == {
-        "history": {
-            "loss": [2.5, 1.4, 0.9],
-            "accuracy": [0.5, 0.7, 0.8],
-            "val_loss": [1.7, 1.3, 1.4],
-            "val_accuracy": [0.625, 0.75, 0.6875],
-        },
-        "n_rows": 7982,
-        "batch_size": 512,
-        "restored_epoch": 2,
-        "stopped_by": "early stopping",
-    }
 
 
 def test_repr_html_is_a_table_and_two_charts(without_validation: History) -> None:
