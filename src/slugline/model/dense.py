@@ -596,16 +596,7 @@ def _encode_if_known(
     encoder: CheckedEncoder, texts: Sequence[str], settings: FitSettings, progress: Progress
 ) -> F32 | None:
     """Return the encoder's rows, or None if the built-in encoder doesn't know the language."""
-    from slugline.learning.encoder.vectors import MAX_SAMPLED
-
-    if settings.descriptions:
-        return encode_with_descriptions(encoder, texts, settings, progress)
-    if encoder.is_built_in and len(texts) <= MAX_SAMPLED:
-        rows = encoder.encode_if_known(texts)
-        if rows is not None:
-            encoder.check_table()
-        return rows
-    if not encoder.knows_language(texts):
+    if not settings.descriptions and not encoder.knows_language(texts):
         return None
     return encode_with_descriptions(encoder, texts, settings, progress)
 

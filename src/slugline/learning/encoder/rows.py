@@ -1,4 +1,4 @@
-"""Encodes texts, each distinct text only once, with a cache of rows."""
+"""Encode texts, each distinct text once, with a cache of rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from slugline.learning.encoder.registry import Encoder
 
 # Cache --------------------------------------------------------------------------------------------
 
-#: Size of the file, in bytes, at which a quarter of it is freed, oldest rows first.
+#: File size in bytes at which a quarter of it is freed, oldest rows first.
 MAX_BYTES = 1 << 30
 _KEY_BYTES = 16
 _TABLE = "CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, key BLOB UNIQUE, row BLOB)"
@@ -36,18 +36,18 @@ _TABLE = "CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, key BLOB UNIQ
 class RowCache:
     """The cached rows of one encoder, in a SQLite file; a context manager.
 
-    Warns if the file can't be used, and then caches nothing. A damaged file is deleted.
+    If the file can't be used, warn and cache nothing. A damaged file is deleted.
 
     Parameters
     ----------
     digest : str
         Identifies the encoder.
     path : Path, optional
-        By default, `encodings.sqlite` in the cache's folder.
+        By default, `encodings.sqlite` in the cache folder.
     max_bytes : int, default MAX_BYTES
-        Size of the file at which a quarter of it is freed.
+        File size at which a quarter of it is freed.
     patience : float, default 5.0
-        Seconds that a writer waits for other processes that write.
+        Seconds to wait for other processes that write.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class RowCache:
         return keys
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, F16]:
-        """Return the cached rows by key, for those keys that have one; all have the same width."""
+        """Return the cached rows by key; all have the same width."""
         cached: dict[bytes, F16] = {}
         connection = self._connection
         if connection is None:
@@ -102,7 +102,7 @@ class RowCache:
         return {key: row for key, row in cached.items() if len(row) == width}
 
     def add(self, keys: Sequence[bytes], rows: F16) -> None:
-        """Add a row under each key; if that fails, no row is added."""
+        """Add a row under each key, or none of them on failure."""
         if self._connection is None:
             return
         blobs = (row.tobytes() for row in rows.astype("<f2", copy=False))
@@ -115,7 +115,7 @@ class RowCache:
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Turn all errors with the file into a warning, and stop using it."""
+        """Turn file errors into a warning, and stop using the file."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -148,7 +148,7 @@ def _make_room(connection: sqlite3.Connection, max_bytes: int) -> None:
 
 # Encoding -----------------------------------------------------------------------------------------
 
-# The number of texts whose encoding is timed.
+# Number of texts whose encoding is timed.
 _N_SAMPLED = 32
 
 
@@ -162,8 +162,8 @@ def encode(
 ) -> F32:
     """Return a float32 row of unit length for each text, shape (n_texts, n_columns).
 
-    Rows are cached as they are made: after Ctrl-C or an error, the next call continues. Rows of a
-    fast encoder are made faster than they are found.
+    Rows are cached batch by batch, so after Ctrl-C or an error, the next call continues. Rows of a
+    fast encoder are not cached, since looking them up would take longer.
 
     Parameters
     ----------
@@ -172,7 +172,6 @@ def encode(
     n_jobs : int, optional
         Number of threads, if the encoder is thread-safe.
     cache_rows : bool, default True
-        Whether to use the cache.
     progress : Progress, optional
 
     Raises
@@ -181,9 +180,7 @@ def encode(
     """
     documents = check_texts(texts)
     checked, n_threads = get_encoder(encoder), count_threads(n_jobs)
-    if checked.is_fast and not checked.parts:
-        return _encode_fast(documents, checked, n_threads)
-    # In the order of the texts, so that calls of the encoder don't depend on hashes.
+    # In the order of the texts, so that batches don't depend on hashes.
     distinct = list(dict.fromkeys(documents)) or [""]
     works = [
         _Encoding(part, n_threads, SILENT if part.is_fast else progress or SILENT)
@@ -194,26 +191,7 @@ def encode(
         rows = checked.unit_rows(rows, len(rows))
     numbers = {text: row for row, text in enumerate(distinct)}
     order = [numbers[text] for text in documents]
-    return rows[np.array(order, dtype=np.intp)].astype(np.float32)
-
-
-def estimate_seconds(texts: Sequence[str], encoder: str | Encoder, n_jobs: int | None) -> float:
-    """Return an estimate of the seconds that encoding texts takes, by timing a few of them."""
-    checked = get_encoder(encoder)
-    sample = list(texts[:: -(-len(texts) // _N_SAMPLED)])
-    checked.encode(sample[:1])  # loads the encoder
-    started = time.perf_counter()
-    with _one_blas_thread(checked):
-        checked.encode(sample)
-    n_threads = count_threads(n_jobs) if checked.is_thread_safe else 1
-    return (time.perf_counter() - started) * len(texts) / len(sample) / n_threads
-
-
-def _encode_fast(texts: list[str], encoder: CheckedEncoder, n_threads: int) -> F32:
-    n_threads = min(n_threads, -(-len(texts) // encoder.batch_texts))  # a pool takes time
-    batches = [rows for _, rows in _Encoding(encoder, n_threads, SILENT).chunks(texts or [""])]
-    rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
-    return rows[: len(texts)].astype(np.float32, copy=False)
+    return rows[np.array(order, dtype=np.intp)].astype(np.float32, copy=False)
 
 
 def _encode_distinct(texts: Sequence[str], work: _Encoding, cache_rows: bool) -> Floats:
@@ -248,9 +226,9 @@ class _Encoding:
     def chunks(self, texts: list[str]) -> Generator[tuple[int, Floats], None, None]:
         """Yield the position of the first text and the rows of each chunk of texts, in order."""
         step = f"encoding {counted(len(texts), 'text')} with {self.encoder.name}"
-        n_threads = self.n_jobs if self.encoder.is_thread_safe else 1
         # Between batches, rows are cached, and encoding can be interrupted.
         starts = range(0, len(texts), self.encoder.batch_texts)
+        n_threads = min(self.n_jobs, len(starts)) if self.encoder.is_thread_safe else 1
         batches = (texts[start : start + starts.step] for start in starts)
         if starts:
             self.progress.update(step, 0.0)
@@ -259,7 +237,7 @@ class _Encoding:
         with closing(self.progress), closing(results), _one_blas_thread(self.encoder):
             for start, rows in zip(starts, results, strict=True):
                 n_done, now = start + len(rows), time.perf_counter()
-                if start == 0:  # the thread that loaded the encoder
+                if start == 0:  # includes loading the encoder
                     timed_from = now, n_done
                 elif timed_from and n_done >= timed_from[1] + _N_SAMPLED:
                     seconds = (now - timed_from[0]) / (n_done - timed_from[1])
@@ -273,8 +251,8 @@ class _Encoding:
 def _one_blas_thread(encoder: CheckedEncoder) -> Iterator[None]:
     """Limit BLAS to one thread if the encoder is called on several threads.
 
-    Batches are small, and on a busy machine, threads of BLAS would wait for each other most of the
-    time. Fast encoders use no BLAS.
+    Batches are small: on a busy machine, BLAS threads would mostly wait for each other. Fast
+    encoders don't use BLAS.
     """
     if encoder.is_thread_safe and not encoder.is_fast:
         with limit_blas():
