@@ -12,7 +12,7 @@ import numpy as np
 
 from slugline.base.arrays import F32
 from slugline.base.checks import check_number, is_number, option_error
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 from slugline.learning.calibration import (
     AnyCalibration,
     Calibration,
@@ -21,7 +21,7 @@ from slugline.learning.calibration import (
     has_topic_calibration,
 )
 from slugline.learning.label_types import label_type
-from slugline.learning.learner import Capabilities, Learner, restore_part
+from slugline.learning.learner import Capabilities, Learner, ParamsMixin, restore_part
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -38,7 +38,7 @@ class _MixtureSettings(msgspec.Struct, tag_field="kind", tag="mixture", forbid_u
     inverse_temperature: InverseTemperature
 
 
-class Mixture:
+class Mixture(ParamsMixin):
     """The mean probabilities of several learners, which err on different documents.
 
     Parameters
@@ -96,20 +96,9 @@ class Mixture:
         return next((history for history in histories if history is not None), None)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Return the constructor arguments, as scikit-learn requires."""
+        """Return the constructor arguments by name."""
         names = ("learners", "weights", "inverse_temperature")
         return {name: getattr(self, name) for name in names}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change constructor arguments; raise OptionError for unknown names."""
-        unknown = sorted(params.keys() - self.get_params().keys())
-        if unknown:
-            raise OptionError(
-                f"Mixture has no option {unknown[0]!r}; choose one of "
-                f"{', '.join(self.get_params())}."
-            )
-        vars(self).update(vars(type(self)(**{**self.get_params(), **params})))
-        return self
 
     def __sklearn_clone__(self) -> Self:
         """Return an unfitted mixture of learners with the same options."""
