@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-from slugline.errors import OptionError
 from slugline.learning.net.training import History
 
 
@@ -80,17 +78,3 @@ def test_charts_without_validation_have_dots_only(without_validation: History) -
 
 def test_charts_of_no_epochs_are_none() -> None:
     assert History().charts() == []
-
-
-def test_save_writes_both_charts(history: History, tmp_path: Path) -> None:
-    content = history.save(tmp_path / "epochs.svg").read_text("utf-8")
-    assert content.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
-    assert content.count("by epoch, on training") == 2
-
-
-def test_save_rejects_other_endings_and_no_epochs(history: History, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"has the ending '\.png'; name a file .* \.svg\."):
-        history.save(tmp_path / "epochs.png")
-    with pytest.raises(OptionError, match="there is no epoch to draw"):
-        History().save(tmp_path / "epochs.svg")
-    assert [*tmp_path.iterdir()] == []

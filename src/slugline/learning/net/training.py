@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
@@ -16,8 +15,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, I64
-from slugline.base.checks import check_whole, count_threads, short_repr
-from slugline.base.files import PathLike, write_result
+from slugline.base.checks import check_whole, count_threads
 from slugline.base.interruption import catch_interrupt
 from slugline.base.progress import SILENT, Progress
 from slugline.base.threads import limit_blas
@@ -283,27 +281,6 @@ class History:
             chart.dot(point, "training")
         chart.line(enumerate(validation, 1), "validation")
         return chart.svg(f"{name.capitalize()} by epoch, on training and validation documents")
-
-    def save(self, path: PathLike) -> Path:
-        """Write the charts to an SVG file atomically, and return its path.
-
-        Raises
-        ------
-        OptionError : unless the path ends in .svg and there is an epoch to draw.
-        SluglineError : if the file can't be written; an existing file is kept.
-        """
-        from slugline.base.chart import svg_file
-
-        target = Path(path)
-        if target.suffix != ".svg":
-            raise OptionError(
-                f"{short_repr(str(path))} has the ending {target.suffix!r}; name a file that ends "
-                "in .svg."
-            )
-        if not self.n_epochs:
-            raise OptionError("there is no epoch to draw; fit the net first.")
-        write_result(target, svg_file(self.charts(), n_columns=2), "chart")
-        return target
 
     def _format_epoch(self, epoch: int) -> str:
         return ", ".join(f"{name} {values[epoch - 1]:.4f}" for name, values in self.history.items())
