@@ -77,7 +77,7 @@ def descend(
     if is_sorted:
         X.sort_indices()
     with PartedRows(X, n_parts) as inputs:
-        assert inputs.is_sorted == is_sorted
+        assert X.has_sorted_indices == is_sorted
         for _ in range(6):
             batch = inputs.take(rng.permutation(N_ROWS)[:8])
             optimizer.begin_step()

@@ -11,7 +11,7 @@ from slugline.base.threads import limit_blas
 from slugline.errors import DataError
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.class_sums import ClassSums
-from slugline.learning.encoder.fit import EncoderHead, Names, centre, mean_head
+from slugline.learning.encoder.fit import Names, centre, fused_head, mean_head
 from slugline.learning.encoder.fusion import ScoreFusion, fit_score_factors, fuse_scores
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.head_state import HeadState, RecentRows
@@ -88,15 +88,7 @@ def make_head(state: HeadState, names: Names | None, n_documents: int) -> DenseH
         return None
     with limit_blas():
         weights, biases = _solve(state.sums, names)
-    factor = np.float32(fusion.dense_factor)
-    head = EncoderHead(
-        np.ascontiguousarray(factor * centre(weights)),
-        factor * centre(biases),
-        fusion.sparse_factor,
-        fusion.calibration,
-        fusion.encoder_weight,
-    )
-    return DenseHead.from_head(state.encoder, head)
+    return DenseHead.from_head(state.encoder, fused_head(weights, biases, fusion))
 
 
 def sum_fitted_rows(

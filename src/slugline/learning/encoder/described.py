@@ -235,7 +235,6 @@ def fit_described_head(
             weight=weight,
             heldout_rows=heldout_rows,
             words=np.where(words.scores <= ABSENT_SCORE, np.float32(INITIAL_BIAS), words.scores),
-            costs=None if weight is None else weight[heldout_rows],
         )
         fits = [task.fit(scale) for scale in task.scales(widths)]
         dense = fits[0] if len(fits) == 1 else average(fits)

@@ -370,15 +370,13 @@ def fit_encoder_head(
     (heldout_rows, words), y = heldout, labels.topics
     if len(np.unique(y[heldout_rows])) < 2:
         return fit_nearest_means(rows, labels, context), None
-    weight = context.sample_weight
     task = HeadTask(
         rows=rows,
         y=y,
         n_topics=context.n_topics,
-        weight=weight,
+        weight=context.sample_weight,
         heldout_rows=heldout_rows,
         words=words,
-        costs=None if weight is None else weight[heldout_rows],
         training=training,
         max_errors=max_errors,
         is_fast=is_fast,
@@ -395,14 +393,22 @@ def fit_encoder_head(
         combined = best.fusion
         if unlabelled is not None and combined.encoder_weight:
             best = best.task.self_train(best, unlabelled)
-        sparse_factor, factor = combined.sparse_factor, np.float32(combined.dense_factor)
-        weights = np.ascontiguousarray(factor * centre(best.weights))
-        biases = factor * centre(best.biases)
-        head = EncoderHead(
-            weights, biases, sparse_factor, combined.calibration, combined.encoder_weight
-        )
-        sums = np.float32(sparse_factor) * words + factor * best.scores
+        sparse, dense = np.float32(combined.sparse_factor), np.float32(combined.dense_factor)
+        sums = sparse * words + dense * best.scores
+        head = fused_head(best.weights, best.biases, combined)
         return head if combined.encoder_weight else None, sums
+
+
+def fused_head(weights: F32, biases: F32, fusion: ScoreFusion) -> EncoderHead:
+    """Return a head with these weights and biases, times their factor in the fusion."""
+    factor = np.float32(fusion.dense_factor)
+    return EncoderHead(
+        np.ascontiguousarray(factor * centre(weights)),
+        factor * centre(biases),
+        fusion.sparse_factor,
+        fusion.calibration,
+        fusion.encoder_weight,
+    )
 
 
 class HeadFit(NamedTuple):
@@ -427,10 +433,14 @@ class HeadTask:
     weight: F32 | None
     heldout_rows: Index
     words: F32
-    costs: F32 | None
     training: Index | None = None
     max_errors: float = MAX_ERRORS
     is_fast: bool = False
+
+    @property
+    def costs(self) -> F32 | None:
+        """The weights of the held-out rows."""
+        return None if self.weight is None else self.weight[self.heldout_rows]
 
     def with_rows(self, rows: F32, y: I64) -> HeadTask:
         """Return the task with additional rows of weight 1."""
@@ -532,7 +542,6 @@ class HeadTask:
             weight=None if self.weight is None else self.weight[rows],
             heldout_rows=np.arange(len(rows)),
             words=self.words[sampled],
-            costs=None if self.costs is None else self.costs[sampled],
         )
         return [min(map(sample.fit, scales), key=lambda fit: fit.loss).scale]
 

@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -182,69 +181,64 @@ def encode(
     checked, n_threads = get_encoder(encoder), count_threads(n_jobs)
     # In the order of the texts, so that batches don't depend on hashes.
     distinct = list(dict.fromkeys(documents)) or [""]
-    works = [
-        _Encoding(part, n_threads, SILENT if part.is_fast else progress or SILENT)
+    parts = [
+        _encode_distinct(part, distinct, n_threads, progress or SILENT, cache_rows=cache_rows)
         for part in checked.parts or (checked,)
     ]
-    rows = np.hstack([_encode_distinct(distinct, work, cache_rows) for work in works])
-    if checked.parts:
-        rows = checked.unit_rows(rows, len(rows))
-    numbers = {text: row for row, text in enumerate(distinct)}
-    order = [numbers[text] for text in documents]
-    return rows[np.array(order, dtype=np.intp)].astype(np.float32, copy=False)
+    rows = checked.unit_rows(np.hstack(parts), len(distinct)) if checked.parts else parts[0]
+    if len(distinct) < len(documents):
+        numbers = {text: row for row, text in enumerate(distinct)}
+        rows = rows[[numbers[text] for text in documents]]
+    return rows[: len(documents)].astype(np.float32, copy=False)
 
 
-def _encode_distinct(texts: Sequence[str], work: _Encoding, cache_rows: bool) -> Floats:
-    if work.encoder.is_fast or not cache_rows:
-        return np.concatenate([rows for _, rows in work.chunks(list(texts))])
-    with RowCache(work.encoder.digest) as cache:
-        return _through_cache(texts, work, cache)
-
-
-def _through_cache(texts: Sequence[str], work: _Encoding, cache: RowCache) -> F16:
-    keys = cache.keys(texts)
-    cached = cache.find(keys)
-    if cached:
-        work.encoder.check_width(len(next(iter(cached.values()))))
-    missing = [row for row, key in enumerate(keys) if key not in cached]
-    with closing(work.chunks([texts[row] for row in missing])) as chunks:
-        for start, rows in chunks:
-            chunk_keys = [keys[row] for row in missing[start : start + len(rows)]]
-            cache.add(chunk_keys, rows)
-            cached.update(zip(chunk_keys, rows, strict=True))
+def _encode_distinct(
+    encoder: CheckedEncoder, texts: list[str], n_jobs: int, progress: Progress, *, cache_rows: bool
+) -> Floats:
+    """Return the rows of texts, from the cache if possible, unless the encoder is fast."""
+    if encoder.is_fast or not cache_rows:
+        shown = SILENT if encoder.is_fast else progress
+        all_chunks = _encode_chunks(encoder, texts, n_jobs, shown)
+        return np.concatenate([rows for _, rows in all_chunks])
+    with RowCache(encoder.digest) as cache:
+        keys = cache.keys(texts)
+        cached = cache.find(keys)
+        if cached:
+            encoder.check_width(len(next(iter(cached.values()))))
+        missing = [row for row, key in enumerate(keys) if key not in cached]
+        missing_texts = [texts[row] for row in missing]
+        with closing(_encode_chunks(encoder, missing_texts, n_jobs, progress)) as chunks:
+            for start, rows in chunks:
+                chunk_keys = [keys[row] for row in missing[start : start + len(rows)]]
+                cache.add(chunk_keys, rows)
+                cached.update(zip(chunk_keys, rows, strict=True))
     return np.stack([cached[key] for key in keys])
 
 
-@dataclass(frozen=True)
-class _Encoding:
-    """Encodes texts on several threads."""
-
-    encoder: CheckedEncoder
-    n_jobs: int
-    progress: Progress
-
-    def chunks(self, texts: list[str]) -> Generator[tuple[int, Floats], None, None]:
-        """Yield the position of the first text and the rows of each chunk of texts, in order."""
-        step = f"encoding {counted(len(texts), 'text')} with {self.encoder.name}"
-        # Between batches, rows are cached, and encoding can be interrupted.
-        starts = range(0, len(texts), self.encoder.batch_texts)
-        n_threads = min(self.n_jobs, len(starts)) if self.encoder.is_thread_safe else 1
-        batches = (texts[start : start + starts.step] for start in starts)
-        if starts:
-            self.progress.update(step, 0.0)
-        results = map_in_order(self.encoder.encode, batches, n_threads)
-        timed_from: tuple[float, int] | None = None
-        with closing(self.progress), closing(results), _one_blas_thread(self.encoder):
-            for start, rows in zip(starts, results, strict=True):
-                n_done, now = start + len(rows), time.perf_counter()
-                if start == 0:  # includes loading the encoder
-                    timed_from = now, n_done
-                elif timed_from and n_done >= timed_from[1] + _N_SAMPLED:
-                    seconds = (now - timed_from[0]) / (n_done - timed_from[1])
-                    announce(self.progress, step, seconds * len(texts))
-                    timed_from = None
-                self.progress.update(step, n_done / len(texts))
-                yield start, rows
+def _encode_chunks(
+    encoder: CheckedEncoder, texts: list[str], n_jobs: int, progress: Progress
+) -> Generator[tuple[int, Floats], None, None]:
+    """Yield the position of the first text and the rows of each chunk of texts, in order."""
+    step = f"encoding {counted(len(texts), 'text')} with {encoder.name}"
+    # Between batches, rows are cached, and encoding can be interrupted.
+    starts = range(0, len(texts), encoder.batch_texts)
+    n_threads = min(n_jobs, len(starts)) if encoder.is_thread_safe else 1
+    batches = (texts[start : start + starts.step] for start in starts)
+    if starts:
+        progress.update(step, 0.0)
+    results = map_in_order(encoder.encode, batches, n_threads)
+    timed_from: tuple[float, int] | None = None
+    with closing(progress), closing(results), _one_blas_thread(encoder):
+        for start, rows in zip(starts, results, strict=True):
+            n_done, now = start + len(rows), time.perf_counter()
+            if start == 0:  # includes loading the encoder
+                timed_from = now, n_done
+            elif timed_from and n_done >= timed_from[1] + _N_SAMPLED:
+                seconds = (now - timed_from[0]) / (n_done - timed_from[1])
+                announce(progress, step, seconds * len(texts))
+                timed_from = None
+            progress.update(step, n_done / len(texts))
+            yield start, rows
 
 
 @contextlib.contextmanager

@@ -81,11 +81,6 @@ class InputRows:
         return self._column_bounds[n_parts, n_rows]
 
     @cached_property
-    def is_sorted(self) -> bool:
-        """True if columns ascend in each row."""
-        return bool(self.X.has_sorted_indices)
-
-    @cached_property
     def _column_lengths(self) -> Index:
         return np.bincount(self.X.indices, minlength=self.X.shape[1])
 
@@ -165,7 +160,8 @@ class RowBatch:
         """
         n_units, delta = weights.shape[1], aligned(delta)
         n_parts = self.inputs.count_parts(len(self), n_units)
-        bounds, is_sorted = self.inputs.column_bounds(n_parts, len(self)), self.inputs.is_sorted
+        bounds = self.inputs.column_bounds(n_parts, len(self))
+        is_sorted = bool(self.inputs.X.has_sorted_indices)
 
         def descend(part: int) -> None:
             kernel.descend(
