@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from slugline import errors
 from slugline.base.arrays import F32
 from slugline.base.checks import check_choice, check_number, check_whole
+from slugline.base.progress import SILENT, Progress
 from slugline.errors import OptionError
 from slugline.learning.calibration import sigmoid, softmax
 from slugline.learning.net.first_layer import InputRows, RowBatch
@@ -19,7 +20,7 @@ from slugline.text.sparse import check_csr
 
 if TYPE_CHECKING:
     from slugline.learning.net.optimizers import LossAndAccuracy, LossName, Optimizer, OptimizerName
-    from slugline.learning.net.training import FitKeywords, History, Trainer
+    from slugline.learning.net.training import EarlyStopping, History, Trainer
 
 
 _PREDICT_ROWS = 4096
@@ -170,7 +171,12 @@ class Network:
         *,
         validation_data: tuple[Any, npt.ArrayLike] | None = None,
         sample_weight: npt.ArrayLike | None = None,
-        **options: Unpack[FitKeywords],
+        epochs: int = 1,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        early_stopping: EarlyStopping | None = None,
+        progress: Progress = SILENT,
+        n_jobs: int | None = None,
     ) -> History:
         """Train the net, starting from its current weights if it has any.
 
@@ -209,8 +215,8 @@ class Network:
         self.weights = [np.require(array, np.float32, ("C", "A", "W")) for array in self.weights]
         if self._trainer is None:
             self._trainer = self._new_trainer()
-        fit_options = FitOptions(**options)
-        return fit_loop(self._trainer, X, y, sample_weight, validation_data, fit_options)
+        options = FitOptions(epochs, batch_size, shuffle, early_stopping, progress, n_jobs)
+        return fit_loop(self._trainer, X, y, sample_weight, validation_data, options)
 
     @property
     def multilabel(self) -> bool:

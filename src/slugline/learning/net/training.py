@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, I64
 from slugline.base.checks import check_whole, count_threads
 from slugline.base.interruption import catch_interrupt
-from slugline.base.progress import SILENT, Progress
+from slugline.base.progress import Progress
 from slugline.base.threads import limit_blas
 from slugline.base.wording import counted, format_lines
 from slugline.corpus.sample_weights import row_weights
@@ -306,8 +306,9 @@ class History:
 # The epoch loop -----------------------------------------------------------------------------------
 
 
-class FitKeywords(TypedDict, total=False):
-    """The keyword arguments of `FitOptions`."""
+@dataclass(frozen=True)
+class FitOptions:
+    """Options of the epoch loop; see `Network.fit`."""
 
     epochs: int
     batch_size: int
@@ -315,18 +316,6 @@ class FitKeywords(TypedDict, total=False):
     early_stopping: EarlyStopping | None
     progress: Progress
     n_jobs: int | None
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """Options of the epoch loop; see `Network.fit`."""
-
-    epochs: int = 1
-    batch_size: int = 32
-    shuffle: bool = True
-    early_stopping: EarlyStopping | None = None
-    progress: Progress = SILENT
-    n_jobs: int | None = None
 
     def __post_init__(self) -> None:
         check_whole("epochs", self.epochs, 1)
