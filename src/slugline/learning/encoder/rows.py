@@ -42,7 +42,7 @@ class RowCache:
     digest : str
         Identifies the encoder.
     path : Path, optional
-        By default, `encodings.sqlite` in the cache folder.
+        By default, `encodings.sqlite` in the cache's folder.
     max_bytes : int, default MAX_BYTES
         File size at which a quarter of it is freed.
     patience : float, default 5.0
