@@ -221,7 +221,7 @@ def test_loss_is_that_of_the_probabilities() -> None:
         np.array([np.log(found.inverse_temperature), *log_odds])
     )
     prior = np.square(
-        ([np.log(found.inverse_temperature), *log_odds] - calibration._USUAL) / (0.5, 1, 1)
+        ([np.log(found.inverse_temperature), *log_odds] - calibration._PRIOR_MEANS) / (0.5, 1, 1)
     )
     own = found.proba(scores)[np.arange(300), y]
     assert loss == pytest.approx(-np.log(own).mean() + prior.sum() / 2 / 300, rel=1e-5)

@@ -153,7 +153,7 @@ def test_fit_dense_head_measures_many_rows_on_a_sample(monkeypatch: pytest.Monke
     X, y = made(1000, 10, 4, 2.0)
     full = fit_dense_head(X, y, 4)
     monkeypatch.setattr(fit, "_MAX_HELD_OUT", 200)
-    monkeypatch.setattr(fit, "_AT_ONCE", 64)
+    monkeypatch.setattr(fit, "_ROWS_AT_A_TIME", 64)
     part = fit_dense_head(X, y, 4, penalties=[full.penalty])
     np.testing.assert_allclose(shape(part.weights), shape(full.weights), atol=1e-5)
     assert len(fit_dense_head(X, y, 4).scores) == 1000

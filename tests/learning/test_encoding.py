@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from slugline.base.progress import SilentProgress
 from slugline.errors import DataError, EncoderError, OptionError
-from slugline.learning.encoder.rows import encode, estimate_seconds
+from slugline.learning.encoder.rows import encode
 from stand_ins import Letters
 
 
@@ -118,21 +118,6 @@ def test_encode_reports_progress_only_of_texts_not_in_the_cache() -> None:
     for _ in range(2):
         encode(TEXTS, Letters(), progress=told)
     assert told.said == [*range(0, 700, 64), 700, "end", "end"]
-
-
-def test_estimate_seconds_extrapolates_from_a_few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-
-    class Slow(Letters):
-        def encode(self, texts: list[str]) -> Any:
-            nonlocal now
-            now += 2.0 * len(texts) + (30 if not self.calls else 0)  # to load it
-            return super().encode(texts)
-
-    monkeypatch.setattr(time, "perf_counter", lambda: now)
-    slow = Slow()
-    assert estimate_seconds(TEXTS, slow, 4) == 2.0 * len(TEXTS)
-    assert slow.calls[1] <= 32
 
 
 class Stopping(Letters):

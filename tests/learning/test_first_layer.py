@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.learning.net import first_layer
-from slugline.learning.net.first_layer import InputRows, RowBatch
+from slugline.learning.net.first_layer import InputRows
 from slugline.learning.net.network import Dense, Network
 from slugline.learning.net.optimizers import RMSprop
 
@@ -77,7 +77,7 @@ def descend(
     if is_sorted:
         X.sort_indices()
     with PartedRows(X, n_parts) as inputs:
-        assert inputs.is_sorted == is_sorted
+        assert X.has_sorted_indices == is_sorted
         for _ in range(6):
             batch = inputs.take(rng.permutation(N_ROWS)[:8])
             optimizer.begin_step()
@@ -236,9 +236,3 @@ def test_run_parts_raises_the_error_of_any_thread() -> None:
 
     with InputRows(some_rows(), 2) as inputs, pytest.raises(MemoryError):
         inputs.run_parts(work, 2)
-
-
-def test_batch_gradient_is_the_transposed_product() -> None:
-    X, delta = some_rows(), random_floats(len(ROWS), 3)
-    gradient = RowBatch(InputRows(X), ROWS).gradient(delta)
-    np.testing.assert_allclose(gradient, X[ROWS].toarray().T @ delta, rtol=1e-5, atol=1e-5)

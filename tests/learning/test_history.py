@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 import pytest
 
-from slugline.errors import OptionError
 from slugline.learning.net.training import History
 
 
@@ -41,22 +38,6 @@ def test_history_returns_metrics_by_name(history: History) -> None:
 )
 def test_best_epoch_has_the_lowest_loss(figures: dict[str, list[float]], best_epoch: int) -> None:
     assert History(figures).best_epoch == best_epoch
-
-
-def test_to_json_returns_plain_data(history: History) -> None:
-    history.restored_epoch, history.stopped_by = 2, "early stopping"
-    assert json.loads(history.to_json()) == {
-        "history": {
-            "loss": [2.5, 1.4, 0.9],
-            "accuracy": [0.5, 0.7, 0.8],
-            "val_loss": [1.7, 1.3, 1.4],
-            "val_accuracy": [0.625, 0.75, 0.6875],
-        },
-        "n_rows": 7982,
-        "batch_size": 512,
-        "restored_epoch": 2,
-        "stopped_by": "early stopping",
-    }
 
 
 def test_repr_html_is_a_table_and_two_charts(without_validation: History) -> None:
@@ -97,17 +78,3 @@ def test_charts_without_validation_have_dots_only(without_validation: History) -
 
 def test_charts_of_no_epochs_are_none() -> None:
     assert History().charts() == []
-
-
-def test_save_writes_both_charts(history: History, tmp_path: Path) -> None:
-    content = history.save(tmp_path / "epochs.svg").read_text("utf-8")
-    assert content.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
-    assert content.count("by epoch, on training") == 2
-
-
-def test_save_rejects_other_endings_and_no_epochs(history: History, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"has the ending '\.png'; name a file .* \.svg\."):
-        history.save(tmp_path / "epochs.png")
-    with pytest.raises(OptionError, match="there is no epoch to draw"):
-        History().save(tmp_path / "epochs.svg")
-    assert [*tmp_path.iterdir()] == []

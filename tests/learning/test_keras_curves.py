@@ -48,7 +48,10 @@ def network_from(
 def our_history(
     X: Any, y: np.ndarray, validation_data: tuple[Any, np.ndarray], net: Network, **options: Any
 ) -> dict[str, list[float]]:
-    """Train `net` as the tool trains Keras' net."""
+    """Train `net` as the tool trains Keras' net, with the weights of topics as weights of rows."""
+    by_topic = options.pop("class_weight", None)
+    if by_topic is not None:
+        options["sample_weight"] = [by_topic.get(topic, 1.0) for topic in y.tolist()]
     if net.loss == "categorical_crossentropy":
         one_hot = np.eye(net.n_topics)
         y, validation_data = one_hot[y], (validation_data[0], one_hot[validation_data[1]])

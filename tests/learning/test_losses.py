@@ -77,20 +77,6 @@ def test_loss_of_extreme_scores_is_finite(loss: CategoricalCrossentropy, y: np.n
 
 
 @pytest.mark.parametrize(
-    ("loss", "y", "topics"),
-    [
-        pytest.param(SparseCategoricalCrossentropy(), TOPICS, TOPICS, id="integers"),
-        pytest.param(CategoricalCrossentropy(), ONE_HOT, TOPICS, id="one-hot"),
-        pytest.param(CategoricalCrossentropy(), SOFT, SOFT.argmax(axis=1), id="distributions"),
-    ],
-)
-def test_topics_are_read_from_targets(
-    loss: CategoricalCrossentropy, y: np.ndarray, topics: np.ndarray
-) -> None:
-    assert loss.topics(y).tolist() == topics.tolist()
-
-
-@pytest.mark.parametrize(
     ("loss", "y"),
     [
         pytest.param("sparse_categorical_crossentropy", [2, 0, 3], id="list of integers"),
@@ -110,7 +96,6 @@ def test_categorical_crossentropy_takes_one_hot_rows_as_topics() -> None:
     loss, one_hot = CategoricalCrossentropy(), np.eye(N_TOPICS)[TOPICS]
     y = loss.check_targets(one_hot, N_ROWS, N_TOPICS)
     assert y.tolist() == TOPICS.tolist()
-    assert loss.topics(y).tolist() == TOPICS.tolist()
     log_proba, rows = loss.log_proba(SCORES), one_hot.astype(np.float32)
     assert loss.values(log_proba, y).tobytes() == loss.values(log_proba, rows).tobytes()
     assert loss.hits(log_proba, y).tolist() == loss.hits(log_proba, rows).tolist()

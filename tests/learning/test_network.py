@@ -295,8 +295,6 @@ def test_network_of_several_topics_ends_in_sigmoid_with_its_loss() -> None:
     assert history["loss"][-1] < history["loss"][0] / 4
     assert net.evaluate(X, y).accuracy == 1
     np.testing.assert_array_equal(net.predict(X) > 0.5, y)
-    with pytest.raises(OptionError, match="`class_weight` is for rows of one topic"):
-        net.fit(X, y, class_weight={0: 2.0})
 
 
 @pytest.mark.parametrize(

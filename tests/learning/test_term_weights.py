@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from slugline.errors import DataError
 from slugline.learning.linear import learner as linear_learner
-from slugline.learning.linear.learner import fill_long_rows, from_arrays, score_table, to_arrays
+from slugline.learning.linear.learner import from_arrays, score_table, to_arrays
 from slugline.learning.linear.steps import drop_threshold, hstack_topics, sparsify
 from slugline.text.sparse import SparseRows
 
@@ -88,22 +88,7 @@ def test_score_table_is_dense_unless_too_large(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(dense, np.ndarray)
     assert np.array_equal(dense, weights.toarray())
     monkeypatch.setattr(linear_learner, "_MAX_DENSE", DENSE.size - 1)
-    assert_same(
-        score_table(SparseRows.from_csr(weights)), fill_long_rows(SparseRows.from_csr(weights))
-    )
-    monkeypatch.setattr(linear_learner, "_MAX_FILLED", weights.nnz - 1)
     assert_same(score_table(rows), weights)
-
-
-def test_fill_long_rows_stores_all_weights_of_terms_that_have_many() -> None:
-    weights = sparsify(DENSE * (RNG.random(DENSE.shape) < 0.3), 0.25).tocsr()
-    lengths = np.diff(weights.indptr)
-    assert {0, 1, 2, 3} <= {*lengths.tolist()}
-    filled = fill_long_rows(SparseRows.from_csr(weights))
-    assert np.array_equal(filled.toarray(), weights.toarray())
-    # At least one for four of the seven topics.
-    assert np.array_equal(np.diff(filled.indptr), np.where(lengths > 1, 7, lengths))
-    assert filled.has_canonical_format
 
 
 # Model files ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.special import log_softmax
 
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 from slugline.learning.net.network import Dense, Network
 from slugline.learning.net.optimizers import SGD
 
@@ -144,39 +144,17 @@ def test_step_loss_is_weighted_penalised_and_from_before_the_update(layers: list
     assert history["accuracy"] == [accuracy]
 
 
-# Weights of rows and topics ---------------------------------------------------------------------
-
-
-def test_class_weight_multiplies_sample_weight_and_defaults_to_1() -> None:
-    by_both, by_one = (random_net([Dense(5, "relu"), SOFTMAX]) for _ in range(2))
-    product = WEIGHTS * np.array([2.0, 1.0, 0.5])[Y]
-    assert_all_close(
-        gradients_of_one_step(by_both, X, Y, sample_weight=WEIGHTS, class_weight={0: 2, 2: 0.5}),
-        gradients_of_one_step(by_one, X, Y, sample_weight=product),
-    )
-
-
-def test_class_weight_applies_to_one_hot_rows() -> None:
-    layers = [Dense(5, "relu"), SOFTMAX]
-    net = random_net(layers, loss="categorical_crossentropy")
-    expected = finite_differences(layers, net.weights, row_weights=np.array([3.0, 1.0, 1.0])[Y])
-    assert_all_close(gradients_of_one_step(net, X, ONE_HOT, class_weight={0: 3.0}), expected)
-
-
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("sample_weight", "message"),
     [
-        ({"sample_weight": [1.0, 2.0]}, "`sample_weight` has shape (2,)"),
-        ({"class_weight": {3: 1.0}}, "`class_weight` names topic 3, but topics run from 0 to 2."),
-        ({"class_weight": {-1: 1.0}}, "`class_weight` names topic -1, but topics run from 0 to 2."),
-        ({"sample_weight": [-1.0] * N_ROWS}, "`sample_weight` is -1 in row 0"),
-        ({"class_weight": {int(Y[0]): np.nan}}, "`class_weight` gives topic "),
+        ([1.0, 2.0], "`sample_weight` has shape (2,)"),
+        ([-1.0] * N_ROWS, "`sample_weight` is -1 in row 0"),
     ],
-    ids=["shape", "topic too large", "topic negative", "weight negative", "weight NaN"],
+    ids=["shape", "negative"],
 )
-def test_fit_rejects_invalid_weights(options: dict[str, Any], message: str) -> None:
-    with pytest.raises((DataError, OptionError)) as caught:
-        random_net([SOFTMAX]).fit(X, Y, **options)
+def test_fit_rejects_invalid_weights(sample_weight: list[float], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        random_net([SOFTMAX]).fit(X, Y, sample_weight=sample_weight)
     assert str(caught.value).startswith(message)
 
 

@@ -19,6 +19,7 @@ from slugline.text import columns
 
 DOCUMENTED = [
     network.Dense,
+    network.Network.fit,
     learner.LinearLearner,
     mixture.Mixture,
     neural.NeuralLearner,
@@ -41,13 +42,6 @@ def test_docstrings_have_the_defaults_of_the_signature(made: Callable[..., Any])
     told = told_of(made)
     assert told
     assert {name: parameters[name].default for name in told} == told
-
-
-def test_neural_learner_fits_with_its_documented_defaults() -> None:
-    options = training.FitOptions()
-    told = told_of(network.Network.fit)
-    assert set(told) >= {"epochs", "batch_size", "shuffle"}
-    assert {name: getattr(options, name) for name in told} == told
 
 
 def test_optimizers_have_the_defaults_of_keras() -> None:

@@ -1,4 +1,4 @@
-"""Turns scores into probabilities."""
+"""Turn scores into probabilities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slugline.errors import DataError
 if TYPE_CHECKING:
     from slugline.learning.minimize import Evaluation
 
-# Differences between scores up to this are finite.
+# Differences between scores of at most this size are finite.
 _MAX_SCORE = np.float32(1e38)
 InverseTemperature: TypeAlias = Annotated[float, Meta(gt=0, lt=1e6)]
 CalibrationWeight: TypeAlias = Annotated[float, Meta(ge=0, lt=1)]
@@ -51,19 +51,19 @@ def log_losses(scores: F32, y: Integers) -> F32:
     Parameters
     ----------
     scores : float32 array, shape (n_rows, n_topics)
-        Before softmax.
+        Scores before softmax.
     y : int array, shape (n_rows,)
     """
     return -log_softmax(scores)[np.arange(len(y)), y]
 
 
 def binary_log_losses(scores: F32, y: F32) -> F32:
-    """Return the sum over topics of the log loss of each, in nats, shape (n_rows,).
+    """Return the log loss of each row in nats, summed over topics.
 
     Parameters
     ----------
     scores : float32 array, shape (n_rows, n_topics)
-        Before the sigmoid.
+        Scores before the sigmoid.
     y : float32 array, shape (n_rows, n_topics)
         1 for each topic of a row.
     """
@@ -71,33 +71,33 @@ def binary_log_losses(scores: F32, y: F32) -> F32:
     return losses
 
 
-# One topic a row ----------------------------------------------------------------------------------
+# Single-label rows --------------------------------------------------------------------------------
 
-# The largest weight that is tried.
+# Maximum weight.
 _MAX_WEIGHT = 0.5
 # Bounds of the log-odds of weight / `_MAX_WEIGHT`.
 _LOGIT_BOUNDS = (-12.0, 12.0)
-# Prior means of the parameters: the log of the inverse temperature relative to the usual one, and
-# the log-odds of weights of 1 % and 6 %. Chosen on diverse training splits.
-_USUAL = np.array([0.0, -4.0, -2.0])
+# Prior means of the parameters: the log of the inverse temperature relative to its prior, and the
+# log-odds of weights of 1 % and 6 %. Chosen on diverse training splits.
+_PRIOR_MEANS = np.array([0.0, -4.0, -2.0])
 # Prior standard deviations of the parameters. Chosen likewise.
 _SPREADS = np.array([0.5, 1.0, 1.0])
-# Minimisation starts from the usual parameters, and from a low temperature with a uniform weight of
-# a quarter.
-_STARTS = (_USUAL, np.array([1.5, 0.0, -2.0]))
+# Minimisation starts from the prior means, and from a low temperature with a uniform weight of a
+# quarter.
+_STARTS = (_PRIOR_MEANS, np.array([1.5, 0.0, -2.0]))
 # Normal scores with standard deviation s carry about s^2 / 2 nats of information about a topic, and
 # k topics carry at most log(k). The prior of the standard deviation of calibrated scores is
-# half-normal, with this fraction of sqrt(2 log(k)) as its scale. Held-out rows used to choose
-# penalties and factors are predicted better than new rows, especially if they are few. Chosen by
+# half-normal with this fraction of sqrt(2 log(k)) as its scale: held-out rows used to choose
+# penalties and factors are predicted better than new rows, especially if few. Chosen by
 # cross-validation on the training splits of 15 sets with 4 to 32 rows per topic.
 _PRIOR_PART = 0.4
-# Scores with a smaller standard deviation are constant up to rounding.
+# Scores with a smaller standard deviation are constant except for rounding.
 _LEAST_SPREAD = 1e-4
-# Scores further below the highest one have a probability of 0 at any temperature within bounds.
+# Scores this far below the highest one have a probability of 0 at any temperature within bounds.
 _LEAST_BELOW = np.float32(-1e6)
-# The least probability of a true topic, so that its logarithm is finite.
+# Minimum probability of a true topic, so that its logarithm is finite.
 _TINY = 1e-30
-# The number of significant digits of the results of minimisers that don't depend on the processor.
+# Number of significant digits of a minimiser's result that don't depend on the processor.
 _DIGITS = 9
 
 
@@ -108,13 +108,13 @@ class Calibration:
     Attributes
     ----------
     inverse_temperature : float
-        The factor on scores before softmax.
+        Factor on scores before softmax.
     uniform_weight : float
-        Weight of the uniform distribution over topics, since no score explains some documents, such
-        as those with a wrong topic.
+        Weight of the uniform distribution over topics, for documents that no score explains, such
+        as mislabelled ones.
     high_temperature_weight : float
-        Weight, in the remainder, of softmax at three times the temperature, since some documents
-        fit several of the topics with high scores.
+        Weight, within the rest, of softmax at three times the temperature, for documents that fit
+        several of the topics with high scores.
     """
 
     inverse_temperature: InverseTemperature
@@ -123,15 +123,15 @@ class Calibration:
 
     @property
     def multilabel(self) -> bool:
-        """Whether it is for multilabel rows: no."""
+        """False: it is for single-label rows."""
         return False
 
     def arrays(self) -> dict[str, F32]:
-        """Return the arrays for a model file: there are none."""
+        """Return the arrays for a model file: none."""
         return {}
 
     def blend(self, before: Calibration, weight: float) -> Calibration:
-        """Return the mean of this calibration, with a weight up to 1, and the one `before`."""
+        """Return the weighted mean of this calibration and `before`; `weight` is at most 1."""
         old = 1 - weight
         return Calibration(
             float(self.inverse_temperature**weight * before.inverse_temperature**old),
@@ -140,7 +140,7 @@ class Calibration:
         )
 
     def proba(self, scores: F32) -> F32:
-        """Return rows of probabilities, which have the same order as the scores."""
+        """Return rows of probabilities, in the same order as the scores."""
         if self.high_temperature_weight:
             proba = self._mix_temperatures(scores)
         else:
@@ -159,7 +159,7 @@ class Calibration:
         return cold
 
 
-#: The calibration if there are no rows to measure on.
+#: The calibration without held-out rows.
 DEFAULT_CALIBRATION = Calibration(5.5, 0.01, 0.06)
 
 
@@ -168,14 +168,13 @@ def fit_calibration(
 ) -> Calibration:
     """Return the calibration of maximum posterior probability, given held-out rows.
 
-    The prior matters if rows are few, because their log loss carries little information. By
-    default, the prior doesn't favour informative scores, so that few rows give cautious
-    probabilities.
+    The prior matters if rows are few, since their log loss carries little information. The default
+    prior doesn't favour informative scores, so that few rows give cautious probabilities.
 
     Parameters
     ----------
     scores : float32 array, shape (n_rows, n_topics)
-        Scores before softmax of rows that were not learned from.
+        Held-out scores before softmax.
     y : int array, shape (n_rows,)
     weights : float32 array, shape (n_rows,), optional
     usual : float, optional
@@ -192,7 +191,7 @@ def fit_calibration(
 
     prior_sd = None
     if usual is None:
-        # Topics without a held-out row, such as topics with a single row, have scores out of range.
+        # Topics without held-out rows, such as topics with a single row, have scores out of range.
         topics = np.unique(y)
         in_range = scores[:, topics] if len(topics) > 1 else scores
         size = spread(in_range.clip(-_MAX_SCORE, _MAX_SCORE))
@@ -218,7 +217,7 @@ def spread(scores: F32 | F64) -> float:
 
 
 def round_digits(value: float) -> float:
-    """Return a minimiser's result without the last digits, which depend on the processor.
+    """Round off the last digits of a minimiser's result, which depend on the processor.
 
     >>> round_digits(0.123456789012)
     0.123456789
@@ -239,7 +238,7 @@ def _calibration(parameters: F64) -> Calibration:
 class _Loss:
     """Minus the log posterior divided by the number of rows, with its derivatives.
 
-    It is a function of the parameters of `_calibration`: the mean log loss, plus that of the prior.
+    A function of the parameters of `_calibration`: the mean log loss, plus the prior's.
     """
 
     def __init__(
@@ -263,7 +262,7 @@ class _Loss:
         mixed, contrast = (1 - high) * cold + high * hot, hot - cold
         chance = 1 / self._below.shape[1]
         true_proba = np.maximum((1 - uniform) * mixed[0] + uniform * chance, _TINY)
-        # Derivatives of the weights by their log-odds, then those of the true topic's probability.
+        # Derivatives of the weights by their log-odds, then of the true topic's probability.
         uniform_slope, high_slope = (w * (1 - w / _MAX_WEIGHT) for w in (uniform, high))
         slopes = np.empty_like(mixed)
         slopes[0] = (1 - uniform) * mixed[1]
@@ -292,11 +291,11 @@ class _Loss:
         )
 
     def _prior(self, parameters: F64) -> tuple[float, F64, F64]:
-        """Return minus the log density of the prior, up to a constant, and its derivatives.
+        """Return minus the log prior density, and its first and second derivatives.
 
-        The first and the second derivatives by each parameter; there are no mixed ones.
+        Mixed derivatives are 0.
         """
-        away = (parameters - _USUAL) / _SPREADS
+        away = (parameters - _PRIOR_MEANS) / _SPREADS
         penalties, slopes, bends = away * away / 2, away / _SPREADS, 1 / _SPREADS**2
         if self._prior_sd is not None:
             penalties[0] = np.exp(2 * parameters[0]) / self._prior_sd**2 / 2
@@ -304,9 +303,9 @@ class _Loss:
         return float(penalties.sum()), slopes, bends
 
     def _true_probabilities(self, inverse_temperature: float) -> list[F64]:
-        """Return the true topics' softmax for this temperature, and for three times of it.
+        """Return the true topics' softmax at this temperature, and at three times as much.
 
-        Each is of shape (3, n_rows), with the first and the second derivative by the log inverse
+        Both have shape (3, n_rows): values, and first and second derivatives by the log inverse
         temperature.
         """
         factor = inverse_temperature
@@ -326,39 +325,39 @@ class _Loss:
         return softmaxes
 
 
-# Several topics a row -----------------------------------------------------------------------------
+# Multilabel rows ---------------------------------------------------------------------------------
 
-#: The usual slope and intercept of the curves for a linear learner's scores.
+#: Prior slope and intercept of curves for the scores of a linear learner.
 USUAL_CURVE = (4.0, -1.0)
-# The variances of a topic's log slope and intercept around the common ones. Chosen on training
+# Prior variances of a topic's log slope and intercept around the common ones. Chosen on training
 # splits.
 _CURVE_PRIOR = np.array([[0.09], [0.5]])
-#: The usual slope and intercept if scores are log-odds of probabilities.
+#: Prior slope and intercept if scores are log-odds of probabilities.
 LOG_ODDS_CURVE = (1.0, 0.0)
-#: Lower log-odds of a topic that could be learned are raised to this, as they say no more.
+#: Lower log-odds of trained topics are raised to this, since they carry no more information.
 LEAST_LOG_ODDS = -8.5
-# Scores up to this are of topics that no row had.
+# Scores up to this belong to topics without training rows.
 _NOT_LEARNED = -9.0
-# Other scores are clipped to this range around 0, as larger margins say no more.
+# Other scores are clipped to this range around 0: larger margins carry no more information.
 _MAX_MARGIN = 10.0
-# The log-odds, of a hundredth, from which a topic is at all likely.
+# Topics with lower log-odds, of a hundredth, count as unlikely.
 _LEAST_LOGIT = -4.6
 _MAX_NEWTON_STEPS = 30
 _NEWTON_TOLERANCE = 1e-7
 _CURVE_DIGITS = 5
-# The number of scores whose derivatives are computed at a time, in the processor's cache.
+# Number of scores whose derivatives are computed at a time, in the processor's cache.
 _MAX_SLICE_CELLS = 1 << 13
 
 
 class TopicCalibration(NamedTuple):
-    """A calibration of multilabel scores: a logistic curve per topic, with a common bend.
+    """A calibration of multilabel scores: a logistic curve per topic with a common bend.
 
     Attributes
     ----------
     slopes, intercepts : float32 array, shape (n_topics,)
     bend : float32 array, shape (3,)
-        Beta calibration: the factors on the logarithms of the probability and of its complement,
-        and the shift added to their difference.
+        Beta calibration: factors on the logarithms of the probability and of its complement, and
+        the shift added to their difference.
     """
 
     slopes: F32
@@ -367,18 +366,18 @@ class TopicCalibration(NamedTuple):
 
     @classmethod
     def of_log_odds(cls, n_topics: int) -> TopicCalibration:
-        """Return the calibration of scores that already are the log-odds of probabilities."""
+        """Return the calibration of scores that are log-odds already."""
         slopes, intercepts = (np.full(n_topics, value, np.float32) for value in LOG_ODDS_CURVE)
         return cls(slopes, intercepts, np.array([1, 1, 0], np.float32))
 
     @property
     def multilabel(self) -> bool:
-        """Whether it is for multilabel rows: yes."""
+        """True: it is for multilabel rows."""
         return True
 
     @classmethod
     def restore(cls, arrays: Mapping[str, F32], biases: F32) -> TopicCalibration:
-        """Return the calibration in a model file; raise DataError if it doesn't fit the biases."""
+        """Rebuild the calibration in a model file; raise DataError if it doesn't fit the biases."""
         curves = cls(*(arrays[name] for name in cls._fields))
         fits = curves.slopes.shape == curves.intercepts.shape == biases.shape
         if not fits or curves.bend.shape != (3,):
@@ -392,7 +391,7 @@ class TopicCalibration(NamedTuple):
         return self._asdict()
 
     def blend(self, before: TopicCalibration, weight: float) -> TopicCalibration:
-        """Return the mean of these curves, with a weight up to 1, and those `before`."""
+        """Return the weighted mean of these curves and `before`; `weight` is at most 1."""
         new, old = np.float32(weight), np.float32(1 - weight)
         return TopicCalibration(
             new * self.slopes + old * before.slopes,
@@ -416,7 +415,7 @@ AnyCalibration: TypeAlias = Calibration | TopicCalibration
 
 
 def has_topic_calibration(arrays: Mapping[str, F32]) -> bool:
-    """Return whether a learner's arrays in a model file include a `TopicCalibration`."""
+    """Return True if a learner's arrays in a model file include a `TopicCalibration`."""
     return "slopes" in arrays
 
 
@@ -428,10 +427,10 @@ def restore_calibration(
     Parameters
     ----------
     arrays : mapping of str to array
-        They include those of a `TopicCalibration` if the learner is multilabel.
+        Include a `TopicCalibration` if the learner is multilabel.
     biases : float32 array, shape (n_topics,)
     single_label : Calibration, optional
-        The calibration if there is no `TopicCalibration`; softmax by default.
+        The calibration without a `TopicCalibration`; softmax by default.
     """
     if has_topic_calibration(arrays):
         return TopicCalibration.restore(arrays, biases)
@@ -443,20 +442,20 @@ def fit_topic_calibration(
 ) -> TopicCalibration:
     """Return the calibration curves of maximum posterior probability, given held-out rows.
 
-    First, one curve is fitted to all topics together. Then each topic gets its own curve, which
-    stays close to the common one unless the topic's documents say otherwise. As most topics of a
-    document are unlikely, a logistic curve that fits them is too steep for the likely ones; so all
-    curves get a common bend that is fitted to the likely topics.
+    First, a common curve is fitted to all topics. Then each topic gets its own curve, with the
+    common one as its prior. Since most topics of a document are unlikely, a logistic curve that
+    fits them is too steep for the likely ones; so all curves get a common bend, fitted to the
+    likely topics.
 
     Parameters
     ----------
     scores : float32 array, shape (n_rows, n_topics)
-        The scores of topics that could not be learned are far below 0, and are ignored.
+        Scores far below 0, of topics without training rows, are ignored.
     y : float32 array, shape (n_rows, n_topics)
         1 for each topic of a row.
     weights : float32 array, shape (n_rows,), optional
     usual : (float, float)
-        The usual slope and intercept; by default, those for the scores of a linear learner.
+        Prior slope and intercept; by default, for the scores of a linear learner.
 
     References
     ----------
@@ -474,13 +473,13 @@ def fit_topic_calibration(
     if n_topics > 1:
         curves = _fit_curves(clipped, y, cell_weights, common[:, 0], is_common=False)
     bend = _fit_bend(clipped * curves[0] + curves[1], y, cell_weights)
-    # The last digits depend on the processor, so they are rounded away.
+    # Round off the last digits, which depend on the processor.
     slopes, intercepts = curves.round(_CURVE_DIGITS).astype(np.float32)
     return TopicCalibration(slopes, intercepts, bend.round(_CURVE_DIGITS).astype(np.float32))
 
 
 def _fit_bend(logits: F64, y: F32, cell_weights: F64) -> F64:
-    """Return the bend with the lowest log loss over topics that are at all likely, shape (3,)."""
+    """Return the bend with the lowest log loss over likely topics, shape (3,)."""
     from slugline.learning.minimize import minimize_bounded
 
     is_likely = (logits > _LEAST_LOGIT) & (cell_weights > 0)
@@ -496,7 +495,7 @@ def _fit_bend(logits: F64, y: F32, cell_weights: F64) -> F64:
         proba = np.where(bent >= 0, 1, powers) / (1 + powers)
         error = weights * (proba - right)
         losses = weights * (np.maximum(bent, 0) + np.log1p(powers) - right * bent)
-        # Not by BLAS, whose threads would wait for each other longer than this takes.
+        # Without BLAS, whose threads would take longer to synchronize.
         gradient = (slopes * error).sum(axis=1)
         curved = slopes * (weights * proba * (1 - proba))
         hessian = np.array([(curved * slope).sum(axis=1) for slope in slopes])
@@ -511,8 +510,8 @@ def _fit_bend(logits: F64, y: F32, cell_weights: F64) -> F64:
 def _fit_curves(scores: F64, y: F32, cell_weights: F64, prior: F64, *, is_common: bool) -> F64:
     """Return the slope and intercept of each column, found by Newton steps.
 
-    The logarithms of slopes, and the intercepts, have normal priors around those of `prior`. With
-    `is_common`, all columns have one curve, so that the shape is (2, 1), else (2, n_columns).
+    Log slopes and intercepts have normal priors around `prior`. The shape is (2, n_columns), or
+    (2, 1) if `is_common`.
     """
     offsets = np.zeros((2, 1 if is_common else scores.shape[1]))
     for _ in range(_MAX_NEWTON_STEPS):
@@ -522,8 +521,8 @@ def _fit_curves(scores: F64, y: F32, cell_weights: F64, prior: F64, *, is_common
             sums = sums.sum(axis=1, keepdims=True)
         by_slope, by_intercept, h_slope, h_both, h_intercept = sums
         gradient = np.stack([by_slope, by_intercept]) + offsets / _CURVE_PRIOR
-        # By the log slope, the Hessian has the gradient as a further term, of which only the
-        # positive part is used, so that steps go down.
+        # The second derivative by the log slope also contains the gradient. Only its positive part
+        # is used, so that steps go down.
         h_slope = h_slope + np.maximum(by_slope, 0) + 1 / _CURVE_PRIOR[0, 0]
         h_intercept = h_intercept + 1 / _CURVE_PRIOR[1, 0]
         steps = np.stack(
@@ -540,10 +539,10 @@ def _fit_curves(scores: F64, y: F32, cell_weights: F64, prior: F64, *, is_common
 
 
 def _sum_derivatives(scores: F64, y: F32, cell_weights: F64, slopes: F64, intercepts: F64) -> F64:
-    """Return the sums of derivatives of the log loss of each column, shape (5, n_columns).
+    """Return summed derivatives of the log loss of each column, shape (5, n_columns).
 
-    The gradient by the log slope and by the intercept, then the Hessian by the log slope, by both,
-    and by the intercept, without terms of the gradient.
+    The gradient by the log slope and the intercept, then the Hessian by the log slope, both, and
+    the intercept, without gradient terms.
     """
     sums = np.zeros((5, scores.shape[1]))
     size = max(1, _MAX_SLICE_CELLS // max(1, scores.shape[1]))
@@ -574,7 +573,7 @@ def sigmoid(scores: Any) -> Any:
     return np.where(scores >= 0, 1, powers) / (1 + powers)
 
 
-#: Smaller complements of probabilities are mostly rounding errors of float32.
+#: Smaller complements of probabilities are mostly float32 rounding errors.
 LEAST_COMPLEMENT = 2.0**-20
 
 

@@ -1,4 +1,4 @@
-"""Held-out scores, and the calibrations that are fitted to them."""
+"""Held-out scores, and calibrations fitted to them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,20 @@ from slugline.learning.calibration import USUAL_CURVE, AnyCalibration
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 
-#: Probabilities are calibrated on at most this many scores: the more topics, the fewer rows.
+#: Calibrate probabilities on at most this many scores: the more topics, the fewer rows.
 MAX_SCORES = 1 << 18
-# With this many rows, a new calibration fully replaces the one before. If each topic has its own
-# curve, this is multiplied by the number of topics.
+# With this many rows, times the number of topics if each has its own curve, a new calibration fully
+# replaces the previous one.
 _ENOUGH_ROWS = 50
-# For separate curves of topics, this many times as many scores are used; more would take longer
-# than learning.
+# With a curve per topic, use this many times as many scores; more would take longer than training.
 _MORE_SCORES = 4
-# It is fitted again when this fraction of the latest rows is new, as that takes longer than
-# learning from a few rows.
+# Refit the calibration when this fraction of the latest rows is new: fitting takes longer than
+# training on a few rows.
 _NEW_FRACTION = 0.02
 
 
 def log_proba_gains(proba: F32, before: F32, y: I64) -> F64:
-    """Return by how much the log probability of each row's topic is higher than before.
-
-    The mean is by how much the log loss is lower.
+    """Return the gain in log-probability of each row's topic; the mean is the fall in log loss.
 
     Parameters
     ----------
@@ -40,15 +37,15 @@ def log_proba_gains(proba: F32, before: F32, y: I64) -> F64:
 
 
 class HeldOutScores(NamedTuple):
-    """Scores of rows by weights that were not learned from these rows."""
+    """Scores of rows from weights that were not trained on them."""
 
     rows: Index  # shape (n_rows,)
     scores: F32  # shape (n_rows, n_topics)
-    #: The rows that all weights were learned from; None if they differ, as with several folds.
+    #: The training rows of the weights; None with several folds.
     training: Index | None = None
 
     def of_rows(self, mask: Mask) -> HeldOutScores:
-        """Return the scores of the rows of a mask, numbered as if there were no others."""
+        """Return the scores of masked rows, numbered as if there were no others."""
         numbers = np.cumsum(mask) - 1
         chosen = mask[self.rows]
         training = self.training
@@ -64,7 +61,7 @@ class HeldOutScores(NamedTuple):
 
 @dataclass(frozen=True)
 class RecentScores:
-    """Scores that the latest rows got before they were learned from.
+    """Scores of the latest rows before training on them.
 
     Attributes
     ----------
@@ -74,7 +71,7 @@ class RecentScores:
     enough : int
         Number of rows from which an earlier calibration no longer counts.
     usual : (float, float)
-        The usual slope and intercept of the curves of topics.
+        Prior slope and intercept of the topics' curves.
     n_new : int
         Number of rows since the calibration was fitted.
     """
@@ -95,7 +92,7 @@ class RecentScores:
         usual: tuple[float, float] = USUAL_CURVE,
         is_first: bool = False,
     ) -> RecentScores:
-        """Return scores without rows; `is_first` is whether the first batch comes next."""
+        """Return scores without rows; `is_first` is True before the first batch."""
         scores, costs = np.zeros((0, n_topics), dtype=np.float32), np.zeros(0, dtype=np.float32)
         enough = _ENOUGH_ROWS
         if multilabel:
@@ -105,10 +102,7 @@ class RecentScores:
     def update(
         self, scores: F32, labels: Labels, costs: F32, before: AnyCalibration
     ) -> tuple[RecentScores, AnyCalibration]:
-        """Return the latest scores, as many as calibration uses, and the calibration.
-
-        The calibration is the one `before` until enough scores are new.
-        """
+        """Append scores, drop the oldest, and refit the calibration `before` if enough are new."""
         n_scores = MAX_SCORES * (_MORE_SCORES if labels.multilabel else 1)
         all_labels = Labels.concatenate(self.labels, labels)
         n_rows = min(len(all_labels), max(1, n_scores // scores.shape[1]))
@@ -122,19 +116,16 @@ class RecentScores:
         )
         if recent.n_new <= _NEW_FRACTION * n_rows:
             return recent, before
-        return replace(recent, n_new=0), recent.calibration(before)
+        # With few rows, the calibration hardly changes. Both have the same type.
+        fitted = recent.fit().blend(before, recent.weight)  # type: ignore[arg-type]
+        return replace(recent, n_new=0), fitted
 
     @property
     def weight(self) -> float:
-        """The weight, up to 1, of a calibration on these scores against an earlier one."""
+        """The weight, up to 1, of a calibration on these scores in the mean with an earlier one."""
         return min(1.0, len(self.labels) / self.enough)
 
     def fit(self) -> AnyCalibration:
         """Return the calibration that fits these scores best."""
         kind = label_type(multilabel=self.labels.multilabel)
         return kind.fit_calibration(self.scores, self.labels, self.costs, self.usual)
-
-    def calibration(self, before: AnyCalibration) -> AnyCalibration:
-        """Return the calibration that fits these scores; with few scores, it hardly changes."""
-        # Both have the same type.
-        return self.fit().blend(before, self.weight)  # type: ignore[arg-type]

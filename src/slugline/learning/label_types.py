@@ -1,11 +1,8 @@
-"""Single-label and multilabel rows, and what learning does differently for them.
-
-`label_type` returns the object for the type that `Labels.multilabel` says.
-"""
+"""Scores, probabilities and losses of single-label and multilabel rows; see `label_type`."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,7 +10,6 @@ from slugline.base.arrays import F32, Mask
 from slugline.learning.calibration import (
     DEFAULT_CALIBRATION,
     USUAL_CURVE,
-    AnyCalibration,
     Calibration,
     TopicCalibration,
     binary_log_losses,
@@ -24,62 +20,21 @@ from slugline.learning.calibration import (
 )
 from slugline.learning.labels import Labels
 
-# If each topic has its own curve, probabilities are calibrated on this many times as many scores.
+# With a curve per topic, probabilities are calibrated on this many times as many scores.
 _MORE_SCORES = 16
 
 
-class LabelType(Protocol):
-    """How scores become probabilities and are evaluated; see `SINGLE_LABEL` and `MULTILABEL`."""
-
-    @property
-    def multilabel(self) -> bool:
-        """Whether rows may have several topics, or none."""
-
-    def to_scores(self, proba: F32) -> F32:
-        """Return the scores that `identity` turns into these probabilities."""
-
-    def identity(self, n_topics: int) -> AnyCalibration:
-        """Return the calibration of scores from `to_scores`, or from the last layer of a net."""
-
-    def fit_calibration(
-        self,
-        scores: F32,
-        labels: Labels,
-        costs: F32 | None = None,
-        usual: tuple[float, float] = USUAL_CURVE,
-    ) -> AnyCalibration:
-        """Return the calibration that fits held-out rows best; the usual one if there are no rows.
-
-        Parameters
-        ----------
-        scores : float32 array, shape (n_rows, n_topics)
-        labels : Labels
-        costs : float32 array, shape (n_rows,), optional
-        usual : (float, float)
-            See `fit_topic_calibration`.
-        """
-
-    def max_scores(self, usual: int) -> int:
-        """Return how many scores to calibrate on, given their usual number."""
-
-    def log_losses(self, scores: F32, labels: Labels) -> F32:
-        """Return the log loss of each row in nats; for multilabel rows, summed over topics."""
-
-    def are_right(self, proba: F32, labels: Labels) -> Mask:
-        """Return a mask of the rows whose most likely topic, or set of topics, is right."""
-
-
 class SingleLabel:
-    """Rows of one topic each: probabilities are from softmax and sum to 1."""
+    """Rows with one topic each: probabilities are from softmax and sum to 1."""
 
     multilabel = False
 
     def to_scores(self, proba: F32) -> F32:
-        """Return finite logarithms of probabilities."""
+        """Return the scores that `identity` turns into these probabilities."""
         return np.log(np.maximum(proba, np.finfo(np.float32).tiny))
 
     def identity(self, n_topics: int) -> Calibration:  # noqa: ARG002
-        """Return softmax."""
+        """Return softmax, the calibration of scores from `to_scores` or a net's last layer."""
         return Calibration(1.0)
 
     def fit_calibration(
@@ -89,17 +44,26 @@ class SingleLabel:
         costs: F32 | None = None,
         usual: tuple[float, float] = USUAL_CURVE,  # noqa: ARG002
     ) -> Calibration:
-        """Return the temperature and weights that fit best; see `LabelType`."""
+        """Return the calibration that fits held-out rows best; the default without rows.
+
+        Parameters
+        ----------
+        scores : float32 array, shape (n_rows, n_topics)
+        labels : Labels
+        costs : float32 array, shape (n_rows,), optional
+        usual : (float, float)
+            Ignored; for multilabel rows, see `fit_topic_calibration`.
+        """
         if not len(labels):
             return DEFAULT_CALIBRATION
         return fit_calibration(scores, labels.topics, costs)
 
     def max_scores(self, usual: int) -> int:
-        """Return the usual number, as all topics share one calibration."""
+        """Return how many scores to calibrate on: the usual number."""
         return usual
 
     def log_losses(self, scores: F32, labels: Labels) -> F32:
-        """Return -log(p) for the probability p of the true topic by softmax."""
+        """Return the log loss of each row in nats."""
         return log_losses(scores, labels.topics)
 
     def are_right(self, proba: F32, labels: Labels) -> Mask:
@@ -109,7 +73,10 @@ class SingleLabel:
 
 
 class Multilabel:
-    """Rows of any number of topics: each topic has a separate probability, from a sigmoid."""
+    """Rows with any number of topics: each has a separate probability, from a sigmoid.
+
+    The methods are those of `SingleLabel`.
+    """
 
     multilabel = True
 
@@ -128,25 +95,25 @@ class Multilabel:
         costs: F32 | None = None,
         usual: tuple[float, float] = USUAL_CURVE,
     ) -> TopicCalibration:
-        """Return the curve of each topic that fits best; see `LabelType`."""
+        """Return the curve of each topic that fits held-out rows best."""
         return fit_topic_calibration(scores, labels.indicator(scores.shape[1]), costs, usual)
 
     def max_scores(self, usual: int) -> int:
-        """Return a larger number, as each topic has its own curve."""
+        """Return a larger number, since each topic has its own curve."""
         return usual * _MORE_SCORES
 
     def log_losses(self, scores: F32, labels: Labels) -> F32:
-        """Return the sum over topics of -log(p) for the probability p of the truth."""
+        """Return the log loss of each row in nats, summed over topics."""
         return binary_log_losses(scores, labels.indicator(scores.shape[1]))
 
     def are_right(self, proba: F32, labels: Labels) -> Mask:
-        """Return a mask of rows whose topics of at least probability 0.5 are the true ones."""
+        """Return a mask of rows where exactly the true topics have a probability of 0.5 or more."""
         right: Mask = ((proba >= 0.5) == (labels.indicator(proba.shape[1]) > 0)).all(axis=1)
         return right
 
 
-SINGLE_LABEL: LabelType = SingleLabel()
-MULTILABEL: LabelType = Multilabel()
+LabelType: TypeAlias = SingleLabel | Multilabel
+SINGLE_LABEL, MULTILABEL = SingleLabel(), Multilabel()
 
 
 def label_type(*, multilabel: bool) -> LabelType:

@@ -1,4 +1,4 @@
-"""Labels of rows: one topic number each, or any number of topic numbers."""
+"""Labels of rows: one topic number each, or any number of them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """The topic numbers of all rows, one row after the other.
+    """The topic numbers of all rows, concatenated.
 
     Attributes
     ----------
     topics : int64 array, shape (n_labels,)
     starts : int64 array, shape (n_rows + 1,)
-        The position in `topics` at which each row starts, and the end of the last row.
+        The start of each row in `topics`, and the end of the last row.
     multilabel : bool
-        Whether rows may have any number of topics; if not, each has one.
+        True if rows may have any number of topics, False if each has one.
     """
 
     topics: I64
@@ -37,18 +37,18 @@ class Labels:
 
     @classmethod
     def from_topics(cls, topics: Integers) -> Labels:
-        """Return the labels of rows that have one topic each, given their topic numbers."""
+        """Return single-label rows with these topic numbers."""
         return cls(topics.astype(np.int64, copy=False), np.arange(len(topics) + 1), False)
 
     @classmethod
     def from_indicator(cls, indicator: sp.csr_array) -> Labels:
-        """Return the labels of rows that have a nonzero entry in the column of each topic."""
+        """Return multilabel rows whose topics are the columns with nonzero entries."""
         topics, starts = indicator.indices, indicator.indptr
         return cls(topics.astype(np.int64), starts.astype(np.int64), multilabel=True)
 
     @classmethod
     def encode(cls, topics: Topics, names: Sequence[Any], *, multilabel: bool) -> Labels:
-        """Return the labels of documents, given the name or the tuple of names of each.
+        """Return the labels of documents, given each one's name or tuple of names.
 
         Raises DataError if a name isn't among `topics`.
         """
@@ -63,7 +63,7 @@ class Labels:
 
     @classmethod
     def concatenate(cls, first: Labels, second: Labels) -> Labels:
-        """Return the labels of the rows of `first`, followed by those of `second`."""
+        """Return the rows of `first` followed by the rows of `second`."""
         topics = np.concatenate([first.topics, second.topics])
         starts = np.concatenate([first.starts, second.starts[1:] + first.starts[-1]])
         return cls(topics, starts, first.multilabel)
@@ -82,7 +82,7 @@ class Labels:
         return np.arange(len(self)).repeat(self.n_each)
 
     def places(self, rows: Integers) -> Integers:
-        """Return the positions in `topics` of the labels of some rows, one row after the other."""
+        """Return the concatenated positions in `topics` of the labels of some rows."""
         if not self.multilabel:
             return rows
         n_each = self.starts[rows + 1] - self.starts[rows]
@@ -90,18 +90,18 @@ class Labels:
         return np.arange(n_each.sum()) + (self.starts[rows] - ends + n_each).repeat(n_each)
 
     def take(self, rows: Integers | Mask) -> Labels:
-        """Return the labels of some rows, given their numbers or a mask of shape (n_rows,)."""
+        """Return some rows, given their numbers or a mask of shape (n_rows,)."""
         numbers: Any = np.flatnonzero(rows) if rows.dtype == bool else rows
         starts = np.concatenate([[0], (self.starts[numbers + 1] - self.starts[numbers]).cumsum()])
         return Labels(self.topics[self.places(numbers)], starts, self.multilabel)
 
     def totals(self, n_topics: int, weights: F32 | None = None) -> F64:
-        """Return the sum of the weights of each topic's rows; by default, their number."""
+        """Return the total weight of each topic's rows; by default, their number."""
         of_labels = None if weights is None else weights[self.rows].astype(np.float64)
         return np.bincount(self.topics, of_labels, minlength=n_topics).astype(np.float64)
 
     def row_means(self, values: F32) -> F32:
-        """Return the mean of the values of each row's labels, 1 without labels; shape (n_rows,)."""
+        """Return the mean value of each row's labels, 1 without labels; shape (n_rows,)."""
         if not self.multilabel:
             return values
         sums = np.bincount(self.rows, values, minlength=len(self))
@@ -109,7 +109,7 @@ class Labels:
         return means.astype(np.float32)
 
     def indicator(self, n_topics: int) -> F32:
-        """Return an array with a 1 for each topic of a row, shape (n_rows, n_topics)."""
+        """Return multi-hot rows, shape (n_rows, n_topics)."""
         rows = np.zeros((len(self), n_topics), dtype=np.float32)
         rows[self.rows, self.topics] = 1
         return rows

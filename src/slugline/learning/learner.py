@@ -1,6 +1,6 @@
-"""The interfaces of learners, which turn CSR rows into scores and probabilities of topics.
+"""Interfaces of learners, which turn CSR rows into scores and probabilities of topics.
 
-A learner imports the modules for fitting only when `fit` is called.
+A learner imports its fitting modules only when `fit` is called.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ if TYPE_CHECKING:
 class Capabilities(NamedTuple):
     """The optional capabilities of a learner.
 
-    A custom learner declares those that it has: `capabilities = Capabilities(multilabel=True)`.
+    A custom learner declares its own: `capabilities = Capabilities(multilabel=True)`.
 
     Attributes
     ----------
     multilabel : bool
-        Whether it learns from multilabel rows.
+        True if it accepts multilabel rows.
     has_epochs : bool
-        Whether it searches for its best epoch, on held-out rows unless validation data are passed.
+        True if it searches for its best epoch, on held-out rows unless validation data are passed.
     in_batches : bool
-        Whether it is a `BatchLearner`, which `partial_fit` needs.
+        True for a `BatchLearner`; required by `partial_fit`.
     is_linear : bool
-        Whether it is a `LinearModel`: scores are sums of the weights of terms. Sentence encoders,
-        lists of each topic's terms, exported pages and learning from streams need this.
+        True for a `LinearModel`, whose scores are sums of term weights. Required by encoders, lists
+        of each topic's terms, exported pages and training on streams.
     is_network : bool
-        Whether it is a `NetworkModel`, whose scores are explained by the gradients of its layers.
+        True for a `NetworkModel`, whose scores are explained by gradients.
     """
 
     multilabel: bool = False
@@ -73,9 +73,9 @@ class Capabilities(NamedTuple):
 
 @runtime_checkable
 class Learner(Protocol):
-    """Learns from rows, then returns scores and probabilities of topics for other rows."""
+    """A classifier of rows, with scores and probabilities of topics."""
 
-    #: The weighting of terms with which it learns best.
+    #: The term weighting that suits it best.
     weighting: str
 
     @property
@@ -84,10 +84,10 @@ class Learner(Protocol):
 
     @property
     def multilabel(self) -> bool:
-        """Whether it has learned from multilabel rows."""
+        """True if trained on multilabel rows."""
 
     def fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> History | None:
-        """Learn from rows and their topics; return the history of epochs, if there are any."""
+        """Fit to rows and their topics; return the history of epochs, if any."""
 
     def decision_function(self, X: sp.csr_array) -> F32:
         """Return scores, shape (n_rows, n_topics); the predicted topic has the largest one."""
@@ -96,32 +96,32 @@ class Learner(Protocol):
         """Return probabilities, shape (n_rows, n_topics); single-label rows sum to 1."""
 
     def settings(self) -> dict[str, Any]:
-        """Return plain data from which `restore` rebuilds it."""
+        """Return plain data for `restore`."""
 
     def arrays(self) -> dict[str, F32]:
-        """Return the learned arrays by name."""
+        """Return the fitted arrays by name."""
 
 
 class BatchLearner(Learner, Protocol):
-    """A learner that can also learn batch by batch."""
+    """A learner that can also be trained batch by batch."""
 
-    #: Whether rows of a later batch may have columns that earlier ones didn't have.
+    #: True if later batches may have additional columns.
     grows: bool
     calibration: AnyCalibration
-    #: Scores that the latest rows got before they were learned from; None if there are none.
+    #: Scores of the latest rows before training on them, or None.
     recent_: RecentScores | None
 
     def partial_fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
-        """Learn from one more batch; the first one starts from nothing."""
+        """Train on another batch; the first one starts from scratch."""
 
 
 class LinearModel(BatchLearner, Protocol):
     """A learner whose scores are a bias plus the sum of the weights of terms."""
 
     biases: F32  # shape (n_topics,)
-    #: Number of training documents that were left out, as their topics look wrong.
+    #: Number of training documents excluded because their topics look wrong.
     n_suspect_labels: int
-    #: Held-out scores of some training rows, by weights that were learned from other rows.
+    #: Scores of some training rows from weights trained on other rows.
     heldout_scores_: HeldOutScores | None
 
     @property
@@ -129,7 +129,7 @@ class LinearModel(BatchLearner, Protocol):
         """The weights, without negligible ones, shape (n_columns, n_topics)."""
 
     def term_weights(self) -> TermWeights | None:
-        """Return the weights as a kernel reads them; None if they may still be changed."""
+        """Return the weights in the kernel's format; None if they may still change."""
 
     def weights_of(self, columns: Integers) -> F64:
         """Return the weights of some columns, shape (n_chosen, n_topics)."""
@@ -138,7 +138,7 @@ class LinearModel(BatchLearner, Protocol):
         """Return a mask of the columns without weights, shape (n_columns,)."""
 
     def of_columns(self, columns: Integers) -> LinearModel:
-        """Return a copy for rows that have only these columns."""
+        """Return a copy for rows with only these columns."""
 
     def learned(
         self,
@@ -159,28 +159,47 @@ class NetworkModel(Learner, Protocol):
 
 
 def is_linear(learner: Learner) -> TypeGuard[LinearModel]:
-    """Return whether scores are sums of the weights of terms; see `Capabilities`."""
+    """Return True if scores are sums of term weights; see `Capabilities`."""
     return learner.capabilities.is_linear
 
 
 def is_network(learner: Learner) -> TypeGuard[NetworkModel]:
-    """Return whether scores are the output of a network; see `Capabilities`."""
+    """Return True if scores are the output of a network; see `Capabilities`."""
     return learner.capabilities.is_network
 
 
 def learns_in_batches(learner: Learner) -> TypeGuard[BatchLearner]:
-    """Return whether the learner has `partial_fit`; see `Capabilities`."""
+    """Return True if the learner has `partial_fit`; see `Capabilities`."""
     return learner.capabilities.in_batches
 
 
 # Options ------------------------------------------------------------------------------------------
 
 
+class ParamsMixin:
+    """Base class for `set_params`, as scikit-learn requires it."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor arguments by name."""
+        raise NotImplementedError
+
+    def set_params(self, **params: Any) -> Self:
+        """Change constructor arguments; raise OptionError if one is unknown or out of range."""
+        known = self.get_params()
+        if unknown := sorted(params.keys() - known.keys()):
+            raise OptionError(
+                f"{type(self).__name__} has no option {unknown[0]!r}; choose one of "
+                f"{', '.join(known)}."
+            )
+        vars(self).update(vars(type(self)(**{**known, **params})))
+        return self
+
+
 @dataclasses.dataclass(eq=False, repr=False)
-class Options:
+class Options(ParamsMixin):
     """Base class for the options of a learner, which all have default values.
 
-    Raises OptionError if an option is out of its range.
+    Raises OptionError if an option is out of range.
     """
 
     def __post_init__(self) -> None:
@@ -199,19 +218,8 @@ class Options:
         return {name: getattr(self, name) for name in option_hints(type(self))}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Return the options by name, as scikit-learn requires."""
+        """Return the options by name."""
         return self.options()
-
-    def set_params(self, **params: Any) -> Self:
-        """Change options; raise OptionError if one is unknown or out of range."""
-        unknown = sorted(params.keys() - option_hints(type(self)).keys())
-        if unknown:
-            raise OptionError(
-                f"{type(self).__name__} has no option {unknown[0]!r}; choose one of "
-                f"{', '.join(option_hints(type(self)))}."
-            )
-        vars(self).update(type(self)(**{**self.options(), **params}).options())
-        return self
 
     def __sklearn_clone__(self) -> Self:
         """Return an unfitted learner with the same options."""
@@ -219,7 +227,7 @@ class Options:
 
     @classmethod
     def options_in(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options among a learner's settings."""
+        """Return the options among the settings of a learner."""
         return {name: settings[name] for name in option_hints(cls) if name in settings}
 
     def __repr__(self) -> str:
@@ -227,9 +235,9 @@ class Options:
 
 
 def option_hints(options: Any) -> dict[str, Any]:
-    """Return the type hint of each option in a class of options, with its `msgspec.Meta`."""
+    """Return the type hint of each option, including its `msgspec.Meta`."""
     names = [field.name for field in dataclasses.fields(options)]
-    # Hints are read from the options class, as a learner has others, some for type checking only.
+    # Read hints from the options class: the learner has others, some only for type checking.
     declared = next(c for c in options.__mro__ if "__dataclass_fields__" in vars(c))
     hints = _type_hints(declared)
     return {name: hints[name] for name in names}
@@ -237,14 +245,14 @@ def option_hints(options: Any) -> dict[str, Any]:
 
 @functools.cache
 def _type_hints(declared: Any) -> dict[str, Any]:
-    # Cached, as a fit to few texts would spend noticeable time on them.
+    # Cached, since they take noticeable time in a fit to few texts.
     return typing.get_type_hints(declared, include_extras=True)
 
 
 def settings_struct(
     kind: str, options: type[Options], learned: Mapping[str, Any]
 ) -> type[msgspec.Struct]:
-    """Return the type of a learner's entry in a model file: kind, options and learned values."""
+    """Return the type of a learner's entry in a model file: kind, options and fitted values."""
     fields = [*option_hints(options).items(), *learned.items()]
     return msgspec.defstruct(
         f"{kind}_settings", fields, tag_field="kind", tag=kind, forbid_unknown_fields=True
@@ -252,7 +260,7 @@ def settings_struct(
 
 
 def describe_range(hint: Any) -> str:
-    """Return a phrase for the values that a type hint allows.
+    """Return a phrase for the values allowed by a type hint.
 
     >>> from typing import Annotated
     >>> describe_range(Annotated[float, msgspec.Meta(ge=0, lt=1)])
@@ -300,32 +308,30 @@ def _to_json_value(value: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class FitContext:
-    """What a learner knows about a fit besides rows and topics.
-
-    It is derived from the settings and the documents of the fit, once for each fit of a learner.
+    """Settings of a fit besides rows and topics, derived from user settings and documents.
 
     Attributes
     ----------
     n_topics : int
     sample_weight : float32 array, shape (n_rows,), or None if all are 1
     weighted_topics : bool
-        Whether `sample_weight` includes topic weights from the user. If not, a learner may choose
-        its own topic weights.
+        True if `sample_weight` includes topic weights from the user. If not, a learner may choose
+        topic weights.
     validation_data : (X, labels) or None
-        Rows to validate on, which must not be learned from.
+        Rows to validate on, excluded from training.
     seed : int
         Determines every random choice.
     first : bool
-        For `partial_fit`: whether to start from nothing.
+        For `partial_fit`: True to start from scratch.
     n_jobs : int
         Number of threads; the result doesn't depend on it.
     cross_validate : bool
-        Whether to spend several fits on cross-validated scores of all rows. If not, a linear
-        learner computes scores of some rows with weights learned from a few others: these scores
-        are good enough for calibration, but lower.
+        True to cross-validate the scores of all rows with several fits. If not, a linear learner
+        scores some rows with weights trained on a few others: good enough for calibration, but
+        lower.
     n_enough : int, optional
-        Number of cross-validated scores after which no other fold is fitted, unless rows are few;
-        by default, all rows are scored.
+        Stop cross-validation after this many scores, unless rows are few; by default, score all
+        rows.
     moved : int array, shape (n_columns_before,), or None if no column has moved
         For `partial_fit`: the new position of each earlier column.
     progress : Progress
@@ -346,13 +352,13 @@ class FitContext:
 
 # Learners by name ---------------------------------------------------------------------------------
 
-#: Learners that can be chosen by name.
+#: Names of learners.
 LearnerName = Literal["linear", "network"]
 LEARNERS: tuple[LearnerName, ...] = typing.get_args(LearnerName)
 
 
 def choose_learner(learner: str | Learner) -> Learner:
-    """Return a learner by name, or an unfitted copy of a learner; else raise OptionError."""
+    """Return a learner by name, or an unfitted copy of a learner."""
     if isinstance(learner, str):
         check_choice("learner", learner, LEARNERS)
         return _learner_class(learner)()
@@ -364,20 +370,20 @@ def choose_learner(learner: str | Learner) -> Learner:
 
 # Learners in model files --------------------------------------------------------------------------
 
-# The module and class of each kind; only the modules that a file needs are imported.
+# Module and class of each kind; only modules needed by a file are imported.
 _KINDS = {
     "linear": ("slugline.learning.linear.learner", "LinearLearner"),
     "network": ("slugline.learning.net.learner", "NeuralLearner"),
     "mixture": ("slugline.learning.mixture", "Mixture"),
 }
 
-# Limits for files; real mixtures have a handful of learners, nested at most twice.
+# Limits for untrusted files; real mixtures have a few learners, nested at most twice.
 _MAX_LEARNERS = 1000
 _MAX_DEPTH = 16
 
 
 class _Kind(msgspec.Struct):
-    """The entry that determines which other settings are valid; files are not trusted."""
+    """The entry that determines which other settings are valid."""
 
     kind: Literal["linear", "network", "mixture"]
 
@@ -419,7 +425,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def _check_one(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Check the settings of one learner; return the unchecked settings of learners within it."""
+    """Check one learner's settings; return the unchecked settings of its parts."""
     try:
         kind = msgspec.convert(settings, _Kind).kind
         checked = msgspec.convert(settings, _learner_class(kind).settings_type)

@@ -1,7 +1,7 @@
-"""Minimises a smooth function of a few bounded parameters, by Newton's method.
+"""Minimise a smooth function of a few bounded parameters by Newton's method.
 
 Importing `scipy.optimize` takes longer than fitting a model to a few hundred documents, and its
-L-BFGS-B takes five times as many evaluations of the functions here.
+L-BFGS-B takes five times as many evaluations of Slugline's functions.
 
 References
 ----------
@@ -23,11 +23,11 @@ from slugline.base.arrays import F64
 Evaluation: TypeAlias = tuple[float, F64, F64]
 
 _MAX_STEPS, _MAX_HALVINGS = 100, 30
-# The last step is one that promises to lower a value of 1 by less. After it, the distance to the
-# minimum is about the square of the distance before it.
+# Stop after a step that is expected to lower a value of 1 by less than this. It about squares the
+# distance to the minimum.
 _PRECISION = 1e-9
-# A step is short enough if the value falls by this fraction of what its length promises, apart from
-# rounding errors of functions in single precision.
+# Halve a step unless the value falls by this fraction of the expected decrease, apart from rounding
+# errors of functions in single precision.
 _SUFFICIENT, _ROUNDING = 1e-4, 1e-7
 # Eigenvalues of the Hessian are raised to this fraction of the largest one.
 _LEAST_CURVATURE = 1e-8
@@ -38,16 +38,16 @@ def minimize_bounded(
     start: Sequence[float] | F64,
     bounds: Sequence[tuple[float, float]],
 ) -> tuple[F64, float]:
-    """Return parameters at a local minimum, and the value there.
+    """Return the parameters and the value at a local minimum.
 
     Parameters
     ----------
     function : callable
-        Called with parameters, shape (n,); it is smooth, and returns an `Evaluation`.
+        A smooth function of the parameters, shape (n,), that returns an `Evaluation`.
     start : sequence of float, of length n
-        Moved into the bounds.
+        Clipped to the bounds.
     bounds : sequence of (lowest, highest), of length n
-        A parameter whose bounds are equal is fixed.
+        A parameter with equal bounds is fixed.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def minimize_bounded(
     point = np.clip(np.asarray(start, dtype=np.float64), lowest, highest)
     value, gradient, hessian = function(point)
     for _ in range(_MAX_STEPS):
-        # Parameters whose bounds keep them from going down stay there.
+        # Parameters at a bound stay there if the gradient points outside.
         is_free = np.where(gradient > 0, point > lowest, point < highest)
         if is_free.all():
             step = _newton_step(gradient, hessian)
@@ -77,7 +77,7 @@ def minimize_bounded(
             if next_value <= goal + _ROUNDING * size or is_last:
                 break
             step /= 2
-        else:  # rounding errors are all that is left
+        else:  # only rounding errors are left
             break
         point, value, gradient, hessian = next_point, next_value, next_gradient, next_hessian
         if is_last:
@@ -86,7 +86,7 @@ def minimize_bounded(
 
 
 def _newton_step(gradient: F64, hessian: F64) -> F64:
-    """Return the step to the minimum of a quadratic function, after making it convex."""
+    """Return the step to the minimum of a quadratic function, made convex first."""
     if not len(gradient):
         return gradient
     eigenvalues, vectors = np.linalg.eigh(hessian)

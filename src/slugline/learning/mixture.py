@@ -1,4 +1,4 @@
-"""A mixture of learners, which averages their probabilities."""
+"""A mixture of learners that averages their probabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from slugline.base.arrays import F32
 from slugline.base.checks import check_number, is_number, option_error
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 from slugline.learning.calibration import (
     AnyCalibration,
     Calibration,
@@ -21,7 +21,7 @@ from slugline.learning.calibration import (
     has_topic_calibration,
 )
 from slugline.learning.label_types import label_type
-from slugline.learning.learner import Capabilities, Learner, restore_part
+from slugline.learning.learner import Capabilities, Learner, ParamsMixin, restore_part
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
 
 class _MixtureSettings(msgspec.Struct, tag_field="kind", tag="mixture", forbid_unknown_fields=True):
     learners: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
-    # A limit on weights, so that their sum is finite, too.
+    # Limited, so that their sum is finite.
     weights: list[Annotated[float, msgspec.Meta(gt=0, lt=1e300)]]
     inverse_temperature: InverseTemperature
 
 
-class Mixture:
-    """The mean of the probabilities of several learners, which err on different documents.
+class Mixture(ParamsMixin):
+    """The mean probabilities of several learners, which err on different documents.
 
     Parameters
     ----------
     learners : sequence of Learner
-        Each learner is fitted with a different seed, so that nets with the same options differ.
+        Each is fitted with a different seed, so that nets with the same options differ.
     weights : sequence of float, optional
-        Weight of each learner, over 0; equal by default.
+        Positive weight of each learner; equal by default.
     inverse_temperature : float, default 1.0
-        The power to which the mean is raised; values over 1 make probabilities more extreme. For
-        multilabel rows, the factor on the log-odds of the mean.
+        Power of the mean; values over 1 make probabilities more extreme. For multilabel rows, the
+        factor on the log-odds of the mean.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Mixture:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Its optional capabilities: it learns from multilabel rows if all its learners do."""
+        """Its optional capabilities; multilabel if all its learners are."""
         of_learners = [learner.capabilities for learner in self.learners]
         return Capabilities(
             multilabel=all(one.multilabel for one in of_learners),
@@ -96,20 +96,9 @@ class Mixture:
         return next((history for history in histories if history is not None), None)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Return the arguments of the constructor, as scikit-learn requires."""
+        """Return the constructor arguments by name."""
         names = ("learners", "weights", "inverse_temperature")
         return {name: getattr(self, name) for name in names}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change arguments of the constructor; raise OptionError for unknown names."""
-        unknown = sorted(params.keys() - self.get_params().keys())
-        if unknown:
-            raise OptionError(
-                f"Mixture has no option {unknown[0]!r}; choose one of "
-                f"{', '.join(self.get_params())}."
-            )
-        vars(self).update(vars(type(self)(**{**self.get_params(), **params})))
-        return self
 
     def __sklearn_clone__(self) -> Self:
         """Return an unfitted mixture of learners with the same options."""
@@ -125,10 +114,7 @@ class Mixture:
         return f"Mixture({', '.join(arguments)})"
 
     def decision_function(self, X: sp.csr_array) -> F32:
-        """Return logarithms of the mean probabilities, shape (n_rows, n_topics).
-
-        For multilabel rows, return the log-odds of the mean probabilities.
-        """
+        """Return log-probabilities, or log-odds if multilabel, shape (n_rows, n_topics)."""
         total = sum(self.weights)
         weighted = [
             np.float32(weight / total) * learner.predict_proba(X)
@@ -144,11 +130,11 @@ class Mixture:
 
     @property
     def multilabel(self) -> bool:
-        """Whether it has learned from multilabel rows."""
+        """True if trained on multilabel rows."""
         return self.calibration.multilabel
 
     def settings(self) -> dict[str, Any]:
-        """Return plain data from which `restore` rebuilds it."""
+        """Return plain data for `restore`."""
         return {
             "kind": "mixture",
             "learners": [learner.settings() for learner in self.learners],
@@ -157,7 +143,7 @@ class Mixture:
         }
 
     def arrays(self) -> dict[str, F32]:
-        """Return the arrays of the calibration and, with numbers in their names, of learners."""
+        """Return the arrays of the calibration and, with numbered names, of the learners."""
         return self.calibration.arrays() | {
             f"{number}.{name}": array
             for number, learner in enumerate(self.learners)
@@ -166,7 +152,7 @@ class Mixture:
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Mixture:
-        """Return a fitted mixture from its parts in a model file, whose settings are checked."""
+        """Rebuild a fitted mixture from checked settings and the arrays of a model file."""
         by_part: dict[str, dict[str, F32]] = {}
         for name, array in arrays.items():
             number, _, inner_name = name.partition(".")

@@ -1,4 +1,4 @@
-"""Searches for better feature groups and passes than the defaults, by cross-validation."""
+"""Search for better feature groups and passes than the defaults, by cross-validation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,37 +25,40 @@ from slugline.text.feature_groups import DEFAULT_GROUPS, FeatureGroup
 from slugline.text.features import Features
 from slugline.text.terms import COLUMNS
 
-#: Multiplications to spend on each term of a document, by default.
+#: Default budget: multiplications per term of a document.
 BUDGET = 200_000
 
 _N_FOLDS = 3
-# A candidate is better if its accuracy, or F1, is no lower, and its log loss lower by this many
-# standard errors: among many, some are just lucky with the documents at hand.
+# A candidate is better if its accuracy, or F1, is no lower and its log loss is lower by this many
+# standard errors. Otherwise, some of many candidates would win by chance.
 _LEAD = 2.0
-# Multiplications of each number in the rows in one pass, forward and backward.
+# Multiplications per nonzero value in one pass, forward and backward.
 _PRODUCTS = 2
 _PASSES = (2, 6, 10)
-# Weights of words and bigrams beside character n-grams.
+# Weights of words and bigrams next to character n-grams.
 _WORD_WEIGHTS = (1.0, 3.0)
-# Groups that a search adds, or leaves out if they are there.
+# Groups that a search adds, or removes if present.
 _OPTIONAL_GROUPS = ("lead", "bigrams", "characters")
-#: Candidates of a search, the default included.
+#: Number of candidates of a search, including the default.
 MAX_CANDIDATES = 1 + len(_OPTIONAL_GROUPS) + len(_WORD_WEIGHTS) + len(_PASSES)
-# A search takes as long as this many evaluations of the default: some candidates have more terms.
+# A search takes about as long as this many evaluations of the default: some have more terms.
 _N_DEFAULTS = 12
-# Texts of which the time is measured.
+# Number of texts used to estimate the time.
 _SAMPLE_SIZE = 1000
+
+
+_FoldRows: TypeAlias = tuple[sp.csr_array, sp.csr_array]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Feature groups, and how often the linear learner passes over the documents.
+    """Feature groups and passes of the linear learner.
 
     Attributes
     ----------
     feature_groups : tuple of FeatureGroup
     passes : int or None
-        By default, the number of documents decides.
+        By default, depends on the number of documents.
     """
 
     feature_groups: tuple[FeatureGroup, ...]
@@ -71,10 +74,9 @@ class Candidate:
 
 
 class Metric(NamedTuple):
-    """The metric that compares candidates: a name, and a function of scores, labels, weights.
+    """The metric that compares candidates: its name, and a function of scores, labels and weights.
 
-    Scores, shape (n_documents, n_topics), are those before softmax or sigmoid; weights of
-    documents have the shape (n_documents,).
+    Scores before softmax or sigmoid have shape (n_documents, n_topics), weights (n_documents,).
     """
 
     name: str
@@ -85,16 +87,15 @@ def _accuracy(scores: F32, labels: Labels, weights: F32) -> float:
     return float(np.average(scores.argmax(axis=1) == labels.topics, weights=weights))
 
 
-#: Of documents with one topic each.
+#: The metric of single-label documents.
 ACCURACY = Metric("accuracy", _accuracy)
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The cross-validated results of a candidate, and whether it became the best.
+    """The cross-validated results of a candidate; `is_better` if it became the best.
 
-    `log_loss`, the mean of -log of the right topic's probability, is in nats (natural-log units).
-    For multilabel documents, it is the sum over all topics.
+    `log_loss` is in nats; for multilabel documents, it is summed over topics.
     """
 
     candidate: Candidate
@@ -103,7 +104,7 @@ class SearchResult:
     is_better: bool
 
     def to_dict(self, metric: str) -> dict[str, Any]:
-        """Return everything as plain data for JSON."""
+        """Return plain data for JSON."""
         return {
             "way": str(self.candidate),
             metric.replace("-", "_").lower(): self.score,
@@ -119,11 +120,11 @@ class Tuning:
     Attributes
     ----------
     trials : tuple of SearchResult
-        The first is that of the default.
+        The default comes first.
     interrupted : bool
-        Whether Ctrl-C ended the search.
+        True if Ctrl-C ended the search.
     metric : str
-        The name of the metric that the scores of `trials` are values of.
+        Name of the metric of the trials' scores.
     """
 
     trials: tuple[SearchResult, ...]
@@ -131,7 +132,7 @@ class Tuning:
     metric: str = ACCURACY.name
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data for JSON."""
+        """Return plain data for JSON."""
         return {
             "trials": [trial.to_dict(self.metric) for trial in self.trials],
             "best": str(self.best.candidate),
@@ -140,7 +141,7 @@ class Tuning:
 
     @property
     def best(self) -> SearchResult:
-        """The last result that beat the best one before it."""
+        """The last result that beat the best one before."""
         return [trial for trial in self.trials if trial.is_better][-1]
 
     @property
@@ -168,9 +169,9 @@ def tune(
 ) -> Tuning:
     """Search for the best feature groups, their weights, and the number of passes, in this order.
 
-    The search is deterministic: `budget` counts multiplications for each term of a document, not
-    time, and a candidate that would exceed it is skipped. Ctrl-C ends the search after the current
-    one. The search starts from `feature_groups`, and compares candidates by `metric` and log loss.
+    The search is deterministic: `budget` counts multiplications per term of a document, not time,
+    and candidates that would exceed it are skipped. Ctrl-C ends the search after the current one.
+    The search starts from `feature_groups` and compares candidates by `metric` and log loss.
     """
     start = Candidate(feature_groups)
     validation = _CrossValidation(texts, labels, context, n_jobs, start, metric)
@@ -207,8 +208,8 @@ class _Search:
 
     def __init__(self, validation: _CrossValidation, budget: float, progress: Progress) -> None:
         self.best: Candidate
-        self._score = 0.0
-        self._losses: F32
+        self._best_score = 0.0
+        self._best_losses: F32
         self.trials: list[SearchResult] = []
         self._validation = validation
         self._budget = budget
@@ -223,18 +224,20 @@ class _Search:
             return
         self._budget -= work
         score, losses = self._validation.evaluate(self._validation.scores(candidate))
-        is_better = not self.trials or (score >= self._score and self._is_clearly_lower(losses))
+        is_better = not self.trials or (
+            score >= self._best_score and self._are_clearly_lower(losses)
+        )
         if is_better:
-            self.best, self._score, self._losses = candidate, score, losses
+            self.best, self._best_score, self._best_losses = candidate, score, losses
         log_loss = float(losses.mean(dtype=np.float64))
         result = SearchResult(candidate, score, log_loss, is_better)
         self.trials.append(result)
         mark = "best so far" if is_better else ""
         self._progress.note(f"{score:.4f}  log loss {log_loss:.4f}  {mark:11}  {candidate}")
 
-    def _is_clearly_lower(self, losses: F32) -> bool:
-        """Whether losses are lower than those of the best candidate by more than chance."""
-        lead = (self._losses - losses).astype(np.float64)
+    def _are_clearly_lower(self, losses: F32) -> bool:
+        """Return True if losses are significantly lower than the best candidate's."""
+        lead = (self._best_losses - losses).astype(np.float64)
         return bool(lead.mean() > _LEAD * lead.std() / np.sqrt(len(lead)))
 
 
@@ -246,7 +249,7 @@ def _candidates(search: _Search) -> Iterator[Candidate]:
         )
         is_present = len(others) < len(search.best.feature_groups)
         groups = others if is_present else (*others, DEFAULT_GROUPS[kind])
-        # Columns beside the text stay behind its terms.
+        # Extra columns stay behind the terms of the text.
         groups = tuple(sorted(groups, key=lambda group: group.kind == COLUMNS))
         yield replace(search.best, feature_groups=groups)
     for weight in _WORD_WEIGHTS:
@@ -281,20 +284,19 @@ class _CrossValidation:
         self._n_terms_at_start = self._n_terms(start.feature_groups)
 
     def scores(self, candidate: Candidate) -> F32:
-        """Return scores, shape (n_documents, n_topics), by learners fitted to other documents."""
+        """Return held-out scores, shape (n_documents, n_topics)."""
         proba = np.empty((self._n, self._context.n_topics), dtype=np.float32)
         weight = self._context.sample_weight
-        for rows, heldout in zip(
-            self._fold_rows(candidate.feature_groups), self._folds, strict=True
-        ):
+        rows = self._fold_rows(candidate.feature_groups)
+        for (train, test), heldout in zip(rows, self._folds, strict=True):
             context = replace(
                 self._context,
                 sample_weight=None if weight is None else weight[~heldout],
                 progress=SILENT,
             )
             learner = candidate.learner()
-            learner.fit(rows.train, self._labels.take(~heldout), context)
-            proba[heldout] = learner.predict_proba(rows.test)
+            learner.fit(train, self._labels.take(~heldout), context)
+            proba[heldout] = learner.predict_proba(test)
         return self._label_type.to_scores(proba)
 
     def evaluate(self, scores: F32) -> tuple[float, F32]:
@@ -304,16 +306,16 @@ class _CrossValidation:
         return self._metric.function(scores, self._labels, self._weights), losses
 
     def work(self, candidate: Candidate) -> float:
-        """Return the multiplications that a candidate takes, per term of the first candidate."""
+        """Return a candidate's multiplications per term of the first candidate."""
         passes = candidate.passes or default_passes(self._n)
         terms = self._n_terms(candidate.feature_groups) / max(self._n_terms_at_start, 1)
         return _PRODUCTS * passes * self._context.n_topics * (len(self._folds) - 1) * terms
 
     def _n_terms(self, feature_groups: tuple[FeatureGroup, ...]) -> int:
-        return self._fold_rows(feature_groups)[0].train.nnz
+        return self._fold_rows(feature_groups)[0][0].nnz
 
     def _fold_rows(self, feature_groups: tuple[FeatureGroup, ...]) -> list[_FoldRows]:
-        """Return the rows of each fold over these feature groups."""
+        """Return the training and test rows of each fold."""
         if feature_groups not in self._rows:
             self._rows[feature_groups] = [
                 self._split(feature_groups, heldout) for heldout in self._folds
@@ -327,13 +329,8 @@ class _CrossValidation:
         except DataError:  # no document has such a term
             sizes = np.count_nonzero(~heldout), np.count_nonzero(heldout)
             train, test = (sp.csr_array((n, 0), dtype=np.float32) for n in sizes)
-            return _FoldRows(train, test)
-        return _FoldRows(train, features.transform(itertools.compress(self._texts, heldout)))
-
-
-class _FoldRows(NamedTuple):
-    train: sp.csr_array
-    test: sp.csr_array
+            return train, test
+        return train, features.transform(itertools.compress(self._texts, heldout))
 
 
 def _describe_group(group: FeatureGroup) -> str:

@@ -565,9 +565,9 @@ def encode_documents(
         return None
     if (heldout := learner.heldout_scores_) is None:
         return None
-    rows = _encode_if_known(encoder, texts, settings, context.progress)
-    if rows is None:
+    if not settings.descriptions and not encoder.knows_language(texts):
         return None
+    rows = encode_with_descriptions(encoder, texts, settings, context.progress)
     is_known = encoder.find_known(rows[: len(texts)])
     weight = context.sample_weight
     if weight is None and not is_known.all():
@@ -590,24 +590,6 @@ def encode_documents(
         settings=settings,
         unlabelled=unlabelled,
     )
-
-
-def _encode_if_known(
-    encoder: CheckedEncoder, texts: Sequence[str], settings: FitSettings, progress: Progress
-) -> F32 | None:
-    """Return the encoder's rows, or None if the built-in encoder doesn't know the language."""
-    from slugline.learning.encoder.vectors import MAX_SAMPLED
-
-    if settings.descriptions:
-        return encode_with_descriptions(encoder, texts, settings, progress)
-    if encoder.is_built_in and len(texts) <= MAX_SAMPLED:
-        rows = encoder.encode_if_known(texts)
-        if rows is not None:
-            encoder.check_table()
-        return rows
-    if not encoder.knows_language(texts):
-        return None
-    return encode_with_descriptions(encoder, texts, settings, progress)
 
 
 def encode_with_descriptions(

@@ -266,10 +266,10 @@ def _vector_moments(texts: Sequence[str], topics: I64, sizes: F32) -> tuple[F32,
 
     Each mean includes one pseudo-document with the overall mean.
     """
-    rows = WordVectorEncoder().encode_if_known(texts)
-    if rows is None:
+    encoder = WordVectorEncoder()
+    if not encoder.knows_language(texts):
         return np.zeros((len(sizes), 0), np.float32), np.zeros((0, 0), np.float32)
-    vectors = rows.astype(np.float64)
+    vectors = encoder.encode(texts).astype(np.float64)
     sums = np.zeros((len(sizes), vectors.shape[1]))
     np.add.at(sums, topics, vectors)
     means = (sums + vectors.mean(axis=0)) / (sizes + 1)[:, np.newaxis]

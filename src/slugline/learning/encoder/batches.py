@@ -1,4 +1,4 @@
-"""Learns an encoder's head batch by batch, from sums over rows."""
+"""Train an encoder head batch by batch, from sums over rows."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from slugline.base.threads import limit_blas
 from slugline.errors import DataError
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.class_sums import ClassSums
-from slugline.learning.encoder.fit import EncoderHead, Names, centre, mean_head
+from slugline.learning.encoder.fit import Names, centre, fused_head, mean_head
 from slugline.learning.encoder.fusion import ScoreFusion, fit_score_factors, fuse_scores
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.head_state import HeadState, RecentRows
 from slugline.learning.heldout import HeldOutScores
 
-# The number of recent rows by which scores are added to those of words, and how many standard
-# errors the log loss of the sum may be above the lowest. These numbers were chosen on training
-# splits, with 10 documents a topic to 5,000 documents.
+# Number of recent rows on which factors on scores are fitted, and how many standard errors the log
+# loss of the sum may be above the lowest. Chosen on training splits, with 10 documents per topic to
+# 5,000 documents.
 _MAX_RECENT, _MAX_ERRORS = 1000, 0.0
-# With this many recent rows, new factors fully replace those from before.
+# With this many recent rows, new factors fully replace the previous ones.
 _ENOUGH_ROWS = 50
-# Factors are fitted again only when more than these fractions of the recent rows, and of all rows,
-# are new: that takes longer than learning from a few rows, and factors of many rows hardly change.
+# Refit factors only when more than these fractions of the recent rows, and of all rows, are new:
+# fitting takes longer than training on a few rows, and factors of many rows hardly change.
 _NEW_FRACTION, _NEW_FRACTION_OF_ALL = 0.2, 0.05
-# The penalty, chosen in the same way.
+# The penalty, chosen likewise.
 _PENALTY = 3.0
-# The largest number of parts of the first batch that are each scored by a head without them.
+# Maximum number of folds of the first batch.
 _MAX_FOLDS = 20
 
 
@@ -40,7 +40,7 @@ def learn_batch(
     heldout: HeldOutScores,
     names: Names | None,
 ) -> HeadState:
-    """Return the state after one more batch.
+    """Return the state after another batch.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ def learn_batch(
     y : int array, shape (n_rows,)
     sample_weight : float32 array, shape (n_rows,), optional
     heldout : HeldOutScores
-        The scores by words that some of the rows got before they were learned from.
+        Scores by words of some of the rows before training on them.
     names : Names, optional
-        Those of topics with documents count as documents.
+        Names of topics with documents are used as documents.
     """
     n_topics = len(state.sums.totals)
-    # With one thread, as the last bits depend on the number of threads.
+    # With one thread, since the last bits depend on the number of threads.
     with limit_blas():
         if len(rows) <= state.n_learned:
             encoded = score_rows(state.sums, names, rows[heldout.rows])
@@ -65,7 +65,8 @@ def learn_batch(
             heldout.scores, encoded, y[heldout.rows], weights[heldout.rows], max_rows=_MAX_RECENT
         )
         fusion = _fusion_before(state)
-        if _can_fuse(recent) and (fusion is None or _has_enough_new(recent, state.sums.n_rows)):
+        n_enough = max(_NEW_FRACTION * len(recent.y), _NEW_FRACTION_OF_ALL * state.sums.n_rows)
+        if len(np.unique(recent.y)) > 1 and (fusion is None or recent.n_new > n_enough):
             fusion, recent = _fuse(recent, fusion), replace(recent, n_new=0)
         sums = state.sums + ClassSums.from_rows(rows, y, n_topics, sample_weight)
     n_learned = state.n_learned + len(rows)
@@ -73,9 +74,9 @@ def learn_batch(
 
 
 def make_head(state: HeadState, names: Names | None, n_documents: int) -> DenseHead | None:
-    """Return the head; None if the encoder doesn't help, or knows too few of the documents.
+    """Return the head; None if the encoder doesn't help or knows too few of the documents.
 
-    If no document has been scored yet, texts are compared with the mean of each topic's documents.
+    Before any document is scored, texts are compared with the mean of each topic's documents.
     For the parameters, see `learn_batch`.
     """
     fusion = state.fusion
@@ -87,15 +88,7 @@ def make_head(state: HeadState, names: Names | None, n_documents: int) -> DenseH
         return None
     with limit_blas():
         weights, biases = _solve(state.sums, names)
-    factor = np.float32(fusion.dense_factor)
-    head = EncoderHead(
-        np.ascontiguousarray(factor * centre(weights)),
-        factor * centre(biases),
-        fusion.sparse_factor,
-        fusion.calibration,
-        fusion.encoder_weight,
-    )
-    return DenseHead.from_head(state.encoder, head)
+    return DenseHead.from_head(state.encoder, fused_head(weights, biases, fusion))
 
 
 def sum_fitted_rows(
@@ -105,17 +98,17 @@ def sum_fitted_rows(
 
     For the parameters, see `learn_batch`.
     """
-    # With one thread, as the last bits of weighted sums depend on the number of threads.
+    # With one thread, since the last bits of weighted sums depend on the number of threads.
     with limit_blas():
         sums = ClassSums.from_rows(rows, y, head.weights.shape[1], sample_weight)
     return HeadState.after_fit(head, sums) if sums.n_rows else None
 
 
 def _solve(sums: ClassSums, names: Names | None) -> tuple[F32, F32]:
-    """Return the weights and biases of a discriminant analysis, with a usual spread of scores.
+    """Return the weights and biases of a discriminant analysis, scaled to a constant spread.
 
-    Otherwise, the penalty would make scores smaller the fewer rows there are, and factors that were
-    fitted to the scores of earlier heads would be too large for later ones.
+    Without scaling, the penalty would make scores smaller with fewer rows, and factors fitted to
+    the scores of earlier heads would be too large for later ones.
     """
     if names is not None:
         is_present = sums.totals[names.y] > 0
@@ -123,31 +116,31 @@ def _solve(sums: ClassSums, names: Names | None) -> tuple[F32, F32]:
         sums += ClassSums.from_rows(rows, y, len(sums.totals))
     try:
         weights, biases = sums.solve(_PENALTY)
-    except np.linalg.LinAlgError:  # sums are from a file, which anyone may have written
+    except np.linalg.LinAlgError:  # sums come from an untrusted file
         raise DataError(
             "the model's sums of word vectors are not those of documents; train it again."
         ) from None
     total = sums.totals.sum()
     squares = (sums.sums**2).sum(axis=1) / np.where(sums.totals > 0, sums.totals, 1)
-    variance = (total - squares.sum()) / total / len(weights)  # as rows have length 1
+    variance = (total - squares.sum()) / total / len(weights)  # of rows of length 1
     scale = np.float32(variance + _PENALTY / sums.n_rows)
     return scale * weights, scale * biases
 
 
 def score_rows(sums: ClassSums, names: Names | None, rows: F32) -> F32:
-    """Return the scores of rows by a head, before its factor, minus their mean over topics.
+    """Return a head's scores of rows, before its factor, centred over topics.
 
     Parameters
     ----------
     sums : ClassSums
-        Of the documents that the head learns from.
+        Of the training documents.
     names : Names, optional
     rows : float32 array, shape (n_rows, n_columns)
     """
     if not sums.n_rows:
         return np.zeros((len(rows), len(sums.totals)), dtype=np.float32)
     weights, biases = _solve(sums, names)
-    # In double precision, as in single precision more digits depend on the processor.
+    # In double precision: in single precision, more digits depend on the processor.
     return centre((rows @ weights.astype(np.float64) + biases).astype(np.float32))
 
 
@@ -159,7 +152,7 @@ def score_in_folds(
     heldout: HeldOutScores,
     names: Names | None,
 ) -> F32:
-    """Return the scores of held-out rows by heads that were not learned from these rows.
+    """Return the scores of held-out rows by heads that were not trained on them.
 
     For the parameters, see `learn_batch`; `before` are the sums of earlier rows.
     """
@@ -181,7 +174,7 @@ def score_in_folds(
 
 
 def _make_folds(rows: F32, y: I64) -> I64:
-    """Return the fold of each row: equal rows have the same, and others of a topic differ."""
+    """Return the fold of each row; only equal rows of a topic share one, up to `_MAX_FOLDS`."""
     _, first, copy_of = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     topics = y[first]
     order = np.argsort(topics, kind="stable")
@@ -193,17 +186,8 @@ def _make_folds(rows: F32, y: I64) -> I64:
 # Factors on scores --------------------------------------------------------------------------------
 
 
-def _can_fuse(recent: RecentRows) -> bool:
-    return len(np.unique(recent.y)) > 1
-
-
-def _has_enough_new(recent: RecentRows, n_rows: int) -> bool:
-    n_enough = max(_NEW_FRACTION * len(recent.y), _NEW_FRACTION_OF_ALL * n_rows)
-    return recent.n_new > n_enough
-
-
 def _fuse(recent: RecentRows, before: ScoreFusion | None) -> ScoreFusion:
-    """Return the best way to add scores; with few recent rows, it is much like the one before."""
+    """Return the best fusion of scores; with few recent rows, it hardly differs from `before`."""
     sparse, dense = recent.word_scores, recent.encoder_scores
     factors = fit_score_factors([sparse, dense], recent.y, recent.weights, _MAX_ERRORS)
     fusion = fuse_scores(sparse, dense, factors, recent.y, recent.weights)
@@ -219,7 +203,7 @@ def _fuse(recent: RecentRows, before: ScoreFusion | None) -> ScoreFusion:
 
 
 def _fusion_before(state: HeadState) -> ScoreFusion | None:
-    """Return the fusion before a batch; after a fit, the one with which sums give its head."""
+    """Return the fusion before a batch; after a fit, the one that reproduces its head."""
     head = state.fitted
     if state.fusion is not None or head is None or not isinstance(head.calibration, Calibration):
         return state.fusion

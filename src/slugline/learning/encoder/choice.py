@@ -1,4 +1,4 @@
-"""Chooses an encoder, or none, by how much each helps on documents that were not learned from."""
+"""Choose an encoder, or none, by accuracy gains on held-out documents."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, LinearModel
 
-#: The largest number of documents that encoders are tried on: a slow encoder reads as many in some
-#: ten seconds.
+#: Maximum number of documents to try encoders on; a slow encoder takes about ten seconds for them.
 N_SAMPLED = 300
-#: The name of the baseline without an encoder in lists of encoders.
+#: Name of the baseline without an encoder.
 WORDS = "words alone"
 
 
 class EncoderTrial(NamedTuple):
     """Accuracy and log loss of words with an encoder, or of words alone, on held-out documents.
 
-    For multilabel documents, `accuracy` is the fraction of documents whose topics with a
-    probability of at least 0.5 are exactly the true ones, and `log_loss` is the sum over topics.
+    For multilabel documents, `accuracy` is the fraction in which exactly the true topics have a
+    probability of at least 0.5, and `log_loss` is summed over topics.
     """
 
     name: str
@@ -42,18 +41,18 @@ class EncoderTrial(NamedTuple):
 
 
 class EncoderChoice(NamedTuple):
-    """The encoder that was chosen, and the trials that decided.
+    """The chosen encoder, and the trials behind the choice.
 
     Attributes
     ----------
     name : str
-        The name of an encoder, or `WORDS`.
+        Name of an encoder, or `WORDS`.
     trials : tuple of EncoderTrial
-        The trial of words comes first.
+        Words alone come first.
     missing : tuple of str
-        The built-in encoders that can't be used here.
+        Registered encoders that are not installed.
     n_documents : int
-        Number of held-out documents on which the encoders were tried.
+        Number of held-out documents in the trials.
     """
 
     name: str
@@ -82,23 +81,23 @@ def choose_encoder(
 ) -> EncoderChoice:
     """Choose an encoder, or none, by the one-standard-error rule on held-out documents.
 
-    The candidates are words alone and then the named encoders, from fast to slow. The choice is the
-    first candidate whose log loss exceeds the lowest by at most one standard error of the
-    difference, and is not higher than that of a faster candidate. This underestimates encoders: the
-    learner was fitted to all documents, but each encoder's head only to a sample.
+    The candidates are words alone, then the named encoders, from fast to slow. The choice is the
+    first candidate whose log loss is within one standard error of the lowest and not above a faster
+    candidate's. This underestimates encoders: the learner was fitted to all documents, but each
+    encoder's head only to a sample.
 
     Parameters
     ----------
     texts, labels, context
-        The documents that `learner` has learned from.
+        The learner's training documents.
     heldout : HeldOutScores
-        The held-out scores of the learner.
+        The learner's held-out scores.
     names : sequence of str
-        The names of encoders, from fast to slow.
+        Names of encoders, from fast to slow.
     """
     encoders, missing = _installed(names)
     sample = _draw_sample(texts, labels, heldout, context)
-    if not len(sample.texts):  # every document is the only one of its topic
+    if not len(sample.texts):  # each document is the only one of its topic
         return EncoderChoice(WORDS, (), missing, 0)
     baseline = _Result.from_proba(WORDS, learner.calibration.proba(sample.scores), sample.labels)
     results = [baseline]
@@ -110,10 +109,7 @@ def choose_encoder(
 
 
 def _installed(names: Sequence[str]) -> tuple[list[CheckedEncoder], tuple[str, ...]]:
-    """Return the encoders that can be used here, and the names of missing ones.
-
-    Missing combinations, such as "use,e5", are not named.
-    """
+    """Return the installed encoders, and the names of missing ones without combinations."""
     encoders, missing = [], []
     for name in names:
         try:
@@ -124,9 +120,9 @@ def _installed(names: Sequence[str]) -> tuple[list[CheckedEncoder], tuple[str, .
 
 
 class _Sample(NamedTuple):
-    """Held-out documents on which encoders are tried, with their scores by words.
+    """Held-out documents to try encoders on, with their scores by words.
 
-    Topics that no sampled document has are left out, if each document has one topic.
+    For single-label documents, only the topics in the sample are kept.
     """
 
     texts: list[str]
@@ -135,7 +131,7 @@ class _Sample(NamedTuple):
     context: FitContext
 
     def take(self, documents: Index) -> _Sample:
-        """Return some of the documents."""
+        """Return a subset of the documents."""
         weight = self.context.sample_weight
         return _Sample(
             [self.texts[row] for row in documents.tolist()],
@@ -151,7 +147,7 @@ def _draw_sample(
     positions = _sample_positions(texts, labels, heldout.rows, context.seed)
     documents, scores = heldout.rows[positions], heldout.scores[positions]
     sample_labels = labels.take(documents)
-    if not labels.multilabel:  # topics that aren't in the sample can't be evaluated
+    if not labels.multilabel:  # topics outside the sample can't be evaluated
         topics, numbers = np.unique(sample_labels.topics, return_inverse=True)
         sample_labels, scores = Labels.from_topics(numbers), scores[:, topics]
     weight = None if context.sample_weight is None else context.sample_weight[documents]
@@ -174,10 +170,10 @@ def _sample_positions(texts: Sequence[str], labels: Labels, documents: Index, se
 
 
 def _try_encoder(encoder: CheckedEncoder, sample: _Sample, baseline: _Result) -> _Result:
-    """Return the result of words with an encoder; that of words alone if it doesn't help."""
+    """Return the result of words with an encoder, or the baseline if it doesn't help."""
     n_jobs, progress = sample.context.n_jobs, sample.context.progress
     rows = encode(sample.texts, encoder, n_jobs=n_jobs, progress=progress)
-    known = np.flatnonzero(encoder.find_known(rows))  # words alone answer the others
+    known = np.flatnonzero(encoder.find_known(rows))  # others are left to words alone
     if not len(known):
         return baseline._replace(name=encoder.name)
     rows, (texts, labels, scores, context) = rows[known], sample.take(known)
@@ -195,14 +191,14 @@ def _try_encoder(encoder: CheckedEncoder, sample: _Sample, baseline: _Result) ->
             widths=encoder.part_widths,
             is_fast=encoder.is_fast,
         )
-    if head is None or combined_scores is None:  # no help, or nothing to measure on
+    if head is None or combined_scores is None:  # no gain, or no held-out documents
         return baseline._replace(name=encoder.name)
     result = _Result.from_proba(encoder.name, head.calibration.proba(combined_scores), labels)
     return baseline.replace_documents(known, result)
 
 
 class _Result(NamedTuple):
-    """A mask of the held-out documents that are right, and the log losses of all."""
+    """A mask of correct held-out documents, and the log losses of all."""
 
     name: str
     right: Mask
@@ -215,7 +211,7 @@ class _Result(NamedTuple):
         return cls(name, kind.are_right(proba, labels), losses)
 
     def replace_documents(self, documents: Index, result: _Result) -> _Result:
-        """Return the results with those of some documents replaced, and the other name."""
+        """Return the result with some documents, and the name, replaced by another result's."""
         right, losses = self.right.copy(), self.losses.copy()
         right[documents], losses[documents] = result.right, result.losses
         return _Result(result.name, right, losses)
@@ -224,13 +220,13 @@ class _Result(NamedTuple):
         return EncoderTrial(self.name, float(self.right.mean()), float(self.losses.mean()))
 
     def is_close_to(self, best: _Result) -> bool:
-        """Return whether the mean loss is within one standard error of the best one."""
+        """Return True if the mean loss is within one standard error of the best one."""
         differences = (self.losses - best.losses).astype(np.float64)
         return bool(differences.mean() <= differences.std() / np.sqrt(len(differences)))
 
 
 def _first_close_to_best(results: Sequence[_Result]) -> _Result:
-    """Return the first result that is close to the best, and no worse than those before it."""
+    """Return the first result close to the best and no worse than all before it."""
     losses = [float(result.losses.mean()) for result in results]
     best = results[int(np.argmin(losses))]
     lowest_so_far = np.minimum.accumulate(losses)

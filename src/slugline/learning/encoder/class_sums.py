@@ -1,4 +1,4 @@
-"""Sums over rows, in whichever order they come, from which a discriminant analysis is computed."""
+"""Order-independent sufficient statistics for linear discriminant analysis."""
 
 from __future__ import annotations
 
@@ -11,40 +11,39 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, F64, I64
 from slugline.errors import DataError
 
-# The power of a topic's fraction of rows in its prior: with 1, rare topics would seldom be
-# predicted.
+# Power of a topic's fraction of rows in its prior. With 1, rare topics would seldom be predicted.
 _PRIOR_POWER = 0.5
-#: Numbers of rows are rounded to multiples of 1 / `UNIT`, so that sums of up to 2^27 rows of unit
-#: length are exact in double precision. Rounding changes no answer on the data sets measured.
+#: Values are rounded to multiples of 1 / `UNIT`, so that sums of up to 2^27 rows of unit length are
+#: exact in double precision. Rounding changed no answer on the data sets measured.
 UNIT = 8192
-# The largest length of a row that has been rounded.
+# Maximum length of a rounded row.
 _MAX_LENGTH = 1.01
-# The number of rows that are multiplied at a time.
+# Number of rows multiplied at a time.
 _AT_ONCE = 4096
 
 
 def log_prior(totals: F64) -> F64:
-    """Return the part of the scores of topics that comes from the total weights of their rows."""
+    """Return the log prior of topics, up to a constant, given the total weights of their rows."""
     return _PRIOR_POWER * np.log(np.where(totals > 0, totals, 1))
 
 
 @dataclass(frozen=True, eq=False)
 class ClassSums:
-    """Sums over rows by topic; those of several sets of rows are added and subtracted.
+    """Sums over rows by topic, which can be added and subtracted.
 
-    Without weights, sums are exact: they have the same bits in whichever order rows are added, and
-    subtracting rows leaves the sums of the others.
+    Without weights, sums are exact: they don't depend on the order of rows, and subtracting some
+    rows leaves the sums of the others.
 
     Attributes
     ----------
     n_rows : int
-        Number of rows of a weight over 0.
+        Number of rows of nonzero weight.
     totals : float64 array, shape (n_topics,)
-        The total weight of each topic's rows.
+        Total weight of each topic's rows.
     sums : float64 array, shape (n_topics, n_columns)
-        The weighted sum of each topic's rows.
+        Weighted sum of each topic's rows.
     products : float64 array, shape (n_columns, n_columns)
-        The weighted sum of the outer products of rows with themselves: X.T @ diag(weight) @ X.
+        X.T @ diag(weight) @ X.
     """
 
     n_rows: int
@@ -93,7 +92,7 @@ class ClassSums:
         return cls(int(np.count_nonzero(weight)), totals, sums, products)
 
     def arrays(self) -> dict[str, F32]:
-        """Return the arrays of a model file; of the products, which are symmetric, a triangle."""
+        """Return the arrays of a model file; products are symmetric, so only a triangle."""
         triangle = self.products[np.triu_indices(len(self.products))]
         arrays = {"totals": self.totals, "sums": self.sums, "products": triangle}
         return {name: array.astype(np.float32) for name, array in arrays.items()}
@@ -104,7 +103,7 @@ class ClassSums:
 
         Raises
         ------
-        DataError : if arrays have other shapes, or aren't sums of rows of unit length.
+        DataError : if arrays have other shapes or can't be sums of rows of unit length.
         """
         n_topics, n_columns = shape
         totals, sums, triangle = (
@@ -138,9 +137,9 @@ class ClassSums:
         )
 
     def with_topic_weights(self, weights: F64) -> ClassSums:
-        """Return the sums with a weight for each topic, shape (n_topics,); all rows have weight 1.
+        """Return the sums of unweighted rows with topic weights, shape (n_topics,).
 
-        Rows are spread around the means of their topics as without weights.
+        The covariance around topic means stays the same.
         """
         if not self.n_rows:
             return self
@@ -152,7 +151,7 @@ class ClassSums:
         return ClassSums(n_rows, totals, sums, within + sums.T @ (self.sums / counts))
 
     def solve(self, penalty: float) -> tuple[F32, F32]:
-        """Return the weights and biases of a discriminant analysis; there must be rows.
+        """Return the weights and biases of a discriminant analysis; requires rows.
 
         Parameters
         ----------
@@ -163,11 +162,11 @@ class ClassSums:
         -------
         weights : float32 array, shape (n_columns, n_topics)
         biases : float32 array, shape (n_topics,)
-            Topics without rows get a score below those of all others, for any row of unit length.
+            Topics without rows score below all others for any row of unit length.
 
         Raises
         ------
-        numpy.linalg.LinAlgError : if no rows have these products.
+        numpy.linalg.LinAlgError : if no rows can have these products.
         """
         n_columns, total = len(self.products), self.totals.sum()
         is_known = self.totals > 0
@@ -178,7 +177,7 @@ class ClassSums:
         # Centring changes the scores of all topics by the same amount.
         centre = sums.sum(axis=0) / total
         means -= centre
-        np.linalg.cholesky(within)  # which fails for products that no rows have
+        np.linalg.cholesky(within)  # fails for products that no rows can have
         known_weights = total * np.linalg.solve(within, means.T)
         known_biases = -(means * known_weights.T).sum(axis=1) / 2 - centre @ known_weights
         known_biases += log_prior(totals)

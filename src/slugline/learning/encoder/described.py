@@ -1,8 +1,7 @@
-"""Learns an encoder head from descriptions of topics and from documents.
+"""Fit an encoder head to topic descriptions and documents.
 
-A model of the descriptions is the prior. The more documents there are, the further the means of
-topics move from their descriptions to their documents. The scores of a discriminant analysis and of
-words are added, with as much weight as helps on held-out documents.
+The descriptions are the prior: with more documents, topic means move away from them. Scores of a
+discriminant analysis and of words are added, with as much weight as helps on held-out documents.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from slugline.learning.calibration import (
 from slugline.learning.encoder.fit import (
     SHARPNESS,
     EncoderHead,
-    HeadFit,
     HeadTask,
     Names,
     UnlabelledRows,
@@ -41,34 +39,33 @@ from slugline.learning.learner import FitContext
 from slugline.learning.linear.problem import ABSENT_SCORE, INITIAL_BIAS
 from slugline.learning.minimize import Evaluation, minimize_bounded
 
-# All constants were chosen by cross-validation on training splits, with 5 to 800 labels in all. The
-# numbers of documents that a description may count as much as. A number other than the usual one
-# must lower the summed log loss by the log of the ratio of both. A name counts as much as one
-# document at most.
-_WEIGHTS, _USUAL_WEIGHT, _NAME_WEIGHT = (1.0, 3.0, 5.0, 10.0, 30.0, 100.0), 5.0, 1.0
-# The power of a topic's fraction of documents in its prior.
+# All constants were chosen by cross-validation on training splits, with 5 to 800 labels in all.
+# Candidate weights of a description, in documents. Another weight than the default must lower the
+# summed log loss by the log of its ratio to the default. A name has at most the weight of a
+# document.
+_WEIGHTS, _DEFAULT_WEIGHT, _NAME_WEIGHT = (1.0, 3.0, 5.0, 10.0, 30.0, 100.0), 5.0, 1.0
+# Power of a topic's fraction of documents in its prior.
 _PRIOR_POWER = 0.5
-# For factors on scores: what a small squared distance from the prior adds to the log loss, for each
-# topic; and the penalty, for all topics, from which a larger distance hardly adds to it.
+# For factors on scores: the penalty per topic on a small squared distance from the prior, and the
+# total penalty at which it levels off for larger distances.
 _DISTANCE_PENALTY, _PENALTY_SATURATION = 16.0, 3.0
-# The largest factor on scores whose standard deviation is 1.
+# Maximum factor on scores with standard deviation 1.
 _MAX_FACTOR = 50.0
-# A lower bound on squared lengths, which are divided by.
+# Lower bound of denominators.
 _LEAST = 1e-12
 _NO_FACTORS = np.ones(1, dtype=np.float32)
 
 
 class DescribedWords(NamedTuple):
-    """Held-out scores of documents by words.
+    """Documents' held-out scores by words.
 
     Attributes
     ----------
     rows : int array, shape (n_heldout,)
     scores : float32 array, shape (n_heldout, n_topics)
-        Scores from fits without these documents; topics that such a fit doesn't know have
-        `ABSENT_SCORE`.
+        `ABSENT_SCORE` for topics missing from the training documents.
     absent_scores : float32 array, shape (n_topics,)
-        The mean score of each topic without documents; NaN for other topics.
+        Mean score of each topic without documents; NaN for other topics.
     """
 
     rows: Index
@@ -76,7 +73,7 @@ class DescribedWords(NamedTuple):
     absent_scores: F32
 
     def beat_encoder(self, proba: F32, y: I64, costs: F32 | None) -> bool:
-        """Return whether words know all topics and have a lower log loss than these probabilities.
+        """Return True if words know all topics and have a lower log loss than `proba`.
 
         Parameters
         ----------
@@ -93,10 +90,10 @@ class DescribedWords(NamedTuple):
 
 
 class ShrunkMeans:
-    """Means of topics' rows, shrunk toward the rows of their descriptions.
+    """Mean rows of topics, shrunk toward the rows of their descriptions.
 
-    Documents differ from descriptions in ways that have nothing to do with topics. The mean
-    difference is subtracted from documents, so that topics with documents have no advantage.
+    Documents differ from descriptions in ways unrelated to topics. The mean difference is
+    subtracted from documents, so that topics with documents have no advantage.
 
     Parameters
     ----------
@@ -106,7 +103,7 @@ class ShrunkMeans:
     described : float array, shape (n_topics, n_columns)
         0 for topics without a description.
     max_weights : float array, shape (n_topics,)
-        The largest weight of a description, in documents.
+        Maximum weight of each description, in documents.
 
     References
     ----------
@@ -132,17 +129,17 @@ class ShrunkMeans:
         return self._difference / max(self._n_compared, _LEAST)
 
     def solution(self, weight: float) -> tuple[F64, F64]:
-        """Return weights and biases if a description counts as much as `weight` documents."""
+        """Return weights and biases, given the weight of a description in documents."""
         sums, _ = self._weighted(weight)
         means = sums - self._counts[:, np.newaxis] * self.offset
         lengths = np.sqrt(np.maximum((means * means).sum(axis=1), _LEAST))
         is_known = (self._counts > 0) | (self._max_weights > 0)
-        # Topics without documents and description get a score lower than any cosine.
+        # Topics without documents and description score below any cosine.
         biases = np.where(is_known, self._prior(self._counts, weight), -2 * SHARPNESS)
         return SHARPNESS * (means / lengths[:, np.newaxis]).T, biases
 
     def heldout_scores(self, rows: Index, weight: float) -> F64:
-        """Return the scores that each row would have if it had not been learned from."""
+        """Return leave-one-out scores of rows."""
         return np.concatenate([self._heldout_scores(piece, weight) for piece in pieces(rows)])
 
     def _heldout_scores(self, rows: Index, weight: float) -> F64:
@@ -155,7 +152,7 @@ class ShrunkMeans:
         products = row @ sums.T - (row * offsets).sum(axis=1)[:, np.newaxis] * self._counts
         squares = (sums * sums).sum(axis=1) - 2 * self._counts * (offsets @ sums.T)
         squares += (offsets * offsets).sum(axis=1)[:, np.newaxis] * self._counts**2
-        # Leaving out a row changes only the mean of its own topic.
+        # Leaving out a row changes only its own topic's mean.
         places, others = np.arange(len(rows)), np.maximum(self._counts[y] - costs, 0)
         own = sums[y] - costs[:, np.newaxis] * row - others[:, np.newaxis] * offsets
         products[places, y], squares[places, y] = (row * own).sum(axis=1), (own * own).sum(axis=1)
@@ -167,16 +164,16 @@ class ShrunkMeans:
         return scores
 
     def choose_weight(self, rows: Index) -> float:
-        """Return the weight of descriptions with the lowest log loss on held-out rows."""
+        """Return the description weight with the lowest log loss on held-out rows."""
 
         def loss(weight: float) -> float:
             losses = _losses(self.heldout_scores(rows, weight), self._y[rows])
-            return float(self._costs[rows] @ losses) + abs(np.log(weight / _USUAL_WEIGHT))
+            return float(self._costs[rows] @ losses) + abs(np.log(weight / _DEFAULT_WEIGHT))
 
         return min(_WEIGHTS, key=loss)
 
     def _weighted(self, weight: float) -> tuple[F64, F64]:
-        """Return each topic's weighted sum of rows and description, and the sum of weights."""
+        """Return each topic's weighted sum of rows and description, and the latter's weight."""
         strengths = np.minimum(self._max_weights, weight)
         return self._sums + strengths[:, np.newaxis] * self._described, strengths
 
@@ -197,25 +194,24 @@ def fit_described_head(
     factors: F32 = _NO_FACTORS,
     unlabelled: UnlabelledRows | None = None,
 ) -> tuple[EncoderHead | None, F32 | None]:
-    """Return the head whose scores are added to those of words, and held-out sums of both.
+    """Return the head to add to the scores of words, and held-out summed scores of `words.rows`.
 
-    The head is None if the encoder doesn't help, as words alone have a lower log loss. The sums are
-    those of `words.rows`, or None if there is a single topic.
+    The head is None if words alone have a lower log loss. The scores are None with a single topic.
 
     Parameters
     ----------
     rows : float32 array, shape (n_rows, n_columns)
-        Rows of unit length; those of documents come first, then those of descriptions.
+        Rows of unit length: documents, then descriptions.
     labels : Labels
-        One topic for each row.
+        One topic per row.
     n_documents : int
     context : FitContext
-        With a weight for each row.
+        Contains a weight for each row.
     words : DescribedWords
     names : Names, optional
-        The names of topics without descriptions; they count less than descriptions.
+        Names of topics without descriptions; they have less weight than descriptions.
     factors : float32 array, shape (n_columns,) or (1,)
-        Factors on columns in the distances from descriptions.
+        Factors on columns in distances from descriptions.
     widths, unlabelled
         See `slugline.learning.encoder.fit.fit_encoder_head`.
     """
@@ -224,16 +220,24 @@ def fit_described_head(
     y = labels.topics
     heldout_rows, weight = words.rows, context.sample_weight
     costs = np.ones(len(rows)) if weight is None else weight.astype(np.float64)
-    # With one thread, as the last bits depend on the number of threads.
+    # With one thread, since the last bits depend on the number of threads.
     with limit_blas():
         scaled_names = None if names is None else names._replace(rows=names.rows * factors)
         means = _fit_means(rows * factors, y, n_documents, costs, context.n_topics, scaled_names)
         strength = means.choose_weight(heldout_rows)
-        moved = np.concatenate(
-            [rows[:n_documents], _move(rows[n_documents:], means.offset / factors)]
+        # Descriptions are moved to where documents with the same meaning are.
+        moved = rows[n_documents:] + means.offset / factors
+        moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _LEAST)
+        task = HeadTask(
+            rows=np.concatenate([rows[:n_documents], moved.astype(np.float32)]),
+            y=y,
+            n_topics=context.n_topics,
+            weight=weight,
+            heldout_rows=heldout_rows,
+            words=np.where(words.scores <= ABSENT_SCORE, np.float32(INITIAL_BIAS), words.scores),
         )
-        task = _make_task(moved, y, context, words)
-        dense = _fit_dense(task, widths)
+        fits = [task.fit(scale) for scale in task.scales(widths)]
+        dense = fits[0] if len(fits) == 1 else average(fits)
         by_means = centre(means.heldout_scores(heldout_rows, strength).astype(np.float32))
         parts = [by_means, dense.scores, centre(task.words)]
         combined = _combine(parts, y[heldout_rows], costs[heldout_rows], task.costs)
@@ -247,7 +251,11 @@ def fit_described_head(
             (of_means, biases_of_means), (dense.weights, dense.biases)
         )
         if unlabelled is not None:
-            before = dense._replace(weights=weights, biases=biases, fusion=combined.fusion)
+            # The encoder's scores are already weighted.
+            fusion = ScoreFusion(
+                combined.factors[2], 1.0, combined.calibration, combined.encoder_weight
+            )
+            before = dense._replace(weights=weights, biases=biases, fusion=fusion)
             after = task.self_train(before, unlabelled)
             weights, biases = centre(after.weights), centre(after.biases)
         of_words = combined.factors[2]
@@ -261,7 +269,7 @@ def fit_described_head(
 def _fit_means(
     rows: F32, y: I64, n_documents: int, costs: F64, n_topics: int, names: Names | None
 ) -> ShrunkMeans:
-    """Return the means of documents, shrunk toward descriptions or, without these, names."""
+    """Return the means of documents, shrunk toward descriptions, else names."""
     described = np.zeros((n_topics, rows.shape[1]))
     max_weights = np.full(n_topics, np.inf)
     if names is not None:
@@ -272,49 +280,16 @@ def _fit_means(
     )
 
 
-def _move(rows: F32, offset: F64) -> F32:
-    """Return descriptions, moved to where documents with the same meaning are."""
-    moved = rows + offset
-    moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _LEAST)
-    return moved.astype(np.float32)
-
-
-def _make_task(rows: F32, y: I64, context: FitContext, words: DescribedWords) -> HeadTask:
-    weight = context.sample_weight
-    return HeadTask(
-        rows=rows,
-        y=y,
-        n_topics=context.n_topics,
-        weight=weight,
-        heldout_rows=words.rows,
-        words=np.where(words.scores <= ABSENT_SCORE, np.float32(INITIAL_BIAS), words.scores),
-        costs=None if weight is None else weight[words.rows],
-    )
-
-
-def _fit_dense(task: HeadTask, widths: Sequence[int]) -> HeadFit:
-    """Return the fit to the rows of one encoder, or the average of fits for several encoders."""
-    fits = [task.fit(scale) for scale in task.scales(widths)]
-    return fits[0] if len(fits) == 1 else average(fits)
-
-
 class _Combination(NamedTuple):
     """A weighted sum of the scores of means, of a discriminant analysis and of words."""
 
     factors: Sequence[float]
-    # Held-out scores, which `calibration` turns into probabilities.
-    sums: F32
+    sums: F32  # held-out scores for `calibration`
     calibration: Calibration
-    # The weight of the first two parts in the spread of the sum.
-    encoder_weight: float
-
-    @property
-    def fusion(self) -> ScoreFusion:
-        """The equivalent `ScoreFusion` of word scores and already weighted encoder scores."""
-        return ScoreFusion(self.factors[2], 1.0, self.calibration, self.encoder_weight)
+    encoder_weight: float  # the first two parts' fraction of the spread of the sum
 
     def add_up(self, means: tuple[F64, F64], dense: tuple[F32, F32]) -> tuple[F32, F32]:
-        """Return the weighted sums of both weights and of both biases."""
+        """Return the weighted sum of both weights and of both biases."""
         weights, biases = (
             np.float32(self.factors[0]) * centre(of_means.astype(np.float32))
             + np.float32(self.factors[1]) * centre(of_dense)
@@ -326,7 +301,7 @@ class _Combination(NamedTuple):
 def _combine(parts: Sequence[F32], y: I64, costs: F64, given_costs: F32 | None) -> _Combination:
     """Return the best weighted sum of held-out scores; the factors include the temperature."""
     factors = _fit_factors(parts, y, costs)
-    sums = _weighted_sum(factors, parts)
+    sums: F32 = np.tensordot(np.array(factors, dtype=np.float32), np.stack(parts), axes=1)
     fitted = fit_calibration(sums, y, given_costs, usual=1.0)
     temperature = fitted.inverse_temperature
     factors, sums = [temperature * f for f in factors], sums * np.float32(temperature)
@@ -342,21 +317,17 @@ def _losses(scores: F64, y: I64) -> F64:
     return np.asarray(-log_softmax(scores, axis=1)[np.arange(len(y)), y])
 
 
-def _weighted_sum(factors: Sequence[float], parts: Sequence[F32]) -> F32:
-    return np.tensordot(np.array(factors, dtype=np.float32), np.stack(parts), axes=1)
-
-
 def _fit_factors(parts: Sequence[F32], y: I64, costs: F64) -> list[float]:
-    """Return the factors on scores that have the highest posterior density.
+    """Return the factors on scores with the highest posterior density.
 
-    For scores scaled to equal spread, the prior of the factors is Student's t-distribution, around
-    1 for the first scores, unscaled, and around 0 for the others. So few rows hardly move the
-    factors, and many rows decide them.
+    For scores scaled to equal spread, the prior is Student's t-distribution, around 1 for the
+    unscaled first scores and around 0 for the others. So few rows hardly move the factors, and many
+    rows determine them.
 
     Parameters
     ----------
     parts : sequence of float32 arrays, shape (n_rows, n_topics)
-        Held-out scores of several models; those of descriptions come first.
+        Held-out scores of several models, descriptions first.
     y : int array, shape (n_rows,)
     costs : float array, shape (n_rows,)
     """

@@ -1,4 +1,4 @@
-"""The multilingual encoder E5 small for about a hundred languages, in four bits."""
+"""Multilingual E5 small for about a hundred languages, quantized to four bits."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ PACKAGE = Package(
     },
 )
 _WIDTH = 384
-#: The number of tokens of a text that are read, including the prefix: about 180 English words.
+#: Texts are truncated to this many tokens with the prefix, about 180 English words.
 MAX_TOKENS = 256
-# Longer texts are truncated first, as no token of the vocabulary has more than 16 characters.
+# No token has more than 16 characters, so longer texts are truncated first.
 _MAX_CHARACTERS = MAX_TOKENS * 16
-# The number of tokens of a batch; larger batches are no faster, and can't be interrupted.
+# Tokens per batch; larger batches are no faster and can't be interrupted.
 _BATCH_TOKENS = 256
-# Characters that are replaced: NUL ends a text in C, and the engine expands the ligature to 18
-# characters, but has room for 12.
+# Replaced characters: NUL ends a text in C, and the engine expands the ligature to 18 characters,
+# but has room for 12.
 _REPLACED = {0: " ", 0xFDFA: unicodedata.normalize("NFKC", "\ufdfa")}
 # The prefix "query: "; "passage: " works as well.
 _IS_QUERY = 1
-#: Texts by which an encoder is identified. All rows have a large common part, which is estimated by
-#: their mean over these texts; without it, cosines have three times the spread.
+#: Texts that identify an encoder. Their mean row estimates the large common part of all rows of E5;
+#: without it, cosines have three times the spread.
 SENTENCES = (
     "Wheat exports rose as drought cut the harvest.",
     "¿Dónde está mi tarjeta?",
@@ -55,7 +55,7 @@ SENTENCES = (
     "42",
     "天气很好。",
 )
-# The processor features that the engine was compiled for, by their names in /proc/cpuinfo.
+# Processor features required by the engine, as named in /proc/cpuinfo.
 _INSTRUCTIONS = {"avx2", "fma"}
 _LOADING = threading.Lock()
 
@@ -69,7 +69,7 @@ class E5Encoder:
 
     name = "e5"
     is_thread_safe = True
-    batch_texts = 8  # rows that take a fraction of a second
+    batch_texts = 8  # takes a fraction of a second
 
     def __init__(self) -> None:
         _check_machine()
@@ -77,8 +77,8 @@ class E5Encoder:
 
     @property
     def digest(self) -> str:
-        """The version of the package, and the SHA-256 of its weights and of its engine."""
-        # The number at the end must change if texts are truncated, or rows made, in another way.
+        """The version of the package, and the SHA-256 of its weights and engine."""
+        # Change the last number whenever truncation or rows change.
         return " ".join([PACKAGE.version, *PACKAGE.digests[:2], "2"])
 
     def encode(self, texts: Sequence[str]) -> F32:
@@ -96,8 +96,7 @@ class E5Encoder:
 class _Engine:
     """The package's compiled engine, called directly instead of through its Python module.
 
-    Each call runs on the calling thread: OpenMP would start other threads, which don't survive a
-    fork, and which wait in busy loops.
+    Each call runs on the calling thread: OpenMP's own threads don't survive a fork and busy-wait.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -126,7 +125,7 @@ class _Engine:
         return int(self._library.e5_token_count(self._model, _to_utf8(text), _IS_QUERY))
 
     def encode(self, texts: Sequence[str]) -> F32:
-        """Return the rows of a few texts, without their common part."""
+        """Return the rows of a few texts, minus their common part."""
         n_texts = len(texts)
         rows = np.empty((n_texts, _WIDTH), dtype=np.float32)
         pointers = (ctypes.c_char_p * n_texts)(*map(_to_utf8, texts))
@@ -140,7 +139,7 @@ _load = functools.lru_cache(maxsize=1)(_Engine)
 
 
 def _check_machine() -> None:
-    """Raise EncoderError unless the engine, which is compiled, can run here."""
+    """Raise EncoderError unless the compiled engine can run here."""
     system = f"{platform.system()} on {platform.machine()}"
     if system == "Linux on x86_64":
         instructions = _INSTRUCTIONS - _cpu_flags()
@@ -162,7 +161,7 @@ def _cpu_flags() -> set[str]:
 
 
 def _batches(engine: _Engine, texts: Sequence[str]) -> Iterator[list[str]]:
-    """Yield batches of texts in order, truncated, with up to `_BATCH_TOKENS` tokens in each."""
+    """Yield batches of truncated texts, in order, with up to `_BATCH_TOKENS` tokens each."""
     batch: list[str] = []
     n_tokens = 0
     for text in texts:
@@ -177,7 +176,7 @@ def _batches(engine: _Engine, texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _beginning(engine: _Engine, text: str) -> tuple[str, int]:
-    """Return the beginning of a text, up to `MAX_TOKENS` tokens, and its number of tokens."""
+    """Return a text truncated to `MAX_TOKENS` tokens, and its number of tokens."""
     plain = text.lstrip()[:_MAX_CHARACTERS].translate(_REPLACED)[:_MAX_CHARACTERS]
     n_tokens = engine.count_tokens(plain)
     if n_tokens <= MAX_TOKENS:

@@ -1,4 +1,4 @@
-"""Finds sentence encoders by name, checks their output, and joins several into one."""
+"""Find encoders by name, check their output, and join several into one."""
 
 from __future__ import annotations
 
@@ -16,39 +16,38 @@ from slugline.errors import EncoderError, Message, Parameter
 from slugline.learning.encoder import registry
 from slugline.learning.encoder.identity import MAX_NAME, MAX_WIDTH, EncoderIdentity
 from slugline.learning.encoder.registry import Encoder
+from slugline.learning.encoder.vectors import WordVectorEncoder
 
-# The word vectors' part of the squared length of a row if there is a sentence encoder as well and
-# nothing measures their parts. By cross-validation on training splits: on documents of one to three
-# short texts, an equal part is worse by up to three points of micro-F1 than none, and this one is
-# as good or better. Of the texts of 16 sets, 54.9 % are nearest to the description of their topic,
-# 54.6 % with an equal part, and 50.8 % without word vectors.
+# Word vectors' part of a row's squared length next to a sentence encoder, where it is not fitted.
+# By cross-validation on training splits: on documents of one to three short texts, an equal part
+# lowers micro-F1 by up to three points compared to none, while this part is as good or better. In
+# 16 sets, 54.9 % of the texts are nearest to the description of their topic, 54.6 % with an equal
+# part, and 50.8 % without word vectors.
 _VECTOR_WEIGHT = 0.2
-# The number of texts in a call of an encoder, unless the encoder has `batch_texts`.
+# Texts per call of an encoder without `batch_texts`.
 _BATCH_TEXTS = 64
 # An encoder without a digest is identified by its rows of `SENTENCES`, rounded to this many digits.
-# Rows differ in the seventh digit between machines. Two digits are enough to distinguish encoders,
-# and seldom change by rounding.
+# Machines differ in the seventh digit. Two digits distinguish encoders and are rarely affected.
 _PROBE_DIGITS = 2
 
 
 def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
     """Return an encoder by its name, or wrap an object with `encode`.
 
-    Several names with commas between them stand for an encoder with the columns of all of them, in
-    the order of the registry: "e5,use" is the same as "use,e5". See
-    `slugline.learning.encoder.registry`.
+    Comma-separated names select an encoder with the columns of all of them, in the order of
+    `registry.ENCODERS`: "e5,use" is the same as "use,e5".
 
     Raises
     ------
     OptionError : if it is neither a name nor such an object.
-    EncoderError : if the package of a name is missing, or isn't the one that was checked.
+    EncoderError : if a package is missing or has another version than the checked one.
     """
     if isinstance(encoder, CheckedEncoder):
         return encoder
     names = registry.split_names(encoder) if isinstance(encoder, str) else None
     if names is not None:
         return make_encoder(registry.sort_names(names))
-    # A class has `encode` as well, but only its instances have weights.
+    # A class also has `encode`, but only instances have weights.
     if isinstance(encoder, str | type) or not callable(getattr(encoder, "encode", None)):
         wanted = (
             f"{', '.join(registry.ENCODERS)}, several with commas between them, an object whose "
@@ -59,10 +58,10 @@ def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
 
 
 def get_fit_encoder(encoder: str | Encoder) -> CheckedEncoder:
-    """Return the encoder of a fit: word vectors are added to encoders that are given by name.
+    """Return the encoder of a fit: word vectors are added to encoders given by name.
 
-    So "use" is the same as "vectors,use". The vectors improve the answers, and words and vectors
-    together are the fast stage of a cascade. An object is used as it is.
+    So "use" is the same as "vectors,use". Vectors improve the answers, and together with words they
+    are the fast stage of a cascade. An object is used as is.
 
     Raises
     ------
@@ -75,16 +74,16 @@ def get_fit_encoder(encoder: str | Encoder) -> CheckedEncoder:
 
 
 def default_encoder() -> CheckedEncoder:
-    """Return the encoder of a fit that names none."""
+    """Return the default encoder of a fit."""
     return get_encoder(registry.DEFAULT_ENCODER)
 
 
 def make_encoder(names: Sequence[str]) -> CheckedEncoder:
-    """Return the encoder with this name, or one that joins the encoders of several names in order.
+    """Return the encoder with this name, or one that joins several named encoders in order.
 
     Raises
     ------
-    EncoderError : if packages are missing, or aren't those that were checked.
+    EncoderError : if a package is missing or has another version than the checked one.
     """
     parts, problems = [], []
     for name in names:
@@ -105,31 +104,31 @@ class CheckedEncoder:
     Attributes
     ----------
     name : str
-        The encoder's name, or else the name of its type, for messages and model files.
+        The encoder's name, else the name of its type, for messages and model files.
     version : str or None
-        The version of its weights, if it has one.
+        The version of its weights, if known.
     is_thread_safe : bool
-        Whether several threads may call it at once.
+        True if several threads may call it concurrently.
     is_fast : bool
-        Whether it is as fast as counting words. Its rows are then neither cached nor rounded to
+        True if it is as fast as counting words. Its rows are then neither cached nor rounded to
         half precision, and it reads every text.
     is_built_in : bool
-        Whether it comes with Slugline, so that nothing has to be installed.
+        True if nothing has to be installed.
     has_unknown_texts : bool
-        Whether a row of zeros says that it knows nothing of a text, which words alone then answer.
+        True if a row of zeros marks an unknown text, which is left to words alone.
     batch_texts : int
-        Number of texts in each call.
+        Number of texts per call.
     width : int or None
         Number of columns; None before the first text.
-    summing_encoder : SummingEncoder or None
-        The encoder if its rows are sums of vectors of words.
+    summing_encoder : WordVectorEncoder or None
+        The encoder if its rows are sums of word vectors.
     parts : tuple of CheckedEncoder
-        The encoders that it joins; empty if it is a single encoder.
+        The encoders that it joins; empty for a single encoder.
     """
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self.summing_encoder = encoder if isinstance(encoder, registry.SummingEncoder) else None
+        self.summing_encoder = encoder if isinstance(encoder, WordVectorEncoder) else None
         kind = type(encoder)
         self.name = _words(encoder, "name") or f"{kind.__module__}.{kind.__qualname__}"[:MAX_NAME]
         self.version = _words(encoder, "version")
@@ -149,7 +148,7 @@ class CheckedEncoder:
         return CheckedEncoder, (self._encoder,)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CheckedEncoder:
-        """Return the encoder itself, as weights are large and never change."""
+        """Return the encoder itself, since weights are large and never change."""
         return self
 
     def __repr__(self) -> str:
@@ -159,32 +158,31 @@ class CheckedEncoder:
     def digest(self) -> str:
         """64 hexadecimal digits that differ between encoders with different weights.
 
-        It is computed from the encoder's `digest` if it has one, otherwise from its type and its
-        rows of a few fixed texts.
+        Computed from the encoder's `digest`, else from its type and its rows of a few fixed texts.
         """
         if self._digest is None:
             self._digest = self._probe()
         return _text_sha256(f"{self.name}\n{self._digest}")
 
     def identity(self, width: int) -> EncoderIdentity:
-        """Return what identifies it in a model file, given the number of its columns."""
+        """Return its identity in a model file, given its number of columns."""
         return EncoderIdentity(self.name, self.version, self.digest, width)
 
     @property
     def part_widths(self) -> list[int]:
-        """The number of columns of each of its parts, after it has encoded a text."""
+        """The number of columns of each part, known after the first text."""
         return [part.width or 0 for part in self.parts]
 
     @property
     def fast_part(self) -> CheckedEncoder | None:
-        """The built-in encoder among its parts; None if it isn't one of them."""
+        """The built-in encoder among its parts, or None."""
         return next((part for part in self.parts if part.is_built_in), None)
 
     @property
     def column_factors(self) -> F32:
         """Factors on columns that give word vectors less weight than sentence encoders.
 
-        The shape is (width,), or (1,) without word vectors beside sentence encoders.
+        The shape is (width,), or (1,) unless the encoder joins both.
         """
         if self.fast_part is None:
             return np.ones(1, dtype=np.float32)
@@ -196,7 +194,7 @@ class CheckedEncoder:
         return np.repeat(np.sqrt(n * np.array(weights)), self.part_widths).astype(np.float32)
 
     def omission_warning(self, used: CheckedEncoder | None) -> str:
-        """Return a warning that a model uses another encoder or none instead, with the reason."""
+        """Return a warning that a model uses only part of this encoder, or none of it."""
         parts = self.parts or (self,)
         names = ",".join(part.name for part in parts if used is None or not part.is_built_in)
         return Message(
@@ -207,36 +205,24 @@ class CheckedEncoder:
         )
 
     def check_table(self) -> None:
-        """Raise EncoderError if a table of word vectors was changed on disk.
+        """Raise EncoderError if the table of word vectors was changed on disk.
 
-        All of it is read, once per process; see `VectorTable.check_digest`.
+        Reads all of it once per process; see `VectorTable.check_digest`.
         """
         for encoder in self.parts or (self,):
             if encoder.summing_encoder is not None:
                 encoder.summing_encoder.table.check_digest()
 
     def knows_language(self, texts: Sequence[str]) -> bool:
-        """Whether documents are to be learned with it: False only for the built-in encoder.
+        """Return False if the built-in encoder doesn't know the language of the documents.
 
-        Held-out documents decide about other encoders, whatever the language.
+        Other encoders return True: they are judged by held-out documents.
         """
         summing = self.summing_encoder
         return summing is None or not self.is_built_in or summing.knows_language(texts)
 
-    def encode_if_known(self, texts: Sequence[str]) -> F32 | None:
-        """Return the built-in encoder's rows of few texts; None if it doesn't know the language.
-
-        The same as `knows_language` and `encode`, but texts are read once.
-        """
-        if self.summing_encoder is None:
-            raise TypeError(f"the encoder {self.name} sums no word vectors")
-        rows = self.summing_encoder.encode_if_known(texts)
-        if rows is not None:
-            self.check_width(rows.shape[1])
-        return rows
-
     def find_known(self, rows: Floats) -> Mask:
-        """Return a mask of the texts of which it knows something, given their rows."""
+        """Return a mask of known texts, given their rows."""
         if not self.has_unknown_texts:
             return np.ones(len(rows), dtype=bool)
         return np.asarray(rows.any(axis=1))
@@ -244,8 +230,8 @@ class CheckedEncoder:
     def encode(self, texts: list[str]) -> Floats:
         """Return rows of unit length, shape (n_texts, width); rows of zeros stay zeros.
 
-        Half precision changes no topic and halves the cache. Raise EncoderError if the encoder
-        fails, or doesn't return one row of finite numbers for each text, all of the same width.
+        Half precision changes no topic and halves the cache. Raises EncoderError if the encoder
+        fails, or doesn't return one row of finite numbers per text, all of the same width.
         """
         try:
             with self._turn:
@@ -264,9 +250,9 @@ class CheckedEncoder:
         return rows
 
     def unit_rows(self, output: Any, n_texts: int) -> Floats:
-        """Return the encoder's output, of unit length; raise EncoderError if it is invalid."""
+        """Return the encoder's output, scaled to unit length; raise EncoderError if invalid."""
         rows = self._checked(output, n_texts)
-        # In double precision, as squares may be too large or too small for float32.
+        # In double precision: squares may be too large or too small for float32.
         squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
         squares += self._n_unknown_parts(rows)
         lengths = np.sqrt(squares)
@@ -275,10 +261,9 @@ class CheckedEncoder:
         return unit if self.is_fast else unit.astype(np.float16)
 
     def _n_unknown_parts(self, rows: F32) -> Integers | int:
-        """Return how many of the joined encoders know nothing of each text.
+        """Return the number of joined encoders that don't know each text.
 
-        These count as columns of length 1, so that the weight of the other encoders doesn't depend
-        on them.
+        They count as columns of length 1, so that the weights of the other encoders don't change.
         """
         if not self.parts or not self.has_unknown_texts:
             return 0
@@ -288,7 +273,7 @@ class CheckedEncoder:
         return np.where(rows.any(axis=1), n_unknown, 0)
 
     def _checked(self, output: Any, n_texts: int) -> F32:
-        """Return the encoder's output as float32; raise EncoderError if it is invalid."""
+        """Return the encoder's output as float32; raise EncoderError if invalid."""
         try:
             rows = np.asarray(output)
         except Exception as error:
@@ -308,7 +293,7 @@ class CheckedEncoder:
         return floats
 
     def check_width(self, width: int) -> None:
-        """Raise EncoderError unless rows have the same width as earlier rows."""
+        """Raise EncoderError unless rows have the same width as before."""
         if not 1 <= width <= MAX_WIDTH:
             raise self._wrong(f"{width} columns, not 1 to {MAX_WIDTH}")
         with self._lock:
@@ -324,7 +309,7 @@ class CheckedEncoder:
         )
 
     def _probe(self) -> str:
-        """Return a SHA-256 that identifies the encoder by its rows of a few fixed texts."""
+        """Return a SHA-256 of the encoder's rounded rows of a few fixed texts."""
         from slugline.learning.encoder.e5 import SENTENCES
 
         try:
@@ -341,7 +326,7 @@ class CheckedEncoder:
 
 
 class JoinedEncoder:
-    """Several encoders as one, whose rows, each of the same length, are concatenated."""
+    """Several encoders as one: their rows of equal length are concatenated."""
 
     def __init__(self, parts: Sequence[CheckedEncoder]) -> None:
         self.parts = tuple(parts)
@@ -362,7 +347,7 @@ class JoinedEncoder:
 
 
 def _words(encoder: Encoder, attribute: str) -> str | None:
-    """Return an attribute of an encoder if it is a string of one short line; else None."""
+    """Return an attribute of an encoder if it is one short line of text, else None."""
     value = getattr(encoder, attribute, None)
     is_line = isinstance(value, str) and value.isprintable() and 0 < len(value) <= MAX_NAME
     return value if is_line else None

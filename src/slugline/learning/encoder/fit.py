@@ -1,4 +1,4 @@
-"""Learns an encoder head, whose scores are added to those of words, from an encoder's rows."""
+"""Fit an encoder head: scores from an encoder's rows, which are added to the scores of words."""
 
 from __future__ import annotations
 
@@ -25,29 +25,26 @@ from slugline.learning.learner import FitContext
 
 # Linear discriminant analysis ---------------------------------------------------------------------
 
-#: The penalties to choose from, for rows of unit length with a mean weight of 1.
+#: Candidate penalties, for rows of unit length with a mean weight of 1.
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-# The penalties to choose from for a fast encoder: trying all of them takes as long as learning from
-# a few hundred texts, and others are hardly ever better.
+# Candidate penalties for a fast encoder. Trying all penalties would take as long as training on a
+# few hundred texts, and others are hardly ever better.
 _FEW_PENALTIES = (0.3, 1.0, 3.0, 10.0)
-# The penalty if there are no rows to choose it by.
-_USUAL = 1.0
-# The penalty if rows are many, as there are hundreds.
-_USUAL_OF_MANY = 3.0
-# The largest number of rows held out together, as a system of as many equations is solved for each
-# group.
-_TOGETHER = 128
-# Numbers of rows by which the penalty is chosen: more rows hardly change it, and with thousands of
+# The penalty without rows to choose it on, and the penalty for hundreds of rows or more.
+_DEFAULT_PENALTY, _PENALTY_OF_MANY = 1.0, 3.0
+# Maximum number of rows held out together: a system of as many equations is solved per group.
+_MAX_GROUP = 128
+# Numbers of rows on which the penalty is chosen: more rows hardly change it, and with thousands of
 # topics, only fewer are affordable.
 _MAX_HELD_OUT, _MIN_HELD_OUT, _MAX_SCORES = 10_000, 500, 2_000_000
-# The number of rows that are converted to double precision at a time, and of numbers that are
-# computed at a time for groups of rows.
-_AT_ONCE, _MAX_NUMBERS = 4096, 1 << 17
+# Number of rows converted to double precision at a time, and of values computed at a time for
+# groups of rows.
+_ROWS_AT_A_TIME, _MAX_NUMBERS = 4096, 1 << 17
 
 
 @dataclass(frozen=True, eq=False)
 class DenseFit:
-    """A linear discriminant analysis.
+    """A fitted linear discriminant analysis.
 
     Attributes
     ----------
@@ -55,9 +52,9 @@ class DenseFit:
     biases : float32 array, shape (n_topics,)
         The softmax of `X @ weights + biases` is calibrated.
     scores : float32 array, shape (n_rows, n_topics)
-        Cross-validated scores of each row, without its group.
+        Cross-validated scores: each row's group is left out.
     penalty : float
-        The penalty that was chosen.
+        The chosen penalty.
     """
 
     weights: F32
@@ -77,9 +74,9 @@ def fit_dense_head(
 ) -> DenseFit:
     """Fit weights and biases with the penalty that has the lowest log loss on held-out rows.
 
-    Rows are held out in groups with at most one row of each topic. If single rows were held out,
-    the row's topic would have one row fewer than the others, and so lower scores, which is
-    misleading if there are only five rows per topic.
+    Rows are held out in groups with at most one row per topic. If single rows were held out, the
+    row's topic would have one row fewer than the others, and thus lower scores, which is misleading
+    with, say, five rows per topic.
 
     Parameters
     ----------
@@ -87,11 +84,11 @@ def fit_dense_head(
         Rows of unit length.
     y : int array, shape (n_rows,)
     sample_weight : float array, shape (n_rows,), optional
-        Rows of weight 0 are not learned from.
+        Rows of weight 0 are excluded from training.
     penalties : sequence of float
-        The penalties to try, in ascending order, over 0.
+        Positive penalties to try, in ascending order.
     max_heldout : int
-        The largest number of rows by which to choose the penalty.
+        Maximum number of rows on which to choose the penalty.
     """
     costs = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
     learned = np.flatnonzero(costs)
@@ -123,28 +120,28 @@ def _groups(y: I64, rows: Index) -> list[Index]:
     order = by_topic[np.argsort(rank, kind="stable")]
     groups: list[Index] = []
     for same_rank in np.split(order, np.cumsum(np.bincount(rank))[:-1]):
-        groups += np.array_split(same_rank, -(-len(same_rank) // _TOGETHER))
+        groups += np.array_split(same_rank, -(-len(same_rank) // _MAX_GROUP))
     return groups
 
 
 def _best_penalty(
     shape: _DiscriminantAnalysis, groups: list[Index], penalties: Sequence[float], max_heldout: int
 ) -> tuple[float, float, F32 | None]:
-    """Return the penalty with the lowest log loss on held-out rows, and the factor on scores.
+    """Return the penalty with the lowest held-out log loss, the factor on scores, and the scores.
 
-    And the scores of the rows of groups; None if they were not computed for all groups.
+    The scores are those of the rows of all groups, or None if only a sample was scored.
     """
     n_wanted = min(max_heldout, max(_MIN_HELD_OUT, _MAX_SCORES // shape.n_topics))
     sampled_groups = groups[:: -(-sum(map(len, groups)) // n_wanted)]
     rows = np.concatenate(sampled_groups)
-    # The only row of a topic can't be predicted without it, whatever the penalty.
+    # The only row of a topic can't be predicted without it.
     has_others = ~shape.is_alone(rows)
     y, costs = shape.y[rows][has_others], shape.costs[rows][has_others].astype(np.float32)
     if not len(y) or (y == y[0]).all():
-        return _USUAL, 1.0, None
+        return _DEFAULT_PENALTY, 1.0, None
     n_at_once = max(1, _MAX_NUMBERS // (len(rows) * shape.n_topics))
     stacks = [(stack, shape.project(stack)) for stack in shape.stack_groups(sampled_groups)]
-    best: tuple[float, float, float, F32 | None] = np.inf, _USUAL, 1.0, None
+    best: tuple[float, float, float, F32 | None] = np.inf, _DEFAULT_PENALTY, 1.0, None
     for start in range(0, len(penalties), n_at_once):
         some = penalties[start : start + n_at_once]
         parts = [shape.heldout_scores(stack, some, projected) for stack, projected in stacks]
@@ -159,14 +156,14 @@ def _best_penalty(
 
 
 class CentredRows:
-    """Weighted rows, which are centred at their mean so that numbers stay small."""
+    """Weighted rows, centred at their mean so that numbers stay small."""
 
     def __init__(self, X: F32, costs: F64) -> None:
         self.X, self.costs = X, costs
         self.centre = costs @ X / costs.sum()
 
     def centred(self, rows: Index) -> F64:
-        """Return some of the rows minus the mean of all rows."""
+        """Return rows minus the mean of all rows."""
         return self.X[rows] - self.centre
 
     def decompose(self, rows: Index, deviations: Callable[[Index], F64]) -> tuple[F64, F64]:
@@ -184,7 +181,7 @@ class CentredRows:
 
 
 class _DiscriminantAnalysis(CentredRows):
-    """Linear discriminant analysis: the means of topics, and a common covariance."""
+    """Linear discriminant analysis: topic means and a common covariance."""
 
     def __init__(self, X: F32, y: I64, costs: F64, n_topics: int) -> None:
         super().__init__(X, costs)
@@ -200,7 +197,7 @@ class _DiscriminantAnalysis(CentredRows):
         self._means = means @ self._basis
 
     def is_alone(self, rows: Index) -> Mask:
-        """Return a mask of the rows that are the only ones of their topics."""
+        """Return a mask of rows that are the only ones of their topics."""
         return self._weight_of_others(rows) <= 0
 
     def _weight_of_others(self, rows: Index) -> F64:
@@ -215,7 +212,7 @@ class _DiscriminantAnalysis(CentredRows):
         return weights, biases + log_prior(self._totals)
 
     def stack_groups(self, groups: Sequence[Index]) -> Iterator[Index]:
-        """Yield neighbouring groups of equal size, shape (n_groups, group_size), not too many."""
+        """Yield stacks of neighbouring groups of equal size, shape (n_groups, group_size)."""
         for size, equal in itertools.groupby(groups, len):
             same_size = list(equal)
             n_numbers = size * (self.n_topics + 2 * self._basis.shape[1])
@@ -224,22 +221,22 @@ class _DiscriminantAnalysis(CentredRows):
                 yield np.stack(same_size[start : start + n_together])
 
     def project(self, stack: Index) -> F64:
-        """Return the centred rows of a stack of groups in the coordinates of the eigenvectors."""
+        """Return the centred rows of a stack of groups in eigenvector coordinates."""
         return self.centred(stack.ravel()) @ self._basis
 
     def heldout_scores(
         self, stack: Index, penalties: Sequence[float], rows: F64 | None = None
     ) -> F32:
-        """Return leave-group-out scores of groups of rows, each of different topics.
+        """Return leave-group-out scores; the rows of a group have different topics.
 
-        Arrays have an axis of penalties, as a call for each would take longer for few rows.
+        Arrays have an axis of penalties, because separate calls would be slower for few rows.
 
         Parameters
         ----------
         stack : int array, shape (n_groups, group_size)
         penalties : sequence of float
         rows : float64 array, shape (n_groups * group_size, n_components), optional
-            The result of `project`.
+            Result of `project`.
 
         Returns
         -------
@@ -282,26 +279,26 @@ class _DiscriminantAnalysis(CentredRows):
 
 
 def pieces(rows: Index) -> Iterator[Index]:
-    """Yield the rows in pieces of a few thousand."""
-    for start in range(0, len(rows), _AT_ONCE):
-        yield rows[start : start + _AT_ONCE]
+    """Yield a few thousand rows at a time."""
+    for start in range(0, len(rows), _ROWS_AT_A_TIME):
+        yield rows[start : start + _ROWS_AT_A_TIME]
 
 
 # The head of an encoder ---------------------------------------------------------------------------
 
-#: The factor on cosines if there are no rows to measure on: of the factors tried, the one with the
-#: lowest log loss on a few data sets, with one document or the name of each topic.
+#: Factor on cosines without held-out rows. Of the factors tried, it has the lowest log loss on a
+#: few data sets, with one document or the name of each topic.
 SHARPNESS = 15.0
-# With several encoders, the weight of the main one in the squared length of a row.
+# With several encoders, the main one's part of a row's squared length.
 _MAIN_WEIGHT = 0.8
-# The number of rows by which weights of encoders are chosen; more rows hardly change them.
+# Number of rows on which the weights of encoders are chosen; more rows hardly change them.
 _MAX_SHARED = 2_000
-# The number of rows by which a fast encoder's penalty and factor are chosen; more would take as
-# long as learning.
+# Number of rows on which a fast encoder's penalty and factor are chosen; more would take as long as
+# training.
 _MAX_FUSED = 500
-# The number of rounds in which unlabelled rows get topics, and the weight of an unlabelled row
-# whose topic is certain, as a multiple of the mean weight of rows. Chosen by cross-validation on
-# training splits, with 5 to 40 labels per topic.
+# Rounds of self-training, and the weight of an unlabelled row whose topic is certain, as a multiple
+# of the mean weight of labelled rows. Chosen by cross-validation on training splits, with 5 to 40
+# labels per topic.
 _N_ROUNDS, _PSEUDO_WEIGHT = 3, 0.3
 
 
@@ -316,14 +313,14 @@ class EncoderHead(NamedTuple):
 
 
 class Names(NamedTuple):
-    """The encoder's rows of the names of topics, and the numbers of these topics."""
+    """The encoder's rows of topic names, and the topic numbers."""
 
     rows: F32
     y: I64
 
 
 class UnlabelledRows(NamedTuple):
-    """The encoder's rows of unlabelled texts, and their scores by words."""
+    """The encoder's rows of unlabelled texts, and the texts' scores by words."""
 
     rows: F32
     sparse_scores: F32
@@ -342,10 +339,9 @@ def fit_encoder_head(
     unlabelled: UnlabelledRows | None = None,
     is_fast: bool = False,
 ) -> tuple[EncoderHead | None, F32 | None]:
-    """Return the encoder head that best improves the scores of words, and held-out sums of both.
+    """Return the encoder head that best improves the scores of words, and held-out summed scores.
 
-    The head is None if the encoder doesn't help; the sums are None if there are too few rows to
-    measure on.
+    The head is None if the encoder doesn't help; the scores are None if held-out rows are too few.
 
     Parameters
     ----------
@@ -357,40 +353,35 @@ def fit_encoder_head(
     heldout : (int array, shape (n_heldout,), float32 array, shape (n_heldout, n_topics))
         Some of the documents, and their cross-validated scores by words.
     training : int array, shape (n_training,), optional
-        The documents that scores by words were learned from. The encoder's scores of the held-out
-        documents are then learned from these, too, which is much faster than to leave out each
-        document in turn.
+        The training documents of the scores by words. If given, they also train the encoder's
+        scores of held-out documents, which is much faster than leaving out each in turn.
     max_errors : float, default MAX_ERRORS
         See `slugline.learning.encoder.fusion.fit_score_factors`.
     names : Names, optional
-        Names count as documents if that lowers the log loss on held-out documents.
+        Names are used as documents if that lowers the log loss on held-out documents.
     widths : sequence of int, optional
-        The number of columns of each encoder, if there are several. Fits with different weights of
-        the encoders, with and without names, are then averaged.
+        The number of columns of each of several encoders. Fits with different weights of the
+        encoders, with and without names, are then averaged.
     unlabelled : UnlabelledRows, optional
-        Rows that are assigned to their most likely topics. They don't change factors, calibration
-        and held-out sums.
+        Rows for self-training. They don't change factors, calibration and held-out scores.
     is_fast : bool, default False
-        Whether fitting should take little time beside learning from words: fewer penalties are
-        tried, and names always count.
+        Save time relative to training on words: try fewer penalties, and always use names.
     """
     (heldout_rows, words), y = heldout, labels.topics
     if len(np.unique(y[heldout_rows])) < 2:
         return fit_nearest_means(rows, labels, context), None
-    weight = context.sample_weight
     task = HeadTask(
         rows=rows,
         y=y,
         n_topics=context.n_topics,
-        weight=weight,
+        weight=context.sample_weight,
         heldout_rows=heldout_rows,
         words=words,
-        costs=None if weight is None else weight[heldout_rows],
         training=training,
         max_errors=max_errors,
         is_fast=is_fast,
     )
-    # With one thread, as the last bits depend on the number of threads.
+    # With one thread, since the last bits depend on the number of threads.
     with limit_blas():
         tasks = [task]
         if names is not None:
@@ -402,18 +393,26 @@ def fit_encoder_head(
         combined = best.fusion
         if unlabelled is not None and combined.encoder_weight:
             best = best.task.self_train(best, unlabelled)
-        sparse_factor, factor = combined.sparse_factor, np.float32(combined.dense_factor)
-        weights = np.ascontiguousarray(factor * centre(best.weights))
-        biases = factor * centre(best.biases)
-        head = EncoderHead(
-            weights, biases, sparse_factor, combined.calibration, combined.encoder_weight
-        )
-        sums = np.float32(sparse_factor) * words + factor * best.scores
+        sparse, dense = np.float32(combined.sparse_factor), np.float32(combined.dense_factor)
+        sums = sparse * words + dense * best.scores
+        head = fused_head(best.weights, best.biases, combined)
         return head if combined.encoder_weight else None, sums
 
 
+def fused_head(weights: F32, biases: F32, fusion: ScoreFusion) -> EncoderHead:
+    """Return a head with these weights and biases, times their factor in the fusion."""
+    factor = np.float32(fusion.dense_factor)
+    return EncoderHead(
+        np.ascontiguousarray(factor * centre(weights)),
+        factor * centre(biases),
+        fusion.sparse_factor,
+        fusion.calibration,
+        fusion.encoder_weight,
+    )
+
+
 class HeadFit(NamedTuple):
-    """A discriminant analysis, to be added to words, with its factors on columns and log loss."""
+    """A discriminant analysis to add to words, with its factors on columns and its log loss."""
 
     task: HeadTask
     scale: F32
@@ -426,7 +425,7 @@ class HeadFit(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class HeadTask:
-    """Labelled rows, and the scores by words of held-out documents."""
+    """Labelled rows, and the held-out documents' scores by words."""
 
     rows: F32
     y: I64
@@ -434,13 +433,17 @@ class HeadTask:
     weight: F32 | None
     heldout_rows: Index
     words: F32
-    costs: F32 | None
     training: Index | None = None
     max_errors: float = MAX_ERRORS
     is_fast: bool = False
 
+    @property
+    def costs(self) -> F32 | None:
+        """The weights of the held-out rows."""
+        return None if self.weight is None else self.weight[self.heldout_rows]
+
     def with_rows(self, rows: F32, y: I64) -> HeadTask:
-        """Return the task with further rows of weight 1."""
+        """Return the task with additional rows of weight 1."""
         weight, training = self.weight, self.training
         if training is not None:
             training = np.append(training, len(self.y) + np.arange(len(y)))
@@ -451,7 +454,7 @@ class HeadTask:
         return replace(self, rows=rows, y=y, weight=weight, training=training)
 
     def fit(self, scale: F32) -> HeadFit:
-        """Fit to columns multiplied by `scale`, and measure on the held-out rows."""
+        """Fit to columns multiplied by `scale`, and evaluate on the held-out rows."""
         if self.training is not None:
             return self._fit_training(self.training, scale)
         dense = fit_dense_head(
@@ -462,23 +465,23 @@ class HeadTask:
             penalties=_FEW_PENALTIES if self.is_fast else PENALTIES,
             max_heldout=_MAX_FUSED if self.is_fast else _MAX_HELD_OUT,
         )
-        # Scores are centred over topics: a constant makes no difference between known topics, but
-        # it would for a new topic.
+        # Scores are centred over topics: a constant doesn't matter for known topics, but it would
+        # for a new one.
         scores = centre(dense.scores[self.heldout_rows])
         weights = dense.weights * scale[:, np.newaxis]
         return self.fuse(scale, weights, dense.biases, scores)
 
     def _fit_training(self, training: Index, scale: F32) -> HeadFit:
-        """Fit to the training rows, measure on the held-out rows, and fit to all rows."""
-        # Words gain more from further documents than an encoder does. With all documents, which are
-        # three times as many as the training rows, words are as much better than the encoder as
-        # they are here if the encoder has only half of these rows.
+        """Fit to the training rows, evaluate on the held-out rows, and fit to all rows."""
+        # Words gain more from additional documents than an encoder does. Training the encoder on
+        # half of the training rows gives words the same lead as with all documents, which are
+        # three times as many.
         heldout, first = self.heldout_rows, training[::2]
         first_sums = self._class_sums(first, scale)
         scores = self._score(first_sums, heldout, scale)
-        # The more rows a fit learns from, the larger the spread of its scores: with those of a fit
-        # to all rows, probabilities would be too high. So they get the spread of the scores that
-        # are calibrated, as far as a fit to two thirds of the rows shows the difference.
+        # The spread of scores grows with the number of training rows, so that scores of a fit to
+        # all rows would give too high probabilities. They are scaled to the spread of the
+        # calibrated scores, estimated by a fit to two thirds of the rows.
         second = np.concatenate([training[1::2], heldout[::2]])
         sums = first_sums + self._class_sums(second, scale)
         larger_spread = spread(self._score(sums, heldout[1::2], scale)) or 1.0
@@ -486,14 +489,14 @@ class HeadTask:
         shrinkage = np.float32(round_digits(ratio))
         learned = np.concatenate([first, second])
         others = np.setdiff1d(np.arange(len(self.y)), learned, assume_unique=True)
-        weights, biases = (sums + self._class_sums(others, scale)).solve(_USUAL_OF_MANY)
+        weights, biases = (sums + self._class_sums(others, scale)).solve(_PENALTY_OF_MANY)
         weights, biases = shrinkage * scale[:, np.newaxis] * weights, shrinkage * biases
         return self.fuse(scale, weights, biases, scores)
 
     def _score(self, sums: ClassSums, rows: Index, scale: F32) -> F32:
-        """Return the scores of rows by a fit to others, given the sums of these."""
-        weights, biases = sums.solve(_USUAL_OF_MANY)
-        # In double precision, as in single precision more digits depend on the processor.
+        """Return the scores of rows, given the sums of other rows."""
+        weights, biases = sums.solve(_PENALTY_OF_MANY)
+        # In double precision: in single precision, more digits depend on the processor.
         scaled = scale[:, np.newaxis] * weights.astype(np.float64)
         return centre((self.rows[rows] @ scaled + biases).astype(np.float32))
 
@@ -503,7 +506,7 @@ class HeadTask:
         return ClassSums.from_rows(X, self.y[rows], self.n_topics, weight)
 
     def fuse(self, scale: F32, weights: F32, biases: F32, scores: F32) -> HeadFit:
-        """Add the scores of the held-out rows to those of words, and measure the sum."""
+        """Add the held-out scores to the scores by words, and evaluate the sum."""
         y, costs = self.y[self.heldout_rows], self.costs
         sample = self._sample_heldout(_MAX_FUSED) if self.is_fast else slice(None)
         factors = fit_score_factors(
@@ -526,7 +529,7 @@ class HeadTask:
         return weighted[:: -(-len(weighted) // max_rows) or 1]
 
     def scales(self, widths: Sequence[int]) -> list[F32]:
-        """Return factors on columns to try; of many rows, those that are best on a sample."""
+        """Return the factors on columns to try; with many rows, only the best on a sample."""
         scales = _column_scales(widths)
         if len(self.heldout_rows) <= _MAX_SHARED or len(scales) == 1:
             return scales
@@ -539,16 +542,14 @@ class HeadTask:
             weight=None if self.weight is None else self.weight[rows],
             heldout_rows=np.arange(len(rows)),
             words=self.words[sampled],
-            costs=None if self.costs is None else self.costs[sampled],
         )
         return [min(map(sample.fit, scales), key=lambda fit: fit.loss).scale]
 
     def self_train(self, fit: HeadFit, unlabelled: UnlabelledRows) -> HeadFit:
         """Refit with unlabelled rows, weighted by the squared probabilities of their topics.
 
-        Topics are predicted in rounds. Scores of the unlabelled rows keep their spread, so that
-        factors and calibration also suit the new weights. If `fit` is an average, only its
-        likeliest fit is refitted.
+        Topics are predicted in rounds. Scores of unlabelled rows keep their spread, so that factors
+        and calibration remain valid. Of an average, only the likeliest fit is refitted.
 
         References
         ----------
@@ -580,10 +581,10 @@ class HeadTask:
 
 
 def average(fits: Sequence[HeadFit]) -> HeadFit:
-    """Return the mean of fits, scaled to equal spread and weighted by their likelihoods.
+    """Return the mean of fits, scaled to equal spread and weighted by likelihood.
 
-    On training splits with 5 and 10 labels per topic, averages over weights of encoders were better
-    than the likeliest fit; averages for one encoder, over fits with and without names, were not.
+    On training splits with 5 and 10 labels per topic, averaging over weights of encoders was better
+    than the likeliest fit; averaging fits of one encoder with and without names was not.
 
     References
     ----------
@@ -600,9 +601,9 @@ def average(fits: Sequence[HeadFit]) -> HeadFit:
 
 
 def _column_scales(widths: Sequence[int]) -> list[F32]:
-    """Return factors on columns for each way to divide the squared length of a row among encoders.
+    """Return factors on columns for each division of a row's squared length among encoders.
 
-    One encoder gets all of it, or most of it, or each gets the same.
+    Divisions are equal, or give one encoder all or most of it.
     """
     n = len(widths)
     if n < 2:
@@ -620,10 +621,10 @@ def centre(scores: F32) -> F32:
 
 
 def fit_nearest_means(rows: F32, labels: Labels, context: FitContext) -> EncoderHead:
-    """Return a head whose scores are a multiple of the cosines with the mean of each topic's rows.
+    """Return a head whose scores are scaled cosines with each topic's mean row.
 
-    One row per topic is enough, but then no row shows how reliable predictions are. For the
-    parameters, see `fit_encoder_head`.
+    It needs only one row per topic, but its probabilities are not calibrated. For the parameters,
+    see `fit_encoder_head`.
     """
     weight = context.sample_weight
     sums = np.zeros((context.n_topics, rows.shape[1]))
@@ -632,10 +633,10 @@ def fit_nearest_means(rows: F32, labels: Labels, context: FitContext) -> Encoder
 
 
 def mean_head(sums: F64) -> EncoderHead:
-    """Return the same, given the sum of each topic's rows, shape (n_topics, n_columns)."""
+    """Return a nearest-means head, given each topic's sum of rows, shape (n_topics, n_columns)."""
     lengths = np.linalg.norm(sums, axis=1)
     weights = SHARPNESS * (sums / np.where(lengths > 0, lengths, 1)[:, np.newaxis]).T
-    # Topics without rows get a score lower than any cosine.
+    # Topics without rows score below any cosine.
     biases = np.where(lengths > 0, 0, -2 * SHARPNESS)
     return EncoderHead(
         np.ascontiguousarray(weights, dtype=np.float32),

@@ -1,4 +1,4 @@
-"""Adds the scores of several models, such as those of words and of an encoder."""
+"""Add the scores of several models, such as words and an encoder."""
 
 from __future__ import annotations
 
@@ -12,33 +12,31 @@ from slugline.base.arrays import F32, F64, I64
 from slugline.learning.calibration import Calibration, fit_calibration, round_digits, spread
 from slugline.learning.minimize import Evaluation, minimize_bounded
 
-# The largest factor on scores whose standard deviation is 1.
+# Maximum factor on scores with standard deviation 1.
 _MAX_FACTOR = 50.0
-# Numbers of rows by which factors are chosen: more rows hardly change them, and with thousands of
+# Numbers of rows on which factors are chosen: more rows hardly change them, and with thousands of
 # topics, only fewer are affordable.
 _MAX_ROWS, _MIN_ROWS, _MAX_SCORES = 10_000, 500, 2_000_000
-# The first model counts as the best single model unless another one is better by this many standard
-# errors, as an encoder that doesn't know the language may look good on few rows. Chosen by
+# The first model is the best single model unless another one is better by this many standard
+# errors, because an encoder that doesn't know the language may look good on few rows. Chosen by
 # cross-validation on training splits, with 5 to 50 rows per topic.
 _N_ERRORS = 2
 #: Factors may have a log loss above the lowest by this many standard errors. MAX_ERRORS_IF_SAFE is
-#: for encoders that can hardly mislead, as they leave texts that they don't know to words alone, if
-#: all rows have held-out scores. Chosen in the same way (`benchmarks/run.py choices
-#: standard-errors`).
+#: for encoders that leave unknown texts to words alone and so can hardly mislead, if all rows have
+#: held-out scores. Chosen likewise (`benchmarks/run.py choices standard-errors`).
 MAX_ERRORS, MAX_ERRORS_IF_SAFE = 1.0, 0.0
-# A penalty on squared factors, half of which is added to the mean log loss. It is so small that it
-# matters only where all rows are right and larger factors would always be better. By
-# cross-validation on training splits (5 and 10 labels per topic of 27 sets, 20 of 10 sets; three
-# draws), the mean log loss is 1.1588 with 1e-9, 1e-6 and 1e-5, 1.1590 with 1e-3 and 1.1598 with
-# 1e-2, and accuracy 59.81, 59.81, 59.81, 59.80 and 59.78 % (`benchmarks/run.py choices
-# factor-penalty`).
+# Half of this penalty on squared factors is added to the mean log loss. It matters only if all rows
+# are right, where larger factors would always be better. By cross-validation on training splits (5
+# and 10 labels per topic of 27 sets, 20 of 10 sets; three draws), the mean log loss is 1.1588 with
+# 1e-9, 1e-6 and 1e-5, 1.1590 with 1e-3 and 1.1598 with 1e-2, and accuracy 59.81, 59.81, 59.81,
+# 59.80 and 59.78 % (`benchmarks/run.py choices factor-penalty`).
 _FACTOR_PENALTY = 1e-6
-# The number of steps from the best factors to those of the best single model.
+# Number of steps between the factors of the best single model and the best factors.
 _N_STEPS = 20
 
 
 class ScoreFusion(NamedTuple):
-    """The factors for adding the scores of words and those of an encoder.
+    """The factors for adding the scores of words and of an encoder.
 
     Attributes
     ----------
@@ -46,8 +44,7 @@ class ScoreFusion(NamedTuple):
     calibration : Calibration
         The calibration of the sum, with inverse temperature 1.
     encoder_weight : float
-        Weight of the encoder, from 0 to 1: its part in the spread of the sum over topics; 0 if it
-        doesn't help.
+        The encoder's fraction of the spread of the sum over topics; 0 if it doesn't help.
     """
 
     sparse_factor: float
@@ -64,17 +61,16 @@ def fuse_scores(
     Parameters
     ----------
     sparse, dense : float arrays, shape (n_rows, n_topics)
-        Scores of rows that were not learned from.
+        Held-out scores.
     factors : sequence of float
-        The result of `fit_score_factors`. Calibration multiplies both by the same number.
+        Result of `fit_score_factors`. Calibration multiplies both by the same number.
     y : int array, shape (n_rows,)
     sample_weight : float array, shape (n_rows,), optional
     """
     parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
     spreads = [spread(part) for part in parts]
     fitted = fit_calibration(parts[0] + parts[1], y, sample_weight)
-    # If all rows are right, the next one is wrong with about this probability (Laplace's rule of
-    # succession).
+    # The probability of an error after rows without errors, by Laplace's rule of succession.
     fitted = replace(fitted, uniform_weight=max(fitted.uniform_weight, 1 / (len(y) + 2)))
     encoder_weight = spreads[1] / (sum(spreads) or 1.0)
     factor = fitted.inverse_temperature
@@ -89,33 +85,33 @@ def fuse_scores(
 def fit_score_factors(
     scores: Sequence[F32], y: I64, sample_weight: F32 | None = None, max_errors: float = MAX_ERRORS
 ) -> list[float]:
-    """Return factors with which the sum of the scores of several models has a low log loss.
+    """Return factors on the scores of several models that give their sum a low log loss.
 
     The softmax of the sum is then roughly calibrated. A model that doesn't help gets a factor of 0.
 
-    With few rows, it is a matter of luck which factors have the lowest log loss. So the factors are
-    as close to those of the best single model as a log loss within `max_errors` standard errors of
-    the lowest allows. The best single model is the first one, unless another one is better by two
-    standard errors.
+    With few rows, the factors with the lowest log loss depend on chance. So the factors are the
+    ones closest to the best single model whose log loss is within `max_errors` standard errors of
+    the lowest. The best single model is the first one, unless another is better by two standard
+    errors.
 
     Parameters
     ----------
     scores : sequence of float arrays, shape (n_rows, n_topics)
-        The scores of each model for rows that it has not learned from.
+        Held-out scores of each model.
     y : int array, shape (n_rows,)
     sample_weight : float array, shape (n_rows,), optional
-        Over 0 for some row.
+        Positive for some row.
     max_errors : float, default MAX_ERRORS
-        With 0, the factors are those of the lowest log loss.
+        With 0, return the factors with the lowest log loss.
 
     References
     ----------
-    Breiman (1996), Stacked regressions, according to which factors must not be negative. Breiman,
+    Breiman (1996), Stacked regressions: factors must not be negative. Breiman,
     Friedman, Olshen and Stone (1984), Classification and regression trees: the rule of one standard
     error.
     """
     weights = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
-    # Evenly spaced rows among those with a weight, the same each time.
+    # Evenly spaced rows of nonzero weight.
     n_rows = min(_MAX_ROWS, max(_MIN_ROWS, _MAX_SCORES // scores[0].shape[1]))
     weighted = np.flatnonzero(weights)
     rows = weighted[np.unique(np.linspace(0, len(weighted) - 1, n_rows).astype(np.intp))]
@@ -128,7 +124,7 @@ def fit_score_factors(
 
 
 class _Loss:
-    """The log loss of summed scores, which is convex in the factors, with a small penalty."""
+    """The log loss of summed scores, convex in the factors, with a small penalty."""
 
     def __init__(self, scores: F64, y: I64, weights: F64) -> None:
         self._scores, self._y, self._weights = scores, y, weights
@@ -136,7 +132,7 @@ class _Loss:
         self._label_scores = scores[:, self._rows, y]
 
     def factors_near_single_model(self, max_errors: float) -> F64:
-        """Return the factors closest to a single model's that are about as good as the best."""
+        """Return the factors closest to a single model that are about as good as the best."""
         n_models = len(self._scores)
         best = self._lowest(np.ones(n_models))
         if n_models == 1 or not max_errors:
@@ -153,14 +149,14 @@ class _Loss:
         )
 
     def _is_close(self, factors: F64, lowest_losses: F64, max_errors: float) -> bool:
-        """Return whether the mean loss is within `max_errors` standard errors of the lowest."""
+        """Return True if the mean loss is within `max_errors` standard errors of the lowest."""
         differences = self._losses(factors) - lowest_losses
         mean = self._weights @ differences
         variance = self._weights**2 @ (differences - mean) ** 2
         return bool(mean <= max_errors * np.sqrt(variance))
 
     def _lowest(self, start: F64) -> F64:
-        """Return the best factors for the models whose factor is 1, not 0, in `start`."""
+        """Return the best factors of the models with factor 1 in `start`; others stay 0."""
         bounds = [(0, _MAX_FACTOR * factor) for factor in start]
         return minimize_bounded(self._evaluate, start, bounds)[0]
 
@@ -182,7 +178,7 @@ class _Loss:
         return float(value), gradient, hessian
 
     def _losses_and_powers(self, factors: F64) -> tuple[F64, F64, F64]:
-        """Return the loss of each row, e to the power of its summed scores, and their totals."""
+        """Return each row's loss, the exponentials of its summed scores, and their total."""
         summed = (factors @ _flat(self._scores)).reshape(self._scores.shape[1:])
         summed -= summed.max(axis=1, keepdims=True)
         of_labels = summed[self._rows, self._y]
@@ -192,5 +188,5 @@ class _Loss:
 
 
 def _flat(scores: F64) -> F64:
-    """Return the scores of each model in a row, shape (n_models, n_rows * n_topics)."""
+    """Return one row of scores per model, shape (n_models, n_rows * n_topics)."""
     return scores.reshape(len(scores), -1)

@@ -1,4 +1,4 @@
-"""The head of a model with an encoder: adds the encoder's scores to those of words."""
+"""The head of a model with an encoder: adds the encoder's scores to the scores of words."""
 
 from __future__ import annotations
 
@@ -30,29 +30,27 @@ if TYPE_CHECKING:
 
 # Cascade ------------------------------------------------------------------------------------------
 
-# The largest fraction of right answers that a cascade may lose.
+# Maximum fraction of correct answers that a cascade may lose.
 _MAX_LOST = 0.002
-# The loss that is assumed for one further text, in right answers, even if held-out texts show no
-# loss.
+# Assumed loss of one further text, in correct answers, even if held-out texts show no loss.
 _UNSEEN = 0.5
-# The smallest fraction of known words in a text for which the fast stage can be enough; about texts
-# in other languages, it says little.
+# Minimum fraction of known words for the fast stage to suffice: it is unreliable for texts in other
+# languages.
 _MIN_KNOWN_WORDS_FRACTION = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """Decides which texts are answered by a fast stage, so that the encoder needn't read them.
+    """Decides which texts a fast stage answers, so that the encoder doesn't have to read them.
 
-    The fast stage is words, or words and word vectors.
+    The fast stage uses words, or words and word vectors.
 
     Attributes
     ----------
     threshold : float
-        The lowest probability by the fast stage, of the most likely topic against the second one,
-        at which that stage is enough.
+        Skip the encoder if the fast stage's top-two probability is at least this.
     encoded_fraction : float
-        Fraction of the held-out documents below the threshold.
+        Fraction of held-out documents below the threshold.
 
     References
     ----------
@@ -66,9 +64,9 @@ class Cascade:
     def from_proba(cls, by_fast: F32, by_both: F32, sample_weight: F32 | None) -> Cascade | None:
         """Return the cascade that uses the encoder least and hardly loses accuracy, or None.
 
-        The loss of an answer by the fast stage is the difference between the probabilities, by the
-        whole model, of the best answer and of this one. The sum of the losses over held-out
-        rows, plus one standard error, is within 0.2 % of the number of rows.
+        The loss of a fast answer is the whole model's probability of the best answer minus its
+        probability of the fast one. The total loss over held-out rows, plus one standard error, is
+        at most 0.2 % of the number of rows.
 
         Parameters
         ----------
@@ -85,7 +83,7 @@ class Cascade:
         unseen_variance = (_UNSEEN * weights.mean()) ** 2 if len(weights) else 0.0
         loss_bounds = np.cumsum(losses) + np.sqrt(np.cumsum(losses**2) + unseen_variance)
         n_sure = int(np.searchsorted(loss_bounds, _MAX_LOST * weights.sum(), side="right"))
-        if n_sure < len(sureness):  # rows of equal sureness are treated alike
+        if n_sure < len(sureness):  # treat rows of equal sureness alike
             n_sure = int(np.searchsorted(-sureness, -sureness[n_sure]))
         if not n_sure:
             return None
@@ -93,12 +91,12 @@ class Cascade:
         return cls(float(sureness[n_sure - 1]), encoded)
 
     def is_sure(self, proba: F32) -> Mask:
-        """Return a mask of the rows of probabilities by the fast stage that are sure enough."""
+        """Return a mask of rows for which the fast stage suffices, given its probabilities."""
         return _sureness(proba) >= np.float32(self.threshold)
 
 
 def _sureness(proba: F32) -> F32:
-    """Return the probability of each row's most likely topic against the second one."""
+    """Return each row's top-two probability: its most likely topic against the second."""
     others, rows = proba.copy(), np.arange(len(proba))
     others[rows, proba.argmax(axis=1)] = 0
     best = proba.max(axis=1)
@@ -107,17 +105,17 @@ def _sureness(proba: F32) -> F32:
 
 # Head ---------------------------------------------------------------------------------------------
 
-# The number of rows that are converted to double precision at a time, so that they stay in the
-# processor's cache.
+# Number of rows converted to double precision at a time, so that they stay in the processor's
+# cache.
 _AT_ONCE = 64
-# The number of topics whose products the kernel adds at once, as in _rows.c.
+# Number of topics that the kernel processes together, as in _rows.c.
 _TOPICS_AT_ONCE = 8
 
 
 class HeadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The numbers of a head in a model file; see `DenseHead`.
 
-    `calibration` is None in multilabel models, whose curves are arrays.
+    `calibration` is None in multilabel models, whose calibration curves are arrays.
     """
 
     sparse_factor: Annotated[float, msgspec.Meta(ge=0, lt=1e6)]
@@ -129,7 +127,7 @@ class HeadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, eq=False)
 class DenseHead:
-    """Computes scores from the rows of an encoder, and adds them to the scores of words.
+    """Computes scores from an encoder's rows, and adds them to the scores of words.
 
     Attributes
     ----------
@@ -140,18 +138,16 @@ class DenseHead:
     calibration : Calibration or TopicCalibration
         Of the summed scores.
     encoder_weight : float
-        The encoder's part in the spread of scores over topics, from 0 to 1.
+        The encoder's fraction of the spread of scores over topics.
     cascade : Cascade or None
         None if the encoder reads every text.
     fast_head : DenseHead or None
-        The head of word vectors in the fast stage of the cascade; None if words alone are that
-        stage.
+        The head of word vectors in the cascade's fast stage; None if that uses words alone.
     n_unlabelled : int
-        Number of unlabelled texts from which the weights were also learned.
+        Number of unlabelled training texts.
     cache_rows : bool, default True
-        Whether to cache the rows of texts.
     progress : Progress
-        Reports the progress of encoding texts.
+        Reports the progress of encoding.
     """
 
     encoder: CheckedEncoder
@@ -181,7 +177,7 @@ class DenseHead:
 
         Raises
         ------
-        DataError : if an array is missing, or calibration curves don't fit the topics.
+        DataError : if an array is missing or calibration curves don't fit the topics.
         """
         if missing := {"weights", "biases"} - arrays.keys():
             raise DataError(f"the head of an encoder has no array {min(missing)!r}")
@@ -198,7 +194,7 @@ class DenseHead:
         )
 
     def settings(self) -> HeadSettings:
-        """Return the numbers of a model file, from which `restore` rebuilds it."""
+        """Return the numbers for `restore`."""
         calibration = self.calibration
         return HeadSettings(
             sparse_factor=self.sparse_factor,
@@ -216,14 +212,14 @@ class DenseHead:
                 raise DataError(f"{name} of an encoder of shape {actual}, not {shape}")
 
     def summary(self) -> str:
-        """Return the encoder's name, its weight, and the fraction of texts that it reads."""
+        """Return a line with the encoder's name, weight and fraction of texts."""
         summary = f"{self.encoder.name}, {percent(self.encoder_weight, 0)} of the decision"
         if self.cascade is None:
             return summary
         return f"{summary}, needed for {percent(self.cascade.encoded_fraction, 0)} of texts"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the encoder's name, weight and fraction of texts, for JSON."""
+        """Return the encoder's name, weight and fraction of texts for JSON."""
         encoded = 1.0 if self.cascade is None else self.cascade.encoded_fraction
         return {
             "name": self.encoder.name,
@@ -233,7 +229,7 @@ class DenseHead:
         }
 
     def arrays(self) -> dict[str, F32]:
-        """Return the arrays of a model file."""
+        """Return the arrays for `restore`."""
         return {"weights": self.weights, "biases": self.biases, **self.calibration.arrays()}
 
     def needs_encoder(self, proba: F32, words: WordCounts) -> Mask:
@@ -242,7 +238,7 @@ class DenseHead:
         Parameters
         ----------
         proba : float32 array, shape (n_texts, n_topics)
-            The probabilities by the fast stage.
+            Probabilities from the fast stage.
         words : WordCounts
         """
         if self.cascade is None:
@@ -262,16 +258,14 @@ class DenseHead:
         )
 
     def add_scores(self, by_words: F32, rows: Floats) -> F32:
-        """Return summed scores, given those of words and the encoder's rows."""
+        """Return summed scores, given the scores of words and the encoder's rows."""
         dense = self._multiply(rows)
         dense += self.biases
         dense += np.multiply(by_words, self.sparse_factor, dtype=np.float64)
         return dense.astype(np.float32)
 
     def add_sums(self, scores: F32, text_sums: TextSums, min_known_fraction: float) -> Mask:
-        """Add the scores of sums of vectors to those of words, in place; return a mask.
-
-        The mask is of the texts whose scores were changed.
+        """Add scores of vector sums to scores of words, in place; return a mask of changed texts.
 
         The compiled kernel adds in the same order on any machine and for any number of texts.
 
@@ -280,7 +274,7 @@ class DenseHead:
         scores : float32 array, shape (n_texts, n_topics)
         text_sums : TextSums
         min_known_fraction : float
-            The scores of texts of which the table knows less stay as they are.
+            Texts with a smaller known fraction are not changed.
         """
         if not sparse.has_kernel():
             return self._add_sums_in_arrays(scores, text_sums, min_known_fraction)
@@ -309,7 +303,7 @@ class DenseHead:
 
     @property
     def vector_weights(self) -> VectorWeights | None:
-        """The weights of sums of word vectors, for a kernel; None for an encoder without sums."""
+        """The weights of word-vector sums in the kernel's format; None for other encoders."""
         encoder = self.encoder.summing_encoder
         if encoder is None:
             return None
@@ -320,7 +314,7 @@ class DenseHead:
 
     @cached_property
     def _kernel_arrays(self) -> tuple[F32, F32]:
-        """The weights by groups of topics, as the kernel reads them, and the biases."""
+        """The weights by groups of topics, in the kernel's format, and the biases."""
         n_columns, n_topics = self.weights.shape
         padded = np.pad(self.weights, ((0, 0), (0, -n_topics % _TOPICS_AT_ONCE)))
         groups = padded.reshape(n_columns, -1, _TOPICS_AT_ONCE).transpose(1, 0, 2)
@@ -331,7 +325,7 @@ class DenseHead:
         return self.weights.astype(np.float64)
 
     def _multiply(self, rows: Floats) -> F64:
-        # In double precision, so that a text's scores don't depend on the number of texts.
+        # In double precision, so that scores don't depend on the number of texts.
         product = np.empty((len(rows), self._double_weights.shape[1]))
         for start in range(0, len(rows), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)

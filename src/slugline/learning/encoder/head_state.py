@@ -1,4 +1,4 @@
-"""The state from which an encoder's head is learned batch by batch."""
+"""The state for training an encoder head batch by batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class RecentRows:
-    """Scores that the latest rows got before they were learned from.
+    """Scores of the latest rows before training on them.
 
     Attributes
     ----------
@@ -37,14 +37,14 @@ class RecentRows:
 
     @classmethod
     def empty(cls, n_topics: int) -> RecentRows:
-        """Return no rows."""
+        """Return the state without rows."""
         scores = np.zeros((0, n_topics), dtype=np.float32)
         return cls(scores, scores, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
 
     def append(
         self, word_scores: F32, encoder_scores: F32, y: I64, weights: F32, *, max_rows: int
     ) -> RecentRows:
-        """Return the latest of these rows and further ones."""
+        """Append rows, and keep the latest `max_rows`."""
         latest = slice(-max_rows, None)
         return RecentRows(
             np.concatenate([self.word_scores, word_scores])[latest],
@@ -57,21 +57,20 @@ class RecentRows:
 
 @dataclass(frozen=True, eq=False)
 class HeadState:
-    """The state from which a head is learned; `slugline.learning.encoder.batches` updates it.
+    """The training state of a head; `slugline.learning.encoder.batches` updates it.
 
     Attributes
     ----------
     encoder : CheckedEncoder
     sums : ClassSums
-        Of the rows of all documents of which the encoder knows something. Model files have only
-        this part of the state.
+        Of all documents known to the encoder. Model files contain only this part of the state.
     recent : RecentRows
     fusion : ScoreFusion or None
-        None as long as there are no recent rows of two topics.
+        None until there are recent rows of two topics.
     fitted : DenseHead or None
-        The head of a fit, or of a model file, that came before the first batch.
+        The head from a fit or a model file, before the first batch.
     n_learned : float
-        Number of documents learned from in batches; infinite after a fit.
+        Number of training documents in batches; infinite after a fit.
     """
 
     encoder: CheckedEncoder
@@ -88,6 +87,6 @@ class HeadState:
 
     @classmethod
     def after_fit(cls, head: DenseHead, sums: ClassSums) -> HeadState:
-        """Return the state after a fit, given its head and the sums of its documents."""
+        """Return the state after a fit, given its head and sums."""
         recent = RecentRows.empty(len(sums.totals))
         return cls(head.encoder, sums, recent, fitted=head, n_learned=np.inf)

@@ -1,4 +1,4 @@
-"""Identifies an encoder, in model files as well, and limits its name and width."""
+"""Identity of an encoder in model files, and limits on its name and width."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated
 
 import msgspec
 
-#: The largest number of columns of an encoder; the widest known encoders have 4,096.
+#: Maximum number of columns; the widest known encoders have 4,096.
 MAX_WIDTH = 4096
-#: The largest number of characters of an encoder's name or digest.
+#: Maximum length of an encoder's name or digest.
 MAX_NAME = 200
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 
@@ -20,11 +20,11 @@ class EncoderIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     name : str
     version : str or None
-        The version of its weights, if it has one.
+        Version of its weights, if known.
     digest : str
         64 hexadecimal digits that change with the encoder or its weights.
     width : int
-        Number of columns of its rows.
+        Number of columns.
     """
 
     name: _Name

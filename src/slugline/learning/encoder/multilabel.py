@@ -1,4 +1,4 @@
-"""Learns a multilabel encoder head, whose scores are added to those of words."""
+"""Fit a multilabel encoder head, whose scores are added to the scores of words."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.problem import ABSENT_SCORE, INITIAL_BIAS
 
-# The number of scores, and the least number of rows, by which the penalty and the encoder's weight
-# are chosen; more hardly change them.
+# Number of scores, and minimum number of rows, on which the penalty and the encoder's weight are
+# chosen; more hardly change them.
 _MAX_SCORES, _MIN_ROWS = 200_000, 500
-# The largest factor on scores, which are mostly between -1 and 1, and the least probability.
-_MOST, _LEAST = 50.0, 1e-6
+# Maximum factor on scores, which are mostly between -1 and 1, and minimum probability.
+_MAX_FACTOR, _LEAST = 50.0, 1e-6
 
 
 class _LeastSquares(CentredRows):
-    """Ridge regression of topics, which are standardized so that rare ones reach the same scores.
+    """Ridge regression of topics, standardized so that rare ones reach the same scores.
 
     References
     ----------
     Allen (1974), The relationship between variable selection and data augmentation and a method for
-    prediction: held-out predictions in closed form.
+    prediction: closed-form held-out predictions.
     """
 
     def __init__(self, X: F32, y: sp.csr_array, costs: F32) -> None:
@@ -57,7 +57,7 @@ class _LeastSquares(CentredRows):
         return weights, 2 * self._mean - 1 - self.centre @ weights
 
     def heldout_scores(self, rows: Index, penalty: float) -> F32:
-        """Return the score of each row from a fit without the row and its copies."""
+        """Return scores of rows from fits without the row and its copies."""
         scores = np.empty((len(rows), len(self._mean)), dtype=np.float32)
         for places in pieces(np.arange(len(rows))):
             piece = rows[places]
@@ -66,9 +66,8 @@ class _LeastSquares(CentredRows):
             leverage = (scaled * row).sum(axis=1) + 1 / self.costs.sum()
             leverage = (leverage * self._costs_of_copies[piece])[:, np.newaxis]
             target = (self._y_of_copies[self._copies[piece]].toarray() - self._mean) / self._spread
-            heldout = (scaled @ self._products - leverage * target) / np.maximum(
-                1 - leverage, _LEAST
-            )
+            heldout = scaled @ self._products - leverage * target
+            heldout /= np.maximum(1 - leverage, _LEAST)
             scores[places] = heldout + 2 * self._mean - 1
         return scores
 
@@ -81,20 +80,20 @@ def fit_multilabel_head(
     heldout: tuple[Index, F32],
     factors: F32,
 ) -> tuple[EncoderHead | None, F32 | None]:
-    """Return the encoder head that best improves the scores of words, and held-out sums of both.
+    """Return the encoder head that best improves the scores of words, and held-out mean scores.
 
-    The sum is a weighted mean of both scores, with the same weights for all topics. The head is
-    None if it doesn't lower the log loss on held-out rows by more than a standard error, unless
-    topics without documents are described. Both are None if there are no rows to measure on.
+    The mean of both scores has the same weights for all topics. Both results are None without
+    held-out rows, or if the log loss on them falls by less than a standard error and no topic
+    without documents is described.
 
     Parameters
     ----------
     rows : float32 array, shape (n_rows, n_columns)
-        Rows of unit length; those of documents come first, then those of descriptions.
+        Rows of unit length: documents, then descriptions.
     labels : Labels
     n_documents : int
     context : FitContext
-        With a weight for each row.
+        Contains a weight for each row.
     heldout : (int array, shape (n_heldout,), float32 array, shape (n_heldout, n_topics))
         Some of the documents, and their cross-validated scores by words.
     factors : float32 array, shape (n_columns,) or (1,)
@@ -107,16 +106,16 @@ def fit_multilabel_head(
         return None, None
     costs = context.sample_weight
     costs = np.ones(len(rows), dtype=np.float32) if costs is None else costs
-    # A description without any of these topics says nothing about them.
+    # Descriptions of other topics are not training rows.
     costs = np.where((np.arange(len(rows)) < n_documents) | (y[:, known].sum(axis=1) > 0), costs, 0)
     right, cost = y[heldout_rows][:, known].toarray(), costs[heldout_rows]
     words = words[:, known]
-    # A topic that is missing from the other folds has the score of any topic before learning.
+    # A topic missing from the other folds has the initial score.
     words[words <= ABSENT_SCORE] = INITIAL_BIAS
-    # With one thread, as the last bits depend on the number of threads.
+    # With one thread, since the last bits depend on the number of threads.
     with limit_blas():
         ridge = _LeastSquares(rows, y[:, known], costs)
-        # The weight of the encoder and the penalty with the lowest log loss on held-out rows.
+        # Choose the encoder's weight and the penalty with the lowest log loss on held-out rows.
         chosen = _sample(len(heldout_rows), words.shape[1])
         sample = words[chosen], right[chosen], cost[chosen]
         tried = (
@@ -158,13 +157,13 @@ def fit_multilabel_head(
 
 
 def _sample(n_rows: int, n_topics: int) -> Index:
-    """Return evenly spaced rows, as many as are needed for `_MAX_SCORES` scores."""
+    """Return evenly spaced rows with about `_MAX_SCORES` scores."""
     n_chosen = min(n_rows, max(_MIN_ROWS, _MAX_SCORES // n_topics))
     return np.linspace(0, n_rows, n_chosen, endpoint=False).astype(np.intp)
 
 
 def _fit_encoder_weight(scores: F32, words: F32, right: F32, cost: F32) -> tuple[float, float]:
-    """Return the lowest log loss of a mixture of scores, and the encoder's weight in it."""
+    """Return the lowest log loss of a weighted mean of scores, and the encoder's weight in it."""
     from scipy.optimize import minimize
 
     parts = np.stack([words.ravel(), scores.ravel(), np.ones(words.size)])
@@ -175,20 +174,19 @@ def _fit_encoder_weight(scores: F32, words: F32, right: F32, cost: F32) -> tuple
         error = weight * (sigmoid(summed) - is_right)
         return float(weight @ (np.logaddexp(0, summed) - is_right * summed)), parts @ error
 
-    bounds = [(0, _MOST), (0, _MOST), (-_MOST, _MOST)]
+    bounds = [(0, _MAX_FACTOR), (0, _MAX_FACTOR), (-_MAX_FACTOR, _MAX_FACTOR)]
     best = minimize(loss, (1.0, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=bounds)
     return float(best.fun), round_digits(best.x[1] / (best.x[:2].sum() or 1.0))
 
 
 def _log_losses(proba: F32, right: F32) -> F64:
-    """Return the log loss of each probability."""
     of_truth = np.where(right > 0, proba, 1 - proba).astype(np.float64)
     return np.asarray(-np.log(np.maximum(of_truth, _LEAST)))
 
 
-# Topics with a description and no document --------------------------------------------------------
+# Topics with a description but no document -------------------------------------------------------
 
-# Bounds of the slope and offset of lines that turn cosines with descriptions into scores.
+# Bounds of the slope and offset that turn cosines with descriptions into scores.
 _BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
 
 
@@ -203,10 +201,9 @@ def _place_new(
 ) -> tuple[F32, F32]:
     """Return the weights of topics without documents, shape (n_columns, n_new), and their biases.
 
-    Scores are a linear function of the cosines of rows with the description, standardized by those
-    of documents without the topic. The two coefficients are found by a logistic regression over the
-    known topics, each of which is treated as a new one; its first document stands for a missing
-    description.
+    Scores are a linear function of a row's cosine with the description, standardized by the cosines
+    of documents without the topic. Its coefficients come from a logistic regression over the known
+    topics, each treated as a new one; the first document stands in for a missing description.
     """
     from scipy.optimize import minimize
 

@@ -1,4 +1,4 @@
-"""Packages of encoders, whose versions and files must be those that were checked."""
+"""Packages of encoders, pinned by version and checksums."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from slugline.errors import EncoderError
 
 @dataclass(frozen=True)
 class Package:
-    """A package of an encoder, in the only version that was checked.
+    """A package of an encoder, in the only supported version.
 
     Attributes
     ----------
     name, version, module : str
-        Name and version of the package, and the name that it is imported by.
+        Name and version of the package, and its import name.
     encoder, extra : str
-        The name of the encoder that needs it, and that of Slugline's extra that installs it.
+        Names of the encoder that needs it and of Slugline's extra that installs it.
     files : mapping of path to (int, str)
-        Size in bytes and SHA-256 of each file that is loaded, by its path in the module's folder.
+        Size in bytes and SHA-256 of each loaded file, by its path in the module's folder.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Package:
         return [sha256 for _, sha256 in self.files.values()]
 
     def find(self) -> Path:
-        """Return the module's folder; raise EncoderError without the package in this version."""
+        """Return the module's folder; raise EncoderError unless this version is installed."""
         import importlib.metadata
         import importlib.util
 
@@ -61,7 +61,7 @@ class Package:
         return Path(spec.origin).parent
 
     def check_files(self, folder: Path) -> None:
-        """Raise EncoderError unless all files are the ones that were checked."""
+        """Raise EncoderError unless all files match their checksums."""
         again = (
             f"install it again: pip install --force-reinstall --no-deps {self.name}=={self.version}"
         )

@@ -1,66 +1,39 @@
 """The registry of encoders by name.
 
-To add an encoder, write a class with `encode` (see `Encoder`) and add an entry to `ENCODERS`, which
-is sorted from fast to slow: choices, help, completion, `auto` and messages follow from it. An
-encoder that comes with Slugline, such as one that sums word vectors from a table, has no `extra`.
+To add an encoder, write a class with `encode` (see `Encoder`) and an entry in `ENCODERS`, which is
+sorted from fast to slow: choices, help, completion, `auto` and messages are derived from it. A
+built-in encoder has no `extra`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
 
-from slugline.base.arrays import F32
 from slugline.base.lazy import install_command
 from slugline.base.wording import join_words
 
-if TYPE_CHECKING:
-    from slugline.text.vector_table import VectorTable
-
-#: Stands for the encoders that do best on held-out documents, or none.
+#: Selects the encoders that do best on held-out documents, or none.
 AUTO: Final = "auto"
 
 
-@runtime_checkable
 class Encoder(Protocol):
     """Turns texts into rows of numbers; only `encode` is required.
 
-    Optional attributes: `name` for messages; `digest`, a string that changes with the weights;
-    `version` of the weights; `is_thread_safe`, whether several threads may call it at once;
-    `is_fast`, whether it is as fast as counting words, so that nothing is gained by caching rows or
-    by leaving texts to words alone; `has_unknown_texts`, whether a row of zeros means that it knows
-    nothing of a text, which words alone then answer; `batch_texts`, the number of texts in a call.
-    An encoder that sums word vectors has further methods; see `SummingEncoder`.
+    Optional attributes:
+
+    - `name`, for messages
+    - `version` of the weights
+    - `digest`, a string that changes with the weights
+    - `is_thread_safe`: True if several threads may call it concurrently
+    - `is_fast`: True if as fast as counting words, so that rows are not cached and no text is left
+      to words alone
+    - `has_unknown_texts`: True if a row of zeros marks a text to be left to words alone
+    - `batch_texts`, the number of texts per call
     """
 
     def encode(self, texts: list[str], /) -> Any:
         """Return an array, shape (n_texts, n_columns)."""
-
-
-@runtime_checkable
-class SummingEncoder(Encoder, Protocol):
-    """An encoder whose `encode` returns sums of word vectors, scaled to unit length."""
-
-    @property
-    def table(self) -> VectorTable:
-        """The table of the vectors."""
-
-    @property
-    def min_known_fraction(self) -> float:
-        """The smallest known fraction of texts that it encodes; other rows have only zeros."""
-
-    def knows_language(self, texts: Sequence[str], /) -> bool:
-        """Whether the table knows enough of texts."""
-
-    def encode_if_known(self, texts: Sequence[str], /) -> F32 | None:
-        """Return the rows of texts; None if the table doesn't know enough of all of them."""
-
-    def word_contributions(self, text: str, /) -> Sequence[tuple[int, int, F32]]:
-        """Return the start and end of each word, and its vector, shape (n_columns,).
-
-        Starts and ends are bytes in the buffer of `slugline.text.tokens.find_words([text])`. The
-        text's row is proportional to the sum of the vectors.
-        """
 
 
 class RegisteredEncoder(NamedTuple):
@@ -71,14 +44,14 @@ class RegisteredEncoder(NamedTuple):
     title : str
         Full name, such as "multilingual E5 small".
     languages : str
-        The languages that it knows, such as "16 languages".
+        Supported languages, such as "16 languages".
     speed : str
         A note on its speed, such as "slow", or empty.
     extra : str or None
-        The extra of Slugline that installs it; None if it comes with Slugline.
+        The extra of Slugline that installs it; None if built in.
     make : callable
-        Returns the encoder, without loading its weights; raises EncoderError if it isn't installed,
-        or isn't the one that was checked.
+        Returns the encoder without loading its weights. Raises EncoderError unless the checked
+        version is installed.
     """
 
     title: str
@@ -89,7 +62,7 @@ class RegisteredEncoder(NamedTuple):
 
     @property
     def install_command(self) -> str:
-        """The command that installs it; empty if it comes with Slugline."""
+        """The command that installs it; empty if built in."""
         return "" if self.extra is None else install_command(self.extra)
 
 
@@ -135,11 +108,11 @@ ENCODERS: dict[str, RegisteredEncoder] = {
         make=_make_e5,
     ),
 }
-#: The encoder that comes with Slugline.
+#: The built-in encoder.
 BUILT_IN: Final = "vectors"
-#: The encoder of a fit that names none.
+#: The default encoder of a fit.
 DEFAULT_ENCODER: Final = BUILT_IN
-#: The encoder that messages recommend for few documents.
+#: The encoder recommended in messages for few documents.
 RECOMMENDED = "use"
 
 
@@ -154,15 +127,15 @@ def split_names(encoders: str) -> tuple[str, ...] | None:
 
 
 def sort_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return names in the order of the registry, so that models don't depend on the order given."""
+    """Return names in registry order, so that models don't depend on the order given."""
     return tuple(name for name in ENCODERS if name in names)
 
 
 def combinations() -> tuple[str, ...]:
-    """Return the encoders and combinations of encoders to choose from, as comma-separated lists.
+    """Return the encoders and combinations to choose from, as comma-separated lists.
 
-    They are sorted from fast to slow: first by the slowest encoder, then by the next one. Encoders
-    that come with Slugline are not combined with others here, as a fit adds them to all.
+    They are sorted from fast to slow: first by the slowest encoder, then by the next one. Built-in
+    encoders are listed alone, because a fit adds them to all others.
 
     >>> combinations()
     ('vectors', 'use', 'e5', 'use,e5')
@@ -175,7 +148,7 @@ def combinations() -> tuple[str, ...]:
 
 
 def built_in_names() -> tuple[str, ...]:
-    """Return the names of the encoders that come with Slugline.
+    """Return the names of built-in encoders.
 
     >>> built_in_names()
     ('vectors',)
@@ -212,7 +185,7 @@ def list_names(names: str) -> str:
 
 
 def describe_choices() -> str:
-    """Return a phrase with the valid names, and the languages and speed of each."""
+    """Return a phrase with the valid names and their languages and speed."""
     names = ", ".join(
         f"{name} ({', '.join(filter(None, (entry.languages, entry.speed)))})"
         for name, entry in ENCODERS.items()

@@ -1,4 +1,4 @@
-"""Encodes texts, each distinct text only once, with a cache of rows."""
+"""Encode texts, each distinct text once, with a cache of rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from slugline.learning.encoder.registry import Encoder
 
 # Cache --------------------------------------------------------------------------------------------
 
-#: Size of the file, in bytes, at which a quarter of it is freed, oldest rows first.
+#: File size in bytes at which a quarter of it is freed, oldest rows first.
 MAX_BYTES = 1 << 30
 _KEY_BYTES = 16
 _TABLE = "CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, key BLOB UNIQUE, row BLOB)"
@@ -36,7 +35,7 @@ _TABLE = "CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, key BLOB UNIQ
 class RowCache:
     """The cached rows of one encoder, in a SQLite file; a context manager.
 
-    Warns if the file can't be used, and then caches nothing. A damaged file is deleted.
+    If the file can't be used, warn and cache nothing. A damaged file is deleted.
 
     Parameters
     ----------
@@ -45,9 +44,9 @@ class RowCache:
     path : Path, optional
         By default, `encodings-2.sqlite` in the cache's folder; the number is the format's.
     max_bytes : int, default MAX_BYTES
-        Size of the file at which a quarter of it is freed.
+        File size at which a quarter of it is freed.
     patience : float, default 5.0
-        Seconds that a writer waits for other processes that write.
+        Seconds to wait for other processes that write.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class RowCache:
         return keys
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, F16]:
-        """Return the cached rows by key, for those keys that have one; all have the same width."""
+        """Return the cached rows by key; all have the same width."""
         cached: dict[bytes, F16] = {}
         connection = self._connection
         if connection is None:
@@ -102,7 +101,7 @@ class RowCache:
         return {key: row for key, row in cached.items() if len(row) == width}
 
     def add(self, keys: Sequence[bytes], rows: F16) -> None:
-        """Add a row under each key; if that fails, no row is added."""
+        """Add a row under each key, or none of them on failure."""
         if self._connection is None:
             return
         blobs = (row.tobytes() for row in rows.astype("<f2", copy=False))
@@ -115,7 +114,7 @@ class RowCache:
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Turn all errors with the file into a warning, and stop using it."""
+        """Turn file errors into a warning, and stop using the file."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -148,7 +147,7 @@ def _make_room(connection: sqlite3.Connection, max_bytes: int) -> None:
 
 # Encoding -----------------------------------------------------------------------------------------
 
-# The number of texts whose encoding is timed.
+# Number of texts whose encoding is timed.
 _N_SAMPLED = 32
 
 
@@ -162,8 +161,8 @@ def encode(
 ) -> F32:
     """Return a float32 row of unit length for each text, shape (n_texts, n_columns).
 
-    Rows are cached as they are made: after Ctrl-C or an error, the next call continues. Rows of a
-    fast encoder are made faster than they are found.
+    Rows are cached batch by batch, so after Ctrl-C or an error, the next call continues. Rows of a
+    fast encoder are not cached, since looking them up would take longer.
 
     Parameters
     ----------
@@ -172,7 +171,6 @@ def encode(
     n_jobs : int, optional
         Number of threads, if the encoder is thread-safe.
     cache_rows : bool, default True
-        Whether to use the cache.
     progress : Progress, optional
 
     Raises
@@ -181,100 +179,74 @@ def encode(
     """
     documents = check_texts(texts)
     checked, n_threads = get_encoder(encoder), count_threads(n_jobs)
-    if checked.is_fast and not checked.parts:
-        return _encode_fast(documents, checked, n_threads)
-    # In the order of the texts, so that calls of the encoder don't depend on hashes.
+    # In the order of the texts, so that batches don't depend on hashes.
     distinct = list(dict.fromkeys(documents)) or [""]
-    works = [
-        _Encoding(part, n_threads, SILENT if part.is_fast else progress or SILENT)
+    parts = [
+        _encode_distinct(part, distinct, n_threads, progress or SILENT, cache_rows=cache_rows)
         for part in checked.parts or (checked,)
     ]
-    rows = np.hstack([_encode_distinct(distinct, work, cache_rows) for work in works])
-    if checked.parts:
-        rows = checked.unit_rows(rows, len(rows))
-    numbers = {text: row for row, text in enumerate(distinct)}
-    order = [numbers[text] for text in documents]
-    return rows[np.array(order, dtype=np.intp)].astype(np.float32)
+    rows = checked.unit_rows(np.hstack(parts), len(distinct)) if checked.parts else parts[0]
+    if len(distinct) < len(documents):
+        numbers = {text: row for row, text in enumerate(distinct)}
+        rows = rows[[numbers[text] for text in documents]]
+    return rows[: len(documents)].astype(np.float32, copy=False)
 
 
-def estimate_seconds(texts: Sequence[str], encoder: str | Encoder, n_jobs: int | None) -> float:
-    """Return an estimate of the seconds that encoding texts takes, by timing a few of them."""
-    checked = get_encoder(encoder)
-    sample = list(texts[:: -(-len(texts) // _N_SAMPLED)])
-    checked.encode(sample[:1])  # loads the encoder
-    started = time.perf_counter()
-    with _one_blas_thread(checked):
-        checked.encode(sample)
-    n_threads = count_threads(n_jobs) if checked.is_thread_safe else 1
-    return (time.perf_counter() - started) * len(texts) / len(sample) / n_threads
-
-
-def _encode_fast(texts: list[str], encoder: CheckedEncoder, n_threads: int) -> F32:
-    n_threads = min(n_threads, -(-len(texts) // encoder.batch_texts))  # a pool takes time
-    batches = [rows for _, rows in _Encoding(encoder, n_threads, SILENT).chunks(texts or [""])]
-    rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
-    return rows[: len(texts)].astype(np.float32, copy=False)
-
-
-def _encode_distinct(texts: Sequence[str], work: _Encoding, cache_rows: bool) -> Floats:
-    if work.encoder.is_fast or not cache_rows:
-        return np.concatenate([rows for _, rows in work.chunks(list(texts))])
-    with RowCache(work.encoder.digest) as cache:
-        return _through_cache(texts, work, cache)
-
-
-def _through_cache(texts: Sequence[str], work: _Encoding, cache: RowCache) -> F16:
-    keys = cache.keys(texts)
-    cached = cache.find(keys)
-    if cached:
-        work.encoder.check_width(len(next(iter(cached.values()))))
-    missing = [row for row, key in enumerate(keys) if key not in cached]
-    with closing(work.chunks([texts[row] for row in missing])) as chunks:
-        for start, rows in chunks:
-            chunk_keys = [keys[row] for row in missing[start : start + len(rows)]]
-            cache.add(chunk_keys, rows)
-            cached.update(zip(chunk_keys, rows, strict=True))
+def _encode_distinct(
+    encoder: CheckedEncoder, texts: list[str], n_jobs: int, progress: Progress, *, cache_rows: bool
+) -> Floats:
+    """Return the rows of texts, from the cache if possible, unless the encoder is fast."""
+    if encoder.is_fast or not cache_rows:
+        shown = SILENT if encoder.is_fast else progress
+        all_chunks = _encode_chunks(encoder, texts, n_jobs, shown)
+        return np.concatenate([rows for _, rows in all_chunks])
+    with RowCache(encoder.digest) as cache:
+        keys = cache.keys(texts)
+        cached = cache.find(keys)
+        if cached:
+            encoder.check_width(len(next(iter(cached.values()))))
+        missing = [row for row, key in enumerate(keys) if key not in cached]
+        missing_texts = [texts[row] for row in missing]
+        with closing(_encode_chunks(encoder, missing_texts, n_jobs, progress)) as chunks:
+            for start, rows in chunks:
+                chunk_keys = [keys[row] for row in missing[start : start + len(rows)]]
+                cache.add(chunk_keys, rows)
+                cached.update(zip(chunk_keys, rows, strict=True))
     return np.stack([cached[key] for key in keys])
 
 
-@dataclass(frozen=True)
-class _Encoding:
-    """Encodes texts on several threads."""
-
-    encoder: CheckedEncoder
-    n_jobs: int
-    progress: Progress
-
-    def chunks(self, texts: list[str]) -> Generator[tuple[int, Floats], None, None]:
-        """Yield the position of the first text and the rows of each chunk of texts, in order."""
-        step = f"encoding {counted(len(texts), 'text')} with {self.encoder.name}"
-        n_threads = self.n_jobs if self.encoder.is_thread_safe else 1
-        # Between batches, rows are cached, and encoding can be interrupted.
-        starts = range(0, len(texts), self.encoder.batch_texts)
-        batches = (texts[start : start + starts.step] for start in starts)
-        if starts:
-            self.progress.update(step, 0.0)
-        results = map_in_order(self.encoder.encode, batches, n_threads)
-        timed_from: tuple[float, int] | None = None
-        with closing(self.progress), closing(results), _one_blas_thread(self.encoder):
-            for start, rows in zip(starts, results, strict=True):
-                n_done, now = start + len(rows), time.perf_counter()
-                if start == 0:  # the thread that loaded the encoder
-                    timed_from = now, n_done
-                elif timed_from and n_done >= timed_from[1] + _N_SAMPLED:
-                    seconds = (now - timed_from[0]) / (n_done - timed_from[1])
-                    announce(self.progress, step, seconds * len(texts))
-                    timed_from = None
-                self.progress.update(step, n_done / len(texts))
-                yield start, rows
+def _encode_chunks(
+    encoder: CheckedEncoder, texts: list[str], n_jobs: int, progress: Progress
+) -> Generator[tuple[int, Floats], None, None]:
+    """Yield the position of the first text and the rows of each chunk of texts, in order."""
+    step = f"encoding {counted(len(texts), 'text')} with {encoder.name}"
+    # Between batches, rows are cached, and encoding can be interrupted.
+    starts = range(0, len(texts), encoder.batch_texts)
+    n_threads = min(n_jobs, len(starts)) if encoder.is_thread_safe else 1
+    batches = (texts[start : start + starts.step] for start in starts)
+    if starts:
+        progress.update(step, 0.0)
+    results = map_in_order(encoder.encode, batches, n_threads)
+    timed_from: tuple[float, int] | None = None
+    with closing(progress), closing(results), _one_blas_thread(encoder):
+        for start, rows in zip(starts, results, strict=True):
+            n_done, now = start + len(rows), time.perf_counter()
+            if start == 0:  # includes loading the encoder
+                timed_from = now, n_done
+            elif timed_from and n_done >= timed_from[1] + _N_SAMPLED:
+                seconds = (now - timed_from[0]) / (n_done - timed_from[1])
+                announce(progress, step, seconds * len(texts))
+                timed_from = None
+            progress.update(step, n_done / len(texts))
+            yield start, rows
 
 
 @contextlib.contextmanager
 def _one_blas_thread(encoder: CheckedEncoder) -> Iterator[None]:
     """Limit BLAS to one thread if the encoder is called on several threads.
 
-    Batches are small, and on a busy machine, threads of BLAS would wait for each other most of the
-    time. Fast encoders use no BLAS.
+    Batches are small: on a busy machine, BLAS threads would mostly wait for each other. Fast
+    encoders don't use BLAS.
     """
     if encoder.is_thread_safe and not encoder.is_fast:
         with limit_blas():

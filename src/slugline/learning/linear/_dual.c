@@ -1,8 +1,11 @@
-/* Products of few rows with one another, and the minimum of a squared hinge loss in terms of them.
+/* Products of few rows with each other, and the minimum of a squared hinge loss in terms of
+   them.
 
-   Results are those of NumPy in `dual.py`, bit for bit: each product is rounded before it is added,
-   and sums have the same order. All work is on arrays of the caller; the interpreter's lock is
-   released meanwhile. Another thread may write to these arrays, but numbers alone are read twice. */
+   Results are bit-identical to NumPy's in dual.py: each product is rounded before it is added,
+   and sums have the same order.
+
+   All work is on the caller's arrays, without the interpreter's lock. Another thread may write
+   to these arrays, but only values are read twice. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -16,7 +19,7 @@
 #include "_arrays.h"
 #include "_compiler.h"
 
-/* Rows with a column are gone through with all others if they are more than this part of them, as
+/* If more than one in this many rows has a column, its entries are multiplied by all rows, since
    neighbours in memory are added eight at a time. */
 #define DENSE_PART 8
 #define MAX_ROWS (1 << 16)
@@ -30,7 +33,7 @@ typedef struct {
     size_t n_entries, n_columns, n_rows;
 } Columns;
 
-/* Add to the lower half of a square table the products of entries of a column. */
+/* Add the products of a column's entries to the lower half of a square table. */
 FOR_WIDE_REGISTERS
 static void add_products(const Columns *x, float *restrict dense, float *restrict table)
 {
@@ -63,7 +66,7 @@ static void mirror(float *table, size_t n)
             table[j * n + i] = table[i * n + j];
 }
 
-/* Whether no entry is outside of the table, and rows are in order. */
+/* Return 1 if all entries are inside of the table and rows are in order. */
 static int is_sound(const Columns *x)
 {
     size_t start = 0;
@@ -91,7 +94,7 @@ PyDoc_STRVAR(gram_doc,
 "table : float32 array, shape (n_rows, n_rows)\n"
 "    Changed in place.");
 
-/* The square root of a number of items, 0 if it is none. */
+/* The square root of a number of items, or 0 if it is not a square. */
 static size_t side_of(const Py_buffer *table)
 {
     size_t n_items = (size_t)table->len / sizeof(float), side = (size_t)sqrt((double)n_items);
@@ -135,15 +138,16 @@ static PyObject *gram(PyObject *module, PyObject *arguments)
 
 /* Sums of rows by column -------------------------------------------------------------------------- */
 
-/* Topics that are gone through together: in so many registers of so many floats. */
+/* Topics processed together: in this many registers of this many floats. */
 #define LANE 8
 #define MOST_LANES 6
 #define WIDEST (LANE * MOST_LANES)
 
-/* How far ahead entries are prefetched. */
+/* Entries are prefetched this far ahead. */
 #define ENTRIES_AHEAD 16
 
-/* Some neighbouring topics of the sums of columns and the factors of rows, and the number of all. */
+/* Neighbouring topics of the sums of columns and the factors of rows, and the total number of
+   topics. */
 typedef struct {
     float *sums;
     const float *factors;
@@ -168,8 +172,8 @@ INLINE void sum_plainly(const Columns *x, Strip strip, const size_t width)
 #ifdef __GNUC__
 typedef float Lane __attribute__((vector_size(LANE * sizeof(float)), aligned(4), may_alias));
 
-/* Where a lane begins: the last one ends with the strip. What it shares with the one before is
-   found twice, and is the same. */
+/* Return the start of a lane. The last one ends with the strip; values that it shares with the
+   previous one are computed twice, with the same result. */
 INLINE size_t begin_of(size_t lane, size_t n_lanes, Strip strip)
 {
     return lane + 1 < n_lanes ? lane * LANE : strip.width - LANE;
@@ -200,7 +204,7 @@ INLINE void sum_in_lanes(const Columns *x, Strip strip, const size_t n_lanes)
     }
 }
 
-/* The number of lanes is known to the compiler, so that they stay in registers; and that of few
+/* The compiler knows the number of lanes, so they stay in registers, and the number of few
    topics. */
 #define IN_LANES(n) \
     case n: \
@@ -227,7 +231,7 @@ static void sum_strip(const Columns *x, Strip strip)
 }
 #endif
 
-/* Sum strip by strip. These begin at whole lanes, so that few of them overlap. */
+/* Sum strip by strip. Strips begin at whole lanes, so that few lanes overlap. */
 static void sum_columns(const Columns *x, float *sums, const float *factors, size_t n_topics)
 {
     size_t n_lanes = (n_topics + LANE - 1) / LANE, n_strips = (n_topics + WIDEST - 1) / WIDEST;
@@ -290,10 +294,11 @@ static PyObject *sums(PyObject *module, PyObject *arguments)
 
 /* Equations of all rows -------------------------------------------------------------------------- */
 
-/* Rows of a factor that are subtracted at a time, while sums stay in registers. */
+/* Rows of a factor subtracted at a time, while sums stay in registers. */
 #define PIVOTS 4
 
-/* Subtract from a row, from `first` on, the rows of pivots times their number in its column. */
+/* Subtract the rows of pivots, times their values in the row's column, from a row, starting at
+   `first`. */
 INLINE void subtract_pivots(const float *pivots, size_t n_pivots, size_t n, size_t first,
                             float *restrict row)
 {
@@ -309,7 +314,7 @@ INLINE void subtract_pivots(const float *pivots, size_t n_pivots, size_t n, size
 }
 
 /* Replace the upper half of a symmetric table by its Cholesky factor, and the lower half by the
-   transpose of that. */
+   factor's transpose. */
 FOR_WIDE_REGISTERS
 static void factorize(float *table, size_t n, float least)
 {
@@ -434,7 +439,7 @@ typedef struct {
     int n_sweeps, most_steps, most_products, most_cuts;
 } Limits;
 
-/* Room for one number of each row. */
+/* Memory for one value per row. */
 typedef struct {
     float *scores, *step, *change, *solution, *residual, *scaled, *direction, *product, *inverse;
     float *square; /* of the active rows */
@@ -458,8 +463,8 @@ static double dot(const float *x, const float *y, size_t n)
     return sum;
 }
 
-/* Add up the rows of a table, times a factor each, in their order; rows with a factor of 0 are passed
-   over. Of four rows at a time, sums stay in registers. */
+/* Sum the rows of a table in order, each times a factor; skip rows with factor 0. Sums of four
+   rows at a time stay in registers. */
 FOR_WIDE_REGISTERS
 static void add_rows(const float *table, const float *factors, size_t n, float *restrict sums)
 {
@@ -484,15 +489,15 @@ static void add_rows(const float *table, const float *factors, size_t n, float *
             sums[i] += rows[j][i] * by[j];
 }
 
-/* The error of a row, signed: positive if its score should be higher; 0 if it is right. */
+/* Return the signed error of a row: positive if its score should be higher, 0 if it is right. */
 INLINE float error_of(const Problem *problem, size_t row, float score)
 {
     float error = (problem->signs[row] - problem->bias) - score;
     return problem->signs[row] * error > 0 ? error : 0;
 }
 
-/* List the rows with an error; return the largest difference between a row's coefficient and the one
-   for its error, or between the errors if rows cost more than 1. */
+/* List the rows with an error; return the largest difference between a row's coefficient and the
+   one for its error, or between the errors if rows cost more than 1. */
 static float list_active(const Problem *problem, Room *room, size_t *n_active)
 {
     float worst = 0;
@@ -509,7 +514,7 @@ static float list_active(const Problem *problem, Room *room, size_t *n_active)
     return worst;
 }
 
-/* Copy active rows of a table, and only their active columns. */
+/* Copy the active rows and columns of a table. */
 FOR_WIDE_REGISTERS
 static void take_square(const float *table, size_t n, const int32_t *active, size_t n_active,
                         float *restrict square)
@@ -521,8 +526,8 @@ static void take_square(const float *table, size_t n, const int32_t *active, siz
     }
 }
 
-/* Solve for coefficients that fit the errors of active rows, by conjugate gradients from the present
-   ones. */
+/* Solve for coefficients that fit the errors of active rows, by conjugate gradients from the
+   current ones. */
 static void solve(const Problem *problem, Room *room, size_t n, const Limits *limits)
 {
     take_square(problem->gram, problem->n_rows, room->active, n, room->square);
@@ -557,7 +562,7 @@ static void solve(const Problem *problem, Room *room, size_t n, const Limits *li
     }
 }
 
-/* The derivative along the step, at a fraction of it. */
+/* Return the derivative along the step at a fraction of it. */
 static double slope_at(const Problem *problem, Room *room, float fraction, double linear, double squared)
 {
     for (size_t row = 0; row < problem->n_rows; row++) {
@@ -567,7 +572,7 @@ static double slope_at(const Problem *problem, Room *room, float fraction, doubl
     return linear + (double)fraction * squared - dot(room->product, room->change, problem->n_rows);
 }
 
-/* The fraction of the step after which the function no longer falls, or rises little. */
+/* Return the fraction of the step at which the function stops falling, or rises only little. */
 static float fraction_of(const Problem *problem, Room *room, const Limits *limits)
 {
     size_t n = problem->n_rows;
@@ -579,7 +584,7 @@ static float fraction_of(const Problem *problem, Room *room, const Limits *limit
         double end = slope_at(problem, room, fraction, linear, squared);
         if (end <= (double)limits->slope * fabs(start))
             break;
-        /* Where a straight line through both slopes is 0. */
+        /* The zero of a straight line through both slopes. */
         double ratio = start / (start - end);
         ratio = ratio < 0.1 ? 0.1 : ratio > 0.9 ? 0.9 : ratio;
         fraction *= (float)ratio;
@@ -587,7 +592,7 @@ static float fraction_of(const Problem *problem, Room *room, const Limits *limit
     return fraction;
 }
 
-/* Give each row in turn the coefficient that is best given those of the others. */
+/* Set each row's coefficient in turn to the best one given the others. */
 FOR_WIDE_REGISTERS
 static void sweep(const Problem *problem, float *restrict scores)
 {
@@ -628,7 +633,7 @@ static void descend(const Problem *problem, Room *room, const Limits *limits)
     }
 }
 
-/* Set up room; 0 if there is no memory. It is freed at `room->scores` and `room->active`. */
+/* Allocate memory, or return 0. It is freed at `room->scores` and `room->active`. */
 static int allocate(Room *room, size_t n)
 {
     float **vectors[N_VECTORS] = {&room->scores, &room->step, &room->change, &room->solution,

@@ -136,10 +136,9 @@ class LinearStream:
         for number, (weights, sums) in enumerate(zip(self._weights, self._sums, strict=True)):
             wider = np.zeros((n_columns, weights.shape[1]), dtype=np.float32)
             wider[moved] = weights
-            self._weights[number] = wider
-            self._sums[number] = steps.widen_squared_sums(
-                sums, moved, n_columns, INITIAL_SQUARED_SUM
-            )
+            wider_sums = steps.initial_squared_sums(n_columns, INITIAL_SQUARED_SUM)
+            wider_sums[moved], wider_sums[-1] = sums[:-1], sums[-1]
+            self._weights[number], self._sums[number] = wider, wider_sums
 
     def learn(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
         """Train on the rows of a batch.

@@ -20,7 +20,7 @@ from slugline.learning.learner import FitContext
 from slugline.learning.linear import steps
 from slugline.learning.linear.folds import HeldOutFit
 from slugline.learning.linear.problem import ABSENT_SCORE, FitLimits, LinearProblem
-from slugline.learning.linear.training import FEW_WEIGHTS, LastRows, Training
+from slugline.learning.linear.training import FEW_WEIGHTS, Training, choose_last_rows
 
 # A document is doubtful if the score of its topic is below the highest score by more than this.
 _MARGIN = 1.0
@@ -76,7 +76,7 @@ def fit_linear(
 
 def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) -> FittedLinear:
     rows = problem.counted_rows
-    last = LastRows.choose(problem, rows, passes)
+    last = choose_last_rows(problem, rows, passes)
     training = Training.from_problem(problem, rows, passes, last=last)
     clean_rows = rows
     if clean and not problem.labels.multilabel:

@@ -112,14 +112,31 @@ class HeldOutFit:
 
     def tasks(self) -> list[Callable[[], F32]]:
         """Return functions that each train a batch of topics in a fold and score its test rows."""
-        return _fold_tasks(self.problem, self.folds, self.trainings)
+        problem, batches = self.problem, self.problem.batches
+        if all(training.is_exact for training in self.trainings):
+            # Topics are independent of their batch, and fewer batches are faster.
+            width = problem.limits.most_topics(problem.X.shape[1])
+            batches = topic_batches(problem.context.n_topics, width)
+        return [
+            functools.partial(training.score, topics, fold.test)
+            for fold, training in zip(self.folds, self.trainings, strict=True)
+            for topics in batches
+        ]
+
+    def fold_scores(self, parts: list[F32]) -> list[F32]:
+        """Return the scores of each fold's test rows, given the results of `tasks`."""
+        n_batches = len(parts) // max(1, len(self.folds))
+        scores = []
+        for number, fold in enumerate(self.folds):
+            of_fold = np.concatenate(parts[number * n_batches : (number + 1) * n_batches], axis=1)
+            of_fold[:, self.problem.totals(fold.train) == 0] = ABSENT_SCORE
+            scores.append(of_fold)
+        return scores
 
     def join(self, parts: list[F32]) -> HeldOutScores:
         """Return the held-out scores, given the results of `tasks`."""
         scores = [np.zeros((0, self.problem.context.n_topics), dtype=np.float32)]
-        for fold, part in zip(
-            self.folds, _join_folds(self.problem, self.folds, parts), strict=True
-        ):
+        for fold, part in zip(self.folds, self.fold_scores(parts), strict=True):
             scores.append(scale_heldout_scores(part, len(fold.train) / self.n_rows))
         none = np.zeros(0, dtype=np.intp)
         heldout = np.concatenate([none, *(fold.test for fold in self.folds)])
@@ -148,38 +165,11 @@ def _prepare_folds(
     return problem.call_all(tasks)[len(tasks) - len(folds) :]
 
 
-def _fold_tasks(
-    problem: LinearProblem, folds: list[_Fold], trainings: list[Training]
-) -> list[Callable[[], F32]]:
-    """Return functions that each score the test rows of a fold for a batch of topics."""
-    batches = problem.batches
-    if all(training.is_exact for training in trainings):
-        # Topics are independent of their batch, and fewer batches are faster.
-        width = problem.limits.most_topics(problem.X.shape[1])
-        batches = topic_batches(problem.context.n_topics, width)
-    return [
-        functools.partial(training.score, topics, fold.test)
-        for fold, training in zip(folds, trainings, strict=True)
-        for topics in batches
-    ]
-
-
-def _join_folds(problem: LinearProblem, folds: list[_Fold], parts: list[F32]) -> list[F32]:
-    """Return the scores of each fold, given the results of `_fold_tasks`."""
-    n_batches = len(parts) // max(1, len(folds))
-    scores = []
-    for number, fold in enumerate(folds):
-        of_fold = np.concatenate(parts[number * n_batches : (number + 1) * n_batches], axis=1)
-        of_fold[:, problem.totals(fold.train) == 0] = ABSENT_SCORE
-        scores.append(of_fold)
-    return scores
-
-
 def scores_in_folds(
     X: sp.csr_array,
     labels: Labels,
     context: FitContext,
-    folds: I64,
+    fold_of: I64,
     learned: Mask,
     *,
     passes: int | None = None,
@@ -191,7 +181,7 @@ def scores_in_folds(
     X : float32 CSR array, shape (n_rows, n_columns)
     labels : Labels
     context : FitContext
-    folds : int array, shape (n_rows,)
+    fold_of : int array, shape (n_rows,)
         The fold of each row, from 0.
     learned : bool array, shape (n_rows,)
         A mask of the training rows; other rows are only scored.
@@ -204,11 +194,10 @@ def scores_in_folds(
     """
     problem = LinearProblem.from_rows(X, labels, context)
     scores = np.full((X.shape[0], context.n_topics), ABSENT_SCORE, dtype=np.float32)
-    for fold in range(int(folds.max(initial=-1)) + 1):
-        test, train = np.flatnonzero(folds == fold), np.flatnonzero((folds != fold) & learned)
+    for fold in range(int(fold_of.max(initial=-1)) + 1):
+        test, train = np.flatnonzero(fold_of == fold), np.flatnonzero((fold_of != fold) & learned)
         if len(test) and len(train):
-            folds_left_out = [_Fold(train, test, passes)]
-            trainings = _prepare_folds(problem, folds_left_out)
-            parts = problem.call_all(_fold_tasks(problem, folds_left_out, trainings))
-            [scores[test]] = _join_folds(problem, folds_left_out, parts)
+            folds = [_Fold(train, test, passes)]
+            fit = HeldOutFit(problem, folds, _prepare_folds(problem, folds), len(train), None)
+            [scores[test]] = fit.fold_scores(problem.call_all(fit.tasks()))
     return scores

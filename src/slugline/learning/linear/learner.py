@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 
 # Maximum number of weights in a dense table, which is faster.
 _MAX_DENSE = 1 << 24
-# In larger tables, a term's row is dense if it has weights for at least 1 in 4 topics. Anything
-# from 1 in 2 to 1 in 8 is equally fast on the ModApte split, with 90 topics. Tables with more
-# weights than `_MAX_FILLED` would take long to copy.
-_LONG_ROW, _MAX_FILLED = 4, 1 << 22
 
 
 @dataclass(eq=False, repr=False)
@@ -173,16 +169,8 @@ class LinearLearner(LinearOptions):
 
     def of_columns(self, columns: Integers) -> LinearLearner:
         """Return a copy for rows with only these columns, given in ascending order."""
-        values, topics, lengths = self._sparse_weights().entries
-        if lengths[columns].sum() < len(values):
-            return self._copy_with(sparse.SparseRows.from_csr(self.weights[columns]))
-        # Only columns without weights are dropped, so the weights can be shared.
-        entries = sparse.Entries(values, topics, lengths[columns])
-        return self._copy_with(sparse.SparseRows(entries, len(self.biases)))
-
-    def _copy_with(self, weights: sparse.SparseRows) -> LinearLearner:
         learner = copy.copy(self)
-        learner._weights, learner._table, learner._stream = weights, None, None
+        learner._set_weights(self.weights[columns])
         return learner
 
     @property
@@ -271,30 +259,8 @@ class LinearLearner(LinearOptions):
 
 def score_table(weights: sparse.SparseRows) -> F32 | sp.csr_array:
     """Return weights in the fastest form for scoring: dense, unless that is too large."""
-    if weights.n_rows * weights.n_columns <= _MAX_DENSE:
-        return weights.toarray()
-    if len(weights.entries.values) > _MAX_FILLED:
-        return weights.csr()
-    return fill_long_rows(weights)
-
-
-def fill_long_rows(weights: sparse.SparseRows) -> sp.csr_array:
-    """Return weights with dense rows, including zeros, for terms that have many weights.
-
-    The most common terms in texts have many weights, which are summed faster without topic indices.
-    """
-    import scipy.sparse as sp
-
-    csr, n_topics = weights.csr(), weights.n_columns
-    is_long = weights.entries.lengths * _LONG_ROW >= n_topics
-    lengths = np.where(is_long, n_topics, weights.entries.lengths)
-    indptr = sparse.narrow_offsets(sparse.row_offsets(lengths))
-    in_long, was_in_long = is_long.repeat(lengths), is_long.repeat(weights.entries.lengths)
-    values, topics = (np.empty(indptr[-1], dtype=dtype) for dtype in (np.float32, np.int32))
-    values[in_long] = csr[np.flatnonzero(is_long)].toarray().ravel()
-    topics[in_long] = np.tile(np.arange(n_topics, dtype=np.int32), np.count_nonzero(is_long))
-    values[~in_long], topics[~in_long] = csr.data[~was_in_long], csr.indices[~was_in_long]
-    return sp.csr_array((values, topics, indptr), shape=csr.shape)
+    is_small = weights.n_rows * weights.n_columns <= _MAX_DENSE
+    return weights.toarray() if is_small else weights.csr()
 
 
 def to_arrays(weights: sparse.SparseRows) -> dict[str, npt.NDArray[Any]]:

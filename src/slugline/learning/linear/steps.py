@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, I32, I64, Index, Integers
+from slugline.base.arrays import F32, F64, I32, I64, Integers
 from slugline.learning.labels import Labels
 from slugline.text import sparse
 from slugline.text.sparse import has_kernel
@@ -286,23 +286,6 @@ def initial_squared_sums(n_columns: int, start: float) -> F32:
     return np.full(n_columns + 1, start, dtype=np.float32)
 
 
-def widen_squared_sums(sums: F32, places: Index, n_columns: int, start: float) -> F32:
-    """Return the sums with room for new terms, initialized to `start`.
-
-    Parameters
-    ----------
-    sums : float32 array, shape (n_columns_before + 1,)
-        See `initial_squared_sums`.
-    places : int array, shape (n_columns_before,)
-        The new position of each term.
-    n_columns : int
-    start : float
-    """
-    wider = initial_squared_sums(n_columns, start)
-    wider[places], wider[-1] = sums[:-1], sums[-1]
-    return wider
-
-
 def topic_rarity(totals: npt.NDArray[np.number]) -> F32:
     """Return the weight of each topic's documents, at least 1; shape (n_topics,).
 
@@ -382,17 +365,13 @@ def term_rates(X: sp.csr_array, labels: Labels, rows: Integers, power: int) -> F
     -------
     float32 array, shape (n_columns + 1,)
     """
-    counted, squares = X[rows], np.zeros(X.shape[1], dtype=np.float32)
-    np.add.at(squares, counted.indices, np.square(counted.data))
-    rates = learning_rates(relevance(X, labels, rows), squares.astype(np.float64), power)
-    return np.append(rates, 1).astype(np.float32)
-
-
-def learning_rates(relevance: F64, squares: F64, power: int) -> F64:
-    """Return the rate of each term from its relevance and sum of squares; all (n_columns,)."""
+    counted, sums = X[rows], np.zeros(X.shape[1], dtype=np.float32)
+    np.add.at(sums, counted.indices, np.square(counted.data))
+    squares = sums.astype(np.float64)
     # Squaring twice takes a tenth of the time of a general power.
-    rates: F64 = ((_MIN_RELEVANCE + relevance) ** 2) ** (power // 2)
-    return rates / ((squares @ rates) / squares.sum() if squares.any() else 1.0)
+    rates = ((_MIN_RELEVANCE + relevance(X, labels, rows)) ** 2) ** (power // 2)
+    rates /= (squares @ rates) / squares.sum() if squares.any() else 1.0
+    return np.append(rates, 1).astype(np.float32)
 
 
 # Weights that matter ------------------------------------------------------------------------------

@@ -39,30 +39,20 @@ FEW_WEIGHTS = 1 << 20
 _MIN_PARTS = 5
 
 
-@dataclass(frozen=True)
-class LastRows:
-    """The last training rows of a single pass.
+def choose_last_rows(problem: LinearProblem, rows: Index, passes: int | None) -> Mask | None:
+    """Return a mask of the last training rows of a single pass; None with several passes.
 
     They are scored before training on them, so that no separate fit is needed for held-out scores.
+    They are a part of many rows, with all copies of each.
     """
-
-    mask: Mask  # shape (n_rows,)
-    rows: Index  # shape (n_scored,): all of them, in ascending order
-
-    @classmethod
-    def choose(cls, problem: LinearProblem, rows: Index, passes: int | None) -> LastRows | None:
-        """Return a part of many rows, with all copies of each, or None with more than one pass."""
-        if (passes or default_passes(len(rows))) > 1 or len(rows) <= problem.limits.many_rows:
-            return None
-        if problem.context.cross_validate:
-            return None
-        n_scored = len(problem.calibration_rows(rows))
-        n_parts = max(_MIN_PARTS, len(rows) // max(1, n_scored))
-        fold_of, n_parts = split_rows(problem, rows, n_parts)
-        if n_parts < 2:
-            return None
-        mask = fold_of == 0
-        return cls(mask, np.flatnonzero(mask))
+    if (passes or default_passes(len(rows))) > 1 or len(rows) <= problem.limits.many_rows:
+        return None
+    if problem.context.cross_validate:
+        return None
+    n_scored = len(problem.calibration_rows(rows))
+    n_parts = max(_MIN_PARTS, len(rows) // max(1, n_scored))
+    fold_of, n_parts = split_rows(problem, rows, n_parts)
+    return fold_of == 0 if n_parts > 1 else None
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ class Training:
     costs: steps.SampleCosts
     step: LongStep
     is_exact: bool
-    last: LastRows | None = None
+    last: Mask | None = None  # see `choose_last_rows`
     started: dict[int, steps.AdaGradDescent] = field(default_factory=dict)
     last_scores: dict[int, F32] = field(default_factory=dict)
     ended: list[int] = field(default_factory=list)  # first topics of batches after all passes
@@ -87,7 +77,7 @@ class Training:
         rows: Index,
         passes: int | None,
         step: str = "learning from",
-        last: LastRows | None = None,
+        last: Mask | None = None,
     ) -> Training:
         """Return the training on rows; `last` are scored if there is a single pass."""
         costs = problem.sample_costs(problem.totals(rows))
@@ -123,14 +113,14 @@ class Training:
         rng = np.random.default_rng((self.problem.context.seed, number))
         parts = [rows]
         if self.last is not None:
-            is_last = self.last.mask[rows]
+            is_last = self.last[rows]
             parts = [rows[~is_last], rows[is_last]]
         return [steps.Minibatches(self.problem.X, part, rng, self.n_passes) for part in parts]
 
     @cached_property
     def first_rows(self) -> Index:
         """The training rows before the last rows are scored."""
-        return self.rows if self.last is None else self.rows[~self.last.mask[self.rows]]
+        return self.rows if self.last is None else self.rows[~self.last[self.rows]]
 
     @cached_property
     def known_columns(self) -> Mask:
@@ -148,7 +138,7 @@ class Training:
         n_steps = sum(part.n_steps for part in batches)
         for part in batches:
             if part is not batches[0] and self.last is not None:
-                scores = self._score(descent, self.last.rows)
+                scores = self._score(descent, np.flatnonzero(self.last))
                 self.last_scores[descent.topics.start] = scores
             weight = part.n_steps / n_steps
             descent.run(part, first, last, lambda fraction: self.report(weight * fraction))  # noqa: B023
@@ -171,7 +161,7 @@ class Training:
         """Return the scores of the last rows before training on them, or None."""
         if self.last is None:
             return None
-        problem, rows = self.problem, self.last.rows
+        problem, rows = self.problem, np.flatnonzero(self.last)
         scores = np.concatenate([self.last_scores[part.start] for part in problem.batches], axis=1)
         is_absent = problem.totals(self.first_rows) == 0
         scores[:, is_absent] = ABSENT_SCORE

@@ -1,12 +1,12 @@
-/* The first layer of a net, for a batch of sparse rows: its outputs, and a step of RMSprop.
+/* The first layer of a net on a batch of sparse rows: its outputs, and a step of RMSprop.
 
-   `RowBatch` of slugline/learning/net/batches.py and `RMSprop` of optimizers.py do the same in array
-   operations. Sums are made in the same order, and each product is rounded before it is added (by
-   the compiler's options), so that results are the same, bit for bit, for any number of threads.
+   `RowBatch` in first_layer.py and `RMSprop` in optimizers.py do the same in array operations.
+   Sums have the same order, and each product is rounded before it is added (by compiler
+   options), so results are bit-identical for any number of threads.
 
-   Each call does one part of the work on arrays of the caller, while the interpreter's lock is
-   released. Another thread may write to these arrays, so that rows, offsets and columns are read
-   once, and then checked. */
+   Each call does one part of the work on the caller's arrays without the interpreter's lock.
+   Another thread may write to these arrays, so rows, offsets and columns are read once and then
+   checked. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -20,14 +20,14 @@
 #include "_arrays.h"
 #include "_compiler.h"
 
-/* Rows of weights are prefetched this many entries ahead, as they are larger than the caches. */
+/* Rows of weights are prefetched this many entries ahead, since they don't fit into the caches. */
 #define ENTRIES_AHEAD 8
 
-/* Units are computed together in up to this many registers of so many floats. */
+/* Units are computed together in up to this many registers of this many floats. */
 #define LANE 8
 #define MOST_LANES 8
 
-/* Rows as in CSR, and which of them the batch has. */
+/* Rows in CSR format, and the row numbers of the batch. */
 typedef struct {
     const float *values;
     const int32_t *columns;
@@ -42,7 +42,7 @@ typedef struct {
 
 enum { DONE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_COLUMN, NO_SUCH_STEP };
 
-/* Find the entries of a row of the batch; return whether there is such a row. */
+/* Find the entries of a row of the batch; return 0 if there is no such row. */
 INLINE int find_entries(const Batch *batch, size_t row, Range *entries)
 {
     int32_t number = batch->rows[row];
@@ -61,7 +61,7 @@ INLINE void prefetch_units(const float *place, size_t n)
 
 /* Sums of units ----------------------------------------------------------------------------------- */
 
-/* An entry: its value, and the row of the other factor by which it is multiplied. */
+/* An entry: its value, and the row of the other factor to multiply it by. */
 typedef struct {
     float value;
     uint32_t row;
@@ -69,12 +69,11 @@ typedef struct {
 
 /* How gradients change the weights. */
 typedef struct {
-    float decay, rate, complement; /* the last is 1 - rho */
+    float decay, rate, complement; /* complement: 1 - rho */
     float epsilon;
 } Rule;
 
-/* Where the sums of some units go: into `sums` or, with a rule, as gradients into weights and mean
-   squares. */
+/* Target of the sums: `sums` or, with a rule, gradients of weights and mean squares. */
 typedef struct {
     float *sums, *weights, *mean_squares;
 } Target;
@@ -102,7 +101,7 @@ INLINE void add_unit(const Entry *entries, size_t n, const float *factor, size_t
 #ifdef __GNUC__
 typedef float Lane __attribute__((vector_size(LANE * sizeof(float)), aligned(4), may_alias));
 
-/* The number of lanes is known to the compiler, so that their sums stay in registers. */
+/* The compiler knows the number of lanes, so sums stay in registers. */
 INLINE void add_lanes(const Entry *entries, size_t n, const float *factor, size_t n_units,
                       Target target, size_t unit, const Rule *rule, const size_t n_lanes)
 {
@@ -140,7 +139,7 @@ INLINE void add_lanes(const Entry *entries, size_t n, const float *factor, size_
 #define ADD_LANES(n_lanes)
 #endif
 
-/* Sum the rows of a factor that entries name, each times the value of its entry. */
+/* Sum the rows of a factor named by entries, each times the entry's value. */
 INLINE void add(const Entry *entries, size_t n, const float *factor, size_t n_units, Target target,
                 const Rule *rule)
 {
@@ -188,18 +187,18 @@ static int multiply(const Batch *batch, const float *weights, float *product, si
 
 /* Steps ------------------------------------------------------------------------------------------- */
 
-/* An entry with its column, as it was read. */
+/* An entry with its column, as read. */
 typedef struct {
     uint32_t column;
     Entry entry;
 } Cell;
 
-/* The entries of a batch in some columns, row after row, and by column. */
+/* A batch's entries in a range of columns, by row and by column. */
 typedef struct {
     Range columns;
     Cell *cells;
     size_t n_cells;
-    uint32_t *ends; /* of the entries of each column in `entries` */
+    uint32_t *ends; /* end of each column in `entries` */
     Entry *entries;
 } Transpose;
 
@@ -210,7 +209,7 @@ static void free_transpose(Transpose *by_column)
     free(by_column->entries);
 }
 
-/* Return the first of entries in ascending order whose column is not below one. */
+/* Return the first of the ascending entries whose column is at least `column`. */
 static size_t find_column(const int32_t *columns, Range entries, size_t column)
 {
     while (entries.start < entries.end) {
@@ -223,8 +222,8 @@ static size_t find_column(const int32_t *columns, Range entries, size_t column)
     return entries.start;
 }
 
-/* Find the entries of a row that may be in some columns: all entries, if these are not sorted. What is
-   beyond the last column is found with it. Return whether there is such a row. */
+/* Find the entries of a row that may be in a range of columns, including entries beyond the last
+   column; all entries if they are unsorted. Return 0 if there is no such row. */
 static int find_cells(const Batch *batch, size_t row, int is_sorted, Range columns, Range *entries)
 {
     if (!find_entries(batch, row, entries))
@@ -236,7 +235,7 @@ static int find_cells(const Batch *batch, size_t row, int is_sorted, Range colum
     return 1;
 }
 
-/* Read the entries of a batch in some columns; column c of these is counted in `ends[c]`. */
+/* Read a batch's entries in a range of columns, and count those of its column c in `ends[c]`. */
 static int read_cells(const Batch *batch, int is_sorted, Transpose *by_column)
 {
     Range columns = by_column->columns, entries;
@@ -269,14 +268,14 @@ static int read_cells(const Batch *batch, int is_sorted, Transpose *by_column)
     return DONE;
 }
 
-/* Sort the entries by column, and by row in each of them. */
+/* Sort the entries by column, then by row. */
 static int transpose(Transpose *by_column)
 {
     uint32_t n = 0, *ends = by_column->ends;
     size_t first = by_column->columns.start;
     if (!(by_column->entries = malloc(by_column->n_cells * sizeof(Entry) + 1)))
         return NO_MEMORY;
-    for (size_t c = first; c < by_column->columns.end; c++) { /* each becomes the start, then the end */
+    for (size_t c = first; c < by_column->columns.end; c++) { /* count, then start, then end */
         uint32_t count = ends[c - first];
         ends[c - first] = n;
         n += count;
@@ -296,7 +295,7 @@ typedef struct {
     Rule rule;
 } Descent;
 
-/* Move the weights of columns that have entries. */
+/* Update the weights of columns with entries. */
 FOR_WIDE_REGISTERS
 static int move(const Descent *descent, const Transpose *by_column)
 {
@@ -352,7 +351,8 @@ static size_t n_items(const Py_buffer *lent)
     return (size_t)lent->len / (size_t)lent->itemsize;
 }
 
-/* Make a batch from arrays, for weights of a layer; 0 and an exception if they do not fit. */
+/* Make a batch from arrays for the weights of a layer; return 0 with an exception if they don't
+   match. */
 static int make_batch(const Py_buffer *lent, const Py_buffer *weights, Py_ssize_t n_units, Batch *batch)
 {
     if (n_units > 0 && n_units <= INT32_MAX && n_items(lent + VALUES) == n_items(lent + COLUMNS)

@@ -1,14 +1,11 @@
-"""The first layer of a net, whose inputs are sparse rows: its outputs and its gradient.
-
-They are computed by a compiled kernel, `_first_layer.c`, or by SciPy.
-"""
+"""Outputs and steps of a net's first layer on sparse rows, by `_first_layer.c` or SciPy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,31 +14,20 @@ from slugline.text.sparse import has_kernel
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
-    from types import TracebackType
 
     import scipy.sparse as sp
 
 try:
     from slugline.learning.net import _first_layer as _kernel
-except ImportError:  # there was no compiler
+except ImportError:  # built without a compiler
     _kernel = None  # type: ignore[assignment]
 
 kernel = _kernel
 
-# Multiplications for which another thread pays, as starting a part takes about 50 microseconds.
+# Multiplications that justify another thread: starting one takes about 50 microseconds.
 _MIN_PART = 1 << 19
-# Updating the weights of a column takes as long as adding the gradient of this many entries.
+# Updating a column's weights takes as long as adding the gradients of this many entries.
 _ENTRIES_PER_UPDATE = 16
-
-
-class RMSpropRule(NamedTuple):
-    """The numbers of one step of RMSprop; see `RMSprop`."""
-
-    step: int
-    learning_rate: float
-    complement: float  # 1 - rho
-    epsilon: float
-    decays: F32  # rho to the power of 0, 1, 2, ...
 
 
 class InputRows:
@@ -51,8 +37,8 @@ class InputRows:
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
     n_threads : int, default 1
-        Largest number of threads for a batch; results don't depend on it. With more than one, use
-        the object as a context manager, which ends them.
+        Maximum number of threads per batch; results don't depend on it. With more than one, use
+        the object as a context manager to stop them.
     """
 
     def __init__(self, X: sp.csr_array, n_threads: int = 1) -> None:
@@ -65,32 +51,24 @@ class InputRows:
     def __enter__(self) -> InputRows:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
 
     def take(self, rows: Integers | slice) -> RowBatch:
-        """Return the batch of some rows, in this order."""
+        """Return a batch of rows, in the given order."""
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(self.X.shape[0]))
         return RowBatch(self, aligned(rows, np.int32))
 
     def count_parts(self, n_rows: int, n_units: int) -> int:
-        """Return into how many parts the work for so many rows and units is best divided."""
+        """Return the number of parts to split the work into, given its rows and units."""
         n_entries = n_rows * self.X.nnz // max(self.X.shape[0], 1)
         return max(1, min(self.n_threads, n_entries * n_units // _MIN_PART))
 
     def column_bounds(self, n_parts: int, n_rows: int) -> list[int]:
-        """Return where parts of the columns begin that take about the same time for so many rows.
-
-        The last bound is the number of columns.
-        """
+        """Return the bounds of column ranges that take about the same time for `n_rows` rows."""
         n_columns = self.X.shape[1]
         if n_parts == 1:
             return [0, n_columns]
@@ -103,17 +81,11 @@ class InputRows:
         return self._column_bounds[n_parts, n_rows]
 
     @cached_property
-    def is_sorted(self) -> bool:
-        """Whether columns ascend in each row."""
-        return bool(self.X.has_sorted_indices)
-
-    @cached_property
     def _column_lengths(self) -> Index:
-        """Number of entries of each column."""
         return np.bincount(self.X.indices, minlength=self.X.shape[1])
 
     def run_parts(self, work: Callable[[int], object], n_parts: int) -> None:
-        """Call `work` with the number of each part, on a thread each."""
+        """Call `work` with each part's number, on separate threads."""
         if n_parts == 1:
             work(0)
             return
@@ -129,7 +101,7 @@ class InputRows:
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
-    """Some rows, of which `batch @ weights` is the product with weights."""
+    """Rows of the input; `batch @ weights` multiplies them by the weights of a layer."""
 
     inputs: InputRows
     rows: I32  # shape (n_rows,)
@@ -158,31 +130,38 @@ class RowBatch:
         self.inputs.run_parts(multiply, n_parts)
         return product
 
-    def gradient(self, delta: F32) -> F32:
-        """Return the gradient of the weights, shape (n_columns, n_units).
-
-        Parameters
-        ----------
-        delta : float32 array, shape (n_rows, n_units)
-            Derivative of the loss with respect to the product.
-        """
-        return np.asarray(self.csr().T @ delta)
-
     def descend(
-        self, delta: F32, weights: F32, mean_squares: F32, last_steps: I32, rule: RMSpropRule
+        self,
+        delta: F32,
+        weights: F32,
+        mean_squares: F32,
+        last_steps: I32,
+        *,
+        step: int,
+        learning_rate: float,
+        complement: float,
+        epsilon: float,
+        decays: F32,
     ) -> None:
         """Take a step of RMSprop in place, with the kernel.
 
         Parameters
         ----------
-        delta : see `gradient`
-        weights, mean_squares : float32 array, shape (n_columns, n_units)
+        delta : float32 array, shape (n_rows, n_units)
+            Derivative of the loss with respect to `self @ weights`.
+        weights, mean_squares : float32 arrays, shape (n_columns, n_units)
         last_steps : int32 array, shape (n_columns,)
             The last step of each column.
+        step : int
+        learning_rate, complement, epsilon : float
+            The options of `RMSprop`; `complement` is 1 - rho.
+        decays : float32 array
+            rho to the power of 0, 1, 2, ...
         """
         n_units, delta = weights.shape[1], aligned(delta)
         n_parts = self.inputs.count_parts(len(self), n_units)
-        bounds, is_sorted = self.inputs.column_bounds(n_parts, len(self)), self.inputs.is_sorted
+        bounds = self.inputs.column_bounds(n_parts, len(self))
+        is_sorted = bool(self.inputs.X.has_sorted_indices)
 
         def descend(part: int) -> None:
             kernel.descend(
@@ -192,12 +171,12 @@ class RowBatch:
                 weights,
                 mean_squares,
                 last_steps,
-                rule.decays,
+                decays,
                 n_units,
-                rule.step,
-                rule.learning_rate,
-                rule.complement,
-                rule.epsilon,
+                step,
+                learning_rate,
+                complement,
+                epsilon,
                 is_sorted,
                 bounds[part],
                 bounds[part + 1],

@@ -1,4 +1,4 @@
-"""The newswire lesson as a learner: find the epoch where a net overfits, train a fresh net."""
+"""A learner of dense nets: find the epoch before overfitting, then train a fresh net."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from slugline.learning.net.training import History
 
 
-# A validation loss that falls by less than this, in nats (natural-log units), counts as constant.
+# The validation loss must fall by this much, in nats, to count as progress.
 _PROGRESS = 1e-3
-# The first batch is split into this many parts, one of which is scored.
+# One in this many rows of the first batch is scored by a net trained on the others.
 _N_PARTS = 3
 #: The largest width of a hidden layer; larger values are probably typing errors.
 MAX_WIDTH = 100_000
@@ -73,18 +73,19 @@ class NeuralOptions(Options):
 class NeuralLearner(NeuralOptions):
     """A net of dense layers, trained for its best number of epochs.
 
-    Some rows are held out to find the epoch after which the net overfits; then a fresh net learns
-    from all rows for as many epochs. With validation data, the net learns from all other rows and
-    keeps the weights of the epoch with the lowest validation loss. Ctrl-C keeps the best epoch.
+    Some rows are held out to find the epoch after which the net overfits; then a fresh net is
+    trained on all rows for as many epochs. With validation data, the net is trained on all other
+    rows and keeps the weights of the epoch with the lowest validation loss. Ctrl-C keeps the best
+    epoch.
 
     Parameters
     ----------
     hidden : sequence of int, optional
-        Widths of the hidden layers; by default one layer with 64 units, or one unit per topic if
+        Widths of the hidden layers; by default, one layer with 64 units, or one unit per topic if
         that is more. A layer with fewer units than topics loses information that later layers can't
         restore.
     epochs : int, default 100
-        Largest number of epochs to try.
+        Maximum number of epochs to try.
     batch_size : int, default 128
     patience : int, default 3
         Stop the search after this many epochs in which the loss didn't fall by a thousandth of a
@@ -94,17 +95,17 @@ class NeuralLearner(NeuralOptions):
         Applied to the hidden layers; see `Dense`.
     optimizer : {"rmsprop", "adam", "sgd"}, default "rmsprop"
     learning_rate : float, optional
-        By default, that of the optimizer.
+        By default, the optimizer's own.
 
     Attributes
     ----------
     network : Network
     n_epochs : int
-        Number of epochs it was trained for; each call of `partial_fit` is one.
+        Number of training epochs; each call of `partial_fit` is one.
     calibration : Calibration or TopicCalibration
-        Turns scores into probabilities; for multilabel rows, it is fitted to validation rows.
+        Turns scores into probabilities; for multilabel rows, fitted to validation rows.
     recent_ : RecentScores or None
-        After `fit` on multilabel rows, the scores of validation rows; not saved in files.
+        After `fit` on multilabel rows, the scores of validation rows. Not saved in files.
 
     Examples
     --------
@@ -126,7 +127,7 @@ class NeuralLearner(NeuralOptions):
     _in_batches = False
 
     def fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> History:
-        """Learn from rows and their topics; return the history of the search for the best epoch."""
+        """Fit to rows and their topics; return the history of the search for the best epoch."""
         from slugline.base.interruption import catch_interrupt
 
         self._in_batches, self.recent_ = False, None
@@ -134,7 +135,7 @@ class NeuralLearner(NeuralOptions):
         if context.validation_data is not None:
             return self._search(X, labels, context, context.validation_data)
         X, labels, context = _drop_zero_weights(X, labels, context)
-        # This surrounds both trainings, so that Ctrl-C between them is not lost.
+        # Around both trainings, so that Ctrl-C between them is not lost.
         with catch_interrupt(context.progress, shared=True) as interrupt:
             history = self._search_on_a_part(X, labels, context)
             if interrupt.requested:
@@ -144,15 +145,15 @@ class NeuralLearner(NeuralOptions):
         return history
 
     def _start(self, labels: Labels, context: FitContext) -> None:
-        """Start with a fresh net, whose scores are not calibrated yet."""
+        """Start with a fresh net without calibration."""
         self.calibration = label_type(multilabel=labels.multilabel).identity(context.n_topics)
         layers = self._layers(context.n_topics, labels.multilabel)
         self.network = Network(layers, optimizer=self._optimizer(), seed=context.seed)
 
     def partial_fit(self, X: sp.csr_array, labels: Labels, context: FitContext) -> None:
-        """Train the current net for one more epoch, on one more batch of rows.
+        """Train the current net for one epoch on another batch of rows.
 
-        The optimizer's averages are kept from call to call, but not in a model file.
+        The optimizer's averages persist between calls, but not in a model file.
         """
         latest = None
         if context.first:
@@ -178,10 +179,9 @@ class NeuralLearner(NeuralOptions):
     def _score_before_learning(
         self, X: sp.csr_array, labels: Labels, context: FitContext
     ) -> tuple[RecentScores, AnyCalibration]:
-        """Return the latest multilabel scores, including those of a batch, and their calibration.
+        """Return the latest multilabel scores, including the batch's, and their calibration.
 
-        Of the first batch, a third of the rows is scored, by a net that has learned from the other
-        rows.
+        A third of the first batch is scored by a net trained on the rest.
         """
         from slugline.learning.heldout import RecentScores
 
@@ -218,11 +218,11 @@ class NeuralLearner(NeuralOptions):
 
     @property
     def multilabel(self) -> bool:
-        """Whether it has learned from multilabel rows."""
+        """True if trained on multilabel rows."""
         return self.calibration.multilabel
 
     def settings(self) -> dict[str, Any]:
-        """Return plain data from which `restore` rebuilds it."""
+        """Return plain data for `restore`."""
         hidden = [layer.units for layer in self.network.layers[:-1]]
         options = self.options() | {"hidden": hidden}
         return {"kind": "network", **options, "n_epochs": self.n_epochs}
@@ -234,7 +234,7 @@ class NeuralLearner(NeuralOptions):
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> NeuralLearner:
-        """Return a fitted learner from its parts in a model file."""
+        """Rebuild a fitted learner from the untrusted parts of a model file."""
         learner = cls(**cls.options_in(settings))
         learner.n_epochs = settings["n_epochs"]
         n_layers = 2 if learner.hidden is None else len(learner.hidden) + 1
@@ -248,7 +248,7 @@ class NeuralLearner(NeuralOptions):
     def _train_anew(
         self, X: sp.csr_array, labels: Labels, history: History, context: FitContext
     ) -> None:
-        """Train a fresh net on all rows; if interrupted, keep the net that the search found."""
+        """Train a fresh net on all rows; if interrupted, keep the net found by the search."""
         anew = self.network.fresh()
         retraining = anew.fit(
             X,
@@ -280,7 +280,7 @@ class NeuralLearner(NeuralOptions):
         context: FitContext,
         validation_data: tuple[sp.csr_array, Labels],
     ) -> History:
-        """Train until the validation loss no longer falls, and keep the best epoch's weights."""
+        """Train until the validation loss stops falling; keep the best epoch's weights."""
         from slugline.learning.heldout import RecentScores
         from slugline.learning.net.training import EarlyStopping
 
@@ -319,14 +319,14 @@ class NeuralLearner(NeuralOptions):
 
 
 def _targets(labels: Labels, n_topics: int) -> I64 | Mask:
-    """Return the topics in the form that the loss of the net needs."""
+    """Return labels in the form that the net's loss expects."""
     return labels.indicator(n_topics) > 0 if labels.multilabel else labels.topics
 
 
 def _drop_zero_weights(
     X: sp.csr_array, labels: Labels, context: FitContext
 ) -> tuple[sp.csr_array, Labels, FitContext]:
-    """Return the rows with weights over 0; others could mislead the search for an epoch."""
+    """Drop rows of weight 0, which could mislead the search for an epoch."""
     weight = context.sample_weight
     if weight is None or weight.all():
         return X, labels, context

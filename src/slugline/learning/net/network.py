@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from slugline import errors
 from slugline.base.arrays import F32
 from slugline.base.checks import check_choice, check_number, check_whole
+from slugline.base.progress import SILENT, Progress
 from slugline.errors import OptionError
 from slugline.learning.calibration import sigmoid, softmax
 from slugline.learning.net.first_layer import InputRows, RowBatch
@@ -19,12 +20,12 @@ from slugline.text.sparse import check_csr
 
 if TYPE_CHECKING:
     from slugline.learning.net.optimizers import LossAndAccuracy, LossName, Optimizer, OptimizerName
-    from slugline.learning.net.training import FitKeywords, History, Trainer
+    from slugline.learning.net.training import EarlyStopping, History, Trainer
 
 
 _PREDICT_ROWS = 4096
-#: The largest output of a hidden unit in prediction: far above that of any real net, and so far
-#: below the limit of float32 that sums weighted by up to a billion can't overflow.
+#: Hidden outputs are clipped to this in prediction. No real net reaches it, and sums weighted by up
+#: to a billion don't overflow float32.
 MAX_SIGNAL = np.float32(1e18)
 Activation: TypeAlias = Literal["linear", "relu", "softmax", "sigmoid"]
 _ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
@@ -45,7 +46,7 @@ class Dense:
     l2 : float, default 0.0
         Penalty added to the loss: l2 * sum(weights ** 2), as in Keras.
     dropout : float, default 0.0
-        Fraction of the outputs set to zero at random while training, in [0, 1).
+        Fraction of the outputs set to zero at random during training, in [0, 1).
 
     Examples
     --------
@@ -66,7 +67,7 @@ class Dense:
 
 
 class Network:
-    """A stack of dense layers that ends in probabilities of topics.
+    """A stack of dense layers that returns probabilities of topics.
 
     Parameters
     ----------
@@ -76,16 +77,17 @@ class Network:
         Pass an object from `slugline.learning.net.optimizers` to set the learning rate.
     loss : {"sparse_categorical_crossentropy", "categorical_crossentropy", \
 "binary_crossentropy"}, optional
-        "sparse_categorical_crossentropy" is the default after softmax and takes integer topics;
-        "categorical_crossentropy" takes one-hot rows. After sigmoid it is "binary_crossentropy",
-        which takes rows with a 1 for each of several topics.
+        After softmax, the default is "sparse_categorical_crossentropy", which takes integer topics;
+        "categorical_crossentropy" takes one-hot rows. After sigmoid, the loss is
+        "binary_crossentropy", which takes multi-hot rows.
     seed : int, default 0
         Determines the initial weights, the order of the batches, and dropout.
 
     Attributes
     ----------
     weights : list of float32 arrays
-        Weights (n_inputs, n_outputs) and biases (n_outputs,) of each layer in turn. Empty at first.
+        Weights (n_inputs, n_outputs) and biases (n_outputs,) of each layer in turn. Empty before
+        `build` or `fit`.
 
     Raises
     ------
@@ -115,8 +117,8 @@ class Network:
         self.weights: list[F32] = []
         self._check_layers()
         self.optimizer = optimizer
-        usual = "binary" if self.multilabel else "sparse_categorical"
-        self.loss: Any = loss or f"{usual}_crossentropy"
+        default = "binary" if self.multilabel else "sparse_categorical"
+        self.loss: Any = loss or f"{default}_crossentropy"
         if self.multilabel != (self.loss == "binary_crossentropy"):
             raise OptionError(
                 f"the loss {self.loss} doesn't go with {self.layers[-1].activation} in the last "
@@ -169,12 +171,16 @@ class Network:
         *,
         validation_data: tuple[Any, npt.ArrayLike] | None = None,
         sample_weight: npt.ArrayLike | None = None,
-        class_weight: Mapping[int, float] | None = None,
-        **options: Unpack[FitKeywords],
+        epochs: int = 1,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        early_stopping: EarlyStopping | None = None,
+        progress: Progress = SILENT,
+        n_jobs: int | None = None,
     ) -> History:
         """Train the net, starting from its current weights if it has any.
 
-        Ctrl-C ends training after the current epoch; a second Ctrl-C ends it at once.
+        Ctrl-C ends training after the current epoch, a second Ctrl-C immediately.
 
         Parameters
         ----------
@@ -184,40 +190,37 @@ class Network:
             Rows to evaluate on after every epoch.
         sample_weight : float array, shape (n_rows,), optional
             Weight of each row's loss. As in Keras, a batch's loss is divided by its number of rows.
-        class_weight : mapping of int to float, optional
-            Weight of each topic's loss, multiplied by the sample weight; 1 for topics not named.
         epochs : int, default 1
         batch_size : int, default 32
         shuffle : bool, default True
             Take the rows in a new random order every epoch.
         early_stopping : EarlyStopping, optional
-            When to stop, and which epoch's weights to restore; also after Ctrl-C.
+            When to stop, and which epoch's weights to restore, even after Ctrl-C.
         progress : Progress, optional
         n_jobs : int, optional
-            Number of threads for the first layer; by default, one for each core. The weights don't
+            Number of threads for the first layer; by default, one per core. The weights don't
             depend on it.
 
         Raises
         ------
         DataError : if `X` and `y` don't match each other or the net.
-        TrainingError : if the loss is no longer finite; the weights are then useless.
+        TrainingError : if the loss is not finite; the weights are useless afterwards.
         """
         from slugline.learning.net.training import FitOptions, fit_loop
 
         X = check_csr(X, len(self.weights[0]) if self.weights else None)
         if not self.weights:
             self.build(X.shape[1])
-        # They are changed in place, also by a compiled kernel.
+        # The weights are changed in place, also by a compiled kernel.
         self.weights = [np.require(array, np.float32, ("C", "A", "W")) for array in self.weights]
         if self._trainer is None:
             self._trainer = self._new_trainer()
-        fit_options = FitOptions(**options)
-        weight = self._trainer.check_weights(y, X.shape[0], sample_weight, class_weight)
-        return fit_loop(self._trainer, X, y, weight, validation_data, fit_options)
+        options = FitOptions(epochs, batch_size, shuffle, early_stopping, progress, n_jobs)
+        return fit_loop(self._trainer, X, y, sample_weight, validation_data, options)
 
     @property
     def multilabel(self) -> bool:
-        """Whether it is for multilabel rows."""
+        """True for multilabel rows."""
         return self.layers[-1].activation == "sigmoid"
 
     @property
@@ -272,11 +275,11 @@ class Network:
         return sigmoid(scores) if self.multilabel else softmax(scores)
 
     def evaluate(self, X: Any, y: npt.ArrayLike) -> LossAndAccuracy:
-        """Return mean loss and accuracy on rows with labels in the form that the loss expects."""
+        """Return mean loss and accuracy on labelled rows; `y` as in `fit`."""
         return self._new_trainer().evaluate(X, y)
 
     def summary(self) -> str:
-        """Return a small table of the layers and their parameters."""
+        """Return a table of the layers and their parameters."""
         rows = [("layer", "units", "activation", "parameters")]
         arrays = self._check_built()
         for number, layer in enumerate(self.layers):
@@ -296,7 +299,7 @@ class Network:
         return f"Network({widths}, optimizer={self.optimizer!r}, loss={self.loss!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # A trainer belongs to one net; a copy starts with new running averages.
+        # A trainer belongs to one net, so a copy starts with new running averages.
         return self.__dict__ | {"_trainer": None}
 
     def _new_trainer(self) -> Trainer:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, I32, I64, Mask
+from slugline.base.arrays import F32, I32, Mask
 from slugline.base.checks import check_choice
-from slugline.errors import DataError, OptionError, Parameter
+from slugline.errors import DataError, Parameter
 from slugline.learning.calibration import log_softmax
-from slugline.learning.net.first_layer import RMSpropRule, RowBatch
+from slugline.learning.net.first_layer import RowBatch
 from slugline.text.sparse import has_kernel
 
 
@@ -24,46 +25,8 @@ class LossAndAccuracy(NamedTuple):
     accuracy: float
 
 
-class Loss(Protocol):
-    """A loss function of predicted probabilities, and its derivative."""
-
-    def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> npt.NDArray[Any]:
-        """Return `y` in the form that the other methods expect; raise DataError if it is wrong."""
-
-    def log_proba(self, scores: F32) -> F32:
-        """Return log-probabilities of scores."""
-
-    def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
-        """Return a mask of the rows that are answered right."""
-
-    def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
-        """Return the loss of each row in nats (natural-log units), given log-probabilities."""
-
-    def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
-        """Return the derivative of losses with respect to scores; overwrites `proba`."""
-
-    def topics(self, y: npt.NDArray[Any]) -> I64:
-        """Return the topic numbers of the rows."""
-
-
-class _OneTopic:
-    """Losses of rows that have one topic each."""
-
-    def log_proba(self, scores: F32) -> F32:
-        """Return log-probabilities of scores, by softmax."""
-        return log_softmax(scores)
-
-    def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
-        """Return a mask of the rows whose topic is the most likely one."""
-        return log_proba.argmax(axis=1) == self.topics(y)
-
-    def topics(self, y: npt.NDArray[Any]) -> I64:
-        """Return the topic numbers of the rows."""
-        raise NotImplementedError
-
-
-class SparseCategoricalCrossentropy(_OneTopic):
-    """-log(p[y]) for targets `y` that are integer topics."""
+class SparseCategoricalCrossentropy:
+    """-log(p[y]) for integer topics `y`."""
 
     def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> npt.NDArray[Any]:
         """Return `y` as an integer array of shape (n_rows,) with values below `n_topics`."""
@@ -83,24 +46,29 @@ class SparseCategoricalCrossentropy(_OneTopic):
             )
         return targets
 
+    def log_proba(self, scores: F32) -> F32:
+        """Return log-probabilities by softmax."""
+        return log_softmax(scores)
+
+    def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
+        """Return a mask of the rows whose most likely topic is the true one."""
+        topics = y if y.ndim == 1 else y.argmax(axis=1)
+        return log_proba.argmax(axis=1) == topics
+
     def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
-        """Return the loss of each row."""
+        """Return the loss of each row in nats."""
         return -log_proba[np.arange(len(y)), y]
 
     def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
-        """Return the derivative with respect to the scores: p, minus 1 at the topic."""
+        """Return p - one_hot(y), the derivative with respect to the scores; overwrites `proba`."""
         proba[np.arange(len(y)), y] -= 1
         return proba
 
-    def topics(self, y: npt.NDArray[Any]) -> I64:
-        """Return the topic numbers: `y` itself."""
-        return y.astype(np.int64, copy=False)
-
 
 class CategoricalCrossentropy(SparseCategoricalCrossentropy):
-    """-sum(y * log(p)) for targets `y` that are distributions over topics, such as one-hot rows.
+    """-sum(y * log(p)) for rows `y` that are distributions over topics, such as one-hot rows.
 
-    One-hot rows become integer topics, with the same results in less time.
+    One-hot rows are converted to integer topics, which gives the same results faster.
     """
 
     def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> npt.NDArray[Any]:
@@ -123,7 +91,7 @@ class CategoricalCrossentropy(SparseCategoricalCrossentropy):
                 " does not hold probabilities of topics; its values must be at least 0 "
                 "and sum to 1.",
             )
-        # As rows sum to 1, each has a value over 0.
+        # Rows sum to 1, so each has a nonzero value.
         if np.count_nonzero(targets) == np.count_nonzero(targets == 1) == n_rows:
             return targets.argmax(axis=1)
         return targets
@@ -132,29 +100,25 @@ class CategoricalCrossentropy(SparseCategoricalCrossentropy):
         """Return the loss of each row."""
         if y.ndim == 1:
             return super().values(log_proba, y)
-        # A topic of target 0 must add nothing, even if its loss is infinite.
+        # A topic with target 0 adds nothing, even if its loss is infinite.
         return -np.where(y > 0, y * log_proba, 0).sum(axis=1)
 
     def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
-        """Return the derivative with respect to the scores: p - y."""
+        """Return p - y, the derivative with respect to the scores; overwrites `proba`."""
         if y.ndim == 1:
             return super().gradient(proba, y)
         proba -= y
         return proba
 
-    def topics(self, y: npt.NDArray[Any]) -> I64:
-        """Return the topic numbers: the column of the largest value of each row."""
-        return super().topics(y) if y.ndim == 1 else y.argmax(axis=1)
-
 
 class BinaryCrossentropy:
-    """-sum(y * log(p) + (1 - y) * log(1 - p)) for rows with a 1 for each of several topics.
+    """-sum(y * log(p) + (1 - y) * log(1 - p)) for multi-hot rows `y`.
 
-    Numbers between 0 and 1 are smoothed labels.
+    Targets between 0 and 1 are smoothed labels.
     """
 
     def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> npt.NDArray[Any]:
-        """Return `y` as a bool array of shape (n_rows, n_topics); smoothed labels stay."""
+        """Return `y` as an array of shape (n_rows, n_topics): bool, or float32 if smoothed."""
         targets = np.asarray(y)
         if targets.shape != (n_rows, n_topics) or not ((targets >= 0) & (targets <= 1)).all():
             raise DataError(
@@ -165,12 +129,12 @@ class BinaryCrossentropy:
         return targets.astype(bool if np.isin(targets, (0, 1)).all() else np.float32)
 
     def log_proba(self, scores: F32) -> F32:
-        """Return log-probabilities of scores, by sigmoid, at most -1e-7 as in Keras."""
+        """Return log-probabilities by sigmoid, at most -1e-7 as in Keras."""
         logs: F32 = -np.logaddexp(np.float32(0), -scores)
         return np.minimum(logs, np.float32(-1e-7))
 
     def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
-        """Return a mask of rows whose topics, and no others, have a probability over 0.5."""
+        """Return a mask of rows in which exactly the true topics have a probability over 0.5."""
         return ((log_proba > np.log(0.5)) == (y > 0.5)).all(axis=1)
 
     def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
@@ -179,19 +143,12 @@ class BinaryCrossentropy:
         return -(y * log_proba + others * log_rest).sum(axis=1)
 
     def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
-        """Return the derivative with respect to the scores: p - y."""
+        """Return p - y, the derivative with respect to the scores; overwrites `proba`."""
         proba -= y
         return proba
 
-    def topics(self, y: npt.NDArray[Any]) -> I64:  # noqa: ARG002
-        """Raise OptionError, as rows may have several topics."""
-        raise OptionError(
-            Parameter("class_weight"),
-            " is for rows of one topic; give ",
-            Parameter("sample_weight"),
-            ", one for each row.",
-        )
 
+Loss: TypeAlias = SparseCategoricalCrossentropy | BinaryCrossentropy
 
 LossName = Literal[
     "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"
@@ -204,24 +161,27 @@ _LOSSES: dict[str, Any] = {
 
 
 def get_loss(name: str) -> Loss:
-    """Return the loss called `name`, or raise OptionError."""
+    """Return a loss by name, or raise OptionError."""
     check_choice("loss", name, tuple(_LOSSES))
     return _LOSSES[name]()
 
 
 # Optimizers ---------------------------------------------------------------------------------------
 
-# Powers of rho are computed for so many steps at first.
+# Initial number of precomputed powers of rho.
 _MIN_DECAYS = 1000
 
 
-class Optimizer(Protocol):
+@dataclass
+class Optimizer:
     """Updates weights in place, with one `begin_step` per batch and one update per array."""
 
     learning_rate: float
+    _step: int = field(default=0, init=False, repr=False)
 
     def begin_step(self) -> None:
         """Begin the next batch."""
+        self._step += 1
 
     def update(self, key: int, weights: F32, gradient: F32) -> None:
         """Move `weights` downhill.
@@ -233,6 +193,7 @@ class Optimizer(Protocol):
         gradient : float32 array
             Same shape as `weights`; may be overwritten.
         """
+        raise NotImplementedError
 
     def update_first_layer(self, key: int, weights: F32, batch: RowBatch, delta: F32) -> None:
         """Move the weights of the first layer downhill.
@@ -244,30 +205,16 @@ class Optimizer(Protocol):
         delta : float32 array, shape (n_rows, n_units)
             Derivative of the loss with respect to `batch @ weights`.
         """
-
-
-class _DenseOptimizer:
-    """Updates all weights of the first layer."""
-
-    def update(self, key: int, weights: F32, gradient: F32) -> None:
-        """Move `weights` downhill."""
-        raise NotImplementedError
-
-    def update_first_layer(self, key: int, weights: F32, batch: RowBatch, delta: F32) -> None:
-        """Move the weights of the first layer downhill."""
-        self.update(key, weights, batch.gradient(delta))
+        self.update(key, weights, np.asarray(batch.csr().T @ delta))
 
 
 @dataclass
-class SGD(_DenseOptimizer):
+class SGD(Optimizer):
     """Gradient descent with momentum: m = momentum m - learning_rate g; w += m."""
 
     learning_rate: float = 0.01
     momentum: float = 0.0
     _velocity: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
-
-    def begin_step(self) -> None:
-        """Do nothing, as steps don't depend on their number."""
 
     def update(self, key: int, weights: F32, gradient: F32) -> None:
         """Move `weights` downhill."""
@@ -285,7 +232,7 @@ def _no_powers() -> F32:
 
 
 @dataclass
-class RMSprop(_DenseOptimizer):
+class RMSprop(Optimizer):
     """Gradient over its running root mean square: v = rho v + (1 - rho) g^2; w -= lr g / sqrt(v).
 
     `epsilon` is added to v under the root, as in Keras 3. Tieleman and Hinton (2012), Lecture 6.5,
@@ -297,13 +244,12 @@ class RMSprop(_DenseOptimizer):
     epsilon: float = 1e-7
     _mean_square: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
     _last_step: dict[int, I32] = field(default_factory=dict, init=False, repr=False)
-    _step: int = field(default=0, init=False, repr=False)
-    # rho to the power of 0, 1, 2, ..., up to at least the number of steps.
+    # rho to the power of 0, 1, 2, ..., at least up to the number of steps.
     _decays: F32 = field(default_factory=_no_powers, init=False, repr=False, compare=False)
 
     def begin_step(self) -> None:
-        """Count the step, so that rows know how many steps they have missed."""
-        self._step += 1
+        """Count the step; rows that it skips catch up later."""
+        super().begin_step()
         if self._step >= len(self._decays):
             powers = np.arange(2 * self._step + _MIN_DECAYS, dtype=np.float32)
             self._decays = np.float32(self.rho) ** powers
@@ -321,21 +267,24 @@ class RMSprop(_DenseOptimizer):
         if not has_kernel():
             super().update_first_layer(key, weights, batch, delta)
             return
-        # A zero gradient only shrinks the average, so a row catches up on all missed steps later.
+        # A zero gradient only shrinks the average, so a row can catch up on all missed steps later.
         mean_square = _average(self._mean_square, key, weights)
         last_step = self._last_step.setdefault(key, np.zeros(len(weights), dtype=np.int32))
-        rule = RMSpropRule(
+        batch.descend(
+            delta,
+            weights,
+            mean_square,
+            last_step,
             step=self._step,
             learning_rate=self.learning_rate,
             complement=float(np.float32(1 - self.rho)),
             epsilon=self.epsilon,
             decays=self._decays,
         )
-        batch.descend(delta, weights, mean_square, last_step, rule)
 
 
 @dataclass
-class Adam(_DenseOptimizer):
+class Adam(Optimizer):
     """Running mean of the gradient over its root mean square, both corrected for starting at 0.
 
     Kingma and Ba (2015), Adam: a method for stochastic optimization; in the form at the end of
@@ -348,11 +297,6 @@ class Adam(_DenseOptimizer):
     epsilon: float = 1e-7
     _mean: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
     _mean_square: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
-    _step: int = field(default=0, init=False, repr=False)
-
-    def begin_step(self) -> None:
-        """Count the step, on which the corrections depend."""
-        self._step += 1
 
     def update(self, key: int, weights: F32, gradient: F32) -> None:
         """Move `weights` downhill."""
@@ -366,19 +310,19 @@ class Adam(_DenseOptimizer):
 
 
 def _average(averages: dict[int, F32], key: int, weights: F32) -> F32:
-    """Return the running average of an array, which starts at 0."""
+    """Return the running average of an array, initially 0."""
     if key not in averages:
         averages[key] = np.zeros_like(weights)
     return averages[key]
 
 
 OptimizerName = Literal["rmsprop", "adam", "sgd"]
-_OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}
+_OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}
 
 
 def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
     """Return a new optimizer by name, or a copy of the one passed; raise OptionError otherwise."""
     if not isinstance(optimizer, str):
-        return copy.deepcopy(optimizer)  # as each net has its own running averages
+        return copy.deepcopy(optimizer)  # each net has its own running averages
     check_choice("optimizer", optimizer, tuple(_OPTIMIZERS))
     return _OPTIMIZERS[optimizer]()

@@ -1,29 +1,26 @@
-"""Trains nets: steps, early stopping, Ctrl-C, history, and the epoch loop."""
+"""Train nets: steps, early stopping, history, and the epoch loop."""
 
 from __future__ import annotations
 
 import html
-import json
 import math
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, TypedDict
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, I64
-from slugline.base.checks import check_whole, count_threads, short_repr
-from slugline.base.files import PathLike, write_result
+from slugline.base.checks import check_whole, count_threads
 from slugline.base.interruption import catch_interrupt
-from slugline.base.progress import SILENT, Progress
+from slugline.base.progress import Progress
 from slugline.base.threads import limit_blas
 from slugline.base.wording import counted, format_lines
-from slugline.corpus.sample_weights import row_weights, weight_by_topic
+from slugline.corpus.sample_weights import row_weights
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.learning.net.first_layer import InputRows, RowBatch
 from slugline.learning.net.optimizers import LossAndAccuracy, Optimizer, get_loss, get_optimizer
@@ -32,18 +29,17 @@ from slugline.learning.net.optimizers import LossAndAccuracy, Optimizer, get_los
 
 
 class Trainer:
-    """Trains a net one step at a time, and holds the state that is only needed for training.
+    """Trains a net one step at a time, and keeps the state needed only for training.
 
     Parameters
     ----------
     network : Network
-        Layers with weights, which `train_step` changes in place. Not imported here, because its
-        module imports this one.
+        `train_step` changes its weights in place.
     loss, optimizer, seed : see `Network`
     """
 
     def __init__(self, network: Any, *, loss: str, optimizer: str | Optimizer, seed: int) -> None:
-        # Not the network itself, which holds its trainer: a cycle would keep both alive until
+        # A proxy, since the network refers to its trainer: a cycle would keep both alive until
         # garbage collection.
         self.network: Any = weakref.proxy(network)
         self.loss = get_loss(loss)
@@ -51,27 +47,12 @@ class Trainer:
         self.batch_rng = np.random.default_rng([seed, 1])
         self._dropout_rng = np.random.default_rng([seed, 2])
 
-    def check_weights(
-        self,
-        y: npt.ArrayLike,
-        n_rows: int,
-        sample_weight: npt.ArrayLike | None,
-        class_weight: Mapping[int, float] | None,
-    ) -> F32 | None:
-        """Return the product of sample and class weights of each row; None if all are 1."""
-        per_row = None
-        if class_weight is not None:
-            targets = self.loss.check_targets(y, n_rows, self.network.n_topics)
-            weights = weight_by_topic(class_weight, self.network.n_topics)
-            per_row = weights[self.loss.topics(targets)]
-        return row_weights(n_rows, sample_weight, per_row)
-
     def train_step(
         self, batch: RowBatch, y: npt.NDArray[Any], weight: F32 | None = None
     ) -> tuple[float, int]:
-        """Learn from one batch; return its mean loss with penalties and number of right answers.
+        """Train on one batch; return its mean loss with penalties and number of correct answers.
 
-        Both are computed before the update. If the loss is not finite, there is no update.
+        Both are computed before the update. Skip the update if the loss is not finite.
         """
         signals, masks = self._forward(batch)
         log_proba = self.loss.log_proba(signals.pop())
@@ -112,14 +93,14 @@ class Trainer:
         return signals, masks
 
     def _dropout_mask(self, fraction: float, shape: tuple[int, int]) -> F32 | None:
-        """Return a factor for each unit: 0 if dropped, else one that preserves the expected sum."""
+        """Return the factor of each unit: 0 if dropped, else over 1, which preserves the mean."""
         if not fraction:
             return None
         is_retained = self._dropout_rng.random(shape, dtype=np.float32) >= fraction
         return is_retained.astype(np.float32) / np.float32(1 - fraction)
 
     def _backward(self, signals: list[Any], masks: list[F32 | None], delta: F32) -> None:
-        """Propagate the loss's derivative from the scores down the stack; update each layer."""
+        """Propagate the derivative of the loss from the scores down; update each layer."""
         self.optimizer.begin_step()
         for number in reversed(range(len(self.network.layers))):
             layer = self.network.layers[number]
@@ -153,13 +134,13 @@ class EarlyStopping:
     Parameters
     ----------
     monitor : str, default "val_loss"
-        A key of `History.history`. Metrics that end in "loss" should fall, all others rise.
+        A key of `History.history`. Metrics that end in "loss" are minimised, others maximised.
     patience : int or None, default 3
-        The number of epochs in a row that may pass without progress. With None, training never
-        stops early, but the best epoch is still restored at the end.
+        Stop after this many epochs in a row without progress. With None, training never stops
+        early, but the best epoch is still restored at the end.
     min_delta : float, default 0.0
-        Smallest improvement that counts as progress. The best epoch counts as the best even if its
-        lead is smaller.
+        Smallest improvement that counts as progress. The best epoch is restored even if its lead is
+        smaller.
     """
 
     monitor: str = "val_loss"
@@ -185,7 +166,7 @@ class BestEpoch:
         self._sign = 1 if stopping.monitor.endswith("loss") else -1
 
     def improves(self, epoch: int, metrics: dict[str, float]) -> bool:
-        """Record an epoch's metrics (epochs count from 1); return whether it is the best so far."""
+        """Record the metrics of an epoch, counted from 1; return True if it is the best so far."""
         if self.stopping.monitor not in metrics:
             raise OptionError(
                 f"early stopping monitors {self.stopping.monitor!r}, but the only metrics are "
@@ -202,7 +183,7 @@ class BestEpoch:
         return True
 
     def is_over(self, epoch: int) -> bool:
-        """Return whether patience ends with this epoch (0 or 1 allows none without progress)."""
+        """Return True if patience ends with this epoch; 0 means the same as 1."""
         patience = self.stopping.patience
         return patience is not None and epoch - self._last_progress >= max(patience, 1)
 
@@ -218,12 +199,11 @@ class History:
     ----------
     history : dict of str to list of float
         `loss` (nats) and `accuracy` on the training rows, averaged while the weights changed;
-        `val_loss` and `val_accuracy` after each epoch, if there were validation data.
+        `val_loss` and `val_accuracy` after each epoch, if validation data were passed.
     n_rows, batch_size : int
         Number of training rows, and of rows per step.
     restored_epoch : int or None
-        The epoch, counted from 1, whose weights were restored; None if the net has those of the
-        last epoch.
+        The epoch, counted from 1, whose weights were restored; None for the last epoch.
     stopped_by : str or None
         "early stopping" or "interrupt" if training ended before the last epoch.
     """
@@ -240,8 +220,8 @@ class History:
         ended = f", ended by {self.stopped_by}" if self.stopped_by else ""
         best = self.best_epoch
         title = f"History of {counted(self.n_epochs, 'epoch')} of {self.n_rows:,} rows{ended}"
-        last = ("last epoch", self._figures(self.n_epochs))
-        return format_lines(title, [last, (f"best, {best}", self._figures(best))])
+        last = ("last epoch", self._format_epoch(self.n_epochs))
+        return format_lines(title, [last, (f"best, {best}", self._format_epoch(best))])
 
     def __getitem__(self, name: str) -> list[float]:
         return self.history[name]
@@ -253,27 +233,22 @@ class History:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch, counted from 1, with the lowest validation loss, or else training loss.
+        """The epoch, counted from 1, with the lowest validation loss, else training loss.
 
         After it, the net overfits: it fits the training documents better, but others worse.
         """
         losses = self.history.get("val_loss") or self.history["loss"]
         return min(range(len(losses)), key=losses.__getitem__) + 1
 
-    def append(self, figures: dict[str, float]) -> None:
+    def append(self, metrics: dict[str, float]) -> None:
         """Add one epoch's metrics."""
-        for name, value in figures.items():
+        for name, value in metrics.items():
             self.history.setdefault(name, []).append(value)
 
-    def to_json(self) -> str:
-        """Return the history as JSON text."""
-        return json.dumps(asdict(self))
-
     def charts(self, lesson: Mapping[str, Sequence[float]] | None = None) -> list[str]:
-        """Return charts of the loss and the accuracy by epoch, as SVG elements.
+        """Return charts of loss and accuracy by epoch, as SVG elements; none without an epoch.
 
-        `lesson` has the `val_loss` and `val_accuracy` of another run, drawn as dashes. Without an
-        epoch, there are no charts.
+        `lesson` contains the `val_loss` and `val_accuracy` of another run, drawn as dashes.
         """
         if not self.n_epochs:
             return []
@@ -307,28 +282,7 @@ class History:
         chart.line(enumerate(validation, 1), "validation")
         return chart.svg(f"{name.capitalize()} by epoch, on training and validation documents")
 
-    def save(self, path: PathLike) -> Path:
-        """Write the charts to an SVG file, completely or not at all, and return its path.
-
-        Raises
-        ------
-        OptionError : if the path has another ending than .svg, or there is no epoch to draw.
-        SluglineError : if the file can't be written; an earlier file then stays.
-        """
-        from slugline.base.chart import svg_file
-
-        target = Path(path)
-        if target.suffix != ".svg":
-            raise OptionError(
-                f"{short_repr(str(path))} has the ending {target.suffix!r}; name a file that ends "
-                "in .svg."
-            )
-        if not self.n_epochs:
-            raise OptionError("there is no epoch to draw; fit the net first.")
-        write_result(target, svg_file(self.charts(), n_columns=2), "chart")
-        return target
-
-    def _figures(self, epoch: int) -> str:
+    def _format_epoch(self, epoch: int) -> str:
         return ", ".join(f"{name} {values[epoch - 1]:.4f}" for name, values in self.history.items())
 
     def _repr_html_(self) -> str:
@@ -352,8 +306,9 @@ class History:
 # The epoch loop -----------------------------------------------------------------------------------
 
 
-class FitKeywords(TypedDict, total=False):
-    """The keyword arguments of `FitOptions`."""
+@dataclass(frozen=True)
+class FitOptions:
+    """Options of the epoch loop; see `Network.fit`."""
 
     epochs: int
     batch_size: int
@@ -361,18 +316,6 @@ class FitKeywords(TypedDict, total=False):
     early_stopping: EarlyStopping | None
     progress: Progress
     n_jobs: int | None
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """How to go through the rows; see `Network.fit`."""
-
-    epochs: int = 1
-    batch_size: int = 32
-    shuffle: bool = True
-    early_stopping: EarlyStopping | None = None
-    progress: Progress = SILENT
-    n_jobs: int | None = None
 
     def __post_init__(self) -> None:
         check_whole("epochs", self.epochs, 1)
@@ -384,25 +327,22 @@ def fit_loop(
     trainer: Trainer,
     X: sp.csr_array,
     y: npt.ArrayLike,
-    weight: F32 | None,
+    sample_weight: npt.ArrayLike | None,
     validation_data: tuple[Any, npt.ArrayLike] | None,
     options: FitOptions,
 ) -> History:
-    """Train for up to `options.epochs` epochs and return the history.
-
-    `weight` holds one number per row; None means that all are 1.
-    """
+    """Train for up to `options.epochs` epochs and return the history; see `Network.fit`."""
     n_rows = X.shape[0]
     if not n_rows:
         raise DataError("there are no rows to train on; give at least one.")
-    network = trainer.network
+    network, weight = trainer.network, row_weights(n_rows, sample_weight, None)
     targets = trainer.loss.check_targets(y, n_rows, network.n_topics)
     history = History(n_rows=n_rows, batch_size=options.batch_size)
     best = BestEpoch(options.early_stopping) if options.early_stopping else None
     best_weights: list[F32] = []
-    reporter = _Reporter(options, n_rows)
-    # The products are too small to gain from BLAS threads: their spinning costs far more, and their
-    # number would change the last bits. A net that diverges overflows; the loss shows that.
+    status = "training", ""
+    # The products are too small for BLAS threads: their busy waiting costs far more than it saves,
+    # and their number would change the last bits. Overflow shows in the loss.
     with (
         limit_blas(),
         np.errstate(over="ignore", invalid="ignore"),
@@ -411,13 +351,14 @@ def fit_loop(
         catch_interrupt(options.progress) as interrupt,
     ):
         for epoch in range(1, options.epochs + 1):
-            metrics = _run_epoch(trainer, inputs, targets, weight, options, epoch, reporter)
+            metrics = _run_epoch(trainer, inputs, targets, weight, options, epoch, status)
             if validation_data is not None:
                 loss, accuracy = trainer.evaluate(*validation_data)
                 _check_finite(trainer, loss, f"validation loss became {loss} after", epoch)
                 metrics |= {"val_loss": loss, "val_accuracy": accuracy}
             history.append(metrics)
-            reporter.epoch(epoch, metrics)
+            status = f"epoch {epoch}/{options.epochs}", _format_metrics(metrics)
+            options.progress.update(status[0], epoch / options.epochs, status[1])
             if best and best.improves(epoch, metrics):
                 best_weights = [array.copy() for array in network.weights]
             history.stopped_by = _reason_to_stop(interrupt.requested, best, epoch, options)
@@ -436,40 +377,24 @@ def _run_epoch(
     weight: F32 | None,
     options: FitOptions,
     epoch: int,
-    reporter: _Reporter,
+    status: tuple[str, str],
 ) -> dict[str, float]:
+    """Train for one epoch, and report progress with the status of the epoch before."""
     total_loss, n_right = 0.0, 0
+    n_steps = math.ceil(len(y) / options.batch_size)
     for step, rows in enumerate(_batches(trainer, len(y), options), start=1):
         batch_weight = None if weight is None else weight[rows]
         loss, right = trainer.train_step(inputs.take(rows), y[rows], batch_weight)
         _check_finite(trainer, loss, f"loss became {loss} at step {step} of", epoch)
         total_loss += loss * len(y[rows])
         n_right += right
-        reporter.batch()
+        n_done = (epoch - 1) * n_steps + step
+        options.progress.update(status[0], n_done / (options.epochs * n_steps), status[1])
     return {"loss": total_loss / len(y), "accuracy": n_right / len(y)}
 
 
-class _Reporter:
-    """Reports batches and epochs, with the metrics of the last finished epoch."""
-
-    def __init__(self, options: FitOptions, n_rows: int) -> None:
-        self._progress = options.progress
-        self._n_epochs = options.epochs
-        self._n_batches = options.epochs * math.ceil(n_rows / options.batch_size)
-        self._n_done = 0
-        self._step, self._metrics = "training", ""
-
-    def batch(self) -> None:
-        self._n_done += 1
-        self._update()
-
-    def epoch(self, number: int, metrics: dict[str, float]) -> None:
-        self._step = f"epoch {number}/{self._n_epochs}"
-        self._metrics = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        self._update()
-
-    def _update(self) -> None:
-        self._progress.update(self._step, self._n_done / self._n_batches, self._metrics)
+def _format_metrics(metrics: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
 
 
 def _check_finite(trainer: Trainer, loss: float, cause: str, epoch: int) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.head import DenseHead
     from slugline.learning.encoder.head_state import HeadState
-    from slugline.learning.encoder.registry import SummingEncoder
+    from slugline.learning.encoder.vectors import WordVectorEncoder
 
 # Type of row values, stored as multiples of 1 / `UNIT`.
 _ROW_TYPE = np.int16
@@ -77,14 +77,16 @@ class VectorSummer:
 
     Parameters
     ----------
-    encoder : SummingEncoder
+    encoder : WordVectorEncoder
     y : int32 array, shape (n_documents,)
         Numbers of the topics of the documents.
     topics : sequence of topics
     keys : uint64 array, shape (n_documents,)
     """
 
-    def __init__(self, encoder: SummingEncoder, y: I32, topics: Sequence[Topic], keys: U64) -> None:
+    def __init__(
+        self, encoder: WordVectorEncoder, y: I32, topics: Sequence[Topic], keys: U64
+    ) -> None:
         self._encoder, self._y, self._topics, self._keys = encoder, y, tuple(topics), keys
         self._sums = ClassSums.empty(len(topics), encoder.table.header.n_columns)
         self._candidates: list[tuple[I64, F32]] = []
