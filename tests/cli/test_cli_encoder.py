@@ -317,7 +317,7 @@ def test_train_proposes_an_encoder_if_heldout_documents_say_so(
     (tmp_path / "odd.csv").write_text("\n".join(["text,topic", *rows]) + "\n")
     words = "of the held-out documents are right; a sentence encoder would probably help"
     assert words in run("train", "odd.csv").err
-    monkeypatch.setattr("slugline.experiment.encoder_advice._MORE_DOCUMENTS", 50)
+    monkeypatch.setattr("slugline.experiment.experiment._MORE_DOCUMENTS", 50)
     assert words not in run("train", "odd.csv").err
 
 

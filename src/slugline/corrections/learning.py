@@ -1,11 +1,12 @@
-"""Trains a model with corrections, and compares it with a model that is trained without them."""
+"""Train a model with corrections, and compare it with a model trained without them."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,10 @@ from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic, Topics
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_sets import TopicSet, as_sets
+from slugline.corpus.topics import apply_topic_rules, topic_rules
 from slugline.corrections.gate import PromiseChange, TopicChange, topic_changes
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.evaluation.paired import PairedComparison, compare_paired
@@ -365,6 +368,65 @@ class CorrectionResult:
             "passes": self.passes,
             "why_not": self.why_not(),
         }
+
+
+def train_with_corrections(
+    settings: FitSettings,
+    train: Corpus,
+    *,
+    corrections: Sequence[Correction],
+    reading: ReadOptions,
+    name: str,
+    replaced: Fitted | None = None,
+    **options: Any,
+) -> CorrectionResult:
+    """Train on documents and on the corrections that are not pending.
+
+    Parameters
+    ----------
+    settings, train, replaced, **options
+        See `learn_from_corrections`.
+    corrections : sequence of Correction
+        Corrections to one model, at least one of them not pending.
+    reading : ReadOptions
+        Options for reading the training documents. Topics of corrections are renamed likewise.
+    name : str
+        Name of the corrections in messages.
+
+    Raises
+    ------
+    DataError : if no corrected answer is a topic of the documents.
+    """
+    # `topic_map` may contain names that no correction has.
+    rules = topic_rules(reading)._replace(must_occur=False)
+    rename = partial(apply_topic_rules, rules=rules, preferred=[*train.all_topics()])
+    _check_answers(train, rename, corrections)
+    counting = [row for row in corrections if not row.is_pending]
+    learned = rename(to_corpus(counting, name))
+    result = learn_from_corrections(settings, train, learned, replaced=replaced, **options)
+    newly_corrected = None
+    if replaced is not None:
+        # A confirmation corrects nothing.
+        new = {row.id for row in counting if row.learned is None and not row.is_confirmation}
+        rows = [row for row, number in enumerate(learned.places or ()) if number in new]
+        texts = [learned.texts[row] for row in rows]
+        topics = [learned.topics[row] for row in rows]
+        newly_corrected = count_newly_corrected(replaced, result.experiment.fitted, texts, topics)
+    n_pending = len(corrections) - len(counting)
+    return replace(result, newly_corrected=newly_corrected, n_pending=n_pending)
+
+
+def _check_answers(
+    train: Corpus, rename: Callable[[Corpus], Corpus], corrections: Sequence[Correction]
+) -> None:
+    answers = [stringify_topic(row.answer) for row in corrections]
+    given = {*rename(Corpus([row.text for row in corrections], answers)).all_topics()}
+    if given and given.isdisjoint(train.all_topics()):
+        raise DataError(
+            f"the corrected answers, such as {short_repr(min(given))}, are not topics of "
+            f"{train.name}; pass the documents on which the corrected model was trained, or "
+            "corrections of another model."
+        )
 
 
 def learn_from_corrections(

@@ -24,8 +24,8 @@ from slugline.base.checks import check_whole
 from slugline.base.databases import utc_now
 from slugline.base.files import PathLike, lock
 from slugline.corpus.loading import NAMED_CORPORA
-from slugline.corrections.pending import describe_pending
 from slugline.corrections.store import CorrectionStore
+from slugline.corrections.summary import describe_pending
 from slugline.errors import OptionError, Parameter, StoreError, TrainingError
 from slugline.model.file.shipped import is_shipped
 

@@ -1,18 +1,20 @@
-"""Summarizes corrections: their topics and people, and a model's answers to corrected texts."""
+"""Summarize corrections, and find reasons to doubt pending ones."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slugline.base.checks import check_whole
+from slugline.base.checks import check_whole, short_repr
+from slugline.base.wording import counted
+from slugline.corpus.topic_sets import join_topics
 
 if TYPE_CHECKING:
     from slugline.corpus.documents import Topic
     from slugline.corpus.topic_sets import TopicSet
-    from slugline.corrections.store import Correction
+    from slugline.corrections.store import Correction, CorrectionStore
     from slugline.model.fitted import Fitted
 
 
@@ -177,3 +179,48 @@ def _batches(corrections: Iterable[Correction]) -> Iterator[list[Correction]]:
             batch, n_characters = [], 0
     if batch:
         yield batch
+
+
+# Approval -----------------------------------------------------------------------------------------
+
+# A correction contradicts the model if its answer was at least this probable.
+_SURE = 0.9
+# Number of texts looked up in the store at a time.
+_BATCH = 500
+
+
+def find_reasons(
+    store: CorrectionStore, corrections: Sequence[Correction]
+) -> dict[int, tuple[str, ...]]:
+    """Return reasons to doubt each correction, by number: sentences, or nothing.
+
+    A correction is doubtful if the model was sure of its answer, or if somebody else's correction
+    gives the same text another topic.
+    """
+    texts = list(dict.fromkeys(each.text for each in corrections))
+    others: defaultdict[tuple[str, str], list[Correction]] = defaultdict(list)
+    for start in range(0, len(texts), _BATCH):
+        for each in store.of_texts(texts[start : start + _BATCH]):
+            others[each.text, each.model].append(each)
+    return {each.id: (*_reasons(each, others[each.text, each.model]),) for each in corrections}
+
+
+def _reasons(correction: Correction, others: Iterable[Correction]) -> Iterable[str]:
+    if correction.probability >= _SURE and not correction.is_confirmation:
+        yield (
+            f"the model was {min(99, round(100 * correction.probability))} % sure of "
+            f"{short_repr(join_topics(correction.answer))}"
+        )
+    for other in others:
+        if other.who != correction.who and _names(other.topic) != _names(correction.topic):
+            person = other.who or "somebody else"
+            yield f"{person} assigned {short_repr(join_topics(other.topic))} to the same text"
+
+
+def describe_pending(n: int) -> str:
+    """Return, for example, "2 corrections wait for approval".
+
+    >>> describe_pending(1)
+    '1 correction waits for approval'
+    """
+    return f"{counted(n, 'correction')} {'waits' if n == 1 else 'wait'} for approval"

@@ -1,26 +1,27 @@
-"""Evaluate a fitted model or scikit-learn estimator on labelled documents."""
+"""Evaluate models, their decisions, and scikit-learn estimators on labelled documents."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress, check_progress
-from slugline.base.wording import all_of, have, one_line
+from slugline.base.wording import all_of, have, one_line, percent
 from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.topic_sets import are_topic_sets, is_indicator
+from slugline.corpus.topic_sets import are_topic_sets, is_indicator, sets_with_parents
 from slugline.corpus.topics import add_parents
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import PairedComparison, compare_paired
-from slugline.experiment.decision_results import AnyDecisionResult
+from slugline.model.decider import Decider
 from slugline.model.fitted import Fitted
+from slugline.model.promise import AnswerCounts
 from slugline.model.settings import draw_seed
 
 #: The metrics of a single-label or multi-label classifier.
@@ -156,6 +157,132 @@ def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[st
     return answers, classes
 
 
+def check_some_known(topics: Sequence[str], test: Corpus) -> None:
+    """Raise DataError unless the test contains at least one of the topics."""
+    others = test.topic_counts()
+    if not set(topics) & others.keys():
+        example = next(test.all_topics(), None)
+        instead = "none at all" if example is None else f"ones like {short_repr(example)}"
+        raise DataError(
+            f"{test.name} has none of the model's topics, such as {short_repr(min(topics))}, but "
+            f"{instead}; test on documents with the topics that the model learns."
+        )
+
+
+def check_several_topics(corpus: Corpus) -> None:
+    """Raise DataError unless a corpus contains at least two topics."""
+    if not len(corpus):
+        raise DataError(f"{corpus.name} has no documents; give some with their topics.")
+    if not corpus.multilabel and len(set(corpus.topics)) == 1:
+        raise DataError(
+            f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
+            f"{short_repr(corpus.topics[0])}: there is nothing to tell apart. Add documents of "
+            f"other topics."
+        )
+
+
+# Decisions ----------------------------------------------------------------------------------------
+
+
+class DecisionResult(NamedTuple):
+    """Numbers of test documents, of answers, and of right answers of a decider."""
+
+    n_documents: int
+    n_answered: int
+    n_right: int
+
+    @property
+    def coverage(self) -> float:
+        """Fraction of documents with an answer."""
+        return self.n_answered / self.n_documents
+
+    @property
+    def precision(self) -> float | None:
+        """Fraction of answers that are right; None if there are no answers."""
+        return self.n_right / self.n_answered if self.n_answered else None
+
+    @property
+    def answers(self) -> AnswerCounts:
+        """Counts for `check_promise`."""
+        return AnswerCounts(self.n_documents, self.n_answered, self.n_right, self.coverage)
+
+    def summary(self) -> str:
+        """Return coverage and precision in words."""
+        if self.precision is None:
+            return "none answered"
+        return f"{percent(self.coverage)} answered, {percent(self.precision)} of them right"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return {**self._asdict(), "coverage": self.coverage, "precision": self.precision}
+
+
+class MultilabelDecisionResult(NamedTuple):
+    """Numbers of true topics, of topics given by a decider, and of given topics that are right."""
+
+    n_documents: int
+    # Number of true topics.
+    n_true: int
+    n_given: int
+    n_right: int
+
+    @property
+    def recall(self) -> float | None:
+        """Fraction of true topics that were given; None if there are no true topics."""
+        return self.n_right / self.n_true if self.n_true else None
+
+    @property
+    def precision(self) -> float | None:
+        """Fraction of given topics that are right; None if none were given."""
+        return self.n_right / self.n_given if self.n_given else None
+
+    @property
+    def answers(self) -> AnswerCounts:
+        """Counts for `check_promise`."""
+        return AnswerCounts(self.n_documents, self.n_given, self.n_right, self.recall or 0.0)
+
+    def summary(self) -> str:
+        """Return precision and recall in words."""
+        if self.precision is None:
+            return "no topic given"
+        return (
+            f"recall {percent(self.recall or 0)} of the topics that documents have, "
+            f"precision {percent(self.precision)} of the topics given"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return {**self._asdict(), "recall": self.recall, "precision": self.precision}
+
+
+#: The result of single-label or multi-label decisions.
+AnyDecisionResult: TypeAlias = DecisionResult | MultilabelDecisionResult
+
+
+def decide_test(decider: Decider, corpus: Corpus) -> AnyDecisionResult:
+    """Return a decider's results on labelled texts; unknown topics count as errors."""
+    decisions = decider.decide(corpus.texts)
+    if decider.fitted.multilabel:
+        sets = [tuple(map(str, decision.topics or ())) for decision in decisions]
+        predicted = list(map(set, sets_with_parents(sets, decider.fitted.separator)))
+        n_right = sum(len(a & {*b}) for a, b in zip(predicted, corpus.topics, strict=True))
+        n_true = sum(map(len, corpus.topics))
+        return MultilabelDecisionResult(len(decisions), n_true, sum(map(len, predicted)), n_right)
+    topics = [decision.topic for decision in decisions]
+    answered = [
+        str(topic_given) == topic
+        for topic_given, topic in zip(topics, corpus.topics, strict=True)
+        if topic_given is not None
+    ]
+    return DecisionResult(len(topics), len(answered), sum(answered))
+
+
+def decide_corpus(fitted: Fitted, corpus: Corpus) -> AnyDecisionResult | None:
+    """Return the results of a model's own thresholds on labelled texts, or None without any."""
+    decider = Decider.from_fitted(fitted)
+    return None if decider.precision is None else decide_test(decider, corpus)
+
+
 def stored_metrics(
     evaluation: AnyEvaluation,
     majority: float,
@@ -191,27 +318,3 @@ def stored_metrics(
         "test_documents": float(evaluation.n_documents),
         "majority_baseline": majority,
     }
-
-
-def check_some_known(topics: Sequence[str], test: Corpus) -> None:
-    """Raise DataError unless the test contains at least one of the topics."""
-    others = test.topic_counts()
-    if not set(topics) & others.keys():
-        example = next(test.all_topics(), None)
-        instead = "none at all" if example is None else f"ones like {short_repr(example)}"
-        raise DataError(
-            f"{test.name} has none of the model's topics, such as {short_repr(min(topics))}, but "
-            f"{instead}; test on documents with the topics that the model learns."
-        )
-
-
-def check_several_topics(corpus: Corpus) -> None:
-    """Raise DataError unless a corpus contains at least two topics."""
-    if not len(corpus):
-        raise DataError(f"{corpus.name} has no documents; give some with their topics.")
-    if not corpus.multilabel and len(set(corpus.topics)) == 1:
-        raise DataError(
-            f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
-            f"{short_repr(corpus.topics[0])}: there is nothing to tell apart. Add documents of "
-            f"other topics."
-        )

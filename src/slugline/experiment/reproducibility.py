@@ -18,8 +18,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.topics import add_parents
 from slugline.errors import DataError, ModelFileError, OptionError, Parameter
 from slugline.evaluation.evaluation import majority_baseline
-from slugline.experiment.decision_results import decide_corpus
-from slugline.experiment.evaluate import evaluate_fitted, stored_metrics
+from slugline.experiment.evaluate import decide_corpus, evaluate_fitted, stored_metrics
 from slugline.model.file import container, content, shipped
 from slugline.model.file.schema import ModelFile, ModelInfo, to_plain
 from slugline.model.fit import fit
