@@ -314,8 +314,8 @@ def test_audit_corpus_rejects_one_topic() -> None:
     with pytest.raises(DataError) as raised:
         audited(["wheat", "corn"], ["grain", "grain"])
     assert str(raised.value) == (
-        "news.csv: every document has the topic 'grain', so that none can be wrong; give documents "
-        "of two topics, and check which column holds the topic."
+        "news.csv: every document has the topic 'grain', so none can be wrong; give documents "
+        "of at least two topics, and check which column contains the topic."
     )
 
 
@@ -323,9 +323,8 @@ def test_audit_corpus_rejects_topics_of_one_document_each() -> None:
     with pytest.raises(DataError) as raised:
         audited(["wheat", "goal"], ["grain", "sport"])
     assert str(raised.value) == (
-        "news.csv: 2 documents, each with a topic of its own, can't be audited: a topic with one "
-        "document can't be checked against others. Give at least two documents of some topic, and "
-        "check which column holds the topic."
+        "news.csv: 2 documents with as many topics can't be audited. Give at least two documents "
+        "of some topic, and check which column contains the topic."
     )
 
 
@@ -345,15 +344,15 @@ def test_audit_corpus_rejects_copies_of_one_text() -> None:
     with pytest.raises(DataError) as raised:
         audited(["the wheat"] * 4, ["a", "b", "a", "b"])
     assert str(raised.value) == (
-        "news.csv: all 4 texts are the same, or nearly; there is nothing to compare them with. "
-        "Check which column holds the text."
+        "news.csv: all 4 texts are the same, or nearly; there is nothing to compare. "
+        "Check which column contains the text."
     )
 
 
 @pytest.mark.parametrize(
     ("texts", "topics", "message"),
     [
-        ([], [], "news.csv holds no documents; an audit needs some of two topics."),
+        ([], [], "news.csv has no documents; an audit needs at least two topics."),
         (["!", "?"], ["a", "b"], "no document contains a word; check which column"),
     ],
     ids=["none", "no words"],

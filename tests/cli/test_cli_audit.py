@@ -230,13 +230,13 @@ def test_audit_rejects_options_that_do_not_go_together(
     [
         (
             "text,topic\nwheat,grain\ncorn,grain\n",
-            "bad.csv: every document has the topic 'grain', so that none can be wrong; give "
-            "documents of two topics, and check which column holds the topic.",
+            "bad.csv: every document has the topic 'grain', so none can be wrong; give "
+            "documents of at least two topics, and check which column contains the topic.",
         ),
         (
             "text,topic\nwheat,grain\nwheat,sport\n",
-            "bad.csv: all 2 texts are the same, or nearly; there is nothing to compare them with. "
-            "Check which column holds the text.",
+            "bad.csv: all 2 texts are the same, or nearly; there is nothing to compare. "
+            "Check which column contains the text.",
         ),
     ],
     ids=["one topic", "one text"],

@@ -300,7 +300,7 @@ def test_train_corrections_rejects_corrections_of_another_model(run: Run) -> Non
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert found.err == (
-        "slugline: error: c.db holds no correction of news of a text that isn't blank; it has "
+        "slugline: error: c.db contains no corrections of news of non-blank texts; it has "
         "corrections of german (1); to learn from these, name the model with --corrections-of.\n"
     )
 
@@ -366,8 +366,7 @@ def later_version(path: str) -> None:
         (lambda _: None, "c.db doesn't exist; name a file that holds corrections."),
         (
             none_at_all,
-            "c.db holds no correction of news of a text that isn't blank; correct some "
-            "answers first.",
+            "c.db contains no corrections of news of non-blank texts; correct some answers first.",
         ),
         (
             later_version,

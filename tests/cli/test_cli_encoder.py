@@ -73,7 +73,7 @@ def test_train_unlabelled_leaves_out_test_documents(run: Run, few_csv: Path) -> 
     assert "It learned from 45 texts without labels as well." in Path("a.html").read_text()
     check = run("check", "a.slug", few_csv)
     assert check.code == 1
-    assert "a.slug: it learned from texts without labels as well; train it again" in check.err
+    assert "a.slug: it was also trained on unlabelled texts; train it again" in check.err
     again = run("train", few_csv, *options, "-o", "b.slug", "--json", "-q")
     assert json.loads(again.out)["encoder"]["n_unlabelled"] == 45
     assert Path("b.slug").read_bytes() == Path("a.slug").read_bytes()

@@ -124,13 +124,12 @@ def test_evaluate_rejects_documents_of_one_topic_for_several(run: Run, news_slug
     code, _, err = run("evaluate", "wires.slug", "one.csv", "-q")
     assert (code, err) == (
         1,
-        "slugline: error: the model gives a document several topics, and those of one.csv have "
-        "one each; give lists of topics (in a table, --topic-separator), or use a model that gives "
-        "one topic.\n",
+        "slugline: error: the model is multi-label, but documents of one.csv have one topic each; "
+        "give lists of topics (in a table, --topic-separator), or use a single-label model.\n",
     )
     code, _, err = run("evaluate", news_slug, "later.jsonl", "-q")
     assert code == 1
-    assert "the model gives each document one topic, and those of later.jsonl have several" in err
+    assert "the model is single-label, but later.jsonl is multi-label" in err
 
 
 def test_curve_uses_micro_f1_and_suggest_gives_several_guesses(run: Run) -> None:

@@ -167,13 +167,13 @@ def test_store_keeps_notes(path: Path, store: CorrectionStore) -> None:
         ({"text": None}, "`text` is None; give a string."),
         (
             {"text": "x" * (MAX_TEXT_BYTES + 1)},
-            "`text` has 16,777,217 characters, and the text of a correction may have 16,777,216 "
-            "bytes; shorten it.",
+            "`text` has 16,777,217 characters, but texts of corrections are limited to "
+            "16,777,216 bytes; shorten it.",
         ),
         (
             {"text": "€" * (MAX_TEXT_BYTES // 2)},
-            "`text` has 8,388,608 characters, and the text of a correction may have 16,777,216 "
-            "bytes; shorten it.",
+            "`text` has 8,388,608 characters, but texts of corrections are limited to "
+            "16,777,216 bytes; shorten it.",
         ),
         (
             {"topic": " "},
@@ -205,7 +205,7 @@ def test_store_add_accepts_the_longest_values(store: CorrectionStore) -> None:
     assert len(text.encode()) == MAX_TEXT_BYTES
     kept = [add(store, text=text, probability=0, **given), add(store, probability=1, **given)]
     assert list(store.rows()) == kept
-    with pytest.raises(DataError, match="`text` has 5,592,407 characters, and the text of a corr"):
+    with pytest.raises(DataError, match="`text` has 5,592,407 characters, but texts of corr"):
         add(store, text=text + "x")
 
 

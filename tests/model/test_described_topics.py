@@ -263,8 +263,8 @@ def test_check_rejects_a_model_of_descriptions_alone(run: Run) -> None:
     result = run("check", "a.slug", "docs.csv", "-q")
     assert (result.code, result.out) == (1, "")
     assert result.err == (
-        "slugline: error: a.slug: it was made from descriptions of topics alone, so there are no "
-        "documents to train it on again; `slugline evaluate` tests it on some.\n"
+        "slugline: error: a.slug: it was made from topic descriptions alone, without training "
+        "documents; test it with `slugline evaluate`.\n"
     )
 
 

@@ -29,7 +29,7 @@ from slugline.corpus.readers import RowReader, detect_format, is_database, read_
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.corpus.tables import rows_file
 from slugline.corpus.topic_cells import format_topics, read_topics
-from slugline.corpus.topic_sets import TopicSet
+from slugline.corpus.topic_sets import TopicSet, is_same_answer
 from slugline.errors import DataError, Parameter, StoreError
 
 # Decisions ----------------------------------------------------------------------------------------
@@ -231,8 +231,7 @@ def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
         places[row] = decision.place
         action = decision.action
         if action == "relabel":
-            is_same = _equal_topics(decision.new_topic, topics[row])
-            action = "keep" if is_same else action
+            action = "keep" if is_same_answer(decision.new_topic, topics[row]) else action
         if action != "keep":
             topics[row] = decision.new_topic if action == "relabel" else None
         counts[action] += 1
@@ -247,13 +246,6 @@ def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
     )
     new = sorted(set(repaired.all_topics()) - set(corpus.all_topics()))
     return Repair(repaired, topics, new, counts["relabel"], counts["drop"], counts["keep"])
-
-
-def _equal_topics(topics: Topic | TopicSet, others: Topic | TopicSet) -> bool:
-    """Return True for the same topic, or for the same topics in any order."""
-    return topics == others or (
-        isinstance(topics, tuple) and isinstance(others, tuple) and {*topics} == {*others}
-    )
 
 
 def _find_row(

@@ -77,27 +77,27 @@ def check_evaluable(fitted: Fitted, corpus: Corpus, *name: str | Parameter) -> N
     """
     beginning = (*name, ": ") if name else ()
     try:
-        check_same_kind(fitted, corpus)
+        _check_same_kind(fitted, corpus)
         topics = [str(topic) for topic in fitted.topics.names]
         check_some_known(topics, add_parents(corpus, fitted.separator))
     except DataError as error:
         raise DataError(*beginning, *error.parts) from None
 
 
-def check_same_kind(fitted: Fitted, corpus: Corpus) -> None:
+def _check_same_kind(fitted: Fitted, corpus: Corpus) -> None:
     """Raise DataError unless model and corpus are both single-label or both multi-label."""
     if not corpus.topics or fitted.multilabel == corpus.multilabel:
         return
     if fitted.multilabel:
         raise DataError(
-            f"the model gives a document several topics, and those of {corpus.name} have one each; "
-            "give lists of topics (in a table, ",
+            f"the model is multi-label, but documents of {corpus.name} have one topic each; give "
+            "lists of topics (in a table, ",
             Parameter("topic_separator"),
-            "), or use a model that gives one topic.",
+            "), or use a single-label model.",
         )
     raise DataError(
-        f"the model gives each document one topic, and those of {corpus.name} have several; keep "
-        "one of them, such as the first, or train a model on documents with several."
+        f"the model is single-label, but {corpus.name} is multi-label; keep one topic of each "
+        "document, or use a multi-label model."
     )
 
 

@@ -208,19 +208,9 @@ class Experiment(TitledRows):
         return self.fitted.history
 
     @property
-    def was_interrupted(self) -> bool:
-        """True if Ctrl-C ended training, which keeps the best epoch so far."""
-        return self.history is not None and self.history.stopped_by == "interrupt"
-
-    @property
     def n_learned(self) -> int:
         """Number of training documents, without documents held out at an interruption."""
         return self.n_train - self.fitted.n_unlearned
-
-    @property
-    def n_suspect_labels(self) -> int:
-        """Number of training documents excluded because their topics look wrong."""
-        return self.fitted.n_suspect_labels
 
     @property
     def best_epoch(self) -> int | None:
@@ -262,7 +252,7 @@ class Experiment(TitledRows):
                 "n_test": self.n_test,
                 "n_topics": len(fitted.topics),
                 "n_skipped": self.n_skipped,
-                "n_suspect_labels": self.n_suspect_labels,
+                "n_suspect_labels": fitted.n_suspect_labels,
                 "notes": list(self.notes),
             },
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
@@ -337,7 +327,11 @@ def run_experiment(
         check_fraction("test_fraction", fraction)
         check_can_set_aside_test(train)
         train, test = train.split(fraction, settings.random_state)
-    _check_can_validate(settings, train)
+    if train.texts and settings.learner.capabilities.has_epochs and not _has_pair(train):
+        raise DataError(
+            f"{train.name} has no topic with two documents, so none can be set aside to find the "
+            "best epoch; check which column contains the topics, or add documents."
+        )
     counts = train.topic_counts()
     if test is not None:
         check_some_known([*counts], test)
@@ -447,22 +441,12 @@ def run_stream(
     )
 
 
-def _check_can_validate(settings: FitSettings, train: Corpus) -> None:
-    """Raise DataError if no document can be set aside to find the best epoch."""
-    if train.texts and settings.learner.capabilities.has_epochs and not _has_pair(train):
-        raise DataError(
-            f"{train.name} has no topic with two documents, so none can be set aside to find the "
-            "best epoch; check which column holds the topics, or add documents."
-        )
-
-
 def check_can_set_aside_test(corpus: Corpus) -> None:
     """Raise DataError if no document can be set aside for testing."""
     if not _has_pair(corpus):
         raise DataError(
             f"{corpus.name} has no topic with two documents, so none can be set aside to test on; "
-            "check which column holds the topics, add documents, or give documents of their own "
-            "with ",
+            "check which column contains the topics, add documents, or give separate ones with ",
             Parameter("test"),
             ".",
         )
