@@ -59,7 +59,7 @@ def test_audit_corpus_finds_wrong_and_missing_topics_of_several() -> None:
         verdict, words = ("wrong", "are not") if is_added else ("missing", "are")
         (reason,) = [reason for reason in finding.reasons if reason.startswith(f"{topic} is ")]
         assert reason.startswith(
-            f"{topic} is probably {verdict}: the words {words} those of its documents; nearest "
+            f"{topic} is probably {verdict}: the words {words} typical of it; nearest "
         )
         # Words of a topic that is missing speak for the likely topics.
         weights = {
@@ -118,7 +118,7 @@ def test_findings_give_reasons_words_and_a_document_to_compare(
     findings = Findings(audit)
     found = findings[wrong[0]]
     text = audit.corpus.texts[wrong[0]]
-    assert found.reasons[0] == f"its words are those of {found.likely} rather than of {found.topic}"
+    assert found.reasons[0] == f"its words are typical of {found.likely} rather than {found.topic}"
     assert found.comparison_row is not None
     assert audit.corpus.topics[found.comparison_row] == found.likely
     speaking = {text[a:b] for a, b, share in findings.spans(wrong[0], found.topic, found.likely)
@@ -205,9 +205,9 @@ def findings_of(audit: Audit, **changed: Any) -> Findings:
     ("changed", "reasons", "beside"),
     [
         ({}, [], None),
-        ({"scores": [0, 0.1, 0]}, ["its words are those of grain rather than of bank"], None),
+        ({"scores": [0, 0.1, 0]}, ["its words are typical of grain rather than bank"], None),
         ({"scores": [0, 0, 0.1]}, [], None),
-        ({"scores": [-0.6, 0, 0.1]}, ["its words are not those of bank"], None),
+        ({"scores": [-0.6, 0, 0.1]}, ["its words are not typical of bank"], None),
         ({"scores": [-0.5, -1, -1]}, [], None),
         ({"near": [3, 4]}, [], 4),
         ({"near": [5, 3, 7, 4, 10]},

@@ -261,7 +261,7 @@ def test_audit_decisions_reject_documents_changed_since_the_review(
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
     assert result.code == 1
     assert result.err.startswith("slugline: error: review.csv, line 2: line ")
-    assert "of news.csv was changed since it was reviewed, or is read in another way" in result.err
+    assert "of news.csv has changed since the review, or is read differently" in result.err
     assert "such as --text, --topic, --fold-topics and --map-topics, audit" in result.err
     assert not (tmp_path / "new.csv").exists()
 

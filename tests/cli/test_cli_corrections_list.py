@@ -166,8 +166,7 @@ def test_train_corrections_holds_back_a_model_that_lacks_a_topic(run: Run) -> No
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert (
-        "the new model lacks topic 'flowers', which the model to be replaced has: no document or "
-        "correction has it"
+        "no document or correction has these topics of the model to be replaced: 'flowers'"
     ) in " ".join(found.err.split())
     assert Path("news.slug").read_bytes() == before
     assert run(*TRAIN, "--corrections", "c.db", "--force").code == 0

@@ -13,10 +13,8 @@ import numpy as np
 import pytest
 
 import slugline
-from slugline.classifier import TopicClassifier, load
+from slugline.classifier import load
 from slugline.evaluation.multilabel import MultilabelEvaluation
-from slugline.experiment.reproducibility import check_reproducible
-from slugline.learning.net.learner import NeuralLearner
 
 pytestmark = pytest.mark.slow
 
@@ -297,16 +295,6 @@ def test_train_report_without_paths_has_no_depths(run: Run) -> None:
     assert code == 0
     assert "depth of topics" not in out
     assert 'id="levels"' not in Path("wires.html").read_text()
-
-
-def test_check_reproducible_takes_validation_documents_of_paths() -> None:
-    write_paths(Path("paths.csv"), 80, 0)
-    write_paths(Path("after.csv"), 40, 1)
-    learned, after = (slugline.load_corpus(f"{name}.csv") for name in ("paths", "after"))
-    net = TopicClassifier(learner=NeuralLearner(epochs=2), topic_path="/")
-    net.fit(learned.texts, learned.topics, validation_data=(after.texts, after.topics))
-    net.save("net.slug")
-    assert check_reproducible("net.slug", learned, after).is_same_model
 
 
 def test_train_map_topics_renames_whole_paths(run: Run) -> None:

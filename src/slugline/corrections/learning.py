@@ -314,7 +314,12 @@ class CorrectionResult:
         """Return the reasons not to use the new model, or ""."""
         if self.problem:
             return self.problem
-        reasons = [_describe_missing(self.missing_topics)] if self.missing_topics else []
+        reasons = []
+        if self.missing_topics:
+            names = join_words([*map(short_repr, self.missing_topics)], _N_SHOWN, last=None)
+            reasons.append(
+                f"no document or correction has these topics of the model to be replaced: {names}"
+            )
         reasons += [_describe_loss(change) for change in self.worse_topics[:_N_WORSE]]
         n_more = len(self.worse_topics) - _N_WORSE
         if n_more > 0:
@@ -469,10 +474,16 @@ def learn_from_corrections(
     experiment = run_experiment(
         settings, sets.learned, sets.test, on_labels=on_labels, progress=progress
     )
+    note = (
+        f"learned from {counted(len(corrections), 'corrected text')} of {corrections.name} as "
+        "well, each of which counts as a document"
+    )
+    if sets.n_replaced:
+        note += f"; {counted(sets.n_replaced, 'document')} with these texts left out"
     experiment = replace(
         experiment,
         test_fraction=test_fraction if is_split else None,
-        notes=(*notes, _note_on_corrections(sets)),
+        notes=(*notes, note),
         n_skipped=n_skipped,
     )
     # Reuse tuned settings.
@@ -563,17 +574,6 @@ def restore_integer_topics(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
     return replace(fitted, topics=Topics([int(name) for name in names]))
 
 
-def _note_on_corrections(sets: TrainingSets) -> str:
-    corrections = sets.corrections
-    note = (
-        f"learned from {counted(len(corrections), 'corrected text')} of {corrections.name} as "
-        "well, each of which counts as a document"
-    )
-    if sets.n_replaced:
-        note += f"; {counted(sets.n_replaced, 'document')} with these texts left out"
-    return note
-
-
 def _is_answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
     """Return a mask of the answered texts."""
     decider = Decider.from_fitted(fitted)
@@ -616,16 +616,6 @@ def _corrected_accuracy(
 def _is_right(y_true: Sequence[Any], answers: Sequence[Any]) -> list[bool]:
     pairs = zip(as_sets(y_true), as_sets(answers), strict=True)
     return [{*topics} == {*answer} for topics, answer in pairs]
-
-
-def _describe_missing(topics: Sequence[str]) -> str:
-    """Describe the topics of the old model that the new one lacks."""
-    names = join_words([*map(short_repr, topics)], _N_SHOWN, last=None)
-    noun, pronoun = ("topic", "it") if len(topics) == 1 else ("topics", "them")
-    return (
-        f"the new model lacks {noun} {names}, which the model to be replaced has: no document or "
-        f"correction has {pronoun}"
-    )
 
 
 def _describe_loss(change: TopicChange) -> str:

@@ -190,11 +190,11 @@ class LearningLoop:
         if store is None or self._count_new(store) < self._every:
             return
         with self._locked_model() as is_locked:
-            if not is_locked or self._count_new(store) < self._every:
-                return
             # Corrections added during the run may be learned twice.
             last, last_approval = store.last(), store.last_approval()
             n_new = self._count_new(store)
+            if not is_locked or n_new < self._every:
+                return
             self._log(f"learning from {n_new:,} new corrections of {self._store_path}")
             store.set_notes({f"since {self._note}": utc_now()})
             summary = self._learn()

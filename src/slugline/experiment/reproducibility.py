@@ -212,7 +212,12 @@ def _differences(data: bytes, then: ModelFile, now: ModelFile) -> tuple[ModelDif
     again = container.pack(now)
     if again == data:
         return ()
-    differences = [*_in_settings(then.info, now.info), *_in_terms(then.terms, now.terms)]
+    differences = [*_in_settings(then.info, now.info)]
+    if then.terms != now.terms:
+        # The same term may occur in several feature groups.
+        old, new = Counter(then.terms), Counter(now.terms)
+        counts = (f"{terms.total():,} of its own" for terms in (old - new, new - old))
+        differences.append(ModelDifference("vocabulary", *counts))
     differences += _in_arrays(then.arrays, now.arrays)
     differences.sort(key=lambda difference: not difference.what.startswith("versions."))
     # Different zlib versions pack the same content into different bytes.
@@ -236,14 +241,6 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     inner = value.items() if isinstance(value, dict) else enumerate(value)
     for name, item in inner:
         yield from _leaves(item, f"{path}.{name}" if path else str(name))
-
-
-def _in_terms(then: list[str], now: list[str]) -> Iterator[ModelDifference]:
-    if then != now:
-        # The same term may occur in several feature groups.
-        old, new = Counter(then), Counter(now)
-        n_then, n_now = (old - new).total(), (new - old).total()
-        yield ModelDifference("vocabulary", f"{n_then:,} of its own", f"{n_now:,} of its own")
 
 
 def _in_arrays(
