@@ -240,9 +240,14 @@ def _audit(
     topics = Topics.fit(corpus.all_topics())
     labels = Labels.encode(topics, corpus.topics, multilabel=corpus.multilabel)
     judge = _TopicJudge(corpus, texts, labels, len(topics), seed)
+    rows = DocumentRows(texts.X, _leads(corpus.texts, texts.X, n_jobs))
+    if not corpus.multilabel:
+        encoder = default_encoder()
+        encoder.check_table()
+        rows = replace(rows, vectors=encode(corpus.texts, encoder, n_jobs=n_jobs))
     context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
     heldout = heldout_scores(
-        _document_rows(corpus, texts.X, n_jobs),
+        rows,
         labels,
         context,
         texts.copies.groups,
@@ -358,7 +363,20 @@ class _TopicJudge:
 
     def suspicion(self, by_topic: AnyEvidence) -> F64:
         """Return the probability that each document's topic is wrong, shape (n_documents,)."""
-        return _suspicion(by_topic, self.is_judged, self._texts.copies.identical, self._seed)
+        y, is_judged = by_topic.y, self.is_judged
+        if isinstance(by_topic, SetEvidence):
+            probability = by_topic.errors.max(axis=1)
+        else:
+            probability = np.full(len(y), 0.5)
+        if is_judged.any():
+            # No classifier was trained on the topics of other documents; their low scores would
+            # make them all suspect.
+            judged = TopicEvidence(
+                by_topic.scores[is_judged], by_topic.fractions[is_judged], y[is_judged]
+            )
+            probability[is_judged] = error_probabilities(judged, self._seed)
+            probability[~is_judged] = probability[is_judged].mean()
+        return compare_copies(probability, y, self._texts.copies.identical)
 
     def most_suspect(self, scores: F32) -> Mask:
         """Return a mask of the documents to exclude from training in the next round."""
@@ -402,15 +420,6 @@ def _check(corpus: Corpus) -> None:
         )
 
 
-def _document_rows(corpus: Corpus, X: sp.csr_array, n_jobs: int | None) -> DocumentRows:
-    leads = _leads(corpus.texts, X, n_jobs)
-    if corpus.multilabel:
-        return DocumentRows(X, leads)
-    encoder = default_encoder()
-    encoder.check_table()
-    return DocumentRows(X, leads, encode(corpus.texts, encoder, n_jobs=n_jobs))
-
-
 def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_array:
     """Return the rows of the first words of texts, or `X` if no text has more words."""
     # Truncate first, because splitting megabytes of text is slow.
@@ -422,22 +431,6 @@ def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_
         return Features(default_feature_groups("log-tf-idf"), n_jobs).fit_transform(leads)
     except DataError:  # no text has a word at its beginning
         return X
-
-
-def _suspicion(by_topic: AnyEvidence, is_judged: Mask, copies: Sequence[Index], seed: int) -> F64:
-    if isinstance(by_topic, SetEvidence):
-        return compare_copies(by_topic.errors.max(axis=1), by_topic.y, copies)
-    y = by_topic.y
-    probability = np.full(len(y), 0.5)
-    if is_judged.any():
-        # No classifier was trained on the topics of other documents; their low scores would make
-        # them all suspect.
-        judged = TopicEvidence(
-            by_topic.scores[is_judged], by_topic.fractions[is_judged], y[is_judged]
-        )
-        probability[is_judged] = error_probabilities(judged, seed)
-        probability[~is_judged] = probability[is_judged].mean()
-    return compare_copies(probability, y, copies)
 
 
 def _likely_topics(

@@ -194,8 +194,8 @@ def _parse_decision(
         if not new_topic:
             none = f", or {form.separator!r} alone for no topic" if form else ""
             raise DataError(
-                f"{where}: relabel requires a topic in the empty column new_topic; write one{none}, "
-                "or change the decision."
+                f"{where}: relabel requires a topic in the empty column new_topic; write "
+                f"one{none}, or change the decision."
             )
         check_topic_names([new_topic])
     part = _cell(values, "part") or _PARTS[0]

@@ -134,21 +134,16 @@ def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[st
             f" is a {name}, whose `predict` raises {type(error).__name__}: "
             f"{one_line(str(error), 300)}; give a fitted classifier of texts.",
         ) from error
-    has_sets = is_indicator(given) or are_topic_sets(given)
-    if len(given) != len(corpus) or has_sets != corpus.multilabel:
+    has_sets = are_topic_sets(given)
+    if is_indicator(given) or len(given) != len(corpus) or has_sets != corpus.multilabel:
         each = "several topics" if has_sets else "one topic"
+        each = "columns of 0 and 1" if is_indicator(given) else each
         raise DataError(
             Parameter("against"),
             f" is a {name}, whose `predict` gives {len(given):,} answers of {each} to "
             f"{len(corpus):,} texts; give a classifier that answers as these texts are labelled.",
         )
     if corpus.multilabel:
-        if is_indicator(given):
-            raise DataError(
-                Parameter("against"),
-                f" is a {name}, which answers with columns of 0 and 1 that have no names; "
-                "give one whose `predict` returns the topics of each text.",
-            )
         answers: list[Any] = [tuple(map(str, topics)) for topics in given]
         known = None
     else:
