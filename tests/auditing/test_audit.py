@@ -16,7 +16,7 @@ from labelled_texts import WORDS, labelled, labelled_sets
 from slugline.auditing.audit import Audit, SimilarTopics, _leads, audit_corpus
 from slugline.auditing.evidence import Neighbours, OddText
 from slugline.auditing.findings import Findings
-from slugline.auditing.scores import DocumentRows
+from slugline.auditing.scores import heldout_scores
 from slugline.base.progress import SilentProgress
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
@@ -448,8 +448,8 @@ def test_audit_corpus_judges_texts_in_an_unknown_script_by_words_alone(
     texts = [text.translate(georgian) for text in texts]
     suspicion = audited(texts, topics).suspicion
     monkeypatch.setattr(
-        "slugline.auditing.audit._document_rows",
-        lambda corpus, X, n_jobs: DocumentRows(X, _leads(corpus.texts, X, n_jobs)),
+        "slugline.auditing.audit.heldout_scores",
+        lambda rows, *rest: heldout_scores(replace(rows, vectors=None), *rest),
     )
     assert audited(texts, topics).suspicion.tolist() == suspicion.tolist()
 

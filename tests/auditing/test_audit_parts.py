@@ -467,7 +467,9 @@ def test_read_decisions_rejects_invalid_decisions(
 def test_read_decisions_explains_how_to_write_no_topic(tmp_path: Path) -> None:
     corpus = replace(CORPUS, topics=[("sport",), ("sport", "bank"), ()])
     path = table(tmp_path, ("relabel", "", 1))
-    with pytest.raises(DataError, match="which is empty; write one, or ';' alone for no topic, or"):
+    with pytest.raises(
+        DataError, match="empty column new_topic; write one, or ';' alone for no topic, or"
+    ):
         read_decisions(path, form=review_form(corpus))
 
 

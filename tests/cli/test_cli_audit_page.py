@@ -196,7 +196,7 @@ def test_audit_decisions_of_the_page_reject_changed_data(
     result = run("audit", "news.csv", *READING, *decisions)
     assert (result.code, Path("fixed.csv").exists()) == (1, False)
     line = f"line {changed_row + 2} of news.csv"
-    assert f"reviewed.db, decision about document 1: {line} was changed" in result.err
+    assert f"reviewed.db, decision about document 1: {line} has changed" in result.err
     assert "or take the decision back on the page." in result.err
 
 
@@ -233,7 +233,7 @@ def test_audit_page_reviews_several_topics(run: Run, documents: list[dict[str, s
         (("--page", "-o", "other.db"), 1, "other.db contains labels, not decisions about"),
         (("--page", "-o", "text.db"), 1, "not an SQLite file"),
         (("--page", "--host", "0.0.0.0"), 2, "add --token-file FILE"),
-        (("--decisions", "other.db", "-o", "a.csv"), 1, "other.db has labels of texts, not"),
+        (("--decisions", "other.db", "-o", "a.csv"), 1, "other.db contains labels, not"),
     ],
 )
 def test_audit_page_reports_what_it_can_not_use(

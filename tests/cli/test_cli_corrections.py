@@ -363,15 +363,15 @@ def later_version(path: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda _: None, "c.db doesn't exist; name a file that holds corrections."),
+        (lambda _: None, "c.db doesn't exist; name a file of corrections."),
         (
             none_at_all,
             "c.db contains no corrections of news of non-blank texts; correct some answers first.",
         ),
         (
             later_version,
-            "c.db holds corrections in format 4, which a later Slugline wrote, and this one knows "
-            "format 3; install a newer Slugline, or name another file.",
+            "c.db contains corrections in format 4 of a later Slugline; this one supports format 3. "
+            "Install a newer Slugline, or name another file.",
         ),
         (
             lambda path: Path(path).write_text('{"text": "wheat", "topic": "grain"}\n'),

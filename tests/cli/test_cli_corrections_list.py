@@ -115,9 +115,7 @@ def test_corrections_approve_takes_a_range_in_which_none_waits(run: Run) -> None
 
 
 def test_corrections_rejects_a_missing_or_another_file(run: Run) -> None:
-    assert (
-        "c.db doesn't exist; name a file that holds corrections" in run("corrections", "c.db").err
-    )
+    assert "c.db doesn't exist; name a file of corrections" in run("corrections", "c.db").err
     assert (
         "news.csv holds no corrections: it is not an SQLite" in run("corrections", "news.csv").err
     )

@@ -265,8 +265,8 @@ def test_store_says_when_no_number_is_left(path: Path, statement: str) -> None:
         ),
         (
             later_version,
-            "{} holds corrections in format 4, which a later Slugline wrote, and this one knows "
-            "format 3; install a newer Slugline, or name another file.",
+            "{} contains corrections in format 4 of a later Slugline; this one supports format 3. "
+            "Install a newer Slugline, or name another file.",
         ),
     ],
     ids=["another program", "short text", "long text", "later version"],
@@ -310,7 +310,7 @@ def test_store_names_a_missing_folder(tmp_path: Path) -> None:
 def test_store_without_create_rejects_a_missing_file(path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         CorrectionStore(path, create=False)
-    assert str(caught.value) == f"{path} doesn't exist; name a file that holds corrections."
+    assert str(caught.value) == f"{path} doesn't exist; name a file of corrections."
     assert not path.exists()
 
 
@@ -367,9 +367,9 @@ def test_store_names_a_read_only_folder(small_disk: Path) -> None:
         add(store)
     subprocess.run([part.format("ro") for part in remount], check=True)
     try:
-        with pytest.raises(StoreError, match="must be able to write to this file and its folder"):
+        with pytest.raises(StoreError, match="allow writing to the file and its folder"):
             CorrectionStore(path)
-        with pytest.raises(StoreError, match="must be able to write to this file and its folder"):
+        with pytest.raises(StoreError, match="allow writing to the file and its folder"):
             CorrectionStore(small_disk / "new.db")
     finally:
         subprocess.run([part.format("rw") for part in remount], check=True)

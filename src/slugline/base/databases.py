@@ -154,8 +154,8 @@ class Database(contextlib.AbstractContextManager["Database"]):
         ).fetchone()[0]
         if last >= MAX_ID:
             raise StoreError(
-                f"{self.path} can't be written: it numbers {table} up to {last}, the largest "
-                "number possible; restore it from a copy, or name another file."
+                f"{self.path} can't be written: it numbers {table} up to {last}, the maximum; "
+                "restore it from a copy, or name another file."
             )
 
     def damaged_row(self, row: str, error: object) -> StoreError:
@@ -273,9 +273,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
         if self.path.exists() and not self.path.is_file():
             raise self._foreign("a folder" if self.path.is_dir() else "a device or pipe")
         if not self.path.exists() and not self._create:
-            raise StoreError(
-                f"{self.path} doesn't exist; name a file that holds {self._format.content}."
-            )
+            raise StoreError(f"{self.path} doesn't exist; name a file of {self._format.content}.")
         if not self.path.parent.is_dir():
             raise StoreError(
                 f"there is no folder {self.path.parent} for {self.path.name}; create it, or name "
@@ -354,9 +352,9 @@ class Database(contextlib.AbstractContextManager["Database"]):
             )
         if version > self._format.version:
             raise StoreError(
-                f"{self.path} holds {self._format.content} in format {version}, which a later "
-                f"Slugline wrote, and this one knows format {self._format.version}; install a "
-                "newer Slugline, or name another file."
+                f"{self.path} contains {self._format.content} in format {version} of a later "
+                f"Slugline; this one supports format {self._format.version}. Install a newer "
+                "Slugline, or name another file."
             )
         if version < 1:
             raise self._foreign_tables_error()
@@ -380,9 +378,8 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     def _foreign_tables_error(self) -> StoreError:
         return StoreError(
-            f"{self.path} is marked as a file of {self._format.content}, but has other tables, "
-            "indexes, views or triggers than Slugline makes; restore it from a copy, or name "
-            "another file."
+            f"{self.path} is marked as a file of {self._format.content}, but has unknown tables, "
+            "indexes, views or triggers; restore it from a copy, or name another file."
         )
 
     def _foreign(self, kind: str) -> StoreError:
@@ -410,8 +407,8 @@ class Database(contextlib.AbstractContextManager["Database"]):
             return StoreError(f"{failure}: the disk is full; free some space and try again.")
         if code in _PERMISSION_CODES:
             return StoreError(
-                f"{failure} ({error}); Slugline must be able to write to this file and its folder, "
-                "so fix the permissions, or name another file."
+                f"{failure} ({error}); allow writing to the file and its folder, or name another "
+                "file."
             )
         if code == sqlite3.SQLITE_TOOBIG:
             limit = self._format.max_row_bytes / 1e6

@@ -50,7 +50,7 @@ def check_is_stored(path: str, subject: str) -> None:
     Parameters
     ----------
     path : str
-        A missing file is accepted here; opening it raises an error later.
+        A missing file is accepted; opening it raises an error later.
     subject : str
         Name of the file in messages.
     """

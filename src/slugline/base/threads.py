@@ -39,8 +39,8 @@ def map_in_order(
         Number of results or submitted parts that may wait, in addition to one per thread. With
         0, threads are sometimes idle, and memory contains at most one result per thread.
     is_full : callable, optional
-        Given the parts whose results have not been yielded, return True to yield a result before
-        taking another part. By default, True for `n_threads + n_waiting` parts.
+        Receives the parts whose results have not been yielded; True yields a result before taking
+        another part. By default, True for `n_threads + n_waiting` parts.
 
     >>> list(map_in_order(len, ["a", "bcd", "ef"], n_threads=2))
     [1, 3, 2]
