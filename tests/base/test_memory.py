@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slugline.base import checks
+from slugline.base import memory
 from slugline.base.memory import release_memory
 
 
@@ -16,11 +16,11 @@ def test_release_memory_asks_the_c_library_once(monkeypatch: pytest.MonkeyPatch)
         calls.append(n_kept)
         return 1
 
-    monkeypatch.setattr(checks, "_find_trim", lambda: trim)
+    monkeypatch.setattr(memory, "_find_trim", lambda: trim)
     release_memory()
     assert calls == [0]
 
 
 def test_release_memory_does_nothing_without_malloc_trim(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "_find_trim", lambda: None)
+    monkeypatch.setattr(memory, "_find_trim", lambda: None)
     release_memory()

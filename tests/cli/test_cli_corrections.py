@@ -370,8 +370,8 @@ def later_version(path: str) -> None:
         ),
         (
             later_version,
-            "c.db contains corrections in format 4 of a later Slugline; this one supports format 3. "
-            "Install a newer Slugline, or name another file.",
+            "c.db contains corrections in format 4 of a later Slugline; this one supports format "
+            "3. Install a newer Slugline, or name another file.",
         ),
         (
             lambda path: Path(path).write_text('{"text": "wheat", "topic": "grain"}\n'),

@@ -238,7 +238,7 @@ def test_store_says_when_no_number_is_left(path: Path, statement: str) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(statement)
     with CorrectionStore(path) as store:
-        with pytest.raises(StoreError, match=r"corrections up to 9[0-9]{17,18}, the largest"):
+        with pytest.raises(StoreError, match=r"corrections up to 9[0-9]{17,18}, the maximum"):
             add(store)
         assert [row.text for row in store.rows()] == [GIVEN["text"]]
 

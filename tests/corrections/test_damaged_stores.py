@@ -201,8 +201,8 @@ CRAFTED_SCHEMAS = {
     ),
 }
 OTHER_TABLES = (
-    " is marked as a file of corrections, but has other tables, indexes, views or triggers than "
-    "Slugline makes; restore it from a copy, or name another file."
+    " is marked as a file of corrections, but has unknown tables, indexes, views or triggers; "
+    "restore it from a copy, or name another file."
 )
 
 
