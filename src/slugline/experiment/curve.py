@@ -157,10 +157,7 @@ class LearningCurves(TitledRows):
         """Return all points and forecasts as plain data for JSON."""
         return {
             "data": {
-                "name": self.name,
-                "n_topics": self.n_topics,
-                "n_train": self.n_train,
-                "n_test": self.n_test,
+                name: getattr(self, name) for name in ("name", "n_topics", "n_train", "n_test")
             },
             "curves": [
                 _curve_dict(curve, "micro_f1" if self.multilabel else "accuracy")
@@ -351,9 +348,8 @@ class _CurveFits:
                     ranks = rank_draw(self.train.topics, draw, self.n_draws, self.seed)
                     rows = np.flatnonzero(ranks < n)
                 scores = self._document_scores(name, rows)
-                if (name, n) not in self._scores:
-                    self._scores[name, n] = DrawScores(len(self.train))
-                self._scores[name, n].add(rows, scores)
+                draws_of_size = self._scores.setdefault((name, n), DrawScores(len(self.train)))
+                draws_of_size.add(rows, scores)
         except KeyboardInterrupt:
             if not self._scores:
                 raise

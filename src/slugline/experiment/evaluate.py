@@ -141,7 +141,7 @@ def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[st
         raise DataError(
             Parameter("against"),
             f" is a {name}, whose `predict` gives {len(given):,} answers of {each} to "
-            f"{len(corpus):,} texts; give a classifier that answers as these texts are labelled.",
+            f"{len(corpus):,} texts; give a classifier whose answers have the form of the labels.",
         )
     if corpus.multilabel:
         answers: list[Any] = [tuple(map(str, topics)) for topics in given]
