@@ -1,8 +1,8 @@
-"""Every exception and warning that Slugline raises on purpose.
+"""Exceptions and warnings raised by Slugline.
 
-All exceptions derive from `SluglineError`. Each message says which thing is wrong, what was found,
-and what to do about it. The parameters that it names stay values, so that the command line can name
-its flags instead, and a page its fields.
+All exceptions derive from `SluglineError`. Messages say what is wrong, what was found, and what to
+do. Parameters in messages stay objects, so that the command line can show flags instead, and a web
+page its fields.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Parameter(NamedTuple):
     Parameters
     ----------
     name : str
-        As in Python, such as "n_jobs".
+        The Python name, such as "n_jobs".
     value : object, optional
-        A value to give to it.
+        A value to pass.
     phrase : str, default "{}"
-        The words around it, which a front end may leave out or replace.
+        The words around it, which a front end may omit or replace.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class Parameter(NamedTuple):
 
 
 class Message(str):
-    """A text for people that keeps the parameters it names.
+    """A text that keeps its parameters as objects.
 
     Parameters
     ----------
@@ -104,12 +104,12 @@ class Message(str):
         return Message, self.parts
 
     def render(self, word: Callable[[Parameter], str]) -> str:
-        """Return the text with other words for the parameters."""
+        """Return the text with `word(parameter)` for each parameter."""
         return "".join(word(part) if isinstance(part, Parameter) else part for part in self.parts)
 
 
 def join_messages(separator: str, messages: Iterable[str]) -> Message:
-    """Return messages as one, with a separator between two."""
+    """Join messages with a separator."""
     parts = [part for message in messages for part in (separator, message)]
     return Message(*parts[1:])
 
@@ -145,39 +145,39 @@ class SluglineError(Exception):
 
 
 class ClusterError(SluglineError, RuntimeError):
-    """A cluster that can't be reached, lacks what is needed, or loses its workers."""
+    """A cluster that is unreachable, lacks a package, or loses its workers."""
 
 
 class DataError(SluglineError, ValueError):
-    """Documents, topics or features that can't be used as they are."""
+    """Unusable documents, topics or features."""
 
 
 class OptionError(SluglineError, ValueError):
-    """An argument or setting outside its allowed values."""
+    """An invalid argument or setting."""
 
 
 class DownloadError(SluglineError, OSError):
-    """A data set that could not be found or downloaded."""
+    """A data set that was not found or can't be downloaded."""
 
 
 class EncoderError(SluglineError, RuntimeError):
-    """A sentence encoder that is missing, was changed, fails, or returns unusable values."""
+    """A sentence encoder that is missing, has changed, fails, or returns invalid values."""
 
 
 class EncoderWarning(UserWarning):
-    """A requested sentence encoder that is missing, or is left out because it improves nothing."""
+    """A requested sentence encoder that is missing, or omitted because it doesn't help."""
 
 
 class ColumnWarning(UserWarning):
-    """Columns beside the text that a table lacks, or that are of another kind than in training."""
+    """Additional columns that are missing or have another type than in training."""
 
 
 class ModelFileError(SluglineError, ValueError):
-    """A model file that is damaged, from another program, or in another format."""
+    """A model file that is damaged, or from another program or version."""
 
 
 class OutputError(SluglineError, OSError):
-    """A file of predictions that can't be written, for example because the disk is full."""
+    """A file that can't be written, for example because the disk is full."""
 
 
 class ServerError(SluglineError, OSError):
@@ -185,7 +185,7 @@ class ServerError(SluglineError, OSError):
 
 
 class StoreError(SluglineError, OSError):
-    """A file of corrections or labels that can't be opened, read or written."""
+    """A database of corrections or labels that can't be opened, read or written."""
 
 
 class TrainingError(SluglineError, ArithmeticError):
@@ -194,11 +194,11 @@ class TrainingError(SluglineError, ArithmeticError):
 
 @contextmanager
 def os_errors_as(kind: type[SluglineError], failure: str, advice: str) -> Iterator[None]:
-    """Convert an OSError to an error that says what failed, the system's reason, and what to do."""
+    """Convert an OSError to an error with the failure, the system's reason, and advice."""
     try:
         yield
     except OSError as error:
-        if isinstance(error, SluglineError):  # some kinds are OSErrors themselves
+        if isinstance(error, SluglineError):  # some of these are OSErrors
             raise
         reason = error.strerror or str(error).partition("\n")[0]
         raise kind(f"{failure} ({reason}); ", advice) from error
@@ -207,12 +207,12 @@ def os_errors_as(kind: type[SluglineError], failure: str, advice: str) -> Iterat
 if TYPE_CHECKING:
 
     class NotFittedError(SluglineError, ValueError, AttributeError):
-        """A model that is used for predictions before `fit`."""
+        """A model used for predictions before `fit`."""
 
 
 def __getattr__(name: str) -> Any:
-    # scikit-learn takes half a second to import, and only this error needs it, so the class is made
-    # on first use. It derives from scikit-learn's own, so that existing handlers keep working.
+    # Importing scikit-learn takes half a second, so this subclass of its error is created on first
+    # use.
     if name != "NotFittedError":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from sklearn.exceptions import NotFittedError as SklearnNotFittedError
@@ -220,7 +220,7 @@ def __getattr__(name: str) -> Any:
     cls = type(
         "NotFittedError",
         (SluglineError, SklearnNotFittedError),
-        {"__doc__": "A model that is used for predictions before `fit`.", "__module__": __name__},
+        {"__doc__": "A model used for predictions before `fit`.", "__module__": __name__},
     )
     globals()[name] = cls
     return cls

@@ -354,8 +354,7 @@ def test_audit_rejects_a_test_of_another_form(corpus: slugline.Corpus) -> None:
         with pytest.raises(DataError) as error:
             slugline.audit(data, test=test)
         assert str(error.value) == (
-            f"of {data.name} and {test.name}, one has several topics for each text, and the other "
-            "one topic; give both in the same form."
+            f"only one of {data.name} and {test.name} is multi-label; give both in the same form."
         )
 
 

@@ -16,7 +16,7 @@ from labelled_texts import WORDS, labelled, labelled_sets
 from slugline.auditing.audit import Audit, SimilarTopics, _leads, audit_corpus
 from slugline.auditing.evidence import Neighbours, OddText
 from slugline.auditing.findings import Findings
-from slugline.auditing.scores import DocumentRows
+from slugline.auditing.scores import heldout_scores
 from slugline.base.progress import SilentProgress
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
@@ -59,7 +59,7 @@ def test_audit_corpus_finds_wrong_and_missing_topics_of_several() -> None:
         verdict, words = ("wrong", "are not") if is_added else ("missing", "are")
         (reason,) = [reason for reason in finding.reasons if reason.startswith(f"{topic} is ")]
         assert reason.startswith(
-            f"{topic} is probably {verdict}: the words {words} those of its documents; nearest "
+            f"{topic} is probably {verdict}: the words {words} typical of it; nearest "
         )
         # Words of a topic that is missing speak for the likely topics.
         weights = {
@@ -118,7 +118,7 @@ def test_findings_give_reasons_words_and_a_document_to_compare(
     findings = Findings(audit)
     found = findings[wrong[0]]
     text = audit.corpus.texts[wrong[0]]
-    assert found.reasons[0] == f"its words are those of {found.likely} rather than of {found.topic}"
+    assert found.reasons[0] == f"its words are typical of {found.likely} rather than {found.topic}"
     assert found.comparison_row is not None
     assert audit.corpus.topics[found.comparison_row] == found.likely
     speaking = {text[a:b] for a, b, share in findings.spans(wrong[0], found.topic, found.likely)
@@ -205,9 +205,9 @@ def findings_of(audit: Audit, **changed: Any) -> Findings:
     ("changed", "reasons", "beside"),
     [
         ({}, [], None),
-        ({"scores": [0, 0.1, 0]}, ["its words are those of grain rather than of bank"], None),
+        ({"scores": [0, 0.1, 0]}, ["its words are typical of grain rather than bank"], None),
         ({"scores": [0, 0, 0.1]}, [], None),
-        ({"scores": [-0.6, 0, 0.1]}, ["its words are not those of bank"], None),
+        ({"scores": [-0.6, 0, 0.1]}, ["its words are not typical of bank"], None),
         ({"scores": [-0.5, -1, -1]}, [], None),
         ({"near": [3, 4]}, [], 4),
         ({"near": [5, 3, 7, 4, 10]},
@@ -314,8 +314,8 @@ def test_audit_corpus_rejects_one_topic() -> None:
     with pytest.raises(DataError) as raised:
         audited(["wheat", "corn"], ["grain", "grain"])
     assert str(raised.value) == (
-        "news.csv: every document has the topic 'grain', so that none can be wrong; give documents "
-        "of two topics, and check which column holds the topic."
+        "news.csv: every document has the topic 'grain', so none can be wrong; give documents "
+        "of at least two topics, and check which column contains the topic."
     )
 
 
@@ -323,9 +323,8 @@ def test_audit_corpus_rejects_topics_of_one_document_each() -> None:
     with pytest.raises(DataError) as raised:
         audited(["wheat", "goal"], ["grain", "sport"])
     assert str(raised.value) == (
-        "news.csv: 2 documents, each with a topic of its own, can't be audited: a topic with one "
-        "document can't be checked against others. Give at least two documents of some topic, and "
-        "check which column holds the topic."
+        "news.csv: 2 documents with as many topics can't be audited. Give at least two documents "
+        "of some topic, and check which column contains the topic."
     )
 
 
@@ -345,15 +344,15 @@ def test_audit_corpus_rejects_copies_of_one_text() -> None:
     with pytest.raises(DataError) as raised:
         audited(["the wheat"] * 4, ["a", "b", "a", "b"])
     assert str(raised.value) == (
-        "news.csv: all 4 texts are the same, or nearly; there is nothing to compare them with. "
-        "Check which column holds the text."
+        "news.csv: all 4 texts are the same, or nearly; there is nothing to compare. "
+        "Check which column contains the text."
     )
 
 
 @pytest.mark.parametrize(
     ("texts", "topics", "message"),
     [
-        ([], [], "news.csv holds no documents; an audit needs some of two topics."),
+        ([], [], "news.csv has no documents; an audit needs at least two topics."),
         (["!", "?"], ["a", "b"], "no document contains a word; check which column"),
     ],
     ids=["none", "no words"],
@@ -449,8 +448,8 @@ def test_audit_corpus_judges_texts_in_an_unknown_script_by_words_alone(
     texts = [text.translate(georgian) for text in texts]
     suspicion = audited(texts, topics).suspicion
     monkeypatch.setattr(
-        "slugline.auditing.audit._document_rows",
-        lambda corpus, X, n_jobs: DocumentRows(X, _leads(corpus.texts, X, n_jobs)),
+        "slugline.auditing.audit.heldout_scores",
+        lambda rows, *rest: heldout_scores(replace(rows, vectors=None), *rest),
     )
     assert audited(texts, topics).suspicion.tolist() == suspicion.tolist()
 

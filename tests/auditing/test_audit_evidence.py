@@ -166,7 +166,7 @@ def odd_among(*texts: str) -> dict[int, tuple[str, str]]:
 
 def test_find_odd_texts_finds_blank_texts() -> None:
     assert odd_among("oil up", "", " \n", "...") == dict.fromkeys(
-        (1, 2, 3), ("blank", "there is no word in it")
+        (1, 2, 3), ("blank", "it contains no words")
     )
 
 
@@ -189,7 +189,7 @@ def test_find_odd_texts_finds_texts_of_one_longest_length(
 ) -> None:
     cut = [f"{number} oil gas".ljust(length, "x") for number in range(n_cut)]
     found = odd_among(*cut, *(f"{number} wheat" for number in range(n_shorter)))
-    why = "it ends after 40 characters, as 2 others do"
+    why = "it ends after 40 characters, like 2 others"
     assert found == (dict.fromkeys(range(3), ("cut off", why)) if odd else {})
 
 
@@ -197,7 +197,7 @@ LATIN, GREEK = "the price of oil", "τιμή του πετρελαίου"
 
 
 def test_find_odd_texts_finds_another_script() -> None:
-    why = "it is written in Greek, and most texts in Latin"
+    why = "it is written in Greek, most texts in Latin"
     tenth = "a" + "τ" * 9  # one letter in ten is of the usual script
     less = "a" + "τ" * 10
     texts = (GREEK, tenth, less, "τιμ", "τιμή", "12 345 67")

@@ -422,19 +422,19 @@ def test_review_table_is_the_same_in_excel(tmp_path: Path) -> None:
         (
             [("drop", "", 1)],
             {"digest": "0" * 16},
-            "r.csv, line 2: line 1 of news.csv was changed since it was reviewed, or is read in "
-            "another way; give the options of the audit, such as `text`, `topic`, `fold_topics` "
+            "r.csv, line 2: line 1 of news.csv has changed since the review, or is read "
+            "differently; give the options of the audit, such as `text`, `topic`, `fold_topics` "
             "and `topic_map`, audit the documents again, or leave the line out.",
         ),
         (
             [("drop", "", 1), ("keep", "", 1)],
             {},
-            "r.csv, line 3: line 1 has a decision in line 2 already; keep only one of them.",
+            "r.csv, line 3: line 1 already has a decision in line 2; keep only one.",
         ),
         (
             [("drop", "", 1), ("drop", "", 2), ("drop", "", 3)],
             {},
-            "r.csv drops every document of news.csv; keep some.",
+            "r.csv drops all documents of news.csv; keep some.",
         ),
     ],
     ids=["no such row", "a long place", "changed", "twice", "all"],
@@ -452,7 +452,7 @@ def test_apply_decisions_rejects_other_documents(
     ("decision", "message"),
     [
         (("delete", "", 1), "line 2: the decision is 'delete'; write keep, relabel or drop, or"),
-        (("relabel", " ", 1), "line 2: relabel needs a topic in the column new_topic, which is"),
+        (("relabel", " ", 1), "line 2: relabel requires a topic in the empty column new_topic"),
     ],
     ids=["unknown", "no topic"],
 )
@@ -467,13 +467,15 @@ def test_read_decisions_rejects_invalid_decisions(
 def test_read_decisions_explains_how_to_write_no_topic(tmp_path: Path) -> None:
     corpus = replace(CORPUS, topics=[("sport",), ("sport", "bank"), ()])
     path = table(tmp_path, ("relabel", "", 1))
-    with pytest.raises(DataError, match="which is empty; write one, or ';' alone for no topic, or"):
+    with pytest.raises(
+        DataError, match="empty column new_topic; write one, or ';' alone for no topic, or"
+    ):
         read_decisions(path, form=review_form(corpus))
 
 
 def test_read_decisions_rejects_another_part(tmp_path: Path) -> None:
     path = table(tmp_path, ("drop", "", 1), part="all")
-    with pytest.raises(DataError, match="line 2: the part is 'all'; it must be train or test"):
+    with pytest.raises(DataError, match="line 2: the part is 'all'; write train or test"):
         read_decisions(path)
 
 
@@ -493,7 +495,7 @@ def test_read_decisions_rejects_other_tables(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"b.csv doesn't exist; check the path"):
         read_decisions(tmp_path / "b.csv")
     (tmp_path / "c.csv").write_text("decision,new_topic,at,digest\n")
-    with pytest.raises(DataError, match=r"c.csv holds no rows; give the table that was reviewed"):
+    with pytest.raises(DataError, match=r"c.csv has no rows; give the reviewed table"):
         read_decisions(tmp_path / "c.csv")
     (tmp_path / "e.csv").write_text("decision,new_topic,at,digest\ndrop,1\n")
     with pytest.raises(DataError, match=r"e.csv, line 2: 2 cells instead of 4; fix them"):

@@ -104,7 +104,10 @@ def test_database_names_the_content_of_another_database(path: Path) -> None:
 
 def test_database_that_is_read_only_rejects_changes(path: Path) -> None:
     with Database(path, FORM, is_read_only=True) as database:
-        with pytest.raises(StoreError, match="must be able to write"), database.writing() as rows:
+        with (
+            pytest.raises(StoreError, match="allow writing to the file"),
+            database.writing() as rows,
+        ):
             rows.execute("DELETE FROM names")
         assert database.query_value("SELECT name FROM names") == "Kim"
 

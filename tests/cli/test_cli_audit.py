@@ -230,13 +230,13 @@ def test_audit_rejects_options_that_do_not_go_together(
     [
         (
             "text,topic\nwheat,grain\ncorn,grain\n",
-            "bad.csv: every document has the topic 'grain', so that none can be wrong; give "
-            "documents of two topics, and check which column holds the topic.",
+            "bad.csv: every document has the topic 'grain', so none can be wrong; give "
+            "documents of at least two topics, and check which column contains the topic.",
         ),
         (
             "text,topic\nwheat,grain\nwheat,sport\n",
-            "bad.csv: all 2 texts are the same, or nearly; there is nothing to compare them with. "
-            "Check which column holds the text.",
+            "bad.csv: all 2 texts are the same, or nearly; there is nothing to compare. "
+            "Check which column contains the text.",
         ),
     ],
     ids=["one topic", "one text"],
@@ -261,7 +261,7 @@ def test_audit_decisions_reject_documents_changed_since_the_review(
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
     assert result.code == 1
     assert result.err.startswith("slugline: error: review.csv, line 2: line ")
-    assert "of news.csv was changed since it was reviewed, or is read in another way" in result.err
+    assert "of news.csv has changed since the review, or is read differently" in result.err
     assert "such as --text, --topic, --fold-topics and --map-topics, audit" in result.err
     assert not (tmp_path / "new.csv").exists()
 

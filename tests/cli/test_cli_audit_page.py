@@ -130,7 +130,7 @@ def test_audit_page_shows_suspects_with_evidence(
     assert text["review"]["topics"] == [document["queue"]]
     proposal = text["review"]["proposal"][0]
     assert text["review"]["reasons"][1] == (
-        f"its words are those of {proposal} rather than of {document['queue']}"
+        f"its words are typical of {proposal} rather than {document['queue']}"
     )
     assert (state["content"], state["source"]) == ("suspects", "news.csv")
     with LabelStore(tmp_path / "reviewed.db") as store:
@@ -196,7 +196,7 @@ def test_audit_decisions_of_the_page_reject_changed_data(
     result = run("audit", "news.csv", *READING, *decisions)
     assert (result.code, Path("fixed.csv").exists()) == (1, False)
     line = f"line {changed_row + 2} of news.csv"
-    assert f"reviewed.db, decision about document 1: {line} was changed" in result.err
+    assert f"reviewed.db, decision about document 1: {line} has changed" in result.err
     assert "or take the decision back on the page." in result.err
 
 
@@ -230,10 +230,10 @@ def test_audit_page_reviews_several_topics(run: Run, documents: list[dict[str, s
         (("--coder", "Kim"), 2, "--coder is for the page; add --page, or leave it out."),
         (("--page", "-o", "no/a.db"), 2, "--output no/a.db: can't write a file there"),
         (("--page", "-o", "news.csv/a.db"), 2, "can't write a file there"),
-        (("--page", "-o", "other.db"), 1, "other.db has labels of texts, not decisions about"),
+        (("--page", "-o", "other.db"), 1, "other.db contains labels, not decisions about"),
         (("--page", "-o", "text.db"), 1, "not an SQLite file"),
         (("--page", "--host", "0.0.0.0"), 2, "add --token-file FILE"),
-        (("--decisions", "other.db", "-o", "a.csv"), 1, "other.db has labels of texts, not"),
+        (("--decisions", "other.db", "-o", "a.csv"), 1, "other.db contains labels, not"),
     ],
 )
 def test_audit_page_reports_what_it_can_not_use(

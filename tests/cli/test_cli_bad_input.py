@@ -87,8 +87,7 @@ BAD_DATA = {
     "all topics with one document": (
         table("wheat,grain", "goal,sport", "loan,bank"),
         "t.csv has no topic with two documents, so none can be set aside to test on; check which "
-        "column "
-        "holds the topics, add documents, or give documents of their own with --test.",
+        "column contains the topics, add documents, or give separate ones with --test.",
     ),
     "open quote": (
         table("wheat,grain", '"corn,grain', "goal,sport"),

@@ -214,8 +214,8 @@ def test_check_rejects_other_data_before_training(run: Run, news_csv: Path) -> N
 
     assert (code, out) == (1, "")
     assert err.startswith(
-        "slugline: error: news.csv: its 72 documents to learn from are not the 72 that a.slug "
-        "learned from (SHA-256 "
+        "slugline: error: news.csv: the 72 training documents differ from the 72 of a.slug "
+        "(SHA-256 "
     )
 
 

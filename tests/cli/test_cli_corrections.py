@@ -300,7 +300,7 @@ def test_train_corrections_rejects_corrections_of_another_model(run: Run) -> Non
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert found.err == (
-        "slugline: error: c.db holds no correction of news of a text that isn't blank; it has "
+        "slugline: error: c.db contains no corrections of news of non-blank texts; it has "
         "corrections of german (1); to learn from these, name the model with --corrections-of.\n"
     )
 
@@ -363,16 +363,15 @@ def later_version(path: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda _: None, "c.db doesn't exist; name a file that holds corrections."),
+        (lambda _: None, "c.db doesn't exist; name a file of corrections."),
         (
             none_at_all,
-            "c.db holds no correction of news of a text that isn't blank; correct some "
-            "answers first.",
+            "c.db contains no corrections of news of non-blank texts; correct some answers first.",
         ),
         (
             later_version,
-            "c.db holds corrections in format 4, which a later Slugline wrote, and this one knows "
-            "format 3; install a newer Slugline, or name another file.",
+            "c.db contains corrections in format 4 of a later Slugline; this one supports format "
+            "3. Install a newer Slugline, or name another file.",
         ),
         (
             lambda path: Path(path).write_text('{"text": "wheat", "topic": "grain"}\n'),

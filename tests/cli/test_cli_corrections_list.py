@@ -115,9 +115,7 @@ def test_corrections_approve_takes_a_range_in_which_none_waits(run: Run) -> None
 
 
 def test_corrections_rejects_a_missing_or_another_file(run: Run) -> None:
-    assert (
-        "c.db doesn't exist; name a file that holds corrections" in run("corrections", "c.db").err
-    )
+    assert "c.db doesn't exist; name a file of corrections" in run("corrections", "c.db").err
     assert (
         "news.csv holds no corrections: it is not an SQLite" in run("corrections", "news.csv").err
     )
@@ -166,8 +164,7 @@ def test_train_corrections_holds_back_a_model_that_lacks_a_topic(run: Run) -> No
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert (
-        "the new model lacks topic 'flowers', which the model to be replaced has: no document or "
-        "correction has it"
+        "no document or correction has these topics of the model to be replaced: 'flowers'"
     ) in " ".join(found.err.split())
     assert Path("news.slug").read_bytes() == before
     assert run(*TRAIN, "--corrections", "c.db", "--force").code == 0

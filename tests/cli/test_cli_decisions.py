@@ -358,7 +358,7 @@ def test_train_min_precision_marks_the_threshold_in_the_report(run: Run, data: P
 
 
 def test_decide_test_counts_unknown_topics_as_wrong() -> None:
-    from slugline.experiment.decision_results import DecisionResult, decide_test
+    from slugline.experiment.evaluate import DecisionResult, decide_test
     from slugline.model.decider import Decider
 
     texts = [f"wheat {number}" for number in range(100)]

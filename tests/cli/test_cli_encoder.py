@@ -73,7 +73,7 @@ def test_train_unlabelled_leaves_out_test_documents(run: Run, few_csv: Path) -> 
     assert "It learned from 45 texts without labels as well." in Path("a.html").read_text()
     check = run("check", "a.slug", few_csv)
     assert check.code == 1
-    assert "a.slug: it learned from texts without labels as well; train it again" in check.err
+    assert "a.slug: it was also trained on unlabelled texts; train it again" in check.err
     again = run("train", few_csv, *options, "-o", "b.slug", "--json", "-q")
     assert json.loads(again.out)["encoder"]["n_unlabelled"] == 45
     assert Path("b.slug").read_bytes() == Path("a.slug").read_bytes()
@@ -317,7 +317,7 @@ def test_train_proposes_an_encoder_if_heldout_documents_say_so(
     (tmp_path / "odd.csv").write_text("\n".join(["text,topic", *rows]) + "\n")
     words = "of the held-out documents are right; a sentence encoder would probably help"
     assert words in run("train", "odd.csv").err
-    monkeypatch.setattr("slugline.experiment.encoder_advice._MORE_DOCUMENTS", 50)
+    monkeypatch.setattr("slugline.experiment.experiment._MORE_DOCUMENTS", 50)
     assert words not in run("train", "odd.csv").err
 
 

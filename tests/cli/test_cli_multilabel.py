@@ -13,10 +13,8 @@ import numpy as np
 import pytest
 
 import slugline
-from slugline.classifier import TopicClassifier, load
+from slugline.classifier import load
 from slugline.evaluation.multilabel import MultilabelEvaluation
-from slugline.experiment.reproducibility import check_reproducible
-from slugline.learning.net.learner import NeuralLearner
 
 pytestmark = pytest.mark.slow
 
@@ -124,13 +122,12 @@ def test_evaluate_rejects_documents_of_one_topic_for_several(run: Run, news_slug
     code, _, err = run("evaluate", "wires.slug", "one.csv", "-q")
     assert (code, err) == (
         1,
-        "slugline: error: the model gives a document several topics, and those of one.csv have "
-        "one each; give lists of topics (in a table, --topic-separator), or use a model that gives "
-        "one topic.\n",
+        "slugline: error: the model is multi-label, but documents of one.csv have one topic each; "
+        "give lists of topics (in a table, --topic-separator), or use a single-label model.\n",
     )
     code, _, err = run("evaluate", news_slug, "later.jsonl", "-q")
     assert code == 1
-    assert "the model gives each document one topic, and those of later.jsonl have several" in err
+    assert "the model is single-label, but later.jsonl is multi-label" in err
 
 
 def test_curve_uses_micro_f1_and_suggest_gives_several_guesses(run: Run) -> None:
@@ -298,16 +295,6 @@ def test_train_report_without_paths_has_no_depths(run: Run) -> None:
     assert code == 0
     assert "depth of topics" not in out
     assert 'id="levels"' not in Path("wires.html").read_text()
-
-
-def test_check_reproducible_takes_validation_documents_of_paths() -> None:
-    write_paths(Path("paths.csv"), 80, 0)
-    write_paths(Path("after.csv"), 40, 1)
-    learned, after = (slugline.load_corpus(f"{name}.csv") for name in ("paths", "after"))
-    net = TopicClassifier(learner=NeuralLearner(epochs=2), topic_path="/")
-    net.fit(learned.texts, learned.topics, validation_data=(after.texts, after.topics))
-    net.save("net.slug")
-    assert check_reproducible("net.slug", learned, after).is_same_model
 
 
 def test_train_map_topics_renames_whole_paths(run: Run) -> None:

@@ -300,7 +300,7 @@ def test_train_warns_of_a_single_topic(run: Run, news: News) -> None:
     assert done.out.startswith("n.csv: learned 1 topic from 72 documents in ")
     assert warnings_of(done) == [
         "all 72 documents have the topic 'all': there is nothing to tell apart, and the model "
-        "will always give it. Add documents of other topics."
+        "will always predict it. Add documents of other topics."
     ]
 
 
@@ -310,8 +310,8 @@ def test_train_warns_of_unknown_words_and_topics_in_the_test(run: Run, news: New
 
     test = ("train", "n.csv", "-q", "--test", "test.csv")
     assert warnings_of(run(*test, "--encoder", "none")) == [
-        "75 % of the words of a test document, on average, are unknown to the model: it judges by "
-        "the rest. Learn from more documents, of the kind that you test on.",
+        "75 % of the words of a test document, on average, are unknown to the model and "
+        "ignored. Train on more documents like these.",
         "1 of the 2 test documents has a topic that the model doesn't know, such as 'foot', and "
         "counts as wrong. Train with documents of such topics, or leave them out of the test.",
     ]
@@ -633,8 +633,8 @@ def test_train_interrupted_explains_the_model_on_screen_and_in_the_report(
     report = Path("model.html").read_text("utf-8")
     last = 3 if at == (1, 3) else 100
     warning = (
-        f"training was interrupted: the model is the one after epoch {best}, the best of {last}, "
-        "and has not learned from the 7 documents held out to find it."
+        f"training was interrupted: the model is from epoch {best}, the best of {last}, "
+        "and was not trained on the 7 documents held out to find it."
     )
     assert f"warning: {warning}\n" in err
     assert warning in report

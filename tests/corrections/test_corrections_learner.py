@@ -223,7 +223,7 @@ def test_learning_loop_stop_ends_the_process_and_keeps_corrections_new(place: Pl
     assert os.getpriority(os.PRIO_PROCESS, child.pid) == 10
     learner.stop()
     assert child.returncode is not None
-    assert place.log[-1] == "learning from corrections: stopped, as the server stops"
+    assert place.log[-1] == "learning from corrections: stopped together with the server"
     again = place.learner()
     again._is_over.set()
     again.start()

@@ -61,7 +61,7 @@ def test_to_corpus_rejects_a_file_without_corrections(given: list[Correction]) -
     with pytest.raises(DataError) as caught:
         to_corpus(given, "c.db")
     assert str(caught.value) == (
-        "c.db holds no correction of a text that isn't blank; correct some answers first."
+        "c.db contains no corrections of non-blank texts; correct some answers first."
     )
 
 
@@ -73,7 +73,7 @@ def test_to_corpus_uses_corrections_of_chosen_models() -> None:
     with pytest.raises(DataError) as caught:
         to_corpus(given, "c.db", ["other"])
     assert str(caught.value) == (
-        "c.db holds no correction of other of a text that isn't blank; it has corrections of "
+        "c.db contains no corrections of other of non-blank texts; it has corrections of "
         "news (2), tickets (1); to learn from these, name the model with `corrections_of`."
     )
 
@@ -96,7 +96,7 @@ def test_merge_corrections_rejects_a_test_set_that_is_all_corrected() -> None:
     with pytest.raises(DataError) as caught:
         merge_corrections(corpus([("two", "a")]), corpus([("one", "b")]), found)
     assert str(caught.value) == (
-        "news: c.db has the texts of all documents to test on (1); add documents, or give others "
+        "news: the only test document has a text corrected in c.db; add documents, or give others "
         "with `test`."
     )
 

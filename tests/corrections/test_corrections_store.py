@@ -167,13 +167,13 @@ def test_store_keeps_notes(path: Path, store: CorrectionStore) -> None:
         ({"text": None}, "`text` is None; give a string."),
         (
             {"text": "x" * (MAX_TEXT_BYTES + 1)},
-            "`text` has 16,777,217 characters, and the text of a correction may have 16,777,216 "
-            "bytes; shorten it.",
+            "`text` has 16,777,217 characters, but texts of corrections are limited to "
+            "16,777,216 bytes; shorten it.",
         ),
         (
             {"text": "€" * (MAX_TEXT_BYTES // 2)},
-            "`text` has 8,388,608 characters, and the text of a correction may have 16,777,216 "
-            "bytes; shorten it.",
+            "`text` has 8,388,608 characters, but texts of corrections are limited to "
+            "16,777,216 bytes; shorten it.",
         ),
         (
             {"topic": " "},
@@ -205,7 +205,7 @@ def test_store_add_accepts_the_longest_values(store: CorrectionStore) -> None:
     assert len(text.encode()) == MAX_TEXT_BYTES
     kept = [add(store, text=text, probability=0, **given), add(store, probability=1, **given)]
     assert list(store.rows()) == kept
-    with pytest.raises(DataError, match="`text` has 5,592,407 characters, and the text of a corr"):
+    with pytest.raises(DataError, match="`text` has 5,592,407 characters, but texts of corr"):
         add(store, text=text + "x")
 
 
@@ -238,7 +238,7 @@ def test_store_says_when_no_number_is_left(path: Path, statement: str) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(statement)
     with CorrectionStore(path) as store:
-        with pytest.raises(StoreError, match=r"corrections up to 9[0-9]{17,18}, the largest"):
+        with pytest.raises(StoreError, match=r"corrections up to 9[0-9]{17,18}, the maximum"):
             add(store)
         assert [row.text for row in store.rows()] == [GIVEN["text"]]
 
@@ -265,8 +265,8 @@ def test_store_says_when_no_number_is_left(path: Path, statement: str) -> None:
         ),
         (
             later_version,
-            "{} holds corrections in format 4, which a later Slugline wrote, and this one knows "
-            "format 3; install a newer Slugline, or name another file.",
+            "{} contains corrections in format 4 of a later Slugline; this one supports format 3. "
+            "Install a newer Slugline, or name another file.",
         ),
     ],
     ids=["another program", "short text", "long text", "later version"],
@@ -310,7 +310,7 @@ def test_store_names_a_missing_folder(tmp_path: Path) -> None:
 def test_store_without_create_rejects_a_missing_file(path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         CorrectionStore(path, create=False)
-    assert str(caught.value) == f"{path} doesn't exist; name a file that holds corrections."
+    assert str(caught.value) == f"{path} doesn't exist; name a file of corrections."
     assert not path.exists()
 
 
@@ -367,9 +367,9 @@ def test_store_names_a_read_only_folder(small_disk: Path) -> None:
         add(store)
     subprocess.run([part.format("ro") for part in remount], check=True)
     try:
-        with pytest.raises(StoreError, match="must be able to write to this file and its folder"):
+        with pytest.raises(StoreError, match="allow writing to the file and its folder"):
             CorrectionStore(path)
-        with pytest.raises(StoreError, match="must be able to write to this file and its folder"):
+        with pytest.raises(StoreError, match="allow writing to the file and its folder"):
             CorrectionStore(small_disk / "new.db")
     finally:
         subprocess.run([part.format("rw") for part in remount], check=True)

@@ -109,7 +109,7 @@ def test_topic_changes_count_each_topic_of_a_document() -> None:
 
 
 def test_to_corpus_rejects_a_mix_of_one_and_several_topics() -> None:
-    with pytest.raises(DataError, match="holds corrections to one topic and corrections to sever"):
+    with pytest.raises(DataError, match="contains both single-label and multi-label"):
         to_corpus([correction("one", ("a",)), correction("two", "a", "b", 2)], "c.db")
     corrected = to_corpus([correction("one", ("a", "b"))], "c.db")
     assert corrected.topics == [("a", "b")]
@@ -118,7 +118,7 @@ def test_to_corpus_rejects_a_mix_of_one_and_several_topics() -> None:
         merge_corrections(train, train, corrected)
     assert str(caught.value) == (
         "c.db has corrections to several topics, and each text of news has one topic; give "
-        "corrections of a model that learned from it."
+        "corrections of a model trained on it."
     )
 
 

@@ -201,8 +201,8 @@ CRAFTED_SCHEMAS = {
     ),
 }
 OTHER_TABLES = (
-    " is marked as a file of corrections, but has other tables, indexes, views or triggers than "
-    "Slugline makes; restore it from a copy, or name another file."
+    " is marked as a file of corrections, but has unknown tables, indexes, views or triggers; "
+    "restore it from a copy, or name another file."
 )
 
 
@@ -323,7 +323,7 @@ def test_store_says_that_it_must_be_able_to_write(file_mode: int, folder_mode: i
             found = problems(path)
         assert found
         for message in found:
-            assert "must be able to write to this file and its folder" in message
+            assert "allow writing to the file and its folder" in message
         assert path.read_bytes() == good()
     finally:
         folder.chmod(0o700)
@@ -340,7 +340,7 @@ def test_store_says_that_it_may_not_read_the_file() -> None:
         folder.chmod(0o777)
         with without_privileges():
             (message,) = problems(path)
-        assert "must be able to write to this file and its folder" in message
+        assert "allow writing to the file and its folder" in message
     finally:
         folder.chmod(0o700)
         shutil.rmtree(folder)

@@ -63,10 +63,11 @@ def test_top_k_ranks_the_first_of_equal_topics_higher() -> None:
     assert [ours.top_k(k) for k in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1]
 
 
-def test_from_probabilities_is_the_same_in_batches() -> None:
+def test_from_probabilities_is_the_same_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     y, proba = random_case(3)
     whole = ScoredPredictions.from_probabilities(y, proba)
-    parts = ScoredPredictions.from_probabilities(y, proba, batch_size=28)
+    monkeypatch.setattr("slugline.evaluation.evaluation._BATCH_SIZE", 28)
+    parts = ScoredPredictions.from_probabilities(y, proba)
     for name in vars(whole):
         assert np.array_equal(getattr(whole, name), getattr(parts, name))
 

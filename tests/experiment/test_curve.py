@@ -128,7 +128,7 @@ def test_learning_curves_note_a_topic_with_too_few_labels() -> None:
     curves, seen = recorded(numbered(a=90, b=5), n_draws=1)
     assert per_topic(seen[1]) == {"a": 10, "b": 4}
     assert curves.notes == (
-        "the topics have 4 to 72 documents to learn from: if a topic has fewer than a row of the "
+        "topics have 4 to 72 training documents: if a topic has fewer than a row of the "
         "table requires, all of them are used.",
     )
 
@@ -261,8 +261,7 @@ def test_learning_curves_interrupted_before_a_point_raise(
         (
             {"a": 1, "b": 1},
             "numbered has no topic with two documents, so none can be set aside to test on; check "
-            "which column holds the topics, add documents, or give documents of their own "
-            "with `test`.",
+            "which column contains the topics, add documents, or give separate ones with `test`.",
         ),
         ({}, "numbered has no documents; give some with their topics."),
     ],
@@ -292,7 +291,7 @@ def test_classifiers_to_compare_are_the_default_and_another(
 ) -> None:
     factories = classifiers_to_compare(TopicClassifier(**options, min_precision=0.9).to_settings())
     assert [*factories] == names
-    settings = [factory().to_settings() for factory in factories.values()]  # type: ignore[attr-defined]
+    settings = [factory().to_settings() for factory in factories.values()]
     own = TopicClassifier(**options).to_settings().encoder
     assert (settings[-1].encoder is None) == (own is None)
     assert {each.min_precision for each in settings} == {None}

@@ -221,14 +221,13 @@ def test_run_experiment_does_not_warn_if_half_of_the_words_are_known(corpus: Cor
         (
             {"train": [("wheat", "grain"), ("goal", "sport")]},
             "train has no topic with two documents, so none can be set aside to test on; check "
-            "which column holds the topics, add documents, or give documents of their own "
-            "with `test`.",
+            "which column contains the topics, add documents, or give separate ones with `test`.",
         ),
         (
             {"train": [("wheat", "grain"), ("goal", "sport")], "test": [("goal", "sport")]},
             "train has no topic with two documents, so none can be set aside to find the best "
             "epoch; "
-            "check which column holds the topics, or add documents.",
+            "check which column contains the topics, or add documents.",
         ),
         (
             {"train": [("wheat", "grain"), ("corn", "grain")], "test": [("oil", "crude")]},
@@ -332,6 +331,6 @@ def test_evaluate_fitted_rejects_several_topics_for_a_model_of_one(news_slug: Pa
     with pytest.raises(DataError) as caught:
         evaluate_fitted(load(news_slug), corpus)
     assert str(caught.value) == (
-        "the model gives each document one topic, and those of wires.jsonl have several; keep one "
-        "of them, such as the first, or train a model on documents with several."
+        "the model is single-label, but wires.jsonl is multi-label; keep one topic of each "
+        "document, or use a multi-label model."
     )

@@ -191,7 +191,7 @@ def test_load_corpus_names_a_later_version(path: Path, store: LabelStore) -> Non
     store.close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(DataError, match="in format 99, which a later Slugline wrote"):
+    with pytest.raises(DataError, match="in format 99 of a later Slugline"):
         load_corpus(path)
 
 

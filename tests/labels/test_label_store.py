@@ -749,6 +749,6 @@ def test_store_leaves_a_file_with_another_schema_alone(
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(statement)
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="is marked as a file of labels, but has other tables"):
+    with pytest.raises(StoreError, match="is marked as a file of labels, but has unknown tables"):
         LabelStore(path)
     assert path.read_bytes() == before

@@ -235,9 +235,9 @@ def test_train_with_topics_alone_says_what_was_not_measured(run: Run, tmp_path: 
         "model   a.slug",
     ]
     assert (
-        "warning: the model was made from descriptions of topics alone, and no document has shown "
-        "how good they are. Its probabilities are not calibrated: they rank topics, but don't say "
-        "how often it is right. A few labelled documents per topic make it better.\n"
+        "warning: the model was made from topic descriptions alone and was not tested on "
+        "documents. Its probabilities are not calibrated: they rank topics, but don't measure "
+        "accuracy. Add a few labelled documents per topic.\n"
     ) in result.err
     assert not (tmp_path / "a.html").exists()
     answer = json.loads(run("predict", "a.slug", "-q", stdin="copper").out)
@@ -263,8 +263,8 @@ def test_check_rejects_a_model_of_descriptions_alone(run: Run) -> None:
     result = run("check", "a.slug", "docs.csv", "-q")
     assert (result.code, result.out) == (1, "")
     assert result.err == (
-        "slugline: error: a.slug: it was made from descriptions of topics alone, so there are no "
-        "documents to train it on again; `slugline evaluate` tests it on some.\n"
+        "slugline: error: a.slug: it was made from topic descriptions alone, without training "
+        "documents; test it with `slugline evaluate`.\n"
     )
 
 

@@ -132,7 +132,7 @@ def test_interrupted_fit_in_parts_keeps_whole_parts_and_says_so(
         "stop now"
     ]
     assert fit_warnings(classifier.fitted_) == [
-        f"training was interrupted: the model has learned from {n_learned} of the 300 documents, "
+        f"training was interrupted: the model was trained on {n_learned} of the 300 documents, "
         "drawn at random."
     ]
     classifier.save(tmp_path / "a.slug")

@@ -13,7 +13,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.probabilities import coverage_curve
-from slugline.experiment.decision_results import decide_corpus
+from slugline.experiment.evaluate import decide_corpus
 from slugline.experiment.evidence import QualitativeEvidence, gather_evidence
 from slugline.experiment.experiment import Experiment, run_experiment
 from slugline.model.promise import PromiseCheck

@@ -166,7 +166,7 @@ def test_multilabel_correction_takes_all_right_topics(api: TestClient) -> None:
         ),
         (
             {"topics": [f"{n} {'x' * 990}" for n in range(40)], "is_new": True},
-            "`topic` has 40 topics of 39,831 bytes in JSON, and may have 32,768; name fewer "
+            "`topic` has 40 topics of 39,831 bytes in JSON, but the maximum is 32,768; name fewer "
             "topics.",
         ),
         ({"topics": ["billing", " "]}, None),

@@ -195,9 +195,9 @@ def test_store_rejects_files_of_other_programs_and_versions(tmp_path: Path, path
     WatchStore(path).close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 9")
-    with pytest.raises(StoreError, match="holds daily sums in format 9, which a later Slugline"):
+    with pytest.raises(StoreError, match="contains daily sums in format 9 of a later Slugline"):
         WatchStore(path)
-    with pytest.raises(StoreError, match="doesn't exist; name a file that holds daily sums"):
+    with pytest.raises(StoreError, match="doesn't exist; name a file of daily sums"):
         WatchStore(tmp_path / "none.db", is_read_only=True)
 
 
@@ -376,7 +376,7 @@ def test_watch_store_names_a_read_only_folder(small_disk: Path) -> None:
         store.add({(MODEL, DAY): make_sums(draw(3, 3))})
     subprocess.run([part.format("ro") for part in remount], check=True)
     try:
-        with pytest.raises(StoreError, match="must be able to write to this file and its folder"):
+        with pytest.raises(StoreError, match="allow writing to the file and its folder"):
             WatchStore(path)
     finally:
         subprocess.run([part.format("rw") for part in remount], check=True)

@@ -206,7 +206,7 @@ def test_model_card_describes_the_stream_and_retrain_refuses_it(news: News, tmp_
     loaded.save(tmp_path / "again.slug")
     assert (tmp_path / "again.slug").read_bytes() == path.read_bytes()
     texts, topics = map(list, zip(*news, strict=True))
-    with pytest.raises(ModelFileError, match="it learned from a stream; train it again from the"):
+    with pytest.raises(ModelFileError, match="it was trained on a stream; train it again with the"):
         check_reproducible(path, Corpus(texts, topics, name="news"))
     loaded.partial_fit(texts, topics)
     assert loaded.fitted_.stream is None

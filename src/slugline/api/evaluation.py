@@ -36,11 +36,12 @@ from slugline.evaluation.paired import (
     compare_by_topic,
     compare_paired,
 )
-from slugline.experiment.decision_results import AnyDecisionResult, decide_corpus
 from slugline.experiment.evaluate import (
+    AnyDecisionResult,
     AnyEvaluation,
     check_evaluable,
     compare_evaluations,
+    decide_corpus,
     estimator_answers,
     evaluate_fitted,
 )

@@ -236,16 +236,21 @@ def audit_corpus(
 def _audit(
     corpus: Corpus, n_train: int, seed: int, n_jobs: int | None, progress: Progress
 ) -> Audit:
-    texts = _compare_texts(corpus, seed, n_jobs, progress)
+    texts = _compare_texts(corpus, n_train, seed, n_jobs, progress)
     topics = Topics.fit(corpus.all_topics())
     labels = Labels.encode(topics, corpus.topics, multilabel=corpus.multilabel)
     judge = _TopicJudge(corpus, texts, labels, len(topics), seed)
+    rows = DocumentRows(texts.X, _leads(corpus.texts, texts.X, n_jobs))
+    if not corpus.multilabel:
+        encoder = default_encoder()
+        encoder.check_table()
+        rows = replace(rows, vectors=encode(corpus.texts, encoder, n_jobs=n_jobs))
     context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
     heldout = heldout_scores(
-        _document_rows(corpus, texts.X, n_jobs),
+        rows,
         labels,
         context,
-        texts.groups,
+        texts.copies.groups,
         judge.is_judged,
         judge.most_suspect,
         lambda n: progress.update("judging topics", (2 + n) / _N_STEPS),
@@ -259,20 +264,11 @@ def _audit(
         n_train=n_train,
         suspicion=suspicion,
         order=np.argsort(-(suspicion + _TIE * by_topic.against(by_topic.y)), kind="stable"),
-        likely=_likely_topics(by_topic, corpus.topics, topics, texts.copies, suspicion),
+        likely=_likely_topics(by_topic, corpus.topics, topics, texts.copies.identical, suspicion),
         nearest=texts.nearest,
         topics=topics,
         evidence=by_topic,
-        copies=Copies(
-            groups=texts.groups,
-            identical=texts.copies,
-            near=[
-                rows
-                for rows in evidence.group_members(texts.groups)
-                if len(set(texts.same[rows].tolist())) > 1
-            ],
-            leaks=_find_leaks(texts.X, n_train, texts.same, texts.near_pairs),
-        ),
+        copies=texts.copies,
         alike=find_similar_topics(
             [str(name) for name in topics.names],
             # Single-label data only: in multi-label data, topics that often co-occur would look
@@ -281,7 +277,7 @@ def _audit(
             heldout[:0] if corpus.multilabel else heldout[is_judged],
             corpus.topic_counts(),
         ),
-        odd=evidence.find_odd_texts(corpus.texts, words, texts.groups),
+        odd=evidence.find_odd_texts(corpus.texts, words, texts.copies.groups),
         features=texts.features,
         words=words,
     )
@@ -293,15 +289,12 @@ class _ComparedTexts:
 
     features: Features
     X: sp.csr_array
-    same: Index  # shape (n_documents,): identical texts share a number
-    near_pairs: Index  # shape (n_pairs, 2): rows of texts that are nearly the same
-    groups: Index  # shape (n_documents,): copies and near copies share a number
-    copies: list[Index]  # the rows of each repeated text
+    copies: Copies
     nearest: Neighbours
 
 
 def _compare_texts(
-    corpus: Corpus, seed: int, n_jobs: int | None, progress: Progress
+    corpus: Corpus, n_train: int, seed: int, n_jobs: int | None, progress: Progress
 ) -> _ComparedTexts:
     progress.update("reading texts", 0.0)
     start = time.perf_counter()
@@ -316,20 +309,24 @@ def _compare_texts(
     if groups.max() == 0:
         raise DataError(
             f"{corpus.name}: all {len(corpus):,} texts are the same, or nearly; there is nothing "
-            "to compare them with. Check which column holds the text."
+            "to compare. Check which column contains the text."
         )
-    _check_topics(corpus)
-    return _ComparedTexts(
-        features=features,
-        X=X,
-        same=same,
-        near_pairs=near_pairs,
+    # A topic with one document can't be checked against others.
+    if not corpus.multilabel and len(set(corpus.topics)) == len(corpus):
+        raise DataError(
+            f"{corpus.name}: {counted(len(corpus), 'document')} with as many topics can't be "
+            "audited. Give at least two documents of some topic, and check which column contains "
+            "the topic."
+        )
+    copies = Copies(
         groups=groups,
         # Copies that differ in case or spaces were typed twice, so they are not evidence of
         # misplaced texts.
-        copies=evidence.group_members(evidence.number_equal(corpus.texts)),
-        nearest=evidence.find_neighbours(X, groups),
+        identical=evidence.group_members(evidence.number_equal(corpus.texts)),
+        near=[rows for rows in evidence.group_members(groups) if len(set(same[rows].tolist())) > 1],
+        leaks=_find_leaks(X, n_train, same, near_pairs),
     )
+    return _ComparedTexts(features, X, copies, evidence.find_neighbours(X, groups))
 
 
 class _TopicJudge:
@@ -342,7 +339,7 @@ class _TopicJudge:
         self._n_topics = n_topics
         self._fractions = texts.nearest.fractions(labels, n_topics)
         # Mask of topics with several documents that are not all copies of each other.
-        pairs = np.stack([labels.topics, texts.groups[labels.rows]], axis=1)
+        pairs = np.stack([labels.topics, texts.copies.groups[labels.rows]], axis=1)
         topic_groups = np.unique(pairs, axis=0)
         self._can_judge = np.bincount(topic_groups[:, 0]) > 1
         #: Mask of the documents whose topic is judged, shape (n_documents,); (0,) in multi-label
@@ -366,7 +363,20 @@ class _TopicJudge:
 
     def suspicion(self, by_topic: AnyEvidence) -> F64:
         """Return the probability that each document's topic is wrong, shape (n_documents,)."""
-        return _suspicion(by_topic, self.is_judged, self._texts.copies, self._seed)
+        y, is_judged = by_topic.y, self.is_judged
+        if isinstance(by_topic, SetEvidence):
+            probability = by_topic.errors.max(axis=1)
+        else:
+            probability = np.full(len(y), 0.5)
+        if is_judged.any():
+            # No classifier was trained on the topics of other documents; their low scores would
+            # make them all suspect.
+            judged = TopicEvidence(
+                by_topic.scores[is_judged], by_topic.fractions[is_judged], y[is_judged]
+            )
+            probability[is_judged] = error_probabilities(judged, self._seed)
+            probability[~is_judged] = probability[is_judged].mean()
+        return compare_copies(probability, y, self._texts.copies.identical)
 
     def most_suspect(self, scores: F32) -> Mask:
         """Return a mask of the documents to exclude from training in the next round."""
@@ -392,8 +402,7 @@ def _concatenate(corpus: Corpus, test: Corpus | None) -> Corpus:
         return replace(corpus, places=corpus.numbered_places())
     if corpus.multilabel != test.multilabel:
         raise DataError(
-            f"of {corpus.name} and {test.name}, one has several topics for each text, and the "
-            "other one topic; give both in the same form."
+            f"only one of {corpus.name} and {test.name} is multi-label; give both in the same form."
         )
     places = [*corpus.numbered_places(), *test.numbered_places()]
     texts, topics = corpus.texts + test.texts, corpus.topics + test.topics
@@ -402,35 +411,13 @@ def _concatenate(corpus: Corpus, test: Corpus | None) -> Corpus:
 
 def _check(corpus: Corpus) -> None:
     if not len(corpus):
-        raise DataError(f"{corpus.name} holds no documents; an audit needs some of two topics.")
+        raise DataError(f"{corpus.name} has no documents; an audit needs at least two topics.")
     if len(set(corpus.topics)) == 1 and corpus.topics[0] != ():
         topic = short_repr(join_topics(corpus.topics[0]))
         raise DataError(
-            f"{corpus.name}: every document has the topic {topic}, so that "
-            "none can be wrong; give documents of two topics, and check which column holds the "
-            "topic."
+            f"{corpus.name}: every document has the topic {topic}, so none can be wrong; give "
+            "documents of at least two topics, and check which column contains the topic."
         )
-
-
-def _check_topics(corpus: Corpus) -> None:
-    """Raise DataError unless some topic has two documents that can be compared."""
-    if not corpus.multilabel and len(set(corpus.topics)) == len(corpus):
-        n = len(corpus)
-        raise DataError(
-            f"{corpus.name}: {counted(n, 'document')}, each with a topic "
-            "of its own, can't be audited: a topic with one document can't be checked against "
-            "others. Give at least two documents of some topic, and check which column holds the "
-            "topic."
-        )
-
-
-def _document_rows(corpus: Corpus, X: sp.csr_array, n_jobs: int | None) -> DocumentRows:
-    leads = _leads(corpus.texts, X, n_jobs)
-    if corpus.multilabel:
-        return DocumentRows(X, leads)
-    encoder = default_encoder()
-    encoder.check_table()
-    return DocumentRows(X, leads, encode(corpus.texts, encoder, n_jobs=n_jobs))
 
 
 def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_array:
@@ -444,22 +431,6 @@ def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_
         return Features(default_feature_groups("log-tf-idf"), n_jobs).fit_transform(leads)
     except DataError:  # no text has a word at its beginning
         return X
-
-
-def _suspicion(by_topic: AnyEvidence, is_judged: Mask, copies: Sequence[Index], seed: int) -> F64:
-    if isinstance(by_topic, SetEvidence):
-        return compare_copies(by_topic.errors.max(axis=1), by_topic.y, copies)
-    y = by_topic.y
-    probability = np.full(len(y), 0.5)
-    if is_judged.any():
-        # No classifier was trained on the topics of other documents; their low scores would make
-        # them all suspect.
-        judged = TopicEvidence(
-            by_topic.scores[is_judged], by_topic.fractions[is_judged], y[is_judged]
-        )
-        probability[is_judged] = error_probabilities(judged, seed)
-        probability[~is_judged] = probability[is_judged].mean()
-    return compare_copies(probability, y, copies)
 
 
 def _likely_topics(

@@ -22,8 +22,8 @@ from slugline.text.sparse import ranges, row_lengths, row_offsets
 
 #: Jaccard index from which two texts are nearly identical.
 MIN_SIMILARITY = 0.8
-# Signatures have 20 bands with 5 numbers each: of pairs that share 0.8 of their terms, one in 2,900
-# is missed; of pairs that share a half, every second one is compared needlessly.
+# Signatures have 20 bands of 5 numbers: of pairs that share 80 % of their terms, one in 2,900 is
+# missed; of pairs that share 50 %, half are compared unnecessarily.
 _N_BANDS, _N_IN_BAND = 20, 5
 # Number of texts with an equal band to compare each text with; a chain is enough to connect a
 # group.
@@ -255,7 +255,7 @@ def find_odd_texts(texts: Sequence[str], words: sp.csr_array, groups: Index) -> 
     n_words = row_lengths(words.indptr)
     blank = np.flatnonzero(n_words == 0).tolist()
     odd = [
-        *(OddText(row, "blank", "there is no word in it") for row in blank),
+        *(OddText(row, "blank", "it contains no words") for row in blank),
         *_cut_off(texts, groups),
         *_of_other_scripts(texts),
         *_of_other_languages(words),
@@ -273,7 +273,7 @@ def _cut_off(texts: Sequence[str], groups: Index) -> Iterator[OddText]:
     if not is_limit or 2 * np.count_nonzero(lengths < longest) <= len(texts):
         cut = set()
     for row in cut:
-        why = f"it ends after {counted(longest, 'character')}, as {len(cut) - 1:,} others do"
+        why = f"it ends after {counted(longest, 'character')}, like {len(cut) - 1:,} others"
         yield OddText(row, "cut off", why)
     for row in np.flatnonzero(lengths >= _LONG).tolist():
         if texts[row].rstrip().endswith(("…", "...")) and row not in cut:
@@ -285,16 +285,16 @@ def _of_other_scripts(texts: Sequence[str]) -> Iterator[OddText]:
     counts = Counter(_most_common(letters) for letters in scripts if letters)
     usual = _most_common(counts)
     if 2 * counts[usual] < sum(counts.values()):
-        return  # there is no usual script
+        return  # no majority script
     for row, letters in enumerate(scripts):
         if letters and letters[usual] < _USUAL * sum(letters.values()):
             script = _most_common(letters).title()
-            why = f"it is written in {script}, and most texts in {usual.title()}"
+            why = f"it is written in {script}, most texts in {usual.title()}"
             yield OddText(row, "other script", why)
 
 
 def _most_common(counts: Counter[str]) -> str:
-    """Return the most common key, the first in case of ties; "" if there is none."""
+    """Return the most common key, the first in case of ties, or ""."""
     return max(counts, key=lambda word: counts[word], default="")
 
 
@@ -332,5 +332,5 @@ def _of_other_languages(words: sp.csr_array) -> Iterator[OddText]:
     odd = long[improbable < _IMPROBABLE]
     if len(odd) > _MAX_ODD_SHARE * len(long):
         return
-    why = "it has hardly any of the words that most texts have"
+    why = "it contains hardly any common words"
     yield from (OddText(row, "other language", why) for row in odd.tolist())

@@ -229,8 +229,8 @@ class Findings:
             for topic in changes:
                 n = sum(topic in self.audit.corpus.topics[other] for other in near)
                 reasons.append(
-                    f"{topic} is probably {verdict}: the words {words} those of its documents; "
-                    f"nearest documents that have it: {n} of {len(near)}"
+                    f"{topic} is probably {verdict}: the words {words} typical of it; nearest "
+                    f"documents that have it: {n} of {len(near)}"
                 )
         return reasons
 
@@ -257,9 +257,9 @@ class Findings:
         likely, scores = self.audit.likely[row], evidence.scores[row]
         score = scores[evidence.y[row]]
         if scores.max() > score and str(self.audit.topics.names[int(scores.argmax())]) == likely:
-            return [f"its words are those of {likely} rather than of {topic}"]
+            return [f"its words are typical of {likely} rather than {topic}"]
         if score < _UNLIKE:
-            return [f"its words are not those of {topic}"]
+            return [f"its words are not typical of {topic}"]
         return []
 
     def _by_nearest(self, row: int) -> list[str]:
@@ -283,8 +283,7 @@ def _are(n: int) -> str:
 
 #: The decisions of a reviewer.
 DECISIONS = ("keep", "relabel", "drop")
-#: Columns of a table to review. Reviewers fill in the first two; the part after the colon is an
-#: instruction.
+#: Columns of a table to review. Reviewers fill in the first two; instructions follow the colon.
 REVIEW_COLUMNS = (
     "decision: keep, relabel or drop", "new_topic: for relabel", "topic", "suspicion", "reasons",
     "text", "part", "at", "digest",
@@ -292,8 +291,8 @@ REVIEW_COLUMNS = (
 # Number of hexadecimal digits of the digest that detects changed texts, and its first character:
 # without a letter, spreadsheets would read digests such as 1234e567 as numbers.
 _DIGITS, _LETTER = 16, "d"
-# A document key as `slugline.labels.cells.document_keys` makes it from an id, or from an id that
-# several documents share, such as when a file is given twice.
+# A document key made by `slugline.labels.cells.document_keys` from an id, which several documents
+# may share, for example if a file is given twice.
 _KEY = re.compile(
     rf"id (?P<digest>{_LETTER}[0-9a-f]{{{_DIGITS}}}) (?P<part>train|test) (?P<at>.*?)"
     r"( text [0-9a-f]{64} [0-9]+)?",
@@ -333,7 +332,7 @@ class DocumentKey(NamedTuple):
 
 
 def document_id(part: str, at: object, digest: str) -> str:
-    """Return a document id, from which a label database makes its key.
+    """Return a document id, from which label databases derive the key.
 
     >>> parse_document_key("id " + document_id("train", 12, text_digest("Wheat", "grain")))
     DocumentKey(part='train', at='12', digest='d53760b8e529fb1e3')
@@ -342,7 +341,7 @@ def document_id(part: str, at: object, digest: str) -> str:
 
 
 def parse_document_key(key: str) -> DocumentKey | None:
-    """Parse a key of a label database; None if it doesn't come from an audit."""
+    """Parse a key of a label database; None if it is not from an audit."""
     match = _KEY.fullmatch(key)
     return None if match is None else DocumentKey(match["part"], match["at"], match["digest"])
 

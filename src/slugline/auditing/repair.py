@@ -29,7 +29,7 @@ from slugline.corpus.readers import RowReader, detect_format, is_database, read_
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.corpus.tables import rows_file
 from slugline.corpus.topic_cells import format_topics, read_topics
-from slugline.corpus.topic_sets import TopicSet
+from slugline.corpus.topic_sets import TopicSet, is_same_answer
 from slugline.errors import DataError, Parameter, StoreError
 
 # Decisions ----------------------------------------------------------------------------------------
@@ -85,10 +85,19 @@ def read_decisions(
 ) -> ReviewDecisions:
     """Read the decisions in a reviewed table (CSV or Excel) or in the database of the page.
 
-    The encoding of a table is detected; `likely` is the encoding of the documents. For multi-label
-    data, `form` is the result of `review_form`. Raises DataError, with the line in its message, if
-    the table can't be read, lacks a column, or contains an unknown decision; also if a database
-    contains other labels or is damaged. Raises OptionError for an unknown encoding.
+    Parameters
+    ----------
+    path : str or Path
+    likely : str, optional
+        The encoding of the documents; the table's own encoding is detected.
+    form : TopicForm, optional
+        The result of `review_form` for multi-label data.
+
+    Raises
+    ------
+    DataError : if the table can't be read, lacks a column, or contains an unknown decision, or a
+        database contains other labels or is damaged.
+    OptionError : if the encoding is unknown.
     """
     if is_database(Path(path)):
         return _read_database(Path(path), form)
@@ -109,8 +118,8 @@ def _read_database(path: Path, form: TopicForm | None) -> ReviewDecisions:
                 reviewed = LabelReader(database, connection).setting(REVIEWED)
             if reviewed is None:
                 raise DataError(
-                    f"{path} has labels of texts, not decisions about suspects; give the file that "
-                    "`slugline audit --page` made, or a reviewed table."
+                    f"{path} contains labels, not decisions about suspects; give the file of "
+                    "`slugline audit --page`, or a reviewed table."
                 )
             for each in read_labels(database):
                 decision = _stored_decision(each, form)
@@ -125,8 +134,8 @@ def _read_database(path: Path, form: TopicForm | None) -> ReviewDecisions:
 def _stored_decision(each: DocumentLabels, form: TopicForm | None) -> ReviewDecision | None:
     """Return the decision about a document; None if it is missing or unclear.
 
-    The answer that none of the topics is right drops the document. A document with unchanged
-    topics is kept; see `apply_decisions`.
+    The answer "none of these" drops the document. A document with unchanged topics is kept; see
+    `apply_decisions`.
     """
     key = parse_document_key(each.document.key)
     if key is None:
@@ -155,7 +164,7 @@ def _check_rows(rows: RowReader) -> list[SourceRow]:
         raise DataError(
             f"{rows.name} has no column {short_repr(missing[0])}, but "
             f"{format_list([*good[0].values])}; it "
-            "must have the columns of the table that the audit wrote for review."
+            "must have the columns of the table written by the audit."
         )
     if bad:
         # More samples improve the guess of the encoding.
@@ -163,7 +172,7 @@ def _check_rows(rows: RowReader) -> list[SourceRow]:
         place = f"{rows.name}, {rows.unit} {bad[0].at}"
         raise DataError(f"{place}: {bad[0].problem}; ", advice, ".")
     if not good:
-        raise DataError(f"{rows.name} holds no rows; give the table that was reviewed.")
+        raise DataError(f"{rows.name} has no rows; give the reviewed table.")
     return good
 
 
@@ -185,16 +194,13 @@ def _parse_decision(
         if not new_topic:
             none = f", or {form.separator!r} alone for no topic" if form else ""
             raise DataError(
-                f"{where}: relabel needs a topic in the column new_topic, which is empty; write "
-                f"one{none}, or decide otherwise."
+                f"{where}: relabel requires a topic in the empty column new_topic; write "
+                f"one{none}, or change the decision."
             )
         check_topic_names([new_topic])
     part = _cell(values, "part") or _PARTS[0]
     if part not in _PARTS:
-        raise DataError(
-            f"{where}: the part is {short_repr(part)}; it must be train or test, as in the table "
-            "that the audit wrote."
-        )
+        raise DataError(f"{where}: the part is {short_repr(part)}; write train or test.")
     topics = read_topics(new_topic, form) if action == "relabel" else ""
     return ReviewDecision(place, action, topics, part, _cell(values, "at"), _cell(values, "digest"))
 
@@ -211,8 +217,8 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
 def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
     """Apply the decisions about the training part and return the documents.
 
-    Raises DataError, with the line of the decision, if its document doesn't exist, has changed
-    since, or has another decision; also if all documents would be dropped.
+    Raises DataError if the document of a decision is missing, has changed or has another decision,
+    or if all documents would be dropped.
     """
     rows: dict[str, list[int]] = {}  # several files may have a line 2
     for row, place in enumerate(corpus.numbered_places()):
@@ -225,20 +231,19 @@ def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
         row = _find_row(corpus, rows, decision, where, decisions.remedy)
         if row in places:
             raise DataError(
-                f"{where}: {corpus.unit} {decision.at} has a decision in {places[row]} already; "
-                "keep only one of them."
+                f"{where}: {corpus.unit} {decision.at} already has a decision in {places[row]}; "
+                "keep only one."
             )
         places[row] = decision.place
         action = decision.action
         if action == "relabel":
-            is_same = _equal_topics(decision.new_topic, topics[row])
-            action = "keep" if is_same else action
+            action = "keep" if is_same_answer(decision.new_topic, topics[row]) else action
         if action != "keep":
             topics[row] = decision.new_topic if action == "relabel" else None
         counts[action] += 1
     is_left = [topic is not None for topic in topics]
     if not any(is_left):
-        raise DataError(f"{decisions.table} drops every document of {corpus.name}; keep some.")
+        raise DataError(f"{decisions.table} drops all documents of {corpus.name}; keep some.")
     repaired = replace(
         corpus,
         texts=list(itertools.compress(corpus.texts, is_left)),
@@ -247,13 +252,6 @@ def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
     )
     new = sorted(set(repaired.all_topics()) - set(corpus.all_topics()))
     return Repair(repaired, topics, new, counts["relabel"], counts["drop"], counts["keep"])
-
-
-def _equal_topics(topics: Topic | TopicSet, others: Topic | TopicSet) -> bool:
-    """Return True for the same topic, or for the same topics in any order."""
-    return topics == others or (
-        isinstance(topics, tuple) and isinstance(others, tuple) and {*topics} == {*others}
-    )
 
 
 def _find_row(
@@ -268,8 +266,8 @@ def _find_row(
         if text_digest(corpus.texts[row], corpus.topics[row]) == decision.digest:
             return row
     raise DataError(
-        f"{where}: {corpus.unit} {decision.at} of {corpus.name} was changed since it was reviewed, "
-        "or is read in another way; give the options of the audit, such as ",
+        f"{where}: {corpus.unit} {decision.at} of {corpus.name} has changed since the review, or "
+        "is read differently; give the options of the audit, such as ",
         Parameter("text"),
         ", ",
         Parameter("topic"),
@@ -325,7 +323,7 @@ def repaired_file(
 
 
 def _describe_other_rows(corpus: Corpus, n_others: int) -> str:
-    """Describe how many rows without a topic were written, and how many were lost."""
+    """Describe the numbers of written rows without a topic, and of lost rows."""
     n_unlabelled = corpus.n_unlabelled
     n_skipped = n_others - n_unlabelled
     n_lost = corpus.n_skipped - n_skipped

@@ -182,21 +182,14 @@ def frequency_scores(X: sp.csr_array, labels: Labels, n_topics: int, folds: I64)
     scores = np.zeros((X.shape[0], n_topics), dtype=np.float32)
     for fold in range(N_FOLDS):
         test, train = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        scores[test] = (X[test] @ _log_odds(X[train], labels.take(train), n_topics)).toarray()
-        totals = _log_totals(X[train], labels.take(train), n_topics)
-        scores[test] -= X[test].sum(axis=1)[:, np.newaxis] * totals
+        terms, known = X[train], labels.take(train)
+        # Log odds relative to a term that is absent from the topic, so that rows stay sparse.
+        weights = (terms.T.tocsr() @ known.to_csr(n_topics)).tocsr()
+        weights.data = np.log1p(weights.data / np.float32(_SMOOTHING))
+        totals = np.bincount(known.topics, terms.sum(axis=1)[known.rows], n_topics) / _SMOOTHING
+        log_totals = np.log(totals + X.shape[1]).astype(np.float32)
+        scores[test] = (X[test] @ weights).toarray()
+        scores[test] -= X[test].sum(axis=1)[:, np.newaxis] * log_totals
     scores -= scores.mean(axis=1, keepdims=True)
     deviation = scores.std()
     return scores * np.float32(_FREQUENCY_WEIGHT / deviation) if deviation > 0 else scores
-
-
-def _log_odds(X: sp.csr_array, labels: Labels, n_topics: int) -> sp.csr_array:
-    """Return the weights of terms, minus the weight of a term that is absent from the topic."""
-    weights = (X.T.tocsr() @ labels.to_csr(n_topics)).tocsr()
-    weights.data = np.log1p(weights.data / np.float32(_SMOOTHING))
-    return weights
-
-
-def _log_totals(X: sp.csr_array, labels: Labels, n_topics: int) -> F32:
-    totals = np.bincount(labels.topics, X.sum(axis=1)[labels.rows], n_topics) / _SMOOTHING
-    return np.log(totals + X.shape[1]).astype(np.float32)

@@ -5,7 +5,6 @@ Elements take their colours from CSS variables in colours.css, which differ in d
 
 from __future__ import annotations
 
-import functools
 import html
 import math
 import re
@@ -82,13 +81,10 @@ class Axis:
 
     def position(self, value: float) -> float:
         """Return the position of a value, from 0 (low end) to 1, clipped to the axis."""
-        scale = _log if self.is_log else float
-        low, high = scale(self.low), scale(self.high)
-        return min(1.0, max(0.0, (scale(value) - low) / (high - low)))
-
-
-def _log(value: float) -> float:
-    return math.log(max(value, 1e-12))
+        low, high = self.low, self.high
+        if self.is_log:
+            low, high, value = (math.log(max(each, 1e-12)) for each in (low, high, value))
+        return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
 class Key(NamedTuple):
@@ -117,8 +113,9 @@ class Chart:
         self._elements: list[str] = []
         n_columns = max((_n_columns(text) for _, text in y.ticks), default=0)
         self._left = round(32 + _CHARACTER_WIDTH * n_columns)
-        n_lines = self._draw_title(title)
-        n_lines = self._draw_legend(legend, n_lines)
+        if title:
+            self._write((self._left, _LINE_HEIGHT), title, "start", is_bold=True)
+        n_lines = self._draw_legend(legend, n_lines=1 if title else 0)
         # The last line above the chart is reserved for the text of `rule`.
         self._top = _LINE_HEIGHT * (n_lines + 1) + 6
         self._bottom = max(_BOTTOM, self._top + _LINE_HEIGHT * len(y.ticks))
@@ -183,12 +180,6 @@ class Chart:
         size = f"{_WIDTH} {self._bottom + _LABELS_HEIGHT}"
         head = f'<svg role="img" aria-label="{html.escape(label)}" viewBox="0 0 {size}">'
         return "\n".join([head, *self._elements, "</svg>"])
-
-    def _draw_title(self, title: str) -> int:
-        """Draw the title; return its number of lines."""
-        if title:
-            self._write((self._left, _LINE_HEIGHT), title, "start", is_bold=True)
-        return 1 if title else 0
 
     def _draw_legend(self, legend: Sequence[Key], n_lines: int) -> int:
         """Draw the legend below `n_lines` lines; return the total number of lines."""
@@ -288,7 +279,13 @@ def svg_file(charts: Sequence[str], n_columns: int = 1) -> str:
     )
     paper = '<rect width="100%" height="100%" style="fill: var(--paper)"/>'
     content = "\n".join([head, paper, *elements, "</svg>\n"])
-    content = re.sub('(?<=style=")[^"]*', _write_out_colours, content)
+    light_mode, _, _ = style_sheet("colours.css").partition("@media")
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", light_mode))
+
+    def write_out(style: re.Match[str]) -> str:
+        return re.sub(r"var\(--(\w+)\)", lambda name: colours[name[1]], style[0])
+
+    content = re.sub('(?<=style=")[^"]*', write_out, content)
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", content)
 
 
@@ -296,16 +293,6 @@ def _size(chart: str) -> Point:
     """Return the width and the height of an SVG element."""
     numbers = chart.partition('viewBox="0 0 ')[2].partition('"')[0].split()
     return float(numbers[0]), float(numbers[1])
-
-
-def _write_out_colours(style: re.Match[str]) -> str:
-    return re.sub(r"var\(--(\w+)\)", lambda name: _light_colours()[name[1]], style[0])
-
-
-@functools.cache
-def _light_colours() -> dict[str, str]:
-    light_mode, _, _ = style_sheet("colours.css").partition("@media")
-    return dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", light_mode))
 
 
 def _n_columns(text: str) -> int:

@@ -70,9 +70,8 @@ def check_fraction(name: str, value: Any, *, may_be_0: bool = False) -> None:
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """Raise OptionError unless a value is one of the choices."""
     if not isinstance(value, str) or value not in choices:
-        raise option_error(
-            name, value, f"{'one of ' if len(choices) > 1 else ''}{', '.join(choices)}"
-        )
+        one_of = "one of " if len(choices) > 1 else ""
+        raise option_error(name, value, one_of + ", ".join(choices))
 
 
 def is_number(value: Any) -> bool:
@@ -109,15 +108,15 @@ def short_repr(value: Any) -> str:
 # Cores and memory --------------------------------------------------------------------------------
 
 
-def count_threads(n_jobs: int | None, name: str = "n_jobs") -> int:
+def count_threads(n_jobs: int | None) -> int:
     """Return the number of threads; None or -1 means one per core, as in scikit-learn.
 
-    Raises OptionError, naming the argument, for other numbers below 1.
+    Raises OptionError for other numbers below 1.
     """
     if n_jobs is None or n_jobs == -1:
         # Cores available to this process, where the system reports them.
         if hasattr(os, "sched_getaffinity"):
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
-    check_whole(name, n_jobs, 1)
+    check_whole("n_jobs", n_jobs, 1)
     return int(n_jobs)

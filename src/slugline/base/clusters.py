@@ -147,7 +147,7 @@ def wait_for_worker(client: Client, seconds: int, message: str) -> None:
     except TimeoutError as error:
         if client.nthreads():
             message = (
-                f"all workers have paused for {seconds} seconds, as their memory is full; give "
+                f"all workers have paused for {seconds} seconds because their memory is full; give "
                 "each worker more memory (`--memory-limit` of `dask worker`), or start more "
                 "workers."
             )

@@ -1,7 +1,7 @@
 """Slugline's SQLite files, flushed to disk before a change is acknowledged.
 
-Several threads and processes may share a file. File contents are untrusted; files written by
-another program or a later version are left unchanged.
+Several threads and processes may share a file. Its content is untrusted; files of other programs
+or later versions are left unchanged.
 """
 
 from __future__ import annotations
@@ -154,8 +154,8 @@ class Database(contextlib.AbstractContextManager["Database"]):
         ).fetchone()[0]
         if last >= MAX_ID:
             raise StoreError(
-                f"{self.path} can't be written: it numbers {table} up to {last}, the largest "
-                "number possible; restore it from a copy, or name another file."
+                f"{self.path} can't be written: it numbers {table} up to {last}, the maximum; "
+                "restore it from a copy, or name another file."
             )
 
     def damaged_row(self, row: str, error: object) -> StoreError:
@@ -200,9 +200,9 @@ class Database(contextlib.AbstractContextManager["Database"]):
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
             if code not in (*SQLITE_LOCKS, sqlite3.SQLITE_FULL):
-                self._disconnect()  # so that the next call connects again
+                self._disconnect()  # the next call reconnects
             raise self._failed(verb, code, error) from error
-        except UnicodeDecodeError as error:  # of a name in a message of SQLite
+        except UnicodeDecodeError as error:  # a name in one of SQLite's messages
             self._disconnect()
             raise self._not_utf8() from error
         except OSError as error:
@@ -239,7 +239,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _disconnect(self) -> None:
-        self._write_back()  # closing does the same, but not if the file was moved
+        self._write_back()  # closing does this too, but not if the file was moved
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
@@ -273,9 +273,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
         if self.path.exists() and not self.path.is_file():
             raise self._foreign("a folder" if self.path.is_dir() else "a device or pipe")
         if not self.path.exists() and not self._create:
-            raise StoreError(
-                f"{self.path} doesn't exist; name a file that holds {self._format.content}."
-            )
+            raise StoreError(f"{self.path} doesn't exist; name a file of {self._format.content}.")
         if not self.path.parent.is_dir():
             raise StoreError(
                 f"there is no folder {self.path.parent} for {self.path.name}; create it, or name "
@@ -354,9 +352,9 @@ class Database(contextlib.AbstractContextManager["Database"]):
             )
         if version > self._format.version:
             raise StoreError(
-                f"{self.path} holds {self._format.content} in format {version}, which a later "
-                f"Slugline wrote, and this one knows format {self._format.version}; install a "
-                "newer Slugline, or name another file."
+                f"{self.path} contains {self._format.content} in format {version} of a later "
+                f"Slugline; this one supports format {self._format.version}. Install a newer "
+                "Slugline, or name another file."
             )
         if version < 1:
             raise self._foreign_tables_error()
@@ -380,22 +378,15 @@ class Database(contextlib.AbstractContextManager["Database"]):
 
     def _foreign_tables_error(self) -> StoreError:
         return StoreError(
-            f"{self.path} is marked as a file of {self._format.content}, but has other tables, "
-            "indexes, views or triggers than Slugline makes; restore it from a copy, or name "
-            "another file."
+            f"{self.path} is marked as a file of {self._format.content}, but has unknown tables, "
+            "indexes, views or triggers; restore it from a copy, or name another file."
         )
 
     def _foreign(self, kind: str) -> StoreError:
-        return StoreError(
-            f"{self.path} holds no {self._format.content}: it is {kind}; "
-            + ("" if self._create else _USES.get(kind, ""))
-            + "name "
-            + (
-                "another file, or one that doesn't exist yet."
-                if self._create
-                else f"{self._format.hint}."
-            )
-        )
+        advice = f"{_USES.get(kind, '')}name {self._format.hint}."
+        if self._create:
+            advice = "name another file, or one that doesn't exist yet."
+        return StoreError(f"{self.path} holds no {self._format.content}: it is {kind}; {advice}")
 
     def _not_utf8(self) -> StoreError:
         return StoreError(
@@ -416,8 +407,8 @@ class Database(contextlib.AbstractContextManager["Database"]):
             return StoreError(f"{failure}: the disk is full; free some space and try again.")
         if code in _PERMISSION_CODES:
             return StoreError(
-                f"{failure} ({error}); Slugline must be able to write to this file and its folder, "
-                "so fix the permissions, or name another file."
+                f"{failure} ({error}); allow writing to the file and its folder, or name another "
+                "file."
             )
         if code == sqlite3.SQLITE_TOOBIG:
             limit = self._format.max_row_bytes / 1e6
@@ -425,7 +416,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
         if code == sqlite3.SQLITE_NOTADB:
             return self._foreign("not an SQLite file")
         if isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode"):
-            return self._not_utf8()  # an error of Python, where SQLite has none
+            return self._not_utf8()  # raised by Python, not SQLite
         if code == sqlite3.SQLITE_CORRUPT:
             return StoreError(
                 f"{self.path} is damaged ({error}); restore it from a copy, or save what can be "
@@ -439,23 +430,11 @@ class DatabaseStore:
 
     Parameters
     ----------
-    path : str or Path
-    database_format : DatabaseFormat
-    patience, create, is_read_only : see `Database`
+    path, database_format, **options : see `Database`
     """
 
-    def __init__(
-        self,
-        path: PathLike,
-        database_format: DatabaseFormat,
-        *,
-        patience: float = 5.0,
-        create: bool = True,
-        is_read_only: bool = False,
-    ) -> None:
-        self._database = Database(
-            path, database_format, patience=patience, create=create, is_read_only=is_read_only
-        )
+    def __init__(self, path: PathLike, database_format: DatabaseFormat, **options: Any) -> None:
+        self._database = Database(path, database_format, **options)
 
     @property
     def path(self) -> Path:
@@ -535,10 +514,10 @@ def _has_incomplete_page(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
-    except OSError:  # SQLite says why
+    except OSError:  # SQLite reports the reason
         return False
     page_bytes = int.from_bytes(header[16:18], "big")
-    page_bytes = 1 << 16 if page_bytes == 1 else page_bytes  # which two bytes can't hold
+    page_bytes = 1 << 16 if page_bytes == 1 else page_bytes  # too large for two bytes
     return page_bytes > 0 and path.stat().st_size % page_bytes != 0
 
 

@@ -9,16 +9,13 @@ from typing import Any, Literal, Self
 
 from slugline.base.arrays import F32
 from slugline.base.checks import check_choice
-from slugline.base.wording import format_call
+from slugline.base.wording import format_call, join_words
 from slugline.errors import OptionError, Parameter
 
-#: Default of the parameters of `set_fit_request` and the like: the request stays as it is. The same
-#: as `sklearn.utils.metadata_routing.UNCHANGED`.
-_UNCHANGED = "$UNCHANGED$"
 #: Routing request for a parameter: True (pass it on), False (don't), None (raise an error if it is
 #: given), or the name under which it is given.
 Request = bool | str | None
-# Parameters of every method that are not metadata.
+# Parameters of methods that are not metadata.
 _NOT_METADATA = ("self", "X", "y")
 
 
@@ -36,8 +33,7 @@ class TextEstimator:
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments.
 
-        With `deep`, also return the parameters of arguments that have any, under names such as
-        `learner__passes`.
+        If `deep`, include nested parameters under names such as `learner__passes`.
         """
         params = {name: getattr(self, name) for name in self._parameter_names()}
         if deep:
@@ -48,7 +44,7 @@ class TextEstimator:
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Set constructor arguments, or parameters of these arguments."""
+        """Set constructor arguments or their nested parameters."""
         nested_params: dict[str, dict[str, Any]] = {}
         for name, value in params.items():
             own_name, separator, key = name.partition("__")
@@ -122,42 +118,27 @@ class TextEstimator:
                     getattr(routing, method).add_request(param=name, alias=None)
         return routing
 
-    def set_fit_request(
-        self,
-        *,
-        sample_weight: Request = _UNCHANGED,
-        validation_data: Request = _UNCHANGED,
-        X_unlabelled: Request = _UNCHANGED,
-        progress: Request = _UNCHANGED,
-    ) -> Self:
+    def set_fit_request(self, **requests: Request) -> Self:
         """Set which metadata meta-estimators pass to `fit`.
 
-        Needs `sklearn.set_config(enable_metadata_routing=True)`.
+        Requires `sklearn.set_config(enable_metadata_routing=True)`.
 
         Parameters
         ----------
-        sample_weight, validation_data, X_unlabelled, progress : bool, str or None
-            True passes the parameter on, False doesn't, None raises an error if it is given, and a
-            str is the name under which it is given.
+        **requests : bool, str or None
+            For `sample_weight`, `validation_data`, `X_unlabelled` or `progress`: True passes the
+            parameter on, False doesn't, None raises an error if it is given, and a str is the name
+            under which it is given.
         """
-        requests = {
-            "sample_weight": sample_weight,
-            "validation_data": validation_data,
-            "X_unlabelled": X_unlabelled,
-            "progress": progress,
-        }
         return self._set_requests("fit", requests)
 
-    def set_partial_fit_request(
-        self, *, classes: Request = _UNCHANGED, sample_weight: Request = _UNCHANGED
-    ) -> Self:
-        """Set which metadata meta-estimators pass to `partial_fit`; see `set_fit_request`."""
-        requests = {"classes": classes, "sample_weight": sample_weight}
+    def set_partial_fit_request(self, **requests: Request) -> Self:
+        """Set the requests for `classes` and `sample_weight`; see `set_fit_request`."""
         return self._set_requests("partial_fit", requests)
 
-    def set_score_request(self, *, sample_weight: Request = _UNCHANGED) -> Self:
-        """Set which metadata meta-estimators pass to `score`; see `set_fit_request`."""
-        return self._set_requests("score", {"sample_weight": sample_weight})
+    def set_score_request(self, **requests: Request) -> Self:
+        """Set the request for `sample_weight` of `score`; see `set_fit_request`."""
+        return self._set_requests("score", requests)
 
     def _set_requests(self, method: str, requests: dict[str, Request]) -> Self:
         if not _sklearn_setting("enable_metadata_routing", False):
@@ -166,9 +147,12 @@ class TextEstimator:
                 "sklearn.set_config(enable_metadata_routing=True)."
             )
         routing = self.get_metadata_routing()
+        names = getattr(routing, method).requests
         for name, request in requests.items():
-            if request == _UNCHANGED:
-                continue
+            if name not in names:
+                raise OptionError(
+                    f"`{method}` has no metadata {name!r}; give {join_words([*names])}."
+                )
             if isinstance(request, str) and not request.isidentifier():
                 raise OptionError(
                     Parameter(name),
@@ -198,6 +182,6 @@ class TextEstimator:
 
 
 def _sklearn_setting(name: str, default: object) -> Any:
-    """Return a scikit-learn setting, or the default if scikit-learn isn't imported."""
+    """Return a scikit-learn setting, or `default` if scikit-learn isn't imported."""
     sklearn = sys.modules.get("sklearn")
     return sklearn.get_config()[name] if sklearn else default

@@ -1,7 +1,7 @@
 """Atomic file writes, locks, and the cache folder.
 
-A file is written to a part next to its target, `.<name>.<random>.part`, and renamed. Only a killed
-process leaves its part behind.
+A file is written to a temporary file next to its target, `.<name>.<random>.part`, and renamed.
+Only a killed process leaves the temporary file behind.
 """
 
 from __future__ import annotations
@@ -135,15 +135,18 @@ def os_advice(error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def write_errors(path: PathLike) -> Iterator[None]:
-    """Convert an OSError during writing to an OutputError with advice."""
+def write_errors(subject: PathLike) -> Iterator[None]:
+    """Convert an OSError during writing to an OutputError with advice.
+
+    `subject` is the path, or a description of the file.
+    """
     try:
         yield
     except SluglineError:
         raise
     except OSError as error:
         raise OutputError(
-            f"{path} can't be written ({error.strerror or error}). {os_advice(error)}, or name "
+            f"{subject} can't be written ({error.strerror or error}). {os_advice(error)}, or name "
             "another place."
         ) from error
 
@@ -155,18 +158,13 @@ def write_result(path: PathLike, data: bytes | str, name: str) -> None:
 
     Raises
     ------
-    SluglineError : if the result can't be written; the message calls it `name`.
+    OutputError : if the result can't be written; the message calls it `name`.
     """
     check_is_no_output_address(path)
-    try:
+    with write_errors(f"{path}: the {name}"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
         write_whole(path, content)
-    except OSError as error:
-        raise SluglineError(
-            f"{path}: the {name} can't be written ({error.strerror or error}). {os_advice(error)}, "
-            "or choose another folder."
-        ) from error
 
 
 @contextlib.contextmanager

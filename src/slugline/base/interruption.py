@@ -1,9 +1,8 @@
-"""Stop work early: a thread's work when its result is no longer needed, or any work at Ctrl-C."""
+"""Stop work early, at Ctrl-C or if a thread's result is no longer needed."""
 
 from __future__ import annotations
 
 import _thread
-import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ class Interruption(Exception):  # noqa: N818 - not an error
 _is_unwanted: ContextVar[Callable[[], bool] | None] = ContextVar("is_unwanted", default=None)
 
 
-@contextlib.contextmanager
+@contextmanager
 def interruptible(is_unwanted: Callable[[], bool]) -> Iterator[None]:
     """Make `check_interruption` stop this thread's work if `is_unwanted` returns True.
 

@@ -1,4 +1,4 @@
-"""File names, glob patterns, and addresses given where files are expected."""
+"""File names, glob patterns, and addresses in place of files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check_is_stored(path: str, subject: str) -> None:
     Parameters
     ----------
     path : str
-        A missing file is accepted here; opening it raises an error later.
+        A missing file is accepted; opening it raises an error later.
     subject : str
         Name of the file in messages.
     """
@@ -91,7 +91,6 @@ _DATABASES = (
     "postgres", "mysql", "mariadb", "sqlite", "mssql", "sqlserver", "oracle", "mongodb", "redis",
     "snowflake", "bigquery", "duckdb", "clickhouse", "db2", "odbc",
 )  # fmt: skip
-_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "wasb", "wasbs", "hdfs", "dbfs")
 _WEB = ("http", "https", "ftp", "ftps", "sftp")
 _EXPORT = "export its texts as CSV with a query, and give that file"
 _DOWNLOAD = "download the file, and give its path"
@@ -139,9 +138,6 @@ def _parse_address(source: str) -> _Address | None:
         return _Address(f"{scheme}://{host}", "the address of a database", _EXPORT)
     if scheme == "file":
         return _Address(f"file:///{place}", "an address", f"give the path of the file, /{place}")
-    kind, advice = "an address", _DOWNLOAD
-    if scheme in _STORES:
-        kind = "an address in a remote store"
-    elif scheme in _WEB:
-        kind, advice = "a web address", _SHEET if "docs.google.com" in place else _DOWNLOAD
+    kind = "a web address" if scheme in _WEB else "an address in a remote store"
+    advice = _SHEET if "docs.google.com" in place else _DOWNLOAD
     return _Address(f"{scheme}://{place}", kind, advice)

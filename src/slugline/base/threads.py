@@ -7,7 +7,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def map_in_order(
         Number of results or submitted parts that may wait, in addition to one per thread. With
         0, threads are sometimes idle, and memory contains at most one result per thread.
     is_full : callable, optional
-        Given the parts whose results have not been yielded, return True to yield a result before
-        taking another part. By default, True for `n_threads + n_waiting` parts.
+        Receives the parts whose results have not been yielded; True yields a result before taking
+        another part. By default, True for `n_threads + n_waiting` parts.
 
     >>> list(map_in_order(len, ["a", "bcd", "ef"], n_threads=2))
     [1, 3, 2]
@@ -82,7 +82,10 @@ class _BlasLimit:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Limit BLAS; the last context to exit lifts the limit."""
+        """Limit BLAS to one thread, for bit-identical results.
+
+        The limit applies to the whole process. Contexts may overlap; the last one lifts it.
+        """
         with self._lock:
             if self._lift is None:
                 limit = _thread_pools(len(sys.modules)).limit(limits=1, user_api="blas")
@@ -98,15 +101,7 @@ class _BlasLimit:
                     self._lift = None
 
 
-_blas_limit = _BlasLimit()
-
-
-def limit_blas() -> AbstractContextManager[None]:
-    """Return a context that limits BLAS to one thread, for bit-identical results.
-
-    The limit applies to the whole process; contexts may overlap.
-    """
-    return _blas_limit.hold()
+limit_blas = _BlasLimit().hold
 
 
 @functools.lru_cache(maxsize=1)

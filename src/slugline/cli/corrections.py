@@ -13,8 +13,8 @@ from slugline.base.wording import counted
 from slugline.cli.options import argument, command, json_option, option
 from slugline.cli.output import print_json, show, warn
 from slugline.corpus.topic_sets import join_topics
-from slugline.corrections.pending import describe_pending, find_reasons
 from slugline.corrections.store import Correction, CorrectionStore
+from slugline.corrections.summary import describe_pending, find_reasons
 from slugline.errors import DataError, OptionError
 
 # Maximum length of a displayed text, and number of corrections listed without --json.

@@ -25,8 +25,12 @@ from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents, name_warnings
 from slugline.errors import Message
 from slugline.experiment.concerns import known_document_warnings, model_warnings
-from slugline.experiment.decision_results import decide_corpus
-from slugline.experiment.evaluate import check_evaluable, compare_evaluations, evaluate_fitted
+from slugline.experiment.evaluate import (
+    check_evaluable,
+    compare_evaluations,
+    decide_corpus,
+    evaluate_fitted,
+)
 from slugline.experiment.evidence import write_mistakes
 from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted

@@ -12,8 +12,7 @@ from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import Interval
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import PairedComparison
-from slugline.experiment.decision_results import DecisionResult, MultilabelDecisionResult
-from slugline.experiment.evaluate import AnyEvaluation
+from slugline.experiment.evaluate import AnyEvaluation, DecisionResult, MultilabelDecisionResult
 from slugline.model.decider import Decider
 from slugline.model.fitted import Fitted
 from slugline.model.promise import PromiseCheck

@@ -27,9 +27,8 @@ from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents
 from slugline.errors import Message, OptionError, Parameter, SluglineError, TrainingError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
-from slugline.experiment.encoder_advice import encoder_advice
 from slugline.experiment.evidence import gather_evidence, write_mistakes
-from slugline.experiment.experiment import Experiment, run_experiment
+from slugline.experiment.experiment import Experiment, encoder_advice, run_experiment
 from slugline.model.file.generations import report_path
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
@@ -76,7 +75,9 @@ def train(request: TrainRequest) -> None:
         )
     results = _save(request, *_fit(request, documents, corrections))
     experiment = results.experiment
-    _say_encoder_advice(request.settings, documents.train, experiment)
+    advice = encoder_advice(experiment, request.settings, documents.train)
+    if advice is not None:
+        say(Message(f"{documents.train.name}: ", advice))
     if request.curve:
         curves = _learning_curves(request.settings, documents, experiment.fitted)
         results = replace(results, curves=curves)
@@ -237,12 +238,6 @@ def _save(
         hold_back(replace(retraining, problem=str(error)), request, "Train it again without them.")
     note_learned(retraining, request.output)
     return results
-
-
-def _say_encoder_advice(settings: FitSettings, train: Corpus, experiment: Experiment) -> None:
-    advice = encoder_advice(settings, experiment.fitted, train, experiment.measured)
-    if advice is not None:
-        say(Message(f"{train.name}: ", advice))
 
 
 def _write_report(results: TrainingResults, report: Path) -> None:

@@ -15,10 +15,14 @@ from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import as_sets
-from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
-from slugline.corrections.pending import describe_pending
+from slugline.corrections.learning import (
+    CorrectionResult,
+    restore_integer_topics,
+    to_corpus,
+    train_with_corrections,
+)
 from slugline.corrections.store import Correction, CorrectionStore
-from slugline.corrections.training import train_with_corrections
+from slugline.corrections.summary import describe_pending
 from slugline.errors import OptionError, SluglineError, StoreError
 from slugline.experiment.experiment import AccuracyOnLabels
 from slugline.model.file import container

@@ -231,7 +231,7 @@ def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         return
     if experiment.best_epoch is not None:
         yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
-    if n := experiment.n_suspect_labels:
+    if n := experiment.fitted.n_suspect_labels:
         advice = "`slugline audit` shows suspects"
         yield "left out", f"{n:,}", f"training documents whose topic looks wrong; {advice}"
     if fitted.dense is not None:

@@ -42,6 +42,13 @@ def as_sets(topics: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
     return topics if is_multilabel(topics) else [(topic,) for topic in topics]
 
 
+def is_same_answer(topics: Topic | TopicSet, others: Topic | TopicSet) -> bool:
+    """Return True for the same topic, or for the same topics in any order."""
+    if isinstance(topics, tuple) and isinstance(others, tuple):
+        return {*topics} == {*others}
+    return topics == others
+
+
 def join_topics(topics: Topic | TopicSet) -> str:
     """Format one or more topics as text.
 

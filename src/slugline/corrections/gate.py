@@ -15,16 +15,15 @@ from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import as_sets
 from slugline.evaluation.multilabel import count_decisions, equal_rows
 
-#: The largest probability that a new model is held back although it is not worse for any topic.
+#: Maximum probability of rejecting a new model that is not worse for any topic.
 ALPHA = 0.05
-#: The smallest number of changed documents that is significant if all changed for the worse: 1 /
-#: 2^5 is below `ALPHA`.
+#: Minimum number of changed documents that is significant if all got worse: 1 / 2^5 < `ALPHA`.
 MIN_CHANGED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class TopicChange:
-    """How the answers for one topic changed on the test documents.
+    """Changes of the answers for one topic on the test documents.
 
     Attributes
     ----------
@@ -32,14 +31,14 @@ class TopicChange:
     n_documents, n_corrections : int
         Test documents and corrections with this topic.
     n_true_positives_before, n_true_positives_after : int
-        Number of test documents with this topic to which it was given.
+        Number of test documents correctly assigned this topic.
     n_predicted_before, n_predicted_after : int
-        Number of test documents that were given this topic.
+        Number of test documents assigned this topic.
     n_better, n_worse : int
-        Number of documents for which only the new model, or only the old one, is right about this
+        Number of documents on which only the new model, or only the old one, is right about this
         topic.
     lost_to : str or None
-        The topic that most of the lost documents were given instead.
+        The topic now assigned to most of the lost documents.
     is_worse : bool
         See `clearly_worse`.
     """
@@ -68,7 +67,7 @@ class TopicChange:
 
     @property
     def p_value(self) -> float:
-        """The p-value of a change for the worse; see `sign_test_p_value`."""
+        """P-value of a change for the worse; see `sign_test_p_value`."""
         return sign_test_p_value(self.n_better, self.n_worse)
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,13 +76,13 @@ class TopicChange:
 
 
 class TopicChanges(NamedTuple):
-    """The changes of all topics, and whether accuracy or coverage got worse.
+    """Changes of all topics, of accuracy and of coverage.
 
     Attributes
     ----------
     topics : list of TopicChange
     is_accuracy_worse, is_coverage_worse : bool
-        Whether clearly fewer documents get exactly their topics, or get an answer; see
+        True if clearly fewer documents are assigned exactly their topics, or are answered; see
         `clearly_worse`.
     """
 
@@ -94,16 +93,16 @@ class TopicChanges(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PromiseChange:
-    """How the promised precision, and the number of answered test documents, changed.
+    """Changes of the promised precision and of the number of answered test documents.
 
     Attributes
     ----------
     precision_before, precision_after : float
         The promised precision; 0 without a promise, or if no threshold reaches it.
     n_answered_before, n_answered_after : int
-        Number of test documents that are answered.
+        Number of answered test documents.
     is_coverage_worse : bool
-        Whether clearly fewer documents are answered; see `clearly_worse`.
+        True if clearly fewer documents are answered; see `clearly_worse`.
     """
 
     precision_before: float
@@ -113,7 +112,7 @@ class PromiseChange:
     is_coverage_worse: bool
 
     def why_not(self) -> str:
-        """Return in words what got clearly worse; empty if nothing did."""
+        """Describe what got clearly worse; empty if nothing did."""
         if self.precision_after < self.precision_before:
             promise = "no precision can be promised"
             if self.precision_after:
@@ -139,14 +138,14 @@ def topic_changes(
     n_newly_answered: int,
     n_no_longer_answered: int,
 ) -> TopicChanges:
-    """Return the changes of the answers for each topic, the most common first, and overall.
+    """Return the changes of answers by topic, most common first, and overall.
 
     Parameters
     ----------
     topics, before, after : sequences of str, or of tuples of str, one for each test document
-        The true topics, and the answers of the old and of the new model.
+        True topics, and the answers of the old and the new model.
     corrected : sequence of str
-        The topics of all corrections.
+        Topics of all corrections.
     n_newly_answered, n_no_longer_answered : int
         Number of test documents that only the new model, or only the old one, answers.
     """
@@ -195,7 +194,7 @@ def topic_changes(
 
 
 def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:
-    """Return for each change whether it is significantly for the worse.
+    """Return a list of booleans: True if a change is significantly for the worse.
 
     The changes are one family of one-sided sign tests, with a family-wise error rate of `ALPHA`,
     corrected for the number of changes with enough documents to be significant at all.
@@ -203,7 +202,7 @@ def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:
     Parameters
     ----------
     changes : sequence of (int, int)
-        Number of documents that each change made better, and worse.
+        Number of documents that got better, and worse, by each change.
 
     References
     ----------
@@ -219,8 +218,8 @@ def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:
 def sign_test_p_value(n_better: int, n_worse: int) -> float:
     """Return the p-value of a one-sided sign test.
 
-    It is the probability of at least `n_worse` changes for the worse if both directions are equally
-    likely.
+    This is the probability of at least `n_worse` changes for the worse if both directions are
+    equally likely.
     """
     from scipy.special import bdtr
 

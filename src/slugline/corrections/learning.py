@@ -1,11 +1,12 @@
-"""Trains a model with corrections, and compares it with a model that is trained without them."""
+"""Train a model with corrections, and compare it with a model trained without them."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,11 +14,13 @@ import numpy as np
 from slugline.base.arrays import Mask
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress
-from slugline.base.wording import counted, join_words
+from slugline.base.wording import all_of, counted, have, join_words
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic, Topics
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_sets import TopicSet, as_sets
+from slugline.corpus.topics import apply_topic_rules, topic_rules
 from slugline.corrections.gate import PromiseChange, TopicChange, topic_changes
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.evaluation.paired import PairedComparison, compare_paired
@@ -47,7 +50,7 @@ _N_SHOWN = 5
 
 
 def normalize_spaces(text: str) -> str:
-    r"""Return the text with each run of white space replaced by one space.
+    r"""Return the text with each run of white space replaced by a space.
 
     >>> normalize_spaces("Wheat\r\n prices ") == normalize_spaces("Wheat prices")
     True
@@ -58,21 +61,21 @@ def normalize_spaces(text: str) -> str:
 def to_corpus(
     corrections: Sequence[Correction], name: str, models: Collection[str] | None = None
 ) -> Corpus:
-    """Return the corrected texts, each with the topic of its latest correction.
+    """Return the corrected texts with the topics of their latest corrections.
 
-    Topics are strings, and places are the numbers of corrections. Blank texts are left out.
+    Topics are strings; places are correction numbers. Blank texts are skipped.
 
     Parameters
     ----------
     corrections : sequence of Correction
     name : str
-        Name of their file, for messages.
+        Name of the corrections file in messages.
     models : collection of str, optional
-        Use only corrections to models with these names; by default, all.
+        Names of models whose corrections to use; by default, all.
 
     Raises
     ------
-    DataError : if there are no corrections, or if some give one topic and some a tuple of topics.
+    DataError : if there are no corrections, or single-label and multi-label ones are mixed.
     """
     selected = [row for row in corrections if models is None or row.model in models]
     latest: dict[str, Correction] = {}
@@ -88,12 +91,12 @@ def to_corpus(
     topics = [stringify_topic(correction.topic) for correction in latest.values()]
     if len({type(topic) for topic in topics}) > 1:
         raise DataError(
-            f"{name} holds corrections to one topic and corrections to several, from before and "
-            "after a change of the model; undo those of one kind."
+            f"{name} contains both single-label and multi-label corrections, because the model "
+            "changed; undo the corrections of one kind."
         )
     if not latest:
         selection = "" if models is None else f" of {' or '.join(sorted(models))}"
-        message = f"{name} holds no correction{selection} of a text that isn't blank; "
+        message = f"{name} contains no corrections{selection} of non-blank texts; "
         n_by_model = Counter(each.model for each in corrections if each not in selected)
         if not n_by_model:
             raise DataError(f"{message}correct some answers first.")
@@ -130,20 +133,19 @@ def stringify_topic(topic: Topic | TopicSet) -> str | tuple[str, ...]:
 
 @dataclass(frozen=True)
 class TrainingSets:
-    """The documents for training with and without corrections, and for testing both models.
+    """Documents for training with and without corrections, and for testing both models.
 
     Attributes
     ----------
     base : Corpus
-        The training documents, without corrections.
+        Training documents, without corrections.
     learned : Corpus
-        The training documents whose texts were not corrected, then the corrections.
+        Training documents with uncorrected texts, then the corrections.
     corrections : Corpus
     test : Corpus
-        Test documents, none of which has the text of a correction.
+        Test documents with uncorrected texts.
     n_replaced, n_from_test : int
-        Number of training documents, and of test documents, that were removed because their texts
-        were corrected.
+        Number of training and test documents removed because their texts were corrected.
     """
 
     base: Corpus
@@ -155,11 +157,11 @@ class TrainingSets:
 
     @property
     def new_topics(self) -> list[str]:
-        """Topics of corrections that no training document has, sorted."""
+        """Topics of corrections without training documents, sorted."""
         return sorted({*self.corrections.all_topics()} - {*self.base.all_topics()})
 
     def without(self, rows: Iterable[int]) -> Corpus:
-        """Return `learned` without the corrections in some rows."""
+        """Return `learned` without the corrections in `rows`."""
         n_others = len(self.learned) - len(self.corrections)
         is_used = np.ones(len(self.learned), dtype=bool)
         is_used[[n_others + row for row in rows]] = False
@@ -167,21 +169,26 @@ class TrainingSets:
 
 
 def merge_corrections(train: Corpus, test: Corpus, corrections: Corpus) -> TrainingSets:
-    """Return the training sets; a correction replaces all documents that have its text.
+    """Return the training sets; a correction replaces all documents with its text.
 
     A correction counts as one document; see `benchmarks/run.py choices correction-weight`.
 
     Raises
     ------
-    DataError : if no test document is left, or only one of documents and corrections is multilabel.
+    DataError : if no test document is left, or only the documents or only the corrections are
+        multi-label.
     """
-    check_same_kind(train, corrections)
+    if train.multilabel != corrections.multilabel:
+        raise DataError(
+            f"{corrections.name} has corrections to {_kind(corrections)}, and each text of "
+            f"{train.name} has {_kind(train)}; give corrections of a model trained on it."
+        )
     corrected = set(map(normalize_spaces, corrections.texts))
     is_trained, is_tested = _is_uncorrected(train, corrected), _is_uncorrected(test, corrected)
     if not is_tested.any():
         raise DataError(
-            f"{test.name}: {corrections.name} has the texts of all documents to test on "
-            f"({len(test):,}); add documents, or give others with ",
+            f"{test.name}: {all_of(len(test), 'test document')} {have(len(test))} a text corrected "
+            f"in {corrections.name}; add documents, or give others with ",
             Parameter("test"),
             ".",
         )
@@ -202,15 +209,6 @@ def merge_corrections(train: Corpus, test: Corpus, corrections: Corpus) -> Train
     )
 
 
-def check_same_kind(train: Corpus, corrections: Corpus) -> None:
-    """Raise DataError unless both are single-label, or both are multilabel."""
-    if train.multilabel != corrections.multilabel:
-        raise DataError(
-            f"{corrections.name} has corrections to {_kind(corrections)}, and each text of "
-            f"{train.name} has {_kind(train)}; give corrections of a model that learned from it."
-        )
-
-
 def _kind(corpus: Corpus) -> str:
     return "several topics" if corpus.multilabel else "one topic"
 
@@ -221,18 +219,17 @@ def _is_uncorrected(corpus: Corpus, corrected: set[str]) -> Mask:
 
 # Learning ----------------------------------------------------------------------------------------
 
-# Corrected texts are answered by models trained on the other corrections: three models, each
-# without a third of the corrections, or only one of these for more than `_MAX_CROSS_VALIDATED`
-# documents, to save time.
+# Number of models, each trained without a part of the corrections and tested on it. To save time,
+# only one is trained for more than `_MAX_CROSS_VALIDATED` documents.
 _N_FOLDS, _MAX_CROSS_VALIDATED = 3, 20_000
 # Maximum number of clearly worse topics in a message.
 _N_WORSE = 3
-# A number as Python writes it, of 64 bits at most.
+# A decimal integer of at most 64 bits, without leading zeros.
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
 
 
 class CorrectedAccuracy(NamedTuple):
-    """Counts of corrected texts answered correctly by models that were not trained on them.
+    """Number of right answers to corrected texts by models not trained on them.
 
     Attributes
     ----------
@@ -249,7 +246,7 @@ class CorrectedAccuracy(NamedTuple):
 
 
 class NewlyCorrected(NamedTuple):
-    """Counts of corrected texts on which the model to be replaced was not trained.
+    """Number of corrected texts on which the model to be replaced was not trained.
 
     Attributes
     ----------
@@ -281,13 +278,13 @@ class CorrectionResult:
     newly_corrected : NewlyCorrected or None
         None without a model to be replaced, or if it was trained on all of the corrections.
     problem : str
-        Why the file of the new model can't be used; empty if it can.
+        Reason that the new model file is unusable, or "".
     is_unchanged : bool
-        True if the new file is identical to the one to be replaced.
+        True if the new file is identical to the file to be replaced.
     missing_topics : tuple of str
-        Topics of the model to be replaced that the new one doesn't have.
+        Topics of the model to be replaced that the new model lacks.
     n_pending : int
-        Number of corrections that wait for approval.
+        Number of pending corrections.
     """
 
     experiment: Experiment
@@ -317,7 +314,12 @@ class CorrectionResult:
         """Return the reasons not to use the new model, or ""."""
         if self.problem:
             return self.problem
-        reasons = [_describe_missing(self.missing_topics)] if self.missing_topics else []
+        reasons = []
+        if self.missing_topics:
+            names = join_words([*map(short_repr, self.missing_topics)], _N_SHOWN, last=None)
+            reasons.append(
+                f"no document or correction has these topics of the model to be replaced: {names}"
+            )
         reasons += [_describe_loss(change) for change in self.worse_topics[:_N_WORSE]]
         n_more = len(self.worse_topics) - _N_WORSE
         if n_more > 0:
@@ -367,6 +369,65 @@ class CorrectionResult:
         }
 
 
+def train_with_corrections(
+    settings: FitSettings,
+    train: Corpus,
+    *,
+    corrections: Sequence[Correction],
+    reading: ReadOptions,
+    name: str,
+    replaced: Fitted | None = None,
+    **options: Any,
+) -> CorrectionResult:
+    """Train on documents and on the corrections that are not pending.
+
+    Parameters
+    ----------
+    settings, train, replaced, **options
+        See `learn_from_corrections`.
+    corrections : sequence of Correction
+        Corrections to one model, at least one of them not pending.
+    reading : ReadOptions
+        Options for reading the training documents. Topics of corrections are renamed likewise.
+    name : str
+        Name of the corrections in messages.
+
+    Raises
+    ------
+    DataError : if no corrected answer is a topic of the documents.
+    """
+    # `topic_map` may contain names that no correction has.
+    rules = topic_rules(reading)._replace(must_occur=False)
+    rename = partial(apply_topic_rules, rules=rules, preferred=[*train.all_topics()])
+    _check_answers(train, rename, corrections)
+    counting = [row for row in corrections if not row.is_pending]
+    learned = rename(to_corpus(counting, name))
+    result = learn_from_corrections(settings, train, learned, replaced=replaced, **options)
+    newly_corrected = None
+    if replaced is not None:
+        # A confirmation corrects nothing.
+        new = {row.id for row in counting if row.learned is None and not row.is_confirmation}
+        rows = [row for row, number in enumerate(learned.places or ()) if number in new]
+        texts = [learned.texts[row] for row in rows]
+        topics = [learned.topics[row] for row in rows]
+        newly_corrected = count_newly_corrected(replaced, result.experiment.fitted, texts, topics)
+    n_pending = len(corrections) - len(counting)
+    return replace(result, newly_corrected=newly_corrected, n_pending=n_pending)
+
+
+def _check_answers(
+    train: Corpus, rename: Callable[[Corpus], Corpus], corrections: Sequence[Correction]
+) -> None:
+    answers = [stringify_topic(row.answer) for row in corrections]
+    given = {*rename(Corpus([row.text for row in corrections], answers)).all_topics()}
+    if given and given.isdisjoint(train.all_topics()):
+        raise DataError(
+            f"the corrected answers, such as {short_repr(min(given))}, are not topics of "
+            f"{train.name}; pass the documents on which the corrected model was trained, or "
+            "corrections of another model."
+        )
+
+
 def learn_from_corrections(
     settings: FitSettings,
     train: Corpus,
@@ -378,9 +439,9 @@ def learn_from_corrections(
     replaced: Fitted | None = None,
     progress: Progress | None = None,
 ) -> CorrectionResult:
-    """Train with documents and corrections, and for comparison without the corrections.
+    """Train with corrections and, for comparison, without them.
 
-    Both models are tested on the same documents, none of which has the text of a correction.
+    Both models are tested on the same documents, excluding corrected texts.
 
     Parameters
     ----------
@@ -390,7 +451,7 @@ def learn_from_corrections(
     test, test_fraction, on_labels, progress
         See `run_experiment`.
     replaced : Fitted, optional
-        The model to be replaced, which may promise more than a model with these settings can.
+        The model to be replaced. Its promised precision must not decrease.
 
     Raises
     ------
@@ -413,34 +474,29 @@ def learn_from_corrections(
     experiment = run_experiment(
         settings, sets.learned, sets.test, on_labels=on_labels, progress=progress
     )
+    note = (
+        f"learned from {counted(len(corrections), 'corrected text')} of {corrections.name} as "
+        "well, each of which counts as a document"
+    )
+    if sets.n_replaced:
+        note += f"; {counted(sets.n_replaced, 'document')} with these texts left out"
     experiment = replace(
         experiment,
         test_fraction=test_fraction if is_split else None,
-        notes=(*notes, _note_on_corrections(sets)),
+        notes=(*notes, note),
         n_skipped=n_skipped,
     )
-    # Tuned settings are part of the fitted model's, and not tuned again.
+    # Reuse tuned settings.
     fitted = experiment.fitted
     tuned_settings = FitSettings.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
-    if settings.has_fast_encoder:  # which helps or not with each set of documents
+    if settings.has_fast_encoder:  # its use is decided anew for each training set
         tuned_settings = replace(tuned_settings, encoder=settings.encoder)
     refit_settings = replace(tuned_settings, min_precision=settings.min_precision)
     before = fit(sets.base, refit_settings, progress=progress)
     corrected_accuracy = _corrected_accuracy(
         sets, before, replace(tuned_settings, min_precision=None), fitted.seed, progress
     )
-    return _compare_models(sets, experiment, before, replaced, corrected_accuracy)
-
-
-def _compare_models(
-    sets: TrainingSets,
-    experiment: Experiment,
-    before: Fitted,
-    replaced: Fitted | None,
-    corrected_accuracy: CorrectedAccuracy,
-) -> CorrectionResult:
-    """Return the result, which compares both models on the test documents."""
-    after = experiment.fitted
+    after = fitted
     texts, y_true = sets.test.texts, sets.test.topics
     answers_before, answers_after = _answers(before, texts), _answers(after, texts)
     answered_before, answered_after = _is_answered(before, texts), _is_answered(after, texts)
@@ -495,16 +551,11 @@ def count_newly_corrected(
 
 
 def check_model_file(path: Path, texts: Sequence[str]) -> ModelFile:
-    """Return the content of a model file, after checking that the model in it can answer texts.
-
-    Raises
-    ------
-    TrainingError : if it can't be loaded, or can't answer.
-    """
+    """Return the content of a model file; raise TrainingError unless its model answers texts."""
     try:
         fitted, file = load_model(path)
         Decider.from_fitted(fitted).decide(texts)
-    except Exception as error:  # a server would fail on any of these errors, too
+    except Exception as error:  # any of these would make a server fail
         raise TrainingError(
             f"the new model can't be loaded from its file and answer texts ({error})"
         ) from error
@@ -512,9 +563,9 @@ def check_model_file(path: Path, texts: Sequence[str]) -> ModelFile:
 
 
 def restore_integer_topics(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
-    """Return the model with integer topics if all topics of the replaced model are integers.
+    """Return the model with integer topics if the replaced model has integer topics.
 
-    Topics that are read from files are strings. They stay strings if one of them is not a number.
+    Topics read from files are strings. They stay strings if one of them is not a number.
     """
     names = [str(name) for name in fitted.topics.names]
     is_numbered = all(isinstance(name, int) for name in before)
@@ -523,19 +574,8 @@ def restore_integer_topics(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
     return replace(fitted, topics=Topics([int(name) for name in names]))
 
 
-def _note_on_corrections(sets: TrainingSets) -> str:
-    corrections = sets.corrections
-    note = (
-        f"learned from {counted(len(corrections), 'corrected text')} of {corrections.name} as "
-        "well, each of which counts as a document"
-    )
-    if sets.n_replaced:
-        note += f"; {counted(sets.n_replaced, 'document')} with these texts left out"
-    return note
-
-
 def _is_answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
-    """Return a mask of the texts that the model answers."""
+    """Return a mask of the answered texts."""
     decider = Decider.from_fitted(fitted)
     if decider.precision is None:
         return np.ones(len(texts), dtype=bool)
@@ -578,18 +618,8 @@ def _is_right(y_true: Sequence[Any], answers: Sequence[Any]) -> list[bool]:
     return [{*topics} == {*answer} for topics, answer in pairs]
 
 
-def _describe_missing(topics: Sequence[str]) -> str:
-    """Return a sentence about the topics of the old model that the new one lacks."""
-    names = join_words([*map(short_repr, topics)], _N_SHOWN, last=None)
-    noun, pronoun = ("topic", "it") if len(topics) == 1 else ("topics", "them")
-    return (
-        f"the new model lacks {noun} {names}, which the model to be replaced has: no document or "
-        f"correction has {pronoun}"
-    )
-
-
 def _describe_loss(change: TopicChange) -> str:
-    """Return a sentence about how much worse a topic got."""
+    """Describe how much worse a topic got."""
     instead = ""
     if change.lost_to is not None:
         instead = f", most others now get {short_repr(change.lost_to)}"

@@ -1,7 +1,7 @@
-"""Lets a served model learn from corrections in the background when there are enough new ones.
+"""Retrain a served model with corrections in the background when there are enough new ones.
 
-The loop runs `slugline train --corrections` as a process of low priority, which replaces the model
-file if nothing got clearly worse. The server notices the new file by itself.
+The loop runs `slugline train --corrections` as a low-priority process, which replaces the model
+file if nothing got clearly worse. The server reloads the file.
 """
 
 from __future__ import annotations
@@ -18,75 +18,55 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, TypedDict
+from typing import IO, Any
 
 from slugline.base.checks import check_whole
 from slugline.base.databases import utc_now
 from slugline.base.files import PathLike, lock
 from slugline.corpus.loading import NAMED_CORPORA
-from slugline.corrections.pending import describe_pending
 from slugline.corrections.store import CorrectionStore
+from slugline.corrections.summary import describe_pending
 from slugline.errors import OptionError, Parameter, StoreError, TrainingError
 from slugline.model.file.shipped import is_shipped
 
-# The number of seconds to wait for a process to end.
+# Seconds to wait for a process to end.
 _GRACE = 5.0
 _NICENESS = 10
 # Prefix of the command's message when it fails.
 _ERROR = "slugline: error: "
-# The limits on bytes of results, and on lines and characters of messages, that are read.
+# Maximum bytes of results, and maximum lines and characters of messages, to read.
 _MAX_RESULT_BYTES, _MAX_LINES, _MAX_CHARACTERS = 64 << 20, 20, 2000
 
 
-class LoopState(TypedDict):
-    """The state of a loop as plain data for JSON.
-
-    `since` is when the current run began (ISO 8601, UTC), None if there is none. `n_new` are the
-    corrections and approvals since the last run, and `next_after` how many more start the next run;
-    both are None if the file can't be read now. `last` is the last run or None: `at`, `outcome`
-    ("replaced", "held back", "unchanged" if there was nothing new to learn, "waiting" if all
-    corrections wait for approval, or "failed"), `message`, `n_pending` (corrections that wait for
-    approval) and, for a new model, `n_texts`, `now_right`, `newly_corrected`, `accuracy_before` and
-    `accuracy_after`.
-    """
-
-    is_learning: bool
-    since: str | None
-    every: int
-    n_new: int | None
-    next_after: int | None
-    last: Any  # A JSON object or None
-
-
 class LearningLoop:
-    """Lets a model learn each time there are `every` new corrections.
+    """Retrains a model after every `every` new corrections.
 
-    The last run is recorded in the file of corrections, so that a restarted loop continues from
-    there. If several loops use one model, only one of them trains at a time.
+    The last run is recorded in the corrections file, so a restarted loop continues from there. If
+    several loops use one model, only one of them trains at a time.
 
     Parameters
     ----------
     model_path : str or Path
-        The model file, which is replaced. Only corrections to models with this name count.
+        The model file to replace. Only corrections to models with this name count.
     data : sequence of str
-        The training data of the model, as arguments of `slugline train`.
+        Arguments of `slugline train`: the model's training data.
     store_path : str or Path
-        The file of corrections.
+        The corrections file.
     every : int
-        The number of new corrections that starts a run.
+        Number of new corrections that starts a run.
     log, warn : callable
-        Called from another thread with one line at a time; `warn`, by default `log`, is called with
-        failures.
+        Called from another thread with one line at a time. `warn` receives failures and defaults
+        to `log`.
     text, topic : str, optional
-        The columns to read, as `slugline train` takes them.
+        Columns to read; options of `slugline train`.
     pauses : (float, float)
-        The number of seconds after which corrections are counted again. While there is an error,
-        the pause doubles each time, up to the second number.
+        Initial and maximum seconds between two counts of corrections. The pause doubles after each
+        error.
 
     Raises
     ------
-    OptionError : if the model comes with Slugline, there are no data or they are standard input, or
-        `every` is out of its range.
+    OptionError : if the model comes with Slugline, the data are missing or standard input, or
+        `every` is below 1.
     """
 
     def __init__(
@@ -133,22 +113,22 @@ class LearningLoop:
         self._store: CorrectionStore | None = None
         self._thread: threading.Thread | None = None
         self._child: subprocess.Popen[str] | None = None
-        self._starting = threading.Lock()  # so that none starts while `stop` ends the last
+        self._starting = threading.Lock()  # prevents a start during `stop`
         self._is_over = threading.Event()
 
     def open(self) -> None:
-        """Open the file of corrections, for `state`; raise StoreError if it can't be opened."""
+        """Open the corrections file for `state`; raise StoreError on failure."""
         if self._store is None:
             self._store = CorrectionStore(self._store_path)
 
     def start(self) -> None:
-        """Start the thread; raise StoreError if the file of corrections can't be opened."""
+        """Start the thread; raise StoreError if the corrections file can't be opened."""
         self.open()
         self._thread = threading.Thread(target=self._watch, name="learner", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread and a run in progress, which leaves the model unchanged."""
+        """Stop the thread and any run in progress; the model stays unchanged."""
         with self._starting:
             self._is_over.set()
             child = self._child
@@ -159,14 +139,22 @@ class LearningLoop:
         if self._store is not None:
             self._store.close()
 
-    def state(self) -> LoopState:
-        """Return the state as plain data for JSON."""
+    def state(self) -> dict[str, Any]:
+        """Return the state as plain data for JSON.
+
+        `since` is the start of the current run (ISO 8601, UTC) or None. `n_new` counts corrections
+        and approvals since the last run, and `next_after` how many more start the next one; both
+        are None if the file can't be read. `last` is the last run or None: `at`, `outcome`
+        ("replaced", "held back", "unchanged" if there was nothing new to learn, "waiting" if all
+        corrections are pending, or "failed"), `message`, `n_pending` and, for a new model,
+        `n_texts`, `now_right`, `newly_corrected`, `accuracy_before` and `accuracy_after`.
+        """
         n_new = last = since = None
         with contextlib.suppress(StoreError, ValueError, OSError):
             if self._store is not None:
                 n_new = self._count_new(self._store)
                 last = json.loads(self._store.note(f"outcome {self._note}") or "null")
-                with self._locked_model() as is_locked:  # another loop is learning
+                with self._locked_model() as is_locked:  # False while a loop is learning
                     since = None if is_locked else self._store.note(f"since {self._note}")
         return {
             "is_learning": since is not None,
@@ -190,11 +178,10 @@ class LearningLoop:
             try:
                 self._learn_if_due()
                 last_error, pause = "", self._pause
-            except Exception as error:  # noqa: BLE001 - the server must go on
-                if str(error) != last_error:  # each error is logged once
+            except Exception as error:  # noqa: BLE001 - keep the server running
+                if str(error) != last_error:  # log each error once
                     self._warn(f"learning from corrections: {error}")
-                # A run that fails, or whose result can't be recorded, would otherwise start again
-                # at once.
+                # Otherwise a failed or unrecorded run would restart immediately.
                 last_error, pause = str(error), min(2 * pause, self._max_pause)
             self._is_over.wait(pause)
 
@@ -203,19 +190,19 @@ class LearningLoop:
         if store is None or self._count_new(store) < self._every:
             return
         with self._locked_model() as is_locked:
-            if not is_locked or self._count_new(store) < self._every:
-                return
-            # Corrections that are added during the run may be learned from twice.
+            # Corrections added during the run may be learned twice.
             last, last_approval = store.last(), store.last_approval()
             n_new = self._count_new(store)
+            if not is_locked or n_new < self._every:
+                return
             self._log(f"learning from {n_new:,} new corrections of {self._store_path}")
             store.set_notes({f"since {self._note}": utc_now()})
             summary = self._learn()
             if self._is_over.is_set() and summary.get("outcome") != "replaced":
-                self._log("learning from corrections: stopped, as the server stops")
+                self._log("learning from corrections: stopped together with the server")
                 return
             notes = {f"outcome {self._note}": json.dumps(summary)}
-            if summary["outcome"] == "failed":  # the corrections count as new again
+            if summary["outcome"] == "failed":  # the corrections still count as new
                 store.set_notes(notes)
                 raise TrainingError(summary["message"])
             notes[f"learned {self._note}"] = str(last)
@@ -225,7 +212,7 @@ class LearningLoop:
             log(f"learning from corrections: {summary['message']}")
 
     def _learn(self) -> dict[str, Any]:
-        """Run the command, and return a summary of the run for `state`."""
+        """Run the command and return a summary for `state`; empty if the loop was stopped."""
         lines: deque[str] = deque(maxlen=_MAX_LINES)
         with tempfile.TemporaryFile() as results:
             child = self._start_process(results)
@@ -234,7 +221,7 @@ class LearningLoop:
             with child, contextlib.closing(child.stderr or io.StringIO()) as messages:
                 for line in messages:
                     lines.append(line.strip()[:_MAX_CHARACTERS])
-                    if not line.startswith(_ERROR):  # errors are in the summary as well
+                    if not line.startswith(_ERROR):  # the summary contains errors
                         self._log(f"learning from corrections: {lines[-1]}")
             status = child.wait()
             self._child = None
@@ -246,8 +233,7 @@ class LearningLoop:
         with self._starting:
             if self._is_over.is_set():
                 return None
-            # In a new session, so that Ctrl-C on the server's terminal doesn't end the process
-            # before `stop`.
+            # A new session, so that Ctrl-C in the server's terminal doesn't reach the process.
             self._child = subprocess.Popen(  # noqa: S603 - our own command, and no shell
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -271,13 +257,13 @@ class LearningLoop:
 
 
 def _summarize_run(status: int, output: bytes, lines: Sequence[str], model: Path) -> dict[str, Any]:
-    """Return the summary of a run, given the exit status, output and messages of the process."""
+    """Summarize a run from the exit status, output and messages of the process."""
     result = None
     with contextlib.suppress(ValueError, KeyError, TypeError):
         result = json.loads(output)["corrections"]
     if result is None or status not in (0, 1):
         reason = f"exit status {status}"
-        if lines:  # quoted, as the advice may name options of that command
+        if lines:  # quoted, since the advice may name options of that command
             reason = f"`slugline train` says: {lines[-1].removeprefix(_ERROR)}"
         return {"outcome": "failed", "message": f"failed, and {model} is unchanged: {reason}"}
     n_pending = result["n_pending"]

@@ -1,4 +1,4 @@
-"""Stores corrections in a SQLite file, flushed to disk before a correction is acknowledged."""
+"""Store corrections in a SQLite file, flushed to disk before a correction is acknowledged."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from slugline.errors import DataError, Parameter
 
 # Corrections --------------------------------------------------------------------------------------
 
-#: The largest size of a text, in bytes of UTF-8.
+#: Maximum size of a text in bytes of UTF-8.
 MAX_TEXT_BYTES = 16 << 20
-# The largest number of characters of a model's name or digest, and of a person's name.
+# Maximum length of a model's name or digest, and of a person's name, in characters.
 _MAX_NAME = 1000
-# The largest size of a tuple of topics, in bytes of JSON.
+# Maximum size of a tuple of topics in bytes of JSON.
 _MAX_TOPICS_BYTES = 1 << 15
 
 
@@ -40,30 +40,30 @@ class Correction(NamedTuple):
     Attributes
     ----------
     id : int
-        Its number in the file; later corrections have larger numbers.
+        Number in the file, ascending.
     text : str
     topic : str or int, or a tuple of them
-        The right topic, which may be new to the model; in multilabel data, all right topics.
+        The right topic, which may be new to the model; in multi-label data, all right topics.
     answer : str or int, or a tuple of them
-        The topic that the model gave, or its best guess; in multilabel data, the topics it gave.
+        The model's answer or best guess; in multi-label data, the predicted topics.
     probability : float, from 0 to 1
-        The model's probability of its answer; in multilabel data, of the most likely given topic.
+        Probability of the answer; in multi-label data, of the most likely predicted topic.
     model, digest : str
         Name and digest of the model.
     who : str or None
-        Who made the correction.
+        Name of the person.
     at : str
-        ISO 8601, UTC, as in "2026-01-31T08:15:00.250Z".
+        Time in ISO 8601, UTC, such as "2026-01-31T08:15:00.250Z".
     is_named : bool
-        Whether `who` is the name of a token, and not a name that somebody typed.
+        True if `who` is the name of a token, False if it was typed.
     approved : str or None
-        When it was approved, in the format of `at`; None if it wasn't.
+        Time of approval, in the format of `at`.
     approver : str or None
-        Who approved it, if known.
+        Name of the person who approved it.
     learned : str or None
-        When a model trained on it was first saved, in the format of `at`; None if not used yet.
+        Time when a model trained on it was first saved, in the format of `at`.
     learned_by : str or None
-        The digest of that model.
+        Digest of that model.
     """
 
     id: int
@@ -83,18 +83,18 @@ class Correction(NamedTuple):
 
     @property
     def is_confirmation(self) -> bool:
-        """True if the topic is the model's answer, or its best guess."""
+        """True if the topic is the model's answer or best guess."""
         topic, answer = as_sets([self.topic, self.answer])
         return {*map(str, topic)} == {*map(str, answer)}
 
     @property
     def is_pending(self) -> bool:
-        """True if it waits for approval. Corrections already used in training don't."""
+        """True if it was neither approved nor used in training."""
         return self.approved is None and self.learned is None
 
 
 class UndoneCorrection(NamedTuple):
-    """When a correction was undone, and by whom; `who` is None without a name."""
+    """Time when a correction was undone, and name of the person, if known."""
 
     id: int
     at: str
@@ -104,7 +104,7 @@ class UndoneCorrection(NamedTuple):
 def to_cells(correction: Correction) -> tuple[Any, ...]:
     """Return the cells of a new correction in the order of `_COLUMNS`, without its number.
 
-    Names of tokens are stored as text, which distinguishes them from names that somebody typed.
+    Names of tokens are stored as text, typed names as bytes.
 
     Raises
     ------
@@ -113,11 +113,11 @@ def to_cells(correction: Correction) -> tuple[Any, ...]:
     text, who = correction.text, correction.who
     if not isinstance(text, str):
         raise DataError(Parameter("text"), f" is {short_repr(text)}; give a string.")
-    # A character has at least one byte, so a text with too many characters needn't be encoded.
+    # Don't encode a text with too many characters: each has at least one byte.
     if len(text) > MAX_TEXT_BYTES or len(data := to_cell(text)) > MAX_TEXT_BYTES:
         raise DataError(
             Parameter("text"),
-            f" has {len(text):,} characters, and the text of a correction may have "
+            f" has {len(text):,} characters, but texts of corrections are limited to "
             f"{MAX_TEXT_BYTES:,} bytes; shorten it.",
         )
     topic = _topic_cell("topic", correction.topic)
@@ -191,7 +191,7 @@ _decode_list = msgspec.json.Decoder(tuple[str | int | bool, ...]).decode
 
 
 def _topic_cell(name: str, value: Topic | TopicSet) -> bytes | int | str:
-    """Return a topic as bytes or a number, or a tuple of topics as text: a list in JSON."""
+    """Return a topic as bytes or a number, or a tuple of topics as a JSON list."""
     topics = to_plain_topics(value if isinstance(value, tuple) else [value], name)
     check_topic_names(topics)
     if not isinstance(value, tuple):
@@ -200,8 +200,8 @@ def _topic_cell(name: str, value: Topic | TopicSet) -> bytes | int | str:
     if len(cell) > _MAX_TOPICS_BYTES:
         raise DataError(
             Parameter(name),
-            f" has {counted(len(topics), 'topic')} of {len(cell):,} bytes in JSON, and may "
-            f"have {_MAX_TOPICS_BYTES:,}; name fewer topics.",
+            f" has {counted(len(topics), 'topic')} of {len(cell):,} bytes in JSON, but the maximum "
+            f"is {_MAX_TOPICS_BYTES:,}; name fewer topics.",
         )
     return cell.decode()
 
@@ -222,22 +222,21 @@ def _topic(cell: Any) -> Topic | TopicSet:
 # The store ----------------------------------------------------------------------------------------
 
 _COLUMNS = "id, text, topic, answer, probability, model, digest, who, at"
-# The text comes last, so that a query of other columns can skip its pages.
+# The text comes last so that queries of other columns can skip its pages.
 _FIRST_TABLES = (
     "CREATE TABLE corrections (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
     "undone TEXT, topic NOT NULL, answer NOT NULL, probability REAL NOT NULL, "
     "model BLOB NOT NULL, digest BLOB NOT NULL, who BLOB, text BLOB NOT NULL)",
     "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
-# Added in format 2: approvals in order, and the corrections used in a saved model. `holds` is no
-# longer used.
+# Added in format 2: approvals in order, and corrections used in a saved model. `holds` is unused.
 _MORE_TABLES = (
     "CREATE TABLE approvals (id INTEGER PRIMARY KEY AUTOINCREMENT, "
     "correction INTEGER NOT NULL UNIQUE, at TEXT NOT NULL, who BLOB)",
     "CREATE TABLE holds (correction INTEGER PRIMARY KEY, doubts TEXT NOT NULL)",
     "CREATE TABLE learned (correction INTEGER PRIMARY KEY, at TEXT NOT NULL, digest BLOB NOT NULL)",
 )
-# Added in format 3: who undid a correction.
+# Added in format 3: people who undid corrections.
 _UNDONE_TABLE = (
     "CREATE TABLE undone (correction INTEGER PRIMARY KEY, at TEXT NOT NULL, who BLOB)",
 )
@@ -254,9 +253,9 @@ _JOINED = (
 )
 _ALL_COLUMNS = ", ".join(f"corrections.{name}" for name in _COLUMNS.split(", "))
 _ALL_COLUMNS += ", approvals.at, approvals.who, learned.at, learned.digest"
-# Corrections that wait for approval; see `Correction.is_pending`.
+# Pending corrections; see `Correction.is_pending`.
 _PENDING = "corrections.undone IS NULL AND approvals.at IS NULL AND learned.at IS NULL"
-# The largest number of rows, and of bytes of text, that are read together.
+# Maximum rows, and bytes of text, to read in one transaction.
 _PAGE_ROWS, _PAGE_BYTES = 500, 4 << 20
 
 
@@ -271,49 +270,35 @@ class CorrectionStore(DatabaseStore):
     patience : float, default 5.0
         Seconds to wait while another process or thread writes.
     create : bool, default True
-        Whether to create a missing file.
+        Create the file if it is missing.
 
     Raises
     ------
-    StoreError : if the file is missing, can't be opened, or is of another program or version.
+    StoreError : if the file is missing, can't be opened, or belongs to another program or version.
     """
 
     def __init__(self, path: PathLike, *, patience: float = 5.0, create: bool = True) -> None:
         super().__init__(path, FORMAT, patience=patience, create=create)
 
     def add(
-        self,
-        *,
-        text: str,
-        topic: Topic | TopicSet,
-        answer: Topic | TopicSet,
-        probability: float,
-        model: str,
-        digest: str,
-        who: str | None = None,
-        is_named: bool = False,
-        is_approved: bool = False,
+        self, *, who: str | None = None, is_approved: bool = False, **fields: Any
     ) -> Correction:
         """Store a correction; return it once it is on disk.
 
-        `is_approved` is True if the person may approve corrections, so that it counts at once.
+        Parameters
+        ----------
+        who : str, optional
+        is_approved : bool, default False
+            Approve the correction immediately.
+        **fields
+            The other fields of `Correction`: `text`, `topic`, `answer`, `probability`, `model`,
+            `digest` and, optionally, `is_named`.
 
         Raises
         ------
         DataError : if a value can't be stored; see `Correction`.
         """
-        correction = Correction(
-            id=0,
-            text=text,
-            topic=topic,
-            answer=answer,
-            probability=probability,
-            model=model,
-            digest=digest,
-            who=who,
-            at=utc_now(),
-            is_named=is_named,
-        )
+        correction = Correction(id=0, who=who, at=utc_now(), **fields)
         cells = to_cells(correction)
         approver = None if who is None else _name_cell("who", who)
         with self._database.writing() as connection:
@@ -328,10 +313,7 @@ class CorrectionStore(DatabaseStore):
         return stored._replace(approved=stored.at, approver=who) if is_approved else stored
 
     def undo(self, id: int, who: str | None = None) -> bool:  # noqa: A002 (the field's name)
-        """Mark a correction as undone by a person, if known.
-
-        Return False if it doesn't exist or was undone before.
-        """
+        """Mark a correction as undone; return False if it is missing or already undone."""
         if id.bit_length() > 63:  # too large for SQLite
             return False
         person, at = None if who is None else _name_cell("who", who), utc_now()
@@ -345,7 +327,7 @@ class CorrectionStore(DatabaseStore):
         return is_undone
 
     def undone(self) -> list[UndoneCorrection]:
-        """Return undone corrections, except those undone by earlier versions of Slugline."""
+        """Return undone corrections, except ones undone by earlier versions of Slugline."""
         with self._database.reading() as connection:
             cells = connection.execute(
                 "SELECT id, undone.at, undone.who FROM corrections JOIN undone ON correction = id "
@@ -360,7 +342,7 @@ class CorrectionStore(DatabaseStore):
             raise self._database.damaged_row("a name in the table undone", error) from error
 
     def topics(self, model: str) -> set[str]:
-        """Return the names of all topics in a model's corrections, except undone ones."""
+        """Return the topics of a model's corrections, without undone ones."""
         query = "SELECT DISTINCT topic FROM corrections WHERE undone IS NULL AND model = ?"
         with self._database.reading() as connection:
             cells = connection.execute(query, (_name_cell("model", model),)).fetchall()
@@ -372,7 +354,7 @@ class CorrectionStore(DatabaseStore):
         return {str(name) for names in sets for name in names}
 
     def approve(self, id: int, who: str | None = None) -> bool:  # noqa: A002 (the field's name)
-        """Approve a correction; return whether it existed and was neither undone nor approved."""
+        """Approve a correction; return False if it is missing, undone or already approved."""
         if id.bit_length() > 63:
             return False
         approver = None if who is None else _name_cell("who", who)
@@ -391,16 +373,16 @@ class CorrectionStore(DatabaseStore):
         return cursor.rowcount == 1
 
     def mark_learned(self, numbers: Iterable[int], digest: str) -> None:
-        """Record that a model file with this digest has learned from some corrections.
+        """Record the digest of a model file trained on these corrections.
 
-        If a correction already has such a record, that of the first model is kept.
+        Keeps the record of the first model trained on a correction.
         """
         cells = [(number, utc_now(), _name_cell("digest", digest)) for number in numbers]
         with self._database.writing() as connection:
             connection.executemany("INSERT OR IGNORE INTO learned VALUES (?, ?, ?)", cells)
 
     def pending(self) -> list[int]:
-        """Return the numbers of corrections that wait for approval, in ascending order."""
+        """Return the numbers of pending corrections, in ascending order."""
         query = f"SELECT corrections.id {_JOINED} WHERE {_PENDING} ORDER BY corrections.id"
         with self._database.reading() as connection:
             return [number for (number,) in connection.execute(query)]
@@ -433,7 +415,7 @@ class CorrectionStore(DatabaseStore):
     def rows(self, after: int = 0, max_rows: int | None = None) -> Iterator[Correction]:
         """Yield corrections with numbers above `after`, in order and without undone ones.
 
-        Memory is bounded. Corrections that are added during the iteration may be included.
+        Memory is bounded. Corrections added during the iteration may be included.
         """
         n_remaining = _PAGE_ROWS if max_rows is None else max_rows
         while n_remaining > 0:
@@ -447,7 +429,7 @@ class CorrectionStore(DatabaseStore):
     def count(self, after: int = 0, model: str | None = None) -> int:
         """Return the number of corrections with numbers above `after`, without undone ones.
 
-        Count those of one model or, by default, of all models.
+        By default, corrections of all models are counted.
         """
         query = "SELECT count(*) FROM corrections WHERE id > ? AND undone IS NULL"
         if model is None:
@@ -457,7 +439,7 @@ class CorrectionStore(DatabaseStore):
     def count_approvals(self, after: int, model: str, last: int) -> int:
         """Return the number of approvals with numbers above `after`.
 
-        Only approvals of corrections to one model, up to number `last`, are counted.
+        Counts only corrections to `model`, up to number `last`.
         """
         return int(
             self._database.query_value(
@@ -471,11 +453,11 @@ class CorrectionStore(DatabaseStore):
         )
 
     def last_approval(self) -> int:
-        """Return the largest number of an approval so far, or 0."""
+        """Return the largest approval number so far, or 0."""
         return int(self._database.query_value("SELECT coalesce(max(id), 0) FROM approvals"))
 
     def last(self) -> int:
-        """Return the largest number of a correction so far, or 0."""
+        """Return the largest correction number so far, or 0."""
         return int(self._database.query_value("SELECT coalesce(max(id), 0) FROM corrections"))
 
     def note(self, name: str) -> str | None:
@@ -484,7 +466,7 @@ class CorrectionStore(DatabaseStore):
         return None if value is None else str(value)
 
     def set_notes(self, notes: Mapping[str, str]) -> None:
-        """Store notes by name, either all or none of them."""
+        """Store all notes by name, or none after an error."""
         with self._database.writing() as connection:
             connection.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", notes.items())
 

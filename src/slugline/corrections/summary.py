@@ -1,31 +1,33 @@
-"""Summarizes corrections: their topics and people, and a model's answers to corrected texts."""
+"""Summarize corrections, and find reasons to doubt pending ones."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slugline.base.checks import check_whole
+from slugline.base.checks import check_whole, short_repr
+from slugline.base.wording import counted
+from slugline.corpus.topic_sets import join_topics
 
 if TYPE_CHECKING:
     from slugline.corpus.documents import Topic
     from slugline.corpus.topic_sets import TopicSet
-    from slugline.corrections.store import Correction
+    from slugline.corrections.store import Correction, CorrectionStore
     from slugline.model.fitted import Fitted
 
 
-# The largest number of texts that the model answers at a time, and of their characters.
+# Maximum number of texts to answer at a time, and of their characters.
 _BATCH_TEXTS, _BATCH_CHARACTERS = 500, 4 << 20
-# The largest number of distinct keys that are counted; more are ignored, to bound the memory.
+# Maximum number of distinct keys to count; the others are ignored to bound memory.
 _MAX_KEYS = 100_000
 
 
 class Confusion(NamedTuple):
-    """The number of times that a model gave one topic when another one was right.
+    """Number of times a model predicted `answer` instead of `topic`.
 
-    In multilabel data, "" stands for no topic, if a topic was only added or only missing.
+    In multi-label data, "" stands for no topic if a topic was only added or only missing.
     """
 
     answer: str
@@ -34,7 +36,7 @@ class Confusion(NamedTuple):
 
 
 class UnresolvedCorrections(NamedTuple):
-    """The number of texts, corrected to a topic, that a model still answers wrongly."""
+    """Number of texts corrected to a topic, and number that a model still gets wrong."""
 
     topic: str
     n_asked: int
@@ -52,18 +54,18 @@ class CorrectionSummary:
         Number of corrections to each topic.
     pairs : tuple of Confusion
     n_confirmed : int
-        Number of corrections whose topic is the answer that was given.
+        Number of corrections that confirm the answer.
     by_person : dict of str to int
         Number of corrections by each person; "" without a name.
     first, last : str or None
         Time of the first and the last correction, ISO 8601 in UTC.
     new_topics : tuple of str
-        Topics that the model doesn't know; empty without a model.
+        Topics unknown to the model; empty without a model.
     still_wrong : tuple of UnresolvedCorrections
-        The model's current wrong answers by right topic and, in multilabel data, by given topic;
+        The model's current errors by right topic and, in multi-label data, by predicted topic;
         empty without a model.
     n_asked, n_still_wrong : int
-        Number of corrected texts that the model answered, and that it still answers wrongly.
+        Number of corrected texts answered by the model, and number that are still wrong.
     """
 
     n_corrections: int
@@ -96,7 +98,7 @@ def summarize(
     ----------
     corrections : iterable of Correction
     fitted : Fitted, optional
-        A model that answers the first `max_asked` of the corrected texts.
+        A model to answer the first `max_asked` corrected texts.
     """
     check_whole("max_asked", max_asked, 0)
     topics, people, pairs = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
@@ -143,7 +145,7 @@ def summarize(
 
 
 def _differences(given: set[str], correct: set[str]) -> list[tuple[str, str]]:
-    """Return pairs of a given wrong topic and the right one; "" stands for no topic."""
+    """Return pairs of a wrong and a right topic; "" stands for no topic."""
     wrong, missing = [*(given - correct)], [*(correct - given)]
     if len(wrong) == len(missing) == 1:
         return [(wrong[0], missing[0])]
@@ -155,7 +157,7 @@ def _names(topic: Topic | TopicSet) -> set[str]:
 
 
 def _count(counter: Counter[Any], keys: Iterable[Any]) -> None:
-    """Count each key once; new keys beyond the limit are ignored, to bound the memory."""
+    """Count each key once; ignore new keys beyond the limit."""
     for key in keys:
         if key in counter or len(counter) < _MAX_KEYS:
             counter[key] += 1
@@ -177,3 +179,48 @@ def _batches(corrections: Iterable[Correction]) -> Iterator[list[Correction]]:
             batch, n_characters = [], 0
     if batch:
         yield batch
+
+
+# Approval -----------------------------------------------------------------------------------------
+
+# A correction contradicts the model if its answer was at least this probable.
+_SURE = 0.9
+# Number of texts looked up in the store at a time.
+_BATCH = 500
+
+
+def find_reasons(
+    store: CorrectionStore, corrections: Sequence[Correction]
+) -> dict[int, tuple[str, ...]]:
+    """Return sentences with reasons to doubt each correction, by number.
+
+    A correction is doubtful if the model was sure of its answer, or if somebody else corrected the
+    same text to another topic.
+    """
+    texts = list(dict.fromkeys(each.text for each in corrections))
+    others: defaultdict[tuple[str, str], list[Correction]] = defaultdict(list)
+    for start in range(0, len(texts), _BATCH):
+        for each in store.of_texts(texts[start : start + _BATCH]):
+            others[each.text, each.model].append(each)
+    return {each.id: (*_reasons(each, others[each.text, each.model]),) for each in corrections}
+
+
+def _reasons(correction: Correction, others: Iterable[Correction]) -> Iterable[str]:
+    if correction.probability >= _SURE and not correction.is_confirmation:
+        yield (
+            f"the model was {min(99, round(100 * correction.probability))} % sure of "
+            f"{short_repr(join_topics(correction.answer))}"
+        )
+    for other in others:
+        if other.who != correction.who and _names(other.topic) != _names(correction.topic):
+            person = other.who or "somebody else"
+            yield f"{person} assigned {short_repr(join_topics(other.topic))} to the same text"
+
+
+def describe_pending(n: int) -> str:
+    """Return, for example, "2 corrections wait for approval".
+
+    >>> describe_pending(1)
+    '1 correction waits for approval'
+    """
+    return f"{counted(n, 'correction')} {'waits' if n == 1 else 'wait'} for approval"

@@ -161,9 +161,7 @@ class ScoredPredictions:
     squared_error: F64
 
     @classmethod
-    def from_probabilities(
-        cls, y_true: Integers, proba: Floats, *, batch_size: int = _BATCH_SIZE
-    ) -> ScoredPredictions:
+    def from_probabilities(cls, y_true: Integers, proba: Floats) -> ScoredPredictions:
         """Return predictions from probabilities, shape (n_documents, n_topics).
 
         Raises DataError if shapes differ, a topic has no column, or a probability is not between 0
@@ -179,7 +177,7 @@ class ScoredPredictions:
                 f"the topics range from {y_true.min()} to {y_true.max()}, but there are "
                 f"{proba.shape[1]} columns; pass each topic as its column index, or -1."
             )
-        step = max(1, batch_size // max(1, proba.shape[1]))
+        step = max(1, _BATCH_SIZE // max(1, proba.shape[1]))
         starts = range(0, len(y_true), step)
         parts = [_predict_part(y_true[i : i + step], proba[i : i + step]) for i in starts]
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))

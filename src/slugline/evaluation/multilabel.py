@@ -14,7 +14,7 @@ import numpy as np
 from slugline.base.arrays import F64, I64, Floats, Integers, Mask
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topics
-from slugline.errors import DataError, Parameter
+from slugline.errors import DataError
 from slugline.evaluation import probabilities
 from slugline.evaluation.evaluation import (
     BaseEvaluation,
@@ -233,7 +233,7 @@ class MultilabelEvaluation(BaseEvaluation):
             Topics of each document. Topics unknown to the classifier count as missed.
         proba : float array, shape (n_documents, n_topics)
         thresholds : float array, shape (n_topics,), or None
-            None if topics aren't predicted by thresholds.
+            None if topics aren't predicted by thresholds; requires `answered`.
         answered : bool array, shape (n_documents, n_topics), optional
             Predicted topics. By default, topics whose probabilities reach the thresholds.
         seed : int, default 0
@@ -241,8 +241,8 @@ class MultilabelEvaluation(BaseEvaluation):
 
         Raises
         ------
-        DataError : if there are no documents, shapes differ, a probability is not between 0 and 1,
-            or both `thresholds` and `answered` are None.
+        DataError : if there are no documents, shapes differ, or a probability is not between 0 and
+            1.
         """
         from scipy.sparse import csr_array
 
@@ -258,14 +258,7 @@ class MultilabelEvaluation(BaseEvaluation):
             )
         probabilities.check_probabilities(proba)
         if answered is None:
-            if thresholds is None:
-                raise DataError(
-                    Parameter("thresholds"),
-                    " and ",
-                    Parameter("answered"),
-                    " are both None; pass one of them.",
-                )
-            answered = proba >= thresholds
+            answered = proba >= np.asarray(thresholds)
         names = [*topics, *sorted({*itertools.chain(*y_true)} - {*topics})]
         true = Topics(names).encode_sets(y_true, bool)
         given = csr_array(answered)

@@ -13,7 +13,7 @@ from slugline.base.arrays import F64, I64, Mask
 from slugline.base.lazy import to_frame
 from slugline.base.wording import TitledRows, counted
 from slugline.corpus.documents import Topics
-from slugline.corpus.topic_sets import is_multilabel
+from slugline.corpus.topic_sets import is_multilabel, is_same_answer
 from slugline.errors import DataError
 from slugline.evaluation.evaluation import count_by_topic, macro_f1
 from slugline.evaluation.intervals import Interval, bootstrap
@@ -177,16 +177,16 @@ def compare_paired(
             "pass one answer of each classifier per topic, and at least one topic."
         )
     group = _group_multilabel if is_multilabel(y_true) else _group_single_label
-    kinds = group(y_true, (first, second), classes)
-    counts, is_first, is_second = kinds.counts, kinds.first.is_right, kinds.second.is_right
+    counts, by_first, by_second = group(y_true, (first, second), classes)
+    is_first, is_second = by_first.is_right, by_second.is_right
 
     def differences(counts: I64) -> F64:
-        return kinds.first.scores(counts) - kinds.second.scores(counts)
+        return by_first.scores(counts) - by_second.scores(counts)
 
     accuracy, macro_f1, *micro_f1 = map(
         PairedMetric,
-        kinds.first.scores(counts[np.newaxis])[0].tolist(),
-        kinds.second.scores(counts[np.newaxis])[0].tolist(),
+        by_first.scores(counts[np.newaxis])[0].tolist(),
+        by_second.scores(counts[np.newaxis])[0].tolist(),
         bootstrap(counts, differences, seed=seed),
     )
     return PairedComparison(
@@ -194,7 +194,7 @@ def compare_paired(
         n_first=int(counts[is_first & ~is_second].sum()),
         n_second=int(counts[~is_first & is_second].sum()),
         n_neither=int(counts[~is_first & ~is_second].sum()),
-        n_different=sum(not _is_same(*pair) for pair in zip(first, second, strict=True)),
+        n_different=sum(not is_same_answer(*pair) for pair in zip(first, second, strict=True)),
         accuracy=accuracy,
         macro_f1=macro_f1,
         micro_f1=micro_f1[0] if micro_f1 else None,
@@ -239,13 +239,6 @@ def compare_by_topic(
 _ONLY_FIRST, _ONLY_SECOND, _BOTH_OR_NEITHER = range(3)
 
 
-def _is_same(first: Any, second: Any) -> bool:
-    """Return True if two answers are the same topic, or the same topics in any order."""
-    if isinstance(first, tuple) and isinstance(second, tuple):
-        return set(first) == set(second)
-    return bool(first == second)
-
-
 # Documents of one kind have the same true topics and the same answers from both classifiers. A
 # resample of the documents is then a row of counts, one per kind.
 
@@ -268,29 +261,21 @@ class _KindAnswers(NamedTuple):
         return np.column_stack([accuracy, self.f1(counts)])
 
 
-class _Kinds(NamedTuple):
-    """The number of documents of each kind, shape (n_kinds,), and the answers to them."""
-
-    counts: I64
-    first: _KindAnswers
-    second: _KindAnswers
+# The number of documents of each kind, shape (n_kinds,), and both classifiers' answers to them.
+_Kinds = tuple[I64, _KindAnswers, _KindAnswers]
 
 
 def _group_single_label(
     y_true: Sequence[Any], answers: tuple[Sequence[Any], Sequence[Any]], classes: _Classes
 ) -> _Kinds:
-    """Return the kinds of single-label documents."""
     columns = (y_true, *answers)
     codes = {topic: n for n, topic in enumerate(dict.fromkeys(itertools.chain(*columns)))}
     true, *predicted = np.array([[codes[topic] for topic in column] for column in columns])
     true_by_classifier = [_merge_unknown(true, codes, known) for known in classes or (codes, codes)]
     kinds, counts = np.unique([*true_by_classifier, *predicted], axis=1, return_counts=True)
     true_first, true_second, predicted_first, predicted_second = kinds
-    return _Kinds(
-        counts,
-        _single_label_answers(true_first, predicted_first),
-        _single_label_answers(true_second, predicted_second),
-    )
+    first = _single_label_answers(true_first, predicted_first)
+    return counts, first, _single_label_answers(true_second, predicted_second)
 
 
 def _single_label_answers(true: I64, predicted: I64) -> _KindAnswers:
@@ -303,7 +288,6 @@ def _single_label_answers(true: I64, predicted: I64) -> _KindAnswers:
 def _group_multilabel(
     y_true: Sequence[Any], answers: tuple[Sequence[Any], Sequence[Any]], classes: _Classes
 ) -> _Kinds:
-    """Return the kinds of multi-label documents."""
     columns = (y_true, *answers)
     names = dict.fromkeys(name for column in columns for topics in column for name in topics)
     indicators = [Topics([*names]).encode_sets(column, bool) for column in columns]
@@ -313,11 +297,8 @@ def _group_multilabel(
         np.array([name in known for name in names], dtype=bool)
         for known in classes or (names, names)
     )
-    return _Kinds(
-        counts,
-        _multilabel_answers(true, first, known_first),
-        _multilabel_answers(true, second, known_second),
-    )
+    by_first = _multilabel_answers(true, first, known_first)
+    return counts, by_first, _multilabel_answers(true, second, known_second)
 
 
 def _multilabel_answers(true: csr_array, predicted: csr_array, is_known: Mask) -> _KindAnswers:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,16 +45,6 @@ _FIRST_DIGITS = (1, 2, 5)
 _USUAL_START, _MIN_SIZES = 5, 3
 # Accuracy intervals wider than this, such as from a dozen test documents, are uninformative.
 _MAX_WIDTH = 0.5
-
-
-class Classifier(Protocol):
-    """A text classifier with scikit-learn's interface."""
-
-    def fit(self, X: Any, y: Any) -> Any:
-        """Fit to texts and their topics."""
-
-    def predict(self, X: Any) -> Any:
-        """Return the topic of each text."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +157,7 @@ class LearningCurves(TitledRows):
         """Return all points and forecasts as plain data for JSON."""
         return {
             "data": {
-                "name": self.name,
-                "n_topics": self.n_topics,
-                "n_train": self.n_train,
-                "n_test": self.n_test,
+                name: getattr(self, name) for name in ("name", "n_topics", "n_train", "n_test")
             },
             "curves": [
                 _curve_dict(curve, "micro_f1" if self.multilabel else "accuracy")
@@ -224,7 +211,7 @@ def make_multilabel(model: Any) -> Any:
     return model
 
 
-def classifiers_to_compare(settings: FitSettings) -> dict[str, Callable[[], Classifier]]:
+def classifiers_to_compare(settings: FitSettings) -> dict[str, Callable[[], Any]]:
     """Return factories by name, for these settings with the default encoder and with their own."""
     settings = replace(settings, min_precision=None)  # accuracy doesn't need thresholds
     make_own = partial(TopicClassifier.from_settings, settings)
@@ -247,7 +234,7 @@ def classifiers_to_compare(settings: FitSettings) -> dict[str, Callable[[], Clas
 def learning_curves(
     corpus: Corpus,
     test: Corpus | None = None,
-    contenders: Mapping[str, Callable[[], Classifier]] | None = None,
+    contenders: Mapping[str, Callable[[], Any]] | None = None,
     *,
     test_fraction: float = 0.2,
     n_draws: int = 5,
@@ -257,8 +244,8 @@ def learning_curves(
     """Measure the accuracy for increasing numbers of labels per topic.
 
     Each draw shuffles the documents of every topic and trains on the first ones, so larger sets
-    include smaller ones; draws begin with different documents. After Ctrl-C, the points so far are
-    returned, if there are any. Intervals need at least three draws; see
+    include smaller ones; draws begin with different documents. After Ctrl-C, the points measured so
+    far are returned, if any. Intervals need at least three draws; see
     `slugline.experiment.curve_intervals`.
 
     Parameters
@@ -267,7 +254,7 @@ def learning_curves(
     test : Corpus, optional
         By default, a stratified part of the corpus of size `test_fraction`.
     contenders : mapping of str to callable, optional
-        Factories of classifiers; by default `TopicClassifier()` alone.
+        Factories of scikit-learn classifiers of texts; by default `TopicClassifier()` alone.
     test_fraction : float, over 0 and under 1, default 0.2
     n_draws : int, default 5
     random_state : int, default 0
@@ -325,8 +312,8 @@ def _notes(train: Corpus, test: Corpus) -> Iterator[str]:
     least, most = min(counts.values()), max(counts.values())
     if least < most:
         yield (
-            f"the topics have {least:,} to {most:,} documents to learn from: if a topic has fewer "
-            "than a row of the table requires, all of them are used."
+            f"topics have {least:,} to {most:,} training documents: if a topic has fewer than a "
+            "row of the table requires, all of them are used."
         )
 
 
@@ -336,7 +323,7 @@ class _CurveFits:
 
     train: Corpus
     test: Corpus
-    contenders: Mapping[str, Callable[[], Classifier]]
+    contenders: Mapping[str, Callable[[], Any]]
     n_draws: int
     seed: int
     # By classifier name and labels per topic.
@@ -356,11 +343,13 @@ class _CurveFits:
             for n_done, (n, draw, name) in enumerate(fits):
                 step = "all labels" if n is None else f"{counted(n, 'label')} per topic"
                 progress.update(f"{name}: {step}, draw {draw + 1}", n_done / len(fits))
-                rows = self._rows_of_draw(n, draw)
+                rows = np.arange(len(self.train))
+                if n is not None:
+                    ranks = rank_draw(self.train.topics, draw, self.n_draws, self.seed)
+                    rows = np.flatnonzero(ranks < n)
                 scores = self._document_scores(name, rows)
-                if (name, n) not in self._scores:
-                    self._scores[name, n] = DrawScores(len(self.train))
-                self._scores[name, n].add(rows, scores)
+                draws_of_size = self._scores.setdefault((name, n), DrawScores(len(self.train)))
+                draws_of_size.add(rows, scores)
         except KeyboardInterrupt:
             if not self._scores:
                 raise
@@ -393,9 +382,7 @@ class _CurveFits:
         predicted = np.asarray(classifier.predict(self.test.texts), dtype=object)
         return (predicted == np.array(self.test.topics, dtype=object)).astype(np.float64)
 
-    def _evaluate(
-        self, classifier: Classifier, texts: list[str], rows: Index
-    ) -> MultilabelEvaluation:
+    def _evaluate(self, classifier: Any, texts: list[str], rows: Index) -> MultilabelEvaluation:
         """Return the evaluation of a multi-label classifier trained on `rows`."""
         from scipy.sparse import csr_array
 
@@ -412,13 +399,6 @@ class _CurveFits:
             answers = topics.encode_sets(sets_with_parents(answers, path))
         truth = topics.encode_sets(test, bool)
         return MultilabelEvaluation.from_answers(names, truth, csr_array(answers, dtype=bool))
-
-    def _rows_of_draw(self, n: int | None, draw: int) -> Index:
-        """Return the rows of a draw's training documents."""
-        if n is None:
-            return np.arange(len(self.train))
-        ranks = rank_draw(self.train.topics, draw, self.n_draws, self.seed)
-        return np.flatnonzero(ranks < n)
 
 
 def labels_per_topic(counts: Sequence[int]) -> list[int]:

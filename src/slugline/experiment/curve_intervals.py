@@ -61,11 +61,6 @@ class DrawScores:
         return float(np.mean([len(rows) for rows in self.drawn]))
 
     @property
-    def is_all(self) -> bool:
-        """True if each draw contains all documents, so that a single draw is enough."""
-        return self.size == self.n_train
-
-    @property
     def overlap(self) -> float:
         """Mean fraction of documents that two draws share; 1 for a single draw."""
         n_draws = len(self.drawn)
@@ -148,7 +143,7 @@ def curve_intervals(points: Sequence[DrawScores]) -> list[Interval | None]:
     intervals: list[Interval | None] = []
     for point in points:
         n_draws = len(point.drawn)
-        if n_draws < FEWEST_DRAWS and not point.is_all:
+        if n_draws < FEWEST_DRAWS and point.size < point.n_train:
             intervals.append(None)
             continue
         correlated = 1 / n_draws + (1 - 1 / n_draws) * point.overlap

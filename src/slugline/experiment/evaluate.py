@@ -1,26 +1,27 @@
-"""Evaluate a fitted model or scikit-learn estimator on labelled documents."""
+"""Evaluate models, their decisions, and scikit-learn estimators on labelled documents."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress, check_progress
-from slugline.base.wording import all_of, have, one_line
+from slugline.base.wording import all_of, have, one_line, percent
 from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.topic_sets import are_topic_sets, is_indicator
+from slugline.corpus.topic_sets import are_topic_sets, is_indicator, sets_with_parents
 from slugline.corpus.topics import add_parents
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import PairedComparison, compare_paired
-from slugline.experiment.decision_results import AnyDecisionResult
+from slugline.model.decider import Decider
 from slugline.model.fitted import Fitted
+from slugline.model.promise import AnswerCounts
 from slugline.model.settings import draw_seed
 
 #: The metrics of a single-label or multi-label classifier.
@@ -76,27 +77,27 @@ def check_evaluable(fitted: Fitted, corpus: Corpus, *name: str | Parameter) -> N
     """
     beginning = (*name, ": ") if name else ()
     try:
-        check_same_kind(fitted, corpus)
+        _check_same_kind(fitted, corpus)
         topics = [str(topic) for topic in fitted.topics.names]
         check_some_known(topics, add_parents(corpus, fitted.separator))
     except DataError as error:
         raise DataError(*beginning, *error.parts) from None
 
 
-def check_same_kind(fitted: Fitted, corpus: Corpus) -> None:
+def _check_same_kind(fitted: Fitted, corpus: Corpus) -> None:
     """Raise DataError unless model and corpus are both single-label or both multi-label."""
     if not corpus.topics or fitted.multilabel == corpus.multilabel:
         return
     if fitted.multilabel:
         raise DataError(
-            f"the model gives a document several topics, and those of {corpus.name} have one each; "
-            "give lists of topics (in a table, ",
+            f"the model is multi-label, but documents of {corpus.name} have one topic each; give "
+            "lists of topics (in a table, ",
             Parameter("topic_separator"),
-            "), or use a model that gives one topic.",
+            "), or use a single-label model.",
         )
     raise DataError(
-        f"the model gives each document one topic, and those of {corpus.name} have several; keep "
-        "one of them, such as the first, or train a model on documents with several."
+        f"the model is single-label, but {corpus.name} is multi-label; keep one topic of each "
+        "document, or use a multi-label model."
     )
 
 
@@ -133,27 +134,148 @@ def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[st
             f" is a {name}, whose `predict` raises {type(error).__name__}: "
             f"{one_line(str(error), 300)}; give a fitted classifier of texts.",
         ) from error
-    has_sets = is_indicator(given) or are_topic_sets(given)
-    if len(given) != len(corpus) or has_sets != corpus.multilabel:
+    has_sets = are_topic_sets(given)
+    if is_indicator(given) or len(given) != len(corpus) or has_sets != corpus.multilabel:
         each = "several topics" if has_sets else "one topic"
+        each = "columns of 0 and 1" if is_indicator(given) else each
         raise DataError(
             Parameter("against"),
             f" is a {name}, whose `predict` gives {len(given):,} answers of {each} to "
-            f"{len(corpus):,} texts; give a classifier that answers as these texts are labelled.",
+            f"{len(corpus):,} texts; give a classifier whose answers have the form of the labels.",
         )
     if corpus.multilabel:
-        if is_indicator(given):
-            raise DataError(
-                Parameter("against"),
-                f" is a {name}, which answers with columns of 0 and 1 that have no names; "
-                "give one whose `predict` returns the topics of each text.",
-            )
         answers: list[Any] = [tuple(map(str, topics)) for topics in given]
         known = None
     else:
         answers = [str(topic) for topic in np.asarray(given, dtype=object).tolist()]
     classes = set(map(str, known)) if known is not None else set(corpus.all_topics())
     return answers, classes
+
+
+def check_some_known(topics: Sequence[str], test: Corpus) -> None:
+    """Raise DataError unless the test contains at least one of the topics."""
+    others = test.topic_counts()
+    if not set(topics) & others.keys():
+        example = next(test.all_topics(), None)
+        instead = "none at all" if example is None else f"ones like {short_repr(example)}"
+        raise DataError(
+            f"{test.name} has none of the model's topics, such as {short_repr(min(topics))}, but "
+            f"{instead}; test on documents with the topics that the model learns."
+        )
+
+
+def check_several_topics(corpus: Corpus) -> None:
+    """Raise DataError unless a corpus contains at least two topics."""
+    if not len(corpus):
+        raise DataError(f"{corpus.name} has no documents; give some with their topics.")
+    if not corpus.multilabel and len(set(corpus.topics)) == 1:
+        raise DataError(
+            f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
+            f"{short_repr(corpus.topics[0])}: there is nothing to tell apart. Add documents of "
+            f"other topics."
+        )
+
+
+# Decisions ----------------------------------------------------------------------------------------
+
+
+class DecisionResult(NamedTuple):
+    """Numbers of test documents, of answers, and of right answers of a decider."""
+
+    n_documents: int
+    n_answered: int
+    n_right: int
+
+    @property
+    def coverage(self) -> float:
+        """Fraction of documents with an answer."""
+        return self.n_answered / self.n_documents
+
+    @property
+    def precision(self) -> float | None:
+        """Fraction of answers that are right; None if there are no answers."""
+        return self.n_right / self.n_answered if self.n_answered else None
+
+    @property
+    def answers(self) -> AnswerCounts:
+        """Counts for `check_promise`."""
+        return AnswerCounts(self.n_documents, self.n_answered, self.n_right, self.coverage)
+
+    def summary(self) -> str:
+        """Return coverage and precision in words."""
+        if self.precision is None:
+            return "none answered"
+        return f"{percent(self.coverage)} answered, {percent(self.precision)} of them right"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return {**self._asdict(), "coverage": self.coverage, "precision": self.precision}
+
+
+class MultilabelDecisionResult(NamedTuple):
+    """Numbers of true topics, of topics given by a decider, and of given topics that are right."""
+
+    n_documents: int
+    # Number of true topics.
+    n_true: int
+    n_given: int
+    n_right: int
+
+    @property
+    def recall(self) -> float | None:
+        """Fraction of true topics that were given; None if there are no true topics."""
+        return self.n_right / self.n_true if self.n_true else None
+
+    @property
+    def precision(self) -> float | None:
+        """Fraction of given topics that are right; None if none were given."""
+        return self.n_right / self.n_given if self.n_given else None
+
+    @property
+    def answers(self) -> AnswerCounts:
+        """Counts for `check_promise`."""
+        return AnswerCounts(self.n_documents, self.n_given, self.n_right, self.recall or 0.0)
+
+    def summary(self) -> str:
+        """Return precision and recall in words."""
+        if self.precision is None:
+            return "no topic given"
+        return (
+            f"recall {percent(self.recall or 0)} of the topics that documents have, "
+            f"precision {percent(self.precision)} of the topics given"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return {**self._asdict(), "recall": self.recall, "precision": self.precision}
+
+
+#: The result of single-label or multi-label decisions.
+AnyDecisionResult: TypeAlias = DecisionResult | MultilabelDecisionResult
+
+
+def decide_test(decider: Decider, corpus: Corpus) -> AnyDecisionResult:
+    """Return a decider's results on labelled texts; unknown topics count as errors."""
+    decisions = decider.decide(corpus.texts)
+    if decider.fitted.multilabel:
+        sets = [tuple(map(str, decision.topics or ())) for decision in decisions]
+        predicted = list(map(set, sets_with_parents(sets, decider.fitted.separator)))
+        n_right = sum(len(a & {*b}) for a, b in zip(predicted, corpus.topics, strict=True))
+        n_true = sum(map(len, corpus.topics))
+        return MultilabelDecisionResult(len(decisions), n_true, sum(map(len, predicted)), n_right)
+    topics = [decision.topic for decision in decisions]
+    answered = [
+        str(topic_given) == topic
+        for topic_given, topic in zip(topics, corpus.topics, strict=True)
+        if topic_given is not None
+    ]
+    return DecisionResult(len(topics), len(answered), sum(answered))
+
+
+def decide_corpus(fitted: Fitted, corpus: Corpus) -> AnyDecisionResult | None:
+    """Return the results of a model's own thresholds on labelled texts, or None without any."""
+    decider = Decider.from_fitted(fitted)
+    return None if decider.precision is None else decide_test(decider, corpus)
 
 
 def stored_metrics(
@@ -191,27 +313,3 @@ def stored_metrics(
         "test_documents": float(evaluation.n_documents),
         "majority_baseline": majority,
     }
-
-
-def check_some_known(topics: Sequence[str], test: Corpus) -> None:
-    """Raise DataError unless the test contains at least one of the topics."""
-    others = test.topic_counts()
-    if not set(topics) & others.keys():
-        example = next(test.all_topics(), None)
-        instead = "none at all" if example is None else f"ones like {short_repr(example)}"
-        raise DataError(
-            f"{test.name} has none of the model's topics, such as {short_repr(min(topics))}, but "
-            f"{instead}; test on documents with the topics that the model learns."
-        )
-
-
-def check_several_topics(corpus: Corpus) -> None:
-    """Raise DataError unless a corpus contains at least two topics."""
-    if not len(corpus):
-        raise DataError(f"{corpus.name} has no documents; give some with their topics.")
-    if not corpus.multilabel and len(set(corpus.topics)) == 1:
-        raise DataError(
-            f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
-            f"{short_repr(corpus.topics[0])}: there is nothing to tell apart. Add documents of "
-            f"other topics."
-        )

@@ -197,7 +197,12 @@ class Mistake(NamedTuple):
 def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
     """Return the misclassified documents, most confident mistakes first."""
     if corpus.multilabel:
-        return _mistakes_of_several(evaluate_fitted(fitted, corpus), corpus)
+        evaluation: Any = evaluate_fitted(fitted, corpus)
+        places, texts = corpus.numbered_places(), corpus.texts
+        errors = [(row, topic, "", p) for row, topic, p in evaluation.missed()]
+        errors += [(row, "", topic, p) for row, topic, p in evaluation.added()]
+        mistakes = [Mistake(places[row], texts[row], *error) for row, *error in errors]
+        return sorted(mistakes, key=lambda m: -m.probability if m.predicted else m.probability - 1)
     names = [str(name) for name in fitted.topics.names]
     proba = fitted.predict_proba(corpus.texts)
     best = proba.argmax(axis=1)
@@ -211,14 +216,6 @@ def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
     )
     mistakes = [m for m in map(Mistake._make, documents) if m.topic != m.predicted]
     return sorted(mistakes, key=lambda mistake: -mistake.probability)
-
-
-def _mistakes_of_several(evaluation: Any, corpus: Corpus) -> list[Mistake]:
-    places, texts = corpus.numbered_places(), corpus.texts
-    errors = [(row, topic, "", probability) for row, topic, probability in evaluation.missed()]
-    errors += [(row, "", topic, probability) for row, topic, probability in evaluation.added()]
-    mistakes = [Mistake(places[row], texts[row], *error) for row, *error in errors]
-    return sorted(mistakes, key=lambda m: -m.probability if m.predicted else m.probability - 1)
 
 
 def write_mistakes(path: PathLike, fitted: Fitted, corpus: Corpus) -> int:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slugline.base.files import PathLike
-from slugline.experiment.decision_results import decide_corpus
-from slugline.experiment.evaluate import evaluate_fitted
+from slugline.experiment.evaluate import decide_corpus, evaluate_fitted
 from slugline.experiment.experiment import Experiment
 from slugline.model.file.container import pack, write
 from slugline.model.file.content import from_model_file, to_model_file, with_metrics

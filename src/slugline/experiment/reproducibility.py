@@ -15,16 +15,15 @@ import numpy.typing as npt
 from slugline.base.files import PathLike
 from slugline.base.progress import Progress
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import add_parents
-from slugline.errors import DataError, ModelFileError, OptionError, Parameter
+from slugline.errors import DataError, ModelFileError, Parameter
 from slugline.evaluation.evaluation import majority_baseline
-from slugline.experiment.decision_results import decide_corpus
-from slugline.experiment.evaluate import evaluate_fitted, stored_metrics
+from slugline.experiment.evaluate import decide_corpus, evaluate_fitted, stored_metrics
 from slugline.model.file import container, content, shipped
 from slugline.model.file.schema import ModelFile, ModelInfo, to_plain
 from slugline.model.fit import fit
 from slugline.model.fitted import Fitted
-from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.settings import FitSettings
 
 # Number of digits of a digest to print.
@@ -38,10 +37,11 @@ _PACKING = "packing"
 class ModelDifference(NamedTuple):
     """A single difference between two models."""
 
-    # A path in `model.json` such as "versions.numpy", "vocabulary", an array, or "packing".
+    # A path in `model.json` such as "versions.numpy", the name of an array, "vocabulary" or
+    # "packing".
     what: str
-    # The values in the file and in the new model; for arrays, the two that differ most; for
-    # vocabularies, the number of terms that are in only one of them
+    # Values in the file and in the new model: for arrays, the two that differ most; for
+    # vocabularies, the number of terms missing in the other.
     then: Any
     now: Any
 
@@ -94,7 +94,6 @@ def _is_of_the_model(difference: ModelDifference) -> bool:
 def check_reproducible(
     path: PathLike,
     train: Corpus,
-    validation: Corpus | None = None,
     test: Corpus | None = None,
     *,
     n_jobs: int | None = None,
@@ -107,36 +106,35 @@ def check_reproducible(
     path : path of the model
     train : Corpus
         The training documents, including the test documents if the seed chose them.
-    validation, test : Corpus, optional
-        The test and validation documents, as in training. Without a test, the metrics in the file
-        are trusted.
+    test : Corpus, optional
+        The test documents, as in training. Without them, the metrics in the file are trusted.
     n_jobs : int, optional
         Number of threads. Results don't depend on it.
     progress : Progress, optional
 
     Raises
     ------
-    ModelFileError : if there is no such model, its training was interrupted, or it was trained on
-        batches, on a stream, or on descriptions alone.
-    DataError : if these are not its training documents.
+    ModelFileError : if the file is missing, or its training can't be repeated: it was interrupted,
+        or used batches, a stream, unlabelled texts, validation documents, or descriptions alone.
+    DataError : if the documents are not the training documents.
     EncoderError : if the encoder is missing, or its table of word vectors has changed.
-    OptionError : if validation documents are missing, or given though none were used.
     """
     data = container.read_bytes(shipped.model_path(path))
     original, file = content.load_model(path, data=data)
     info = file.info
     _check_can_repeat(path, info)
     train = add_parents(train, original.separator)
-    validation = validation and add_parents(validation, original.separator)
     if test is None and info.test_fraction is not None:
         train, test = train.split(info.test_fraction, info.seed)
     _check_documents(path, info, train)
-    _check_validation(path, info, validation)
     if original.encoder is not None:
         original.encoder.check_table()
-    again = _train_again(original, train, validation, n_jobs, progress)
+    again = _train_again(original, train, n_jobs, progress)
+    rule = again.multilabel_rule
+    if rule is not None and original.multilabel_rule is not None:
+        rule = replace(rule, as_indicator=original.multilabel_rule.as_indicator)
     now = content.to_model_file(
-        replace(again, multilabel_rule=_decision_as(original, again)),
+        replace(again, multilabel_rule=rule),
         metrics=info.metrics,
         test_fraction=info.test_fraction,
         weight_type=info.weight_type,
@@ -162,102 +160,64 @@ def check_reproducible(
 
 def _check_can_repeat(path: PathLike, info: ModelInfo) -> None:
     """Raise ModelFileError if a model's training can't be repeated from its file."""
+    again = "train it again with the same files and options, and compare the bytes of both files."
+    reason = None
     if info.interrupted:
-        raise ModelFileError(
-            f"{path}: its training was interrupted, and nobody can do that again at the very same "
-            "step; train a new model to the end."
+        reason = "its training was interrupted, which can't be repeated; train a new model."
+    elif not info.n_documents:
+        reason = (
+            "it was made from topic descriptions alone, without training documents; test it with "
+            "`slugline evaluate`."
         )
-    if not info.n_documents:
-        raise ModelFileError(
-            f"{path}: it was made from descriptions of topics alone, so there are no documents to "
-            "train it on again; `slugline evaluate` tests it on some."
-        )
-    if info.stream is not None:
-        raise ModelFileError(
-            f"{path}: it learned from a stream; train it again from the same files with the same "
-            "options into another file: that has the same bytes, if nothing has changed."
-        )
-    if info.head is not None and info.head.n_unlabelled:
-        raise ModelFileError(
-            f"{path}: it learned from texts without labels as well; train it again with the same "
-            "files and options into another file: that has the same bytes, if nothing has changed."
-        )
-    if info.n_batches:
-        raise ModelFileError(
-            f"{path}: it learned batch by batch, and how documents were cut into batches is not "
-            "recorded; only a model that learned from all of them at once can be checked."
-        )
+    elif info.stream is not None:
+        reason = f"it was trained on a stream; {again}"
+    elif info.head is not None and info.head.n_unlabelled:
+        reason = f"it was also trained on unlabelled texts; {again}"
+    elif info.n_batches:
+        reason = "it was trained in batches, which the file doesn't record; it can't be checked."
+    elif info.validation_digest is not None:
+        reason = f"it was trained with separate validation documents; {again}"
+    if reason is not None:
+        raise ModelFileError(f"{path}: {reason}")
 
 
 def _check_documents(path: PathLike, info: ModelInfo, train: Corpus) -> None:
     digest = train.digest()
     if digest != info.data_digest:
         raise DataError(
-            f"{train.name}: its {len(train):,} documents to learn from are not the "
-            f"{info.n_documents:,} that {path} learned from (SHA-256 {digest[:_N_DIGITS]}..., not "
-            f"{info.data_digest[:_N_DIGITS]}...); check the edition of the data, the columns, and "
-            "whether there was a ",
+            f"{train.name}: the {len(train):,} training documents differ from the "
+            f"{info.n_documents:,} of {path} (SHA-256 {digest[:_N_DIGITS]}..., not "
+            f"{info.data_digest[:_N_DIGITS]}...); check the version of the data, the columns, and "
+            "whether a separate ",
             Parameter("test"),
-            " of its own.",
-        )
-
-
-def _check_validation(path: PathLike, info: ModelInfo, validation: Corpus | None) -> None:
-    if validation is None:
-        if info.validation_digest is not None:
-            raise OptionError(
-                f"{path} was trained with separate validation documents; check it in Python, with "
-                "`slugline.experiment.reproducibility.check_reproducible(..., validation=...)`."
-            )
-        return
-    if info.validation_digest is None:
-        raise OptionError(
-            f"{path} was trained without ", Parameter("validation"), "; leave it out."
-        )
-    digest = validation.digest()
-    if digest != info.validation_digest:
-        raise DataError(
-            f"{validation.name}: not the documents on which {path} found its best epoch (SHA-256 "
-            f"{digest[:_N_DIGITS]}..., not {info.validation_digest[:_N_DIGITS]}...); check the "
-            "edition of the file, and the columns."
+            " was used.",
         )
 
 
 def _train_again(
-    original: Fitted,
-    train: Corpus,
-    validation: Corpus | None,
-    n_jobs: int | None,
-    progress: Progress | None,
+    original: Fitted, train: Corpus, n_jobs: int | None, progress: Progress | None
 ) -> Fitted:
     # A corpus has topic names; the model may have been trained on integers.
     original_topics = {str(topic): topic for topic in original.topics.names}
-
-    def topics(corpus: Corpus) -> list[Any]:
-        if corpus.multilabel:
-            return [tuple(original_topics[topic] for topic in names) for names in corpus.topics]
-        return [original_topics[topic] for topic in corpus.topics]
-
-    return fit(
-        Corpus(train.texts, topics(train), layout=original.layout),
-        FitSettings.from_fitted(original, n_jobs=n_jobs),
-        validation=validation and Corpus(validation.texts, topics(validation)),
-        progress=progress,
-    )
-
-
-def _decision_as(original: Fitted, again: Fitted) -> MultilabelRule | None:
-    """Return the new decision, with topics of the same type as in the original model."""
-    if again.multilabel_rule is None or original.multilabel_rule is None:
-        return again.multilabel_rule
-    return replace(again.multilabel_rule, as_indicator=original.multilabel_rule.as_indicator)
+    topics: list[Any] = [
+        tuple(original_topics[topic] for topic in names) for names in as_sets(train.topics)
+    ]
+    if not train.multilabel:
+        topics = [topic for (topic,) in topics]
+    corpus = Corpus(train.texts, topics, layout=original.layout)
+    return fit(corpus, FitSettings.from_fitted(original, n_jobs=n_jobs), progress=progress)
 
 
 def _differences(data: bytes, then: ModelFile, now: ModelFile) -> tuple[ModelDifference, ...]:
     again = container.pack(now)
     if again == data:
         return ()
-    differences = [*_in_settings(then.info, now.info), *_in_terms(then.terms, now.terms)]
+    differences = [*_in_settings(then.info, now.info)]
+    if then.terms != now.terms:
+        # The same term may occur in several feature groups.
+        old, new = Counter(then.terms), Counter(now.terms)
+        counts = (f"{terms.total():,} of its own" for terms in (old - new, new - old))
+        differences.append(ModelDifference("vocabulary", *counts))
     differences += _in_arrays(then.arrays, now.arrays)
     differences.sort(key=lambda difference: not difference.what.startswith("versions."))
     # Different zlib versions pack the same content into different bytes.
@@ -281,14 +241,6 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     inner = value.items() if isinstance(value, dict) else enumerate(value)
     for name, item in inner:
         yield from _leaves(item, f"{path}.{name}" if path else str(name))
-
-
-def _in_terms(then: list[str], now: list[str]) -> Iterator[ModelDifference]:
-    if then != now:
-        # The same term may occur in several feature groups.
-        old, new = Counter(then), Counter(now)
-        n_then, n_now = (old - new).total(), (new - old).total()
-        yield ModelDifference("vocabulary", f"{n_then:,} of its own", f"{n_now:,} of its own")
 
 
 def _in_arrays(

@@ -12,9 +12,8 @@ from msgspec import UNSET
 from slugline.base.wording import nearest
 from slugline.corpus.documents import Topic
 from slugline.corpus.misspellings import find_similar_name
-from slugline.corrections.pending import find_reasons
 from slugline.corrections.store import Correction, CorrectionStore
-from slugline.corrections.summary import CorrectionSummary, summarize
+from slugline.corrections.summary import CorrectionSummary, find_reasons, summarize
 from slugline.errors import DataError, Parameter
 from slugline.model.decision import Decision
 from slugline.serving.replies import CorrectionReply, round_number
