@@ -281,24 +281,36 @@ class CorrectionStore(DatabaseStore):
         super().__init__(path, FORMAT, patience=patience, create=create)
 
     def add(
-        self, *, who: str | None = None, is_approved: bool = False, **fields: Any
+        self,
+        *,
+        text: str,
+        topic: Topic | TopicSet,
+        answer: Topic | TopicSet,
+        probability: float,
+        model: str,
+        digest: str,
+        who: str | None = None,
+        is_named: bool = False,
+        is_approved: bool = False,
     ) -> Correction:
-        """Store a correction; return it once it is on disk.
-
-        Parameters
-        ----------
-        who : str, optional
-        is_approved : bool, default False
-            Approve the correction immediately.
-        **fields
-            The other fields of `Correction`: `text`, `topic`, `answer`, `probability`, `model`,
-            `digest` and, optionally, `is_named`.
+        """Store a correction, approved at once or not; return it once it is on disk.
 
         Raises
         ------
         DataError : if a value can't be stored; see `Correction`.
         """
-        correction = Correction(id=0, who=who, at=utc_now(), **fields)
+        correction = Correction(
+            id=0,
+            text=text,
+            topic=topic,
+            answer=answer,
+            probability=probability,
+            model=model,
+            digest=digest,
+            who=who,
+            at=utc_now(),
+            is_named=is_named,
+        )
         cells = to_cells(correction)
         approver = None if who is None else _name_cell("who", who)
         with self._database.writing() as connection:
