@@ -154,13 +154,12 @@ def test_count_warns_of_a_month_in_another_language(run: Run, tmp_path: Path) ->
     assert "2026-04" not in {change["after"] for change in json.loads(out)["changes"]}
 
 
-def test_count_tests_no_changes_of_groups_with_few_texts(run: Run, tmp_path: Path) -> None:
+def test_count_finds_no_differences_between_single_texts(run: Run, tmp_path: Path) -> None:
     lines = [f"the goal and match,{i}" for i in range(9)] + ["the wheat and corn,x"] * 30
     (tmp_path / "few.csv").write_text("text,customer\n" + "\n".join(lines) + "\n")
-    code, out, err = run("count", "news.slug", "few.csv", "--by", "customer", "--json")
+    code, out, _ = run("count", "news.slug", "few.csv", "--by", "customer", "--json")
     assert code == 0
-    assert json.loads(out)["changes"] == []
-    assert "9 of 10 groups have fewer than 10 texts" in err
+    assert min(change["p_value"] for change in json.loads(out)["changes"]) > 0.05
 
 
 def test_count_rejects_a_model_without_heldout_predictions(run: Run, tmp_path: Path) -> None:

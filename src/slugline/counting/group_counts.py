@@ -12,10 +12,8 @@ from slugline.base.arrays import F64
 from slugline.base.wording import counted
 from slugline.counting.changes import find_changes
 from slugline.counting.concerns import (
-    FEW_TEXTS,
     CountedTexts,
     few_label_concerns,
-    few_text_concerns,
     find_unknown,
     heldout_concerns,
     labelled_concerns,
@@ -121,10 +119,7 @@ class GroupCounter:
         by_model = {group.name: groups[group.name] for group in counts.groups if group.is_by_model}
         unknown = find_unknown(by_model)
         tested = [
-            group
-            for group in counts.groups
-            # The tests assume that differences are normal.
-            if group.is_estimated and group.name not in unknown and group.n_texts >= FEW_TEXTS
+            group for group in counts.groups if group.is_estimated and group.name not in unknown
         ]
         changes = find_changes(
             tested,
@@ -148,8 +143,6 @@ class GroupCounter:
     ) -> Iterator[str]:
         """Yield warnings about the texts and labels; `by_model` are groups without labels."""
         period = counts.column if counts.is_time else None
-        n_by_group = [group.n_texts for group in counts.groups]
-        yield from few_text_concerns(counts.n_texts, n_by_group, period or "group")
         heldout = self._fitted.heldout_predictions
         usual = None if heldout is None else heldout.words
         is_total_by_model = len(self._labels) < MIN_LABELLED
