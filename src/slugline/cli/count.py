@@ -23,6 +23,7 @@ from slugline.counting.results import (
     describe_method,
     describe_tests,
 )
+from slugline.counting.tally import CountOptions
 from slugline.errors import OptionError
 
 # Maximum number of changes to print.
@@ -119,14 +120,16 @@ def count(
             model,
             file,
             reading,
-            by=by,
-            date=date,
-            date_order=date_order,
+            CountOptions(
+                by=by,
+                date=date,
+                date_order=date_order,
+                topics=topics,
+                n_threads=threads or 1,
+                seed=seed,
+            ),
             since=None if since is None else read_day(since),
             labelled=labelled,
-            topics=topics,
-            seed=seed,
-            n_threads=threads or 1,
             progress=progress,
         )
     counts = result.counts
