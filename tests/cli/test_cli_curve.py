@@ -154,4 +154,4 @@ def test_train_curve_of_a_tuned_model_searches_once(
 def test_train_curve_needs_test_documents(run: Run) -> None:
     result = run("train", "news.csv", *NAMED, "--curve", "--test-fraction", 0)
     assert result.code == 2
-    assert "--quantize and --curve need" in result.err
+    assert "--curve and --corrections require test documents" in result.err

@@ -13,7 +13,6 @@ from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
 from slugline.cli.documents import read_parts
-from slugline.cli.encoder import encoder_option, parse_encoder
 from slugline.cli.options import COUNT, OUTPUT_FILE, command, option
 from slugline.cli.output import (
     exit_if_interrupted,
@@ -25,6 +24,7 @@ from slugline.cli.output import (
     warn,
 )
 from slugline.cli.output_paths import check_ending, check_target
+from slugline.cli.train_options import TEST_FRACTION, encoder_option, parse_encoder
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents
 from slugline.errors import Message
@@ -43,7 +43,7 @@ from slugline.reports.training_text import curve_rows, describe_forecast, descri
     "--test-fraction FRACTION",
     "Fraction of DATA to test on without --test.",
     type=float,
-    default=0.2,
+    default=TEST_FRACTION,
 )
 @encoder_option
 @option(

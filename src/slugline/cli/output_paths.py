@@ -51,6 +51,13 @@ def check_ending(option: str, path: Path, suffixes: Sequence[str]) -> None:
         raise OptionError(f"{option} {path}: name it {names}.")
 
 
+def check_database(option: str, path: Path, sources: Iterable[str | Path | None]) -> None:
+    """Check early that labels can be stored in a file; OptionError if its name is for a table."""
+    if path.suffix.lower() in (".html", ".csv", ".xlsx", ".jsonl"):
+        raise OptionError(f"{option} {path}: --page writes a database; name it {path.stem}.db.")
+    check_target(option, path, sources)
+
+
 def check_folder(
     option: str, folder: Path, names: Iterable[str], sources: Iterable[str | Path | None] = ()
 ) -> None:

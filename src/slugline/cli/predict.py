@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,7 +19,7 @@ import numpy  # noqa: F401
 import msgspec  # isort: skip
 
 from slugline.base.names import check_is_no_address, is_pattern
-from slugline.base.wording import one_line, printable, printable_json
+from slugline.base.wording import counted, one_line, printable, printable_json
 from slugline.cli.options import (
     COUNT,
     FILE_OPTIONS,
@@ -34,11 +34,11 @@ from slugline.cli.options import (
     quiet_option,
     setting_option,
 )
-from slugline.cli.output import is_quiet, say, show_progress, warn
+from slugline.cli.output import explain_interrupt, is_quiet, say, show_progress, warn
 from slugline.corpus.columns import format_list
 from slugline.corpus.readers import RowReader, names_documents, read_rows
 from slugline.corpus.rows import BadRow, compact, join_advice
-from slugline.errors import DataError, Message, OptionError
+from slugline.errors import DataError, Message, OptionError, SluglineError
 from slugline.model.decider import Decider
 from slugline.model.file.content import load_model
 from slugline.model.file.shipped import DEFAULT_MODEL, SHIPPED, is_model
@@ -51,6 +51,9 @@ from slugline.prediction.rows import (
     predict_rows,
     write_predictions,
 )
+
+if TYPE_CHECKING:
+    from slugline.prediction.job import JobResult
 
 # Number of words and phrases for and against in each line.
 _N_REASONS = 10
@@ -184,10 +187,8 @@ def predict(
             "of them out."
         )
     if output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
-        from slugline.cli.predict_folder import predict_folder
-
         model, files = _model_and_files(model, files)
-        predict_folder(
+        _predict_folder(
             model,
             files,
             Path(output),
@@ -413,3 +414,59 @@ def _answer_fields(answer: Prediction, top: int) -> dict[str, Any]:
     optional["set"] = decision.conformal_set
     present = {name: value for name, value in optional.items() if value is not None}
     return {**row_id, **fields, **present}
+
+
+# Folders ------------------------------------------------------------------------------------------
+
+
+def _predict_folder(
+    model: str,
+    files: Sequence[str],
+    out: Path,
+    options: PredictOptions,
+    *,
+    n_workers: int | None,
+    scheduler: str | None,
+    overwrite: bool,
+) -> None:
+    """Write an answer file for each input file; SluglineError if any file failed."""
+    from slugline.base.clusters import unlogged
+    from slugline.prediction.job import predict_files
+
+    if scheduler is not None and n_workers is not None:
+        raise OptionError(
+            "--scheduler uses a cluster, and --workers this machine; give one of them."
+        )
+    message = "interrupted: the same command resumes the job."
+    with unlogged(), explain_interrupt(lambda: message), show_progress() as progress:
+        result = predict_files(
+            model,
+            files,
+            out,
+            options,
+            overwrite=overwrite,
+            n_workers=n_workers,
+            client=scheduler,
+            progress=progress,
+        )
+    _finish_folder(result, out)
+
+
+def _finish_folder(result: JobResult, out: Path) -> None:
+    speed = result.n_rows / max(result.seconds, 1e-3)
+    text = f"{out}: answers to {counted(result.n_files, 'file')}"
+    if result.n_files:
+        text += f", {result.n_rows:,} rows in {result.seconds:,.1f} s, {speed:,.0f} a second"
+    if result.n_up_to_date:
+        text += f"; {result.n_up_to_date:,} had them already"
+    say(text)
+    if result.failed:
+        files = counted(result.n_files + len(result.failed), "file")
+        raise SluglineError(
+            f"{len(result.failed):,} of {files} failed. Fix them and rerun; finished files are "
+            "skipped."
+        )
+    if result.n_bad:
+        rows, files = counted(result.n_bad, "row"), counted(result.n_bad_files, "file")
+        say(f'{rows} of {files} could not be classified; see "error" in the answers')
+        raise click.exceptions.Exit(1)

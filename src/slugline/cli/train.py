@@ -71,8 +71,8 @@ def train(request: TrainRequest) -> None:
     needs_test = request.mistakes or request.quantize or request.curve or request.corrections
     if needs_test and not is_tested:
         raise OptionError(
-            "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, --curve "
-            "and --corrections need; leave them out, or give a --test file."
+            "--mistakes, --quantize, --curve and --corrections require test documents; pass --test "
+            "FILE, or leave out --test-fraction 0."
         )
     results = _save(request, *_fit(request, documents, corrections))
     experiment = results.experiment

@@ -12,20 +12,30 @@ from typing import Any, Literal
 import click
 from click.core import ParameterSource
 
-from slugline.base.checks import check_fraction
+from slugline.base.checks import check_fraction, option_error
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
-from slugline.cli.encoder import encoder_option, parse_encoder
 from slugline.cli.options import COUNT, OUTPUT_FILE, option
 from slugline.cli.output import flags_of
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import OptionError
+from slugline.learning.encoder.encoder import get_encoder
+from slugline.learning.encoder.registry import (
+    AUTO,
+    BUILT_IN,
+    DEFAULT_ENCODER,
+    combinations,
+    describe_choices,
+    split_names,
+)
 from slugline.model.file.container import check_weight_type
 from slugline.model.settings import FitSettings
 
 #: Default fraction of documents to test on.
 TEST_FRACTION = 0.2
+# Value of --encoder that disables it.
+_NO_ENCODER = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +82,32 @@ class TrainRequest:
 
 
 # The options --------------------------------------------------------------------------------------
+
+
+encoder_option = option(
+    "--encoder NAME",
+    f"Pretrained word vectors or sentence encoder: {describe_choices()}; {_NO_ENCODER} disables "
+    f"it. Sentence encoders are added to {BUILT_IN}.",
+    values=(*combinations(), AUTO, _NO_ENCODER),
+    default=DEFAULT_ENCODER,
+)
+
+
+def parse_encoder(name: str) -> str | None:
+    """Return the `encoder` of `TopicClassifier`, after checking that it can be used.
+
+    Raises
+    ------
+    OptionError : if the encoder is unknown.
+    EncoderError : if its package is missing.
+    """
+    if name == _NO_ENCODER:
+        return None
+    if name != AUTO:
+        if split_names(name) is None:
+            raise option_error("encoder", name, f"{describe_choices()}, or {_NO_ENCODER}")
+        get_encoder(name)
+    return name
 
 
 _learning = functools.partial(option, panel="Learning")
