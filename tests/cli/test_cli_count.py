@@ -186,7 +186,7 @@ def test_count_rejects_a_column_that_does_not_exist(run: Run) -> None:
 def test_count_rejects_two_columns_to_count_by(run: Run) -> None:
     code, _, err = run("count", "news.slug", "new.csv", "--by", "month", "--by", "week")
     assert code == 2
-    assert err.endswith("error: --by is given 2 times; count by one period or column.\n")
+    assert err.endswith("error: --by is given 2 times; group by one period or column.\n")
 
 
 def test_count_rejects_too_many_groups(run: Run, tmp_path: Path) -> None:
@@ -274,7 +274,8 @@ def test_count_checks_the_name_of_the_output_first(run: Run) -> None:
     code, out, err = run("count", "news.slug", "new.csv", "-o", "out.pdf")
     assert (code, out) == (2, "")
     assert err == (
-        "slugline: error: --output out.pdf: end the name in .csv, .xlsx, .html, .json or .svg.\n"
+        "slugline: error: --output out.pdf: name it out.csv, out.xlsx, out.html, out.json or "
+        "out.svg.\n"
     )
 
 

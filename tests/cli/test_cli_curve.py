@@ -107,7 +107,7 @@ def test_curve_interrupted_prints_the_points_so_far(
     result = run("curve", "news.csv", *NAMED, "-q")
     assert result.code == 130
     assert result.err == (
-        "warning: interrupted: these are the points so far, some from fewer draws\n"
+        "warning: interrupted; showing the points so far, some of them from fewer draws\n"
     )
     assert [row.split()[0] for row in result.out.splitlines()[2:4]] == ["5", "10"]
     assert result.out.splitlines()[-1] == (

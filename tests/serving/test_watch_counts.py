@@ -103,12 +103,12 @@ def test_count_command_reads_daily_sums(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--since", "03/04/2026"], "--since '03/04/2026' is not a day; give one such as"),
+        (["--since", "03/04/2026"], "--since '03/04/2026' is not a date; write it as"),
         (
             ["--separator", ";"],
             "--separator requires texts, but daily sums contain none; remove it.",
         ),
-        (["--since", "tomorrow"], "--since 'tomorrow' is not a day; give one such as 2026-03-01."),
+        (["--since", "tomorrow"], "--since 'tomorrow' is not a date; write it as 2026-03-01."),
         (["--by", "colour"], "--by 'colour' is not a period, and daily sums have no columns"),
         (["--text", "body"], "--text requires texts, but daily sums contain none; remove it."),
     ],
@@ -303,7 +303,7 @@ def test_sample_writes_texts_in_random_order(
     assert rows != run("sample", model.path, texts_path, "--seed", "1").out.splitlines()
     found = run("sample", model.path, texts_path, "--since", "2027-01-01")
     assert found.code == 1
-    assert "texts.db has kept no texts that news answered since 2027-01-01" in found.err
+    assert "texts.db contains no texts answered by news since 2027-01-01" in found.err
 
 
 def test_sample_deletes_texts(

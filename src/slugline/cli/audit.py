@@ -69,24 +69,24 @@ _PROBABLY_WRONG = 0.5
 @command()
 @options.data_argument
 @options.reading_options
-@option("--like MODEL", "Read DATA as MODEL's training data: columns, encoding, merged topics.")
-@option("--test FILE", "Labelled texts to audit as well; copies of DATA are leaks.")
+@option("--like MODEL", "Read DATA like MODEL's training data: columns, encoding, merged topics.")
+@option("--test FILE", "Test texts to audit as well; copies of DATA are reported as leaks.")
 @option("--number -n N", "Number of suspects to print.", type=click.IntRange(min=0), default=20)
 @option(
     "--output -o FILE",
-    "Write a page with the evidence (.html); with --decisions, the repaired documents "
-    "(.jsonl, .csv or .xlsx); with --page, where to keep the decisions, by default reviewed.db.",
+    "Write a report (.html); with --decisions, the repaired data (.jsonl, .csv or .xlsx); with "
+    "--page, the database of decisions, by default reviewed.db.",
     type=OUTPUT_FILE,
 )
 @option(
     "--review CSV",
-    "Write the suspects to a table to be reviewed (keep, relabel or drop).",
+    "Write a table of suspects for review: keep, relabel or drop each.",
     type=OUTPUT_FILE,
 )
-@option("--page open_page", "Review the suspects on a page in the browser, alone or with others.")
+@option("--page open_page", "Review the suspects in the browser, alone or with others.")
 @option(
     "--decisions FILE",
-    "Carry out the decisions in a reviewed table, or in the file that --page made.",
+    "Apply the decisions of a reviewed table, or of the database from --page.",
     type=Path,
 )
 @page_options(panel=PAGE_PANEL)
@@ -108,10 +108,10 @@ def audit(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Find wrong labels, duplicates, leaks, outliers and topics that are nearly the same.
+    """Find label errors, duplicates, leaks, outliers and overlapping topics.
 
-    Each topic is checked by classifiers that learned from other documents, by
-    the nearest documents, and by identical copies of the text.
+    Each label is checked by classifiers trained on other documents, by the
+    nearest documents, and by identical copies of the text.
 
     For example:
 

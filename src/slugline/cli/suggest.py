@@ -49,38 +49,32 @@ from slugline.model.fitted import Fitted
 @command()
 @options.models_argument(
     "model",
-    "A saved model (.slug), or reuters46, which comes with Slugline; none with --random.",
+    "A model file (.slug), or the included model reuters46; omit it with --random.",
     required=False,
 )
 @argument(
     "file",
-    "Texts without topics: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also "
-    ".gz); `-` reads standard input.",
+    "Unlabelled texts: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also .gz); - for "
+    "standard input.",
     metavar="UNLABELLED",
     required=False,
 )
-@option("--random", "Choose texts at random, to measure models with later.")
+@option("--random", "Choose texts at random, for testing models.")
 @option(
     "--rest CSV",
-    "With --random: write the other texts there, without copies of the chosen ones.",
+    "With --random, write the other texts, without copies of the chosen ones.",
     type=OUTPUT_FILE,
 )
-@option("--number -n N", "Number of texts to suggest.", type=COUNT, default=50)
+@option("--number -n N", "Number of texts to choose.", type=COUNT, default=50)
 @options.file_options
-@option(
-    "--topic COLUMN",
-    "Column of topics to fill in, or the name of a new one.",
-    show_default="as in the data of MODEL; with --random, one with a usual name, or topic",
-)
+@option("--topic COLUMN", "Topic column to fill in; added if missing.", show_default="MODEL's")
 @option(
     "--output -o FILE",
-    "Where to write the table (.csv); with --page, where to keep the labels.",
+    "Table to write (.csv); with --page, the database of labels.",
     type=OUTPUT_FILE,
     show_default="standard output",
 )
-@option(
-    "--page open_page", "Label the suggested texts on a page in the browser instead of in a table."
-)
+@option("--page open_page", "Label the texts in the browser instead of writing a table.")
 @page_options(panel=PAGE_PANEL)
 @options.seed()
 @options.output_options
@@ -98,19 +92,18 @@ def suggest(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Pick the unlabelled texts whose labels would improve MODEL most.
+    """Choose the unlabelled texts whose labels would improve a model most.
 
-    Writes CSV: a column of topics to fill in, named as in the data of MODEL, the columns of
-    UNLABELLED, guess and probability. Fill in some or all of the topics, and pass the file to
-    `slugline train` together with the documents that MODEL learned from. Rows of UNLABELLED that
-    already have a topic in that column are skipped; with --random, it is the column with a usual
-    name for topics.
+    Writes a table: an empty topic column, named as in MODEL's training data, the
+    columns of UNLABELLED, a guess and its probability. Fill in any number of
+    topics, and pass the table to `slugline train` together with the previous
+    training data. Rows that already have a topic are skipped.
 
-    To measure a model, use texts that were chosen at random and that it doesn't learn from. Set
-    some aside first, with --random, and fill in their topics, too.
+    With --random, chooses random texts instead, which are needed to measure a
+    model. Set them aside before the first training, and don't train on them.
 
-    With --page, the texts come up on the page of `slugline label`, with what MODEL would answer;
-    the labels are kept in a SQLite database, which `slugline train` reads.
+    With --page, labels the texts on the page of `slugline label`, which shows the
+    guesses, and stores labels in a SQLite database for `slugline train`.
 
     For example:
 

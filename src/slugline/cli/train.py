@@ -45,7 +45,7 @@ _LARGE = 1_000_000_000
 @command()
 @train_options
 def train(request: TrainRequest) -> None:
-    """Learn from labelled texts, test on others, write a report, save the model.
+    """Train a classifier on labelled texts, test it, and save it with a report.
 
     For example:
 
