@@ -78,7 +78,7 @@ def test_train_corrections_prints_changes_and_rollback_restores_the_model(run: R
         "",
         "topic    documents  corrections  F1 before  after  better  worse",
         "flowers          0            9          -      -       0      0",
-        "before  news.slug.before.1, to which `slugline rollback news.slug` goes back",
+        "before  news.slug.before.1; to restore it: slugline rollback news.slug",
     ]
     assert load("news.slug").predict(["tulip and rose"]).tolist() == ["flowers"]
     assert Path("news.slug.before.1").read_bytes() == before

@@ -556,10 +556,7 @@ def test_train_proposes_stream_for_large_files(
     assert "--stream" not in run("train", news_csv).err
     monkeypatch.setattr(train, "_LARGE", news_csv.stat().st_size)
     size = news_csv.stat().st_size / 1e9
-    said = (
-        f"the data take {size:.1f} GB, all of which is read into memory; with --stream, `train` "
-        "reads them piece by piece instead\n"
-    )
+    said = f"reading {size:.1f} GB of data into memory; to train in bounded memory, use --stream\n"
     assert run("train", news_csv).err.startswith(said)
 
 

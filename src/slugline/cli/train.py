@@ -140,8 +140,8 @@ def _propose_stream(request: TrainRequest) -> None:
     n_bytes = sum(path.stat().st_size for path in paths if path.is_file())
     if n_bytes >= _LARGE:
         say(
-            f"the data take {n_bytes / 1e9:.1f} GB, all of which is read into memory; with "
-            "--stream, `train` reads them piece by piece instead"
+            f"reading {n_bytes / 1e9:.1f} GB of data into memory; to train in bounded memory, use "
+            "--stream"
         )
 
 
