@@ -115,7 +115,7 @@ except SystemExit: pass
 
 # Modules that answers to lines of text don't need: of other commands, of files, of metrics.
 OTHERS = {
-    *("slugline.cli.train", "slugline.cli.reproduce", "slugline.cli.predict_folder"),
+    *("slugline.cli.train", "slugline.cli.reproduce", "slugline.prediction.job"),
     *("slugline.cli.output_paths", "slugline.corpus.loading", "slugline.learning.net.learner"),
     *("slugline.corpus.excel", "slugline.corpus.excel_copy", "slugline.corpus.xml_editor"),
     *("slugline.prediction.files", "slugline.base.databases", "slugline.evaluation.evaluation"),

@@ -211,7 +211,7 @@ def test_audit_counts_copies_and_other_scripts_in_sentences(run: Run, tmp_path: 
         ),
         (
             ["--decisions", "r.csv", "-o", "a.html"],
-            "--output a.html: name it a.jsonl or a.csv or a.xlsx.",
+            "--output a.html: name it a.jsonl, a.csv or a.xlsx.",
         ),
         (["--decisions", "r.csv"], "--decisions requires --output FILE."),
         (["--decisions", "r.csv", "-o", "r.csv"], "--output r.csv: would overwrite an input"),

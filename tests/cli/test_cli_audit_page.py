@@ -223,7 +223,7 @@ def test_audit_page_reviews_several_topics(run: Run, documents: list[dict[str, s
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (("--page", "-o", "a.csv"), 2, "with --page, it is a database; name it a.db."),
+        (("--page", "-o", "a.csv"), 2, "--page writes a database; name it a.db."),
         (("--page", "--review", "a.csv"), 2, "--review cannot be combined with --page"),
         (("--page", "--decisions", "a.csv"), 2, "--decisions cannot be combined with --page"),
         (("-o", "a.db"), 2, "--output a.db: a database of decisions needs --page; add it."),

@@ -78,7 +78,7 @@ def test_train_corrections_prints_changes_and_rollback_restores_the_model(run: R
         "",
         "topic    documents  corrections  F1 before  after  better  worse",
         "flowers          0            9          -      -       0      0",
-        "before  news.slug.before.1, to which `slugline rollback news.slug` goes back",
+        "before  news.slug.before.1; to restore it: slugline rollback news.slug",
     ]
     assert load("news.slug").predict(["tulip and rose"]).tolist() == ["flowers"]
     assert Path("news.slug.before.1").read_bytes() == before
@@ -407,16 +407,16 @@ def test_train_corrections_reads_a_file_that_is_being_written(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--corrections-of", "a"], "--corrections-of goes with --corrections FILE; give both."),
-        (["--force"], "--force goes with --corrections FILE; give both."),
+        (["--corrections-of", "a"], "--corrections-of requires --corrections FILE."),
+        (["--force"], "--force requires --corrections FILE."),
         (
             ["--corrections", "c.db", "--curve"],
-            "--curve learns from DATA alone; leave it or --corrections out.",
+            "--curve can't be used with --corrections; leave one out.",
         ),
         (
             ["--corrections", "c.db", "--test-fraction", 0],
-            "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, --curve "
-            "and --corrections need; leave them out, or give a --test file.",
+            "--mistakes, --quantize, --curve and --corrections require test documents; pass --test "
+            "FILE, or leave out --test-fraction 0.",
         ),
         (
             ["--corrections", "c.db", "-o", "c.db"],
@@ -441,7 +441,7 @@ def test_train_corrections_rejects_options_that_do_not_go_together(
 def test_train_corrections_rejects_descriptions_alone(run: Run) -> None:
     found = run("train", "--topics", "t.csv", "--encoder", "use", "--corrections", "c.db")
     assert found.code == 2
-    assert found.err.startswith("slugline: error: --corrections needs documents, and --topics has")
+    assert found.err.startswith("slugline: error: --corrections requires DATA, not only --topics")
 
 
 def test_train_corrections_does_not_replace_what_is_no_model(run: Run) -> None:

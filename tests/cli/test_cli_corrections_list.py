@@ -196,7 +196,7 @@ def test_train_corrections_leaves_a_model_of_the_same_bytes(run: Run) -> None:
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 0
     assert found.out.splitlines()[-1] == (
-        "nothing new to learn: news.slug already has these bytes, and is left unchanged"
+        "nothing new to learn: news.slug is identical and was left unchanged"
     )
     assert json.loads(run(*TRAIN, "--corrections", "c.db", "--json").out)["corrections"][
         "is_unchanged"

@@ -154,13 +154,12 @@ def test_count_warns_of_a_month_in_another_language(run: Run, tmp_path: Path) ->
     assert "2026-04" not in {change["after"] for change in json.loads(out)["changes"]}
 
 
-def test_count_tests_no_changes_of_groups_with_few_texts(run: Run, tmp_path: Path) -> None:
+def test_count_finds_no_differences_between_single_texts(run: Run, tmp_path: Path) -> None:
     lines = [f"the goal and match,{i}" for i in range(9)] + ["the wheat and corn,x"] * 30
     (tmp_path / "few.csv").write_text("text,customer\n" + "\n".join(lines) + "\n")
-    code, out, err = run("count", "news.slug", "few.csv", "--by", "customer", "--json")
+    code, out, _ = run("count", "news.slug", "few.csv", "--by", "customer", "--json")
     assert code == 0
-    assert json.loads(out)["changes"] == []
-    assert "9 of 10 groups have fewer than 10 texts" in err
+    assert min(change["p_value"] for change in json.loads(out)["changes"]) > 0.05
 
 
 def test_count_rejects_a_model_without_heldout_predictions(run: Run, tmp_path: Path) -> None:
@@ -187,7 +186,7 @@ def test_count_rejects_a_column_that_does_not_exist(run: Run) -> None:
 def test_count_rejects_two_columns_to_count_by(run: Run) -> None:
     code, _, err = run("count", "news.slug", "new.csv", "--by", "month", "--by", "week")
     assert code == 2
-    assert err.endswith("error: --by is given 2 times; count by one period or column.\n")
+    assert err.endswith("error: --by is given 2 times; group by one period or column.\n")
 
 
 def test_count_rejects_too_many_groups(run: Run, tmp_path: Path) -> None:
@@ -275,7 +274,8 @@ def test_count_checks_the_name_of_the_output_first(run: Run) -> None:
     code, out, err = run("count", "news.slug", "new.csv", "-o", "out.pdf")
     assert (code, out) == (2, "")
     assert err == (
-        "slugline: error: --output out.pdf: end the name in .csv, .xlsx, .html, .json or .svg.\n"
+        "slugline: error: --output out.pdf: name it out.csv, out.xlsx, out.html, out.json or "
+        "out.svg.\n"
     )
 
 

@@ -107,7 +107,7 @@ def test_curve_interrupted_prints_the_points_so_far(
     result = run("curve", "news.csv", *NAMED, "-q")
     assert result.code == 130
     assert result.err == (
-        "warning: interrupted: these are the points so far, some from fewer draws\n"
+        "warning: interrupted; showing the points so far, some of them from fewer draws\n"
     )
     assert [row.split()[0] for row in result.out.splitlines()[2:4]] == ["5", "10"]
     assert result.out.splitlines()[-1] == (
@@ -154,4 +154,4 @@ def test_train_curve_of_a_tuned_model_searches_once(
 def test_train_curve_needs_test_documents(run: Run) -> None:
     result = run("train", "news.csv", *NAMED, "--curve", "--test-fraction", 0)
     assert result.code == 2
-    assert "--quantize, --curve and --corrections need" in result.err
+    assert "--curve and --corrections require test documents" in result.err

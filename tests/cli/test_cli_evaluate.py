@@ -337,7 +337,7 @@ def test_commands_recognize_a_model_in_place_of_the_texts(run: Run, command: str
     assert run(command, "mixed.csv", "news.slug") == (
         1,
         "",
-        "slugline: error: mixed.csv is not a model, but news.slug is one; the model comes first: "
+        "slugline: error: mixed.csv is not a model, but news.slug is. Swap them: "
         f"slugline {command} news.slug mixed.csv\n",
     )
 
@@ -447,7 +447,7 @@ def test_evaluate_mistakes_without_any_writes_a_header(run: Run) -> None:
     [
         ("mixed.csv", "--mistakes mixed.csv: would overwrite an input file; name another one."),
         ("news.slug", "--mistakes news.slug: would overwrite an input file; name another one."),
-        ("-", "--mistakes -: this is written to a file, not standard output; name a file."),
+        ("-", "--mistakes -: can't be written to standard output; name a file."),
     ],
 )
 def test_evaluate_mistakes_rejects_the_path_of_an_input(run: Run, path: str, message: str) -> None:

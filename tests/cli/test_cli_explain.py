@@ -187,8 +187,8 @@ def test_predict_explain_rejects_an_output_file(run: Run) -> None:
     result = run("predict", "news.slug", "-", "--explain", "-o", "a.csv", stdin=TEXT)
     assert (result.code, result.out) == (2, "")
     assert result.err == (
-        "slugline: error: --explain is for JSON lines on standard output, and --output writes a "
-        "file; leave one of them out.\n"
+        "slugline: error: --explain can't be used with --output; it is available only for JSON "
+        "lines.\n"
     )
 
 
@@ -217,7 +217,7 @@ def test_predict_explain_rejects_an_output_file(run: Run) -> None:
         (
             [TEXT, "news.slug"],
             1,
-            f"{TEXT} is not a model, but news.slug is one; the model comes first: "
+            f"{TEXT} is not a model, but news.slug is. Swap them: "
             f"slugline explain news.slug '{TEXT}'",
         ),
         (
@@ -238,8 +238,8 @@ def test_explain_says_how_many_words_of_a_long_text_are_listed(run: Run) -> None
     result = run("explain", "news.slug", "-", stdin=text)
     assert result.code == 0
     assert re.fullmatch(
-        r"the text has 1,500 words; only the 1,000 strongest positions are listed; the "
-        r"[1-9][\d,]* others are summed up\n",
+        r"the text has 1,500 words: listing the 1,000 strongest positions and the sum of the "
+        r"other [1-9][\d,]*\n",
         result.err,
     )
     assert run("explain", "news.slug", "-", "-q", stdin=text).err == ""
@@ -249,7 +249,7 @@ def test_explain_says_how_many_words_of_a_long_text_are_listed(run: Run) -> None
 def test_explain_says_if_no_word_is_known(run: Run, text: str) -> None:
     result = run("explain", "news.slug", text)
     assert result.code == 0
-    assert result.err == "the model knows none of the words; this is its answer to an empty text\n"
+    assert result.err == "no word is known to the model; this is its answer to an empty text\n"
     assert result.out.splitlines()[-4:-2] == [
         "-0.390    baseline: an empty text",
         "-0.390    score: the sum of these",

@@ -53,12 +53,12 @@ def test_short_help_explains_the_main_options_and_names_the_rest(
     help_of: Callable[..., str],
 ) -> None:
     train = sections(help_of("train"))
-    assert [*train] == ["Arguments", "Options", "More options, which --help-all explains"]
-    assert train["Arguments"].startswith("\n  DATA  CSV, TSV, JSONL")
+    assert [*train] == ["Arguments", "Options", "More options (see --help-all)"]
+    assert train["Arguments"].startswith("\n  DATA  Labelled texts: CSV, TSV, JSONL")
     explained = re.findall(r"^  (?:-\w, )?(--[\w-]+)", train["Options"], re.MULTILINE)
     assert len(explained) <= 14
     assert {"--output", "--text", "--topic", "--test", "--encoder"} <= {*explained}
-    named = set(re.findall(r"--[\w-]+", train["More options, which --help-all explains"]))
+    named = set(re.findall(r"--[\w-]+", train["More options (see --help-all)"]))
     every = sections(help_of("train", flag="--help-all"))
     listed = re.findall(r"^  (?:-\w, )?(--[\w-]+)", "".join(every.values()), re.MULTILINE)
     assert {*listed} == {*explained, *named}
@@ -71,14 +71,10 @@ def test_help_all_has_a_section_for_arguments_and_each_panel(help_of: Callable[.
         *("Arguments", "Options", "Reading the data", "Testing", "Learning", "The model's file"),
         *("With --corrections", "Larger than memory"),
     ]
-    assert [*predict] == [
-        *("Arguments", "Options", "Reading the data", "With a folder for --output")
-    ]
+    assert [*predict] == [*("Arguments", "Options", "Reading the data", "With --output FOLDER")]
     assert re.findall("^  ([A-Z]+) ", predict["Arguments"], re.MULTILINE) == ["MODEL", "FILE"]
-    assert "[default: 1; x>=1]" in predict["Options"]
-    assert "[env var: SLUGLINE_PORT; default: 8080; 0<=x<=65535]" in " ".join(
-        help_of("serve").split()
-    )
+    assert "[default: 1]" in predict["Options"]
+    assert "[env var: SLUGLINE_PORT; default: 8080]" in " ".join(help_of("serve").split())
 
 
 def test_help_keeps_the_lines_of_examples(help_of: Callable[..., str]) -> None:

@@ -325,7 +325,7 @@ def test_train_topic_path_rejects_an_empty_part_as_a_bad_row(run: Run, path: str
         (("--topic-path", "/", "--stream"), "--topic-path can't be used with --stream"),
         (
             ("--topic-path", "/", "--corrections", "paths.csv"),
-            "--topic-path can't be used with --corrections, which takes topics as they are written",
+            "--topic-path can't be used with --corrections; leave one out.",
         ),
     ],
 )

@@ -289,7 +289,7 @@ def test_predict_answers_no_documents_with_no_lines(
 ) -> None:
     result = run("predict", "news.slug", *options, stdin=stdin)
 
-    assert result == (0, "", "standard input holds no documents\n")
+    assert result == (0, "", "standard input contains no texts\n")
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_predict_rejects_invalid_options(run: Run, options: list[object]) -> Non
 
 USING = (
     "using the included model reuters46 (46 newswire topics of 1987); "
-    "name your own with slugline predict MODEL FILE\n"
+    "use your own with slugline predict MODEL FILE\n"
 )
 WIRE = "OPEC will raise its crude oil output"
 
@@ -407,8 +407,7 @@ def test_predict_takes_one_argument_for_a_model_or_a_file(
     [
         (
             ["tickets"],
-            "tickets is neither a model nor a file of texts: there is no such file; check the "
-            "path, or name a model: reuters46, or a file that ends in .slug.",
+            "tickets: no such file. Check the path, or pass a model: reuters46 or a .slug file.",
         ),
         (["reuters64", "-"], "reuters64: there is no such file; did you mean reuters46?"),
         (["mine.slug"], "mine.slug: there is no such file; check the path."),
@@ -431,8 +430,8 @@ def test_predict_says_how_to_give_a_text(run: Run, model: list[str], text: str) 
     assert run("predict", *model, text) == (
         1,
         "",
-        f"slugline: error: '{shown}' is not a file; if it is a text, pipe it: echo '{shown}' | "
-        f"slugline predict reuters46. To see which words decide: slugline explain reuters46 "
+        f"slugline: error: '{shown}' is not a file. To classify it as a text: echo '{shown}' | "
+        f"slugline predict reuters46. To see which words count: slugline explain reuters46 "
         f"'{shown}'.\n",
     )
 
@@ -453,7 +452,7 @@ def test_predict_recognizes_a_model_in_place_of_the_texts(run: Run) -> None:
     assert run("predict", "texts.csv", "news.slug") == (
         1,
         "",
-        "slugline: error: texts.csv is not a model, but news.slug is one; the model comes first: "
+        "slugline: error: texts.csv is not a model, but news.slug is. Swap them: "
         "slugline predict news.slug texts.csv\n",
     )
 
@@ -605,7 +604,7 @@ def test_predict_answers_a_person_who_types_at_once(tmp_path: Path) -> None:
     os.close(their_end)
     os.close(keyboard)
     assert process.returncode == 0
-    assert said == b"type a text on each line; Ctrl-D ends the input\n"
+    assert said == b"type one text per line; Ctrl-D ends the input\n"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])
@@ -639,9 +638,7 @@ def test_predict_does_not_take_an_excel_file_for_a_model(run: Run) -> None:
     before_model = run("predict", "neu.xlsx", "news.slug")
 
     assert "neu.xlsx is not an Excel file that can be read" in alone.err
-    assert "neu.xlsx is not a model, but news.slug is one; the model comes first" in (
-        before_model.err
-    )
+    assert "neu.xlsx is not a model, but news.slug is. Swap them" in (before_model.err)
 
 
 @pytest.mark.parametrize("name", ["make.py", "page.html", "a.png", "a.pdf.gz"])

@@ -37,7 +37,7 @@ def test_predict_folder_writes_a_file_of_answers_for_each(run: Run) -> None:
         "2 files to answer\n"
         "in/a.csv: read column 'text' as text; name another with --text\n"
         " 52%  predicting  1 of 2 files, 2 rows, SPEED\n"
-        "out: answers to 2 files, 4 rows in T\n"
+        "out: answered 2 files, 4 rows in T\n"
     )
     with Path("out/b.csv").open(newline="") as file:
         rows = list(csv.reader(file))
@@ -46,7 +46,7 @@ def test_predict_folder_writes_a_file_of_answers_for_each(run: Run) -> None:
     assert run("predict", "news.slug", "in/*.csv", "-o", "out") == (
         0,
         "",
-        "2 files, 2 of which have answers already\nout: answers to 0 files; 2 had them already\n",
+        "2 files, 2 of which have answers already\nout: answered 0 files; skipped 2 up to date\n",
     )
 
 
@@ -85,29 +85,24 @@ def test_predict_folder_reports_bad_rows_and_files_in_the_exit_status(run: Run) 
     [
         (
             ["in/a.csv", "--workers", 2],
-            "--workers needs a folder of answers; name one, such as --output out/.",
+            "--workers requires an output folder, such as --output out/.",
         ),
         (
             ["in/a.csv", "-o", "a.csv", "--overwrite"],
-            "--overwrite needs a folder of answers; name one, such as --output out/.",
+            "--overwrite requires an output folder, such as --output out/.",
         ),
         (
             ["in/a.csv", "in/b.csv", "-o", "a.csv"],
-            "2 files, whose answers go into a folder; name one, such as --output out/.",
+            "2 files require an output folder, such as --output out/.",
         ),
-        (
-            ["in/*.csv"],
-            "in/*.csv is a pattern for files, whose answers go into a folder; name one, such as "
-            "--output out/.",
-        ),
+        (["in/*.csv"], "pattern in/*.csv requires an output folder, such as --output out/."),
         (
             ["in/a.csv", "-o", "out/", "--explain"],
-            "--explain is for JSON lines on standard output, and --output writes a file; leave one "
-            "of them out.",
+            "--explain can't be used with --output; it is available only for JSON lines.",
         ),
         (
             ["in/a.csv", "-o", "out/", "--workers", 1, "--scheduler", "tcp://x:1"],
-            "--scheduler uses a cluster, and --workers this machine; give one of them.",
+            "--workers can't be used with --scheduler, which runs on a cluster; leave one out.",
         ),
         (
             ["-o", "out/"],
@@ -145,7 +140,7 @@ def test_predict_folder_rejects_invalid_arguments(
         (["none.slug", "in/*"], "none.slug: there is no such file; check the path."),
         (
             ["in/a.csv", "news.slug"],
-            "in/a.csv is not a model, but news.slug is one; the model comes first: "
+            "in/a.csv is not a model, but news.slug is. Swap them: "
             "slugline predict news.slug in/a.csv",
         ),
     ],

@@ -213,7 +213,7 @@ def test_predict_output_leaves_the_earlier_file_if_it_fails(
         (
             "none/a.csv",
             "--output none/a.csv: can't write a file there (No such file or directory); "
-            "create the folder, fix its permissions, or name another place.",
+            "create the folder, fix its permissions, or choose another one.",
         ),
     ],
     ids=["ending", "texts", "model", "no folder"],
@@ -516,5 +516,5 @@ def test_predict_looks_for_a_column_in_an_empty_excel_file(run: Run) -> None:
         result.err
     )
     assert run("predict", "news.slug", "t.xlsx", "--text", "body").err == (
-        "t.xlsx holds no documents\n"
+        "t.xlsx contains no texts\n"
     )

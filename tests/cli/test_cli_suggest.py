@@ -250,7 +250,7 @@ def test_suggest_page_goes_on_with_texts_that_have_no_label(run: Run, tmp_path: 
     ("options", "message"),
     [
         (["--page"], "--page needs a file in which labels are kept; add -o labels.db."),
-        (["--page", "-o", "a.csv"], "--output a.csv: with --page, it is a database; name it a.db."),
+        (["--page", "-o", "a.csv"], "--output a.csv: --page writes a database; name it a.db."),
         (
             ["--page", "-o", "a.db", "--json"],
             "--page opens a page and can't be combined with --json; leave one out.",

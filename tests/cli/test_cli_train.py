@@ -416,12 +416,12 @@ def test_train_colours_warnings_on_a_terminal_unless_no_color(
         (
             ["-o", "nowhere/n.slug"],
             "--output nowhere/n.slug: can't write a file there (No such file or directory); "
-            "create the folder, fix its permissions, or name another place.",
+            "create the folder, fix its permissions, or choose another one.",
         ),
         (
             ["--report", "nowhere/n.html"],
             "--report nowhere/n.html: can't write a file there (No such file or directory); "
-            "create the folder, fix its permissions, or name another place.",
+            "create the folder, fix its permissions, or choose another one.",
         ),
         (["-o", "."], "--output .: is a folder; name a file."),
         (["--report", "."], "--report .: is a folder; name a file."),
@@ -431,7 +431,7 @@ def test_train_colours_warnings_on_a_terminal_unless_no_color(
             ["--test", "../{folder}/news.csv", "--report", "news.csv"],
             "--report news.csv: would overwrite an input file; name another one.",
         ),
-        (["-o", "-"], "--output -: this is written to a file, not standard output; name a file."),
+        (["-o", "-"], "--output -: can't be written to standard output; name a file."),
         (
             ["-o", "news.html", "--report", "news.html"],
             "the model and the report would both be written to news.html; "
@@ -512,7 +512,7 @@ def test_train_finds_a_folder_without_rights_before_training(
         2,
         "",
         "slugline: error: --output locked/n.slug: can't write a file there (Permission "
-        "denied); create the folder, fix its permissions, or name another place.\n",
+        "denied); create the folder, fix its permissions, or choose another one.\n",
     )
 
 
@@ -556,10 +556,7 @@ def test_train_proposes_stream_for_large_files(
     assert "--stream" not in run("train", news_csv).err
     monkeypatch.setattr(train, "_LARGE", news_csv.stat().st_size)
     size = news_csv.stat().st_size / 1e9
-    said = (
-        f"the data take {size:.1f} GB, all of which is read into memory; with --stream, `train` "
-        "reads them piece by piece instead\n"
-    )
+    said = f"reading {size:.1f} GB of data into memory; to train in bounded memory, use --stream\n"
     assert run("train", news_csv).err.startswith(said)
 
 
@@ -779,7 +776,7 @@ def test_train_rejects_a_folder_to_write_to(run: Run, news_csv: Path, flag: str)
     found = run("train", news_csv.name, flag, "new/")
 
     assert (found.code, found.out) == (2, "")
-    assert found.err == f"slugline: error: {flag} new/: is a folder; name a file in it.\n"
+    assert found.err == f"slugline: error: {flag} new/: is a folder; name a file.\n"
     assert not Path("new").exists()
 
 
@@ -860,8 +857,8 @@ def test_train_test_fraction_0_rejects_options_that_need_a_test(
     code, _, err = run("train", "news.csv", "-q", "--test-fraction", 0, *option)
     assert (code, err) == (
         2,
-        "slugline: error: --test-fraction 0 leaves nothing to test on, which --mistakes, "
-        "--quantize, --curve and --corrections need; leave them out, or give a --test file.\n",
+        "slugline: error: --mistakes, --quantize, --curve and --corrections require test "
+        "documents; pass --test FILE, or leave out --test-fraction 0.\n",
     )
     assert not Path("model.slug").exists()
 

@@ -45,8 +45,4 @@ def test_rules_name_existing_options() -> None:
 
 def test_train_rejects_options_that_break_a_rule(run: Callable[..., Any]) -> None:
     result = run("train", "news.csv", "--force")
-    assert tuple(result) == (
-        2,
-        "",
-        "slugline: error: --force goes with --corrections FILE; give both.\n",
-    )
+    assert tuple(result) == (2, "", "slugline: error: --force requires --corrections FILE.\n")

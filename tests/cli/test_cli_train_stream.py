@@ -112,27 +112,27 @@ def test_train_stream_warns_of_rare_topics(run: Run, parts: Path) -> None:
     [
         (
             ["--stream", "--tune"],
-            "--tune can't be used with --stream; leave it out, or learn without --stream, if there "
-            "is enough memory.",
+            "--tune can't be used with --stream; leave one out. Without --stream, the data must "
+            "fit into memory.",
         ),
         (
             ["--stream", "--test-fraction", 0],
-            "--test-fraction can't be used with --stream; test the model afterwards, with "
-            "`slugline evaluate`.",
+            "--test-fraction can't be used with --stream; test the model with `slugline evaluate` "
+            "instead.",
         ),
         (
             ["--workers", 2, "--report", "r.html"],
-            "--report can't be used with --workers; test the model afterwards, with `slugline "
-            "evaluate`.",
+            "--report can't be used with --workers; test the model with `slugline evaluate` "
+            "instead.",
         ),
         (
             ["--scheduler", "tcp://127.0.0.1:1", "--curve"],
-            "--curve can't be used with --scheduler; leave it out, or learn without --scheduler, "
-            "if there is enough memory.",
+            "--curve can't be used with --scheduler; leave one out. Without --scheduler, the data "
+            "must fit into memory.",
         ),
         (
             ["--workers", 2, "--scheduler", "tcp://127.0.0.1:1"],
-            "--workers and --scheduler are two places to work at; give one of them.",
+            "--workers can't be used with --scheduler, which runs on a cluster; leave one out.",
         ),
         (
             ["--stream", "-o", "news/part-0.csv"],
@@ -156,7 +156,7 @@ def test_train_stream_rejects_options_that_it_does_not_support(
         ([], 2, "Missing argument 'DATA'"),
         (["x/*.csv"], 1, "no file matches x/*.csv; check the pattern and the folder."),
         (["gone.csv"], 1, "gone.csv doesn't exist; check the path."),
-        (["reuters"], 2, "reuters comes with its own reader, and is small; learn from it without"),
+        (["reuters"], 2, "reuters is a small included data set; leave out --stream"),
         (["empty.csv"], 1, "empty.csv holds no documents"),
         (["news/part-0.csv", "other.csv"], 1, "other.csv has its texts and topics in 'text'"),
         (["bad.csv"], 1, "bad.csv: line 3 can't be used: 1 cell"),
@@ -208,9 +208,8 @@ def test_train_stream_interrupted_saves_the_model(
     said = "\ninterrupted: keeping what was learned from 233 documents; press Ctrl-C again"
     assert result.err.count(said) == 1
     assert (
-        "warning: training was interrupted: the model has learned from some of the documents. "
-        "Complete the training for a better one. `slugline rollback news.slug` goes back to the "
-        "one before.\n"
+        "warning: training was interrupted and used only some of the documents. Rerun for a "
+        "better model. `slugline rollback news.slug` restores the previous one.\n"
     ) in result.err
     assert Path("news.slug").read_bytes() != wanted
     assert Path("news.slug.before.1").read_bytes() == wanted
@@ -226,8 +225,8 @@ def test_train_stream_rejects_a_folder_of_temporary_files_that_is_missing(
     result = run("train", "news/*.csv", "--stream")
     assert (result.code, result.err) == (
         2,
-        "slugline: error: TMPDIR=not/there is no folder in which files can be written; name one "
-        "that has room for rows, or unset it.\n",
+        "slugline: error: TMPDIR=not/there is not a writable folder; choose one with enough "
+        "space, or unset it.\n",
     )
 
 
@@ -245,5 +244,5 @@ def test_train_stream_interrupted_before_a_model_says_so(
     monkeypatch.setattr(module, name, interrupt)
     result = run("train", "news/*.csv", "--stream")
     assert result.code == 130
-    assert "interrupted: no model is written.\n" in result.err
+    assert "interrupted; no model was saved\n" in result.err
     assert not Path("model.slug").exists()

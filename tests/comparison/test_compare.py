@@ -604,7 +604,7 @@ def test_ctrl_c_ends_all_processes_and_keeps_results(pipelines: Path, news_csv: 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 130
-    assert err == "warning: interrupted: these are the models measured so far\n"
+    assert err == "warning: interrupted; showing the models measured so far\n"
     assert "Only majority was measured: 33.3 % of its answers are right." in out
     assert "models:NeverEnds has no result: interrupted after 0 of 5 folds." in out
     assert not is_alive(int(pid.read_text()))

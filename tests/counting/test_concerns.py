@@ -10,7 +10,6 @@ from slugline.counting.concerns import (
     TextTotals,
     capitals_concerns,
     few_label_concerns,
-    few_text_concerns,
     heldout_concerns,
     model_concerns,
     sample_concern,
@@ -27,27 +26,6 @@ USUAL = UnknownWordRate(0.1, 2.0)
 
 def counted_texts(totals: TextTotals, drift: Drift | None = None) -> CountedTexts:
     return CountedTexts(np.zeros(1), np.zeros(1, dtype=np.int64), totals, drift=drift)
-
-
-@pytest.mark.parametrize(
-    ("n_texts", "n_by_group", "concerns"),
-    [
-        (1, [], ["1 text is too few for meaningful shares; read them instead."]),
-        (9, [4, 5], ["9 texts are too few for meaningful shares; read them instead."]),
-        (10, [], []),
-        (50, [40, 10], []),
-        (
-            50,
-            [42, 8],
-            [
-                "1 of 2 weeks has fewer than 10 texts, too few for meaningful shares. Changes from "
-                "or to these were not tested."
-            ],
-        ),
-    ],
-)
-def test_few_text_concerns(n_texts: int, n_by_group: list[int], concerns: list[str]) -> None:
-    assert [*few_text_concerns(n_texts, n_by_group, "week")] == concerns
 
 
 @pytest.mark.parametrize(

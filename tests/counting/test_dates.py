@@ -80,7 +80,7 @@ def test_date_order_that_is_unclear_is_an_error() -> None:
     with pytest.raises(DataError) as error:
         find_date_order("at", ["04/04/2026", "03/04/2026"])
     assert str(error.value) == (
-        "column 'at' has dates such as 03/04/2026, and none in the first 2 rows shows whether the "
+        "column 'at' has dates such as 03/04/2026, and none in the first rows shows whether the "
         'day or the month comes first; pass `date_order="day-first"` or '
         '`date_order="month-first"`.'
     )

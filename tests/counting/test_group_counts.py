@@ -8,7 +8,7 @@ import numpy as np
 
 from slugline.classifier import load
 from slugline.counting.concerns import CountedTexts, TextTotals
-from slugline.counting.group_counts import GroupCounter
+from slugline.counting.count import GroupCounter
 from slugline.counting.labelled import MatchedLabels
 
 

@@ -103,8 +103,8 @@ def test_export_warns_about_a_large_page(
     result = run("export", model, "--quiet")
     kb = f"{Path('news-page.html').stat().st_size / 1e3:.0f}"
     assert result.err == (
-        f"warning: news-page.html has {kb} kB, which takes long to send and to open; train with "
-        "--quantize int8 for a smaller one.\n"
+        f"warning: news-page.html is large ({kb} kB); for a smaller one, train with --quantize "
+        "int8.\n"
     )
     assert command._size(b"0" * 1_234_567) == "1.2 MB"
 
@@ -198,7 +198,7 @@ def test_model_page_rejects_a_column_for_each_bucket(
     ("arguments", "code", "message"),
     [
         (["none.slug"], 1, "none.slug: there is no such file; check the path."),
-        (["reuters46", "-o", "-"], 2, "--output -: this is written to a file"),
+        (["reuters46", "-o", "-"], 2, "--output -: can't be written to standard output"),
         (["reuters46", "-o", "no/page.html"], 2, "--output no/page.html: can't write a file there"),
         (["reuters46", "-o", "."], 2, "--output .: is a folder; name a file."),
         (["reuters46", "--min-precision", "2"], 2, "--min-precision is 2"),

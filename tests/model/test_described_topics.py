@@ -310,14 +310,14 @@ def test_train_warns_of_topics_spelled_otherwise_than_in_documents(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "Missing argument 'DATA': name documents to learn from, or describe topics with "),
+        ([], "Missing argument 'DATA': name training files, or describe topics with "),
         (
             ["--topics", "topics.csv", "--encoder", "use", "--test", "docs.csv"],
-            "--test needs documents, and --topics has descriptions alone; leave it out, or name ",
+            "--test requires DATA, not only --topics; add DATA or leave it out.",
         ),
         (
             ["--topics", "topics.csv", "--encoder", "use", "--curve"],
-            "--curve needs documents, and --topics has descriptions alone; leave it out, or name ",
+            "--curve requires DATA, not only --topics; add DATA or leave it out.",
         ),
         (
             ["--topics", "topics.csv", "--encoder", "use", "-o", "topics.csv"],
@@ -378,8 +378,8 @@ def test_train_topics_alone_rejects_options_of_documents(run: Run, option: list[
     result = run(*ALONE, *option)
     assert (result.code, result.out) == (2, "")
     assert result.err == (
-        f"slugline: error: {option[0]} needs documents, and --topics has descriptions alone; leave "
-        "it out, or name DATA.\n"
+        f"slugline: error: {option[0]} requires DATA, not only --topics; add DATA or leave it "
+        "out.\n"
     )
 
 

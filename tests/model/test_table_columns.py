@@ -250,5 +250,5 @@ def test_corrections_reject_a_model_with_columns(
     classifier: TopicClassifier, tmp_path: Path
 ) -> None:
     classifier.save(tmp_path / "model.slug")
-    with pytest.raises(OptionError, match="extra columns, which corrections do not store"):
+    with pytest.raises(OptionError, match="additional columns, which corrections don't contain"):
         _read_current_model(tmp_path / "model.slug")

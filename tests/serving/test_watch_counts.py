@@ -103,12 +103,12 @@ def test_count_command_reads_daily_sums(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--since", "03/04/2026"], "--since '03/04/2026' is not a day; give one such as"),
+        (["--since", "03/04/2026"], "--since '03/04/2026' is not a date; write it as"),
         (
             ["--separator", ";"],
             "--separator requires texts, but daily sums contain none; remove it.",
         ),
-        (["--since", "tomorrow"], "--since 'tomorrow' is not a day; give one such as 2026-03-01."),
+        (["--since", "tomorrow"], "--since 'tomorrow' is not a date; write it as 2026-03-01."),
         (["--by", "colour"], "--by 'colour' is not a period, and daily sums have no columns"),
         (["--text", "body"], "--text requires texts, but daily sums contain none; remove it."),
     ],
@@ -171,9 +171,9 @@ def test_count_days_warns_as_a_count_of_the_texts_does(model: ServedModel, tmp_p
         for day, texts in zip(days, (usual, foreign, ["wheat"]), strict=True):
             writer.writerows((text, day) for text in texts)
     by_texts = slugline.count(str(model.path), table, text="text", by="day").counts
-    assert counts.concerns[1].startswith(f"Don't trust the counts of {days[1]}: ")
+    assert counts.concerns[0].startswith(f"Don't trust the counts of {days[1]}: ")
     assert counts.concerns == by_texts.concerns
-    assert counts.changes == ()
+    assert counts.significant_changes == ()
 
 
 def test_count_days_says_that_a_period_is_not_over(model: ServedModel, tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_sample_writes_texts_in_random_order(
     assert rows != run("sample", model.path, texts_path, "--seed", "1").out.splitlines()
     found = run("sample", model.path, texts_path, "--since", "2027-01-01")
     assert found.code == 1
-    assert "texts.db has kept no texts that news answered since 2027-01-01" in found.err
+    assert "texts.db contains no texts answered by news since 2027-01-01" in found.err
 
 
 def test_sample_deletes_texts(

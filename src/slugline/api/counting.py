@@ -24,7 +24,7 @@ from slugline.counting.dates import DateOrder
 from slugline.counting.labelled_file import read_labelled_sample
 from slugline.counting.results import Counts, format_share
 from slugline.counting.tally import CountOptions
-from slugline.errors import Message, OptionError, Parameter
+from slugline.errors import OptionError, Parameter
 from slugline.model.file.content import load_model
 from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
@@ -175,18 +175,22 @@ def count(
             Parameter("labelled"),
             f" is a {type(labelled).__name__}; give the path of a file of labelled texts.",
         )
-    return count_data(
-        model,
-        data,
-        ReadOptions(text=text, header_row=header_row),
+    options = CountOptions(
         by=by,
         date=date,
         date_order=date_order,
+        topics=(topics,) if isinstance(topics, str) else tuple(topics or ()),
+        n_threads=n_jobs,
+        seed=random_state,
+    )
+    reading = ReadOptions(text=text, header_row=header_row)
+    return count_data(
+        model,
+        data,
+        reading,
+        options,
         since=since,
         labelled=labelled,
-        topics=(topics,) if isinstance(topics, str) else tuple(topics or ()),
-        seed=random_state,
-        n_threads=n_jobs,
         progress=check_progress(progress),
     )
 
@@ -195,31 +199,27 @@ def count_data(
     model: Model,
     data: str | Path | Frame | Iterable[str],
     reading: ReadOptions,
+    options: CountOptions,
     *,
-    by: str | None,
-    date: str | None,
-    date_order: DateOrder | None,
     since: datetime.date | None,
     labelled: str | Path | None,
-    topics: Sequence[str],
-    seed: int,
-    n_threads: int,
     progress: Progress,
 ) -> CountResult:
-    """Count texts for the function and the command; see `count` for the parameters.
+    """Count texts for the function and the command; see `count` for the other parameters.
 
-    `reading` selects columns and the file format.
+    `reading` selects columns and the file format, and `options` the rest except for labels.
     """
     fitted, test_fraction = _load(model)
     sample = None
     if labelled is not None:
         sample = read_labelled_sample(Path(labelled), fitted, test_fraction)
+    options = replace(options, text=reading.text, labelled=sample)
     if since is not None or (isinstance(data, str | Path) and is_watch_file(data)):
         check_no_text_options(
             {
                 "text": reading.text,
-                "date": date,
-                "date_order": date_order,
+                "date": options.date,
+                "date_order": options.date_order,
                 "format": reading.format,
                 "encoding": reading.encoding,
                 "separator": reading.separator,
@@ -228,42 +228,15 @@ def count_data(
         )
         day_options = DayCountOptions(
             since=since,
-            by=None if by is None else read_period(by),
+            by=None if options.by is None else read_period(options.by),
             labelled=sample,
-            topics=topics,
-            seed=seed,
+            topics=options.topics,
+            seed=options.seed,
         )
         return CountResult(_count_days(model, fitted, data, day_options))
-    options = CountOptions(
-        text=reading.text,
-        by=by,
-        date=date,
-        date_order=date_order,
-        labelled=sample,
-        topics=topics,
-        n_threads=n_threads,
-        seed=seed,
-    )
-    check_countable(fitted, options)  # before a file is opened
+    check_countable(fitted, options)
     rows = _read(data, replace(reading, columns=options.group_columns, layout=fitted.layout))
-
-    def note(text: str) -> None:
-        progress.note(Message(f"{rows.name}: ", text))
-
-    def show_rows(n_rows: int) -> None:
-        progress.update("counting", rows.fraction_read(), counted(n_rows, rows.unit))
-
-    if rows.note:
-        note(rows.note)
-    counts = count_rows(
-        fitted,
-        rows,
-        options,
-        announce=note,
-        on_progress=show_rows,
-        on_interval=lambda fraction: progress.update("computing intervals", fraction),
-    )
-    return CountResult(counts, separator=rows.separator)
+    return CountResult(count_rows(fitted, rows, options, progress), separator=rows.separator)
 
 
 def _load(model: Model) -> tuple[Fitted, float | None]:

@@ -74,13 +74,14 @@ class TableResult(TitledRows):
         """
         check_is_no_output_address(path)
         target = Path(path)
-        if target.suffix == ".html":
+        suffix = target.suffix.lower()
+        if suffix == ".html":
             content: bytes | str = self._page()
-        elif target.suffix == ".json":
+        elif suffix == ".json":
             content = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, default=str)
-        elif target.suffix in (".csv", ".xlsx"):
-            content = self._table("," if target.suffix == ".csv" else None)
-        elif target.suffix == ".svg":
+        elif suffix in (".csv", ".xlsx"):
+            content = self._table("," if suffix == ".csv" else None)
+        elif suffix == ".svg":
             charts = self._charts()
             if not charts:
                 raise OptionError(
@@ -90,7 +91,7 @@ class TableResult(TitledRows):
             content = svg_file(charts, self._n_chart_columns(len(charts)))
         else:
             raise OptionError(
-                f"{short_repr(str(path))} has the ending {target.suffix!r}; name a file that ends "
+                f"{short_repr(str(path))} has the ending {suffix!r}; name a file that ends "
                 "in .html, .json, .csv, .xlsx or .svg."
             )
         write_result(target, content, "result")

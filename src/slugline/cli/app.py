@@ -12,25 +12,25 @@ from slugline._version import __version__
 
 #: First help line of each command; its module has the same name.
 COMMANDS = {
-    "train": "Learn from labelled texts, test on others, write a report, save the model.",
-    "predict": "Classify texts: one JSON line per document, in their order.",
+    "train": "Train a classifier on labelled texts, test it, and save it with a report.",
+    "predict": "Classify texts, and print a JSON line per text, in input order.",
     "count": "Count how many texts have each topic, with 95 % intervals.",
     "explain": "Show which words count for or against a topic, and by how much.",
-    "evaluate": "Compare a model's answers with the topics of labelled texts.",
-    "audit": "Find wrong labels, duplicates, leaks, outliers and topics that are nearly the same.",
-    "check": "Train MODEL again from its data, and compare the two files byte for byte.",
-    "compare": "Measure several models on the same folds: accuracy, time and memory.",
+    "evaluate": "Test a model on labelled texts.",
+    "audit": "Find label errors, duplicates, leaks, outliers and overlapping topics.",
+    "check": "Retrain a model and compare the two files byte for byte.",
+    "compare": "Compare models by cross-validation: accuracy, time and memory.",
     "curve": "Show how accuracy grows with the number of labels.",
-    "suggest": "Pick the unlabelled texts whose labels would improve MODEL most.",
+    "suggest": "Choose the unlabelled texts whose labels would improve a model most.",
     "label": "Label texts on a page in the browser, alone or with others.",
-    "serve": "Serve models over HTTP: a web page at /, API docs at /docs.",
+    "serve": "Serve models over HTTP, with a web page at / and API docs at /docs.",
     "mcp": "Serve models to AI agents over MCP.",
-    "export": "Write a model as one HTML file that answers in the browser, offline.",
-    "corrections": ("List corrections that wait for approval, and approve or withdraw them."),
-    "sample": "Export a random sample of the texts that a server kept, or delete them.",
-    "rollback": "Restore the model from before the last corrections.",
-    "info": "Print a model's card: what it learned from, its topics, metrics and limits.",
-    "reproduce": "Run the Keras newswire lesson, and show its numbers beside Slugline's.",
+    "export": "Export a model as an HTML file that classifies texts offline.",
+    "corrections": "List pending corrections, and approve or withdraw them.",
+    "sample": "Export a random sample of the texts kept by a server, or delete them.",
+    "rollback": "Restore the model from before the last training on corrections.",
+    "info": "Print a model's card: training data, topics, metrics and limits.",
+    "reproduce": "Run the Keras newswire lesson and compare its results with Slugline's.",
 }
 
 
@@ -65,7 +65,7 @@ def make_app(before_command: Callable[[], object] = bool) -> click.Group:
     program = _Program(
         "slugline",
         {name: click.Command(name, short_help=text) for name, text in COMMANDS.items()},
-        help="Train, check and use topic classifiers for short documents.",
+        help="Train, test and use topic classifiers for short texts.",
         callback=_print_help,
         subcommand_metavar="COMMAND [ARGS]...",
         invoke_without_command=True,

@@ -2,38 +2,63 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from slugline.auditing.audit import audit_corpus
 from slugline.auditing.findings import Findings, review_form, review_table
-from slugline.auditing.repair import apply_decisions, read_decisions, repaired_file
+from slugline.auditing.repair import apply_decisions, other_columns, read_decisions, repaired_file
 from slugline.base.files import write_result
-from slugline.base.wording import nearest
+from slugline.base.wording import counted, nearest
 from slugline.cli import options
-from slugline.cli.audit_page import DEFAULT_OUTPUT, check_page, review_suspects
 from slugline.cli.documents import read_parts
-from slugline.cli.label_page import PAGE_PANEL, PageOptions, check_only_with_page, page_options
+from slugline.cli.label_page import (
+    PAGE_PANEL,
+    PageOptions,
+    check_can_open,
+    check_only_with_page,
+    page_options,
+    serve_page,
+)
 from slugline.cli.options import OUTPUT_FILE, command, option
 from slugline.cli.output import (
     explain_interrupt,
     print_json,
     print_table,
+    say,
     show,
     show_progress,
     warn,
 )
-from slugline.cli.output_paths import check_ending, check_target
+from slugline.cli.output_paths import check_database, check_ending, check_target
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import is_database, read_dialect, read_rows
 from slugline.errors import Message, OptionError
+from slugline.labels.audit_review import AuditReview, check_decisions, decided_rows, open_decisions
+from slugline.labels.label_setup import add_topics
+from slugline.labels.store import LabelStore
+from slugline.labels.text_table import RowAssignments
 from slugline.model.file.content import load_model
-from slugline.reports.audit import audit_page, headline, other_findings, suspect_table
+from slugline.reports.audit import (
+    MIN_SUSPICION,
+    audit_page,
+    headline,
+    other_findings,
+    suspect_table,
+)
+from slugline.serving.serve_settings import ServeSettings
 
+if TYPE_CHECKING:
+    from slugline.serving.server.addresses import Address
+
+# Default file of decisions.
+_DEFAULT_OUTPUT = Path("reviewed.db")
 # File extensions of repaired documents and of decisions.
 _REPAIRED = (".jsonl", ".csv", ".xlsx")
 _DATABASES = (".db", ".sqlite")
@@ -44,24 +69,24 @@ _PROBABLY_WRONG = 0.5
 @command()
 @options.data_argument
 @options.reading_options
-@option("--like MODEL", "Read DATA as MODEL's training data: columns, encoding, merged topics.")
-@option("--test FILE", "Labelled texts to audit as well; copies of DATA are leaks.")
+@option("--like MODEL", "Read DATA like MODEL's training data: columns, encoding, merged topics.")
+@option("--test FILE", "Test texts to audit as well; copies of DATA are reported as leaks.")
 @option("--number -n N", "Number of suspects to print.", type=click.IntRange(min=0), default=20)
 @option(
     "--output -o FILE",
-    "Write a page with the evidence (.html); with --decisions, the repaired documents "
-    "(.jsonl, .csv or .xlsx); with --page, where to keep the decisions, by default reviewed.db.",
+    "Write a report (.html); with --decisions, the repaired data (.jsonl, .csv or .xlsx); with "
+    "--page, the database of decisions, by default reviewed.db.",
     type=OUTPUT_FILE,
 )
 @option(
     "--review CSV",
-    "Write the suspects to a table to be reviewed (keep, relabel or drop).",
+    "Write a table of suspects for review: keep, relabel or drop each.",
     type=OUTPUT_FILE,
 )
-@option("--page open_page", "Review the suspects on a page in the browser, alone or with others.")
+@option("--page open_page", "Review the suspects in the browser, alone or with others.")
 @option(
     "--decisions FILE",
-    "Carry out the decisions in a reviewed table, or in the file that --page made.",
+    "Apply the decisions of a reviewed table, or of the database from --page.",
     type=Path,
 )
 @page_options(panel=PAGE_PANEL)
@@ -83,10 +108,10 @@ def audit(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Find wrong labels, duplicates, leaks, outliers and topics that are nearly the same.
+    """Find label errors, duplicates, leaks, outliers and overlapping topics.
 
-    Each topic is checked by classifiers that learned from other documents, by
-    the nearest documents, and by identical copies of the text.
+    Each label is checked by classifiers trained on other documents, by the
+    nearest documents, and by identical copies of the text.
 
     For example:
 
@@ -96,11 +121,14 @@ def audit(
       slugline audit tickets.csv --decisions reviewed.db -o repaired.csv
     """
     sources = [*data, like, test, reading.topic_map, decisions]
+    decided = output or _DEFAULT_OUTPUT
     if open_page:
         if decisions is not None or review is not None:
             other = "--review" if decisions is None else "--decisions"
             raise OptionError(f"{other} cannot be combined with --page; leave one out.")
-        check_page(output or DEFAULT_OUTPUT, sources)
+        check_database("--output", decided, sources)
+        check_decisions(decided)
+        check_can_open()
         server_settings, address = page.settings(), page.address()
     else:
         check_only_with_page()
@@ -133,8 +161,7 @@ def audit(
         for description, name in files.items():
             show(f"{description:<8}{name}")
     if open_page:
-        decided = output or DEFAULT_OUTPUT
-        review_suspects(findings, data, reading, decided, page, server_settings, address)
+        _review_suspects(findings, data, reading, decided, page, server_settings, address)
 
 
 def _check_outputs(
@@ -226,3 +253,69 @@ def _print(findings: Findings, n_suspects: int) -> None:
         print_table(table, left_aligned=(0, 2, 3, 4))
     for line in other_findings(findings.audit):
         show(line)
+
+
+# The page -----------------------------------------------------------------------------------------
+
+
+def _review_suspects(
+    findings: Findings,
+    data: Sequence[str],
+    reading: ReadOptions,
+    output: Path,
+    page: PageOptions,
+    settings: ServeSettings,
+    address: Address,
+) -> None:
+    """Serve a page for reviewing suspect training documents until Ctrl-C."""
+    audit = findings.audit
+    suspects = [
+        row
+        for row in findings.to_review()
+        if not audit.is_test(row) and audit.suspicion[row] >= MIN_SUSPICION
+    ]
+    if not suspects:
+        say(f"{audit.corpus.name}: no topic is suspect, so there is nothing to review")
+        return
+    with open_decisions(output, shlex.join(data)) as store:
+        rows = [*suspects, *decided_rows(findings, store)]
+        columns = other_columns(data, audit.training_documents(), rows, reading)
+        review = AuditReview(findings, rows, columns)
+        assignments = RowAssignments.from_store(review.table, store)
+        if assignments.n_missing:
+            warn(
+                [
+                    f"{output} has decisions about {counted(assignments.n_missing, 'document')} "
+                    f"that {audit.corpus.name} had with another text or topic; take them back on "
+                    'the page, under "Latest", so that the others can be carried out'
+                ]
+            )
+        coder = _prepare_store(store, findings, page)
+        from slugline.serving.labelling.service import LabelService
+
+        service = LabelService(
+            store,
+            review.table,
+            assignments,
+            review.make_selector(assignments),
+            coder,
+            content="suspects",
+            reviewer=review,
+        )
+        serve_page(settings, service, address, f"{counted(len(suspects), 'suspect')} to review")
+    name = shlex.join([*data, "--decisions", str(output)])
+    options = ", with the same options for reading" if reading.describes_source() else ""
+    say(
+        f"decisions are in {output}; to carry them out{options}: slugline audit {name} "
+        "-o repaired.csv"
+    )
+
+
+def _prepare_store(store: LabelStore, findings: Findings, page: PageOptions) -> str:
+    """Add the coder and the topics of the data, most common first; return the coder."""
+    corpus = findings.audit.corpus
+    coder = store.add_coder(page.coder_name()).name
+    if corpus.multilabel and not store.is_multilabel:
+        store.set_multilabel(True)
+    add_topics(store, dict.fromkeys(map(str, corpus.topic_counts()), ""), coder)
+    return coder

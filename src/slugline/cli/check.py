@@ -33,10 +33,10 @@ def check(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Train MODEL again from its data, and compare the two files byte for byte.
+    """Retrain a model and compare the two files byte for byte.
 
-    DATA is what MODEL was trained on. Nothing is written. The exit status is 1 if the models
-    differ, and 0 if only the recorded versions of Python or NumPy do.
+    DATA is MODEL's training data. Writes no file. Exits with status 1 if the
+    models differ, and 0 if only the recorded versions of Python or NumPy do.
     """
     options.check_model_first("check", model, data[0])
     fitted, _ = load_model(model)

@@ -39,12 +39,12 @@ _PAGE, _JSON, _CHART = "comparison.html", "comparison.json", "comparison.svg"
 @option(
     "--models A,B,...",
     "majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, words, encoder, tuned, all "
-    "of these, tfidf-logistic, or module:name for a scikit-learn pipeline of yours.",
+    "(the preceding ones), tfidf-logistic, or module:name for your own scikit-learn pipeline.",
     default="all",
 )
 @option(
     "--baseline MODEL",
-    "Compare the others with this model, chosen beforehand.",
+    "Model to compare the others with, chosen beforehand.",
     show_default="the best",
 )
 @option("--folds N", "Number of folds.", type=int, default=5, parameters=("n_folds",))
@@ -65,11 +65,11 @@ def compare(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Measure several models on the same folds: accuracy, time and memory.
+    """Compare models by cross-validation: accuracy, time and memory.
 
-    Each model runs in a process of its own. If one fails or takes too long,
-    the reason is reported and the others continue. Ctrl-C stops and reports
-    the models measured so far.
+    All models use the same folds, and each runs in a separate process. If one
+    fails or takes too long, the reason is reported and the others continue.
+    Ctrl-C stops and reports the models measured so far.
 
     For example:
 
@@ -97,7 +97,7 @@ def compare(
     for note in comparison.notes:
         say(Message(f"{comparison.name}: ", note))
     if comparison.interrupted:
-        warn(["interrupted: these are the models measured so far"])
+        warn(["interrupted; showing the models measured so far"])
     if as_json:
         print_json(comparison.to_dict() | ({"output": str(output)} if output else {}))
     else:

@@ -24,20 +24,20 @@ _PENDING = "pending"
 
 
 @command()
-@argument("file", "The file of corrections that `slugline serve --corrections` writes.", type=Path)
+@argument("file", "The database written by `slugline serve --corrections`.", type=Path)
 @option(
     "--approve NUMBERS",
-    "Approve corrections: numbers (3), ranges (3-12), or pending for all that wait; repeatable.",
+    "Approve corrections: numbers (3), ranges (3-12), or `pending` for all. Repeatable.",
     multiple=True,
 )
 @option(
     "--withdraw NUMBERS",
-    "Withdraw corrections, given as for --approve. They stay in the file but are excluded from "
-    "training.",
+    "Withdraw corrections, in the same notation. They stay in the file but are excluded from "
+    "training. Repeatable.",
     multiple=True,
 )
-@option("--who NAME", "Name of the person who approves or withdraws, stored in the file.")
-@option("--all show_all", "List all corrections, not only those that wait for approval.")
+@option("--who NAME", "Your name, stored with the approval or withdrawal.")
+@option("--all show_all", "List all corrections, not only pending ones.")
 @json_option
 def corrections(
     file: Path,
@@ -47,10 +47,10 @@ def corrections(
     show_all: bool,
     as_json: bool,
 ) -> None:
-    """List corrections that wait for approval, and approve or withdraw them.
+    """List pending corrections, and approve or withdraw them.
 
-    Models train on approved corrections. Corrections by people who may approve
-    count at once.
+    Models are trained only on approved corrections. Corrections by approvers
+    need no approval.
 
     For example:
 

@@ -8,11 +8,11 @@ from itertools import accumulate
 from pathlib import Path
 
 from slugline.api.counting import count_data
-from slugline.base.wording import counted, join_words, one_line
+from slugline.base.wording import counted, one_line
 from slugline.cli import options
 from slugline.cli.options import COUNT, OUTPUT_FILE, command, option, read_day
 from slugline.cli.output import print_json, print_table, show, show_progress, warn
-from slugline.cli.output_paths import check_target
+from slugline.cli.output_paths import check_ending, check_target
 from slugline.corpus.layout import ReadOptions
 from slugline.counting.dates import DATE_ORDERS, PERIODS, DateOrder
 from slugline.counting.results import (
@@ -23,6 +23,7 @@ from slugline.counting.results import (
     describe_method,
     describe_tests,
 )
+from slugline.counting.tally import CountOptions
 from slugline.errors import OptionError
 
 # Maximum number of changes to print.
@@ -37,7 +38,7 @@ _ENDINGS = (".csv", ".xlsx", ".html", ".json", ".svg")
 def _check_one(_: object, __: object, values: tuple[str, ...]) -> str | None:
     """Return the only value of --by, or None; raise OptionError for several."""
     if len(values) > 1:
-        raise OptionError(f"--by is given {len(values)} times; count by one period or column.")
+        raise OptionError(f"--by is given {len(values)} times; group by one period or column.")
     return values[0] if values else None
 
 
@@ -45,41 +46,41 @@ def _check_one(_: object, __: object, values: tuple[str, ...]) -> str | None:
 @options.model_argument
 @options.argument(
     "file",
-    "Texts to count: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also .gz); - for "
-    "standard input. Or the file of `slugline serve --watch`, for the texts that were answered.",
+    "Texts: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also .gz); - for standard "
+    "input. Or the database of `slugline serve --watch`, to count the texts it answered.",
 )
 @options.file_options
 @option(
     "--by COLUMN",
-    f"Count each {', '.join(PERIODS[:-1])} or {PERIODS[-1]} of dates, or each value of a column.",
+    f"Group by a column, or by {', '.join(PERIODS[:-1])} or {PERIODS[-1]}.",
     multiple=True,
     callback=_check_one,
 )
-@option("--topic topics NAME", "Topic to show; repeatable.", multiple=True, show_default="all")
-@option("--since DAY", "Count the texts that a server answered since a day, such as 2026-03-01.")
-@option("--date COLUMN", "Column of dates.", show_default="the only one with dates")
+@option("--topic topics NAME", "Topic to show. Repeatable.", multiple=True, show_default="all")
+@option("--since DAY", "Count texts answered by a server on or after this day, such as 2026-03-01.")
+@option("--date COLUMN", "Date column.", show_default="the only one with dates")
 @option(
     "--date-order ORDER",
     "Order of dates such as 03/04/2026: day-first or month-first.",
-    show_default="found in the first rows",
+    show_default="detected",
     values=DATE_ORDERS,
 )
 @option(
     "--labelled FILE",
-    "Labels of a random sample of the texts, or a label database of `slugline label`. The texts "
-    "must not be training texts of the model.",
+    "Labels of a random sample of the texts, or a database of `slugline label`. They should not "
+    "be training data of MODEL.",
 )
 @option(
     "--output -o FILE",
-    "Write the table to a .csv, .xlsx, .html or .json file, or the chart to .svg.",
+    "Write counts to a .csv, .xlsx, .html or .json file, or charts to an .svg file.",
     type=OUTPUT_FILE,
 )
 @options.seed()
 @option(
     "--threads N",
-    "Number of threads; does not change results.",
+    "Number of threads; doesn't affect results.",
     type=COUNT,
-    show_default="1",
+    default=1,
     parameters=("n_jobs", "n_threads"),
 )
 @options.output_options
@@ -95,13 +96,13 @@ def count(
     reading: ReadOptions,
     output: Path | None,
     seed: int,
-    threads: int | None,
+    threads: int,
     as_json: bool,
 ) -> None:
     """Count how many texts have each topic, with 95 % intervals.
 
     Counting a model's answers is biased even if most answers are right. These
-    counts are corrected for the errors on texts held out in training; the
+    counts are corrected for the model's errors on held-out training texts; the
     intervals show the remaining uncertainty.
 
     For example:
@@ -112,21 +113,18 @@ def count(
     """
     options.check_model_first("count", model, file)
     if output is not None:
-        _check_ending(output)
+        check_ending("--output", output, _ENDINGS)
         check_target("--output", output, [model, file, labelled])
     with show_progress(is_late=True) as progress:
         result = count_data(
             model,
             file,
             reading,
-            by=by,
-            date=date,
-            date_order=date_order,
+            CountOptions(
+                by=by, date=date, date_order=date_order, topics=topics, n_threads=threads, seed=seed
+            ),
             since=None if since is None else read_day(since),
             labelled=labelled,
-            topics=topics,
-            seed=seed,
-            n_threads=threads or 1,
             progress=progress,
         )
     counts = result.counts
@@ -138,12 +136,6 @@ def count(
         _print_counts(counts)
     left_out = describe_left_out(counts)
     warn([*([f"{counts.name}: {left_out}"] if left_out else []), *counts.concerns])
-
-
-def _check_ending(output: Path) -> None:
-    """Raise OptionError early if counts can't be written to a file."""
-    if output.suffix not in _ENDINGS:
-        raise OptionError(f"--output {output}: end the name in {join_words(_ENDINGS, last='or')}.")
 
 
 # Tables ------------------------------------------------------------------------------------------
@@ -223,7 +215,7 @@ def _print_groups(counts: Counts) -> None:
         print_table([*zip(*first, *columns[:n_columns], *last, strict=True)])
         show()
         columns = columns[n_columns:]
-    show("Name a topic with --topic for its shares and the model's answers.")
+    show("For shares and the model's answers, choose a topic with --topic.")
     show()
 
 

@@ -13,7 +13,6 @@ from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
 from slugline.cli.documents import read_parts
-from slugline.cli.encoder import encoder_option, parse_encoder
 from slugline.cli.options import COUNT, OUTPUT_FILE, command, option
 from slugline.cli.output import (
     exit_if_interrupted,
@@ -25,6 +24,7 @@ from slugline.cli.output import (
     warn,
 )
 from slugline.cli.output_paths import check_ending, check_target
+from slugline.cli.train_options import TEST_FRACTION, encoder_option, parse_encoder
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents
 from slugline.errors import Message
@@ -43,13 +43,17 @@ from slugline.reports.training_text import curve_rows, describe_forecast, descri
     "--test-fraction FRACTION",
     "Fraction of DATA to test on without --test.",
     type=float,
-    default=0.2,
+    default=TEST_FRACTION,
 )
 @encoder_option
 @option(
-    "--draws N", "Draws of labels to average over.", type=COUNT, default=5, parameters=("n_draws",)
+    "--draws N",
+    "Number of random draws to average.",
+    type=COUNT,
+    default=5,
+    parameters=("n_draws",),
 )
-@option("--chart SVG", "Draw the curves.", type=OUTPUT_FILE)
+@option("--chart SVG", "Chart to write.", type=OUTPUT_FILE)
 @options.seed()
 @options.threads()
 @options.output_options
@@ -69,10 +73,9 @@ def curve(
 ) -> None:
     """Show how accuracy grows with the number of labels.
 
-    Trains on 5, 10, 20 and more labels per topic, or on 1, 2 and 5 if there are few.
-
-    Estimates the gain from twice as many labels. With a non-default encoder, both
-    curves are shown. After Ctrl-C, the points so far are shown.
+    Trains on 5, 10, 20 and more labels per topic (1, 2 and 5 if there are few),
+    and estimates the gain from twice as many labels. With a non-default encoder,
+    also shows the curve of the default one. Ctrl-C shows the points so far.
 
     For example:
 
@@ -107,7 +110,7 @@ def curve(
     for note in curves.notes:
         say(Message(f"{curves.name}: ", note))
     if curves.interrupted:
-        warn(["interrupted: these are the points so far, some from fewer draws"])
+        warn(["interrupted; showing the points so far, some of them from fewer draws"])
     if chart is not None:
         write_result(chart, svg_file([accuracy_by_labels(curves)]), "chart")
     if as_json:

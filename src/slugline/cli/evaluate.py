@@ -41,7 +41,7 @@ from slugline.model.fitted import Fitted
 @options.data_argument
 @options.reading_options
 @options.mistakes()
-@option("--against MODEL2", "Compare with another model on the same documents.")
+@option("--against MODEL2", "Model to compare with on the same texts.")
 @options.seed()
 @options.output_options
 def evaluate(
@@ -53,9 +53,9 @@ def evaluate(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Compare a model's answers with the topics of labelled texts.
+    """Test a model on labelled texts.
 
-    For a built-in data set, its test split is used if it has one.
+    For an included data set, uses its test split if it has one.
 
     For example:
 

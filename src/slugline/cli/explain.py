@@ -37,27 +37,22 @@ _MAX_BYTES = 1 << 26
 
 @command()
 @options.model_argument
-@argument("text", "The text itself, or `-` for standard input.")
+@argument("text", "The text, or - for standard input.")
 @option(
     "--column columns NAME=VALUE",
-    "Value of an extra column, e.g. product=Card; repeatable.",
+    "Value of an additional input column, such as product=Card. Repeatable.",
     multiple=True,
     show_default="missing",
 )
-@option("--topic NAME", "Topic to explain.", show_default="the answer")
-@option("--not against NAME", "Explain why the answer is not NAME.")
-@option(
-    "--number -n N",
-    "Number of words to show.",
-    type=COUNT,
-    show_default=f"up to {_N_WORDS} with at least a tenth of the strongest word's weight",
-)
+@option("--topic NAME", "Topic to explain.", show_default="the predicted one")
+@option("--not against NAME", "Explain why the topic is not NAME.")
+@option("--number -n N", "Number of words to show.", type=COUNT, show_default=f"at most {_N_WORDS}")
 @option(
     "--examples data DATA",
-    "MODEL's training data, to show its documents that are most like the text.",
+    "Show the most similar documents of MODEL's training data. Repeatable.",
     multiple=True,
 )
-@option("--html FILE", "Write a page with the words marked in the text.", type=OUTPUT_FILE)
+@option("--html FILE", "Write a page with the words highlighted in the text.", type=OUTPUT_FILE)
 @options.output_options
 def explain(
     model: str,
@@ -72,9 +67,9 @@ def explain(
 ) -> None:
     """Show which words count for or against a topic, and by how much.
 
-    The attributions of all words, and the score of an empty text, add up to the
-    model's score. With --json, words have their positions in the text.
-    If MODEL gives several topics to a text, each of them is explained.
+    The attributions of all words and the score of an empty text add up to the
+    model's score. With --json, words include their positions in the text.
+    Multi-label models explain each predicted topic.
 
     For example:
 
@@ -96,12 +91,12 @@ def explain(
             say(f"{corpus.name}: skipped {skipped} without a usable text or topic")
     explanation = explaining.explain(fitted, text, topic, against=against, corpus=corpus)
     if not explanation.reasons:
-        say("the model knows none of the words; this is its answer to an empty text")
+        say("no word is known to the model; this is its answer to an empty text")
     if explanation.n_unlisted:
         say(
-            f"the text has {counted(explanation.n_words, 'word')}; only the "
-            f"{len(explanation.spans()):,} strongest positions are listed; the "
-            f"{explanation.n_unlisted:,} others are summed up"
+            f"the text has {counted(explanation.n_words, 'word')}: listing the "
+            f"{len(explanation.spans()):,} strongest positions and the sum of the other "
+            f"{explanation.n_unlisted:,}"
         )
     if data and not explanation.examples:
         say(f"{' '.join(data)}: no document of {explanation.topic} is like the text")

@@ -25,18 +25,18 @@ from slugline.model.file.shipped import model_path
 @model_argument
 @option(
     "--output -o FILE",
-    "Where to write the page; an existing file is replaced.",
+    "Page to write; replaces an existing file.",
     type=OUTPUT_FILE,
-    show_default="MODEL-page.html, in this folder",
+    show_default="MODEL-page.html",
 )
 @precision_option
 @quiet_option
 def export(model: str, output: Path | None, min_precision: float | None) -> None:
-    """Write a model as one HTML file that answers in the browser, offline.
+    """Export a model as an HTML file that classifies texts offline.
 
-    It needs neither Python nor a server: open the file, or send it to somebody.
-    Weights are rounded to int8. Word vectors (--encoder vectors) are included;
-    models with other encoders, nets and mixtures can't be exported.
+    The page runs in any browser, without Python or a server. Weights are rounded
+    to int8, and word vectors are included. Models with sentence encoders or
+    networks can't be exported.
 
     For example:
 
@@ -52,8 +52,7 @@ def export(model: str, output: Path | None, min_precision: float | None) -> None
     write_result(path, data, "page")
     say(f"wrote {path}, {_size(data)}; open it in a browser")
     if len(data) >= LARGE_PAGE:
-        slow = f"{path} has {_size(data)}, which takes long to send and to open"
-        warn([f"{slow}; train with --quantize int8 for a smaller one."])
+        warn([f"{path} is large ({_size(data)}); for a smaller one, train with --quantize int8."])
 
 
 def _size(data: bytes) -> str:

@@ -26,7 +26,7 @@ _FORMS = {
 @model_argument
 @json_option
 def info(model: str, as_json: bool) -> None:
-    """Print a model's card: what it learned from, its topics, metrics and limits."""
+    """Print a model's card: training data, topics, metrics and limits."""
     file = container.read(model_path(model))
     _check_table(file.info)
     if as_json:

@@ -20,14 +20,14 @@ from slugline.cli.output import log_to_standard_error, say
 @command()
 @models_argument(
     "models",
-    "Saved models (.slug), called by the names of their files; the first answers if none is "
-    "named. By default reuters46, which comes with Slugline.",
+    "Model files (.slug), served under their file names; the first one is the default. Without "
+    "MODEL, serves the included model reuters46.",
     metavar="[MODEL]...",
     nargs=-1,
 )
 @option(
     "--allow-corrections FILE",
-    "Let agents add corrections, which are kept in FILE, a SQLite database.",
+    "Let agents add corrections, stored in FILE, a SQLite database.",
     type=Path,
 )
 @precision_option
@@ -35,10 +35,10 @@ from slugline.cli.output import log_to_standard_error, say
 def mcp(models: Sequence[str], allow_corrections: Path | None, min_precision: float | None) -> None:
     """Serve models to AI agents over MCP.
 
-    Clients such as editors and assistants start the command, and speak the Model Context Protocol
-    over its standard input and output; it ends with its input.
+    Clients, such as editors and assistants, start this command and use the Model
+    Context Protocol over its standard input and output.
 
-    For example, in the configuration of a client:
+    For example, in a client's configuration:
 
       "slugline": {"command": "slugline", "args": ["mcp", "tickets.slug"]}
     """
@@ -47,5 +47,5 @@ def mcp(models: Sequence[str], allow_corrections: Path | None, min_precision: fl
 
     log_to_standard_error(("mcp",))
     if sys.stdin.isatty():
-        say("waiting for a client, which should start this command itself; see -h")
+        say("waiting for an MCP client, which usually starts this command itself; see -h")
     run(list(models), allow_corrections, min_precision)

@@ -33,6 +33,7 @@ from slugline.model.file.shipped import SHIPPED, is_model
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+    from click.types import OptionHelpExtra
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -75,6 +76,12 @@ class Option(click.Option):
         self.values = values
         self.parameters = parameters
 
+    def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
+        """Return the default and environment variable; only error messages contain ranges."""
+        extra = super().get_help_extra(ctx)
+        extra.pop("range", None)
+        return extra
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return completions for an incomplete value."""
         if isinstance(self.type, click.types.FuncParamType) and self.type.func is Path:
@@ -115,7 +122,7 @@ class OutputFile(click.ParamType[Path]):
         check_is_no_output_address(value)
         if str(value).endswith(("/", os.sep)):
             flag = "" if param is None else max(param.opts, key=len)
-            raise OptionError(f"{flag} {value}: is a folder; name a file in it.")
+            raise OptionError(f"{flag} {value}: is a folder; name a file.")
         return Path(value)
 
     def shell_complete(
@@ -133,7 +140,7 @@ class Command(click.Command):
     """A command whose help has a section for arguments and one per panel of options.
 
     The short help only names the options outside the first panel; --help-all describes them.
-    Indented paragraphs of the text, such as examples, keep their line breaks.
+    Indented paragraphs, such as examples, keep their line breaks.
     """
 
     context_class = _Context
@@ -148,7 +155,7 @@ class Command(click.Command):
                     is_eager=True,
                     expose_value=False,
                     callback=_print_all_help,
-                    help="Show this message with all options, and exit.",
+                    help="Show all options and exit.",
                 )
             )
 
@@ -174,7 +181,7 @@ class Command(click.Command):
                 more.setdefault(panel, []).append(max(param.opts, key=len))
         if more:
             rows = [(panel, " ".join(flags)) for panel, flags in more.items()]
-            sections["More options, which --help-all explains"] = rows
+            sections["More options (see --help-all)"] = rows
         for title, lines in sections.items():
             with formatter.section(title):
                 formatter.write_dl(lines, col_max=3 * formatter.width // 8)
@@ -321,27 +328,25 @@ def settings_options(
 _data = functools.partial(
     argument,
     "data",
-    "CSV, TSV, JSONL, JSON, Parquet, Excel or fastText file (also .gz), a folder with a "
-    "sub-folder of *.txt per topic, `-`, several of these, or one of: tickets, tickets-de, bbc, "
-    "reuters, reuters-corrected, reuters-modapte.",
+    "Labelled texts: CSV, TSV, JSONL, JSON, Parquet, Excel or fastText files (also .gz), folders "
+    "with a subfolder of *.txt files per topic, - for standard input, or an included data set: "
+    "tickets, tickets-de, bbc, reuters, reuters-corrected or reuters-modapte.",
     nargs=-1,
     shell_complete=_complete_data,
 )
 data_argument = _data(required=True)
 optional_data = _data()
 models_argument = functools.partial(argument, shell_complete=_complete_model)
-model_argument = models_argument(
-    "model", "A saved model (.slug), or reuters46, which comes with Slugline."
-)
+model_argument = models_argument("model", "A model file (.slug), or the included model reuters46.")
 _reading = functools.partial(setting_option, ReadOptions)
 column_option = _reading("columns")
 id_option = _reading("id")
 topic_path_option = _reading("topic_path")
-test_option = option("--test FILE", "Labelled texts to test on.", show_default="a part of DATA")
+test_option = option("--test FILE", "Labelled texts to test on.", show_default="part of DATA")
 mistakes = functools.partial(
     option,
     "--mistakes CSV",
-    "Write the test documents that got a wrong topic, the most certain mistakes first.",
+    "Write the misclassified test documents, most confident mistakes first.",
     type=OUTPUT_FILE,
 )
 #: The largest seed that scikit-learn accepts.
@@ -349,7 +354,7 @@ MAX_SEED = 4294967295
 seed = functools.partial(
     option,
     "--seed N",
-    "Seed for every random choice.",
+    "Random seed.",
     type=click.IntRange(0, MAX_SEED),
     default=0,
     parameters=("random_state", "first_seed"),
@@ -357,15 +362,17 @@ seed = functools.partial(
 threads = functools.partial(
     option,
     "--threads N",
-    "Number of threads, by default one for each core; does not change results.",
+    "Number of threads; doesn't affect results.",
+    show_default="one per core",
     type=COUNT,
     parameters=("n_jobs", "n_threads"),
 )
 precision_option = option(
     "--min-precision FRACTION",
-    "Answer only where answers are right this often, such as 0.95; 0 answers all.",
+    "Minimum fraction of right answers, such as 0.95; unsure texts get no topic. 0 answers all "
+    "texts.",
     type=float,
-    show_default="what MODEL was trained for",
+    show_default="MODEL's own",
 )
 quiet_option = option(
     "--quiet -q",
@@ -429,7 +436,7 @@ def check_model_first(command: str, model: str, file: str) -> None:
     """
     if is_model(file) and not is_model(model):
         raise DataError(
-            f"{model} is not a model, but {file} is one; the model comes first: "
+            f"{model} is not a model, but {file} is. Swap them: "
             f"slugline {command} {shlex.join([file, model])}"
         )
 
@@ -439,7 +446,7 @@ def read_day(since: str) -> datetime.date:
     try:
         return datetime.date.fromisoformat(since)
     except ValueError:
-        raise OptionError(f"--since {since!r} is not a day; give one such as 2026-03-01.") from None
+        raise OptionError(f"--since {since!r} is not a date; write it as 2026-03-01.") from None
 
 
 # Extras -------------------------------------------------------------------------------------------
@@ -455,5 +462,5 @@ def requiring_extra(extra: str, need: str) -> Iterator[None]:
         if package == "slugline":
             raise
         raise ServerError(
-            f"{need} {package}, which is not installed; type: {install_command(extra)}"
+            f"{need} {package}, which is not installed; run: {install_command(extra)}"
         ) from None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from slugline.base.names import check_is_no_output_address
+from slugline.base.wording import join_words
 from slugline.errors import OptionError, os_errors_as
 
 
@@ -29,11 +30,9 @@ def check_target(
         or another output.
     """
     if str(path) == "-":
-        raise OptionError(
-            f"{option} -: this is written to a file, not standard output; name a file."
-        )
+        raise OptionError(f"{option} -: can't be written to standard output; name a file.")
     check_is_no_output_address(path)
-    advice = "create the folder, fix its permissions, or name another place."
+    advice = "create the folder, fix its permissions, or choose another one."
     with os_errors_as(OptionError, f"{option} {path}: can't write a file there", advice):
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "a device or pipe"
@@ -47,8 +46,15 @@ def check_target(
 def check_ending(option: str, path: Path, suffixes: Sequence[str]) -> None:
     """Raise OptionError if a file name doesn't end in one of the suffixes, such as ".csv"."""
     if path.suffix.lower() not in suffixes:
-        names = " or ".join(path.stem + suffix for suffix in suffixes)
+        names = join_words([path.stem + suffix for suffix in suffixes], last="or")
         raise OptionError(f"{option} {path}: name it {names}.")
+
+
+def check_database(option: str, path: Path, sources: Iterable[str | Path | None]) -> None:
+    """Check early that labels can be stored in a file; OptionError if its name is for a table."""
+    if path.suffix.lower() in (".html", ".csv", ".xlsx", ".jsonl"):
+        raise OptionError(f"{option} {path}: --page writes a database; name it {path.stem}.db.")
+    check_target(option, path, sources)
 
 
 def check_folder(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,7 +19,7 @@ import numpy  # noqa: F401
 import msgspec  # isort: skip
 
 from slugline.base.names import check_is_no_address, is_pattern
-from slugline.base.wording import one_line, printable, printable_json
+from slugline.base.wording import counted, one_line, printable, printable_json
 from slugline.cli.options import (
     COUNT,
     FILE_OPTIONS,
@@ -34,11 +34,11 @@ from slugline.cli.options import (
     quiet_option,
     setting_option,
 )
-from slugline.cli.output import is_quiet, say, show_progress, warn
+from slugline.cli.output import explain_interrupt, is_quiet, say, show_progress, warn
 from slugline.corpus.columns import format_list
 from slugline.corpus.readers import RowReader, names_documents, read_rows
 from slugline.corpus.rows import BadRow, compact, join_advice
-from slugline.errors import DataError, Message, OptionError
+from slugline.errors import DataError, Message, OptionError, SluglineError
 from slugline.model.decider import Decider
 from slugline.model.file.content import load_model
 from slugline.model.file.shipped import DEFAULT_MODEL, SHIPPED, is_model
@@ -52,6 +52,9 @@ from slugline.prediction.rows import (
     write_predictions,
 )
 
+if TYPE_CHECKING:
+    from slugline.prediction.job import JobResult
+
 # Number of words and phrases for and against in each line.
 _N_REASONS = 10
 # Maximum length of a text in a message.
@@ -61,20 +64,19 @@ _MAX_TEXT = 60
 _file_options = functools.partial(
     add_options, options=[setting_option(PredictOptions, name) for name in FILE_OPTIONS]
 )
-_folder_option = functools.partial(option, panel="With a folder for --output")
+_folder_option = functools.partial(option, panel="With --output FOLDER")
 
 
 @command()
 @models_argument(
     "model",
-    "A saved model (.slug), or reuters46, which comes with Slugline and answers if none is named.",
+    "A model file (.slug), or the included model reuters46, which is the default.",
     required=False,
 )
 @argument(
     "files",
-    "Texts: one per line, or CSV, TSV, JSONL, JSON or Parquet (also .gz); omit it or use - for "
-    "standard input. With a folder for --output, also several files, and patterns such as "
-    "'in/*.parquet'.",
+    "Texts: one per line, or CSV, TSV, JSONL, JSON or Parquet (also .gz); standard input if "
+    "omitted or -. With --output FOLDER, several files and patterns such as 'in/*.parquet'.",
     metavar="[FILE]...",
     nargs=-1,
 )
@@ -84,22 +86,21 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
 @precision_option
 @option(
     "--per-topic",
-    "Apply --min-precision to each frequent topic separately, so that no topic falls short "
-    "while all together reach it.",
+    "Apply --min-precision to each frequent topic separately instead of to all answers together.",
 )
 @option(
     "--coverage FRACTION",
-    "Also print a set of topics that contains the right one this often (e.g. 0.95).",
+    "Also print a set of topics that contains the right one with this probability, such as 0.95.",
     type=float,
 )
-@option("--explain", "Add the words that count most for or against the topic, and their positions.")
+@option("--explain", "Also print the most important words and their positions.")
 @option(
     "--output -o FILE",
-    "Write a .csv, .tsv, .jsonl, .parquet or .xlsx file: all columns of FILE, then the "
-    "answers; or a folder, such as out/, with a file of answers for each FILE.",
+    "Write a .csv, .tsv, .jsonl, .parquet or .xlsx file with all columns of FILE and the "
+    "answers; or a folder, such as out/, with an output file for each FILE.",
     show_default="JSON lines to standard output",
 )
-@option("--strict", "Stop at the first bad row.")
+@option("--strict", "Stop at the first unreadable row.")
 @option(
     "--threads n_threads N",
     "Number of threads; does not change results.",
@@ -108,26 +109,22 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
     parameters=("n_jobs",),
 )
 @_folder_option(
-    "--to FORMAT",
-    "Format of the answers: csv, tsv, jsonl, parquet or xlsx.",
-    show_default="same as each FILE",
+    "--to FORMAT", "Output format: csv, tsv, jsonl, parquet or xlsx.", show_default="same as FILE"
 )
 @_folder_option(
     "--workers N",
-    "Processes that answer files in parallel.",
+    "Number of processes.",
     type=COUNT,
-    show_default="one for each core",
+    show_default="one per core",
     parameters=("n_workers",),
 )
 @_folder_option(
     "--scheduler ADDRESS",
-    "Use a Dask cluster, such as tcp://10.0.0.1:8786; its machines must find FILE and the "
-    "folder under the same paths.",
+    "Address of a Dask cluster, such as tcp://10.0.0.1:8786. Its machines must share the input "
+    "and output paths.",
     show_default="this machine",
 )
-@_folder_option(
-    "--overwrite", "Overwrite answers made by a different model or with different options."
-)
+@_folder_option("--overwrite", "Replace output of a different model or of different options.")
 @quiet_option
 def predict(
     model: str | None,
@@ -139,30 +136,29 @@ def predict(
     overwrite: bool,
     **answering: Any,
 ) -> None:
-    """Classify texts: one JSON line per document, in their order.
+    """Classify texts, and print a JSON line per text, in input order.
 
-    A row that can't be read becomes a line with "error", and the job
-    continues; the exit status is then 1. A column named "id" is passed through.
-    Whenever standard input pauses, all texts so far are answered.
+    Unreadable rows get a line with "error", and the command continues, but exits
+    with status 1. A column named "id" is copied to the output. Texts on standard
+    input are answered whenever it pauses.
 
-    A model trained with --min-precision may be unsure of a text: its topic is
-    then null, "reason" says why, and "topics" are the best guesses.
+    A model trained with --min-precision may be unsure of a text. "topic" is then
+    null, "reason" explains why, and "topics" lists the best guesses.
 
-    With --output, the answers are columns after those of FILE: the topic, under
-    the name in MODEL's data, or "topic" if that is unknown or FILE has such a
-    column; then probability (with --top, also topic_2, probability_2 and so on),
-    and error; with --min-precision, also reason and guess, the most likely topic.
-    If FILE has a column of the same name, the answer's is predicted_topic.
+    With --output FILE, answers are added as columns: the topic, named as in the
+    training data (or "topic" if that name is unknown or taken, or
+    "predicted_topic" if both are taken), probability and error; with --top, also
+    topic_2, probability_2 and so on; with --min-precision, also reason and guess,
+    the most likely topic.
 
-    If MODEL gives several topics to a text, they are "topics" with their
-    "probabilities", and "guesses" are the most likely ones, given or not. Files
-    have them in the form of MODEL's data: lists, cells such as grain;wheat, or
-    columns of 0 and 1; then reason, guess and guess_probability.
+    Multi-label models print "topics" with their "probabilities"; "guesses" are
+    the most likely topics, assigned or not. Files store topics as the training
+    data do (lists, cells such as grain;wheat, or columns of 0 and 1), followed by
+    reason, guess and guess_probability.
 
-    With a folder for --output, files are answered in parallel, and each file of
-    answers appears when it is complete. A rerun answers only files without
-    answers and files that have changed; the folder _slugline records how each
-    file was answered.
+    With --output FOLDER, files are processed in parallel, and each output file
+    appears when it is complete. Reruns process only new and changed files; the
+    subfolder _slugline records how each file was processed.
 
     For example:
 
@@ -180,14 +176,11 @@ def predict(
         _check_is_no_text(model, DEFAULT_MODEL)
     if output is not None and explain:
         raise OptionError(
-            "--explain is for JSON lines on standard output, and --output writes a file; leave one "
-            "of them out."
+            "--explain can't be used with --output; it is available only for JSON lines."
         )
     if output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
-        from slugline.cli.predict_folder import predict_folder
-
         model, files = _model_and_files(model, files)
-        predict_folder(
+        _predict_folder(
             model,
             files,
             Path(output),
@@ -213,16 +206,13 @@ def _check_no_folder(files: Sequence[str], folder_options: Mapping[str, object])
     """Raise OptionError if an option or the files require an output folder."""
     given = [flag for flag, value in folder_options.items() if value]
     if given:
-        raise OptionError(f"{given[0]} needs a folder of answers; name one, such as --output out/.")
+        raise OptionError(f"{given[0]} requires an output folder, such as --output out/.")
     if len(files) == 2 and not (Path(files[1]).exists() or is_pattern(files[1])):
         raise OptionError(f"{files[1]} doesn't exist; did you mean -o {files[1]}?")
-    if len(files) > 1 or any(map(is_pattern, files)):
-        description = (
-            f"{len(files)} files" if len(files) > 1 else f"{files[0]} is a pattern for files"
-        )
-        raise OptionError(
-            f"{description}, whose answers go into a folder; name one, such as --output out/."
-        )
+    if len(files) > 1:
+        raise OptionError(f"{len(files)} files require an output folder, such as --output out/.")
+    if any(map(is_pattern, files)):
+        raise OptionError(f"pattern {files[0]} requires an output folder, such as --output out/.")
 
 
 def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, list[str]]:
@@ -239,12 +229,12 @@ def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, lis
         return first, ["-"]
     if first not in (None, "-") and not (Path(first).exists() or is_pattern(first)):
         raise DataError(
-            f"{first} is neither a model nor a file of texts: there is no such file; check the "
-            f"path, or name a model: {', '.join(SHIPPED)}, or a file that ends in .slug."
+            f"{first}: no such file. Check the path, or pass a model: "
+            f"{', '.join(SHIPPED)} or a .slug file."
         )
     say(
         f"using the included model {DEFAULT_MODEL} ({SHIPPED[DEFAULT_MODEL]}); "
-        "name your own with slugline predict MODEL FILE"
+        "use your own with slugline predict MODEL FILE"
     )
     return DEFAULT_MODEL, [first or "-"]
 
@@ -258,8 +248,8 @@ def _check_is_no_text(name: str, model: str) -> None:
 
     text = shlex.quote(one_line(name, _MAX_TEXT))
     raise DataError(
-        f"{text} is not a file; if it is a text, pipe it: echo {text} | slugline predict {model}. "
-        f"To see which words decide: slugline explain {model} {text}."
+        f"{text} is not a file. To classify it as a text: echo {text} | slugline predict {model}. "
+        f"To see which words count: slugline explain {model} {text}."
     )
 
 
@@ -276,7 +266,7 @@ def _predict_one(
     decider = make_decider(fitted, options)
     is_typed = file == "-" and sys.stdin.isatty()
     if is_typed:  # before reading the first line to detect the format
-        say("type a text on each line; Ctrl-D ends the input")
+        say("type one text per line; Ctrl-D ends the input")
     rows = read_rows(file, options.reading(fitted.layout), fallback="txt")
     if decider.note:  # after any error in the arguments
         warn([Message(f"{model} is ", decider.note)])
@@ -306,7 +296,7 @@ def _predict_one(
 def _finish(counts: RowCounts, rows: RowReader, output: Path | None) -> None:
     """Print the number of failed rows, and exit with 1 if there are any."""
     if not counts.n_rows:
-        say(f"{rows.name} holds no documents")
+        say(f"{rows.name} contains no texts")
     if counts.n_bad:
         summary = Message(f"{counts.n_bad} of {counts.n_rows} {rows.unit}s could not be classified")
         if counts.undecoded:
@@ -413,3 +403,59 @@ def _answer_fields(answer: Prediction, top: int) -> dict[str, Any]:
     optional["set"] = decision.conformal_set
     present = {name: value for name, value in optional.items() if value is not None}
     return {**row_id, **fields, **present}
+
+
+# Folders ------------------------------------------------------------------------------------------
+
+
+def _predict_folder(
+    model: str,
+    files: Sequence[str],
+    out: Path,
+    options: PredictOptions,
+    *,
+    n_workers: int | None,
+    scheduler: str | None,
+    overwrite: bool,
+) -> None:
+    """Write an answer file for each input file; SluglineError if any file failed."""
+    from slugline.base.clusters import unlogged
+    from slugline.prediction.job import predict_files
+
+    if scheduler is not None and n_workers is not None:
+        raise OptionError(
+            "--workers can't be used with --scheduler, which runs on a cluster; leave one out."
+        )
+    message = "interrupted: the same command resumes the job."
+    with unlogged(), explain_interrupt(lambda: message), show_progress() as progress:
+        result = predict_files(
+            model,
+            files,
+            out,
+            options,
+            overwrite=overwrite,
+            n_workers=n_workers,
+            client=scheduler,
+            progress=progress,
+        )
+    _finish_folder(result, out)
+
+
+def _finish_folder(result: JobResult, out: Path) -> None:
+    speed = result.n_rows / max(result.seconds, 1e-3)
+    text = f"{out}: answered {counted(result.n_files, 'file')}"
+    if result.n_files:
+        text += f", {result.n_rows:,} rows in {result.seconds:,.1f} s, {speed:,.0f} a second"
+    if result.n_up_to_date:
+        text += f"; skipped {result.n_up_to_date:,} up to date"
+    say(text)
+    if result.failed:
+        files = counted(result.n_files + len(result.failed), "file")
+        raise SluglineError(
+            f"{len(result.failed):,} of {files} failed. Fix them and rerun; finished files are "
+            "skipped."
+        )
+    if result.n_bad:
+        rows, files = counted(result.n_bad, "row"), counted(result.n_bad_files, "file")
+        say(f'{rows} of {files} could not be classified; see "error" in the answers')
+        raise click.exceptions.Exit(1)

@@ -24,17 +24,17 @@ from slugline.reports.lesson import compare_with_lesson, notebook_page
     default=1,
     parameters=("n_seeds",),
 )
-@option("--out DIR", "Folder for report.html.", type=Path, default=Path("reproduce-out"))
+@option("--out DIR", "Folder to write report.html to.", type=Path, default=Path("reproduce-out"))
 @option(
     "--seed N",
-    "The first seed.",
+    "First random seed.",
     type=click.IntRange(min=0),
     default=0,
     parameters=("first_seed", "random_state"),
 )
 @output_options
 def reproduce(seeds: int, out: Path, seed: int, as_json: bool) -> None:
-    """Run the Keras newswire lesson, and show its numbers beside Slugline's.
+    """Run the Keras newswire lesson and compare its results with Slugline's.
 
     For example:
 

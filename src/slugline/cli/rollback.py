@@ -12,7 +12,7 @@ from slugline.model.file.generations import roll_back
 @models_argument("model", "A saved model (.slug).")
 @json_option
 def rollback(model: str, as_json: bool) -> None:
-    """Restore the model from before the last corrections.
+    """Restore the model from before the last training on corrections.
 
     Training on corrections keeps the last five model files and their reports next to MODEL. Rerun
     to go back one more version. The replaced model is kept as MODEL.rolled-back.

@@ -25,25 +25,22 @@ from slugline.serving.watch.store import WatchedModel, WatchStore
 
 @command()
 @options.model_argument
-@argument("file", "The file of `slugline serve --watch --keep-texts`.", type=Path)
-@option("--since DAY", "Write texts since a day, such as 2026-03-01.")
+@argument("file", "The database of `slugline serve --watch --keep-texts`.", type=Path)
+@option("--since DAY", "Use texts answered on or after this day, such as 2026-03-01.")
 @option(
-    "--output -o FILE",
-    "Where to write the table (.csv).",
-    type=OUTPUT_FILE,
-    show_default="standard output",
+    "--output -o FILE", "Table to write (.csv).", type=OUTPUT_FILE, show_default="standard output"
 )
-@option("--delete", "Delete all kept texts from FILE, of all models; the sums of each day stay.")
+@option("--delete", "Delete the kept texts of all models from FILE; daily totals remain.")
 @options.seed()
 @options.quiet_option
 def sample(
     model: str, file: Path, since: str | None, output: Path | None, delete: bool, seed: int
 ) -> None:
-    """Export a random sample of the texts that a server kept, or delete them.
+    """Export a random sample of the texts kept by a server, or delete them.
 
-    Fill in as many topics as you like, starting at the top, or open the table with `slugline
-    label`. With these labels, `slugline count` counts all served texts, however much they differ
-    from the training texts.
+    Fill in any number of topics from the top, or open the table with `slugline
+    label`. With these labels, `slugline count` gives valid counts of all served
+    texts, even if they differ from the training texts.
 
     For example:
 
@@ -54,7 +51,7 @@ def sample(
     options.check_model_first("sample", model, f"{file}")
     if delete:
         if output is not None or since is not None:
-            raise OptionError("--delete deletes all kept texts; leave -o and --since out.")
+            raise OptionError("--delete deletes all kept texts; leave out --output and --since.")
         with WatchStore(file, create=False) as store:
             n_deleted = store.delete_texts()
         show(f"deleted {counted(n_deleted, 'kept text')} from {file}")
@@ -80,9 +77,9 @@ def _read_texts(file: Path, model: WatchedModel, since: str | None) -> KeptTexts
         kept = KeptTexts([], 0, 0) if digest is None else KeptTexts.read(store, digest, first)
     if not kept.texts:
         raise DataError(
-            f"{file} has kept no texts that {model.name} answered"
+            f"{file} contains no texts answered by {model.name}"
             + ("" if first is None else f" since {first}")
-            + "; serve the model with --keep-texts."
+            + "; start the server with --keep-texts."
         )
     return kept
 

@@ -25,8 +25,8 @@ from slugline.serving.serve_settings import ServeSettings, read_tokens
 @command(context_settings={"auto_envvar_prefix": "SLUGLINE"})
 @models_argument(
     "models",
-    "Saved models (.slug), called by the names of their files; the first answers if a request "
-    "names none. By default reuters46, which comes with Slugline.  [env var: SLUGLINE_MODELS]",
+    "Model files (.slug), served under their file names; the first one is the default. Without "
+    "MODEL, serves the included model reuters46.  [env var: SLUGLINE_MODELS]",
     metavar="[MODEL]...",
     envvar="SLUGLINE_MODELS",
     type=QuotedWords(),
@@ -35,17 +35,17 @@ from slugline.serving.serve_settings import ServeSettings, read_tokens
 @settings_options(ServeSettings, envvar_prefix="SLUGLINE")
 @option(
     "--token-file FILE",
-    "Answer only requests with one of the tokens in FILE (one per line).",
+    "Require one of the tokens in FILE, one per line.",
     type=Path,
     show_envvar=True,
 )
-@option("--insecure", "Let other machines use the server without a token.", show_envvar=True)
+@option("--insecure", "Allow requests from other machines without a token.", show_envvar=True)
 @quiet_option
 def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **settings: Any) -> None:
-    """Serve models over HTTP: a web page at /, API docs at /docs.
+    """Serve models over HTTP, with a web page at / and API docs at /docs.
 
-    Listens on this machine only by default. Changed model files are reloaded without failed
-    requests; on SIGTERM, running requests are finished.
+    By default, accepts requests only from this machine. Changed model files are
+    reloaded without interruption. SIGTERM finishes running requests first.
 
     For example:
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +17,17 @@ from slugline.cli.label_page import (
     check_can_open,
     check_only_with_page,
     page_options,
+    serve_page,
 )
 from slugline.cli.options import COUNT, OUTPUT_FILE, argument, command, option
 from slugline.cli.output import print_json, say, show_progress, write_table
-from slugline.cli.output_paths import check_ending, check_target
-from slugline.cli.suggest_page import label_suggestions
+from slugline.cli.output_paths import check_database, check_ending, check_target
+from slugline.corpus.columns import column_names
+from slugline.corpus.label_database.records import ModelGuess, Selection
 from slugline.corpus.layout import Layout, ReadOptions
+from slugline.corpus.loading import UnlabelledTexts
 from slugline.corpus.readers import RowReader, read_dialect
-from slugline.errors import OptionError
+from slugline.errors import DataError, OptionError
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.suggest import Suggestion
 from slugline.experiment.suggestion_table import (
@@ -34,6 +38,10 @@ from slugline.experiment.suggestion_table import (
     suggestion_table,
     take_texts,
 )
+from slugline.labels.draws import OrderedSelector
+from slugline.labels.label_setup import add_topics
+from slugline.labels.store import LabelStore
+from slugline.labels.text_table import RowAssignments, SourceColumns, TextTable, missing_note
 from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
 
@@ -41,38 +49,32 @@ from slugline.model.fitted import Fitted
 @command()
 @options.models_argument(
     "model",
-    "A saved model (.slug), or reuters46, which comes with Slugline; none with --random.",
+    "A model file (.slug), or the included model reuters46; omit it with --random.",
     required=False,
 )
 @argument(
     "file",
-    "Texts without topics: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also "
-    ".gz); `-` reads standard input.",
+    "Unlabelled texts: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also .gz); - for "
+    "standard input.",
     metavar="UNLABELLED",
     required=False,
 )
-@option("--random", "Choose texts at random, to measure models with later.")
+@option("--random", "Choose texts at random, for testing models.")
 @option(
     "--rest CSV",
-    "With --random: write the other texts there, without copies of the chosen ones.",
+    "With --random, write the other texts, without copies of the chosen ones.",
     type=OUTPUT_FILE,
 )
-@option("--number -n N", "Number of texts to suggest.", type=COUNT, default=50)
+@option("--number -n N", "Number of texts to choose.", type=COUNT, default=50)
 @options.file_options
-@option(
-    "--topic COLUMN",
-    "Column of topics to fill in, or the name of a new one.",
-    show_default="as in the data of MODEL; with --random, one with a usual name, or topic",
-)
+@option("--topic COLUMN", "Topic column to fill in; added if missing.", show_default="MODEL's")
 @option(
     "--output -o FILE",
-    "Where to write the table (.csv); with --page, where to keep the labels.",
+    "Table to write (.csv); with --page, the database of labels.",
     type=OUTPUT_FILE,
     show_default="standard output",
 )
-@option(
-    "--page open_page", "Label the suggested texts on a page in the browser instead of in a table."
-)
+@option("--page open_page", "Label the texts in the browser instead of writing a table.")
 @page_options(panel=PAGE_PANEL)
 @options.seed()
 @options.output_options
@@ -90,19 +92,18 @@ def suggest(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Pick the unlabelled texts whose labels would improve MODEL most.
+    """Choose the unlabelled texts whose labels would improve a model most.
 
-    Writes CSV: a column of topics to fill in, named as in the data of MODEL, the columns of
-    UNLABELLED, guess and probability. Fill in some or all of the topics, and pass the file to
-    `slugline train` together with the documents that MODEL learned from. Rows of UNLABELLED that
-    already have a topic in that column are skipped; with --random, it is the column with a usual
-    name for topics.
+    Writes a table: an empty topic column, named as in MODEL's training data, the
+    columns of UNLABELLED, a guess and its probability. Fill in any number of
+    topics, and pass the table to `slugline train` together with the previous
+    training data. Rows that already have a topic are skipped.
 
-    To measure a model, use texts that were chosen at random and that it doesn't learn from. Set
-    some aside first, with --random, and fill in their topics, too.
+    With --random, chooses random texts instead, which are needed to measure a
+    model. Set them aside before the first training, and don't train on them.
 
-    With --page, the texts come up on the page of `slugline label`, with what MODEL would answer;
-    the labels are kept in a SQLite database, which `slugline train` reads.
+    With --page, labels the texts on the page of `slugline label`, which shows the
+    guesses, and stores labels in a SQLite database for `slugline train`.
 
     For example:
 
@@ -138,7 +139,7 @@ def suggest(
     _say_note(rows, note)
     if open_page and output is not None:
         choose = functools.partial(_choose_texts, fitted, rows, number=number, seed=seed)
-        label_suggestions(fitted, file, unlabelled, is_open, layout, choose, output, page)
+        _label_suggestions(fitted, file, unlabelled, is_open, layout, choose, output, page)
         return
     unlabelled = take_texts(unlabelled, is_open)
     suggestions = _choose_texts(fitted, rows, unlabelled.texts, number, seed)
@@ -231,11 +232,7 @@ def _check_page(output: Path | None, sources: Sequence[str], as_json: bool) -> P
         raise OptionError("--page opens a page and can't be combined with --json; leave one out.")
     if output is None:
         raise OptionError("--page needs a file in which labels are kept; add -o labels.db.")
-    if output.suffix.lower() == ".csv":
-        raise OptionError(
-            f"--output {output}: with --page, it is a database; name it {output.stem}.db."
-        )
-    check_target("--output", output, sources)
+    check_database("--output", output, sources)
     check_can_open()
     return output
 
@@ -246,3 +243,64 @@ def _plain(suggestion: Suggestion) -> dict[str, object]:
         "guess": suggestion.topic,
         "probability": round(suggestion.probability, 4),
     }
+
+
+# The page -----------------------------------------------------------------------------------------
+
+
+def _label_suggestions(
+    fitted: Fitted,
+    file: str,
+    unlabelled: UnlabelledTexts,
+    is_open: Sequence[bool],
+    layout: Layout | None,
+    choose: Callable[[Sequence[str]], list[Suggestion]],
+    output: Path,
+    page: PageOptions,
+) -> None:
+    """Serve a page for labelling the texts that `choose` picks.
+
+    Picks from texts that have neither a topic in the file (`is_open`) nor a label in `output`.
+    """
+    settings = page.settings()
+    with contextlib.ExitStack() as stack:
+        address = page.address()
+        names = column_names(unlabelled.rows)
+        topic = layout.topic if layout is not None and layout.topic in names else None
+        table = TextTable.from_texts(file, unlabelled, SourceColumns.from_file(output), topic)
+        store = stack.enter_context(LabelStore(output))
+        assignments = RowAssignments.from_store(table, store)
+        note = missing_note(assignments, table)
+        if note is not None:
+            say(note)
+        free = [row for row in assignments.free_rows("").tolist() if is_open[row]]
+        if not free:
+            raise DataError(f"every text of {file} has a topic, or a label in {output}.")
+        suggestions = choose([table.texts[row] for row in free])
+        coder = store.add_coder(page.coder_name()).name
+        table.remember_source(store)
+        if fitted.multilabel_rule is not None and not store.is_multilabel:
+            store.set_multilabel(True)
+        add_topics(store, dict.fromkeys(map(str, fitted.topics.names), ""), coder)
+        selections = {free[each.row]: _selection(each) for each in suggestions}
+        from slugline.serving.labelling.service import LabelService
+
+        service = LabelService(
+            store,
+            table,
+            assignments,
+            OrderedSelector(assignments, selections),
+            coder,
+            content="suggestions",
+            shows_guesses=True,
+        )
+        content = f"{len(selections):,} of {counted(len(free), 'text')} to label"
+        serve_page(settings, service, address, content)
+        say(f"labels are in {output}; train on them and what the model learned from before")
+
+
+def _selection(suggestion: Suggestion) -> Selection:
+    topic = suggestion.topic
+    topics = tuple(map(str, topic)) if isinstance(topic, tuple) else (str(topic),)
+    guess = ModelGuess(topics, suggestion.probability)
+    return Selection("suggested", guess=guess, is_guess_shown=True)

@@ -44,7 +44,7 @@ _LARGE = 1_000_000_000
 @command()
 @train_options
 def train(request: TrainRequest) -> None:
-    """Learn from labelled texts, test on others, write a report, save the model.
+    """Train a classifier on labelled texts, test it, and save it with a report.
 
     For example:
 
@@ -70,8 +70,8 @@ def train(request: TrainRequest) -> None:
     needs_test = request.mistakes or request.quantize or request.curve or request.corrections
     if needs_test and not is_tested:
         raise OptionError(
-            "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, --curve "
-            "and --corrections need; leave them out, or give a --test file."
+            "--mistakes, --quantize, --curve and --corrections require test documents; pass --test "
+            "FILE, or leave out --test-fraction 0."
         )
     results = _save(request, *_fit(request, documents, corrections))
     experiment = results.experiment
@@ -141,8 +141,8 @@ def _propose_stream(request: TrainRequest) -> None:
     n_bytes = sum(path.stat().st_size for path in paths if path.is_file())
     if n_bytes >= _LARGE:
         say(
-            f"the data take {n_bytes / 1e9:.1f} GB, all of which is read into memory; with "
-            "--stream, `train` reads them piece by piece instead"
+            f"reading {n_bytes / 1e9:.1f} GB of data into memory; to train in bounded memory, use "
+            "--stream"
         )
 
 

@@ -112,14 +112,13 @@ def _read_current_model(output: Path) -> ReplacedModel:
     fitted, file = load_model(output)
     if fitted.columns:
         raise OptionError(
-            f"{output} uses extra columns, which corrections do not store; correct the data that "
-            "it learns from, or leave --corrections out."
+            f"{output} uses additional columns, which corrections don't contain; correct its "
+            "training data instead, without --corrections."
         )
     if fitted.dense is not None and fitted.dense.n_unlabelled:
         raise OptionError(
-            f"{output} learned from texts without labels, which can't be combined with "
-            "corrections; leave "
-            "--corrections out, or train it without --unlabelled first."
+            f"{output} was trained with --unlabelled, which can't be combined with --corrections; "
+            "leave out --corrections, or train it without --unlabelled first."
         )
     return ReplacedModel(fitted, file.info)
 
@@ -256,6 +255,6 @@ def print_retraining(result: CorrectionResult, output: Path | None = None) -> No
     if len(rows) > _MAX_ROWS:
         show(f"and {len(rows) - _MAX_ROWS} more; use --json to see all")
     if result.is_unchanged:
-        show(f"nothing new to learn: {output} already has these bytes, and is left unchanged")
+        show(f"nothing new to learn: {output} is identical and was left unchanged")
     elif output is not None and (earlier := earlier_files(output)):
-        show(f"before  {earlier[0].name}, to which `slugline rollback {output}` goes back")
+        show(f"before  {earlier[0].name}; to restore it: slugline rollback {output}")

@@ -12,20 +12,30 @@ from typing import Any, Literal
 import click
 from click.core import ParameterSource
 
-from slugline.base.checks import check_fraction
+from slugline.base.checks import check_fraction, option_error
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
-from slugline.cli.encoder import encoder_option, parse_encoder
 from slugline.cli.options import COUNT, OUTPUT_FILE, option
 from slugline.cli.output import flags_of
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import OptionError
+from slugline.learning.encoder.encoder import get_encoder
+from slugline.learning.encoder.registry import (
+    AUTO,
+    BUILT_IN,
+    DEFAULT_ENCODER,
+    combinations,
+    describe_choices,
+    split_names,
+)
 from slugline.model.file.container import check_weight_type
 from slugline.model.settings import FitSettings
 
 #: Default fraction of documents to test on.
 TEST_FRACTION = 0.2
+# Value of --encoder that disables it.
+_NO_ENCODER = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +84,32 @@ class TrainRequest:
 # The options --------------------------------------------------------------------------------------
 
 
+encoder_option = option(
+    "--encoder NAME",
+    f"Pretrained word vectors or sentence encoder: {describe_choices()}; {_NO_ENCODER} disables "
+    f"it. Sentence encoders are added to {BUILT_IN}.",
+    values=(*combinations(), AUTO, _NO_ENCODER),
+    default=DEFAULT_ENCODER,
+)
+
+
+def parse_encoder(name: str) -> str | None:
+    """Return the `encoder` of `TopicClassifier`, after checking that it can be used.
+
+    Raises
+    ------
+    OptionError : if the encoder is unknown.
+    EncoderError : if its package is missing.
+    """
+    if name == _NO_ENCODER:
+        return None
+    if name != AUTO:
+        if split_names(name) is None:
+            raise option_error("encoder", name, f"{describe_choices()}, or {_NO_ENCODER}")
+        get_encoder(name)
+    return name
+
+
 _learning = functools.partial(option, panel="Learning")
 _testing = functools.partial(option, panel="Testing")
 _file = functools.partial(option, panel="The model's file")
@@ -84,73 +120,66 @@ _stream = functools.partial(option, panel="Larger than memory")
 _OPTIONS = (
     options.optional_data,
     option(
-        "--output -o MODEL",
-        "Where to save the model.",
-        type=OUTPUT_FILE,
-        default=Path("model.slug"),
+        "--output -o MODEL", "Model file to write.", type=OUTPUT_FILE, default=Path("model.slug")
     ),
-    option(
-        "--report HTML", "Where to write the report.", type=OUTPUT_FILE, show_default="beside MODEL"
-    ),
+    option("--report HTML", "Report to write.", type=OUTPUT_FILE, show_default="next to MODEL"),
     options.reading_options,
     options.column_option,
     options.topic_path_option,
     options.test_option,
     _testing(
         "--test-fraction FRACTION",
-        "Fraction of DATA to test on without --test; 0 learns from all of it, untested.",
+        "Fraction of DATA to test on without --test; 0 trains on all of it, without a test.",
         type=float,
         default=TEST_FRACTION,
     ),
     _learning(
         "--learner NAME",
-        "linear, or network, as in the newswire lesson.",
+        "Kind of classifier: linear, or network as in the newswire lesson.",
         default="linear",
         values=("linear", "network"),
     ),
     encoder_option,
     _learning(
         "--unlabelled FILE",
-        "Unlabelled texts to learn from as well, by the encoder.",
+        "Unlabelled texts to adapt the encoder to. Repeatable.",
         multiple=True,
         parameters=("X_unlabelled",),
     ),
     _learning(
         "--topics FILE",
-        "Descriptions of topics for the encoder: a CSV or TSV file with the columns name and "
-        "description. With it, topics need no documents, and DATA may be left out.",
+        "Topic descriptions for the encoder: a CSV or TSV file with the columns name and "
+        "description. Described topics need no documents, and DATA becomes optional.",
         type=Path,
         parameters=("descriptions",),
     ),
     option(
         "--tune",
-        "First search for better terms and passes by cross-validation, which takes about twenty "
-        "times as long; Ctrl-C ends the search and uses the best so far.",
+        "Tune terms and passes by cross-validation first; takes about twenty times as long. Ctrl-C "
+        "ends the search and keeps the best settings so far.",
     ),
     option(
         "--min-precision FRACTION",
-        "Choose thresholds so that answers are right at least this often (e.g. 0.95), on texts "
-        "like the training documents; `predict` reports the other texts as unsure.",
+        "Minimum fraction of right answers on texts like the training documents, such as 0.95. "
+        "`slugline predict` reports the other texts as unsure.",
         type=float,
     ),
     _learning(
         "--optimize AVERAGE",
-        "If texts have several topics, the average F1 that thresholds maximize: micro, over all "
-        "decisions; macro, over topics; or samples, over texts.",
+        "F1 that thresholds maximize for multi-label data: micro (over decisions), macro (over "
+        "topics) or samples (over texts).",
         values=("micro", "macro", "samples"),
         default="micro",
     ),
-    _learning(
-        "--balanced", "Give every topic the same total weight.", parameters=("class_weight",)
-    ),
+    _learning("--balanced", "Weight all topics equally.", parameters=("class_weight",)),
     _testing(
         "--curve",
-        "Also learn from fewer labels, and estimate in the report what more labels would gain; "
-        "with another encoder than the default, also with that.",
+        "Report a learning curve and the expected gain from more labels; with a non-default "
+        "encoder, curves for both.",
     ),
     _file(
         "--quantize PRECISION",
-        "Store weights as float16 or int8, and print what that costs.",
+        "Store weights as float16 or int8, and print the cost in accuracy.",
         show_default="float32",
         values=("float16", "int8"),
     ),
@@ -160,33 +189,32 @@ _OPTIONS = (
     options.output_options,
     _corrections(
         "--corrections FILE",
-        "Also learn from corrected answers that `slugline serve` has stored, and print what they "
-        "changed. Learns as MODEL did, if there is one and no settings are given.",
+        "Also train on corrections stored by `slugline serve`, and print their effect. An existing "
+        "MODEL is retrained with its settings unless some are given.",
         type=Path,
     ),
     _corrections(
         "--corrections-of NAME",
-        "Only corrections of the model that was served under this name; may be repeated.",
+        "Use only corrections of the model served under this name. Repeatable.",
         multiple=True,
         show_default="name of --output",
     ),
-    _corrections("--force", "Write the model even if a topic got clearly worse."),
+    _corrections("--force", "Write the model even if a topic becomes clearly worse."),
     _stream(
         "--stream",
-        "Learn from DATA piece by piece: files of any size, and patterns such as "
-        "'tickets/*.parquet'. There is no separate test and no report; accuracy is estimated on "
-        "texts that are held out.",
+        "Train on files of any size, and on patterns such as 'tickets/*.parquet', in bounded "
+        "memory. Writes no report; accuracy is estimated on held-out texts.",
     ),
     _stream(
         "--workers N",
-        "Like --stream, with N worker processes (extra scale).",
+        "Like --stream, with N worker processes. Requires the extra scale.",
         type=COUNT,
         parameters=("n_workers",),
     ),
     _stream(
         "--scheduler ADDRESS",
-        "Like --stream, on a Dask cluster such as tcp://10.0.0.1:8786, whose machines must see "
-        "DATA under the same paths (extra scale).",
+        "Like --stream, on a Dask cluster such as tcp://10.0.0.1:8786. Its machines must share the "
+        "paths of DATA. Requires the extra scale.",
     ),
 )
 
@@ -298,8 +326,8 @@ class Rule:
 RULES = (
     Rule(
         _IN_MEMORY,
-        "{option} can't be used with {other}; leave it out, or learn without {other}, if there is "
-        "enough memory.",
+        "{option} can't be used with {other}; leave one out. Without {other}, the data must fit "
+        "into memory.",
         excludes=STREAM_ENGINES,
     ),
     *(
@@ -321,11 +349,10 @@ def flag(option: str) -> str:
 def check_options(given: Collection[str]) -> None:
     """Check that the given options can be combined; OptionError if not."""
     if "data" not in given and any(name in given for name in STREAM_ENGINES):
-        raise OptionError("Missing argument 'DATA': name files to learn from.")
+        raise OptionError("Missing argument 'DATA': name training files.")
     if "data" not in given and "topics" not in given:
         raise OptionError(
-            "Missing argument 'DATA': name documents to learn from, or describe topics with "
-            "--topics."
+            "Missing argument 'DATA': name training files, or describe topics with --topics."
         )
     for rule in RULES:
         message = rule.violation(given)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def train_stream(request: TrainRequest) -> None:
     """Train on files of any size, save the model, and print its metrics."""
     _check(request)
-    with explain_interrupt(lambda: "interrupted: no model is written."):
+    with explain_interrupt(lambda: "interrupted; no model was saved"):
         experiment = _fit(request)
         _warn(experiment, request)
         results = save_model(experiment, request.output)
@@ -39,11 +39,10 @@ def train_stream(request: TrainRequest) -> None:
 def _warn(experiment: Experiment, request: TrainRequest) -> None:
     """Print problems of a model before it is saved."""
     if experiment.fitted.interrupted:
-        again = "Complete the training for a better one."
+        advice = "Rerun for a better model."
         if request.output.exists():
-            again += f" `slugline rollback {request.output}` goes back to the one before."
-        kept = "has learned from some of the documents"
-        warn([f"training was interrupted: the model {kept}. {again}"])
+            advice += f" `slugline rollback {request.output}` restores the previous one."
+        warn([f"training was interrupted and used only some of the documents. {advice}"])
     warn(experiment.warnings)
 
 
@@ -52,15 +51,14 @@ def _check(request: TrainRequest) -> None:
     corpus = next((name for name in request.data if is_named_corpus(name)), None)
     if corpus is not None:
         raise OptionError(
-            f"{corpus} comes with its own reader, and is small; learn from it without --stream, "
-            "--workers and --scheduler, or name files."
+            f"{corpus} is a small included data set; leave out --stream, --workers and "
+            "--scheduler, or name files."
         )
     check_target("--output", request.output, expand_patterns(request.data))
     folder = os.environ.get("TMPDIR")
     if folder and not (Path(folder).is_dir() and os.access(folder, os.W_OK)):
         raise OptionError(
-            f"TMPDIR={folder} is no folder in which files can be written; name one that has room "
-            "for rows, or unset it."
+            f"TMPDIR={folder} is not a writable folder; choose one with enough space, or unset it."
         )
 
 

@@ -116,40 +116,27 @@ class FileOptions:
 
     text: Annotated[
         str | Sequence[str] | None,
-        Setting(
-            "Column that holds the text, or several, such as subject,body.",
-            "COLUMN",
-            default="guessed",
-        ),
+        Setting("Text column or columns, such as subject,body.", "COLUMN", default="guessed"),
     ] = None
     format: Annotated[
         str | None,
         _reading(
-            "csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
+            "File format: csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
             "FORMAT",
-            default="taken from the name",
+            default="from the name",
             values=get_args(Format),
         ),
     ] = None
     encoding: Annotated[
-        str | None, _reading("Such as cp1252.", "NAME", default="UTF-8, else detected")
+        str | None, _reading("Encoding, such as cp1252.", "NAME", default="UTF-8, else detected")
     ] = None
     separator: Annotated[
         str | None,
-        _reading(
-            "Separator between the cells of a table, such as ; or tab.",
-            "TEXT",
-            default="found in the first lines",
-        ),
+        _reading("Cell separator of a table, such as ; or tab.", "TEXT", default="detected"),
     ] = None
     header_row: Annotated[
         int | None,
-        _reading(
-            "Row of the table that contains the column names.",
-            "N",
-            default="found below any titles",
-            ge=1,
-        ),
+        _reading("Row of the column names, counted from 1.", "N", default="detected", ge=1),
     ] = None
 
 
@@ -171,18 +158,16 @@ class LabelledFileOptions(FileOptions):
     skip_bad_rows : bool
     """
 
-    topic: Annotated[
-        str | None, Setting("Column that holds the topic.", "COLUMN", default="guessed")
-    ] = None
+    topic: Annotated[str | None, Setting("Topic column.", "COLUMN", default="guessed")] = None
     topic_separator: Annotated[
         str | None,
-        _reading("Separator between topics in a cell, such as ; in grain;wheat.", "TEXT"),
+        _reading("Separator of several topics in a cell, such as ; in grain;wheat.", "TEXT"),
     ] = None
     topic_columns: Annotated[
         str | Sequence[str] | None,
-        _reading("Read several topics from columns of 0 and 1, such as grain,wheat.", "COLUMNS"),
+        _reading("Topic columns that contain 0 or 1, such as grain,wheat.", "COLUMNS"),
     ] = None
-    skip_bad_rows: Annotated[bool, _reading("Leave out rows that can't be used.")] = False
+    skip_bad_rows: Annotated[bool, _reading("Skip unusable rows instead of stopping.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,12 +192,12 @@ class ReadOptions(LabelledFileOptions):
 
     fold_topics: Annotated[
         bool,
-        _reading("Merge topics that differ only in case or spaces; the most common spelling wins."),
+        _reading("Merge topics that differ only in case or spaces into the most common spelling."),
     ] = False
     topic_map: Annotated[
         Path | None,
         _reading(
-            "Rename topics: a CSV or TSV file with the columns from and to.",
+            "Rename topics by a CSV or TSV file with the columns from and to.",
             "FILE",
             flag="--map-topics",
         ),
@@ -220,26 +205,19 @@ class ReadOptions(LabelledFileOptions):
     topic_path: Annotated[
         str | None,
         _reading(
-            "Separator in hierarchical topics, such as / in sport/football; parents are counted "
-            "as well.",
+            "Separator of hierarchical topics, such as / in sport/football; adds their parents.",
             "TEXT",
         ),
     ] = None
     columns: Annotated[
         Sequence[str],
-        Setting(
-            "Extra column to learn from, such as product; repeatable.", "NAME", flag="--column"
-        ),
+        Setting("Additional input column, such as product. Repeatable.", "NAME", flag="--column"),
     ] = ()
     layout: Layout | None = None
     multilabel: bool | None = None
     id: Annotated[
         str | None,
-        Setting(
-            "Column of ids, such as Ticket-Nr.",
-            "COLUMN",
-            default="one with a usual name, such as id",
-        ),
+        Setting("Id column, such as Ticket-Nr.", "COLUMN", default="a column such as id"),
     ] = None
 
     def header_hints(self) -> HeaderHints:

@@ -25,8 +25,6 @@ _MAX_NAMED = 5
 # Texts may be in another language if this fraction of them, and at least this many, have more
 # unknown words than 99 % of the training documents.
 _MOST_UNUSUAL, _MIN_UNUSUAL = 0.4, 5
-#: With fewer texts, shares add little to the model's answers.
-FEW_TEXTS = 10
 
 
 class TextTotals(NamedTuple):
@@ -58,31 +56,6 @@ class TextTotals(NamedTuple):
     def add(self, other: TextTotals) -> TextTotals:
         """Return the combined sums."""
         return TextTotals(*(a + b for a, b in zip(self, other, strict=True)))
-
-
-def few_text_concerns(n_texts: int, n_by_group: Sequence[int], noun: str) -> Iterator[str]:
-    """Yield a warning if there are few texts, or few in some groups.
-
-    Parameters
-    ----------
-    n_texts : int
-    n_by_group : sequence of int
-        Number of texts in each group.
-    noun : str
-        Singular noun for a group, such as "month".
-    """
-    if n_texts < FEW_TEXTS:
-        yield (
-            f"{counted(n_texts, 'text')} {'is' if n_texts == 1 else 'are'} too few for meaningful "
-            "shares; read them instead."
-        )
-        return
-    n_few = sum(n < FEW_TEXTS for n in n_by_group)
-    if n_few:
-        yield (
-            f"{n_few:,} of {counted(len(n_by_group), noun)} {have(n_few)} fewer than {FEW_TEXTS} "
-            "texts, too few for meaningful shares. Changes from or to these were not tested."
-        )
 
 
 def are_unknown(sums: TextTotals) -> bool:

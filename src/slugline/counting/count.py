@@ -1,41 +1,65 @@
-"""Counting the topics of a file of texts, in one pass and bounded memory."""
+"""Counting the topics of texts and of groups of them, in one pass and bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from slugline.base.arrays import F64
 from slugline.base.files import PathLike
+from slugline.base.progress import SILENT, Progress
 from slugline.base.wording import counted, join_words
 from slugline.corpus.label_database.tables import FORMAT
 from slugline.corpus.readers import RowReader, is_database
 from slugline.corpus.rows import BadRow, SourceRow
-from slugline.counting.concerns import CountedTexts
+from slugline.counting.changes import find_changes
+from slugline.counting.concerns import (
+    CountedTexts,
+    few_label_concerns,
+    find_unknown,
+    heldout_concerns,
+    labelled_concerns,
+    model_concerns,
+)
+from slugline.counting.dates import Period
 from slugline.counting.drift import find_drift
-from slugline.counting.estimation import ShareEstimate, estimate_texts
-from slugline.counting.group_counts import GroupCounter
+from slugline.counting.estimation import (
+    ShareEstimate,
+    estimate_texts,
+    topic_intervals,
+    topic_shares,
+)
 from slugline.counting.groups import sort_groups
-from slugline.counting.labelled import MatchedLabels, text_key
-from slugline.counting.results import Counts, check_topics
+from slugline.counting.labelled import (
+    MIN_LABELLED,
+    LabelledSample,
+    MatchedLabels,
+    estimate_labelled_share,
+    explained_variance,
+    text_key,
+)
+from slugline.counting.results import Counts, GroupCount, LabelPlan, TopicCount, check_topics
 from slugline.counting.shares import HeldoutSample, heldout_samples
 from slugline.counting.tally import AnsweredBatch, CountOptions, GroupTally, Tally
-from slugline.errors import DataError, Parameter
+from slugline.errors import DataError, Message, Parameter
+from slugline.evaluation.intervals import Z_95
 from slugline.model.fitted import Fitted
 from slugline.prediction.rows import Columns, PredictOptions, batch_texts, map_batches
+
+# Largest margin of error that needs no more labels: a quarter of a share of 10 %.
+_WIDE = 0.025
 
 
 def count_rows(
     fitted: Fitted,
     rows: RowReader,
     options: CountOptions | None = None,
-    *,
-    announce: Callable[[str], object] | None = None,
-    on_progress: Callable[[int], object] | None = None,
-    on_interval: Callable[[float], object] | None = None,
+    progress: Progress = SILENT,
 ) -> Counts:
     """Return how many of the texts in a file have each topic.
 
@@ -44,21 +68,21 @@ def count_rows(
     fitted : Fitted
     rows : RowReader
     options : CountOptions, optional
-    announce : callable, optional
-        Called with notes on which columns are read.
-    on_progress : callable, optional
-        Called after each batch with the number of rows read so far.
-    on_interval : callable, optional
-        Called after each group's intervals with the fraction of groups done.
+    progress : Progress, optional
+        Also receives notes on which columns are read.
 
     Raises
     ------
     DataError : if the model has no held-out predictions, there are no texts, or the columns are
         ambiguous.
-    OptionError : if a topic to show is unknown.
     """
     options = options or CountOptions()
-    check_countable(fitted, options)
+
+    def announce(note: str) -> None:
+        progress.note(Message(f"{rows.name}: ", note))
+
+    if rows.note:
+        announce(rows.note)
     samples = model_samples(fitted)
     tally = Tally(fitted, options, announce)
     labelled_texts = options.labelled.labels.keys() if options.labelled else ()
@@ -90,8 +114,7 @@ def count_rows(
         for batch in batches:
             tally.add(batch)
             n_rows += len(batch.rows) + batch.n_bad
-            if on_progress is not None:
-                on_progress(n_rows)
+            progress.update("counting", rows.fraction_read(), counted(n_rows, rows.unit))
     tally.check_dates()
     if not len(tally.total):
         reasons = [
@@ -118,7 +141,7 @@ def count_rows(
         samples,
         [tally.total, *(tally.groups[name] for name in names)],
         options.seed,
-        on_interval,
+        progress,
     )
     counts = GroupCounter(fitted, samples, options.labelled, labels).count_groups(
         rows.name,
@@ -136,7 +159,7 @@ def _estimate_groups(
     samples: Sequence[HeldoutSample],
     groups: Sequence[GroupTally],
     seed: int,
-    on_interval: Callable[[float], object] | None,
+    progress: Progress,
 ) -> Iterator[CountedTexts]:
     """Yield each group's texts, with estimates if the model has held-out predictions."""
     for number, group in enumerate(groups):
@@ -150,8 +173,7 @@ def _estimate_groups(
             estimates,
             find_drift(fitted.text_profile, group.texts(), estimates),
         )
-        if on_interval is not None:
-            on_interval((number + 1) / len(groups))
+        progress.update("computing intervals", (number + 1) / len(groups))
 
 
 def check_no_foreign_database(file: PathLike) -> None:
@@ -165,15 +187,19 @@ def check_no_foreign_database(file: PathLike) -> None:
 
 
 def check_countable(fitted: Fitted, options: CountOptions) -> None:
-    """Check whether a model can count.
+    """Check that a model can count, before a file is opened.
 
     Raises
     ------
     DataError : if there are neither held-out predictions nor labels.
-    OptionError : if a topic to show is unknown.
+    OptionError : if options conflict, or neither the model nor the labels contain a topic to show.
     """
-    _check_topics(fitted, options)
-    if not _has_heldout(fitted) and options.labelled is None:
+    options.check()
+    labels = [] if options.labelled is None else [*options.labelled.labels.values()]
+    names = {topic for texts in labels for label in texts for topic in label.topics}
+    topics = [str(topic) for topic in fitted.topics.names]
+    check_topics(options.topics, [*topics, *sorted(names - {*topics})])
+    if options.labelled is None and not model_samples(fitted):
         raise no_heldout_error()
 
 
@@ -188,22 +214,228 @@ def no_heldout_error() -> DataError:
     )
 
 
-def _check_topics(fitted: Fitted, options: CountOptions) -> None:
-    """Raise OptionError for a topic that neither the model nor the labels contain."""
-    labels = [] if options.labelled is None else [*options.labelled.labels.values()]
-    names = {topic for texts in labels for label in texts for topic in label.topics}
-    topics = [str(topic) for topic in fitted.topics.names]
-    check_topics(options.topics, [*topics, *sorted(names - {*topics})])
-
-
-def _has_heldout(fitted: Fitted) -> bool:
-    heldout = fitted.heldout_predictions
-    return heldout is not None and heldout.n_documents > 0
-
-
 def model_samples(fitted: Fitted) -> list[HeldoutSample]:
     """Return the held-out documents of a model, or an empty list; see `heldout_samples`."""
     heldout = fitted.heldout_predictions
     if heldout is None or not heldout.n_documents:
         return []
     return heldout_samples(heldout, fitted.topic_counts.astype(np.float64), fitted.n_documents)
+
+
+# Groups -------------------------------------------------------------------------------------------
+
+
+class GroupCounter:
+    """Counts groups of texts.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    samples : sequence of HeldoutSample
+        See `heldout_samples`; empty if the model has no held-out documents.
+    sample : LabelledSample, optional
+    labels : MatchedLabels
+        Labels of the counted texts.
+    """
+
+    def __init__(
+        self,
+        fitted: Fitted,
+        samples: Sequence[HeldoutSample],
+        sample: LabelledSample | None,
+        labels: MatchedLabels,
+    ) -> None:
+        self._fitted, self._samples = fitted, samples
+        self._sample, self._labels = sample, labels
+        self._topics = [str(topic) for topic in fitted.topics.names]
+        # From all labels, because a group without labels may contain texts with these topics.
+        self._new_topics = labels.new_topics(self._topics)
+
+    def _check_labels(self) -> None:
+        """Raise DataError if there are too few labels and the model has no held-out documents."""
+        n_labelled = len(self._labels)
+        if not self._samples and n_labelled < MIN_LABELLED:
+            raise DataError(
+                f"only {counted(n_labelled, 'text')} {'has' if n_labelled == 1 else 'have'}"
+                " a label, and the model can't count without labels because it has no held-out "
+                f"predictions; label at least {MIN_LABELLED}."
+            )
+
+    def count_groups(
+        self,
+        name: str,
+        total: CountedTexts,
+        groups: Mapping[str, CountedTexts],
+        *,
+        column: str | None = None,
+        period: Period | None = None,
+        topics: Sequence[str] = (),
+    ) -> Counts:
+        """Return the counts of all texts and of each group.
+
+        Parameters
+        ----------
+        name : str
+            Name of the source.
+        total : CountedTexts
+            At least one text.
+        groups : mapping of str to CountedTexts
+            In order.
+        column : str, optional
+            Grouping column.
+        period : Period, optional
+            If the groups are periods.
+        topics : sequence of str, optional
+            Topics to show; by default, all.
+
+        Raises
+        ------
+        DataError : if there are too few labels and the model has no held-out documents.
+        OptionError : if a topic to show is unknown.
+        """
+        self._check_labels()
+        counts = Counts(
+            name=name,
+            total=self.count("", total),
+            groups=tuple(self.count(name, texts) for name, texts in groups.items()),
+            column=period or column,
+            is_time=period is not None,
+            n_labelled=len(self._labels),
+            multilabel=self._fitted.multilabel,
+        )
+        by_model = {group.name: groups[group.name] for group in counts.groups if group.is_by_model}
+        unknown = find_unknown(by_model)
+        tested = [
+            group for group in counts.groups if group.is_estimated and group.name not in unknown
+        ]
+        changes = find_changes(
+            tested,
+            [groups[group.name].estimates for group in tested],
+            is_time=counts.is_time,
+            has_labels=self._sample is not None,
+        )
+        counts = replace(counts, changes=tuple(changes)).restrict(topics)
+        return replace(
+            counts,
+            concerns=tuple(self._concerns(counts, total, by_model, topics)),
+            plan=self._plan_labels(counts, total, groups),
+        )
+
+    def _concerns(
+        self,
+        counts: Counts,
+        total: CountedTexts,
+        by_model: Mapping[str, CountedTexts],
+        topics: Sequence[str],
+    ) -> Iterator[str]:
+        """Yield warnings about the texts and labels; `by_model` are groups without labels."""
+        period = counts.column if counts.is_time else None
+        heldout = self._fitted.heldout_predictions
+        usual = None if heldout is None else heldout.words
+        is_total_by_model = len(self._labels) < MIN_LABELLED
+        yield from model_concerns(usual, total if is_total_by_model else None, by_model)
+        if self._samples and (is_total_by_model or by_model):
+            yield from heldout_concerns(self._samples, self._topics, topics)
+        if self._sample is not None:
+            mean_proba = total.sums / counts.n_texts
+            yield from labelled_concerns(
+                self._sample, self._labels, mean_proba, self._topics, topics
+            )
+            yield from few_label_concerns(counts.groups, period)
+
+    def count(self, name: str, texts: CountedTexts) -> GroupCount:
+        """Return the counts of a group, or of all texts if `name` is empty.
+
+        If the model has no held-out documents, groups with few labels get no estimates.
+        """
+        labels = self._labels.take(self._labels.groups == name) if name else self._labels
+        if len(labels) >= MIN_LABELLED:
+            counts = self._count_labelled(labels, texts)
+        elif texts.estimates:
+            counts = self._count_by_model(texts)
+        else:
+            answers = zip(self._topics, texts.n_answers.tolist(), strict=True)
+            counts = (TopicCount.unknown(topic, texts.n_texts, n) for topic, n in answers)
+        return GroupCount(name, texts.n_texts, tuple(counts))
+
+    def _explained_variance(self, texts: CountedTexts) -> F64:
+        """Return the fraction of each topic's variance that the model explains, (n_topics,)."""
+        if not texts.estimates or (self._sample is not None and self._sample.is_training_data):
+            return np.zeros(len(self._topics))
+        return np.concatenate(
+            [
+                explained_variance(sample, estimate.shares)[: sample.n_model_topics]
+                for sample, estimate in zip(self._samples, texts.estimates, strict=True)
+            ]
+        )
+
+    def _plan_labels(
+        self, counts: Counts, total: CountedTexts, groups: Mapping[str, CountedTexts]
+    ) -> LabelPlan | None:
+        """Return a plan to halve the widest interval, or None if the intervals are narrow.
+
+        Wide intervals of groups don't matter if a change between groups is significant.
+        """
+        widest_group = max((group.widest_margin for group in counts.groups), default=0.0)
+        widest = counts.total.widest_margin
+        if widest <= _WIDE and (counts.significant_changes or widest_group <= _WIDE):
+            return None
+        by_group = (
+            self._count_labels(group, groups[group.name], widest_group / 2)
+            for group in counts.groups
+        )
+        return LabelPlan(
+            n_texts=self._count_labels(counts.total, total, widest / 2),
+            n_labelled=counts.n_labelled,
+            n_by_group=max(by_group, default=0),
+            column=counts.column if counts.is_time and counts.column else "group",
+        )
+
+    def _count_labels(self, group: GroupCount, texts: CountedTexts, margin: float) -> int:
+        """Return the number of random texts to label for margins of error up to `margin`."""
+        explained = dict(zip(self._topics, self._explained_variance(texts), strict=True))
+        variances = [
+            topic.share * (1 - topic.share) * (1 - explained.get(topic.topic, 0.0))
+            for topic in group.topics
+            if topic.is_estimated
+        ]
+        if not variances:
+            return 0
+        n = max(variances) * (Z_95 / max(margin, 1e-9)) ** 2
+        n /= 1 + n / group.n_texts  # finite population correction
+        return min(max(math.ceil(n), MIN_LABELLED), group.n_texts)
+
+    def _count_by_model(self, texts: CountedTexts) -> Iterator[TopicCount]:
+        values = zip(
+            self._topics,
+            topic_shares(texts.estimates).tolist(),
+            topic_intervals(texts.estimates),
+            texts.n_answers.tolist(),
+            strict=True,
+        )
+        for topic, share, interval, n_answers in values:
+            yield TopicCount(topic, share, interval, texts.n_texts, n_answers)
+
+    def _count_labelled(self, labels: MatchedLabels, texts: CountedTexts) -> Iterator[TopicCount]:
+        """Yield the counts of the model's topics and of new topics in the labels."""
+        explained = self._explained_variance(texts).tolist()
+        n_texts, n_answers = texts.n_texts, texts.n_answers.tolist()
+        for i, topic in enumerate([*self._topics, *self._new_topics]):
+            is_known = i < len(self._topics)
+            is_used = is_known and explained[i] > 0
+            estimate = estimate_labelled_share(
+                labels.has_topic(topic),
+                labels.weights,
+                n_texts,
+                proba=labels.proba[:, i].astype(np.float64) if is_used else None,
+                mean_proba=texts.sums[i] / n_texts if is_used else 0.0,
+            )
+            yield TopicCount(
+                topic,
+                estimate.share,
+                estimate.interval,
+                n_texts,
+                n_answers[i] if is_known else None,
+                estimate.method,
+                len(labels),
+            )

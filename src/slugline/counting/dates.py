@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import counted, join_words
+from slugline.base.wording import join_words
 from slugline.errors import DataError, Message, Parameter
 
 Period = Literal["day", "week", "month", "quarter", "year"]
@@ -167,7 +167,6 @@ def find_date_order(column: str, cells: Iterable[Any]) -> DateOrder | None:
     ------
     DataError : if the order is ambiguous or differs between rows.
     """
-    cells = [*cells]
     dates = [
         parts for cell in cells if isinstance(parts := _parts(str(cell).strip()), _NumericDate)
     ]
@@ -186,9 +185,14 @@ def find_date_order(column: str, cells: Iterable[Any]) -> DateOrder | None:
     if all(each.separator == "." for each in dates):
         return "day-first"
     example = next((each for each in dates if each.first != each.second), dates[0])
-    raise DataError(
-        f"column {short_repr(column)} has dates such as {_show(example)}, and none in the first "
-        f"{counted(len(cells), 'row')} shows whether the day or the month comes first; pass ",
+    raise unknown_order_error(column, _show(example))
+
+
+def unknown_order_error(column: str, example: str) -> DataError:
+    """Return the error for dates whose order of day and month the first rows don't show."""
+    return DataError(
+        f"column {short_repr(column)} has dates such as {example}, and none in the first rows "
+        "shows whether the day or the month comes first; pass ",
         Parameter("date_order", "day-first"),
         " or ",
         Parameter("date_order", "month-first"),

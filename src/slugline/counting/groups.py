@@ -17,6 +17,7 @@ from slugline.counting.dates import (
     find_date_columns,
     find_date_order,
     name_period,
+    unknown_order_error,
 )
 from slugline.errors import DataError, Message, Parameter
 
@@ -109,14 +110,7 @@ class Grouping(NamedTuple):
         """Return the error for a date whose order of day and month contradicts the others."""
         column, order = short_repr(self.column), self.reader.order
         if order is None:
-            return DataError(
-                f"column {column} has dates such as {cell}, and none in the first rows shows "
-                "whether the day or the month comes first; pass ",
-                Parameter("date_order", "day-first"),
-                " or ",
-                Parameter("date_order", "month-first"),
-                ".",
-            )
+            return unknown_order_error(self.column, cell)
         if self.is_order_given:
             return DataError(
                 f"column {column} contains {cell}, which contradicts ",

@@ -68,7 +68,8 @@ class CountOptions:
         """Columns given by `by` and `date`, without names of periods."""
         return [name for name in (self.by, self.date) if name is not None and name not in PERIODS]
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise OptionError if options conflict."""
         for name in ("date", "date_order"):
             if getattr(self, name) is not None and self.by is None:
                 raise OptionError(
@@ -233,7 +234,7 @@ class Tally:
     ----------
     fitted : Fitted
     options : CountOptions
-    announce : callable, optional
+    announce : callable
         Called with a note on the date column.
 
     Attributes
@@ -254,7 +255,7 @@ class Tally:
     """
 
     def __init__(
-        self, fitted: Fitted, options: CountOptions, announce: Callable[[str], object] | None = None
+        self, fitted: Fitted, options: CountOptions, announce: Callable[[str], object]
     ) -> None:
         self._options, self._announce = options, announce
         self._n_topics = len(fitted.topics)
@@ -291,7 +292,8 @@ class Tally:
     def _add_to(self, group: GroupTally, batch: AnsweredBatch, mask: Mask) -> None:
         """Add the masked texts to a group."""
         texts = [batch.texts[i] for i in np.flatnonzero(mask).tolist()]
-        group.add(texts, batch.proba[mask], _take(batch.words, mask), self.usual_words)
+        words = WordCounts(batch.words.n_known[mask], batch.words.n_words[mask])
+        group.add(texts, batch.proba[mask], words, self.usual_words)
 
     def check_dates(self) -> None:
         """Raise DataError if too many cells of the date column aren't dates."""
@@ -308,7 +310,7 @@ class Tally:
                 self._options.date,
                 self._options.date_order,
             )
-            if self.grouping.note and self._announce is not None:
+            if self.grouping.note:
                 self._announce(self.grouping.note)
         cells = [row.values.get(self.grouping.column) for row in batch.rows]
         names = [self.grouping.group_of(cell) for cell in cells]
@@ -347,8 +349,3 @@ class Tally:
         n_rows = _MAX_PROBA // self._n_topics // n_groups
         n_texts = min(_MAX_TEXTS, _MAX_TEXTS_OF_GROUPS // n_groups)
         return max(_MIN_ROWS, min(_MAX_ROWS, n_rows)), n_texts
-
-
-def _take(words: WordCounts, mask: Mask) -> WordCounts:
-    """Return the word counts of the masked texts."""
-    return WordCounts(words.n_known[mask], words.n_words[mask])

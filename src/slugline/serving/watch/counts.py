@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 from slugline.base.files import PathLike
 from slugline.base.wording import counted, join_words
 from slugline.counting.concerns import CountedTexts
-from slugline.counting.count import model_samples, no_heldout_error
+from slugline.counting.count import GroupCounter, model_samples, no_heldout_error
 from slugline.counting.dates import PERIODS, Period, name_period
 from slugline.counting.drift import find_drift
 from slugline.counting.estimation import ShareEstimate, estimate_group, limit_sets
-from slugline.counting.group_counts import GroupCounter
 from slugline.counting.labelled import MIN_LABELLED, LabelledSample, MatchedLabels
 from slugline.counting.results import Counts
 from slugline.counting.shares import HeldoutSample, binary_proba
