@@ -297,7 +297,7 @@ def test_store_takes_one_topic_unless_it_is_multilabel(
     with pytest.raises(DataError) as caught:
         store.label(assignment.id, topics)
     assert str(caught.value) == (
-        f"`topics` has {len(topics)} topics, and documents have one each here; give one."
+        f"`topics` has {len(topics)} topics, but documents have one each here; give one."
     )
     assert store.setting("multilabel") is None
     store.set_multilabel(True)
@@ -505,12 +505,12 @@ def test_store_withdraws_and_restores_the_labels_of_a_coder(store: LabelStore) -
 
 
 def test_store_withdraws_again_what_was_restored(store: LabelStore) -> None:
-    with pytest.raises(DataError, match="'Kim' has no labels that could be withdrawn"):
+    with pytest.raises(DataError, match="'Kim' has no labels to withdraw"):
         store.withdraw("Kim", "Lee")
     give(store, "Kim", 1, "grain")
     first = store.withdraw("Kim", "Lee", request="click")
     assert store.withdraw("Kim", "Lee", request="click") == first
-    with pytest.raises(DataError, match="no labels that could be withdrawn"):
+    with pytest.raises(DataError, match="no labels to withdraw"):
         store.withdraw("Kim", "Lee")
     [withdrawal] = store.withdrawals()
     assert (withdrawal.coder.name, withdrawal.person.name) == ("Kim", "Lee")
@@ -687,7 +687,7 @@ def test_store_counts_documents_and_labels(store: LabelStore) -> None:
 
 def test_store_reads_pages_without_gaps(store: LabelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slugline.corpus.label_database.reader._PAGE_ROWS", 3)
-    monkeypatch.setattr("slugline.labels.storage.base.MAX_ROWS", 3)
+    monkeypatch.setattr("slugline.labels.storage.writing.MAX_ROWS", 3)
     monkeypatch.setattr("slugline.labels.storage.reading.MAX_ROWS", 3)
     store.add_documents(new_documents([f"{n}" for n in range(10)]))
     for document in range(1, 15):

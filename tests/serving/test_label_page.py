@@ -24,7 +24,7 @@ from slugline.labels.cells import NewDocument
 from slugline.labels.draws import RepeatedDraws, SelectedRow
 from slugline.labels.label_report import DoublingForecast, LabelReport
 from slugline.labels.near_copies import NearCopies
-from slugline.labels.storage.reading import LabelHistory
+from slugline.labels.storage.reading import LabelReads
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 from slugline.serving.labelling.app import make_label_app
@@ -606,7 +606,7 @@ def test_progress_reads_only_documents_that_have_changed(
     decision = decide(page, next_text(page)["assignment"], "grain")
     assert get(page, "progress")["by_topic"]["grain"] == 1
     with monkeypatch.context() as patch:
-        patch.delattr(LabelHistory, "labels")
+        patch.delattr(LabelReads, "labels")
         decide(page, next_text(page)["assignment"], "earnings")
         post(page, "undo", decision=decision["id"], request=name())
         progress = get(page, "progress")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F64, Index
 from slugline.base.databases import to_cell
-from slugline.labels.storage.documents import Arrival
+from slugline.labels.storage.reading import Arrival
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from slugline.base.checks import replace_surrogates
 from slugline.errors import DataError
-from slugline.labels.storage.base import LabelConflictError
+from slugline.labels.storage.decisions import LabelConflictError
 from slugline.serving.background import BackgroundThreads
 from slugline.serving.labelling.requests import (
     AddTopicRequest,
