@@ -143,9 +143,7 @@ def test_label_rejects_a_settler_without_a_token(run: Run, tmp_path: Path) -> No
     (tmp_path / "tokens").write_text("anna 0123456789abcdef\nben fedcba9876543210\n")
     ran = run("label", "t.csv", "-o", "l.db", "--token-file", "tokens", "--settler", "ana")
     assert ran.code == 2
-    assert (
-        "--settler has 'ana', and labels are given by anna and ben; name one of these." in ran.err
-    )
+    assert "--settler has 'ana', who is not a coder; choose from anna and ben." in ran.err
     assert not (tmp_path / "l.db").exists()
 
 

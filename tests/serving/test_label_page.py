@@ -23,10 +23,9 @@ from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.cells import NewDocument
 from slugline.labels.draws import RepeatedDraws, SelectedRow
 from slugline.labels.label_report import DoublingForecast, LabelReport
-from slugline.labels.near_copies import NearCopies
 from slugline.labels.storage.reading import LabelReads
 from slugline.labels.store import LabelStore
-from slugline.labels.text_table import RowAssignments, TextTable
+from slugline.labels.text_table import NearCopies, RowAssignments, TextTable
 from slugline.serving.labelling.app import make_label_app
 from slugline.serving.labelling.handlers import LabelState
 from slugline.serving.labelling.service import LabelService
@@ -424,7 +423,7 @@ def test_near_copies_of_another_coder_are_refused(path: Path) -> None:
 def test_near_copies_that_are_gone_are_refused(copies: TestClient) -> None:
     assignment = decide_a_copy(copies)["assignment"]
     body = {"assignment": assignment, "request": name(), "keys": ["text 1"]}
-    assert "are gone from the file" in refusal(copies, "copies/label", **body)[1]
+    assert "are no longer in the file" in refusal(copies, "copies/label", **body)[1]
 
 
 # Texts that come again ----------------------------------------------------------------------------

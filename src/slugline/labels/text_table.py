@@ -1,9 +1,10 @@
-"""The texts of the user's file, and which of them coders have."""
+"""The texts of the user's file, their assignments to coders, and near copies among them."""
 
 from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from slugline.labels.store import LabelStore
 
 #: Settings for the user's file and its column of ids, "" for none.
 SOURCE, ID_COLUMN = "source", "id_column"
+# With more texts, near copies aren't searched: a million texts take minutes and 2.4 GB.
+_MAX_GROUPED = 300_000
 
 
 class TextTable:
@@ -378,3 +381,50 @@ def missing_note(assignments: RowAssignments, table: TextTable) -> str | None:
         f"{counted(assignments.n_missing, 'labelled document')} {verb} no longer in "
         f"{table.name}, or {have} a different text there; {their} labels are kept"
     )
+
+
+class NearCopies:
+    """Groups of near copies, found in a background thread.
+
+    Two texts are near copies if they differ only in case or spaces, or share most of their terms;
+    groups are transitive. See `slugline.auditing.audit.group_copies`. More than 300,000 texts are
+    not grouped.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+        self._groups: Index | None = None
+        # Rows by group, so that a group is one slice.
+        self._rows, self._starts = np.zeros(0, dtype=np.intp), np.zeros(1, dtype=np.intp)
+        self._thread = threading.Thread(target=self._group, name="near-copies", daemon=True)
+        self._thread.start()
+
+    def _group(self) -> None:
+        if len(self._texts) > _MAX_GROUPED:
+            return
+        from slugline.auditing.audit import group_copies  # slow to import
+
+        try:
+            groups = group_copies(self._texts, n_jobs=1)
+        except Exception:  # noqa: BLE001 - without near copies, coders label one text at a time
+            return
+        self._rows = np.argsort(groups, kind="stable")
+        self._starts = np.concatenate([[0], np.cumsum(np.bincount(groups))])
+        self._groups = groups
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the groups are found; return True if the search has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def find(self, row: int) -> Index:
+        """Return the other rows of a row's group, ascending; none until the groups are found."""
+        if self._groups is None:
+            return np.zeros(0, dtype=np.intp)
+        group = self._groups[row]
+        rows = self._rows[self._starts[group] : self._starts[group + 1]]
+        return rows[rows != row]
