@@ -250,7 +250,7 @@ def test_measure_agreement_takes_a_path_or_a_store(labels: Path) -> None:
     with slugline.LabelStore(labels) as store:
         assert slugline.measure_agreement(store) == by_path
     assert by_path.people.exact.value == 1
-    assert repr(by_path).startswith("7 texts with labels of two people or more")
+    assert repr(by_path).startswith("7 texts labelled by two or more people")
     assert "Krippendorff" in by_path._repr_html_()
 
 

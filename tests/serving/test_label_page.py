@@ -987,7 +987,7 @@ def test_label_command_names_the_coders_whose_labels_can_be_withdrawn(
     run_label: RunLabel, labelled: Path
 ) -> None:
     code, said = run_label(labelled, "--withdraw", "nobody", "--coder", "Lee")
-    message = f"{labelled} has no coder 'nobody'; name one of its coders: Kim"
+    message = f"{labelled} has no coder 'nobody'; choose from Kim"
     assert (code, message in said) == (1, True), said
 
 

@@ -198,7 +198,7 @@ class Agreement(TitledRows):
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         people, topics = self.people, self.people.topics
-        title = f"{counted(people.n_documents, 'text')} with labels of two people or more"
+        title = f"{counted(people.n_documents, 'text')} labelled by two or more people"
         cells = [
             ("same topics", percent_cells(people.exact)),
             ("Krippendorff's alpha", number_cells(people.alpha)),
