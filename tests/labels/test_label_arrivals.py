@@ -170,7 +170,7 @@ class GrowingFile:
             assert selected is not None
             rows = rows[rows != selected.row]
             self.draws.append(AssignedRow(number, selected.row, selected.probability))
-            self.naive_weights.append(selected.weight)
+            self.naive_weights.append(1 / (selected.probability * selected.n_candidates))
 
     def starts(self, n_labels: int) -> tuple[int, ...]:
         return (0, self.n_labels // 2) if n_labels >= self.n_labels // 2 else (0,)

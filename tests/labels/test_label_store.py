@@ -662,12 +662,11 @@ def test_store_imports_labels_of_merged_topics_once(store: LabelStore) -> None:
 def test_store_imports_nothing_of_a_batch_with_an_error(store: LabelStore) -> None:
     for label, message in (
         (ImportedLabel(9, ("grain",)), "there is no document 9"),
-        (ImportedLabel(1, ("gold",)), "the codebook has no topic 'gold'"),
         (ImportedLabel(1, ("earn",), at="today"), "`at` is 'today'; give a time in UTC."),
         (ImportedLabel(1, ()), "`topics` has 0 topics"),
     ):
         with pytest.raises(DataError, match=message):
-            store.import_labels("Kim", [ImportedLabel(1, ("grain",)), label], add_topics=False)
+            store.import_labels("Kim", [ImportedLabel(1, ("grain",)), label])
     assert list(store.decisions()) == []
 
 

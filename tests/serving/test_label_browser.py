@@ -88,7 +88,7 @@ def test_keys_label_skip_and_undo(browser: Browser, texts: Path) -> None:
 def test_keys_can_be_turned_off(browser: Browser, texts: Path) -> None:
     with labelling(texts) as address, opened(browser, address) as page:
         page.locator("#keys-box summary").click()
-        page.get_by_label("Use single keys").uncheck()
+        page.get_by_label("Use single-key shortcuts").uncheck()
         before = shown(page)
         page.locator("#card").focus()
         page.keyboard.press("1")
@@ -342,7 +342,7 @@ def add_second_coder(texts: Path) -> None:
 def wait_until_measured(page: Page) -> None:
     """Wait until the agreement is that of all labels, after which it is not shown anew."""
     panel = page.locator("#agreement")
-    panel.get_by_text("two people").first.wait_for()
+    panel.get_by_text("two").first.wait_for()
     panel.get_by_text("Counting newer labels").wait_for(state="detached")
 
 
@@ -577,13 +577,13 @@ def test_accuracy_says_what_it_is_measured_on(browser: Browser, texts: Path) -> 
     take = """() => takeProgress({
       ...state.progress, n_needed: 0, topics: [],
       accuracy: { accuracy: 0.8, low: 0.7, high: 0.9, n_labels: 100, n_skipped: 6 },
-      forecast: { gain: 0.05, low: 0.0, high: 0.1, hardly_pays: false },
+      forecast: { gain: 0.05, low: 0.0, high: 0.1 },
     })"""
     with labelling(texts) as address, opened(browser, address) as page:
         summary = page.locator("#progress-summary")
         page.evaluate(take)
-        assert "measured on 100 labels; 6 texts that were skipped or left" in summary.inner_text()
-        assert "Twice as many labels are expected to add 5.0 points" in summary.inner_text()
+        assert "measured on 100 labels; 6 skipped or undecided texts may" in summary.inner_text()
+        assert "Twice as many labels should add about 5.0 percentage points" in summary.inner_text()
 
 
 # What goes wrong ----------------------------------------------------------------------------------

@@ -891,7 +891,7 @@ def test_label_command_reports_what_it_can_not_use(run_label: RunLabel, tmp_path
     texts, labels = tmp_path / "texts.csv", tmp_path / "labels.db"
     texts.write_text("text\nWheat rose\nZinc\n")
     for words, status, message in (
-        ((texts,), 2, "--output is missing: name the file that is to keep the labels"),
+        ((texts,), 2, "--output is missing: name a file for the labels"),
         ((texts, "-o", texts), 2, "--output"),
         ((tmp_path / "none.csv", "-o", labels), 1, "none.csv"),
         ((texts, "-o", labels, "--text", "body"), 2, "body"),
@@ -974,12 +974,12 @@ def test_label_command_says_which_texts_are_gone(run_label: RunLabel, labelled: 
     texts = labelled.with_name("texts.csv")
     texts.unlink()
     code, said = run_label(labelled)
-    message = f"{labelled} has labels of texts in {texts}, which isn't there; name it, and give"
+    message = f"{labelled} has labels of texts in {texts}, which is missing; name that file, and"
     assert (code, message in said) == (2, True), said
     with LabelStore(labelled.with_name("other.db")) as store:
         other = store.path
     code, said = run_label(other)
-    assert (code, f"{other} doesn't know the file of its texts" in said) == (2, True), said
+    assert (code, f"{other} does not record the file of its texts" in said) == (2, True), said
 
 
 @pytest.mark.slow

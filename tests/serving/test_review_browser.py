@@ -102,7 +102,7 @@ def test_keys_keep_change_choose_remove_and_undo(
     with LabelStore(tmp_path / "r.db") as store:
         topics = store.codebook().names()
         stored = [(each.kind, each.topics, each.reason) for each in store.decisions()]
-    assert latest == ["skipped, unclear", "removed", topics[0], second[1], first[0]]
+    assert latest == ["skipped: unclear", "removed", topics[0], second[1], first[0]]
     assert stored == [
         ("label", (first[0],), None),
         ("label", (second[1],), None),

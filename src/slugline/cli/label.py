@@ -214,11 +214,9 @@ def _change_withdrawals(path: Path, withdraw: str | None, restore: str | None, p
             raise DataError(f"{path} has no coder {short_repr(name)}; {advice}.")
         store.add_coder(person)
         if withdraw is not None:
-            n_labels = store.counts().by_coder.get(withdraw, 0)
+            labels = counted(store.counts().by_coder.get(withdraw, 0), "label")
             store.withdraw(withdraw, person)
-            say(
-                f"{counted(n_labels, 'label')} of {withdraw} withdrawn; undo with --restore {withdraw}"
-            )
+            say(f"{labels} of {withdraw} withdrawn; undo with --restore {withdraw}")
         if restore is not None:
             withdrawals = [each for each in store.withdrawals() if each.coder.name == restore]
             if not withdrawals:

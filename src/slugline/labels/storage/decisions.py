@@ -403,28 +403,19 @@ class DecisionWrites(LabelWrites):
 
     # Import -----------------------------------------------------------------------------------
 
-    def import_labels(
-        self, coder: str, labels: Iterable[ImportedLabel], *, add_topics: bool = True
-    ) -> int:
+    def import_labels(self, coder: str, labels: Iterable[ImportedLabel]) -> int:
         """Store labels of another tool or model; return how many are new.
 
         Labels equal to the coder's current imported label of the document are skipped, so that an
         interrupted import can be repeated. A label with other topics supersedes the earlier one.
-
-        Parameters
-        ----------
-        coder : str
-        labels : iterable of ImportedLabel
-        add_topics : bool, default True
-            Add missing topics to the codebook; if False, they raise DataError.
+        Missing topics are added to the codebook.
         """
         n_new = 0
         for batch in batches(labels):
             with self._writing() as reader:
                 withdrawn = reader.last_withdrawn().get(reader.coder(coder).id, 0)
                 for label in batch:
-                    if add_topics:
-                        reader = self._add_missing_topics(reader, coder, label.topics or ())
+                    reader = self._add_missing_topics(reader, coder, label.topics or ())
                     n_new += self._import_label(reader, coder, label, withdrawn)
         return n_new
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from slugline.corpus.label_database.codebook import Codebook
@@ -56,25 +58,16 @@ class DecisionService:
         """Store a decision, which is on disk on return."""
         context = self._context
         assignment = context.own_assignment(coder, request.assignment)
-        is_guess_shown = self._texts.is_guess_shown(assignment.selection)
+        details: dict[str, Any] = {
+            "note": request.note,
+            "is_guess_shown": self._texts.is_guess_shown(assignment.selection),
+            "supersedes": request.supersedes,
+            "request": request.request,
+        }
         if request.kind == "label":
-            decision = context.store.label(
-                assignment.id,
-                request.topics,
-                note=request.note,
-                is_guess_shown=is_guess_shown,
-                supersedes=request.supersedes,
-                request=request.request,
-            )
+            decision = context.store.label(assignment.id, request.topics, **details)
         else:
-            decision = context.store.skip(
-                assignment.id,
-                request.reason or "unclear",
-                note=request.note,
-                is_guess_shown=is_guess_shown,
-                supersedes=request.supersedes,
-                request=request.request,
-            )
+            decision = context.store.skip(assignment.id, request.reason or "unclear", **details)
         if decision.reason == "not for me":
             context.change_row(assignment, context.assignments.decline)
         elif request.supersedes is not None:

@@ -71,7 +71,7 @@ function topicTable(topics) {
 }
 
 function undecidedPart(n) {
-  return n ? `; ${counted(n, "skipped text")} may be right or wrong` : "";
+  return n ? `; ${counted(n, "skipped or undecided text")} may be right or wrong` : "";
 }
 
 // Accuracy of a model trained on the labels so far.
@@ -94,7 +94,7 @@ function accuracyLines({ accuracy, n_needed, topics, forecast, advice, problem }
       `${percent(accuracy.high)} with 95 % confidence, however often you check; measured on ` +
       `${counted(accuracy.n_labels, "label")}${undecidedPart(accuracy.n_skipped)}.`),
     advice ? make("p", {}, advice) : "",
-    forecast && !forecast.hardly_pays ? make("p", { className: "soft" }, forecastLine(forecast)) : "",
+    forecast ? make("p", { className: "soft" }, forecastLine(forecast)) : "",
     topics.length ? topicTable(topics) : "",
   ];
 }
