@@ -123,7 +123,10 @@ def test_store_gives_a_changed_text_no_label_of_the_old_one(store: LabelStore) -
 def test_store_rejects_invalid_documents(store: LabelStore) -> None:
     for document, message in (
         (NewDocument("k", 7), "`text` is 7; give a string."),  # type: ignore[arg-type]
-        (NewDocument("k", "x" * (MAX_TEXT_BYTES + 1)), "`text` has 16,777,217 characters, and the"),
+        (
+            NewDocument("k", "x" * (MAX_TEXT_BYTES + 1)),
+            "`text` has 16,777,217 characters; the maximum",
+        ),
         (NewDocument("k" * 1001, "x"), "`key` is 'kkk"),
         (NewDocument("k", "x", {"c": "y" * MAX_TEXT_BYTES}), "`columns` has 16,777,224 bytes in J"),
     ):
@@ -155,7 +158,7 @@ def test_store_returns_why_a_document_was_selected(path: Path, store: LabelStore
     ("selection", "message"),
     [
         (Selection("chosen", 0.5), "`reason` is 'chosen'; choose one of random, spread,"),  # type: ignore[arg-type]
-        (Selection("random"), "`probability` is missing; a random draw can't be used later"),
+        (Selection("random"), "`probability` is missing, but random draws require it"),
         (
             Selection("suggested", 0),
             "`probability` is 0; give a probability: above 0 and at most 1.",
@@ -164,7 +167,7 @@ def test_store_returns_why_a_document_was_selected(path: Path, store: LabelStore
         (Selection("suggested", 0.5, 0), "`n_candidates` is 0; give a count of at least 1."),
         (
             Selection("double-coded", 0.5, is_guess_shown=True),
-            "`is_guess_shown` is True for a random draw; people follow guesses",
+            "`is_guess_shown` is True for a random draw; show no guesses there",
         ),
         (
             Selection("suggested", 0.5, guess=ModelGuess(("grain",), float("nan"))),

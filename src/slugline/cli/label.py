@@ -178,7 +178,10 @@ def label(
     file = find_source(labels) if output is None else file
     check_target("--output", labels, [file, topics])
     settings = page.settings()
-    _check_settlers(settlers, settings, page)
+    if settlers:
+        from slugline.serving.labelling.service import check_settlers
+
+        check_settlers(settlers, settings, page.coder_name())
     label_options = LabelOptions(
         coder=page.coder_name(),
         has_tokens=bool(settings.accepted_tokens),
@@ -255,15 +258,6 @@ def _label_on_page(
         for line in () if report is None else report.lines():
             say(line)
         say(f"labels are in {labels}; to train on them: slugline train {labels} -o model.slug")
-
-
-def _check_settlers(settlers: Sequence[str], settings: ServeSettings, page: PageOptions) -> None:
-    """Raise OptionError unless all settlers can use the page."""
-    if settlers:
-        from slugline.serving.labelling.service import check_settlers
-
-        tokens = settings.accepted_tokens
-        check_settlers(settlers, [token.name or "" for token in tokens] or [page.coder_name()])
 
 
 def _content(table: TextTable, store: LabelStore) -> str:

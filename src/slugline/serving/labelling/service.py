@@ -39,6 +39,7 @@ from slugline.serving.labelling.replies import PageContent, ProgressReply, State
 from slugline.serving.labelling.requests import SettleRequest
 from slugline.serving.labelling.texts import TextService
 from slugline.serving.labelling.topics import TopicService
+from slugline.serving.serve_settings import ServeSettings
 
 if TYPE_CHECKING:
     from slugline.labels.audit_review import AuditReview
@@ -163,8 +164,9 @@ def make_label_service(labels: OpenLabels, options: LabelOptions) -> LabelServic
     )
 
 
-def check_settlers(settlers: Sequence[str], coders: Sequence[str]) -> None:
-    """Raise OptionError unless all settlers are coders."""
+def check_settlers(settlers: Sequence[str], settings: ServeSettings, coder: str) -> None:
+    """Raise OptionError unless all settlers have a token or, without tokens, are the coder."""
+    coders = [token.name or "" for token in settings.accepted_tokens] or [coder]
     for name in settlers:
         if name not in coders:
             raise OptionError(
