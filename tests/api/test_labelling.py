@@ -313,7 +313,7 @@ def test_import_labels_rejects_an_id_column_that_does_not_exist(tmp_path: Path) 
 
 
 def test_export_labels_asks_for_data_that_is_gone(labels: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="name the file that was labelled, `data`"):
+    with pytest.raises(OptionError, match="cannot find the labelled file; give it as `data`"):
         slugline.export_labels(labels, tmp_path / "out.csv")
 
 
