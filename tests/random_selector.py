@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from slugline.corpus.label_database.records import Selection
-from slugline.labels.draws import DoubleDraws, SelectedRow, SelectorWithoutModel
+from slugline.labels.draws import DoubleDraws, SelectedRow, Selector
 from slugline.labels.text_table import RowAssignments
 
 __all__ = ["RandomSelector"]
 
 
-class RandomSelector(SelectorWithoutModel):
+class RandomSelector(Selector):
     """Draws texts at random, each with the same probability; learns nothing.
 
     Parameters

@@ -250,7 +250,7 @@ def test_measure_agreement_takes_a_path_or_a_store(labels: Path) -> None:
     with slugline.LabelStore(labels) as store:
         assert slugline.measure_agreement(store) == by_path
     assert by_path.people.exact.value == 1
-    assert repr(by_path).startswith("7 texts with labels of two people or more")
+    assert repr(by_path).startswith("7 texts labelled by two or more people")
     assert "Krippendorff" in by_path._repr_html_()
 
 
@@ -313,7 +313,7 @@ def test_import_labels_rejects_an_id_column_that_does_not_exist(tmp_path: Path) 
 
 
 def test_export_labels_asks_for_data_that_is_gone(labels: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="name the file that was labelled, `data`"):
+    with pytest.raises(OptionError, match="cannot find the labelled file; give it as `data`"):
         slugline.export_labels(labels, tmp_path / "out.csv")
 
 

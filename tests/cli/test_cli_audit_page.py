@@ -227,7 +227,7 @@ def test_audit_page_reviews_several_topics(run: Run, documents: list[dict[str, s
         (("--page", "--review", "a.csv"), 2, "--review cannot be combined with --page"),
         (("--page", "--decisions", "a.csv"), 2, "--decisions cannot be combined with --page"),
         (("-o", "a.db"), 2, "--output a.db: a database of decisions needs --page; add it."),
-        (("--coder", "Kim"), 2, "--coder is for the page; add --page, or leave it out."),
+        (("--coder", "Kim"), 2, "--coder requires --page; add it, or omit --coder."),
         (("--page", "-o", "no/a.db"), 2, "--output no/a.db: can't write a file there"),
         (("--page", "-o", "news.csv/a.db"), 2, "can't write a file there"),
         (("--page", "-o", "other.db"), 1, "other.db contains labels, not decisions about"),

@@ -19,7 +19,7 @@ COMMAND = ("label", "t.csv", "-o", "l.db", "--agreement")
 
 
 PEOPLE = """\
-20 texts with labels of two people or more, 0 of them random draws
+20 texts labelled by two or more people, 0 of them random draws
                       value  95 % interval
 same topics            90 %   69 % to 97 %
 Krippendorff's alpha   0.80   0.39 to 0.95
@@ -36,7 +36,7 @@ Kim                 20        0          90 %   69 % to 97 %     20
 Lee                 20        0          90 %   69 % to 97 %     20
 llm (imported)      20        0          85 %   64 % to 95 %     20
 
-llm beside people: 20 texts
+llm compared with people: 20 texts
 """
 
 
@@ -77,5 +77,5 @@ def test_label_agreement_says_what_is_missing(run: Run, tmp_path: Path) -> None:
 
 def test_label_rejects_json_without_agreement(run: Run) -> None:
     assert run("label", "t.csv", "-o", "l.db", "--json").err == (
-        "slugline: error: --json needs --agreement.\n"
+        "slugline: error: --json requires --agreement.\n"
     )

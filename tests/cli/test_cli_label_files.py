@@ -37,7 +37,7 @@ def test_label_imports_and_exports_labels(run: Run, tmp_path: Path) -> None:
     assert run(*COMMAND[:-1], *files).err.splitlines() == [
         "t.csv: read column 'body' as text; name another with --text",
         "tasks.json: 2 labels, 2 of them new; 2 new documents",
-        "llm.csv: 2 labels, 2 of them new; 1 new document; left out: 1 row whose id is unknown",
+        "llm.csv: 2 labels, 2 of them new; 1 new document; left out: 1 row with an unknown id",
         "out.csv: 3 rows, 2 with a topic in column 'topic'",
     ]
     assert (tmp_path / "out.csv").read_text() == (
@@ -106,12 +106,12 @@ def test_label_imports_the_topics_of_the_texts_from_the_column_that_it_remembers
         (("--export", "t.csv"), "--export t.csv: would overwrite an input file; name another one."),
         (
             ("--export-for", "label-studio"),
-            "--export-for needs --export FILE, or --export-codebook FILE.",
+            "--export-for requires --export FILE or --export-codebook FILE.",
         ),
         (
             ("--export", "o.json", "--export-for", "excel"),
-            "--export-for excel: write label-studio, or leave it out for a file like t.csv, which "
-            "other tools read.",
+            "--export-for excel: unknown tool. Use label-studio, or omit the option to write a "
+            "file like t.csv.",
         ),
         (
             ("--import-coder", "llm.csv"),
@@ -143,9 +143,7 @@ def test_label_rejects_a_settler_without_a_token(run: Run, tmp_path: Path) -> No
     (tmp_path / "tokens").write_text("anna 0123456789abcdef\nben fedcba9876543210\n")
     ran = run("label", "t.csv", "-o", "l.db", "--token-file", "tokens", "--settler", "ana")
     assert ran.code == 2
-    assert (
-        "--settler has 'ana', and labels are given by anna and ben; name one of these." in ran.err
-    )
+    assert "--settler has 'ana', who is not a coder; choose from anna and ben." in ran.err
     assert not (tmp_path / "l.db").exists()
 
 

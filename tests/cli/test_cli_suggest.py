@@ -255,7 +255,7 @@ def test_suggest_page_goes_on_with_texts_that_have_no_label(run: Run, tmp_path: 
             ["--page", "-o", "a.db", "--json"],
             "--page opens a page and can't be combined with --json; leave one out.",
         ),
-        (["--port", "1234"], "--port is for the page; add --page, or leave it out."),
+        (["--port", "1234"], "--port requires --page; add it, or omit --port."),
         (["--page", "-o", "no/a.db"], "--output no/a.db: can't write a file there"),
     ],
     ids=["no file", "a table", "json", "no page", "no folder"],

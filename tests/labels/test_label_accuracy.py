@@ -95,7 +95,8 @@ def test_estimate_of_preferred_texts_has_no_bias() -> None:
             is_right=is_right,
             is_skipped=np.zeros(100, dtype=bool),
             confidence=np.full(100, 0.5),
-            weights=np.array([each.weight for each in drawn]),
+            weights=np.array([1 / each.probability for each in drawn])
+            / [each.n_candidates for each in drawn],
         )
         estimates.append(estimate_accuracy(labels, 0.5).accuracy)
         naive.append(is_right.mean())

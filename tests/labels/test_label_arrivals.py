@@ -16,7 +16,7 @@ from slugline.labels.accuracy import AccuracyEstimate, MeasuredLabels, estimate_
 from slugline.labels.arrivals import Arrivals, AssignedRow, read_arrivals, record_arrivals
 from slugline.labels.labelled_texts import read_labelled_texts
 from slugline.labels.selection import SelectionWeights, WeightedSampler
-from slugline.labels.storage.documents import Arrival
+from slugline.labels.storage.reading import Arrival
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
@@ -70,7 +70,7 @@ def test_read_arrivals_recognizes_new_texts_and_stores_nothing(store: LabelStore
 def test_record_arrivals_stores_many_texts_in_rows(
     store: LabelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.labels.storage.documents._MAX_CHECKSUM_BYTES", 40_000)
+    monkeypatch.setattr("slugline.labels.storage.writing._MAX_CHECKSUM_BYTES", 40_000)
     table = TextTable("t.csv", [str(row) for row in range(40_000)])
     assert record_arrivals(store, table).last_assignments == (0,)
     arrivals = record_arrivals(store, table)
@@ -170,7 +170,7 @@ class GrowingFile:
             assert selected is not None
             rows = rows[rows != selected.row]
             self.draws.append(AssignedRow(number, selected.row, selected.probability))
-            self.naive_weights.append(selected.weight)
+            self.naive_weights.append(1 / (selected.probability * selected.n_candidates))
 
     def starts(self, n_labels: int) -> tuple[int, ...]:
         return (0, self.n_labels // 2) if n_labels >= self.n_labels // 2 else (0,)

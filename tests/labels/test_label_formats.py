@@ -501,7 +501,7 @@ BAD: dict[str, tuple[list[Any], str]] = {
     ),
     "JSON-MIN": (
         [{"id": 1, "text": "x", "q": "a", "annotator": 1, "annotation_id": 2, "lead_time": 0.5}],
-        "item 1: this is JSON-MIN, which doesn't say which field is a topic; export JSON.",
+        "item 1: this is JSON-MIN, which doesn't show which field is the topic; export JSON.",
     ),
     "no text": (
         [{"data": {"image": 7}, "annotations": []}],
@@ -518,7 +518,7 @@ BAD: dict[str, tuple[list[Any], str]] = {
     ),
     "another object": (
         [task_of(), {"id": 5, "text": "Wheat"}],
-        "item 2: this is not a task of Label Studio, though the first one is; remove it.",
+        "item 2: not a task of Label Studio, unlike the first item; remove it.",
     ),
     "an id that is too long": (
         [task_of(), task_of(id="x" * 1001)],
@@ -610,7 +610,7 @@ def test_import_names_several_topics_where_documents_have_one(
     with pytest.raises(DataError) as caught:
         import_label_studio(labelled, path)
     assert str(caught.value) == (
-        f"{path}, item 2: there are 2 topics, and documents have one each in {labelled.path}; "
+        f"{path}, item 2: there are 2 topics, but documents have one each in {labelled.path}; "
         "import the file into another one, or keep one topic."
     )
     assert labelled.last_change() == before

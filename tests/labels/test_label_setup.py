@@ -56,7 +56,7 @@ def test_open_labels_says_that_texts_with_labels_may_have_several_topics_now(pat
     opened_notes(path)
     label_text(path, "grain")
     [note] = opened_notes(path, is_multilabel=True)
-    assert "may have several topics, or none, for everybody" in note
+    assert "may have any number of topics, for all coders" in note
     assert opened_notes(path, is_multilabel=True) == opened_notes(path) == []
     with LabelStore(path) as store:
         assert store.is_multilabel

@@ -103,9 +103,12 @@ def test_import_table_reads_several_topics(store: LabelStore, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("id,text\n7,x\n", "{} has no column that is known as topic; name one with `topic`."),
+        (
+            "id,text\n7,x\n",
+            "{}: cannot tell which column contains the topic; name it with `topic`.",
+        ),
         ("id,text,topic\n7,x,a,b\n", "{}, line 2: 4 cells instead of 3; fix them."),
-        ("id,topic\n7,a\n,b\n", "{}, line 3: there is neither a text nor an id; correct the file."),
+        ("id,topic\n7,a\n,b\n", "{}, line 3: neither a text nor an id; correct the file."),
         ("id,topic\n7,a\n8,x\0y\n", "{}, line 3: a NUL character; delete NULs"),
     ],
 )

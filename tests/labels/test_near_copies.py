@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slugline.labels.near_copies import NearCopies
+from slugline.labels.text_table import NearCopies
 
 TEXTS = [
     "Where is the parcel that you promised me for last Monday, ticket 1",

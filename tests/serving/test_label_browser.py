@@ -88,7 +88,7 @@ def test_keys_label_skip_and_undo(browser: Browser, texts: Path) -> None:
 def test_keys_can_be_turned_off(browser: Browser, texts: Path) -> None:
     with labelling(texts) as address, opened(browser, address) as page:
         page.locator("#keys-box summary").click()
-        page.get_by_label("Use single keys").uncheck()
+        page.get_by_label("Use single-key shortcuts").uncheck()
         before = shown(page)
         page.locator("#card").focus()
         page.keyboard.press("1")
@@ -284,10 +284,10 @@ def test_earlier_decisions_are_listed_on_demand(browser: Browser, texts: Path) -
         wait_until_saved(page)
         page.reload()
         page.locator("#recent li").first.wait_for()
-        page.get_by_role("button", name="Show earlier ones").click()
+        page.get_by_role("button", name="Show earlier").click()
         page.locator("#recent b", has_text="metal").wait_for()
         assert page.locator("#recent li").count() == 13
-        assert not page.get_by_role("button", name="Show earlier ones").is_visible()
+        assert not page.get_by_role("button", name="Show earlier").is_visible()
 
 
 def test_note_is_kept_with_the_decision(browser: Browser, texts: Path) -> None:
@@ -309,9 +309,9 @@ def test_codebook_is_edited_renamed_and_merged(browser: Browser, texts: Path) ->
         page.keyboard.press("b")
         entry = page.locator("#codebook details", has_text="grain").first
         entry.locator("summary").click()
-        entry.get_by_label("What it means").fill("Cereals & maize")
+        entry.get_by_label("Description").fill("Cereals & maize")
         entry.get_by_role("button", name="Save").click()
-        page.locator("#announcements", has_text="The codebook is saved").wait_for()
+        page.locator("#announcements", has_text="Codebook saved").wait_for()
         entry.get_by_label("Name").fill("cereals")
         entry.get_by_role("button", name="Rename").click()
         page.locator("#recent b", has_text="cereals").wait_for()
@@ -320,7 +320,7 @@ def test_codebook_is_edited_renamed_and_merged(browser: Browser, texts: Path) ->
         entry.get_by_role("button", name="Merge").click()
         page.locator("#recent b", has_text="metal").wait_for()
         assert page.locator("#topics bdi").all_inner_texts() == ["earnings", "metal"]
-        page.get_by_role("button", name="Separate again").click()
+        page.get_by_role("button", name="Undo merge").click()
         page.locator("#recent b", has_text="cereals").wait_for()
 
 
@@ -342,27 +342,27 @@ def add_second_coder(texts: Path) -> None:
 def wait_until_measured(page: Page) -> None:
     """Wait until the agreement is that of all labels, after which it is not shown anew."""
     panel = page.locator("#agreement")
-    panel.get_by_text("two people").first.wait_for()
-    panel.get_by_text("Newer labels are being counted").wait_for(state="detached")
+    panel.get_by_text("two").first.wait_for()
+    panel.get_by_text("Counting newer labels").wait_for(state="detached")
 
 
 def test_agreement_of_coders_is_shown(browser: Browser, texts: Path) -> None:
     with labelling(texts) as address, opened(browser, address) as page:
-        summary = page.get_by_text("Coders: how far they agree")
+        summary = page.get_by_text("Coders: how well they agree")
         summary.click()
         panel = page.locator("#agreement")
-        panel.get_by_text("No text has labels of two people yet").wait_for()
+        panel.get_by_text("No text has been labelled by two people yet").wait_for()
         summary.click()
         press(page, "1", "3", "3")
         wait_until_saved(page)
         add_second_coder(texts)
         summary.click()
-        panel.get_by_text("3 texts with labels of two people or more").wait_for()
-        panel.get_by_text("No text has come again yet").wait_for()
+        panel.get_by_text("3 texts labelled by two or more people").wait_for()
+        panel.get_by_text("No text has been repeated yet").wait_for()
         assert panel.get_by_role("region", name="Agreement of people", exact=True).is_visible()
         confusions = panel.get_by_role("region", name="Confusions of people").inner_text()
         assert confusions.split()[-5:] == ["grain", "metal", "1", "Kim", "Lee"]
-        panel.get_by_text("llm beside people").wait_for()
+        panel.get_by_text("llm compared with people").wait_for()
         wait_until_measured(page)
         assert find_violations(page) == []
         page.set_viewport_size({"width": 320, "height": 800})
@@ -379,7 +379,7 @@ def test_labels_are_withdrawn_and_settlements_undone_on_the_page(
         with LabelStore(texts.with_name("labels.db")) as store:
             first = next(each for each in store.labels() if each.status == "open")
             store.settle(first.document.id, ["metal"], "Kim")
-        page.get_by_text("Coders: how far they agree").click()
+        page.get_by_text("Coders: how well they agree").click()
         wait_until_measured(page)
         page.get_by_role("button", name="Undo", exact=True).click()
         page.get_by_role("button", name="Settle disagreements").wait_for()
@@ -389,7 +389,7 @@ def test_labels_are_withdrawn_and_settlements_undone_on_the_page(
         page.get_by_role("button", name="Withdraw 2 labels").click()
         page.locator("#agreement", has_text="The labels of Lee were withdrawn by Kim").wait_for()
         wait_until_measured(page)
-        page.get_by_role("button", name="Give them back").click()
+        page.get_by_role("button", name="Restore them").click()
         page.get_by_role("button", name="Settle disagreements").wait_for()
 
 
@@ -433,7 +433,7 @@ def test_near_copies_are_undone_together(browser: Browser, tmp_path: Path) -> No
     with with_copies(browser, tmp_path) as page:
         page.keyboard.press("Enter")
         page.locator("#recent button", has_text="near copies").click()
-        page.get_by_role("button", name="Take their labels back").click()
+        page.get_by_role("button", name="Undo their labels").click()
         page.locator("#progress-summary", has_text="1 of 12 texts labelled").wait_for()
         page.locator("#recent li", has_text="near copies").wait_for(state="detached")
     with LabelStore(tmp_path / "labels.db") as store:
@@ -465,7 +465,7 @@ def test_disagreements_are_settled_one_after_the_other(browser: Browser, texts: 
         press(page, "3")
         page.locator("#earlier", has_text="Kim: earnings").wait_for()
         press(page, ".")
-        page.locator("#progress-summary", has_text="No disagreement is left").wait_for()
+        page.locator("#progress-summary", has_text="No disagreements left").wait_for()
         assert shown(page) == present
     with LabelStore(texts.with_name("labels.db")) as store:
         settled = [each for each in store.labels() if each.settlement is not None]
@@ -550,13 +550,13 @@ def test_codebook_keeps_edits_and_long_examples(browser: Browser, texts: Path) -
         page.keyboard.press("b")
         grain = page.locator("#codebook details").first
         grain.locator("summary").click()
-        grain.get_by_label("What it means").fill("Cereals")
+        grain.get_by_label("Description").fill("Cereals")
         page.get_by_label("Find or add a topic").fill("cocoa")
         press(page, "Enter")  # adds a topic, and so an entry
         page.locator("#codebook summary", has_text="cocoa").wait_for()
-        assert grain.get_by_label("What it means").input_value() == "Cereals"
+        assert grain.get_by_label("Description").input_value() == "Cereals"
         grain.get_by_role("button", name="Save").click()
-        page.locator("#announcements", has_text="The codebook is saved").wait_for()
+        page.locator("#announcements", has_text="Codebook saved").wait_for()
     with LabelStore(texts.with_name("labels.db")) as store:
         topic = store.codebook().find("grain")
         assert topic is not None
@@ -577,13 +577,13 @@ def test_accuracy_says_what_it_is_measured_on(browser: Browser, texts: Path) -> 
     take = """() => takeProgress({
       ...state.progress, n_needed: 0, topics: [],
       accuracy: { accuracy: 0.8, low: 0.7, high: 0.9, n_labels: 100, n_skipped: 6 },
-      forecast: { gain: 0.05, low: 0.0, high: 0.1, hardly_pays: false },
+      forecast: { gain: 0.05, low: 0.0, high: 0.1 },
     })"""
     with labelling(texts) as address, opened(browser, address) as page:
         summary = page.locator("#progress-summary")
         page.evaluate(take)
-        assert "measured on 100 labels; 6 texts that were skipped or left" in summary.inner_text()
-        assert "Twice as many labels are expected to add 5.0 points" in summary.inner_text()
+        assert "measured on 100 labels; 6 skipped or undecided texts may" in summary.inner_text()
+        assert "Twice as many labels should add about 5.0 percentage points" in summary.inner_text()
 
 
 # What goes wrong ----------------------------------------------------------------------------------
@@ -665,7 +665,7 @@ def test_text_that_another_coder_leaves_is_shown_at_the_end(
         page.locator("#text", has_text="No texts left for you").wait_for()
         wait_until_saved(page)
         page.locator("#recent button", has_text="grain").first.click()
-        page.get_by_role("button", name="Take it back").click()
+        page.get_by_role("button", name="Undo it").click()
         page.locator("#earlier").wait_for(state="detached")
         page.evaluate("show(null)")  # as if the text were another coder's, who leaves it
         page.evaluate("fillLater(0)")
@@ -687,7 +687,7 @@ def test_lost_replies_double_nothing(browser: Browser, texts: Path) -> None:
         page.keyboard.press("1")
         page.locator(".problem", has_text="1 decision has not been saved yet").wait_for()
         loses_replies = False
-        page.get_by_role("button", name="Try now").click()
+        page.get_by_role("button", name="Retry now").click()
         wait_until_saved(page)
         page.locator(".problem").wait_for(state="detached")
     assert decisions(texts) == [("label", ("grain",), None)]
@@ -699,7 +699,7 @@ def test_unsaved_decisions_survive_a_reload(browser: Browser, texts: Path) -> No
         press(page, "1")
         page.locator(".problem", has_text="1 decision has not been saved yet").wait_for()
         press(page, "2")
-        page.get_by_role("button", name="Try now").click()
+        page.get_by_role("button", name="Retry now").click()
         page.locator(".problem", has_text="2 decisions have not been saved yet").wait_for()
         page.unroute("**/v1/decide")
         page.on("dialog", lambda dialog: dialog.accept())

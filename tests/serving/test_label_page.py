@@ -23,10 +23,9 @@ from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.cells import NewDocument
 from slugline.labels.draws import RepeatedDraws, SelectedRow
 from slugline.labels.label_report import DoublingForecast, LabelReport
-from slugline.labels.near_copies import NearCopies
-from slugline.labels.storage.reading import LabelHistory
+from slugline.labels.storage.reading import LabelReads
 from slugline.labels.store import LabelStore
-from slugline.labels.text_table import RowAssignments, TextTable
+from slugline.labels.text_table import NearCopies, RowAssignments, TextTable
 from slugline.serving.labelling.app import make_label_app
 from slugline.serving.labelling.handlers import LabelState
 from slugline.serving.labelling.service import LabelService
@@ -424,7 +423,7 @@ def test_near_copies_of_another_coder_are_refused(path: Path) -> None:
 def test_near_copies_that_are_gone_are_refused(copies: TestClient) -> None:
     assignment = decide_a_copy(copies)["assignment"]
     body = {"assignment": assignment, "request": name(), "keys": ["text 1"]}
-    assert "are gone from the file" in refusal(copies, "copies/label", **body)[1]
+    assert "are no longer in the file" in refusal(copies, "copies/label", **body)[1]
 
 
 # Texts that come again ----------------------------------------------------------------------------
@@ -606,7 +605,7 @@ def test_progress_reads_only_documents_that_have_changed(
     decision = decide(page, next_text(page)["assignment"], "grain")
     assert get(page, "progress")["by_topic"]["grain"] == 1
     with monkeypatch.context() as patch:
-        patch.delattr(LabelHistory, "labels")
+        patch.delattr(LabelReads, "labels")
         decide(page, next_text(page)["assignment"], "earnings")
         post(page, "undo", decision=decision["id"], request=name())
         progress = get(page, "progress")
@@ -892,7 +891,7 @@ def test_label_command_reports_what_it_can_not_use(run_label: RunLabel, tmp_path
     texts, labels = tmp_path / "texts.csv", tmp_path / "labels.db"
     texts.write_text("text\nWheat rose\nZinc\n")
     for words, status, message in (
-        ((texts,), 2, "--output is missing: name the file that is to keep the labels"),
+        ((texts,), 2, "--output is missing: name a file for the labels"),
         ((texts, "-o", texts), 2, "--output"),
         ((tmp_path / "none.csv", "-o", labels), 1, "none.csv"),
         ((texts, "-o", labels, "--text", "body"), 2, "body"),
@@ -975,12 +974,12 @@ def test_label_command_says_which_texts_are_gone(run_label: RunLabel, labelled: 
     texts = labelled.with_name("texts.csv")
     texts.unlink()
     code, said = run_label(labelled)
-    message = f"{labelled} has labels of texts in {texts}, which isn't there; name it, and give"
+    message = f"{labelled} has labels of texts in {texts}, which is missing; name that file, and"
     assert (code, message in said) == (2, True), said
     with LabelStore(labelled.with_name("other.db")) as store:
         other = store.path
     code, said = run_label(other)
-    assert (code, f"{other} doesn't know the file of its texts" in said) == (2, True), said
+    assert (code, f"{other} does not record the file of its texts" in said) == (2, True), said
 
 
 @pytest.mark.slow
@@ -988,7 +987,7 @@ def test_label_command_names_the_coders_whose_labels_can_be_withdrawn(
     run_label: RunLabel, labelled: Path
 ) -> None:
     code, said = run_label(labelled, "--withdraw", "nobody", "--coder", "Lee")
-    message = f"{labelled} has no coder 'nobody'; name one of its coders: Kim"
+    message = f"{labelled} has no coder 'nobody'; choose from Kim"
     assert (code, message in said) == (1, True), said
 
 

@@ -102,7 +102,7 @@ def test_keys_keep_change_choose_remove_and_undo(
     with LabelStore(tmp_path / "r.db") as store:
         topics = store.codebook().names()
         stored = [(each.kind, each.topics, each.reason) for each in store.decisions()]
-    assert latest == ["skipped, unclear", "removed", topics[0], second[1], first[0]]
+    assert latest == ["skipped: unclear", "removed", topics[0], second[1], first[0]]
     assert stored == [
         ("label", (first[0],), None),
         ("label", (second[1],), None),
@@ -119,7 +119,7 @@ def test_evidence_is_announced_with_its_text(
     with reviewing(browser, audited, tmp_path / "r.db") as page:
         topic, proposal = names(page)
         said = page.locator("#announcements").inner_text()
-        assert said.endswith(f"Its topic is {topic}; the other documents say {proposal}.")
+        assert said.endswith(f"Current topic: {topic}; the other documents suggest {proposal}.")
         assert page.locator("#review li").count() >= 2
         assert page.locator("#codebook-box").is_hidden()
         assert page.locator("h1").text_content() == "Review suspects"
@@ -146,7 +146,7 @@ def test_page_says_that_all_suspects_are_decided(
         assert n_suspects > 1
         press(page, *"k" * (n_suspects - 1))
         page.keyboard.press("k")
-        page.locator("#text", has_text="All suspects are decided, or others have them.").wait_for()
+        page.locator("#text", has_text="No suspects left for you").wait_for()
         page.locator("#progress-summary", has_text=f"{n_suspects} of {n_suspects}").wait_for()
         assert page.locator("#review").count() == 0
 
@@ -157,7 +157,7 @@ def test_axe_finds_no_violations(browser: Browser, audited: Audited, tmp_path: P
         press(page, "c")
         wait_until_saved(page)
         page.locator("#recent button").first.click()
-        page.get_by_text("Take it back").wait_for()
+        page.get_by_text("Undo it").wait_for()
         assert find_violations(page) == []
 
 

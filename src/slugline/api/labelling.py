@@ -280,8 +280,7 @@ def label(
         repeat_after=repeat_after,
         settlers=settlers,
     )
-    tokens = settings.accepted_tokens
-    check_settlers(settlers, [each.name or "" for each in tokens] or [options.coder])
+    check_settlers(settlers, settings, options.coder)
     reading = ReadOptions(
         text=text,
         topic=topic,
@@ -347,17 +346,15 @@ def _read_table(
         texts = check_texts(data, "data")
         filled = [each for each in texts if each.strip()]
         if not filled:
-            raise DataError(Parameter("data"), " holds no texts; give at least one.")
-        return TextTable("the texts", filled), _skip_notes(len(texts) - len(filled))
+            raise DataError(Parameter("data"), " contains no texts; give at least one.")
+        n_skipped = len(texts) - len(filled)
+        notes = [f"skipped {counted(n_skipped, 'row')} without a text to read"] if n_skipped else []
+        return TextTable("the texts", filled), notes
     unlabelled = read_texts(rows, text)
     remarks = rows.note, unlabelled.note, unlabelled.skipped_note
     notes = [str(note) for note in remarks if note]
     table = TextTable.from_texts(rows.name, unlabelled, stored, reading.topic, reading.id)
     return table, notes
-
-
-def _skip_notes(n_skipped: int) -> list[str]:
-    return [f"skipped {counted(n_skipped, 'row')} without a text to read"] if n_skipped else []
 
 
 # Exchange -----------------------------------------------------------------------------------------
@@ -489,9 +486,8 @@ def export_labels(
         source = data or store.setting(SOURCE)
         if source is None or (data is None and not Path(source).is_file()):
             raise OptionError(
-                f"{store.path} has labels of "
-                f"{'unknown texts' if source is None else short_repr(source)}, which is no file "
-                "here; name the file that was labelled, ",
+                f"{store.path}: cannot find the labelled file"
+                f"{'' if source is None else ' ' + short_repr(source)}; give it as ",
                 Parameter("data"),
                 ".",
             )

@@ -1,4 +1,4 @@
-"""`slugline label`: a page on which people give topics to texts."""
+"""`slugline label`: a web page for labelling texts."""
 
 from __future__ import annotations
 
@@ -10,25 +10,22 @@ from pathlib import Path
 import click
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import counted
+from slugline.base.wording import counted, join_words
 from slugline.cli import options
 from slugline.cli.documents import read_unlabelled
-from slugline.cli.label_agreement import check_agreement, print_agreement
+from slugline.cli.label_agreement import print_agreement
 from slugline.cli.label_files import LabelFiles, exchange_labels
 from slugline.cli.label_page import PageOptions, check_can_open, page_options, serve_page
-from slugline.cli.label_withdrawals import change_withdrawals
 from slugline.cli.options import OUTPUT_FILE, argument, command, option
 from slugline.cli.output import say
 from slugline.cli.output_paths import check_target
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import read_descriptions
-from slugline.errors import Message, OptionError, Parameter
+from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
-from slugline.labels.label_report import LabelReport
 from slugline.labels.label_setup import (
     RANDOM_FRACTION,
     LabelOptions,
-    OpenLabels,
     find_labels,
     find_source,
     open_labels,
@@ -42,53 +39,49 @@ from slugline.serving.serve_settings import ServeSettings
 @argument(
     "file",
     "Texts without topics: one per line, or CSV, TSV, JSONL, JSON, Parquet or Excel (also .gz). "
-    "Instead of both TEXTS and --output, the file of labels goes on with its texts.",
+    "To resume, give the label database instead of TEXTS and --output.",
     metavar="TEXTS",
 )
-@option(
-    "--output -o FILE",
-    "Keep labels in FILE, a SQLite database; if it exists, go on with it.",
-    type=OUTPUT_FILE,
-)
+@option("--output -o FILE", "Label database (SQLite), created if missing.", type=OUTPUT_FILE)
 @option(
     "--topics FILE",
-    "Topics to begin with: a CSV or TSV file with the columns name and description.",
+    "Initial topics: a CSV or TSV file with the columns name and description.",
     type=Path,
 )
-@option("--multiple", "Let a text have several topics, or none.")
-@option("--single", "Let a text have one topic again, if none has several.")
+@option("--multiple", "Allow any number of topics per text.")
+@option("--single", "Revert to one topic per text, if none has several.")
 @option(
     "--random FRACTION",
-    "Fraction of texts drawn at random, to measure how often a model trained on the labels is "
-    "right; it falls once that is known well.",
+    "Fraction of texts drawn at random, to measure the accuracy of a model trained on the labels; "
+    "lowered once the accuracy is known precisely.",
     type=click.FloatRange(0.05, 1),
     default=RANDOM_FRACTION,
 )
 @option(
     "--show-guesses",
-    "Show people the model's guess before they decide; only random texts count in the accuracy.",
+    "Show the model's guess before coders decide; only random texts then count in the accuracy.",
 )
 @option(
     "--double FRACTION",
-    "Fraction of each coder's texts that are random draws of another coder, to measure agreement.",
+    "Fraction of each coder's texts that a second coder labels too, to measure agreement.",
     type=click.FloatRange(0, 1),
     default=0.0,
 )
 @option(
     "--repeat FRACTION",
-    "Fraction of a coder's texts that come again later, to measure how steady they are.",
+    "Fraction of a coder's texts that are repeated later, to measure consistency.",
     type=click.FloatRange(0, 0.5),
     default=REPEAT_FRACTION,
 )
 @option(
     "--repeat-after N",
-    "How many other texts come before one that comes again.",
+    "Number of other texts before a text is repeated.",
     type=click.IntRange(min=1),
     default=REPEAT_AFTER,
 )
 @option(
     "--settler settlers NAME",
-    "Who may settle disagreements of coders; repeatable.",
+    "Coder who may settle disagreements; repeatable.",
     multiple=True,
     show_default="everybody",
 )
@@ -105,9 +98,14 @@ from slugline.serving.serve_settings import ServeSettings
     multiple=True,
 )
 @option(
-    "--export FILE", "Write TEXTS with their topics to FILE, in its own format.", type=OUTPUT_FILE
+    "--export FILE",
+    "Write TEXTS with their topics to FILE; its extension selects the format.",
+    type=OUTPUT_FILE,
 )
-@option("--export-for TOOL", "Write --export for label-studio, with the labels of each coder.")
+@option(
+    "--export-for TOOL",
+    "Write --export for TOOL, with the labels of each coder; label-studio is supported.",
+)
 @option(
     "--export-codebook FILE",
     "Write the topics and their descriptions to FILE, a table for --topics; with --export-for, the "
@@ -120,16 +118,13 @@ from slugline.serving.serve_settings import ServeSettings
 )
 @option("--json as_json", "Print --agreement as JSON.")
 @option(
-    "--withdraw NAME",
-    "Withdraw all labels that a coder has given so far, instead of opening the page.",
+    "--withdraw NAME", "Withdraw all current labels of coder NAME, instead of opening the page."
 )
-@option("--restore NAME", "Give the labels of a coder back that were withdrawn.")
+@option("--restore NAME", "Restore the withdrawn labels of coder NAME.")
 @page_options()
 @options.file_options
 @options.id_option
-@option(
-    "--topic COLUMN", "Column for topics in TEXTS, which coders don't see.", show_default="guessed"
-)
+@option("--topic COLUMN", "Topic column in TEXTS, hidden from coders.", show_default="guessed")
 @options.quiet_option
 def label(
     file: str,
@@ -157,10 +152,10 @@ def label(
     id: str | None,  # noqa: A002 (the user's word)
     topic: str | None,
 ) -> None:
-    """Label texts on a page in the browser, alone or with others.
+    """Label texts on a web page, alone or with others.
 
-    Each label is on disk before the next text appears; stop with Ctrl-C, and repeat the command to
-    go on. Other commands read FILE as data.
+    Each label is on disk before the next text appears. Stop with Ctrl-C; repeat the command to
+    resume. Other commands accept the label database as data.
 
     For example:
 
@@ -169,20 +164,24 @@ def label(
     """
     labels = find_labels(file, output)
     if withdraw is not None or restore is not None:
-        change_withdrawals(labels, withdraw, restore, page.coder_name())
+        _change_withdrawals(labels, withdraw, restore, page.coder_name())
         return
     files = LabelFiles(import_path, import_coders, export, export_for, export_codebook)
     files.check(file, labels)
     if multiple and single:
-        raise OptionError("--multiple and --single exclude each other; give one of them.")
-    check_agreement(agreement=agreement, as_json=as_json)
+        raise OptionError("--multiple and --single exclude each other; choose one.")
+    if as_json and not agreement:
+        raise OptionError("--json requires --agreement.")
     if agreement and not files.are_given():
         print_agreement(labels, as_json=as_json)
         return
     file = find_source(labels) if output is None else file
     check_target("--output", labels, [file, topics])
     settings = page.settings()
-    _check_settlers(settlers, settings, page)
+    if settlers:
+        from slugline.serving.labelling.service import check_settlers
+
+        check_settlers(settlers, settings, page.coder_name())
     label_options = LabelOptions(
         coder=page.coder_name(),
         has_tokens=bool(settings.accepted_tokens),
@@ -201,11 +200,33 @@ def label(
         return
     table = _read_table(labels, file, reading)
     with open_labels(labels, table, label_options) as opened:
-        _say_notes(opened)
+        for note in opened.notes:
+            say(note)
         reading = replace(reading, text=table.text_columns)
         exchange_labels(opened.store, table, files, label_options.coder, reading)
     if agreement:
         print_agreement(labels, as_json=as_json)
+
+
+def _change_withdrawals(path: Path, withdraw: str | None, restore: str | None, person: str) -> None:
+    """Withdraw all labels of one coder, or restore the withdrawn labels of another."""
+    with LabelStore(path, create=False) as store:
+        name, names = withdraw or restore or "", [coder.name for coder in store.coders()]
+        if name not in names:
+            advice = f"choose from {join_words(names)}" if names else "it has none"
+            raise DataError(f"{path} has no coder {short_repr(name)}; {advice}.")
+        store.add_coder(person)
+        if withdraw is not None:
+            labels = counted(store.counts().by_coder.get(withdraw, 0), "label")
+            store.withdraw(withdraw, person)
+            say(f"{labels} of {withdraw} withdrawn; undo with --restore {withdraw}")
+        if restore is not None:
+            withdrawals = [each for each in store.withdrawals() if each.coder.name == restore]
+            if not withdrawals:
+                raise DataError(f"no labels of {short_repr(restore)} are withdrawn.")
+            for each in withdrawals:
+                store.restore(each.id, person)
+            say(f"{restore} has {counted(store.counts().by_coder.get(restore, 0), 'label')} again")
 
 
 def _label_on_page(
@@ -222,36 +243,25 @@ def _label_on_page(
         address = page.address()
         table = _read_table(labels, file, reading)
         opened = stack.enter_context(open_labels(labels, table, label_options))
-        _say_notes(opened)
+        for note in opened.notes:
+            say(note)
         from slugline.serving.labelling.service import make_label_service
 
         service = make_label_service(opened, label_options)
         if table.has_topics():
             say(
-                f"{file} has topics in column {short_repr(table.topic_column)}, which coders don't "
-                f"see; to take them as labels: slugline label {file} -o {labels} --import {file}"
+                f"{file}: topic column {short_repr(table.topic_column)} is hidden from coders; to "
+                f"use it as labels: slugline label {file} -o {labels} --import {file}"
             )
         serve_page(settings, service, address, _content(table, opened.store))
-        _say_report(service.selector.report)
-        say(f"labels are in {labels}; to learn from them: slugline train {labels} -o model.slug")
-
-
-def _say_notes(labels: OpenLabels) -> None:
-    for note in labels.notes:
-        say(note)
-
-
-def _check_settlers(settlers: Sequence[str], settings: ServeSettings, page: PageOptions) -> None:
-    """Raise OptionError if one of those who settle disagreements can't use the page."""
-    if settlers:
-        from slugline.serving.labelling.service import check_settlers
-
-        tokens = settings.accepted_tokens
-        check_settlers(settlers, [token.name or "" for token in tokens] or [page.coder_name()])
+        report = service.selector.report
+        for line in () if report is None else report.lines():
+            say(line)
+        say(f"labels are in {labels}; to train on them: slugline train {labels} -o model.slug")
 
 
 def _content(table: TextTable, store: LabelStore) -> str:
-    """Return how many texts are to label; those that were shown and not decided are."""
+    """Describe how many texts are left, including shown but undecided ones."""
     n_decided = sum(
         each.status not in ("unlabelled", "replaced") and table.has_key(each.document.key)
         for each in store.labels(has_texts=False)
@@ -261,14 +271,8 @@ def _content(table: TextTable, store: LabelStore) -> str:
     return f"{len(table) - n_decided:,} of {counted(len(table), 'text')} left to label"
 
 
-def _say_report(report: LabelReport | None) -> None:
-    """Say what is known of the model of the labels."""
-    for line in () if report is None else report.lines():
-        say(line)
-
-
 def _read_table(labels: Path, file: str, reading: ReadOptions) -> TextTable:
-    """Return the texts of a file; by default, its columns are those that the labels are of."""
+    """Read the texts of a file; columns default to the stored ones."""
     stored = SourceColumns.from_file(labels)
     text = reading.text or stored.text
     _, unlabelled = read_unlabelled(file, replace(reading, text=text))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from slugline.base.wording import counted, join_words
 from slugline.cli.output import print_json, print_table, show
-from slugline.errors import OptionError
 from slugline.labels.agreement import (
     Agreement,
     GroupAgreement,
@@ -18,18 +17,12 @@ from slugline.labels.agreement import (
 )
 from slugline.labels.store import LabelStore
 
-# The largest number of topics that are confused, or coders who confuse them, that are listed.
+# Maximum number of listed confusions, and of coder pairs per confusion.
 _MAX_LISTED = 10
 
 
-def check_agreement(*, agreement: bool, as_json: bool) -> None:
-    """Raise OptionError if there is nothing to print as JSON."""
-    if as_json and not agreement:
-        raise OptionError("--json needs --agreement.")
-
-
 def print_agreement(path: Path, *, as_json: bool) -> None:
-    """Print how far the coders of a label database agree."""
+    """Print the agreement between the coders of a label database."""
     with LabelStore(path, create=False, is_read_only=True) as store:
         agreement = measure_agreement(store)
     if as_json:
@@ -50,14 +43,14 @@ def _print_people(agreement: Agreement) -> None:
         )
         return
     show(
-        f"{counted(people.n_documents, 'text')} with labels of two people or more, "
+        f"{counted(people.n_documents, 'text')} labelled by two or more people, "
         f"{agreement.n_random:,} of them random draws"
     )
     _print_group(people)
 
 
 def _print_group(group: GroupAgreement) -> None:
-    """Print alpha, the agreement on each topic, and what is confused."""
+    """Print alpha, agreement by topic, and confusions."""
     print_table(
         [
             ("", "value", "95 % interval"),
@@ -107,6 +100,6 @@ def _print_coders(agreement: Agreement) -> None:
 
 def _print_imported(imported: ImportedAgreement) -> None:
     group = imported.agreement
-    show("", f"{imported.coder} beside people: {counted(group.n_documents, 'text')}")
+    show("", f"{imported.coder} compared with people: {counted(group.n_documents, 'text')}")
     if group.n_documents:
         _print_group(group)

@@ -1,4 +1,4 @@
-"""Labels that `slugline label` imports from files and exports to them."""
+"""Import and export of `slugline label`."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class LabelFiles(NamedTuple):
     export_codebook: Path | None = None
 
     def are_given(self) -> bool:
-        """Return whether any file is to be read or written."""
+        """Return True if any file is to be read or written."""
         paths = self.import_path, self.export, self.export_codebook
         return bool(self.import_coders) or any(path is not None for path in paths)
 
     def check(self, texts: str, store: Path) -> None:
         """Raise OptionError if an option is invalid, or would overwrite a file that is read."""
         if self.export_for is not None and self.export is None and self.export_codebook is None:
-            raise OptionError("--export-for needs --export FILE, or --export-codebook FILE.")
+            raise OptionError("--export-for requires --export FILE or --export-codebook FILE.")
         if self.export_for is not None and self.export_for != LABEL_STUDIO:
             raise OptionError(
-                f"--export-for {self.export_for}: write {LABEL_STUDIO}, or leave it out for a file "
-                f"like {texts}, which other tools read."
+                f"--export-for {self.export_for}: unknown tool. Use {LABEL_STUDIO}, or omit the "
+                f"option to write a file like {texts}."
             )
         coders = [path for _, path in map(split_coder, self.import_coders)]
         sources = [texts, store, self.import_path, *coders]
@@ -58,7 +58,7 @@ class LabelFiles(NamedTuple):
 
 
 def split_coder(value: str) -> tuple[str, Path]:
-    """Return the name and the path in a value of --import-coder, such as llm=predictions.csv."""
+    """Split a value of --import-coder, such as llm=predictions.csv, into name and path."""
     name, sign, path = value.partition("=")
     if not (name.strip() and sign and path):
         raise OptionError(
@@ -70,7 +70,7 @@ def split_coder(value: str) -> tuple[str, Path]:
 def exchange_labels(
     store: LabelStore, table: TextTable, files: LabelFiles, person: str, options: ReadOptions
 ) -> None:
-    """Import and export labels, and say what was done; `options` are those of the texts."""
+    """Import and export labels, and print reports; `options` are the options of the texts."""
     if files.import_path is not None:
         _import(store, table, files.import_path, None, person, options)
     for name, path in map(split_coder, files.import_coders):
@@ -96,10 +96,10 @@ def _import(
     person: str,
     options: ReadOptions,
 ) -> None:
-    """Import the labels of an imported coder, or if there is none, of persons.
+    """Import labels of people, or of `imported_coder` if given.
 
-    The labels of a table are those of `person` then. The options of the texts hold for a table too
-    if it is the file of the texts.
+    Labels of people in a table are credited to `person`. If the table is the file of the texts, the
+    options of the texts apply.
     """
     kind: CoderKind = "person" if imported_coder is None else "imported"
     if is_label_studio_file(path):
@@ -119,7 +119,6 @@ def _import(
 
 
 def _export_table(store: LabelStore, table: TextTable, path: Path, options: ReadOptions) -> None:
-    """Write the rows of the user's file, and say so."""
     export = export_table(store, table.name, path, options=options)
     say(
         f"{path}: {counted(export.n_rows, 'row')}, {export.n_labelled:,} with a topic in "
@@ -128,7 +127,6 @@ def _export_table(store: LabelStore, table: TextTable, path: Path, options: Read
 
 
 def _export_label_studio(store: LabelStore, path: Path) -> None:
-    """Write all documents and labels for Label Studio, and say so."""
     written = export_label_studio(store, path)
     note = f"; coders disagree on {written.n_open:,}" if written.n_open else ""
     say(
@@ -143,7 +141,7 @@ def _say_imported(path: Path, report: ImportReport) -> None:
         f"{counted(report.n_new_documents, 'new document')}",
     ]
     if report.n_unknown:
-        parts.append(f"left out: {counted(report.n_unknown, 'row')} whose id is unknown")
+        parts.append(f"left out: {counted(report.n_unknown, 'row')} with an unknown id")
     if report.n_changed:
         parts.append(f"left out: {counted(report.n_changed, 'text')} that changed since")
     say(f"{path}: {'; '.join(parts)}")

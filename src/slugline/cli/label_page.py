@@ -1,4 +1,4 @@
-"""The options of commands that open the label page, and how it is opened."""
+"""Options of commands that open the label page, and its server."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from slugline.serving.server.addresses import Address, find_address
 if TYPE_CHECKING:
     from slugline.serving.labelling.service import LabelService
 
-#: The heading of these options in the help of commands that open the page only if asked to.
+#: Heading of these options in the help of commands with --page.
 PAGE_PANEL = "The page"
-# Bytes of a request: a note, or the description of a topic with examples.
+# Maximum request size in bytes: a note, or a topic description with examples.
 _MAX_BODY = 1 << 20
 _NAMES = ("coder", "host", "port", "token_file", "allowed_host", "insecure")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageOptions:
-    """Where the label page is opened, and for whom."""
+    """Address and users of the label page."""
 
     coder: str | None
     host: str
@@ -41,7 +41,7 @@ class PageOptions:
     insecure: bool
 
     def coder_name(self) -> str:
-        """Return the name of whoever labels without a token; by default, that of the login."""
+        """Return the name of the coder without a token; by default, the login name."""
         return self.coder or login_name()
 
     def settings(self) -> ServeSettings:
@@ -63,7 +63,7 @@ class PageOptions:
         return settings
 
     def address(self) -> Address:
-        """Return where to listen; ServerError if that is not possible."""
+        """Return the address to listen on; ServerError if unavailable."""
         return find_address(self.host, self.port)
 
 
@@ -74,24 +74,24 @@ def _read_named_tokens(path: Path) -> tuple[str, ...]:
     for number, token in enumerate(tokens, 1):
         if token.name is None:
             raise OptionError(
-                f"--token-file {path}: token {number} has no name, and labels are stored with the "
-                "name of their coder; write a line such as `anna TOKEN`."
+                f"--token-file {path}: token {number} has no name, which labels need as their "
+                "coder; write a line such as `anna TOKEN`."
             )
     return lines
 
 
 def page_options(*, panel: str = MAIN) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that adds options; the function gets them as `page`."""
+    """Return a decorator that adds options, passed to the function as `page`."""
     added = (
         option(
             "--coder NAME",
-            "Your name, to be stored with each label.",
-            show_default="of your login",
+            "Your name, stored with each label.",
+            show_default="login name",
             panel=panel,
         ),
         option(
             "--host ADDRESS",
-            "Address.",
+            "Address to listen on.",
             default=ServeSettings.host,
             envvar="SLUGLINE_HOST",
             show_envvar=True,
@@ -99,7 +99,7 @@ def page_options(*, panel: str = MAIN) -> Callable[[Callable[..., None]], Callab
         ),
         option(
             "--port N",
-            "Port; 0 for any that is free.",
+            "Port; 0 for any free port.",
             type=click.IntRange(0, 65535),
             default=ServeSettings.port,
             envvar="SLUGLINE_PORT",
@@ -108,7 +108,7 @@ def page_options(*, panel: str = MAIN) -> Callable[[Callable[..., None]], Callab
         ),
         option(
             "--token-file FILE",
-            "Let everybody in who has a token in FILE: a name and a token per line.",
+            "Require a token from FILE, which has a name and a token per line.",
             type=Path,
             envvar="SLUGLINE_TOKEN_FILE",
             show_envvar=True,
@@ -116,7 +116,7 @@ def page_options(*, panel: str = MAIN) -> Callable[[Callable[..., None]], Callab
         ),
         option(
             "--allowed-host NAME",
-            "A host name of this machine, such as labels.example.org; repeatable.",
+            "Host name of this machine, such as labels.example.org; repeatable.",
             multiple=True,
             panel=panel,
         ),
@@ -135,13 +135,15 @@ def page_options(*, panel: str = MAIN) -> Callable[[Callable[..., None]], Callab
 
 
 def check_only_with_page() -> None:
-    """Raise OptionError if an option of the page was typed; for commands without --page."""
+    """Raise OptionError if an option of the page was given without --page."""
     context = click.get_current_context()
     for parameter in context.command.params:
         if parameter.name not in _NAMES:
             continue
         if context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
-            raise OptionError(f"{parameter.opts[0]} is for the page; add --page, or leave it out.")
+            raise OptionError(
+                f"{parameter.opts[0]} requires --page; add it, or omit {parameter.opts[0]}."
+            )
 
 
 def check_can_open() -> None:
@@ -153,7 +155,7 @@ def check_can_open() -> None:
 def serve_page(
     settings: ServeSettings, service: LabelService, address: Address, content: str
 ) -> None:
-    """Say where the page is, and what is on it; answer requests until Ctrl-C."""
+    """Print the address and content of the page; answer requests until Ctrl-C."""
     from slugline.serving.labelling.app import serve_labels
 
     log_to_standard_error(("asyncio",))

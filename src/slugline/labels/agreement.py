@@ -65,10 +65,9 @@ class TopicAgreement(NamedTuple):
     ----------
     topic : str
     agreement : Coefficient
-        If one coder gives the topic, how often another one does, too; over documents to which
-        somebody gave it.
+        How often a second coder also gives the topic; over documents to which any coder gave it.
     alpha : Coefficient
-        Krippendorff's alpha of giving it or not.
+        Krippendorff's alpha of the binary choice.
     """
 
     topic: str
@@ -82,12 +81,11 @@ class TopicConfusion(NamedTuple):
     Attributes
     ----------
     topics : tuple of str
-        Two names in alphabetic order. The second is empty if a coder gave the first and the other
-        one nothing in its place, as is possible if documents may have several topics.
+        Two names in alphabetic order. The second is empty if the other coder gave no topic instead,
+        which is possible with several topics per document.
     n_documents : int
     by_coders : dict of tuple to int
-        The number of documents by the coder who gave the first topic, and the one who gave the
-        second.
+        Number of documents by the coders who gave the first and the second topic.
     """
 
     topics: tuple[str, str]
@@ -97,18 +95,18 @@ class TopicConfusion(NamedTuple):
 
 @dataclass(frozen=True)
 class GroupAgreement:
-    """How far a group of coders agrees.
+    """Agreement of a group of coders.
 
     Attributes
     ----------
     alpha : Coefficient
-        Krippendorff's alpha; of topic sets by MASI similarity.
+        Krippendorff's alpha; with MASI similarity for topic sets.
     exact : Coefficient
         How often two coders give a document exactly the same topics.
     topics : tuple of TopicAgreement
-        In the order of the codebook; those that nobody gave are left out.
+        In the order of the codebook, without unused topics.
     confusions : tuple of TopicConfusion
-        The most frequent first.
+        Most frequent first.
     """
 
     alpha: Coefficient
@@ -123,7 +121,7 @@ class GroupAgreement:
 
 
 class CoderAgreement(NamedTuple):
-    """One coder beside the others.
+    """Agreement of one coder with the others.
 
     Attributes
     ----------
@@ -134,7 +132,7 @@ class CoderAgreement(NamedTuple):
     others : Coefficient
         How often another person gives exactly the same topics.
     repeated : Coefficient
-        How often the coder gives the same topics when a text comes again.
+        How often the coder gives the same topics to a repeated text.
     """
 
     coder: str
@@ -146,7 +144,7 @@ class CoderAgreement(NamedTuple):
 
 
 class PairAgreement(NamedTuple):
-    """Two coders, of whom at least one is a person.
+    """Agreement of two coders, at least one of them a person.
 
     Attributes
     ----------
@@ -162,13 +160,13 @@ class PairAgreement(NamedTuple):
 
 
 class ImportedAgreement(NamedTuple):
-    """An imported coder, such as a language model, beside people; never taken as truth.
+    """Agreement of an imported coder, such as a language model, with people.
 
     Attributes
     ----------
     coder : str
     agreement : GroupAgreement
-        Of the coder with each person.
+        Agreement with each person.
     """
 
     coder: str
@@ -177,13 +175,13 @@ class ImportedAgreement(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Agreement(TitledRows):
-    """How far the coders of a store agree; see `measure_agreement`. A notebook displays it.
+    """Agreement of the coders in a store; see `measure_agreement`. Displayed in notebooks.
 
     Attributes
     ----------
     people : GroupAgreement
     n_random : int
-        How many of its documents are random draws. Others are, on average, harder or easier.
+        How many of its documents are random draws. Other documents may be harder or easier.
     coders : tuple of CoderAgreement
     pairs : tuple of PairAgreement
         Coders who labelled the same documents.
@@ -198,7 +196,7 @@ class Agreement(TitledRows):
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         people, topics = self.people, self.people.topics
-        title = f"{counted(people.n_documents, 'text')} with labels of two people or more"
+        title = f"{counted(people.n_documents, 'text')} labelled by two or more people"
         cells = [
             ("same topics", percent_cells(people.exact)),
             ("Krippendorff's alpha", number_cells(people.alpha)),
@@ -241,7 +239,7 @@ class Agreement(TitledRows):
         return to_frame(self.to_records(table))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data for JSON."""
+        """Return everything as JSON-compatible data."""
         return {
             **_group_dict(self.people),
             "n_random": self.n_random,
@@ -254,7 +252,7 @@ class Agreement(TitledRows):
 
 
 def percent_cells(coefficient: Coefficient) -> tuple[str, str]:
-    """Return a value and its interval in percent; "-" if it is undefined."""
+    """Format a value and its interval in percent; "-" if undefined."""
     if not coefficient.is_defined:
         return "-", "-"
     low, high = coefficient.interval
@@ -262,7 +260,7 @@ def percent_cells(coefficient: Coefficient) -> tuple[str, str]:
 
 
 def number_cells(coefficient: Coefficient) -> tuple[str, str]:
-    """Return a value and its interval with two digits; "-" if it is undefined."""
+    """Format a value and its interval with two decimals; "-" if undefined."""
     if not coefficient.is_defined:
         return "-", "-"
     low, high = coefficient.interval
@@ -338,7 +336,7 @@ def _group_dict(group: GroupAgreement) -> dict[str, Any]:
 
 
 class _CoderLabels:
-    """What one coder said.
+    """Independent labels of one coder.
 
     Attributes
     ----------
@@ -346,9 +344,9 @@ class _CoderLabels:
     topics : dict of int to frozenset of str
         The first label of each document.
     skipped : set of int
-        Documents that were skipped, and not labelled.
+        Skipped documents without a label.
     repeated : list of tuple
-        Decisions about a document that came again: the first one and the later one.
+        First and later decisions about repeated documents.
     random : set of int
         Documents in `topics` that are random draws.
     """
@@ -378,22 +376,22 @@ class _CoderLabels:
             self.repeated.append((self._first[document], decision))
 
 
-# The label of a coder: the coder's name, and the topics.
+# The name of a coder, and the topics of their label.
 _NamedTopics = tuple[str, frozenset[str]]
 
 
 class _Unit(NamedTuple):
-    """Labels of a document that are compared with each other."""
+    """Labels of a document to compare with each other."""
 
     document: int
     labels: tuple[_NamedTopics, ...]
 
 
 def measure_agreement(store: LabelStore) -> Agreement:
-    """Return how far the coders of a store agree.
+    """Measure the agreement of the coders in a store.
 
-    All documents count that two coders labelled, settled ones included; documents that a coder
-    skipped count for the others. Withdrawn labels don't count.
+    All documents labelled by two coders count, even if settled. A document that a coder skipped
+    counts for the others. Withdrawn labels don't count.
 
     Parameters
     ----------
@@ -428,7 +426,7 @@ def measure_agreement(store: LabelStore) -> Agreement:
 
 
 def _units(coders: Iterable[_CoderLabels]) -> list[_Unit]:
-    """Return the labels of each document that has any."""
+    """Return the labels of each labelled document."""
     labels: dict[int, list[_NamedTopics]] = defaultdict(list)
     for each in coders:
         for document, topics in each.topics.items():
@@ -437,7 +435,7 @@ def _units(coders: Iterable[_CoderLabels]) -> list[_Unit]:
 
 
 def _paired_units(first: _CoderLabels, others: Iterable[_CoderLabels]) -> list[_Unit]:
-    """Return what a coder said, and each other one about the same document."""
+    """Return pairs of labels of the same document, by a coder and each other coder."""
     return [
         _Unit(document, ((first.coder.name, first.topics[document]), (other.coder.name, topics)))
         for other in others
@@ -453,7 +451,7 @@ def _ratings(units: Sequence[_Unit]) -> Ratings:
 
 
 def _group_agreement(units: Sequence[_Unit], names: Sequence[str]) -> GroupAgreement:
-    """Return the agreement of the coders of each unit, who are at least two."""
+    """Return the agreement within units of at least two labels."""
     ratings = _ratings(units)
     return GroupAgreement(
         krippendorff_alpha(ratings),
@@ -464,7 +462,7 @@ def _group_agreement(units: Sequence[_Unit], names: Sequence[str]) -> GroupAgree
 
 
 def _topic_agreements(units: Sequence[_Unit], names: Sequence[str]) -> Iterator[TopicAgreement]:
-    """Yield the agreement on each topic that somebody gave."""
+    """Yield the agreement on each topic in use."""
     n_labels = np.array([len(unit.labels) for unit in units], np.float64)
     documents = np.array([unit.document for unit in units], np.int64)
     n_given: dict[str, Counter[int]] = defaultdict(Counter)
@@ -485,10 +483,7 @@ def _topic_agreements(units: Sequence[_Unit], names: Sequence[str]) -> Iterator[
 
 
 def _confusions(units: Iterable[_Unit]) -> list[TopicConfusion]:
-    """Return pairs of topics of which coders gave one each, the most frequent first.
-
-    The second topic is empty if only one coder gave a topic that the other one didn't.
-    """
+    """Return pairs of confused topics, the most frequent first; see `TopicConfusion`."""
     documents: dict[tuple[str, str], set[int]] = defaultdict(set)
     by_coders: dict[tuple[str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
     for unit in units:
@@ -540,7 +535,7 @@ def _fraction_equal(is_equal: Sequence[bool], documents: Sequence[int]) -> Coeff
 def _pair_agreements(
     persons: Sequence[_CoderLabels], imported: Sequence[_CoderLabels]
 ) -> Iterator[PairAgreement]:
-    """Yield the agreement of two persons, and of a person and an imported coder."""
+    """Yield the agreement of two people, and of a person and an imported coder."""
     pairs = [*itertools.combinations(persons, 2), *itertools.product(persons, imported)]
     for first, second in pairs:
         units = _paired_units(first, [second])

@@ -1,7 +1,7 @@
-"""When texts were added to the user's file, and the weights of draws that follow from it.
+"""Arrival of texts in the user's file, and the resulting weights of draws.
 
-A text that was added later had fewer chances of being drawn. The store holds only texts that were
-shown; to recognize new ones, it also holds a checksum of every text of the file.
+A text that was added later had fewer chances of being drawn. The store contains only texts that
+were shown; to recognize new texts, it also contains a checksum of every text in the file.
 """
 
 from __future__ import annotations
@@ -15,27 +15,26 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F64, Index
 from slugline.base.databases import to_cell
-from slugline.labels.storage.documents import Arrival
+from slugline.labels.storage.reading import Arrival
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
-# A checksum has 4 bytes: among a million new texts and a million old ones, about 230 new ones are
-# mistaken for old ones.
+# With 4 bytes, about 230 of a million new texts are mistaken for one of a million old texts.
 _CHECKSUM = np.dtype("<u4")
-# Fewest measured texts of the latest batches for an estimate that includes them.
+# Minimum number of measured texts in the latest batches to include them in the estimate.
 _MIN_DRAWS = 5
 
 
 class AssignedRow(NamedTuple):
-    """A text of the table that somebody got.
+    """An assigned text of the table.
 
     Attributes
     ----------
     assignment : int
-        The number of its first assignment.
+        Number of its first assignment.
     row : int
     probability : float or None
-        The probability with which it was selected; None if that is unknown.
+        Selection probability; None if unknown.
     """
 
     assignment: int
@@ -44,35 +43,34 @@ class AssignedRow(NamedTuple):
 
 
 class Arrivals(NamedTuple):
-    """The batches in which the texts of a table came.
+    """The batches in which the texts of a table arrived.
 
     Attributes
     ----------
     batches : int array, shape (n_rows,)
-        The batch of each row, from 0.
+        Batch of each row, from 0.
     last_assignments : tuple of int
-        For each batch, the number of the last assignment before it came.
+        Number of the last assignment before each batch arrived.
     """
 
     batches: Index
     last_assignments: tuple[int, ...]
 
     def weights(self, assigned: Sequence[AssignedRow], draws: Sequence[int]) -> F64:
-        """Return how many texts without a label each text stands for; NaN if that is unknown.
+        """Return the number of unlabelled texts that each text represents; NaN if unknown.
 
-        The weight of a text is f / (p n): p is the probability with which it was selected, n the
-        number of draws since its batch came, and f the fraction of the texts without a label that
-        the batch had then which have none today. So the texts of a batch that are drawn estimate,
-        in each draw since it came, how many texts it has (multiple importance sampling with equal
-        weights for these draws).
+        The weight of a text is f / (p n): p is its selection probability, n the number of draws
+        since its batch arrived, and f the fraction of the batch's unlabelled texts at that time
+        that are still unlabelled. The drawn texts of a batch thus estimate its size in each draw
+        since it arrived (multiple importance sampling with equal weights for these draws).
 
         Parameters
         ----------
         assigned : sequence of AssignedRow
-            All texts of the table that somebody got, in order.
+            All assigned texts of the table, in order.
         draws : sequence of int
-            The numbers of the assignments that were drawn with a known probability, those of texts
-            that are gone included, in order.
+            Numbers of all assignments drawn with a known probability, in order, including texts
+            that are gone.
 
         References
         ----------
@@ -81,14 +79,14 @@ class Arrivals(NamedTuple):
         weights = np.full(len(assigned), np.nan)
         n_free = self._count_free(assigned)
         n_draws = len(draws) - np.searchsorted(draws, self.last_assignments, side="right")
-        # The texts without a label that each batch had before the latest assignments.
+        # Number of unlabelled texts in each batch before the latest assignments.
         n_candidates = n_free.copy()
         for place in reversed(range(len(assigned))):
             batch = self.batches[assigned[place].row]
             n_candidates[batch] += 1
             probability = assigned[place].probability
             if probability is not None and n_draws[batch]:
-                # A batch of which no text is left counts as one text, so that weights are above 0.
+                # An exhausted batch counts as one text, to make weights positive.
                 fraction_left = max(n_free[batch], 1) / n_candidates[batch]
                 weights[place] = fraction_left / (probability * n_draws[batch])
         return weights
@@ -107,7 +105,7 @@ class Arrivals(NamedTuple):
         """
         n_measured = np.zeros(len(self.last_assignments), dtype=np.intp)
         np.add.at(n_measured, [self.batches[each.row] for each in measured], 1)
-        # The latest batches together; few draws are no problem in the first one.
+        # Count the latest batches together; the first batch is always measured.
         since = np.cumsum(n_measured[::-1])[::-1]
         is_unmeasured = (since < _MIN_DRAWS) & (np.arange(len(self.last_assignments)) > 0)
         n_free = self._count_free(assigned)
@@ -128,14 +126,14 @@ def record_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
 
     Raises
     ------
-    StoreError : if what is stored can't be read.
+    StoreError : if the stored checksums can't be read.
     """
     checksums = _checksums(table)
     stored = store.arrivals()
     is_new = _find_starts(checksums, stored) < 0
     if is_new.any() or not stored:
         store.add_arrival(checksums[is_new].tobytes())
-        # Another process may have stored some of them at the same moment: the first one counts.
+        # Another process may have stored some of them at the same time: the first arrival counts.
         stored = store.arrivals()
     return _match_batches(checksums, stored)
 
@@ -145,11 +143,11 @@ def read_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
 
     Raises
     ------
-    StoreError : if what is stored can't be read.
+    StoreError : if the stored checksums can't be read.
     """
     checksums, stored = _checksums(table), store.arrivals()
     is_new = _find_starts(checksums, stored) < 0
-    if is_new.any():  # new texts came after all assignments, unless nothing is stored
+    if is_new.any():  # new texts arrived after all assignments, unless nothing is stored
         numbers = [each.id for each in store.first_assignments().values()] if stored else []
         last = max(numbers, default=0)
         stored.append(Arrival(last, checksums[is_new].tobytes()))
@@ -157,14 +155,14 @@ def read_arrivals(store: LabelStore, table: TextTable) -> Arrivals:
 
 
 def _match_batches(checksums: npt.NDArray[np.uint32], stored: Sequence[Arrival]) -> Arrivals:
-    """Return the batches of texts from their checksums, all of which are stored."""
+    """Return the batches of texts from their checksums, which must be stored."""
     starts = _find_starts(checksums, stored)
     last_assignments = sorted({each.last_assignment for each in stored})
     return Arrivals(np.searchsorted(last_assignments, starts), tuple(last_assignments))
 
 
 def _find_starts(checksums: npt.NDArray[np.uint32], stored: Sequence[Arrival]) -> Index:
-    """Return the last assignment before each checksum first came; -1 if it is not stored."""
+    """Return the last assignment before each checksum first arrived; -1 if not stored."""
     known = [np.frombuffer(each.checksums, dtype=_CHECKSUM) for each in stored]
     all_known = np.concatenate([checksums[:0], *known])
     starts = np.array([each.last_assignment for each in stored], dtype=np.intp)

@@ -1,4 +1,4 @@
-"""The suspects of an audit, to be reviewed on the label page."""
+"""Review of an audit's suspects on the label page."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from slugline.labels.draws import OrderedSelector
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 
-# From this probability on, its digits say nothing.
+# Higher probabilities are shown as "over 99 %".
 _CERTAIN = 0.99
 
 
 def open_decisions(path: Path, data: str) -> LabelStore:
-    """Return the store of decisions about suspects of `data`, which is made if there is none.
+    """Open the store of decisions about suspects of `data`, created if missing.
 
     Raises
     ------
-    DataError : if the file has labels of another kind.
+    DataError : if the file has labels of texts.
     """
     store = LabelStore(path)
     try:
@@ -44,7 +44,7 @@ def open_decisions(path: Path, data: str) -> LabelStore:
 
 
 def check_decisions(path: Path) -> None:
-    """Raise DataError if a file exists and isn't one of decisions, before the audit is run."""
+    """Raise DataError if a file has labels of texts instead of decisions about suspects."""
     if path.exists() and path.stat().st_size:
         with LabelStore(path, create=False) as store:
             _check_decisions(store)
@@ -58,7 +58,7 @@ def _check_decisions(store: LabelStore) -> None:
 
 
 def decided_rows(findings: Findings, store: LabelStore) -> list[int]:
-    """Return the rows of the training documents about which a store has decisions."""
+    """Return the rows of training documents with decisions in a store."""
     audit = findings.audit
     rows = {str(audit.corpus.places[row]): row for row in range(audit.n_train)}
     decided = []
@@ -78,7 +78,7 @@ class TopicReview(NamedTuple):
     Attributes
     ----------
     topics : tuple of str
-        Its present topics.
+        Its current topics.
     proposal : tuple of str
         Its likely topics.
     reasons : tuple of str
@@ -90,7 +90,7 @@ class TopicReview(NamedTuple):
 
 
 class AuditReview:
-    """Documents of an audit, in the order in which they are reviewed.
+    """Documents of an audit, in the order of review.
 
     Attributes
     ----------
@@ -100,9 +100,9 @@ class AuditReview:
     ----------
     findings : Findings
     rows : sequence of int
-        The rows of the documents in the audit, the most suspect first.
+        Rows of the documents in the audit, the most suspect first.
     columns : mapping of int to mapping
-        Their other columns, as far as they are known.
+        Their other columns, where known.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class AuditReview:
         self._by_key = dict(zip(self.table.keys, self._rows, strict=True))
 
     def make_selector(self, assignments: RowAssignments) -> OrderedSelector:
-        """Return a selector that gives the documents to people, the most suspect first."""
+        """Return a selector of the documents, the most suspect first."""
         selections = (self._selection(self._findings[row]) for row in self._rows)
         return OrderedSelector(assignments, dict(enumerate(selections)))
 
@@ -128,7 +128,7 @@ class AuditReview:
         return Selection("audit", guess=guess, is_guess_shown=True)
 
     def review(self, document: StoredDocument) -> TopicReview | None:
-        """Return what speaks against the topics of a document; None if it has changed since."""
+        """Return the evidence against a document's topics, or None if it has changed since."""
         row = self._by_key.get(document.key)
         if row is None:
             return None

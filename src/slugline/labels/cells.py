@@ -1,4 +1,4 @@
-"""New documents and labels as cells of a label database, checked."""
+"""Check new documents and labels, and convert them to cells of a label database."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from slugline.corpus.label_database.records import SELECTION_REASONS, Selection,
 from slugline.corpus.label_database.tables import MAX_TEXT_BYTES
 from slugline.errors import DataError, OptionError, Parameter
 
-#: The largest number of characters of names and keys, and of a note or description.
+#: Maximum number of characters of names and keys, and of a note or description.
 MAX_NAME, MAX_NOTE = 1000, 100_000
-#: The largest number of examples of a topic.
+#: Maximum number of examples of a topic.
 MAX_EXAMPLES = 100
 
 
@@ -34,7 +34,7 @@ class NewDocument(NamedTuple):
         See `document_keys`.
     text : str
     columns : mapping of str to object
-        Its other columns, as JSON can hold them.
+        Its other columns, JSON-compatible.
     """
 
     key: str
@@ -43,19 +43,19 @@ class NewDocument(NamedTuple):
 
 
 class ImportedLabel(NamedTuple):
-    """A label from another tool or model, or that a document was skipped there.
+    """A label, or a skipped document, from another tool or model.
 
     Attributes
     ----------
     document : int
-        The number of the document.
+        Number of the document.
     topics : tuple of str, or None
-        None for a document that was skipped.
+        None for a skipped document.
     at : str or None
-        When it was given, in the format of `slugline.base.databases.utc_now`, if known.
+        Time of the label, in the format of `slugline.base.databases.utc_now`, if known.
     note : str or None
     reason : {"unclear", "none of these", "not for me"}
-        Why it was skipped.
+        Reason for skipping it.
     """
 
     document: int
@@ -66,17 +66,17 @@ class ImportedLabel(NamedTuple):
 
 
 class KeyBuilder:
-    """Makes the key of each document of a file, which doesn't depend on its place.
+    """Builds keys of a file's documents that don't depend on their position.
 
-    The key is the document's id if it is unique. Otherwise it is made of the id, if there is one,
-    the digest of the text and a number that tells equal texts apart. Texts are not kept.
+    The key is the document's id if unique. Otherwise it consists of the id, if any, the digest of
+    the text and a number for equal texts. Texts are not kept.
     """
 
     def __init__(self) -> None:
         self._documents: list[tuple[str, str]] = []  # digest and id
 
     def add(self, text: str, id_: str = "") -> None:
-        """Add the next document of the file; `id_` is empty if it has none."""
+        """Add the next document of the file, with an empty `id_` if it has none."""
         self._documents.append((hashlib.sha256(to_cell(text)).hexdigest(), id_))
 
     def keys(self) -> list[str]:
@@ -125,7 +125,7 @@ class DocumentCells(NamedTuple):
 
 
 def document_cells(document: NewDocument) -> DocumentCells:
-    """Return the cells of a document; DataError if one can't be stored."""
+    """Return the cells of a document; DataError if it can't be stored."""
     text = document.text
     if not isinstance(text, str):
         raise DataError(Parameter("text"), f" is {short_repr(text)}; give a string.")
@@ -133,20 +133,18 @@ def document_cells(document: NewDocument) -> DocumentCells:
     if len(text) > MAX_TEXT_BYTES or len(data) > MAX_TEXT_BYTES:
         raise DataError(
             Parameter("text"),
-            f" has {len(text):,} characters, and the text of a document may have "
-            f"{MAX_TEXT_BYTES:,} bytes; shorten it.",
+            f" has {len(text):,} characters; the maximum is {MAX_TEXT_BYTES:,} bytes. Shorten it.",
         )
     try:
         columns = msgspec.json.encode(dict(document.columns), enc_hook=str)
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(
-            Parameter("columns"), f" can't be stored as JSON ({error}); leave some out."
+            Parameter("columns"), f" can't be stored as JSON ({error}); remove some."
         ) from error
     if len(columns) > MAX_TEXT_BYTES:
         raise DataError(
             Parameter("columns"),
-            f" has {len(columns):,} bytes in JSON, and may have {MAX_TEXT_BYTES:,}; leave some "
-            "out.",
+            f" has {len(columns):,} bytes in JSON; the maximum is {MAX_TEXT_BYTES:,}. Remove some.",
         )
     key = name_cell("key", document.key)
     return DocumentCells(key, hashlib.sha256(data).digest(), columns, data)
@@ -166,13 +164,11 @@ def selection_cells(selection: Selection) -> dict[str, Any]:
             f" is {short_repr(probability)}; give a probability: above 0 and at most 1.",
         )
     if selection.is_random and probability is None:
-        raise DataError(
-            Parameter("probability"), " is missing; a random draw can't be used later without it."
-        )
+        raise DataError(Parameter("probability"), " is missing, but random draws require it.")
     if selection.is_random and selection.is_guess_shown:
         raise DataError(
             Parameter("is_guess_shown"),
-            " is True for a random draw; people follow guesses, so show none there.",
+            " is True for a random draw; show no guesses there, because people follow them.",
         )
     n_candidates = selection.n_candidates
     if n_candidates is not None and not 0 < n_candidates <= MAX_ID:
@@ -229,13 +225,13 @@ def examples_cell(examples: Sequence[str]) -> bytes:
         if has_surrogates(example):
             raise DataError(
                 Parameter("examples"),
-                f" has {short_repr(example)}, with an unpaired surrogate; leave it out.",
+                f" has {short_repr(example)}, with an unpaired surrogate; remove it.",
             )
     cell = msgspec.json.encode([*examples])
     if len(cell) > MAX_TEXT_BYTES:
         raise DataError(
             Parameter("examples"),
-            f" have {len(cell):,} bytes in JSON, and may have {MAX_TEXT_BYTES:,}; leave some out.",
+            f" have {len(cell):,} bytes in JSON; the maximum is {MAX_TEXT_BYTES:,}. Remove some.",
         )
     return cell
 
@@ -250,7 +246,7 @@ def _text_cell(parameter: str, value: Any, max_length: int) -> bytes:
 
 
 def check_number(number: Any, noun: str) -> None:
-    """Raise DataError for a number that no row can have, or that is too large for SQLite."""
+    """Raise DataError for a number that is not a valid row number."""
     if not isinstance(number, int) or not 0 < number <= MAX_ID:
         raise missing_row(noun, number)
 

@@ -1,4 +1,4 @@
-"""Selects the next text of a coder: what a selector does, and draws of texts that come again."""
+"""Select the next text for a coder: in a fixed order, for double coding, or again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.label_report import LabelReport
 from slugline.labels.text_table import RowAssignments
 
-#: The fraction of a coder's texts that come again, and after how many others, by default.
+#: Default fraction of a coder's texts that are repeated, and number of other texts in between.
 REPEAT_FRACTION, REPEAT_AFTER = 0.02, 50
 
 
@@ -24,71 +24,47 @@ class SelectedRow(NamedTuple):
 
 
 class Selector(Protocol):
-    """Selects texts, one at a time, and may learn from labels how to select better.
+    """Selects texts one at a time; by default, without a model of the labels.
 
-    Methods are called from several threads, and must not take long: learning is for a thread of
-    the selector's own.
+    Methods are called from several threads and must return quickly: train in a separate thread.
     """
 
     def select_next(self, coder: str) -> SelectedRow | None:
-        """Return the next row for a coder, who hasn't got it; None if none is left.
-
-        No two calls run at the same time.
-        """
+        """Return an unassigned row for a coder, or None. Calls don't overlap."""
 
     def notice_change(self) -> None:
-        """Note that labels were stored or taken back."""
+        """Note that labels were stored or undone."""
+        return
 
     @property
     def estimate(self) -> AccuracyEstimate | None:
-        """The accuracy of a model of the present labels; None if there is none yet."""
+        """Accuracy of a model of the current labels, or None."""
+        return None
 
     @property
     def report(self) -> LabelReport | None:
-        """The latest report, which may be of a slightly older model; None if there is none yet."""
+        """Report on the latest model, which may be slightly out of date, or None."""
+        return None
 
     @property
     def problem(self) -> str | None:
-        """Why there is no model of the latest labels; None if there is one, or too few labels."""
+        """Error of the last fit, or None."""
+        return None
 
     def close(self) -> None:
         """End all threads."""
+        return
 
 
-class SelectorWithoutModel:
-    """What a `Selector` says if it learns nothing from labels."""
-
-    def notice_change(self) -> None:
-        """Do nothing, as selections don't depend on labels."""
-
-    @property
-    def estimate(self) -> AccuracyEstimate | None:
-        """None, as there is no model of the labels."""
-        return None
-
-    @property
-    def report(self) -> LabelReport | None:
-        """None, as there is no model of the labels."""
-        return None
-
-    @property
-    def problem(self) -> str | None:
-        """None, as nothing is learned."""
-        return None
-
-    def close(self) -> None:
-        """Do nothing, as there are no threads."""
-
-
-class OrderedSelector(SelectorWithoutModel):
-    """Selects texts in a fixed order, and learns nothing; see `Selector`.
+class OrderedSelector(Selector):
+    """Selects texts in a fixed order.
 
     Parameters
     ----------
     assignments : RowAssignments
     selections : mapping of int to Selection
-        The rows to select, in order, and why each is selected. The probability of a selection is
-        None: with a fixed order, labels can't tell how often a model is right for all texts.
+        The rows in order, and the reason for each. Their probabilities are None: labels of a fixed
+        order don't allow an unbiased estimate of the accuracy.
     """
 
     def __init__(self, assignments: RowAssignments, selections: Mapping[int, Selection]) -> None:
@@ -96,7 +72,7 @@ class OrderedSelector(SelectorWithoutModel):
         self._rows = np.array([*self._selections], dtype=np.int64)
 
     def select_next(self, coder: str) -> SelectedRow | None:
-        """Return the first row that nobody has; None if none is left."""
+        """Return the first unassigned row, or None."""
         is_free = np.isin(self._rows, self._assignments.free_rows(coder))
         if not is_free.any():
             return None
@@ -111,7 +87,7 @@ class DoubleDraws:
     ----------
     assignments : RowAssignments
     fraction : float
-        The probability with which a coder gets such a text, if there is one.
+        Probability of drawing such a text if there is one.
     rng : numpy.random.Generator
     """
 
@@ -121,7 +97,7 @@ class DoubleDraws:
         self._assignments, self._fraction, self._rng = assignments, fraction, rng
 
     def draw(self, coder: str, n_free: int) -> tuple[float, SelectedRow | None]:
-        """Return the probability that such a text is drawn, and the text; None if it is not.
+        """Return the probability of drawing such a text, and the drawn text or None.
 
         Parameters
         ----------
@@ -142,17 +118,17 @@ class DoubleDraws:
 
 
 class RepeatedDraws:
-    """Draws texts that a coder labelled some time ago, to see whether the label is the same.
+    """Draws texts that a coder labelled some time ago, to measure consistency.
 
-    These draws are made before any other, so that the probabilities of the others are those of
-    moments at which nothing is repeated.
+    Make these draws before any other: the probabilities of other draws assume that nothing is
+    repeated.
 
     Parameters
     ----------
     fraction : float, default 0.02
-        The probability with which a coder gets such a text, if there is one.
+        Probability of repeating a text if there is one.
     n_between : int, default 50
-        How many other texts the coder has decided about since, at least.
+        Minimum number of other texts that the coder has decided since.
     random_state : int, optional
     """
 
@@ -167,7 +143,7 @@ class RepeatedDraws:
         self._rng = np.random.default_rng(random_state)
 
     def draw(self, decisions: Sequence[LabelDecision]) -> tuple[LabelDecision, Selection] | None:
-        """Return the label whose text comes again; None if nothing is repeated.
+        """Return the label whose text is repeated, or None.
 
         Parameters
         ----------

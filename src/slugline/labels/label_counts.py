@@ -1,4 +1,4 @@
-"""Counts documents and labels, and counts again only those that have changed."""
+"""Count documents and labels incrementally."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class LabelCounts(NamedTuple):
 
 
 class _DocumentCounts(NamedTuple):
-    """What one document adds to the counts; many documents add the same."""
+    """Contribution of a document to the counts; equal for many documents."""
 
     status: Status
     answer: tuple[str, ...]
-    #: The coder of each label, and why the document was selected for them.
+    #: The coder of each label, and the reason of selection.
     labels: tuple[tuple[str, str], ...]
     is_listed: bool
 
 
 class LabelCounter:
-    """Counts documents, each as it was when it was last given.
+    """Counts documents by their latest labels.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class LabelCounter:
         self._shared: dict[_DocumentCounts, _DocumentCounts] = {}
 
     def count(self, labels: DocumentLabels) -> None:
-        """Count a document, which may have been counted before with other labels."""
+        """Count a document, in place of its earlier labels if counted before."""
         counts = _DocumentCounts(
             labels.status,
             labels.answer or (),

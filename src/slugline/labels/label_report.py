@@ -51,7 +51,7 @@ class TopicAccuracy(NamedTuple):
     ----------
     topic : str
     estimate : AccuracyEstimate
-        If texts may have several topics, an answer is right if all of them are.
+        A multi-label answer is right if all its topics are.
     """
 
     topic: str
@@ -173,7 +173,7 @@ class LabelReport:
         yield self.advice[0].lower() + self.advice[1:].removesuffix(".")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON can hold it; numbers that are unknown are None."""
+        """Return the report as JSON-compatible data; unknown numbers are None."""
         return {
             "n_labels": self.n_labels,
             **_estimate_dict(self.estimate),
@@ -211,15 +211,15 @@ def _estimate_dict(estimate: AccuracyEstimate) -> dict[str, Any]:
 def accuracy_by_topic(
     labelled: Sequence[LabelledText], is_right: Mask
 ) -> tuple[TopicAccuracy, ...]:
-    """Return the accuracy on the texts of each topic with enough labels, the lowest first.
+    """Return the accuracy by topic, for topics with enough labels, lowest first.
 
-    Skipped texts, which may have any topic, don't count.
+    Skipped texts don't count, because their topics are unknown.
 
     Parameters
     ----------
     labelled : sequence of LabelledText
     is_right : bool array
-        Whether the held-out answer to each text with an answer is right.
+        Mask of correct held-out answers to the texts with a label.
     """
     by_topic: defaultdict[str, list[tuple[LabelledText, bool]]] = defaultdict(list)
     answered = [each for each in labelled if each.topics is not None]
@@ -246,19 +246,19 @@ def _measured(pairs: Sequence[tuple[LabelledText, bool]]) -> MeasuredLabels:
 def forecast_doubling(
     answered: Sequence[LabelledText], is_right: Mask, half_right: F64, accuracy: float
 ) -> DoublingForecast | None:
-    """Return what twice as many labels would bring; None if too few are measured.
+    """Return the expected gain from twice as many labels; None if too few are measured.
 
-    It is less than what the second half of the labels brought, by a fixed factor.
+    The gain is a fixed fraction of the gain from the second half of the labels.
 
     Parameters
     ----------
     answered : sequence of LabelledText
     is_right : bool array, shape (n_answered,)
-        Whether held-out answers are right.
+        Mask of correct held-out answers.
     half_right : float64 array, shape (n_answered,)
-        The fraction of models of half of the labels, without that text, that are right.
+        Fraction of correct models among those trained on half of the labels without that text.
     accuracy : float
-        The estimated accuracy of the model of all labels; gains are at most what is missing to 1.
+        Estimated accuracy of the model of all labels, which limits the gain.
     """
     is_measured = np.array([each.is_measured for each in answered], dtype=bool)
     if is_measured.sum() < _MIN_TO_FORECAST:

@@ -1,4 +1,4 @@
-"""How people label, and the file of their labels: found, opened, and given a coder and topics."""
+"""Labelling options, and finding, opening and preparing a label database."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import SOURCE, RowAssignments, TextTable, missing_note
 
-#: The fraction of random draws by default.
+#: Default fraction of random draws.
 RANDOM_FRACTION = 0.33
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOptions:
-    """How people label; see `slugline.label`, whose parameters these are.
+    """Labelling options; see the parameters of `slugline.label`.
 
     Attributes
     ----------
     coder : str
-        Who labels without a token.
+        Name of the coder without a token.
     has_tokens : bool
-        Whether people label with tokens, so that the coder is stored only if they do something.
+        True if coders use tokens; then `coder` is stored only if needed.
     descriptions : mapping of str to str
-        Topics to begin with, with their descriptions.
+        Initial topics with their descriptions.
     is_multilabel : bool or None
-        Whether a text may have several topics, or none; None for what the file says, and one topic
-        each in a new file.
+        True to allow any number of topics per text; None for the stored setting, False in a new
+        file.
     random_fraction, double_fraction, repeat_fraction : float
     repeat_after : int
     show_guesses : bool
@@ -53,7 +53,7 @@ class LabelOptions:
 
 
 class OpenLabels(NamedTuple):
-    """An open file of labels, the texts that they are of, who has which, and remarks on them."""
+    """An open label database, its texts, their assignments, and notes."""
 
     store: LabelStore
     table: TextTable
@@ -63,13 +63,13 @@ class OpenLabels(NamedTuple):
 
 @contextlib.contextmanager
 def open_labels(path: Path, table: TextTable, options: LabelOptions) -> Iterator[OpenLabels]:
-    """Yield a file of labels that is ready to label texts; it is made if it is missing.
+    """Yield a label database prepared for labelling, created if missing.
 
-    A new file is removed if an error comes before somebody got a text, or a label was imported.
+    A new file is removed after an error if it has no assignments or labels.
 
     Raises
     ------
-    DataError : if the labels in the file are of other texts.
+    DataError : if the file has labels of other texts.
     StoreError : if the file can't be used.
     """
     is_new = not path.exists()
@@ -83,7 +83,7 @@ def open_labels(path: Path, table: TextTable, options: LabelOptions) -> Iterator
 
 
 def _remove_unused(path: Path) -> None:
-    """Remove a file of labels from which nobody got a text, and which has no label."""
+    """Remove a label database without assignments or labels."""
     with contextlib.suppress(StoreError, OSError):
         with LabelStore(path, create=False) as store:
             is_used = store.has_assignments()
@@ -102,7 +102,7 @@ def _prepare(store: LabelStore, table: TextTable, options: LabelOptions) -> Open
 
 
 def _set_multilabel(store: LabelStore, is_multilabel: bool | None) -> str | None:
-    """Let texts have several topics, or one each; return what changes for those who label them."""
+    """Change the number of topics per text; return a note for coders, or None."""
     if is_multilabel is None or is_multilabel == store.is_multilabel:
         return None
     store.set_multilabel(is_multilabel)
@@ -111,13 +111,13 @@ def _set_multilabel(store: LabelStore, is_multilabel: bool | None) -> str | None
     if not is_multilabel:
         return f"from now on, texts in {store.path} have one topic each"
     return (
-        f"from now on, texts in {store.path} may have several topics, or none, for everybody who "
-        "labels them, and models give several; while none has, --single takes that back"
+        f"from now on, texts in {store.path} may have any number of topics, for all coders and "
+        "models; --single undoes this while all texts have one topic"
     )
 
 
 def find_labels(file: str, output: Path | None) -> Path:
-    """Return the file of labels: `output`, or `file` if that is a label database.
+    """Return the label database: `output`, or `file` if it is one.
 
     Raises
     ------
@@ -128,55 +128,53 @@ def find_labels(file: str, output: Path | None) -> Path:
     path = Path(file)
     if not path.is_file() or not is_database(path):
         raise OptionError(
-            Parameter("output"),
-            " is missing: name the file that is to keep the labels, such as labels.db.",
+            Parameter("output"), " is missing: name a file for the labels, such as labels.db."
         )
     return path
 
 
 def find_source(labels: Path) -> str:
-    """Return the file of texts that a label database knows.
+    """Return the file of texts recorded in a label database.
 
     Raises
     ------
-    OptionError : if it isn't there.
+    OptionError : if unknown or missing.
     StoreError : if the label database can't be read.
     """
     with LabelStore(labels, create=False, is_read_only=True) as store:
         source = store.setting(SOURCE)
     if source is None:
         raise OptionError(
-            f"{labels} doesn't know the file of its texts; name it, and give {labels} as ",
+            f"{labels} does not record the file of its texts; name it, and give {labels} as ",
             Parameter("output"),
             ".",
         )
-    # The command may run elsewhere than at first.
+    # The command may run in another folder than before.
     for path in (Path(source), labels.parent / source):
         if path.is_file():
             return str(path)
     raise OptionError(
-        f"{labels} has labels of texts in {source}, which isn't there; name it, and give {labels} "
-        "as ",
+        f"{labels} has labels of texts in {source}, which is missing; name that file, and give "
+        f"{labels} as ",
         Parameter("output"),
         ".",
     )
 
 
 def login_name() -> str:
-    """Return the name of the user's login; OptionError if it has none."""
+    """Return the user's login name; OptionError if there is none."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # a container's user may have no name
         raise OptionError(
-            "your login has no name; give one with ", Parameter("coder"), "."
+            "cannot find your login name; give a name with ", Parameter("coder"), "."
         ) from None
 
 
 def add_topics(store: LabelStore, descriptions: Mapping[str, str], coder: str) -> None:
-    """Add the topics that the codebook never had; describe those that have no description.
+    """Add topics that were never in the codebook, and missing descriptions.
 
-    Topics that were renamed, merged or described since are left as they are. The coder is stored
-    if there is anything to add.
+    Renamed, merged and described topics stay as they are. The coder is stored if anything is added.
     """
     for name, description in descriptions.items():
         topic = store.codebook().find(name)

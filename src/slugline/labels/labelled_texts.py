@@ -17,7 +17,7 @@ from slugline.labels.arrivals import Arrivals, AssignedRow
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
-# Reasons of the first assignment of a text if its probability is known.
+# Reasons of assignments with a known probability.
 _DRAW_REASONS = ("random", "spread", "suggested")
 # A text counts as skipped once this many texts were shown after it without a decision on it. Coders
 # may put off hard texts; the latest ones may still be open.
@@ -37,7 +37,7 @@ class LabelledText(NamedTuple):
         inverse of its selection probability, relative to a random draw. None if it doesn't count,
         because the probability is unknown or a coder saw a guess.
     document : int or None
-        The number of the document in the store.
+        Number of the document in the store.
     """
 
     text: str
@@ -76,19 +76,18 @@ def read_labelled_texts(
     - Texts that the user has changed are left out. Texts that are missing from the user's file are
       used in training, but not measured, since the accuracy doesn't cover them.
     - A text that was shown long ago without a decision counts as skipped.
-    - A text that is coded twice counts once, by its first draw.
-    - Earlier versions showed labels that a model contradicted to their coder again. These texts
-      count as skipped: measured by the revised label, the model would look better than it is.
-    - Near copies that were labelled together with a text are left out: a model that has learned
-      from them knows that text, and its answer to it would not be a held-out one. Training reads
-      them.
+    - A double-coded text counts once, by its first draw.
+    - Earlier versions showed coders their labels again if a model contradicted them. These texts
+      count as skipped: revised labels would overestimate the accuracy.
+    - Near copies labelled together with a text are left out, because a model trained on them has
+      seen that text, so its answer would not be held out. Training includes them.
 
     Parameters
     ----------
     store : LabelStore
     table : TextTable
     arrivals : Arrivals, optional
-        When the texts of the table came; by default, all were there from the beginning.
+        Arrival of the texts; by default, all were in the file from the start.
     """
     if arrivals is None:
         arrivals = Arrivals(np.zeros(len(table), dtype=np.intp), (0,))
@@ -106,7 +105,7 @@ def read_labelled_texts(
 
 
 def read_random_draws(store: LabelStore) -> LabelledTexts:
-    """Return the texts of `read_labelled_texts` without the user's file, measuring random draws."""
+    """Return the labelled texts if the user's file is missing; only random draws are measured."""
     documents = [*_assigned_documents(store, store.first_assignments())]
     weights = {draw.id: 1.0 for draw, _ in documents if draw.selection.is_random}
     return LabelledTexts(_decided_texts(store, documents, weights))
@@ -137,9 +136,9 @@ def _decided_texts(
 def _assigned_documents(
     store: LabelStore, assignments: Mapping[int, Assignment]
 ) -> list[tuple[Assignment, DocumentLabels]]:
-    """Return the documents that persons have, each with its first assignment, in order of these.
+    """Return the documents assigned to people, in order of their first assignments.
 
-    Documents that the user has changed are left out, and near copies whose label was taken back.
+    Documents that the user has changed and undone near copies are left out.
     """
     documents = []
     for each in store.labels():
@@ -154,7 +153,7 @@ def _assigned_documents(
 def _find_rows(
     documents: Sequence[tuple[Assignment, DocumentLabels]], table: TextTable
 ) -> list[AssignedRow]:
-    """Return the texts of the table that persons have, in order."""
+    """Return the texts of the table that are assigned to people, in order."""
     rows = []
     for assignment, each in documents:
         row = table.find_row(each.document)
@@ -166,7 +165,7 @@ def _find_rows(
 def _weigh(
     rows: Sequence[AssignedRow], arrivals: Arrivals, assignments: Iterable[Assignment]
 ) -> dict[int, float]:
-    """Return the weight of each text by the number of its assignment, if it is known."""
+    """Return the known weights of texts by assignment number."""
     draws = sorted(each.id for each in assignments if _probability(each.selection) is not None)
     weights = arrivals.weights(rows, draws).tolist()
     pairs = zip(rows, weights, strict=True)
@@ -174,13 +173,13 @@ def _weigh(
 
 
 def _find_abandoned(store: LabelStore, assignments: Iterable[Assignment]) -> set[int]:
-    """Return the numbers of assignments that are open though many others came later."""
+    """Return the numbers of open assignments that were followed by many others."""
     persons = [coder.name for coder in store.coders() if coder.kind == "person"]
     undecided = {each.id for name in persons for each in store.open_assignments(name)}
     return undecided.intersection(sorted(each.id for each in assignments)[:-_N_PENDING])
 
 
 def _probability(selection: Selection) -> float | None:
-    """Return the probability with which a text was selected; None if it is unknown."""
+    """Return the selection probability, or None if unknown."""
     is_known = selection.reason in _DRAW_REASONS and selection.n_candidates
     return selection.probability if is_known else None

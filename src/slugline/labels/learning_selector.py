@@ -1,4 +1,4 @@
-"""Selects the next text of a coder by a model of the labels, learned in a thread of its own."""
+"""Select texts with a model of the labels, which is trained in a background thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.label_database.records import Selection, SelectionReason
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.arrivals import record_arrivals
-from slugline.labels.draws import DoubleDraws, SelectedRow
+from slugline.labels.draws import DoubleDraws, SelectedRow, Selector
 from slugline.labels.label_report import LabelReport
 from slugline.labels.labelled_texts import read_labelled_texts
 from slugline.labels.learner import (
@@ -32,16 +32,16 @@ from slugline.labels.selection import (
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 
-#: With fewer labels, and no descriptions of topics, texts are spread by their vectors rather than
+#: With fewer labels and no topic descriptions, texts are spread by their word vectors instead of
 #: selected by the model's doubt.
 MIN_LABELS = 20
 #: Guesses are shown once there are this many labels per topic of the codebook, on average.
 MIN_PER_TOPIC = 3
-# Until the interval is so wide, the fraction of random draws stays as it was at first.
+# Width of the accuracy interval below which the fraction of random draws falls.
 _NARROW = 0.10
-#: The smallest fraction of random draws, unless less is asked for.
+#: Minimum fraction of random draws, unless it starts lower.
 MIN_RANDOM_FRACTION = 0.1
-# Number of models in turn that may go without a report, as labels arrive while they are learned.
+# Maximum number of consecutive models without a report, while labels arrive during training.
 _MAX_WITHOUT_REPORT = 10
 # Seconds that `close` waits for a fit.
 _PATIENCE = 10.0
@@ -50,8 +50,8 @@ _PATIENCE = 10.0
 def choose_random_fraction(first_fraction: float, estimate: AccuracyEstimate | None) -> float:
     """Return the fraction of random draws: fewer once the interval is narrow.
 
-    The width shrinks with the square root of the number of random draws, so that half of the draws
-    keep the width after twice as many labels.
+    The width shrinks with the square root of the number of random draws, so after twice as many
+    labels, half the fraction keeps the width.
     """
     if estimate is None or estimate.width >= _NARROW:
         return first_fraction
@@ -63,17 +63,12 @@ def _make_classifier() -> TopicClassifier:
     return TopicClassifier(n_jobs=1)
 
 
-class LearningSelector:
-    """Selects random draws and texts that a model doubts; see `slugline.labels.draws.Selector`.
+class LearningSelector(Selector):
+    """Selects random draws, and texts whose topics a model of the labels doubts.
 
-    Before there are 20 labels, texts that aren't random draws are spread by their word vectors,
-    unless topics are described in the codebook, so that there is a model from the beginning. Of
-    many texts, a random sample is compared.
-
-    Attributes
-    ----------
-    problem : str or None
-        Why the last fit failed; labels are kept, and the next change is learned from again.
+    With fewer than 20 labels, texts that aren't random draws are spread by their word vectors,
+    unless the codebook describes topics, which allows a model from the start. With many texts, a
+    random sample is compared.
 
     Parameters
     ----------
@@ -81,15 +76,14 @@ class LearningSelector:
     table : TextTable
     assignments : RowAssignments
     random_fraction : float, default 1 / 3
-        The fraction of random draws at first. Once the interval of the accuracy is narrower than
-        0.1, there are fewer, down to `MIN_RANDOM_FRACTION`.
+        Initial fraction of random draws. Once the accuracy interval is narrower than 0.1, it falls,
+        down to `MIN_RANDOM_FRACTION`.
     double_fraction : float, default 0.0
-        The fraction of a coder's texts that another coder has drawn as well, so that their
-        agreement can be measured.
+        Fraction of a coder's texts that another coder has drawn as well, to measure agreement.
     shows_guesses : bool, default False
-        Whether coders see what the model would say before they decide, except of random draws and
-        of texts that another coder has. If True, only random draws count towards the accuracy, and
-        labels given before guesses were shown; otherwise all labels do.
+        Show the model's guess before coders decide, except for random draws and double-coded texts.
+        If True, the accuracy is measured only on random draws and on labels given before guesses
+        were shown; otherwise on all labels.
     make_classifier : callable, optional
     random_state : int, optional
     """
@@ -119,12 +113,12 @@ class LearningSelector:
         self._report: LabelReport | None = None
         self._n_without_report = 0
         self._model_lock = threading.Lock()
-        self.problem: str | None = None
+        self._problem: str | None = None
         self._learning_task = LatestTask(self._learn, name="learn-labels")
         self._learning_task.request()
 
     def select_next(self, coder: str) -> SelectedRow | None:
-        """Return the next row for a coder, and why it was selected; None if none is left."""
+        """Return the next row for a coder, or None."""
         free = self._assignments.free_rows(coder)
         double_fraction, double = self._double_draws.draw(coder, len(free))
         if double is not None or not len(free):
@@ -154,46 +148,51 @@ class LearningSelector:
         return selected
 
     def notice_change(self) -> None:
-        """Let the model be learned anew, in another thread."""
+        """Train the model again, in the background."""
         self._learning_task.request()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until all changes are learned from; return whether they are."""
+        """Wait until the model is up to date; return True if it is."""
         return self._learning_task.wait(timeout)
 
     @property
     def model(self) -> LabelModel | None:
-        """The model of the present labels; None if there is none yet."""
+        """The model of the current labels, or None."""
         return self._model
 
     @property
     def estimate(self) -> AccuracyEstimate | None:
-        """The accuracy of the model of the present labels; None if there is none yet."""
+        """Accuracy of the current model, or None."""
         model = self._model
         return None if model is None else model.estimate
 
     @property
     def report(self) -> LabelReport | None:
-        """What is known of the model, or of one a moment ago; None if there is none yet."""
+        """Report on the latest model, which may be slightly out of date, or None."""
         return self._report
 
     @property
+    def problem(self) -> str | None:
+        """Error of the last fit, or None. Labels are kept, and the next change starts a new fit."""
+        return self._problem
+
+    @property
     def random_fraction(self) -> float:
-        """The present fraction of random draws."""
+        """The current fraction of random draws."""
         return self._sampler.random_fraction
 
     def close(self) -> None:
         """Stop the thread; wait up to 10 seconds for a running fit."""
         self._learning_task.close(_PATIENCE)
 
-    # Learning, in the other thread -----------------------------------------------------------
+    # Training, in the background --------------------------------------------------------------
 
     def _learn(self) -> None:
         try:
             self._learn_labels()
-            self.problem = None
-        except Exception as error:  # noqa: BLE001 - coders go on, with the model that there is
-            self.problem = str(error) or type(error).__name__
+            self._problem = None
+        except Exception as error:  # noqa: BLE001 - coders continue with the earlier model
+            self._problem = str(error) or type(error).__name__
 
     def _learn_labels(self) -> None:
         labelled, unmeasured_fraction = read_labelled_texts(
@@ -229,16 +228,16 @@ class LearningSelector:
                 SelectionWeights(rows, model.sample_weights, weigh),
                 choose_random_fraction(self._first_fraction, model.estimate),
             )
-        # A report takes longer than a model, and waits while labels arrive, up to a limit.
+        # A report takes longer than a model, so it waits while labels arrive, up to a limit.
         self._n_without_report += 1
         if self._learning_task.is_latest or self._n_without_report > _MAX_WITHOUT_REPORT:
             self._report = report_labels(model)
             self._n_without_report = 0
 
     def _spread_texts(self, rows: Index, labelled: list[str]) -> None:
-        """Let texts be selected by their distance from those with a label."""
+        """Select texts by their distance from labelled ones."""
         if self._distance_weigher is not None:
-            return  # it is told of each text that is selected
+            return  # `_select` keeps it up to date
         weigher = DistanceWeigher(self._table.texts, rows)
         for text in labelled:
             weigher.add(text)

@@ -1,9 +1,9 @@
-"""Selects texts to label at random, with probabilities that are known.
+"""Select texts to label at random, with known probabilities.
 
-A fraction of them are random draws, each text with the same probability. The others are drawn with
-a probability that grows with the doubt of the present model, or, before there is one, with the
-distance from what was selected before. As every text may be drawn, and with which probability is
-known, all labels count in an estimate of accuracy (`slugline.labels.accuracy`).
+A fraction are random draws with equal probabilities. The others are drawn with a probability that
+grows with the current model's doubt or, before there is a model, with the distance from selected
+texts. Every text has a known, positive probability, so all labels count in the accuracy estimate
+(`slugline.labels.accuracy`).
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ import numpy as np
 from slugline.base.arrays import F32, F64, Index, Mask
 from slugline.learning.encoder.vectors import WordVectorEncoder
 
-# The power of doubt, which is 1 minus the margin between the two likeliest topics. In simulated
-# annotations of training splits, models learned as much as from the most doubtful texts; with a
-# lower power they learned less, and with a higher one, labels said less about accuracy.
+# The power of doubt, which is 1 minus the margin between the top two topics. In simulated
+# annotations of training splits, models learned as much as from the most doubtful texts. They
+# learned less with a lower power; with a higher one, the accuracy estimate was less precise.
 _DOUBT_POWER = 4
-# Added to each doubt, so that every text may be drawn.
+# Added to each doubt, to make every probability positive.
 _MIN_DOUBT = 0.02
-#: The largest number of texts whose doubt is compared; they are drawn at random if there are more.
+#: Maximum number of texts whose weights are compared; a random sample of more.
 MAX_COMPARED = 5000
-# Vectors of at most so many selected texts are compared with those of others.
+# Maximum number of selected texts whose vectors are compared with other texts.
 _MAX_SPREAD = 500
 
 
 class Draw(NamedTuple):
-    """A text that was selected.
+    """A selected text.
 
     Attributes
     ----------
     row : int
     is_random : bool
-        Whether it is a random draw.
+        True for a random draw.
     probability : float
-        The probability of selecting this text by any kind of draw; only by its own kind unless
-        no guess is shown: see `WeightedSampler.select`.
+        Probability of selecting this text by either kind of draw; by its own kind only if guesses
+        are shown: see `WeightedSampler.select`.
     n_candidates : int
-        The number of texts among which it was selected.
+        Number of texts that could be selected.
     """
 
     row: int
@@ -48,23 +48,18 @@ class Draw(NamedTuple):
     probability: float
     n_candidates: int
 
-    @property
-    def weight(self) -> float:
-        """The inverse of the probability, relative to that of a random draw."""
-        return 1 / (self.probability * self.n_candidates)
-
 
 class SelectionWeights(NamedTuple):
-    """Weights of texts, by which those that aren't random draws are selected.
+    """Weights for selecting texts other than random draws.
 
     Attributes
     ----------
     rows : int array, shape (n_rows,)
-        A random sample of the texts that may be selected, ascending.
+        A random sample of the unassigned texts, ascending.
     values : float64 array, shape (n_rows,)
-        The weight of each row, at least 0.
+        Nonnegative weight of each row.
     weigh : callable
-        Returns the weight of each of some rows.
+        Returns the weights of given rows.
     """
 
     rows: Index
@@ -73,15 +68,15 @@ class SelectionWeights(NamedTuple):
 
 
 class WeightedSampler:
-    """Draws rows at random, some uniformly and the others by weight.
+    """Draws rows at random, some uniformly and others by weight.
 
-    All texts are random draws until there are weights, or if all weights are 0.
+    All draws are uniform until weights are set, or if all weights are 0.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     random_fraction : float, default 1 / 3
-        The probability of a random draw.
+        Probability of a uniform draw.
     """
 
     def __init__(self, rng: np.random.Generator, random_fraction: float = 1 / 3) -> None:
@@ -90,36 +85,35 @@ class WeightedSampler:
 
     @property
     def random_fraction(self) -> float:
-        """The present probability of a random draw."""
+        """Current probability of a uniform draw."""
         return self._random_fraction
 
     def set_weights(self, weights: SelectionWeights, random_fraction: float | None = None) -> None:
-        """Let texts be selected by other weights from now on, and another fraction at random.
+        """Set the weights, and optionally the fraction of uniform draws, for later draws.
 
-        Either may depend on labels: each text has the probability that it had at its moment. The
-        caller sees to it that no other thread selects a text meanwhile.
+        Both may depend on labels, because the probability of a text is recorded when it is drawn.
+        The caller must prevent other threads from selecting a text at the same time.
         """
         self._weights = weights
         if random_fraction is not None:
             self._random_fraction = random_fraction
 
     def sample(self, free: Index, n: int = MAX_COMPARED) -> Index:
-        """Return up to `n` of the rows, drawn at random, ascending."""
+        """Return a random sample of up to `n` rows, ascending."""
         if len(free) <= n:
             return free
         return np.sort(self._rng.choice(free, n, replace=False, shuffle=False))
 
     def select(self, free: Index, *, shows_guess: bool = False) -> Draw | None:
-        """Return one of the rows; None if there is none.
+        """Draw one of the rows, or None if there are none.
 
         Parameters
         ----------
         free : int array, shape (n_free,)
             The rows that may be selected, ascending.
         shows_guess : bool, default False
-            Whether the coder sees what the model would say of weighted draws, whose labels don't
-            count towards the accuracy then; the probability is that of the kind of draw. Otherwise,
-            it is that of either kind.
+            True if the coder sees the model's guess for weighted draws, which then don't count in
+            the accuracy. The probability then refers to this kind of draw, else to either kind.
         """
         n_free = len(free)
         if not n_free:
@@ -139,7 +133,7 @@ class WeightedSampler:
             row = int(self._rng.choice(rows, p=values / total))
         relative = 0.0
         if not (shows_guess and is_random):
-            # Texts that weren't compared could have been, each with the same probability.
+            # Only a sample was compared, in which each text was equally likely.
             relative = _weight(weights, row) * len(rows) / total
         probability = (1 - fraction) * relative
         if is_random or not shows_guess:
@@ -148,13 +142,12 @@ class WeightedSampler:
 
 
 def _is_in(rows: Index, others: Index) -> Mask:
-    """Return which rows are among others, both ascending."""
+    """Return a mask of rows that are among others, both ascending."""
     places = np.searchsorted(others, rows)
     return others[np.minimum(places, len(others) - 1)] == rows
 
 
 def _weight(weights: SelectionWeights, row: int) -> float:
-    """Return the weight of a row."""
     place = int(np.searchsorted(weights.rows, row))
     if place < len(weights.rows) and weights.rows[place] == row:
         return float(weights.values[place])
@@ -162,12 +155,12 @@ def _weight(weights: SelectionWeights, row: int) -> float:
 
 
 def doubt_weights(doubt: F64) -> F64:
-    """Return weights of texts from the doubts of a model about them, at least 0."""
+    """Return weights of texts from a model's doubts."""
     return (doubt + _MIN_DOUBT) ** _DOUBT_POWER
 
 
 def distance_weights(vectors: F32, selected: F32) -> F64:
-    """Return the squared cosine distance of each row from the nearest of the selected ones.
+    """Return the squared cosine distance of each row from the nearest selected row.
 
     Parameters
     ----------
@@ -186,14 +179,14 @@ def distance_weights(vectors: F32, selected: F32) -> F64:
 
 
 class DistanceWeigher:
-    """Weighs a sample of texts by how far their word vectors are from those that were selected.
+    """Weights a sample of texts by the distance of their word vectors from selected texts.
 
     Parameters
     ----------
     texts : sequence of str
         All texts.
     rows : int array, shape (n_rows,)
-        Those of the sample, ascending.
+        Rows of the sample, ascending.
     """
 
     def __init__(self, texts: Sequence[str], rows: Index) -> None:
@@ -207,7 +200,7 @@ class DistanceWeigher:
         return self._encoder.encode([self._texts[row] for row in rows.tolist()])
 
     def add(self, text: str) -> None:
-        """Add a text that was selected."""
+        """Add a selected text."""
         if self._n_selected < _MAX_SPREAD:
             vector = self._encoder.encode([text])
             weights = distance_weights(self._vectors, vector)
@@ -216,7 +209,7 @@ class DistanceWeigher:
             self._n_selected += 1
 
     def weights(self) -> SelectionWeights:
-        """Return the present weights."""
+        """Return the current weights."""
         selected = self._selected[: self._n_selected]
 
         def weigh(rows: Index) -> F64:

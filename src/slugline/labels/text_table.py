@@ -1,9 +1,10 @@
-"""The texts of the user's file, and which of them coders have."""
+"""The texts of the user's file, their assignments to coders, and near copies among them."""
 
 from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,8 +26,10 @@ from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.labels.cells import NewDocument, document_keys
 from slugline.labels.store import LabelStore
 
-#: Settings for the user's file and its column of ids, "" for none.
+#: Settings for the user's file and its id column, "" for none.
 SOURCE, ID_COLUMN = "source", "id_column"
+# With more texts, near copies aren't searched: a million texts take minutes and 2.4 GB.
+_MAX_GROUPED = 300_000
 
 
 class TextTable:
@@ -41,7 +44,7 @@ class TextTable:
         See `document_keys`.
     text_columns : tuple of str
     topic_column : str
-        The column in which an export has the topics. Coders don't see it.
+        The topic column of an export, hidden from coders.
     id_column : str or None
     """
 
@@ -109,24 +112,24 @@ class TextTable:
         return len(self.texts)
 
     def document(self, row: int) -> NewDocument:
-        """Return the document of a row, to be stored."""
+        """Return the document of a row, for storing."""
         columns = self._columns[row] if self._columns else {}
-        if len(self.text_columns) == 1:  # else an export needs each of them
+        if len(self.text_columns) == 1:  # an export needs several of them
             columns = {name: cell for name, cell in columns.items() if name != self.text_columns[0]}
         return NewDocument(self.keys[row], self.texts[row], columns)
 
     def has_topics(self) -> bool:
-        """Return whether a row has a value in the column of topics."""
+        """Return True if any row has a value in the topic column."""
         cells = (columns.get(self.topic_column) for columns in self._columns)
         return any(cell is not None and str(cell).strip() for cell in cells)
 
     def find_row(self, document: StoredDocument) -> int | None:
-        """Return the row of a document; None if it is gone or its text has changed."""
+        """Return the row of a document, or None if it is gone or its text has changed."""
         row = self._rows.get(document.key)
         return row if row is not None and self.texts[row] == document.text else None
 
     def has_key(self, key: str) -> bool:
-        """Return whether a row has a key."""
+        """Return True if any row has this key."""
         return key in self._rows
 
     def find_key(self, key: str) -> NewDocument | None:
@@ -146,11 +149,11 @@ class TextTable:
         return rows
 
     def remember_source(self, store: LabelStore) -> None:
-        """Store the name of the file and of its columns.
+        """Store the names of the file and its columns.
 
         Raises
         ------
-        OptionError : if the labels in the store are of texts in other columns, or decisions about
+        OptionError : if the store has labels of texts in other columns, or decisions about
             suspects.
         """
         if store.setting(REVIEWED) is not None:
@@ -184,7 +187,7 @@ class TextTable:
 
 
 class SourceColumns(NamedTuple):
-    """The columns of the user's file that a label database knows.
+    """Columns of the user's file that are stored in a label database.
 
     Attributes
     ----------
@@ -192,7 +195,7 @@ class SourceColumns(NamedTuple):
         The text columns; None if not stored yet, or if the texts had no named column.
     topic : str or None
     id : str or None
-        The column of ids; "" for none, None to guess it.
+        The id column; "" for none, None to guess it.
     """
 
     text: tuple[str, ...] | None = None
@@ -217,7 +220,7 @@ class SourceColumns(NamedTuple):
             return cls.from_store(store)
 
     def id_among(self, name: str, head: Sequence[SourceRow | BadRow]) -> str | None:
-        """Return the column of ids in a file's first rows, or None; guessed if not stored."""
+        """Return the id column in a file's first rows, or None; guessed if not stored."""
         if self.id is None:
             return find_id_column(name, head, None)
         same = (column for column in column_names(head) if column.lower() == self.id.lower())
@@ -237,7 +240,7 @@ def stored_text_columns(store: LabelStore) -> tuple[str, ...] | None:
 
 
 class RowAssignments:
-    """Which rows of a table each coder has, so that nobody gets what another coder has.
+    """Assignments of a table's rows to coders.
 
     Attributes
     ----------
@@ -253,16 +256,16 @@ class RowAssignments:
         self._is_free: Mask = np.ones(self._n_rows, dtype=np.bool_)
         self._coders: defaultdict[int, set[str]] = defaultdict(set)
         self._declined: defaultdict[str, set[int]] = defaultdict(set)
-        self._drawn: dict[int, str] = {}  # random draws that one coder has
-        self._taken = set[int]()  # rows that somebody in another process has
+        self._drawn: dict[int, str] = {}  # random draws assigned to one coder
+        self._taken = set[int]()  # rows assigned by another process
 
     @classmethod
     def from_store(cls, table: TextTable, store: LabelStore) -> RowAssignments:
-        """Return the assignments that a store has.
+        """Return the assignments in a store.
 
         Raises
         ------
-        DataError : if it has labels, and of none of the texts.
+        DataError : if none of its labels is of these texts.
         """
         result = cls(len(table))
         n_documents = result.refresh(table, store)
@@ -275,10 +278,7 @@ class RowAssignments:
         return result
 
     def refresh(self, table: TextTable, store: LabelStore) -> int:
-        """Read all assignments again, as after labels were withdrawn.
-
-        Return the number of documents with labels.
-        """
+        """Read all assignments again; return the number of documents with labels."""
         self._clear()
         n_documents = n_missing = 0
         rows: dict[int, int] = {}
@@ -307,7 +307,7 @@ class RowAssignments:
         return n_documents
 
     def add(self, row: int, coder: str, *, is_random: bool = False) -> None:
-        """Note that a coder has a row; nobody else gets it, unless it is to be coded twice."""
+        """Assign a row to a coder, or a second coder to a double-coded row."""
         if is_random and not self._coders[row]:
             self._drawn[row] = coder
         else:
@@ -317,7 +317,7 @@ class RowAssignments:
         self._is_free[row] = False
 
     def decline(self, row: int, coder: str) -> None:
-        """Note that a coder leaves a row to others; it is free unless another coder has it."""
+        """Note that a coder left a row to others; it is free unless another coder has it."""
         self._declined[coder].add(row)
         self._drawn.pop(row, None)
         others = self._coders.get(row, set()) - {coder}
@@ -326,12 +326,12 @@ class RowAssignments:
         )
 
     def reclaim(self, row: int, coder: str) -> None:
-        """Note that a coder decides about a row after all, if they had left it to others."""
+        """Assign a row to a coder again who had left it to others."""
         if row in self._declined.get(coder, ()):
             self.add(row, coder)
 
     def mark_taken(self, row: int) -> None:
-        """Note that somebody in another process has a row."""
+        """Note that another process has assigned a row."""
         self._taken.add(row)
         self._drawn.pop(row, None)
         self._is_free[row] = False
@@ -348,7 +348,7 @@ class RowAssignments:
         return self._without_declined(rows[self._is_free[rows]], coder)
 
     def n_coders(self, row: int) -> int:
-        """Return how many coders have or had a row."""
+        """Return the number of coders who have or had a row."""
         return len(self._coders.get(row, ()))
 
     def free_rows(self, coder: str) -> Index:
@@ -360,16 +360,13 @@ class RowAssignments:
         return rows[~np.isin(rows, [*declined])] if declined else rows
 
     def drawn_by_others(self, coder: str) -> Index:
-        """Return the random draws that one other coder has, and nobody else."""
+        """Return the random draws that exactly one other coder has."""
         rows = [row for row, other in self._drawn.items() if other != coder]
         return np.array(rows, dtype=np.int64)
 
 
 def missing_note(assignments: RowAssignments, table: TextTable) -> str | None:
-    """Return what to tell the user about labels of texts that the file has no more; None if none.
-
-    The file may have another text under the same id.
-    """
+    """Return a note about labels of texts that are missing from the file, or None."""
     if not assignments.n_missing:
         return None
     is_one = assignments.n_missing == 1
@@ -378,3 +375,50 @@ def missing_note(assignments: RowAssignments, table: TextTable) -> str | None:
         f"{counted(assignments.n_missing, 'labelled document')} {verb} no longer in "
         f"{table.name}, or {have} a different text there; {their} labels are kept"
     )
+
+
+class NearCopies:
+    """Groups of near copies, found in a background thread.
+
+    Two texts are near copies if they differ only in case or spaces, or share most of their terms;
+    groups are transitive. See `slugline.auditing.audit.group_copies`. More than 300,000 texts are
+    not grouped.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+        self._groups: Index | None = None
+        # Rows by group, so that a group is one slice.
+        self._rows, self._starts = np.zeros(0, dtype=np.intp), np.zeros(1, dtype=np.intp)
+        self._thread = threading.Thread(target=self._group, name="near-copies", daemon=True)
+        self._thread.start()
+
+    def _group(self) -> None:
+        if len(self._texts) > _MAX_GROUPED:
+            return
+        from slugline.auditing.audit import group_copies  # slow to import
+
+        try:
+            groups = group_copies(self._texts, n_jobs=1)
+        except Exception:  # noqa: BLE001 - without near copies, coders label one text at a time
+            return
+        self._rows = np.argsort(groups, kind="stable")
+        self._starts = np.concatenate([[0], np.cumsum(np.bincount(groups))])
+        self._groups = groups
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the groups are found; return True if the search has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def find(self, row: int) -> Index:
+        """Return the other rows of a row's group, ascending; none until the groups are found."""
+        if self._groups is None:
+            return np.zeros(0, dtype=np.intp)
+        group = self._groups[row]
+        rows = self._rows[self._starts[group] : self._starts[group + 1]]
+        return rows[rows != row]

@@ -1,4 +1,4 @@
-"""Labels from files, stored for the documents that they are about."""
+"""Import labels from files, and match them to documents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from slugline.labels.cells import ImportedLabel, NewDocument, document_cells, na
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
-# The number of documents that are stored together.
+# Number of documents stored together.
 _BATCH = 1000
 
 
@@ -86,16 +86,15 @@ class ImportReport(NamedTuple):
     n_documents : int
         Number of documents, or lines about documents, in the file.
     n_new_documents : int
-        Number of documents that the store did not have.
+        Number of new documents in the store.
     n_labels : int
         Number of labels in the file, skipped documents included.
     n_new_labels : int
-        Number of labels that the store did not have.
+        Number of new labels in the store.
     n_unknown : int
-        Number of documents that were left out as they have no text, and the store has none with
-        their id.
+        Number of documents left out because they have no text and an unknown id.
     n_changed : int
-        Number of documents that were left out as the store has another text with their id.
+        Number of documents left out because the store has another text with their id.
     """
 
     n_documents: int
@@ -120,16 +119,15 @@ def import_documents(
 ) -> ImportReport:
     """Store documents of a file and their labels.
 
-    A document of the file is the stored one with the same key, or with the same text; or else the
-    user's one. Others are added. The entire file is checked before anything is stored, and an
-    import can be repeated. A store without labels becomes multi-label if a document of the file has
-    several topics.
+    Documents are matched by key, else by text, to stored documents, then to the user's file; others
+    are added. The entire file is checked before anything is stored, and an import can be repeated.
+    A store without labels becomes multi-label if a document of the file has several topics.
 
     Parameters
     ----------
     store : LabelStore
     read : callable
-        Return the documents; called up to three times, because they are checked first.
+        Returns the documents; called up to three times, because they are checked first.
     source : str
         Prefix of new keys, and the default name of coders.
     coder : str, optional
@@ -137,7 +135,7 @@ def import_documents(
     kind : {"person", "imported"}
         The kind of `coder`.
     user_file : TextTable, optional
-        The file that is labelled; its documents are stored if they have a label.
+        The labelled file; its documents are stored if they have a label.
 
     Raises
     ------
@@ -177,7 +175,7 @@ def _check_matches(
 ) -> None:
     """Raise DataError if no document is in the store or the user's file.
 
-    Unless `needs_texts`, documents that come with a text may be new.
+    Unless `needs_texts`, documents with a text may be new.
     """
     unknown: list[ExchangedDocument] = []
     n_documents, iterator = 0, iter(documents)
@@ -206,10 +204,10 @@ def _check_matches(
         raise DataError(
             f"{name}: none of its {n_documents:,} {noun}s is in {user_file.name}. It has "
             f"{_examples(theirs)}; ",
-            f"{user_file.name} has no column of ids"
+            f"{user_file.name} has no id column"
             if is_without_ids
             else f"{user_file.name} has {_examples(own)}",
-            "; name the column of ids with ",
+            "; name the id column with ",
             Parameter("id"),
             ", or correct the file.",
         )
@@ -243,7 +241,7 @@ def _check_cells(document: ExchangedDocument, source: str) -> None:
 
 
 def _check_coder(name: str, kind: CoderKind, kinds: dict[str, CoderKind]) -> None:
-    """Raise DataError unless there can be this coder; `kinds` are those of all coders so far."""
+    """Raise DataError for an invalid coder; `kinds` are the kinds of all coders so far."""
     name_cell("name", name)
     if not name.strip():
         raise DataError(Parameter("name"), " is blank; name the coder.")
@@ -260,7 +258,7 @@ def _own_key(document: ExchangedDocument, source: str) -> str:
 def _check(
     store: LabelStore, documents: Iterable[ExchangedDocument], source: str, coder_of: _CoderOf
 ) -> None:
-    """Check a file; let an empty store have several topics if some label has them."""
+    """Check a file; make a store without labels multi-label if needed."""
     has_labels = next(store.decisions(), None) is not None
     is_multilabel, needs_several = store.is_multilabel, False
     names: set[str] = set()
@@ -284,7 +282,7 @@ def _check(
                 needs_several = True
                 if has_labels:
                     raise DataError(
-                        f"{document.place}: there are {len(label.topics or ())} topics, and "
+                        f"{document.place}: there are {len(label.topics or ())} topics, but "
                         f"documents have one each in {store.path}; import the file into another "
                         "one, or keep one topic."
                     )
@@ -292,12 +290,12 @@ def _check(
         store.set_multilabel(True)
 
 
-# A document that an exchanged one is: the number of a stored one, or the key of a new one.
+# The match of an exchanged document: the number of a stored document, or the key of a new one.
 _Match = int | str
 
 
 class _DocumentMatcher:
-    """Finds the stored document of each exchanged one, and stores those that are new.
+    """Matches exchanged documents to stored ones, and stores new ones.
 
     Attributes
     ----------
@@ -308,20 +306,19 @@ class _DocumentMatcher:
     def __init__(self, store: LabelStore, source: str, user_file: TextTable | None) -> None:
         self._store, self._source, self._user_file = store, source, user_file
         self.n_new = self.n_unknown = self.n_changed = 0
-        # The documents with each text, by its digest, and how many of them were matched.
+        # Documents by digest of the text, and the number matched so far.
         self._by_text: dict[bytes, list[_Match]] = {}
         self._n_seen: Counter[bytes] = Counter()
-        # The user's documents with each text that are not stored yet.
+        # The user's documents that are not stored yet, by digest of the text.
         self._unstored: dict[bytes, list[NewDocument]] = {}
-        # Of the present batch: documents by key, and those to store.
+        # In the current batch: documents by key, and new documents.
         self._by_key: dict[str, _Match] = {}
         self._new: dict[str, NewDocument] = {}
 
     def find(self, batch: Sequence[ExchangedDocument]) -> list[int | None]:
-        """Return the number of each document, which is stored if it is new.
+        """Return the number of each document, stored if new.
 
-        None if a document has neither a text nor a key that is stored, or has a key of another
-        text.
+        None for a document with an unknown key and no text, or with the key of another text.
         """
         keys = [key for each in batch for key in (each.key, _own_key(each, self._source)) if key]
         self._by_key, self._new = {**self._store.find_keys(keys)}, {}
@@ -338,7 +335,7 @@ class _DocumentMatcher:
         return [numbers[each] if isinstance(each, str) else each for each in matches]
 
     def _read_texts(self, texts: Sequence[str]) -> None:
-        """Read which stored documents, and which of the user's, have these texts."""
+        """Find the stored documents and the user's documents with these texts."""
         stored = self._store.find_texts(texts)
         for text in texts:
             digest = _digest(text)
@@ -349,7 +346,7 @@ class _DocumentMatcher:
                 self._unstored[digest] = [each for each in documents if each.key not in known]
 
     def _text_of(self, document: ExchangedDocument) -> str | None:
-        """Return the text of a document, if need be from the user's file."""
+        """Return the text of a document, else the text in the user's file."""
         if document.text is not None or document.key is None:
             return document.text
         own = self._user_document(document.key)
@@ -366,7 +363,7 @@ class _DocumentMatcher:
         return self._match_both(document, document.key, document.text)
 
     def _match_key(self, key: str) -> _Match | None:
-        """Return the document with a key, of which the file has no text."""
+        """Match a document without a text by key."""
         if key in self._by_key:
             return self._by_key[key]
         own = self._user_document(key)
@@ -376,7 +373,7 @@ class _DocumentMatcher:
         return None
 
     def _match_both(self, document: ExchangedDocument, key: str, text: str) -> _Match | None:
-        """Return the document with a key of Slugline, if it still has the text."""
+        """Match a document by key, if its text is unchanged."""
         if key in self._by_key:
             match = self._by_key[key]
             if match in self._by_text[_digest(text)]:
@@ -390,7 +387,7 @@ class _DocumentMatcher:
         return self._add(own or NewDocument(key, text, document.columns))
 
     def _match_text(self, document: ExchangedDocument, text: str) -> _Match:
-        """Return the document with a text, and without a key of Slugline."""
+        """Match a document without a key by text."""
         digest, key = _digest(text), _own_key(document, self._source)
         equal, unstored = self._by_text[digest], self._unstored.get(digest)
         if key and self._by_key.get(key) in equal:
@@ -407,7 +404,7 @@ class _DocumentMatcher:
         return self._add(NewDocument(key, text, document.columns))
 
     def _add(self, document: NewDocument) -> _Match:
-        """Note that a document is to be stored; return its key."""
+        """Add a document to store; return its key."""
         digest = _digest(document.text)
         self._new[document.key] = document
         self._by_key[document.key] = document.key
@@ -432,7 +429,7 @@ class _LabelWriter:
         self.n_labels = self.n_new = 0
 
     def add(self, documents: Iterable[tuple[ExchangedDocument, int]]) -> None:
-        """Store the labels of documents, which come with their numbers."""
+        """Store the labels of documents, given with their numbers."""
         by_coder: dict[tuple[str, CoderKind], list[ImportedLabel]] = defaultdict(list)
         settlements = []
         for document, number in documents:
@@ -456,11 +453,11 @@ class _LabelWriter:
         return ImportedLabel(number, topics, label.at, label.note, reason)
 
     def _stored_topics(self, label: ExchangedLabel) -> tuple[str, ...] | None:
-        """Return the topics of a label; no topic is a skip if documents have one each."""
+        """Return the topics of a label; without topics, it is a skip unless multi-label."""
         return label.topics if label.topics or self._is_multilabel else None
 
     def _settle(self, number: int, label: ExchangedLabel) -> bool:
-        """Store a settlement unless it is the current one; return whether it is new."""
+        """Store a settlement unless it is the current one; return True if new."""
         person, _ = self._coder_of(label)
         self._store.add_coder(person)
         given = self._stored_topics(label)

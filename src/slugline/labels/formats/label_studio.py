@@ -1,9 +1,9 @@
-"""Label Studio's JSON: a task for each document, with an annotation of each coder.
+"""Label Studio's JSON: a task for each document, with an annotation for each coder.
 
-Label Studio has no room for names of coders, keys of documents and why a document was skipped. They
-are written to an extra field of a task, `_EXTRA` in "meta", which Label Studio keeps. On reading,
-the labels in the extra field count only if the annotations still say the same; if labels were
-changed in Label Studio, those count.
+Label Studio has no fields for coder names, document keys and reasons for skipping. They are written
+to an extra field of the task, `_EXTRA` in "meta", which Label Studio preserves. On reading, the
+labels in the extra field count only if they still match the annotations; labels that were changed
+in Label Studio take precedence.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from slugline.labels.formats.importing import (
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 
-#: The tool's name as an option, and as the source of documents and labels.
+#: Name of the tool in options, and as the source of documents and labels.
 LABEL_STUDIO = "label-studio"
-# The control tag, and the object tag, of exported labels.
+# Control and object tags of exported labels.
 _CONTROL, _OBJECT = "topic", "text"
-# Label Studio gives numbers of users, not names.
+# Label Studio identifies users by number, not by name.
 _USER_PREFIX = "user "
 # The extra field, and the version of its content.
 _EXTRA, _VERSION = "slugline", 1
 # Bytes that show whether a file is an array.
 _HEAD_BYTES = 1024
-# Fields of the export "JSON-MIN", which leaves out what an annotation is about.
+# Fields of a JSON-MIN export, which lacks the names of annotated fields.
 _MIN_FIELDS = ("annotation_id", "annotator", "lead_time")
-# Fields of which a task has at least one.
+# A task has at least one of these fields.
 _TASK_FIELDS = ("annotations", "predictions", "completions", "is_labeled")
 
 
@@ -143,7 +143,7 @@ def import_label_studio(
 ) -> ImportReport:
     """Store the labels in a JSON file that Label Studio exported.
 
-    See `import_documents`. The coder defaults to the one that the file names.
+    See `import_documents`. The coder defaults to the coder named in the file.
 
     Raises
     ------
@@ -198,12 +198,10 @@ def _read_task(place: str, values: Mapping[str, Any]) -> ExchangedDocument:
 
 def _check_task(place: str, values: Mapping[str, Any]) -> None:
     if not _is_task(values):
-        raise _error(
-            place, "this is not a task of Label Studio, though the first one is", "remove it"
-        )
+        raise _error(place, "not a task of Label Studio, unlike the first item", "remove it")
     if "annotation_id" in values:
         raise _error(
-            place, "this is JSON-MIN, which doesn't say which field is a topic", "export JSON"
+            place, "this is JSON-MIN, which doesn't show which field is the topic", "export JSON"
         )
     if "completions" in values:
         raise _error(
@@ -244,7 +242,7 @@ def _read_labels(place: str, task: _Task) -> Iterator[ExchangedLabel]:
 
 
 def _read_annotation(place: str, annotation: _Annotation) -> list[ExchangedLabel]:
-    """Return the label of an annotation; nothing if it chose no topic and wasn't skipped."""
+    """Return the label of an annotation, or an empty list if it has neither topic nor skip."""
     coder = annotation.completed_by
     name: str | None
     if isinstance(coder, _User):
@@ -334,7 +332,7 @@ def _restore(document: ExchangedDocument, extra: object) -> ExchangedDocument:
 
 
 def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
-    """Return what annotations and predictions say of labels, to be compared."""
+    """Return the parts of labels that annotations and predictions contain, for comparison."""
     return tuple(
         (each.kind, None if each.topics is None else frozenset(each.topics))
         for each in sorted(labels, key=lambda label: label.kind, reverse=True)
@@ -348,9 +346,7 @@ def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
 def export_label_studio(store: LabelStore, path: PathLike) -> ExportReport:
     """Write all documents with their labels to a file that Label Studio can import.
 
-    The file appears when it is complete.
-
-    Raises OutputError if it can't be written.
+    The file appears when complete. Raises OutputError if it can't be written.
     """
     counts: Counter[str] = Counter()
     topic_column, is_multilabel = store.setting(TOPIC_COLUMN), store.is_multilabel
@@ -370,7 +366,7 @@ def export_label_studio(store: LabelStore, path: PathLike) -> ExportReport:
 
 
 def export_setup(store: LabelStore, path: PathLike) -> int:
-    """Write the labelling setup of a project with the topics in use; return how many there are.
+    """Write the labelling setup of a project with the topics in use; return their number.
 
     Raises OutputError if it can't be written.
     """
@@ -396,7 +392,7 @@ def _setup(topics: Iterable[CodebookTopic], *, is_multilabel: bool) -> str:
 
 
 def _encode(value: object) -> bytes:
-    """Return JSON, in which unpaired surrogates are replaced: other programs reject them."""
+    """Return JSON with unpaired surrogates replaced, because other programs reject them."""
     try:
         return msgspec.json.encode(value, enc_hook=str)
     except UnicodeEncodeError:
@@ -437,7 +433,7 @@ def _task(
     *,
     is_multilabel: bool,
 ) -> dict[str, Any]:
-    """Return the task of a document; coders don't see `topic_column`."""
+    """Return the task of a document, with `topic_column` hidden from coders."""
     document = labels.document
     columns = dict(document.columns)
     hidden = {name: columns.pop(name) for name in (topic_column,) if name in columns}
@@ -458,7 +454,7 @@ def _task(
 
 
 def _task_id(key: str, number: int) -> str | int:
-    """Return Label Studio's id of a document, or the user's id, or else its number."""
+    """Return Label Studio's id of a document, else the user's id, else its number."""
     for prefix in (f"{LABEL_STUDIO} ", "id "):
         if key.startswith(prefix):
             name = key.removeprefix(prefix).partition(" text ")[0]
@@ -476,7 +472,7 @@ def _annotation(label: ExchangedLabel) -> dict[str, Any]:
     coder = label.coder or ""
     if coder.startswith(_USER_PREFIX) and coder.removeprefix(_USER_PREFIX).isdecimal():
         annotation["completed_by"] = int(coder.removeprefix(_USER_PREFIX))
-    elif "@" in coder:  # Label Studio knows people by their addresses
+    elif "@" in coder:  # Label Studio identifies people by email address
         annotation["completed_by"] = {"email": coder}
     if label.at is not None:
         annotation["created_at"] = annotation["updated_at"] = label.at

@@ -1,4 +1,4 @@
-"""The user's own files: labels read from a column, and written back with all columns."""
+"""Tables: read labels from a column, and write them back with all columns."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ from slugline.labels.formats.importing import (
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import SourceColumns, TextTable
 
-#: Endings of files to which the rows of a user's file can be written.
+#: Supported extensions of exported tables.
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".parquet")
-# The separator of topics in a cell, unless the user names another.
+# Default separator of several topics in a cell.
 _SEPARATOR = ";"
 
 
 class TableExportReport(NamedTuple):
-    """Counts of what was written to a user's file.
+    """Counts of an exported table.
 
     Attributes
     ----------
     n_rows : int
     n_labelled : int
-        Number of rows that have an answer in the store.
+        Number of rows with an answer in the store.
     topic : str
-        The column of the topic.
+        The topic column.
     """
 
     n_rows: int
@@ -81,9 +81,8 @@ def import_table(
 ) -> ImportReport:
     """Store the labels in a column of a table, such as predictions of a language model.
 
-    A row is about the document with its id, if the table has ids, or else with its text. A table
-    with ids needs no texts. Rows without a topic are left out, and documents that the store lacks
-    are added.
+    A row refers to the document with its id, or if the table has no ids, with its text. A table
+    with ids needs no texts. Rows without a topic are left out, and missing documents are added.
 
     Parameters
     ----------
@@ -92,16 +91,15 @@ def import_table(
     coder : str
     kind : {"person", "imported"}
     options : ReadOptions, optional
-        Columns, format and encoding, as for data. The default column of ids is one with a usual
-        name for ids.
+        Columns, format and encoding, as for data. The id column defaults to one with a common name.
     user_file : TextTable, optional
-        The file that is labelled; its documents are stored if they have a label.
+        The labelled file; its documents are stored if they have a label.
 
     Raises
     ------
     DataError : if a row can't be read, or if no id or, for imported labels, no text is in the store
         or the user's file.
-    OptionError : if a column that was named doesn't exist.
+    OptionError : if a named column doesn't exist.
     """
     options = options or ReadOptions()
     return import_documents(
@@ -115,7 +113,7 @@ def import_table(
 
 
 class _Columns(NamedTuple):
-    """The columns of a table: its text, topic and id, and how several topics are written."""
+    """The text, topic and id columns of a table, and the format of several topics."""
 
     text: tuple[str, ...]
     topic: str | None
@@ -124,12 +122,12 @@ class _Columns(NamedTuple):
     is_sheet: bool
 
     def text_of(self, row: SourceRow) -> str | None:
-        """Return the text of a row; None if it has none."""
+        """Return the text of a row, or None."""
         text = row_text(row, self.text, is_sheet=self.is_sheet) if self.text else None
         return text if isinstance(text, str) else None
 
     def id_of(self, row: SourceRow) -> str:
-        """Return the id of a row; empty if it has none."""
+        """Return the id of a row, or an empty string."""
         return "" if self.id is None else topic_name(row.values.get(self.id))
 
 
@@ -146,7 +144,9 @@ def _read_table(
         columns = columns._replace(text=(), topic=columns.text[0])
     if columns.topic is None:
         raise DataError(
-            f"{path} has no column that is known as topic; name one with ", Parameter("topic"), "."
+            f"{path}: cannot tell which column contains the topic; name it with ",
+            Parameter("topic"),
+            ".",
         )
     for row in itertools.chain(head, rows):
         place = f"{rows.name}, {rows.unit} {row.at}"
@@ -160,7 +160,7 @@ def _read_table(
             continue
         text, name = columns.text_of(row), columns.id_of(row)
         if text is None and not name:
-            raise DataError(f"{place}: there is neither a text nor an id; correct the file.")
+            raise DataError(f"{place}: neither a text nor an id; correct the file.")
         label = ExchangedLabel(topics=(topics,) if isinstance(topics, str) else topics)
         others = {
             name: _decode_cell(value)
@@ -187,12 +187,12 @@ def _find_columns(
         rows.name, head, options.text, options.topic, name, layout=rows.layout
     )
     if not texts and name is None:
-        find_text_columns(rows.name, head, options.text, layout=rows.layout)  # which says why
+        find_text_columns(rows.name, head, options.text, layout=rows.layout)  # raises the error
     return _Columns(texts, topic, name, options.topic_form(), rows.format == "xlsx")
 
 
 def _decode_cell(value: Any) -> Any:
-    """Return a cell decoded from JSON; its JSON if it is nested too deeply."""
+    """Return a cell decoded from JSON, or its JSON if nested too deeply."""
     if not isinstance(value, msgspec.Raw):
         return value
     try:
@@ -209,25 +209,24 @@ def export_table(
 ) -> TableExportReport:
     """Write the rows of the user's file with all columns, and the answers as topics.
 
-    A table keeps its encoding, separator, quotes and line ends, a Parquet file the types of its
-    columns, and an Excel file everything but the cells of the topic. Rows whose document has no
-    answer stay as they are.
+    A table keeps its encoding, separator, quotes and line ends; a Parquet file, its column types;
+    an Excel file, everything except the topic cells. Rows without an answer stay unchanged.
 
     Parameters
     ----------
     store : LabelStore
     source : str or Path
     output : str or Path
-        Its ending decides the format; see `ENDINGS`. The file appears when it is complete.
+        Its extension selects the format; see `ENDINGS`. The file appears when complete.
     options : ReadOptions, optional
         Columns, format and encoding of the source, as for data. The topic column defaults to the
-        one in the source, else in the store's settings, else "topic"; the column of ids defaults to
-        the one in the store's settings.
+        one in the source, else the stored one, else "topic"; the id column defaults to the stored
+        one.
 
     Raises
     ------
     DataError : if the source can't be read, or the format can't hold a topic.
-    OptionError : if the output has another ending, or a column that was named doesn't exist.
+    OptionError : if the extension is unsupported, or a named column doesn't exist.
     OutputError : if the file can't be written.
     """
     source, output, options = Path(source), Path(output), options or ReadOptions()
@@ -242,8 +241,8 @@ def export_table(
     rows, head = _open(source, options)
     ids = options.id or SourceColumns.from_store(store).id_among(rows.name, head)
     columns = _find_columns(rows, head, replace(options, topic=None), ids)
-    # Only a column that is known for topics is overwritten: find_columns would also take any column
-    # that is left over.
+    # Overwrite only a column with a common name for topics: find_columns also accepts any left-over
+    # column.
     known = known_topic_column(column_names(head), columns.text)
     topic = options.topic or known or store.setting(TOPIC_COLUMN) or "topic"
     keys = _row_keys(itertools.chain(head, rows), columns)
@@ -274,7 +273,7 @@ def _answers_by_key(store: LabelStore) -> dict[str, tuple[str, ...]]:
 
 
 def _row_keys(rows: Iterable[SourceRow | BadRow], columns: _Columns) -> list[str]:
-    """Return the key of each row; empty for a row without a text."""
+    """Return the key of each row, or an empty string if it has no text."""
     builder, has_text = KeyBuilder(), list[bool]()
     for row in rows:
         text = columns.text_of(row) if isinstance(row, SourceRow) else None
@@ -296,9 +295,9 @@ def _cells(answer: tuple[str, ...], topic: str, form: TopicForm | None) -> dict[
 def _write(
     path: Path, source: Path, options: ReadOptions, topic: str, cells: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write the rows of a file, read once more, with the new cells of each row by column.
+    """Read the source again and write its rows with new cells by column.
 
-    In CSV, topics that a spreadsheet would read as formulas are prefixed with an apostrophe.
+    In CSV, an apostrophe is put before topics that a spreadsheet would read as formulas.
     """
     rows, head = _open(source, options)
     names = [*dict.fromkeys(itertools.chain.from_iterable(cells))] or [topic]
@@ -318,7 +317,7 @@ def _write(
 def _open_table(
     path: Path, rows: RowReader, cells: Sequence[Mapping[str, Any]]
 ) -> Iterator[TableWriter]:
-    """Open a table like the source, which appears at its path when the block ends."""
+    """Open a table like the source; it appears at its path when the block ends."""
     ending, source = path.suffix.lower(), Path(rows.name)
     with whole_file(path) as file, ExitStack() as stack:
         if ending == ".parquet":

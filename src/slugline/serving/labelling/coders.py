@@ -1,4 +1,4 @@
-"""Several coders: their agreement, disagreements to settle, and withdrawn labels."""
+"""Agreement of coders, disagreements to settle, and withdrawn labels."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from slugline.serving.labelling.requests import (
     WithdrawRequest,
 )
 
-# Settlements that are listed.
+# Maximum number of listed settlements.
 _N_SETTLEMENTS = 20
-# Seconds that `close` waits for the agreement of coders.
+# Maximum number of seconds that `close` waits for the agreement.
 _PATIENCE = 10.0
 
 
 class CoderService:
-    """Shows where coders disagree, and stores what is settled and withdrawn.
+    """Shows disagreements, and stores settlements and withdrawals.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class CoderService:
         self._agreement.close(_PATIENCE)
 
     def find_disagreement(self, coder: str, request: DisagreementRequest) -> DisagreementReply:
-        """Return the first text after a document to which coders gave different topics."""
+        """Return the first text after a document that coders disagree about."""
         self._context.check_may_settle(coder)
         store = self._context.store
         labels = store.labels(request.after, has_texts=False)
@@ -71,7 +71,7 @@ class CoderService:
         )
 
     def settle(self, coder: str, request: SettleRequest) -> None:
-        """Store what a person decides about a text on which coders disagree."""
+        """Store a person's decision about a text that coders disagree about."""
         self._context.check_may_settle(coder)
         self._context.store.settle(
             request.document,
@@ -84,14 +84,14 @@ class CoderService:
         self._context.selector.notice_change()
 
     def undo_settlement(self, coder: str, request: UndoSettlementRequest) -> AgreementReply:
-        """Take a settlement back: coders disagree again."""
+        """Undo a settlement."""
         self._context.check_may_settle(coder)
         self._context.store.undo_settlement(request.settlement, coder, request=request.request)
         self._context.selector.notice_change()
         return self.agreement()
 
     def agreement(self) -> AgreementReply:
-        """Return how far coders agree, and what was settled and withdrawn."""
+        """Return the agreement of coders, settlements and withdrawals."""
         store = self._context.store
         agreement, is_current = self._agreement.result()
         return AgreementReply(
@@ -105,19 +105,19 @@ class CoderService:
         )
 
     def withdraw(self, coder: str, request: WithdrawRequest) -> AgreementReply:
-        """Withdraw all labels that somebody has given so far; others get these texts."""
+        """Withdraw all current labels of a coder, whose texts become unassigned."""
         self._context.check_may_settle(coder)
         self._context.store.withdraw(request.coder, coder, request=request.request)
         return self._refresh()
 
     def restore(self, coder: str, request: RestoreRequest) -> AgreementReply:
-        """Give withdrawn labels back."""
+        """Restore withdrawn labels."""
         self._context.check_may_settle(coder)
         self._context.store.restore(request.withdrawal, coder)
         return self._refresh()
 
     def _refresh(self) -> AgreementReply:
-        """Read again who has which text."""
+        """Read the assignments again."""
         context = self._context
         with context.selection_lock:
             context.assignments.refresh(context.table, context.store)
@@ -126,7 +126,7 @@ class CoderService:
 
 
 class _AgreementTask:
-    """Measures the agreement of coders in a thread, once for the same labels."""
+    """Measures the agreement of coders in a thread, once after each change."""
 
     def __init__(self, store: LabelStore) -> None:
         self._store = store
@@ -151,5 +151,5 @@ class _AgreementTask:
             last = self._store.last_change()
             if self._measured is None or self._measured[0] != last:
                 self._measured = last, measure_agreement(self._store).to_dict()
-        except Exception:  # noqa: BLE001 - the next look tries again; reading labels says why
+        except Exception:  # noqa: BLE001 - the next request tries again; reading labels reports it
             return

@@ -1,18 +1,19 @@
-"""Handlers of the label page, which translate JSON to calls of the service, and replies to JSON."""
+"""Routes of the label page: JSON requests to calls of the service, and its replies to JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from slugline.base.checks import replace_surrogates
 from slugline.errors import DataError
-from slugline.labels.storage.base import LabelConflictError
+from slugline.labels.storage.decisions import LabelConflictError
 from slugline.serving.background import BackgroundThreads
 from slugline.serving.labelling.requests import (
     AddTopicRequest,
@@ -41,12 +42,11 @@ from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.state import AppState, call_of, in_time
 
 _T = TypeVar("_T")
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(eq=False)
 class LabelState(AppState):
-    """State of an application on whose page people give topics."""
+    """State of the application of the label page."""
 
     service: LabelService
     threads: BackgroundThreads = field(default_factory=lambda: BackgroundThreads(2))
@@ -59,30 +59,30 @@ def label_state(request: Request) -> LabelState:
 
 
 def coder_of(request: Request) -> str:
-    """Return the name of the request's token; without tokens, that of the service's coder."""
+    """Return the name of the request's token; without tokens, the name of the service's coder."""
     return call_of(request).person or label_state(request).service.coder
 
 
-def plain_handler(read: Callable[[LabelService, str], object]) -> Handler:
-    """Return a handler that replies with what is read for a coder."""
+def _get(path: str, read: Callable[[LabelService, str], object]) -> Route:
+    """Return a route that replies with what `read` returns for a service and a coder."""
 
     async def handle(request: Request) -> Response:
         return await _answer(request, read)
 
-    return handle
+    return Route(path, handle, methods=["GET"])
 
 
-def body_handler(
-    kind: type[_T], method_of: Callable[[LabelService], Callable[[str, _T], object]]
-) -> Handler:
-    """Return a handler that passes a coder, and the request in a body, to a method of a service."""
+def _post(
+    path: str, kind: type[_T], method_of: Callable[[LabelService], Callable[[str, _T], object]]
+) -> Route:
+    """Return a route that passes the coder and the parsed body to a method of a service."""
     decoder = msgspec.json.Decoder(kind)
 
     async def handle(request: Request) -> Response:
         body = await _read_json(request, decoder)
         return await _answer(request, lambda service, coder: method_of(service)(coder, body))
 
-    return handle
+    return Route(path, handle, methods=["POST"])
 
 
 async def health(request: Request) -> Response:  # noqa: ARG001
@@ -90,53 +90,32 @@ async def health(request: Request) -> Response:  # noqa: ARG001
     return _json_response({"status": "ok"})
 
 
-#: The handler of each path and method.
-HANDLERS: dict[tuple[str, str], Handler] = {
-    ("/health", "GET"): health,
-    ("/v1/state", "GET"): plain_handler(LabelService.state),
-    ("/v1/progress", "GET"): plain_handler(lambda service, coder: service.progress.progress(coder)),
-    ("/v1/next", "POST"): body_handler(NextRequest, lambda service: service.texts.next_text),
-    ("/v1/text", "POST"): body_handler(TextRequest, lambda service: service.texts.find_text),
-    ("/v1/decide", "POST"): body_handler(DecideRequest, lambda service: service.decisions.decide),
-    ("/v1/undo", "POST"): body_handler(UndoRequest, lambda service: service.decisions.undo),
-    ("/v1/recent", "POST"): body_handler(RecentRequest, lambda service: service.decisions.recent),
-    ("/v1/copies", "POST"): body_handler(CopiesRequest, lambda service: service.copies.list_copies),
-    ("/v1/copies/label", "POST"): body_handler(
-        LabelCopiesRequest, lambda service: service.copies.label_copies
-    ),
-    ("/v1/copies/undo", "POST"): body_handler(
-        UndoCopiesRequest, lambda service: service.copies.undo_copies
-    ),
-    ("/v1/disagreement", "POST"): body_handler(
-        DisagreementRequest, lambda service: service.coders.find_disagreement
-    ),
-    ("/v1/settle", "POST"): body_handler(SettleRequest, lambda service: service.settle),
-    ("/v1/settle/undo", "POST"): body_handler(
-        UndoSettlementRequest, lambda service: service.coders.undo_settlement
-    ),
-    ("/v1/agreement", "GET"): plain_handler(lambda service, _: service.coders.agreement()),
-    ("/v1/withdraw", "POST"): body_handler(
-        WithdrawRequest, lambda service: service.coders.withdraw
-    ),
-    ("/v1/restore", "POST"): body_handler(RestoreRequest, lambda service: service.coders.restore),
-    ("/v1/codebook", "GET"): plain_handler(lambda service, _: service.topics.codebook()),
-    ("/v1/topics", "POST"): body_handler(AddTopicRequest, lambda service: service.topics.add_topic),
-    ("/v1/topics/describe", "POST"): body_handler(
-        DescribeTopicRequest, lambda service: service.topics.describe_topic
-    ),
-    ("/v1/topics/rename", "POST"): body_handler(
-        RenameTopicRequest, lambda service: service.topics.rename_topic
-    ),
-    ("/v1/topics/remove", "POST"): body_handler(
-        RemoveTopicRequest, lambda service: service.topics.remove_topic
-    ),
-    ("/v1/topics/merge", "POST"): body_handler(
-        MergeTopicRequest, lambda service: service.topics.merge_topic
-    ),
-    ("/v1/topics/separate", "POST"): body_handler(
-        SeparateTopicRequest, lambda service: service.topics.separate_topic
-    ),
-}
+ROUTES = (
+    Route("/health", health, methods=["GET"]),
+    _get("/v1/state", LabelService.state),
+    _get("/v1/progress", lambda labels, coder: labels.progress.progress(coder)),
+    _post("/v1/next", NextRequest, lambda labels: labels.texts.next_text),
+    _post("/v1/text", TextRequest, lambda labels: labels.texts.find_text),
+    _post("/v1/decide", DecideRequest, lambda labels: labels.decisions.decide),
+    _post("/v1/undo", UndoRequest, lambda labels: labels.decisions.undo),
+    _post("/v1/recent", RecentRequest, lambda labels: labels.decisions.recent),
+    _post("/v1/copies", CopiesRequest, lambda labels: labels.decisions.list_copies),
+    _post("/v1/copies/label", LabelCopiesRequest, lambda labels: labels.decisions.label_copies),
+    _post("/v1/copies/undo", UndoCopiesRequest, lambda labels: labels.decisions.undo_copies),
+    _post("/v1/disagreement", DisagreementRequest, lambda labels: labels.coders.find_disagreement),
+    _post("/v1/settle", SettleRequest, lambda labels: labels.settle),
+    _post("/v1/settle/undo", UndoSettlementRequest, lambda labels: labels.coders.undo_settlement),
+    _get("/v1/agreement", lambda labels, _: labels.coders.agreement()),
+    _post("/v1/withdraw", WithdrawRequest, lambda labels: labels.coders.withdraw),
+    _post("/v1/restore", RestoreRequest, lambda labels: labels.coders.restore),
+    _get("/v1/codebook", lambda labels, _: labels.topics.codebook()),
+    _post("/v1/topics", AddTopicRequest, lambda labels: labels.topics.add_topic),
+    _post("/v1/topics/describe", DescribeTopicRequest, lambda labels: labels.topics.describe_topic),
+    _post("/v1/topics/rename", RenameTopicRequest, lambda labels: labels.topics.rename_topic),
+    _post("/v1/topics/remove", RemoveTopicRequest, lambda labels: labels.topics.remove_topic),
+    _post("/v1/topics/merge", MergeTopicRequest, lambda labels: labels.topics.merge_topic),
+    _post("/v1/topics/separate", SeparateTopicRequest, lambda labels: labels.topics.separate_topic),
+)
 
 
 async def _answer(request: Request, work: Callable[[LabelService, str], object]) -> Response:
@@ -149,7 +128,7 @@ async def _answer(request: Request, work: Callable[[LabelService, str], object])
 
     try:
         reply = await in_time(request, state.threads.run(work_for_coder, state.service))
-    except LabelConflictError as error:  # says numbers, which a page doesn't show
+    except LabelConflictError as error:  # contains numbers that the page doesn't show
         raise DataError(
             "somebody has changed this label in the meantime; look at the text again."
         ) from error
@@ -159,7 +138,7 @@ async def _answer(request: Request, work: Callable[[LabelService, str], object])
 def _json_response(value: object) -> Response:
     try:
         content = msgspec.json.encode(value)
-    except UnicodeEncodeError:  # a text has an unpaired surrogate, or an excerpt ends inside a pair
+    except UnicodeEncodeError:  # an unpaired surrogate, in a text or at the end of an excerpt
         content = msgspec.json.encode(replace_surrogates(msgspec.to_builtins(value)))
     return Response(content, media_type="application/json")
 

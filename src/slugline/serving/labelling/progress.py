@@ -1,4 +1,4 @@
-"""The progress of labelling, and the estimated accuracy of a model of the labels."""
+"""Counts of labels, and the estimated accuracy of a model trained on them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from slugline.serving.labelling.replies import (
     TopicAccuracyReply,
 )
 
-# With more changed documents, all are counted again, page by page.
+# With more changed documents, count all again, page by page.
 _MAX_RECOUNTED = 1000
-# A forecast is measured after the accuracy, and while labels arrive often not at all. It is shown
-# until there are so many times as many labels.
+# A forecast takes longer than the accuracy, and is skipped while labels arrive quickly. It is shown
+# until the number of labels has grown by this factor.
 _MAX_GROWTH = 1.2
 
 
 class ProgressService:
-    """Counts labels; only documents whose labels have changed since the last call are read.
+    """Counts labels; reads only documents whose labels have changed since the last call.
 
     Parameters
     ----------
     context : LabelContext
     shows_guesses : bool
-        Whether coders see guesses before they decide, so that only random draws are measured.
+        Coders see guesses before they decide, so only random draws are measured.
     """
 
     def __init__(self, context: LabelContext, *, shows_guesses: bool) -> None:
@@ -41,7 +41,7 @@ class ProgressService:
         self._lock = threading.Lock()
 
     def progress(self, coder: str) -> ProgressReply:
-        """Return how much is labelled, in all and by a coder."""
+        """Return the counts of labels, in total and of a coder, and the accuracy."""
         codebook, selector = self._context.store.codebook(), self._context.selector
         counts = self._read_counts(codebook.names())
         report = selector.report
@@ -64,13 +64,15 @@ class ProgressService:
                 TopicAccuracyReply.from_accuracy(each)
                 for each in (() if report is None else report.topics)
             ],
-            forecast=None if forecast is None else ForecastReply.from_forecast(forecast),
+            forecast=None
+            if forecast is None or forecast.hardly_pays
+            else ForecastReply(gain=forecast.gain, low=forecast.low, high=forecast.high),
             advice="" if current is None else current.advice,
             problem=selector.problem,
         )
 
     def _current_report(self) -> LabelReport | None:
-        """Return the report, or None if there is none or it is out of date."""
+        """Return the report, or None if missing or out of date."""
         report, estimate = self._context.selector.report, self._context.selector.estimate
         if report is None or estimate is None:
             return None
@@ -78,12 +80,12 @@ class ProgressService:
         return None if is_old else report
 
     def _count_needed(self, counts: LabelCounts) -> int:
-        """Return about how many more labels it takes to know the accuracy of a model."""
+        """Return the approximate number of labels missing to estimate the accuracy."""
         estimate = self._context.selector.estimate
         if estimate is not None:
             return max(math.ceil(MIN_EFFECTIVE - estimate.n_effective), 0)
         n_labels = sum(counts.by_reason.values())
-        # A text that is coded twice counts once, as the draw that it was first.
+        # A double-coded text counts once, as its first draw.
         n_measured = counts.by_reason.get("random", 0) if self._shows_guesses else n_labels
         n_needed = max(MIN_LABELS - n_labels, MIN_EFFECTIVE - n_measured, 0)
         n_topics = sum(n > 0 for n in counts.by_topic.values())

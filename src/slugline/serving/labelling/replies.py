@@ -1,9 +1,9 @@
-"""Types of replies of the label page, and how they are made from what the store returns."""
+"""Types of replies of the label page, and their conversion from the store's records."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import msgspec
 
@@ -16,35 +16,27 @@ from slugline.corpus.label_database.records import (
     Withdrawal,
 )
 from slugline.labels.accuracy import AccuracyEstimate
-from slugline.labels.label_report import DoublingForecast, TopicAccuracy
+from slugline.labels.label_report import TopicAccuracy
 
-if TYPE_CHECKING:
-    from slugline.labels.audit_review import TopicReview
-
-#: What a page shows; see `slugline.serving.labelling.service.LabelService`.
+#: Content of a page; see `slugline.serving.labelling.service.LabelService`.
 PageContent = Literal["texts", "suggestions", "suspects"]
-# Characters of a text in a list.
+# Maximum number of characters of a text in a list.
 _EXCERPT = 120
 
 
 class GuessReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model would answer."""
+    """The answer of a model."""
 
     topics: list[str]
     probability: float
 
 
 class ReviewReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What speaks against the topics that a text has."""
+    """Evidence against the current topics of a text."""
 
     topics: list[str]
     proposal: list[str]
     reasons: list[str]
-
-    @classmethod
-    def from_review(cls, review: TopicReview) -> Self:
-        """Return the reply for a review."""
-        return cls(topics=[*review.topics], proposal=[*review.proposal], reasons=[*review.reasons])
 
 
 class DecisionReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,10 +52,7 @@ class DecisionReply(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_decision(cls, decision: LabelDecision, codebook: Codebook | None = None) -> Self:
-        """Return the reply for a decision.
-
-        With a codebook, topics have the names of today even if the decision was read before.
-        """
+        """Return the reply for a decision, with the topics' names in the codebook if given."""
         names = decision.topics if codebook is None else codebook.current_names(decision.topic_ids)
         return cls(
             id=decision.id,
@@ -77,18 +66,18 @@ class DecisionReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecideReply(DecisionReply, frozen=True, kw_only=True):
-    """A decision that was stored."""
+    """A stored decision."""
 
-    #: Texts without a label that are nearly the same as one that was labelled.
+    #: Number of unassigned near copies of the labelled text.
     n_copies: int
 
 
 class TextReply(msgspec.Struct, frozen=True, kw_only=True):
-    """A text to label, or one that was labelled."""
+    """A text, to be labelled or labelled already."""
 
     assignment: int
     text: str
-    #: The other columns: names and values.
+    #: Names and values of the other columns.
     columns: list[tuple[str, str]]
     guess: GuessReply | None
     review: ReviewReply | None
@@ -96,18 +85,18 @@ class TextReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NextReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The next text; None if none is left."""
+    """The next text, or None if none is left."""
 
     text: TextReply | None
 
 
 class RecentDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the latest decisions, with the beginning of its text."""
+    """A recent decision, with the beginning of its text."""
 
     decision: DecisionReply
     excerpt: str
-    #: Near copies that were labelled together, if it is about them; `original` is the assignment of
-    #: the text that they were labelled with, whose excerpt this is.
+    #: For near copies labelled together: their number, and the assignment of the original text, to
+    #: which the excerpt belongs.
     n_copies: int = 0
     original: int | None = None
 
@@ -116,7 +105,7 @@ class RecentReply(msgspec.Struct, frozen=True, kw_only=True):
     """The latest decisions, the latest first."""
 
     decisions: list[RecentDecision]
-    #: Whether there are earlier ones.
+    #: True if there are earlier ones.
     has_more: bool
 
 
@@ -125,35 +114,35 @@ class CopyReply(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     text: str
-    #: Its topics if it was labelled together with the text.
+    #: Its topics if labelled together with the text.
     topics: list[str] | None
 
 
 class CopiesReply(msgspec.Struct, frozen=True, kw_only=True):
-    """A text with near copies: those that were labelled together with it, and those to label."""
+    """A text with its near copies, labelled together with it or not labelled yet."""
 
     text: str
     topics: list[str]
     copies: list[CopyReply]
-    #: Further ones, which are sent once these have labels.
+    #: Number of further near copies, shown once these are labelled.
     n_more: int
 
 
 class CopiesCountReply(msgspec.Struct, frozen=True, kw_only=True):
-    """How many near copies were labelled, or lost their label."""
+    """Number of near copies that were labelled or undone."""
 
     n_copies: int
 
 
 class CoderLabel(msgspec.Struct, frozen=True, kw_only=True):
-    """What a coder decided about a text."""
+    """A coder's decision about a text."""
 
     coder: str
     decision: DecisionReply
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
-    """A text to which coders gave different topics."""
+    """A text that coders disagree about."""
 
     document: int
     text: str
@@ -162,13 +151,13 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DisagreementReply(msgspec.Struct, frozen=True, kw_only=True):
-    """A text that is to be settled; None if there is none."""
+    """A text to settle, or None."""
 
     disagreement: Disagreement | None
 
 
 class WithdrawalReply(msgspec.Struct, frozen=True, kw_only=True):
-    """All labels of a coder up to a moment, withdrawn."""
+    """Withdrawal of all labels that a coder had given."""
 
     id: int
     at: str
@@ -187,13 +176,13 @@ class WithdrawalReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlementReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person decided about a text on which coders disagree."""
+    """A person's decision about a text that coders disagree about."""
 
     id: int
     at: str
     person: str
     topics: list[str]
-    #: Whether the text is to have no answer.
+    #: True if the text has no answer.
     is_skip: bool
     excerpt: str
 
@@ -211,11 +200,11 @@ class SettlementReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgreementReply(msgspec.Struct, frozen=True, kw_only=True):
-    """How far coders agree, and what was settled and withdrawn."""
+    """Agreement of coders, settlements and withdrawals."""
 
-    #: `slugline.labels.agreement.Agreement.to_dict`; None until it is measured for the first time.
+    #: `slugline.labels.agreement.Agreement.to_dict`; None until first measured.
     agreement: dict[str, Any] | None
-    #: Whether it is that of the present labels.
+    #: True if the agreement is up to date.
     is_current: bool
     withdrawals: list[WithdrawalReply]
     #: The latest settlements, the latest first.
@@ -234,17 +223,11 @@ class TopicReply(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_topic(cls, topic: CodebookTopic) -> Self:
         """Return the reply for a topic."""
-        return cls(
-            id=topic.id,
-            name=topic.name,
-            description=topic.description,
-            examples=[*topic.examples],
-            changed=topic.changed,
-        )
+        return msgspec.convert(topic._asdict(), cls)
 
 
 class MergedTopic(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic that was merged into another one."""
+    """A topic merged into another one."""
 
     id: int
     name: str
@@ -274,25 +257,25 @@ class CodebookReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AddTopicReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The topic that was added; or, if `topic` is None, the similar one that may be meant."""
+    """The added topic; if None, the similar topic that may be meant."""
 
     topic: TopicReply | None
     similar: str | None = None
 
 
 class AccuracyReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The accuracy of a model of the present labels, and its interval."""
+    """Accuracy of a model of the current labels, with its interval."""
 
     accuracy: float
     low: float
     high: float
-    #: Labels that were measured, and texts that were skipped, or left undecided.
+    #: Numbers of measured labels, and of skipped or undecided texts.
     n_labels: int
     n_skipped: int
 
     @classmethod
     def from_estimate(cls, estimate: AccuracyEstimate | None) -> Self | None:
-        """Return the reply for an estimate; None if the accuracy is unknown."""
+        """Return the reply for an estimate, or None if the accuracy is unknown."""
         if estimate is None or math.isnan(estimate.accuracy):
             return None
         return cls(
@@ -305,7 +288,7 @@ class AccuracyReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopicAccuracyReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The accuracy on the texts of one topic."""
+    """Accuracy on the texts of one topic."""
 
     topic: str
     accuracy: float
@@ -327,64 +310,53 @@ class TopicAccuracyReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ForecastReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The accuracy that twice as many labels would add, and its interval."""
+    """Gain in accuracy from twice as many labels, with its interval."""
 
     gain: float
     low: float
     high: float
-    hardly_pays: bool
-
-    @classmethod
-    def from_forecast(cls, forecast: DoublingForecast) -> Self:
-        """Return the reply for a forecast."""
-        return cls(
-            gain=forecast.gain,
-            low=forecast.low,
-            high=forecast.high,
-            hardly_pays=forecast.hardly_pays,
-        )
 
 
 class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is labelled."""
+    """Counts of labels, and the accuracy of a model trained on them."""
 
     n_texts: int
     n_labelled: int
     n_skipped: int
-    #: Labels of this coder.
+    #: Number of labels of this coder.
     n_mine: int
-    #: Whether others have labels. Nobody sees whether they disagree before settling that.
+    #: True if other coders have labels, whether or not there are disagreements.
     has_other_coders: bool
     by_topic: dict[str, int]
-    #: Differs from the version of the page's codebook if that has changed since.
+    #: Differs from the version of the page's codebook if it has changed since.
     codebook_version: int
-    #: Labels of random draws.
+    #: Number of labels of random draws.
     n_random: int
-    #: Labels of near copies, which were labelled together with a text, and aren't measured.
+    #: Number of labels of near copies, which don't count in the accuracy.
     n_near_copies: int
     #: None if there are too few labels.
     accuracy: AccuracyReply | None
-    #: About how many more labels `accuracy` needs.
+    #: Approximate number of labels missing for `accuracy`.
     n_needed: int
-    #: Topics with enough labels, those with the lowest accuracy first.
+    #: Topics with enough labels, lowest accuracy first.
     topics: list[TopicAccuracyReply]
     forecast: ForecastReply | None
-    #: What the model is good enough for, and what more labels would bring; empty if unknown.
+    #: Suitable uses of the model, and the gain from more labels; empty if unknown.
     advice: str
-    #: Why there is no model of the latest labels.
+    #: Error of the last fit.
     problem: str | None
 
 
 class StateReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page needs to begin."""
+    """Initial state of the page."""
 
-    #: Identifies the coder and the file of labels; the page keeps unsent decisions under this name.
+    #: Identifies the coder and the label database; names unsent decisions in the browser's storage.
     outbox_key: str
     source: str
     coder: str
     is_multilabel: bool
     content: PageContent
-    #: Whether this coder may settle disagreements.
+    #: True if this coder may settle disagreements.
     may_settle: bool
     codebook: CodebookReply
     progress: ProgressReply

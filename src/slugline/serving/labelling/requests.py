@@ -1,4 +1,4 @@
-"""Types of requests of the label page, with their limits."""
+"""Types of requests of the label page, with limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RequestName = Annotated[str, Meta(min_length=8, max_length=100)]
 
 
 class NextRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Asks for a text to label, besides those that the page already has, by assignment."""
+    """Asks for a text to label, except those that the page already holds, by assignment."""
 
     held: Annotated[list[_Number], Meta(max_length=1000)] = msgspec.field(default_factory=list)
 
@@ -33,7 +33,7 @@ class TextRequest(ServiceRequest, frozen=True, kw_only=True):
 
 
 class RecentRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Asks for the latest decisions, or for those before one of them."""
+    """Asks for recent decisions, optionally before a given one."""
 
     before: _Number | None = None
 
@@ -47,12 +47,12 @@ class DecideRequest(ServiceRequest, frozen=True, kw_only=True):
     topics: Annotated[list[_Name], Meta(max_length=1000)] = msgspec.field(default_factory=list)
     reason: SkipReason | None = None
     note: _Note | None = None
-    #: The number of the decision that it replaces.
+    #: Number of the decision to replace.
     supersedes: _Number | None = None
 
 
 class UndoRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Takes a decision back."""
+    """Undoes a decision."""
 
     decision: _Number
     request: _RequestName
@@ -73,14 +73,14 @@ class LabelCopiesRequest(ServiceRequest, frozen=True, kw_only=True):
 
 
 class UndoCopiesRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Takes back the labels of near copies that were labelled with the text of an assignment."""
+    """Undoes the labels of near copies that were labelled with the text of an assignment."""
 
     assignment: _Number
     request: _RequestName
 
 
 class AddTopicRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Adds a topic, even if its name is similar to another's if `is_sure`."""
+    """Adds a topic; with `is_sure`, even if a similar name exists."""
 
     name: _Name
     request: _RequestName
@@ -115,7 +115,7 @@ class MergeTopicRequest(ServiceRequest, frozen=True, kw_only=True):
 
 
 class RemoveTopicRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Removes a topic that no label has."""
+    """Removes a topic without labels."""
 
     name: _Name
     request: _RequestName
@@ -129,38 +129,38 @@ class SeparateTopicRequest(ServiceRequest, frozen=True, kw_only=True):
 
 
 class DisagreementRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Asks for the first text to settle whose number is above `after`."""
+    """Asks for the first text to settle with a number above `after`."""
 
     after: Annotated[int, Meta(ge=0, le=MAX_ID)] = 0
 
 
 class SettleRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Settles a disagreement: by topics, or by leaving the document without an answer."""
+    """Settles a disagreement with topics, or without an answer."""
 
     document: _Number
     request: _RequestName
     kind: Literal["label", "skip"]
     topics: Annotated[list[_Name], Meta(max_length=1000)] = msgspec.field(default_factory=list)
     note: _Note | None = None
-    #: The number of the settlement that it replaces.
+    #: Number of the settlement to replace.
     supersedes: _Number | None = None
 
 
 class UndoSettlementRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Takes a settlement back."""
+    """Undoes a settlement."""
 
     settlement: _Number
     request: _RequestName
 
 
 class WithdrawRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Withdraws all labels that a coder has given so far."""
+    """Withdraws all current labels of a coder."""
 
     coder: _Name
     request: _RequestName
 
 
 class RestoreRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Gives withdrawn labels back."""
+    """Restores withdrawn labels."""
 
     withdrawal: _Number

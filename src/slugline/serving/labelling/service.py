@@ -4,19 +4,17 @@
 module         contents
 =============  ====================================================================================
 `requests`     types of requests, with their limits
-`replies`      types of replies, and how they are made from what the store returns
-`context`      what the parts share: the file of labels, the texts, who has which
+`replies`      types of replies, and their conversion from the store's records
+`context`      shared state: the labels, the texts, their assignments, histories of coders
 `texts`        the next text, and the text of a decision
-`decisions`    decisions: stored, taken back, listed
-`copies`       near copies that get the topics of a text
-`coders`       agreement, disagreements that are settled, labels that are withdrawn
+`decisions`    decisions about texts and their near copies
+`coders`       agreement, settlements, withdrawn labels
 `topics`       the codebook
-`progress`     how much is labelled, and how good a model is
-`history`      the decisions of a coder
+`progress`     counts of labels, and the accuracy of a model trained on them
 =============  ====================================================================================
 
-Nothing here depends on Starlette: `handlers` translates HTTP. The methods block, so that they are
-to be run on threads; most take the name of the coder who asks.
+Nothing here depends on Starlette: `handlers` translates HTTP. Methods block, so run them in
+threads; most take the name of the requesting coder.
 """
 
 from __future__ import annotations
@@ -31,25 +29,24 @@ from slugline.errors import OptionError, Parameter
 from slugline.labels.draws import RepeatedDraws, Selector
 from slugline.labels.label_setup import LabelOptions, OpenLabels
 from slugline.labels.learning_selector import LearningSelector
-from slugline.labels.near_copies import NearCopies
 from slugline.labels.store import LabelStore
-from slugline.labels.text_table import RowAssignments, TextTable
+from slugline.labels.text_table import NearCopies, RowAssignments, TextTable
 from slugline.serving.labelling.coders import CoderService
 from slugline.serving.labelling.context import LabelContext
-from slugline.serving.labelling.copies import CopyService
 from slugline.serving.labelling.decisions import DecisionService
 from slugline.serving.labelling.progress import ProgressService
 from slugline.serving.labelling.replies import PageContent, ProgressReply, StateReply
 from slugline.serving.labelling.requests import SettleRequest
 from slugline.serving.labelling.texts import TextService
 from slugline.serving.labelling.topics import TopicService
+from slugline.serving.serve_settings import ServeSettings
 
 if TYPE_CHECKING:
     from slugline.labels.audit_review import AuditReview
 
 
 class LabelService:
-    """Gives texts to coders, and stores what they decide.
+    """Assigns texts to coders and stores what they decide.
 
     Parameters
     ----------
@@ -60,25 +57,25 @@ class LabelService:
     coder : str
         The coder of requests without a token.
     shows_guesses : bool, default False
-        Whether coders see the guesses of the selector's model before they decide.
+        Show the guesses of the selector's model before coders decide.
     content : {"texts", "suggestions", "suspects"}, default "texts"
-        What the page shows: texts, and how good a model of their labels is; suggestions of another
-        model; or suspects of an audit, about which people decide.
+        What the page shows: texts, and the accuracy of a model of their labels; texts suggested by
+        another model; or suspects of an audit.
     reviewer : AuditReview, optional
-        Evidence against the topics of the texts, which is shown with them.
+        Evidence against the topics of the texts, shown with them.
     settlers : sequence of str, optional
-        Who may settle disagreements; by default, everybody.
+        Coders who may settle disagreements; by default, everybody.
     near_copies : NearCopies, optional
-        Texts of the table that are nearly the same; by default, none are offered.
+        Near copies among the texts; by default, none are offered.
     repeated_draws : RepeatedDraws, optional
-        Which texts come again; by default, none.
+        Texts that a coder labels again; by default, none.
 
     Attributes
     ----------
     store : LabelStore
     selector : Selector
     coder : str
-    texts, decisions, copies, coders, topics, progress
+    texts, decisions, coders, topics, progress
         The parts of the service.
     """
 
@@ -105,8 +102,7 @@ class LabelService:
         self.texts = TextService(
             context, shows_guesses=shows_guesses, reviewer=reviewer, repeated_draws=repeated_draws
         )
-        self.copies = CopyService(context, near_copies)
-        self.decisions = DecisionService(context, self.texts, self.copies)
+        self.decisions = DecisionService(context, self.texts, near_copies)
         self.coders = CoderService(context)
         self.topics = TopicService(context)
         self.progress = ProgressService(context, shows_guesses=shows_guesses)
@@ -118,14 +114,14 @@ class LabelService:
         self.store.close()
 
     def require_coder(self, coder: str) -> None:
-        """Store a coder of the first request with their token, or of the page without tokens."""
+        """Store the coder on their first request."""
         if coder not in self._known_coders:
             self.store.add_coder(coder)
             self._known_coders.add(coder)
 
     def state(self, coder: str) -> StateReply:
-        """Return what the page needs to begin."""
-        added = self.store.add_coder(coder)  # which returns the one that there is
+        """Return the initial state of the page."""
+        added = self.store.add_coder(coder)
         identity = f"{self.store.path.resolve()}\n{added.id}\n{added.at}"
         return StateReply(
             outbox_key=hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()[:16],
@@ -139,13 +135,13 @@ class LabelService:
         )
 
     def settle(self, coder: str, request: SettleRequest) -> ProgressReply:
-        """Settle a disagreement; return the progress since then."""
+        """Settle a disagreement and return the updated progress."""
         self.coders.settle(coder, request)
         return self.progress.progress(coder)
 
 
 def make_label_service(labels: OpenLabels, options: LabelOptions) -> LabelService:
-    """Return a service, which closes the file of labels at its end."""
+    """Return a service that closes the label database when closed."""
     store, table, assignments, _ = labels
     selector = LearningSelector(
         store,
@@ -168,12 +164,12 @@ def make_label_service(labels: OpenLabels, options: LabelOptions) -> LabelServic
     )
 
 
-def check_settlers(settlers: Sequence[str], coders: Sequence[str]) -> None:
-    """Raise OptionError unless each of those who may settle disagreements is a coder."""
+def check_settlers(settlers: Sequence[str], settings: ServeSettings, coder: str) -> None:
+    """Raise OptionError unless all settlers have a token or, without tokens, are the coder."""
+    coders = [token.name or "" for token in settings.accepted_tokens] or [coder]
     for name in settlers:
         if name not in coders:
             raise OptionError(
                 Parameter("settlers"),
-                f" has {short_repr(name)}, and labels are given by {join_words(coders)}; name one "
-                "of these.",
+                f" has {short_repr(name)}, who is not a coder; choose from {join_words(coders)}.",
             )

@@ -1,8 +1,10 @@
-"""Texts that coders get: the next one, or one that they have decided about."""
+"""Texts for coders: the next one, or one with an earlier decision."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from slugline.corpus.label_database.records import Assignment, LabelDecision, Selection
 from slugline.errors import StoreError
@@ -20,9 +22,9 @@ from slugline.serving.labelling.requests import NextRequest, TextRequest
 if TYPE_CHECKING:
     from slugline.labels.audit_review import AuditReview
 
-# How often a text is drawn again that another process has given to somebody in the meantime.
+# Maximum number of draws of texts that another process has assigned in the meantime.
 _MAX_TRIES = 1000
-# After so many such tries, what others have is read again.
+# Number of such draws after which assignments are read again.
 _N_MISSES = 20
 
 
@@ -33,11 +35,11 @@ class TextService:
     ----------
     context : LabelContext
     shows_guesses : bool
-        Whether coders see the guesses of the selector's model before they decide.
+        Show the guesses of the selector's model before coders decide.
     reviewer : AuditReview or None
         Evidence against the topics of the texts.
     repeated_draws : RepeatedDraws or None
-        Which texts come again.
+        Texts that a coder labels again.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class TextService:
         self._reviewer, self._repeated_draws = reviewer, repeated_draws
 
     def next_text(self, coder: str, request: NextRequest) -> NextReply:
-        """Return a text for a coder: one that they haven't decided yet, or a new one."""
+        """Return a text for a coder: an undecided or a new one."""
         held = set(request.held)
         with self._context.selection_lock:
             for assignment in self._context.store.open_assignments(coder):
@@ -62,7 +64,7 @@ class TextService:
         return NextReply(text=None if selected is None else self.reply(selected))
 
     def find_text(self, coder: str, request: TextRequest) -> TextReply:
-        """Return the text of an assignment, with the present decision about it."""
+        """Return the text of an assignment, with the current decision about it."""
         assignment = self._context.own_assignment(coder, request.assignment)
         return self.reply(assignment, self._context.history(coder).current(assignment.id))
 
@@ -80,18 +82,18 @@ class TextService:
             guess=GuessReply(topics=[*guess.topics], probability=guess.probability)
             if guess is not None and is_guess_shown
             else None,
-            review=None if review is None else ReviewReply.from_review(review),
+            review=None if review is None else msgspec.convert(review._asdict(), ReviewReply),
             decision=None
             if decision is None
             else DecisionReply.from_decision(decision, store.codebook()),
         )
 
     def is_guess_shown(self, selection: Selection) -> bool:
-        """Return whether the coder of a text that was selected so sees the model's guess."""
+        """Return True if the coder of a text with this selection sees the model's guess."""
         return selection.is_guess_shown and (self._shows_guesses or selection.reason == "audit")
 
     def _repeat(self, coder: str) -> Assignment | None:
-        """Return the assignment of a text that comes again; None if it is the turn of another."""
+        """Return a new assignment of an earlier text, or None."""
         if self._repeated_draws is None:
             return None
         drawn = self._repeated_draws.draw(self._context.history(coder).decisions())
@@ -103,7 +105,7 @@ class TextService:
         return self._context.store.assign(coder, decision.assignment.document, selection)
 
     def _select(self, coder: str) -> Assignment | None:
-        """Return a new assignment; None if no text is left."""
+        """Return a new assignment, or None if no text is left."""
         context = self._context
         store, table, assignments = context.store, context.table, context.assignments
         for n_misses in range(_MAX_TRIES):
@@ -120,8 +122,8 @@ class TextService:
                 if assignment is not None:
                     assignments.add(row, coder, is_random=selection.is_random)
                     return assignment
-            assignments.mark_taken(row)  # another process has given it to somebody
-        raise StoreError("another process gives these texts to coders as well; try again.")
+            assignments.mark_taken(row)  # assigned by another process
+        raise StoreError("another process is assigning these texts at the same time; try again.")
 
     def _has_decided(self, coder: str, document: int) -> bool:
         decisions = self._context.store.document_labels(document).decisions

@@ -1,4 +1,4 @@
-"""The codebook, whose topics are added, described, renamed, merged and separated."""
+"""The codebook: add, describe, rename, merge, separate and remove topics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from slugline.serving.labelling.requests import (
     SeparateTopicRequest,
 )
 
-# The largest number of topics in use.
+# Maximum number of topics in use.
 _MAX_TOPICS = 1000
 
 
@@ -36,7 +36,7 @@ class TopicService:
         return CodebookReply.from_codebook(self._store.codebook())
 
     def add_topic(self, coder: str, request: AddTopicRequest) -> AddTopicReply:
-        """Add a topic, unless a similar one may be meant."""
+        """Add a topic, unless a similar topic may be meant."""
         name = " ".join(request.name.split())
         codebook = self._store.codebook()
         similar = None if request.is_sure else find_similar(name, codebook)
@@ -66,7 +66,7 @@ class TopicService:
         return self.codebook()
 
     def remove_topic(self, coder: str, request: RemoveTopicRequest) -> CodebookReply:
-        """Remove a topic that no label has."""
+        """Remove a topic without labels."""
         self._store.remove_topic(request.name, coder, request=request.request)
         self._selector.notice_change()
         return self.codebook()
@@ -85,7 +85,7 @@ class TopicService:
 
 
 def find_similar(name: str, codebook: Codebook) -> str | None:
-    """Return a topic that a new name probably means; None if none or if it is in use."""
+    """Return the topic that a new name probably means, or None; None for names in use."""
     if codebook.find_active(name) is not None:
         return None
     former = codebook.find(name)

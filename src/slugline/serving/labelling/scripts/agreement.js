@@ -1,20 +1,20 @@
-// How far coders agree, with each other, with themselves and with imported ones; what was settled,
-// and whose labels were withdrawn.
+// Agreement of coders with each other, with themselves and with imported coders; settlements and
+// withdrawals.
 
-// With fewer texts that two people labelled, intervals are too wide to say much.
+// With fewer texts labelled by two people, intervals are too wide to be useful.
 const FEW_TEXTS = 30;
-// Pairs of topics that are listed.
+// Maximum number of listed pairs of topics.
 const N_CONFUSIONS = 10;
 let awaiting;
-// Whether a withdrawal is asked about, whose buttons would go if the tables were shown anew.
+// True while a withdrawal awaits confirmation: redrawing the tables would remove its buttons.
 let isConfirming = false;
-// The reply whose tables are shown, as JSON. They aren't made anew for the same one: that would take
-// the focus from a button, and a click that had begun.
+// The current reply as JSON. The same reply isn't shown again, because redrawing would lose the focus
+// and interrupt a click.
 let shownReply = "";
 
 const isAgreementOpen = () => find("#agreement-box").open;
 
-// Show the agreement; while it is measured, ask again.
+// Show the agreement, and update it while it is being measured.
 async function refreshAgreement() {
   clearTimeout(awaiting);
   if (!isAgreementOpen()) return;
@@ -35,8 +35,8 @@ function showAgreement({ agreement, is_current, withdrawals, settlements }) {
   const box = find("#agreement");
   const hadFocus = box.contains(document.activeElement);
   box.replaceChildren(
-    ...agreement ? peopleParts(agreement) : [soft("The agreement is being measured …")],
-    ...agreement && !is_current ? [soft("Newer labels are being counted …")] : [],
+    ...agreement ? peopleParts(agreement) : [soft("Measuring the agreement …")],
+    ...agreement && !is_current ? [soft("Counting newer labels …")] : [],
     ...agreement ? coderParts(agreement.coders) : [],
     ...agreement ? agreement.imported.flatMap(importedParts) : [],
     ...withdrawalParts(withdrawals), ...settlementParts(settlements),
@@ -50,17 +50,17 @@ const nameOf = (name) => make("bdi", {}, shorten(name, TOPIC_LENGTH));
 function peopleParts(agreement) {
   const n = agreement.exact_n_documents;
   if (!n) {
-    return [soft("No text has labels of two people yet. Let somebody else label as well, and " +
-      "start the page with --double 0.1: one text in ten goes to two of you then.")];
+    return [soft("No text has been labelled by two people yet. Ask somebody else to label too, and start " +
+      "the page with --double 0.1 to have one text in ten labelled twice.")];
   }
   return [
-    make("p", {}, `${counted(n, "text")} with labels of two people or more.` +
+    make("p", {}, `${counted(n, "text")} labelled by two or more people.` +
       (n < FEW_TEXTS ? " With so few, the intervals are wide." : "")),
     ...groupParts(agreement, "people"),
   ];
 }
 
-// Return alpha, the agreement on each topic, and what is confused.
+// Return tables of alpha, agreement by topic, and confusions.
 function groupParts(group, name) {
   const facts = [
     ["same topics", ...measured(group, "exact", percent)],
@@ -102,8 +102,8 @@ function coderParts(coders) {
     ...state.maySettle ? [make("span", { className: "unseen" }, "Withdraw")] : []];
   return [
     table("Coders", head, rows),
-    hasRepeated ? "" : soft("No text has come again yet. Some do, after a while, to show whether " +
-      "a coder says the same again."),
+    hasRepeated ? "" : soft("No text has been repeated yet. Some are repeated after a while, to check " +
+      "whether a coder gives the same answer."),
   ];
 }
 
@@ -129,7 +129,7 @@ function withdrawButton({ coder, n_labels }) {
 
 function importedParts({ coder, ...group }) {
   const n = group.exact_n_documents;
-  const heading = make("h3", {}, nameOf(coder), ` beside people: ${counted(n, "text")}`);
+  const heading = make("h3", {}, nameOf(coder), ` compared with people: ${counted(n, "text")}`);
   return [heading, ...n ? groupParts(group, coder) : []];
 }
 
@@ -138,7 +138,7 @@ function withdrawalParts(withdrawals) {
   const rows = withdrawals.map((each) => make(
     "li", {}, "The labels of ", make("b", {}, nameOf(each.coder)), " were withdrawn by ",
     nameOf(each.person), `, ${localTime(each.at)}. `,
-    coderButton("Give them back", "restore", { withdrawal: each.id }),
+    coderButton("Restore them", "restore", { withdrawal: each.id }),
   ));
   return [make("h3", {}, "Withdrawn"), make("ul", {}, ...rows)];
 }

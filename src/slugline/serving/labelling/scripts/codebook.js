@@ -8,7 +8,7 @@ function takeCodebook(codebook, saved = null) {
   showCodebook(saved);
 }
 
-// The values of the fields of the codebook, before anything is typed.
+// Values of the codebook's fields before editing.
 const initialValues = new WeakMap();
 
 function isEdited(entry) {
@@ -16,7 +16,7 @@ function isEdited(entry) {
     .some((field) => field.value !== initialValues.get(field));
 }
 
-// Show all topics; entries with edits stay, except that of a topic that was just saved.
+// Show all topics; keep entries with edits, except the topic that was just saved.
 function showCodebook(saved = null) {
   const box = find("#codebook-box");
   if (!box.open) return;
@@ -35,10 +35,10 @@ function showCodebook(saved = null) {
     "li", {}, make("bdi", {}, shorten(topic.name, TOPIC_LENGTH)), " was merged into ",
     make("bdi", {}, shorten(topic.into, TOPIC_LENGTH)), " ",
     make("button", { type: "button", onclick: () => changeTopic("separate", { topic: topic.id }, topic.id) },
-      "Separate again"),
+      "Undo merge"),
   ));
   find("#codebook").replaceChildren(
-    ...entries.length ? entries : [make("p", { className: "soft" }, "No topic yet.")],
+    ...entries.length ? entries : [make("p", { className: "soft" }, "No topics yet.")],
     merged.length ? make("ul", { className: "merged" }, ...merged) : "",
   );
 }
@@ -48,7 +48,7 @@ const isUsed = (topic) => {
   return Object.hasOwn(byTopic, topic.name) && byTopic[topic.name] > 0;
 };
 
-// Let topics be removed that no label has now.
+// Show the remove button of topics without labels.
 function showRemovable() {
   for (const entry of findAll("#codebook details")) {
     const topic = state.topics.find((each) => each.id === Number(entry.dataset.topic));
@@ -64,7 +64,7 @@ async function changeTopic(change, body, id) {
   takeCodebook(codebook, id);
   refreshRecent(); // names may have changed
   refreshProgress();
-  say("The codebook is saved");
+  say("Codebook saved");
 }
 
 function codebookEntry(topic, isOpen) {
@@ -82,7 +82,7 @@ function codebookEntry(topic, isOpen) {
   const takeText = make("button", { type: "button", onclick: () => {
     if (!state.current) return;
     examples.value = `${examples.value}\n${shorten(state.current.text, 1000)}`.trim();
-  } }, "Take the text above");
+  } }, "Add the current text");
   const save = (event) => {
     event.preventDefault();
     const lines = examples.value.split("\n");
@@ -108,10 +108,10 @@ function codebookEntry(topic, isOpen) {
     make("summary", {}, make("bdi", {}, shorten(topic.name, TOPIC_LENGTH)),
       make("span", { className: "soft" }, shorten(topic.description, 100))),
     make("form", { className: "fields", onsubmit: save },
-      make("p", {}, make("label", { htmlFor: description.id }, "What it means"), description),
+      make("p", {}, make("label", { htmlFor: description.id }, "Description"), description),
       make("p", {}, make("label", { htmlFor: examples.id }, "Examples, one per line"), examples),
       make("p", { className: "row" }, make("button", { className: "main" }, "Save"), takeText,
-        make("span", { className: "soft" }, `changed ${localTime(topic.changed)}`))),
+        make("span", { className: "soft" }, `last changed ${localTime(topic.changed)}`))),
     make("form", { className: "row change", onsubmit: rename },
       make("label", { htmlFor: name.id }, "Name"), name, make("button", {}, "Rename"), remove),
     others.length ? make("form", { className: "row change", onsubmit: merge },

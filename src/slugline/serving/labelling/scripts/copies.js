@@ -1,6 +1,6 @@
-// Near copies of a text that was labelled: offered, looked at, labelled together and taken back.
+// Near copies of a labelled text: offers, shows, labels and undoes them.
 
-// Characters of a near copy that are shown.
+// Maximum length of a near copy on the page.
 const COPY_LENGTH = 600;
 // The text whose near copies are offered or shown: {assignment, topics, excerpt, names}.
 let original = null;
@@ -8,7 +8,7 @@ let original = null;
 function offerCopies({ assignment, topics, n_copies }, excerpt) {
   if (find("#copies form")) return; // the coder is looking at others
   original = { assignment, topics, excerpt, names: {} };
-  const look = make("button", { type: "button", onclick: showCopies }, "Look at ",
+  const look = make("button", { type: "button", onclick: showCopies }, "Show ",
     n_copies === 1 ? "it " : "them ", usesKeys() ? make("kbd", {}, "g") : "");
   fillCopies(
     make("p", { className: "row" },
@@ -35,7 +35,7 @@ function hideCopies() {
   if (hadFocus) find("#card").focus();
 }
 
-// Show the near copies that are offered, or those of a text that has some.
+// Show the near copies of `original`.
 async function showCopies() {
   if (!original) return;
   await whenSaved();
@@ -52,14 +52,14 @@ async function showCopies() {
     make("p", {}, "You labelled this text ",
       make("b", {}, make("bdi", {}, listed(reply.topics) || "with no topic")), ":"),
     make("p", { className: "original", dir: "auto" }, shorten(reply.text, COPY_LENGTH)),
-    make("p", {}, rows.length ? "These are nearly the same; words that differ are marked."
+    make("p", {}, rows.length ? "These texts are nearly the same; differing words are marked."
       : "No other text is nearly the same."),
     make("ul", {}, ...rows),
     reply.n_more ? make("p", { className: "soft" },
-      `${number(reply.n_more)} more come once these have a label.`) : "",
+      `${number(reply.n_more)} more will appear once you label these.`) : "",
     make("p", { className: "row" }, rows.length ? save : "",
       hasLabels ? make("button", { type: "button", onclick: () => undoCopies(assignment) },
-        "Take their labels back") : "",
+        "Undo their labels") : "",
       make("button", { type: "button", onclick: hideCopies }, rows.length ? "Not now" : "Close")),
   );
   fillCopies(form);
@@ -107,7 +107,7 @@ async function undoCopies(assignment) {
   const reply = await attempt(() => call("/v1/copies/undo", { assignment, request }));
   if (!reply) return;
   hideCopies();
-  say(`${counted(reply.n_copies, "label")} taken back`);
+  say(`${counted(reply.n_copies, "label")} undone`);
   refreshProgress();
   state.isAtEnd = false; // these texts may come again
   keepFilled();

@@ -1,4 +1,4 @@
-// Decides about the text on the screen, and takes decisions back.
+// Sends and undoes decisions.
 
 function decide(kind, reason = null) {
   const text = state.current;
@@ -34,17 +34,17 @@ function choose(name) {
   if (!state.chosen.delete(name)) state.chosen.add(name);
   find("#search").value = "";
   showTopics();
-  say(`${name} is ${state.chosen.has(name) ? "chosen" : "not chosen"}`);
+  say(`${name} is ${state.chosen.has(name) ? "selected" : "not selected"}`);
 }
 
-// Show an earlier text; the present one comes after it.
+// Show an earlier text, then the current one again.
 async function goBack(assignment) {
   await whenSaved();
   const text = await attempt(() => call("/v1/text", { assignment }));
   if (text) interpose(text);
 }
 
-// Return what is typed and chosen for the text on the screen, which `show` restores.
+// Return what is typed and chosen for the current text, which `show` restores.
 function readDraft() {
   return { note: find("#note").value, topics: [...state.chosen] };
 }

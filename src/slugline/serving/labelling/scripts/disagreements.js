@@ -1,6 +1,6 @@
-// Settles texts to which coders gave different topics.
+// Settles disagreements of coders.
 
-// Show the first text to settle after a document; the next text to label if there is none.
+// Show the first text to settle after a document, else the next text to label.
 async function showNextDisagreement(after = 0) {
   await whenSaved();
   state.isSettled = false;
@@ -12,19 +12,19 @@ async function showNextDisagreement(after = 0) {
   }
   state.isSettled = true;
   showProgress();
-  say("No disagreement is left.");
+  say("No disagreements left.");
   showNext();
 }
 
 function showDisagreement({ document: number, labels }) {
-  find("#eyebrow").textContent = "Coders disagree on this text";
+  find("#eyebrow").textContent = "Coders disagree about this text";
   const rows = labels.map(({ coder, decision }) => make(
     "li", {}, make("bdi", {}, coder), ": ", make("b", {}, make("bdi", {}, named(decision))),
     decision.note ? make("span", { className: "soft" }, ` (${decision.note})`) : "",
   ));
   find("#eyebrow").after(make(
     "div", { id: "earlier", className: "notice" },
-    make("ul", {}, ...rows), make("p", {}, "What you choose now settles it."),
+    make("ul", {}, ...rows), make("p", {}, "Your choice settles the disagreement."),
     make("p", { className: "row" },
       make("button", { type: "button", onclick: () => showNextDisagreement(number) },
         "Leave it open"),

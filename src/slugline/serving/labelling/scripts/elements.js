@@ -4,7 +4,7 @@
 const find = (selector, within = document) => within.querySelector(selector);
 const findAll = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-// Return an element; properties that begin with "on" are listeners.
+// Create an element; properties that begin with "on" are listeners.
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -17,7 +17,7 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-// Characters of a topic's name that are shown.
+// Maximum length of a topic's name on the page.
 const TOPIC_LENGTH = 100;
 
 const shorten = (text, n) => {
@@ -30,11 +30,11 @@ const named = (decision) => (decision.kind === "skip" ? skipName(decision.reason
 
 // Of a suspect, "none of these" means that it is removed from the data.
 const skipName = (reason) => (state.content === "suspects" && reason === "none of these"
-  ? "removed" : `skipped, ${reason}`);
+  ? "removed" : `skipped: ${reason}`);
 
 const listed = (topics) => topics.map((topic) => shorten(topic, TOPIC_LENGTH)).join(", ");
 
-// Return a time as in 2026-01-31 09:15, which is how Swedes write it.
+// Return a time such as 2026-01-31 09:15, the Swedish format.
 function localTime(at) {
   const when = new Date(at);
   return Number.isNaN(when.getTime()) ? at

@@ -1,17 +1,17 @@
 // Clicks and keys.
 
-// Letters that are no keys of topics, as they do something else.
+// Letters reserved for commands, which can't choose topics.
 const COMMANDS = "unbgkc";
 const TOPIC_KEYS = [..."123456789", ..."abcdefghijklmnopqrstuvwxyz"]
   .filter((key) => !COMMANDS.includes(key));
 const SKIP_KEYS = { unclear: ",", "none of these": ".", "not for me": "-" };
 
-// Milliseconds between the clicks of a double click. Nobody reads the next text in that time; two
-// taps on one topic for two short texts are slower.
+// Maximum milliseconds between the clicks of a double click. Nobody reads the next text in that time;
+// deliberate clicks for two short texts are slower.
 const DOUBLE_CLICK = 300;
 let clickedAt = -Infinity;
 
-// Return whether a click is the second one of a double click, which would be for the next text.
+// Return true for the second click of a double click, which would apply to the next text.
 function isDoubled(event) {
   const isFast = event.timeStamp - clickedAt < DOUBLE_CLICK;
   clickedAt = event.timeStamp;
@@ -71,13 +71,13 @@ find("#uses-keys").addEventListener("change", () => {
 const KEYS = [
   ["1 to 9, then letters", "choose a topic"],
   ["/", "find or add a topic"],
-  ["Enter", "done, where a text may have several topics"],
+  ["Enter", "finish a text that may have several topics"],
   [Object.values(SKIP_KEYS).join("  "), `skip: ${Object.keys(SKIP_KEYS).join("; ")}`],
-  ["u or Ctrl+Z", "undo the last one"],
-  ["g", "look at texts that are nearly the same"],
+  ["u or Ctrl+Z", "undo the last decision"],
+  ["g", "show texts that are nearly the same"],
   ["n", "write a note"],
   ["b", "open the codebook"],
-  [`${KEEP_KEY}  ${CHANGE_KEY}`, "keep the topic of a suspect; change it to what is proposed"],
+  [`${KEEP_KEY}  ${CHANGE_KEY}`, "keep the topic of a suspect; change it to the proposed topic"],
 ];
 
 document.addEventListener("keydown", (event) => {
@@ -85,7 +85,7 @@ document.addEventListener("keydown", (event) => {
   if (event.repeat || event.altKey || event.isComposing) return;
   const isTyping = event.target.matches("input:not([type='checkbox']), textarea, select");
   if (isTyping) return;
-  if (event.target.closest("#copies")) { // keys there are for near copies
+  if (event.target.closest("#copies")) { // there, keys apply to near copies
     if (key === "Escape") hideCopies();
     return;
   }
@@ -98,7 +98,7 @@ document.addEventListener("keydown", (event) => {
   if (act(key, event.target)) event.preventDefault();
 });
 
-// Do what a key is for; return whether it is for anything.
+// Handle a key; return true if it had an effect.
 function act(key, target) {
   if (key === "Enter" && state.isMultilabel && !target.closest("button, summary, a")) {
     decide("label");

@@ -1,18 +1,18 @@
-// Decisions that are on their way to the server.
+// Decisions to be sent to the server.
 
-// They stay in the browser's storage until the server has them, so that a closed window loses none.
+// They stay in the browser's storage until the server has saved them, in case the window is closed.
 const outbox = {
   entries: [],
   key: "",
   isStored: true, // whether the browser's storage has all entries
   isLoggedOut: false,
-  sending: null, // the promise of what is being sent
+  sending: null, // the promise of the current sending
   hideUnsaved: null,
   wake: null, // sends again at once
 };
 
-// Take over what other windows of this coder left. If they are still open, both send it, and the
-// server stores it once.
+// Take over the entries of this coder's other windows. If these are still open, both send the entry,
+// and the server stores it once.
 function openOutbox(key) {
   const prefix = `slugline-label ${key} `;
   outbox.key = prefix + idempotencyKey();
@@ -94,7 +94,7 @@ async function sendEach() {
 function showUnsaved(error) {
   outbox.hideUnsaved?.();
   const n = outbox.entries.length;
-  const retry = make("button", { type: "button", onclick: () => outbox.wake?.() }, "Try now");
+  const retry = make("button", { type: "button", onclick: () => outbox.wake?.() }, "Retry now");
   outbox.hideUnsaved = showProblem(
     `${error.message} ${n} ${n === 1 ? "decision has" : "decisions have"} not been saved yet; ` +
     "retrying.", retry,

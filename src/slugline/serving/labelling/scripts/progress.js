@@ -1,9 +1,9 @@
-// How much is labelled, and how often a model of the labels is right.
+// Progress: counts of labels, and the accuracy of a model trained on them.
 
 let refreshing;
 
-// Show the progress soon, and again while the server may be learning from the last label; a reply to
-// an earlier call, which may come later, is not shown.
+// Update the progress soon, and repeatedly while the server may be training on the last label. A late
+// reply to an earlier call is dropped.
 function refreshProgress(delays = [300, 3000, 8000, 20000, 60000]) {
   clearTimeout(refreshing);
   const [delay, ...later] = delays;
@@ -43,10 +43,10 @@ function showProgress() {
   ].filter(Boolean);
   const toSettle = progress.has_other_coders && state.maySettle ? make(
     "p", {}, make("button", { type: "button", onclick: () => showNextDisagreement() }, "Settle disagreements"),
-    state.isSettled ? make("span", { className: "soft" }, " No disagreement is left.") : "",
+    state.isSettled ? make("span", { className: "soft" }, " No disagreements left.") : "",
   ) : "";
   find("#progress-summary").replaceChildren(
-    make("progress", { max: progress.n_texts || 1, value: n_done, "aria-label": "Texts decided" }),
+    make("progress", { max: progress.n_texts || 1, value: n_done, "aria-label": "Decided texts" }),
     make("p", {}, facts.join("; "), "."),
     toSettle,
     ...state.content === "texts" ? accuracyLines(progress) : [],
@@ -55,7 +55,7 @@ function showProgress() {
 
 function forecastLine({ gain, low, high }) {
   const points = (fraction) => (100 * fraction).toFixed(1);
-  return `Twice as many labels are expected to add ${points(gain)} points ` +
+  return `Twice as many labels should add about ${points(gain)} percentage points ` +
     `(${points(low)} to ${points(high)}).`;
 }
 
@@ -65,22 +65,22 @@ function topicTable(topics) {
     "tr", {}, make("th", { scope: "row" }, make("bdi", {}, topic)),
     make("td", {}, percent(accuracy)), make("td", { className: "soft" }, `${percent(low)} to ${percent(high)}`),
   ));
-  const head = ["Topic", "Right", "Interval"].map((name) => make("th", { scope: "col" }, name));
+  const head = ["Topic", "Right", "95 % interval"].map((name) => make("th", { scope: "col" }, name));
   return make("details", { id: "by-topic", open: wasOpen }, make("summary", {}, "By topic"),
     make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)));
 }
 
 function undecidedPart(n) {
-  return n ? `; ${counted(n, "text")} that ${n === 1 ? "was" : "were"} skipped or left may be right or wrong` : "";
+  return n ? `; ${counted(n, "skipped or undecided text")} may be right or wrong` : "";
 }
 
-// What a model of the labels so far would get right.
+// Accuracy of a model trained on the labels so far.
 function accuracyLines({ accuracy, n_needed, topics, forecast, advice, problem }) {
   if (problem) {
-    return [make("p", { className: "bad" }, `No model of these labels could be learned: ${problem}`)];
+    return [make("p", { className: "bad" }, `No model could be trained on these labels: ${problem}`)];
   }
   if (!accuracy && !n_needed) {
-    return [make("p", { className: "soft" }, "A model of these labels is being measured.")];
+    return [make("p", { className: "soft" }, "Measuring the accuracy of a model trained on these labels …")];
   }
   if (!accuracy) {
     return [make("p", { className: "soft" },
@@ -88,13 +88,13 @@ function accuracyLines({ accuracy, n_needed, topics, forecast, advice, problem }
       "often a model trained on them is right.")];
   }
   return [
-    make("p", {}, "A model of these labels is right for about ",
+    make("p", {}, "A model trained on these labels is right for about ",
       make("b", {}, percent(accuracy.accuracy)), " of the other texts."),
     make("p", { className: "soft" }, `Between ${percent(accuracy.low)} and ` +
-      `${percent(accuracy.high)} with 95 % confidence, however often you look; measured on ` +
+      `${percent(accuracy.high)} with 95 % confidence, however often you check; measured on ` +
       `${counted(accuracy.n_labels, "label")}${undecidedPart(accuracy.n_skipped)}.`),
     advice ? make("p", {}, advice) : "",
-    forecast && !forecast.hardly_pays ? make("p", { className: "soft" }, forecastLine(forecast)) : "",
+    forecast ? make("p", { className: "soft" }, forecastLine(forecast)) : "",
     topics.length ? topicTable(topics) : "",
   ];
 }

@@ -1,8 +1,8 @@
-// The latest decisions.
+// The list of recent decisions.
 
-// The number of decisions that are listed; more if somebody wants to see more.
+// Number of decisions in the list.
 let nListed = 8;
-// How often the decisions were listed, each time after a change.
+// Number of times the list was updated.
 let nLists = 0;
 
 function showRecent() {
@@ -26,7 +26,7 @@ function showRecent() {
 const copiesNote = ({ n_copies: n }) => (
   n ? `${number(n)} near ${n === 1 ? "copy" : "copies"}` : "");
 
-// Show the text of a decision again, or the near copies that were labelled together.
+// Show the text of a decision, or near copies that were labelled together.
 function openDecision({ decision, excerpt, original: assignment }) {
   if (!assignment) {
     goBack(decision.assignment);
@@ -51,7 +51,7 @@ async function showMore() {
   findAll("#recent button")[first]?.focus();
 }
 
-// List the decisions that the server has; ask again if one was made or taken back in the meantime.
+// Load the list from the server, and again if a decision was made or undone in the meantime.
 async function refreshRecent() {
   let nBefore, reply;
   do {

@@ -21,16 +21,16 @@ async function call(path, body) {
     reply = await response.json();
   } catch {
     throw new RequestError(response && !response.ok ? response.status : 0,
-      "The server does not answer. Is it still running?");
+      "The server is not responding. Is it still running?");
   }
   if (response.status === 401) logIn();
   if (!response.ok) throw new RequestError(response.status, sentence(reply.detail || reply.title || ""));
   return reply;
 }
 
-// Go to the login; the page that opens after it sends the entries of the outbox.
+// Go to the login page; afterwards, the label page sends the entries of the outbox.
 function logIn() {
-  if (outbox.isLoggedOut) return; // A second navigation would break the first one off.
+  if (outbox.isLoggedOut) return; // A second navigation would cancel the first.
   outbox.isLoggedOut = true;
   location.assign("/login");
 }
@@ -39,7 +39,7 @@ function logIn() {
 const sentence = (detail) => (detail.charAt(0).toUpperCase() + detail.slice(1))
   .replace(/(^|[\s(])'([^'\n]*)'(?=[\s,.;:)]|$)/g, "$1“$2”");
 
-// Return an idempotency key: a change that is sent twice with it is made once.
+// Return an idempotency key: a change sent twice with the same key is made once.
 function idempotencyKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -49,7 +49,7 @@ function say(words) {
   find("#announcements").textContent = words;
 }
 
-// Say something after what was said last, which may not have been read aloud yet.
+// Announce something in addition to the last words, which may not have been read aloud yet.
 function sayNext(words) {
   say(`${find("#announcements").textContent} ${words}`.trim());
 }
@@ -64,10 +64,10 @@ function showProblem(message, ...buttons) {
   return close;
 }
 
-// How the last problem of each subject, such as the codebook, is closed.
+// Functions that close the last problem, by subject, such as the codebook.
 const closers = new Map();
 
-// Do something that the server may refuse, which is shown until the next attempt at its subject.
+// Run a request; show its error until the next attempt at the same subject.
 async function attempt(work, subject = null) {
   closers.get(subject)?.();
   closers.delete(subject);

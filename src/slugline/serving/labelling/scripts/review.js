@@ -1,4 +1,4 @@
-// Shows what speaks against the topics of a text, and lets a person keep or change them.
+// Shows the evidence against a text's topics, to keep or change them.
 
 const KEEP_KEY = "k", CHANGE_KEY = "c";
 
@@ -11,10 +11,10 @@ function showReview(text) {
     reviewButton("Keep", review.topics, KEEP_KEY),
     canChange(review) ? reviewButton("Change to", review.proposal, CHANGE_KEY) : null,
   ];
-  const now = state.isMultilabel ? "Its topics: " : "Its topic is ";
+  const now = state.isMultilabel ? "Current topics: " : "Current topic: ";
   find("#guess").after(make(
     "div", { id: "review", className: "notice review" },
-    make("p", {}, now, topicName(review.topics), "; the other documents say ", topicName(review.proposal), "."),
+    make("p", {}, now, topicName(review.topics), "; the other documents suggest ", topicName(review.proposal), "."),
     make("ul", {}, ...review.reasons.map((reason) => make("li", { dir: "auto" }, reason))),
     make("p", { className: "row" }, ...decides),
   ));
@@ -47,7 +47,7 @@ function decideReview(topics) {
   decide("label");
 }
 
-// Do what a key is for; return whether the text is under review, so that it is for something.
+// Handle a key; return true if it had an effect.
 function actReview(key) {
   const review = state.current?.review;
   if (!review || (key === CHANGE_KEY && !canChange(review))) return false;
@@ -55,7 +55,7 @@ function actReview(key) {
   return true;
 }
 
-// Let the page speak of suspects rather than of texts.
+// Adapt the wording of the page if it shows suspects.
 function showContent() {
   if (state.content !== "suspects") return;
   find("h1").textContent = "Review suspects";
@@ -64,6 +64,6 @@ function showContent() {
     : "Which topic is right?";
   find(".skips span").textContent = "Or:";
   find("[data-skip='none of these']").firstChild.textContent = "remove it";
-  find("#no-recent").textContent = "Nothing is decided yet.";
+  find("#no-recent").textContent = "No decisions yet.";
   find("#codebook-box").hidden = true; // topics are renamed in the data, by --map-topics
 }

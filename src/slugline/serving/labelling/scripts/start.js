@@ -1,4 +1,4 @@
-// Begins with what the server knows.
+// Start: loads the state from the server.
 
 function showKeys() {
   for (const button of findAll("[data-skip]")) {

@@ -1,4 +1,4 @@
-// State of the page: the text on the screen, those that come next, and what the server said last.
+// State of the page: the current text, the next ones, and the latest replies of the server.
 
 const state = {
   topics: [], // of the codebook

@@ -1,10 +1,10 @@
-// Fetches and shows texts, one after the other, and earlier ones again.
+// Fetches and shows texts, new and earlier ones.
 
-// Texts that are fetched before they are shown.
+// Number of texts fetched ahead.
 const N_AHEAD = 2;
 
-// Seconds until the server is asked again whether a text is left: others may leave one, or take a
-// decision back.
+// Seconds until the server is asked for texts again, after the last one: others may skip a text or
+// undo a decision.
 const END_DELAY = 30;
 
 let filling = null;
@@ -65,7 +65,7 @@ function showNext() {
 
 // Show a text, or a message in its place.
 function show(text, message = "") {
-  // What was typed while this text was awaited is for it.
+  // Keep what was typed while waiting for this text.
   const keepsTyped = text && !text.decision && !text.draft && !state.current;
   const { note, topics } = text?.draft ?? text?.decision
     ?? { note: "", topics: text?.review?.topics ?? [] };
@@ -92,17 +92,17 @@ function show(text, message = "") {
   }
   showTopics();
   if (text || message || state.isAtEnd) {
-    const intro = text?.labels ? "A text on which coders disagree" : text?.decision ? "Earlier text" : text ? "Next text" : "";
+    const intro = text?.labels ? "A text that coders disagree about" : text?.decision ? "Earlier text" : text ? "Next text" : "";
     const evidence = find("#review p")?.textContent;
     say(`${intro}${intro ? ": " : ""}${shorten(words, 400)}${evidence ? ` ${evidence}` : ""}`);
   }
 }
 
-// What is said if no text is left, by what the page shows.
+// Message if no text is left, by the content of the page.
 const END = {
   texts: "No texts left for you: all are labelled or assigned to other coders.",
-  suggestions: "All suggested texts are labelled, or others have them.",
-  suspects: "All suspects are decided, or others have them.",
+  suggestions: "No suggested texts left for you: all are labelled or assigned to other coders.",
+  suspects: "No suspects left for you: all are decided or assigned to other coders.",
 };
 
 function showColumns(columns) {
@@ -111,7 +111,7 @@ function showColumns(columns) {
   ));
   find("#columns").replaceChildren(...cells);
   find("#columns").hidden = !cells.length;
-  // What scrolls must be reached by keyboard.
+  // Scrollable content must be reachable by keyboard.
   const scrolls = find("#columns").scrollHeight > find("#columns").clientHeight;
   find("#columns").toggleAttribute("tabindex", scrolls);
   if (scrolls) find("#columns").tabIndex = 0;
@@ -121,24 +121,24 @@ function showGuess(guess) {
   find("#guess").hidden = !guess;
   if (!guess) return;
   find("#guess").replaceChildren(
-    state.content === "texts" ? "A model of the labels so far would say " : "The model would say ",
+    state.content === "texts" ? "A model trained on the labels so far suggests " : "The model suggests ",
     make("b", {}, make("bdi", {}, listed(guess.topics) || "no topic")),
     ` (${percent(guess.probability)}).`,
   );
 }
 
 function showEarlier(decision) {
-  find("#eyebrow").textContent = decision ? "A text you decided about" : "Text";
+  find("#eyebrow").textContent = decision ? "Your earlier decision" : "Text";
   find("#eyebrow").classList.toggle("unseen", !decision && !state.current?.labels);
   find("#earlier")?.remove();
   if (!decision) return;
   const keep = make("button", { type: "button", onclick: showNext }, "Keep it");
-  const takeBack = make("button", { type: "button", onclick: () => undo(decision.id) }, "Take it back");
+  const takeBack = make("button", { type: "button", onclick: () => undo(decision.id) }, "Undo it");
   find("#eyebrow").after(make(
     "div", { id: "earlier", className: "notice" },
-    make("p", {}, ...decision.kind === "skip" ? [`You skipped it (${decision.reason})`]
+    make("p", {}, ...decision.kind === "skip" ? [`You skipped this text (${decision.reason})`]
       : ["You chose ", make("b", {}, make("bdi", {}, named(decision)))],
-    ` at ${localTime(decision.at)}. Choose again to change it.`),
+    ` on ${localTime(decision.at)}. To change that, choose again.`),
     make("p", { className: "row" }, keep, takeBack),
   ));
 }

@@ -1,7 +1,7 @@
 // Topics as buttons, and new ones.
 
-// Mark a button as one that does nothing while a text is awaited. It isn't disabled: that would take
-// the focus from it, and Enter would do nothing once the text is there.
+// Mark a button as unavailable while waiting for a text. It isn't disabled, because it would lose
+// the focus, and Enter would do nothing once the text is there.
 function markAwaiting(button) {
   button.ariaDisabled = String(!state.current);
 }
@@ -64,8 +64,8 @@ async function addTopic(name, isSure = false) {
   showCodebook();
   if (text && text === state.current) choose(reply.topic.name);
   else showTopics();
-  find("#card").focus(); // so that single keys do something again
-  say(`${shorten(reply.topic.name, TOPIC_LENGTH)} is a topic now`);
+  find("#card").focus(); // so that single-key shortcuts work again
+  say(`${shorten(reply.topic.name, TOPIC_LENGTH)} was added`);
 }
 
 function askAbout(name, similar) {
