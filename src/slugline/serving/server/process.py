@@ -17,6 +17,7 @@ from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError
 from slugline.model.decider import Decider
 from slugline.serving.metrics import Metrics
+from slugline.serving.page.rendering import compile_templates
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
 from slugline.serving.server.app import make_app
@@ -74,6 +75,7 @@ def make_process_app(
                 stack.callback(ending.cancel)
             yield
 
+    compile_templates()
     sys.setswitchinterval(_SWITCH_SECONDS)
     # Exclude permanent objects from garbage collection.
     gc.freeze()
