@@ -43,7 +43,7 @@ from slugline.serving.requests import (
     ModelName,
     ServiceRequest,
 )
-from slugline.serving.served_corrections import ServedCorrections
+from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
 from slugline.serving.service import Call, Service
 
@@ -175,7 +175,7 @@ class Tool:
         """
         request = to_request(dict(arguments), self.arguments)
         await service.threads.run(service.models.refresh)
-        return await self.function(service, request, Call())
+        return await self.function(service, request, Call(is_local=False))
 
 
 TOOLS = (
@@ -213,10 +213,10 @@ def run(names: list[str], corrections: Path | None, min_precision: float | None)
     StoreError : if the file of corrections can't be opened.
     """
     models = ServedModels.load(names, min_precision)
-    served = None if corrections is None else ServedCorrections(CorrectionStore(corrections))
+    store = None if corrections is None else CorrectionStore(corrections)
     # The SDK waits for a line in a thread that an exception can't interrupt.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with contextlib.closing(Service(models, Limits(), Metrics(), served)) as service:
+    with contextlib.closing(Service(ServeSettings(), models, Metrics(), store)) as service:
         asyncio.run(_serve(make_server(service)))
 
 

@@ -56,7 +56,7 @@ def make_process_app(
         n_kept=settings.keep_texts,
         keep_days=settings.keep_days,
     )
-    service = Service.from_settings(settings, models, metrics, store, learner, watch)
+    service = Service(settings, models, metrics, store, learner, watch)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:  # noqa: ARG001
