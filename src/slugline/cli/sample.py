@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,14 +75,14 @@ def sample(
 
 def _read_texts(file: Path, model: WatchedModel, since: str | None) -> KeptTexts:
     """Return the texts kept by a server; DataError if there are none."""
-    first = None if since is None else read_day(since)
+    first = datetime.date.min if since is None else read_day(since)
     with WatchStore(file, is_read_only=True) as store:
         digest = store.find_version(model)
         kept = KeptTexts([], 0, 0) if digest is None else KeptTexts.read(store, digest, first)
     if not kept.texts:
         raise DataError(
             f"{file} has kept no texts that {model.name} answered"
-            + ("" if first is None else f" since {first}")
+            + ("" if since is None else f" since {first}")
             + "; serve the model with --keep-texts."
         )
     return kept

@@ -49,7 +49,7 @@ def make_app(state: WebState, lifespan: Lifespan[Router] | None = None) -> ASGIA
 
 
 class _ShortCut:
-    """Dispatches API operations without searching the routes.
+    """Dispatches API operations without the router, which takes a third of a short request's time.
 
     Other requests, and operations with path parameters, go to the router.
     """
