@@ -227,7 +227,7 @@ def count_data(
             }
         )
         day_options = DayCountOptions(
-            since=since or datetime.date.min,
+            since=since,
             by=None if by is None else read_period(by),
             labelled=sample,
             topics=topics,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -75,14 +75,18 @@ def sample(
 
 def _read_texts(file: Path, model: WatchedModel, since: str | None) -> KeptTexts:
     """Return the texts kept by a server; DataError if there are none."""
-    first = datetime.date.min if since is None else read_day(since)
+    first = None if since is None else read_day(since)
     with WatchStore(file, is_read_only=True) as store:
         digest = store.find_version(model)
-        kept = KeptTexts([], 0, 0) if digest is None else KeptTexts.read(store, digest, first)
+        kept = (
+            KeptTexts([], 0, 0)
+            if digest is None
+            else KeptTexts.read(store, digest, first or date.min)
+        )
     if not kept.texts:
         raise DataError(
             f"{file} has kept no texts that {model.name} answered"
-            + ("" if since is None else f" since {first}")
+            + ("" if first is None else f" since {first}")
             + "; serve the model with --keep-texts."
         )
     return kept

@@ -37,7 +37,8 @@ class DayCountOptions:
 
     Attributes
     ----------
-    since, until : date
+    since : date, optional
+    until : date
         First and last day; by default, all days.
     by : {"day", "week", "month", "quarter", "year"}, optional
         Also count each period.
@@ -50,7 +51,7 @@ class DayCountOptions:
         Today in UTC, for the warning about an unfinished period; by default, the current day.
     """
 
-    since: datetime.date = datetime.date.min
+    since: datetime.date | None = None
     until: datetime.date = datetime.date.max
     by: Period | None = None
     labelled: LabelledSample | None = None
@@ -127,13 +128,14 @@ class _DayCounter:
         self._samples = model_samples(fitted)
         if not self._samples and options.labelled is None:
             raise no_heldout_error()
+        since = options.since or datetime.date.min
         digest = store.find_version(model)
         if digest is None:
             raise _other_models_error(store, model)
         self._total = DaySums(len(fitted.topics), fitted.multilabel)
         # In order; empty without `by`.
         self._periods = dict[str, DaySums]()
-        for day, sums in store.iter_days(digest, options.since, options.until):
+        for day, sums in store.iter_days(digest, since, options.until):
             if not sums.n_texts:
                 continue
             self._total.add(sums)
@@ -146,13 +148,13 @@ class _DayCounter:
             raise DataError(f"{store.path} contains no texts{_since(options)}.")
         # Number of texts answered by other versions than the model file's.
         self._n_by_others = self._total.n_texts - store.count_texts(
-            model.digest, options.since, options.until
+            model.digest, since, options.until
         )
         # Number of texts from times without kept texts.
         self._n_without = 0
         self._labels = MatchedLabels.from_texts(None, {}, len(fitted.topics))
         if options.labelled is not None:
-            kept = KeptTexts.read(store, digest, options.since)
+            kept = KeptTexts.read(store, digest, since)
             self._n_without = kept.n_without
             labelled = _match_labels(store, kept, fitted, options.labelled, options)
             self._labels = labelled.labels_by(options.by)
@@ -244,7 +246,7 @@ def _match_labels(
 
 
 def _since(options: DayCountOptions) -> str:
-    return "" if options.since == datetime.date.min else f" since {options.since}"
+    return "" if options.since is None else f" since {options.since}"
 
 
 def _other_models_error(store: WatchStore, model: WatchedModel) -> DataError:
