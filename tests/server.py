@@ -62,7 +62,7 @@ def make_state(*models: str | Path, **settings: Any) -> WebState:
         n_kept=found.keep_texts,
         keep_days=found.keep_days,
     )
-    return WebState(found, Service.from_settings(found, served, metrics, store, watch=watch))
+    return WebState(found, Service(found, served, metrics, store, watch=watch))
 
 
 def call_tool(service: Service, name: str, **arguments: Any) -> Any:

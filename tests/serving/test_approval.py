@@ -82,9 +82,9 @@ def test_only_approvers_may_approve_if_there_are_any(news_slug: Path, tmp_path: 
 
 
 def test_approvers_need_a_token() -> None:
-    ServeSettings(tokens=TOKENS, approvers=("anna",)).check_approvers()
+    ServeSettings(tokens=TOKENS, approvers=("anna",)).check()
     with pytest.raises(OptionError, match="--approver kim: no token has this name; add a line"):
-        ServeSettings(tokens=TOKENS, approvers=("anna", "kim")).check_approvers()
+        ServeSettings(tokens=TOKENS, approvers=("anna", "kim")).check()
 
 
 def test_approval_needs_a_name(state: WebState) -> None:

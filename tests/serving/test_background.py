@@ -14,6 +14,7 @@ from starlette.requests import Request
 from server import make_state
 from slugline.base.interruption import Interruption, check_interruption
 from slugline.serving.background import BackgroundTask
+from slugline.serving.server.app import make_app
 from slugline.serving.service_errors import BusyError
 from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.state import WebState, in_time
@@ -56,6 +57,26 @@ def request(state: WebState, *messages: dict[str, Any]) -> Request:
 
 
 LEAVES = {"type": "http.disconnect"}
+
+
+def test_cancelled_request_is_logged_without_an_error(
+    state: WebState, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/classify", "query_string": b""}
+
+    async def cancel() -> None:
+        app = make_app(state)
+        answering = asyncio.ensure_future(
+            app(scope | {"headers": headers}, request(state).receive, print)  # type: ignore[arg-type]
+        )
+        await asyncio.sleep(0.01)
+        answering.cancel()
+        await answering
+
+    asyncio.run(cancel())
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.messages[0].endswith(" to /v1/classify was cancelled")
 
 
 def test_background_task_ends_when_its_waiter_is_cancelled() -> None:

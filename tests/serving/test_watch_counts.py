@@ -332,7 +332,7 @@ def test_kept_texts_have_the_columns_that_were_sent(
     watch.add(model, model.answer(sent))
     watch.close()
     with WatchStore(tmp_path / "desks.db", is_read_only=True) as store:
-        kept = KeptTexts.read(store, model.digest, None).texts
+        kept = KeptTexts.read(store, model.digest, FIRST).texts
     proba = model.fitted.predict_proba([each.text for each in kept])
     assert np.sort(proba[:, 1]) == pytest.approx(
         np.sort(model.fitted.predict_proba(sent)[:, 1]), abs=1e-6

@@ -104,9 +104,7 @@ def serve(
         raise OptionError(
             "`slugline.serve` answers in one process; for several, run `slugline serve --workers`."
         )
-    settings.check_learning()
-    settings.check_approvers()
-    settings.check_texts()
+    settings.check()
     if not insecure:
         settings.check_is_guarded()
     with contextlib.ExitStack() as stack:

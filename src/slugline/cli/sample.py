@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,11 @@ def _read_texts(file: Path, model: WatchedModel, since: str | None) -> KeptTexts
     first = None if since is None else read_day(since)
     with WatchStore(file, is_read_only=True) as store:
         digest = store.find_version(model)
-        kept = KeptTexts([], 0, 0) if digest is None else KeptTexts.read(store, digest, first)
+        kept = (
+            KeptTexts([], 0, 0)
+            if digest is None
+            else KeptTexts.read(store, digest, first or date.min)
+        )
     if not kept.texts:
         raise DataError(
             f"{file} contains no texts answered by {model.name}"

@@ -57,9 +57,7 @@ def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **sett
         from slugline.serving.server.serve import serve as run
     tokens = () if token_file is None else read_tokens(token_file)
     serve_settings = ServeSettings(tokens=tokens, **settings)
-    serve_settings.check_learning()
-    serve_settings.check_approvers()
-    serve_settings.check_texts()
+    serve_settings.check()
     for flag, file in (
         ("--corrections", serve_settings.corrections),
         ("--watch", serve_settings.watch),

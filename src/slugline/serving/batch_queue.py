@@ -13,11 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import numpy as np
-
 from slugline.model.decision import N_GUESSES, Decision
 from slugline.serving.metrics import Metrics
-from slugline.serving.served_models import AnsweredTexts, ServedModel
+from slugline.serving.served_models import ServedModel
 from slugline.serving.service_errors import BusyError
 from slugline.serving.watch.recorder import Watch
 
@@ -51,7 +49,11 @@ class _Part:
 
     def can_join(self, other: _Part) -> bool:
         """True if both parts can share a batch."""
-        return self.model is other.model and self.min_precision == other.min_precision
+        return (self.model, self.min_precision, self.is_watched) == (
+            other.model,
+            other.min_precision,
+            other.is_watched,
+        )
 
 
 class BatchQueue:
@@ -109,15 +111,17 @@ class BatchQueue:
         With `is_watched`, the texts count towards the daily sums.
         """
         decisions: list[Decision] = []
+        loop = asyncio.get_running_loop()
         self._metrics.change_queue(1)
         try:
-            parts = _split(texts)
+            parts = (
+                _Part(model, min_precision, top, part, cost, is_watched, loop.create_future())
+                for part, cost in _split(texts)
+            )
             while window := [*itertools.islice(parts, self._n_threads)]:
-                futures = [
-                    self._enqueue(model, min_precision, top, part, cost, is_watched)
-                    for part, cost in window
-                ]
-                for decided in await asyncio.gather(*futures):
+                for part in window:
+                    self._enqueue(part, loop)
+                for decided in await asyncio.gather(*(part.future for part in window)):
                     decisions += decided
         finally:  # cancelled or not
             self._metrics.change_queue(-1)
@@ -127,24 +131,13 @@ class BatchQueue:
         """Shut down the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _enqueue(
-        self,
-        model: ServedModel,
-        min_precision: float | None,
-        top: int,
-        texts: Sequence[str],
-        cost: int,
-        is_watched: bool,
-    ) -> asyncio.Future[list[Decision]]:
-        loop = asyncio.get_running_loop()
-        part = _Part(model, min_precision, top, texts, cost, is_watched, loop.create_future())
+    def _enqueue(self, part: _Part, loop: asyncio.AbstractEventLoop) -> None:
         if self._is_brief(part):
             self._waiting_brief.append(part)
             self._schedule_brief(loop)
         else:
             self._waiting.append(part)
             self._start_batches()
-        return part.future
 
     def _is_brief(self, part: _Part) -> bool:
         """True if the part can be answered on the event loop."""
@@ -188,9 +181,8 @@ class BatchQueue:
         loop.call_soon_threadsafe(self._finish, batch, outcomes, started)
 
     def _finish(self, batch: Sequence[_Part], outcomes: list[_Outcome], started: float) -> None:
-        model = batch[0].model
+        model, n_texts = batch[0].model, sum(len(part.texts) for part in batch)
         self._n_running -= 1
-        n_texts = sum(len(part.texts) for part in batch)
         self._n_answered[model] = self._n_answered.get(model, 0) + n_texts
         self._start_batches()  # first, to keep the thread busy
         self._deliver(batch, outcomes, started)
@@ -261,17 +253,7 @@ def _decide_batch(batch: Sequence[_Part], watch: Watch | None) -> list[_Outcome]
             return [error]
         # Retry one by one: perhaps only one request is at fault.
         return [outcome for part in batch for outcome in _decide_batch([part], watch)]
-    if watch is not None:
-        _add_watched(batch, answered, watch)
+    if watch is not None and batch[0].is_watched:
+        watch.add(model, answered)
     decisions = iter(answered.decisions)
     return [list(itertools.islice(decisions, len(part.texts))) for part in batch]
-
-
-def _add_watched(batch: Sequence[_Part], answered: AnsweredTexts, watch: Watch) -> None:
-    """Add the texts of watched requests to the daily sums."""
-    is_watched = [part.is_watched for part in batch]
-    if all(is_watched):
-        watch.add(batch[0].model, answered)
-    elif any(is_watched):
-        sizes = [len(part.texts) for part in batch]
-        watch.add(batch[0].model, answered.take(np.flatnonzero(np.repeat(is_watched, sizes))))

@@ -81,7 +81,6 @@ class Metrics:
         self._proba = counter(
             "topic_probability", "Sum of the probabilities of a topic over all texts.", by_topic
         )
-        self._counters_by_topic: dict[tuple[str, str], tuple[Counter, Counter]] = {}
         self._counters = {name: counter(name, meaning) for name, meaning in _COUNTERS.items()}
         self._queue = prometheus.Gauge(
             "slugline_queue_size",
@@ -134,19 +133,10 @@ class Metrics:
             return
         for topic, n_answers, proba in zip(topics, *counts.tolist(), strict=True):
             name = str(topic) if str(topic) in known else _OTHER_TOPICS
-            answers, probabilities = self._topic_counters(model, name)
             if n_answers:
-                answers.inc(n_answers)
+                self._answers.labels(model, name).inc(n_answers)
             if proba:
-                probabilities.inc(proba)
-
-    def _topic_counters(self, model: str, topic: str) -> tuple[Counter, Counter]:
-        """Return a topic's counters, cached because looking up labels is slow."""
-        counters = self._counters_by_topic.get((model, topic))
-        if counters is None:
-            counters = self._answers.labels(model, topic), self._proba.labels(model, topic)
-            self._counters_by_topic[model, topic] = counters
-        return counters
+                self._proba.labels(model, name).inc(proba)
 
     def text(self) -> str:
         """Return all metrics in Prometheus' text format."""

@@ -5,13 +5,11 @@ The OpenAPI description and the tool schemas are generated from these types.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
-import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
@@ -183,37 +181,18 @@ class TopicList(msgspec.Struct, frozen=True, kw_only=True):
 
 # Digits after the decimal point; scores are float32.
 _DIGITS = 6
-_SCALE = 10.0**_DIGITS
-# Up to this many numbers, rounding one by one is faster than NumPy.
-_FEW_NUMBERS = 10
 #: Maximum number of reasons per answer.
 N_REASONS = 20
 
 
 def to_results(decisions: Sequence[Decision], n_guesses: int) -> list[Result]:
     """Return results with the `n_guesses` most likely topics each."""
-    tops = [decision.top[:n_guesses] for decision in decisions]
-    names = [name for top in tops for name, _ in top]
-    rounded = _round_numbers([probability for top in tops for _, probability in top])
-    guesses = [*map(Guess, names, rounded)]
-    ends = itertools.accumulate(map(len, tops))
-    return [
-        _result(decision, guesses[end - len(top) : end])
-        for decision, top, end in zip(decisions, tops, ends, strict=True)
-    ]
+    return [_to_result(decision, n_guesses) for decision in decisions]
 
 
-def _round_numbers(values: Sequence[float]) -> list[float]:
-    """Round to six decimals, like NumPy."""
-    if len(values) > _FEW_NUMBERS:
-        rounded: list[float] = np.round(values, _DIGITS).tolist()
-        return rounded
-    return [round(value * _SCALE) / _SCALE for value in values]
-
-
-def _result(decision: Decision, guesses: list[Guess]) -> Result:
-    """Return the result for a decision with these guesses."""
+def _to_result(decision: Decision, n_guesses: int) -> Result:
     reason = decision.reason
+    guesses = [Guess(name, round_number(value)) for name, value in decision.top[:n_guesses]]
     topics: list[Guess] | UnsetType = UNSET
     if decision.topics is not None:
         topics = [*map(Guess, decision.topics, map(round_number, decision.probabilities))]

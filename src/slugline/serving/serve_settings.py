@@ -267,8 +267,8 @@ class ServeSettings:
         """
         return not self.tokens and is_loopback(self.host)
 
-    def check_learning(self) -> None:
-        """Raise an OptionError if the options for learning from corrections are inconsistent."""
+    def check(self) -> None:
+        """Raise an OptionError if options are inconsistent or an approver has no token."""
         if self.learn_every is not None and not (self.corrections and self.learn_from):
             raise OptionError(
                 "--learn-every requires --corrections FILE, the store of corrections, and "
@@ -280,8 +280,6 @@ class ServeSettings:
                 "training; add it, or remove --learn-from."
             )
 
-    def check_approvers(self) -> None:
-        """Raise an OptionError if an approver has no token."""
         names = {token.name for token in self.accepted_tokens}
         unknown = next((name for name in self.approvers if name not in names), None)
         if unknown is not None:
@@ -290,8 +288,6 @@ class ServeSettings:
                 f"`{unknown[:200]} TOKEN` to the --token-file."
             )
 
-    def check_texts(self) -> None:
-        """Raise an OptionError if `keep_texts` is set without a file to store them in."""
         if self.keep_texts and self.watch is None:
             raise OptionError(
                 "--keep-texts requires --watch FILE to store the texts; add it, or remove "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, ParamSpec, TypeVar
 
@@ -38,7 +38,7 @@ class PendingCorrection(NamedTuple):
 
 
 class ServedCorrections:
-    """A correction store, accessed off the event loop.
+    """A correction store, accessed off the event loop with `run`.
 
     Parameters
     ----------
@@ -63,34 +63,12 @@ class ServedCorrections:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
-    async def add(
-        self,
-        model: ServedModel,
-        request: CorrectionRequest,
-        decision: Decision,
-        person: str | None = None,
-        *,
-        is_approved: bool = False,
-    ) -> CorrectionReply:
-        """Store a correction and return it; see `store_correction`."""
-        return await self.run(
-            store_correction, self.store, model, request, decision, person, is_approved=is_approved
-        )
-
-    async def undo(self, correction_id: int, person: str | None) -> bool:
-        """Undo a correction; return False if it doesn't exist."""
-        return await self.run(self.store.undo, correction_id, person)
-
     async def approve(self, ids: Sequence[int], person: str | None) -> int:
         """Approve corrections and return the number found."""
         corrections = await self.run(self.store.get, ids)
         for correction in corrections:
             await self.run(self.store.approve, correction.id, person)
         return len(corrections)
-
-    def all(self, after: int = 0) -> Iterator[Correction]:
-        """Yield corrections with ids above `after`. Each step reads the store; use `run`."""
-        return self.store.rows(after=after)
 
     async def latest(self, n: int, before: int | None = None) -> list[Correction]:
         """Return the latest `n` corrections, or the latest `n` with ids below `before`."""
@@ -102,10 +80,6 @@ class ServedCorrections:
         corrections = await self.run(self.store.get, ids[: -n - 1 : -1])
         reasons = await self.run(find_reasons, self.store, corrections)
         return [PendingCorrection(each, reasons[each.id]) for each in corrections], len(ids)
-
-    async def count(self) -> int:
-        """Return the number of corrections."""
-        return await self.run(self.store.count)
 
     def summarize(self, model: ServedModel) -> CorrectionSummary | None:
         """Return a summary of a model's corrections, or None if there are none.
@@ -157,8 +131,8 @@ def store_correction(
 ) -> CorrectionReply:
     """Store a correction on disk and return it.
 
-    It is attributed to `person`, the name of a token, or else to the name in the request. With
-    `is_approved`, it counts at once.
+    It is credited to `person`, the name of a token, or else to the name in the request. With
+    `is_approved`, it counts immediately.
 
     Raises
     ------
@@ -204,7 +178,7 @@ def _check_correction(
             f"{model.name} uses columns in addition to the text, which a correction doesn't store; "
             "correct the training table and train the model again."
         )
-    is_new_by_topic = dict(find_topic(model, topic) for topic in _right_topics(model, request))
+    is_new_by_topic = dict(_find_topic(model, topic) for topic in _right_topics(model, request))
     layout = model.fitted.layout
     form = None if layout is None else layout.topic_form
     for topic, is_new in is_new_by_topic.items():
@@ -220,16 +194,17 @@ def _check_correction(
 
 def _right_topics(model: ServedModel, request: CorrectionRequest) -> list[Topic]:
     """Return the correct topics; raise DataError if they don't match the kind of model."""
-    if model.fitted.multilabel and isinstance(request.topics, list) and request.topic is UNSET:
-        return request.topics
-    if not model.fitted.multilabel and request.topic is not UNSET and request.topics is UNSET:
-        return [request.topic]
+    topic, topics = request.topic, request.topics
     if model.fitted.multilabel:
+        if isinstance(topics, list) and topic is UNSET:
+            return topics
         raise DataError(
             f"{model.name} is a multi-label model; send all correct topics as ",
             Parameter("topics"),
             ", a list that may be empty.",
         )
+    if topic is not UNSET and topics is UNSET:
+        return [topic]
     raise DataError(
         f"{model.name} assigns one topic per text; send it as ", Parameter("topic"), "."
     )
@@ -250,7 +225,7 @@ def _check_spelling(model: ServedModel, topic: str, store: CorrectionStore) -> N
         raise MisspeltTopicError(topic, model.name, similar_topic)
 
 
-def find_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:
+def _find_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:
     """Return a topic in the model's spelling, and True if it is new to the model.
 
     Raises

@@ -30,16 +30,15 @@ To add an operation, such as `label` or `count`:
    `server/app.py`.
 
 To add a protocol, such as gRPC, add a folder next to `http/` that creates a `Service` with
-`Service.from_settings`, creates a `Call` for each message, and maps the errors in
-`service_errors.py` to its own. Cancelling a call abandons its work. Time limits and tokens are the
-front end's responsibility.
+`Service`, creates a `Call` for each message, and maps the errors in `service_errors.py` to its own.
+Cancelling a call abandons its work. Time limits and tokens are the front end's responsibility.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from tempfile import _TemporaryFileWrapper
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -69,8 +68,8 @@ from slugline.serving.replies import (
     to_summary,
     to_topic_list,
 )
-from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest, Limits
-from slugline.serving.served_corrections import ServedCorrections
+from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
+from slugline.serving.served_corrections import ServedCorrections, store_correction
 from slugline.serving.served_models import ServedModel, ServedModels, add_columns
 from slugline.serving.service_errors import (
     ApprovalError,
@@ -112,7 +111,7 @@ class Call:
     person : str or None, default None
         Name of the caller if certain, for example from a token with a name.
     is_local : bool, default True
-        False if a proxy forwarded the call.
+        False if a proxy or an agent made the call.
     model : ServedModel or None
         The call's model, set by the service; for headers and metrics.
     """
@@ -137,75 +136,36 @@ class Service:
 
     Parameters
     ----------
+    settings : ServeSettings
     models : ServedModels
-    limits : Limits
     metrics : Metrics
-    corrections : ServedCorrections or None, default None
-        None if corrections aren't accepted.
+    store : CorrectionStore or None, default None
+        None if corrections aren't accepted. Closed by `close`.
     learner : LearningLoop or None, default None
         Retrains the first model from corrections.
     watch : Watch or None, default None
-        Keeps totals of the answers.
-    n_threads : int, default 2
-        Number of classification threads, and of threads in each pool for other slow work.
-    everybody_approves : bool, default False
-        True if people without known names may approve corrections, unless through a proxy.
-    approvers : collection of str, optional
-        Names of the people who may approve corrections; by default, all known names.
-    logs_texts : bool, default False
-        True to log texts.
+        Keeps totals of the answers. Closed by `close`.
     """
 
     def __init__(
         self,
-        models: ServedModels,
-        limits: Limits,
-        metrics: Metrics,
-        corrections: ServedCorrections | None = None,
-        learner: LearningLoop | None = None,
-        watch: Watch | None = None,
-        *,
-        n_threads: int = 2,
-        everybody_approves: bool = False,
-        approvers: Collection[str] = (),
-        logs_texts: bool = False,
-    ) -> None:
-        self.models, self.limits, self.metrics = models, limits, metrics
-        self.learner = learner
-        self.watch = watch
-        self.queue = BatchQueue(n_threads, metrics, 2 * limits.guesses, self.watch)
-        self.threads = BackgroundThreads(n_threads)
-        self._weekly_check = WeeklyCheck(models, metrics)
-        if watch is not None:
-            watch.on_written = self._weekly_check
-        self._corrections = corrections
-        self._everybody_approves, self._approvers = everybody_approves, approvers
-        self._logs_texts = logs_texts
-        self._n_tables = 0
-
-    @classmethod
-    def from_settings(
-        cls,
         settings: ServeSettings,
         models: ServedModels,
         metrics: Metrics,
         store: CorrectionStore | None = None,
         learner: LearningLoop | None = None,
         watch: Watch | None = None,
-    ) -> Service:
-        """Create the service of a server."""
-        return cls(
-            models,
-            settings.limits,
-            metrics,
-            None if store is None else ServedCorrections(store),
-            learner,
-            watch,
-            n_threads=settings.threads,
-            everybody_approves=settings.lets_anybody_approve,
-            approvers=settings.approvers,
-            logs_texts=settings.log_texts,
-        )
+    ) -> None:
+        self.models, self.limits, self.metrics = models, settings.limits, metrics
+        self.learner, self.watch = learner, watch
+        self.queue = BatchQueue(settings.threads, metrics, 2 * self.limits.guesses, watch)
+        self.threads = BackgroundThreads(settings.threads)
+        self._settings = settings
+        self._corrections = None if store is None else ServedCorrections(store)
+        self._weekly_check = WeeklyCheck(models, metrics)
+        if watch is not None:
+            watch.on_written = self._weekly_check
+        self._n_tables = 0
 
     def close(self) -> None:
         """Abandon running tasks, shut down the threads, and close the files."""
@@ -237,7 +197,7 @@ class Service:
             texts, note = add_columns(model, texts, options.columns)
         else:
             texts, note = await self.threads.run(add_columns, model, texts, options.columns)
-        if self._logs_texts:
+        if self._settings.log_texts:
             _log.info("%s: %r", call.id, texts, extra={"request_id": call.id})
         with self.queue.reserve_guesses(len(texts), options.top):
             decisions = await self.queue.decide(
@@ -464,9 +424,14 @@ class Service:
         corrections = self.corrections
         model = self.find_model(request.model, call)
         [decision] = await self.queue.decide(model, [request.text])
-        is_approved = self.may_approve(call)
-        reply = await corrections.add(
-            model, request, decision, call.person, is_approved=is_approved
+        reply = await corrections.run(
+            store_correction,
+            corrections.store,
+            model,
+            request,
+            decision,
+            call.person,
+            is_approved=self.may_approve(call),
         )
         self.metrics.add("corrections")
         if self.watch is not None:
@@ -475,7 +440,8 @@ class Service:
 
     async def undo_correction(self, correction_id: int, call: Call) -> None:
         """Delete a correction; UnknownCorrectionError if it doesn't exist."""
-        if not await self.corrections.undo(correction_id, call.person):
+        store = self.corrections.store
+        if not await self.corrections.run(store.undo, correction_id, call.person):
             raise UnknownCorrectionError(correction_id, "it was undone before")
 
     async def approve_corrections(self, ids: Sequence[int], call: Call) -> int:
@@ -496,9 +462,9 @@ class Service:
         The caller must be one of the approvers or, if there are none, have a known name. On a
         server that only local users can reach, everybody may approve.
         """
-        if self._approvers:
-            return call.person in self._approvers
-        return call.person is not None or (self._everybody_approves and call.is_local)
+        if self._settings.approvers:
+            return call.person in self._settings.approvers
+        return call.person is not None or (self._settings.lets_anybody_approve and call.is_local)
 
 
 def is_long_reply(n_texts: int, options: ClassifyOptions) -> bool:

@@ -339,12 +339,11 @@ class RowWeights:
         widths: Sequence[int],
         idf: Sequence[F32 | None],
     ) -> None:
-        self.widths, self.idf = list(widths), list(idf)
+        self._widths, self._idf = widths, idf
         self._weightings = [group.weighting for group in feature_groups]
-        self._distinct_weightings = {*self._weightings}
         self._factors = np.array([group.weight for group in feature_groups]).astype(np.float32)
         first = accumulate(widths[:-1], initial=0)
-        aligned_idf = [None if each is None else aligned(each, np.float32) for each in self.idf]
+        aligned_idf = [None if each is None else aligned(each, np.float32) for each in idf]
         self.kernel_groups: KernelGroups = tuple(
             zip(first, aligned_idf, self._factors.tolist(), strict=True)
         )
@@ -354,7 +353,7 @@ class RowWeights:
 
         `counts` has one row for each document and group; its columns are numbered over all groups.
         """
-        for weighting in self._distinct_weightings:
+        for weighting in {*self._weightings}:
             self._weigh_counts(counts, weighting)
         if has_kernel():
             lengths = counts.lengths.astype(np.int64, copy=False)
@@ -366,13 +365,10 @@ class RowWeights:
         """Return the weighted rows of a stack, to which nothing more can be appended."""
         for part in counts.parts():
             self.weigh(part)
-        return SparseRows(counts.concatenate(), sum(self.widths), len(self.widths)).csr()
+        return SparseRows(counts.concatenate(), sum(self._widths), len(self._widths)).csr()
 
     def _weigh_counts(self, counts: Entries, weighting: str) -> None:
         """Apply a weighting, except for idf, to the counts of the groups that have it."""
-        if len(self._distinct_weightings) == 1:
-            apply_weighting(counts.values, weighting)
-            return
         selected = counts.repeat_for_entries(np.array(self._weightings) == weighting)
         part = counts.values[selected]
         apply_weighting(part, weighting)

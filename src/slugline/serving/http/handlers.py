@@ -121,7 +121,7 @@ async def list_corrections(request: Request) -> Response:
     """List all corrections, one JSON line each."""
     after = parse_id(request.query_params.get("after", "0"), "`after`")
     corrections = service_of(request).corrections
-    lines = map(_to_line, corrections.all(after))
+    lines = map(_to_line, corrections.store.rows(after=after))
     first = await corrections.run(next, lines, b"")  # read now, while an error can set the status
     body = iterate_in_threadpool(itertools.chain((first,), lines))
     return StreamingResponse(body, media_type=JSONL)

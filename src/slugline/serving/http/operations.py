@@ -96,36 +96,21 @@ class Operation:
 
 
 _MAX_ID = 10**18 - 1
-_ID_SCHEMA = {"type": "integer", "minimum": 1, "maximum": _MAX_ID}
-_AFTER_SCHEMA = {"type": "integer", "minimum": 0, "maximum": _MAX_ID}
+_ID = OperationParameter("id", "path", {"type": "integer", "minimum": 1, "maximum": _MAX_ID})
+_AFTER = OperationParameter("after", "query", {"type": "integer", "minimum": 0, "maximum": _MAX_ID})
 _MODEL_NAME = OperationParameter("name", "path", {"type": "string"})
 
 OPERATIONS = (
-    Operation(
-        "POST",
-        "/v1/classify",
-        handlers.classify,
-        body=handlers.ClassifyRequest,
-        reply=Classification,
-    ),
-    Operation(
-        "POST", "/v1/explain", handlers.explain_text, body=ExplainRequest, reply=ExplanationReply
-    ),
-    Operation(
-        "POST",
-        "/v1/corrections",
-        handlers.correct,
-        body=CorrectionRequest,
-        reply=CorrectionReply,
-        status=201,
-    ),
+    Operation("POST", "/v1/classify", handlers.classify, handlers.ClassifyRequest, Classification),
+    Operation("POST", "/v1/explain", handlers.explain_text, ExplainRequest, ExplanationReply),
+    Operation("POST", "/v1/corrections", handlers.correct, CorrectionRequest, CorrectionReply, 201),
     Operation(
         "GET",
         "/v1/corrections",
         handlers.list_corrections,
         reply=handlers.JSONL,
         errors=(404, 422),
-        parameters=(OperationParameter("after", "query", _AFTER_SCHEMA),),
+        parameters=(_AFTER,),
     ),
     Operation(
         "POST",
@@ -133,7 +118,7 @@ OPERATIONS = (
         handlers.approve_correction,
         status=204,
         errors=(404, 422),
-        parameters=(OperationParameter("id", "path", _ID_SCHEMA),),
+        parameters=(_ID,),
     ),
     Operation(
         "DELETE",
@@ -141,7 +126,7 @@ OPERATIONS = (
         handlers.undo_correction,
         status=204,
         errors=(404, 422),
-        parameters=(OperationParameter("id", "path", _ID_SCHEMA),),
+        parameters=(_ID,),
     ),
     Operation("GET", "/v1/models", handlers.list_models, reply=ModelList),
     Operation(

@@ -1,6 +1,6 @@
 """The MCP server on standard input and output, run by the SDK, and its tools.
 
-A tool turns arguments into a call of the service and returns its reply.
+Each tool converts its arguments to a call of the service and returns the reply.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from slugline.serving.requests import (
     ModelName,
     ServiceRequest,
 )
-from slugline.serving.served_corrections import ServedCorrections
+from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
 from slugline.serving.service import Call, Service
 
@@ -51,30 +51,29 @@ from slugline.serving.service import Call, Service
 
 
 def output_schema(kind: type) -> dict[str, Any]:
-    """Return the JSON Schema of a tool's result, with an object at the root, as clients expect."""
+    """Return the JSON Schema of a type, with an object at the root, as clients expect."""
     (root,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     root_schema = parts.pop(root["$ref"].rpartition("/")[2])
     return {**root_schema, "$defs": parts} if parts else root_schema
 
 
-def input_schema(kind: type, names: Sequence[str], limits: Limits) -> dict[str, Any]:
-    """Return the JSON Schema of a tool's arguments.
+def input_schema(kind: type, model_names: Sequence[str], limits: Limits) -> dict[str, Any]:
+    """Return the JSON Schema of a tool's arguments, with the names of the models and the limits.
 
-    `kind` is a `Struct` with the field `model`, and perhaps `text` or `texts`; `names` are those of
-    the models.
+    `kind` is a `Struct` with the field `model`, and perhaps `text` or `texts`.
     """
     schema = output_schema(kind)
     fields = schema["properties"]
-    fields["model"] |= {"enum": [*names, None]}
-    for text in (fields.get("text"), fields.get("texts", {}).get("items")):
-        if text:
-            text["maxLength"] = limits.characters
+    fields["model"] |= {"enum": [*model_names, None]}
+    if "text" in fields:
+        fields["text"]["maxLength"] = limits.characters
     if "texts" in fields:
+        fields["texts"]["items"]["maxLength"] = limits.characters
         fields["texts"]["maxItems"] = limits.texts
     return schema
 
 
-# Functions, whose docstrings tell agents what they do ---------------------------------------------
+# Functions, described to agents by their docstrings -----------------------------------------------
 
 
 class ClassifyArguments(ClassifyOptions, frozen=True, kw_only=True):
@@ -90,30 +89,30 @@ class ListTopicsArguments(ServiceRequest, frozen=True, kw_only=True):
 
 
 async def classify(service: Service, request: ClassifyArguments, call: Call) -> Classification:
-    """Tells the topic of each text, with its probability and the next most likely topics.
+    """Classify texts by topic, with probabilities and alternatives.
 
-    If the model is unsure, `topic` is null and `reason` says why: ask a person, or decide by `top`.
-    Models that give several topics have `topics`, perhaps none; the others in `top` are
-    suggestions. Give many texts in one call rather than one at a time. With `explain`, each answer
-    comes with the words for and against it.
+    If the model is unsure, `topic` is null and `reason` explains why: ask a person, or choose from
+    `top`. Multi-label models return `topics`, which may be empty; other topics in `top` are
+    suggestions. Send many texts in one call rather than one at a time. With `explain`, each answer
+    includes the words for and against it.
     """
     return await service.classify(request.texts, request, call)
 
 
 async def explain(service: Service, request: ExplainRequest, call: Call) -> ExplanationReply:
-    """Tells which words of a text speak for a topic, and which against it.
+    """Explain which words of a text count for and against a topic.
 
-    By default, it is the topic that `classify` answers. With `against`, tells why it is one topic
-    rather than the other. Words with a positive attribution speak for the topic, those with the
-    largest the most.
+    By default, explains the topic that `classify` returns. With `against`, explains why `topic`
+    scores higher than another topic. Words with a positive attribution count for the topic; the
+    larger the attribution, the stronger the word.
     """
     return await service.explain(request, call)
 
 
 async def list_topics(service: Service, request: ListTopicsArguments, call: Call) -> TopicList:
-    """Names all topics that a model can answer, and the columns that it uses.
+    """List a model's topics, and the columns it uses in addition to the text.
 
-    These are columns beside the text; give their values as `columns`.
+    Pass the values of these columns to `classify` and `explain` as `columns`.
     """
     return service.list_topics(request.model, call)
 
@@ -121,13 +120,12 @@ async def list_topics(service: Service, request: ListTopicsArguments, call: Call
 async def add_correction(
     service: Service, request: CorrectionRequest, call: Call
 ) -> CorrectionReply:
-    """Stores the right topic of a text that the model got wrong.
+    """Store the correct topic of a text that the model got wrong.
 
-    The model learns from it the next time that it is trained; its answers don't change until then.
-    Use it only if a person has said, or you know for certain, what the right topic is. If the model
-    gives several topics, give all right ones as `topics` instead of `topic`. A topic that the model
-    doesn't have is stored as a new one; if its spelling is similar to another topic's, set
-    `is_new`. `who` is the name of the person who says so.
+    The model's answers don't change until it is retrained. Use this only if a person has named the
+    correct topic, or you are certain of it. For multi-label models, send all correct topics as
+    `topics` instead of `topic`. A topic unknown to the model is stored as a new one; if its name
+    resembles a known topic, set `is_new`. `who` is the name of the person who corrects the answer.
     """
     return await service.correct(request, call)
 
@@ -137,7 +135,7 @@ async def add_correction(
 
 @dataclass(frozen=True)
 class Tool:
-    """A function whose docstring and types tell agents what it does and takes."""
+    """A function described to agents by its docstring, argument type and reply type."""
 
     title: str
     function: Callable[[Service, Any, Call], Awaitable[msgspec.Struct]]
@@ -150,45 +148,33 @@ class Tool:
 
     @property
     def description(self) -> str:
-        """The docstring of the function, as one paragraph; the title if there is none."""
-        return " ".join((self.function.__doc__ or self.title).split())
+        """The docstring of the function, as one paragraph."""
+        return " ".join(str(self.function.__doc__).split())
 
     @cached_property
     def arguments(self) -> type[msgspec.Struct]:
         """The type of the arguments."""
         return get_type_hints(self.function)["request"]
 
-    @cached_property
-    def reply(self) -> type[msgspec.Struct]:
-        """The type of the reply."""
-        return get_type_hints(self.function)["return"]
-
     async def call(self, service: Service, arguments: Mapping[str, Any]) -> msgspec.Struct:
-        """Return the result of the tool.
-
-        Model files that have changed are read again first.
+        """Reload changed model files and return the result of the tool.
 
         Raises
         ------
         DataError : if an argument is unknown, missing or invalid.
-        SluglineError : if the service can't do it.
+        SluglineError : if the service raises it.
         """
         request = to_request(dict(arguments), self.arguments)
         await service.threads.run(service.models.refresh)
-        return await self.function(service, request, Call())
+        return await self.function(service, request, Call(is_local=False))
 
 
 TOOLS = (
     Tool("Classify texts", classify),
     Tool("Explain an answer", explain),
-    Tool("List the topics", list_topics),
-    Tool("Keep a correction", add_correction, only_reads=False),
+    Tool("List topics", list_topics),
+    Tool("Store a correction", add_correction, only_reads=False),
 )
-
-
-def available_tools(service: Service) -> list[Tool]:
-    """Return the tools of a service; those that store corrections only if it takes them."""
-    return [tool for tool in TOOLS if tool.only_reads or service.takes_corrections]
 
 
 # Server -------------------------------------------------------------------------------------------
@@ -197,32 +183,32 @@ _log = logging.getLogger("slugline.mcp")
 
 # Escape of a surrogate in JSON, perhaps a lone one.
 _SURROGATE = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
-# Topics that are named to every agent; it can ask for the others.
+# Maximum number of topics in the instructions; agents can list the others.
 _MAX_TOPICS = 20
 
 
 def run(names: list[str], corrections: Path | None, min_precision: float | None) -> None:
     """Answer requests on standard input until it ends, or until SIGTERM or Ctrl-C.
 
-    Without a file of `corrections`, no tool takes any.
+    Corrections are accepted only if a `corrections` file is given.
 
     Raises
     ------
-    OptionError : if two models have one name, or one can't promise `min_precision`.
-    ModelFileError, EncoderError : if a model can't be read.
+    OptionError : if two models share a name, or one can't reach `min_precision`.
+    ModelFileError, EncoderError : if a model can't be loaded.
     StoreError : if the file of corrections can't be opened.
     """
     models = ServedModels.load(names, min_precision)
-    served = None if corrections is None else ServedCorrections(CorrectionStore(corrections))
-    # The SDK waits for a line in a thread that an exception can't interrupt.
+    store = None if corrections is None else CorrectionStore(corrections)
+    # The SDK waits for a line on a thread that an exception can't interrupt.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with contextlib.closing(Service(models, Limits(), Metrics(), served)) as service:
+    with contextlib.closing(Service(ServeSettings(), models, Metrics(), store)) as service:
         asyncio.run(_serve(make_server(service)))
 
 
 def make_server(service: Service) -> Server[Any]:
     """Return the MCP server of a service."""
-    tools = {tool.name: tool for tool in available_tools(service)}
+    tools = {tool.name: tool for tool in TOOLS if tool.only_reads or service.takes_corrections}
     descriptions = [_describe(tool, service) for tool in tools.values()]
 
     async def list_tools(context: object, params: object) -> types.ListToolsResult:  # noqa: ARG001
@@ -248,12 +234,12 @@ def make_server(service: Service) -> Server[Any]:
 
 
 async def _serve(server: Server[Any]) -> None:
-    """Answer messages on standard input until it ends, or the client is gone."""
+    """Answer messages on standard input until it ends or the client disconnects."""
     try:
         async with stdio_server(_StandardInput()) as (reader, writer):  # type: ignore[arg-type]
             await server.run(reader, writer, server.create_initialization_options())
     except* BrokenPipeError:
-        _log.info("the client has gone")
+        _log.info("the client has disconnected")
 
 
 class _StandardInput:
@@ -268,7 +254,7 @@ class _StandardInput:
 def _replace_surrogates(line: str) -> str:
     try:
         return json.dumps(replace_surrogates(json.loads(line)))
-    except (ValueError, RecursionError):  # the SDK reports it
+    except (ValueError, RecursionError):  # the SDK reports the error
         return line
 
 
@@ -279,7 +265,7 @@ def _describe(tool: Tool, service: Service) -> types.Tool:
         title=tool.title,
         description=tool.description,
         input_schema=input_schema(tool.arguments, names, service.limits),
-        output_schema=output_schema(tool.reply),
+        output_schema=output_schema(get_type_hints(tool.function)["return"]),
         annotations=types.ToolAnnotations(
             read_only_hint=tool.only_reads,
             destructive_hint=False,
@@ -290,7 +276,7 @@ def _describe(tool: Tool, service: Service) -> types.Tool:
 
 
 def _instructions(service: Service) -> str:
-    lines = ["Slugline tells the topics of short texts, such as news and tickets. Models:"]
+    lines = ["Slugline classifies short texts, such as news and tickets, by topic. Models:"]
     for model in service.models.all():
         names = [str(name) for name in model.fitted.topics.names]
         listed = join_words(names, _MAX_TOPICS, last=None)
@@ -299,12 +285,12 @@ def _instructions(service: Service) -> str:
 
 
 async def _call(tool: Tool, service: Service, arguments: Mapping[str, Any]) -> types.CallToolResult:
-    """Return the result of a tool, or its error."""
+    """Return the result of a tool, or an error."""
     try:
         return await service.threads.run(_to_result, await tool.call(service, arguments))
     except SluglineError as error:
         return _error_result(f"{error}")
-    except Exception:  # noqa: BLE001 - it must go on answering
+    except Exception:  # noqa: BLE001 - keep answering
         _log.exception("%s failed", tool.name)
         return _error_result("internal error; see Slugline's stderr.")
 

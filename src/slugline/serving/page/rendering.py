@@ -1,4 +1,4 @@
-"""Renders pages, parts of pages, and error pages from templates; words errors for the page."""
+"""Renders pages, parts of pages, the login form and error pages; words errors for the page."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from slugline.errors import Message, Parameter, SluglineError
 from slugline.explanation.explanation import STYLE
 from slugline.reports.render import shorten
 from slugline.serving.service_errors import IS_NEW, LimitError
+from slugline.serving.web.bodies import SMALL_FORM, read_form
+from slugline.serving.web.guard import accept_token
 from slugline.serving.web.problems import HttpProblem, to_problem
 from slugline.serving.web.state import call_of, service_of, web_state
 from slugline.serving.web.static_files import StaticFiles
@@ -90,6 +92,12 @@ def render_page(
     return HTMLResponse(text.replace("\0", "\ufffd").encode("utf-8", "replace"), status)
 
 
+def compile_templates() -> None:
+    """Compile all templates, so that no request blocks the event loop for 0.1 seconds."""
+    for name in _environment().list_templates():
+        _environment().get_template(name)
+
+
 @functools.cache
 def _environment() -> Environment:
     environment = template_environment("slugline.serving.page")
@@ -112,6 +120,23 @@ def link(path: str, query: dict[str, str], **more: object) -> str:
 def wants_part(request: Request) -> bool:
     """True if a script requests part of the page."""
     return _PART in request.headers
+
+
+# Login --------------------------------------------------------------------------------------------
+
+
+async def show_login(request: Request, status: int = 200, problem: str = "") -> Response:
+    """Show the login form."""
+    needs_token = bool(web_state(request).settings.tokens)
+    values = {"title": "Log in", "problem": problem, "needs_token": needs_token}
+    return render_page(request, "login.html.j2", status=status, **values)
+
+
+async def log_in(request: Request) -> Response:
+    """Set the login cookie if the token is valid."""
+    token = (await read_form(request, SMALL_FORM)).get("token", "").strip()
+    response = accept_token(request, token)
+    return response or await show_login(request, 403, "This token is not valid.")
 
 
 # Errors -------------------------------------------------------------------------------------------

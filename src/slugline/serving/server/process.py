@@ -17,6 +17,7 @@ from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError
 from slugline.model.decider import Decider
 from slugline.serving.metrics import Metrics
+from slugline.serving.page.rendering import compile_templates
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
 from slugline.serving.server.app import make_app
@@ -55,7 +56,7 @@ def make_process_app(
         n_kept=settings.keep_texts,
         keep_days=settings.keep_days,
     )
-    service = Service.from_settings(settings, models, metrics, store, learner, watch)
+    service = Service(settings, models, metrics, store, learner, watch)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:  # noqa: ARG001
@@ -74,6 +75,7 @@ def make_process_app(
                 stack.callback(ending.cancel)
             yield
 
+    compile_templates()
     sys.setswitchinterval(_SWITCH_SECONDS)
     # Exclude permanent objects from garbage collection.
     gc.freeze()

@@ -16,7 +16,7 @@ from slugline.counting.drift import find_drift
 from slugline.counting.estimation import ShareEstimate, estimate_group, limit_sets
 from slugline.counting.labelled import MIN_LABELLED, LabelledSample, MatchedLabels
 from slugline.counting.results import Counts
-from slugline.counting.shares import HeldoutSample, binary_proba
+from slugline.counting.shares import binary_proba
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.model.fitted import Fitted
 from slugline.serving.watch.day_sums import DaySums
@@ -36,7 +36,8 @@ class DayCountOptions:
 
     Attributes
     ----------
-    since, until : date, optional
+    since : date, optional
+    until : date
         First and last day; by default, all days.
     by : {"day", "week", "month", "quarter", "year"}, optional
         Also count each period.
@@ -50,7 +51,7 @@ class DayCountOptions:
     """
 
     since: datetime.date | None = None
-    until: datetime.date | None = None
+    until: datetime.date = datetime.date.max
     by: Period | None = None
     labelled: LabelledSample | None = None
     topics: Sequence[str] = ()
@@ -79,52 +80,11 @@ def read_period(by: str) -> Period:
     return period
 
 
-class _ServedTexts:
-    """Data about the texts answered by all versions of a model.
-
-    Attributes
-    ----------
-    total : DaySums
-    periods : dict of str to DaySums
-        In order; empty without `by`.
-    n_by_others : int
-        Number of texts answered by versions other than the model file's.
-    labelled : KeptLabels or None
-    n_without : int
-        Number of texts from times without a sample.
-    """
-
-    def __init__(
-        self, store: WatchStore, model: WatchedModel, fitted: Fitted, options: DayCountOptions
-    ) -> None:
-        digest = store.find_version(model)
-        if digest is None:
-            raise _other_models_error(store, model)
-        self.total = DaySums(len(fitted.topics), fitted.multilabel)
-        self.periods = dict[str, DaySums]()
-        for day, sums in store.iter_days(digest, _first_day(options), _last_day(options)):
-            if not sums.n_texts:
-                continue
-            self.total.add(sums)
-            if options.by is not None:
-                period = name_period(day, options.by)
-                if period not in self.periods:
-                    self.periods[period] = DaySums(len(fitted.topics), fitted.multilabel)
-                self.periods[period].add(sums)
-        if not self.total.n_texts:
-            raise DataError(f"{store.path} contains no texts{_since(options)}.")
-        self.n_by_others = self.total.n_texts - store.count_texts(
-            model.digest, _first_day(options), _last_day(options)
-        )
-        self.labelled, self.n_without = None, 0
-        if options.labelled is not None:
-            kept = KeptTexts.read(store, digest, options.since)
-            self.n_without = kept.n_without
-            self.labelled = _match_labels(store, kept, fitted, options.labelled, options)
-
-
 def count_days(
-    path: PathLike, fitted: Fitted, model: WatchedModel, options: DayCountOptions | None = None
+    path: PathLike,
+    fitted: Fitted,
+    model: WatchedModel,
+    options: DayCountOptions = DayCountOptions(),
 ) -> Counts:
     """Count the topics of the texts that a server answered.
 
@@ -138,7 +98,7 @@ def count_days(
     fitted : Fitted
     model : WatchedModel
         The version of `fitted`.
-    options : DayCountOptions, optional
+    options : DayCountOptions
 
     Raises
     ------
@@ -147,50 +107,69 @@ def count_days(
     StoreError : if the file can't be read.
     """
     with WatchStore(path, is_read_only=True) as store:
-        return count_store(store, fitted, model, options or DayCountOptions())
+        return count_store(store, fitted, model, options)
 
 
 def count_store(
     store: WatchStore, fitted: Fitted, model: WatchedModel, options: DayCountOptions
 ) -> Counts:
     """Count the texts in an open file; see `count_days`."""
-    samples = model_samples(fitted)
-    if not samples and options.labelled is None:
-        raise no_heldout_error()
-    served = _ServedTexts(store, model, fitted, options)
-    return _DayCounter(fitted, samples, served, options).counts(str(store.path))
+    return _DayCounter(store, fitted, model, options).counts()
 
 
 class _DayCounter:
-    """Computes counts from daily sums."""
+    """Computes counts from the daily sums of all versions of a model."""
 
     def __init__(
-        self,
-        fitted: Fitted,
-        samples: Sequence[HeldoutSample],
-        served: _ServedTexts,
-        options: DayCountOptions,
+        self, store: WatchStore, fitted: Fitted, model: WatchedModel, options: DayCountOptions
     ) -> None:
-        self._fitted, self._samples = fitted, samples
-        self._served, self._options = served, options
-        self._topics = [str(topic) for topic in fitted.topics.names]
-        self._labels = MatchedLabels.from_texts(None, {}, len(self._topics))
-        if served.labelled is not None:
-            self._labels = served.labelled.labels_by(options.by)
-        self._counter = GroupCounter(fitted, samples, options.labelled, self._labels)
+        self._fitted, self._options, self._path = fitted, options, store.path
+        self._samples = model_samples(fitted)
+        if not self._samples and options.labelled is None:
+            raise no_heldout_error()
+        since = options.since or datetime.date.min
+        digest = store.find_version(model)
+        if digest is None:
+            raise _other_models_error(store, model)
+        self._total = DaySums(len(fitted.topics), fitted.multilabel)
+        # In order; empty without `by`.
+        self._periods = dict[str, DaySums]()
+        for day, sums in store.iter_days(digest, since, options.until):
+            if not sums.n_texts:
+                continue
+            self._total.add(sums)
+            if options.by is not None:
+                period = name_period(day, options.by)
+                if period not in self._periods:
+                    self._periods[period] = DaySums(len(fitted.topics), fitted.multilabel)
+                self._periods[period].add(sums)
+        if not self._total.n_texts:
+            raise DataError(f"{store.path} contains no texts{_since(options)}.")
+        # Number of texts answered by other versions than the model file's.
+        self._n_by_others = self._total.n_texts - store.count_texts(
+            model.digest, since, options.until
+        )
+        # Number of texts from times without kept texts.
+        self._n_without = 0
+        self._labels = MatchedLabels.from_texts(None, {}, len(fitted.topics))
+        if options.labelled is not None:
+            kept = KeptTexts.read(store, digest, since)
+            self._n_without = kept.n_without
+            labelled = _match_labels(store, kept, fitted, options.labelled, options)
+            self._labels = labelled.labels_by(options.by)
+        self._counter = GroupCounter(fitted, self._samples, options.labelled, self._labels)
 
-    def counts(self, name: str) -> Counts:
-        """Return the counts for the file called `name`."""
-        options, served = self._options, self._served
+    def counts(self) -> Counts:
+        """Return the counts."""
         counts = self._counter.count_groups(
-            name,
-            self._counted(served.total),
+            str(self._path),
+            self._counted(self._total),
             {
                 period: self._counted(sums, number)
-                for number, (period, sums) in enumerate(served.periods.items(), 1)
+                for number, (period, sums) in enumerate(self._periods.items(), 1)
             },
-            period=options.by,
-            topics=options.topics,
+            period=self._options.by,
+            topics=self._options.topics,
         )
         return replace(counts, concerns=(*counts.concerns, *self._concerns(counts)))
 
@@ -225,20 +204,19 @@ class _DayCounter:
 
     def _concerns(self, counts: Counts) -> Iterator[str]:
         """Yield warnings about the days and versions of the model that were counted."""
-        groups = counts.groups
-        served, n_texts, period = self._served, self._served.total.n_texts, self._options.by
+        groups, n_texts, period = counts.groups, self._total.n_texts, self._options.by
         today = self._options.today or utc_today()
         if period is not None and groups and groups[-1].name == name_period(today, period):
             yield f"{groups[-1].name} is not over; it contains the texts answered so far."
-        if served.n_without >= _MIN_WITHOUT * n_texts:
+        if self._n_without >= _MIN_WITHOUT * n_texts:
             yield (
-                f"{served.n_without:,} of {n_texts:,} texts are from times without kept texts, or "
+                f"{self._n_without:,} of {n_texts:,} texts are from times without kept texts, or "
                 "their samples are deleted, so the labels don't cover them. Count from a later "
                 "day."
             )
-        if served.n_by_others and len(self._labels) < MIN_LABELLED:
+        if self._n_by_others and len(self._labels) < MIN_LABELLED:
             yield (
-                f"Other versions of the model answered {served.n_by_others:,} of {n_texts:,} "
+                f"Other versions of the model answered {self._n_by_others:,} of {n_texts:,} "
                 "texts; these counts assume that they make the same errors as this one."
             )
 
@@ -264,14 +242,6 @@ def _match_labels(
             "`slugline sample`."
         )
     return labelled
-
-
-def _first_day(options: DayCountOptions) -> datetime.date:
-    return datetime.date.min if options.since is None else options.since
-
-
-def _last_day(options: DayCountOptions) -> datetime.date:
-    return datetime.date.max if options.until is None else options.until
 
 
 def _since(options: DayCountOptions) -> str:

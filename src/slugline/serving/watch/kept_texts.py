@@ -67,11 +67,10 @@ class KeptTexts(NamedTuple):
     n_without: int
 
     @classmethod
-    def read(cls, store: WatchStore, digest: str, since: datetime.date | None) -> KeptTexts:
+    def read(cls, store: WatchStore, digest: str, since: datetime.date) -> KeptTexts:
         """Read the kept texts of all versions of a model since a day."""
-        first = datetime.date.min if since is None else since
-        days = {day: sums.n_texts for day, sums in store.iter_days(digest, first)}
-        samples = store.samples(digest, first)
+        days = {day: sums.n_texts for day, sums in store.iter_days(digest, since)}
+        samples = store.samples(digest, since)
         texts = [
             KeptText(
                 day, RowText(each.text, _read_cells(each.cells)), days[day] / len(sample.texts)

@@ -8,7 +8,7 @@ import functools
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar, cast
 from urllib.parse import parse_qsl
 
@@ -28,15 +28,7 @@ _LINGER_SECONDS = 2.0
 
 def body_type(request: Request) -> str:
     """Return the media type of the body in lower case; "" if missing."""
-    return _header(request, b"content-type", "").partition(";")[0].strip().lower()
-
-
-def _header(request: Request, name: bytes, default: str) -> str:
-    """Return the first header with this name, without indexing all headers."""
-    for field, value in request.scope["headers"]:
-        if field == name:
-            return str(value, "latin-1")
-    return default
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def content_length(field: str) -> int | None:
@@ -66,19 +58,18 @@ async def stream_body(
     HttpProblem : 413 if it exceeds `max_bytes`, 408 if it takes longer than `timeout` seconds, 415
         if it is compressed.
     """
-    encoding = _header(request, b"content-encoding", "identity")
+    encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise HttpProblem(
             415, f"the body is {encoding!r}-encoded; send it without an encoding.",
             headers={"Accept-Encoding": "identity"},
         )  # fmt: skip
-    if (content_length(_header(request, b"content-length", "0")) or 0) > max_bytes:
+    if (content_length(request.headers.get("content-length", "0")) or 0) > max_bytes:
         await _discard(request)
         raise _too_large(max_bytes)
-    taking = _take_parts(request, max_bytes, take)
     try:
         async with asyncio.timeout(timeout):
-            has_taken_all = await taking
+            has_taken_all = await _take_parts(request, max_bytes, take)
     except TimeoutError:
         raise HttpProblem(
             408, f"the body did not arrive within {timeout:g} seconds; send it faster."
@@ -240,19 +231,9 @@ def _too_large(max_bytes: int) -> HttpProblem:
 encode_json = msgspec.json.Encoder().encode
 
 
-class _JsonResponse(Response):
-    """A JSON response with only the type and length headers."""
-
-    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
-        self.raw_headers = [
-            (b"content-length", b"%d" % len(self.body)),
-            (b"content-type", b"application/json"),
-        ]
-
-
 def json_response(value: object, status: int = 200) -> Response:
     """Return a value as a JSON response."""
-    return _JsonResponse(encode_json(value), status)
+    return Response(encode_json(value), status, media_type="application/json")
 
 
 async def read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:

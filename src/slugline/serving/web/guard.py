@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import functools
@@ -62,23 +63,6 @@ _HEADERS: list[tuple[bytes, bytes]] = [
 _NO_STORE = (b"cache-control", b"no-store")
 
 
-class _Load:
-    """Total size of bodies in flight, each of at most `max_bytes`."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self._n_bytes = 0
-
-    @property
-    def is_full(self) -> bool:
-        """True if bodies in flight exceed the budget."""
-        return self._n_bytes > _MAX_BODIES * self.max_bytes
-
-    def add(self, n_bytes: int) -> None:
-        """Add the size of a request, or subtract it once answered."""
-        self._n_bytes += n_bytes
-
-
 class Guard:
     """Checks each request before `app`, counts it, and turns errors into responses.
 
@@ -95,8 +79,9 @@ class Guard:
         tokens = settings.accepted_tokens
         self._tokens = {token.secret.encode(): token.name for token in tokens}
         self._cookies = {token_cookie(t.secret).encode(): t.name for t in tokens}
-        # Bodies are held in memory, uploaded tables on disk.
-        self._bodies, self._files = _Load(settings.max_body), _Load(settings.max_file)
+        # Limit on a body, and total size of bodies in flight. Uploaded tables are stored on disk.
+        self._max_bytes = {"memory": settings.max_body, "disk": settings.max_file}
+        self._n_bytes = {"memory": 0, "disk": 0}
         self._n_running = 0
         # Ids aren't secret. A system call for each would release the GIL and then compete with
         # classification threads for it.
@@ -105,7 +90,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._app(scope, functools.partial(_receive_lifespan, receive), send)
             return
         started = time.perf_counter()
         request_id = f"{self._rng.getrandbits(64):016x}"
@@ -123,13 +108,14 @@ class Guard:
                 self._add_headers(message, request_id, scope)
             await send(message)
 
-        load = self._files if scope["path"].startswith(_FILES) else self._bodies
-        max_bytes = SMALL_FORM if scope["path"] == _LOGIN else load.max_bytes
-        n_bytes = _expected_bytes(headers, max_bytes)
+        storage = "disk" if scope["path"].startswith(_FILES) else "memory"
+        max_bytes = self._max_bytes[storage]
+        n_bytes = _expected_bytes(headers, SMALL_FORM if scope["path"] == _LOGIN else max_bytes)
         self._n_running += 1
-        load.add(n_bytes)
+        self._n_bytes[storage] += n_bytes
         try:
-            self._check(scope, headers, is_full=load.is_full)
+            is_full = self._n_bytes[storage] > _MAX_BODIES * max_bytes
+            self._check(scope, headers, is_full=is_full)
             await self._app(scope, receive, send_with_headers)
         except Exception as error:
             problem = to_problem(error, scope)
@@ -139,8 +125,10 @@ class Guard:
             if _is_page_view(scope):
                 response = self._show(scope, problem)
             await response(scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # if it propagated, the server would log a traceback
+            _log.warning("request %s to %s was cancelled", request_id, request_path(scope))
         finally:
-            load.add(-n_bytes)
+            self._n_bytes[storage] -= n_bytes
             self._n_running -= 1
             self._count(scope, status, time.perf_counter() - started)
 
@@ -217,6 +205,14 @@ class Guard:
             message["headers"].append(_NO_STORE)
         message["headers"].append((b"x-request-id", request_id.encode()))
         message["headers"] += self._state.response_headers(scope["state"]["call"])
+
+
+async def _receive_lifespan(receive: Receive) -> Message:
+    """Receive a lifespan message. Cancellation, at the end of the grace period, means shutdown."""
+    try:
+        return await receive()
+    except asyncio.CancelledError:
+        return {"type": "lifespan.shutdown"}
 
 
 @functools.lru_cache(16)  # bounded, because clients choose the names
