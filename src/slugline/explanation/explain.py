@@ -517,7 +517,8 @@ def _examples(
     by_column = np.zeros(fitted.features.n_columns)
     by_column[X.indices] = attributions
     parts = [np.zeros(0)]
-    for part in fitted.features.transform_parts([documents[row] for row in rows]):
+    for batch in fitted.features.read_parts([documents[row] for row in rows]):
+        part = batch.rows.csr()
         lengths = np.sqrt(np.asarray(part.multiply(part).sum(axis=1), dtype=np.float64)).ravel()
         parts.append((part @ by_column) / np.where(lengths > 0, lengths, 1))
     similarities = np.concatenate(parts)

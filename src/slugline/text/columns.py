@@ -6,9 +6,9 @@ import copy
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,12 +16,9 @@ from slugline.base.arrays import I32, I64, U64, Integers
 from slugline.base.checks import check_whole
 from slugline.errors import DataError
 from slugline.text.hashing import number_distinct
-from slugline.text.sparse import count_matrix, row_offsets, stack_rows
+from slugline.text.sparse import row_offsets
 from slugline.text.terms import KINDS, GroupedTerms, find_hash, join_terms
-from slugline.text.tokens import Words, find_words, map_chunks, span_text
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
+from slugline.text.tokens import Words, span_text
 
 # Number of buckets with a bit in one integer; see `TermTable.groups`.
 _BUCKETS_PER_GROUP = 64
@@ -62,7 +59,7 @@ class TermColumns(ABC):
     @property
     @abstractmethod
     def n_columns(self) -> int:
-        """Number of columns that `transform` returns."""
+        """Number of columns."""
 
     @abstractmethod
     def term(self, column: int) -> str | None:
@@ -91,35 +88,16 @@ class TermColumns(ABC):
     def _find_columns(self, hashes: U64) -> I32:
         """Return the column of each hash, negative if it has none."""
 
-    def columns(self, words: Words) -> tuple[I32, I64]:
+    def columns_of_terms(self, terms: GroupedTerms) -> tuple[I32, I64]:
         """Return the columns of the terms of documents in reading order, and `indptr`.
 
         Document `d` has `columns[indptr[d]:indptr[d + 1]]`; terms without a column are skipped.
         """
-        return self.columns_of_terms(self._find(words))
-
-    def columns_of_terms(self, terms: GroupedTerms) -> tuple[I32, I64]:
-        """Return the columns of terms of this kind, and `indptr`; see `columns`."""
         return terms.columns_in_order(self.columns_of_spans(terms))
 
     def columns_of_spans(self, terms: GroupedTerms) -> I32:
         """Return the column of each of `terms.spans`, negative if it has none."""
         return self._find_columns(terms.spans.hashes)
-
-    def count(self, words: Words) -> sp.csr_array:
-        """Return term counts of documents, shape (n_documents, n_columns).
-
-        A float32 CSR array with sorted indices; terms without a column are skipped.
-        """
-        return count_matrix(*self.columns(words), self.n_columns)
-
-    def transform(self, texts: Iterable[str], n_threads: int = 1) -> sp.csr_array:
-        """Return term counts of texts; see `count`."""
-        parts = map_chunks(lambda chunk: self.count(find_words(chunk)), texts, n_threads)
-        return stack_rows(parts, self.n_columns)
-
-    def _find(self, words: Words) -> GroupedTerms:
-        return KINDS[self.kind].find(words)
 
 
 class Buckets(TermColumns):
@@ -145,9 +123,6 @@ class Buckets(TermColumns):
     def __init__(self, n_buckets: int, kind: str = "words") -> None:
         self.kind = kind
         self.n_buckets = n_buckets
-
-    def __repr__(self) -> str:
-        return f"Buckets({self.n_buckets}, kind={self.kind!r})"
 
     @property
     def n_columns(self) -> int:
@@ -205,13 +180,10 @@ class HashedColumns(Buckets):
         if len(hashes) != len(names[1]):
             raise DataError(f"a term is not of the kind {kind!r}")
         columns = cls(n_buckets, kind)
-        columns = cls.from_buckets(columns._buckets(hashes), names, n_buckets, kind)
-        if not columns._are_distinct():
+        columns.add_columns(columns._buckets(hashes), names)
+        if len(np.unique(columns._buckets_by_column())) < len(hashes):
             raise DataError(f"two terms of the kind {kind!r} are in one bucket")
         return columns
-
-    def __repr__(self) -> str:
-        return f"HashedColumns({self.n_columns} of {self.n_buckets}, kind={self.kind!r})"
 
     @property
     def n_columns(self) -> int:
@@ -250,7 +222,8 @@ class HashedColumns(Buckets):
         if unseen.size:
             first = np.unique(buckets[unseen], return_index=True)[1]
             places = unseen[np.sort(first)]
-            self._append(buckets[places], spans.extract(places))
+            self._columns[buckets[places]] = np.arange(len(places)) + self._n_columns
+            self.add_columns(buckets[places], spans.extract(places))
 
     @property
     def table(self) -> TermTable:
@@ -273,7 +246,7 @@ class HashedColumns(Buckets):
         """Add columns that are in the table if there is one, with names as bytes and lengths."""
         data, lengths = names
         self._n_columns += len(lengths)
-        # In 32 bits, as there can be more than a million.
+        # 32 bits save memory: there may be over a million names.
         self._names = (*self._names, (data, lengths.astype(np.int32, copy=False)))
         self._column_buckets = (*self._column_buckets, buckets)
         self._bounds = self._compact = None
@@ -294,7 +267,7 @@ class HashedColumns(Buckets):
         buckets, data, lengths = self.buckets_and_names()
         is_selected = np.zeros(self.n_columns, dtype=bool)
         is_selected[columns] = True
-        # A mask of bytes, as their positions would take eight times as much memory.
+        # A mask of bytes: positions would take eight times as much memory.
         names = np.frombuffer(data, dtype=np.uint8)[is_selected.repeat(lengths)].tobytes()
         return HashedColumns.from_buckets(
             buckets[columns], (names, lengths[columns]), self.n_buckets, self.kind
@@ -330,17 +303,12 @@ class HashedColumns(Buckets):
             self._column_buckets = (np.concatenate([none, *self._column_buckets]),)
         return self._column_buckets[0]
 
-    def _are_distinct(self) -> bool:
-        """Return True if no two columns share a bucket."""
-        buckets = np.sort(self._buckets_by_column())
-        return bool((buckets[1:] != buckets[:-1]).all())
-
     def _group_table(self) -> TermTable:
         buckets = self._buckets_by_column()
         numbers = buckets // _BUCKETS_PER_GROUP
         bits = np.left_shift(np.uint64(1), (buckets % _BUCKETS_PER_GROUP).astype(np.uint64))
         masks = np.zeros(-(-self.n_buckets // _BUCKETS_PER_GROUP), dtype=np.uint64)
-        np.add.at(masks, numbers, bits)  # which are distinct
+        np.add.at(masks, numbers, bits)  # all bits of a group are distinct
         n_before = row_offsets(np.bitwise_count(masks))[:-1]
         # Columns in bucket order, three times as fast as sorting.
         columns = np.empty(len(buckets), dtype=np.int32)
@@ -348,10 +316,6 @@ class HashedColumns(Buckets):
         columns[n_before[numbers] + n_lower] = np.arange(len(buckets), dtype=np.int32)
         groups = np.stack([masks, n_before.astype(np.uint64)], axis=1)
         return TermTable(self.n_buckets, columns, groups=groups)
-
-    def _append(self, buckets: I32, names: tuple[bytes, Integers]) -> None:
-        self._columns[buckets] = np.arange(self._n_columns, self._n_columns + len(buckets))
-        self.add_columns(buckets, names)
 
     def _name_bytes(self) -> tuple[bytes, I64]:
         """Return the names concatenated as bytes, and the offsets between them."""
@@ -410,35 +374,8 @@ class Vocabulary(TermColumns):
                 "terms must be unique."
             )
 
-    @classmethod
-    def fit(
-        cls,
-        texts: Iterable[str],
-        num_words: int | None = None,
-        min_count: int = 1,
-        n_threads: int = 1,
-    ) -> Vocabulary:
-        """Return the vocabulary of `texts`: most frequent words first, ties by first appearance.
-
-        Parameters
-        ----------
-        texts : iterable of str
-            May be a stream; only part of it is in memory at a time.
-        num_words : int, optional
-            Keep at most this many words; all by default.
-        min_count : int, default 1
-            Drop words that occur less often.
-        """
-        builder = VocabularyBuilder()
-        for words in map_chunks(find_words, texts, n_threads):
-            builder.add(words)
-        return builder.build(num_words, min_count)
-
     def __len__(self) -> int:
         return len(self.terms)
-
-    def __repr__(self) -> str:
-        return f"Vocabulary({len(self)} terms, kind={self.kind!r})"
 
     @property
     def n_columns(self) -> int:
@@ -449,13 +386,6 @@ class Vocabulary(TermColumns):
     def table(self) -> TermTable:
         """The vocabulary as a hash table for the compiled kernel."""
         return _make_hash_table(self._hashes, self._order)
-
-    def column(self, term: str) -> int | None:
-        """Return the column of `term`, or None if it is unknown."""
-        hashes = KINDS[self.kind].hash(*join_terms([term]))
-        # Only pairs of words have a hash as bigrams.
-        number = int(self._find_columns(hashes)[0]) if len(hashes) else -1
-        return None if number < 0 else number
 
     def term(self, column: int) -> str | None:
         """Return the term of `column`."""
@@ -468,7 +398,7 @@ class Vocabulary(TermColumns):
         return np.where(self._hashes[places] == hashes, self._order[places], np.int32(-1))
 
 
-# A hash table is at most one part in this full.
+# A hash table has at least this many slots per term.
 _SPARSITY = 4
 
 
@@ -524,7 +454,15 @@ class VocabularyBuilder:
         self._lengths.append(lengths)
 
     def build(self, max_terms: int | None = None, min_count: int = 1) -> Vocabulary:
-        """Return the vocabulary of sufficiently frequent terms; see `Vocabulary.fit`."""
+        """Return a vocabulary, most frequent terms first, ties by first appearance.
+
+        Parameters
+        ----------
+        max_terms : int, optional
+            Keep at most this many terms; all by default.
+        min_count : int, default 1
+            Drop terms that occur less often.
+        """
         if max_terms is not None:
             check_whole("num_words", max_terms, 1)
         order = np.argsort(-self._counts, kind="stable")

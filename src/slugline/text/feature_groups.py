@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_
 import numpy as np
 from msgspec import Meta
 
-from slugline.base.arrays import F32, I64, Mask, aligned
+from slugline.base.arrays import F32, I64, aligned
 from slugline.base.checks import check_choice, check_number, check_whole, option_error
 from slugline.base.wording import format_call
 from slugline.errors import DataError, OptionError, Parameter
@@ -339,12 +339,11 @@ class RowWeights:
         widths: Sequence[int],
         idf: Sequence[F32 | None],
     ) -> None:
-        self.widths, self.idf = list(widths), list(idf)
+        self.widths, self.idf = widths, idf
         self._weightings = [group.weighting for group in feature_groups]
-        self._distinct_weightings = {*self._weightings}
         self._factors = np.array([group.weight for group in feature_groups]).astype(np.float32)
         first = accumulate(widths[:-1], initial=0)
-        aligned_idf = [None if each is None else aligned(each, np.float32) for each in self.idf]
+        aligned_idf = [None if each is None else aligned(each, np.float32) for each in idf]
         self.kernel_groups: KernelGroups = tuple(
             zip(first, aligned_idf, self._factors.tolist(), strict=True)
         )
@@ -354,7 +353,7 @@ class RowWeights:
 
         `counts` has one row for each document and group; its columns are numbered over all groups.
         """
-        for weighting in self._distinct_weightings:
+        for weighting in {*self._weightings}:
             self._weigh_counts(counts, weighting)
         if has_kernel():
             lengths = counts.lengths.astype(np.int64, copy=False)
@@ -369,8 +368,8 @@ class RowWeights:
         return SparseRows(counts.concatenate(), sum(self.widths), len(self.widths)).csr()
 
     def _weigh_counts(self, counts: Entries, weighting: str) -> None:
-        """Apply a weighting, except for idf, to the counts of the groups that have it."""
-        if len(self._distinct_weightings) == 1:
+        """Apply a weighting, except for idf, to the counts of its groups."""
+        if len({*self._weightings}) == 1:
             apply_weighting(counts.values, weighting)
             return
         selected = counts.repeat_for_entries(np.array(self._weightings) == weighting)
@@ -382,14 +381,10 @@ class RowWeights:
         values, columns, lengths = counts
         values *= self._all_idf[columns]
         values *= counts.repeat_for_entries(self._factors)
-        has_idf = counts.repeat_for_entries(self._has_idf)
+        has_idf = counts.repeat_for_entries(np.array([each is not None for each in self.idf]))
         rows = (np.arange(len(lengths)) // len(self.widths)).repeat(lengths)
         squares = np.bincount(rows, np.where(has_idf, values, 0) ** 2, len(lengths))
         values *= np.where(has_idf, 1 / np.sqrt(np.where(squares > 0, squares, 1))[rows], 1)
-
-    @cached_property
-    def _has_idf(self) -> Mask:
-        return np.array([each is not None for each in self.idf])
 
     @cached_property
     def _all_idf(self) -> F32:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from slugline.text.feature_groups import (
     document_frequency,
     idf,
 )
-from slugline.text.sparse import Entries, RowStack, SparseRows, ranges, row_offsets, stack_rows
+from slugline.text.sparse import Entries, RowStack, SparseRows, ranges, row_offsets
 from slugline.text.table_columns import TableColumn
 from slugline.text.tokens import find_words, map_chunks
 from slugline.text.vector_sums import TextSums
@@ -60,8 +59,6 @@ class WordCounts(NamedTuple):
     @classmethod
     def concatenate(cls, parts: Sequence[WordCounts]) -> WordCounts:
         """Return the counts of one or more parts, concatenated."""
-        if len(parts) == 1:
-            return parts[0]
         return cls(
             np.concatenate([part.n_known for part in parts]),
             np.concatenate([part.n_words for part in parts]),
@@ -110,8 +107,6 @@ class Features:
 
     vocabularies_: list[TermColumns]
     idf_: list[F32 | None]
-    # Cached by `_weights`.
-    _row_weights: RowWeights | None = None
     # Word counts of the first training documents, for `unknown_word_rate`.
     _training_words: _TrainingWords | None = None
 
@@ -151,7 +146,9 @@ class Features:
             self._count_learning(texts, counts, grow=True, progress=progress)
         if not counts.n_entries:
             raise DataError("no document contains a word; check which column holds the text.")
-        self.drop_tables()
+        for vocabulary in self.vocabularies_:
+            if isinstance(vocabulary, HashedColumns):
+                vocabulary.drop_table()
         frequencies = self._document_frequencies(counts)
         self.idf_ = [
             idf(frequency, len(texts)) if group.has_idf else None
@@ -214,12 +211,6 @@ class Features:
             np.cumsum([0, *widths[:-1]]), np.array(widths_before)
         )
 
-    def drop_tables(self) -> None:
-        """Free the tables for counting terms; they are rebuilt when needed."""
-        for vocabulary in self.vocabularies_:
-            if isinstance(vocabulary, HashedColumns):
-                vocabulary.drop_table()
-
     @property
     def table_columns(self) -> tuple[TableColumn, ...]:
         """Extra table columns included in the rows."""
@@ -236,21 +227,14 @@ class Features:
         """Return a float32 CSR array, shape (n_documents, n_columns)."""
         return self.read(texts)[0]
 
-    def transform_parts(self, texts: Iterable[str]) -> Iterator[sp.csr_array]:
-        """Yield the rows of `transform`, a few at a time; one empty part without documents."""
-        return (part.rows.csr() for part in self.read_parts(texts))
-
     def read(self, texts: Iterable[str]) -> tuple[sp.csr_array, WordCounts]:
         """Return the rows and the word counts of documents."""
-        words: list[WordCounts] = []
-
-        def parts() -> Iterator[sp.csr_array]:
-            for part in self.read_parts(texts):
-                words.append(part.words)
-                yield part.rows.csr()
-
-        rows = stack_rows(parts(), self.n_columns)
-        return rows, WordCounts.concatenate(words)
+        words, stack = [], RowStack()
+        for part in self.read_parts(texts):
+            words.append(part.words)
+            stack.append(part.rows.entries)
+        rows = SparseRows(stack.concatenate(), self.n_columns, len(self.feature_groups))
+        return rows.csr(), WordCounts.concatenate(words)
 
     def read_parts(
         self, texts: Iterable[str], table: VectorTable | None = None
@@ -386,15 +370,7 @@ class Features:
         return np.split(frequencies, np.cumsum(widths[:-1]))
 
     def _weights(self) -> RowWeights:
-        """Return the `RowWeights`, cached until columns or idf change."""
-        weights, widths = self._row_weights, self._widths()
-        if (
-            weights is None
-            or weights.widths != widths
-            or any(map(operator.is_not, weights.idf, self.idf_))
-        ):
-            weights = self._row_weights = RowWeights(self.feature_groups, widths, self.idf_)
-        return weights
+        return RowWeights(self.feature_groups, self._widths(), self.idf_)
 
     def _kinds(self) -> list[str]:
         return [group.kind for group in self.feature_groups]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -91,7 +91,7 @@ kernel = _kernel
 
 
 def has_kernel() -> bool:
-    """Return False if compiled kernels are missing or the environment sets `SLUGLINE_KERNEL` to 0.
+    """Return True unless compiled kernels are missing or `SLUGLINE_KERNEL` is 0.
 
     The package's kernels are installed all together or not at all; see `setup.py`.
     """
@@ -100,8 +100,6 @@ def has_kernel() -> bool:
 
 # Sparse matrices ----------------------------------------------------------------------------------
 
-# With more columns per entry than this, sorting is faster than transposing.
-_ENTRIES_PER_COLUMN = 4
 # A full stack of rows grows by one entry per this many existing ones.
 _SPARE = 8
 
@@ -117,12 +115,6 @@ def count_matrix(columns: Integers, indptr: Integers, n_columns: int) -> sp.csr_
         Row `r` has `columns[indptr[r]:indptr[r + 1]]`.
     """
     X = _csr(np.ones(len(columns), dtype=np.float32), columns, indptr, n_columns)
-    # Transposing twice sorts the columns of every row, much faster than any sort. But its time is
-    # also linear in the number of columns, which is too slow for the few entries of one text.
-    if _ENTRIES_PER_COLUMN * len(columns) < n_columns:
-        X.sort_indices()
-    else:
-        X = X.tocsc().tocsr()
     X.sum_duplicates()
     return X
 
@@ -317,18 +309,6 @@ class RowStack:
         # No views exist while rows are appended.
         self._values.resize(n_entries, refcheck=False)
         self._columns.resize(n_entries, refcheck=False)
-
-
-def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
-    """Return CSR arrays of `n_columns` columns, stacked vertically."""
-    remaining = iter(parts)
-    first_parts = list(itertools.islice(remaining, 2))
-    if len(first_parts) == 1:
-        return first_parts[0]
-    stack = RowStack()
-    for part in itertools.chain(first_parts, remaining):
-        stack.append(SparseRows.from_csr(part).entries)
-    return SparseRows(stack.concatenate(), n_columns).csr()
 
 
 def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
