@@ -219,7 +219,7 @@ def tokenizing(runs: int = 5) -> str:
 def tokenize(tokenizer: str) -> dict[str, float]:
     """Tokenize all newswires several times; return the best time."""
     from slugline import reuters
-    from slugline.text.columns import Vocabulary
+    from slugline.text.features import FeatureGroup, Features
 
     wires = reuters.load_wires("keras")
     texts = [*wires.train.texts, *wires.test.texts]
@@ -228,12 +228,10 @@ def tokenize(tokenizer: str) -> dict[str, float]:
 
         transform = CountVectorizer(binary=True, max_features=N_COLUMNS).fit(texts).transform
     else:
-        vocabulary = Vocabulary.fit(texts, N_COLUMNS)
-
-        def transform(texts: list[str]) -> Any:
-            X = vocabulary.transform(texts, n_threads=int(tokenizer))
-            X.data[:] = 1
-            return X
+        words = FeatureGroup("words", "multi-hot", max_terms=N_COLUMNS)
+        features = Features([words], n_jobs=int(tokenizer))
+        features.fit_transform(texts)
+        transform = features.transform
 
     best = min(seconds(transform, texts) for _ in range(N_REPEATS))
     return {"seconds": best, "megabytes": sum(len(t.encode()) for t in texts) / 1e6}

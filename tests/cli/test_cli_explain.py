@@ -211,8 +211,8 @@ def test_predict_explain_rejects_an_output_file(run: Run) -> None:
         (
             ["news.slug", TEXT, "--not", "grain"],
             2,
-            "--not is 'grain', which is the topic to explain; name another one, or say with "
-            "--topic which one to compare it with.",
+            "--not is 'grain', the topic to explain; name another topic, or choose the one to "
+            "explain with --topic.",
         ),
         (
             [TEXT, "news.slug"],

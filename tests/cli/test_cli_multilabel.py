@@ -194,7 +194,7 @@ def test_explain_and_check_take_models_of_several_topics(run: Run) -> None:
     code, _, err = run("explain", "wires.slug", text, "--not", "bank")
     assert (code, err) == (
         2,
-        "slugline: error: --not compares topics of which a text has only one, but this model "
+        "slugline: error: --not compares topics that exclude each other, but this model "
         "decides about each topic separately; leave it out.\n",
     )
 

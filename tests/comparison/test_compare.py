@@ -272,7 +272,7 @@ def test_compare_models_of_several_topics_equals_fits_in_this_process(
     assert (comparison.multilabel, comparison.n_topics) == (True, len(names))
     assert comparison.models[2].error is None
     assert comparison.models[3].error == (
-        "answers 45 texts with an array of shape (1, 4), where an indicator of shape (45, 4) is due"
+        "answers 45 texts with an array of shape (1, 4) instead of an indicator of shape (45, 4)"
     )
     first, best = comparison.to_dict()["models"][0], comparison.best
     assert best is not None
@@ -355,7 +355,7 @@ REASONS = {
     "models:Exits": "its process crashed or was killed, perhaps for lack of memory",
     "models:Leaves": "raised SystemExit: bye (models.py, line 83)",
     "models:TooFew": (
-        "answers 45 texts with an array of shape (1,), where one topic for each text is due"
+        "answers 45 texts with an array of shape (1,) instead of one topic for each text"
     ),
     "models:Numbers": (
         "raised ValueError: could not convert string to float: 'the loan and bond and fed of 0' "
@@ -480,12 +480,12 @@ def test_compare_models_ignores_files_named_like_modules(corpus: Corpus, pipelin
         ("models:xyzzy", "module models has no xyzzy; check its name."),
         (
             "models:three",
-            "three is of type int; name a classifier of texts, with `fit` and `predict`, or a "
+            "three is of type int; name a text classifier with `fit` and `predict`, or a "
             "function that returns one.",
         ),
         (
             "models:makes_none",
-            "it makes None; it must make a classifier of texts, with `fit` and `predict`.",
+            "it makes None; it must make a text classifier with `fit` and `predict`.",
         ),
         (
             "broken:model",
@@ -518,13 +518,13 @@ def test_choose_models_names_the_nearest_of_an_unknown_name() -> None:
         choose_models(["defualt"])
     assert str(error.value) == (
         "`models` names 'defualt', which is not a model; did you mean default? Choose from "
-        f"{names}, or give module:name for one of yours."
+        f"{names}, or give module:name for your own model."
     )
     with pytest.raises(
         OptionError, match=f"^`models` names no model; name one or more of {names}.$"
     ):
         choose_models([" ", ""])
-    with pytest.raises(OptionError, match=r"^`models` names 'a b:c'; for a model of yours give "):
+    with pytest.raises(OptionError, match=r"^`models` names 'a b:c'; for your own model, give "):
         choose_models(["a b:c"])
 
 
@@ -541,13 +541,13 @@ def test_choose_models_adds_a_baseline_that_all_does_not_stand_for() -> None:
 
 
 def test_choose_models_leaves_out_majority_for_several_topics() -> None:
-    note = "the model majority is left out: it takes one topic for each text."
+    note = "the model majority is left out: it assigns one topic to each text."
     for names in (["all"], ["majority", "all"]):
         chosen, notes, _ = choose_models(names, multilabel=True)
         assert sorted(model.name for model in chosen) == sorted(MODELS.keys() - {"majority"})
         assert notes == (note,)
     assert choose_models(["default"], multilabel=True).notes == ()
-    with pytest.raises(OptionError, match=r"^`models` names majority alone, which takes one "):
+    with pytest.raises(OptionError, match=r"^`models` names only majority, which assigns one "):
         choose_models(["majority"], multilabel=True)
 
 
@@ -648,19 +648,19 @@ def test_ctrl_c_before_any_result_leaves_no_folder(pipelines: Path, news_csv: Pa
             ["a"] * 4,
             ["x", "y"] * 2,
             "all 4 documents of it have the same text: no model can tell their topics apart. "
-            "Check which column holds the texts.",
+            "Check which column contains the texts.",
         ),
         (
             ["a", "b", "c"],
             ["x", "y", "z"],
-            "it has no topic with two documents, one to learn from and one to test on; "
-            "check which column holds the topics, or add documents.",
+            "it has no topic with two documents, one for training and one for testing; "
+            "check which column contains the topics, or add documents.",
         ),
         (
             ["a", "b", "c", "d"],
             ["x", "x", "x", "y"],
-            "it has too few documents: while some are tested, 'x' is the only topic left to "
-            "learn. Add documents of the other topics.",
+            "it has too few documents: for one of the folds, 'x' is the only topic left to train "
+            "on. Add documents of the other topics.",
         ),
     ],
     ids=["none", "one topic", "one text", "single documents", "one topic left"],
@@ -689,10 +689,10 @@ def test_compare_models_notes_topics_with_few_documents(corpus: Corpus) -> None:
     )
     comparison = compare_models(more, ["majority"], replace(TWO, n_folds=3))
     assert comparison.notes == (
-        "1 topic of 5, such as 'single', has one document: while it is tested, no model can know "
-        "the topic, and all answers are wrong.",
-        "1 topic of 5, such as 'pair', has fewer documents than there are folds (3): they are "
-        "tested in some of the folds only.",
+        "1 topic of 5, such as 'single', has one document: when it is tested, no model has seen "
+        "the topic, so every answer is wrong.",
+        "1 topic of 5, such as 'pair', has fewer documents than folds (3) and is tested only in "
+        "some folds.",
     )
 
 
@@ -756,7 +756,7 @@ def test_baseline_is_one_of_the_models_or_added() -> None:
     ("models", "baseline", "message"),
     [
         ([TfidfVectorizer()], None, "`models` is [TfidfVectorizer()]; give names, "),
-        ({"default": pipeline()}, None, "`models` calls an estimator 'default', which is the name"),
+        ({"default": pipeline()}, None, "`models` calls an estimator 'default', the name of a"),
         ({"mine": "default"}, None, "`models` is {'mine': 'default'}; give names with a"),
         (["default"], "defualt", "`baseline` names 'defualt', which is not a model; did you mean"),
         (["default"], 3, "`baseline` is 3; give the name of a model, or a classifier of texts"),

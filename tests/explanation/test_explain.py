@@ -414,8 +414,8 @@ def test_explanation_to_dict_is_plain_json(classifier: TopicClassifier) -> None:
         (
             {"topic": "grain", "against": "grain"},
             OptionError,
-            "`against` is 'grain', which is the topic to explain; name another one, or say with "
-            "`topic` which one to compare it with.",
+            "`against` is 'grain', the topic to explain; name another topic, or choose the one to "
+            "explain with `topic`.",
         ),
         ({"max_reasons": 0}, OptionError, "`max_reasons` is 0; give a whole number of at least 1."),
         (
@@ -522,7 +522,7 @@ def test_explain_rejects_against_for_several_topics(several: TopicClassifier) ->
     with pytest.raises(OptionError) as error:
         explain(several.fitted_, TWO, "grain", against="bank")
     assert str(error.value) == (
-        "`against` compares topics of which a text has only one, but this model decides about each "
+        "`against` compares topics that exclude each other, but this model decides about each "
         "topic separately; leave it out."
     )
 

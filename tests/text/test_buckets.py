@@ -12,6 +12,7 @@ from slugline.errors import DataError
 from slugline.text.columns import Buckets, HashedColumns
 from slugline.text.terms import KINDS, join_terms
 from slugline.text.tokens import find_words
+from vocabularies import count_terms
 
 
 @pytest.mark.parametrize(
@@ -23,17 +24,16 @@ from slugline.text.tokens import find_words
     ],
 )
 def test_buckets_never_change_between_versions(kind: str, columns: dict[int, int]) -> None:
-    X = Buckets(1 << 24, kind).transform(["Oil, crude oil"])
+    X = count_terms(Buckets(1 << 24, kind), ["Oil, crude oil"])
     assert dict(zip(X.indices.tolist(), X.data.tolist(), strict=True)) == columns
 
 
 def test_buckets_count_colliding_terms_together() -> None:
-    assert Buckets(1).transform(["oil gas oil", "", "tin"]).toarray().tolist() == [[3], [0], [1]]
+    assert count_terms(Buckets(1), ["oil gas oil", "", "tin"]).toarray().tolist() == [[3], [0], [1]]
 
 
 def test_buckets_have_no_names() -> None:
     buckets = Buckets(4, "bigrams")
-    assert repr(buckets) == "Buckets(4, kind='bigrams')"
     assert buckets.n_columns == 4
     assert {buckets.term(column) for column in range(4)} == {None}
 
@@ -62,33 +62,32 @@ def test_hashed_columns_number_buckets_in_order_of_appearance(kind: str, n_bucke
     assert buckets.n_columns == len(first)
     assert list(buckets.terms) == list(first.values())
     assert [buckets.term(column) for column in range(len(first))] == list(first.values())
-    counts = Buckets(n_buckets, kind).transform(TEXTS)
-    assert (buckets.transform(TEXTS) != counts[:, list(first)]).nnz == 0
+    counts = count_terms(Buckets(n_buckets, kind), TEXTS)
+    assert (count_terms(buckets, TEXTS) != counts[:, list(first)]).nnz == 0
 
 
 def test_hashed_columns_learn_the_same_in_parts() -> None:
     at_once = HashedColumns(64)
     at_once.learn(find_words(TEXTS))
     assert list(at_once.terms) == list(seen(TEXTS, n_buckets=64).terms)
-    assert (at_once.transform(TEXTS) != seen(TEXTS, n_buckets=64).transform(TEXTS)).nnz == 0
+    assert (count_terms(at_once, TEXTS) != count_terms(seen(TEXTS, n_buckets=64), TEXTS)).nnz == 0
 
 
 def test_hashed_columns_have_no_column_for_other_buckets() -> None:
     buckets = seen(["crude oil"])
-    assert buckets.transform(["oil gas oil", "tin"]).toarray().tolist() == [[0, 2], [0, 0]]
+    assert count_terms(buckets, ["oil gas oil", "tin"]).toarray().tolist() == [[0, 2], [0, 0]]
 
 
 def test_hashed_columns_count_colliding_terms_with_the_first() -> None:
     buckets = seen(["oil gas", "tin"], n_buckets=1)
     assert buckets.terms == ["oil"]
-    assert buckets.transform(["tin gas", "oil"]).toarray().tolist() == [[2], [1]]
+    assert count_terms(buckets, ["tin gas", "oil"]).toarray().tolist() == [[2], [1]]
 
 
 def test_hashed_columns_have_no_column_before_learning() -> None:
     buckets = HashedColumns(8)
     assert (buckets.n_columns, list(buckets.terms)) == (0, [])
-    assert buckets.transform(["oil"]).shape == (1, 0)
-    assert repr(seen(["oil"], "bigrams")) == "HashedColumns(0 of 1048576, kind='bigrams')"
+    assert count_terms(buckets, ["oil"]).shape == (1, 0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -96,8 +95,7 @@ def test_from_names_restores_hashed_columns(kind: str) -> None:
     buckets = seen(TEXTS, kind, 64)
     again = HashedColumns.from_names(join_terms(buckets.terms), 64, kind)
     assert again.terms == buckets.terms
-    assert repr(again) == repr(buckets)
-    assert (again.transform(TEXTS) != buckets.transform(TEXTS)).nnz == 0
+    assert (count_terms(again, TEXTS) != count_terms(buckets, TEXTS)).nnz == 0
 
 
 @pytest.mark.parametrize(
@@ -131,14 +129,14 @@ def test_copy_of_hashed_columns_learns_independently() -> None:
     assert list(buckets.terms) == ["crude", "oil"]
     assert list(twin.terms) == ["crude", "oil", "tin", "zinc"]
     assert list(other.terms) == ["crude", "oil", "gas"]
-    assert buckets.transform(["tin oil gas"]).toarray().tolist() == [[0, 1]]
-    assert twin.transform(["tin oil gas"]).toarray().tolist() == [[0, 1, 1, 0]]
+    assert count_terms(buckets, ["tin oil gas"]).toarray().tolist() == [[0, 1]]
+    assert count_terms(twin, ["tin oil gas"]).toarray().tolist() == [[0, 1, 1, 0]]
 
 
 def test_drop_table_changes_no_column() -> None:
     columns = seen(["crude oil", "gas"])
     columns.drop_table()
-    assert columns.transform(["gas gas oil"]).toarray().tolist() == [[0, 1, 2]]
+    assert count_terms(columns, ["gas gas oil"]).toarray().tolist() == [[0, 1, 2]]
     columns.drop_table()
     columns.learn(find_words(["gas tin"]))
     assert list(columns.terms) == ["crude", "oil", "gas", "tin"]
@@ -149,8 +147,8 @@ def test_select_renumbers_columns_and_forgets_the_others() -> None:
     kept = buckets.select(np.array([1, 2]))
     assert list(kept.terms) == ["oil", "öl"]
     texts = ["crude oil öl öl gas"]
-    assert kept.transform(texts).toarray().tolist() == [[1, 2]]
-    assert buckets.transform(texts).toarray().tolist() == [[1, 1, 2, 1]]
+    assert count_terms(kept, texts).toarray().tolist() == [[1, 2]]
+    assert count_terms(buckets, texts).toarray().tolist() == [[1, 1, 2, 1]]
     kept.learn(find_words(["gas crude"]))
     assert list(kept.terms) == ["oil", "öl", "gas", "crude"]
     assert buckets.select(np.zeros(0, dtype=np.int64)).n_columns == 0

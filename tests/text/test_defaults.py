@@ -24,7 +24,7 @@ DOCUMENTED = [
     mixture.Mixture,
     neural.NeuralLearner,
     columns.Vocabulary,
-    columns.Vocabulary.fit,
+    columns.VocabularyBuilder.build,
     training.EarlyStopping,
     rows.PredictOptions,
 ]

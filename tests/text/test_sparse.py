@@ -9,15 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError, OptionError
-from slugline.text.sparse import (
-    Entries,
-    RowStack,
-    SparseRows,
-    check_csr,
-    count_matrix,
-    multi_hot,
-    stack_rows,
-)
+from slugline.text.sparse import Entries, RowStack, SparseRows, check_csr, count_matrix, multi_hot
 
 N_COLUMNS = 7
 SEQUENCES = st.lists(st.lists(st.integers(0, N_COLUMNS - 1), max_size=10), max_size=6)
@@ -130,19 +122,6 @@ def test_count_matrix_does_not_depend_on_the_order(n_columns: int) -> None:
     assert X.indices.tolist() == [2, 5, 0, 7]
     assert X.data.tolist() == [1, 2, 1, 1]
     assert X.indptr.tolist() == [0, 2, 2, 4]
-
-
-# stack_rows -------------------------------------------------------------------------------------
-
-
-@given(st.lists(SEQUENCES))
-def test_stack_rows_gives_the_matrix_of_all_rows(blocks: list[list[list[int]]]) -> None:
-    stacked = stack_rows(map(count_rows, blocks), N_COLUMNS)
-    whole = count_rows([sequence for block in blocks for sequence in block])
-    assert stacked.shape == whole.shape
-    assert stacked.dtype == np.float32
-    for part in ("data", "indices", "indptr"):
-        assert getattr(stacked, part).tolist() == getattr(whole, part).tolist()
 
 
 # Entries and RowStack ---------------------------------------------------------------------------

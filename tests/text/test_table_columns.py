@@ -105,7 +105,7 @@ def test_learn_columns_rejects_consecutive_numbers(step: int) -> None:
         learned([str(10_000 + step * number) for number in order])
     lowest, highest = (10_000 + step * end for end in (order.min(), order.max()))
     assert str(raised.value) == (
-        f"column 'it' has 200 different whole numbers from {lowest} to {highest}, which count up "
+        f"column 'it' has 200 different whole numbers from {lowest} to {highest}, which look "
         "like ids; leave it out."
     )
 

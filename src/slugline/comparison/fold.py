@@ -1,4 +1,4 @@
-"""Train a model on all folds but one, test it on that fold, and measure time, memory and size.
+"""Train a model on all folds but one, test it on the other, and measure time, memory and size.
 
 The functions run in a separate process per model.
 """
@@ -42,7 +42,7 @@ class Job(NamedTuple):
 
 
 class ModelFailure(NamedTuple):
-    """Why a model has no result."""
+    """The reason why a model has no result."""
 
     reason: str
 
@@ -51,8 +51,8 @@ class FoldResult(NamedTuple):
     """Answers of a model for one fold after training on the others."""
 
     fold: int
-    # The index of each answer in the sorted topics, or -1 if it is not one of them; for multi-label
-    # data, the indices of all topics.
+    # Index of each answer in the sorted topics, -1 if not among them; for multi-label data, the
+    # indices of all topics.
     answers: tuple[int | tuple[int, ...], ...]
     fit_seconds: float
     answer_seconds: float
@@ -70,7 +70,7 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 def check(name: str, seed: int) -> ModelFailure | None:
     """Return the reason why a user's model can't be used, or None."""
     try:
-        check_user_model(name, seed)
+        _check_user_model(name, seed)
     # Report every way in which the model ends, including an exit.
     except BaseException as error:  # noqa: BLE001
         return ModelFailure(_failure_reason(error))
@@ -115,7 +115,8 @@ def _failure_reason(error: BaseException) -> str:
 def _read_job(path: Path) -> Job:
     job: Job = pickle.loads(path.read_bytes())  # noqa: S301 (ours)
     gc.collect()
-    _forget_peak()
+    with contextlib.suppress(OSError):  # reset the peak memory, where supported
+        _CLEAR_REFS.write_text("5")
     return job
 
 
@@ -169,7 +170,7 @@ def _measure(make: Callable[[], Any], job: Job, fold: int) -> FoldResult:
 
 
 def _labels(topics: Sequence[Any]) -> tuple[list[str], Any]:
-    """Return the sorted topics, and the documents' topics, as an indicator for multi-label data."""
+    """Return the sorted topics and the documents' topics; for multi-label data, an indicator."""
     if not is_multilabel(topics):
         return sorted(set(topics)), np.array(topics, dtype=object)
     names = sorted(set(itertools.chain.from_iterable(topics)))
@@ -186,19 +187,12 @@ def _numbered(
     if array.shape != shape:
         expected = f"an indicator of shape {shape}" if multilabel else "one topic for each text"
         raise OptionError(
-            f"answers {shape[0]} texts with an array of shape {array.shape}, where "
-            f"{expected} is due"
+            f"answers {shape[0]} texts with an array of shape {array.shape} instead of {expected}"
         )
     if multilabel:
         return tuple(tuple(np.flatnonzero(row).tolist()) for row in array)
     numbers = {name: number for number, name in enumerate(names)}
     return tuple(numbers.get(str(answer), -1) for answer in array)
-
-
-def _forget_peak() -> None:
-    """Reset the peak memory, where supported."""
-    with contextlib.suppress(OSError):
-        _CLEAR_REFS.write_text("5")
 
 
 def _file_bytes(model: Any) -> int | None:
@@ -239,23 +233,20 @@ def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
     """
     module_name, _, name = reference.partition(":")
     model = _find_name(_import(module_name), name)
-    has_methods = _is_classifier(model)
-    if isinstance(model, type) or (callable(model) and not has_methods):
-        make = model
-    elif has_methods:
+    if not isinstance(model, type) and _is_classifier(model):
         from sklearn.base import clone
 
         # Copy objects that are not scikit-learn estimators.
-        make = partial(clone, model, safe=False)
-    else:
+        model = partial(clone, model, safe=False)
+    elif not callable(model):
         raise OptionError(
-            f"{name} is {_kind(model)}; name a classifier of texts, with `fit` and `predict`, or a "
+            f"{name} is {_kind(model)}; name a text classifier with `fit` and `predict`, or a "
             "function that returns one."
         )
-    return lambda: set_seed(make(), seed)
+    return lambda: set_seed(model(), seed)
 
 
-def check_user_model(reference: str, seed: int) -> None:
+def _check_user_model(reference: str, seed: int) -> None:
     """Raise OptionError if a user's model can't be found or made, or isn't a classifier."""
     make = find_user_model(reference, seed)
     try:
@@ -264,13 +255,12 @@ def check_user_model(reference: str, seed: int) -> None:
         raise OptionError(f"making one raises {describe_error(error)}.") from error
     if not _is_classifier(model):
         raise OptionError(
-            f"it makes {_kind(model)}; it must make a classifier of texts, with `fit` and "
-            "`predict`."
+            f"it makes {_kind(model)}; it must make a text classifier with `fit` and `predict`."
         )
 
 
 def describe_error(error: BaseException) -> str:
-    """Return an error's message on one line, with its place in the user's folder."""
+    """Return an error's message on one line, with its line in a file of the current folder."""
     name, message = type(error).__name__, str(error)
     line = one_line(f"{name}: {message}" if message.strip() else name, _LONGEST)
     folder = Path.cwd()

@@ -1,11 +1,10 @@
-"""Models to compare: Slugline's, scikit-learn pipelines, and user-defined ones."""
+"""Models to compare: Slugline's, scikit-learn pipelines, and user-defined models."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -46,80 +45,57 @@ class ModelChoice(NamedTuple):
     baseline: str | None = None
 
 
-class _Majority:
-    """Predicts the most common topic, without scikit-learn, which takes a second to import."""
-
-    def fit(self, texts: list[str], topics: list[str]) -> _Majority:  # noqa: ARG002
-        counts = Counter(topics)
-        self._topic = min(counts, key=lambda topic: (-counts[topic], topic))
-        return self
-
-    def predict(self, texts: list[str]) -> list[str]:
-        return [self._topic] * len(texts)
+# Excluded for multi-label data, where it would never predict a topic.
+_MAJORITY = "majority"
 
 
-def _naive_bayes() -> Any:
-    from sklearn.feature_extraction.text import CountVectorizer
-    from sklearn.naive_bayes import MultinomialNB
-    from sklearn.pipeline import make_pipeline
-
-    return make_pipeline(CountVectorizer(), MultinomialNB())
-
-
-def _tfidf_pipeline(seed: int, *, logistic: bool = False) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
+def _make_pipeline(name: str, seed: int) -> Any:
+    """Return a scikit-learn model."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.svm import LinearSVC
-
-    classifier = LogisticRegression(C=10) if logistic else LinearSVC()
-    return make_pipeline(TfidfVectorizer(), classifier.set_params(random_state=seed))
-
-
-def _ngram_pipeline(seed: int) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.naive_bayes import MultinomialNB
     from sklearn.pipeline import make_pipeline, make_union
     from sklearn.svm import LinearSVC
 
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
-    return make_pipeline(make_union(words, characters), LinearSVC(random_state=seed))
-
-
-def _slugline(**settings: Any) -> Callable[[int, int], Any]:
-    return lambda seed, n_threads: TopicClassifier(random_state=seed, n_jobs=n_threads, **settings)
+    if name == _MAJORITY:
+        return DummyClassifier(strategy="most_frequent")
+    if name == "naive-bayes":
+        return make_pipeline(CountVectorizer(), MultinomialNB())
+    if name == "tfidf-logistic":
+        return make_pipeline(TfidfVectorizer(), LogisticRegression(C=10, random_state=seed))
+    vectorizer = TfidfVectorizer()
+    if name == "ngrams-svc":
+        vectorizer = make_union(
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
+        )
+    return make_pipeline(vectorizer, LinearSVC(random_state=seed))
 
 
 class _BuiltinModel(NamedTuple):
     about: str
-    make: Callable[[int, int], Any]  # of a seed and a number of threads
+    # Parameters of Slugline's classifier; None for a scikit-learn model.
+    settings: Mapping[str, Any] | None = None
 
 
 #: Built-in models, fastest first.
 MODELS = {
-    "majority": _BuiltinModel("always the most common topic", lambda *_: _Majority()),
-    "naive-bayes": _BuiltinModel("CountVectorizer, MultinomialNB", lambda *_: _naive_bayes()),
-    "tfidf-svc": _BuiltinModel("TfidfVectorizer, LinearSVC", lambda seed, _: _tfidf_pipeline(seed)),
-    "tfidf-logistic": _BuiltinModel(
-        "TfidfVectorizer, LogisticRegression with C = 10",
-        lambda seed, _: _tfidf_pipeline(seed, logistic=True),
-    ),
-    "default": _BuiltinModel("Slugline with default settings", _slugline()),
-    "network": _BuiltinModel("Slugline with the lesson's net", _slugline(learner="network")),
+    "majority": _BuiltinModel("always the most common topic"),
+    "naive-bayes": _BuiltinModel("CountVectorizer, MultinomialNB"),
+    "tfidf-svc": _BuiltinModel("TfidfVectorizer, LinearSVC"),
+    "tfidf-logistic": _BuiltinModel("TfidfVectorizer, LogisticRegression with C = 10"),
+    "default": _BuiltinModel("Slugline with default settings", {}),
+    "network": _BuiltinModel("Slugline with the lesson's net", {"learner": "network"}),
     "ngrams-svc": _BuiltinModel(
-        "words, pairs and n-grams of 2 to 5 characters, sublinear TF-IDF, LinearSVC",
-        lambda seed, _: _ngram_pipeline(seed),
+        "words, pairs and n-grams of 2 to 5 characters, sublinear TF-IDF, LinearSVC"
     ),
-    "words": _BuiltinModel("Slugline with words alone", _slugline(encoder=None)),
-    "encoder": _BuiltinModel("Slugline with a sentence encoder", _slugline(encoder=RECOMMENDED)),
-    "tuned": _BuiltinModel(
-        "Slugline, settings searched on the training documents", _slugline(tune=True)
-    ),
+    "words": _BuiltinModel("Slugline with words alone", {"encoder": None}),
+    "encoder": _BuiltinModel("Slugline with a sentence encoder", {"encoder": RECOMMENDED}),
+    "tuned": _BuiltinModel("Slugline, settings tuned on the training documents", {"tune": True}),
 }
 
 
-# Excluded for multi-label data, where it would never predict a topic.
-_MAJORITY = "majority"
 # The models that `ALL` stands for, for single-label and multi-label data.
 _ALL_SINGLE_LABEL = [name for name in MODELS if name != "tfidf-logistic"]
 _ALL_MULTILABEL = [name for name in MODELS if name != _MAJORITY]
@@ -127,7 +103,11 @@ _ALL_MULTILABEL = [name for name in MODELS if name != _MAJORITY]
 
 def make_model(name: str, seed: int, n_threads: int, *, multilabel: bool = False) -> Any:
     """Return an unfitted model of `MODELS`; for multi-label data, pipelines are one-vs-rest."""
-    model = MODELS[name].make(seed, n_threads)
+    settings = MODELS[name].settings
+    if settings is None:
+        model = _make_pipeline(name, seed)
+    else:
+        model = TopicClassifier(random_state=seed, n_jobs=n_threads, **settings)
     return make_multilabel(model) if multilabel else model
 
 
@@ -170,11 +150,11 @@ def choose_models(
         get_encoder(RECOMMENDED)
     if multilabel and (_MAJORITY in names or ALL in estimators):
         names = [name for name in names if name != _MAJORITY]
-        notes.append("the model majority is left out: it takes one topic for each text.")
+        notes.append("the model majority is left out: it assigns one topic to each text.")
     if not names:
         raise OptionError(
             Parameter("models"),
-            " names majority alone, which takes one topic for each text; name others.",
+            " names only majority, which assigns one topic to each text; name other models.",
         )
     chosen = [
         Model(name, _about(name, estimators.get(name)), estimators.get(name)) for name in names
@@ -183,7 +163,7 @@ def choose_models(
 
 
 def _expand_all(estimators: Mapping[str, Any], multilabel: bool) -> tuple[list[str], list[str]]:
-    """Return the distinct names, with `ALL` expanded, and notes."""
+    """Return distinct names, with `ALL` expanded, and notes."""
     notes = []
     all_names = _ALL_MULTILABEL if multilabel else _ALL_SINGLE_LABEL
     if ALL in estimators and "encoder" not in estimators and (missing := _missing_encoder()):
@@ -204,8 +184,8 @@ def _by_name(models: Any) -> dict[str, Any]:
             if name in (*MODELS, ALL):
                 raise OptionError(
                     Parameter("models"),
-                    f" calls an estimator {name!r}, which is the name of a model of "
-                    "Slugline's; choose another.",
+                    f" calls an estimator {name!r}, the name of a built-in model; choose "
+                    "another name.",
                 )
         return dict(models)
     is_list = isinstance(models, Sequence)
@@ -231,7 +211,7 @@ def _find_baseline(
     if isinstance(baseline, str):
         if multilabel and baseline == _MAJORITY:
             raise OptionError(
-                Parameter("baseline"), " is majority, which takes one topic for each text."
+                Parameter("baseline"), " is majority, which assigns one topic to each text."
             )
         if baseline not in estimators and not (ALL in estimators and baseline in MODELS):
             _check_name(baseline, "baseline", [name for name in estimators if name not in MODELS])
@@ -281,8 +261,8 @@ def _check_name(name: str, parameter: str = "models", others: Sequence[str] = ()
     if ":" in name:
         raise OptionError(
             Parameter(parameter),
-            f" names {short_repr(name)}; for a model of yours give module:name, such "
-            "as pipelines:mine for what pipelines.py calls mine.",
+            f" names {short_repr(name)}; for your own model, give module:name, such "
+            "as pipelines:mine for `mine` in pipelines.py.",
         )
     known = [*others, *MODELS, *([ALL] if parameter == "models" else [])]
     near = nearest(name.lower(), known)
@@ -290,12 +270,12 @@ def _check_name(name: str, parameter: str = "models", others: Sequence[str] = ()
     raise OptionError(
         Parameter(parameter),
         f" names {short_repr(name)}, which is not a model; {meant} from "
-        f"{', '.join(known)}, or give module:name for one of yours.",
+        f"{', '.join(known)}, or give module:name for your own model.",
     )
 
 
 def _missing_encoder() -> str | None:
-    """Return why the encoder can't be used, or None."""
+    """Return the reason why the encoder can't be used, or None."""
     try:
         get_encoder(RECOMMENDED)
     except EncoderError as error:
@@ -313,12 +293,12 @@ def check_corpus(corpus: Corpus) -> None:
     if len(set(corpus.texts)) == 1:
         raise DataError(
             f"{all_of(n, 'document')} of {corpus.name} {have(n)} the same text: no model can tell "
-            "their topics apart. Check which column holds the texts."
+            "their topics apart. Check which column contains the texts."
         )
     if max(corpus.topic_counts().values()) < 2:
         raise DataError(
-            f"{corpus.name} has no topic with two documents, one to learn from and one to test "
-            "on; check which column holds the topics, or add documents."
+            f"{corpus.name} has no topic with two documents, one for training and one for "
+            "testing; check which column contains the topics, or add documents."
         )
 
 
@@ -334,9 +314,9 @@ def check_folds(corpus: Corpus, folds: I64) -> None:
         remaining = set(topics[folds != fold])
         if len(remaining) < 2:
             raise DataError(
-                f"{corpus.name} has too few documents: while some are tested, "
-                f"{short_repr(min(remaining))} is the only topic left to learn. Add documents of "
-                "the other topics."
+                f"{corpus.name} has too few documents: for one of the folds, "
+                f"{short_repr(min(remaining))} is the only topic left to train on. Add documents "
+                "of the other topics."
             )
 
 
@@ -349,12 +329,12 @@ def fold_notes(corpus: Corpus, n_folds: int) -> Iterator[str]:
         they_are = "it is" if len(single) == 1 else "they are"
         yield (
             f"{counted(len(single), 'topic')} of {len(counts)}, such as {short_repr(single[0])}, "
-            f"{have(len(single))} one document: while {they_are} tested, no model can know the "
-            "topic, and all answers are wrong."
+            f"{have(len(single))} one document: when {they_are} tested, no model has seen the "
+            "topic, so every answer is wrong."
         )
     if few:
         yield (
             f"{counted(len(few), 'topic')} of {len(counts)}, such as {short_repr(few[0])}, "
-            f"{have(len(few))} fewer documents than there are folds ({n_folds}): they are tested "
-            "in some of the folds only."
+            f"{have(len(few))} fewer documents than folds ({n_folds}) and "
+            f"{'is' if len(few) == 1 else 'are'} tested only in some folds."
         )

@@ -24,8 +24,8 @@ from slugline.evaluation.multilabel import MultilabelEvaluation, equal_rows, mic
 #: Name and authors of the test.
 TEST_NAME = "corrected resampled t-test (Nadeau and Bengio, 2003), p-values adjusted by Holm (1979)"
 
-#: Names of the F1 scores averaged over decisions, topics and documents.
-F1_NAMES = ("micro_f1", "macro_f1", "f1_per_document")
+# Names of the F1 scores averaged over decisions, topics and documents.
+_F1_NAMES = ("micro_f1", "macro_f1", "f1_per_document")
 
 # Differences in accuracy up to this are rounding errors.
 _ROUNDED = 1e-12
@@ -43,7 +43,7 @@ class AccuracyDifference:
 
 
 def difference_record(difference: AccuracyDifference | None) -> dict[str, float | None]:
-    """Return a difference, its interval and p-value as table cells; all None without one."""
+    """Return a difference, its interval and its p-value as table cells, or None for each."""
     low, high = (None, None) if difference is None else difference.interval or (None, None)
     return {
         "difference": None if difference is None else difference.accuracy,
@@ -311,8 +311,8 @@ class Comparison(TitledRows):
         reference = self.reference
         if reference is None:
             return []
-        others = [model for model in self.measured if model is not reference]
-        return [m.name for m in others if m.answers and m.answers == reference.answers]
+        same = [m.name for m in self.measured if m.answers and m.answers == reference.answers]
+        return [name for name in same if name != reference.name]
 
     @property
     def score_name(self) -> str:
@@ -385,7 +385,9 @@ def _model_dict(model: ModelResult, difference: AccuracyDifference | None) -> di
     }
     if evaluation is not None:
         averages = evaluation.micro, evaluation.macro, evaluation.samples
-        for name, scores, interval in zip(F1_NAMES, averages, evaluation.f1_intervals, strict=True):
+        for name, scores, interval in zip(
+            _F1_NAMES, averages, evaluation.f1_intervals, strict=True
+        ):
             quality |= {name: scores.f1, f"{name}_interval": list(interval)}
         quality["accuracy_interval"] = list(evaluation.interval)
         quality["micro_f1_by_fold"] = model.scores

@@ -1,8 +1,8 @@
-"""Attributes a learner's scores to the columns of a row, and from there to words of its text.
+"""Attribute a learner's scores to the columns of a row, and these to the words of its text.
 
-Attributions of the columns sum to the difference between the scores of a row and those of a row of
-zeros, which stands for an empty text. They are linear in the factors of topics' scores, so the
-difference between two topics' scores can be attributed in the same way.
+A row's attributions add up to its score minus the score of a row of zeros, which represents an
+empty text. They are linear in the factors of topics' scores, so the difference between two topics'
+scores is attributed in the same way.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from slugline.text.terms import KINDS, NGRAM_LENGTHS, GroupedTerms
 from slugline.text.tokens import Words
 
 # A mixture's path is integrated to this accuracy of the score, on at most this many intervals:
-# without a limit, rounding errors of huge scores would be halved for ever. If it is reached,
-# attributions are approximate.
+# without a limit, intervals would be halved forever for huge scores. At the limit, attributions are
+# approximate.
 _MAX_ERROR, _MAX_INTERVALS = 1e-7, 500
-# The largest rounding error of a sum, as a fraction of the sum of sizes, as models use float32.
+# Maximum rounding error of a sum in float32, as a fraction of the sum of absolute values.
 _ROUNDING = 1e-4
-# The same of a mixture's path, whose intervals miss more where a probability vanishes.
+# The same for a mixture's path; its error is larger where a probability vanishes.
 _PATH_ERROR = 1e-2
-# Probabilities below this count as this much, as in `Mixture.decision_function`.
+# Minimum probability, as in `Mixture.decision_function`.
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -50,11 +50,11 @@ class Attributor(ABC):
     Attributes
     ----------
     base, top : float64 arrays, shape (n_topics,)
-        The scores of a row of zeros, and of the row.
+        Scores of a row of zeros, and of the row.
     method : str
         Description of the method for users.
     is_approximate : bool
-        Whether the returned attributions may be far from exact.
+        True if the returned attributions may be far from exact.
     """
 
     base: F64
@@ -66,8 +66,8 @@ class Attributor(ABC):
     def attributions(self, factors: F64) -> F64:
         """Return the attribution of each column in `(top - base) @ factors`, shape (n_values,).
 
-        `factors`, a float64 array of shape (n_topics,), are those of the topics' scores, such as
-        1 for one topic and -1 for another.
+        `factors`, shape (n_topics,), weight the topics' scores, such as 1 for one topic and -1 for
+        another.
         """
 
 
@@ -95,8 +95,8 @@ def make_attributor(learner: Learner, columns: Integers, values: Floats) -> Attr
         return _MixtureAttributor(learner, parts)
     raise OptionError(
         Parameter("learner"),
-        f" is {short_repr(learner)}, which can't be explained; linear learners, nets and "
-        "mixtures of them can.",
+        f" is {short_repr(learner)}, which can't be explained; use a linear learner, a net or a "
+        "mixture of these.",
     )
 
 
@@ -163,15 +163,15 @@ def _slopes(low: F64, high: F64, before: F64, after: F64) -> F64:
 
 
 class _MixtureAttributor(Attributor):
-    """The logarithm of a mean of probabilities, or its log-odds, is divided among learners' scores.
+    """Integrated gradients over learners' scores, for the log or log-odds of a mean probability.
 
     Each score of each learner gets the integral of its gradient along a straight path from the
-    scores of an empty text to those of the row; the learner divides that among the columns.
+    scores of an empty text to the scores of the row; the learner divides it among the columns.
 
     References
     ----------
     Sundararajan, Taly and Yan (2017), Axiomatic attribution for deep networks: integrated
-    gradients. The chain rule is that of DeepLIFT; see `_NetAttributor`.
+    gradients. The chain rule is DeepLIFT's; see `_NetAttributor`.
     """
 
     def __init__(self, mixture: Mixture, parts: list[Attributor]) -> None:
@@ -222,7 +222,7 @@ class _MixtureAttributor(Attributor):
         return [(part.base + at * (part.top - part.base))[np.newaxis] for part in self._parts]
 
     def _gradient(self, factors: F64, at: float) -> F64:
-        """Return the gradient by all learners' scores, shape (n_learners * n_topics,)."""
+        """Return the gradient w.r.t. all learners' scores, shape (n_learners * n_topics,)."""
         scores = self._interpolate(at)
         mean = self._mean(scores)
         weights = np.where(mean > _TINY, factors / np.maximum(mean, _TINY), 0)
@@ -253,7 +253,7 @@ def _gradient(calibration: Any, scores: Any, weights: F64) -> F64:
     if isinstance(calibration, TopicCalibration):
         proba, unbent = calibration.proba(scores), sigmoid(calibration.logits(scores))
         low, high, _ = calibration.bend
-        # The derivative of the bent log-odds by those before the bend.
+        # Derivative of the log-odds after the bend w.r.t. the log-odds before it.
         bend_slopes = high * unbent + low * (1 - unbent)
         return weights * proba * (1 - proba) * bend_slopes * calibration.slopes
     total = np.zeros_like(scores)
@@ -265,7 +265,7 @@ def _gradient(calibration: Any, scores: Any, weights: F64) -> F64:
 
 
 def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
-    """Return weight and inverse temperature of each softmax, rounded as in `Calibration`."""
+    """Return the weight and inverse temperature of each softmax, rounded as in `Calibration`."""
     factor, flat_weight = calibration.inverse_temperature, calibration.high_temperature_weight
     total = float(np.float32(1 - calibration.uniform_weight))
     if not flat_weight:
@@ -278,10 +278,10 @@ def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
 
 
 def adjust_to_sum(attributions: F64, total: float, tolerance: float = _ROUNDING) -> F64:
-    """Return attributions, adjusted in proportion to their size so that they sum to the total.
+    """Return attributions, adjusted in proportion to their absolute values to sum to the total.
 
-    If the difference is over `tolerance`, relative to the sum of their sizes, they stay as they
-    are, so that an error isn't hidden.
+    Differences over `tolerance`, relative to the sum of absolute values, are not adjusted, to avoid
+    hiding an error.
     """
     sizes = np.abs(attributions)
     missing = total - attributions.sum()
@@ -311,11 +311,11 @@ class SpanAttributions(NamedTuple):
 def attribute_to_words(
     words: Words, features: Features, columns: Integers, attributions: F64
 ) -> SpanAttributions:
-    """Return the attributions of words and phrases, whose sum is that of the columns' attributions.
+    """Divide the attributions of columns among the words and phrases of a text.
 
-    A column's attribution is divided evenly among all places of its terms. Character n-grams count
-    for their word, except in scripts without spaces, where they are phrases like pairs of words.
-    The extra columns of a table, which are the last, are left out: they have no place in the text.
+    A column's attribution is divided evenly among all occurrences of its terms. Character n-grams
+    count towards their word, except in scripts without spaces, where they are phrases, like pairs
+    of words. Extra table columns come last and are omitted: they have no place in the text.
 
     Parameters
     ----------
@@ -350,9 +350,9 @@ def attribute_to_words(
 def _span_attributions(
     terms: GroupedTerms, numbers: I32, first: int, columns: Integers, attributions: F64
 ) -> F64:
-    """Return the attribution of each span at each of its places, shape (n_spans,)."""
+    """Return the attribution of each span per occurrence, shape (n_spans,)."""
     in_vocabulary = np.flatnonzero(numbers >= 0)
-    # Every term of the text that is in the vocabulary has an entry in its row.
+    # Each term in the vocabulary has an entry in the row.
     entries = np.searchsorted(columns, numbers[in_vocabulary] + first)
     n_places = np.bincount(entries, weights=terms.counts()[in_vocabulary], minlength=len(columns))
     place_attributions = attributions / np.maximum(n_places, 1)
@@ -381,7 +381,7 @@ def _split_ngrams(words: Words, terms: GroupedTerms, values: F64) -> tuple[F64, 
 
 
 def merge_attributions(parts: list[SpanAttributions]) -> SpanAttributions:
-    """Return all attributions that are not 0, each place once."""
+    """Return nonzero attributions, summed by place."""
     starts, ends, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     is_nonzero = values != 0
     starts, ends, values = starts[is_nonzero], ends[is_nonzero], values[is_nonzero]

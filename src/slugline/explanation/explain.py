@@ -1,4 +1,4 @@
-"""Explains the scores of a text."""
+"""Explain the scores of a text."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ from slugline.text.tokens import Words, find_words, span_text
 
 # Attribution of the encoder -----------------------------------------------------------------------
 
-# The largest number of parts, such as sentences, that are left out one at a time, each of which
-# needs an encoding; if there are more sentences, neighbours are one part.
+# Maximum number of parts, such as sentences, to leave out one at a time. Each needs an encoding, so
+# adjacent sentences are merged if there are more.
 _MAX_PARTS = 50
-# Long texts have fewer parts, so that about this number of characters are encoded ...
+# Long texts have fewer parts, to encode about this number of characters, but at least `_MIN_PARTS`.
 _MAX_ENCODED = 16_000
-# ... but no fewer than this.
 _MIN_PARTS = 10
 _END_OF_SENTENCE = re.compile("[.!?。！？؟।\n]")
 
 
 class WordRows(NamedTuple):
-    """What the words of a text add to its row, in the columns of encoders that sum their vectors.
+    """Contributions of words to a text's row, for encoders that sum word vectors.
 
     Attributes
     ----------
     starts, ends : int array, shape (n_words,)
-        The positions of the words in the bytes of the words.
+        Byte offsets of the words in `Words.buffer`.
     rows : float64 array, shape (n_words, encoder.width)
-        Their sum is the text's row in these columns; other columns are 0.
+        They add up to the text's row in `columns`, and are 0 in other columns.
     columns : bool array, shape (encoder.width,)
+        Mask of the columns of these encoders.
     """
 
     starts: Integers
@@ -58,7 +58,7 @@ class WordRows(NamedTuple):
 
     @classmethod
     def divide(cls, text: str, encoder: CheckedEncoder, row: F64) -> WordRows | None:
-        """Divide the row of a text among its words; None if no encoder sums vectors of words."""
+        """Divide a text's row among its words; return None if no encoder sums word vectors."""
         parts = encoder.parts or (encoder,)
         widths = [part.width or len(row) for part in parts]
         columns, spans = np.zeros(len(row), dtype=bool), [np.zeros((0, 2), dtype=np.intp)]
@@ -82,17 +82,17 @@ class WordRows(NamedTuple):
         return cls(starts, ends, np.concatenate(rows), columns)
 
     def attributions(self, weights: F64) -> attribution.SpanAttributions:
-        """Return the attribution of each word, given the weights of all columns."""
+        """Return the attribution of each word, given a weight for each column."""
         return attribution.SpanAttributions(self.starts, self.ends, self.rows @ weights)
 
 
 class EncodedParts(NamedTuple):
-    """The parts of a text (sentences, or words of a single sentence), and the text without each.
+    """Parts of a text (sentences, or the words of a single sentence) and the text without each.
 
     Attributes
     ----------
     starts, ends : int array, shape (n_parts,)
-        The positions of the parts in the bytes of the words.
+        Byte offsets of the parts in `Words.buffer`.
     rows : float64 array, shape (n_parts, encoder.width)
         The encoder's rows of the text without each part.
     """
@@ -103,7 +103,7 @@ class EncodedParts(NamedTuple):
 
     @classmethod
     def leave_out(cls, text: str, words: Words, dense: DenseHead) -> EncodedParts:
-        """Encode a text of at least one word without each of its parts."""
+        """Encode a text, which contains a word, without each of its parts."""
         starts, ends = SpanMapper(text, words).to_text_positions(words.starts, words.ends)
         firsts, lasts = _parts(text, starts, ends)
         without = [
@@ -114,10 +114,10 @@ class EncodedParts(NamedTuple):
         return cls(words.starts[firsts], words.ends[lasts], rows)
 
     def attributions(self, weights: F64, total: float) -> attribution.SpanAttributions:
-        """Return the encoder's attribution to each part.
+        """Return the encoder's attribution of each part.
 
-        A part's attribution is the difference that leaving it out makes. The remaining difference
-        to `total`, the encoder's part of the score, is divided evenly, so that the sum is exact.
+        A part's attribution is the change in score when it is left out. The remaining difference
+        from `total`, the encoder's share of the score, is divided evenly to make the sum exact.
 
         Parameters
         ----------
@@ -127,8 +127,8 @@ class EncodedParts(NamedTuple):
 
         References
         ----------
-        Moulin (1985), The separability axiom and equal-sharing methods: equal allocation of what is
-        not separable, here of the score.
+        Moulin (1985), The separability axiom and equal-sharing methods: equal allocation of the
+        nonseparable part, here of a score.
         """
         attributions = total - self.rows @ weights
         attributions += (total - attributions.sum()) / len(attributions)
@@ -154,13 +154,12 @@ def _parts(text: str, starts: list[int], ends: list[int]) -> tuple[Integers, Int
 
 Documents: TypeAlias = Corpus | tuple[Iterable[str], Iterable[Any]]
 
-# The number of words and phrases that are listed one by one: more than anybody reads, but few for a
-# program.
+# Default number of listed words and phrases: more than anybody reads, but few for a program.
 _MAX_REASONS = 1000
 _N_EXAMPLES = 5
-# The number of characters of an unknown topic that are compared with known ones.
+# Number of characters of an unknown topic to compare with known topics.
 _MAX_COMPARED = 1000
-# The largest number of characters of a word in a reason; its offsets are those of the whole word.
+# Maximum number of characters of a word in a reason; its offsets are for the whole word.
 _MAX_WORD = 100
 _BY_ENCODER = "the meaning of the whole text, by the encoder"
 
@@ -175,57 +174,50 @@ def explain(
     split_encoder: bool = True,
     corpus: Documents | None = None,
 ) -> Explanation:
-    """Explain the score of a topic by what each word and phrase adds to it.
+    """Attribute the score of a topic to the words and phrases of a text.
 
-    The attributions of all words and phrases add up to the score minus that of an empty text. For a
-    linear learner, they are weights times values; for nets, those of DeepLIFT's Rescale rule; and
-    for mixtures, integrated gradients over the learners' scores; see
-    `slugline.explanation.attribution`. Word vectors get exact attributions as well; see `WordRows`.
-    The attribution of any other encoder is divided among the sentences of the text, or the words of
-    a single one; see `EncodedParts`. Attributions are calculated in float64, and include the
-    rounding error of the model's score in float32, some millionths.
+    The attributions add up to the score minus the score of an empty text. They are weights times
+    values for linear learners, DeepLIFT's Rescale rule for nets, and integrated gradients over the
+    learners' scores for mixtures; see `slugline.explanation.attribution`. Attributions of word
+    vectors are exact as well; see `WordRows`. The attribution of any other encoder is divided among
+    the sentences of the text, or the words of a single sentence; see `EncodedParts`. Attributions
+    are computed in float64 and include the rounding error of the model's float32 score, a few
+    millionths.
 
     Parameters
     ----------
     fitted : Fitted
     text : str
     topic : str or int, optional
-        The predicted topic by default; for a multilabel model, all topics given, or else the most
-        likely one.
+        The predicted topic by default; for a multilabel model, all given topics, or else the most
+        likely topic.
     against : str or int, optional
-        Explain the difference between the scores of `topic` and of this topic.
+        Explain the difference between the scores of `topic` and this topic.
     max_reasons : int, default 1000
-        Number of places of words and phrases to list, the strongest first. The last reason sums up
+        Number of occurrences of words and phrases to list, strongest first. The last reason sums up
         the others.
     split_encoder : bool, default True
-        If False, the attribution of an encoder other than word vectors is one reason without a
-        place, which needs no further encodings; use this for thousands of texts.
+        If False, an encoder other than word vectors gets a single reason without a place. This
+        needs no further encodings; use it for thousands of texts.
     corpus : Corpus or (texts, topics), optional
-        The training documents, among which the examples are found: documents of the topic that
-        share most of the reasons. Similarity is the inner product of a document's row, of length 1,
-        and the attributions of the text's columns, so terms on which the model relies count more.
-        Without these documents, the model might still predict the topic. The encoder is not
-        considered.
+        Training documents to choose examples from: documents of the topic that share the strongest
+        reasons. Similarity is the inner product of a document's row, scaled to length 1, and the
+        attributions of the text's columns, so terms that the model relies on count more. The
+        encoder is ignored. The model might predict the topic even without these documents.
 
     Raises
     ------
-    DataError : if `text` is not a string, or `corpus` holds no documents.
-    OptionError : if the model has no such topic, `against` is `topic`, `max_reasons` is not over 0,
-        the learner is not Slugline's, or `against` is given for a multilabel model.
+    DataError : if `text` is not a string, or `corpus` contains no documents.
+    OptionError : if the model has no such topic, `against` equals `topic`, `max_reasons` is below
+        1, the learner is not Slugline's, or `against` is given for a multilabel model.
     """
     check_whole("max_reasons", max_reasons, 1)
     if not isinstance(text, str):
         raise DataError(Parameter("text"), f" is {short_repr(text)}; give one text, as a string.")
     answer = _Answer(fitted, text)
     names = fitted.topics.names
-    given = _given_topics(fitted, text, against) if fitted.multilabel else None
-    others: list[Topic] = []
-    if topic is None and given is not None and given.topics:
-        topic, *others = given.topics
-    numbers = [
-        answer.best if topic is None else names.index(find_topic(fitted, topic)),
-        *map(names.index, others),
-    ]
+    given, thresholds = _given_topics(fitted, text, against) if fitted.multilabel else ([], None)
+    explained = given or [names[answer.best]] if topic is None else [find_topic(fitted, topic)]
     words = find_words([text])
     division = None
     if answer.dense is not None and answer.encoded is not None:
@@ -237,14 +229,15 @@ def explain(
             fitted,
             answer,
             words,
-            number,
+            names.index(each),
             division=division,
-            given=given,
             against=against,
             max_reasons=max_reasons,
             corpus=corpus,
+            thresholds=thresholds,
+            given=given,
         )
-        for number in numbers
+        for each in explained
     )
     return replace(first, others=tuple(rest))
 
@@ -256,13 +249,15 @@ def _explain_topic(
     number: int,
     *,
     division: _EncoderDivision | None,
-    given: _GivenTopics | None,
     against: Topic | None,
     max_reasons: int,
     corpus: Documents | None,
+    thresholds: F32 | None,
+    given: list[Topic],
 ) -> Explanation:
-    """Return an explanation of the score of one topic, which is given by its number."""
+    """Explain the score of one topic, given its index."""
     names = fitted.topics.names
+    [with_parents] = sets_with_parents([tuple(given)], fitted.separator)
     factors, other = _score_factors(fitted, number, against)
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
     attributor = attribution.make_attributor(fitted.learner, answer.X.indices, answer.X.data)
@@ -289,13 +284,13 @@ def _explain_topic(
         method=attributor.method,
         is_approximate=attributor.is_approximate,
         examples=_examples(fitted, answer.X, by_column, names[number], corpus),
-        threshold=None if given is None else given.threshold(number),
-        is_given=None if given is None else names[number] in given.with_parents,
+        threshold=None if thresholds is None else float(thresholds[number]),
+        is_given=names[number] in with_parents if fitted.multilabel else None,
     )
 
 
 class _EncoderDivision(NamedTuple):
-    """How the encoder's attribution is divided among the words and sentences of a text.
+    """Division of the encoder's attribution among the words and sentences of a text.
 
     Attributes
     ----------
@@ -303,9 +298,9 @@ class _EncoderDivision(NamedTuple):
     row : float64 array, shape (encoder.width,)
         The encoder's row of the text.
     words : WordRows or None
-        None if no encoder sums vectors of words.
+        None if no encoder sums word vectors.
     parts : EncodedParts or None
-        None if what other encoders add is not divided.
+        None if the attribution of other encoders is not divided.
     """
 
     dense: DenseHead
@@ -317,7 +312,7 @@ class _EncoderDivision(NamedTuple):
     def divide(
         cls, text: str, words: Words, dense: DenseHead, row: F64, *, split: bool
     ) -> _EncoderDivision:
-        """Divide the row among words if it is a sum of theirs, and, if `split`, among sentences."""
+        """Divide the row among words if it sums their vectors; if `split`, also among sentences."""
         of_words = WordRows.divide(text, dense.encoder, row)
         is_whole = of_words is not None and of_words.columns.all()
         needs_parts = split and not is_whole and len(words)
@@ -327,7 +322,7 @@ class _EncoderDivision(NamedTuple):
     def attributions(
         self, factors: F64, by_encoder: float
     ) -> tuple[list[attribution.SpanAttributions], float]:
-        """Return attributions of words and parts, and the remaining one, which has no place."""
+        """Return attributions of words and parts, and the remainder, which has no place."""
         weights = self.dense.weights.astype(np.float64) @ factors
         places = []
         if self.words is not None:
@@ -343,40 +338,21 @@ class _EncoderDivision(NamedTuple):
         return [*places, self.parts.attributions(weights, by_encoder)], 0.0
 
 
-class _GivenTopics(NamedTuple):
-    """The topics that a multilabel model gives to a text.
+def _given_topics(
+    fitted: Fitted, text: str, against: Topic | None
+) -> tuple[list[Topic], F32 | None]:
+    """Return the topics given to a text, the most likely first, and the topics' thresholds.
 
-    Attributes
-    ----------
-    topics : list of str or int
-        The most likely first.
-    with_parents : tuple of str or int
-        Also the parents of topics that are paths.
-    thresholds : float array, shape (n_topics,), or None
-        The lowest probabilities at which topics are given; None for paths.
+    There are no thresholds for paths. Raises OptionError if `against` is given.
     """
-
-    topics: list[Topic]
-    with_parents: tuple[Topic, ...]
-    thresholds: F32 | None
-
-    def threshold(self, number: int) -> float | None:
-        """Return the threshold of a topic by its number."""
-        return None if self.thresholds is None else float(self.thresholds[number])
-
-
-def _given_topics(fitted: Fitted, text: str, against: Topic | None) -> _GivenTopics:
-    """Return the topics that are given to a text; raise OptionError if `against` is given."""
     if against is not None:
         raise OptionError(
             Parameter("against"),
-            " compares topics of which a text has only one, but this model decides about each "
-            "topic separately; leave it out.",
+            " compares topics that exclude each other, but this model decides about each topic "
+            "separately; leave it out.",
         )
     decider = Decider.from_fitted(fitted)
-    topics = [*(decider.decide([text])[0].topics or [])]
-    [with_parents] = sets_with_parents([tuple(topics)], fitted.separator)
-    return _GivenTopics(topics, with_parents, decider.decision_thresholds)
+    return [*(decider.decide([text])[0].topics or [])], decider.decision_thresholds
 
 
 def _column_reasons(features: Features, columns: Integers, attributions: F64) -> list[Reason]:
@@ -392,24 +368,21 @@ def _column_reasons(features: Features, columns: Integers, attributions: F64) ->
 
 
 def find_topic(fitted: Fitted, topic: Any) -> Topic:
-    """Return the model's topic with this name, or the numeric topic that is written like this.
+    """Return the model's topic of this name, or the number that is written like it.
 
-    Raises OptionError with the most similar name if there is none.
+    Raises OptionError with the most similar name if the model has no such topic.
     """
     by_name = {str(name): name for name in fitted.topics.names}
     if str(topic) in by_name:
         return by_name[str(topic)]
     near = nearest(str(topic)[:_MAX_COMPARED], by_name, 0.5)
-    advice = (
-        f"it has {short_repr(fitted.topics.names)}."
-        if near is None
-        else f"did you mean {by_name[near]!r}?"
-    )
+    names = short_repr(fitted.topics.names)
+    advice = f"it has {names}." if near is None else f"did you mean {by_name[near]!r}?"
     raise OptionError(f"the model has no topic {short_repr(topic)}; {advice}")
 
 
 class _Answer:
-    """A model's row, scores and probabilities for one text, and the head that answers it."""
+    """Row, scores and probabilities of one text, and the head that computes them."""
 
     def __init__(self, fitted: Fitted, text: str) -> None:
         self.text = text
@@ -437,7 +410,7 @@ class _Answer:
 def _attributions(
     answer: _Answer, attributor: attribution.Attributor, factors: F64, score: float
 ) -> tuple[F64, float]:
-    """Return what the columns and the encoder add to the score, and the bias."""
+    """Return the attributions of the columns and the encoder, and the bias."""
     attributions, bias = attributor.attributions(factors), float(attributor.base @ factors)
     if answer.dense is not None and answer.encoded is not None:
         factor, weights = answer.dense.sparse_factor, answer.dense.weights.astype(np.float64)
@@ -447,7 +420,7 @@ def _attributions(
 
 
 def _score_factors(fitted: Fitted, number: int, against: Any) -> tuple[F64, int | None]:
-    """Return the factor of each topic's score, and the number of the other topic."""
+    """Return the factor of each topic's score, and the index of the other topic."""
     factors = np.zeros(len(fitted.topics))
     factors[number] = 1
     if against is None:
@@ -457,10 +430,10 @@ def _score_factors(fitted: Fitted, number: int, against: Any) -> tuple[F64, int 
     if other == number:
         raise OptionError(
             Parameter("against"),
-            f" is {short_repr(names[other])}, which is the topic to explain; name another "
-            "one, or say with ",
+            f" is {short_repr(names[other])}, the topic to explain; name another topic, or choose "
+            "the one to explain with ",
             Parameter("topic"),
-            " which one to compare it with.",
+            ".",
         )
     factors[other] = -1
     return factors, other
@@ -473,7 +446,7 @@ def _reasons(
     more: list[Reason],
     max_reasons: int,
 ) -> tuple[Reason, ...]:
-    """Return the strongest places as reasons, and the sum of the others as one reason."""
+    """Return the strongest places as reasons, and the sum of the others as the last reason."""
     order = np.argsort(-np.abs(places.values), kind="stable")
     best, others = order[:max_reasons], order[max_reasons:]
     firsts, lasts = places.starts[best], places.ends[best]
@@ -502,7 +475,7 @@ def _decode(word: bytes) -> str:
 def _examples(
     fitted: Fitted, X: Any, attributions: F64, topic: Topic, corpus: Documents | None
 ) -> tuple[TrainingExample, ...]:
-    """Return the training documents to which most of the reasons apply; see `explain`."""
+    """Return the training documents that share the strongest reasons; see `explain`."""
     if corpus is None:
         return ()
     try:
@@ -517,7 +490,8 @@ def _examples(
     by_column = np.zeros(fitted.features.n_columns)
     by_column[X.indices] = attributions
     parts = [np.zeros(0)]
-    for part in fitted.features.transform_parts([documents[row] for row in rows]):
+    for batch in fitted.features.read_parts([documents[row] for row in rows]):
+        part = batch.rows.csr()
         lengths = np.sqrt(np.asarray(part.multiply(part).sum(axis=1), dtype=np.float64)).ravel()
         parts.append((part @ by_column) / np.where(lengths > 0, lengths, 1))
     similarities = np.concatenate(parts)

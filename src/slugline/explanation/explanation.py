@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 # Highlighted texts --------------------------------------------------------------------------------
 
-# Marks and words below this fraction of the strongest one, mostly function words, are left out.
+# Words below this fraction of the strongest one, mostly function words, are omitted.
 _MIN_STRENGTH = 0.1
 # Sums below this fraction of the largest one are rounding errors.
 _ROUNDING = 1e-9
-# Control characters and unpaired surrogates, which HTML can't contain or browsers don't show.
+# Control characters and lone surrogates: HTML can't contain them, or browsers don't show them.
 _INVISIBLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
-# The number of steps of strength, as many as can be distinguished. Steps are CSS classes, as a
-# strict content security policy forbids styles of single marks.
+# Number of distinguishable steps of strength. They are CSS classes: a strict content security
+# policy forbids inline styles.
 _STEPS = 9
 #: Style sheet for `highlight`. A page may set the colours `--for` and `--against`. Words for the
 #: topic are underlined with a solid line, words against it with a dashed line.
@@ -47,16 +47,16 @@ STYLE += "".join(
 
 
 def highlight(text: str, spans: Iterable[tuple[int, int, float]]) -> Markup:
-    """Return a text with marked words as safe HTML, a `<bdi class="highlighted">`.
+    """Return a text with marked words as safe HTML: a `<bdi class="highlighted">`.
 
-    A page needs `STYLE` once.
+    The page must include `STYLE`.
 
     Parameters
     ----------
     text : str
     spans : iterable of (start, end, attribution)
-        Positive attributions are for the topic, negative ones against it. Where spans overlap, they
-        are added. The largest attribution in the text gets the strongest mark.
+        Positive attributions are for the topic, negative ones against it. Overlapping spans are
+        added. The largest attribution in the text gets the strongest mark.
 
     Raises
     ------
@@ -130,12 +130,11 @@ class Reason(NamedTuple):
     Attributes
     ----------
     word : str
-        The word or phrase as the model reads it, in lower case, or a description of another part of
-        the score.
+        The normalized word or phrase, in lower case, or a description of another part of the score.
     start, end : int or None
         The word is `text[start:end]`; None for other parts.
     attribution : float
-        What the word or part adds to the score; negative if it speaks against the topic.
+        Contribution to the score; negative if it speaks against the topic.
     """
 
     word: str
@@ -145,7 +144,7 @@ class Reason(NamedTuple):
 
 
 class WordAttribution(NamedTuple):
-    """The sum of a word's attributions over its places; other parts of a score have no places."""
+    """Sum of a word's attributions over its places; other parts of a score have no places."""
 
     word: str
     n_places: int
@@ -158,13 +157,13 @@ class TrainingExample(NamedTuple):
     Attributes
     ----------
     row : int
-        The number of the document, from 0.
+        Index of the document.
     text : str
     topic : Topic
     similarity : float
         See `explain`.
     place : str
-        The place of the document in the source, such as "line 13".
+        Place in the source, such as "line 13".
     """
 
     row: int
@@ -176,38 +175,38 @@ class TrainingExample(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Explanation(TitledRows):
-    """An explanation of a text's score, the sum of `bias` and the attributions of all `reasons`.
+    """Explanation of a text's score, the sum of `bias` and the attributions of all `reasons`.
 
     Attributes
     ----------
     text : str
     topic : str or int
     against : str or int or None
-        The topic whose score is subtracted, if any.
+        Topic whose score is subtracted, if any.
     score : float
         As in `decision_function`.
     bias : float
-        The score of an empty text.
+        Score of an empty text.
     probability : float
-        Of `topic`.
+        Probability of `topic`.
     reasons : tuple of Reason
-        The strongest come first; the last one sums up the words that are not listed.
+        Strongest first; the last one sums up unlisted words.
     n_words : int
         Number of words; a run of characters in a script without spaces counts as one.
     n_unlisted : int
         Number of places of words and phrases in the last reason.
     method : str
-        How the score was divided.
+        Description of the attribution method.
     is_approximate : bool
-        Whether the attributions are not exact, because a mixture's scores were too large to divide.
+        True if a mixture's scores were too large for exact attributions.
     examples : tuple of TrainingExample
-        The nearest training documents of the topic, if documents were passed.
+        Nearest training documents of the topic, if documents were passed.
     threshold : float or None
-        The lowest probability at which the topic is given, by a multilabel model.
+        Minimum probability at which a multilabel model gives the topic.
     is_given : bool or None
-        Whether a multilabel model gives the topic.
+        True if a multilabel model gives the topic; None for other models.
     others : tuple of Explanation
-        The explanations of the other topics that are given, if no topic was named.
+        Explanations of the other given topics, if no topic was named.
     """
 
     text: str = field(repr=False)
@@ -235,7 +234,7 @@ class Explanation(TitledRows):
 
     @property
     def verdict(self) -> str:
-        """Whether a multilabel model gives the topic, and why; empty for other models."""
+        """Why a multilabel model gives or withholds the topic; empty for other models."""
         if self.is_given is None:
             return ""
         if self.threshold is None:
@@ -255,7 +254,7 @@ class Explanation(TitledRows):
         return f"not given: {format_under(self.probability, self.threshold)}"
 
     def words(self) -> list[WordAttribution]:
-        """Return the attribution of each word, the strongest first; unlisted words come last."""
+        """Return the attribution of each word, strongest first; unlisted words come last."""
         attributions: defaultdict[tuple[str, bool], float] = defaultdict(float)
         places: Counter[tuple[str, bool]] = Counter()
         n_listed = len(self.reasons) - bool(self.n_unlisted)
@@ -273,9 +272,9 @@ class Explanation(TitledRows):
         ]
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return words and phrases, the strongest first, with their attributions.
+        """Return words and phrases with their attributions, strongest first.
 
-        If several topics are explained, the words of each are given with the topic.
+        For a multilabel model, each record also contains the topic.
         """
         if self.is_given is None:
             return [word._asdict() for word in self.words()]
@@ -296,10 +295,10 @@ class Explanation(TitledRows):
     def totals(
         self, max_words: int = _N_WORDS, min_strength: float = _MIN_STRENGTH
     ) -> tuple[list[WordAttribution], list[tuple[str, float]]]:
-        """Return the strongest words, and the name and attribution of each other part of the score.
+        """Return the strongest words, and the names and attributions of other parts of the score.
 
-        The other parts are all other words together, the bias, and the total. Words with less than
-        `min_strength` times the attribution of the strongest word are among the other words.
+        The other parts are the sum of all other words, the bias, and the total. Words below
+        `min_strength` times the strongest attribution count as other words.
         """
         words = self.words()
         strongest = max((abs(word.attribution) for word in words if word.n_places), default=0)
@@ -320,7 +319,7 @@ class Explanation(TitledRows):
         return [(format_attribution(attribution), name) for name, attribution in [*rows, *totals]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON; without the text, which may be long."""
+        """Return plain data for JSON, without the text, which may be long."""
         return {
             "topic": self.topic,
             **({} if self.against is None else {"against": self.against}),
@@ -365,7 +364,7 @@ def format_attribution(attribution: float) -> str:
 
 
 def format_word(word: WordAttribution) -> str:
-    """Return a word, and the number of its places if there are several.
+    """Return a word with its number of places, if several.
 
     >>> format_word(WordAttribution("wheat", 2, 0.5))
     'wheat (2 times)'

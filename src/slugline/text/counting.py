@@ -1,4 +1,4 @@
-"""Counting the terms of documents, in a compiled kernel or else in NumPy.
+"""Count the terms of documents, in a compiled kernel or in NumPy.
 
 The kernel, `_kernel.c`, makes one pass over the bytes of a document; NumPy makes many passes over
 arrays with all words of a chunk. Both find the same terms.
@@ -40,11 +40,11 @@ class TermCounts(NamedTuple):
     entries : Entries
         One row for each document and vocabulary; the rows of a document are adjacent.
     n_terms : int array, shape (n_documents, n_vocabularies)
-        Number of terms with a column.
+        Number of term occurrences with a column.
     n_words : int array, shape (n_documents,)
         Number of words, with or without a column.
     sums : TextSums, optional
-        Sums of word vectors, if a table of them was given.
+        Sums of word vectors, if a table was given.
     """
 
     entries: Entries
@@ -62,22 +62,21 @@ def count_chunk(
     table: VectorTable | None = None,
     learn: bool = False,
 ) -> TermCounts:
-    """Return how often each term occurs in a chunk of texts, by the kernel if there is one.
+    """Count the terms in a chunk of texts, in the kernel if available.
 
     Parameters
     ----------
     texts : sequence of str
     kinds : sequence of str
-        The kinds of terms to count; with extra columns, their kind is the last one.
+        Kinds of terms to count; the last one is for extra columns, if any.
     vocabularies : sequence of TermColumns
-        One for each kind. Their columns follow one another.
+        One for each kind; their columns are concatenated.
     columns : sequence of TableColumn, optional
         Extra columns of the texts.
     table : VectorTable, optional
-        A table of word vectors, which are summed in the same pass.
+        Word vectors to sum in the same pass.
     learn : bool, default False
-        Whether `HashedColumns` get new columns for new buckets. Each vocabulary's columns then
-        begin with 0.
+        Add columns to `HashedColumns` for new buckets. Each vocabulary's columns then begin with 0.
     """
     count = count_in_kernel if has_kernel() else count_in_arrays
     if not columns:
@@ -91,7 +90,7 @@ def count_chunk(
 def _append_column_terms(
     counts: TermCounts, vocabulary: TermColumns, terms: GroupedTerms, *, first: int, learn: bool
 ) -> TermCounts:
-    """Return counts followed by those of the terms of extra columns."""
+    """Append the counts of terms of extra columns."""
     if learn and isinstance(vocabulary, HashedColumns):
         vocabulary.learn(terms.spans)
     X = count_matrix(*vocabulary.columns_of_terms(terms), vocabulary.n_columns)
@@ -144,14 +143,14 @@ FIXED_COLUMNS = -1
 
 
 class KernelGroup(NamedTuple):
-    """The columns of a feature group for the kernel, most of them the fields of a `TermTable`.
+    """Columns of a feature group for the kernel; includes the fields of a `TermTable`, in order.
 
     Attributes
     ----------
     n_columns : int
         Number of columns so far if new buckets get columns, else `FIXED_COLUMNS`.
     first : int
-        The number of the group's first column, which is added to its columns.
+        Index of the group's first column, added to its columns.
     """
 
     kind: str
@@ -168,20 +167,11 @@ class KernelGroup(NamedTuple):
         cls, kind: str, table: TermTable, *, n_columns: int = FIXED_COLUMNS, first: int = 0
     ) -> KernelGroup:
         """Return the columns of a table."""
-        return cls(
-            kind,
-            table.n_slots,
-            table.columns,
-            table.keys,
-            table.multiplier,
-            table.groups,
-            n_columns,
-            first,
-        )
+        return cls(kind, *table, n_columns, first)
 
 
 class KernelResult(NamedTuple):
-    """Results of the kernel, as bytes of arrays.
+    """Results of the kernel, as the bytes of arrays.
 
     Attributes
     ----------
@@ -192,8 +182,8 @@ class KernelResult(NamedTuple):
     n_words : bytearray
         Int64, shape (n_documents,).
     names : tuple of (bytes, bytearray, bytearray)
-        The terms of new columns of each group, one after another, their lengths as int64, and their
-        buckets as int32.
+        Concatenated terms of each group's new columns, their lengths (int64), and their buckets
+        (int32).
     sums, known : bytearray or None
         Float32; see `TextSums`.
     """
@@ -208,7 +198,7 @@ class KernelResult(NamedTuple):
     known: bytearray | None = None
 
     def text_sums(self, table: VectorTable) -> TextSums:
-        """Return the sums of the vectors of a table that was given to the kernel."""
+        """Return the sums of the vectors of the kernel's table."""
         sums, known = (
             np.frombuffer(each or bytearray(), np.float32) for each in (self.sums, self.known)
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_
 import numpy as np
 from msgspec import Meta
 
-from slugline.base.arrays import F32, I64, Mask, aligned
+from slugline.base.arrays import F32, I64, aligned
 from slugline.base.checks import check_choice, check_number, check_whole, option_error
 from slugline.base.wording import format_call
 from slugline.errors import DataError, OptionError, Parameter
@@ -339,7 +339,7 @@ class RowWeights:
         widths: Sequence[int],
         idf: Sequence[F32 | None],
     ) -> None:
-        self._widths, self._idf = widths, idf
+        self.widths, self.idf = widths, idf
         self._weightings = [group.weighting for group in feature_groups]
         self._factors = np.array([group.weight for group in feature_groups]).astype(np.float32)
         first = accumulate(widths[:-1], initial=0)
@@ -365,10 +365,13 @@ class RowWeights:
         """Return the weighted rows of a stack, to which nothing more can be appended."""
         for part in counts.parts():
             self.weigh(part)
-        return SparseRows(counts.concatenate(), sum(self._widths), len(self._widths)).csr()
+        return SparseRows(counts.concatenate(), sum(self.widths), len(self.widths)).csr()
 
     def _weigh_counts(self, counts: Entries, weighting: str) -> None:
-        """Apply a weighting, except for idf, to the counts of the groups that have it."""
+        """Apply a weighting, except for idf, to the counts of its groups."""
+        if len({*self._weightings}) == 1:
+            apply_weighting(counts.values, weighting)
+            return
         selected = counts.repeat_for_entries(np.array(self._weightings) == weighting)
         part = counts.values[selected]
         apply_weighting(part, weighting)
@@ -378,14 +381,10 @@ class RowWeights:
         values, columns, lengths = counts
         values *= self._all_idf[columns]
         values *= counts.repeat_for_entries(self._factors)
-        has_idf = counts.repeat_for_entries(self._has_idf)
+        has_idf = counts.repeat_for_entries(np.array([each is not None for each in self.idf]))
         rows = (np.arange(len(lengths)) // len(self.widths)).repeat(lengths)
         squares = np.bincount(rows, np.where(has_idf, values, 0) ** 2, len(lengths))
         values *= np.where(has_idf, 1 / np.sqrt(np.where(squares > 0, squares, 1))[rows], 1)
-
-    @cached_property
-    def _has_idf(self) -> Mask:
-        return np.array([each is not None for each in self.idf])
 
     @cached_property
     def _all_idf(self) -> F32:

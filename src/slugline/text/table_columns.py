@@ -1,4 +1,4 @@
-"""Extra columns of a table: their kinds, and the terms made from their cells."""
+"""Extra columns of a table: their kinds, and terms for their cells."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ MAX_BINS = 64
 MAX_NAME = 200
 # Number of bins of a numeric column.
 _N_BINS = 8
-# Up to this many distinct numbers are treated as categories, such as priorities.
+# Up to this many distinct numbers are categories, such as priorities.
 _FEW_NUMBERS = 12
 # Minimum fraction of cells with numbers or dates in a column of that kind.
 _MIN_FRACTION = 0.8
-# A permutation test decides whether a column is used, because an uninformative column makes a model
-# worse if there are few texts. These are the maximum number of documents, the number of
-# permutations of their topics, and the minimum excess of the statistic over the mean of
-# permutations, in standard deviations.
+# A permutation test decides whether a column is used: with few texts, an uninformative column makes
+# a model worse. These are the maximum number of documents, the number of permutations of their
+# topics, and the minimum excess of the statistic over its mean in permutations, in standard
+# deviations.
 _MAX_TESTED = 20_000
 _N_PERMUTATIONS = 30
 _MIN_DEVIATIONS = 3.0
 # In a column with many rare values, most of the statistic is chance, which a learner would overfit.
 # At least this fraction must exceed the mean of permutations.
 _MIN_EXCESS = 0.75
-# A column of nearly unique values contains text or ids and is rejected: from `_MIN_CELLS` cells on
-# if all values are unique, and from `_MANY_CELLS` on if this fraction is unique.
+# Columns of nearly unique values contain text or ids and are rejected: with `_MIN_CELLS` cells or
+# more if all values are unique, with `_MANY_CELLS` or more if this fraction is unique.
 _MIN_CELLS = 20
 _MANY_CELLS = 50
 _MAX_UNIQUE = 0.8
-# Unique integers are ids if they are spaced more evenly than random numbers: if the standard
-# deviation of their gaps is at most this fraction of the mean (for random numbers, it is 1).
+# Unique integers are ids if they are spaced more evenly than random numbers: the standard deviation
+# of their gaps is less than this fraction of the mean (1 for random numbers).
 _MAX_GAP_DEVIATION = 0.7
 # Maximum number of characters of a value in its term.
 MAX_VALUE = 100
@@ -66,19 +66,9 @@ MAX_VALUES = 100
 MISSING = "missing"
 _DAY_FIRST = r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T,]+(\d.*))?"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
+MONTHS = tuple(  # not from `calendar`, whose names depend on the locale
+    "January February March April May June July August September "  # noqa: SIM905
+    "October November December".split()
 )
 
 
@@ -90,11 +80,10 @@ class TableColumn:
     ----------
     name : str
     kind : {"words", "number", "date", "unused"}, default "words"
-        Words have a term for each value, numbers have one for their quantile bin, and dates have
-        terms for weekday, month and hour. An unused column has no terms, because it is hardly more
-        informative about the topics than chance.
+        Words have a term for each value, numbers for their quantile bin, and dates for weekday,
+        month and hour. Unused columns have no terms; they predict topics hardly better than chance.
     bins : tuple of float, default ()
-        The ascending bounds between bins of numbers.
+        Ascending bounds between bins of numbers.
     """
 
     name: str
@@ -124,7 +113,7 @@ class TableColumn:
         return " ".join(self.name.split())
 
     def is_odd(self, cell: Any) -> bool:
-        """Return True if a cell has a value that is not of the column's kind."""
+        """Return True if a cell contains a value of another kind."""
         is_strict = self.kind in (NUMBER, DATE)
         return is_strict and not _is_blank(cell) and not _READERS[self.kind](cell)
 
@@ -258,9 +247,9 @@ def check_column_names(names: Any) -> tuple[str, ...]:
 def learn_columns(
     texts: Sequence[str], topics: Sequence[Topic] | Sequence[TopicSet], names: Sequence[str]
 ) -> tuple[TableColumn, ...]:
-    """Return the named columns of texts, with their kinds and the bins of numbers.
+    """Return the named columns of texts, with their kinds and bins of numbers.
 
-    A column is unused if it is hardly more informative about the topics than about permuted topics.
+    A column is unused if it is hardly more informative about topics than about permuted topics.
 
     Parameters
     ----------
@@ -329,7 +318,7 @@ def _half_g_statistic(X: sp.csr_array, y: sp.csr_array) -> float:
 
 
 def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
-    """Return a column of the kind of its cells; DataError if they are text or ids."""
+    """Return a column, with the kind of its cells; raise DataError for text or ids."""
     cells = [cell for cell in cells if not _is_blank(cell)]
     numbers = [number for cell in cells for number in _read_numbers(cell)]
     is_numeric = len(numbers) >= _MIN_FRACTION * len(cells)
@@ -351,7 +340,7 @@ def _check_not_ids(name: str, numbers: Sequence[float]) -> None:
     if len(numbers) >= _MANY_CELLS and _are_ids(numbers):
         raise DataError(
             f"column {short_repr(name)} has {counted(len(numbers), 'different whole number')} from "
-            f"{min(numbers):.0f} to {max(numbers):.0f}, which count up like ids; leave it out."
+            f"{min(numbers):.0f} to {max(numbers):.0f}, which look like ids; leave it out."
         )
 
 
@@ -362,15 +351,15 @@ def _check_not_text(name: str, cells: Sequence[Any]) -> None:
     if len(cells) >= _MIN_CELLS and n_unique >= max_unique * len(cells):
         raise DataError(
             f"column {short_repr(name)} has {counted(len(values), 'value')} in {len(cells):,} "
-            f"documents, such as {short_repr(next(iter(values)))}: that is text, or an id. Name it "
-            "among the columns of the ",
+            f"documents, such as {short_repr(next(iter(values)))}: it contains text or ids. Add it "
+            "to the columns of the ",
             Parameter("text"),
             ", or leave it out.",
         )
 
 
 def _are_ids(numbers: Sequence[float]) -> bool:
-    """Whether numbers are whole, distinct and evenly spaced, like ticket numbers."""
+    """Return True if numbers are whole, distinct and evenly spaced, like ticket numbers."""
     values = np.sort(np.asarray(numbers, dtype=np.float64))
     gaps = np.diff(values)
     is_whole = bool((values == np.floor(values)).all())
@@ -393,7 +382,7 @@ def find_column_terms(texts: Sequence[str], columns: Sequence[TableColumn]) -> W
     ['product=missing', 'product=missing']
     """
     numbers: dict[str, int] = {}
-    # Of each column, the numbers of the terms of each distinct cell.
+    # For each column, the term numbers of each distinct cell.
     caches: list[dict[tuple[type, str], list[int]]] = [{} for _ in columns]
     rows = []
     for cells in map(cells_of, texts):
@@ -422,7 +411,7 @@ def find_column_terms(texts: Sequence[str], columns: Sequence[TableColumn]) -> W
 
 
 def describe_odd_cells(texts: Iterable[str], columns: Sequence[TableColumn]) -> dict[str, str]:
-    """Return remarks, by column, on columns that are missing or have cells of another kind."""
+    """Return remarks on columns that are missing or contain cells of another kind, by column."""
     remarks: dict[str, str] = {}
     rows = [*map(cells_of, texts)]
     if not rows:

@@ -34,11 +34,11 @@ N_LEAD = 48
 NGRAM_LENGTHS = {"characters": 4, "characters-2": 2, "characters-3": 3, "characters-5": 5}
 #: Numbers of characters in the n-grams of scripts without spaces, which belong to the first kind.
 UNSPACED_NGRAM_LENGTHS = (1, 2, 3, 4)
-# Longer words are codes, such as base64, of which the beginning is enough.
+# Longer words are codes, such as base64; their beginning is enough.
 _MAX_WORD = 100
 _SPACE = ord(" ")
-# The factor on the hash of the first word of a pair, so that the order of words counts. Any large
-# odd number will do; this is 2**64 divided by the golden ratio.
+# Factor on the hash of a pair's first word, which makes the order of words count. Any large odd
+# number works; this is 2**64 divided by the golden ratio.
 _PAIR_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -61,7 +61,7 @@ def find_lead_words(words: Words) -> Words:
 
 
 def find_bigrams(words: Words) -> Words:
-    """Return each pair of neighbouring words as one term.
+    """Return each pair of adjacent words as one term.
 
     >>> from slugline.text.tokens import find_words
     >>> pairs = find_bigrams(find_words(["oil, gas and tin", "tin"]))
@@ -80,16 +80,16 @@ def find_bigrams(words: Words) -> Words:
 
 
 def _hash_word_pairs(first: U64, second: U64) -> U64:
-    """Return the hash of each pair of words; "gas oil" and "oil gas" are different terms."""
+    """Hash pairs of words; "gas oil" and "oil gas" are different terms."""
     return np.maximum(mix(first * _PAIR_FACTOR + second), 1)
 
 
 def find_character_ngrams(words: Words, kind: str = "characters") -> Words:
-    """Return the character n-grams of each word, including the space on either side of it.
+    """Return the character n-grams of each word, including the surrounding spaces.
 
-    In a script without spaces, the kind "characters" has n-grams of 1 to 4 characters between other
-    scripts and punctuation, and other kinds have none. For a word of another script with over 100
-    characters, return the n-grams of the first 100 only, with the space before them.
+    In scripts without spaces, the kind "characters" has n-grams of 1 to 4 characters, delimited by
+    other scripts and punctuation; other kinds have none. In other scripts, only the space before a
+    word and its first 100 characters count.
 
     >>> from slugline.text.tokens import find_words
     >>> grams = find_character_ngrams(find_words(["is rice"]))
@@ -125,9 +125,9 @@ def find_character_ngrams(words: Words, kind: str = "characters") -> Words:
 
 
 class GroupedTerms(NamedTuple):
-    """Terms of documents in groups, each stored once no matter how often it occurs.
+    """Terms of documents in groups, each stored once regardless of its frequency.
 
-    The character n-grams of a word are one group: they are found, hashed and looked up once for
+    The character n-grams of a word form a group, so they are found, hashed and looked up once for
     all occurrences of the word.
 
     Attributes
@@ -144,7 +144,7 @@ class GroupedTerms(NamedTuple):
     indptr: I64
 
     def counts(self) -> I64:
-        """Return how often each span occurs in all documents."""
+        """Return the frequency of each span in all documents."""
         group_lengths = row_lengths(self.spans.indptr)
         return np.repeat(np.bincount(self.groups, minlength=len(group_lengths)), group_lengths)
 
@@ -172,9 +172,9 @@ def _group_character_ngrams(words: Words, kind: str) -> GroupedTerms:
 
 
 class TermKind(NamedTuple):
-    """A kind of term: how to find its terms in documents, and to hash terms from `join_terms`.
+    """A kind of term: functions to find its terms in documents and to hash terms of `join_terms`.
 
-    Terms that are not of the kind have no hash.
+    Terms of another kind are skipped in hashing.
     """
 
     find: Callable[[Words], GroupedTerms]
@@ -182,7 +182,7 @@ class TermKind(NamedTuple):
 
 
 def join_terms(terms: Sequence[str]) -> tuple[bytes, I64]:
-    """Return the bytes of terms, concatenated, and the length of each."""
+    """Return the concatenated bytes of terms and their lengths."""
     whole = "".join(terms)
     if whole.isascii():
         return whole.encode(), np.fromiter(map(len, terms), dtype=np.int64, count=len(terms))
@@ -242,7 +242,7 @@ def find_hash(kind: str) -> Callable[[bytes, I64], U64]:
 
 # Positions in the original text -------------------------------------------------------------------
 
-# An ASCII character doesn't combine with what precedes it, but may with what follows.
+# An ASCII character may combine with the next character, but not with the previous one.
 _BEYOND_ASCII = "[\0-\x7f]?[^\0-\x7f]+"
 
 
@@ -277,7 +277,7 @@ class SpanMapper:
         self._characters = np.flatnonzero((array & 0xC0) != 0x80)
 
     def to_text_positions(self, starts: Integers, ends: Integers) -> tuple[list[int], list[int]]:
-        """Return where spans of `words.buffer` begin and end in the text.
+        """Return the starts and ends in the text of spans of `words.buffer`.
 
         Spans are words, or n-grams that don't begin or end with a space.
         """
@@ -290,7 +290,7 @@ class SpanMapper:
 
 
 def _origins(text: str, normalized: str) -> tuple[Integers, Integers]:
-    """Return where each character of the normalised text begins and ends in the text."""
+    """Return the start and end in the text of each character of the normalised text."""
     lowered = text.lower()
     origins = np.arange(len(text))
     if len(lowered) != len(text):  # such as a dotted capital I, which becomes two characters
@@ -301,7 +301,7 @@ def _origins(text: str, normalized: str) -> tuple[Integers, Integers]:
     last: list[Integers] = []
     end_before = 0
     for start, end, n_after in _changes(lowered):
-        # A character that was composed of several characters maps to all of them.
+        # A composed character maps to all characters that it is composed of.
         first += [origins[end_before:start], origins[start].repeat(n_after)]
         last += [origins[end_before:start], origins[end - 1].repeat(n_after)]
         end_before = end
@@ -317,9 +317,8 @@ def _changes(text: str) -> Iterator[tuple[int, int, int]]:
         start = match.start()
         for cluster in _clusters(match[0]):
             normal = unicodedata.normalize("NFC", cluster)
-            n_unchanged = _n_unchanged(cluster, normal)
             if normal != cluster:
-                yield start + n_unchanged, start + len(cluster), len(normal) - n_unchanged
+                yield start, start + len(cluster), len(normal)
             start += len(cluster)
 
 
@@ -335,14 +334,8 @@ def _clusters(text: str) -> Iterator[str]:
 
 
 def _starts_cluster(character: str, before: str) -> bool:
-    """Whether a character isn't combined with earlier characters, nor sorted before one."""
+    """Return True if a character neither combines with those before it nor is reordered."""
     if unicodedata.combining(character):
         return False
     separate = (unicodedata.normalize("NFC", part) for part in (before, character))
     return unicodedata.normalize("NFC", before + character) == "".join(separate)
-
-
-def _n_unchanged(cluster: str, normal: str) -> int:
-    """Return 1 if the first character is unchanged and not combined with another, else 0."""
-    tail = unicodedata.normalize("NFC", cluster[1:])
-    return int(len(cluster) > 1 and normal == cluster[0] + tail)

@@ -1,12 +1,12 @@
-"""Splits texts into words, a whole array at a time; training spends most of its time here.
+"""Split texts into words with array operations.
 
-Words are those of the classic newswire data set: the text is lower-cased, and white space and
-ASCII punctuation except the apostrophe separate words. Punctuation of other scripts separates
-words too.
+Words are defined as in the classic newswire data set: the text is lower-cased, and words are
+separated by white space and ASCII punctuation except the apostrophe. Punctuation of other scripts
+also separates words.
 
-A chunk of documents is joined into one byte buffer, and every later step is a NumPy operation over
-all its words, so Python's loop runs per chunk, not per word. NumPy releases the interpreter lock,
-so chunks can run on threads. A word's hash depends on its bytes alone, not on where chunks end.
+A chunk of documents is joined into one byte buffer, and each later step is a NumPy operation over
+all its words, so Python loops over chunks, not words. NumPy releases the interpreter lock, so
+chunks can run on threads. A word's hash depends only on its bytes, not on chunk boundaries.
 """
 
 from __future__ import annotations
@@ -28,30 +28,28 @@ from slugline.text.hashing import PADDING, hash_spans, number_distinct
 from slugline.text.sparse import ranges, row_offsets
 
 T = TypeVar("T")
-#: Documents joined, their lengths, tables of ASCII and of other characters, and a function that
-#: normalizes a document by its number.
+#: Joined documents, their lengths, tables of ASCII and of other characters, and a function that
+#: normalizes a document, given its index.
 KernelArguments: TypeAlias = tuple[bytes, I64, bytes, U32 | None, Callable[[int], bytes]]
 
 
 class ChunkSizes(NamedTuple):
-    """The sizes of chunks.
+    """Sizes of chunks.
 
-    The temporary arrays of a chunk fit into a core's own cache, where passes over them are twice as
-    fast as over arrays of a whole corpus. With smaller chunks, threads wait for the interpreter
-    lock.
+    A chunk's temporary arrays fit into a core's own cache, which makes passes over them twice as
+    fast. With smaller chunks, threads wait for the interpreter lock.
 
     Attributes
     ----------
     characters : int
-        A chunk ends once its texts have this many characters.
+        Number of characters after which a chunk ends.
     texts_per_step : int
-        Number of texts that are added to a chunk at once.
+        Number of texts added to a chunk per step.
     max_step_characters : int
-        If the texts of a step have more characters than this together, each of them becomes a chunk
-        of its own, since temporary arrays are many times as large as the texts.
+        If the texts of a step have more characters in total, each becomes a separate chunk:
+        temporary arrays are many times as large as the texts.
     max_texts : int
-        A chunk ends once it has this many texts, however short they are, since each of them may
-        have a row of word vectors.
+        Maximum number of texts in a chunk: each may have a row of word vectors.
     """
 
     characters: int = 1 << 18
@@ -74,9 +72,9 @@ class Words:
     buffer : bytes
         The documents, normalised and joined, as UTF-8.
     starts, ends : int64 arrays, shape (n_words,)
-        Where each word is in `buffer`.
+        Offsets of each word in `buffer`.
     indptr : int64 array, shape (n_documents + 1,)
-        Document `d` has the words from `indptr[d]` up to but not including `indptr[d + 1]`.
+        Document `d` has the words from `indptr[d]` to `indptr[d + 1] - 1`.
     hashes : uint64 array, shape (n_words,)
         Hash of each word's bytes, never 0.
     """
@@ -133,8 +131,8 @@ def find_words(texts: Sequence[str]) -> Words:
     Raises DataError if a document is not a `str`.
     """
     data, lengths = join_texts(check_texts(texts), normalize_text)
-    # With spaces before, between and after documents, edges alternate between starts and ends, and
-    # no word runs from one document into the next.
+    # Spaces surround each document, so edges alternate between starts and ends, and no word spans
+    # two documents.
     buffer = b" ".join([b"", data, PADDING]).translate(TRANSLATION)
     array = np.frombuffer(buffer, dtype=np.uint8)
     is_space = array == _SPACE
@@ -165,16 +163,10 @@ def map_chunks(
 
 
 def _chunks(texts: Iterable[str], sizes: ChunkSizes) -> Iterator[list[str]]:
-    texts = check_iterable_of_texts(texts)
-    if isinstance(texts, list) and len(texts) <= sizes.max_texts:
-        check_all_str(texts)
-        if sum(map(len, texts)) < sizes.characters:  # as in most calls
-            yield from filter(None, [texts])
-            return
-    remaining = iter(texts)
+    remaining = iter(check_iterable_of_texts(texts))
     chunk: list[str] = []
     n_given = size = 0
-    # A few texts at a time, since a step of Python for every text would take noticeable time.
+    # Take several texts per step: a Python loop over single texts is noticeably slow.
     while step := list(itertools.islice(remaining, sizes.texts_per_step)):
         check_all_str(step, n_given)
         n_given += len(step)
