@@ -251,7 +251,7 @@ def _path_reader(
 
         rows, note = open_excel(path, hints)
     elif name == "labels":
-        from slugline.corpus.label_database.answers import read_label_database
+        from slugline.corpus.label_database.reader import read_label_database
 
         database = read_label_database(path, needs_answers=needs_topics)
         rows, note = database.rows, database.note
