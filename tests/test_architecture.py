@@ -116,8 +116,8 @@ except SystemExit: pass
 # Modules that answers to lines of text don't need: of other commands, of files, of metrics.
 OTHERS = {
     *("slugline.cli.train", "slugline.cli.reproduce", "slugline.cli.predict_folder"),
-    *("slugline.cli.output_paths", "slugline.corpus.loading", "slugline.learning.net.learner"),
-    *("slugline.corpus.excel", "slugline.corpus.excel_copy", "slugline.corpus.xml_editor"),
+    *("slugline.cli.output_paths", "slugline.learning.net.learner"),
+    *("slugline.corpus.excel", "slugline.corpus.excel_copy", "slugline.corpus.loading"),
     *("slugline.prediction.files", "slugline.base.databases", "slugline.evaluation.evaluation"),
     *("slugline.cli.documents", "slugline.corpus.corpus", "slugline.corpus.topics"),
     *("slugline.corpus.folders", "slugline.corpus.parquet"),

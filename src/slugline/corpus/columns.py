@@ -11,15 +11,13 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.wording import join_words, nearest
-from slugline.corpus.decimals import have_decimal_commas, read_decimal_comma
 from slugline.corpus.dialects import ONE_COLUMN
 from slugline.corpus.documents import RowText, is_missing
-from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.header import ID_NAMES, TEXT_NAMES, TOPIC_NAMES
 from slugline.corpus.layout import Layout
 from slugline.corpus.readers import RowReader
-from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
-from slugline.corpus.topic_cells import topic_flag
+from slugline.corpus.rows import BadRow, Frame, SourceRow, estimate_memory, frame_rows
+from slugline.corpus.topic_cells import have_decimal_commas, read_decimal_comma, topic_flag
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
 #: Maximum number of valid rows to examine, and maximum memory of all examined rows in bytes.

@@ -41,12 +41,11 @@ from slugline.corpus.dialects import (
     named_delimiter,
 )
 from slugline.corpus.encodings import detect_encoding, is_utf8
-from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.header import NO_HINTS, HeaderHints
 from slugline.corpus.layout import Layout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import LineStream, check_encoding
 from slugline.corpus.lines import TextLines, describe_foreign_file
-from slugline.corpus.rows import MAX_RECORD, RowIterator, translate_os_errors
+from slugline.corpus.rows import MAX_RECORD, Frame, RowIterator, frame_rows, translate_os_errors
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
 # Minimum similarity of a suggested name; a shared ending alone makes names half alike.

@@ -477,9 +477,9 @@ def _label_rows(
                         f"the label of document {each.document.id}",
                         f"it has {len(answer)} topics, and should have one",
                     )
-                values[topic] = (
-                    None if answer is None else list(answer) if is_multilabel else answer[0]
-                )
+                values[topic] = None
+                if answer is not None:
+                    values[topic] = list(answer) if is_multilabel else answer[0]
                 yield make_row(each.document.id, values, n_bytes=len(each.document.text))
     except StoreError as error:
         raise DataError(*error.parts) from error
