@@ -60,16 +60,20 @@ def describe_foreign(start: bytes) -> str | None:
     return _BINARY if n_controls > max(_MAX_CONTROLS, _MAX_FRACTION * len(start)) else None
 
 
-def describe_foreign_file(path: Path) -> str | None:
-    """Describe a file of another program, with advice; None for text and gzip files."""
+def check_is_text(path: Path) -> None:
+    """Raise DataError for a file of another program; accept text and gzip files."""
     with path.open("rb") as file:
         start = file.read(_N_EXAMINED)
-    if start.startswith(_GZIP_START):
-        return None
-    if start and path.suffix.lower() == ".gz":
-        return "not compressed with gzip; remove .gz from its name"
-    if not start.startswith(_ZIP_START):
-        return describe_foreign(start)
+    description = None if start.startswith(_GZIP_START) else describe_foreign(start)
+    if start and path.suffix.lower() == ".gz" and not start.startswith(_GZIP_START):
+        description = "not compressed with gzip; remove .gz from its name"
+    elif start.startswith(_ZIP_START):
+        description = _describe_zip(path)
+    if description is not None:
+        raise DataError(f"{path} is {description}.")
+
+
+def _describe_zip(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
