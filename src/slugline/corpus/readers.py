@@ -301,7 +301,9 @@ def _line_rows(
         read = partial(formats.table_rows, start=TableStart(separator, header_line))
     if read is None:
         raise DataError(f"{lines.name} can't be read as {form}; save it and give its path.")
-    return formats.bounded_rows(lines, read)
+    for row in read(lines):
+        lines.take_row()
+        yield row
 
 
 #: Advice that refers to parameters; front ends without parameters phrase it differently.
@@ -648,14 +650,14 @@ _FORMATS = {
     "json": _Format(formats.array_rows, "item"),
     "parquet": _Format(unit="row"),
     "xlsx": _Format(unit="row"),
-    "txt": _Format(formats.text_rows, has_names=False),
+    "txt": _Format(partial(formats.line_rows, read=formats.read_labels), has_names=False),
     "folder": _Format(unit="file", has_names=False),
 }
 _FOLDERS = ("folder", "text files", "parquet files")
 # Includes formats that users can't specify.
 _ALL_FORMATS = {
     **_FORMATS,
-    "uris": _Format(formats.uri_rows, has_names=False),
+    "uris": _Format(partial(formats.line_rows, read=formats.read_uris), has_names=False),
     "frame": _Format(unit="row"),
     "text files": _Format(unit="file", has_names=False),
     "labels": _Format(unit="document"),
