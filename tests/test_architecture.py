@@ -117,7 +117,7 @@ except SystemExit: pass
 OTHERS = {
     *("slugline.cli.train", "slugline.cli.reproduce", "slugline.prediction.job"),
     *("slugline.cli.output_paths", "slugline.corpus.loading", "slugline.learning.net.learner"),
-    *("slugline.corpus.excel", "slugline.corpus.excel_copy", "slugline.corpus.xml_editor"),
+    *("slugline.corpus.excel", "slugline.corpus.excel_copy"),
     *("slugline.prediction.files", "slugline.base.databases", "slugline.evaluation.evaluation"),
     *("slugline.cli.documents", "slugline.corpus.corpus", "slugline.corpus.topics"),
     *("slugline.corpus.folders", "slugline.corpus.parquet"),

@@ -25,8 +25,8 @@ from slugline.corpus.documents import (
     check_texts,
     to_plain_topics,
 )
-from slugline.corpus.frames import Frame
 from slugline.corpus.layout import Layout
+from slugline.corpus.rows import Frame
 from slugline.corpus.sample_weights import row_weights
 from slugline.corpus.topic_sets import (
     are_topic_sets,

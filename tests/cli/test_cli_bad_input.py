@@ -61,7 +61,7 @@ BAD_DATA = {
     "rows without text": (
         table(",grain", " ,sport"),
         "t.csv has no document with a topic; skipped 2 of 2 rows without a text in column 'text' "
-        "(lines 2, 3).",
+        "(lines 2 and 3).",
     ),
     "row without any topic": (
         table(*["corn,"] * 3),

@@ -321,7 +321,8 @@ def test_predict_answers_no_documents_with_no_lines(
         (
             ["none.csv"],
             1,
-            "none.csv has 'a', 'b', 'c', and none is known as text; name one with --text.",
+            "none.csv has 'a', 'b', 'c', and none is known as text; name columns with --text, or "
+            "add a header if these are not names.",
         ),
         (
             ["t.csv", "--format", "xls"],

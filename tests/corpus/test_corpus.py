@@ -289,7 +289,7 @@ def test_load_corpus_skips_and_counts_empty_texts() -> None:
 
     assert (corpus.texts, corpus.n_skipped) == (["a", "d"], 7)
     assert corpus.notes == (
-        "skipped 7 of 9 rows without a text in column 'body' (lines 3, 4, 5, 6, 7, 2 more)",
+        "skipped 7 of 9 rows without a text in column 'body' (lines 3, 4, 5, 6, 7 and 2 more)",
     )
 
 
@@ -299,7 +299,7 @@ def test_load_corpus_rejects_a_column_of_empty_texts() -> None:
 
     assert str(error.value) == (
         "a.csv has no document with a topic; skipped 2 of 2 rows without a text in column 'body' "
-        "(lines 2, 3)."
+        "(lines 2 and 3)."
     )
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus.decimals import have_decimal_commas
 from slugline.corpus.documents import cells_of
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import read_corpus
+from slugline.corpus.topic_cells import have_decimal_commas
 from slugline.text.table_columns import TableColumn
 
 

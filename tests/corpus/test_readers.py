@@ -1031,11 +1031,12 @@ def test_table_writer_writes_in_the_dialect_read(
 
 
 def test_read_dialect_from_the_first_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = read_rows(write("a.csv", '"text","topic"\na,b\n'))
-    for n_shown, is_quoted in ((1000, False), (16, False), (15, True), (1, True)):
+    path = write("a.csv", '"text","topic"\na,b\n')
+    for n_shown, is_quoted in ((1000, False), (16, False), (15, True)):
         monkeypatch.setattr(readers, "_N_SHOWN", n_shown)
+        rows = read_rows(path)
         assert read_dialect(rows).is_quoted is is_quoted
-    list(rows)
+        list(rows)
 
 
 def test_read_dialect_has_a_mark_for_excel() -> None:

@@ -399,8 +399,8 @@ def test_read_corpus_names_missing_topic_columns() -> None:
         read_corpus("b.csv", ReadOptions(layout=layout))
 
     assert str(error.value) == (
-        "b.csv has no column for 'earn', 'rye', topics in the model's training data; there are "
-        "'text', 'grain', 'corn'; name the columns of the topics with `topic_columns`."
+        "b.csv has no column 'earn' and 'rye', the topic in the model's training data; there are "
+        "'text', 'grain', 'corn'; name the topic column with `topic_columns`."
     )
     options = ReadOptions(layout=layout, topic_columns="grain,corn")
     assert read_corpus("b.csv", options).topics == [("grain",), ()]

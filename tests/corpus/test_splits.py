@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.corpus.splits import hold_out, make_folds, rank_within_topics
+from slugline.corpus.splits import hold_out, make_folds, rank_draw
 from slugline.errors import DataError, OptionError
 
 topic_lists = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60).filter(
@@ -133,19 +133,17 @@ def test_make_folds_rejects_too_many_folds(n_folds: int) -> None:
 
 
 @given(topic_lists, st.integers(0, 5))
-def test_rank_within_topics_counts_the_documents_of_each_topic(
-    topics: list[str], seed: int
-) -> None:
-    places = rank_within_topics(topics, seed)
+def test_rank_draw_counts_the_documents_of_each_topic(topics: list[str], seed: int) -> None:
+    places = rank_draw(topics, 0, 1, seed)
     for topic, n in Counter(topics).items():
         mine = [place for place, name in zip(places.tolist(), topics, strict=True) if name == topic]
         assert sorted(mine) == list(range(n))
 
 
-def test_rank_within_topics_depends_on_the_seed() -> None:
+def test_rank_draw_depends_on_the_seed() -> None:
     topics = ["a"] * 50
-    assert rank_within_topics(topics, 1).tolist() == rank_within_topics(topics, 1).tolist()
-    assert rank_within_topics(topics, 1).tolist() != rank_within_topics(topics, [1, 1]).tolist()
+    assert rank_draw(topics, 0, 1, 1).tolist() == rank_draw(topics, 0, 1, 1).tolist()
+    assert rank_draw(topics, 0, 1, 1).tolist() != rank_draw(topics, 0, 1, 2).tolist()
 
 
 def test_make_folds_keeps_groups_together() -> None:
@@ -260,22 +258,20 @@ def test_hold_out_of_several_topics_takes_the_fraction_of_each() -> None:
 
 
 @given(topic_sets, st.integers(0, 3))
-def test_rank_within_topics_gives_samples_of_n_documents(
-    sets: list[tuple[str, ...]], seed: int
-) -> None:
-    ranks = rank_within_topics(sets, seed)
+def test_rank_draw_gives_samples_of_n_documents(sets: list[tuple[str, ...]], seed: int) -> None:
+    ranks = rank_draw(sets, 0, 1, seed)
     for n in range(1, 6):
         sample = counts_by_part(sets, (ranks < n) * 1)
         for counts in sample.values():
             assert counts[1:].sum() >= min(n, counts.sum())
 
 
-def test_rank_within_topics_of_several_topics_takes_few_more() -> None:
+def test_rank_draw_of_several_topics_takes_few_more() -> None:
     # The wheat documents are all of grain, so that one document serves both.
     sets = [("grain", "wheat")] * 20 + [("earn",)] * 50 + [()] * 30
-    ranks = rank_within_topics(sets, 0)
+    ranks = rank_draw(sets, 0, 1, 0)
     assert [int((ranks < n).sum()) for n in (1, 5, 20)] == [3, 15, 60]
-    assert rank_within_topics(sets, 1).tolist() != ranks.tolist()
+    assert rank_draw(sets, 0, 1, 1).tolist() != ranks.tolist()
 
 
 def test_make_folds_of_several_topics_keeps_groups_together() -> None:

@@ -109,7 +109,11 @@ def test_labelled_rows_count_rows_without_a_topic(text: object, topic: object) -
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a,b,c\n1,2,3\n", "has 'a', 'b', 'c', and none is known as text; name one with `text`."),
+        (
+            "a,b,c\n1,2,3\n",
+            "has 'a', 'b', 'c', and none is known as text; name columns with `text`, or add a "
+            "header if these are not names.",
+        ),
         ("text,b\n,2\n", "holds no texts; check the file, or name the column, `text`."),
         ("text\n", "holds no texts; check the file, or name the column, `text`."),
     ],

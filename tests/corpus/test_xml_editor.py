@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slugline.corpus.xml_editor import Edit, XmlEditor
+from slugline.corpus.excel_copy import Edit, XmlEditor
 
 XML = (
     '<?xml version="1.0"?>\n<!-- a "b> -->\n<a x=\'1\' y="&lt;>">text <b/><b /> <b></b>/></a>'

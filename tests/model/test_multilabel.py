@@ -118,10 +118,10 @@ def test_partial_fit_needs_a_column_per_class(columns: list[int], found: str) ->
 def test_fit_shows_missing_cells_of_an_indicator() -> None:
     y = pd.DataFrame(INDICATOR, columns=list(TOPICS)).astype("Int64")
     y.iloc[3, 1] = pd.NA
-    with pytest.raises(DataError, match="`y` has two dimensions and holds <NA>; give 0 and 1"):
+    with pytest.raises(DataError, match="`y` has two dimensions and contains <NA>; give 1"):
         TopicClassifier().fit(TEXTS, y)
     odd = np.array([[0, True, np.bool_(1)], ["1", 1.0, "x"]], dtype=object)
-    with pytest.raises(DataError, match="`y` has two dimensions and holds 'x'; give 0 and 1"):
+    with pytest.raises(DataError, match="`y` has two dimensions and contains 'x'; give 1"):
         TopicClassifier().fit(TEXTS[:2], odd)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from slugline.classifier import load
-from slugline.corpus.parquet_table import ParquetTable
+from slugline.corpus.parquet import ParquetTable
 from slugline.corpus.readers import read_rows
 from slugline.model.decider import Decider
 from slugline.prediction.files import AnswerColumns, AnswerFile

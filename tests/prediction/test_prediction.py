@@ -156,7 +156,8 @@ def test_predict_rows_guesses_the_text_column(model: TopicClassifier) -> None:
         (
             None,
             DataError,
-            "t.jsonl has 'a', 'b', 'c', and none is known as text; name one with `text`.",
+            "t.jsonl has 'a', 'b', 'c', and none is known as text; name columns with `text`, or "
+            "add a header if these are not names.",
         ),
         (
             "bb",
@@ -185,7 +186,8 @@ def test_predict_rows_lists_some_of_many_unknown_columns(model: TopicClassifier)
 
     assert str(error.value) == (
         f"t.jsonl has {', '.join(repr(f'c{i}') for i in range(20))} and 4,980 more, "
-        "and none is known as text; name one with `text`."
+        "and none is known as text; name columns with `text`, or add a header if these are not "
+        "names."
     )
 
 

@@ -280,10 +280,9 @@ def test_fetch_unpacks_the_file_of_an_archive(server: Server) -> None:
     [
         (b"no archive", "File is not a zip file"),
         (packed({"other": b""}), "there is no thing.bin in the archive"),
-        (packed({"thing.bin": bytes(10**6)}), "thing.bin has 1,000,000 bytes, too many"),
-        (packed({str(n): b"" for n in range(1001)})[-50_000:], "more than 1,000 files"),
+        (packed({"thing.bin": bytes(10**6)}), "thing.bin has more than 100,000 bytes"),
     ],
-    ids=["no archive", "another file", "too large", "too many"],
+    ids=["no archive", "another file", "too large"],
 )
 def test_fetch_rejects_a_bad_archive(content: bytes, reason: str, server: Server) -> None:
     server.behaviour = lambda handler: handler.reply(content)

@@ -15,10 +15,9 @@ from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.corpus.documents import check_texts
-from slugline.corpus.frames import Frame
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import RowReader, read_frame, read_rows
-from slugline.corpus.rows import SourceRow
+from slugline.corpus.rows import Frame, SourceRow
 from slugline.counting.count import check_countable, check_no_foreign_database, count_rows
 from slugline.counting.dates import DateOrder
 from slugline.counting.labelled_file import read_labelled_sample

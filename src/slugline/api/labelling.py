@@ -16,11 +16,11 @@ from slugline.base.files import PathLike
 from slugline.base.lazy import import_extra
 from slugline.base.wording import counted
 from slugline.corpus.documents import check_texts
-from slugline.corpus.frames import Frame
 from slugline.corpus.label_database.records import CoderKind
 from slugline.corpus.layout import Format, ReadOptions
 from slugline.corpus.loading import read_texts
 from slugline.corpus.readers import read_frame, read_rows
+from slugline.corpus.rows import Frame
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.labels import agreement

@@ -1,4 +1,4 @@
-"""Combine one or more sources into a corpus, and check that those of a stream are consistent."""
+"""Combine one or more sources into a corpus, and check the sources of a stream for consistency."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from slugline.corpus.labelled import (
     SEVERAL_ADVICE,
     Document,
     LabelledRows,
+    NotLabelled,
     RowsReport,
     SourceSchema,
     check_same_kind,
@@ -79,26 +80,25 @@ def collect(
 
 def _common_layout(layouts: Sequence[Layout | None]) -> Layout | None:
     """Return the common layout; encoding and separator are dropped where sources differ."""
-    first = layouts[0]
-    if first is None or any(
-        other is None or (other.text, other.topic) != (first.text, first.topic) for other in layouts
-    ):
-        return None
     known = [layout for layout in layouts if layout is not None]
-    if len({other.encoding for other in known}) > 1:
-        first = replace(first, encoding=None)
-    if len({other.separator for other in known}) > 1:
-        first = replace(first, separator=None)
-    return first
+    if len(known) < len(layouts) or len({(each.text, each.topic) for each in known}) > 1:
+        return None
+    first = known[0]
+    is_same_encoding = all(each.encoding == first.encoding for each in known)
+    is_same_separator = all(each.separator == first.separator for each in known)
+    return replace(
+        first,
+        encoding=first.encoding if is_same_encoding else None,
+        separator=first.separator if is_same_separator else None,
+    )
 
 
 def _places(sources: Sequence[_Source]) -> tuple[Sequence[int | str], str]:
     """Return the place of each document and the unit; with several sources, places name them."""
     if len(sources) == 1:
         return [document.at for document in sources[0].documents], sources[0].unit
-    return [
-        f"{s.name}, {s.unit} {document.at}" for s in sources for document in s.documents
-    ], "place"
+    places = [f"{s.name}, {s.unit} {document.at}" for s in sources for document in s.documents]
+    return places, "place"
 
 
 def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _Source:
@@ -275,28 +275,30 @@ def _unlabelled_note(report: RowsReport) -> str:
     n, schema = report.n_unlabelled, report.schema
     if not n or schema is None:
         return ""
-    be = "is" if n == 1 else "are"
-    places = [str(row.at) for row in report.unlabelled[:N_PLACES]]
-    if n > len(places):
-        places.append(f"{n - len(places):,} more")
     return (
-        f"{n:,} of {counted(report.n_rows, 'row')} {be} not labelled yet, with "
-        f"{_no_topic(schema.layout)} ({report.unit}{'s' * (n > 1)} {join_words(places)})"
+        f"{n:,} of {counted(report.n_rows, 'row')} {'is' if n == 1 else 'are'} not labelled yet, "
+        f"with {_no_topic(schema.layout)} ({_first_places(report.unlabelled, n, report.unit)})"
     )
 
 
 def _empty_note(report: RowsReport) -> str:
     """Return a note on labelled rows without a text; "" if there are none."""
-    if not report.n_empty or report.schema is None:
+    n, schema = report.n_empty, report.schema
+    if not n or schema is None:
         return ""
-    is_one, unit = report.n_empty == 1, report.unit
-    place = in_columns(report.schema.layout.text) if report.has_names else ""
-    places = join_words([str(row.at) for row in report.empty], N_PLACES, last=None)
-    more = f", {report.n_empty - N_PLACES:,} more" if report.n_empty > N_PLACES else ""
+    place = in_columns(schema.layout.text) if report.has_names else ""
     return (
-        f"skipped {report.n_empty:,} of {counted(report.n_rows, 'row')} without a text{place} "
-        f"({unit}{'' if is_one else 's'} {places}{more})"
+        f"skipped {n:,} of {counted(report.n_rows, 'row')} without a text{place} "
+        f"({_first_places(report.empty, n, report.unit)})"
     )
+
+
+def _first_places(rows: Sequence[NotLabelled], n: int, unit: str) -> str:
+    """Format the places of the first of `n` rows, such as "lines 4, 5 and 3 more"."""
+    places = [str(row.at) for row in rows]
+    if n > len(places):
+        places.append(f"{n - len(places):,} more")
+    return f"{unit}{'s' * (n > 1)} {join_words(places)}"
 
 
 def _no_topic(layout: Layout) -> str:

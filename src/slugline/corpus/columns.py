@@ -11,15 +11,13 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.wording import join_words, nearest
-from slugline.corpus.decimals import have_decimal_commas, read_decimal_comma
 from slugline.corpus.dialects import ONE_COLUMN
 from slugline.corpus.documents import RowText, is_missing
-from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.header import ID_NAMES, TEXT_NAMES, TOPIC_NAMES
 from slugline.corpus.layout import Layout
 from slugline.corpus.readers import RowReader
-from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
-from slugline.corpus.topic_cells import topic_flag
+from slugline.corpus.rows import BadRow, Frame, SourceRow, estimate_memory, frame_rows
+from slugline.corpus.topic_cells import have_decimal_commas, read_decimal_comma, topic_flag
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
 #: Maximum number of valid rows to examine, and maximum memory of all examined rows in bytes.
@@ -215,31 +213,27 @@ def find_both_columns(
     if texts and topic is not None:
         return texts, topic
     if layout is not None and not texts:
-        raise _missing_text_error(name, head, layout)
+        raise _absent_columns_error(name, head, "text", layout.text)
     if layout is not None and topic is None and texts == layout.text:
-        raise _missing_topic_error(name, head, layout)
+        if layout.topic_column is None and layout.topic_form is not None:
+            raise _absent_columns_error(name, head, "topic_columns", layout.topic_form.columns)
+        raise _absent_columns_error(name, head, "topic", [layout.topic])
     missing = [option for option, column in (("text", texts), ("topic", topic)) if not column]
     raise _unknown_columns_error(name, head, missing)
 
 
-def _missing_topic_error(
-    name: str, head: Sequence[SourceRow | BadRow], layout: Layout
+def _absent_columns_error(
+    name: str, head: Sequence[SourceRow | BadRow], option: str, expected: Sequence[str]
 ) -> DataError:
-    """Return the error for a table that lacks a layout's topic columns."""
+    """Return the error for a table that lacks columns of a model's training data."""
     columns = column_names(head)
-    if layout.topic_form is not None and layout.topic_form.columns:
-        absent = [column for column in layout.topic_form.columns if column not in columns]
-        return DataError(
-            f"{name} has no column for {format_list(absent)}, "
-            f"{'topics' if len(absent) > 1 else 'a topic'} in the model's training data; there "
-            f"are {format_list(columns)}; name the columns of the topics with ",
-            Parameter("topic_columns"),
-            ".",
-        )
+    absent = [short_repr(column) for column in expected if column not in columns]
+    content = "text" if option == "text" else "topic"
     return DataError(
-        f"{name} has no column {short_repr(layout.topic)}, the topic in the model's training "
-        f"data; there are {format_list(columns)}; name the topic column with ",
-        Parameter("topic"),
+        f"{name} has no column {join_words(absent, _N_LISTED)}, the {content} in the model's "
+        f"training data; there {'is' if len(columns) == 1 else 'are'} {format_list(columns)}; name "
+        f"the {content} column with ",
+        Parameter(option),
         ".",
     )
 
@@ -281,28 +275,10 @@ def find_text_columns(
     """
     texts = find_columns(name, head, text, id_column=id_column, layout=layout)[0]
     if not texts and layout is not None:
-        raise _missing_text_error(name, head, layout)
+        raise _absent_columns_error(name, head, "text", layout.text)
     if not texts:
-        raise DataError(
-            f"{name} has {format_list(column_names(head))}, and none is known as text; name one "
-            "with ",
-            Parameter("text"),
-            ".",
-        )
+        raise _unknown_columns_error(name, head, ["text"])
     return texts
-
-
-def _missing_text_error(name: str, head: Sequence[SourceRow | BadRow], layout: Layout) -> DataError:
-    """Return the error for a table that lacks a layout's text columns."""
-    columns = column_names(head)
-    absent = [column for column in layout.text if column not in columns]
-    return DataError(
-        f"{name} has no column {' and '.join(map(short_repr, absent))}, the text in the model's "
-        f"training data; there {'is' if len(columns) == 1 else 'are'} {format_list(columns)}; name "
-        "the text column with ",
-        Parameter("text"),
-        ".",
-    )
 
 
 def find_text_columns_except(

@@ -19,7 +19,6 @@ from slugline.corpus.header import (
     find_header,
     has_columns,
 )
-from slugline.corpus.lines import BYTE_ORDER_MARKS
 
 _DELIMITERS = ",;\t|"
 #: Delimiter of a single-column table, whose texts may contain any character.
@@ -219,14 +218,14 @@ class TableDialect(NamedTuple):
 
 
 def detect_dialect(
-    lines: list[bytes], start: TableStart, encoding: str, likely: str | None = None
+    head: str, start: TableStart, encoding: str, likely: str | None = None
 ) -> TableDialect:
-    """Detect the dialect of a table.
+    """Detect the dialect of a table, except for a byte-order mark.
 
     Parameters
     ----------
-    lines : list of bytes
-        First lines of the table, converted to UTF-8.
+    head : str
+        First lines of the table.
     start : TableStart
     encoding : str
         Encoding of the original file.
@@ -234,7 +233,7 @@ def detect_dialect(
         Delimiter of another table. If this table has a single column, it separates columns added
         later; a comma by default.
     """
-    first = [BYTE_ORDER_MARKS.sub(b"", line, count=1).decode(errors="replace") for line in lines]
+    first = [*io.StringIO(head, newline="\n")]
     above, below = first[: start.header_line - 1], first[start.header_line - 1 :]
     if above and named_delimiter(above[0]):
         above = above[1:]
@@ -244,7 +243,6 @@ def detect_dialect(
     return TableDialect(
         delimiter=start.delimiter or likely or ",",
         encoding=encoding,
-        has_mark=lines[0].startswith(codecs.BOM_UTF8),
         newline="\r\n" if (below or first)[0].endswith("\r\n") else "\n",
         is_quoted=_is_quoted(table, records, start.delimiter or ","),
         columns=tuple(header),

@@ -12,8 +12,8 @@ import codecs
 import re
 from collections.abc import Sequence
 
-# UTF-32 marks come first because a UTF-16 mark is a prefix of one of them.
-_MARKS = {
+#: Byte-order marks; UTF-32 comes first because a UTF-16 mark is a prefix of one of its marks.
+MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -98,7 +98,7 @@ def detect_encoding(head: bytes, likely: str | None = None, *, is_cut: bool = Fa
     is_cut : bool, default False
         True if the bytes may end in the middle of a character.
     """
-    for mark, encoding in _MARKS.items():
+    for mark, encoding in MARKS.items():
         if head.startswith(mark):
             return encoding
     if b"\0" in head:

@@ -402,7 +402,9 @@ class Workbook:
         if kind == "n":
             number = float(content)
             form = self._formats[style] if style < len(self._formats) else ""
-            return _format_date(number, form, self._origin) if form else _finite(number, content)
+            if form:
+                return _format_date(number, form, self._origin)
+            return number if math.isfinite(number) else content
         return content == "1" if kind == "b" else "" if kind == "e" else _unescape(content)
 
     def _date_formats(self, part: str | None) -> list[str]:
@@ -556,10 +558,6 @@ def column_number(place: str) -> int:
 
 def _unescape(text: str) -> str:
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text) if "_x00" in text else text
-
-
-def _finite(number: float, text: str) -> float | str:
-    return number if math.isfinite(number) else text
 
 
 def _format_date(days: float, form: str, origin: datetime) -> str:

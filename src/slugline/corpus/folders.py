@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from slugline.corpus.rows import (
 )
 from slugline.errors import DataError
 
-_OUTSIDE = "a link that leads out of the folder"
-_COPY = "copy what it leads to into the folder, or remove it"
+_NOT_INSIDE = "not a regular file inside the folder"
+_COPY = "copy it into the folder, or remove it"
 
 
 def folder_rows(
@@ -54,7 +53,7 @@ def folder_rows(
         root = os.path.realpath(folder)
         for topic in topics:
             if not _is_within(root, topic):
-                yield BadRow(topic.name, _OUTSIDE, _COPY)
+                yield BadRow(topic.name, "a link that leads out of the folder", _COPY)
                 continue
             for file in _text_files(topic):
                 at, labels = f"{topic.name}/{file.name}", {"topic": topic.name}
@@ -74,9 +73,7 @@ def parquet_folder_rows(folder: Path) -> RowIterator:
     root = os.path.realpath(folder)
     for file in files_ending(folder, ".parquet"):
         if not (file.is_file() and _is_within(root, file)):
-            raise DataError(
-                f"{file} is not a regular file of this folder; copy it there, or remove it."
-            )
+            raise DataError(f"{file} is {_NOT_INSIDE}; {_COPY}.")
         for row in parquet_rows(file):
             at = f"{file.name}, row {row.at}"
             yield row._replace(at=at) if isinstance(row, BadRow) else replace(row, at=at)
@@ -118,17 +115,9 @@ def _file_row(
     fallback_encoding: str | None = None,
 ) -> SourceRow | BadRow:
     """Read a file below `root` as a row, or a bad row if it can't be read."""
-    if not _is_within(root, file):
-        return BadRow(at, _OUTSIDE, _COPY)
-    try:
-        mode = file.stat().st_mode
-    except OSError:
-        if not file.is_symlink():
-            raise
-        return BadRow(at, "a link that leads nowhere", "remove it")
     # Opening a pipe blocks until it has a writer, and a device may be endless.
-    if not stat.S_ISREG(mode):
-        return BadRow(at, "a pipe or device, not a regular file", "remove it")
+    if not (file.is_file() and _is_within(root, file)):
+        return BadRow(at, _NOT_INSIDE, _COPY)
     note = ""
     with file.open("rb") as stream:
         data = stream.read(MAX_RECORD + 1)

@@ -31,15 +31,6 @@ _WRAPPED_ARRAY = re.compile(rb'\s*+\{\s*+"([\w .-]{1,60})"\s*+:\s*+\[')
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
-def bounded_rows(
-    lines: TextLines, read: Callable[[TextLines], rows.RowIterator]
-) -> rows.RowIterator:
-    """Yield the rows of lines; `lines` raises an error after too many lines without a row."""
-    for row in read(lines):
-        lines.take_row()
-        yield row
-
-
 def table_rows(
     lines: TextLines, delimiter: str | None = None, start: TableStart | None = None
 ) -> rows.RowIterator:
@@ -63,7 +54,7 @@ def table_rows(
         advice = rows.join_advice([header.fault])
         problem = f"{lines.name}, line {header.at}: {header.fault.problem}; "
         raise DataError(problem, advice, ".")
-    names = _distinct_blanks([name.strip() for name in header.cells])
+    names = [name.strip() or _blank_name(n) for n, name in enumerate(header.cells)]
     check_unique(lines.name, filter(str.strip, names))
     for record in records:
         if not record.fault and len(names) > 1 and record.cells == [""]:
@@ -104,15 +95,9 @@ def _has_rows_in_quotes(record: _Record, delimiter: str) -> bool:
     return all(line.count(delimiter) == len(record.cells) - 1 for line in record.lines)
 
 
-def _distinct_blanks(names: list[str]) -> list[str]:
-    """Return the column names, with distinct blank names for unnamed columns."""
-    n_blank = itertools.count()
-    return [name or _blank_name(next(n_blank)) for name in names]
-
-
 def _blank_name(number: int) -> str:
-    """Return a blank name, of tabs and spaces because thousands of spaces would take gigabytes."""
-    return "\t" * (number // 200) + " " * (number % 200)
+    """Return a distinct blank name for an unnamed column: its number in binary, as white space."""
+    return f"{number:b}".translate({ord("0"): " ", ord("1"): "\t"})
 
 
 class _Record(NamedTuple):
@@ -281,15 +266,8 @@ def _first(value: msgspec.Raw) -> bytes:
     return bytes(memoryview(value)[:1])
 
 
-def text_rows(lines: TextLines) -> rows.RowIterator:
-    """Yield a row for each line: a text, after any fastText labels (`__label__sport Late goal`).
-
-    A line with several labels has a list as its topic.
-    """
-    return _line_rows(lines, _read_labels)
-
-
-def _read_labels(line: str) -> tuple[str, Any]:
+def read_labels(line: str) -> tuple[str, Any]:
+    """Parse a text after any fastText labels, such as `__label__sport Late goal`."""
     topics, end = [], 0
     while label := _LABEL.match(line, end):
         topics.append(label[1])
@@ -305,19 +283,18 @@ def begins_with_uris(head: bytes) -> bool:
     return re.fullmatch(_URIS, head.partition(b"\n")[0]) is not None
 
 
-def uri_rows(lines: TextLines) -> rows.RowIterator:
-    """Yield a row for each line: a text, a tab and the URIs of its topics in angle brackets."""
-    return _line_rows(lines, _read_uris)
-
-
-def _read_uris(line: str) -> tuple[str, Any]:
+def read_uris(line: str) -> tuple[str, Any]:
+    """Parse a text, a tab and the URIs of its topics in angle brackets."""
     text, tab, uris = line.partition("\t")
     topics = [uri.removeprefix("<").removesuffix(">") for uri in uris.split()]
     return text, topics if tab else None
 
 
-def _line_rows(lines: TextLines, read: Callable[[str], tuple[str, Any]]) -> rows.RowIterator:
-    """Yield a row for each line, with the text and topics that `read` returns."""
+def line_rows(lines: TextLines, read: Callable[[str], tuple[str, Any]]) -> rows.RowIterator:
+    """Yield a row for each line: the text and topics that `read` returns.
+
+    A line with several labels has a list as its topic.
+    """
     for line in lines:
         fault = lines.take_fault()
         values = dict(zip(("text", "topic"), read(line.rstrip("\r\n")), strict=True))

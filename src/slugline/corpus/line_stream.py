@@ -67,15 +67,11 @@ def decode_leniently(line: bytes) -> str:
         text = line.decode("utf-8", "surrogatepass")  # as `Utf8Stream` marks bytes
     except UnicodeDecodeError:
         text = line.decode("utf-8", "surrogateescape")
-    return re.sub("[\udc80-\udcff]", lambda match: _likely_character(ord(match[0]) - 0xDC00), text)
-
-
-def _likely_character(byte: int) -> str:
-    """Return the character of a byte in cp1252, or else in Latin-1."""
-    try:
-        return bytes([byte]).decode("cp1252")
-    except UnicodeDecodeError:
-        return chr(byte)
+    return re.sub(
+        "[\udc80-\udcff]",
+        lambda match: bytes([ord(match[0]) - 0xDC00]).decode("cp1252", "replace"),
+        text,
+    )
 
 
 class Utf8Stream:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from slugline.base.interruption import check_interruption
 from slugline.corpus import rows
-from slugline.corpus.encodings import guess_utf16
+from slugline.corpus.encodings import MARKS, guess_utf16
 from slugline.corpus.line_stream import decode_leniently
 from slugline.errors import DataError, Parameter
 
@@ -23,6 +23,8 @@ _PICTURE = "a picture; Slugline reads texts, so extract the text first"
 
 # Number of bytes to examine.
 _N_EXAMINED = 1024
+_ZIP_START, _GZIP_START = b"PK\x03\x04", b"\x1f\x8b"
+_ZIP = "a zip archive, a spreadsheet or a Word document; unpack it, or save it as CSV or plain text"
 # Signatures of other programs' files, each with a description and advice.
 _STARTS = {
     b"%PDF-": "a PDF document; save its text as .txt, for example with pdftotext, or its table as "
@@ -34,9 +36,9 @@ _STARTS = {
     b"\xff\xd8\xff": _PICTURE,
     b"GIF8": _PICTURE,
     b"PAR1": "a Parquet file; give it a name that ends in .parquet",
+    _GZIP_START: "gzip; give it a name that ends in .gz",
+    _ZIP_START: _ZIP,
 }
-_ZIP_START, _GZIP_START = b"PK\x03\x04", b"\x1f\x8b"
-_ZIP = "a zip archive, a spreadsheet or a Word document; unpack it, or save it as CSV or plain text"
 _BINARY = "binary data, not text; export its texts as CSV, JSONL or plain text (.txt)"
 # Folders in the zip archives of Office documents.
 _OFFICE = {
@@ -60,16 +62,20 @@ def describe_foreign(start: bytes) -> str | None:
     return _BINARY if n_controls > max(_MAX_CONTROLS, _MAX_FRACTION * len(start)) else None
 
 
-def describe_foreign_file(path: Path) -> str | None:
-    """Describe a file of another program, with advice; None for text and gzip files."""
+def check_is_text(path: Path) -> None:
+    """Raise DataError for a file of another program; accept text and gzip files."""
     with path.open("rb") as file:
         start = file.read(_N_EXAMINED)
-    if start.startswith(_GZIP_START):
-        return None
-    if start and path.suffix.lower() == ".gz":
-        return "not compressed with gzip; remove .gz from its name"
-    if not start.startswith(_ZIP_START):
-        return describe_foreign(start)
+    description = None if start.startswith(_GZIP_START) else describe_foreign(start)
+    if start and path.suffix.lower() == ".gz" and not start.startswith(_GZIP_START):
+        description = "not compressed with gzip; remove .gz from its name"
+    elif start.startswith(_ZIP_START):
+        description = _describe_zip(path)
+    if description is not None:
+        raise DataError(f"{path} is {description}.")
+
+
+def _describe_zip(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -78,15 +84,6 @@ def describe_foreign_file(path: Path) -> str | None:
     return next((_OFFICE[f] for f in _OFFICE if any(name.startswith(f) for name in names)), _ZIP)
 
 
-_FOREIGN_STARTS: dict[bytes, str | Parameter] = {
-    # UTF-32 precedes UTF-16, whose little-endian mark is a prefix of the UTF-32 mark.
-    codecs.BOM_UTF32_LE: Parameter("encoding", "utf-32", "UTF-32; read it with {}"),
-    codecs.BOM_UTF32_BE: Parameter("encoding", "utf-32", "UTF-32; read it with {}"),
-    codecs.BOM_UTF16_LE: Parameter("encoding", "utf-16", "UTF-16; read it with {}"),
-    codecs.BOM_UTF16_BE: Parameter("encoding", "utf-16", "UTF-16; read it with {}"),
-    b"\x1f\x8b": "gzip; give it a name that ends in .gz",
-    _ZIP_START: _ZIP,
-}
 # Lines --------------------------------------------------------------------------------------------
 
 # Maximum number of bytes of consecutive blank lines, and number of bytes added per line to account
@@ -142,9 +139,10 @@ class TextLines:
         encoding: str | None = None,
     ) -> None:
         first = readline(rows.MAX_RECORD + 1)
-        for start, description in _FOREIGN_STARTS.items():
-            if first.startswith(start):
-                raise DataError(f"{name} is ", description, ".")
+        for mark, marked in MARKS.items():
+            if first.startswith(mark):
+                how = Parameter("encoding", marked)
+                raise DataError(f"{name} is {marked.upper()}; read it with ", how, ".")
         if foreign := describe_foreign(first):
             raise DataError(f"{name} is {foreign}.")
         if utf16 := guess_utf16(first):

@@ -28,10 +28,9 @@ from slugline.corpus.columns import (
 )
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.folders import folder_rows
-from slugline.corpus.frames import Frame
 from slugline.corpus.layout import Format, Layout, ReadOptions
 from slugline.corpus.readers import ENDINGS, RowReader, is_database, read_frame, read_rows
-from slugline.corpus.rows import SourceRow
+from slugline.corpus.rows import Frame, SourceRow
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.reuters.wires import Edition, load_wires
 

@@ -11,6 +11,7 @@ bad one. Reading 100,000 rows of 500 bytes takes 0.5 to 0.7 s.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import math
@@ -41,12 +42,11 @@ from slugline.corpus.dialects import (
     named_delimiter,
 )
 from slugline.corpus.encodings import detect_encoding, is_utf8
-from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.header import NO_HINTS, HeaderHints
 from slugline.corpus.layout import Layout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import LineStream, check_encoding
-from slugline.corpus.lines import TextLines, describe_foreign_file
-from slugline.corpus.rows import MAX_RECORD, RowIterator, translate_os_errors
+from slugline.corpus.lines import TextLines, check_is_text
+from slugline.corpus.rows import Frame, RowIterator, frame_rows, translate_os_errors
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
 # Minimum similarity of a suggested name; a shared ending alone makes names half alike.
@@ -81,6 +81,10 @@ class RowReader:
         Line of the header in a text file.
     has_selection_bias : bool
         True if many documents were selected for labelling because a model was uncertain about them.
+    head : str
+        First lines of a table in a file.
+    has_mark : bool
+        True if a table begins with a UTF-8 byte-order mark.
     """
 
     name: str
@@ -94,6 +98,8 @@ class RowReader:
     header: HeaderHints = NO_HINTS
     header_line: int = 1
     has_selection_bias: bool = False
+    head: str = ""
+    has_mark: bool = False
 
     def __iter__(self) -> RowIterator:
         return self._rows
@@ -191,7 +197,6 @@ def read_rows(
         format without cells.
     """
     options = options or ReadOptions()
-    layout, is_named = options.layout, options.encoding is not None
     encoding = check_format(options.format, options.encoding)
     check_format(fallback, None)
     separator = check_delimiter(options.separator)
@@ -209,19 +214,12 @@ def read_rows(
         with contextlib.ExitStack() as opened:
             is_packed = path.suffix.lower() == ".gz"
             if path.is_file():
-                _check_is_text(path)
+                check_is_text(path)
             file = opened.enter_context(path.open("rb"))
             opened.enter_context(_gzip_errors(str(path)))
             text_format = _TextFormat(name, encoding, separator)
             if name in _DETECTED and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                text_format = _examine(
-                    file,
-                    text_format,
-                    options,
-                    is_packed=is_packed,
-                    may_be_table=options.format is None,
-                    is_named=is_named,
-                )
+                text_format = _examine(file, text_format, options, is_packed=is_packed)
             opened.pop_all()  # from here on, iteration closes the file
     stream = LineStream(file, is_packed, text_format.encoding)
     rows = _file_rows(str(path), file, stream, text_format)
@@ -233,9 +231,11 @@ def read_rows(
         note=text_format.note,
         encoding=text_format.encoding,
         separator=text_format.separator,
-        layout=layout,
+        layout=options.layout,
         header=hints,
         header_line=text_format.header_line,
+        head=text_format.head,
+        has_mark=text_format.has_mark,
     )
 
 
@@ -251,7 +251,7 @@ def _path_reader(
 
         rows, note = open_excel(path, hints)
     elif name == "labels":
-        from slugline.corpus.label_database.answers import read_label_database
+        from slugline.corpus.label_database.reader import read_label_database
 
         database = read_label_database(path, needs_answers=needs_topics)
         rows, note = database.rows, database.note
@@ -285,6 +285,8 @@ class _TextFormat(NamedTuple):
     separator: str | None
     note: str = ""
     header_line: int = 1
+    head: str = ""  # first lines of a table
+    has_mark: bool = False
 
 
 _TABLES = ("csv", "tsv")
@@ -299,32 +301,27 @@ def _line_rows(
         read = partial(formats.table_rows, start=TableStart(separator, header_line))
     if read is None:
         raise DataError(f"{lines.name} can't be read as {form}; save it and give its path.")
-    return formats.bounded_rows(lines, read)
+    for row in read(lines):
+        lines.take_row()
+        yield row
 
 
 #: Advice that refers to parameters; front ends without parameters phrase it differently.
 LEAVE_ENCODING_OUT = Parameter("encoding", phrase="leave {} out")
 OR_NAME_THE_FORMAT = Parameter("format", phrase=", or name the format with {}")
-_TEXTS = Parameter("format", "txt")
 
 
 def _examine(
-    file: BinaryIO,
-    text_format: _TextFormat,
-    options: ReadOptions,
-    *,
-    is_packed: bool,
-    may_be_table: bool,
-    is_named: bool,
+    file: BinaryIO, text_format: _TextFormat, options: ReadOptions, *, is_packed: bool
 ) -> _TextFormat:
     """Complete the format of a regular text file by examining its first bytes.
 
-    Raises DataError if the file can't be in the encoding given by the user (`is_named`).
+    Raises DataError if the file can't be in the encoding given by the user.
     """
-    form, encoding, separator, note, header_line = text_format
+    form, encoding, separator, note, header_line = text_format[:5]
     layout = options.layout
     sample, is_cut = _sample(file, is_packed)
-    if is_named:
+    if options.encoding is not None:
         _check_named_encoding(file.name, sample, encoding, is_cut=is_cut)
     else:
         likely = None if layout is None else layout.encoding
@@ -334,18 +331,20 @@ def _examine(
     table = decode_head(head[:_N_SHOWN], encoding)
     if form == "tsv" and separator is None and formats.begins_with_uris(head):
         form = "uris"
-    elif form == "txt" and may_be_table and is_tab_header(table):
+    elif form == "txt" and options.format is None and is_tab_header(table):
         form, note = "tsv", "; ".join(filter(None, (note, _read_as("TSV"))))
     if form in _TABLES:
         separator, header_line = _find_start(file.name, form, table, separator, options)
         if header_line > 1 and not named_delimiter(table.partition("\n")[0]):
             note = "; ".join(filter(None, (note, f"read the header in line {header_line:,}")))
-    return _TextFormat(form, encoding, separator, note, header_line)
+    has_mark = head.startswith(codecs.BOM_UTF8)
+    return _TextFormat(form, encoding, separator, note, header_line, table, has_mark)
 
 
 def _read_as(form: str) -> str:
     """Return a note on a text file that is read as a table."""
-    return Message(f"read as {form}, as its first line names columns; for plain texts, ", _TEXTS)
+    texts = Parameter("format", "txt")
+    return Message(f"read as {form}, as its first line names columns; for plain texts, ", texts)
 
 
 def _encoding_note(encoding: str | None) -> str:
@@ -437,29 +436,16 @@ _N_SHOWN = 1 << 16
 
 
 def read_dialect(rows: RowReader) -> TableDialect:
-    """Detect the dialect of a CSV or TSV file; return the default dialect for other formats.
+    """Detect the dialect of a CSV or TSV file; return the default dialect for other sources.
 
     Answers for an Excel file get a byte-order mark, which Excel needs to recognize UTF-8.
     """
-    path = Path(rows.name)
-    if rows.format not in ("csv", "tsv") or not path.is_file():
+    if rows.format not in _TABLES or not rows.head:
         return TableDialect(has_mark=rows.format == "xlsx")
-    with (
-        contextlib.suppress(OSError, EOFError, zlib.error),  # reading the rows reports these
-        path.open("rb") as file,
-    ):
-        stream = LineStream(file, path.suffix.lower() == ".gz", rows.encoding)
-        lines, n_bytes = list[bytes](), 0
-        while line := stream.readline(MAX_RECORD):
-            lines.append(line)
-            n_bytes += len(line)
-            if n_bytes >= _N_SHOWN and len(lines) >= rows.header_line:
-                break
-        if lines:
-            likely = None if rows.layout is None else rows.layout.separator
-            start = TableStart(rows.separator or ONE_COLUMN, rows.header_line)
-            return detect_dialect(lines, start, rows.encoding or "utf-8", likely)
-    return TableDialect()
+    start = TableStart(rows.separator or ONE_COLUMN, rows.header_line)
+    likely = None if rows.layout is None else rows.layout.separator
+    dialect = detect_dialect(rows.head, start, rows.encoding or "utf-8", likely)
+    return dialect._replace(has_mark=rows.has_mark)
 
 
 def detect_format(path: str, format: str | None = None) -> str:  # noqa: A002 (the user's word)
@@ -548,13 +534,6 @@ def similar_path(path: Path) -> str:
     return f"did you mean {path.with_name(near)}?" if near else "check the path."
 
 
-def _check_is_text(path: Path) -> None:
-    """Raise DataError for a file of another program, such as a PDF document."""
-    foreign = describe_foreign_file(path)
-    if foreign is not None:
-        raise DataError(f"{path} is {foreign}.")
-
-
 def _check_kind(path: Path, name: str) -> None:
     """Raise DataError unless a path is a file, a folder, or a pipe in a line-based format."""
     if path.is_dir() != (name in _FOLDERS):
@@ -602,7 +581,7 @@ def _format_of(path: Path, fallback: str | None) -> str:
     form = ENDINGS.get(Path(name).suffix, None if is_odd else fallback)
     if form is None:
         if path.is_file():
-            _check_is_text(path)
+            check_is_text(path)
         raise DataError(
             f"{path} is in an unknown format; use a name that ends in one of {', '.join(ENDINGS)}",
             OR_NAME_THE_FORMAT,
@@ -671,14 +650,14 @@ _FORMATS = {
     "json": _Format(formats.array_rows, "item"),
     "parquet": _Format(unit="row"),
     "xlsx": _Format(unit="row"),
-    "txt": _Format(formats.text_rows, has_names=False),
+    "txt": _Format(partial(formats.line_rows, read=formats.read_labels), has_names=False),
     "folder": _Format(unit="file", has_names=False),
 }
 _FOLDERS = ("folder", "text files", "parquet files")
 # Includes formats that users can't specify.
 _ALL_FORMATS = {
     **_FORMATS,
-    "uris": _Format(formats.uri_rows, has_names=False),
+    "uris": _Format(partial(formats.line_rows, read=formats.read_uris), has_names=False),
     "frame": _Format(unit="row"),
     "text files": _Format(unit="file", has_names=False),
     "labels": _Format(unit="document"),

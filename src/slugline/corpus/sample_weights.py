@@ -99,19 +99,14 @@ def counted_rows(
 def _check_sample_weight(sample_weight: npt.ArrayLike, n_rows: int) -> F64:
     try:
         weights = np.asarray(sample_weight)
-    except ValueError:  # ragged lists
-        weights = np.asarray(None)
-    is_numeric = weights.dtype.kind in "biuf" or (
-        weights.dtype.kind == "O"
-        and weights.ndim > 0
-        and all(isinstance(value, int | float | np.number) for value in weights.flat)
-    )
-    if not is_numeric:
+        if weights.dtype.kind not in "biufO":
+            raise TypeError(weights.dtype)
+        numbers = weights.astype(np.float64)
+    except (TypeError, ValueError) as error:
         raise DataError(
             Parameter("sample_weight"),
             f" is {short_repr(sample_weight)}; give an array or list of one number for each row.",
-        )
-    numbers = weights.astype(np.float64)
+        ) from error
     if numbers.shape != (n_rows,):
         raise DataError(
             Parameter("sample_weight"),

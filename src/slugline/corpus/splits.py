@@ -58,28 +58,19 @@ def _check_two_documents(may_be_heldout: Mask) -> None:
         )
 
 
-def rank_within_topics(topics: Labels, seed: int | Sequence[int]) -> Index:
+def rank_draw(topics: Labels, draw: int, n_draws: int, seed: int) -> Index:
     """Return each document's 0-based rank in a random order of the documents of its topic.
 
     Documents with a rank below `n` form a sample of up to `n` documents per topic, nested in every
-    larger sample with the same seed. For multi-label data, some topics exceed `n` documents in the
-    sample; a greedy selection keeps the excess small.
-    """
-    rng = np.random.default_rng(seed)
-    if _is_multilabel(topics):
-        return _rank_multilabel(_indicators(topics), rng)
-    return _rank(_codes(topics), rng)
-
-
-def rank_draw(topics: Labels, draw: int, n_draws: int, seed: int) -> Index:
-    """Return ranks like `rank_within_topics`, for one of several draws.
+    larger sample of the same draw and seed.
 
     The documents of each topic are divided among the draws: each draw begins with its own part, and
     continues with the other parts in random order. Small samples are therefore disjoint. For
-    multi-label data, draws are independent.
+    multi-label data, draws are independent, and some topics exceed `n` documents in a sample; a
+    greedy selection keeps the excess small.
     """
     if _is_multilabel(topics):
-        return rank_within_topics(topics, [seed, draw])
+        return _rank_multilabel(_indicators(topics), np.random.default_rng([seed, draw]))
     codes = _codes(topics)
     ranks = _rank(codes, np.random.default_rng(seed))
     is_others = ranks * n_draws // np.bincount(codes)[codes] != draw
@@ -109,9 +100,7 @@ def make_folds(topics: Labels, n_folds: int, seed: int, groups: Integers | None 
     """
     if groups is not None:
         first, number = np.unique(groups, return_index=True, return_inverse=True)[1:]
-        order = np.argsort(
-            first
-        )  # in order of occurrence, so that single-document groups have no effect
+        order = np.argsort(first)  # by occurrence, so that single-document groups have no effect
         fold = np.empty(len(first), dtype=np.int64)
         fold[order] = make_folds(_take(topics, first[order]), n_folds, seed)
         return fold[number]

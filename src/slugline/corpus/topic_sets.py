@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
@@ -88,15 +89,19 @@ def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
         values, (rows, numbers) = matrix.data, matrix.nonzero()
     else:
         array = np.asarray(y)
-        if array.dtype.kind == "O":
-            array = _to_numbers(array, name)
+        if array.dtype.kind not in "biuf":
+            with contextlib.suppress(TypeError, ValueError):
+                array = array.astype(np.float64)
         values, (rows, numbers) = array.ravel(), np.nonzero(array)
-    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
-        other_values = values[~np.isin(values, (0, 1))] if values.dtype.kind in "biuf" else values
+    is_numeric = values.dtype.kind in "biuf"
+    if not is_numeric or not np.isin(values, (0, 1)).all():
+        others = values[~np.isin(values, (0, 1))] if is_numeric else values
+        is_odd = (topic_flag(str(value).lower()) is None for value in others)
+        other = np.asarray(next(itertools.compress(others, is_odd), others[0])).item()
         raise DataError(
             Parameter(name),
-            f" has {short_repr(other_values[0].item())} in it; an array with two dimensions has a "
-            "1 where a document has a topic, and a 0 elsewhere.",
+            f" has two dimensions and contains {short_repr(other)}; give 1 where a document has a "
+            "topic and 0 elsewhere, or a list of topics for each document.",
         )
     topics = indicator_topics(y, name)
     ends = np.searchsorted(rows, np.arange(y.shape[0] + 1))
@@ -115,19 +120,6 @@ def indicator_topics(y: Any, name: str = "y") -> list[Topic]:
     )
     check_topic_names(topics)
     return topics
-
-
-def _to_numbers(array: Any, name: str) -> Any:
-    try:
-        return array.astype(np.float64)
-    except (TypeError, ValueError):
-        other_values = (value for value in array.flat if topic_flag(str(value).lower()) is None)
-        other_value = next(other_values, array.flat[0])
-        raise DataError(
-            Parameter(name),
-            f" has two dimensions and holds {short_repr(other_value)}; give 0 and 1, or a list of "
-            "topics for each document.",
-        ) from None
 
 
 def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:

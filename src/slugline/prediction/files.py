@@ -15,7 +15,7 @@ from slugline.base.names import check_is_no_output_address
 from slugline.corpus.dialects import TableDialect
 from slugline.corpus.excel_copy import ExcelCopy
 from slugline.corpus.layout import TopicForm
-from slugline.corpus.parquet_table import open_parquet_table
+from slugline.corpus.parquet import open_parquet_table
 from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import BadRow
 from slugline.corpus.table_writers import TableWriter, decimal_cell, guard_cell

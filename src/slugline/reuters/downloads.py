@@ -1,6 +1,6 @@
-"""Finds data files: at a path, in `SLUGLINE_DATA`, in the user's cache, or by download.
+"""Find data files at a path, in `SLUGLINE_DATA` or in the user's cache, or download them.
 
-A download is limited in size and time. Its checksum is compared before it is moved into place.
+Downloads are limited in size and time, and moved into place only if their checksum matches.
 """
 
 from __future__ import annotations
@@ -15,29 +15,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 from slugline.base import files
 from slugline.base.progress import Progress, check_progress
 from slugline.errors import DataError, DownloadError
 
-if TYPE_CHECKING:
-    import requests
-
-#: Maximum seconds to connect, and to wait for more bytes of a reply.
+#: Maximum seconds to connect, and to wait for the next bytes of a response.
 TIMEOUT = 10.0
 #: Maximum seconds for a whole file.
 MAX_SECONDS = 300.0
-#: Seconds before the second attempt after a failure; the pause doubles for each further attempt.
+#: Seconds to wait before the second attempt; doubles for each further attempt.
 PAUSE = 1.0
 
 _CHUNK = 16 * 1024
 _N_RETRIES = 2
-_MAX_MESSAGE = 200  # maximum characters of the text of an error, which may come from the server
-# The beginning of a member in the directory of an archive. zipfile takes memory for all members
-# when it opens an archive.
-_MEMBER = b"PK\1\2"
-_MAX_MEMBERS = 1000
+_MAX_MESSAGE = 200  # maximum length of an error message, which may come from the server
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +38,8 @@ class RemoteFile:
     """A file that can be downloaded."""
 
     name: str  # path in a data folder, such as "reuters/reuters.npz"
-    urls: tuple[str, ...]  # tried in order; .zip is an archive that holds the file
-    sha256: str | None  # hexadecimal; None if only the file's contents can be checked
+    urls: tuple[str, ...]  # tried in order; a .zip archive contains the file
+    sha256: str | None  # hexadecimal; None to check only the contents
     max_bytes: int
 
 
@@ -57,28 +50,28 @@ def fetch(
     check: Callable[[Path], object] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Return the path of a file, which is downloaded into the user's cache if necessary.
+    """Return the path of a file, downloading it into the user's cache if necessary.
 
-    Without `path`, the file is looked for in the folder of the environment variable
-    `SLUGLINE_DATA`, in the cache (see `cache_folder`), and at `remote.urls`. A folder may hold it
-    directly or under `remote.name`. The sha256 of files in `path` or `SLUGLINE_DATA` is not
-    checked, so readers must not trust their content.
+    Without `path`, searches the folder in the environment variable `SLUGLINE_DATA`, then the cache
+    (see `cache_folder`), then `remote.urls`. A folder may contain the file directly or under
+    `remote.name`. Files in `path` or `SLUGLINE_DATA` are not checked, so readers must not trust
+    them.
 
     Parameters
     ----------
     remote : RemoteFile
     path : path, optional
-        The file, under any name, or a folder that holds it.
+        The file, under any name, or its folder.
     check : callable, optional
-        Raises DataError if a download, by its path, has wrong contents.
+        Takes the path of a download, and raises DataError for wrong contents.
     progress : Progress, optional
-        Reports the progress of a download.
+        Reports download progress.
 
     Raises
     ------
     DataError : if the file isn't at `path`.
-    DownloadError : if it is in none of these places, and no address sends it within `TIMEOUT`
-        seconds without progress and `MAX_SECONDS` in total.
+    DownloadError : if the file is not found and no URL sends it in `MAX_SECONDS`, without
+        stalling for `TIMEOUT` seconds.
     """
     if path is not None:
         return _at(_expanded(path), remote)
@@ -102,7 +95,7 @@ def fetch(
     return cached
 
 
-# os.path returns False where pathlib raises: unknown user, name too long, folder without access.
+# os.path returns False where pathlib raises: unknown user, long name, inaccessible folder.
 
 
 def _expanded(path: files.PathLike) -> Path:
@@ -144,7 +137,7 @@ def _is_good(path: Path, remote: RemoteFile) -> bool:
 def _download(
     remote: RemoteFile, target: Path, check: Callable[[Path], object] | None, progress: Progress
 ) -> list[str]:
-    """Download `remote` to `target` and check it; return why each address failed."""
+    """Download `remote` to `target` and check it; return the failure of each URL."""
     failures = []
     for url in remote.urls:
         try:
@@ -166,7 +159,7 @@ def _write_checked(
     remote: RemoteFile,
     check: Callable[[Path], object] | None,
 ) -> None:
-    """Write a reply to a file, unpacked; raise DataError if it is the wrong file."""
+    """Unpack and write a response; raise DataError if it is the wrong file."""
     try:
         if url.endswith(".zip"):
             content = _member(content, PurePosixPath(remote.name).name, remote.max_bytes)
@@ -183,7 +176,7 @@ def _write_checked(
 
 
 def _receive(url: str, remote: RemoteFile, progress: Progress) -> bytes:
-    """Return the content that an address sends; OSError if it is too large or too slow."""
+    """Return the response of a URL; raise OSError if it is too large or too slow."""
     import requests
     import urllib3
     from requests.adapters import HTTPAdapter
@@ -193,13 +186,9 @@ def _receive(url: str, remote: RemoteFile, progress: Progress) -> bytes:
     end, step = time.monotonic() + MAX_SECONDS, f"downloading {url.rpartition('/')[2]}"
     session = requests.Session()
     session.mount(url, HTTPAdapter(max_retries=retry))
-    # The reply must not be decompressed on the way.
+    # The response must not be decompressed in transit.
     request = partial(
-        session.get,
-        headers={"Accept-Encoding": "identity"},
-        stream=True,
-        timeout=TIMEOUT,
-        hooks={"response": _drop_redirect},
+        session.get, headers={"Accept-Encoding": "identity"}, stream=True, timeout=TIMEOUT
     )
     try:
         with session, request(url) as response:
@@ -207,7 +196,7 @@ def _receive(url: str, remote: RemoteFile, progress: Progress) -> bytes:
                 raise OSError(f"HTTP status {response.status_code}")
             n_bytes = int(response.headers.get("Content-Length", 0))
             content = bytearray()
-            # Other methods have no limit on a chunk.
+            # Other methods don't limit the chunk size.
             while chunk := response.raw.read1(_CHUNK, decode_content=False):
                 content += chunk
                 if max(len(content), n_bytes) > remote.max_bytes:
@@ -221,12 +210,6 @@ def _receive(url: str, remote: RemoteFile, progress: Progress) -> bytes:
         raise OSError(_printable(_root_cause(error))) from error
 
 
-def _drop_redirect(response: requests.Response, **_: object) -> None:
-    """Close a redirect, since requests would read its body to the end."""
-    if response.is_redirect:
-        response.close()
-
-
 def _root_cause(error: BaseException) -> BaseException:
     """Return the innermost cause of an exception from requests."""
     while error.__context__:
@@ -235,33 +218,23 @@ def _root_cause(error: BaseException) -> BaseException:
 
 
 def _printable(error: BaseException) -> str:
-    """Return the message of an exception on a short line."""
+    """Return the message of an exception as a short line."""
     text = str(getattr(error, "strerror", None) or error or type(error).__name__)[:_MAX_MESSAGE]
     return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
 
 
 def _member(packed: bytes, name: str, limit: int) -> bytes:
     """Return the content of the first file with a name in an archive, in any folder."""
-    if packed.count(_MEMBER) > _MAX_MEMBERS:
-        raise ValueError(f"the archive holds more than {_MAX_MEMBERS:,} files")
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        members = (m for m in archive.infolist() if PurePosixPath(m.filename).name == name)
+        members = (m for m in archive.namelist() if PurePosixPath(m).name == name)
         member = next(members, None)
         if member is None:
             raise ValueError(f"there is no {name} in the archive")
-        return read_member(archive, member, limit)
-
-
-def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> bytes:
-    """Return the content of a file in an archive; ValueError if it may exceed `limit` bytes."""
-    name = PurePosixPath(member.filename).name
-    # Other compression methods can't be unpacked in steps of limited size.
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{name} is compressed in an unknown way")
-    if member.file_size > limit:
-        raise ValueError(f"{name} has {member.file_size:,} bytes, too many")
-    with archive.open(member) as file:
-        return file.read(limit + 1)  # limited, as the declared size may be false
+        with archive.open(member) as file:
+            content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"{name} has more than {limit:,} bytes")
+    return content
 
 
 # The files of the newswires ----------------------------------------------------------------------
@@ -284,7 +257,7 @@ FILES = {
         sha256="9b56000edc4b34a32e89fd5a23b2605594682c74efcf7d8f4e2a5514b771e633",
         max_bytes=1_000_000,
     ),
-    # The archive has been packed in several ways, so only its contents are checked (SGML_SHA256).
+    # Archives are packed differently, so only their contents are checked (`SGML_SHA256`).
     "archive": RemoteFile(
         name="reuters/reuters21578.tar.gz",
         urls=(
@@ -299,7 +272,7 @@ FILES = {
 
 
 def read_original(path: Path, remote: RemoteFile, read: Callable[[Path], T]) -> T:
-    """Return the content of a file; raise DataError if it is damaged or not the original."""
+    """Apply `read` to a file; raise DataError if it is damaged or not the original."""
     try:
         return read(path)
     except (OSError, ValueError, DataError) as error:
@@ -310,7 +283,7 @@ def read_original(path: Path, remote: RemoteFile, read: Callable[[Path], T]) -> 
 
 
 def read_bounded(path: Path, remote: RemoteFile) -> bytes:
-    """Return the bytes of a file; DataError if there are more than `remote.max_bytes`."""
+    """Return the bytes of a file; raise DataError above `remote.max_bytes`."""
     with path.open("rb") as file:
         content = file.read(remote.max_bytes + 1)
     if len(content) > remote.max_bytes:
@@ -318,6 +291,14 @@ def read_bounded(path: Path, remote: RemoteFile) -> bytes:
     return content
 
 
+def read_checked(path: Path, remote: RemoteFile) -> bytes:
+    """Return the bytes of a file; raise DataError unless they match `remote.sha256`."""
+    content = read_bounded(path, remote)
+    if hashlib.sha256(content).hexdigest() != remote.sha256:
+        raise DataError("checksum mismatch")
+    return content
+
+
 def error_reason(error: Exception) -> str:
-    """Return the message of an error, on one line."""
+    """Return the message of an error as one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,13 +1,8 @@
-"""The newswires as lists of word numbers, with the same values as in Keras."""
+"""Newswires as lists of word numbers, identical to those of Keras."""
 
 from __future__ import annotations
 
 import io
-import itertools
-import pickle
-import re
-import zipfile
-from array import array
 from collections.abc import Iterable
 from functools import lru_cache
 from numbers import Integral
@@ -20,110 +15,10 @@ from numpy.typing import NDArray
 from slugline.base.checks import option_error
 from slugline.base.files import PathLike
 from slugline.base.progress import Progress
-from slugline.errors import DataError, OptionError, Parameter
-from slugline.reuters.downloads import FILES, fetch, read_bounded, read_member, read_original
+from slugline.errors import OptionError, Parameter
+from slugline.reuters.downloads import FILES, fetch, read_bounded, read_checked, read_original
 
 Labelled: TypeAlias = tuple[NDArray[np.object_], NDArray[np.int64]]
-
-
-# Untrusted .npz files -----------------------------------------------------------------------------
-
-MAX_NUMBER = 65_535  # largest number in a list
-_MAX_MEMBER = 8_000_000  # maximum bytes of an array in memory
-
-
-def read_lists(content: bytes) -> tuple[list[list[int]], NDArray[np.int64]]:
-    """Return the arrays `x`, lists of int from 0 to `MAX_NUMBER`, and `y` of an .npz file.
-
-    Raises DataError if the file holds anything else. No code in it is run.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sorted(archive.namelist()) != ["x.npy", "y.npy"]:
-                raise ValueError(f"it holds {archive.namelist()[:5]} instead of x.npy and y.npy")
-            n_lists, pickled = _read_member(archive, "x.npy", b"|O")
-            n_labels, numbers = _read_member(archive, "y.npy", b"<i8")
-        lists = _unpickle(pickled)
-        labels = np.frombuffer(numbers, dtype="<i8").astype(np.int64)
-        if not n_lists == len(lists) == n_labels == len(labels):
-            raise ValueError(f"it holds {len(lists)} lists and {len(labels)} labels")
-    except Exception as error:  # a crafted file can fail in any way
-        raise DataError(str(error) or type(error).__name__) from error
-    return lists, labels
-
-
-_NPY_HEADER = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[^']{1,3})', 'fortran_order': False, "
-    rb"'shape': \((?P<length>\d{1,7}),\), \} *\n",
-    re.DOTALL,
-)
-
-
-def _read_member(archive: zipfile.ZipFile, name: str, dtype: bytes) -> tuple[int, bytes]:
-    """Return the length in the header of a one-dimensional array, and its content."""
-    content = read_member(archive, archive.getinfo(name), _MAX_MEMBER)
-    header = _NPY_HEADER.match(content)
-    if header is None or header["dtype"] != dtype:
-        raise ValueError(f"{name} is not an array of {dtype.decode()}")
-    return int(header["length"]), content[header.end() :]
-
-
-def _counted(width: int) -> bytes:
-    """Return a pattern for a string of up to 31 bytes that follows its length in `width` bytes."""
-    lengths = (re.escape(n.to_bytes(width, "little")) + b".{%d}" % n for n in range(32))
-    return b"(?:" + b"|".join(lengths) + b")"
-
-
-# Protocols 2 to 4, as far as lists of numbers in an object array need them. Positions in the memo
-# are at most 65,535, because Python allocates memory up to the position that a pickle names.
-_INSTRUCTIONS = re.compile(
-    rb"\x80[\x02-\x04]"
-    rb"(?:K.|M..|J....|[(\])aetRbN\x85-\x89\x93\x94.]|q.|h.|[rj]..\0\0|\x95.{8}"
-    rb"|c[^\n]*+\n[^\n]*+\n|[UC\x8c]" + _counted(1) + rb"|X" + _counted(4) + rb")*+",
-    re.DOTALL,
-)
-_NUMPY_NAMES = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-}
-
-
-class _Standin:
-    """Replaces the NumPy names in a pickle: it stores a state, and does nothing."""
-
-    __slots__ = ("state",)
-
-    def __init__(self, *_: object) -> None:
-        self.state: object = None
-
-    def __setstate__(self, state: object) -> None:
-        self.state = state
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> type[_Standin]:
-        if (module, name) not in _NUMPY_NAMES:
-            raise pickle.UnpicklingError(f"it asks for {f'{module}.{name}'!r}")
-        return _Standin
-
-
-def _unpickle(pickled: bytes) -> list[list[int]]:
-    if not _INSTRUCTIONS.fullmatch(pickled):
-        raise ValueError("its pickle does more than list numbers")
-    # Without a buffer, every instruction would be a call of `read`.
-    value = _ArrayUnpickler(io.BufferedReader(io.BytesIO(pickled))).load()
-    if type(value) is not _Standin or not isinstance(value.state, tuple):
-        raise ValueError("its pickle is not an array")
-    lists = value.state[-1]
-    # The same list may occur many times, so sizes are checked before the numbers.
-    if not all(type(item) is list for item in lists) or sum(map(len, lists)) > len(pickled):
-        raise ValueError("its pickle is not an array of lists")
-    # An array accepts only whole numbers up to MAX_NUMBER, and doesn't look inside objects:
-    # hashing a deeply nested tuple would crash the process.
-    array("H", itertools.chain.from_iterable(lists))
-    return list(lists)
 
 
 # Topics and the split -----------------------------------------------------------------------------
@@ -167,9 +62,10 @@ def topic_names() -> list[str]:
 
 # Sequences ----------------------------------------------------------------------------------------
 
-# Lists are made in chunks, whose arrays then take little memory.
-# Numbers of words begin at 4: 0 is padding, 1 the start mark, 2 an omitted word.
+# Word numbers begin at 4: 0 is padding, 1 the start mark, 2 an omitted word.
 _INDEX_FROM = 3
+# Upper bound on word ranks.
+_N_RANKS = 1 << 16
 
 
 def load_data(
@@ -234,11 +130,11 @@ def load_data(
     if not isinstance(test_split, int | float | np.floating) or not 0 <= test_split <= 1:
         raise option_error("test_split", test_split, "a number from 0 to 1")
     remote = FILES["sequences"]
-    lists, labels = read_original(
-        fetch(remote, path, progress=progress),
-        remote,
-        lambda file: read_lists(read_bounded(file, remote)),
-    )
+    file = fetch(remote, path, progress=progress)
+    content = read_original(file, remote, lambda file: read_checked(file, remote))
+    # NumPy unpickles the lists, so the checksum must match first.
+    with np.load(io.BytesIO(content), allow_pickle=True) as arrays:
+        lists, labels = arrays["x"].tolist(), arrays["y"]
     order = shuffled_order(len(lists), seed)
     head = [] if start_char is None else [start_char]
     if maxlen:
@@ -271,7 +167,7 @@ def _number(
 ) -> list[list[Any]]:
     """Return `head` and the numbers of ranks; those not `wanted` are replaced or dropped."""
     # The lists share the numbers of this table.
-    numbers = range(index_from, index_from + MAX_NUMBER + 1)
+    numbers = range(index_from, index_from + _N_RANKS)
     table = [number if number in wanted else oov_char for number in numbers]
     begin = [number if number in wanted else oov_char for number in head]
     rows = [[*begin, *map(table.__getitem__, ranks)] for ranks in lists]

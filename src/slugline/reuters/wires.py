@@ -1,4 +1,4 @@
-"""The texts of the newswires, from Reuters-21578."""
+"""Texts of the newswires, from Reuters-21578."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from slugline.errors import DataError
 from slugline.reuters import sequences
 from slugline.reuters.downloads import FILES, error_reason, fetch, read_original
 
-# The maximum bytes of an unpacked archive, twice its actual size.
+# Maximum size of the unpacked archive in bytes, twice the actual size.
 _MAX_UNPACKED = 64_000_000
 _DIGESTS = Path(__file__).with_name("reuters21578.sha256").read_text("ascii")
-# The files of Reuters-21578, Distribution 1.0, in the order in which the wires are numbered.
+# Files of Reuters-21578, Distribution 1.0, in the order of wire numbers.
 SGML_SHA256 = {name: digest for digest, name in map(str.split, _DIGESTS.splitlines())}
 
 
@@ -38,21 +38,21 @@ class Wire:
     text : str
         Depends on the edition; see `load_wires`.
     headline : str
-        Empty if the wire has none.
+        May be empty.
     topic : str
-        The first of `topics`: the wire's label in Keras' file.
+        First of `topics`, and the wire's label in Keras' file.
     topics : tuple of str
-        Some are not in `topic_names()`; in "modapte", those among the 90.
+        May include topics outside `topic_names()`; in "modapte", only the 90 common topics.
     date : datetime
         Without a time zone.
     newid : int
-        The wire's number in Reuters-21578, from 1 to 21,578.
+        Number in Reuters-21578, from 1 to 21,578.
     label : int
-        The position of `topic` in `topic_names()`; -1 if it isn't there.
+        Index of `topic` in `topic_names()`, or -1.
     misplaced : bool
-        Whether the wire has no body, and the text of another wire in Keras' file.
+        True if the wire has no body, and Keras' file contains another wire's text instead.
     fields : mapping of str to tuple of str
-        Other tags by name: places, people, orgs, exchanges, companies, author.
+        Other tags: places, people, orgs, exchanges, companies, author.
     """
 
     text: str
@@ -73,18 +73,18 @@ class WireList(tuple[Wire, ...]):
 
     @property
     def texts(self) -> list[str]:
-        """The text of each wire."""
+        """Text of each wire."""
         return [wire.text for wire in self]
 
     @property
     def topics(self) -> list[str]:
-        """The first topic of each wire."""
+        """First topic of each wire."""
         return [wire.topic for wire in self]
 
 
 @dataclass(frozen=True, slots=True)
 class Wires:
-    """The wires of the training set and the test set."""
+    """Training and test wires."""
 
     train: WireList
     test: WireList
@@ -101,21 +101,21 @@ def load_wires(
 ) -> Wires:
     """Return newswires as text, in the order and split of `load_data` with default arguments.
 
-    8,982 are for training and 2,246 for testing; `wires.train[i]` is `x_train[i]`. The edition
-    "modapte" has other wires and another split.
+    There are 8,982 training and 2,246 test wires; `wires.train[i]` corresponds to `x_train[i]`. The
+    edition "modapte" has different wires and a different split.
 
     Parameters
     ----------
     edition : {"corrected", "keras", "modapte"}
-        "corrected": the wire's headline, a line break, and its body, entities resolved. "keras":
-        the source text of Keras' sequences, including mark-up; for a misplaced wire, the body of
-        the next wire that has one. "modapte": texts as in "corrected", of the wires that the
-        ModApte split assigns to training (7,770) and testing (3,019), in the order of the
-        collection. They have one or several of the 90 topics that occur in both parts.
+        "corrected": headline, line break and body, with entities resolved. "keras": source text of
+        Keras' sequences, including mark-up; for a misplaced wire, the body of the next wire with
+        one. "modapte": texts as in "corrected", for the training (7,770) and test (3,019) wires of
+        the ModApte split, in collection order. Multi-label, with the 90 topics that occur in both
+        parts.
     path : path, optional
         reuters21578.tar.gz or its folder; see `slugline.reuters.downloads.fetch` for the default.
     progress : Progress, optional
-        For a download.
+        Reports download progress.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def load_wires(
 
 
 def _unpack(path: Path) -> list[str]:
-    """Return the contents of the SGML files, each checked to be the original."""
+    """Return the contents of the SGML files, and verify their checksums."""
     try:
         with gzip.open(path) as file:
             unpacked = file.read(_MAX_UNPACKED + 1)
@@ -144,7 +144,7 @@ def _unpack(path: Path) -> list[str]:
         with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as archive:
             members = {PurePosixPath(member.name).name: member for member in archive}
             return [_read_sgml(archive, members.get(name), name) for name in SGML_SHA256]
-    except Exception as error:  # for a damaged archive, tarfile raises many kinds of errors
+    except Exception as error:  # tarfile raises many kinds of errors for a damaged archive
         raise DataError(error_reason(error)) from error
 
 
@@ -188,10 +188,10 @@ def _wires_in(sgml: str, edition: Edition) -> Iterator[Wire]:
 
 
 def _modapte(files: list[str]) -> Wires:
-    """Return the wires of the ModApte split that have a topic which occurs in both of its parts."""
+    """Return the wires of the ModApte split, with the topics that occur in both parts."""
     parts: dict[str, list[re.Match[str]]] = {"TRAIN": [], "TEST": []}
     for match in itertools.chain.from_iterable(map(_WIRE.finditer, files)):
-        # Nobody assigned topics to the other wires, although some have one.
+        # Topics of other wires were not assigned by indexers.
         if match["indexed"] == "YES" and match["split"] in parts:
             parts[match["split"]].append(match)
     train, test = parts["TRAIN"], parts["TEST"]
@@ -204,7 +204,7 @@ def _topics_of(matches: Sequence[re.Match[str]]) -> set[str]:
 
 
 def _wires_with(matches: Sequence[re.Match[str]], topics: AbstractSet[str]) -> WireList:
-    """Return the wires that have some of these topics, without their other topics."""
+    """Return the wires with any of these topics, and remove other topics."""
     wires = []
     for match in matches:
         distinct_topics = dict.fromkeys(_ITEM.findall(match["topics"]))
@@ -229,17 +229,17 @@ def _to_wire(match: re.Match[str], topics: Sequence[str]) -> Wire:
 
 
 def _fields(markup: str) -> dict[str, tuple[str, ...]]:
-    """Return the tags of a wire that are not topics, and its author."""
+    """Return a wire's tags other than topics, and its author."""
     fields = {name.lower(): tuple(_ITEM.findall(tags)) for name, tags in _TAGS.findall(markup)}
     author = _AUTHOR.search(markup)
     return fields | {"author": (" ".join(_plain(author[1]).split()),) if author else ()}
 
 
 def _text_in_keras(sgml: str, start: int) -> str:
-    """Return the source text of Keras' file: from the next <BODY> tag to the next closing tag.
+    """Return the text in Keras' file: from the next <BODY> tag to the next closing tag.
 
-    The <BODY> tag may belong to a later wire. One wire has no such tag after it in its SGML file;
-    its text in Keras' file is the word "rn", perhaps from a carriage return and a line feed.
+    The <BODY> tag may belong to a later wire. One wire is followed by no such tag; its text in
+    Keras' file is "rn", perhaps from a carriage return and a line feed.
     """
     begin = sgml.find("<BODY>", start)
     return "rn" if begin < 0 else sgml[begin + len("<BODY>") : sgml.index("</", begin)]
@@ -248,8 +248,8 @@ def _text_in_keras(sgml: str, start: int) -> str:
 def _headline_and_body(markup: str) -> tuple[str, str]:
     """Return the headline and body of a wire; either may be empty.
 
-    A wire marked UNPROC has text without tags. A BRIEF has only a headline, to which the
-    collection's makers added stars and "Blah blah blah.".
+    A wire marked UNPROC has text without tags. A BRIEF has only a headline; the collection's
+    authors added stars and "Blah blah blah." to it.
     """
     title = _TITLE.search(markup)
     if title is None:
@@ -259,7 +259,7 @@ def _headline_and_body(markup: str) -> tuple[str, str]:
 
 
 def _plain(markup: str) -> str:
-    """Return text without control characters, with the collection's two entities resolved."""
+    """Replace control characters by spaces, and resolve the collection's two entities."""
     return _CONTROL.sub(" ", markup).replace("&lt;", "<").replace("&amp;", "&").strip()
 
 

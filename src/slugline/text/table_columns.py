@@ -15,8 +15,8 @@ import numpy as np
 
 from slugline.base.checks import check_choice, has_surrogates, is_number, option_error, short_repr
 from slugline.base.wording import counted, nearest
-from slugline.corpus.decimals import read_clear_decimal_comma
 from slugline.corpus.documents import Topic, Topics, cells_of, is_missing
+from slugline.corpus.topic_cells import read_clear_decimal_comma
 from slugline.corpus.topic_sets import TopicSet, as_sets, is_multilabel
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.text.hashing import PADDING, hash_spans

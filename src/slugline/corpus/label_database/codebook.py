@@ -1,11 +1,9 @@
-"""The topics of a label database with their descriptions, after all changes of them."""
+"""The codebook of a label database: topics and descriptions, with all changes applied."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
-CODEBOOK_CHANGES = ("added", "described", "renamed", "merged", "separated", "removed")
+from typing import Literal, NamedTuple
 
 
 class CodebookChange(NamedTuple):
@@ -16,23 +14,23 @@ class CodebookChange(NamedTuple):
     id : int
     at : str
     coder : str
-        The name of the coder who made it.
+        Name of the coder who made the change.
     kind : {"added", "described", "renamed", "merged", "separated", "removed"}
-        A topic that is separated is no longer merged into another one.
+        "separated" undoes a merge.
     topic : int
-        The number of the topic: the `id` of the change that added it.
+        Topic number: the `id` of the change that added the topic.
     name : str or None
-        The new name of a topic that was added or renamed.
+        New name of an added or renamed topic.
     description : str or None
     examples : tuple of str
     target : int or None
-        The number of the topic that this one was merged into.
+        Number of the topic that this one was merged into.
     """
 
     id: int
     at: str
     coder: str
-    kind: str
+    kind: Literal["added", "described", "renamed", "merged", "separated", "removed"]
     topic: int
     name: str | None = None
     description: str | None = None
@@ -41,21 +39,21 @@ class CodebookChange(NamedTuple):
 
 
 class CodebookTopic(NamedTuple):
-    """A topic as it is today.
+    """The current state of a topic.
 
     Attributes
     ----------
     id : int
     name : str
     description : str
-        Empty if there is none.
+        Empty by default.
     examples : tuple of str
     changed : str
-        When it was last changed.
+        Time of the last change.
     merged_into : int or None
-        The number of the topic whose name its labels have now.
+        Number of the topic that it was merged into.
     is_removed : bool
-        Whether it was removed, as no label has it.
+        True if it was removed, which requires that no label uses it.
     """
 
     id: int
@@ -68,7 +66,7 @@ class CodebookTopic(NamedTuple):
 
 
 class Codebook:
-    """Topics with descriptions, as they are after all changes.
+    """Topics with descriptions, after all changes.
 
     Attributes
     ----------
@@ -105,11 +103,11 @@ class Codebook:
 
     @property
     def version(self) -> int:
-        """The number of the last change; 0 if there is none."""
+        """Number of the last change, or 0."""
         return self.changes[-1].id if self.changes else 0
 
     def topics(self) -> list[CodebookTopic]:
-        """Return the topics in use, in the order in which they were added."""
+        """Return the topics in use, oldest first."""
         return [topic for topic in self.all_topics() if topic.merged_into is None]
 
     def names(self) -> list[str]:
@@ -117,13 +115,13 @@ class Codebook:
         return [topic.name for topic in self.topics()]
 
     def all_topics(self) -> list[CodebookTopic]:
-        """Return all topics that were not removed, merged ones included."""
+        """Return all topics except removed ones; includes merged topics."""
         return [topic for topic in self._topics.values() if not topic.is_removed]
 
     def resolve(self, number: int) -> CodebookTopic:
-        """Return the topic in use that a topic is, or was merged into.
+        """Return a topic, or the topic in use that it was merged into.
 
-        Raises KeyError if there is no such topic, and ValueError if merges go in a circle.
+        Raises KeyError for an unknown topic, and ValueError for circular merges.
         """
         topic = self._topics[number]
         for _ in range(len(self._topics)):
@@ -133,16 +131,16 @@ class Codebook:
         raise ValueError(f"topic {number} is merged in a circle")  # as in a manipulated file
 
     def find(self, name: str) -> CodebookTopic | None:
-        """Return the topic in use with this name, or with this former name; None if none has it."""
+        """Return the topic in use with this current or former name, or None."""
         if name in self._active:
             return self._active[name]
         topic = self.resolve(self._former[name]) if name in self._former else None
         return None if topic is None or topic.is_removed else topic
 
     def find_active(self, name: str) -> CodebookTopic | None:
-        """Return the topic in use that has this name today; None if none has it."""
+        """Return the topic in use with this current name, or None."""
         return self._active.get(name)
 
     def current_names(self, numbers: Sequence[int]) -> tuple[str, ...]:
-        """Return the names of topics as they are today, each once."""
+        """Return the distinct current names of topics."""
         return tuple(dict.fromkeys(self.resolve(number).name for number in numbers))

@@ -1,58 +1,56 @@
-"""Reads the labels of each document from a label database, page by page."""
+"""Read the labels of a label database page by page, or its answered documents as rows."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.databases import Database, from_cell, is_time, to_cell
+from slugline.base.wording import counted, join_words
 from slugline.corpus.documents import check_topic_names
-from slugline.corpus.label_database.codebook import (
-    CODEBOOK_CHANGES,
-    Codebook,
-    CodebookChange,
-    CodebookTopic,
-)
+from slugline.corpus.label_database.codebook import Codebook, CodebookChange, CodebookTopic
 from slugline.corpus.label_database.records import (
-    CODER_KINDS,
-    DECISION_KINDS,
-    SELECTION_REASONS,
-    SKIP_REASONS,
     Assignment,
     Coder,
-    CoderKind,
-    DecisionKind,
     DocumentLabels,
     LabelDecision,
     ModelGuess,
-    Selection,
-    SelectionReason,
     Settlement,
-    SkipReason,
+    Status,
     StoredDocument,
 )
 from slugline.corpus.label_database.tables import (
     ASSIGNMENT_COLUMNS,
     DECISION_COLUMNS,
     DOCUMENT_COLUMNS,
+    FORMAT,
+    MULTILABEL,
     N_ASSIGNMENT_COLUMNS,
+    REVIEWED,
     SETTLEMENT_COLUMNS,
     TEXT_COLUMNS,
+    TOPIC_COLUMN,
 )
-from slugline.errors import DataError
+from slugline.corpus.rows import RowIterator, make_row
+from slugline.errors import DataError, StoreError
 
-# The largest integer of SQLite, as a bound where none is asked for.
+# SQLite's largest integer.
 _MAX_NUMBER = (1 << 63) - 1
-# The largest number of documents, and of bytes of their texts and columns, that are read together.
+# Maximum number of documents in a page, and of bytes of their texts and columns.
 _PAGE_ROWS, _PAGE_BYTES = 500, 4 << 20
 # Errors of decoding a damaged cell.
-CELL_ERRORS = (ValueError, TypeError, KeyError, OverflowError, msgspec.DecodeError, DataError)
+_CELL_ERRORS = (
+    *(ValueError, TypeError, KeyError, OverflowError, RecursionError),
+    *(msgspec.MsgspecError, DataError),
+)
 _decode_numbers = msgspec.json.Decoder(tuple[int, ...]).decode
 _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_guess = msgspec.json.Decoder(ModelGuess).decode
@@ -60,38 +58,86 @@ _decode_columns = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class LabelReader:
-    """Reads labels through one connection, with the codebook and coders of one moment.
+    """Reads labels through one connection; the codebook and coders are read once.
 
     Parameters
     ----------
     database : Database
         With `FORMAT`.
     connection : sqlite3.Connection
-        From `Database.reading` or `Database.writing`, and used no longer than that.
+        From `Database.reading` or `Database.writing`; the reader must not outlive it.
     """
 
     def __init__(self, database: Database, connection: sqlite3.Connection) -> None:
         self._database, self.connection = database, connection
 
+    @contextlib.contextmanager
+    def _reading(self, row: str) -> Iterator[None]:
+        """Convert errors about the cells of a row to a StoreError that names it."""
+        try:
+            yield
+        except _CELL_ERRORS as error:
+            raise self._database.damaged_row(row, error) from error
+
     @functools.cached_property
     def coders(self) -> dict[int, Coder]:
         """All coders by number."""
-        return read_coders(self._database, self.connection)
+        coders = {}
+        for number, at, name, kind in self.connection.execute(
+            "SELECT id, at, name, kind FROM coders"
+        ):
+            with self._reading(f"coder {number}"):
+                cells = number, _check_time(at), from_cell(name), kind
+                coders[number] = msgspec.convert(cells, Coder)
+        return coders
 
     @functools.cached_property
     def codebook(self) -> Codebook:
         """The codebook."""
-        return read_codebook(self._database, self.connection, self.coders)
+        changes, coders = [], self.coders
+        with self._reading("the codebook"):
+            for (
+                number,
+                at,
+                coder,
+                kind,
+                topic,
+                name,
+                description,
+                examples,
+                target,
+            ) in self.connection.execute(
+                "SELECT id, at, coder, kind, topic, name, description, examples, target "
+                "FROM codebook ORDER BY id"
+            ):
+                if name is not None:
+                    check_topic_names([from_cell(name)])
+                cells = (
+                    number,
+                    _check_time(at),
+                    coders[coder].name,
+                    kind,
+                    number if kind == "added" else topic,
+                    _optional_text(name),
+                    _optional_text(description),
+                    () if examples is None else _decode_strings(examples),
+                    target,
+                )
+                changes.append(msgspec.convert(cells, CodebookChange))
+            codebook = Codebook(changes)
+            for each in codebook.all_topics():
+                codebook.resolve(each.id)
+        return codebook
 
     def coder(self, name: str) -> Coder:
-        """Return a coder by name; DataError if there is none."""
+        """Return a coder by name; raise DataError for an unknown one."""
         for coder in self.coders.values():
             if coder.name == name:
                 return coder
         raise DataError(f"{self._database.path} has no coder {short_repr(name)}; add it first.")
 
     def topic(self, name: str) -> CodebookTopic:
-        """Return a topic in use by its name, or a former name; DataError if there is none."""
+        """Return a topic in use by its current or a former name; DataError if unknown."""
         topic = self.codebook.find(name)
         if topic is None:
             raise DataError(
@@ -100,98 +146,69 @@ class LabelReader:
         return topic
 
     def setting(self, name: str) -> str | None:
-        """Return the latest value of a setting; None if there is none."""
+        """Return the latest value of a setting, or None."""
         row = self.connection.execute(
             "SELECT value FROM settings WHERE name = ? ORDER BY id DESC LIMIT 1", (to_cell(name),)
         ).fetchone()
-        try:
+        with self._reading(f"setting {name!r}"):
             return None if row is None else from_cell(row[0])
-        except ValueError as error:
-            raise self._database.damaged_row(f"setting {name!r}", error) from error
 
     def text_columns(self) -> tuple[str, ...]:
-        """Return the columns of the text in the user's file; ("text",) if none is named."""
+        """Return the text columns of the user's file, by default ("text",)."""
         stored = self.setting(TEXT_COLUMNS)
-        try:
+        with self._reading(f"setting {TEXT_COLUMNS!r}"):
             return (_decode_strings(stored) if stored is not None else ()) or ("text",)
-        except msgspec.DecodeError as error:
-            raise self._database.damaged_row(f"setting {TEXT_COLUMNS!r}", error) from error
 
     def assignment(self, cells: Sequence[Any]) -> Assignment:
         """Return the assignment in a row of `ASSIGNMENT_COLUMNS`; StoreError if it is damaged."""
-        # In the order of `ASSIGNMENT_COLUMNS`.
         number, at, coder, document, reason = cells[:5]
         probability, n_candidates, guess, is_shown, original = cells[5:]
-        try:
-            if probability is not None and not (
-                isinstance(probability, float) and 0 < probability <= 1
-            ):
-                raise ValueError(f"{short_repr(probability)} is not a probability")
-            if n_candidates is not None and not (
-                isinstance(n_candidates, int) and n_candidates > 0
-            ):
-                raise ValueError(f"{short_repr(n_candidates)} is not a number of candidates")
-            if original is not None and not isinstance(original, int):
-                raise ValueError("the number of another assignment is invalid")
-            return Assignment(
-                number,
-                _check_time(at),
-                self.coders[coder],
-                int(document),
-                Selection(
-                    cast("SelectionReason", _check_choice(reason, SELECTION_REASONS)),
-                    probability,
-                    n_candidates,
-                    None if guess is None else _decode_guess(guess),
-                    bool(is_shown),
-                    original,
-                ),
-            )
-        except CELL_ERRORS as error:
-            raise self._database.damaged_row(f"assignment {number}", error) from error
+        with self._reading(f"assignment {number}"):
+            guess = None if guess is None else _decode_guess(guess)
+            selection = reason, probability, n_candidates, guess, bool(is_shown), original
+            values = number, _check_time(at), self.coders[coder], document, selection
+            return msgspec.convert(values, Assignment)
 
     def decision(self, cells: Sequence[Any]) -> LabelDecision:
         """Return the decision in a row of `ASSIGNMENT_COLUMNS` and `DECISION_COLUMNS`."""
         assignment = self.assignment(cells[:N_ASSIGNMENT_COLUMNS])
         number, at, kind, topics, reason, note, is_shown, supersedes = cells[N_ASSIGNMENT_COLUMNS:]
-        try:
+        with self._reading(f"decision {number}"):
             ids = _decode_numbers(topics)
-            return LabelDecision(
+            values = (
                 number,
                 _check_time(at),
                 assignment,
-                cast("DecisionKind", _check_choice(kind, DECISION_KINDS)),
+                kind,
                 self.codebook.current_names(ids),
                 ids,
-                None if reason is None else cast("SkipReason", _check_choice(reason, SKIP_REASONS)),
-                None if note is None else from_cell(note),
+                reason,
+                _optional_text(note),
                 bool(is_shown),
-                int(supersedes) or None,
+                supersedes or None,
             )
-        except CELL_ERRORS as error:
-            raise self._database.damaged_row(f"decision {number}", error) from error
+            return msgspec.convert(values, LabelDecision)
 
     def settlement(self, cells: Sequence[Any]) -> Settlement:
         """Return the settlement in a row of `SETTLEMENT_COLUMNS`."""
         number, at, document, person, kind, topics, note, supersedes = cells
-        try:
-            return Settlement(
+        with self._reading(f"settlement {number}"):
+            values = (
                 number,
                 _check_time(at),
-                int(document),
+                document,
                 self.coders[person],
-                cast("DecisionKind", _check_choice(kind, DECISION_KINDS)),
+                kind,
                 self.codebook.current_names(_decode_numbers(topics)),
-                None if note is None else from_cell(note),
-                int(supersedes) or None,
+                _optional_text(note),
+                supersedes or None,
             )
-        except CELL_ERRORS as error:
-            raise self._database.damaged_row(f"settlement {number}", error) from error
+            return msgspec.convert(values, Settlement)
 
     def document(self, cells: Sequence[Any]) -> StoredDocument:
         """Return the document in a row of `DOCUMENT_COLUMNS`."""
         number, at, key, replaces, columns, text = cells
-        try:
+        with self._reading(f"document {number}"):
             return StoredDocument(
                 number,
                 _check_time(at),
@@ -200,11 +217,9 @@ class LabelReader:
                 _decode_columns(columns),
                 int(replaces) or None,
             )
-        except (*CELL_ERRORS, RecursionError) as error:
-            raise self._database.damaged_row(f"document {number}", error) from error
 
     def last_withdrawn(self) -> dict[int, int]:
-        """Return, by coder, the number of the last decision that a withdrawal covers."""
+        """Return the number of the last withdrawn decision by coder."""
         last: dict[int, int] = {}
         for coder, decision in self.connection.execute(
             "SELECT coder, last_decision FROM withdrawals WHERE restores = 0 AND id NOT IN "
@@ -218,11 +233,10 @@ class LabelReader:
     def page(
         self, after: int, last: int | None = None, *, has_texts: bool = True
     ) -> list[DocumentLabels]:
-        """Return documents with numbers above `after`, up to `last`.
+        """Return a page of documents with numbers above `after`, up to `last`.
 
-        A page has up to 500 documents, or 4 MiB of texts and columns.
-
-        Without `has_texts`, texts and columns are left empty.
+        A page has up to 500 documents, or 4 MiB of texts and columns. Without `has_texts`, texts
+        and columns are left empty.
         """
         documents, replaced, n_bytes = list[StoredDocument](), set[int](), 0
         columns = DOCUMENT_COLUMNS if has_texts else "id, at, key, replaces, x'7b7d', x''"
@@ -256,17 +270,14 @@ class LabelReader:
         ]
 
     def documents(self, *, has_texts: bool = True) -> Iterator[DocumentLabels]:
-        """Yield all documents in order with their labels, all as they are at one moment.
-
-        Unlike `read_labels`, which needs no transaction that stays open.
-        """
+        """Yield all documents in order with their labels, within the connection's transaction."""
         after = 0
         while page := self.page(after, has_texts=has_texts):
             yield from page
             after = page[-1].document.id
 
     def _current_decisions(self, first: int, last: int) -> dict[int, list[LabelDecision]]:
-        """Return the latest decision of each coder about each document that has one."""
+        """Return the latest decision of each coder by document."""
         rows = self.connection.execute(
             f"SELECT {ASSIGNMENT_COLUMNS}, {DECISION_COLUMNS} "  # noqa: S608
             "FROM assignments JOIN decisions ON decisions.assignment = assignments.id "
@@ -300,9 +311,9 @@ class LabelReader:
 def read_labels(
     database: Database, after: int = 0, *, has_texts: bool = True
 ) -> Iterator[DocumentLabels]:
-    """Yield documents with numbers above `after`, in order, with their labels; in bounded memory.
+    """Yield documents with numbers above `after`, in order, with their labels, in bounded memory.
 
-    Each page of documents is read as it is at one moment; see `LabelReader.page`.
+    Each page is read in its own transaction; see `LabelReader.page`.
     """
     while True:
         with database.reading() as connection:
@@ -313,65 +324,162 @@ def read_labels(
         after = page[-1].document.id
 
 
-def read_coders(database: Database, connection: sqlite3.Connection) -> dict[int, Coder]:
-    """Return all coders by number."""
-    coders = {}
-    for number, at, name, kind in connection.execute("SELECT id, at, name, kind FROM coders"):
-        try:
-            coders[number] = Coder(
-                number,
-                _check_time(at),
-                from_cell(name),
-                cast("CoderKind", _check_choice(kind, CODER_KINDS)),
-            )
-        except CELL_ERRORS as error:
-            raise database.damaged_row(f"coder {number}", error) from error
-    return coders
-
-
-def read_codebook(
-    database: Database, connection: sqlite3.Connection, coders: Mapping[int, Coder]
-) -> Codebook:
-    """Return the codebook."""
-    changes = []
-    cells: tuple[Any, ...] = ("",)
-    try:
-        for cells in connection.execute(
-            "SELECT id, at, coder, kind, topic, name, description, examples, target "
-            "FROM codebook ORDER BY id"
-        ):
-            number, at, coder, kind, topic, name, description, examples, target = cells
-            name = None if name is None else from_cell(name)
-            if name is not None:
-                check_topic_names([name])
-            changes.append(
-                CodebookChange(
-                    number,
-                    _check_time(at),
-                    coders[coder].name,
-                    _check_choice(kind, CODEBOOK_CHANGES),
-                    number if kind == "added" else topic,
-                    name,
-                    None if description is None else from_cell(description),
-                    () if examples is None else _decode_strings(examples),
-                    target,
-                )
-            )
-        codebook = Codebook(changes)
-        for topic in codebook.all_topics():
-            codebook.resolve(topic.id)
-    except CELL_ERRORS as error:
-        raise database.damaged_row(f"change {cells[0]} of the codebook", error) from error
-    return codebook
-
-
 def _check_time(cell: Any) -> str:
     if not is_time(cell):
         raise ValueError(f"{short_repr(cell)} is not a time")
     return str(cell)
 
 
-def _check_choice(cell: Any, choices: Sequence[str]) -> str:
-    if cell not in choices:
-        raise ValueError(f"{short_repr(cell)} is not one of {', '.join(choices)}")
-    return str(cell)
+def _optional_text(cell: Any) -> str | None:
+    return None if cell is None else from_cell(cell)
+
+
+# Rows of labelled documents -----------------------------------------------------------------------
+
+# Minimum number and fraction of labels on texts that a model doubted, for accuracy on the labels to
+# differ noticeably from accuracy on all texts.
+_MIN_DOUBTED, _MIN_DOUBTED_FRACTION = 5, 0.1
+# Descriptions of omitted documents by status.
+_LEFT_OUT: dict[Status, Callable[[int], str]] = {
+    "open": lambda n: f"{counted(n, 'document')} on which coders disagree",
+    "skipped": lambda n: counted(n, "skipped document"),
+    "unlabelled": lambda n: f"{counted(n, 'document')} without a label",
+    "replaced": lambda n: f"{counted(n, 'document')} whose text has changed since",
+}
+
+
+class LabelledDatabase(NamedTuple):
+    """The answered documents of a label database.
+
+    Attributes
+    ----------
+    rows : iterator of SourceRow
+        Columns of each document, in the order stored; the place is the document's number. The topic
+        cell is a list for multi-label data.
+    text : tuple of str
+        Text columns.
+    topic : str
+        Topic column.
+    note : str
+        Note on omitted documents and on selection bias, or "".
+    has_selection_bias : bool
+        True if many documents were selected because a model doubted them, which lowers accuracy
+        measured on them.
+    """
+
+    rows: RowIterator
+    text: tuple[str, ...]
+    topic: str
+    note: str
+    has_selection_bias: bool
+
+
+def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDatabase:
+    """Return the answered documents of a label database; see `DocumentLabels.answer`.
+
+    Parameters
+    ----------
+    path : Path
+    needs_answers : bool, default True
+        If False, include unanswered documents without a topic. Documents whose text has changed
+        since are always left out.
+
+    Raises
+    ------
+    DataError : if the file is damaged, from another program or version, or lacks required answers.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            database = stack.enter_context(Database(path, FORMAT, is_read_only=True))
+            # One transaction for the counts and the rows.
+            reader = LabelReader(database, stack.enter_context(database.reading()))
+            reviewed = reader.setting(REVIEWED)
+            if reviewed is not None:
+                raise DataError(
+                    f"{path} has decisions about suspect documents of {reviewed}, not all of its "
+                    f"labels; carry them out: slugline audit {reviewed} --decisions {path} "
+                    "-o repaired.csv"
+                )
+            text, topic = reader.text_columns(), reader.setting(TOPIC_COLUMN) or "topic"
+            counts, n_doubted, n_imported = Counter[Status](), 0, 0
+            for each in reader.documents(has_texts=False):
+                counts[each.status] += 1
+                reasons = {one.assignment.selection.reason for one in each.decisions}
+                n_doubted += each.answer is not None and "suggested" in reasons
+                n_imported += "imported" in [one.assignment.coder.kind for one in each.decisions]
+            n_answers = counts["settled"] + counts["agreed"]
+            if needs_answers and not n_answers:
+                raise _no_answers(path, counts, n_imported)
+            left_out = _left_out(counts, needs_answers=needs_answers)
+            notes = [left_out and f"left out: {left_out}"]
+            min_doubted = max(_MIN_DOUBTED, _MIN_DOUBTED_FRACTION * n_answers)
+            has_selection_bias = needs_answers and n_doubted >= min_doubted
+            if has_selection_bias:
+                notes.append(
+                    f"{n_doubted:,} of {counted(n_answers, 'label')} are of texts that a model "
+                    "doubted, so accuracies measured on these labels are usually lower than on all "
+                    "texts"
+                )
+            note = "; ".join(filter(None, notes))
+            rows = _label_rows(
+                stack.pop_all(), database, reader, text, topic, needs_answers=needs_answers
+            )
+    except StoreError as error:
+        raise DataError(*error.parts) from error
+    return LabelledDatabase(rows, text, topic, note, has_selection_bias)
+
+
+def _no_answers(path: Path, counts: Counter[Status], n_imported: int) -> DataError:
+    """Return the error for a database without any person's answer."""
+    if n_imported and not counts["open"]:
+        return DataError(
+            f"{path} has labels of imported coders alone, for {counted(n_imported, 'document')}, "
+            "and these don't count as answers: label some documents; or import the labels' FILE as "
+            f"answers: slugline label TEXTS -o {path} --import FILE"
+        )
+    left_out = _left_out(counts, needs_answers=True)
+    found = f" ({left_out})" if left_out else ""
+    return DataError(f"{path} has no document with an answer yet{found}; label some.")
+
+
+def _left_out(counts: Counter[Status], *, needs_answers: bool) -> str:
+    """Count the omitted documents by reason, or return ""."""
+    left_out = [
+        word(counts[status])
+        for status, word in _LEFT_OUT.items()
+        if counts[status] and (needs_answers or status == "replaced")
+    ]
+    return join_words(left_out) if left_out else ""
+
+
+def _label_rows(
+    opened: contextlib.ExitStack,
+    database: Database,
+    reader: LabelReader,
+    text: tuple[str, ...],
+    topic: str,
+    *,
+    needs_answers: bool,
+) -> RowIterator:
+    """Yield the row of each document, and close the database at the end."""
+    try:
+        with opened:
+            is_multilabel = reader.setting(MULTILABEL) == "yes"
+            for each in reader.documents():
+                if each.status == "replaced" or (needs_answers and each.answer is None):
+                    continue
+                values = dict(each.document.columns)
+                if len(text) == 1:
+                    values[text[0]] = each.document.text
+                answer = each.answer
+                if answer is not None and not is_multilabel and len(answer) != 1:
+                    raise database.damaged_row(
+                        f"the label of document {each.document.id}",
+                        f"it has {len(answer)} topics, and should have one",
+                    )
+                values[topic] = None
+                if answer is not None:
+                    values[topic] = list(answer) if is_multilabel else answer[0]
+                yield make_row(each.document.id, values, n_bytes=len(each.document.text))
+    except StoreError as error:
+        raise DataError(*error.parts) from error

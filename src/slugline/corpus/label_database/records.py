@@ -1,8 +1,10 @@
-"""Coders, documents, and what coders decided about them, as a label database has them."""
+"""Records of a label database: coders, documents, assignments and decisions."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+from msgspec import Meta
 
 CoderKind = Literal["person", "imported"]
 SelectionReason = Literal[
@@ -12,18 +14,17 @@ DecisionKind = Literal["label", "skip", "undo"]
 SkipReason = Literal["unclear", "none of these", "not for me"]
 CODER_KINDS: tuple[str, ...] = get_args(CoderKind)
 SELECTION_REASONS: tuple[str, ...] = get_args(SelectionReason)
-DECISION_KINDS: tuple[str, ...] = get_args(DecisionKind)
 SKIP_REASONS: tuple[str, ...] = get_args(SkipReason)
 
 
 class Coder(NamedTuple):
-    """Somebody, or something, that gives topics to documents.
+    """A person or program that labels documents.
 
     Attributes
     ----------
     id : int
     at : str
-        When the coder was added: ISO 8601, UTC, as in "2026-01-31T08:15:00.250Z".
+        Time of registration: ISO 8601, UTC, such as "2026-01-31T08:15:00.250Z".
     name : str
     kind : {"person", "imported"}
         The labels of an imported coder, such as a language model, don't count as answers.
@@ -36,12 +37,12 @@ class Coder(NamedTuple):
 
 
 class ModelGuess(NamedTuple):
-    """What a model said about a document when it was assigned.
+    """A model's prediction for a document at the time of its assignment.
 
     Attributes
     ----------
     topics : tuple of str
-    probability : float, from 0 to 1
+    probability : float
     """
 
     topics: tuple[str, ...]
@@ -49,50 +50,49 @@ class ModelGuess(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """Why, and with which probability, a document was selected for a coder.
+    """The reason and probability of a document's selection for a coder.
 
     Attributes
     ----------
     reason : {"random", "spread", "suggested", "double-coded", "repeated", "audit", "near copy", \
 "imported"}
-        Double-coded documents are random draws as well.
+        Double-coded documents are also random draws.
     probability : float or None
-        The probability, above 0, with which this document was selected at this moment; None if it
-        is unknown, as for imported labels.
+        Selection probability, above 0; None if unknown, such as for imported labels.
     n_candidates : int or None
-        The number of documents among which it was selected.
+        Number of documents to select from.
     guess : ModelGuess or None
-        What the model said at this moment, whether or not it was shown.
+        The model's prediction, shown or not.
     is_guess_shown : bool
-        Whether the coder was to see the guess.
+        True if the coder was to see the guess.
     original : int or None
-        The number of the assignment whose document a near copy was labelled with.
+        For a near copy, the number of the assignment whose label it shares.
     """
 
     reason: SelectionReason
-    probability: float | None = None
-    n_candidates: int | None = None
+    probability: Annotated[float, Meta(gt=0, le=1)] | None = None
+    n_candidates: Annotated[int, Meta(gt=0)] | None = None
     guess: ModelGuess | None = None
     is_guess_shown: bool = False
     original: int | None = None
 
     @property
     def is_random(self) -> bool:
-        """Whether the document is a random draw."""
+        """True for a random draw."""
         return self.reason in ("random", "double-coded")
 
 
 class Assignment(NamedTuple):
-    """A document that a coder was asked about.
+    """A document assigned to a coder.
 
     Attributes
     ----------
     id : int
     at : str
-        When it was assigned.
+        Time of the assignment.
     coder : Coder
     document : int
-        The number of the document.
+        Document number.
     selection : Selection
     """
 
@@ -104,26 +104,26 @@ class Assignment(NamedTuple):
 
 
 class LabelDecision(NamedTuple):
-    """What a coder decided about a document.
+    """A coder's decision about a document.
 
     Attributes
     ----------
     id : int
     at : str
-        When it was decided.
+        Time of the decision.
     assignment : Assignment
     kind : {"label", "skip", "undo"}
     topics : tuple of str
-        The topics by their names of today.
+        Topics by their current names.
     topic_ids : tuple of int
-        The numbers of the topics that were chosen, before any merges.
+        Numbers of the chosen topics, before any merges.
     reason : {"unclear", "none of these", "not for me"} or None
-        Why the document was skipped.
+        Reason for skipping the document.
     note : str or None
     is_guess_shown : bool
-        Whether the coder saw the model's guess.
+        True if the coder saw the model's guess.
     supersedes : int or None
-        The number of the decision that this one replaces.
+        Number of the decision that this one replaces.
     """
 
     id: int
@@ -139,21 +139,21 @@ class LabelDecision(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """What a person decided about a document on which coders disagree.
+    """A person's decision about a document on which coders disagree.
 
     Attributes
     ----------
     id : int
     at : str
-        When it was settled.
+        Time of the settlement.
     document : int
     person : Coder
     kind : {"label", "skip", "undo"}
     topics : tuple of str
-        The topics by their names of today.
+        Topics by their current names.
     note : str or None
     supersedes : int or None
-        The number of the settlement that this one replaces.
+        Number of the settlement that this one replaces.
     """
 
     id: int
@@ -167,18 +167,18 @@ class Settlement(NamedTuple):
 
 
 class Withdrawal(NamedTuple):
-    """All labels that a coder had given at a moment, taken back.
+    """Withdrawal of all labels that a coder had given so far.
 
     Attributes
     ----------
     id : int
     at : str
-        When they were withdrawn.
+        Time of the withdrawal.
     coder : Coder
     person : Coder
-        Who withdrew them.
+        Person who withdrew them.
     last_decision : int
-        The number of the last decision that was withdrawn.
+        Number of the last withdrawn decision.
     """
 
     id: int
@@ -195,14 +195,14 @@ class StoredDocument(NamedTuple):
     ----------
     id : int
     at : str
-        When it was stored.
+        Time of storage.
     key : str
-        What identifies it in the user's file; see `slugline.labels.cells.document_keys`.
+        Id in the user's file; see `slugline.labels.cells.document_keys`.
     text : str
     columns : dict
-        Its other columns.
+        Other columns.
     replaces : int or None
-        The number of the document that had this key before the user changed its text.
+        Number of the document that had this key before the user changed its text.
     """
 
     id: int
@@ -217,18 +217,18 @@ Status = Literal["settled", "agreed", "open", "skipped", "unlabelled", "replaced
 
 
 class DocumentLabels(NamedTuple):
-    """A document with the current decision of each coder about it.
+    """A document with the current decision of each coder.
 
     Attributes
     ----------
     document : StoredDocument
     decisions : tuple of LabelDecision
-        The latest decision of each coder, in order; without undone and withdrawn ones, and without
-        those about texts that came again, which show how steady a coder is and change no label.
+        Latest decision of each coder, in order. Excludes undone and withdrawn decisions, and
+        decisions on repeated texts, which measure a coder's consistency and change no label.
     settlement : Settlement or None
-        The latest settlement that was not undone.
+        Latest settlement, unless undone.
     is_replaced : bool
-        Whether the user has changed the text since; the labels are of the old one.
+        True if the user has changed the text since; the labels belong to the old text.
     """
 
     document: StoredDocument
@@ -238,12 +238,10 @@ class DocumentLabels(NamedTuple):
 
     @property
     def status(self) -> Status:
-        """How far the document is labelled.
+        """Labelling status of the document; labels of imported coders don't count.
 
-        "settled" or "agreed" if it has an answer, "open" if persons disagree, "skipped" if no
-        person labelled it and one skipped it (or it was settled so), "replaced" if the text was
-        changed.
-        Labels of imported coders don't count.
+        "settled" or "agreed" if it has an answer, "open" if people disagree, "skipped" if it was
+        skipped and not labelled, or settled as skipped, and "replaced" if the text was changed.
         """
         if self.is_replaced:
             return "replaced"
@@ -256,7 +254,7 @@ class DocumentLabels(NamedTuple):
 
     @property
     def answer(self) -> tuple[str, ...] | None:
-        """The topics that a person settled on, or that all persons gave; None if there are none."""
+        """The topics that were settled or on which all people agree, or None."""
         status = self.status
         if status == "settled" and self.settlement is not None:
             return self.settlement.topics

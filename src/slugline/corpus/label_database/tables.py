@@ -1,16 +1,16 @@
-"""The tables of a label database, the columns that are read together, and the names of settings.
+"""Tables, column lists and setting names of label databases.
 
-Rows are added and never changed: a change, an undo or a withdrawal is a row of its own that refers
-to an earlier one, and is applied on reading.
+Rows are never changed: a change, undo or withdrawal is a new row that refers to an earlier one and
+is applied on reading.
 """
 
 from __future__ import annotations
 
 from slugline.base.databases import DatabaseFormat
 
-#: The largest size of a text, and of the other columns of a document in JSON, in bytes of UTF-8.
+#: Maximum size in UTF-8 bytes of a text, and of a document's other columns as JSON.
 MAX_TEXT_BYTES = 16 << 20
-#: The tables; in each, rows with larger numbers are later.
+#: Tables; later rows have larger numbers.
 FORMAT = DatabaseFormat(
     content="labels",
     tables=(
@@ -24,7 +24,7 @@ FORMAT = DatabaseFormat(
             "CREATE TABLE codebook (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
             "coder INTEGER NOT NULL, kind TEXT NOT NULL, topic INTEGER NOT NULL, name BLOB, "
             "description BLOB, examples BLOB, target INTEGER)",
-            # The text comes last, so that a query of other columns can skip its pages.
+            # The text comes last so that queries of other columns can skip its pages.
             "CREATE TABLE documents (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
             "replaces INTEGER NOT NULL, key BLOB NOT NULL, digest BLOB NOT NULL, "
             "columns BLOB NOT NULL, text BLOB NOT NULL, UNIQUE (key, replaces))",
@@ -53,23 +53,22 @@ FORMAT = DatabaseFormat(
     max_row_bytes=2 * MAX_TEXT_BYTES + (1 << 17),
     hint="the file of labels that `slugline label -o` makes",
 )
-#: The columns of an assignment in a query, without its coder's.
+#: Columns of an assignment in a query, without its coder's columns.
 ASSIGNMENT_COLUMNS = (
     "assignments.id, assignments.at, assignments.coder, assignments.document, "
     "assignments.reason, probability, n_candidates, guess, assignments.is_guess_shown, original"
 )
-#: How many these are.
 N_ASSIGNMENT_COLUMNS = 10
-#: The columns of a decision, after those of its assignment.
+#: Columns of a decision, which follow its assignment's columns.
 DECISION_COLUMNS = (
     "decisions.id, decisions.at, decisions.kind, topics, decisions.reason, note, "
     "decisions.is_guess_shown, supersedes"
 )
 SETTLEMENT_COLUMNS = "id, at, document, person, kind, topics, note, supersedes"
 DOCUMENT_COLUMNS = "id, at, key, replaces, columns, text"
-#: The setting that says whether documents may have several topics: "yes" or "no".
+#: Setting: "yes" for multi-label data, else "no".
 MULTILABEL = "multilabel"
-#: The setting that names the data whose suspects are reviewed, if that is what decisions are about.
+#: Setting: the data whose suspect documents are reviewed, if decisions are about those.
 REVIEWED = "reviewed data"
-#: The settings that name the user's columns: those of the text, in a JSON list, and of the topic.
+#: Settings: the user's text columns as a JSON list, and topic column.
 TEXT_COLUMNS, TOPIC_COLUMN = "text columns", "topic column"

@@ -27,7 +27,7 @@ from slugline.corpus.excel_copy import ExcelCopy
 from slugline.corpus.label_database.records import CoderKind
 from slugline.corpus.label_database.tables import TOPIC_COLUMN
 from slugline.corpus.layout import ReadOptions, TopicForm
-from slugline.corpus.parquet_table import open_parquet_table
+from slugline.corpus.parquet import open_parquet_table
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.corpus.table_writers import TableWriter, guard_cell

@@ -17,9 +17,9 @@ from slugline.corpus import labelled, readers, rows
 from slugline.corpus.collect import SchemaCheck
 from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, compute_digest
-from slugline.corpus.frames import frame_rows
 from slugline.corpus.layout import LabelledFileOptions, Layout, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import check_encoding
+from slugline.corpus.rows import frame_rows
 from slugline.corpus.topic_sets import check_documents, is_multilabel
 from slugline.errors import DataError, Message, OptionError, Parameter, join_messages
 
