@@ -380,19 +380,14 @@ class TopicClassifier(TextEstimator):
         return self.classes_[best]
 
     def decide(
-        self,
-        X: Texts,
-        min_precision: float | None = None,
-        *,
-        per_topic: bool = False,
-        coverage: float | None = None,
+        self, X: Texts, min_precision: float | None = None, *, per_topic: bool = False
     ) -> list[Decision]:
         """Return a prediction for each text, or the reason why the model is unsure of it.
 
         Parameters
         ----------
         X : iterable of str
-        min_precision, per_topic, coverage
+        min_precision, per_topic
             See `slugline.model.decider.Decider.from_fitted`.
 
         Returns
@@ -404,9 +399,7 @@ class TopicClassifier(TextEstimator):
         OptionError : if it has no held-out predictions, or no threshold reaches `min_precision`.
             If the precision set in the constructor can't be reached, all predictions are unsure.
         """
-        decider = Decider.from_fitted(
-            self._fitted(), min_precision, per_topic=per_topic, coverage=coverage
-        )
+        decider = Decider.from_fitted(self._fitted(), min_precision, per_topic=per_topic)
         return decider.decide(self._read(X))
 
     def transform(self, X: Texts) -> Any:

@@ -387,7 +387,7 @@ def test_promise_of_several_topics_speaks_of_likely_topics() -> None:
 
 def test_decide_returns_the_topics_of_predict_and_the_most_likely(several: TopicClassifier) -> None:
     for decision, answer in zip(several.decide(NEW_TEXTS), several.predict(NEW_TEXTS), strict=True):
-        assert (decision.topics, decision.conformal_set) == (list(answer), None)
+        assert decision.topics == list(answer)
         assert decision.topic == (answer[0] if answer else None)
         assert decision.reason is None
         assert decision.probability == decision.top[0][1]
@@ -412,11 +412,6 @@ def test_decide_is_unsure_of_blank_texts(several: TopicClassifier) -> None:
         "no text",
         "no text",
     ]
-
-
-def test_coverage_is_rejected_for_several_topics(several: TopicClassifier) -> None:
-    with pytest.raises(OptionError, match="gives several"):
-        several.decide(NEW_TEXTS, coverage=0.9)
 
 
 # Thresholds ---------------------------------------------------------------------------------------

@@ -87,11 +87,6 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
     "Apply --min-precision to each frequent topic separately, so that no topic falls short "
     "while all together reach it.",
 )
-@option(
-    "--coverage FRACTION",
-    "Also print a set of topics that contains the right one this often (e.g. 0.95).",
-    type=float,
-)
 @option("--explain", "Add the words that count most for or against the topic, and their positions.")
 @option(
     "--output -o FILE",
@@ -410,6 +405,5 @@ def _answer_fields(answer: Prediction, top: int) -> dict[str, Any]:
             "probabilities": [round(probability, 4) for probability in decision.probabilities],
         }
         optional = {"reason": reason, "guesses": guesses}
-    optional["set"] = decision.conformal_set
     present = {name: value for name, value in optional.items() if value is not None}
     return {**row_id, **fields, **present}
