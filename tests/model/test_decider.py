@@ -184,7 +184,7 @@ def test_fit_holds_documents_out_once_for_calibration_and_thresholds(
     texts = [f"{text} x{number}" for number in range(n_copies) for text in many[0]]
     topics = many[1] * n_copies
     classifier = TopicClassifier(encoder=None).fit(texts, topics)
-    fitted, learner = classifier.fitted_, classifier.learner_
+    fitted, learner = classifier.fitted_, classifier.fitted_.learner
     assert isinstance(learner, LinearLearner)
     predictions = fitted.heldout_predictions
     assert predictions is not None
