@@ -552,7 +552,7 @@ def _learn_batches(classifier: TopicClassifier, corpus: Corpus, topics: Sequence
 
 def _score(classifier: TopicClassifier, test: Corpus) -> tuple[float, float]:
     """Return the accuracy and the log loss."""
-    proba, y = classifier.predict_proba(test.texts), classifier.topics_.encode(test.topics)
+    proba, y = classifier.predict_proba(test.texts), classifier.fitted_.topics.encode(test.topics)
     of_topics = np.maximum(proba[np.arange(len(y)), y], 1e-9)
     return float((proba.argmax(axis=1) == y).mean()), -float(np.log(of_topics).mean())
 

@@ -1,10 +1,10 @@
-"""Thresholds: the precision asked for, texts of no topic, unknown texts, and sets of topics."""
+"""Thresholds: the precision asked for, texts of no topic, and unknown texts."""
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,11 +18,9 @@ from measure import table
 from slugline import Corpus, TopicClassifier
 from slugline.corpus.splits import rank_within_topics
 from slugline.errors import OptionError
-from slugline.learning.linear.learner import LinearLearner
 from slugline.model.decider import Decider
 from slugline.model.file.container import pack
 from slugline.model.file.content import to_model_file
-from slugline.model.heldout import highest_score, set_scores
 from slugline.model.thresholds import lowest_threshold
 
 # The precision asked for --------------------------------------------------------------------------
@@ -299,63 +297,16 @@ def unknown_texts(sets: Sequence[str] = ("banking77", "trec", "sib200-en", "stac
     )
 
 
-# Sets of topics -----------------------------------------------------------------------------------
-
-
-def sets_of_topics(splits: int = N_SPLITS) -> str:
-    """Coverage and size of conformal sets at 0.9, beside LAC."""
-    train, test = load("banking77")
-    corpus = Corpus(train.texts + test.texts, train.topics + test.topics, "banking77")
-    scores: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "Slugline": set_scores,
-        "LAC": lambda proba: 1 - proba,
-    }
-    results: dict[str, list[tuple[float, float, float]]] = {name: [] for name in scores}
-    for seed in range(splits):
-        order = np.random.default_rng(seed).permutation(len(corpus))
-        train, test = select(corpus, order[:N_TRAIN]), select(corpus, order[N_TRAIN:])
-        classifier = TopicClassifier(n_jobs=1, random_state=seed, min_precision=0.9)
-        fitted = classifier.fit(train.texts, train.topics).fitted_
-        assert isinstance(fitted.learner, LinearLearner)
-        assert fitted.heldout_predictions is not None
-        right_scores = fitted.heldout_predictions.scores
-        assert right_scores is not None
-        assert fitted.learner.heldout_scores_ is not None
-        heldout = fitted.learner.heldout_scores_
-        y = fitted.topics.encode(train.topics)[heldout.rows]
-        heldout_proba = fitted.learner.calibration.proba(heldout.scores)
-        proba = fitted.predict_proba(test.texts)
-        true_topics = np.arange(len(test)), fitted.topics.encode(test.topics)
-        for name, score in scores.items():
-            level = highest_score(score(heldout_proba)[np.arange(len(y)), y], 0.9)
-            if name == "Slugline":
-                level = highest_score(right_scores, 0.9)
-            is_in = score(proba) <= level
-            coverage, size = is_in[true_topics].mean(), is_in.sum(axis=1).mean()
-            results[name].append((coverage, size, (~is_in.any(axis=1)).mean()))
-    table_rows = []
-    for name, values in results.items():
-        coverage, size, empty = np.mean(values, axis=0)
-        low, high = np.min(values, axis=0)[0], np.max(values, axis=0)[0]
-        numbers = (coverage, low, high, size, empty)
-        table_rows.append([name, *(f"{number:.3f}" for number in numbers)])
-    header = ["", "coverage", "lowest", "highest", "topics in a set", "empty sets"]
-    note = f"{splits} splits of banking77."
-    return f"{note}\n\n{table(header, table_rows)}"
-
-
 BENCHMARKS = {
     "afterwards": afterwards,
     "promise": promise,
     "precision": precision,
     "out-of-scope": out_of_scope,
     "unknown-texts": unknown_texts,
-    "sets": sets_of_topics,
 }
 QUICK = {
     "afterwards": {"sets": ("trec",)},
     "promise": {"sets": ("sib200-de", "trec"), "labels": (10, 0), "draws": 1},
     "precision": {"sets": ("trec",)},
     "unknown-texts": {"sets": ("trec", "sib200-en")},
-    "sets": {"splits": 1},
 }

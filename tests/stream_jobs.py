@@ -22,9 +22,9 @@ def pairs(news: News, size: int = 25) -> Iterator[tuple[list[str], list[Any]]]:
 
 def learned_bytes(classifier: TopicClassifier) -> dict[str, bytes]:
     """Return what was learned, and the probabilities of the held-out answers that are kept."""
-    arrays = classifier.learner_.arrays()
+    arrays = classifier.fitted_.learner.arrays()
     found = {name: array.tobytes() for name, array in arrays.items()}
     heldout = classifier.fitted_.heldout_predictions
     if heldout is not None:
         found["heldout"] = np.sort(heldout.probabilities).tobytes()
-    return {**found, "settings": repr(classifier.learner_.settings()).encode()}
+    return {**found, "settings": repr(classifier.fitted_.learner.settings()).encode()}

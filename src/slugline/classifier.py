@@ -1,4 +1,4 @@
-"""TopicClassifier, the scikit-learn estimator of topics; and `load`."""
+"""`TopicClassifier`, a scikit-learn estimator for topics of texts, and `load`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,7 @@ from slugline.base.files import PathLike
 from slugline.base.wording import format_html_table
 from slugline.corpus.columns import read_table
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.documents import (
-    Topic,
-    Topics,
-    check_descriptions,
-    check_texts,
-    to_plain_topics,
-)
+from slugline.corpus.documents import Topic, check_descriptions, check_texts, to_plain_topics
 from slugline.corpus.layout import Layout
 from slugline.corpus.rows import Frame
 from slugline.corpus.sample_weights import row_weights
@@ -63,7 +57,6 @@ from slugline.model.multilabel_rule import (
 )
 from slugline.model.settings import FitSettings, draw_seed
 from slugline.text.feature_groups import FeatureGroup
-from slugline.text.features import Features
 from slugline.text.table_columns import check_column_names, describe_odd_cells, odd_cells_note
 
 if TYPE_CHECKING:
@@ -72,8 +65,6 @@ if TYPE_CHECKING:
     from slugline.base.progress import Progress
     from slugline.explanation.explain import Documents
     from slugline.explanation.explanation import Explanation
-    from slugline.learning.net.training import History
-    from slugline.learning.tuning import Tuning
     from slugline.model.parts.fit import StreamOptions
 
 
@@ -82,88 +73,75 @@ Texts: TypeAlias = Iterable[str] | Iterable[Mapping[str, Any]] | Mapping[str, Se
 
 
 class TopicClassifier(TextEstimator):
-    """Classifies the topic of a text by its words.
+    """Classifies texts by topic.
 
-    Follows scikit-learn's estimator contract on raw strings.
+    Follows scikit-learn's estimator contract, with raw strings as input.
 
     Parameters
     ----------
     learner : {"linear", "network"} or Learner, default "linear"
-        "linear" weighs each term for each topic; "network" is that of the newswire lesson, and was
-        less accurate on every data set measured. Both learn several topics for a text. A learner
-        object has options of its own: `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`,
-        or a `Mixture` of several learners.
+        "linear" has a weight for each term and topic. "network" is the network of the newswire
+        lesson, which was less accurate on every data set measured. Both support multi-label texts.
+        Pass a learner object to set its options: `NeuralLearner(hidden=(64, 64))`,
+        `LinearLearner(passes=3)`, or a `Mixture` of several learners.
     encoder : str, an object with `encode`, or None, default "vectors"
-        What knows words that no document has, and whose scores are added to those of the linear
-        learner, with as much weight as helps on held-out documents. "vectors" are those of words
-        that come with Slugline. They are left out, without a warning, where no encoder can be used
-        (with other learners, in `fit_stream` and `partial_fit` of texts with several topics, and in
-        fits of more than 200,000 documents), where they don't help, and, with more than 20,000
-        documents, unless they help on a sample. Other names of
-        `slugline.learning.encoder.registry` are those of sentence encoders ("use", "e5"), several
-        with commas between them in any order, or "auto": the combination of these, or none, that
-        does best on held-out documents; see `fitted_.encoder_choice`. An object's
-        `encode(list of str)` returns an array, shape (n_texts, n_columns). None is for words alone.
-        See `docs/reference/encoders.md`.
+        Pretrained word vectors or sentence encoder. Its scores are added to the scores of the
+        linear learner, with the weight that works best on held-out documents. "vectors" are the
+        word vectors that come with Slugline. They are skipped without a warning where no encoder
+        can be used (with other learners, in `fit_stream` and `partial_fit` of multi-label texts,
+        and in fits of more than 200,000 documents), if they don't help and, with more than 20,000
+        documents, unless they help on a sample. "use" and "e5" are sentence encoders; combine
+        several with commas, in any order. "auto" chooses the combination, or none, that works best
+        on held-out documents; see `fitted_.encoder_choice`. For your own encoder, pass an object
+        whose `encode(list of str)` returns an array, shape (n_texts, n_columns). None uses words
+        alone. See `docs/reference/encoders.md`.
     descriptions : mapping of topic to str, optional
-        What topics are about, in a sentence or two, for the encoder to read. Documents add to them
-        with as much weight as helps on held-out ones, and a topic need not have any. `fit([], [])`
-        learns from descriptions alone: scores are then cosines, and probabilities are not
-        calibrated.
+        Descriptions of topics in a sentence or two, read by the encoder. They are combined with
+        documents, with the weight that works best on held-out documents; a topic may have a
+        description only. `fit([], [])` trains on descriptions alone: scores are then cosines, and
+        probabilities are not calibrated.
     feature_groups : sequence of FeatureGroup, optional
-        The groups of terms; the default depends on the learner.
+        Groups of terms; the default depends on the learner.
     class_weight : {None, "balanced"} or mapping of topic to float
-        Weight of each topic's documents; "balanced" gives every topic the same total.
+        Weight of each topic's documents; "balanced" gives every topic the same total weight.
     tune : bool or float, default False
-        Search for better feature groups, weights of words and passes of the linear learner, by
-        cross-validation on the training texts. A number is the budget: the most multiplications for
-        each term of a document; see `slugline.learning.tuning`. `tune` chooses learner and
-        feature_groups.
+        Search for better feature groups, word weights and passes of the linear learner by
+        cross-validation on the training texts. A number is the budget: the maximum number of
+        multiplications per term of a document; see `slugline.learning.tuning`. Requires the
+        defaults of `learner` and `feature_groups`.
     n_jobs : int, optional
-        Threads, by default one for each core. Results are the same for any number.
+        Number of threads, by default one per core. Does not change results.
     random_state : int, numpy.random.Generator, RandomState or None, default 0
-        Seed for every random choice, or the generator from which a fit draws it; None draws a fresh
-        one. The seed is `fitted_.seed`, with which the same model can be made again.
+        Seed for every random choice, or a generator from which a fit draws the seed. None draws a
+        new seed. `fitted_.seed` is the seed that reproduces the model.
     min_precision : float, over 0 and under 1, optional
-        How often the predictions that `decide` gives must be right, unless its own argument says
-        otherwise. Held-out predictions, from which thresholds are chosen, are then made with more
-        care: a fit takes up to three times as long, and `decide` gives more predictions.
+        Default precision of `decide`. With it, all documents get held-out predictions for choosing
+        thresholds: a fit takes up to three times as long, and `decide` is unsure of fewer texts.
     optimize : {"micro", "macro", "samples"}, default "micro"
-        If texts have several topics, the average F1 that thresholds maximize: over all decisions,
-        over topics, or over texts.
+        For multi-label texts, the average F1 that thresholds maximize: over all decisions, over
+        topics, or over texts.
     text : str or sequence of str, optional
-        The column of the text, or several, if `X` is a table: a data frame of pandas or polars, a
-        list of mappings, or a mapping of names to columns. By default, it is guessed from the
-        names.
+        Text column or columns if `X` is a table: a pandas or polars data frame, a list of
+        mappings, or a mapping of names to columns. By default, guessed from the names.
     columns : sequence of str, optional
-        Columns beside the text to learn from, such as `["product"]`; `X` is then a table. The
-        training data show which columns hold words, numbers or dates; see
-        `docs/howto/beside-the-text.md`. For predictions, a table may lack some of them, with a
-        warning.
+        Additional input columns, such as `["product"]`; `X` is then a table. Their types (words,
+        numbers or dates) are inferred from the training data; see
+        `docs/howto/beside-the-text.md`. Columns missing from a table to predict cause a warning.
     topic_path : str, optional
-        The separator in topics that are paths, such as "/" in "sport/football". A text then
-        counts for all parents of its topics as well, no topic is more probable than its parent, and
-        answers are the deepest topics; see `docs/howto/topic-trees.md`.
+        Separator in topics that are paths, such as "/" in "sport/football". A text then also
+        counts for all parents of its topics, no topic is more probable than its parent, and the
+        deepest topics are returned; see `docs/howto/topic-trees.md`.
     thresholds : mapping of topic to float, optional
-        If texts have several topics, the lowest probability at which each of these topics is given,
-        in place of the threshold that `optimize` would choose.
+        For multi-label texts, the lowest probability at which each of these topics is given.
+        Overrides the thresholds chosen by `optimize`.
 
     Attributes
     ----------
     classes_ : array, shape (n_topics,)
-        Topics in the order of the columns of `predict_proba`: words, 64-bit integers, or booleans.
-    features_ : Features
-    learner_ : Learner
-    topics_ : Topics
-    history_ : History or None
-        The search for the best epoch; None for a learner without epochs, in a loaded model, or
-        after `partial_fit`.
-    tuning_ : Tuning or None
-        None without `tune`, in a loaded model, or after `partial_fit`.
-    n_documents_, n_batches_ : int
-        Number of documents it learned from, and of calls of `partial_fit` (0 after `fit`).
+        Topics in the order of the columns of `predict_proba`: strings, 64-bit integers or booleans.
     fitted_ : Fitted
-        The fitted model as one value, which a fit replaces in one step, or not at all if it fails.
+        The fitted model, with its features, learner, history and so on. A fit replaces it in one
+        step, or not at all if it fails.
 
     Examples
     --------
@@ -177,7 +155,7 @@ class TopicClassifier(TextEstimator):
     """
 
     fitted_: Fitted
-    #: What the file says of itself, only in a loaded classifier.
+    #: Metadata and card of the model file; only in a loaded classifier.
     info_: ModelInfo
     card_: str
 
@@ -224,43 +202,41 @@ class TopicClassifier(TextEstimator):
         X_unlabelled: Texts | None = None,
         progress: Progress | None = None,
     ) -> TopicClassifier:
-        """Learn from texts and their topics.
+        """Train on texts and their topics.
 
         Parameters
         ----------
         X : iterable of str, or a table if the classifier has `text` or `columns`
         y : iterable of str, int or bool, one for each text
-            Whole floats become integers: 1.0 is 1. If texts have several topics, or none, a list of
-            topics for each; or an indicator of 0 and 1 (array, sparse array or data frame), shape
-            (n_documents, n_topics), whose columns are the topics.
+            Whole floats become integers: 1.0 is 1. For multi-label texts, a list of topics for
+            each text, possibly empty; or an indicator of 0 and 1 (array, sparse array or data
+            frame), shape (n_documents, n_topics), with a column for each topic.
         sample_weight : float array, shape (n_documents,), optional
-            A document of weight 0 is left out, and its topic if it has no other document. If all
-            weights are whole numbers with a sum of at most 500, a document of weight 2 counts as if
-            it occurred twice. Other weights affect only the loss, not the document frequency of
-            words.
+            Documents of weight 0 are excluded, and topics without other documents. If all weights
+            are whole numbers with a sum of at most 500, a document of weight 2 counts as if it
+            occurred twice. Other weights affect only the loss, not document frequencies of words.
         validation_data : (texts, topics), optional
-            Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
-            from them. Only for learners that have epochs.
+            Documents for choosing the best epoch, instead of a part of `X`. Only for learners with
+            epochs.
         X_unlabelled : as `X`, optional
-            Unlabelled texts for self-training: each counts a little for the topic predicted for it.
-            This needs an encoder, and one topic for each text. Empty texts, copies, and texts that
-            are in `X` are left out. At most 5,000 of them, evenly spaced, are used. If there are as
-            many as in `X`, scikit-learn's `cross_val_score(params=...)` splits them into folds like
-            `X`.
+            Unlabelled texts for self-training: each counts a little for its predicted topic.
+            Requires an encoder and single-label texts. Empty texts, copies, and texts in `X` are
+            ignored. At most 5,000 of the others, evenly spaced, are used. If `X_unlabelled` is as
+            long as `X`, scikit-learn's `cross_val_score(params=...)` splits it into folds too.
         progress : Progress, optional
             See `slugline.base.progress`.
 
         Raises
         ------
-        DataError : if there are no documents (and no descriptions), no words in them, or not one
-            topic for each.
-        EncoderError : if the encoder is missing, or fails.
-        OptionError : if one of the constructor's arguments is out of its range.
+        DataError : if there are neither documents nor descriptions, no words in documents, or a
+            document without a topic.
+        EncoderError : if the encoder is missing or fails.
+        OptionError : if a constructor argument is invalid.
 
         Warns
         -----
-        EncoderWarning : if the encoder is left out, as it improves nothing, unless it is "vectors";
-            or if none is chosen and `X_unlabelled` needs one.
+        EncoderWarning : if an encoder other than "vectors" is skipped because it doesn't help, or
+            if none is chosen and `X_unlabelled` needs one.
         """
         settings = self.to_settings()
         unlabelled = None
@@ -286,32 +262,30 @@ class TopicClassifier(TextEstimator):
         classes: Iterable[Topic] | None = None,
         sample_weight: npt.ArrayLike | None = None,
     ) -> TopicClassifier:
-        """Learn from one more batch of texts, such as part of a stream.
+        """Train on another batch of texts, such as a part of a stream.
 
-        After `fit`, or in a loaded classifier, it continues from there. It learns new terms, except
-        in feature groups that have a vocabulary, which stays, as its idf does. Batches of a
-        thousand documents are fastest. Pass each document only once: probabilities are too high for
-        documents that were learned from before. With the encoder "vectors", their weight depends on
-        how much they help with documents that come next, which batches of a few documents show
-        badly: if there are fewer than some hundred in all, `fit` to all of them at once answers
-        better.
+        Continues from `fit` or from a loaded model. New terms are added, except to feature groups
+        with a vocabulary, whose terms and idf stay the same. Batches of a thousand documents are
+        fastest. Pass each document only once: probabilities are too high if documents repeat. The
+        weight of word vectors is estimated on the documents of the next batch, so small batches
+        give poor estimates: for fewer than a few hundred documents, `fit` is more accurate.
 
         Parameters
         ----------
         X : iterable of str
-        y : iterable of str or int, one for each text, or several as in `fit`
+        y : iterable of str or int, or multi-label as in `fit`
         classes : iterable of str or int, optional
-            All topics of all batches, needed in the first call of a classifier without `fit`,
-            unless `y` is an indicator, which has a column for each.
+            All topics of all batches. Required in the first call without `fit`, unless `y` is an
+            indicator.
         sample_weight : float array, shape (n_documents,), optional
-            A document of weight 0 is left out. Other weights affect only the loss.
+            Documents of weight 0 are excluded. Other weights affect only the loss.
 
         Raises
         ------
-        DataError : if there are no documents, not one topic for each (or several, where batches
-            before had them), or one that is not among `classes`.
-        OptionError : if the learner, or feature groups with a vocabulary, can't learn from batches,
-            or options need all documents at once.
+        DataError : if there are no documents, topics are not in the form of earlier batches, or a
+            topic is not in `classes`.
+        OptionError : if the learner or a feature group doesn't support batches, or an option
+            requires all documents at once.
         """
         if self.topic_path is not None:
             raise OptionError(Parameter("topic_path"), " needs all documents at once; call fit.")
@@ -332,7 +306,7 @@ class TopicClassifier(TextEstimator):
         client: Client | str | None = None,
         progress: Progress | None = None,
     ) -> TopicClassifier:
-        """Learn from files or batches of any size; see `slugline.model.parts.fit.fit_stream`."""
+        """Train on files or batches of any size; see `slugline.model.parts.fit.fit_stream`."""
         from slugline.model.parts.fit import fit_stream
 
         settings = self.to_settings()
@@ -341,24 +315,21 @@ class TopicClassifier(TextEstimator):
         )
 
     def predict_proba(self, X: Texts) -> F32:
-        """Return the topics' probabilities, shape (n_documents, n_topics).
+        """Return topic probabilities, shape (n_documents, n_topics).
 
-        Every row sums to 1, unless texts have several topics.
+        Rows sum to 1, except for multi-label models.
         """
         return self._fitted().predict_proba(self._read(X))
 
     def predict_log_proba(self, X: Texts) -> F32:
-        """Return the logarithms of the topics' probabilities, shape (n_documents, n_topics).
-
-        They are minus infinity where a probability is rounded to 0.
-        """
+        """Return log probabilities, shape (n_documents, n_topics); minus infinity for 0."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
     def decision_function(self, X: Texts) -> F64:
-        """Return scores, shape (n_documents, n_topics); the topic has the largest.
+        """Return scores, shape (n_documents, n_topics); the predicted topic has the largest score.
 
-        With two topics, the shape is (n_documents,) as in scikit-learn, and scores over 0 are for
+        With two topics, the shape is (n_documents,) as in scikit-learn, and positive scores favour
         the second topic.
         """
         scores = self._scores(X)
@@ -369,9 +340,9 @@ class TopicClassifier(TextEstimator):
     def predict(self, X: Texts) -> npt.NDArray[Any]:
         """Return the most likely topic of each text, shape (n_documents,).
 
-        A blank text gets one as well, which says nothing; `decide` gives a reason in its place. If
-        texts have several topics, a tuple of the topics given to each, the most likely first; or
-        an indicator of 0 and 1, shape (n_documents, n_topics), if it learned from one.
+        The topic of a blank text is meaningless; `decide` returns a reason instead. A multi-label
+        model returns a tuple of topics for each text, most likely first; or an indicator of 0 and
+        1, shape (n_documents, n_topics), if trained on one.
         """
         fitted = self._fitted()
         if fitted.multilabel:
@@ -380,19 +351,14 @@ class TopicClassifier(TextEstimator):
         return self.classes_[best]
 
     def decide(
-        self,
-        X: Texts,
-        min_precision: float | None = None,
-        *,
-        per_topic: bool = False,
-        coverage: float | None = None,
+        self, X: Texts, min_precision: float | None = None, *, per_topic: bool = False
     ) -> list[Decision]:
         """Return a prediction for each text, or the reason why the model is unsure of it.
 
         Parameters
         ----------
         X : iterable of str
-        min_precision, per_topic, coverage
+        min_precision, per_topic
             See `slugline.model.decider.Decider.from_fitted`.
 
         Returns
@@ -401,61 +367,44 @@ class TopicClassifier(TextEstimator):
 
         Raises
         ------
-        OptionError : if it has no held-out predictions, or no threshold reaches `min_precision`.
-            If the precision set in the constructor can't be reached, all predictions are unsure.
+        OptionError : if the model has no held-out predictions, or no threshold reaches
+            `min_precision`. If no threshold reaches the constructor's `min_precision`, there is no
+            error: the model is unsure of every text.
         """
-        decider = Decider.from_fitted(
-            self._fitted(), min_precision, per_topic=per_topic, coverage=coverage
-        )
+        decider = Decider.from_fitted(self._fitted(), min_precision, per_topic=per_topic)
         return decider.decide(self._read(X))
 
     def transform(self, X: Texts) -> Any:
-        """Return the topics' probabilities, as columns beside others in a `ColumnTransformer`.
+        """Return topic probabilities, for use in a `ColumnTransformer`.
 
-        They are an array, or the data frame that `set_output` chooses.
+        The result is an array, or a data frame if chosen by `set_output`.
         """
         names = self.get_feature_names_out().tolist()
         return self._to_output(self.predict_proba(X), names, X)
 
     def fit_transform(
-        self,
-        X: Texts,
-        y: Any,
-        sample_weight: npt.ArrayLike | None = None,
-        *,
-        validation_data: tuple[Texts, Any] | None = None,
-        X_unlabelled: Texts | None = None,
-        progress: Progress | None = None,
+        self, X: Texts, y: Any, sample_weight: npt.ArrayLike | None = None, **options: Any
     ) -> Any:
-        """Fit to texts and their topics as `fit` does, and return the probabilities of these texts.
+        """Call `fit`, and return the probabilities of the training texts.
 
-        They are higher than for new texts, as the classifier has learned from these: a model that
-        is trained on them trusts them too much. `cross_val_predict` gives probabilities without
-        this bias.
+        They are higher than for new texts, so a model trained on them relies on them too much.
+        `cross_val_predict` returns unbiased probabilities.
         """
-        options: dict[str, Any] = {
-            "sample_weight": sample_weight,
-            "validation_data": validation_data,
-            "X_unlabelled": X_unlabelled,
-            "progress": progress,
-        }
-        # A subclass may lack some.
-        given = {name: value for name, value in options.items() if value is not None}
-        return self.fit(X, y, **given).transform(X)
+        return self.fit(X, y, sample_weight, **options).transform(X)
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[Any]:  # noqa: ARG002
-        """Return the names of the columns of `transform`, shape (n_topics,): the topics."""
-        return np.array([str(name) for name in self.topics_.names], dtype=object)
+        """Return the column names of `transform`, which are the topics, shape (n_topics,)."""
+        return np.array([str(name) for name in self._fitted().topics.names], dtype=object)
 
     def score(self, X: Texts, y: Any, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Return the accuracy; if texts have several topics, the subset accuracy.
+        """Return the accuracy or, for multi-label models, the subset accuracy.
 
-        That is the fraction of texts that are given exactly their topics.
+        Subset accuracy is the fraction of texts whose set of topics is exactly right.
 
         Raises
         ------
-        DataError : if there are no documents, or not one topic for each, or topics in another form
-            than those that were learned.
+        DataError : if there are no documents, a topic is missing, or topics are in another form
+            than in training.
         """
         fitted = self._fitted()
         if fitted.multilabel or is_indicator(y) or are_topic_sets(y):
@@ -516,25 +465,25 @@ class TopicClassifier(TextEstimator):
         quantize: Literal["float16", "int8"] | None = None,
         card_notes: str = "",
     ) -> None:
-        """Write a model file, which `slugline.load` reads, and which can't contain code.
+        """Write a model file for `slugline.load`. Model files can't contain code.
 
         Parameters
         ----------
-        path : path of the file, by custom ending in `.slug`
+        path : path of the file, usually ending in `.slug`
         metrics : mapping of str to float, optional
-            Metrics to keep in the file, such as the test accuracy.
+            Metrics to store in the file, such as the test accuracy.
         test_fraction : float, optional
-            The argument of `corpus.split(test_fraction, random_state)` if `X` is the training part
-            of its result, so that `slugline check` can split the corpus in the same way.
+            The argument of `corpus.split(test_fraction, random_state)` if `X` is its training part;
+            `slugline check` uses it to split the corpus in the same way.
         quantize : {"float16", "int8"}, optional
-            Store the weights in fewer bits than float32 has, for a smaller file whose predictions
-            differ a little; see `slugline.experiment.quantization.save_quantized`.
+            Store weights in fewer bits: a smaller file with slightly different predictions. See
+            `slugline.experiment.quantization.save_quantized`.
         card_notes : str, default ""
-            Markdown for the card: what only you know, such as the source of the documents.
+            Markdown to add to the model card, such as the source of the documents.
 
         Raises
         ------
-        ModelFileError : if it can't be written; an earlier file at `path` then stays.
+        ModelFileError : if the file can't be written; an existing file at `path` is unchanged.
         OptionError : if an option is invalid.
         """
         content = to_model_file(
@@ -577,7 +526,7 @@ class TopicClassifier(TextEstimator):
 
     @classmethod
     def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> TopicClassifier:
-        """Return a classifier that predicts like `fitted`, and whose clones learn like it."""
+        """Return a classifier with a fitted model, and with the settings that reproduce it."""
         settings = FitSettings.from_fitted(fitted, n_jobs=n_jobs)
         text = fitted.layout.text if settings.columns and fitted.layout else None
         classifier = cls.from_settings(settings, text=text)
@@ -598,24 +547,18 @@ class TopicClassifier(TextEstimator):
         return self._fitted().classes
 
     @property
-    def topics_(self) -> Topics:
-        """Topics and their numbers."""
-        return self._fitted().topics
-
-    @property
     def thresholds_(self) -> dict[Topic, float]:
-        """The lowest probability at which each topic is given, if texts have several.
+        """Lowest probability at which each topic is given, in a multi-label model.
 
         Empty if each text has one topic or one path. See `set_thresholds`.
         """
         return self._fitted().thresholds
 
     def set_thresholds(self, thresholds: Mapping[Any, float]) -> TopicClassifier:
-        """Set the lowest probability at which some topics are given, and return the classifier.
+        """Set the thresholds of some topics of a multi-label model, and return the classifier.
 
-        Only for texts with several topics. `thresholds_` has the thresholds of all topics; `save`
-        keeps them, and the card says which were set by hand. A fit with the same parameters sets
-        them again.
+        `thresholds_` contains the thresholds of all topics. `save` stores them, and the card lists
+        those set by hand. Refitting with the same parameters sets them again.
 
         Parameters
         ----------
@@ -623,8 +566,8 @@ class TopicClassifier(TextEstimator):
 
         Raises
         ------
-        OptionError : if texts have one topic each, the classifier was fitted for a precision, there
-            is no such topic, or a threshold is no probability, or under that of the topic's parent.
+        OptionError : if the model is single-label or was fitted for a precision, a topic doesn't
+            exist, or a threshold is not a probability or is below its parent's threshold.
         """
         fitted = self._fitted()
         heldout = fitted.heldout_predictions
@@ -643,38 +586,8 @@ class TopicClassifier(TextEstimator):
         self.thresholds = self.fitted_.own_thresholds
         return self
 
-    @property
-    def features_(self) -> Features:
-        """Turns texts into rows."""
-        return self._fitted().features
-
-    @property
-    def learner_(self) -> Learner:
-        """Turns rows into scores."""
-        return self._fitted().learner
-
-    @property
-    def history_(self) -> History | None:
-        """The search for the best epoch."""
-        return self._fitted().history
-
-    @property
-    def tuning_(self) -> Tuning | None:
-        """The search of `tune`."""
-        return self._fitted().tuning
-
-    @property
-    def n_documents_(self) -> int:
-        """Number of documents it learned from."""
-        return self._fitted().n_learned
-
-    @property
-    def n_batches_(self) -> int:
-        """Number of calls of `partial_fit`; 0 after `fit`."""
-        return self._fitted().n_batches
-
     def _nested_estimator(self, name: str) -> Any:
-        # The parameters of a learner can be searched whether it is named or passed.
+        # A learner's parameters can be set whether it is given by name or as an object.
         if name == "learner" and self.learner in LEARNERS:
             return choose_learner(self.learner)
         return super()._nested_estimator(name)
@@ -684,18 +597,18 @@ class TopicClassifier(TextEstimator):
         if learner is not None and learner is not self.learner:
             before = learner.get_params()
             learner.set_params(**values)
-            # The name of a learner stays if nothing changes: `tune` needs it.
+            # Keep the name if nothing changes, because `tune` requires it.
             if learner.get_params() != before:
                 self.learner = learner
             return
         super()._set_nested_params(name, values)
 
     def to_settings(self) -> FitSettings:
-        """Return the checked settings of a fit; a seed is drawn if `random_state` is none.
+        """Return the settings of a fit; draw the seed if `random_state` isn't an integer.
 
         Raises
         ------
-        OptionError : if one of the constructor's arguments is out of its range.
+        OptionError : if a constructor argument is invalid.
         """
         settings = self._settings(choose_learner(self.learner))
         if self.tune and (self.learner != "linear" or self.feature_groups is not None):
@@ -712,7 +625,7 @@ class TopicClassifier(TextEstimator):
     def _settings(self, learner: Learner) -> FitSettings:
         chosen = self.encoder
         if chosen == BUILT_IN and not self.descriptions and not is_linear(learner):
-            chosen = None  # so that a table which can't be used isn't opened
+            chosen = None  # don't open the table of word vectors
         encoder: CheckedEncoder | tuple[str, ...] | None = None
         if chosen == AUTO:
             encoder = combinations()
@@ -742,7 +655,7 @@ class TopicClassifier(TextEstimator):
         return self.text is not None or self.columns is not None
 
     def _read_training(self, X: Texts, y: Any) -> Corpus:
-        """Return the documents to learn from, with the layout of a table."""
+        """Return the training documents, with the layout of a table."""
         texts, columns = self._read_table(X)
         corpus = Corpus.from_documents(texts, y, allow_empty=True)
         if not columns:
@@ -751,7 +664,6 @@ class TopicClassifier(TextEstimator):
         return replace(corpus, layout=Layout(columns, topic, columns=tuple(self.columns or ())))
 
     def _read_validation(self, documents: tuple[Texts, Any]) -> Corpus:
-        """Return the documents to find the best epoch on."""
         is_pair = isinstance(documents, Sequence) and not isinstance(documents, str)
         if not is_pair or len(documents) != 2:
             raise option_error("validation_data", documents, "a pair of texts and their topics")
@@ -760,13 +672,13 @@ class TopicClassifier(TextEstimator):
         return Corpus.from_documents(texts, documents[1], names)
 
     def _read_table(self, X: Texts, name: str = "X") -> tuple[Any, tuple[str, ...]]:
-        """Return the texts of documents and, for a table, the columns that hold them."""
+        """Return the texts of documents and, for a table, the text columns."""
         if not self._reads_tables:
             return X, ()
         return read_table(X, self.text, tuple(self.columns or ()), name)
 
     def _read(self, X: Any) -> Any:
-        """Return the texts of documents; warn of columns that are missing or of another kind."""
+        """Return the texts of documents; warn about missing columns and unexpected cells."""
         if not self._reads_tables:
             return X
         texts = read_table(X, self.text, tuple(self.columns or ()))[0]
@@ -777,7 +689,7 @@ class TopicClassifier(TextEstimator):
         return texts
 
     def replace_fitted(self, fitted: Fitted) -> TopicClassifier:
-        """Replace the fitted value in one step, and return the classifier."""
+        """Set the fitted model, and return the classifier."""
         self.fitted_ = fitted
         for name in ("info_", "card_"):
             self.__dict__.pop(name, None)
@@ -792,26 +704,26 @@ class TopicClassifier(TextEstimator):
 
 
 def to_fitted(model: TopicClassifier | Fitted) -> Fitted:
-    """Return the fitted value of a classifier; NotFittedError if there is none yet."""
+    """Return the fitted model of a classifier; raise NotFittedError if it is not fitted."""
     return model if isinstance(model, Fitted) else model._fitted()
 
 
 def load(path: PathLike, encoder: str | Encoder | None = None) -> TopicClassifier:
-    """Return a classifier from a file that `TopicClassifier.save` wrote; any source is safe.
+    """Load a classifier saved by `TopicClassifier.save`; files from untrusted sources are safe.
 
     Its `info_` attribute is the file's `ModelInfo`, and `card_` its card.
 
     Parameters
     ----------
-    path : path of the file, or "reuters46", the model that comes with Slugline
+    path : path of the file, or "reuters46", the included model
         For a file of that name, write "./reuters46".
     encoder : str or an object with `encode`, optional
-        The encoder of a model that was trained with an encoder of your own. A built-in encoder is
-        found by its name, and loads its weights with the first text. Other models ignore it.
+        The encoder of a model trained with your own encoder; ignored by other models. Built-in
+        encoders are found by name, and load their weights with the first text.
 
     Raises
     ------
-    ModelFileError : if there is no such file, it is damaged, of another format, or no model.
+    ModelFileError : if the file doesn't exist, is damaged, of another format, or not a model.
     EncoderError : if the model's encoder is not installed, must be passed, or is another one.
 
     Examples

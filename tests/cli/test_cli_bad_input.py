@@ -217,7 +217,7 @@ def test_train_skip_bad_rows_reports_the_rows(run: Run, news_csv: Path) -> None:
     assert err.splitlines()[3] == (
         "news.csv: skipped 1 of 93 rows: bytes that are not UTF-8 (line 94)"
     )
-    assert load("model.slug").n_documents_ == 72
+    assert load("model.slug").fitted_.n_learned == 72
 
 
 def test_train_report_counts_skipped_rows(run: Run, news_csv: Path) -> None:

@@ -138,9 +138,6 @@ def test_predict_min_precision_of_a_network_says_how_to_train(
         "model doesn't have: its learner makes them only on request, as they take "
         "further fits; train it with --min-precision.\n"
     )
-    code, out, err = run("predict", "plain.slug", "--coverage", 0.9, stdin=SURE)
-    assert (code, out) == (2, "")
-    assert err.endswith("train it with --min-precision; any will do, such as 0.95.\n")
     assert run("predict", "plain.slug", "--per-topic", stdin=SURE).err == (
         "slugline: error: --per-topic needs --min-precision; give both.\n"
     )
@@ -150,64 +147,21 @@ def test_predict_min_precision_of_a_network_says_how_to_train(
     )
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "problem"),
-    [
-        (
-            "--min-precision",
-            "1",
-            "--min-precision is 1.0; give a number of at least 0 and under 1.",
-        ),
-        (
-            "--coverage",
-            "90",
-            "--coverage is 90.0; give a number over 0 and under 1. Did you mean 0.9?",
-        ),
-        ("--coverage", "0", "--coverage is 0.0; give a number over 0 and under 1."),
-    ],
-)
-def test_predict_min_precision_and_coverage_must_be_fractions(
-    run: Run, model: Path, option: str, value: str, problem: str
-) -> None:
-    code, _, err = run("predict", model, option, value, stdin=SURE)
+def test_predict_min_precision_must_be_a_fraction(run: Run, model: Path) -> None:
+    code, _, err = run("predict", model, "--min-precision", "1", stdin=SURE)
+    problem = "--min-precision is 1.0; give a number of at least 0 and under 1."
     assert (code, err) == (2, f"slugline: error: {problem}\n")
 
 
-def test_predict_coverage_adds_sets(run: Run, model: Path) -> None:
-    command = ("predict", model, "-q", "--coverage", 0.99, "--min-precision", 0)
-    sure, mixed = lines_of(run(*command, stdin=f"{SURE}\n{MIXED}\n").out)
-    assert sure["set"] == ["bank"]
-    assert len(mixed["set"]) > 1
-
-
-def test_predict_coverage_does_not_depend_on_the_precision(
-    run: Run, documents: tuple[list[str], list[str]], tmp_path: Path
-) -> None:
-    found = []
-    for precision in (0.5, 0.9):
-        TopicClassifier(min_precision=precision).fit(*documents).save(tmp_path / "it.slug")
-        command = ("predict", "it.slug", "-q", "--coverage", 0.9, "--min-precision", 0)
-        found.append(run(*command, stdin=f"{SURE}\n{MIXED}\n").out)
-    assert found[0] == found[1]
-    assert all(line["topic"] and line["set"] for line in lines_of(found[0]))
-
-
-def test_predict_output_csv_has_columns_for_reasons_and_sets(
-    run: Run, model: Path, tmp_path: Path
-) -> None:
+def test_predict_output_csv_has_columns_for_reasons(run: Run, model: Path, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text(f"text\n{SURE}\n{FOREIGN}\n")
-    run("predict", model, "in.csv", "-q", "-o", "out.csv", "--coverage", 0.95)
+    run("predict", model, "in.csv", "-q", "-o", "out.csv")
     with (tmp_path / "out.csv").open() as file:
         sure, foreign = csv.DictReader(file)
-    assert list(sure) == ["text", "topic", "probability", "reason", "guess", "set", "error"]
-    assert (sure["topic"], sure["reason"], sure["guess"], sure["set"]) == (
-        "bank",
-        "",
-        "bank",
-        "bank",
-    )
+    assert list(sure) == ["text", "topic", "probability", "reason", "guess", "error"]
+    assert (sure["topic"], sure["reason"], sure["guess"]) == ("bank", "", "bank")
     assert (foreign["topic"], foreign["reason"]) == ("", "unknown words: 3 of 3")
-    assert foreign["guess"] in foreign["set"].split("; ")
+    assert foreign["guess"]
 
 
 def test_predict_output_jsonl_has_fields_for_reasons(run: Run, model: Path, tmp_path: Path) -> None:
@@ -303,13 +257,10 @@ def test_predict_folder_warns_of_a_model_unsure_of_every_text(
     assert (answer["topic"], answer["guess"]) == (None, "bank")
 
 
-def test_predict_min_precision_and_coverage_work_with_a_plain_model(run: Run, data: Path) -> None:
+def test_predict_min_precision_works_with_a_plain_model(run: Run, data: Path) -> None:
     run("train", data, "-q")
-    code, out, _ = run(
-        *("predict", "model.slug", "--min-precision", 0.7, "--coverage", 0.9), stdin=f"{SURE} 1"
-    )
-    assert code == 0
-    assert (json.loads(out)["topic"], json.loads(out)["set"]) == ("bank", ["bank"])
+    code, out, _ = run("predict", "model.slug", "--min-precision", 0.7, stdin=f"{SURE} 1")
+    assert (code, json.loads(out)["topic"]) == (0, "bank")
 
 
 @pytest.mark.parametrize("value", ["0", "1", "95"])

@@ -103,7 +103,7 @@ def test_train_reads_every_format(
     assert (code, err) == (0, "")
     assert out.startswith(f"{name}: learned 3 topics from 72 documents in ")
     model = load("out.slug")
-    assert (model.n_documents_, list(model.classes_)) == (72, ["bank", "grain", "sport"])
+    assert (model.fitted_.n_learned, list(model.classes_)) == (72, ["bank", "grain", "sport"])
     report = Path("out.html").read_text("utf-8")
     assert report.startswith("<!doctype html>")
     assert name in report
@@ -530,7 +530,7 @@ def test_train_keeps_the_model_if_the_report_fails(
         "slugline: error: n.html: the report can't be written (No space); free some space. "
         "The model is safe in n.slug.\n",
     )
-    assert load("n.slug").n_documents_ == 72
+    assert load("n.slug").fitted_.n_learned == 72
 
 
 def test_train_reports_too_little_memory(
@@ -830,7 +830,7 @@ def test_train_mistakes_rejects_the_path_of_the_model(run: Run, news_csv: Path) 
 
 def test_train_test_fraction_0_learns_from_all_documents(run: Run, news_csv: Path) -> None:
     code, out, _ = run("train", "news.csv", "-q", "--test-fraction", 0)
-    assert (code, load("model.slug").n_documents_) == (0, 90)
+    assert (code, load("model.slug").fitted_.n_learned) == (0, 90)
     assert re.sub(r"in [\d.]+ s", "in 1.0 s", out) == (
         "news.csv: learned 3 topics from all 90 documents in 1.0 s\n"
         "not tested, so there is no report; `slugline evaluate` tests it on other documents\n"

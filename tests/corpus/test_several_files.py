@@ -167,7 +167,7 @@ def test_commands_take_several_files(run: Run, news: News) -> None:
     trained = run("train", "a.csv", "b.csv", "-o", "m.slug", "-q")
 
     assert trained.out.startswith("a.csv and b.csv: learned 3 topics from 72 documents in ")
-    assert load("m.slug").n_documents_ == 72
+    assert load("m.slug").fitted_.n_learned == 72
     evaluated = run("evaluate", "m.slug", "a.csv", "b.csv", "-q", "--json")
     assert json.loads(evaluated.out)["n_documents"] == 90
     assert run("check", "m.slug", "a.csv", "b.csv", "-q").code == 0

@@ -106,12 +106,12 @@ OF_ALL_SCRIPTS = TopicClassifier(encoder=None).fit(
 def test_explain_gives_weights_times_values_of_a_linear_model(classifier: TopicClassifier) -> None:
     # Each word on its own: its own column and those of its runs, in the row of the whole text.
     text = "wheat bond"
-    X: Any = classifier.features_.transform([text])
+    X: Any = classifier.fitted_.features.transform([text])
     weights = classifier.fitted_.learner.weights  # type: ignore[attr-defined]
     by_column = X.toarray()[0] * weights.toarray()[:, 1]
     own = {" wheat": 0.0, " bond": 0.0}
     for column in X.indices:
-        term = str(classifier.features_.term(column))
+        term = str(classifier.fitted_.features.term(column))
         if term == "wheat bond":
             continue
         (word,) = [word for word in own if term.strip() in word]

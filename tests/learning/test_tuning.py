@@ -292,10 +292,13 @@ def test_classifier_of_several_topics_is_tuned_for_its_f1(average: Any, tmp_path
     texts, y = several_pairs(90)
     sets = [[f"t{k}" for k in np.flatnonzero(row)] for row in y.toarray()]
     classifier = TopicClassifier(tune=True, optimize=average, n_jobs=1).fit(texts, sets)
-    assert classifier.tuning_ is not None
-    assert classifier.tuning_.metric == f"{average}-F1"
-    assert 0 < classifier.tuning_.best.score <= 1
-    assert classifier.features_.feature_groups == classifier.tuning_.best.candidate.feature_groups
+    assert classifier.fitted_.tuning is not None
+    assert classifier.fitted_.tuning.metric == f"{average}-F1"
+    assert 0 < classifier.fitted_.tuning.best.score <= 1
+    assert (
+        classifier.fitted_.features.feature_groups
+        == classifier.fitted_.tuning.best.candidate.feature_groups
+    )
     classifier.save(tmp_path / "tuned.slug")
     again = load(tmp_path / "tuned.slug")
     assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
@@ -315,29 +318,29 @@ def test_estimate_seconds_takes_several_topics() -> None:
 def test_tuned_classifier_learns_like_the_best_trial_and_is_saved_so(tmp_path: Path) -> None:
     texts, y = ordered_pairs(90)
     classifier = TopicClassifier(tune=True).fit(texts, y)
-    assert classifier.tuning_ is not None
-    best = classifier.tuning_.best.candidate
-    assert classifier.features_.feature_groups == best.feature_groups
+    assert classifier.fitted_.tuning is not None
+    best = classifier.fitted_.tuning.best.candidate
+    assert classifier.fitted_.features.feature_groups == best.feature_groups
     classifier.save(tmp_path / "tuned.slug")
     again = load(tmp_path / "tuned.slug")
     assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
     # A copy of it learns in that way without a search.
     twin = clone(again).fit(texts, y)
-    assert twin.tuning_ is None
+    assert twin.fitted_.tuning is None
     assert np.array_equal(twin.predict_proba(texts), classifier.predict_proba(texts))
 
 
 def test_tune_takes_a_number_as_the_budget() -> None:
     texts, y = ordered_pairs(60)
     classifier = TopicClassifier(tune=1).fit(texts, y)
-    assert classifier.tuning_ is not None
-    assert len(classifier.tuning_.trials) == 1
+    assert classifier.fitted_.tuning is not None
+    assert len(classifier.fitted_.tuning.trials) == 1
 
 
 def test_tune_does_not_depend_on_threads() -> None:
     texts, y = ordered_pairs(60)
     one, two = (TopicClassifier(tune=250, n_jobs=n).fit(texts, y) for n in (1, 2))
-    assert one.tuning_ == two.tuning_
+    assert one.fitted_.tuning == two.fitted_.tuning
 
 
 @pytest.mark.parametrize("options", [{"learner": "network"}, {"feature_groups": WORDS}])

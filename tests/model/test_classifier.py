@@ -140,7 +140,7 @@ def test_classifier_can_be_cloned(learner: Any) -> None:
     classifier = TopicClassifier(learner=learner, class_weight={"bank": 2.0}, random_state=7)
     twin = clone(classifier)
     assert is_classifier(twin)
-    assert not hasattr(twin, "learner_")
+    assert not hasattr(twin, "fitted_")
     assert repr(twin.get_params()["learner"])[:30] == repr(learner)[:30]
     assert twin.class_weight == {"bank": 2.0}
     assert twin.random_state == 7
@@ -361,7 +361,9 @@ def test_predict_proba_is_the_same_for_batches_of_any_size(
 def test_default_feature_groups_suit_the_learner(learner: Any, wants: str) -> None:
     texts = ["a few words"] * 6
     classifier = TopicClassifier(learner=learner).fit(texts, ["a", "b"] * 3)
-    assert classifier.features_.feature_groups == default_feature_groups(wants, texts, n_topics=2)
+    assert classifier.fitted_.features.feature_groups == default_feature_groups(
+        wants, texts, n_topics=2
+    )
 
 
 def test_feature_groups_are_those_that_are_given(texts: list[str], topics: list[str]) -> None:
@@ -370,8 +372,8 @@ def test_feature_groups_are_those_that_are_given(texts: list[str], topics: list[
         FeatureGroup("characters", min_count=3),
     ]
     classifier = TopicClassifier(learner="linear", feature_groups=feature_groups).fit(texts, topics)
-    assert classifier.features_.feature_groups == tuple(feature_groups)
-    assert classifier.features_.vocabularies_[0].n_columns == 5
+    assert classifier.fitted_.features.feature_groups == tuple(feature_groups)
+    assert classifier.fitted_.features.vocabularies_[0].n_columns == 5
 
 
 def test_validation_data_choose_the_epoch_and_nothing_else(
@@ -379,10 +381,10 @@ def test_validation_data_choose_the_epoch_and_nothing_else(
 ) -> None:
     classifier = TopicClassifier(learner=NeuralLearner((8,), epochs=2))
     classifier.fit(texts, topics, validation_data=(["wheat zebra"], ["grain"]))
-    assert classifier.history_ is not None
-    assert len(classifier.history_.history["val_loss"]) == 2
-    assert classifier.n_documents_ == 90
-    assert "zebra" not in classifier.features_.vocabularies_[0].terms
+    assert classifier.fitted_.history is not None
+    assert len(classifier.fitted_.history.history["val_loss"]) == 2
+    assert classifier.fitted_.n_learned == 90
+    assert "zebra" not in classifier.fitted_.features.vocabularies_[0].terms
 
 
 @pytest.mark.parametrize("name", ["network", "linear"])
@@ -628,7 +630,7 @@ def test_loaded_classifier_has_no_history_and_can_be_fitted_again(
 ) -> None:
     TopicClassifier(learner="linear").fit(texts, topics).save(tmp_path / "model.slug")
     classifier = load(tmp_path / "model.slug")
-    assert classifier.history_ is None
+    assert classifier.fitted_.history is None
     assert classifier.fit(["one", "two"] * 4, ["a", "b"] * 4).predict(["one"]) == "a"
 
 

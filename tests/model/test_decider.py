@@ -29,13 +29,7 @@ from slugline.model.decision import Unsure, most_likely
 from slugline.model.file import container
 from slugline.model.file.content import to_model_file
 from slugline.model.file.schema import ModelFile
-from slugline.model.heldout import (
-    HeldOutPredictions,
-    SparseProba,
-    highest_score,
-    set_scores,
-    to_arrays,
-)
+from slugline.model.heldout import HeldOutPredictions, SparseProba, to_arrays
 from slugline.model.thresholds import CONFIDENCE, _binomial_tail, best_precision, lowest_threshold
 from slugline.text import counting
 from slugline.text import tokens as text_words
@@ -151,39 +145,6 @@ def test_thresholds_are_at_least_one_half_or_the_precision_below_it() -> None:
     assert kept.best_precision().coverage == pytest.approx(5 / 7, abs=0.01)
 
 
-# Sets of topics ---------------------------------------------------------------------------------
-
-
-def test_set_scores_are_those_of_a_small_example() -> None:
-    proba = np.array([[0.2, 0.7, 0.1]])
-    expected = [[0.7 + 0.05, 0, 0.9 + 0.1]]
-    np.testing.assert_allclose(set_scores(proba), expected)
-
-
-@pytest.mark.parametrize("coverage", [0.8, 0.9])
-def test_highest_score_gives_sets_with_the_coverage_asked_for(coverage: float) -> None:
-    rng = np.random.default_rng(0)
-    held = []
-    for _ in range(100):
-        proba = rng.dirichlet(np.full(6, 0.3), 1000)
-        y = (proba.cumsum(axis=1) < rng.random((1000, 1))).sum(axis=1)
-        own = set_scores(proba)[np.arange(1000), y]
-        held.append((own[500:] <= highest_score(own[:500], coverage)).mean())
-    assert np.mean(held) == pytest.approx(coverage, abs=0.01)
-
-
-def test_highest_score_gives_no_empty_set_and_small_sets_to_sure_texts() -> None:
-    rng = np.random.default_rng(1)
-    proba = rng.dirichlet(np.full(6, 0.3), 1000)
-    y = proba.argmax(axis=1)  # always right, which is more often than asked
-    y[:20] = (y[:20] + 1) % 6
-    level = highest_score(set_scores(proba)[np.arange(1000), y], 0.9)
-    assert (set_scores(proba) <= level).sum(axis=1).tolist() == [1] * 1000
-    sizes = (set_scores(proba) <= 0.8).sum(axis=1)
-    order = np.argsort(-proba.max(axis=1))
-    assert (np.diff((sizes[order] > 1).astype(int)) >= 0).all()
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -223,7 +184,7 @@ def test_fit_holds_documents_out_once_for_calibration_and_thresholds(
     texts = [f"{text} x{number}" for number in range(n_copies) for text in many[0]]
     topics = many[1] * n_copies
     classifier = TopicClassifier(encoder=None).fit(texts, topics)
-    fitted, learner = classifier.fitted_, classifier.learner_
+    fitted, learner = classifier.fitted_, classifier.fitted_.learner
     assert isinstance(learner, LinearLearner)
     predictions = fitted.heldout_predictions
     assert predictions is not None
@@ -266,11 +227,6 @@ def test_fit_with_an_encoder_holds_out_sums_without_another_fit(
     assert predictions.n_documents == len(texts) - 1  # the copies have been seen
     assert predictions.right.mean() > 0.95
     assert classifier.predict(["wheat 1"]).tolist() == ["grain"]
-
-
-def test_highest_score_of_too_few_documents_is_infinite() -> None:
-    assert highest_score(np.full(8, 0.3), 0.9) == np.inf
-    assert highest_score(np.full(9, 0.3), 0.9) == 0.3
 
 
 # Known words ------------------------------------------------------------------------------------
@@ -403,7 +359,7 @@ def test_unsure_from_threshold_tells_a_missing_threshold_apart(threshold: float,
 
 
 def test_decide_from_proba_decides_as_decide_does(fitted: TopicClassifier) -> None:
-    decider = Decider.from_fitted(fitted.fitted_, 0.9, coverage=0.8)
+    decider = Decider.from_fitted(fitted.fitted_, 0.9)
     texts = ["the loan and wheat and goal of 1", "", "Das Kraut"]
     proba, counts = fitted.fitted_.predict_with_words(texts)
     assert decider.decide_from_proba(texts, proba, counts) == decider.decide(texts)
@@ -412,10 +368,9 @@ def test_decide_from_proba_decides_as_decide_does(fitted: TopicClassifier) -> No
 def test_summary_gives_the_range_of_thresholds_by_topic(fitted: TopicClassifier) -> None:
     model = fitted.fitted_
     low, high = np.float32(0.25), np.float32(0.75)
-    decider = SingleLabelDecider(model, 0.9, np.array([low, np.inf, high]), coverage=0.8)
+    decider = SingleLabelDecider(model, 0.9, np.array([low, np.inf, high]))
     rows = dict(decider.summary())
     assert rows["from probability"] == "0.25 to 0.75, by topic"
-    assert rows["coverage of sets"] == "0.8"
     assert decider.promise == 0.9
     decider = SingleLabelDecider(model, None, np.array([low, low, np.inf]))
     assert (decider.summary(), decider.promise, decider.note) == ([], 0, "")
@@ -439,11 +394,9 @@ def test_decide_without_a_precision_answers_every_text_with_words(fitted: TopicC
 
 def test_decide_gives_one_text_the_answer_it_has_among_others(fitted: TopicClassifier) -> None:
     texts = ["the loan and rate and bond of 1", "Das Kraut", "", "corn goal"]
-    together = fitted.decide(texts, coverage=0.9)
-    alone = [fitted.decide([text], coverage=0.9)[0] for text in texts]
-    assert [(r.topic, r.reason, r.conformal_set) for r in together] == [
-        (r.topic, r.reason, r.conformal_set) for r in alone
-    ]
+    together = fitted.decide(texts)
+    alone = [fitted.decide([text])[0] for text in texts]
+    assert [(r.topic, r.reason) for r in together] == [(r.topic, r.reason) for r in alone]
     assert fitted.decide([]) == []
 
 
@@ -463,7 +416,7 @@ def test_decide_splits_each_text_into_words_once(
 
     monkeypatch.setattr(text_words, "join_texts", join)
     monkeypatch.setattr(counting, "find_words", find_words)
-    fitted.decide(["corn goal", "Das Kraut"], coverage=0.9)
+    fitted.decide(["corn goal", "Das Kraut"])
     assert read == ["corn goal", "Das Kraut"]
 
 
@@ -493,14 +446,6 @@ def test_most_likely_sorts_topics_and_keeps_the_order_of_equal_ones(n_guesses: i
         [("d", 0.625), ("c", 0.25), ("b", 0.125), ("a", 0.0)],
     ]
     assert most_likely(proba, n_guesses, "abcd") == [each[:n_guesses] for each in expected]
-
-
-def test_decide_with_a_coverage_returns_sets_of_topics(fitted: TopicClassifier) -> None:
-    (sure,) = fitted.decide(["the loan and rate and bond of 1"], coverage=0.9)
-    (everything,) = fitted.decide(["corn goal"], coverage=0.999)
-    assert (sure.topics, sure.conformal_set) == (None, ["bank"])
-    assert set(everything.conformal_set or []) == {"bank", "grain", "sport"}
-    assert fitted.decide(["corn"])[0].conformal_set is None
 
 
 def test_heldout_predictions_do_not_depend_on_threads(many: Any, fitted: TopicClassifier) -> None:
@@ -599,47 +544,26 @@ def test_min_precision_is_checked_before_the_fit(value: Any, news: News) -> None
         TopicClassifier(min_precision=value).fit(texts, topics)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"min_precision": 1}, "`min_precision` is 1; give a number of at least 0 and under 1."),
-        ({"coverage": 0}, "`coverage` is 0; give a number over 0 and under 1."),
-        ({"coverage": "all"}, "`coverage` is 'all'; give a number over 0 and under 1."),
-    ],
-)
-def test_decide_rejects_invalid_options(
-    fitted: TopicClassifier, options: dict[str, Any], message: str
-) -> None:
+def test_decide_rejects_a_precision_out_of_range(fitted: TopicClassifier) -> None:
     with pytest.raises(OptionError) as caught:
-        fitted.decide(["corn"], **options)
-    assert str(caught.value) == message
+        fitted.decide(["corn"], 1)
+    assert str(caught.value) == "`min_precision` is 1; give a number of at least 0 and under 1."
 
 
-@pytest.mark.parametrize("options", [{"min_precision": 0.5}, {"coverage": 0.9}], ids=str)
-def test_decide_takes_a_precision_or_coverage_after_the_fit(
-    options: dict[str, Any], many: Any
-) -> None:
+def test_decide_takes_a_precision_after_the_fit(many: Any) -> None:
     classifier = TopicClassifier().fit(*many)
     text = "the loan and rate and bond of 1"
     assert classifier.decide([text, "zinc tin"])[1].topic is not None  # nobody asked for more
-    (decision,) = classifier.decide([text], **options)
-    assert (decision.topic, decision.conformal_set) == (
-        "bank",
-        ["bank"] if "coverage" in options else None,
-    )
-    if "coverage" not in options:
-        assert classifier.decide(["zinc tin"], **options)[0].topic is None
+    known, unknown = classifier.decide([text, "zinc tin"], 0.5)
+    assert (known.topic, unknown.topic) == ("bank", None)
 
 
-@pytest.mark.parametrize("options", [{"min_precision": 0.9}, {"coverage": 0.9}], ids=str)
-def test_decide_of_a_network_without_heldout_predictions_says_how_to_train(
-    options: dict[str, Any], news: News
-) -> None:
+def test_decide_of_a_network_without_heldout_predictions_says_how_to_train(news: News) -> None:
     classifier = TopicClassifier(learner=NeuralLearner((8,), epochs=15))
     classifier.fit(*zip(*news, strict=True))
     message = "its learner makes them only on request, as they take further fits; train it with"
     with pytest.raises(OptionError, match=message):
-        classifier.decide(["wheat"], **options)
+        classifier.decide(["wheat"], 0.9)
 
 
 # A promise that can't be made -------------------------------------------------------------------
@@ -662,7 +586,6 @@ def test_decide_is_unsure_of_every_text_if_the_precision_is_out_of_reach(
         assert len(sure.top) == 3
         assert unknown.reason == Unsure("no_text")
         assert model.decide([text], 0)[0].topic == "bank"
-        assert model.decide([text], coverage=0.9)[0].conformal_set == ["bank"]
         with pytest.raises(OptionError, match="and no threshold reaches it by the"):
             model.decide([text], 0.999)
     assert model.predict([text]) == ["bank"]
@@ -742,7 +665,7 @@ def test_saved_model_keeps_its_thresholds(
     before, after = fitted.fitted_.heldout_predictions, loaded.fitted_.heldout_predictions
     assert before is not None
     assert after is not None
-    for name in ("topics", "probabilities", "right", "scores"):
+    for name in ("topics", "probabilities", "right"):
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
     assert (after.precision, after.words) == (before.precision, before.words)
     assert "right in 80 of 100 cases" in loaded.card_
@@ -750,18 +673,26 @@ def test_saved_model_keeps_its_thresholds(
     assert (tmp_path / "a.slug").read_bytes() == (tmp_path / "b.slug").read_bytes()
 
 
-def test_loaded_model_takes_a_precision_or_coverage(many: Any, tmp_path: Path) -> None:
+def test_loaded_model_takes_a_precision(many: Any, tmp_path: Path) -> None:
     classifier = TopicClassifier().fit(*many)
     classifier.save(tmp_path / "a.slug")
     loaded = load(tmp_path / "a.slug")
     texts = ["the loan and rate and bond of 1", "zinc tin", "corn goal", ""]
-    for options in ({}, {"min_precision": 0.5}, {"coverage": 0.9}):
+    for options in ({}, {"min_precision": 0.5}):
         assert loaded.decide(texts, **options) == classifier.decide(texts, **options)  # type: ignore[arg-type]
     assert "always names one of its" in loaded.card_
 
 
-def without_scores(file: ModelFile) -> ModelFile:
-    arrays = {name: array for name, array in file.arrays.items() if name != "heldout.scores"}
+def test_load_ignores_scores_of_earlier_files(fitted: TopicClassifier, tmp_path: Path) -> None:
+    file = to_model_file(fitted.fitted_)
+    scores = {"heldout.scores": np.zeros(3, dtype=np.float32)}
+    container.write(tmp_path / "a.slug", replace(file, arrays={**file.arrays, **scores}))
+    load(tmp_path / "a.slug").save(tmp_path / "b.slug")
+    assert (tmp_path / "b.slug").read_bytes() == container.pack(file)
+
+
+def without_levels(file: ModelFile) -> ModelFile:
+    arrays = {name: array for name, array in file.arrays.items() if name != "heldout.levels"}
     return replace(file, arrays=arrays)
 
 
@@ -777,7 +708,7 @@ def without_predictions(file: ModelFile) -> ModelFile:
     return replace(file, arrays=arrays)
 
 
-@pytest.mark.parametrize("change", [without_scores, without_predictions])
+@pytest.mark.parametrize("change", [without_levels, without_predictions])
 def test_load_refuses_decisions_that_do_not_match_the_model(
     fitted: TopicClassifier, tmp_path: Path, change: Callable[[ModelFile], ModelFile]
 ) -> None:

@@ -54,7 +54,7 @@ def test_descriptions_alone_make_a_classifier(tmp_path: Path) -> None:
     scores = classifier.decision_function(["wheat loan", "nothing known"])
     both = 15 / 2**0.5
     np.testing.assert_allclose(scores, np.array([[both, both, 0, 0], [0.0] * 4]), rtol=1e-3)
-    assert (classifier.n_documents_, classifier.features_.n_columns) == (0, 0)
+    assert (classifier.fitted_.n_learned, classifier.fitted_.features.n_columns) == (0, 0)
     assert ("learned from", "0 documents, 4 descriptions, seed 0") in classifier.fitted_.summary()
     path = tmp_path / "described.slug"
     classifier.save(path)
@@ -89,7 +89,7 @@ def test_description_counts_as_one_more_document_for_the_encoder() -> None:
     rows = [row for topic in DESCRIBED for row in np.flatnonzero(np.array(TOPICS) == topic)[:2]]
     classifier = described().fit([TEXTS[row] for row in rows], [TOPICS[row] for row in rows])
     assert classifier.score(TEXTS, TOPICS) == 1
-    assert classifier.n_documents_ == 8
+    assert classifier.fitted_.n_learned == 8
 
 
 def test_described_topics_without_documents_are_found_among_others() -> None:

@@ -64,7 +64,7 @@ def test_fit_in_parts_learns_sorted_documents_in_random_order() -> None:
     assert classifier.predict(NEW).tolist() == ["grain", "trade", "money"]
     assert (steps.parts[-1], steps.n_ended) == ("part 6 of 6", 1)
     assert steps.notes == []
-    assert (classifier.n_documents_, classifier.n_batches_) == (300, 0)
+    assert (classifier.fitted_.n_learned, classifier.fitted_.n_batches) == (300, 0)
     assert classifier.predict_proba(NEW).max(axis=1).min() > 0.8
 
 
@@ -123,7 +123,7 @@ def test_interrupted_fit_in_parts_keeps_whole_parts_and_says_so(
 ) -> None:
     steps: Any = Steps(interrupt_at)
     classifier = TopicClassifier().fit(TEXTS, TOPICS, progress=steps)
-    n_learned = classifier.n_documents_
+    n_learned = classifier.fitted_.n_learned
     assert classifier.fitted_.interrupted
     assert 30 * interrupt_at < n_learned < 90 * interrupt_at
     assert steps.n_ended == 1

@@ -35,8 +35,8 @@ def answers(classifier: TopicClassifier) -> tuple[Any, ...]:
     return (
         classifier.predict_proba(TEXTS).tolist(),
         classifier.classes_.tolist(),
-        classifier.n_documents_,
-        classifier.n_batches_,
+        classifier.fitted_.n_learned,
+        classifier.fitted_.n_batches,
         classifier.fitted_.data_digest,
     )
 
@@ -95,7 +95,7 @@ def test_fit_of_a_loaded_model_drops_the_info_and_card_of_the_file(
 ) -> None:
     classifier.save(tmp_path / "a.slug")
     again = load(tmp_path / "a.slug")
-    assert again.info_.n_documents == classifier.n_documents_
+    assert again.info_.n_documents == classifier.fitted_.n_learned
     again.set_params(learner="linear", feature_groups=None).fit(["a b", "c d"], ["x", "y"])
     assert not hasattr(again, "info_")
     assert not hasattr(again, "card_")
@@ -246,14 +246,14 @@ def test_interrupted_model_counts_the_documents_it_learned_from(
     classifier.fit(texts, topics, validation_data=validation).save(tmp_path / "a.slug")
     again = load(tmp_path / "a.slug")
     for one in (classifier, again):
-        assert (one.n_documents_, one.fitted_.n_unlearned) == (n_learned, n_heldout)
+        assert (one.fitted_.n_learned, one.fitted_.n_unlearned) == (n_learned, n_heldout)
         assert one.fitted_.n_documents == 90
     if n_heldout:
         assert (
             f"from {n_learned} of 90 documents (its training was interrupted before" in again.card_
         )
     again.partial_fit(texts, topics)
-    assert again.n_documents_ == n_learned + 90
+    assert again.fitted_.n_learned == n_learned + 90
 
 
 def test_complete_model_does_not_mention_heldout_documents(

@@ -75,7 +75,7 @@ def test_roll_back_goes_through_the_earlier_files(
         assert done == Rollback(kept_name(path, back), replaced, MAX_EARLIER - back)
         assert path.read_bytes() == versions[n - 1 - back]
         assert done.replaced.read_bytes() == versions[n - back]
-        assert load(path).n_documents_ == 60 + n - 1 - back
+        assert load(path).fitted_.n_learned == 60 + n - 1 - back
     with pytest.raises(ModelFileError) as caught:
         roll_back(path)
     assert str(caught.value) == (

@@ -57,7 +57,7 @@ def test_heldout_rows_are_those_of_the_training_documents(how: str) -> None:
     assert predictions.rows is not None
     assert (np.diff(predictions.rows) > 0).all()
     names = [topics[row] for row in predictions.rows.tolist()]
-    assert model.topics_.encode(names).tolist() == predictions.labels.topics.tolist()
+    assert model.fitted_.topics.encode(names).tolist() == predictions.labels.topics.tolist()
 
 
 def test_heldout_rows_of_several_topics_are_those_of_training(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_heldout_rows_of_several_topics_are_those_of_training(tmp_path: Path) ->
     assert predictions.rows is not None
     indicator = predictions.labels.indicator(4) > 0
     for row, given in zip(predictions.rows.tolist(), indicator, strict=True):
-        assert {model.topics_.names[i] for i in np.flatnonzero(given)} == {*sets[row]}
+        assert {model.fitted_.topics.names[i] for i in np.flatnonzero(given)} == {*sets[row]}
 
 
 # Counts of topics ---------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def test_topic_counts_are_those_of_the_training_documents(how: str, tmp_path: Pa
         model.partial_fit(texts[150:], topics[150:])
     model.save(tmp_path / "a.slug")
     loaded = load(tmp_path / "a.slug")
-    expected = [topics.count(str(name)) for name in loaded.topics_.names]
+    expected = [topics.count(str(name)) for name in loaded.fitted_.topics.names]
     assert loaded.fitted_.topic_counts.tolist() == expected
     assert list(loaded.info_.topic_counts) == expected
 

@@ -443,7 +443,7 @@ def test_mixture_with_weights_of_any_size_predicts_finite_values(
 
 def test_save_refuses_weights_that_load_would_refuse(tmp_path: Path) -> None:
     classifier = TopicClassifier().fit(TEXTS, TOPICS)
-    learner = classifier.learner_
+    learner = classifier.fitted_.learner
     assert isinstance(learner, LinearLearner)
     learner.weights.data[0] = 2e9
     with pytest.raises(ModelFileError, match=r"'learner.weights.values' holds 2e\+09"):

@@ -112,14 +112,14 @@ def test_save_takes_options_of_numpy_types(tmp_path: Path) -> None:
     again = load(tmp_path / "a.slug")
     assert again.random_state == 3
     plain = fit(NeuralLearner([4], epochs=2, l2=0.5), random_state=3)
-    assert again.learner_.settings() == plain.learner_.settings()
+    assert again.fitted_.learner.settings() == plain.fitted_.learner.settings()
 
 
 def test_save_names_hash_buckets_by_their_first_terms(tmp_path: Path) -> None:
     fit("linear", feature_groups=HASHED).save(tmp_path / "a.slug")
     n_terms = unzip((tmp_path / "a.slug").read_bytes())[VOCABULARY].count(b"\n")
     again = load(tmp_path / "a.slug")
-    assert again.features_.feature_groups == tuple(HASHED)
+    assert again.fitted_.features.feature_groups == tuple(HASHED)
     # Terms that share a bucket have one name.
     assert again.info_.n_terms == (39, 13, 12)
     assert n_terms == 64
@@ -453,7 +453,7 @@ def test_save_writes_no_times_and_world_readable_entries(good: bytes) -> None:
 def test_save_writes_weights_of_any_memory_order(tmp_path: Path) -> None:
     classifier = fit(NET)
     expected = classifier.predict_proba(NEW)
-    net = classifier.learner_.network
+    net = classifier.fitted_.learner.network
     net.weights = [np.asfortranarray(weights) for weights in net.weights]
     classifier.save(tmp_path / "a.slug")
     assert np.array_equal(load(tmp_path / "a.slug").predict_proba(NEW), expected)

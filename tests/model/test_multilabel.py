@@ -250,9 +250,9 @@ def test_network_gives_several_topics_or_none(net: TopicClassifier) -> None:
     assert micro_f1(net) > 0.95
     assert () in net.predict(NEW_TEXTS).tolist()
     assert net.predict_proba(NEW_TEXTS).sum(axis=1).max() > 1.5
-    assert net.history_ is not None
-    assert net.history_["val_loss"][0] > net.history_["val_loss"][-1]
-    assert net.history_["val_accuracy"][-1] > 0.9
+    assert net.fitted_.history is not None
+    assert net.fitted_.history["val_loss"][0] > net.fitted_.history["val_loss"][-1]
+    assert net.fitted_.history["val_accuracy"][-1] > 0.9
     assert net.decide(NEW_TEXTS[:1])[0].topics is not None
 
 
@@ -273,7 +273,7 @@ def test_loaded_multilabel_network_predicts_the_same(net: TopicClassifier, tmp_p
     assert loaded.predict(NEW_TEXTS).tolist() == net.predict(NEW_TEXTS).tolist()
     loaded.save(tmp_path / "again.slug")
     assert (tmp_path / "again.slug").read_bytes() == (tmp_path / "m.slug").read_bytes()
-    learner = loaded.learner_
+    learner = loaded.fitted_.learner
     arrays = learner.arrays() | {"slopes": np.ones(2, dtype=np.float32)}
     with pytest.raises(DataError, match="curves of probability"):
         NeuralLearner.restore(learner.settings(), arrays)
@@ -387,7 +387,7 @@ def test_promise_of_several_topics_speaks_of_likely_topics() -> None:
 
 def test_decide_returns_the_topics_of_predict_and_the_most_likely(several: TopicClassifier) -> None:
     for decision, answer in zip(several.decide(NEW_TEXTS), several.predict(NEW_TEXTS), strict=True):
-        assert (decision.topics, decision.conformal_set) == (list(answer), None)
+        assert decision.topics == list(answer)
         assert decision.topic == (answer[0] if answer else None)
         assert decision.reason is None
         assert decision.probability == decision.top[0][1]
@@ -412,11 +412,6 @@ def test_decide_is_unsure_of_blank_texts(several: TopicClassifier) -> None:
         "no text",
         "no text",
     ]
-
-
-def test_coverage_is_rejected_for_several_topics(several: TopicClassifier) -> None:
-    with pytest.raises(OptionError, match="gives several"):
-        several.decide(NEW_TEXTS, coverage=0.9)
 
 
 # Thresholds ---------------------------------------------------------------------------------------
@@ -490,7 +485,7 @@ def test_partial_fit_teaches_several_topics_in_batches_of_any_size(size: int) ->
     model = in_batches(size)
     assert micro_f1(model) > 0.95
     assert () in model.predict(NEW_TEXTS).tolist()
-    assert model.n_documents_ == 240
+    assert model.fitted_.n_learned == 240
     decision = model.fitted_.multilabel_rule
     assert decision is not None
     assert (decision.at_least_one, decision.max_topics) == (False, max(map(len, SETS)))

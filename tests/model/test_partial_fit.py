@@ -57,8 +57,8 @@ def test_partial_fit_learns_topics_in_batches_of_any_size(
 ) -> None:
     classifier = streamed(news, size)
     assert classifier.predict(texts).tolist() == topics
-    assert (classifier.n_documents_, classifier.n_batches_) == (90, -(-90 // size))
-    assert (classifier.history_, classifier.tuning_) == (None, None)
+    assert (classifier.fitted_.n_learned, classifier.fitted_.n_batches) == (90, -(-90 // size))
+    assert (classifier.fitted_.history, classifier.fitted_.tuning) == (None, None)
 
 
 def test_partial_fit_trains_a_network_one_epoch_per_batch(
@@ -67,21 +67,21 @@ def test_partial_fit_trains_a_network_one_epoch_per_batch(
     net = NeuralLearner((16,), batch_size=4, learning_rate=0.01, dropout=0.1)
     classifier = streamed(news * 4, 30, learner=net, feature_groups=COUNTS)
     assert classifier.score(texts, topics) > 0.95
-    assert classifier.learner_.n_epochs == 12  # type: ignore[attr-defined]
+    assert classifier.fitted_.learner.n_epochs == 12  # type: ignore[attr-defined]
 
 
 def test_partial_fit_takes_the_default_groups_in_hash_buckets() -> None:
     classifier = TopicClassifier().partial_fit(["a few words"], ["a"], ["a", "b"])
-    assert classifier.features_.feature_groups == default_feature_groups("log-tf-idf")
+    assert classifier.fitted_.features.feature_groups == default_feature_groups("log-tf-idf")
 
 
 def test_partial_fit_gives_a_network_weights_for_every_bucket() -> None:
     classifier = TopicClassifier(learner=NeuralLearner((2,)))
     classifier.partial_fit(["a few words"], ["a"], ["a", "b"])
-    assert classifier.features_.feature_groups == (
+    assert classifier.fitted_.features.feature_groups == (
         FeatureGroup("words", "multi-hot", n_buckets=1 << 18),
     )
-    assert classifier.features_.n_columns == 1 << 18
+    assert classifier.fitted_.features.n_columns == 1 << 18
 
 
 def test_partial_fit_sorts_classes(news: News) -> None:
@@ -183,15 +183,15 @@ def test_partial_fit_of_a_fitted_model_keeps_its_vocabulary(
     if loaded:
         classifier.save(tmp_path / "a.slug")
         classifier = load(tmp_path / "a.slug")
-    terms = [list(vocabulary.terms) for vocabulary in classifier.features_.vocabularies_]
-    rarity = copy.deepcopy(classifier.features_.idf_)
+    terms = [list(vocabulary.terms) for vocabulary in classifier.fitted_.features.vocabularies_]
+    rarity = copy.deepcopy(classifier.fitted_.features.idf_)
     assert classifier.predict(["wheat"]) == "grain"
     for _ in range(20):
         classifier.partial_fit(["wheat zebra"] * 30, ["sport"] * 30)
     assert classifier.predict(["wheat"]) == "sport"
-    assert [list(v.terms) for v in classifier.features_.vocabularies_] == terms
-    np.testing.assert_equal(classifier.features_.idf_, rarity)
-    assert (classifier.n_documents_, classifier.n_batches_) == (690, 20)
+    assert [list(v.terms) for v in classifier.fitted_.features.vocabularies_] == terms
+    np.testing.assert_equal(classifier.fitted_.features.idf_, rarity)
+    assert (classifier.fitted_.n_learned, classifier.fitted_.n_batches) == (690, 20)
 
 
 @pytest.mark.parametrize("loaded", [False, True], ids=["fitted", "loaded"])
@@ -211,7 +211,7 @@ def test_partial_fit_learns_new_words(
     for _ in range(3):
         classifier.partial_fit(["zebra quokka"] * 10, ["sport"] * 10)
     assert classifier.predict(["zebra", "quokka", *texts]).tolist() == ["sport"] * 2 + topics
-    grown = [list(vocabulary.terms) for vocabulary in classifier.features_.vocabularies_]
+    grown = [list(vocabulary.terms) for vocabulary in classifier.fitted_.features.vocabularies_]
     assert [now[: len(then)] for now, then in zip(grown, terms, strict=True)] == terms
     assert grown[0][len(terms[0]) :] == ["zebra", "quokka"]
     # The value from before knows nothing of it.
@@ -248,9 +248,9 @@ def test_partial_fit_goes_on_after_saving_and_loading(
         again.partial_fit(*batch)
         classifier.partial_fit(*batch)
     assert again.score(texts, topics) > 0.95
-    np.testing.assert_equal(again.features_.idf_, classifier.features_.idf_)
+    np.testing.assert_equal(again.fitted_.features.idf_, classifier.fitted_.features.idf_)
     assert again.fitted_.data_digest == classifier.fitted_.data_digest
-    assert again.n_batches_ == classifier.n_batches_ == 5
+    assert again.fitted_.n_batches == classifier.fitted_.n_batches == 5
 
 
 def test_partial_fit_chains_the_digests_of_batches(news: News) -> None:
@@ -263,11 +263,11 @@ def test_fit_after_partial_fit_starts_anew(news: News, texts: list[str], topics:
     classifier = streamed(news[:30]).fit(texts, topics)
     fresh = TopicClassifier(feature_groups=GROUPS).fit(texts, topics)
     assert np.array_equal(classifier.predict_proba(texts), fresh.predict_proba(texts))
-    assert (classifier.n_batches_, classifier.n_documents_) == (0, 90)
+    assert (classifier.fitted_.n_batches, classifier.fitted_.n_learned) == (0, 90)
 
 
 def test_partial_fit_starts_with_an_unfitted_learner(news: News, texts: list[str]) -> None:
-    learner = streamed(news).learner_
+    learner = streamed(news).fitted_.learner
     one, other = streamed(news, learner=learner), streamed(news)
     assert np.array_equal(one.predict_proba(texts), other.predict_proba(texts))
 

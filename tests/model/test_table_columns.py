@@ -234,7 +234,11 @@ def test_columns_take_each_value_of_a_json_list(tmp_path: Path) -> None:
         classifier = TopicClassifier(columns=["tags"]).fit(corpus.texts, corpus.topics)
         digests.append(classifier.fitted_.data_digest)
     assert digests[0] == digests[1]
-    assert sorted(classifier.features_.vocabularies_[-1].terms) == ["tags=a", "tags=b", "tags=c"]
+    assert sorted(classifier.fitted_.features.vocabularies_[-1].terms) == [
+        "tags=a",
+        "tags=b",
+        "tags=c",
+    ]
 
 
 def test_read_texts_reads_columns_without_topics(

@@ -82,7 +82,9 @@ def test_predict_proba_gives_no_subtopic_more_than_its_parent(
     classifier = request.getfixturevalue(name)
     assert classifier.classes_.tolist() == NAMES
     proba = classifier.predict_proba(NEW_TEXTS)
-    alone = classifier.learner_.predict_proba(classifier.features_.transform(NEW_TEXTS))
+    alone = classifier.fitted_.learner.predict_proba(
+        classifier.fitted_.features.transform(NEW_TEXTS)
+    )
     pairs = columns_of(classifier)
     assert any((alone[:, child] > alone[:, parent]).any() for child, parent in pairs)
     for child, parent in pairs:

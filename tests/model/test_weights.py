@@ -137,7 +137,7 @@ def test_sample_weight_of_whole_numbers_equals_repeated_documents(
     weighted = make(name).fit(FEW, FEW_TOPICS, WHOLE)
     by_hand = make(name).fit(repeated(FEW, WHOLE), repeated(FEW_TOPICS, WHOLE))
     assert file_bytes(weighted, tmp_path) == file_bytes(by_hand, tmp_path)
-    assert weighted.n_documents_ == WHOLE.sum()
+    assert weighted.fitted_.n_learned == WHOLE.sum()
 
 
 def test_min_precision_counts_whole_weights(tmp_path: Path) -> None:

@@ -221,14 +221,13 @@ def test_predict_partitions_gives_reasons(
 ) -> None:
     texts, topics = zip(*news, strict=True)
     model = TopicClassifier(min_precision=0.7).fit(texts, topics)
-    answers = predict_partitions(model, frame.fillna("xyzzy plugh"), coverage=0.9)
-    assert [*answers.columns] == ["topic", "probability", "reason", "guess", "set"]
+    answers = predict_partitions(model, frame.fillna("xyzzy plugh"))
+    assert [*answers.columns] == ["topic", "probability", "reason", "guess"]
     found = answers.compute()
     assert found["reason"].notna().tolist() == found["topic"].isna().tolist()
     assert found["reason"]["d"] == "no text"
     assert found["reason"]["b"].startswith(("unknown words", "probability"))
     assert found["guess"].notna().tolist() == [True, True, True, False, True]
-    assert found["set"]["a"] == ["grain"]
     assert [*found.dtypes] == [*answers.dtypes]
 
 

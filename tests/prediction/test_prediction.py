@@ -91,7 +91,7 @@ def test_predict_rows_equals_single_rows(model: TopicClassifier, batch_rows: int
         else:
             assert isinstance(item, Prediction)
             proba = model.predict_proba([row.values["text"]])[0].tolist()
-            best = sorted(zip(model.topics_.names, proba, strict=True), key=lambda t: -t[1])
+            best = sorted(zip(model.fitted_.topics.names, proba, strict=True), key=lambda t: -t[1])
             assert [topic for topic, _ in item.decision.top] == [topic for topic, _ in best]
             assert [p for _, p in item.decision.top] == pytest.approx(
                 [p for _, p in best], abs=1e-6

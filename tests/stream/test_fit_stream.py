@@ -46,7 +46,7 @@ def test_fit_stream_learns_the_topics(news: News) -> None:
     texts, topics = zip(*news, strict=True)
     classifier = learned(news)
     assert classifier.score(texts, topics) == 1
-    assert classifier.n_documents_ == len(news)
+    assert classifier.fitted_.n_learned == len(news)
     assert list(classifier.classes_) == sorted(set(topics))
     assert learned(news, rows_per_block=1000).fitted_.data_digest == compute_digest(texts, topics)
 
@@ -70,7 +70,7 @@ def test_fit_stream_learns_several_topics_alike_from_batches_and_files(
     assert 0 < record.n_right <= record.n_evaluated == len(texts)
     from_file.save(tmp_path / "news.slug")
     assert f"{record.n_right} got exactly their topics." in load(tmp_path / "news.slug").card_
-    assert [block.kind for block in from_file.features_.feature_groups] == [
+    assert [block.kind for block in from_file.fitted_.features.feature_groups] == [
         *("words", "lead", "bigrams", "characters")
     ]
 
@@ -97,7 +97,7 @@ def test_fit_stream_learns_as_fit_does_from_documents_by_hash(
     }
     fitted = TopicClassifier(**options).fit(texts, topics)
     streamed = TopicClassifier(**options).fit_stream(pairs(documents))
-    assert streamed.features_.feature_groups == fitted.features_.feature_groups
+    assert streamed.fitted_.features.feature_groups == fitted.fitted_.features.feature_groups
     # The order of columns, and so that of additions, differs, as may what is held out: `fit` sorts
     # few documents by hashes of texts and topics, and streams by those of texts alone.
     np.testing.assert_allclose(
@@ -235,7 +235,7 @@ def test_fit_stream_uses_class_weight(news: News, weight: Any) -> None:
     classifier.fit_stream(pairs(uneven))
     assert classifier.fitted_.class_weight == weight
     plain = learned(uneven)
-    assert classifier.learner_.arrays().keys() == plain.learner_.arrays().keys()
+    assert classifier.fitted_.learner.arrays().keys() == plain.fitted_.learner.arrays().keys()
     assert not np.array_equal(classifier.predict_proba(["x"]), plain.predict_proba(["x"]))
 
 
@@ -350,7 +350,7 @@ def test_fit_stream_names_a_bad_row_and_its_file(news: News, tmp_path: Path) -> 
         "continue without such rows with `skip_bad_rows`."
     )
     classifier = TopicClassifier(n_jobs=1).fit_stream(path, StreamOptions(skip_bad_rows=True))
-    assert classifier.n_documents_ == len(news)
+    assert classifier.fitted_.n_learned == len(news)
 
 
 def test_fit_stream_rejects_too_many_bad_rows(news: News, tmp_path: Path) -> None:
@@ -364,7 +364,7 @@ def test_fit_stream_rejects_too_many_bad_rows(news: News, tmp_path: Path) -> Non
 def test_fit_stream_skips_empty_texts(news: News, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "news.csv", [*news, *[("", "grain")] * 20])
     classifier = TopicClassifier(n_jobs=1).fit_stream(path)
-    assert classifier.n_documents_ == len(news)
+    assert classifier.fitted_.n_learned == len(news)
     stream = classifier.fitted_.stream
     assert stream is not None
     assert stream.n_skipped == 20

@@ -180,7 +180,7 @@ def test_fit_stream_weights_topics_of_many_documents(many: News) -> None:
         classifier = TopicClassifier(n_jobs=1, class_weight=class_weight)
         classifier.fit_stream(pairs(documents))
         assert list(classifier.classes_) == ["bank", "grain", "sport"]
-        return float(classifier.learner_.biases[1])  # type: ignore[attr-defined]
+        return float(classifier.fitted_.learner.biases[1])  # type: ignore[attr-defined]
 
     few_grain = [item for n, item in enumerate(many) if item[1] != "grain" or n % 4 == 0]
     assert bias("balanced", few_grain) != bias(None, few_grain)

@@ -73,7 +73,7 @@ def test_fit_stream_of_several_topics_learns_words_alone() -> None:
 def test_fit_stream_sums_the_vectors_of_all_documents() -> None:
     classifier = learn()
     rows = encode([text for text, _ in DOCUMENTS], "vectors")
-    y = classifier.topics_.encode([topic for _, topic in DOCUMENTS])
+    y = classifier.fitted_.topics.encode([topic for _, topic in DOCUMENTS])
     is_known = rows.any(axis=1)
     expected = ClassSums.from_rows(rows[is_known], y[is_known], 3)
     for name in ("n_rows", "totals", "sums", "products"):

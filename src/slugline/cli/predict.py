@@ -88,11 +88,6 @@ _folder_option = functools.partial(option, panel="With --output FOLDER")
     "--per-topic",
     "Apply --min-precision to each frequent topic separately instead of to all answers together.",
 )
-@option(
-    "--coverage FRACTION",
-    "Also print a set of topics that contains the right one with this probability, such as 0.95.",
-    type=float,
-)
 @option("--explain", "Also print the most important words and their positions.")
 @option(
     "--output -o FILE",
@@ -400,7 +395,6 @@ def _answer_fields(answer: Prediction, top: int) -> dict[str, Any]:
             "probabilities": [round(probability, 4) for probability in decision.probabilities],
         }
         optional = {"reason": reason, "guesses": guesses}
-    optional["set"] = decision.conformal_set
     present = {name: value for name, value in optional.items() if value is not None}
     return {**row_id, **fields, **present}
 

@@ -12,18 +12,13 @@ import numpy as np
 from slugline.base.arrays import F32, Mask
 from slugline.base.checks import check_fraction, check_whole
 from slugline.base.wording import counted, format_lines, percent
-from slugline.corpus.documents import Topic, check_texts
+from slugline.corpus.documents import check_texts
 from slugline.corpus.topic_sets import split_rows
 from slugline.errors import Message, OptionError, Parameter
 from slugline.learning.learner import is_linear
 from slugline.model.decision import N_GUESSES, Decision, Unsure, most_likely
 from slugline.model.fitted import Fitted
-from slugline.model.heldout import (
-    MIN_PER_TOPIC_OF_SEVERAL,
-    HeldOutPredictions,
-    highest_score,
-    set_scores,
-)
+from slugline.model.heldout import MIN_PER_TOPIC_OF_SEVERAL, HeldOutPredictions
 from slugline.model.thresholds import CONFIDENCE, AchievablePrecision
 from slugline.text.features import UnknownWordRate, WordCounts
 
@@ -47,17 +42,12 @@ class Decider(ABC):
         The lowest probability at which a prediction of each topic is given.
     unknown_words : UnknownWordRate or None
         The limit on unknown words in a text; None for no limit.
-    coverage, highest_score : float or None
-        The probability that a set contains the right topic, and the score threshold of sets; see
-        `slugline.model.heldout.set_scores`. None for a multilabel model.
     """
 
     fitted: Fitted
     precision: float | None
     thresholds: F32
     unknown_words: UnknownWordRate | None = None
-    coverage: float | None = None
-    highest_score: float | None = None
 
     #: Noun for held-out predictions, and participle for the sufficiently sure ones.
     _unit: ClassVar[str]
@@ -67,11 +57,7 @@ class Decider(ABC):
 
     @staticmethod
     def from_fitted(
-        fitted: Fitted,
-        min_precision: float | None = None,
-        *,
-        per_topic: bool = False,
-        coverage: float | None = None,
+        fitted: Fitted, min_precision: float | None = None, *, per_topic: bool = False
     ) -> Decider:
         """Choose thresholds from the held-out predictions.
 
@@ -86,8 +72,6 @@ class Decider(ABC):
             Guarantee the precision for each frequently predicted topic, not just overall. On texts
             newer than the training documents, individual topics are the first to fall below it.
             Multilabel models always guarantee it per topic.
-        coverage : float, over 0 and under 1, optional
-            Required probability that a text's set of topics contains the right one.
 
         Raises
         ------
@@ -97,8 +81,6 @@ class Decider(ABC):
         """
         if min_precision is not None:
             check_fraction("min_precision", min_precision, may_be_0=True)
-        if coverage is not None:
-            _check_coverage(fitted, coverage)
         precision = min_precision
         if precision is None and fitted.heldout_predictions is not None:
             precision = fitted.heldout_predictions.precision
@@ -106,7 +88,7 @@ class Decider(ABC):
         unknown_words = None
         kind = MultilabelDecider if fitted.multilabel else SingleLabelDecider
         if precision:
-            heldout = _require_heldout(fitted, "min_precision")
+            heldout = _require_heldout(fitted)
             thresholds = kind._choose_thresholds(fitted, heldout, precision, per_topic=per_topic)
             unknown_words = heldout.words
             if min_precision is not None and np.isinf(thresholds).all():
@@ -116,14 +98,7 @@ class Decider(ABC):
                     f" is {precision:g}, and no threshold reaches it by "
                     f"{kind._describe_heldout(heldout)}. {best}",
                 )
-        return kind(
-            fitted,
-            precision or None,
-            thresholds,
-            unknown_words,
-            coverage,
-            None if coverage is None else _choose_highest_score(fitted, coverage),
-        )
+        return kind(fitted, precision or None, thresholds, unknown_words)
 
     def __repr__(self) -> str:
         return format_lines("Decider", self.summary())
@@ -219,7 +194,7 @@ class Decider(ABC):
         """Best achievable precision if the model's own is out of reach, else None."""
         if self.precision is None or self.promise:
             return None
-        heldout = _require_heldout(self.fitted, "min_precision")
+        heldout = _require_heldout(self.fitted)
         return Message(
             f"{_describe_best(self.fitted, heldout, self._unit)} That is by "
             f"{self._describe_heldout(heldout)}. With a ",
@@ -238,24 +213,19 @@ class Decider(ABC):
     @property
     def achieved(self) -> AchievablePrecision:
         """Precision and coverage of held-out predictions above the thresholds."""
-        return _require_heldout(self.fitted, "min_precision").precision_at(self.thresholds)
+        return _require_heldout(self.fitted).precision_at(self.thresholds)
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return the precision, thresholds and coverage as (name, text) pairs."""
-        rows = []
-        if self.precision is not None:
-            rows.append(
-                ("min precision", f"{self.precision:g}, with {CONFIDENCE * 100:g} % confidence")
-            )
-            rows += self._summarize_thresholds()
-        if self.coverage is not None:
-            rows.append(("coverage of sets", f"{self.coverage:g}"))
-        return rows
+        """Return the precision and thresholds as (name, text) pairs; none without a precision."""
+        if self.precision is None:
+            return []
+        precision = f"{self.precision:g}, with {CONFIDENCE * 100:g} % confidence"
+        return [("min precision", precision), *self._summarize_thresholds()]
 
     def _summarize_thresholds(self) -> list[tuple[str, str]]:
         finite = self.thresholds[np.isfinite(self.thresholds)]
         if not len(finite):
-            heldout = _require_heldout(self.fitted, "min_precision")
+            heldout = _require_heldout(self.fitted)
             best, coverage = heldout.best_precision()
             promise = (
                 f"{best:g}, for {percent(coverage, 0)} of the {self._unit}"
@@ -287,7 +257,7 @@ class SingleLabelDecider(Decider):
     def decide_from_proba(
         self, texts: Sequence[str], proba: F32, counts: WordCounts, top: int = N_GUESSES
     ) -> list[Decision]:
-        """Return decisions, with conformal sets of topics if `coverage` is set."""
+        """Return decisions, each with its most likely topics as guesses."""
         if self.precision is None:
             reasons = [None if text.strip() else Unsure("no_text") for text in texts]
         else:
@@ -295,24 +265,15 @@ class SingleLabelDecider(Decider):
             is_low = proba[np.arange(len(best)), best] < self.thresholds[best]
             reasons = self._find_reasons(texts, proba, counts, is_low)
         guesses = most_likely(proba, top, self.fitted.topics.names)
-        rows = zip(guesses, reasons, self._conformal_sets(proba), strict=True)
         return [
             Decision(
                 topic=None if reason else best[0][0],
                 probability=best[0][1],
                 reason=reason,
                 top=best,
-                conformal_set=topics,
             )
-            for best, reason, topics in rows
+            for best, reason in zip(guesses, reasons, strict=True)
         ]
-
-    def _conformal_sets(self, proba: F32) -> Sequence[list[Topic] | None]:
-        """Return the conformal set of topics of each text; None for each without `coverage`."""
-        if self.highest_score is None:
-            return [None] * len(proba)
-        is_in = set_scores(proba) <= self.highest_score
-        return split_rows(is_in, self.fitted.topics.names, proba)
 
     @classmethod
     def _choose_thresholds(
@@ -418,23 +379,7 @@ def _require_rule(fitted: Fitted) -> MultilabelRule:
 # Choosing from held-out predictions ---------------------------------------------------------------
 
 
-def _check_coverage(fitted: Fitted, coverage: float) -> None:
-    check_fraction("coverage", coverage)
-    if fitted.multilabel:
-        raise OptionError(
-            Parameter("coverage"),
-            " is for models that give one topic to a text, and this one gives several; leave it "
-            "out.",
-        )
-
-
-def _choose_highest_score(fitted: Fitted, coverage: float) -> float | None:
-    """Return the score threshold of conformal sets."""
-    scores = _require_heldout(fitted, "coverage").scores
-    return None if scores is None else highest_score(scores, coverage)
-
-
-def _require_heldout(fitted: Fitted, option: str) -> HeldOutPredictions:
+def _require_heldout(fitted: Fitted) -> HeldOutPredictions:
     """Return the held-out predictions; OptionError if there are none."""
     if fitted.heldout_predictions is not None:
         return fitted.heldout_predictions
@@ -445,11 +390,11 @@ def _require_heldout(fitted: Fitted, option: str) -> HeldOutPredictions:
     else:
         why = "it was trained without; train it"
     raise OptionError(
-        Parameter(option),
+        Parameter("min_precision"),
         " needs held-out answers to training documents, which this model doesn't have: "
         f"{why} with ",
         Parameter("min_precision"),
-        f"{'; any will do, such as 0.95' if option == 'coverage' else ''}.",
+        ".",
     )
 
 

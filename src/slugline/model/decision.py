@@ -89,9 +89,6 @@ class Decision(NamedTuple):
     topics : list of topics, or None
         The topics from a multilabel model, most likely first; only the deepest ones if topics are
         paths. None for other models.
-    conformal_set : list of topics, or None
-        Topics that include the right one with probability `coverage`, most likely first. None
-        without `coverage`.
     """
 
     topic: Topic | None
@@ -99,7 +96,6 @@ class Decision(NamedTuple):
     reason: Unsure | None
     top: list[tuple[Topic, float]]
     topics: list[Topic] | None = None
-    conformal_set: list[Topic] | None = None
 
     @property
     def probabilities(self) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, F64, I64, U8, Floats, Index, Integers, Mask
+from slugline.base.arrays import F32, I64, U8, Index, Integers, Mask
 from slugline.errors import DataError
 from slugline.learning.labels import Labels
 from slugline.model.thresholds import (
@@ -152,9 +151,6 @@ class HeldOutPredictions:
         The true topics of each document.
     proba : SparseProba
         The probability of each topic for each document, exact for candidates.
-    scores : float32 array, shape (n_documents,), or None
-        Conformal score of the document's true topic; 0 if it is the most likely one. See
-        `set_scores`. None for multilabel models.
     words : UnknownWordRate or None
         Normal rate of unknown words; None if not checked.
     precision : float or None
@@ -164,7 +160,6 @@ class HeldOutPredictions:
     rows: I64 | None
     labels: Labels
     proba: SparseProba
-    scores: F32 | None = None
     words: UnknownWordRate | None = None
     precision: float | None = None
 
@@ -188,14 +183,12 @@ class HeldOutPredictions:
         """
         chosen = _choose_documents(len(proba), min(len(proba), MAX_PREDICTIONS), rows)
         proba, labels, ordered_rows = _select(proba, labels, rows, chosen)
-        documents = np.arange(len(proba))
         is_candidate = np.zeros(proba.shape, dtype=bool)
-        is_candidate[documents, proba.argmax(axis=1)] = True
+        is_candidate[np.arange(len(proba)), proba.argmax(axis=1)] = True
         return cls(
             rows=ordered_rows,
             labels=labels,
             proba=SparseProba.from_dense(proba, is_candidate),
-            scores=set_scores(proba)[documents, labels.topics].astype(np.float32),
             words=words,
             precision=precision,
         )
@@ -357,55 +350,6 @@ def _select(
     return proba[chosen], labels, None if rows is None else rows[chosen].astype(np.int64)
 
 
-# Conformal sets: topics that contain the right one with a given probability ---------------------
-
-# Penalty for each topic after the first; keeps long tails of small probabilities out of sets.
-# Chosen on training splits: with few topics, sets are less than a tenth larger than the smallest
-# possible ones, and doubtful texts still get larger sets than others.
-_PENALTY = 0.05
-
-
-def set_scores(proba: Floats) -> F64:
-    """Return the conformal score of each topic; topics with low scores enter a set first.
-
-    The score is the total probability of the topics that are ranked higher, plus a penalty for each
-    of them: RAPS with 0 in place of its random number. So equal texts get equal sets, no set is
-    empty, and a text with a clear topic gets a small set.
-
-    Parameters
-    ----------
-    proba : float array, shape (n_documents, n_topics)
-
-    Returns
-    -------
-    float64 array, shape (n_documents, n_topics)
-
-    References
-    ----------
-    Romano, Sesia and Candès (2020), Classification with valid and adaptive coverage, and
-    Angelopoulos, Bates, Malik and Jordan (2021), Uncertainty sets for image classifiers using
-    conformal prediction.
-    """
-    order = np.argsort(-proba, axis=1, kind="stable")
-    sorted_proba = np.take_along_axis(proba, order, axis=1).astype(np.float64)
-    scores = sorted_proba.cumsum(axis=1) - sorted_proba
-    scores[:, 0] = 0
-    scores += _PENALTY * np.arange(proba.shape[1])
-    unsorted = np.empty_like(scores)
-    np.put_along_axis(unsorted, order, scores, axis=1)
-    return unsorted
-
-
-def highest_score(scores: Floats, coverage: float) -> float:
-    """Return the score threshold of sets that contain the right topic with probability `coverage`.
-
-    The threshold is a quantile of the scores of the right topics of held-out documents. It is
-    infinite if there are too few documents, so that every set contains all topics.
-    """
-    place = math.ceil((len(scores) + 1) * coverage)
-    return float(np.sort(scores)[place - 1]) if place <= len(scores) else math.inf
-
-
 # Arrays of a model file ---------------------------------------------------------------------------
 
 _TYPES = {
@@ -417,9 +361,8 @@ _TYPES = {
     "levels": np.uint8,
     "exact": np.float32,
     "omitted": np.float32,
-    "scores": np.float32,
 }
-_ROW_GAPS, _LABEL_COUNTS, _SCORES = "row_gaps", "label_counts", "scores"
+_ROW_GAPS, _LABEL_COUNTS = "row_gaps", "label_counts"
 
 
 def to_arrays(predictions: HeldOutPredictions) -> dict[str, npt.NDArray[Any]]:
@@ -438,8 +381,6 @@ def to_arrays(predictions: HeldOutPredictions) -> dict[str, npt.NDArray[Any]]:
         arrays[_ROW_GAPS] = np.diff(predictions.rows, prepend=0)
     if labels.multilabel:
         arrays[_LABEL_COUNTS] = labels.n_each
-    if predictions.scores is not None:
-        arrays[_SCORES] = predictions.scores
     return {name: array.astype(_TYPES[name], copy=False) for name, array in arrays.items()}
 
 
@@ -458,7 +399,7 @@ def from_arrays(
     ------
     DataError : if they are invalid.
     """
-    expected = {*_TYPES} - ({_SCORES} if multilabel else {_LABEL_COUNTS})
+    expected = {*_TYPES} - (set() if multilabel else {_LABEL_COUNTS})
     if {*arrays} | {_ROW_GAPS} != expected:
         raise DataError(f"arrays of held-out predictions are {sorted(arrays)}")
     for name, array in arrays.items():
@@ -487,7 +428,6 @@ def from_arrays(
             exact=arrays["exact"],
             omitted=arrays["omitted"],
         ),
-        scores=None if multilabel else arrays[_SCORES],
         words=words,
         precision=precision,
     )
@@ -520,7 +460,7 @@ def _restore_rows(
 
 
 def _check_proba(predictions: HeldOutPredictions, n_topics: int) -> None:
-    proba, scores = predictions.proba, predictions.scores
+    proba = predictions.proba
     is_exact = proba.levels == 0
     if len(is_exact) != len(proba.topics) or np.count_nonzero(is_exact) != len(proba.exact):
         raise DataError("topics, levels and probabilities of held-out predictions don't match")
@@ -529,14 +469,10 @@ def _check_proba(predictions: HeldOutPredictions, n_topics: int) -> None:
     in_range = (proba.exact > 0).all() and (proba.exact < _OVER_1).all()
     if not in_range or (proba.omitted < 0).any() or (proba.omitted > 1).any():
         raise DataError("held-out predictions have probabilities out of range")
-    if scores is None:
+    if predictions.labels.multilabel:
         return
     n_documents = predictions.n_documents
     sums = np.bincount(proba.documents, proba.values, minlength=n_documents)
     n_exact = np.bincount(proba.documents[is_exact], minlength=n_documents)
     if (sums > _MAX_SUM).any() or (n_exact != 1).any():
         raise DataError("held-out predictions of one topic each have several, or none")
-    if len(scores) != n_documents or (scores < 0).any():
-        raise DataError("held-out predictions don't have a score of at least 0 each")
-    if ((scores == 0) != predictions.right).any():
-        raise DataError("held-out predictions have scores that don't fit their topics")

@@ -175,13 +175,12 @@ def predict_partitions(
     *,
     min_precision: float | None = None,
     per_topic: bool = False,
-    coverage: float | None = None,
     encoder: str | Encoder | None = None,
 ) -> dd.DataFrame:
     """Return the predictions for the rows of a Dask data frame, as a lazy Dask data frame.
 
     Each worker receives and loads the model only once. The texts of several columns are joined
-    by line breaks. For precision and coverage, see `Decider.from_fitted`; for the encoder, which
+    by line breaks. For the precision, see `Decider.from_fitted`; for the encoder, which
     must be picklable, `slugline.load`.
 
     Returns
@@ -195,8 +194,6 @@ def predict_partitions(
     reason, guess
         With a required precision: why the model is unsure (missing if sure), and the most likely
         topic.
-    set : list of topics
-        With `coverage`; missing if there is no text.
 
     Multilabel models return lists `topics` and `probabilities` instead of topic and probability,
     followed by reason, guess and `guess_probability`. Dask can't infer list types: pass `schema`
@@ -217,7 +214,7 @@ def predict_partitions(
         )
     columns = _check_columns(frame, text)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model, encoder)
-    options = PredictOptions(min_precision=min_precision, per_topic=per_topic, coverage=coverage)
+    options = PredictOptions(min_precision=min_precision, per_topic=per_topic)
     decider = copy.decider(options)
     from dask.delayed import delayed
 
@@ -235,8 +232,8 @@ def predict_frame(
 ) -> pd.DataFrame:
     """Return the predictions for the rows of a pandas data frame; see `predict_partitions`.
 
-    The process loads the model once for any number of frames. Only `min_precision`, `per_topic` and
-    `coverage` of `options` are used.
+    The process loads the model once for any number of frames. Only `min_precision` and `per_topic`
+    of `options` are used.
     """
     columns = _check_columns(frame, text)
     decider = model.decider(options or PredictOptions())
@@ -303,6 +300,4 @@ def _frame(decisions: Sequence[Decision | None], index: Any, decider: Decider) -
         columns["guess"] = column(lambda d: d.top[0][0])
     if multilabel:
         columns["guess_probability"] = probability
-    if decider.coverage is not None:
-        columns["set"] = column(lambda d: d.conformal_set, "object")
     return pd.DataFrame(columns, index=index)

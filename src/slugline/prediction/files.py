@@ -137,7 +137,7 @@ class AnswerFile:
         if name.startswith(("probability", "guess_probability")):
             return "DOUBLE"
         topic_type = self._answers_of.topic_type
-        if name in ("set", "topics"):
+        if name == "topics":
             return f"{topic_type}[]"
         return topic_type if name.startswith(("topic", "guess")) else "VARCHAR"
 
@@ -173,9 +173,6 @@ class AnswerFile:
                 self._topic_names[name]: multilabel_cells.pop(name) for name in self._topic_names
             }
             cells |= multilabel_cells
-        elif decision.conformal_set is not None:
-            topic_set = decision.conformal_set
-            cells["set"] = topic_set if self._table.has_lists else "; ".join(map(str, topic_set))
         if self._table.delimiter:
             cells = {name: guard_cell(cell) for name, cell in cells.items()}
         return topics | {self._names[name]: cells.get(name) for name in self._answers_of.names}
@@ -296,8 +293,6 @@ def answer_columns(decider: Decider, top: int, *, in_table: bool = True) -> Answ
     names = topic_names(n_topics)
     if decider.precision is not None:
         names += ["reason", "guess"]
-    if decider.coverage is not None:
-        names.append("set")
     return AnswerColumns(names, own=_own_column(fitted), topic_type=topic_type)
 
 

@@ -72,7 +72,7 @@ class ModelCopy:
     def decider(self, options: PredictOptions) -> Decider:
         """Return the decider, created once per process; raises the errors of `make_decider`."""
         with _lock:
-            return _decider(self, options.min_precision, options.per_topic, options.coverage)
+            return _decider(self, options.min_precision, options.per_topic)
 
 
 def _to_fitted(model: Any) -> Fitted:
@@ -97,10 +97,8 @@ def _load(copy: ModelCopy) -> Fitted:
 
 
 @lru_cache(maxsize=1)
-def _decider(
-    copy: ModelCopy, min_precision: float | None, per_topic: bool, coverage: float | None
-) -> Decider:
-    options = PredictOptions(min_precision=min_precision, per_topic=per_topic, coverage=coverage)
+def _decider(copy: ModelCopy, min_precision: float | None, per_topic: bool) -> Decider:
+    options = PredictOptions(min_precision=min_precision, per_topic=per_topic)
     return make_decider(_load(copy), options)
 
 

@@ -407,7 +407,7 @@ class PredictOptions(FileOptions):
         and JSON arrays.
     top : int, default 1
         Number of topics to return for each row.
-    min_precision, per_topic, coverage
+    min_precision, per_topic
         See `Decider.from_fitted`.
     strict : bool, default False
         Reject files with bad rows. By default, a bad row gets an error instead of an answer.
@@ -424,7 +424,6 @@ class PredictOptions(FileOptions):
     top: int = 1
     min_precision: float | None = None
     per_topic: bool = False
-    coverage: float | None = None
     strict: bool = False
     n_threads: int = 1
 
@@ -447,9 +446,7 @@ def make_decider(fitted: Fitted, options: PredictOptions) -> Decider:
     ------
     OptionError : see `Decider.from_fitted`; also for `per_topic` without a precision.
     """
-    decider = Decider.from_fitted(
-        fitted, options.min_precision, per_topic=options.per_topic, coverage=options.coverage
-    )
+    decider = Decider.from_fitted(fitted, options.min_precision, per_topic=options.per_topic)
     if options.per_topic and decider.precision is None:
         if options.min_precision is None:
             raise OptionError(

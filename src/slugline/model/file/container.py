@@ -114,6 +114,8 @@ _MAX_HEADER = 4 << 20
 _MAX_WEIGHT = 1e9
 #: Length of the SHA-256 prefix shown as the version of a model.
 DIGEST_LENGTH = 12
+# An array of earlier files that is no longer read.
+_UNUSED = "heldout.scores"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _DEFLATED_AT_ONCE = 1 << 20
 
@@ -361,6 +363,7 @@ def _load_arrays(data: bytes, weight_type: WeightType) -> dict[str, npt.NDArray[
     with np.errstate(over="ignore"):
         # Overflow is detected below.
         arrays = dequantize(load(data), weight_type)
+    arrays.pop(_UNUSED, None)
     _check_weights(arrays)
     return arrays
 
