@@ -16,7 +16,7 @@ from accuracy import tfidf_of_words
 from data import LANGUAGES, NAMES, data_folder, load, select
 from measure import table
 from slugline import Corpus, TopicClassifier
-from slugline.corpus.splits import rank_within_topics
+from slugline.corpus.splits import rank_draw
 from slugline.errors import OptionError
 from slugline.model.decider import Decider
 from slugline.model.file.container import pack
@@ -193,7 +193,7 @@ def _promises(train: Corpus, n_labels: int, seed: int) -> dict[float, Promise]:
     """
     rng = np.random.default_rng(seed)
     if n_labels:
-        is_learned = rank_within_topics(train.topics, seed) < n_labels
+        is_learned = rank_draw(train.topics, 0, 1, seed) < n_labels
     else:
         is_learned = rng.permutation(len(train)) < min(5000, 0.7 * len(train))
     test = select(train, rng.permutation(np.flatnonzero(~is_learned))[:1500])

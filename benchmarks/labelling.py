@@ -124,7 +124,8 @@ def label_pool(
         free = free[free != selected.row]
         text, topic = pool.texts[selected.row], str(pool.topics[selected.row])
         is_measured = selected.is_random or not shows_guess
-        labelled.append(LabelledText(text, (topic,), selected.weight if is_measured else None))
+        weight = 1 / (selected.probability * selected.n_candidates) if is_measured else None
+        labelled.append(LabelledText(text, (topic,), weight))
         if model is None:
             weigher.add(text)
 

@@ -17,7 +17,7 @@ from accuracy import CLASSIFIERS, LABELS
 from data import LANGUAGES, LISTS, MORE_LANGUAGES, expand, load, select
 from measure import map_processes, progress, table
 from slugline import Corpus, TopicClassifier, load_corpus
-from slugline.corpus.splits import hold_out, rank_within_topics
+from slugline.corpus.splits import hold_out, rank_draw
 from slugline.evaluation.intervals import Interval
 from slugline.evaluation.probabilities import calibration_error, chance_error, reliability_curve
 from slugline.experiment.curve import learning_curves
@@ -143,7 +143,7 @@ def unlabelled(
 
 def draw(topics: Sequence[str], n: int, seed: int) -> np.ndarray:
     """Return the rows of a draw of `n` documents of each topic, or all where there are fewer."""
-    return np.flatnonzero(rank_within_topics(topics, seed) < n)
+    return np.flatnonzero(rank_draw(topics, 0, 1, seed) < n)
 
 
 def _make(name: str) -> Any:
@@ -493,7 +493,7 @@ def _simulate(name: str, strategy: str, seed: int, *, on_test: bool, n_batches: 
         is_heldout = hold_out(train.topics, 0.25, seed)
         test = select(train, np.flatnonzero(is_heldout))
         texts, topics = texts[~is_heldout], topics[~is_heldout]
-    labelled = rank_within_topics(topics.tolist(), seed) < SUGGEST_SETS.get(name, 3)
+    labelled = rank_draw(topics.tolist(), 0, 1, seed) < SUGGEST_SETS.get(name, 3)
     points: list[tuple[int, float]] = []
     while True:
         classifier = TopicClassifier().fit(texts[labelled].tolist(), topics[labelled].tolist())

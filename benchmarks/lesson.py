@@ -219,7 +219,8 @@ def tokenizing(runs: int = 5) -> str:
 def tokenize(tokenizer: str) -> dict[str, float]:
     """Tokenize all newswires several times; return the best time."""
     from slugline import reuters
-    from slugline.text.features import FeatureGroup, Features
+    from slugline.text.feature_groups import FeatureGroup
+    from slugline.text.features import Features
 
     wires = reuters.load_wires("keras")
     texts = [*wires.train.texts, *wires.test.texts]

@@ -23,7 +23,7 @@ from clusters import local_cluster
 from data import NAMES, expand, load, select, synthetic_texts
 from measure import child_processor_seconds, progress, run_in_turn, seconds, table, timed
 from slugline import TopicClassifier
-from slugline.corpus.splits import rank_within_topics
+from slugline.corpus.splits import rank_draw
 from slugline.model.fitted import Fitted
 from slugline.prediction.job import predict_files
 from slugline.prediction.rows import PredictOptions
@@ -302,7 +302,7 @@ def cascade(
             for part, most in zip(load(name), (train_texts, test_texts), strict=True)
         )
         if n:
-            train = select(train, np.flatnonzero(rank_within_topics(train.topics, 0) < n))
+            train = select(train, np.flatnonzero(rank_draw(train.topics, 0, 1, 0) < n))
         fitted = (
             TopicClassifier(encoder=cast("Any", encoder), n_jobs=1)
             .fit(train.texts, train.topics)

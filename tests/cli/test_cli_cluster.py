@@ -90,8 +90,8 @@ def test_train_scheduler_starts_again_after_the_scheduler_was_killed(
         lost = run(*train, "--scheduler", address)
     assert (lost.code, lost.err.splitlines()[-1]) == (
         1,
-        "slugline: error: the scheduler of the cluster is gone; start the cluster again, and then "
-        "the same job.",
+        "slugline: error: the scheduler of the cluster is gone; restart the cluster and rerun the "
+        "job.",
     )
     assert not (folder / "two.slug").exists()
     with cluster() as (_, address):

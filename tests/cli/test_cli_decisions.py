@@ -139,11 +139,10 @@ def test_predict_min_precision_of_a_network_says_how_to_train(
         "further fits; train it with --min-precision.\n"
     )
     assert run("predict", "plain.slug", "--per-topic", stdin=SURE).err == (
-        "slugline: error: --per-topic needs --min-precision; give both.\n"
+        "slugline: error: --per-topic requires a --min-precision over 0; add it.\n"
     )
     assert run("predict", "plain.slug", "--per-topic", "--min-precision", 0, stdin=SURE).err == (
-        "slugline: error: --per-topic applies --min-precision to each topic, and with 0 all "
-        "answers are given; leave it out, or give a --min-precision over 0.\n"
+        "slugline: error: --per-topic requires a --min-precision over 0; add it.\n"
     )
 
 
@@ -285,7 +284,7 @@ def test_train_min_precision_rejects_descriptions_alone(run: Run, tmp_path: Path
     (tmp_path / "topics.csv").write_text("name,description\ncard,a lost card\nparcel,a parcel\n")
     code, _, err = run("train", "--topics", "topics.csv", "--min-precision", 0.9)
     assert code == 2
-    assert "--min-precision needs documents" in err
+    assert "--min-precision requires DATA" in err
 
 
 def test_evaluate_prints_what_thresholds_bring(run: Run, model: Path, data: Path) -> None:

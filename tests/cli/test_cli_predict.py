@@ -675,12 +675,3 @@ def test_predict_summary_names_the_encoding_of_bad_lines(run: Run) -> None:
         "lines in one encoding (others are UTF-8, as if two files were joined)); see "
         '"error" in the lines\n'
     )
-
-
-def test_predict_rejects_a_missing_column_of_an_empty_table(run: Run) -> None:
-    Path("t.csv").write_text("id,body\n")
-
-    result = run("predict", "news.slug", "t.csv", "--text", "bdy")
-
-    assert result.code == 2
-    assert "t.csv has no column 'bdy'; there are 'id', 'body'; did you mean 'body'?" in result.err

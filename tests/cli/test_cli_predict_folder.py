@@ -120,7 +120,7 @@ def test_predict_folder_reports_bad_rows_and_files_in_the_exit_status(run: Run) 
         ),
         (
             ["in/a.csv", "-o", "out/", "--per-topic"],
-            "--per-topic needs --min-precision; give both.",
+            "--per-topic requires a --min-precision over 0; add it.",
         ),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",

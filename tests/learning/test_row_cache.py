@@ -20,7 +20,7 @@ TEXTS = [f"{number} {'a' * (number % 9)}e" for number in range(300)]
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path))
-    return tmp_path / "encodings.sqlite"
+    return tmp_path / "encodings-2.sqlite"
 
 
 def sql(cache: Path, command: str, *values: object) -> list[tuple[object, ...]]:
@@ -32,7 +32,7 @@ def sql(cache: Path, command: str, *values: object) -> list[tuple[object, ...]]:
 def test_row_cache_is_deleted_if_it_is_damaged(cache: Path, n_bytes: int) -> None:
     expected = encode(TEXTS, Letters())
     cache.write_bytes(cache.read_bytes()[:n_bytes] or b"junk" * 5000)
-    with pytest.warns(RuntimeWarning, match=r"^the cache .*encodings.sqlite is damaged and is del"):
+    with pytest.warns(RuntimeWarning, match=r"^the cache .*encodings-2.sqlite is damaged and is del"):
         np.testing.assert_array_equal(encode(TEXTS, Letters()), expected)
     encode(TEXTS, Letters())
     unused = Letters()

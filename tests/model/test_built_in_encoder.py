@@ -59,8 +59,8 @@ def test_unlabelled_texts_need_a_learner_that_takes_an_encoder() -> None:
     with pytest.raises(OptionError) as raised:
         classifier_with(learner="network").fit(*documents(), X_unlabelled=["money"])
     assert str(raised.value) == (
-        "`X_unlabelled` goes with the linear learner only, and `learner` is a NeuralLearner; leave "
-        "one of them out."
+        "`X_unlabelled` requires the linear learner, and `learner` is a NeuralLearner; leave one "
+        "of them out."
     )
 
 

@@ -405,7 +405,7 @@ def test_validation_data_need_a_learner_with_epochs() -> None:
             ["wheat", "zinc"], ["a", "b"], validation_data=(["wheat"], ["a"])
         )
     assert str(caught.value) == (
-        "`validation_data` is for finding the best epoch, but this learner has no epochs; "
+        "`validation_data` is for choosing the best epoch, and this learner has no epochs; "
         "leave it out."
     )
 

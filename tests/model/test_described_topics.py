@@ -202,7 +202,7 @@ def test_descriptions_of_unknown_words_are_rejected() -> None:
         classifier.fit([], [])
     assert str(caught.value) == (
         "`descriptions`: the encoder vectors knows too few words of the description of 'bank'; "
-        "give one in a language that it knows, or none."
+        "describe it in a language of the encoder, or leave it out."
     )
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slugline.base.files import lock
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ModelFileError
 from slugline.model.file.generations import (
@@ -114,17 +112,6 @@ def test_roll_back_and_replace_leave_a_whole_model_at_every_moment(
     assert all(found)
 
 
-def test_keep_current_removes_what_a_killed_process_left(
-    tmp_path: Path, versions: list[bytes]
-) -> None:
-    path = tmp_path / "m.slug"
-    path.write_bytes(versions[0])
-    (tmp_path / ".m.slug.before.1.part").write_bytes(b"half")
-    keep_current(path)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.slug", "m.slug.before.1"]
-    assert earlier_files(path)[0].read_bytes() == versions[0]
-
-
 def test_replace_after_roll_back_keeps_the_newest_file_first(
     tmp_path: Path, versions: list[bytes]
 ) -> None:
@@ -216,28 +203,6 @@ def test_roll_back_and_replace_leave_the_model_if_the_folder_is_read_only(
     with pytest.raises(ModelFileError, match="Read-only file system"):
         use(path)
     assert path.read_bytes() == versions[2]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
-def test_roll_back_fails_while_another_process_rolls_back(
-    tmp_path: Path, versions: list[bytes]
-) -> None:
-    path = tmp_path / "m.slug"
-    for data in versions[:3]:
-        replace(path, data)
-    other = os.open(tmp_path, os.O_RDONLY)
-    try:
-        assert lock(other)
-        with pytest.raises(
-            ModelFileError, match="another process is going back to an earlier model"
-        ):
-            roll_back(path)
-        assert path.read_bytes() == versions[2]
-    finally:
-        os.close(other)
-
-    assert roll_back(path).n_earlier == 1
-    assert path.read_bytes() == versions[1]
 
 
 # Reports ------------------------------------------------------------------------------------------

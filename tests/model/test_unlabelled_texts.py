@@ -99,7 +99,7 @@ def test_unlabelled_texts_are_sampled_evenly_if_many(monkeypatch: pytest.MonkeyP
         ),
         (
             *(TEXTS, [[topic] for topic in TOPICS], UNLABELLED, {}, OptionError),
-            "`X_unlabelled` is for texts of one topic each, and these have several; leave it out.",
+            "`X_unlabelled` requires single-label texts, and these are multi-label; leave it out.",
         ),
         (
             *(TEXTS, TOPICS, UNLABELLED, {"descriptions": {"sport": "goal"}}, OptionError),
@@ -113,10 +113,8 @@ def test_unlabelled_texts_are_sampled_evenly_if_many(monkeypatch: pytest.MonkeyP
         ),
         (
             *(TEXTS[11:13], TOPICS[11:13], UNLABELLED, {}, DataError),
-            "there are too few labels to learn from unlabelled texts as well, as none would be "
-            "left to check the predicted topics; label at least two texts of each topic, or leave "
-            "out "
-            "`X_unlabelled`.",
+            "too few labels for training on unlabelled texts: none are left to check predicted "
+            "topics; label at least two texts of each topic, or leave out `X_unlabelled`.",
         ),
         (
             *(TEXTS, TOPICS, "a text", {}, DataError),

@@ -151,8 +151,8 @@ def test_predict_on_cluster_gives_up_without_workers(monkeypatch: pytest.MonkeyP
         with pytest.raises(ClusterError) as found:
             predict_files("news.slug", ["in/*"], "out", client=client, progress=Last())
     assert str(found.value) == (
-        "the cluster has had no workers for 0.5 seconds; start some, and run this again: it "
-        "predicts the remaining files."
+        "the cluster has had no workers for 0.5 seconds; start some and rerun: finished files are "
+        "skipped."
     )
 
 

@@ -426,7 +426,7 @@ def test_map_blocks_names_a_file_that_a_worker_does_not_find(
     assert said.startswith("worker tcp://127.0.0.1:")
     assert said.endswith(
         f" can't find {tmp_path}/000.csv; put files where all workers find them under the same "
-        "name, or give batches of texts and topics."
+        "path, or pass batches of texts and topics."
     )
 
 
@@ -498,8 +498,8 @@ def test_fit_stream_names_a_cluster_that_lost_all_workers(
     with pytest.raises(ClusterError) as caught:
         TopicClassifier(n_jobs=1).fit_stream(pairs(news), client=client, progress=Scaling())
     assert str(caught.value) == (
-        "all workers are gone, and no other connected within 1 seconds; start some, and run the "
-        "command again."
+        "no worker has connected for 1 seconds, and all others are gone; start some, and rerun the "
+        "command."
     )
 
 

@@ -413,8 +413,8 @@ def test_fit_stream_notes_very_many_topics() -> None:
     with pytest.raises(KeyboardInterrupt):
         TopicClassifier(n_jobs=1).fit_stream(pairs(labels, 10_000), progress=Noting())
     assert notes == [
-        "50,000 topics of 1.0 documents each: check which column holds the topics; if they are "
-        "right, learning will take long"
+        "50,000 topics of 1.0 documents each: check which column contains the topics; if they "
+        "are right, training will take long"
     ]
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.fit import EncoderHead, Names, UnlabelledRows
     from slugline.learning.encoder.head_state import HeadState
     from slugline.model.fitted import Fitted
-    from slugline.text.features import Features
 
 #: Row numbers of documents, and their held-out probabilities.
 HeldOutProba = tuple[Index, F32]
@@ -196,42 +195,38 @@ def add_single_label_encoder(encoded: EncodedDocuments) -> EncoderFit:
         return encoded.result_without_encoder
     names, encoded_names = _encode_names(encoded)
     fit_head = _fit_described if encoded.settings.descriptions else _fit_labelled
-    fitted = fit_head(encoded, encoded_names, _encode_unlabelled(encoded))
-    if fitted.head is None:
+    head, scores, rows = fit_head(encoded, encoded_names, _encode_unlabelled(encoded))
+    if head is None:
         return encoded.result_without_encoder
     n_unlabelled = len(encoded.unlabelled.texts) if encoded.unlabelled else 0
-    dense = DenseHead.from_head(encoded.encoder, fitted.head, n_unlabelled)
-    if fitted.scores is None:
+    dense = DenseHead.from_head(encoded.encoder, head, n_unlabelled)
+    if scores is None:
         return EncoderFit(dense, None)
     # Evaluate only on texts that occur once: held-out word scores come from fits without any copy
     # of a text, but the encoder's head has been trained on the other copies.
     n_copies = Counter([*encoded.texts, *encoded.settings.descriptions.values(), *names])
-    is_unique = np.array(
-        [n_copies[encoded.texts[row]] == 1 for row in fitted.rows.tolist()], dtype=bool
-    )
+    is_unique = np.array([n_copies[encoded.texts[row]] == 1 for row in rows.tolist()], dtype=bool)
     if encoded.encoder.is_built_in and not is_unique.any():
         return encoded.result_without_encoder  # nothing to evaluate it on
-    proba, rows = dense.predict_proba(fitted.scores[is_unique]), fitted.rows[is_unique]
     has_all_topics = len(np.unique(encoded.labels.topics)) == len(encoded.topics)
     # Words alone can't predict topics that are only described or have a single document.
-    words_can_answer = has_all_topics and len(fitted.rows) == len(encoded.known_heldout.rows)
+    words_can_answer = has_all_topics and len(rows) == len(encoded.known_heldout.rows)
+    proba, rows = dense.predict_proba(scores[is_unique]), rows[is_unique]
     if words_can_answer and not encoded.encoder.is_fast:
         return _add_fast_stage(encoded, dense, rows, proba)
     return EncoderFit(dense, encoded.add_unknown_documents(rows, proba))
 
 
-class _HeldOutHead(NamedTuple):
-    """A fitted head and its held-out scores; None if it does not help or nothing is held out."""
-
-    head: EncoderHead | None
-    scores: F32 | None
-    rows: Index
-
-
 def _fit_described(
     encoded: EncodedDocuments, names: Names | None, unlabelled: UnlabelledRows | None
-) -> _HeldOutHead:
-    """Fit a head to labels and descriptions."""
+) -> tuple[EncoderHead | None, F32 | None, Index]:
+    """Fit a head to labels and descriptions.
+
+    Returns
+    -------
+    The head, or None if it does not help; its held-out scores, or None if nothing is held out; and
+    the held-out rows.
+    """
     from slugline.learning.encoder.described import fit_described_head
 
     by_words = _described_words(encoded)
@@ -246,13 +241,13 @@ def _fit_described(
         factors=encoded.encoder.column_factors,
         unlabelled=unlabelled,
     )
-    return _HeldOutHead(head, scores, by_words.rows)
+    return head, scores, by_words.rows
 
 
 def _fit_labelled(
     encoded: EncodedDocuments, names: Names | None, unlabelled: UnlabelledRows | None
-) -> _HeldOutHead:
-    """Fit a head to labels and any unlabelled texts."""
+) -> tuple[EncoderHead | None, F32 | None, Index]:
+    """Fit a head to labels and any unlabelled texts; see `_fit_described`."""
     from slugline.learning.encoder.fit import fit_encoder_head
     from slugline.learning.encoder.fusion import MAX_ERRORS, MAX_ERRORS_IF_SAFE
 
@@ -271,7 +266,7 @@ def _fit_labelled(
         widths=encoder.part_widths,
         unlabelled=unlabelled,
     )
-    return _HeldOutHead(head, scores, heldout.rows)
+    return head, scores, heldout.rows
 
 
 def _add_fast_stage(
@@ -362,15 +357,6 @@ class UnlabelledScores(NamedTuple):
     texts: Sequence[str]
     scores: F32
 
-    @classmethod
-    def from_learner(
-        cls, texts: Sequence[str], features: Features, learner: Learner
-    ) -> UnlabelledScores | None:
-        """Return a fitted learner's scores for texts, or None without texts."""
-        if not texts:
-            return None
-        return cls(texts, learner.decision_function(features.transform(texts)))
-
 
 def check_unlabelled(
     X: Iterable[str] | None,
@@ -389,7 +375,7 @@ def check_unlabelled(
     if not is_linear(settings.learner):
         raise OptionError(
             Parameter("X_unlabelled"),
-            " goes with the linear learner only, and ",
+            " requires the linear learner, and ",
             Parameter("learner"),
             f" is a {type(settings.learner).__name__}; leave one of them out.",
         )
@@ -405,7 +391,7 @@ def check_unlabelled(
     if labels.multilabel:
         raise OptionError(
             Parameter("X_unlabelled"),
-            " is for texts of one topic each, and these have several; leave it out.",
+            " requires single-label texts, and these are multi-label; leave it out.",
         )
     if len(np.unique(labels.topics)) < len(topics):
         raise OptionError(
@@ -440,9 +426,8 @@ def _encode_unlabelled(encoded: EncodedDocuments) -> UnlabelledRows | None:
         return None
     if len(np.unique(encoded.labels.topics[encoded.heldout.rows])) < 2:
         raise DataError(
-            "there are too few labels to learn from unlabelled texts as well, as none would be "
-            "left to check the predicted topics; label at least two texts of each topic, or leave "
-            "out ",
+            "too few labels for training on unlabelled texts: none are left to check predicted "
+            "topics; label at least two texts of each topic, or leave out ",
             Parameter("X_unlabelled"),
             ".",
         )
@@ -610,7 +595,7 @@ def encode_with_descriptions(
             raise DataError(
                 Parameter("descriptions"),
                 f": the encoder {encoder.name} knows too few words of the description of "
-                f"{short_repr(topic)}; give one in a language that it knows, or none.",
+                f"{short_repr(topic)}; describe it in a language of the encoder, or leave it out.",
             )
     return rows
 

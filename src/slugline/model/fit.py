@@ -84,7 +84,16 @@ def fit(
     _check_not_empty(corpus, settings)
     documents = TrainingDocuments.from_corpus(corpus, settings, sample_weight)
     task, progress = documents.task, check_progress(progress)
-    _check_needs(settings, has_texts=bool(documents), has_validation=validation is not None)
+    if validation is not None and not settings.learner.capabilities.has_epochs:
+        raise OptionError(
+            Parameter("validation_data"),
+            " is for choosing the best epoch, and this learner has no epochs; leave it out.",
+        )
+    if not documents and settings.min_precision is not None:
+        raise OptionError(
+            Parameter("min_precision"),
+            " needs documents to choose thresholds, but there are only descriptions; leave it out.",
+        )
     unlabelled_texts = check_unlabelled(
         unlabelled, documents.texts, task.labels, task.topics, settings, progress
     )
@@ -122,7 +131,9 @@ def fit(
         encoder_choice=choice,
         descriptions={} if dense is None else dict(settings.descriptions),
         layout=corpus.layout,
-        text_profile=_text_profile(documents, settings),
+        text_profile=None
+        if settings.learner.capabilities.has_epochs  # networks
+        else TextProfile.from_documents(documents.texts, task.labels, len(task.topics)),
     )
     if heldout is None and task.needs_cross_validation(fitted):
 
@@ -144,20 +155,6 @@ def _check_not_empty(corpus: Corpus, settings: FitSettings) -> None:
         raise DataError("there are no documents to learn from; give at least two.")
     if corpus.multilabel and not any(corpus.topics):
         raise DataError("no document has a topic; give documents with topics.")
-
-
-def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool) -> None:
-    """Raise OptionError if an option requires other options or documents that are missing."""
-    if has_validation and not settings.learner.capabilities.has_epochs:
-        raise OptionError(
-            Parameter("validation_data"),
-            " is for finding the best epoch, but this learner has no epochs; leave it out.",
-        )
-    if not has_texts and settings.min_precision is not None:
-        raise OptionError(
-            Parameter("min_precision"),
-            " needs documents to choose thresholds, but there are only descriptions; leave it out.",
-        )
 
 
 # Validation documents -----------------------------------------------------------------------------
@@ -344,14 +341,6 @@ def _count_heldout(context: FitContext, n_documents: int, history: History | Non
     return (n_documents if weight is None else int(np.count_nonzero(weight))) - history.n_rows
 
 
-def _text_profile(documents: TrainingDocuments, settings: FitSettings) -> TextProfile | None:
-    """Return the profile to compare later texts with; None for networks (no word vectors)."""
-    if settings.learner.capabilities.has_epochs:
-        return None
-    task = documents.task
-    return TextProfile.from_documents(documents.texts, task.labels, len(task.topics))
-
-
 # The encoder --------------------------------------------------------------------------------------
 
 
@@ -365,7 +354,10 @@ def _add_encoder(
     """Return the encoder's head and held-out probabilities."""
     if words.rows is None:
         return EncoderFit(None, linear_heldout(words.learner))
-    task = documents.task
+    task, unlabelled = documents.task, None
+    if unlabelled_texts:
+        rows = words.features.transform(unlabelled_texts)
+        unlabelled = UnlabelledScores(unlabelled_texts, words.learner.decision_function(rows))
     encoded = encode_documents(
         documents.texts,
         words.rows,
@@ -375,7 +367,7 @@ def _add_encoder(
         learner=words.learner,
         context=context,
         settings=settings,
-        unlabelled=UnlabelledScores.from_learner(unlabelled_texts, words.features, words.learner),
+        unlabelled=unlabelled,
     )
     if encoded is None:
         return EncoderFit(None, linear_heldout(words.learner))

@@ -1,16 +1,11 @@
-"""The two classification tasks, and the steps of a fit that differ between them.
-
-In the single-label task, each document has one topic; in the multilabel task, any number.
-`choose_task` chooses the task after the documents have been read.
-"""
+"""The single-label and the multilabel task, and the steps of a fit that differ between them."""
 
 from __future__ import annotations
 
 import itertools
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -53,7 +48,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ClassificationTask(ABC):
+class _Task:
     """The topics of documents, and the steps of a fit that depend on the task.
 
     Attributes
@@ -98,35 +93,6 @@ class ClassificationTask(ABC):
         """Return the decision rule after another batch, or None if the task needs no rule."""
         return None
 
-    @abstractmethod
-    def described_labels(self) -> Labels:
-        """Return the labels of descriptions, each of one topic."""
-
-    @abstractmethod
-    def tuning_metric(self) -> Metric:
-        """Return the metric for comparing candidates in a search for better settings."""
-
-    @abstractmethod
-    def add_encoder(self, encoded: EncodedDocuments) -> EncoderFit:
-        """Return the best head of the encoder, if one helps, with held-out probabilities."""
-
-    @abstractmethod
-    def needs_cross_validation(self, fitted: Fitted) -> bool:
-        """Return True if the fit made no held-out predictions, so cross-validation is needed."""
-
-    @abstractmethod
-    def complete(
-        self,
-        fitted: Fitted,
-        heldout: HeldOutProba | None,
-        given_rows: Index,
-        words: UnknownWordRate | None,
-    ) -> Fitted:
-        """Return `fitted` with its decision rule and any held-out predictions.
-
-        `given_rows` are the documents' rows in the original order; see `TrainingDocuments`.
-        """
-
 
 def choose_task(
     names: Sequence[Any],
@@ -159,11 +125,15 @@ def choose_task(
     return SingleLabelTask.create(names, settings, topics)
 
 
+#: A task; `choose_task` chooses it.
+ClassificationTask: TypeAlias = "SingleLabelTask | MultilabelTask"
+
+
 # Single-label task --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class SingleLabelTask(ClassificationTask):
+class SingleLabelTask(_Task):
     """Each document has one topic; the most likely topic is the answer."""
 
     @classmethod
@@ -205,7 +175,10 @@ class SingleLabelTask(ClassificationTask):
         given_rows: Index,
         words: UnknownWordRate | None,
     ) -> Fitted:
-        """Return `fitted` with held-out predictions, unless the fit was interrupted."""
+        """Return `fitted` with held-out predictions, unless the fit was interrupted.
+
+        `given_rows` are the documents' rows in the original order; see `TrainingDocuments`.
+        """
         if heldout is None or fitted.interrupted:
             return fitted
         rows, proba = heldout
@@ -233,7 +206,7 @@ def _usual_words(fitted: Fitted, words: UnknownWordRate | None) -> UnknownWordRa
 
 
 @dataclass(frozen=True)
-class MultilabelTask(ClassificationTask):
+class MultilabelTask(_Task):
     """Documents have any number of topics, given by a rule chosen on held-out documents.
 
     Attributes

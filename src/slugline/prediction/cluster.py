@@ -70,22 +70,11 @@ def predict_on_cluster(
     ------
     ClusterError : if the cluster is lost.
     """
-    try:
-        yield from _predict_all(client, model, options, tasks)
-    except Exception as error:
-        if not is_lost(client, error):
-            raise
-        raise _connection_lost() from error
-
-
-def _predict_all(
-    client: Client, model: ModelCopy, options: PredictOptions, tasks: Sequence[Task]
-) -> Generator[tuple[Task, FileResult]]:
     name = f"slugline-predict-{uuid.uuid4().hex}"
-    client.register_plugin(_ModelPlugin(name, model, options), name=name)
     running: dict[Future[Any], Task] = {}
     finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
     try:
+        client.register_plugin(_ModelPlugin(name, model, options), name=name)
         for number, task in enumerate(tasks):
             # Workers have different working folders.
             there = task._replace(source=task.answers.marker.source)
@@ -101,6 +90,10 @@ def _predict_all(
             # Release it before using the result, or the task would rerun if its worker is lost.
             future.release()
             yield task, result
+    except Exception as error:
+        if not is_lost(client, error):
+            raise
+        raise _connection_lost() from error
     finally:
         client.cancel([*running])
         client.unregister_worker_plugin(name)
@@ -117,8 +110,8 @@ def _next_finished(finished: queue.SimpleQueue[Future[Any]], client: Client) -> 
                 last_seen = time.monotonic()
             elif time.monotonic() - last_seen > _PATIENCE:
                 raise ClusterError(
-                    f"the cluster has had no workers for {_PATIENCE:g} seconds; start some, and "
-                    "run this again: it predicts the remaining files."
+                    f"the cluster has had no workers for {_PATIENCE:g} seconds; start some and "
+                    "rerun: finished files are skipped."
                 ) from None
 
 
@@ -131,7 +124,7 @@ def _file_result(future: Future[Any], task: Task) -> FileResult:
         raise _connection_lost() from error
     except KilledWorker as error:
         address = error.last_worker.address
-        problem = f"several workers died on it, the last one {address}, perhaps for lack of memory."
+        problem = f"several workers died on it, most recently {address}; perhaps out of memory."
         return FileResult(error=f"{task.source}: {problem}")
     except Exception as error:  # noqa: BLE001 (any error on a worker is an error of the file)
         return FileResult(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")
@@ -140,8 +133,7 @@ def _file_result(future: Future[Any], task: Task) -> FileResult:
 
 def _connection_lost() -> ClusterError:
     return ClusterError(
-        "the connection to the cluster is lost; start it, and run this again: it predicts the "
-        "remaining files."
+        "the connection to the cluster is lost; restart it and rerun: finished files are skipped."
     )
 
 

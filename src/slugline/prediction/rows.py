@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from slugline.base.checks import check_whole, short_repr
 from slugline.base.threads import map_in_order
@@ -31,7 +30,7 @@ from slugline.corpus.layout import (
     check_delimiter,
     convert_options,
 )
-from slugline.corpus.readers import RowReader, check_format, read_dialect
+from slugline.corpus.readers import RowReader, check_format
 from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
 from slugline.errors import DataError, Message, OptionError, Parameter
 from slugline.model.decider import Decider
@@ -39,7 +38,7 @@ from slugline.model.decision import N_GUESSES, Decision
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import TableColumn, describe_odd_cells, odd_cells_note
 
-Answer = TypeVar("Answer", covariant=True)
+Answer = TypeVar("Answer")
 
 
 class Columns(NamedTuple):
@@ -115,17 +114,17 @@ def batch_texts(
     batch: Sequence[SourceRow | BadRow], columns: Columns, missing: BadRow
 ) -> list[str | BadRow]:
     """Return the text of each row, or `missing` in place of absent text."""
-    return [_text(row, columns, missing) for row in batch]
-
-
-def _text(row: SourceRow | BadRow, columns: Columns, missing: BadRow) -> str | BadRow:
-    """Return a row's text, or a BadRow without text."""
-    if isinstance(row, BadRow):
-        return row
-    text = row_text(row, columns.text, is_sheet=columns.is_sheet)
-    if isinstance(text, str) and text.strip():
-        return text_with_cells(row, text, columns.extra, columns.decimals)
-    return missing._replace(at=row.at, values=row.values)
+    texts: list[str | BadRow] = []
+    for row in batch:
+        if isinstance(row, BadRow):
+            texts.append(row)
+            continue
+        text = row_text(row, columns.text, is_sheet=columns.is_sheet)
+        if isinstance(text, str) and text.strip():
+            texts.append(text_with_cells(row, text, columns.extra, columns.decimals))
+        else:
+            texts.append(missing._replace(at=row.at, values=row.values))
+    return texts
 
 
 # Rows as they arrive ------------------------------------------------------------------------------
@@ -184,17 +183,8 @@ def predict_rows(
     yield from _note_odd_cells(answers, decider.fitted.columns, announce)
 
 
-class BatchFunction(Protocol[Answer]):
-    """Returns the answer to a batch of rows; called from several threads."""
-
-    def __call__(
-        self, batch: list[SourceRow | BadRow], *, columns: Columns, missing: BadRow
-    ) -> Answer:
-        """Return the answer; see `predict_batch`."""
-
-
 def map_batches(
-    function: BatchFunction[Answer],
+    function: Callable[..., Answer],
     fitted: Fitted,
     rows: RowReader,
     options: PredictOptions,
@@ -205,7 +195,8 @@ def map_batches(
 ) -> Generator[Answer, None, None]:
     """Apply a function to batches of rows as they arrive, and yield the results.
 
-    See `predict_rows`. Pass `has_ids` if the results include ids: their column is then announced.
+    See `predict_rows`. `function` is called from several threads, with the arguments of
+    `predict_batch`. Pass `has_ids` if the results include ids: their column is then announced.
     """
     limits = limits or BatchLimits()
     head: list[SourceRow | BadRow] = []
@@ -246,16 +237,6 @@ def _find_columns(
     """Return the columns to read, given the first rows."""
     id_column = find_id_column(rows.name, head, options.id)
     is_sheet = rows.format == "xlsx"
-    # The header alone may show that the column is missing.
-    if not head and options.text is not None:
-        if is_sheet:
-            from slugline.corpus.excel import excel_header
-
-            header: Sequence[str] = excel_header(Path(rows.name), rows.header)
-        else:
-            header = read_dialect(rows).columns
-        if header:
-            find_text_columns(rows.name, [SourceRow(1, dict.fromkeys(header))], options.text)
     extra = tuple(column.name for column in fitted.columns)
     return Columns(
         text=find_text_columns(rows.name, head, options.text, id_column, rows.layout),
@@ -448,16 +429,7 @@ def make_decider(fitted: Fitted, options: PredictOptions) -> Decider:
     """
     decider = Decider.from_fitted(fitted, options.min_precision, per_topic=options.per_topic)
     if options.per_topic and decider.precision is None:
-        if options.min_precision is None:
-            raise OptionError(
-                Parameter("per_topic"), " needs ", Parameter("min_precision"), "; give both."
-            )
         raise OptionError(
-            Parameter("per_topic"),
-            " applies ",
-            Parameter("min_precision"),
-            " to each topic, and with 0 all answers are given; leave it out, or give a ",
-            Parameter("min_precision"),
-            " over 0.",
+            Parameter("per_topic"), " requires a ", Parameter("min_precision"), " over 0; add it."
         )
     return decider

@@ -1,4 +1,4 @@
-"""Keeps earlier files of a model and its report, and rolls back to them.
+"""Keeps earlier versions of a model and its report, and rolls back to them.
 
 `model.slug.before.1` is the version before `model.slug`, `model.slug.before.2` the version before
 that, and so on; `model.html.before.1` is the report on `model.slug.before.1`, if there was one. The
@@ -7,15 +7,13 @@ path itself always contains a complete model.
 
 from __future__ import annotations
 
-import contextlib
 import filecmp
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from slugline.base.files import PathLike, lock, os_advice, whole_file
+from slugline.base.files import PathLike, os_advice, whole_file
 from slugline.errors import ModelFileError
 from slugline.model.file import container
 from slugline.model.file.shipped import is_shipped
@@ -111,42 +109,17 @@ def roll_back(path: PathLike) -> Rollback:
     Raises
     ------
     ModelFileError : if the model comes with Slugline, there is no earlier file, that file is not a
-        valid model, another process is rolling back, or the file can't be put in place; the
-        model is then unchanged. Also if only its report can't be put in place.
+        valid model, or the file can't be put in place; the model is then unchanged. Also if only
+        its report can't be put in place.
     """
     if is_shipped(path):
         raise ModelFileError(
             f"{path} comes with Slugline and never changes, so there is nothing to go back to; "
             "name the file of a model."
         )
-    target = _target(path)
-    with _locked_folder(target):
-        return _roll_back(path, target, earlier_files(path))
-
-
-@contextlib.contextmanager
-def _locked_folder(target: Path) -> Iterator[None]:
-    """Lock the folder of a model; raise ModelFileError if another process has the lock."""
-    try:
-        folder = os.open(target.parent, os.O_RDONLY)
-    except OSError:  # on Windows; or the folder is missing, which the next step reports
-        yield
-        return
-    try:
-        if not lock(folder):
-            raise ModelFileError(
-                f"{target}: another process is going back to an earlier model in this "
-                "folder; look at the result before you try again."
-            )
-        yield
-    finally:
-        os.close(folder)
-
-
-def _roll_back(path: PathLike, target: Path, earlier: list[Path]) -> Rollback:
-    report = _target(report_path(path))
+    target, report, earlier = _target(path), _target(report_path(path)), earlier_files(path)
     while earlier and target.is_file() and filecmp.cmp(earlier[0], target, shallow=False):
-        # kept for a new model that then could not be written
+        # Kept for a new model that could not be written.
         _kept_report(report, earlier[0]).unlink(missing_ok=True)
         earlier.pop(0).unlink()
     if not earlier:
@@ -225,16 +198,6 @@ def _move_if_exists(source: Path, place: Path) -> None:
 
 
 def _put_copy(source: Path, place: Path) -> None:
-    """Link or copy a file to a second path atomically."""
-    linked = place.with_name(f".{place.name}.part")
-    linked.unlink(missing_ok=True)  # may be left from a process that was killed
-    try:
-        # A hard link suffices, because models and reports are replaced, never modified in place.
-        os.link(source, linked)
-    except OSError:  # some file systems have no links
-        with source.open("rb") as file, whole_file(place) as copy:
-            shutil.copyfileobj(file, copy)
-        return
-    linked.replace(place)
-    # Remains if both are links to one file, which `replace` leaves alone.
-    linked.unlink(missing_ok=True)
+    """Copy a file to a second path atomically."""
+    with source.open("rb") as file, whole_file(place) as copy:
+        shutil.copyfileobj(file, copy)

@@ -1,4 +1,8 @@
-"""Engines apply a function to blocks of documents: on threads, or on workers of a Dask cluster."""
+"""Engines apply a function to blocks of documents: on threads, or on workers of a Dask cluster.
+
+Functions must be at the top level of a module, and depend only on their arguments. Results don't
+depend on the number of threads or workers.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slugline.base.clusters import connected, is_lost, wait_for_worker
 from slugline.base.threads import map_in_order
@@ -24,28 +28,7 @@ if TYPE_CHECKING:
 BlockFunction = Callable[..., Any]
 
 
-class Engine(Protocol):
-    """Applies functions to blocks of documents; results don't depend on the number of workers.
-
-    `LocalEngine` uses threads of this process, `DaskEngine` workers of a cluster. Functions
-    must be at the top level of a module, and depend only on their arguments.
-    """
-
-    @property
-    def dashboard(self) -> str:
-        """Address of a dashboard; empty without one."""
-
-    def __enter__(self) -> Engine: ...
-
-    def __exit__(self, kind: Any, error: Any, trace: Any, /) -> None: ...
-
-    def map_blocks(
-        self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
-    ) -> Iterator[Any]:
-        """Yield `function(documents, *shared)` for each block of partitions, in order."""
-
-
-class LocalEngine(Engine):
+class LocalEngine:
     """Applies functions on threads of this process.
 
     Parameters
@@ -66,7 +49,7 @@ class LocalEngine(Engine):
     def map_blocks(
         self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
     ) -> Iterator[Any]:
-        """Yield `function(documents, *shared)` for each block; see `Engine`."""
+        """Yield `function(documents, *shared)` for each block of partitions, in order."""
         # Block by block, because a whole partition may not fit into memory.
         blocks = (block for partition in partitions for block in partition.blocks())
 
@@ -124,14 +107,14 @@ def _sendable_error(error: SluglineError, paths: Sequence[str]) -> SluglineError
         return error.with_traceback(None)
     return DataError(
         f"worker {get_worker().address} can't find {missing}; put files where all workers find "
-        "them under the same name, or give batches of texts and topics."
+        "them under the same path, or pass batches of texts and topics."
     )
 
 
 # The Dask engine ----------------------------------------------------------------------------------
 
 
-class DaskEngine(Engine):
+class DaskEngine:
     """Applies functions on workers of a Dask cluster.
 
     If a worker is lost, Dask rereads its partitions on another one.
@@ -164,8 +147,7 @@ class DaskEngine(Engine):
         self._exit_stack.close()
         if lost:
             raise ClusterError(
-                "the scheduler of the cluster is gone; start the cluster again, and then the same "
-                "job."
+                "the scheduler of the cluster is gone; restart the cluster and rerun the job."
             ) from error
 
     @property
@@ -176,7 +158,7 @@ class DaskEngine(Engine):
     def map_blocks(
         self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
     ) -> Iterator[Any]:
-        """Yield `function(documents, *shared)` for each block; see `Engine`."""
+        """Yield `function(documents, *shared)` for each block of partitions, in order."""
         pending: deque[tuple[Partition, Future]] = deque()
 
         def take_first() -> Iterator[Any]:
@@ -190,8 +172,7 @@ class DaskEngine(Engine):
                     future = self._submit(partition, function, shared)
             else:
                 raise ClusterError(
-                    f"workers were lost {_MAX_LOSSES} times in the same work; their logs may say "
-                    "why."
+                    f"workers were lost {_MAX_LOSSES} times on the same task; see their logs."
                 )
             future.release()
             yield from blocks
@@ -242,8 +223,8 @@ class DaskEngine(Engine):
             result: PartitionResult = self._client.gather(future)
         except KilledWorker as error:
             raise ClusterError(
-                "workers died again and again on the same task, most likely for lack of memory; "
-                "give each worker more memory (`--memory-limit` of `dask worker`) or fewer threads."
+                "workers repeatedly died on the same task, probably for lack of memory; give each "
+                "worker more memory (`--memory-limit` of `dask worker`) or fewer threads."
             ) from error
         return result
 
@@ -256,21 +237,18 @@ class DaskEngine(Engine):
                 with self._client.as_current():
                     wait([future], timeout=_CHECK_INTERVAL)
             except TimeoutError:
-                self._wait_for_worker()
+                # New workers may replace lost ones.
+                message = (
+                    f"no worker has connected for {_TIMEOUT} seconds, and all others are gone; "
+                    "start some, and rerun the command."
+                )
+                wait_for_worker(self._client, _TIMEOUT, message)
             else:
                 return True
         if not any(self._client.processing().values()):
             # No worker runs the task; this may happen when workers leave and join.
             raise CancelledError
         return False
-
-    def _wait_for_worker(self) -> None:
-        """Wait for a worker: new workers may replace lost ones."""
-        message = (
-            f"all workers are gone, and no other connected within {_TIMEOUT} seconds; start some, "
-            "and run the command again."
-        )
-        wait_for_worker(self._client, _TIMEOUT, message)
 
 
 def _portable(partitions: Iterable[Partition]) -> Iterator[Partition]:

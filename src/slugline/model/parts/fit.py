@@ -36,7 +36,7 @@ from slugline.model.parts.counting import (
     Weighting,
     count_terms,
 )
-from slugline.model.parts.engines import Engine, LocalEngine
+from slugline.model.parts.engines import DaskEngine, LocalEngine
 from slugline.model.parts.files import PartFiles, PartReader
 from slugline.model.parts.heldout import PartsResult
 from slugline.model.parts.source import ROWS_PER_BLOCK, DocumentBlock, DocumentSource
@@ -59,9 +59,10 @@ _MAX_ENTRIES = 1 << 27
 _BLOCK_SIZE = 25_000
 # Number of documents whose words are kept to measure the normal rate of unknown words.
 _SAMPLE_SIZE = 10_000
+_NO_WORDS = "no document contains a word; check which column holds the text."
 _NONE_HELD_OUT = (
-    "no document was held out, as too few are different: probabilities are not calibrated, and "
-    "accuracy is not known"
+    "too few distinct documents to hold any out: probabilities are not calibrated, and accuracy is "
+    "unknown"
 )
 
 
@@ -148,7 +149,9 @@ Dask data frame
         convert_options(options, ReadOptions, columns=settings.columns),
         rows_per_block=options.rows_per_block,
     )
-    with closing(check_progress(progress)) as progress, _make_engine(client, settings) as engine:
+    n_threads = count_threads(settings.n_jobs)
+    chosen_engine = LocalEngine(n_threads) if client is None else DaskEngine(client)
+    with closing(check_progress(progress)) as progress, chosen_engine as engine:
         if engine.dashboard:
             progress.note(f"dashboard: {engine.dashboard}")
         feature_groups = _choose_feature_groups(documents, settings)
@@ -164,14 +167,6 @@ Dask data frame
             progress.note(_NONE_HELD_OUT)
         with finishing(progress, interrupted=result.interrupted):
             return _to_fitted(learner, features, counts, documents, result, settings)
-
-
-def _make_engine(client: Client | str | None, settings: FitSettings) -> Engine:
-    if client is None:
-        return LocalEngine(count_threads(settings.n_jobs))
-    from slugline.model.parts.engines import DaskEngine
-
-    return DaskEngine(client)
 
 
 def _check_settings(settings: FitSettings) -> LinearModel:
@@ -245,7 +240,7 @@ def _choose_feature_groups(
 
 
 def _read_documents(
-    engine: Engine,
+    engine: LocalEngine | DaskEngine,
     documents: DocumentSource,
     files: PartFiles,
     feature_groups: Sequence[FeatureGroup],
@@ -275,7 +270,8 @@ def _read_documents(
         progress.update("reading", None, f"{documents.n_documents:,} documents")
     if not counts:
         raise DataError("there are no documents to learn from; give at least two.")
-    _check_words(terms)
+    if not terms.n_columns:
+        raise DataError(_NO_WORDS)
     _note_rows(documents, counts, progress)
     names = Topics.fit(counts)
     topic_counts = np.array([counts[name] for name in names.names])
@@ -293,13 +289,8 @@ def _note_rows(documents: DocumentSource, counts: Counter[Topic], progress: Prog
     if len(counts) >= _MANY_TOPICS and counts.total() < _FEW_DOCUMENTS * len(counts):
         progress.note(
             f"{len(counts):,} topics of {counts.total() / len(counts):.1f} documents each: "
-            "check which column holds the topics; if they are right, learning will take long"
+            "check which column contains the topics; if they are right, training will take long"
         )
-
-
-def _check_words(terms: TermStatistics) -> None:
-    if not terms.n_columns:
-        raise DataError("no document contains a word; check which column holds the text.")
 
 
 def _weigh(
@@ -442,7 +433,8 @@ def fit_documents(
             files.append(block)
             terms.add(statistics)
             context.progress.update("reading", files.n_rows / len(documents))
-        _check_words(terms)
+        if not terms.n_columns:
+            raise DataError(_NO_WORDS)
         release_memory()  # of terms by block
         features, reader = _weigh(files, terms, task.topics, context.n_jobs)
         features.sample_training_words(reader.sample_counts(_SAMPLE_SIZE))
