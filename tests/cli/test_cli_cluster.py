@@ -121,5 +121,5 @@ def test_train_scheduler_names_the_missing_packages(
     assert (result.code, result.out) == (1, "")
     assert result.err == (
         "slugline: error: clusters need the packages dask and distributed, which are not "
-        f"installed; type: {install_command('scale')}\n"
+        f"installed; run: {install_command('scale')}\n"
     )

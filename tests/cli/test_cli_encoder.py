@@ -275,12 +275,12 @@ def test_train_encoder_rejects_a_missing_package_before_reading(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing() -> None:
-        raise EncoderError("the package is missing; type: pip install it")
+        raise EncoderError("the package is missing; run: pip install it")
 
     register(monkeypatch, "use", missing)
     result = run("train", "nowhere.csv", "--encoder", "use")
     assert result.code == 1
-    assert result.err == ("slugline: error: the package is missing; type: pip install it\n")
+    assert result.err == ("slugline: error: the package is missing; run: pip install it\n")
 
 
 # Curves -----------------------------------------------------------------------------------------

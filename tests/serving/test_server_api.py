@@ -685,12 +685,6 @@ def test_serve_names_a_missing_folder_for_corrections(run: Any) -> None:
     assert "--corrections none/c.db: can't write a file there (No such file" in result.err
 
 
-def test_serve_help_shows_bounds_where_there_are_some(run: Any) -> None:
-    result = run("serve", "--help-all")
-    assert "0.1<=x<=3600" in result.out
-    assert "None" not in result.out
-
-
 def test_server_finishes_running_requests_at_its_end() -> None:
     with running("--max-characters", 100_000, "--grace", 120) as url:
         body = {"texts": [f"{WIRE} {n} " * 20 for n in range(4000)]}

@@ -40,7 +40,7 @@ def dask_distributed() -> Any:
     except ImportError as error:
         raise ClusterError(
             "clusters need the packages dask and distributed, which are not installed; "
-            f"type: {install_command('scale')}"
+            f"run: {install_command('scale')}"
         ) from error
     return distributed
 

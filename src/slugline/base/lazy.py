@@ -35,7 +35,7 @@ def import_extra(module: str, user: str, extra: str, kind: type[SluglineError]) 
     except ImportError as error:
         raise kind(
             f"{user} need the package {module.partition('.')[0]}, which is not installed; "
-            f"type: {install_command(extra)}"
+            f"run: {install_command(extra)}"
         ) from error
 
 

