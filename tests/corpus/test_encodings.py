@@ -128,7 +128,7 @@ def test_read_rows_gives_a_bad_row_for_undecodable_bytes() -> None:
         SourceRow(2, {"text": "wellé", "topic": "a"}),
         BadRow(
             *(3, "bytes that are not cp1252", "check `encoding`"),
-            values={"text": "bad\x81", "topic": "a"},
+            values={"text": "bad\ufffd", "topic": "a"},
             n_bytes=9,
         ),
         SourceRow(4, {"text": "good", "topic": "a"}),

@@ -661,9 +661,9 @@ ONE_TOPIC: Any = OneTopicLearner()
 @pytest.mark.parametrize(
     ("y", "words"),
     [
-        (np.full((2, 2), 2), "has 2 in it"),
-        (np.array([[0, np.nan], [1, 0]]), "has nan in it"),
-        (np.array([["a", "b"], ["c", "d"]]), "has 'a' in it"),
+        (np.full((2, 2), 2), "contains 2; give 1"),
+        (np.array([[0, np.nan], [1, 0]]), "contains nan; give 1"),
+        (np.array([["a", "b"], ["c", "d"]]), "contains 'a'; give 1"),
         (np.zeros((2, 0)), "has no column"),
         ([[1, 1, 0], [0, 0, 1]], r"pass an array: np.array\(y\)"),
         ([["a"], "b"], "in row 1, counted from 0, where others are lists"),

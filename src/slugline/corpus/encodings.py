@@ -165,8 +165,10 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
     ]
     if plausible:
         return max(plausible, key=lambda guess: guess[0])[1]
-    for encoding, is_likely in _EASTERN:
-        if is_likely(_decode(sample, encoding, is_cut=True) or ""):
+    for encoding, (first, last, min_fraction) in _EASTERN:
+        text = _decode(sample, encoding, is_cut=True) or ""
+        is_likely = _fraction(text, first, last) > min_fraction
+        if is_likely and (encoding != "gb18030" or _is_simplified(text)):
             return "cp949" if encoding == "euc_kr" else encoding  # cp949 extends EUC-KR
     from charset_normalizer import from_bytes
 
@@ -190,23 +192,11 @@ def _choose_western(sample: bytes, text: str) -> str:
     return "cp1252"
 
 
-def _is_korean(text: str) -> bool:
-    return _fraction(text, "\uac00", "\ud7a3") > 0.9
-
-
-def _is_japanese(text: str) -> bool:
-    return _fraction(text, "\u3041", "\u30ff") > 0.2
-
-
-def _is_chinese(text: str) -> bool:
-    return _fraction(text, "\u4e00", "\u9fff") > 0.9
-
-
 def _is_simplified(text: str) -> bool:
-    """Return True for Chinese text in the common characters of GB 2312."""
+    """Return True if nearly all Chinese characters are among the common ones of GB 2312."""
     characters = [c.encode("gb18030", "replace") for c in text if "\u4e00" <= c <= "\u9fff"]
     n_common = sum(0xB0 <= c[0] <= 0xD7 and c[-1] > 0xA0 for c in characters if len(c) == 2)
-    return _is_chinese(text) and n_common > 0.9 * len(characters)
+    return n_common > 0.9 * len(characters)
 
 
 def _fraction(text: str, first: str, last: str) -> float:
@@ -215,15 +205,17 @@ def _fraction(text: str, first: str, last: str) -> float:
     return sum(first <= c <= last for c in letters) / max(len(letters), 1)
 
 
-#: Multi-byte encodings, each with a plausibility test for decoded text. Korean and Japanese come
-#: first because their bytes are also valid Chinese.
+# Range of letters, and minimum fraction of non-ASCII letters in that range.
+_KOREAN, _CHINESE = ("\uac00", "\ud7a3", 0.9), ("\u4e00", "\u9fff", 0.9)
+_JAPANESE = "\u3041", "\u30ff", 0.2
+# Multi-byte encodings. Korean and Japanese come first because their bytes are also valid Chinese.
 _EASTERN = (
-    ("euc_kr", _is_korean),
-    ("cp932", _is_japanese),
-    ("euc_jp", _is_japanese),
-    ("gb18030", _is_simplified),
-    ("big5", _is_chinese),
-    ("cp949", _is_korean),
+    ("euc_kr", _KOREAN),
+    ("cp932", _JAPANESE),
+    ("euc_jp", _JAPANESE),
+    ("gb18030", _CHINESE),
+    ("big5", _CHINESE),
+    ("cp949", _KOREAN),
 )
 
 

@@ -87,12 +87,7 @@ def open_excel(path: Path, hints: HeaderHints = NO_HINTS) -> tuple[rows.RowItera
     with excel_errors(path):
         archive = zipfile.ZipFile(path)
         book = Workbook(archive, hints)
-    return _excel_rows(path, archive, book), book.note()
-
-
-def _excel_rows(path: Path, archive: zipfile.ZipFile, book: Workbook) -> rows.RowIterator:
-    with excel_errors(path), archive:
-        yield from _table_rows(path, book.rows())
+    return _table_rows(path, archive, book), book.note()
 
 
 @contextlib.contextmanager
@@ -121,20 +116,20 @@ def excel_header(path: Path, hints: HeaderHints = NO_HINTS) -> list[str]:
         return [*next(filter(None, headers), {}).values()]
 
 
-def _table_rows(
-    path: Path, numbered: Iterable[tuple[int, dict[int, Any] | None]]
-) -> rows.RowIterator:
+def _table_rows(path: Path, archive: zipfile.ZipFile, book: Workbook) -> rows.RowIterator:
     names: dict[int, str] = {}
-    for n_rows, (at, cells) in enumerate(numbered):
-        if n_rows * len(names) > MAX_CELLS:
-            raise ValueError(f"its table has more than {MAX_CELLS:,} cells")
-        if cells is None:
-            yield rows.too_long_row(at)
-        elif names:
-            yield rows.make_row(at, {name: cells.get(column, "") for column, name in names.items()})
-        else:
-            names = _header(cells)
-            check_unique(str(path), names.values())
+    with excel_errors(path), archive:
+        for n_rows, (at, cells) in enumerate(book.rows()):
+            if n_rows * len(names) > MAX_CELLS:
+                raise ValueError(f"its table has more than {MAX_CELLS:,} cells")
+            if cells is None:
+                yield rows.too_long_row(at)
+            elif names:
+                values = {name: cells.get(column, "") for column, name in names.items()}
+                yield rows.make_row(at, values)
+            else:
+                names = _header(cells)
+                check_unique(str(path), names.values())
 
 
 def _header(cells: dict[int, Any]) -> dict[int, str]:
@@ -335,7 +330,8 @@ class Workbook:
     ) -> dict[int, Any]:
         """Return the header cells, with blank ones filled from merged cells."""
         names = _header(above[at])
-        if _has_gaps(names, below or ()):
+        n_columns = max([*names, *(below or ())], default=0)
+        if len({*names.values()}) < n_columns:  # blank or duplicate names
             elements = self._elements(self._sheet, MAX_ELEMENTS)
             refs = (
                 attributes.get("ref", "") for name, attributes, _ in elements if name == "mergeCell"
@@ -596,12 +592,6 @@ def _merged_cells(ref: str) -> MergedCells | None:
         return None
     first_row, last_row = (int(place[0].removeprefix(place[1])) for place in (first, last))
     return MergedCells(first_row, last_row, column_number(first[0]), column_number(last[0]))
-
-
-def _has_gaps(header: Mapping[int, str], below: Iterable[int]) -> bool:
-    """Return True if any column name is blank or a duplicate."""
-    n_columns = max([*header, *below], default=0)
-    return len({*header.values()}) < n_columns
 
 
 def _name_columns(

@@ -31,6 +31,15 @@ _WRAPPED_ARRAY = re.compile(rb'\s*+\{\s*+"([\w .-]{1,60})"\s*+:\s*+\[')
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
+def bounded_rows(
+    lines: TextLines, read: Callable[[TextLines], rows.RowIterator]
+) -> rows.RowIterator:
+    """Yield the rows of lines; `lines` raises an error after too many lines without a row."""
+    for row in read(lines):
+        lines.take_row()
+        yield row
+
+
 def table_rows(
     lines: TextLines, delimiter: str | None = None, start: TableStart | None = None
 ) -> rows.RowIterator:
@@ -54,7 +63,7 @@ def table_rows(
         advice = rows.join_advice([header.fault])
         problem = f"{lines.name}, line {header.at}: {header.fault.problem}; "
         raise DataError(problem, advice, ".")
-    names = [name.strip() or _blank_name(n) for n, name in enumerate(header.cells)]
+    names = _distinct_blanks([name.strip() for name in header.cells])
     check_unique(lines.name, filter(str.strip, names))
     for record in records:
         if not record.fault and len(names) > 1 and record.cells == [""]:
@@ -95,9 +104,15 @@ def _has_rows_in_quotes(record: _Record, delimiter: str) -> bool:
     return all(line.count(delimiter) == len(record.cells) - 1 for line in record.lines)
 
 
+def _distinct_blanks(names: list[str]) -> list[str]:
+    """Return the column names, with distinct blank names for unnamed columns."""
+    n_blank = itertools.count()
+    return [name or _blank_name(next(n_blank)) for name in names]
+
+
 def _blank_name(number: int) -> str:
-    """Return a distinct blank name for an unnamed column: its number in binary, as white space."""
-    return f"{number:b}".translate({ord("0"): " ", ord("1"): "\t"})
+    """Return a blank name, of tabs and spaces because thousands of spaces would take gigabytes."""
+    return "\t" * (number // 200) + " " * (number % 200)
 
 
 class _Record(NamedTuple):

@@ -59,7 +59,7 @@ def parquet_rows(path: Path) -> rows.RowIterator:
         kinds = ((name, _kind(name, kind)) for name, kind in column_types(connection, path).items())
         columns = {name: kind for name, kind in kinds if kind is not None}
         _check_size(connection, path, columns)
-        result = connection.execute(_query(columns), [escape_wildcards(path)])
+        result = connection.execute(*_query(path, columns))
         batches = iter(partial(result.fetchmany, _N_FETCHED), [])
         for at, (n_bytes, *values) in enumerate(itertools.chain.from_iterable(batches), 1):
             if n_bytes > rows.MAX_RECORD:
@@ -94,9 +94,13 @@ def open_duckdb() -> Iterator[DuckDBPyConnection]:
         yield connection
 
 
-def parquet_table(path: Path) -> tuple[str, list[Any]]:
-    """Return an SQL table expression for a Parquet file, and its query parameters."""
-    return "read_parquet(?, hive_partitioning=false)", [escape_wildcards(path)]
+def _table(path: Path, *, numbered: bool = False) -> tuple[str, list[Any]]:
+    """Return an SQL table expression for a Parquet file, and its query parameters.
+
+    With `numbered`, the table has the column file_row_number.
+    """
+    table = f"read_parquet(?, hive_partitioning=false, file_row_number={numbered})"
+    return table, [_escape_wildcards(path)]
 
 
 def column_types(connection: DuckDBPyConnection, path: Path) -> dict[str, str]:
@@ -104,13 +108,13 @@ def column_types(connection: DuckDBPyConnection, path: Path) -> dict[str, str]:
 
     Raises DataError if it is not a Parquet file.
     """
-    table, parameters = parquet_table(path)
+    table, parameters = _table(path)
     with _translate_errors(path):
         described = connection.execute(f"DESCRIBE FROM {table}", parameters).fetchall()
     return {name: str(kind) for name, kind, *_ in described}
 
 
-def quote_identifier(name: str) -> str:
+def _quote_identifier(name: str) -> str:
     """Quote a column name for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
@@ -131,7 +135,7 @@ def _translate_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def escape_wildcards(path: Path) -> str:
+def _escape_wildcards(path: Path) -> str:
     """Return the absolute path with wildcards escaped."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
 
@@ -156,10 +160,11 @@ def _kind(name: str, kind: str) -> _Kind | None:
 def _check_size(connection: DuckDBPyConnection, path: Path, columns: dict[str, _Kind]) -> None:
     """Raise DataError if the texts of rows decoded together exceed the memory limit."""
     n_bytes = _n_bytes(columns)
+    table, parameters = _table(path, numbered=True)
     max_bytes = connection.execute(
         f"SELECT max(n) FROM (SELECT sum({n_bytes}) FILTER ({n_bytes} <= {rows.MAX_RECORD}) n "  # noqa: S608
-        f"FROM {_table(numbered=True)} GROUP BY file_row_number // {_N_DECODED})",
-        [escape_wildcards(path)],
+        f"FROM {table} GROUP BY file_row_number // {_N_DECODED})",
+        parameters,
     ).fetchall()[0][0]
     if max_bytes is not None and max_bytes > MAX_DECODED:
         raise DataError(
@@ -171,29 +176,25 @@ def _check_size(connection: DuckDBPyConnection, path: Path, columns: dict[str, _
 def _n_bytes(columns: dict[str, _Kind]) -> str:
     """Return an SQL expression for the size of a row's texts in bytes."""
     lengths = [
-        f"coalesce(strlen({kind.value.format(quote_identifier(name))}), 0)"
+        f"coalesce(strlen({kind.value.format(_quote_identifier(name))}), 0)"
         for name, kind in columns.items()
         if kind is not _Kind.OTHER
     ]
     return " + ".join(lengths) or "0"
 
 
-def _query(columns: dict[str, _Kind]) -> str:
+def _query(path: Path, columns: dict[str, _Kind]) -> tuple[str, list[Any]]:
     """Return a query for the size of each row's texts in bytes and, up to a limit, its values."""
+    table, parameters = _table(path)
     n_bytes = _n_bytes(columns)
     values = [
-        quote_identifier(name)
+        _quote_identifier(name)
         if kind is _Kind.OTHER
         else f"CASE WHEN {n_bytes} <= {rows.MAX_RECORD} "
-        f"THEN {kind.value.format(quote_identifier(name))} END"
+        f"THEN {kind.value.format(_quote_identifier(name))} END"
         for name, kind in columns.items()
     ]
-    return f"SELECT {', '.join([n_bytes, *values])} FROM {_table(numbered=False)}"  # noqa: S608 (names are quoted)
-
-
-def _table(*, numbered: bool) -> str:
-    """Return an SQL table expression for all rows, optionally with file_row_number."""
-    return f"read_parquet(?, hive_partitioning=false, file_row_number={numbered})"
+    return f"SELECT {', '.join([n_bytes, *values])} FROM {table}", parameters  # noqa: S608 (names are quoted)
 
 
 # Writing ------------------------------------------------------------------------------------------
@@ -308,16 +309,16 @@ class ParquetTable(TableWriter):
         types = {name: self._type_of(name) for name in self._numbers}
         fields = {"is_new": "BOOLEAN"} | {f"c{self._numbers[n]}": types[n] for n in types}
         lines = (
-            f"read_json({_text(escape_wildcards(Path(self._lines.name)))}, "
+            f"read_json({_text(_escape_wildcards(Path(self._lines.name)))}, "
             "format = 'newline_delimited', "
             f"columns = {{{', '.join(f'{name}: {_text(fields[name])}' for name in fields)}}}, "
             f"maximum_object_size = {max(self._longest + 1, _LEAST_LINE)}) AS a"
         )
         added = [name for name in types if name not in self._source_types]
-        select = [f"a.c{self._numbers[name]} AS {quote_identifier(name)}" for name in added]
+        select = [f"a.c{self._numbers[name]} AS {_quote_identifier(name)}" for name in added]
         parameters: list[Any] = []
         if self._source is not None:
-            table, parameters = parquet_table(self._source)
+            table, parameters = _table(self._source)
             select = [f"g.*{self._replaced(types)}", *select]
             lines = f"{table} AS g POSITIONAL JOIN {lines}"
         options = f"FORMAT parquet, USE_TMP_FILE false, ROW_GROUP_SIZE {_GROUP_ROWS}"
@@ -328,7 +329,7 @@ class ParquetTable(TableWriter):
         """Return an SQL clause that puts new cells into columns of the source."""
         replaced = []
         for name in (name for name in types if name in self._source_types):
-            quoted = quote_identifier(name)
+            quoted = _quote_identifier(name)
             new = f"CAST(a.c{self._numbers[name]} AS {self._source_types[name]})"
             replaced.append(f"CASE WHEN a.is_new THEN {new} ELSE g.{quoted} END AS {quoted}")
         return f" REPLACE ({', '.join(replaced)})" if replaced else ""

@@ -223,19 +223,30 @@ def read_rows(
             opened.pop_all()  # from here on, iteration closes the file
     stream = LineStream(file, is_packed, text_format.encoding)
     rows = _file_rows(str(path), file, stream, text_format)
+    return _text_reader(str(path), rows, stream, text_format, options)
+
+
+def _text_reader(
+    name: str,
+    rows: RowIterator,
+    stream: LineStream | None,
+    text_format: _TextFormat,
+    options: ReadOptions,
+) -> RowReader:
+    form, encoding, separator, note, header_line, head, has_mark = text_format
     return RowReader(
-        str(path),
-        text_format.format,
+        name,
+        form,
         rows,
-        stream=stream,
-        note=text_format.note,
-        encoding=text_format.encoding,
-        separator=text_format.separator,
-        layout=options.layout,
-        header=hints,
-        header_line=text_format.header_line,
-        head=text_format.head,
-        has_mark=text_format.has_mark,
+        stream,
+        note,
+        encoding,
+        separator,
+        options.layout,
+        options.header_hints(),
+        header_line,
+        head=head,
+        has_mark=has_mark,
     )
 
 
@@ -292,18 +303,16 @@ class _TextFormat(NamedTuple):
 _TABLES = ("csv", "tsv")
 
 
-def _line_rows(
-    lines: TextLines, form: str, separator: str | None, header_line: int = 1
-) -> RowIterator:
+def _line_rows(lines: TextLines, text_format: _TextFormat) -> RowIterator:
     """Yield the rows of lines in a format."""
+    form, separator = text_format.format, text_format.separator
     read = _ALL_FORMATS[form].read
     if form in _TABLES and separator is not None:
-        read = partial(formats.table_rows, start=TableStart(separator, header_line))
+        start = TableStart(separator, text_format.header_line)
+        read = partial(formats.table_rows, start=start)
     if read is None:
         raise DataError(f"{lines.name} can't be read as {form}; save it and give its path.")
-    for row in read(lines):
-        lines.take_row()
-        yield row
+    return formats.bounded_rows(lines, read)
 
 
 #: Advice that refers to parameters; front ends without parameters phrase it differently.
@@ -488,18 +497,9 @@ def _standard_input(
     if name in _TABLES:
         table = (lines.head + stream.preview()).decode(errors="replace")
         separator, header_line = _find_start(lines.name, name, table, separator, options)
-    rows = _line_rows(lines, name, separator, header_line)
-    return RowReader(
-        lines.name,
-        name,
-        rows,
-        stream=line_stream,
-        note=note,
-        encoding=encoding,
-        separator=separator,
-        layout=layout,
-        header=hints,
-        header_line=header_line,
+    text_format = _TextFormat(name, encoding, separator, note, header_line)
+    return _text_reader(
+        lines.name, _line_rows(lines, text_format), line_stream, text_format, options
     )
 
 
@@ -613,9 +613,7 @@ def _file_rows(
     limit = MAX_UNPACKED if stream.packed else math.inf
     with translate_os_errors(name), file, _gzip_errors(name):
         lines = TextLines(stream.readline, name, limit, text_format.encoding)
-        yield from _line_rows(
-            lines, text_format.format, text_format.separator, text_format.header_line
-        )
+        yield from _line_rows(lines, text_format)
 
 
 @contextlib.contextmanager

@@ -86,13 +86,13 @@ def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
     if hasattr(y, "tocsr"):
         matrix = y.tocsr()
         matrix.sum_duplicates()
-        values, (rows, numbers) = matrix.data, matrix.nonzero()
+        values = matrix.data
     else:
-        array = np.asarray(y)
-        if array.dtype.kind not in "biuf":
+        matrix = np.asarray(y)
+        if matrix.dtype.kind not in "biuf":
             with contextlib.suppress(TypeError, ValueError):
-                array = array.astype(np.float64)
-        values, (rows, numbers) = array.ravel(), np.nonzero(array)
+                matrix = matrix.astype(np.float64)
+        values = matrix.ravel()
     is_numeric = values.dtype.kind in "biuf"
     if not is_numeric or not np.isin(values, (0, 1)).all():
         others = values[~np.isin(values, (0, 1))] if is_numeric else values
@@ -104,6 +104,7 @@ def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
             "topic and 0 elsewhere, or a list of topics for each document.",
         )
     topics = indicator_topics(y, name)
+    rows, numbers = matrix.nonzero()
     ends = np.searchsorted(rows, np.arange(y.shape[0] + 1))
     names = [topics[number] for number in numbers.tolist()]
     return [tuple(names[i:j]) for i, j in itertools.pairwise(ends)]
