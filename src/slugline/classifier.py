@@ -383,14 +383,29 @@ class TopicClassifier(TextEstimator):
         return self._to_output(self.predict_proba(X), names, X)
 
     def fit_transform(
-        self, X: Texts, y: Any, sample_weight: npt.ArrayLike | None = None, **options: Any
+        self,
+        X: Texts,
+        y: Any,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        validation_data: tuple[Texts, Any] | None = None,
+        X_unlabelled: Texts | None = None,
+        progress: Progress | None = None,
     ) -> Any:
         """Call `fit`, and return the probabilities of the training texts.
 
         They are higher than for new texts, so a model trained on them relies on them too much.
         `cross_val_predict` returns unbiased probabilities.
         """
-        return self.fit(X, y, sample_weight, **options).transform(X)
+        options: dict[str, Any] = {
+            "sample_weight": sample_weight,
+            "validation_data": validation_data,
+            "X_unlabelled": X_unlabelled,
+            "progress": progress,
+        }
+        # A subclass may lack some.
+        given = {name: value for name, value in options.items() if value is not None}
+        return self.fit(X, y, **given).transform(X)
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[Any]:  # noqa: ARG002
         """Return the column names of `transform`, which are the topics, shape (n_topics,)."""

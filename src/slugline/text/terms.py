@@ -318,7 +318,8 @@ def _changes(text: str) -> Iterator[tuple[int, int, int]]:
         for cluster in _clusters(match[0]):
             normal = unicodedata.normalize("NFC", cluster)
             if normal != cluster:
-                yield start, start + len(cluster), len(normal)
+                n_unchanged = _n_unchanged(cluster, normal)
+                yield start + n_unchanged, start + len(cluster), len(normal) - n_unchanged
             start += len(cluster)
 
 
@@ -339,3 +340,9 @@ def _starts_cluster(character: str, before: str) -> bool:
         return False
     separate = (unicodedata.normalize("NFC", part) for part in (before, character))
     return unicodedata.normalize("NFC", before + character) == "".join(separate)
+
+
+def _n_unchanged(cluster: str, normal: str) -> int:
+    """Return 1 if the first character is unchanged and not combined with another, else 0."""
+    tail = unicodedata.normalize("NFC", cluster[1:])
+    return int(len(cluster) > 1 and normal == cluster[0] + tail)
