@@ -279,7 +279,7 @@ def test_fit_stream_says_that_no_document_was_held_out() -> None:
 
     notes = Notes()
     learned([("wheat", "grain"), ("oil", "crude")] * 20, progress=notes)
-    assert any(note.startswith("no document was held out") for note in notes.notes)
+    assert any(note.startswith("too few distinct documents") for note in notes.notes)
 
 
 def test_fit_stream_names_a_full_disk(
