@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import f as f_distribution
-from scipy.stats import nbinom, norm
+from scipy.special import betainc, fdtrc, ndtr
 
-from slugline.base.arrays import F64, I64
+from slugline.base.arrays import F64
 from slugline.base.threads import limit_blas
 from slugline.counting.estimation import ShareEstimate, topic_shares
 from slugline.model.text_profile import MAX_CHARACTERS, TextProfile, TextWords
@@ -176,7 +175,7 @@ def _compare_confidence(estimate: ShareEstimate, mean: float, n_texts: float) ->
         + estimate.shares**2 @ (variances / sizes)
         + (((means - expected) @ errors) ** 2).mean()
     )
-    return float(norm.cdf((mean - expected) / max(np.sqrt(variance), 1e-9)))
+    return float(ndtr((mean - expected) / max(np.sqrt(variance), 1e-9)))
 
 
 def _compare_vectors(
@@ -197,7 +196,7 @@ def _compare_vectors(
     # The covariance is singular if all documents are identical.
     statistic = difference @ np.linalg.pinv(covariance, hermitian=True) @ difference
     scale = (freedom - n_columns + 1) / (freedom * n_columns)
-    return float(f_distribution.sf(statistic * scale, n_columns, freedom - n_columns + 1))
+    return float(fdtrc(n_columns, freedom - n_columns + 1, statistic * scale))
 
 
 def _compare_words(
@@ -254,6 +253,6 @@ def _tail(fractions: F64, rates: F64, variances: F64, n_texts: float) -> F64:
     means = n_texts * rates
     extra = np.maximum(n_texts**2 * variances, 1e-6 * means)
     size = means**2 / extra
-    found: I64 = np.floor(n_texts * fractions + 1e-9).astype(np.int64)
-    tail: F64 = nbinom.sf(found - 1, size, size / (size + means))
+    found = np.floor(n_texts * fractions + 1e-9)
+    tail: F64 = np.where(found > 0, betainc(np.maximum(found, 1), size, means / (size + means)), 1)
     return tail

@@ -13,11 +13,12 @@ from markupsafe import Markup
 from slugline._version import __version__
 from slugline.base.html import render_sentence, style_sheet, template_environment
 from slugline.base.wording import counted, have, percent
-from slugline.experiment.lesson import SeedSummary
 from slugline.explanation.explanation import STYLE, highlight
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from slugline.experiment.lesson import SeedSummary
 
 # Numbers ------------------------------------------------------------------------------------------
 
