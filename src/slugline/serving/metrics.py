@@ -14,14 +14,14 @@ from slugline.base.arrays import F64
 from slugline.corpus.documents import Topic
 from slugline.model.decision import Decision
 
-# Upper bucket bounds: seconds, texts per batch, probabilities.
+# Upper bucket bounds: seconds, texts per batch.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
-_PROBABILITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 _COUNTERS = {
     "documents": "Texts classified.",
     "unsure": "Texts with an unsure answer.",
+    "confidence": "Sum of the probabilities of the most likely topics.",
     "corrections": "Corrections stored.",
     "words": "Words in texts sent by programs.",
     "unknown_words": "Words in these texts unknown to the model.",
@@ -33,7 +33,6 @@ _HISTOGRAMS = {
     "request_queue_duration_seconds": ("Seconds a request spent in the queue.", _SECONDS),
     "request_inference_duration_seconds": ("Seconds to classify a batch.", _SECONDS),
     "batch_size": ("Texts per batch.", _SIZES),
-    "confidence": ("Probability of the most likely topic.", _PROBABILITIES),
 }
 #: Operation name for page requests and unknown paths.
 PAGE = "page"
@@ -103,10 +102,9 @@ class Metrics:
         """Change the number of waiting requests."""
         self._queue.inc(amount)
 
-    def observe(self, name: str, *values: float) -> None:
-        """Add values to a histogram."""
-        for value in values:
-            self._histograms[name].observe(value)
+    def observe(self, name: str, value: float) -> None:
+        """Add a value to a histogram."""
+        self._histograms[name].observe(value)
 
     def count_request(self, operation: str, model: str, status: int) -> None:
         """Count a request, with its model if it has one."""
@@ -116,7 +114,7 @@ class Metrics:
         """Count decisions on texts and their confidence."""
         self.add("documents", len(decisions))
         self.add("unsure", sum(decision.reason is not None for decision in decisions))
-        self.observe("confidence", *(decision.probability for decision in decisions))
+        self.add("confidence", sum(decision.probability for decision in decisions))
 
     def count_topics(self, model: str, topics: Sequence[Topic], counts: F64) -> None:
         """Count a model's answers.
