@@ -193,8 +193,9 @@ def _compare_vectors(
     covariance = (
         within * (1 / expected.n_texts + expected.mean_variances.sum()) + by_shares @ by_shares.T
     )
-    # The covariance is singular if all documents are identical.
-    statistic = difference @ np.linalg.pinv(covariance, hermitian=True) @ difference
+    # The covariance is singular if all documents are identical. Rounding may make the product
+    # negative.
+    statistic = max(0.0, difference @ np.linalg.pinv(covariance, hermitian=True) @ difference)
     scale = (freedom - n_columns + 1) / (freedom * n_columns)
     return float(fdtrc(n_columns, freedom - n_columns + 1, statistic * scale))
 
