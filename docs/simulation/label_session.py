@@ -44,8 +44,6 @@ _PLACE_SCRIPT = """element => {
 _MARGIN = 16
 # With so many near copies, people look at them.
 _MANY_COPIES = 5
-# How often a key is pressed that has no effect.
-_N_PRESSES = 3
 # Milliseconds before a tap: the page takes no second one of a double tap.
 _TAP_PAUSE = 350
 # The progress counts as final once it hasn't changed for so many polls, one a second; and the
@@ -260,18 +258,11 @@ class BrowserSession(Session):
         wait_for_text_after(self._page, before)
 
     def _undo(self, assignment: str) -> None:
-        from playwright.sync_api import TimeoutError as TooLateError
-
-        card = self._page.locator(f"#card[data-assignment='{assignment}']")
-        for _ in range(_N_PRESSES):  # a key pressed while the page redraws may be lost
-            if self._is_phone:
-                self._page.locator("#undo").tap()
-            else:
-                self._page.keyboard.press("u")
-            with contextlib.suppress(TooLateError):
-                card.wait_for(timeout=_PATIENCE / 10)
-                return
-        card.wait_for()
+        if self._is_phone:
+            self._page.locator("#undo").tap()
+        else:
+            self._page.keyboard.press("u")
+        self._page.locator(f"#card[data-assignment='{assignment}']").wait_for()
 
     def _label_copies(self) -> None:
         """Look at near copies if there are many, and give them the topic of their text."""

@@ -182,6 +182,24 @@ def test_second_click_labels_the_next_text_unless_it_is_fast(
     assert decisions(texts) == [("label", ("grain",), None)] * n_labels
 
 
+def test_label_is_undone_by_a_quick_second_tap(browser: Browser, texts: Path) -> None:
+    with (
+        labelling(texts) as address,
+        opened(browser, address, has_touch=True, is_mobile=True) as page,
+    ):
+        page.evaluate(
+            """() => {
+              const tap = (selector, detail) => document.querySelector(selector)
+                .dispatchEvent(new MouseEvent("click", { bubbles: true, detail }));
+              tap("#topics button", 1);
+              tap("#undo", 2);
+            }"""
+        )
+        page.locator("#earlier, #no-recent:not([hidden])").first.wait_for(state="attached")
+        wait_until_saved(page)
+    assert decisions(texts) == [("label", ("grain",), None), ("undo", (), None)]
+
+
 def test_topic_without_labels_is_removed(browser: Browser, texts: Path) -> None:
     with labelling(texts) as address, opened(browser, address) as page:
         press(page, "2")

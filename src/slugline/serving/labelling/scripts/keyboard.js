@@ -9,13 +9,13 @@ const SKIP_KEYS = { unclear: ",", "none of these": ".", "not for me": "-" };
 // Maximum milliseconds between the clicks of a double click. Nobody reads the next text in that time;
 // deliberate clicks for two short texts are slower.
 const DOUBLE_CLICK = 300;
-let clickedAt = -Infinity;
+let lastClick = { timeStamp: -Infinity, place: null };
 
 // Return true for the second click of a double click, which would apply to the next text.
-function isDoubled(event) {
-  const isFast = event.timeStamp - clickedAt < DOUBLE_CLICK;
-  clickedAt = event.timeStamp;
-  return event.detail > 1 && isFast;
+function isDoubled({ detail, timeStamp, currentTarget: place }) {
+  const isSame = place === lastClick.place && timeStamp - lastClick.timeStamp < DOUBLE_CLICK;
+  lastClick = { timeStamp, place };
+  return detail > 1 && isSame;
 }
 
 find("#topics").addEventListener("click", (event) => {
