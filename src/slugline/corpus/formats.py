@@ -24,8 +24,11 @@ _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 # Maximum number of fields in all objects of a row.
 _MAX_FIELDS = 4 * rows.MAX_COLUMNS
+# Maximum number of delimiters in a row, including quoted ones: splitting millions would take
+# hundreds of megabytes.
+_MAX_DELIMITERS = 20 * rows.MAX_COLUMNS
 #: Maximum number of bytes of a JSON array, and of commas, which bounds the memory for its items.
-MAX_ARRAY, _MAX_COMMAS = 1 << 28, 5_000_000
+MAX_ARRAY, _MAX_COMMAS = 1 << 27, 5_000_000
 # An object whose first field is an array; captures the field name.
 _WRAPPED_ARRAY = re.compile(rb'\s*+\{\s*+"([\w .-]{1,60})"\s*+:\s*+\[')
 _LABEL = re.compile(r"__label__(\S*)\s*")
@@ -127,22 +130,20 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
     """Yield the records of CSV, including the header; skip empty ones unless they are quoted."""
     # The limit is process-wide, so never lower it.
     csv.field_size_limit(max(csv.field_size_limit(), rows.MAX_RECORD))
-    at = begin = 0
+    at = begin = n_delimiters = 0
     pieces: list[str] = []  # the lines of the record
 
     def bounded() -> Iterator[str]:
+        nonlocal n_delimiters
         for line in lines:
-            if lines.offset - begin > rows.MAX_RECORD:
-                raise DataError(
-                    f"{lines.name}, line {at}: the row that begins here has more than "
-                    f"{rows.MAX_RECORD:,} bytes; close its quotes, or split it."
-                )
+            n_delimiters += line.count(delimiter)
+            _check_size(lines, at, lines.offset - begin, n_delimiters)
             pieces.append(line)
             yield line
 
     reader = csv.reader(bounded(), delimiter=delimiter, strict=True)
     while True:
-        at, begin = lines.number + 1, lines.offset
+        at, begin, n_delimiters = lines.number + 1, lines.offset, 0
         pieces.clear()
         try:
             cells = next(reader, None)
@@ -163,6 +164,19 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
             found = rows.BadRow(at, f"more than {rows.MAX_COLUMNS:,} cells")
         if found or any(map(str.strip, cells)) or cells == [""]:
             yield _Record(at, cells, lines.offset - begin, pieces.copy(), found)
+
+
+def _check_size(lines: TextLines, at: int, n_bytes: int, n_delimiters: int) -> None:
+    """Raise DataError for a record that would take too much memory."""
+    if n_bytes > rows.MAX_RECORD:
+        excess, advice = f"{rows.MAX_RECORD:,} bytes", "close its quotes, or split it"
+    elif n_delimiters > _MAX_DELIMITERS:
+        excess, advice = f"{_MAX_DELIMITERS:,} cells", "split it"
+    else:
+        return
+    raise DataError(
+        f"{lines.name}, line {at}: the row that begins here has more than {excess}; {advice}."
+    )
 
 
 def _quote_fault(at: int, n_lines: int) -> rows.BadRow:
