@@ -683,14 +683,6 @@ def test_loaded_model_takes_a_precision(many: Any, tmp_path: Path) -> None:
     assert "always names one of its" in loaded.card_
 
 
-def test_load_ignores_scores_of_earlier_files(fitted: TopicClassifier, tmp_path: Path) -> None:
-    file = to_model_file(fitted.fitted_)
-    scores = {"heldout.scores": np.zeros(3, dtype=np.float32)}
-    container.write(tmp_path / "a.slug", replace(file, arrays={**file.arrays, **scores}))
-    load(tmp_path / "a.slug").save(tmp_path / "b.slug")
-    assert (tmp_path / "b.slug").read_bytes() == container.pack(file)
-
-
 def without_levels(file: ModelFile) -> ModelFile:
     arrays = {name: array for name, array in file.arrays.items() if name != "heldout.levels"}
     return replace(file, arrays=arrays)

@@ -258,13 +258,14 @@ def test_fit_stream_removes_the_files_of_parts(many: News, temporary: Path) -> N
 def test_fit_stream_names_a_file_that_has_vanished(
     many: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = PartFiles._read_file
+    read = PartFiles.read
 
-    def vanish(files: PartFiles, path: Path) -> Any:
-        path.unlink()
-        return read(files, path)
+    def vanish(files: PartFiles, keys: KeyRange) -> Any:
+        for number in files._written:
+            files._path(number).unlink()
+        return read(files, keys)
 
-    monkeypatch.setattr(PartFiles, "_read_file", vanish)
+    monkeypatch.setattr(PartFiles, "read", vanish)
     with pytest.raises(OutputError, match=r"can't be read \(No such file or directory\)"):
         learned(many)
 

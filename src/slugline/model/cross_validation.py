@@ -1,4 +1,4 @@
-"""Cross-validated predictions, for learners that make no held-out predictions during training."""
+"""Cross-validated predictions for learners without held-out predictions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from slugline.base.arrays import F32, Index
+from slugline.base.arrays import Index
 from slugline.base.progress import Progress
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError
-from slugline.learning.labels import Labels
 from slugline.learning.learner import choose_learner
 from slugline.model.dense import HeldOutProba
 from slugline.model.documents import TrainingDocuments
@@ -22,7 +21,7 @@ from slugline.model.settings import FitSettings
 
 # Number of additional fits, each without one of the folds.
 _N_FOLDS = 3
-# With more documents, cross-validation is too slow; a single additional fit omits a few of them.
+# With more documents, cross-validation is too slow: a single additional fit holds out a few.
 _MAX_FOR_FOLDS = 20_000
 
 #: Fits a model to the documents with these row numbers.
@@ -68,33 +67,26 @@ def cross_validate(
                 other = fit_rows(training, fold_settings)
             except DataError:  # no topic, word or weight left to train on
                 continue
+            # Topics unknown to the other model have probability 0.
+            proba = np.zeros((len(heldout), len(fitted.topics)), dtype=np.float32)
+            columns = fitted.topics.encode(other.topics.names)
+            texts = [documents.texts[row] for row in heldout.tolist()]
+            proba[:, columns] = other.predict_proba(texts)
             rows.append(heldout)
-            parts.append(_predict(other, fitted, documents, heldout))
+            parts.append(proba)
     return np.concatenate(rows), np.concatenate(parts)
-
-
-def _predict(other: Fitted, fitted: Fitted, documents: TrainingDocuments, rows: Index) -> F32:
-    """Return another model's probabilities of rows, with 0 for topics unknown to it."""
-    proba = np.zeros((len(rows), len(fitted.topics)), dtype=np.float32)
-    columns = fitted.topics.encode(other.topics.names)
-    proba[:, columns] = other.predict_proba([documents.texts[i] for i in rows.tolist()])
-    return proba
 
 
 def _splits(documents: TrainingDocuments, seed: int) -> Iterator[tuple[Index, Index]]:
     """Yield the training rows and the rows of each fold; copies of a text are in one fold."""
-    copies = np.unique(np.array(documents.texts, dtype=object), return_inverse=True)[1]
-    for fold in _folds(documents.task.labels, copies, seed):
+    distinct, copies = np.unique(np.array(documents.texts, dtype=object), return_inverse=True)
+    if len(distinct) < _N_FOLDS:
+        return
+    if len(copies) > _MAX_FOR_FOLDS:
+        order = np.random.default_rng(seed).permutation(len(copies))
+        folds = [np.sort(order[:MAX_PREDICTIONS])]
+    else:
+        fold_of_row = make_folds(documents.task.labels.to_topics(), _N_FOLDS, seed, copies)
+        folds = [np.flatnonzero(fold_of_row == number) for number in range(_N_FOLDS)]
+    for fold in folds:
         yield np.flatnonzero(~np.isin(copies, copies[fold])), fold
-
-
-def _folds(labels: Labels, copies: Index, seed: int) -> list[Index]:
-    """Return the rows of each fold, with copies of a text in one fold."""
-    n_documents = len(copies)
-    if len(np.unique(copies)) < _N_FOLDS:
-        return []
-    if n_documents > _MAX_FOR_FOLDS:
-        order = np.random.default_rng(seed).permutation(n_documents)
-        return [np.sort(order[:MAX_PREDICTIONS])]
-    folds = make_folds(labels.to_topics(), _N_FOLDS, seed, copies)
-    return [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]

@@ -1,4 +1,4 @@
-"""Deciders: turn probabilities into decisions, including "unsure", using thresholds."""
+"""Decisions from probabilities and thresholds, including "unsure"."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Decider(ABC):
-    """Gives predictions that reach a required precision, and is unsure of the other texts.
+    """Predicts texts with a required precision, and is unsure of the others.
 
     `Decider.from_fitted` returns a `SingleLabelDecider` or a `MultilabelDecider`.
 
@@ -65,9 +65,8 @@ class Decider(ABC):
         ----------
         fitted : Fitted
         min_precision : float from 0 to under 1, optional
-            The fraction of the given predictions that must be right, with 90 % confidence; by
-            default, the precision that the model was fitted with. With 0, all texts except blank
-            ones get a prediction.
+            Required fraction of correct predictions, with 90 % confidence; by default, the
+            precision that the model was fitted with. With 0, only blank texts get no prediction.
         per_topic : bool, default False
             Guarantee the precision for each frequently predicted topic, not just overall. On texts
             newer than the training documents, individual topics are the first to fall below it.
@@ -88,15 +87,21 @@ class Decider(ABC):
         unknown_words = None
         kind = MultilabelDecider if fitted.multilabel else SingleLabelDecider
         if precision:
-            heldout = _require_heldout(fitted)
-            thresholds = kind._choose_thresholds(fitted, heldout, precision, per_topic=per_topic)
+            heldout, n_topics = _require_heldout(fitted), len(fitted.topics)
             unknown_words = heldout.words
+            if fitted.multilabel_rule is None:
+                thresholds = heldout.thresholds(precision, n_topics, per_topic=per_topic)
+            else:
+                thresholds = heldout.thresholds(
+                    precision, n_topics, per_topic=True, min_per_topic=MIN_PER_TOPIC_OF_SEVERAL
+                )
+                thresholds = fitted.multilabel_rule.raise_to_parents(thresholds)
             if min_precision is not None and np.isinf(thresholds).all():
                 best = _describe_best(fitted, heldout, kind._unit)
                 raise OptionError(
                     Parameter("min_precision"),
                     f" is {precision:g}, and no threshold reaches it by "
-                    f"{kind._describe_heldout(heldout)}. {best}",
+                    f"{_describe_heldout(heldout)}. {best}",
                 )
         return kind(fitted, precision or None, thresholds, unknown_words)
 
@@ -148,18 +153,6 @@ class Decider(ABC):
                 reasons[row] = Unsure.from_threshold(float(highest[row]), float(thresholds[row]))
         return reasons
 
-    @classmethod
-    @abstractmethod
-    def _choose_thresholds(
-        cls, fitted: Fitted, heldout: HeldOutPredictions, precision: float, *, per_topic: bool
-    ) -> F32:
-        """Return the thresholds at which held-out predictions reach the precision."""
-
-    @staticmethod
-    @abstractmethod
-    def _describe_heldout(heldout: HeldOutPredictions) -> str:
-        """Return the number of held-out predictions, in words."""
-
     @property
     def decision_thresholds(self) -> F32 | None:
         """Lowest probability at which each topic is given, with or without a required precision.
@@ -197,7 +190,7 @@ class Decider(ABC):
         heldout = _require_heldout(self.fitted)
         return Message(
             f"{_describe_best(self.fitted, heldout, self._unit)} That is by "
-            f"{self._describe_heldout(heldout)}. With a ",
+            f"{_describe_heldout(heldout)}. With a ",
             Parameter("min_precision"),
             f" of 0, the model {self._without_precision}.",
         )
@@ -275,17 +268,6 @@ class SingleLabelDecider(Decider):
             for best, reason in zip(guesses, reasons, strict=True)
         ]
 
-    @classmethod
-    def _choose_thresholds(
-        cls, fitted: Fitted, heldout: HeldOutPredictions, precision: float, *, per_topic: bool
-    ) -> F32:
-        return heldout.thresholds(precision, len(fitted.topics), per_topic=per_topic)
-
-    @staticmethod
-    def _describe_heldout(heldout: HeldOutPredictions) -> str:
-        n = heldout.n_candidates
-        return f"the answers to {counted(n, 'training document')} left out of the fit"
-
 
 class MultilabelDecider(Decider):
     """Gives each text the topics that the model's rule chooses, if they are sure enough."""
@@ -337,7 +319,9 @@ class MultilabelDecider(Decider):
 
     @property
     def _rule(self) -> MultilabelRule:
-        return _require_rule(self.fitted)
+        if self.fitted.multilabel_rule is None:
+            raise TypeError("the model gives one topic to each text")
+        return self.fitted.multilabel_rule
 
     @property
     def decision_thresholds(self) -> F32 | None:
@@ -348,32 +332,6 @@ class MultilabelDecider(Decider):
     def may_be_unsure(self) -> bool:
         """True: a text may be blank, or have too many likely topics."""
         return True
-
-    @classmethod
-    def _choose_thresholds(
-        cls,
-        fitted: Fitted,
-        heldout: HeldOutPredictions,
-        precision: float,
-        *,
-        per_topic: bool,  # noqa: ARG003
-    ) -> F32:
-        """Return thresholds by topic, each at least as high as its parent's threshold."""
-        thresholds = heldout.thresholds(
-            precision, len(fitted.topics), per_topic=True, min_per_topic=MIN_PER_TOPIC_OF_SEVERAL
-        )
-        return _require_rule(fitted).raise_to_parents(thresholds)
-
-    @staticmethod
-    def _describe_heldout(heldout: HeldOutPredictions) -> str:
-        n = heldout.n_candidates
-        return f"{counted(n, 'likely topic')} of training documents left out of the fit"
-
-
-def _require_rule(fitted: Fitted) -> MultilabelRule:
-    if fitted.multilabel_rule is None:
-        raise TypeError("the model gives one topic to each text")
-    return fitted.multilabel_rule
 
 
 # Choosing from held-out predictions ---------------------------------------------------------------
@@ -396,6 +354,14 @@ def _require_heldout(fitted: Fitted) -> HeldOutPredictions:
         Parameter("min_precision"),
         ".",
     )
+
+
+def _describe_heldout(heldout: HeldOutPredictions) -> str:
+    """Return the number of held-out predictions, in words."""
+    n = heldout.n_candidates
+    if heldout.labels.multilabel:
+        return f"{counted(n, 'likely topic')} of training documents left out of the fit"
+    return f"the answers to {counted(n, 'training document')} left out of the fit"
 
 
 def _describe_best(fitted: Fitted, heldout: HeldOutPredictions, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""Adds an encoder to a linear learner: fits its head and computes held-out probabilities."""
+"""Combining a linear learner with an encoder: head and held-out probabilities."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class EncodedDocuments:
 
 
 def add_multilabel_encoder(encoded: EncodedDocuments) -> EncoderFit:
-    """Return the head for multilabel documents, and held-out probabilities of the summed scores."""
+    """Fit a head to multi-label documents, with held-out probabilities of the summed scores."""
     from slugline.learning.encoder.multilabel import fit_multilabel_head
 
     if not encoded.can_measure_encoder:
@@ -185,7 +185,7 @@ def add_multilabel_encoder(encoded: EncodedDocuments) -> EncoderFit:
 
 
 def add_single_label_encoder(encoded: EncodedDocuments) -> EncoderFit:
-    """Return the head for single-label documents, and held-out probabilities of the summed scores.
+    """Fit a head to single-label documents, with held-out probabilities of the summed scores.
 
     Raises
     ------
@@ -202,8 +202,8 @@ def add_single_label_encoder(encoded: EncodedDocuments) -> EncoderFit:
     dense = DenseHead.from_head(encoded.encoder, head, n_unlabelled)
     if scores is None:
         return EncoderFit(dense, None)
-    # Evaluate only on texts that occur once: held-out word scores come from fits without any copy
-    # of a text, but the encoder's head has been trained on the other copies.
+    # Evaluate only on texts that occur once: no copy of a held-out text is used to fit its word
+    # scores, but the encoder's head has been trained on the other copies.
     n_copies = Counter([*encoded.texts, *encoded.settings.descriptions.values(), *names])
     is_unique = np.array([n_copies[encoded.texts[row]] == 1 for row in rows.tolist()], dtype=bool)
     if encoded.encoder.is_built_in and not is_unique.any():
@@ -328,8 +328,8 @@ def _fit_fast_stage(encoded: EncodedDocuments) -> EncoderFit:
 def _described_words(encoded: EncodedDocuments) -> DescribedWords:
     """Return held-out word scores, including for the only documents of topics.
 
-    Without such a document, its topic can't be learned from words. Scores of the other topics then
-    come from the fit to all documents.
+    Holding such a document out leaves its topic without training documents; its scores for the
+    other topics come from the fit to all documents.
     """
     from slugline.learning.encoder.described import DescribedWords
     from slugline.learning.linear.problem import ABSENT_SCORE
@@ -453,14 +453,14 @@ def _encode_names(encoded: EncodedDocuments) -> tuple[Sequence[str], Names | Non
     topics, labels = encoded.topics, encoded.labels
     weight = encoded.context.sample_weight
     is_learned = slice(None) if weight is None else weight[: len(labels)] > 0
-    present = [topics.names[number] for number in np.unique(labels.topics[is_learned]).tolist()]
-    undescribed = [name for name in present if name not in encoded.settings.descriptions]
-    if not undescribed or len(labels) > _MAX_FOR_NAMES * len(topics):
+    present = np.unique(labels.topics[is_learned]).tolist()
+    y = [n for n in present if topics.names[n] not in encoded.settings.descriptions]
+    if not y or len(labels) > _MAX_FOR_NAMES * len(topics):
         return [], None
-    words = list(map(_split_name, undescribed))
-    rows, y = _encode(words, encoded, encoded.encoder), topics.encode(undescribed)
+    words = [_split_name(topics.names[number]) for number in y]
+    rows = _encode(words, encoded, encoded.encoder)
     is_known = encoded.encoder.find_known(rows)
-    return words, Names(rows[is_known], y[is_known]) if is_known.any() else None
+    return words, Names(rows[is_known], np.array(y)[is_known]) if is_known.any() else None
 
 
 def encode_names(topics: Topics, encoder: CheckedEncoder, n_documents: int) -> Names | None:
@@ -488,8 +488,8 @@ def resolve_encoder(
 ) -> tuple[FitSettings, EncoderChoice | None]:
     """Return settings with the best encoder on held-out documents, and how it was chosen.
 
-    Returns unchanged settings and None unless an encoder is to be chosen, or the built-in one is
-    requested for many documents.
+    Returns unchanged settings and None if there is nothing to choose: an encoder is chosen for a
+    list of names, or if the built-in one is requested for many documents.
     """
     names = settings.encoder
     if isinstance(names, CheckedEncoder) and names.is_built_in and len(texts) > MAX_WITHOUT_TRIAL:
@@ -508,10 +508,7 @@ def resolve_encoder(
 
 
 def encoder_warnings(fitted: Fitted, settings: FitSettings, *, has_unlabelled: bool) -> list[str]:
-    """Warn if a requested encoder or the unlabelled texts were not used.
-
-    There is no warning if a fast encoder was dropped.
-    """
+    """Warn if a requested slow encoder or the unlabelled texts were not used."""
     encoder = settings.encoder
     if isinstance(encoder, CheckedEncoder) and fitted.encoder_choice is None:
         is_used = fitted.encoder is not None and fitted.encoder.is_fast == encoder.is_fast

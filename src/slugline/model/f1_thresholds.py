@@ -1,4 +1,4 @@
-"""Chooses the thresholds of a multilabel rule by average F1."""
+"""Thresholds of a multilabel rule that maximize the average F1."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from slugline.model.multilabel_rule import Average, MultilabelRule, Parents
 
 #: Default threshold without held-out documents.
 USUAL_THRESHOLD = 0.5
-# Candidate thresholds.
+# Candidate thresholds, chosen on training splits like the shrinkage below.
 _TRIED = np.arange(0.2, 0.81, 0.025, dtype=np.float32)
-# Shrinkage: with this number of true topics, the common threshold weighs as much as the default.
-# Chosen on training splits, like the candidate thresholds.
+# Number of true topics at which the best common threshold and the default have equal weight.
 _PRIOR_DOCUMENTS = 20
-# With this number of documents, a topic's own threshold weighs as much as the common one.
+# Number of documents at which a topic's best threshold and the common one have equal weight.
 _PRIOR_OF_TOPIC = {"micro": 50, "macro": 20, "samples": 50}
-# If at least this fraction of documents has a topic, documents without topics are exceptions.
+# If more than this fraction of documents has a topic, documents without topics are exceptions.
 _NEARLY_ALL = 0.98
-# Averages that differ by less than this are considered equal.
+# F1 tolerance for ties.
 _ROUNDING = 1e-12
 
 
@@ -36,21 +35,21 @@ def choose_rule(
 ) -> MultilabelRule:
     """Return the rule with the best F1 on held-out documents.
 
-    First, choose a common threshold that maximizes the average F1. Then choose a threshold for each
-    topic that maximizes the same average given the other thresholds, and shrink it towards the
-    common one, more strongly for topics with fewer documents. If all documents have a topic, the
-    most likely topic is always given, which favours higher thresholds.
+    The common threshold that maximizes the average F1 is chosen first. Then each topic gets the
+    threshold that maximizes the average given all other thresholds, shrunk towards the common one:
+    the fewer documents, the more. If all documents have a topic, the most likely topic is always
+    given, which favours higher thresholds.
 
     Parameters
     ----------
     proba, y : float32 array, shape (n_heldout, n_topics)
-        Probabilities, and 1 for each topic of a document.
+        Probabilities and indicators of topics.
     sizes : int array, shape (n_documents,)
         Number of topics of each training document.
     average : {"micro", "macro", "samples"}
     parents : tuple of (int, int), optional
     path_ends : tuple of int, optional
-        See `MultilabelRule`; `proba` then follows the parents, in place.
+        See `MultilabelRule`; with parents, `proba` is made consistent in place.
 
     References
     ----------
@@ -108,9 +107,9 @@ def _weight(n_documents: int, n_prior: int) -> np.float32:
 
 
 def _thresholds_by_topic(rule: MultilabelRule, proba: F32, y: Mask) -> F32:
-    """Return thresholds by topic that maximize the average F1, by one pass of coordinate ascent.
+    """Return shrunk thresholds from one pass of coordinate ascent on the average F1.
 
-    The macro average is highest if the F1 of each topic is highest.
+    For the macro average, topics are independent.
     """
     thresholds, likeliest = rule.thresholds.copy(), proba.argmax(axis=1)
     is_likeliest_right = y[np.arange(len(y)), likeliest]
@@ -131,7 +130,7 @@ def _thresholds_by_topic(rule: MultilabelRule, proba: F32, y: Mask) -> F32:
             n_right_alone = is_alone & is_likeliest_right
             without = _Counts(right_others + n_right_alone, n_others + is_alone, n_true)
             given_too = _Counts(right_others + is_true, n_others + 1, n_true)
-        # Number of thresholds in `_TRIED` at which the topic is given.
+        # Number of candidate thresholds at which the topic is given.
         level = np.searchsorted(_TRIED, of_topic, side="right")
         f1 = _f1_by_threshold(given_too, without, level, by_document=rule.average == "samples")
         best = _TRIED[f1 >= f1.max() - _ROUNDING].mean()

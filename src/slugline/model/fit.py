@@ -1,4 +1,4 @@
-"""Fits a model to all documents at once."""
+"""Fitting a model to all documents at once."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
 
-# From this number of columns, memory for rows and training is returned to the system before column
-# names are copied. In a small fit, reallocating it would take too long.
+# With more columns, memory of rows and training is returned to the system before column names are
+# copied. In smaller fits, reallocating it would take too long.
 _MANY_COLUMNS = 1 << 18
 # Rows for more documents than this would take gigabytes.
 _MANY_DOCUMENTS = 200_000
-# With more documents, the linear learner scores most of them with weights fitted to a part: these
-# are nearly as good, and folds would be slow. Models keep the same number of held-out predictions.
+# With more documents, the linear learner holds out scores by a single split: folds would be slow
+# and hardly better. Models keep the same number of held-out predictions.
 _MAX_IN_FOLDS = MAX_PREDICTIONS
 
 
@@ -81,7 +81,11 @@ def fit(
     sample_weight : float array, shape (len(corpus),), optional
     progress : Progress, optional
     """
-    _check_not_empty(corpus, settings)
+    if not settings.descriptions:
+        if not corpus.texts:
+            raise DataError("there are no documents to learn from; give at least two.")
+        if corpus.multilabel and not any(corpus.topics):
+            raise DataError("no document has a topic; give documents with topics.")
     documents = TrainingDocuments.from_corpus(corpus, settings, sample_weight)
     task, progress = documents.task, check_progress(progress)
     if validation is not None and not settings.learner.capabilities.has_epochs:
@@ -145,16 +149,6 @@ def fit(
         heldout = task.recalibrate(learner, heldout, context.sample_weight)
     unknown_words = words.features.unknown_word_rate(columns)
     return task.complete(fitted, heldout, documents.given_rows, unknown_words)
-
-
-def _check_not_empty(corpus: Corpus, settings: FitSettings) -> None:
-    """Raise DataError if there are neither documents with topics nor descriptions."""
-    if settings.descriptions:
-        return
-    if not corpus.texts:
-        raise DataError("there are no documents to learn from; give at least two.")
-    if corpus.multilabel and not any(corpus.topics):
-        raise DataError("no document has a topic; give documents with topics.")
 
 
 # Validation documents -----------------------------------------------------------------------------
@@ -275,7 +269,9 @@ def _learn_words(
 ) -> _LearnedWords:
     """Fit features to texts and the learner to their rows, in parts for very many texts."""
     learner, labels = candidate.learner, documents.task.labels
-    if is_linear(learner) and _is_learned_in_parts(documents, candidate, settings):
+    are_hashed = all(group.n_buckets for group in candidate.feature_groups)
+    in_parts = len(documents) > _MANY_DOCUMENTS and are_hashed and not settings.needs_encoder
+    if is_linear(learner) and in_parts:
         from slugline.model.parts.fit import fit_documents
 
         features, result = fit_documents(documents, candidate.feature_groups, context)
@@ -291,7 +287,12 @@ def _learn_words(
         )
     features = Features(candidate.feature_groups, settings.n_jobs)
     rows = features.fit_transform(documents.texts, context.progress)
-    context = _with_cross_validation(context, labels, settings)
+    # Scores of weights fitted to a part of the documents give probabilities that are too low, worse
+    # factors of words and vectors, and biased counts of topics, but folds take several fits.
+    needs_all_scores = settings.min_precision is not None or (
+        settings.encoder is not None and not settings.has_fast_encoder
+    )
+    context = replace(context, cross_validate=needs_all_scores or len(labels) <= _MAX_IN_FOLDS)
     if validation is not None:
         validation_data = features.transform(validation.texts), validation.labels
         context = replace(context, validation_data=validation_data)
@@ -306,31 +307,6 @@ def _learn_words(
         n_unlearned=n_unlearned,
         is_interrupted=is_interrupted,
     )
-
-
-def _is_learned_in_parts(
-    documents: TrainingDocuments, candidate: _Candidate, settings: FitSettings
-) -> bool:
-    """Return True if there are so many texts that they are fitted in parts, without vocabulary."""
-    is_simple = not settings.needs_encoder and all(
-        group.n_buckets for group in candidate.feature_groups
-    )
-    return len(documents) > _MANY_DOCUMENTS and is_simple
-
-
-def _with_cross_validation(
-    context: FitContext, labels: Labels, settings: FitSettings
-) -> FitContext:
-    """Return the context with cross-validated scores if they are worth several fits.
-
-    They are, unless there are many documents: weights fitted to a part of the documents give
-    probabilities that are too low, worse factors of words and vectors, and biased counts of topics.
-    With `min_precision` or a slow encoder, all documents are scored regardless of their number.
-    """
-    needs_all = settings.min_precision is not None or (
-        settings.encoder is not None and not settings.has_fast_encoder
-    )
-    return replace(context, cross_validate=needs_all or len(labels) <= _MAX_IN_FOLDS)
 
 
 def _count_heldout(context: FitContext, n_documents: int, history: History | None) -> int:

@@ -1,9 +1,9 @@
-"""Held-out predictions: predictions for documents by models that did not learn from them."""
+"""Held-out predictions: predictions for documents by models not trained on them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from slugline.model.thresholds import (
 )
 from slugline.text.features import UnknownWordRate
 
-#: Enough predictions to measure a precision to within a third of a percentage point.
+#: Maximum number of predictions; enough to measure a precision to within a third of a point.
 MAX_PREDICTIONS = 5000
 # Multilabel models need more, because each topic has a separate threshold.
 _MAX_CANDIDATES = 20_000
@@ -137,10 +137,10 @@ class SparseProba:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutPredictions:
-    """Predictions for training documents by models that did not learn from them.
+    """Out-of-sample predictions for training documents.
 
     Candidates are the topics that may be given: the most likely topic of each document or, for
-    multilabel models, each likely one.
+    multilabel models, every likely topic.
 
     Attributes
     ----------
@@ -181,17 +181,11 @@ class HeldOutPredictions:
         labels, rows, words, precision
             See the class; rows may be in any order.
         """
-        chosen = _choose_documents(len(proba), min(len(proba), MAX_PREDICTIONS), rows)
-        proba, labels, ordered_rows = _select(proba, labels, rows, chosen)
         is_candidate = np.zeros(proba.shape, dtype=bool)
         is_candidate[np.arange(len(proba)), proba.argmax(axis=1)] = True
-        return cls(
-            rows=ordered_rows,
-            labels=labels,
-            proba=SparseProba.from_dense(proba, is_candidate),
-            words=words,
-            precision=precision,
-        )
+        n_chosen = min(len(proba), MAX_PREDICTIONS)
+        sampled = cls._sampled(proba, labels, rows, is_candidate, n_chosen)
+        return replace(sampled, words=words, precision=precision)
 
     @classmethod
     def from_decisions(
@@ -219,14 +213,23 @@ class HeldOutPredictions:
             is_candidate &= may_be_given
         n_candidates = max(int(np.count_nonzero(is_candidate)), len(proba))
         n_chosen = min(len(proba), len(proba) * _MAX_CANDIDATES // max(n_candidates, 1))
-        chosen = _choose_documents(len(proba), n_chosen, rows)
-        proba, labels, ordered_rows = _select(proba, labels, rows, chosen)
+        sampled = cls._sampled(proba, labels, rows, is_candidate, n_chosen)
+        return replace(sampled, words=words, precision=precision)
+
+    @classmethod
+    def _sampled(
+        cls, proba: F32, labels: Labels, rows: Index | None, is_candidate: Mask, n_chosen: int
+    ) -> HeldOutPredictions:
+        """Return predictions for evenly spaced documents, in the order of `rows` if known."""
+        chosen = spread_positions(len(proba), n_chosen)
+        if rows is not None:
+            chosen = chosen[np.argsort(rows[chosen], kind="stable")]
+        labels = labels.take(chosen)
+        ascending = np.lexsort([labels.topics, labels.rows])
         return cls(
-            rows=ordered_rows,
-            labels=labels,
-            proba=SparseProba.from_dense(proba, is_candidate[chosen]),
-            words=words,
-            precision=precision,
+            rows=None if rows is None else rows[chosen].astype(np.int64),
+            labels=Labels(labels.topics[ascending], labels.starts, labels.multilabel),
+            proba=SparseProba.from_dense(proba[chosen], is_candidate[chosen]),
         )
 
     @property
@@ -329,25 +332,9 @@ class HeldOutPredictions:
         return lowest_threshold(self.probabilities[chosen], self.right[chosen], precision)
 
 
-def _spread_positions(n: int, n_chosen: int) -> Index:
+def spread_positions(n: int, n_chosen: int) -> Index:
     """Return evenly spaced positions in a sequence of length `n`."""
     return np.linspace(0, n, n_chosen, endpoint=False).astype(np.intp)
-
-
-def _choose_documents(n_documents: int, n_chosen: int, rows: Index | None) -> Index:
-    """Return evenly spaced positions of documents, in the order of `rows` if these are known."""
-    chosen = _spread_positions(n_documents, n_chosen)
-    return chosen if rows is None else chosen[np.argsort(rows[chosen], kind="stable")]
-
-
-def _select(
-    proba: F32, labels: Labels, rows: Index | None, chosen: Index
-) -> tuple[F32, Labels, I64 | None]:
-    """Return the values of the chosen documents; the topics of each are in ascending order."""
-    labels = labels.take(chosen)
-    ascending = np.lexsort([labels.topics, labels.rows])
-    labels = Labels(labels.topics[ascending], labels.starts, labels.multilabel)
-    return proba[chosen], labels, None if rows is None else rows[chosen].astype(np.int64)
 
 
 # Arrays of a model file ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Checks whether a model keeps its promise: the precision it was trained for."""
+"""Check of a model's promise: the precision it was trained for."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ from slugline.model.thresholds import CONFIDENCE
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-#: Whether the test supports the required precision.
+#: Status of the promised precision.
 PromiseStatus = Literal[
     "unreachable",  # no threshold reaches it
-    "broken",  # a test contradicts it
-    "uncertain",  # the test is below it, by no more than chance
-    "kept",  # the test is not below it
-    "silent",  # the test got no answer
+    "broken",  # test precision is significantly lower
+    "uncertain",  # test precision is lower, but not significantly
+    "kept",  # test precision is at least as high
+    "silent",  # no test document was answered
     "untested",  # there was no test
 ]
 
 
 class AnswerCounts(NamedTuple):
-    """Counts of answers to test documents, or of given topics for a multilabel model."""
+    """Counts of answers to test documents; for a multilabel model, of topics given."""
 
     n_documents: int
     n_answers: int
     n_right: int
-    # Fraction of documents answered, or of true topics given.
-    coverage: float
+    coverage: float  # fraction of documents answered, or of true topics given
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,9 @@ class PromiseCheck:
     status : str
         See `PromiseStatus`.
     headline : str
-        A sentence about the result.
+        Result in one sentence.
     details : str
-        Why the precision isn't kept, and what to do; empty if it is kept. Parameters are in
+        Reason why the promise isn't kept, and what to do; empty if it is kept. Parameters are in
         backticks.
     """
 
@@ -62,7 +61,7 @@ class PromiseCheck:
 
     @property
     def is_missed(self) -> bool:
-        """True if the promise is broken or out of reach, which must be reported first."""
+        """True if the promise is broken or out of reach; report this first."""
         return self.status in ("unreachable", "broken")
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,17 +72,17 @@ class PromiseCheck:
 def check_promise(
     fitted: Fitted, wanted: float, unreachable_reason: str | None, tested: AnswerCounts | None
 ) -> PromiseCheck:
-    """Check whether the model keeps a precision.
+    """Check a model's promised precision.
 
     Parameters
     ----------
     fitted : Fitted
     wanted : float
-        The precision.
+        Promised precision.
     unreachable_reason : str or None
-        If no threshold reaches it, the achievable precision and what to do; else None.
+        Achievable precision and advice if no threshold reaches the promised one, else None.
     tested : AnswerCounts or None
-        Answers to test documents; None without a test.
+        None without a test.
     """
     status = _status(wanted, unreachable_reason, tested)
     values: dict[str, Any] = {
@@ -121,10 +120,10 @@ def _status(
 
 
 def describe_label_doubts(fitted: Fitted) -> str:
-    """Return the reason to suspect wrong labels based on held-out documents; empty if none.
+    """Return the evidence for wrong labels; empty without any.
 
-    Labels are suspect if the learner excluded documents whose topic looks wrong, or if the most
-    confident held-out answers contradict the labels; see `ConfidentErrors`.
+    Evidence is documents that the learner excluded as mislabelled, or labels that contradict the
+    most confident held-out answers; see `ConfidentErrors`.
     """
     if fitted.multilabel:
         return ""

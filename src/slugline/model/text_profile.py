@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, F64, I64, U32, Index
+from slugline.base.arrays import F32, F64, I64, U32
 from slugline.errors import DataError
 from slugline.learning.encoder.vectors import WordVectorEncoder
 from slugline.learning.labels import Labels
+from slugline.model.heldout import spread_positions
 from slugline.text.sparse import row_lengths
 from slugline.text.tokens import Words, find_words
 
@@ -108,7 +109,7 @@ class TextProfile:
         """Return the profile of training documents; None without any, or with too many topics."""
         if not len(texts) or n_topics > MAX_DOCUMENTS:
             return None
-        sampled = _spread(len(texts))
+        sampled = spread_positions(len(texts), min(len(texts), MAX_DOCUMENTS))
         cut = [texts[row][:MAX_CHARACTERS] for row in sampled.tolist()]
         labels = labels.take(sampled)
         drawn = _draw_topics(labels, n_topics)
@@ -142,7 +143,7 @@ class TextProfile:
     def encode(self, texts: Sequence[str]) -> F64 | None:
         """Return the vectors of texts, or None if they aren't comparable with the profile.
 
-        They aren't if the word vectors don't cover the language, or have changed.
+        The word vectors may not cover the language, or may have changed.
         """
         encoder = WordVectorEncoder()
         if not self.means.size or encoder.digest != self.table_digest:
@@ -240,12 +241,6 @@ class TextProfile:
         if (profile.n_documents > profile.sizes[profile.word_topics]).any():
             raise DataError("words of the text profile are in more documents than topics have")
         return profile
-
-
-def _spread(n_documents: int) -> Index:
-    """Return the rows of at most `MAX_DOCUMENTS` evenly spaced documents."""
-    n_sampled = min(n_documents, MAX_DOCUMENTS)
-    return np.linspace(0, n_documents, n_sampled, endpoint=False).astype(np.intp)
 
 
 def _draw_topics(labels: Labels, n_topics: int) -> I64:

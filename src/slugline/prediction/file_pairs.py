@@ -1,4 +1,4 @@
-"""Input files of a folder job, and the names of their answer files."""
+"""Pairs of input files and answer files of a folder job."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from slugline.corpus.readers import check_exists
 from slugline.corpus.rows import translate_os_errors
 from slugline.errors import DataError, OptionError, Parameter
 
-#: Supported formats of answers.
+#: Answer formats.
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
-# Default format of answers, by the extension or format of the input.
+# Default answer format by extension or format of the input.
 _ANSWER_FORMATS = {
     **{name: name for name in FORMATS},
     "ndjson": "ndjson",
@@ -26,14 +26,14 @@ _ANSWER_FORMATS = {
 
 
 class FilePair(NamedTuple):
-    """A file and its answers.
+    """An input file and the name of its answer file.
 
     Attributes
     ----------
     source, name : str
-        Path of the file, and path of its answers within their folder, with slashes.
+        Path of the input, and path of the answers relative to their folder, with slashes.
     size, modification_time : int
-        Size of the file in bytes, and time in nanoseconds.
+        Size of the input in bytes, and modification time in nanoseconds.
     """
 
     source: str
@@ -48,11 +48,10 @@ def pair_files(
     source_format: str | None = None,
     answer_format: str | None = None,
 ) -> list[FilePair]:
-    """Pair files with their answers; files that match a pattern are sorted by name.
+    """Pair input files with answer files; files that match a pattern are sorted by name.
 
-    Answers are named after the file. If a pattern matches files in several folders, the name
-    includes the part of the path that matches the wildcards: answers to `in/*/a.csv` are `1/a.csv`,
-    `2/a.csv` and so on.
+    An answer file is named after its input. For patterns with wildcards in folders, the name
+    includes these folders: answers to `in/*/a.csv` are `1/a.csv`, `2/a.csv` and so on.
 
     Parameters
     ----------
@@ -60,14 +59,15 @@ def pair_files(
     out : Path
         Folder for the answers.
     source_format : str, optional
-        Format of all files; by default, inferred from each name.
+        Format of all inputs; by default, inferred from each name.
     answer_format : one of FORMATS, optional
-        Format of all answers.
+        Format of all answers; by default, depends on the input.
 
     Raises
     ------
-    DataError : if there is no such file, or no file matches a pattern.
-    OptionError : if a file is a folder or lies in `out`, or two files would share their answers.
+    DataError : if a file is missing or a pattern matches no file.
+    OptionError : if a source is a folder or lies in `out`, or two files would get the same answer
+        file.
     """
     if answer_format is not None and answer_format not in FORMATS:
         raise OptionError(
@@ -79,7 +79,14 @@ def pair_files(
         name = _answer_name(relative, source_format, answer_format)
         if name not in by_name:
             by_name[name] = source
-            pairs.append(_make_pair(source, name, out))
+            if Path(os.path.realpath(source)).is_relative_to(os.path.realpath(out)):
+                raise OptionError(
+                    f"{source} is in {out}, the folder of the answers; name another folder for the "
+                    "answers."
+                )
+            with translate_os_errors(source):
+                stat = Path(source).stat()
+            pairs.append(FilePair(source, name, stat.st_size, stat.st_mtime_ns))
         elif os.path.realpath(by_name[name]) != os.path.realpath(source):
             raise OptionError(
                 f"answers to {by_name[name]} and {source} would both be {out / name}; give these "
@@ -89,7 +96,7 @@ def pair_files(
 
 
 def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePath]]:
-    """Yield files, each with its path from the first wildcard of the pattern onwards."""
+    """Yield each file and its path relative to the folders before the pattern's first wildcard."""
     for source in map(str, sources):
         if source == "-":
             raise OptionError(
@@ -106,7 +113,6 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
                 )
             yield source, PurePath(Path(source).name)
             continue
-        # The folders before the first wildcard.
         parts = PurePath(source).parts
         n_fixed = next(n for n, part in enumerate(parts) if PATTERN_CHARACTERS & set(part))
         fixed = PurePath(*parts[:n_fixed])
@@ -123,7 +129,6 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
 
 
 def _answer_name(name: PurePath, source_format: str | None, answer_format: str | None) -> str:
-    """Return the name of the answers to a file."""
     is_compressed = name.suffix.lower() == ".gz"
     plain = name.with_suffix("") if is_compressed else name
     extension = plain.suffix.lower().removeprefix(".")
@@ -135,13 +140,3 @@ def _answer_name(name: PurePath, source_format: str | None, answer_format: str |
     if is_compressed and ending not in ("parquet", "xlsx"):
         plain = plain.with_name(f"{plain.name}.gz")
     return plain.as_posix()
-
-
-def _make_pair(source: str, name: str, out: Path) -> FilePair:
-    if Path(os.path.realpath(source)).is_relative_to(os.path.realpath(out)):
-        raise OptionError(
-            f"{source} is in {out}, the folder of the answers; name another folder for the answers."
-        )
-    with translate_os_errors(source):
-        stat = Path(source).stat()
-    return FilePair(source, name, stat.st_size, stat.st_mtime_ns)

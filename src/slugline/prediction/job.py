@@ -1,4 +1,4 @@
-"""`predict_files`: predicts many files into a folder, on this machine or on a cluster."""
+"""Predictions for many files, written to a folder, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class JobResult(NamedTuple):
     n_files, n_rows : int
         Numbers of files and rows predicted by this run of the job.
     n_up_to_date : int
-        Number of files that already had up-to-date answers.
+        Number of files whose answers were already up to date.
     n_bad, n_bad_files : int
         Numbers of rows with an error instead of an answer, and of files with such rows, in this
         run.
@@ -71,13 +71,12 @@ def predict_files(
     client: Client | str | None = None,
     progress: Progress | None = None,
 ) -> JobResult:
-    """Predict the topics of all rows of files, and write a file of answers for each to a folder.
+    """Predict the topics of all rows of files; write an answer file for each to a folder.
 
-    Each file of answers is named after its source and contains all of its rows and columns,
-    followed by the answers. It is written atomically. Files are read in batches, so their size
-    doesn't matter.
+    An answer file is named after its source and contains all rows and columns of the source,
+    followed by the answers. It is written atomically. Files of any size are read in batches.
 
-    Markers in the folder `_slugline` record the model and settings of each file of answers. When
+    Markers in the folder `_slugline` record the model and settings of each answer file. When
     rerun, a job predicts only new and changed files. It replaces answers from another model or
     other settings only with `overwrite`.
 

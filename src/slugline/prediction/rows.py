@@ -94,10 +94,7 @@ def predict_batch(
     missing: BadRow,
     top: int,
 ) -> list[Prediction | BadRow]:
-    """Return the prediction for each row, in order.
-
-    A BadRow is returned with its id; rows without text give `missing`.
-    """
+    """Return a prediction for each row, in order; a BadRow for bad rows and rows without text."""
     texts = batch_texts(batch, columns, missing)
     decisions = iter(decider.decide((text for text in texts if isinstance(text, str)), top))
     predictions: list[Prediction | BadRow] = []
@@ -160,9 +157,8 @@ def predict_rows(
 
     Yields
     ------
-    list of Prediction and, for a row that has no text or can't be read, BadRow: one batch, in the
-    order of the rows. Before a pause or an error of the source, all rows read so far have been
-    yielded.
+    list of Prediction, or BadRow for rows without text and unreadable rows: one batch, in the order
+    of the rows. All rows read so far are yielded before a pause or an error of the source.
 
     Raises
     ------
@@ -208,7 +204,15 @@ def map_batches(
         if not head:
             raise
         head_error = error
-    columns = _find_columns(fitted, rows, head, options)
+    id_column = find_id_column(rows.name, head, options.id)
+    extra = tuple(column.name for column in fitted.columns)
+    columns = Columns(
+        text=find_text_columns(rows.name, head, options.text, id_column, rows.layout),
+        id=id_column,
+        extra=extra,
+        decimals=decimal_comma_columns(rows, head, extra),
+        is_sheet=rows.format == "xlsx",
+    )
     if announce and rows.has_names and column_names(head):
         shown = columns if has_ids else columns._replace(id=None)
         _announce_columns(shown, rows, head, options, announce)
@@ -228,22 +232,6 @@ def map_batches(
         _batches(head, rows, limits),
         options.n_threads,
         is_full=is_full,
-    )
-
-
-def _find_columns(
-    fitted: Fitted, rows: RowReader, head: list[SourceRow | BadRow], options: PredictOptions
-) -> Columns:
-    """Return the columns to read, given the first rows."""
-    id_column = find_id_column(rows.name, head, options.id)
-    is_sheet = rows.format == "xlsx"
-    extra = tuple(column.name for column in fitted.columns)
-    return Columns(
-        text=find_text_columns(rows.name, head, options.text, id_column, rows.layout),
-        id=id_column,
-        extra=extra,
-        decimals=decimal_comma_columns(rows, head, extra),
-        is_sheet=is_sheet,
     )
 
 

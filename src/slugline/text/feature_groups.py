@@ -1,6 +1,6 @@
-"""Feature groups, the terms that they count, and the weighting of counts.
+"""Feature groups and the weighting of term counts.
 
-A compiled kernel, `_rows.c`, or NumPy weights rows, with the same results except for rounding.
+Rows are weighted by a compiled kernel, `_rows.c`, or by NumPy; results differ only by rounding.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def apply_weighting(values: F32, weighting: str) -> None:
 
 # Feature groups -----------------------------------------------------------------------------------
 
-#: Maximum number of hash buckets: more would cost learners more memory than they are worth.
+#: Maximum number of hash buckets; more aren't worth their memory.
 MAX_BUCKETS = 1 << 24
 # With larger weights, squares would overflow float32.
 _MAX_WEIGHT = 1_000_000
@@ -92,7 +92,7 @@ _MAX_WEIGHT = 1_000_000
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FeatureGroup:
-    """A feature group: the terms of one kind, whose columns are next to those of other groups.
+    """Terms of one kind; the columns of several groups are concatenated.
 
     Parameters
     ----------
@@ -147,12 +147,12 @@ class FeatureGroup:
 
     @property
     def has_idf(self) -> bool:
-        """Whether terms that occur in more documents get less weight."""
+        """True if terms that occur in more documents get less weight."""
         return self.weighting.endswith("idf")
 
     @property
     def is_unused(self) -> bool:
-        """Whether all extra columns of the group are unused, so that it has no terms."""
+        """True if all extra columns of the group are unused, so that it has no terms."""
         return bool(self.columns) and all(column.kind == UNUSED for column in self.columns)
 
     def _check_buckets(self, n_buckets: int) -> None:
@@ -230,23 +230,21 @@ def default_feature_groups(
     multilabel: bool = False,
     is_complete: bool = True,
 ) -> tuple[FeatureGroup, ...]:
-    """Return the default feature groups for the weighting that a learner needs.
+    """Return the default feature groups for a learner's weighting.
 
-    They are words, bigrams and character n-grams for any text. For documents with several topics,
-    which mostly have longer texts, they include the first words, with results as good or better on
-    all sets of longer texts. For few documents with one topic each, or if a character carries much
-    information, n-grams of more lengths are added: the fewer bits a character has, the less weight
-    short ones get.
+    Groups are words, bigrams and character n-grams. Multi-label documents, which are mostly longer,
+    also get the first words; results are as good or better on all sets of longer texts. Few
+    single-label documents, or characters with much information, get n-grams of more lengths: the
+    fewer bits a character has, the less weight short n-grams get.
 
     Parameters
     ----------
     texts : sequence of str, optional
-        The documents to learn from, or the first `N_EXAMINED` of them. By default, many documents
-        are assumed.
+        Training documents, or the first `N_EXAMINED` of them; by default, many are assumed.
     n_topics : int, default 0
-        Number of topics of all documents; 0 if unknown.
+        Number of topics; 0 if unknown.
     is_complete : bool, default True
-        Whether `texts` are all documents if there are fewer than `N_EXAMINED`.
+        True if fewer than `N_EXAMINED` texts are all training documents.
     """
     if weighting == "multi-hot":
         return _LESSON

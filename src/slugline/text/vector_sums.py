@@ -1,16 +1,16 @@
-"""Finds the words of texts in a table of word vectors, and sums their vectors, word by word.
+"""Sums of word vectors of texts.
 
-Texts are read by these rules:
+Rules for looking up words:
 
-* Words are those of `slugline.text.tokens`; each one that is in the table adds its vector.
-* Any other word is divided at its apostrophes, and each part that is in the table adds its vector.
-* In any other part, from the left, the longest word of the table that the part continues with adds
-  its vector; without one, a character is left out. The table has limits to the number of characters
-  of such pieces. Of a part with over 100 characters, only the first 100 are read, except in scripts
-  without spaces, where a word is all that is between punctuation.
+* Texts are split as in `slugline.text.tokens`. A word in the table adds its vector.
+* Other words are split at apostrophes. A part in the table adds its vector.
+* Other parts are matched greedily from the left: the longest piece in the table adds its vector; if
+  none matches, one character is skipped. The table limits the length of pieces. Only the first 100
+  characters of a part are read, except in scripts without spaces, where words extend from one
+  punctuation mark to the next.
 
-Vectors are integers until their sum is scaled, so a sum has the same bits in whichever order they
-are added. The compiled kernel follows the same rules in `_vectors.h`.
+Vectors are integers until their sum is scaled, so sums don't depend on the order of additions. The
+compiled kernel follows the same rules in `_vectors.h`.
 """
 
 from __future__ import annotations
@@ -29,33 +29,31 @@ if TYPE_CHECKING:
     from slugline.text.vector_table import VectorTable
 
 _MAX_PART = 100
-# The number of squares that are added at once, as in _rows.c (TOPICS_AT_ONCE); a table's number of
-# columns is a multiple of it.
+# Number of squares added at once, as in _rows.c (TOPICS_AT_ONCE); divides the number of columns.
 _SQUARES_AT_ONCE = 8
-# Vectors that are unpacked at once.
+# Number of vectors unpacked at once.
 _BATCH_VECTORS = 4096
 
 
 class TextSums(NamedTuple):
-    """Sums of the vectors of the words of texts.
+    """Sums of word vectors of texts.
 
     Attributes
     ----------
     sums : float32 array, shape (n_texts, n_columns)
-        Of any length; 0 if no word is known.
+        Not normalized; 0 if no word is known.
     known : float32 array, shape (n_texts,)
-        Fraction of the characters of a text's words that belong to words of the table, or, in
-        scripts without spaces, to pieces that are in the table. Apostrophes don't count, nor do
-        ASCII numbers that aren't in the table. 0 if there are no words.
+        Fraction of word characters that belong to words in the table or, in scripts without spaces,
+        to pieces in the table. Excludes apostrophes and unknown ASCII numbers. 0 without words.
     """
 
     sums: F32
     known: F32
 
     def lengths(self, min_known_fraction: float) -> F32:
-        """Return the lengths of the sums, shape (n_texts,); 0 for texts of which less is known.
+        """Return the lengths of the sums, shape (n_texts,); 0 below the known fraction.
 
-        Squares are added in the same order on any machine, unlike in NumPy's own sums.
+        Unlike NumPy's sums, squares are added in the same order on every machine.
         """
         squares = self.sums * self.sums
         totals = squares[:, :_SQUARES_AT_ONCE].copy()
@@ -70,18 +68,18 @@ class TextSums(NamedTuple):
 
 
 class FoundVectors(NamedTuple):
-    """The words of texts that are in a table, or the parts and pieces of words, in reading order.
+    """Words, parts and pieces found in a table, in reading order.
 
     Attributes
     ----------
     owners : int64 array, shape (n_found,)
-        The index of the word that each belongs to.
+        Index of the word.
     starts, ends : int64 arrays, shape (n_found,)
-        In bytes.
+        Byte offsets.
     rows : int64 array, shape (n_found,)
-        Rows of the table.
+        Table rows.
     n_known, n_counted : int64 arrays, shape (n_words,)
-        Number of known characters of each word, and of all its characters that count.
+        Numbers of known characters, and of characters that count, of each word.
     """
 
     owners: I64
@@ -93,7 +91,7 @@ class FoundVectors(NamedTuple):
 
 
 def sum_in_arrays(table: VectorTable, words: Words) -> TextSums:
-    """Return the sums of the vectors of documents."""
+    """Return the sums of word vectors of documents, without the kernel."""
     found = find_vectors(table, words)
     owners, rows = found.owners, found.rows
     n_documents = len(words.indptr) - 1
@@ -112,7 +110,7 @@ def sum_in_arrays(table: VectorTable, words: Words) -> TextSums:
 
 
 def find_vectors(table: VectorTable, words: Words) -> FoundVectors:
-    """Return the words that have vectors, and the parts and pieces of others that have them."""
+    """Look up words, and the parts and pieces of unknown words."""
     found: list[tuple[int, int, int, int]] = []
     n_known, n_counted = np.zeros((2, len(words)), dtype=np.int64)
     are_unspaced = is_unspaced(np.frombuffer(words.buffer, dtype=np.uint8), words.starts)
@@ -130,7 +128,7 @@ def find_vectors(table: VectorTable, words: Words) -> FoundVectors:
                 first = start + len(word[: at + place].encode("utf-8", "surrogatepass"))
                 last = first + len(piece.encode("utf-8", "surrogatepass"))
                 found.append((owner, first, last, table.row_of_word[piece]))
-                # Pieces of words with spaces around them say little of what is known.
+                # In scripts with spaces, matching pieces don't make a word known.
                 if piece == part or is_in_unspaced_script:
                     n_known[owner] += len(piece) - piece.count("'")
     owners, starts, ends, rows = np.array(found, dtype=np.int64).reshape(-1, 4).T

@@ -18,8 +18,8 @@ Linear probing starts at slot `hash >> 32` modulo the number of slots. A slot co
 row plus 1 in its lowest 22 bits and the hash in the others; empty slots are 0. Only 42 bits of
 hashes are compared, so an unknown word is mistaken for one of n words with probability n / 2^42.
 
-A vector's column is number x factor x scale. As numbers and factors are integers, a sum of vectors
-is exact, in whichever order they are added, until it is multiplied by the scale, a power of two.
+A vector's column is number x factor x scale. Numbers and factors are integers, so sums of vectors
+are exact and independent of order until multiplied by the scale, a power of two.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ _ALIGNMENT = 64
 #: The header has the fields, zeros, the checksum of both, and the digest of the file without it.
 HEADER_FIELDS = struct.Struct("<8s11If")
 CHECKSUM_START, DIGEST_START, HEADER_SIZE = 92, 96, 128
-# The largest scale: the squares of a sum of 2^24 vectors of 1,024 columns, each below 2^15 times
-# the scale, add up to less than 2^128, which single precision can hold.
+# Maximum scale. The squared length of a sum of 2^24 vectors with 1,024 columns, each below 2^15
+# times the scale, is less than 2^128, which fits single precision.
 _MAX_SCALE = 2.0**20
 #: The largest number of characters of a piece.
 MAX_PIECE = 64
@@ -87,8 +87,8 @@ class Header(NamedTuple):
     n_words, n_columns, n_bits, n_slots, n_text, n_notes : int
         Sizes of the sections.
     shortest_piece, shortest_unspaced_piece, longest_piece : int
-        Least and largest number of characters of words that may be pieces of an unknown word; the
-        second is for scripts without spaces.
+        Minimum and maximum number of characters of pieces of unknown words; the second minimum is
+        for scripts without spaces.
     scale : float
     """
 
@@ -123,7 +123,7 @@ class Header(NamedTuple):
         return [size + -size % _ALIGNMENT for size in sizes]
 
     def is_valid(self) -> bool:
-        """Return whether the fields are consistent, and this version of Slugline can use them."""
+        """Return True if fields are consistent and supported by this version of Slugline."""
         shortest = self.shortest_piece, self.shortest_unspaced_piece
         return (
             self.rules_version == RULES_VERSION
@@ -142,10 +142,10 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class VectorTable:
-    """The sections of a table of word vectors, mapped from a file and read when they are used.
+    """Table of word vectors in a memory-mapped file.
 
-    Iterating yields the words in the order of the rows. A pickle contains only the path or, for the
-    package's own table, the version.
+    Iterating yields the words in row order. A pickle contains only the path or, for the package's
+    own table, the version.
 
     Attributes
     ----------

@@ -1,10 +1,10 @@
-"""Reads and writes the container of a `.slug` file.
+"""The container of a `.slug` file.
 
 A zip archive of exactly four entries: `model.json` (metadata), `weights.safetensors` (arrays),
-`vocabulary.txt` (a term per line) and `card.md` (for people). None of these entries can refer to
-code. Sizes are checked against the size of the archive before memory is allocated, and files that
-could not be read again are not written. Weights may be stored in fewer bits: as float16 or int8,
-with a scale for each topic or unit.
+`vocabulary.txt` (one term per line) and `card.md` (for people). None of them can contain code.
+Reading checks claimed sizes against the size of the archive before allocating memory; writing
+refuses files that reading would reject. Weights can be quantized to float16, or to int8 with a
+scale for each topic or unit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32
+from slugline.base.arrays import F32, Integers
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, open_regular, os_advice, whole_file
 from slugline.base.names import describe_address
@@ -52,16 +52,16 @@ _MAX_READ = 1 << 17
 
 
 class PiecewiseFile(io.BufferedReader):
-    """A file that refuses large reads.
+    """File that refuses large reads.
 
-    zipfile reads the list of entries in one piece, whatever length the archive claims, and parsed
+    zipfile reads the list of entries in one piece, regardless of its claimed length, and parsed
     entries take many times more memory.
     """
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return up to `size` bytes; raise ModelFileError if a list of entries is shorter."""
-        unbounded = size is None or size < 0
-        data = super().read(_MAX_READ + 1 if unbounded else min(size or 0, _MAX_READ + 1))
+        """Return up to `size` bytes; raise ModelFileError for more than any list of entries has."""
+        limit = _MAX_READ + 1
+        data = super().read(limit if size is None or size < 0 else min(size, limit))
         if len(data) > _MAX_READ:
             raise ModelFileError(
                 "a zip archive with too many entries for a Slugline model; check the path."
@@ -72,12 +72,12 @@ class PiecewiseFile(io.BufferedReader):
 def read_entry(
     archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, max_bytes: int, file_size: int
 ) -> bytes:
-    """Return the content of an entry of a `PiecewiseFile`, an archive of `file_size` bytes.
+    """Unpack an entry of a `PiecewiseFile`, an archive of `file_size` bytes.
 
     Raises
     ------
-    ModelFileError : if the entry claims more than `max_bytes` bytes or than the archive could hold,
-        doesn't unpack to the size that it claims, or is compressed in an unknown way.
+    ModelFileError : if the claimed size exceeds `max_bytes` or is implausible for the archive, the
+        unpacked size differs from it, or the compression is not supported.
     """
     if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ModelFileError(f"{entry.filename} is encrypted or compressed in an unknown way.")
@@ -87,7 +87,7 @@ def read_entry(
             f"{entry.filename} claims to unpack to {entry.file_size:,} bytes, "
             f"which no {file_size:,}-byte model does."
         )
-    # In pieces: otherwise zipfile unpacks everything before it truncates it to the claimed size.
+    # Otherwise zipfile would unpack everything before truncating it to the claimed size.
     content = io.BytesIO()
     with archive.open(entry) as stream:
         shutil.copyfileobj(stream, content, _PIECE)
@@ -105,29 +105,25 @@ _JSON, _CARD = "model.json", "card.md"
 _WEIGHTS, _VOCABULARY = "weights.safetensors", "vocabulary.txt"
 # Maximum size in bytes of each unpacked entry.
 _LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 8 << 20}
-# The header of the weights takes about fifty bytes per array.
+# Maximum size in bytes of the header of the weights, which has about 50 bytes per array.
 _MAX_HEADER = 4 << 20
-# With weights up to this, scores can't overflow for any text. A row has under 1e12 terms, a hidden
-# unit gives 1e18 at most (`slugline.learning.net.network`), and a column has less than 2**30
-# weights: sums stay below 1e36, and float32 goes to 3e38. The weights of trained models are below
-# 1,000.
+# With weights up to this, no text's scores overflow. A row has under 1e12 terms, the output of a
+# hidden unit is at most 1e18 (`slugline.learning.net.network`), and a column has fewer than 2**30
+# weights, so sums stay below 1e36; the float32 maximum is 3e38. Trained weights are below 1,000.
 _MAX_WEIGHT = 1e9
 #: Length of the SHA-256 prefix shown as the version of a model.
 DIGEST_LENGTH = 12
-# An array of earlier files that is no longer read.
-_UNUSED = "heldout.scores"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_DEFLATED_AT_ONCE = 1 << 20
 
 
 def write(path: PathLike, model: ModelFile) -> None:
-    """Write `model` to a temporary file next to `path`, flush it, and rename it into place.
+    """Write a model file atomically; on failure, an existing file is unchanged.
 
-    Output is deterministic. On failure, an existing file at `path` is unchanged.
+    The output is deterministic.
 
     Raises
     ------
-    ModelFileError : if the file can't be written, such as on a full disk.
+    ModelFileError : if the file can't be written, for example because the disk is full.
     OptionError : if `path` is not a path.
     """
     _check_path(path)
@@ -143,11 +139,11 @@ def write(path: PathLike, model: ModelFile) -> None:
 
 
 def read(path: PathLike) -> ModelFile:
-    """Return the content of a model file, which may be untrusted.
+    """Read a model file, which may be untrusted.
 
     Raises
     ------
-    ModelFileError : if there is no such file, it is damaged, of another format, or not a model.
+    ModelFileError : if the file is missing, damaged, of another format, or not a model.
     OptionError : if `path` is not a path.
     """
     _check_path(path)
@@ -166,7 +162,7 @@ def read_bytes(path: PathLike) -> bytes:
 
 
 def unpack(data: bytes, path: PathLike) -> ModelFile:
-    """Return the content of a model file, given its bytes; `path` is for messages. See `read`."""
+    """Read a model from the bytes of its file; `path` is for messages. See `read`."""
     return _read_archive(PiecewiseFile(io.BytesIO(data)), path)
 
 
@@ -185,7 +181,7 @@ def _read_archive(file: PiecewiseFile, path: PathLike) -> ModelFile:
         ) from error
     except OSError:
         raise
-    # For damaged files, zipfile, zlib and the decoders raise half a dozen other exception types.
+    # Damaged files make zipfile, zlib and the decoders raise half a dozen other exception types.
     except Exception as error:
         raise damaged_error(path, error) from error
 
@@ -224,7 +220,7 @@ def pack(model: ModelFile) -> bytes:
 
     Raises
     ------
-    ModelFileError : if the file would exceed the limits of reading.
+    ModelFileError : if the file would exceed the read limits.
     """
     buffer = io.BytesIO()
     _write_archive(buffer, _pack_entries(model))
@@ -254,7 +250,10 @@ def _write_archive(file: IO[bytes], entries: Mapping[str, bytes]) -> None:
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o644 << 16
             n_lines = data.count(b"\n") if name == _VOCABULARY else 0
-            archive.writestr(entry, data, _best_method(data, n_lines))
+            # Deflate entries that shrink, unless they would look like a zip bomb.
+            n_deflated = len(zlib.compress(data))
+            shrinks = max(n_lines, len(data) / MAX_RATIO) < n_deflated < 0.95 * len(data)
+            archive.writestr(entry, data, zipfile.ZIP_DEFLATED if shrinks else zipfile.ZIP_STORED)
 
 
 def _check_readable(entries: dict[str, bytes], weight_type: WeightType) -> None:
@@ -271,15 +270,6 @@ def _check_readable(entries: dict[str, bytes], weight_type: WeightType) -> None:
         check_settings(decode_info(entries[_JSON]).learner)
     except (DataError, msgspec.ValidationError) as error:
         raise ModelFileError(f"a model file can't hold this model: {error}.") from error
-
-
-def _best_method(data: bytes, n_lines: int) -> int:
-    """Return "deflate" if it shrinks the data, unless the result would look like a zip bomb."""
-    deflater, pieces = zlib.compressobj(), range(0, len(data), _DEFLATED_AT_ONCE)
-    deflated = sum(len(deflater.compress(data[i : i + _DEFLATED_AT_ONCE])) for i in pieces)
-    deflated += len(deflater.flush())
-    worth_it = max(n_lines, len(data) / MAX_RATIO) < deflated < 0.95 * len(data)
-    return zipfile.ZIP_DEFLATED if worth_it else zipfile.ZIP_STORED
 
 
 def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
@@ -319,7 +309,7 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
 
 
 def _check_growth(n_stored: int, weight_type: WeightType) -> None:
-    """Raise ModelFileError if weights would exceed their limit in memory, as float32."""
+    """Raise ModelFileError if the weights would exceed their limit as float32 in memory."""
     n_bytes = n_stored * BYTES["float32"] // BYTES[weight_type]
     if n_bytes > _LIMITS[_WEIGHTS]:
         raise ModelFileError(
@@ -329,7 +319,7 @@ def _check_growth(n_stored: int, weight_type: WeightType) -> None:
 
 
 def _check_header(data: bytes) -> None:
-    """Raise ModelFileError if the header, whose length comes first, is too long."""
+    """Raise ModelFileError if the header is too long."""
     n_bytes = int.from_bytes(data[:8], "little")
     if n_bytes > _MAX_HEADER:
         raise ModelFileError(
@@ -339,14 +329,14 @@ def _check_header(data: bytes) -> None:
 
 
 def _check_vocabulary(data: bytes, n_terms: int, n_packed: int) -> bytes:
-    """Return the vocabulary; raise ModelFileError if its number of terms is wrong."""
+    """Return the vocabulary; raise ModelFileError if it has another number of terms."""
     n_lines = data.count(b"\n")
     if n_lines != n_terms:
         raise ModelFileError(
             f"{_VOCABULARY} holds {n_lines} terms but {_JSON} says {n_terms}; "
             "both must come from one training run."
         )
-    # Distinct terms each take some bytes even when compressed, and 300 bytes in memory.
+    # Even compressed, each distinct term takes at least a byte; in memory, it takes 300.
     if n_terms > n_packed:
         raise ModelFileError(
             f"{_VOCABULARY} claims {n_terms:,} terms in {n_packed:,} bytes, too few for "
@@ -363,13 +353,12 @@ def _load_arrays(data: bytes, weight_type: WeightType) -> dict[str, npt.NDArray[
     with np.errstate(over="ignore"):
         # Overflow is detected below.
         arrays = dequantize(load(data), weight_type)
-    arrays.pop(_UNUSED, None)
     _check_weights(arrays)
     return arrays
 
 
 def _check_weights(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Raise ModelFileError if scores could overflow, or weights are not finite."""
+    """Raise ModelFileError if weights are not finite or scores could overflow."""
     for name, array in arrays.items():
         largest = max(float(array.max(initial=0)), -float(array.min(initial=0)))
         if not np.isfinite(largest):
@@ -383,17 +372,18 @@ def _check_weights(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
             )
 
 
-# Weights in fewer bits ----------------------------------------------------------------------------
+# Quantization -------------------------------------------------------------------------------------
 
 # Applies to tables, whose columns are topics or units, and to sparse weights, which have an array
-# of their topics: together nearly all of a model. Sparse weights are stored as float16, to which
-# `slugline.learning.linear.steps` rounds them. For int8, each column is divided by its scale. In
-# cross-validation on six data sets, row scales improved no prediction and doubled the file size.
+# of topic numbers; these are nearly the whole model. Sparse weights are always stored as float16,
+# since `slugline.learning.linear.steps` rounds them to it. For int8, each column is divided by its
+# scale. In cross-validation on six data sets, row scales improved no prediction and doubled the
+# file size.
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
-#: The number of bytes of each weight.
+#: Bytes per weight.
 BYTES: dict[WeightType, int] = {"float32": 4, "float16": 2, "int8": 1}
-#: Types that a user can choose instead of float32.
+#: Types offered to users, besides the default float32.
 LOWER: tuple[WeightType, ...] = ("float16", "int8")
 _LARGEST_INT8 = 127
 _SCALE, _VALUES, _TOPICS = ".scale", ".values", ".topics"
@@ -408,23 +398,24 @@ def check_weight_type(name: str) -> WeightType:
 
 
 def quantize(arrays: Arrays, weight_type: WeightType) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays, with tables and sparse weights in fewer bits.
+    """Return the arrays with quantized tables and sparse weights.
 
-    As int8, "weights" of shape (n, m) get a float32 array "weights.scale" of shape (m,); likewise
-    "weights.values", of the topics in "weights.topics". Other arrays stay as they are, and so do
-    weights that float16 can't represent: with "float32", exactly; with "float16", as finite ones.
+    For int8, a table "weights" of shape (n, m) is accompanied by a float32 array "weights.scale" of
+    shape (m,); sparse "weights.values" have a scale for each topic in "weights.topics". Other
+    arrays are unchanged. So are weights outside the float16 range and, with "float32", sparse
+    weights that float16 doesn't represent exactly.
     """
     stored: dict[str, npt.NDArray[Any]] = {}
     for name, array in arrays.items():
         stored[name] = array
         if not _is_weights(name, array):
             continue
-        topics = _topics(name, arrays)
+        columns = _scale_columns(name, arrays)
         if weight_type == "int8":
-            scale = _scale_int8(_largest(array, topics))
-            stored[name] = np.rint(array / _spread(scale, topics)).astype(np.int8)
+            scale = _scale_int8(array, columns)
+            stored[name] = np.rint(array / scale[columns]).astype(np.int8)
             stored[name + _SCALE] = scale
-        elif weight_type == "float16" or topics is not None:
+        elif weight_type == "float16" or array.ndim == 1:
             with np.errstate(over="ignore"):
                 half = array.astype(np.float16)
             is_enough = np.isfinite(half) if weight_type == "float16" else half == array
@@ -437,18 +428,18 @@ def dequantize(arrays: Arrays, weight_type: WeightType) -> dict[str, npt.NDArray
 
     Raises
     ------
-    DataError : if weights are not of that type, or their scales are missing, not one for each
-        column, or not finite and over 0.
+    DataError : if weights have another type, or scales are missing, of the wrong shape or not
+        positive and finite.
     """
     restored = dict(arrays)
     for name, array in arrays.items():
         if not _is_weights(name, array):
             continue
-        topics = _topics(name, arrays)
+        columns = _scale_columns(name, arrays)
         if weight_type == "int8":
-            _check_scale(name, arrays, topics)
-            restored[name] = array * _spread(restored.pop(name + _SCALE), topics)
-        elif array.dtype == np.float16 and (weight_type == "float16" or topics is not None):
+            _check_scale(name, arrays, columns)
+            restored[name] = array * restored.pop(name + _SCALE)[columns]
+        elif array.dtype == np.float16 and (weight_type == "float16" or array.ndim == 1):
             restored[name] = array.astype(np.float32)
     return restored
 
@@ -457,42 +448,33 @@ def _is_weights(name: str, array: npt.NDArray[Any]) -> bool:
     return array.ndim == 2 or (array.ndim == 1 and name.endswith(_VALUES))
 
 
-def _topics(name: str, arrays: Arrays) -> npt.NDArray[np.uint16] | None:
-    """Return the topic of each sparse value; None for a table."""
-    if arrays[name].ndim == 2:
-        return None
+def _scale_columns(name: str, arrays: Arrays) -> Integers:
+    """Return the number of each sparse value's scale, or of each table column's scale."""
+    array = arrays[name]
+    if array.ndim == 2:
+        return np.arange(array.shape[1])
     topics = arrays.get(name.removesuffix(_VALUES) + _TOPICS)
-    if topics is None or topics.dtype != np.uint16 or topics.shape != arrays[name].shape:
+    if topics is None or topics.dtype != np.uint16 or topics.shape != array.shape:
         raise DataError(f"array {short_repr(name)} doesn't have one uint16 topic for each value")
     return topics
 
 
-def _largest(array: F32, topics: npt.NDArray[np.uint16] | None) -> F32:
-    """Return the largest magnitude in each column."""
-    if topics is None:
-        return np.asarray(np.abs(array).max(axis=0, initial=0))
-    largest = np.zeros(int(topics.max(initial=0)) + 1, dtype=np.float32)
-    np.maximum.at(largest, topics, np.abs(array))
-    return largest
-
-
-def _spread(scale: F32, topics: npt.NDArray[np.uint16] | None) -> F32:
-    return scale if topics is None else scale[topics]
-
-
-def _scale_int8(largest: F32) -> F32:
-    scale = largest / np.float32(_LARGEST_INT8)
-    # The product of a 16-digit binary scale and an int8 is exact, so loading and saving a model
-    # again gives the same bytes. Scales are truncated, not rounded, so no product is infinite.
+def _scale_int8(array: F32, columns: Integers) -> F32:
+    """Return the scale of each column."""
+    scale = np.zeros(int(columns.max(initial=0)) + 1, dtype=np.float32)
+    np.maximum.at(scale, np.broadcast_to(columns, array.shape), np.abs(array))
+    scale /= np.float32(_LARGEST_INT8)
+    # The product of an int8 and a scale with 16 significant bits is exact, so saving a loaded model
+    # reproduces its bytes. Truncating, not rounding, scales keeps products finite.
     scale = (scale.view(np.uint32) & np.uint32(0xFFFFFF00)).view(np.float32)
     return np.where(scale < np.finfo(np.float32).tiny, np.float32(1), scale)
 
 
-def _check_scale(name: str, arrays: Arrays, topics: npt.NDArray[np.uint16] | None) -> None:
+def _check_scale(name: str, arrays: Arrays, columns: Integers) -> None:
     array, scale = arrays[name], arrays.get(name + _SCALE)
     if array.dtype != np.int8:
         raise DataError(f"array {short_repr(name)} is of type {array.dtype}, not int8")
-    n_columns = array.shape[1] if topics is None else int(topics.max(initial=0)) + 1
+    n_columns = int(columns.max(initial=0)) + 1
     if scale is None or scale.dtype != np.float32 or scale.shape != (n_columns,):
         raise DataError(f"array {short_repr(name)} doesn't have one float32 scale for each column")
     if not ((scale > 0) & (scale < np.inf)).all():

@@ -1,4 +1,4 @@
-"""Converts a `Fitted` to the content of a model file, and back."""
+"""Conversion between a `Fitted` and the content of a model file."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
 def find_encoder(
     path: PathLike, file: schema.ModelFile, chosen: str | Encoder | None
 ) -> CheckedEncoder | None:
-    """Return the encoder that a model needs, or None if it needs none.
+    """Return the encoder of a model, or None if it has none.
 
-    `chosen` is the encoder passed by the user; None stands for a registered one, whose weights are
-    not loaded yet. `path` is for messages.
+    `chosen` is the encoder passed by the user; by default, a registered encoder is used, without
+    loading its weights yet. `path` is for messages.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def find_encoder(
             "in Python, pass it: slugline.load(path, encoder=...)."
         )
     try:
-        # Encoders stay in the order of the file, which determines the columns.
+        # The order in the file determines the columns.
         encoder = make_encoder(names or ()) if chosen is None else get_encoder(chosen)
     except EncoderError as error:
         raise EncoderError(f"{path}: {error}") from error
@@ -90,7 +90,7 @@ def find_encoder(
 # Content ------------------------------------------------------------------------------------------
 
 _Value = TypeVar("_Value")
-# Limit on the hash buckets of all feature groups with terms; each bucket takes 4 bytes of memory.
+# Maximum number of hash buckets of all feature groups with terms; each takes 4 bytes of memory.
 _MAX_BUCKETS = 1 << 26
 # Prefixes of the names of arrays.
 _LEARNER, _IDF, _HELDOUT = "learner.", "idf.", "heldout."
@@ -107,30 +107,18 @@ def to_model_file(
     weight_type: str = "float32",
     card_notes: str = "",
 ) -> schema.ModelFile:
-    """Return the content of the model file; see `TopicClassifier.save` for the parameters.
+    """Return the content of a model's file; see `TopicClassifier.save` for the parameters.
 
     Raises
     ------
     OptionError : if an option is invalid.
-    DataError : if feature groups have more hash buckets than a file may have.
+    DataError : if feature groups have too many hash buckets for a file.
     """
     _check_extras(metrics, test_fraction, card_notes)
-    content = _content(
-        fitted,
-        test_fraction=test_fraction,
-        weight_type="float32"
-        if weight_type == "float32"
-        else container.check_weight_type(weight_type),
-        card_notes=card_notes,
-    )
-    return with_metrics(content, fitted, metrics or {})
-
-
-def _content(
-    fitted: Fitted, *, test_fraction: float | None, weight_type: schema.WeightType, card_notes: str
-) -> schema.ModelFile:
-    """Return the content of a model file without metrics."""
-    dense, fast_head = fitted.dense, fitted.fast_stage.dense
+    stored_type: schema.WeightType = "float32"
+    if weight_type != "float32":
+        stored_type = container.check_weight_type(weight_type)
+    dense, fast_head, head_state = fitted.dense, fitted.fast_stage.dense, fitted.head_state
     vocabularies, predictions = fitted.features.vocabularies_, fitted.heldout_predictions
     info = schema.ModelInfo(
         topics=fitted.topics.names,
@@ -145,7 +133,7 @@ def _content(
         n_documents=fitted.n_documents,
         n_unlearned=fitted.n_unlearned,
         metrics={},
-        weight_type=weight_type,
+        weight_type=stored_type,
         test_fraction=test_fraction,
         validation_digest=fitted.validation_digest,
         interrupted=fitted.interrupted,
@@ -154,7 +142,7 @@ def _content(
         encoder=None if dense is None else dense.encoder.identity(len(dense.weights)),
         head=None if dense is None else dense.settings(),
         fast_head=None if fast_head is None else fast_head.settings(),
-        n_summed=_n_summed(fitted),
+        n_summed=None if dense is None or head_state is None else head_state.sums.n_rows,
         descriptions={str(name): text for name, text in fitted.descriptions.items()},
         min_precision=None if predictions is None else predictions.precision,
         unknown_words=None if predictions is None else predictions.words,
@@ -165,56 +153,38 @@ def _content(
     )
     _check_buckets(info)
     arrays = _arrays(fitted)
-    if weight_type != "float32":
-        # Rounded as in the file, so the content equals the result of reading the file.
-        arrays = container.dequantize(container.quantize(arrays, weight_type), weight_type)
-    from slugline.model.file.card import write_card
-
-    card = write_card(info, _check_promise(fitted, {}))
+    if stored_type != "float32":
+        # Round as in the file, so that the content equals the content read back.
+        arrays = container.dequantize(container.quantize(arrays, stored_type), stored_type)
     lines = b"".join(vocabulary.lines() for vocabulary in vocabularies)
-    return schema.ModelFile(info, arrays, lines, card)
+    return with_metrics(schema.ModelFile(info, arrays, lines, ""), fitted, metrics or {})
 
 
 def _arrays(fitted: Fitted) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of a model by name."""
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for name, array in fitted.learner.arrays().items():
-        arrays[_LEARNER + name] = array
-    for number, idf in enumerate(fitted.features.idf_):
-        if idf is not None:
-            arrays[f"{_IDF}{number}"] = idf
-    arrays |= _head_arrays(fitted)
-    if fitted.heldout_predictions is not None:
-        for name, array in heldout.to_arrays(fitted.heldout_predictions).items():
-            arrays[_HELDOUT + name] = array
-    if fitted.text_profile is not None:
-        for name, array in fitted.text_profile.to_arrays().items():
-            arrays[_PROFILE + name] = array
-    return arrays
-
-
-def _head_arrays(fitted: Fitted) -> dict[str, F32]:
-    """Return the arrays of encoder heads, and the sums for training one on further batches."""
-    arrays: dict[str, F32] = {}
+    idf = {str(n): array for n, array in enumerate(fitted.features.idf_) if array is not None}
+    parts: dict[str, Mapping[str, npt.NDArray[Any]]] = {
+        _LEARNER: fitted.learner.arrays(),
+        _IDF: idf,
+    }
     for prefix, head in ((_DENSE, fitted.dense), (_FAST_HEAD, fitted.fast_stage.dense)):
         if head is not None:
-            arrays |= {prefix + name: array for name, array in head.arrays().items()}
+            parts[prefix] = head.arrays()
     if fitted.dense is not None and fitted.head_state is not None:
-        sums = fitted.head_state.sums.arrays()
-        arrays |= {_SUMS + name: array for name, array in sums.items()}
-    return arrays
-
-
-def _n_summed(fitted: Fitted) -> int | None:
-    if fitted.dense is None or fitted.head_state is None:
-        return None
-    return fitted.head_state.sums.n_rows
+        parts[_SUMS] = fitted.head_state.sums.arrays()
+    if fitted.heldout_predictions is not None:
+        parts[_HELDOUT] = heldout.to_arrays(fitted.heldout_predictions)
+    if fitted.text_profile is not None:
+        parts[_PROFILE] = fitted.text_profile.to_arrays()
+    return {
+        prefix + name: array for prefix, arrays in parts.items() for name, array in arrays.items()
+    }
 
 
 def with_metrics(
     file: schema.ModelFile, fitted: Fitted, metrics: Mapping[str, float]
 ) -> schema.ModelFile:
-    """Return the content of a model file with its metrics replaced."""
+    """Return a model file with other metrics, and a card that shows them."""
     info = msgspec.structs.replace(file.info, metrics=dict(metrics))
     from slugline.model.file.card import write_card
 
@@ -222,7 +192,7 @@ def with_metrics(
 
 
 def _check_promise(fitted: Fitted, metrics: Mapping[str, float]) -> PromiseCheck | None:
-    """Check whether a model keeps its precision, using the metrics of a test if available."""
+    """Check a model's required precision, using the metrics of a test if available."""
     if fitted.heldout_predictions is None or fitted.heldout_predictions.precision is None:
         return None
     from slugline.model.promise import AnswerCounts
@@ -236,7 +206,6 @@ def _check_promise(fitted: Fitted, metrics: Mapping[str, float]) -> PromiseCheck
 
 
 def _restore_head(file: schema.ModelFile, encoder: CheckedEncoder, cache_rows: bool) -> DenseHead:
-    """Return the head of the model's encoder."""
     from slugline.learning.encoder.head import DenseHead
 
     settings, fast = file.info.head, file.info.fast_head
@@ -296,7 +265,7 @@ def _restore_text_profile(file: schema.ModelFile) -> TextProfile | None:
 
 
 def _arrays_of(file: schema.ModelFile, prefix: str) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays whose names begin with `prefix`, with the prefix removed."""
+    """Return the arrays with a name prefix, without the prefix."""
     return {
         name.removeprefix(prefix): array
         for name, array in file.arrays.items()
@@ -322,18 +291,18 @@ def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
 def load_model(
     path: PathLike, encoder: str | Encoder | None = None, *, data: bytes | None = None
 ) -> tuple[Fitted, schema.ModelFile]:
-    """Read a model file, possibly untrusted, or "reuters46", the model that comes with Slugline.
+    """Load a model from a file, which may be untrusted, or by name, such as "reuters46".
 
     If `data`, the bytes of the file, is given, `path` is only used in messages.
 
     Returns
     -------
-    The model, and the content of the file.
+    The model, and the content of its file.
 
     Raises
     ------
-    ModelFileError : if there is no such file, it is damaged, of another format, or not a model.
-    EncoderError : if the model's encoder is missing, must be passed, or is another one.
+    ModelFileError : if the file is missing, damaged, of another format, or not a model.
+    EncoderError : if the model's encoder is missing, must be passed, or is the wrong one.
     OptionError : if `encoder` is invalid.
     """
     path = model_path(path)
@@ -341,7 +310,7 @@ def load_model(
     checked = find_encoder(path, file, encoder)
     try:
         return from_model_file(file, checked, cache_rows=False), file
-    # If parts don't fit together, NumPy and SciPy may raise any type of error.
+    # Inconsistent parts can make NumPy and SciPy raise any type of error.
     except Exception as error:
         raise container.damaged_error(path, error) from error
 
@@ -349,10 +318,10 @@ def load_model(
 def from_model_file(
     file: schema.ModelFile, encoder: CheckedEncoder | None = None, *, cache_rows: bool = True
 ) -> Fitted:
-    """Build the model from the content of a file, with the encoder it needs.
+    """Build a model from the content of its file and its encoder.
 
-    `cache_rows` caches the encoder's rows of predicted texts. Raises errors of any type if parts
-    don't fit together.
+    `cache_rows` caches the encoder's rows of predicted texts. Inconsistent parts raise errors of
+    any type.
     """
     info, class_weight = file.info, file.info.class_weight
     check_topic_names(info.topics)
@@ -395,7 +364,7 @@ def from_model_file(
 
 
 def _stored_layout(fitted: Fitted) -> Layout | None:
-    """Return the layout to store, or None if its names exceed the limits or aren't valid text."""
+    """Return the layout to store, or None if its names are too long or not valid Unicode."""
     if fitted.layout is None:
         return None
     layout = replace(fitted.layout, columns=_extra_columns(fitted.features.feature_groups))
@@ -442,7 +411,7 @@ def _restore_columns(
 ) -> TermColumns:
     if group.n_buckets is None:
         return Vocabulary(split_terms(*names), group.kind)
-    # Documents of one word each have no word pairs.
+    # Training documents of one word each have no bigrams.
     if len(names[1]) or group.is_unused or (rarity is not None and not len(rarity)):
         return HashedColumns.from_names(names, group.n_buckets, group.kind)
     return Buckets(group.n_buckets, group.kind)
@@ -450,16 +419,14 @@ def _restore_columns(
 
 def _check_types(file: schema.ModelFile) -> None:
     for name, array in file.arrays.items():
-        # The types of other arrays are checked by the code that reads them.
-        has_own_type = name.startswith((_HELDOUT, _PROFILE)) or name.endswith(
-            (".topics", ".counts")
-        )
-        if array.dtype != np.float32 and not has_own_type:
+        # The code that reads these checks their types.
+        is_checked = name.startswith((_HELDOUT, _PROFILE)) or name.endswith((".topics", ".counts"))
+        if array.dtype != np.float32 and not is_checked:
             raise DataError(f"array {short_repr(name)} is of type {array.dtype}, not float32")
 
 
 def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
-    """Raise DataError unless features, learner and topics of a file fit together."""
+    """Raise DataError unless features, learner and topics of a file are consistent."""
     _check_types(file)
     if len({type(topic) for topic in file.info.topics}) > 1:
         raise DataError("some topics are words and others numbers")
@@ -488,11 +455,11 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
 
 
 def _weights_shape(fitted: Fitted) -> tuple[int, int]:
-    """Return the numbers of feature columns and of scores of a learner."""
+    """Return a learner's numbers of feature columns and of topics."""
     learner, n_columns = fitted.learner, fitted.features.n_columns
     if is_linear(learner):  # avoids building its table of weights, which is slow
         return len(learner.unused_columns()), len(learner.biases)
-    # A prediction for the shortest text shows whether all shapes fit together.
+    # Predicting the shortest text fails if shapes are inconsistent.
     with np.errstate(over="raise", invalid="raise"):
         scores = learner.decision_function(next(fitted.features.read_parts([""])).rows.csr())
     return n_columns, scores.shape[1]
@@ -513,7 +480,7 @@ def _check_idf(fitted: Fitted) -> None:
 
 
 def _check_dense(fitted: Fitted, width: int) -> None:
-    """Raise DataError unless the encoder's head fits the rest of the model."""
+    """Raise DataError unless the encoder's head is consistent with the rest of the model."""
     dense = fitted.dense
     if dense is None or not is_linear(fitted.learner):
         raise DataError("an encoder with a learner that is not linear")
@@ -541,18 +508,17 @@ def _plain_weights(
 
 
 def _restore_keys(plain: dict[str, _Value], topics: Sequence[Topic]) -> dict[Topic, _Value]:
-    """Return values by topic instead of by string; JSON keys are always strings."""
+    """Return values by topic; JSON keys are always strings."""
     names = {str(topic): topic for topic in topics}
     return {names[name]: value for name, value in plain.items()}
 
 
 def library_versions() -> dict[str, str]:
-    """Return versions of libraries that may affect a model, and whether kernels are missing."""
+    """Return the versions of libraries that may affect a model; "kernels" only if missing."""
     import importlib.metadata
 
-    # Read from installation metadata, because importing scikit-learn is slow.
+    # From installation metadata, because importing scikit-learn is slow.
     names = ("slugline", "numpy", "scipy", "scikit-learn")
     versions = {name: importlib.metadata.version(name) for name in names}
-    # Recorded only if missing, so models trained with kernels keep their bytes.
     kernels = {} if has_kernel() else {"kernels": "none"}
     return {"python": platform.python_version()} | versions | kernels

@@ -1,8 +1,8 @@
-"""Keeps earlier versions of a model and its report, and rolls back to them.
+"""Backups of earlier versions of a model and its report, and rollback.
 
-`model.slug.before.1` is the version before `model.slug`, `model.slug.before.2` the version before
-that, and so on; `model.html.before.1` is the report on `model.slug.before.1`, if there was one. The
-path itself always contains a complete model.
+`model.slug.before.1` is the version before `model.slug`, `model.slug.before.2` the one before that,
+and so on; `model.html.before.1` is the report on `model.slug.before.1`, if there was one. The path
+itself always contains a complete model.
 """
 
 from __future__ import annotations
@@ -67,14 +67,13 @@ def earlier_files(path: PathLike) -> list[Path]:
 
 
 def keep_current(path: PathLike) -> Path | None:
-    """Add a copy of the current file to the earlier files of a model, and return its path.
+    """Back up a model and its report; return the path of the model's copy.
 
-    Copies the report too. Returns None if there is no file. Makes no second copy if the latest
-    earlier file is identical.
+    Returns None if there is no model. Copies nothing if the latest copy is identical.
 
     Raises
     ------
-    ModelFileError : if it can't be copied.
+    ModelFileError : if the model can't be copied.
     """
     target, report = _target(path), _target(report_path(path))
     first = _earlier_path(target, 1)
@@ -101,16 +100,16 @@ def keep_current(path: PathLike) -> Path | None:
 
 
 def roll_back(path: PathLike) -> Rollback:
-    """Replace the model by the latest earlier file; a second call goes back one more version.
+    """Restore the previous version of a model; each further call goes back one more version.
 
-    The replaced file moves to `model.slug.rolled-back`, and its report, `model.html`, to
-    `model.html.rolled-back`. The report on the earlier file is restored if it was kept.
+    The replaced model moves to `model.slug.rolled-back`, and its report, `model.html`, to
+    `model.html.rolled-back`. The report on the restored model is restored if it was kept.
 
     Raises
     ------
-    ModelFileError : if the model comes with Slugline, there is no earlier file, that file is not a
-        valid model, or the file can't be put in place; the model is then unchanged. Also if only
-        its report can't be put in place.
+    ModelFileError : if the model comes with Slugline, there is no earlier file, or it is not a
+        valid model or can't be moved. The model is then unchanged, unless only its report can't be
+        moved.
     """
     if is_shipped(path):
         raise ModelFileError(
@@ -119,7 +118,7 @@ def roll_back(path: PathLike) -> Rollback:
         )
     target, report, earlier = _target(path), _target(report_path(path)), earlier_files(path)
     while earlier and target.is_file() and filecmp.cmp(earlier[0], target, shallow=False):
-        # Kept for a new model that could not be written.
+        # A copy made before a new model that could not be written.
         _kept_report(report, earlier[0]).unlink(missing_ok=True)
         earlier.pop(0).unlink()
     if not earlier:
@@ -168,7 +167,6 @@ def _roll_back_report(report: Path, kept: Path) -> tuple[Path | None, Path | Non
 
 
 def _target(path: PathLike) -> Path:
-    """Return the target if `path` is a link, else `path`."""
     return Path(os.path.realpath(path))
 
 

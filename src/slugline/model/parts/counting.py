@@ -1,4 +1,4 @@
-"""Turns texts into rows: hashes and counts terms, then weights them after counting all texts."""
+"""Counting and weighting terms of a source whose texts are read once."""
 
 from __future__ import annotations
 
@@ -28,23 +28,21 @@ class CountedBlock(NamedTuple):
     """Term counts of consecutive documents."""
 
     values: npt.NDArray[np.unsignedinteger]  # shape (n_entries,): counts, in the smallest type
-    # shape (n_entries,): hash buckets, one feature group after another.
-    buckets: I32
-    lengths: I64  # shape (n_documents * n_groups,): entries of each document and feature group
-    y: I32  # shape (n_labels,): indices in `names`, document after document
-    keys: U64  # shape (n_documents,): a hash of each text
-    names: tuple[Topic, ...]  # The topics of these documents
-    n_labels: I32 | None  # shape (n_documents,): number of topics of each; None if all have one
+    buckets: I32  # shape (n_entries,): hash buckets, numbered across feature groups
+    lengths: I64  # shape (n_documents * n_groups,): entries per document and feature group
+    y: I32  # shape (n_labels,): indices in `names`, document by document
+    keys: U64  # shape (n_documents,): hash of each text
+    names: tuple[Topic, ...]  # topics of these documents
+    n_labels: I32 | None  # shape (n_documents,): topics per document; None for single-label data
 
 
 class BlockStatistics(NamedTuple):
-    """Summary of the terms and topics of a block; lists have an item for each feature group."""
+    """Term and topic statistics of a block; lists have an item per feature group."""
 
     buckets: list[I32]  # shape (n_seen,) each
-    # Concatenated terms that name the buckets, and their lengths.
-    names: list[tuple[bytes, I64]]
+    names: list[tuple[bytes, I64]]  # concatenated names of the buckets, and their lengths
     n_documents: list[I64]  # shape (n_seen,) each: documents with each bucket
-    topics: dict[Topic, int]  # Documents of each topic
+    topics: dict[Topic, int]  # number of documents per topic
     # Minimum and maximum number of topics of a document; None for single-label data.
     topic_set_sizes: tuple[int, int] | None
     vectors: VectorBlock | None = None  # None without word vectors, and for multilabel data
@@ -56,10 +54,7 @@ def count_terms(
     feature_groups: Sequence[FeatureGroup],
     encoder: CheckedEncoder | None = None,
 ) -> tuple[CountedBlock, BlockStatistics]:
-    """Count the terms of documents, by hash bucket of each feature group.
-
-    Word vectors, if the encoder uses them, are summed in the same pass.
-    """
+    """Count the terms of documents by hash bucket; sum word vectors if the encoder uses them."""
     n_labels = sizes = None
     labels: Sequence[Topic] = topics
     if is_multilabel(topics):
@@ -90,7 +85,8 @@ def count_terms(
         [group_buckets + offset for group_buckets, offset in zip(buckets, offsets, strict=True)]
     )
     block = CountedBlock(
-        values=_narrow_counts(entries.values),
+        # Mostly eight bits.
+        values=entries.values.astype(np.min_scalar_type(int(entries.values.max(initial=0)))),
         buckets=all_buckets.astype(np.int32)[entries.columns],
         lengths=entries.lengths.astype(np.int64),
         y=y,
@@ -110,20 +106,15 @@ def count_terms(
     return block, statistics
 
 
-def _narrow_counts(values: F32) -> npt.NDArray[np.unsignedinteger]:
-    """Return counts in the smallest integer type that fits, mostly eight bits."""
-    return values.astype(np.min_scalar_type(int(values.max(initial=0))))
-
-
 def _hash_text(text: str) -> int:
     data = text.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 class TermStatistics:
-    """Terms of all documents, added block by block.
+    """Accumulates the term statistics of blocks.
 
-    A bucket is named after its first term in the first block that contains the bucket.
+    A bucket is named after its first term in the first block that contains it.
 
     Parameters
     ----------
@@ -132,7 +123,7 @@ class TermStatistics:
     Attributes
     ----------
     n_documents : list of int64 array, shape (n_buckets,)
-        For each feature group, the number of documents with each bucket.
+        Number of documents with each bucket, for each feature group.
     topic_set_sizes : (int, int) or None
         Minimum and maximum number of topics of a document; None for single-label data.
     """
@@ -142,7 +133,7 @@ class TermStatistics:
         self.n_documents = [
             np.zeros(group.n_buckets or 1, dtype=np.int64) for group in feature_groups
         ]
-        # For each feature group and block: the new buckets, and their names joined, with lengths.
+        # New buckets of each feature group and block, their concatenated names and the lengths.
         self._names: list[list[tuple[I32, bytes, I64]]] = [[] for _ in feature_groups]
         self.topic_set_sizes: tuple[int, int] | None = None
 
@@ -172,8 +163,8 @@ class TermStatistics:
     def features(self, n_documents: int, n_jobs: int | None) -> Features:
         """Return features with a column for each bucket with a term, most common buckets first.
 
-        This order keeps the weights of common terms, which take most of the time of a pass,
-        adjacent. Frees the names of terms, so it can only be called once.
+        This order keeps the weights of common terms adjacent, which speeds up passes. Frees the
+        names of terms, so it can only be called once.
         """
         features = Features(self.feature_groups, n_jobs)
         features.vocabularies_, features.idf_ = [], []
@@ -195,7 +186,7 @@ class TermStatistics:
 
 
 def _take_names(names: bytes, lengths: I64, indices: Index) -> tuple[bytes, I64]:
-    """Return some of the concatenated names, in the order of the indices."""
+    """Select concatenated names by index, in the order of the indices."""
     taken_lengths = lengths[indices]
     positions = ranges(row_offsets(lengths)[indices], taken_lengths)
     return np.frombuffer(names, dtype=np.uint8)[positions].tobytes(), taken_lengths
@@ -205,9 +196,9 @@ class Weighting(NamedTuple):
     """Columns and weights of terms, for converting counts to rows."""
 
     feature_groups: Sequence[FeatureGroup]
-    columns: I32  # shape (n_buckets,): the column of each bucket
-    widths: list[int]  # Number of columns of each feature group
-    idf: list[F32 | None]  # Of each feature group
+    columns: I32  # shape (n_buckets,): column of each bucket, -1 if it has none
+    widths: list[int]  # number of columns of each feature group
+    idf: list[F32 | None]  # per feature group
     topic_numbers: dict[Topic, int]
 
     @classmethod

@@ -139,7 +139,10 @@ class PartFiles:
     """
 
     def __init__(self, n_groups: int) -> None:
-        self._folder = _temporary_folder()
+        with _translate_disk_errors(Path(tempfile.gettempdir()), "written"):
+            self._folder = tempfile.TemporaryDirectory(
+                prefix="slugline-", ignore_cleanup_errors=True
+            )
         self._row_type = np.dtype(
             [
                 ("number", np.int64),
@@ -195,34 +198,22 @@ class PartFiles:
         parts = [empty]
         for number in range(keys.first // _FILE_WIDTH, -(-keys.end // _FILE_WIDTH)):
             if number in self._written:
-                parts += self._read_file(self._path(number))
+                path = self._path(number)
+                with _translate_disk_errors(path, "read"), path.open("rb") as file:
+                    while file.peek(1):
+                        parts.append(_CountedRows(*(np.load(file) for _ in _CountedRows._fields)))
         found = _CountedRows(*map(np.concatenate, zip(*parts, strict=True)))
         row_keys = found.rows["key"]
         is_in_range = row_keys >= np.uint64(keys.first)
         is_in_range &= row_keys <= np.uint64(keys.end - 1)
         return found if is_in_range.all() else found.take(np.flatnonzero(is_in_range))
 
-    def _read_file(self, path: Path) -> list[_CountedRows]:
-        """Return the rows of each block in a file."""
-        parts: list[_CountedRows] = []
-        with _translate_disk_errors(path, "read"), path.open("rb") as file:
-            while file.peek(1):
-                parts.append(_CountedRows(*(np.load(file) for _ in _CountedRows._fields)))
-        return parts
-
 
 def _translate_disk_errors(path: Path, verb: str) -> AbstractContextManager[None]:
-    """Return a context that reports OSErrors as errors of a temporary file."""
     advice = (
         "training stores rows there temporarily: free some space, or set TMPDIR to another folder."
     )
     return os_errors_as(OutputError, f"{path} can't be {verb}", advice)
-
-
-def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Create a folder for temporary files, removed on cleanup or at exit."""
-    with _translate_disk_errors(Path(tempfile.gettempdir()), "written"):
-        return tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True)
 
 
 # Weighted rows ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Trains in parts: on a source of any size, or on very many documents in memory."""
+"""Training in parts, on a source of any size or on very many documents in memory."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# From this number of topics, a note is printed if they have fewer documents than this on average:
-# the column may not contain topics.
+# With at least this many topics of fewer documents on average, a note is printed, because the
+# column may not contain topics.
 _MANY_TOPICS, _FEW_DOCUMENTS = 1000, 10
 # Maximum number of row entries, up to 400 MB, for fitting a small number of documents at once.
 _MAX_ENTRIES = 1 << 27
@@ -64,12 +64,6 @@ _NONE_HELD_OUT = (
     "too few distinct documents to hold any out: probabilities are not calibrated, and accuracy is "
     "unknown"
 )
-
-
-def _word_vectors(settings: FitSettings) -> CheckedEncoder | None:
-    """Return the encoder if it is the word vector encoder, the only one for streams; else None."""
-    encoder = settings.encoder
-    return encoder if isinstance(encoder, CheckedEncoder) and encoder.is_built_in else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,18 +98,17 @@ def fit_stream(
     client: Client | str | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Return a model trained on a source of any size, in bounded memory, here or on a cluster.
+    """Train on a source of any size, in bounded memory, here or on a cluster.
 
     Texts are read, tokenized and hashed once. Their rows are written to temporary files,
     partitioned by text hash. The result depends on the seed, but not on the number of threads,
     block size or document order. No document is excluded as mislabelled.
 
     Up to 50,000 documents are fitted at once on this machine, as by `fit`. Larger sources are
-    fitted part by part in a single pass. Smaller sources with over 134 million terms in total are
-    also fitted part by part, with the number of passes of `fit` over each part. Parts with the
-    lowest hashes (a fifth of the documents, or the number needed for calibration) come last: they
-    are scored, the scores are used to calibrate probabilities, and then the parts are used for
-    training too.
+    fitted part by part in a single pass. Smaller sources with over 134 million terms are also
+    fitted part by part, with as many passes over each part as `fit` makes. Parts with the lowest
+    hashes (a fifth of the documents, or the number needed for calibration) come last: their scores
+    calibrate the probabilities before the parts are used for training too.
 
     Parameters
     ----------
@@ -136,8 +129,8 @@ Dask data frame
     Raises
     ------
     ClusterError : if a cluster can't do the work.
-    DataError : if there are no documents, no words in them, bad rows, or files with different
-        columns.
+    DataError : for bad rows, documents without words, files with different columns, or no
+        documents.
     OptionError : if a setting needs all documents at once.
     """
     learner = _check_settings(settings)
@@ -154,7 +147,11 @@ Dask data frame
     with closing(check_progress(progress)) as progress, chosen_engine as engine:
         if engine.dashboard:
             progress.note(f"dashboard: {engine.dashboard}")
-        feature_groups = _choose_feature_groups(documents, settings)
+        n_examined = ROWS_PER_BLOCK if settings.columns else N_EXAMINED
+        texts, topics = documents.first_documents(n_examined)
+        if not texts:  # an error is raised when documents are read
+            settings = replace(settings, columns=())
+        feature_groups = settings.batch_feature_groups(texts, topics)
         with closing(PartFiles(len(feature_groups))) as files:
             counts = _read_documents(engine, documents, files, feature_groups, settings, progress)
             release_memory()  # of texts and of terms by block
@@ -229,16 +226,6 @@ class _DocumentCounts:
     topic_counts: I64  # shape (n_topics,): documents of each topic
 
 
-def _choose_feature_groups(
-    documents: DocumentSource, settings: FitSettings
-) -> tuple[FeatureGroup, ...]:
-    """Choose the feature groups from the first documents."""
-    texts, topics = documents.first_documents(ROWS_PER_BLOCK if settings.columns else N_EXAMINED)
-    if not texts:  # raises an error when read
-        settings = replace(settings, columns=())
-    return settings.batch_feature_groups(texts, topics)
-
-
 def _read_documents(
     engine: LocalEngine | DaskEngine,
     documents: DocumentSource,
@@ -248,10 +235,12 @@ def _read_documents(
     progress: Progress,
 ) -> _DocumentCounts:
     """Read the documents into files, and return their term and topic counts."""
-    terms, encoder = TermStatistics(feature_groups), _word_vectors(settings)
-    if encoder is not None:
+    terms, encoder, vectors = TermStatistics(feature_groups), settings.encoder, None
+    if not isinstance(encoder, CheckedEncoder) or not encoder.is_built_in:
+        encoder = None  # streams only support word vectors
+    else:
         encoder.check_table()
-    vectors = None if encoder is None else VectorStatistics(encoder)
+        vectors = VectorStatistics(encoder)
     counts: Counter[Topic] = Counter()
     note = ""
     progress.update("reading")  # the first block takes seconds
@@ -275,9 +264,7 @@ def _read_documents(
     _note_rows(documents, counts, progress)
     names = Topics.fit(counts)
     topic_counts = np.array([counts[name] for name in names.names])
-    if terms.multilabel:
-        vectors = None
-    return _DocumentCounts(terms, vectors, names, topic_counts)
+    return _DocumentCounts(terms, None if terms.multilabel else vectors, names, topic_counts)
 
 
 def _note_rows(documents: DocumentSource, counts: Counter[Topic], progress: Progress) -> None:
@@ -349,7 +336,16 @@ def _to_fitted(
 ) -> Fitted:
     learner = learner.learned(result.weights, result.biases, result.calibration)
     features, columns = features.without(learner.unused_columns())
-    stream_head = _fit_head(result, counts, documents, settings)
+    stream_head = None
+    if counts.vectors is not None and len(result.heldout.rows):
+        stream_head = fit_head(
+            counts.vectors,
+            result.heldout,
+            result.calibration,
+            counts.topics,
+            documents.n_documents,
+            _class_weights(counts.topic_counts, settings, counts.topics),
+        )
     n_right, predictions, rule = _evaluate_heldout(result, stream_head, counts, settings)
     return Fitted(
         topics=counts.topics,
@@ -373,29 +369,13 @@ def _to_fitted(
     )
 
 
-def _fit_head(
-    result: PartsResult, counts: _DocumentCounts, documents: DocumentSource, settings: FitSettings
-) -> StreamHead | None:
-    """Return the head of word vectors, or None without documents to evaluate it on."""
-    if counts.vectors is None or not len(result.heldout.rows):
-        return None
-    return fit_head(
-        counts.vectors,
-        result.heldout,
-        result.calibration,
-        counts.topics,
-        documents.n_documents,
-        _class_weights(counts.topic_counts, settings, counts.topics),
-    )
-
-
 def _evaluate_heldout(
     result: PartsResult,
     stream_head: StreamHead | None,
     counts: _DocumentCounts,
     settings: FitSettings,
 ) -> tuple[int, HeldOutPredictions, MultilabelRule | None]:
-    """Return the number of right held-out predictions, these, and the rule for multilabel data."""
+    """Return the number of right held-out predictions, the predictions, and the rule or None."""
     rows, labels, scores, _ = result.heldout
     proba: F32 = result.calibration.proba(scores)
     if stream_head is not None:

@@ -1,4 +1,4 @@
-"""Sources of documents: files, batches or Dask data frames, read as partitions."""
+"""Document sources: files, batches or Dask data frames, read in partitions."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ MAX_CHARACTERS = 1 << 26
 
 
 class DocumentBlock(NamedTuple):
-    """Documents of a block, possibly none, and reports on the rows read for it."""
+    """Documents, possibly none, and reports on the rows read."""
 
     texts: list[str]
-    topics: list[Any]  # For each text, a topic or a tuple of topics
-    reports: tuple[labelled.RowsReport, ...] = ()  # One for each file, or part of one
+    topics: list[Any]  # a topic or a tuple of topics per text
+    reports: tuple[labelled.RowsReport, ...] = ()  # one per file or part of a file
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ class Partition(ABC):
     Attributes
     ----------
     is_local : bool
-        True if only this process can read the partition. Otherwise, the partition can be pickled
-        and read in another process.
+        True if this process must read the partition; others can be pickled and read on a worker.
     paths : tuple of str
         Files that must exist where the partition is read.
     """
@@ -57,26 +56,26 @@ class Partition(ABC):
 
     @abstractmethod
     def blocks(self) -> Iterator[DocumentBlock]:
-        """Read the documents block by block.
+        """Yield the documents in blocks.
 
         Raises
         ------
-        DataError : if a file can't be read. Bad rows are reported instead.
+        DataError : if a file can't be read; bad rows are only reported.
         """
 
 
 @dataclass(frozen=True)
 class FilePartition(Partition):
-    """Whole files, one after another."""
+    """Whole files."""
 
     options: ReadOptions
     rows_per_block: int = ROWS_PER_BLOCK
 
     def blocks(self) -> Iterator[DocumentBlock]:
-        """Read the documents, a block at a time."""
+        """Yield the documents in blocks."""
         options = self.options
         files = (labelled.LabelledRows(_open(path, options), options) for path in self.paths)
-        return read_document_blocks(files, self.rows_per_block)
+        return _read_document_blocks(files, self.rows_per_block)
 
 
 @dataclass(frozen=True)
@@ -115,10 +114,10 @@ class _BlockBuilder:
         return block
 
 
-def read_document_blocks(
+def _read_document_blocks(
     files: Iterable[labelled.LabelledRows], rows_per_block: int
 ) -> Iterator[DocumentBlock]:
-    """Read files, or ranges of them, block by block; stop after the first file with an error."""
+    """Yield documents of files in blocks; stop after the first file with an error."""
     builder = _BlockBuilder(rows_per_block)
     reports: list[labelled.RowsReport] = []
     for file in files:
@@ -132,17 +131,12 @@ def read_document_blocks(
     yield builder.take(tuple(reports))
 
 
-def split_pairs(
-    pairs: Iterable[tuple[list[str], list[Topic]]], rows_per_block: int
-) -> Iterator[DocumentBlock]:
-    """Split batches of checked texts and their topics into blocks.
-
-    Raises
-    ------
-    DataError : if a text is longer than a block.
-    """
+def _split_batches(
+    batches: Iterable[tuple[list[str], list[Topic]]], rows_per_block: int
+) -> Iterator[DocumentsInMemory]:
+    """Split batches of checked texts and topics into blocks; DataError for a too long text."""
     builder = _BlockBuilder(rows_per_block)
-    for number, (texts, topics) in enumerate(pairs):
+    for number, (texts, topics) in enumerate(batches):
         for row, (text, topic) in enumerate(zip(texts, topics, strict=True)):
             if len(text) > MAX_CHARACTERS:
                 raise DataError(
@@ -150,21 +144,20 @@ def split_pairs(
                     f"characters, and the limit is {MAX_CHARACTERS:,}; split it, or leave it out."
                 )
             if builder.add(text, topic):
-                yield builder.take()
+                yield DocumentsInMemory(builder.take())
     if builder.texts:
-        yield builder.take()
+        yield DocumentsInMemory(builder.take())
 
 
 # Sources -----------------------------------------------------------------------------------------
 
 # Maximum total bytes of small files that are merged into one partition.
 MAX_MERGED_BYTES = 1 << 25
-# Maximum size in bytes of a file that a worker reads. This process reads larger ones and sends
-# their documents block by block, so that workers share the rest of the work.
+# Maximum size in bytes of a file that a worker reads. This process reads larger files and sends
+# their blocks to the workers, so that these share the rest of the work.
 MAX_SENT_BYTES = 1 << 26
 # Expected compression ratio.
 _EXPANSION = 4
-# Options for sources with columns.
 _FILE_OPTIONS = tuple(field.name for field in fields(LabelledFileOptions))
 
 
@@ -190,11 +183,9 @@ class DocumentSource:
 
     Raises
     ------
-    DataError : if a file doesn't exist or is empty. While partitions are read, also if rows
-        disagree with earlier ones (see `SchemaCheck`) or a batch is invalid (see
-        `check_documents`).
-    OptionError : if the source is of another type, or columns are named for a source without
-        columns.
+    DataError : if a file is missing or empty. While partitions are read, also for rows that don't
+        match earlier ones (see `SchemaCheck`) and invalid batches (see `check_documents`).
+    OptionError : if the source has an unsupported type, or file options are set for batches.
     """
 
     def __init__(
@@ -249,21 +240,18 @@ class DocumentSource:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all documents read so far: the digests of blocks, chained in order.
-
-        See `slugline.corpus.documents.compute_digest` and `chain_digests`.
-        """
+        """SHA-256 of all documents so far: chained digests of blocks; see `chain_digests`."""
         return compute_digest([], []) if self._digest is None else self._digest
 
     def partitions(self) -> Iterator[Partition]:
-        """Return the partitions, which do not depend on the number of workers."""
+        """Return the partitions, independent of the number of workers."""
         return self._partitions
 
     def first_documents(self, n_documents: int) -> tuple[list[str], list[Topic]]:
-        """Return texts and topics of the first documents, which are kept in memory until read.
+        """Return texts and topics of the first documents, and keep their blocks in memory.
 
-        They are empty for a Dask data frame unless the model uses extra columns, because only
-        workers may be able to compute its partitions.
+        Returns empty lists for a Dask data frame, unless the model uses extra columns: possibly,
+        only workers can compute its partitions.
         """
         read: list[Partition] = []
         texts: list[str] = []
@@ -284,7 +272,7 @@ class DocumentSource:
         return texts[:n_documents], topics[:n_documents]
 
     def add(self, reports: Iterable[labelled.RowsReport], n_documents: int, digest: str) -> None:
-        """Record the reports, number of documents and digest of the next block."""
+        """Record the next block."""
         for report in reports:
             self._schema_check.add(report)
         self.n_documents += n_documents
@@ -304,9 +292,8 @@ def _source_partitions(
         options = replace(options, multilabel=_is_multilabel_file(files[0], options))
         return _file_partitions(files, options, rows_per_block)
     if hasattr(source, "__dask_graph__"):
-        return dask_partitions(source, options, rows_per_block)
-    # Data frames of pandas and polars fit into memory; `load_corpus` reads them.
-    is_data_frame = hasattr(source, "columns")
+        return _dask_partitions(source, options, rows_per_block)
+    is_data_frame = hasattr(source, "columns")  # fits into memory; `load_corpus` reads it
     if isinstance(source, Iterable) and not is_data_frame:
         defaults = ReadOptions()
         if any(getattr(options, name) != getattr(defaults, name) for name in _FILE_OPTIONS):
@@ -316,8 +303,7 @@ def _source_partitions(
                 Parameter("source"),
                 " holds texts and topics; leave them out.",
             )
-        batches = split_pairs(_check_batches(source), rows_per_block)
-        return map(DocumentsInMemory, batches)
+        return _split_batches(_check_batches(source), rows_per_block)
     raise OptionError(
         Parameter("source"),
         f" is of type {type(source).__name__}; give a path, a pattern such as "
@@ -327,7 +313,7 @@ def _source_partitions(
 
 
 def _list_parameters(*names: str) -> Message:
-    """Join the names of parameters: `a`, `b` and `c`."""
+    """Return the parameters as a phrase: `a`, `b` and `c`."""
     *first, last = (Message(Parameter(name)) for name in names)
     return join_messages(" and ", [join_messages(", ", first), last])
 
@@ -338,7 +324,7 @@ def _list_parameters(*names: str) -> Message:
 def _file_partitions(
     files: Sequence[str], options: ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
-    """Yield partitions of one large file or several small ones."""
+    """Yield partitions, each of one large file or several small ones."""
     merged: list[str] = []
     n_merged = 0.0
     for file in files:
@@ -363,7 +349,7 @@ def _open(file: str, options: ReadOptions) -> readers.RowReader:
 def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
     """Return True if a file is multi-label, or None if it can't be read twice.
 
-    Determined once for all partitions, because they must agree but are read separately.
+    All partitions must agree but are read separately, so this is determined once.
     """
     if not Path(file).is_file():
         return None
@@ -391,7 +377,7 @@ def _estimate_size(file: str, options: ReadOptions) -> float:
 
 
 def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topic]]]:
-    """Yield the texts and topics of each batch; raise DataError if one is invalid."""
+    """Yield the texts and topics of each batch; raise DataError for an invalid one."""
     multilabel: bool | None = None  # None before the first document
     for number, batch in enumerate(source):
         if not isinstance(batch, list | tuple) or len(batch) != 2:
@@ -429,14 +415,14 @@ def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topi
 class DaskPartition(Partition):
     """A partition of a Dask data frame."""
 
-    number: int  # Counted from 0, for messages
+    number: int  # from 0, for messages
     options: ReadOptions
     rows_per_block: int
-    delayed: Any = None  # The Dask task that computes it
-    data: Any = None  # The computed result
+    delayed: Any = None  # Dask task that computes `data`
+    data: Any = None
 
     def blocks(self) -> Iterator[DocumentBlock]:
-        """Compute the partition if necessary, and yield its documents in blocks."""
+        """Compute the partition unless it has data, and yield its documents in blocks."""
         data = self.data
         if data is None:
             data = self.delayed.compute(scheduler="synchronous")
@@ -444,20 +430,14 @@ class DaskPartition(Partition):
             return
         items = map(_check_length, frame_rows(data))
         reader = readers.RowReader(f"partition {self.number}", "frame", items)
-        yield from read_document_blocks(
-            [labelled.LabelledRows(reader, self.options)], self.rows_per_block
-        )
+        files = [labelled.LabelledRows(reader, self.options)]
+        yield from _read_document_blocks(files, self.rows_per_block)
 
 
-def dask_partitions(
+def _dask_partitions(
     collection: Any, options: ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
-    """Return the partitions of a Dask data frame.
-
-    Raises
-    ------
-    OptionError : for other kinds of collection, or if file options are set.
-    """
+    """Return the partitions of a Dask data frame; OptionError for other collections."""
     kind = type(collection).__name__
     if kind != "DataFrame":
         raise OptionError(
