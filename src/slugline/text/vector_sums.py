@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from slugline.text.vector_table import VectorTable
 
 _MAX_PART = 100
-# The number of squares that are added at once, as in _rows.c (TOPICS_AT_ONCE); a table's number of
-# columns is a multiple of it.
+# Number of squares added together, as in _products.h (TOPICS_AT_ONCE). The number of columns of a
+# table is a multiple of it.
 _SQUARES_AT_ONCE = 8
 # Vectors that are unpacked at once.
 _BATCH_VECTORS = 4096
