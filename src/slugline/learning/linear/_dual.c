@@ -96,8 +96,8 @@ PyDoc_STRVAR(gram_doc,
 /* The square root of a number of items, or 0 if it is not a square. */
 static size_t side_of(const Py_buffer *table)
 {
-    size_t n_items = (size_t)table->len / sizeof(float), side = (size_t)sqrt((double)n_items);
-    return side * side == n_items && side <= MAX_ROWS ? side : 0;
+    size_t n = n_items(table), side = (size_t)sqrt((double)n);
+    return side * side == n && side <= MAX_ROWS ? side : 0;
 }
 
 static PyObject *gram(PyObject *module, PyObject *arguments)
