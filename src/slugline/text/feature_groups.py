@@ -312,9 +312,6 @@ def add_columns_group(
 # Weights of rows ----------------------------------------------------------------------------------
 
 
-#: For the kernel: the first column, idf and weight of each feature group.
-
-
 class RowWeights:
     """Weights rows in which the columns of feature groups follow one another.
 
