@@ -480,17 +480,6 @@ INLINE float rate_after(const Workspace *work, size_t column, float squares)
     return work->rates[column * work->rate_stride] / sqrtf(work->sums[column]);
 }
 
-/* Prefetch the data of a column that is updated soon. */
-INLINE void prefetch_active(const Workspace *work, const Minibatch *batch, size_t i)
-{
-    if (i < work->n_active) {
-        size_t column = (size_t)batch->columns[work->active[i].column];
-        prefetch_weights(work->weights + column * work->n_topics, work->n_topics);
-        prefetch(work->sums + column);
-        prefetch(work->rates + column * work->rate_stride);
-    }
-}
-
 /* Return the start of a lane; the last one overlaps the previous one if it would be incomplete. */
 INLINE size_t start_of(size_t lane, size_t n_lanes, size_t n_topics)
 {
@@ -563,7 +552,6 @@ INLINE void move_active(Workspace *work, const Minibatch *batch, const size_t n_
     for (size_t i = 0; i < work->n_active; i++) {
         const Active *active = work->active + i;
         size_t column = (size_t)batch->columns[active->column];
-        prefetch_active(work, batch, i + AHEAD);
         if (active->lanes & (active->lanes - 1))
             move_lanes(column, work, batch, active, n_lanes);
         else
