@@ -17,7 +17,6 @@ KERNEL = os.environ.get("SLUGLINE_KERNEL")
 
 HEADERS = [path.as_posix() for path in sorted(Path("src/slugline").rglob("*.h"))]
 NAMES = (
-    "text/_rows",
     "text/_kernel",
     "text/_scores",
     "learning/linear/_descent",

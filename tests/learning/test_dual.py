@@ -118,91 +118,18 @@ def test_minimum_does_not_depend_on_where_steps_start() -> None:
 
 # Sums of rows by column ---------------------------------------------------------------------------
 
-WIDTHS = [*range(1, 18), 23, 24, 25, 31, 32, 33, 47, 48, 49, 50, 95, 96, 97, 100, 144, 145]
 
-
-@needs_kernel
-@pytest.mark.parametrize("width", WIDTHS)
-def test_column_sums_are_those_of_numpy_with_and_without_the_kernel(
-    width: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows, found = few_rows(300, density=0.02), []
-    factors = np.random.default_rng(width).standard_normal((300, width)).astype(np.float32)
-    for has in (True, False):
-        monkeypatch.setenv("SLUGLINE_KERNEL", str(int(has)))
-        found.append(rows.by_column.column_sums(factors))
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-5)
+def test_column_sums_are_products_with_dense_rows() -> None:
+    rows = few_rows(300, density=0.02)
+    factors = np.random.default_rng(0).standard_normal((300, 9)).astype(np.float32)
     wanted = rows.X.toarray().T @ factors
-    np.testing.assert_allclose(found[0], wanted[rows.by_column.columns], rtol=1e-3, atol=1e-4)
+    found = rows.by_column.column_sums(factors)
+    np.testing.assert_allclose(found, wanted[rows.by_column.columns], rtol=1e-3, atol=1e-4)
 
 
 def test_column_sums_of_rows_without_entries_are_none() -> None:
     empty = RowsByColumn.from_csr(sp.csr_array((3, 7), dtype=np.float32))
     assert empty.column_sums(np.ones((3, 9), dtype=np.float32)).shape == (0, 9)
-
-
-def arguments_of_sums() -> dict[str, Any]:
-    return {
-        "values": np.ones(2, dtype=np.float32),
-        "rows": np.array([0, 1], dtype=np.uint16),
-        "ends": np.array([2], dtype=np.int64),
-        "factors": np.ones((2, 4), dtype=np.float32),
-        "table": np.ones((1, 4), dtype=np.float32),
-        "n_topics": 4,
-    }
-
-
-@needs_kernel
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"rows": np.array([0, 2], dtype=np.uint16)},
-        {"rows": np.array([0], dtype=np.uint16)},
-        {"ends": np.array([3], dtype=np.int64)},
-        {"ends": np.array([-1], dtype=np.int64)},
-        {"ends": np.array([2, 2], dtype=np.int64)},
-        {"values": np.ones(3, dtype=np.float32)},
-        {"factors": np.ones((1, 4), dtype=np.float32)},
-        {"factors": np.ones(7, dtype=np.float32)},
-        {"table": np.ones((2, 4), dtype=np.float32)},
-        *({"n_topics": n} for n in (-1, 0, 3, 5, 2**31, 2**61, 2**63 - 1)),
-    ],
-    ids=str,
-)
-def test_sums_reject_arrays_that_do_not_fit(changes: dict[str, Any]) -> None:
-    arguments = arguments_of_sums()
-    dual.kernel.sums(*arguments.values())
-    assert arguments["table"].tolist() == [[2, 2, 2, 2]]
-    with pytest.raises(ValueError, match="do not fit"):
-        dual.kernel.sums(*(arguments | changes).values())
-
-
-UNFIT = {
-    "of another type": lambda array: array.astype(np.complex64),
-    "of signed numbers": lambda array: array.view(f"i{array.itemsize}").astype(np.int8),
-    "bytes": lambda array: array.tobytes(),
-    "of the other byte order": lambda array: array.astype(array.dtype.newbyteorder()),
-    "not aligned": lambda array: np.frombuffer(b"." + array.tobytes(), array.dtype, offset=1),
-    "in pieces": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
-}
-
-
-@needs_kernel
-@pytest.mark.parametrize("unfit", UNFIT.values(), ids=list(UNFIT))
-def test_sums_reject_arrays_of_another_type_or_not_contiguous(unfit: Any) -> None:
-    for name, array in list(arguments_of_sums().items())[:-1]:
-        if unfit is UNFIT["in pieces"] and array.size == 1:
-            continue  # is in one piece
-        with pytest.raises((ValueError, BufferError)):
-            dual.kernel.sums(*(arguments_of_sums() | {name: unfit(array)}).values())
-
-
-@needs_kernel
-def test_sums_reject_a_table_that_can_not_be_written() -> None:
-    arguments = arguments_of_sums()
-    arguments["table"].flags.writeable = False
-    with pytest.raises((ValueError, BufferError), match="read-only"):
-        dual.kernel.sums(*arguments.values())
 
 
 # Coefficients -------------------------------------------------------------------------------------
@@ -250,18 +177,6 @@ def test_gram_rejects_arrays_that_do_not_fit(changes: dict[str, np.ndarray]) -> 
     assert arrays["table"].tolist() == [[1, 1], [1, 1]]
     with pytest.raises(ValueError, match="do not fit"):
         dual.kernel.gram(*(arrays | changes).values())
-
-
-@needs_kernel
-def test_factorize_and_solve_reject_arrays_that_do_not_fit() -> None:
-    assert dual.kernel is not None
-    for shape in ((0, 0), (1, 2)):
-        with pytest.raises(ValueError, match="not square"):
-            dual.kernel.factorize(np.ones(shape, dtype=np.float32), 0.1)
-    square = np.ones((2, 2), dtype=np.float32)
-    for factor, side in ((square, square[0, :1]), (square[:1].copy(), square)):
-        with pytest.raises(ValueError, match="do not fit"):
-            dual.kernel.solve(factor, side.copy())
 
 
 @needs_kernel

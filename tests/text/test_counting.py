@@ -512,7 +512,7 @@ def test_kernel_rejects_a_read_only_table_to_learn_in() -> None:
     "first",
     [
         pytest.param("import os; os.environ['SLUGLINE_KERNEL'] = '0'", id="turned off"),
-        pytest.param("import sys; sys.modules['slugline.text._rows'] = None", id="not built"),
+        pytest.param("import sys; sys.modules['slugline.text._kernel'] = None", id="not built"),
     ],
 )
 def test_counting_falls_back_to_numpy(first: str) -> None:

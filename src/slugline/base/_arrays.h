@@ -98,6 +98,11 @@ static inline void release_arrays(Py_buffer *lent, size_t n)
             PyBuffer_Release(lent + i);
 }
 
+static inline size_t n_items(const Py_buffer *lent)
+{
+    return (size_t)lent->len / (size_t)lent->itemsize;
+}
+
 /* Copy an array; NULL if there is no memory. */
 static inline void *copy_of(const Py_buffer *array)
 {

@@ -1,6 +1,4 @@
-/* Sums the weights of the terms of a row for each topic, and those of a sum of word vectors.
-
-   Products are added in the order of NumPy and SciPy, so that results are the same, bit for bit. */
+/* Sum the weights of a row's terms for each topic, and the weights of a sum of word vectors. */
 
 #ifndef SLUGLINE_PRODUCTS_H
 #define SLUGLINE_PRODUCTS_H
@@ -18,12 +16,11 @@
 
 #define AHEAD 24 /* terms: the table is larger than the processor's cache */
 
-/* Entries of rows, whose columns have been checked, and the weights of each column. */
+/* Entries of a row, whose columns have been checked. */
 typedef struct {
     const float *values;
     const int32_t *columns;
-    const float *table;
-    size_t n_entries, n_columns, n_topics;
+    size_t n_topics;
 } Products;
 
 /* A table of which few weights are stored. A column with as many weights as there are topics has them
@@ -35,115 +32,11 @@ typedef struct {
     size_t n_weights;
 } Sparse;
 
-static inline const float *weights_of(const Products *products, size_t entry)
-{
-    return products->table + (size_t)products->columns[entry] * products->n_topics;
-}
-
-/* Have the processor fetch the weights of a term that comes soon. */
-static inline void prefetch_weights(const Products *products, size_t entry)
-{
-    const char *at = (const char *)weights_of(products, entry);
-    for (size_t i = 0; i < products->n_topics * sizeof(float); i += CACHE_LINE)
-        prefetch(at + i);
-}
-
-#ifdef __GNUC__
-#define LANE 8      /* scores that fit into a register, or into two narrow ones */
-#define MAX_LANES 8 /* that stay in registers */
-typedef float Lane __attribute__((vector_size(LANE * sizeof(float))));
-typedef float NarrowLane __attribute__((vector_size(LANE / 2 * sizeof(float))));
-
-/* Define a function that adds the products of one row, times a factor, to the scores of topics from
-   `first` on, with so many registers; the last one ends with topic `end`, and overlaps the one before
-   if there are not enough scores to fill it. */
-#define DEFINE_ADD_IN(name, Register) \
-INLINE void name(const Products *products, size_t at, size_t stop, float factor, float *scores, \
-                        size_t first, size_t end, size_t n_registers) \
-{ \
-    const size_t width = sizeof(Register) / sizeof(float), last = end - width; \
-    Register sums[MAX_LANES], weights; \
-    for (size_t n = 0; n < n_registers; n++) \
-        memcpy(sums + n, scores + (n + 1 < n_registers ? first + n * width : last), sizeof *sums); \
-    for (; at < stop; at++) { \
-        const float *all = weights_of(products, at); \
-        float value = products->values[at] * factor; \
-        if (!first && at + AHEAD < products->n_entries) \
-            prefetch_weights(products, at + AHEAD); \
-        for (size_t n = 0; n < n_registers; n++) { \
-            memcpy(&weights, all + (n + 1 < n_registers ? first + n * width : last), sizeof weights); \
-            sums[n] += value * weights; \
-        } \
-    } \
-    for (size_t n = 0; n < n_registers; n++) \
-        memcpy(scores + (n + 1 < n_registers ? first + n * width : last), sums + n, sizeof *sums); \
-}
-DEFINE_ADD_IN(add_in_lanes, Lane)
-DEFINE_ADD_IN(add_in_narrow_lanes, NarrowLane)
-
-/* Add the products of one row to the scores from `first` up to `end`, of which the registers must be
-   able to hold all. The number of registers has to be known to the compiler. */
-INLINE void add_tile(const Products *products, size_t at, size_t stop, float factor, float *scores,
-                      size_t first, size_t end)
-{
-    switch ((end - first + LANE - 1) / LANE) {
-    case 1: add_in_lanes(products, at, stop, factor, scores, first, end, 1); return;
-    case 2: add_in_lanes(products, at, stop, factor, scores, first, end, 2); return;
-    case 3: add_in_lanes(products, at, stop, factor, scores, first, end, 3); return;
-    case 4: add_in_lanes(products, at, stop, factor, scores, first, end, 4); return;
-    case 5: add_in_lanes(products, at, stop, factor, scores, first, end, 5); return;
-    case 6: add_in_lanes(products, at, stop, factor, scores, first, end, 6); return;
-    case 7: add_in_lanes(products, at, stop, factor, scores, first, end, 7); return;
-    default: add_in_lanes(products, at, stop, factor, scores, first, end, 8);
-    }
-}
-#endif
-
 /* Add the weights of the terms of one row, from entry `at` up to `stop`, times their values and a
-   factor, to its scores, term after term. */
-FOR_WIDE_REGISTERS static void add_products_of_row(const Products *products, size_t at, size_t stop,
-                                                   float factor, float *restrict scores)
-{
-    size_t n_topics = products->n_topics;
-#ifdef __GNUC__
-    if (n_topics >= LANE) {
-        /* A tile that doesn't begin where the last one ended would add products twice. */
-        for (size_t first = 0; first < n_topics; first += MAX_LANES * LANE) {
-            size_t n_left = n_topics - first;
-            size_t end = n_left > MAX_LANES * LANE ? first + MAX_LANES * LANE : n_topics;
-            if (n_left >= LANE) {
-                add_tile(products, at, stop, factor, scores, first, end);
-                continue;
-            }
-            for (size_t entry = at; entry < stop; entry++)
-                for (size_t n = first; n < n_topics; n++)
-                    scores[n] += products->values[entry] * factor * weights_of(products, entry)[n];
-        }
-        return;
-    }
-    if (n_topics > LANE / 2) {
-        add_in_narrow_lanes(products, at, stop, factor, scores, 0, n_topics, 2);
-        return;
-    }
-    if (n_topics == LANE / 2) {
-        add_in_narrow_lanes(products, at, stop, factor, scores, 0, n_topics, 1);
-        return;
-    }
-#endif
-    for (; at < stop; at++) {
-        const float *restrict weights = weights_of(products, at);
-        float value = products->values[at] * factor;
-        if (at + AHEAD < products->n_entries)
-            prefetch_weights(products, at + AHEAD);
-        for (size_t n = 0; n < n_topics; n++)
-            scores[n] += value * weights[n];
-    }
-}
-
-/* Do the same with a table of which few weights are stored; 0 if one is nowhere. */
-FOR_WIDE_REGISTERS static int add_sparse_products_of_row(const Products *products, const Sparse *sparse,
-                                                         size_t at, size_t stop, float factor,
-                                                         float *restrict scores)
+   factor, to its scores; 0 if a weight is outside of the table. */
+FOR_WIDE_REGISTERS static int add_products_of_row(const Products *products, const Sparse *sparse,
+                                                  size_t at, size_t stop, float factor,
+                                                  float *restrict scores)
 {
     size_t n_topics = products->n_topics;
     for (; at < stop; at++) {
@@ -182,9 +75,9 @@ FOR_WIDE_REGISTERS static int add_sparse_products_of_row(const Products *product
 #define COLUMNS_AT_ONCE 4 /* as in head.py */
 #define GROUPS_AT_ONCE 3 /* of topics: a number of a vector is then loaded once for all of them */
 
-/* Sums of the vectors of texts, and the weights that turn them into scores. */
+/* Weights that turn sums of word vectors into scores. */
 typedef struct {
-    const float *sums, *known, *weights, *biases;
+    const float *weights, *biases;
     size_t n_columns, n_topics; /* the number of columns is a multiple of 8 */
     float min_known_fraction, factor;
 } VectorScores;

@@ -1,8 +1,8 @@
 /* Scores documents in one pass over their bytes: counts their terms, weighs the counts, and sums the
    weights of the terms for each topic, and those of the sum of word vectors.
 
-   This is what _kernel.c and _rows.c do one after another, and the results are the same, bit for bit,
-   without rows of all documents in between. A scorer keeps what it has found of words from call to
+   This replaces counting by _kernel.c, then weighing and products in NumPy and SciPy; results differ
+   in rounding only. A scorer keeps what it has found of words from call to
    call, in bounded memory.
 
    A call works with a workspace of its own, so that several threads can use a scorer at once. The
@@ -213,14 +213,12 @@ static int score_document(const Scorer *scorer, Workspace *workspace, Call *call
     double length = total > 0 ? sqrt(total) : 1;
     Products products = {.values = (const float *)workspace->values.bytes,
                          .columns = (const int32_t *)workspace->columns.bytes,
-                         .n_entries = workspace->values.size / sizeof(float),
-                         .n_columns = scorer->n_columns,
                          .n_topics = scorer->n_topics};
     const size_t *ends = (const size_t *)workspace->ends.bytes;
     memset(scores, 0, scorer->n_topics * sizeof *scores);
     for (size_t i = 0, at = 0; i < scorer->n_groups; at = ends[i++]) {
         float scale = (float)(1 / (scorer->weights[i].idf ? length : 1));
-        if (!add_sparse_products_of_row(&products, &scorer->sparse, at, ends[i], scale, scores)) {
+        if (!add_products_of_row(&products, &scorer->sparse, at, ends[i], scale, scores)) {
             call->error = "a weight that there is not";
             return 0;
         }
@@ -518,8 +516,10 @@ PyDoc_STRVAR(scorer_doc,
 "    The data, indices and indptr of a canonical CSR array, shape (n_columns, n_topics).\n"
 "biases : float32 array, shape (n_topics,)\n"
 "vectors : (table, weights, biases, factor, min_known_fraction), or None\n"
-"    The table is as for `slugline.text._kernel.count`, the others as for\n"
-"    `slugline.text._rows.add_vector_scores`.");
+"    The table is as for `slugline.text._kernel.count`. Weights are a float32 array, shape\n"
+"    (n_groups, n_columns, 8): those of 8 topics each, padded with zeros. Biases are a float32\n"
+"    array, shape (n_topics,). Scores of terms are multiplied by the factor, and vectors are\n"
+"    ignored in documents of which less is known.");
 
 static PyMethodDef scorer_methods[] = {
     {"score", score, METH_VARARGS, score_doc},

@@ -1,7 +1,11 @@
+<<<<<<< HEAD
 """Feature groups and the weighting of term counts.
 
 Rows are weighted by a compiled kernel, `_rows.c`, or by NumPy; results differ only by rounding.
 """
+=======
+"""Feature groups, the terms that they count, and the weighting of counts."""
+>>>>>>> ckernels
 
 from __future__ import annotations
 
@@ -9,18 +13,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 import numpy as np
 from msgspec import Meta
 
-from slugline.base.arrays import F32, I64, aligned
+from slugline.base.arrays import F32, I64
 from slugline.base.checks import check_choice, check_number, check_whole, option_error
 from slugline.base.wording import format_call
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.text.characters import count_spaced_characters
-from slugline.text.sparse import Entries, RowStack, SparseRows, has_kernel, kernel
+from slugline.text.sparse import Entries, RowStack, SparseRows
 from slugline.text.table_columns import MAX_COLUMNS, UNUSED, TableColumn
 from slugline.text.terms import COLUMNS, KINDS, NGRAM_LENGTHS, TermKindName
 
@@ -314,10 +317,6 @@ def add_columns_group(
 # Weights of rows ----------------------------------------------------------------------------------
 
 
-#: For the kernel: the first column, idf and weight of each feature group.
-KernelGroups: TypeAlias = tuple[tuple[int, F32 | None, float], ...]
-
-
 class RowWeights:
     """Weights rows in which the columns of feature groups follow one another.
 
@@ -340,11 +339,6 @@ class RowWeights:
         self.widths, self.idf = widths, idf
         self._weightings = [group.weighting for group in feature_groups]
         self._factors = np.array([group.weight for group in feature_groups]).astype(np.float32)
-        first = accumulate(widths[:-1], initial=0)
-        aligned_idf = [None if each is None else aligned(each, np.float32) for each in idf]
-        self.kernel_groups: KernelGroups = tuple(
-            zip(first, aligned_idf, self._factors.tolist(), strict=True)
-        )
 
     def weigh(self, counts: Entries) -> None:
         """Turn counts into weights, in place.
@@ -353,11 +347,7 @@ class RowWeights:
         """
         for weighting in {*self._weightings}:
             self._weigh_counts(counts, weighting)
-        if has_kernel():
-            lengths = counts.lengths.astype(np.int64, copy=False)
-            kernel.weigh(counts.values, counts.columns, lengths, self.kernel_groups)
-        else:
-            self._weigh_in_arrays(counts)
+        self._scale(counts)
 
     def weigh_stack(self, counts: RowStack) -> sp.csr_array:
         """Return the weighted rows of a stack, to which nothing more can be appended."""
@@ -375,7 +365,8 @@ class RowWeights:
         apply_weighting(part, weighting)
         counts.values[selected] = part
 
-    def _weigh_in_arrays(self, counts: Entries) -> None:
+    def _scale(self, counts: Entries) -> None:
+        """Multiply by idf and factors, and scale the groups with idf to length 1 together."""
         values, columns, lengths = counts
         values *= self._all_idf[columns]
         values *= counts.repeat_for_entries(self._factors)

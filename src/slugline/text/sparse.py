@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, I32, I64, Integers, Mask, aligned
+from slugline.base.arrays import F32, I32, I64, Integers, Mask
 from slugline.base.checks import check_whole
 from slugline.errors import DataError, Parameter
 
@@ -83,7 +83,7 @@ def ranges(starts: Integers, lengths: Integers) -> I64:
 
 
 try:
-    from slugline.text import _rows as _kernel
+    from slugline.text import _kernel
 except ImportError:  # there was no compiler
     _kernel = None  # type: ignore[assignment]
 
@@ -223,44 +223,8 @@ class SparseRows(NamedTuple):
 
 def score_rows(table: F32 | sp.csr_array, X: SparseRows | sp.csr_array) -> F32:
     """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
-    if isinstance(X, SparseRows):
-        if not isinstance(table, np.ndarray) and has_kernel():
-            return _score_with_few_weights(table, X)
-        if _is_readable(table) and has_kernel():
-            sums = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
-            values, columns, lengths = X.entries
-            lengths = lengths.astype(np.int64, copy=False)
-            kernel.add_products(values, columns, lengths, X.n_parts, table, sums)
-            return sums
-        X = X.csr()
-    scores = X @ table
+    scores = (X.csr() if isinstance(X, SparseRows) else X) @ table
     return scores if isinstance(scores, np.ndarray) else scores.toarray()
-
-
-def _is_readable(table: F32 | sp.csr_array) -> bool:
-    """Return True if the kernel can read a table; it may be unaligned in a worker."""
-    if not isinstance(table, np.ndarray) or table.dtype != np.float32:
-        return False
-    return bool(table.flags.c_contiguous and table.flags.aligned)
-
-
-def _score_with_few_weights(table: sp.csr_array, X: SparseRows) -> F32:
-    """Same as `score_rows`, for a table with few weights."""
-    values, columns, lengths = X.entries
-    scores = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
-    kernel.add_sparse_products(
-        values,
-        columns,
-        lengths.reshape(-1, X.n_parts).sum(axis=1, dtype=np.int64),
-        *csr_parts(table),
-        scores,
-    )
-    return scores
-
-
-def csr_parts(table: sp.csr_array) -> tuple[F32, I32, I32]:
-    """Return the data, indices and indptr of a table as a kernel reads them."""
-    return aligned(table.data), aligned(table.indices, np.int32), aligned(table.indptr, np.int32)
 
 
 class RowStack:

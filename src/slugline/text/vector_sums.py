@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from slugline.text.vector_table import VectorTable
 
 _MAX_PART = 100
-# Number of squares added at once, as in _rows.c (TOPICS_AT_ONCE); divides the number of columns.
+# Number of squares added at once, as in _products.h (TOPICS_AT_ONCE); divides the number of
+# columns.
 _SQUARES_AT_ONCE = 8
 # Number of vectors unpacked at once.
 _BATCH_VECTORS = 4096

@@ -15,7 +15,6 @@ from slugline.base.progress import SILENT, Progress
 from slugline.base.wording import percent
 from slugline.errors import DataError
 from slugline.learning.calibration import Calibration, restore_calibration
-from slugline.text import sparse
 from slugline.text.scoring import VectorWeights
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def _sureness(proba: F32) -> F32:
 # Number of rows converted to double precision at a time, so that they stay in the processor's
 # cache.
 _AT_ONCE = 64
-# Number of topics that the kernel processes together, as in _rows.c.
+# Number of topics that the kernel processes together, as in _products.h.
 _TOPICS_AT_ONCE = 8
 
 
@@ -267,8 +266,6 @@ class DenseHead:
     def add_sums(self, scores: F32, text_sums: TextSums, min_known_fraction: float) -> Mask:
         """Add scores of vector sums to scores of words, in place; return a mask of changed texts.
 
-        The compiled kernel adds in the same order on any machine and for any number of texts.
-
         Parameters
         ----------
         scores : float32 array, shape (n_texts, n_topics)
@@ -276,26 +273,9 @@ class DenseHead:
         min_known_fraction : float
             Texts with a smaller known fraction are not changed.
         """
-        if not sparse.has_kernel():
-            return self._add_sums_in_arrays(scores, text_sums, min_known_fraction)
-        is_known = np.empty(len(scores), dtype=bool)
-        sparse.kernel.add_vector_scores(
-            text_sums.sums,
-            text_sums.known,
-            min_known_fraction,
-            *self._kernel_arrays,
-            self.sparse_factor,
-            scores,
-            is_known,
-        )
-        return is_known
-
-    def _add_sums_in_arrays(
-        self, scores: F32, text_sums: TextSums, min_known_fraction: float
-    ) -> Mask:
         lengths = text_sums.lengths(min_known_fraction)
         is_known: Mask = lengths > 0
-        products = text_sums.sums @ self.weights
+        products = self._multiply(text_sums.sums)
         scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=is_known)
         dense = products * scale[:, np.newaxis] + self.biases
         scores[is_known] = (scores * np.float32(self.sparse_factor) + dense)[is_known]

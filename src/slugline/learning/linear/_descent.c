@@ -1,8 +1,6 @@
 /* Take the steps of a linear learner, minibatch by minibatch.
 
-   `AdaGradDescent` in steps.py does the same in array operations, in the same order, so results
-   are bit-identical where both the compiler (by its options) and SciPy round each product, as on
-   x86-64.
+   `AdaGradDescent` in steps.py does the same in array operations; results differ in rounding only.
 
    All work is on the caller's arrays and on memory of this call, without the interpreter's lock. */
 
@@ -18,12 +16,11 @@
 #include "_arrays.h"
 #include "_compiler.h"
 
-/* Sums have NumPy's order; NumPy splits longer ones in halves. */
+/* Most rows of a minibatch, and topics of a call. */
 #define MOST_SUMMED 128
 
 /* Weights are read at random, so they are prefetched this many entries ahead. */
 #define AHEAD 24
-#define AT_ONCE 4 /* terms of a row */
 
 /* Topics are processed in lanes that fill one register, or two narrow ones. */
 #define LANE 8
@@ -89,24 +86,6 @@ typedef struct {
     Active *active;
     size_t n_active;
 } Workspace;
-
-/* Return the sum of at most MOST_SUMMED values that are `stride` apart. */
-static float sum_of(const float *values, size_t stride, size_t n)
-{
-    float sum = 0, part[8];
-    size_t i = 0;
-    if (n >= 8) {
-        for (; i < 8; i++)
-            part[i] = values[i * stride];
-        for (; i < n - n % 8; i++)
-            part[i % 8] += values[i * stride];
-        sum = ((part[0] + part[1]) + (part[2] + part[3])) +
-              ((part[4] + part[5]) + (part[6] + part[7]));
-    }
-    for (; i < n; i++)
-        sum += values[i * stride];
-    return sum;
-}
 
 static inline void add(float *restrict to, const float *restrict from, float factor, size_t n)
 {
@@ -212,23 +191,11 @@ static int take_columns(Workspace *work, int64_t row)
 static void score_plainly(const Workspace *work, int64_t row, float *restrict scores)
 {
     size_t n = work->n_topics;
-    int64_t start = work->starts[row], end = work->starts[row + 1], i = start;
+    size_t n_entries = (size_t)(work->starts[row + 1] - work->starts[row]);
+    const float *values = work->values + work->starts[row];
     memset(scores, 0, n * sizeof *scores);
-    for (; i + AT_ONCE <= end; i += AT_ONCE) { /* halves the loads and stores of scores */
-        const float *const weights = work->weights, *const values = work->values + i;
-        const int32_t *columns = work->row + (i - start);
-        const float *restrict a = weights + (size_t)columns[0] * n;
-        const float *restrict b = weights + (size_t)columns[1] * n;
-        const float *restrict c = weights + (size_t)columns[2] * n;
-        const float *restrict d = weights + (size_t)columns[3] * n;
-        float by_a = values[0], by_b = values[1], by_c = values[2], by_d = values[3];
-        for (int64_t later = i + AHEAD; later < i + AHEAD + AT_ONCE && later < end; later++)
-            prefetch_weights(weights + (size_t)work->row[later - start] * n, n);
-        for (size_t k = 0; k < n; k++)
-            scores[k] = scores[k] + by_a * a[k] + by_b * b[k] + by_c * c[k] + by_d * d[k];
-    }
-    for (; i < end; i++)
-        add(scores, work->weights + (size_t)work->row[i - start] * n, work->values[i], n);
+    for (size_t i = 0; i < n_entries; i++)
+        add(scores, work->weights + (size_t)work->row[i] * n, values[i], n);
 }
 
 #ifdef __GNUC__
@@ -390,7 +357,7 @@ static int add_gradient(Workspace *work, int64_t row, const float *slope)
     return i == n_entries;
 }
 
-/* Return a gradient's sum of squares, in NumPy's order. */
+/* Return a gradient's sum of squares. */
 INLINE float sum_of_squares(const float *gradient, size_t n, unsigned lanes)
 {
     float sum = 0;
@@ -479,11 +446,8 @@ static void move_biases(Workspace *work, size_t n_rows)
 {
     size_t n = work->n_topics;
     memset(work->common, 0, work->stride * sizeof(float));
-    if (n == 1)
-        work->common[0] = sum_of(work->slopes, work->stride, n_rows);
-    else
-        for (size_t row = 0; row < n_rows; row++)
-            add(work->common, work->slopes + row * work->stride, 1, n);
+    for (size_t row = 0; row < n_rows; row++)
+        add(work->common, work->slopes + row * work->stride, 1, n);
     float *sum = work->sums + work->n_columns;
     *sum += sum_of_squares(work->common, n, (1u << work->stride / LANE) - 1) / (float)n;
     float rate = work->rates[work->n_columns * work->rate_stride] / sqrtf(*sum);
@@ -516,24 +480,13 @@ INLINE float rate_after(const Workspace *work, size_t column, float squares)
     return work->rates[column * work->rate_stride] / sqrtf(work->sums[column]);
 }
 
-/* Prefetch the data of a column that is updated soon. */
-INLINE void prefetch_active(const Workspace *work, const Minibatch *batch, size_t i)
-{
-    if (i < work->n_active) {
-        size_t column = (size_t)batch->columns[work->active[i].column];
-        prefetch_weights(work->weights + column * work->n_topics, work->n_topics);
-        prefetch(work->sums + column);
-        prefetch(work->rates + column * work->rate_stride);
-    }
-}
-
 /* Return the start of a lane; the last one overlaps the previous one if it would be incomplete. */
 INLINE size_t start_of(size_t lane, size_t n_lanes, size_t n_topics)
 {
     return lane + 1 < n_lanes ? lane * LANE : n_topics - LANE;
 }
 
-/* Return a gradient's sum of squares, in NumPy's order, given the squares of the last lane and
+/* Return a gradient's sum of squares, given the squares of the last lane and
    the sums of the others. */
 INLINE float sum_of_lanes(Lane squares, Lane last, size_t n_topics)
 {
@@ -599,7 +552,6 @@ INLINE void move_active(Workspace *work, const Minibatch *batch, const size_t n_
     for (size_t i = 0; i < work->n_active; i++) {
         const Active *active = work->active + i;
         size_t column = (size_t)batch->columns[active->column];
-        prefetch_active(work, batch, i + AHEAD);
         if (active->lanes & (active->lanes - 1))
             move_lanes(column, work, batch, active, n_lanes);
         else
@@ -902,11 +854,6 @@ static int64_t group(Rows *all, const int32_t *rows, size_t n_rows, size_t n_ent
 /* ------------------------------------------------------------------------------------------------
    Python
    --------------------------------------------------------------------------------------------- */
-
-static size_t n_items(const Py_buffer *array)
-{
-    return (size_t)array->len / (size_t)array->itemsize;
-}
 
 /* Return 1 if starts, which are `stride` apart, ascend from at least 0 to at most the number of
    items. */

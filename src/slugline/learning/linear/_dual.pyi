@@ -6,17 +6,6 @@ Floats = npt.NDArray[np.float32]
 def gram(
     values: Floats, rows: npt.NDArray[np.uint16], ends: npt.NDArray[np.int64], table: Floats, /
 ) -> None: ...
-def sums(
-    values: Floats,
-    rows: npt.NDArray[np.uint16],
-    ends: npt.NDArray[np.int64],
-    factors: Floats,
-    table: Floats,
-    n_topics: int,
-    /,
-) -> None: ...
-def factorize(table: Floats, least: float, /) -> None: ...
-def solve(factor: Floats, sides: Floats, /) -> None: ...
 def minimize(
     gram: Floats,
     signs: Floats,

@@ -32,6 +32,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I32, I64, Index
+from slugline.base.threads import limit_blas
 from slugline.learning.linear.problem import INITIAL_BIAS
 from slugline.text.sparse import has_kernel
 
@@ -55,8 +56,8 @@ _MAX_STEPS, _MAX_PRODUCTS, _MAX_CUTS = 60, 100, 8
 # Passes of coordinate descent before the first step. They remove the error of most rows that have
 # none at the minimum, leaving fewer unknowns per step. Without them, steps take 2.4 times as long.
 _N_SWEEPS = 2
-# The inverse of the largest cost, and the smallest squared pivot, in the equations that fit all
-# rows. Without them, equal rows would make the system singular in single precision.
+# The inverse of the largest cost in the equations that fit all rows. With larger costs, equal rows
+# would make the system nearly singular.
 _LEAST_SQUARE = 2.0**-8
 # Without the kernel, steps end when the loss decreases by less than this fraction.
 _LEAST_GAIN = 1e-13
@@ -99,11 +100,7 @@ class RowsByColumn(NamedTuple):
         ----------
         factors : float32 array, shape (n_rows, n_topics)
         """
-        if not has_kernel():
-            return np.asarray(self.to_csc().T @ factors)
-        sums = np.empty((len(self.columns), factors.shape[1]), dtype=np.float32)
-        kernel.sums(self.values, self.rows, self.ends, factors, sums, factors.shape[1])
-        return sums
+        return np.asarray(self.to_csc().T @ factors)
 
 
 @dataclass(frozen=True)
@@ -181,11 +178,9 @@ def fit_all_rows(gram: F32, signs: F32, costs: F32) -> F32:
     table, diagonal = gram.copy(), np.arange(len(gram))
     table[diagonal, diagonal] += 1 / costs.clip(_LEAST_SQUARE, 1 / _LEAST_SQUARE)
     sides = signs - np.float32(INITIAL_BIAS)
-    if not has_kernel():
-        return np.linalg.solve(table.astype(np.float64), sides.T).T.astype(np.float32, order="C")
-    kernel.factorize(table, _LEAST_SQUARE)
-    kernel.solve(table, sides)
-    return sides
+    with limit_blas():
+        solution = np.linalg.solve(table.astype(np.float64), sides.T)
+    return solution.T.astype(np.float32, order="C")
 
 
 def find_coefficients(gram: F32, signs: F32, costs: F32, coefficients: F32) -> None:

@@ -1,8 +1,7 @@
 /* The first layer of a net on a batch of sparse rows: its outputs, and a step of RMSprop.
 
    `RowBatch` in first_layer.py and `RMSprop` in optimizers.py do the same in array operations.
-   Sums have the same order, and each product is rounded before it is added (by compiler
-   options), so results are bit-identical for any number of threads.
+   Results differ from theirs in rounding only, and are bit-identical for any number of threads.
 
    Each call does one part of the work on the caller's arrays without the interpreter's lock.
    Another thread may write to these arrays, so rows, offsets and columns are read once and then
@@ -345,11 +344,6 @@ static PyObject *outcome(int done)
 }
 
 enum { VALUES, COLUMNS, STARTS, ROWS, N_OF_BATCH };
-
-static size_t n_items(const Py_buffer *lent)
-{
-    return (size_t)lent->len / (size_t)lent->itemsize;
-}
 
 /* Make a batch from arrays for the weights of a layer; return 0 with an exception if they don't
    match. */
