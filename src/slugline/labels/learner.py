@@ -1,4 +1,4 @@
-"""Learns a model of the present labels: its doubts, its guesses and its accuracy so far."""
+"""Train a model on the current labels, for guesses, selection and an accuracy estimate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F32, F64, Index, Mask
+from slugline.base.arrays import F32, F64, Mask
 from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.label_database.records import ModelGuess
 from slugline.corpus.topic_sets import split_rows
@@ -32,22 +32,19 @@ from slugline.labels.selection import doubt_weights
 from slugline.learning.encoder.vectors import WordVectorEncoder
 from slugline.model.fitted import Fitted
 
-# The fewest labels of a topic for a model to learn it; two such topics are needed.
+# Minimum number of labels per topic. A model requires two such topics.
 _MIN_PER_TOPIC = 2
-# Number of models for cross-validated accuracy, each fitted without a part of the labels. A fit's
-# own held-out predictions won't do: they were used to choose settings, and a topic with a single
-# label never takes a text away from another topic. With 30 labels of 20 topics, they are 3 to 10
-# points too optimistic.
+# Number of cross-validation folds. The held-out predictions of a single fit are optimistic, by 3 to
+# 10 points with 30 labels of 20 topics: they were used to choose settings, and a topic with one
+# label never competes with another topic.
 _N_FOLDS = 10
-# Number of random halvings for the forecast, and the fewest labels that can be halved.
+# Number of random halvings for the forecast, and minimum number of labels to halve.
 _N_HALVINGS, _MIN_TO_HALVE = 3, 40
 
-# With fewer labels per description, models are also trained on descriptions: with random labels of
-# ten training splits, descriptions added 3 to 37 points at 10 labels, and helped on nearly all sets
-# up to this number.
+# With fewer labels per description, models are also trained on descriptions. With random labels of
+# ten training splits, descriptions added 3 to 37 points at 10 labels in total, and helped on nearly
+# all sets up to this number per description.
 _FEW_PER_DESCRIPTION = 10
-# With more, descriptions aren't tried: they gained nothing, and fits take time.
-_MANY_PER_DESCRIPTION = 50
 
 #: Returns a new classifier with the settings of a model of labels.
 MakeClassifier = Callable[[], TopicClassifier]
@@ -62,7 +59,7 @@ class LabelFitter(NamedTuple):
     descriptions : mapping of str to str
         Descriptions by topic.
     is_multilabel : bool
-        Whether models give several topics to a text, or none.
+        True for multi-label models.
     """
 
     make_classifier: MakeClassifier
@@ -70,7 +67,7 @@ class LabelFitter(NamedTuple):
     is_multilabel: bool
 
     def fit(self, texts: Sequence[str], answers: Sequence[tuple[str, ...]]) -> Fitted | None:
-        """Return a model; None if there are neither labels nor descriptions.
+        """Return a model, or None without labels and descriptions.
 
         Parameters
         ----------
@@ -78,19 +75,10 @@ class LabelFitter(NamedTuple):
         answers : sequence of tuple of str
             The topics of each text.
         """
-        n_described, n_labels = len(self.descriptions), len(answers)
-        by_labels = None
-        can_answer = _has_two_topics(answers) if n_described else n_labels
-        if can_answer and n_labels >= _FEW_PER_DESCRIPTION * n_described:
-            by_labels = self._fit(texts, answers, {})
-        if by_labels is not None and n_labels >= _MANY_PER_DESCRIPTION * n_described:
-            return by_labels
-        if not n_described:
-            return None
-        by_both = self._fit(texts, answers, self.descriptions)
-        if by_labels is not None and _is_better(by_labels, by_both, answers):
-            return by_labels
-        return by_both
+        n_needed = _FEW_PER_DESCRIPTION * len(self.descriptions)
+        if self.descriptions and (len(answers) < n_needed or not _has_two_topics(answers)):
+            return self._fit(texts, answers, self.descriptions)
+        return self._fit(texts, answers, {}) if answers else None
 
     def _fit(
         self,
@@ -103,28 +91,6 @@ class LabelFitter(NamedTuple):
         if descriptions:
             classifier.set_params(descriptions=descriptions)
         return to_fitted(classifier.fit(texts, y))
-
-
-def _is_better(fitted: Fitted, other: Fitted, answers: Sequence[tuple[str, ...]]) -> bool:
-    """Return True if a model has a lower log loss than another on rows that both held out.
-
-    Always true for multi-label models, which use descriptions only while labels are few.
-    """
-    rows, proba = _proba_of_answers(fitted, answers)
-    other_rows, other_proba = _proba_of_answers(other, answers)
-    _, places, other_places = np.intersect1d(rows, other_rows, return_indices=True)
-    return bool(np.log(proba[places]).sum() >= np.log(other_proba[other_places]).sum())
-
-
-def _proba_of_answers(fitted: Fitted, answers: Sequence[tuple[str, ...]]) -> tuple[Index, F64]:
-    """Return a model's held-out rows, and the probabilities of their single topics."""
-    heldout = fitted.heldout_predictions
-    if heldout is None or heldout.rows is None or fitted.multilabel_rule is not None:
-        return np.zeros(0, dtype=np.intp), np.zeros(0)
-    columns = {str(name): column for column, name in enumerate(fitted.topics.names)}
-    of_answers = [columns[answers[row][0]] for row in heldout.rows.tolist()]
-    proba = heldout.dense_proba()[np.arange(len(of_answers)), of_answers]
-    return heldout.rows, np.maximum(proba.astype(np.float64), 1e-6)
 
 
 def find_known_descriptions(
@@ -153,7 +119,7 @@ class HeldoutAnswers:
     ----------
     is_right : bool array, shape (n_answered,)
     confidence : float64 array, shape (n_answered,)
-        The probability that each answer is right; NaN if there is no answer.
+        Probability that each answer is right; NaN without an answer.
     """
 
     is_right: Mask
@@ -176,7 +142,7 @@ class LabelModel:
     labelled : sequence of LabelledText
     heldout : HeldoutAnswers
     fitter : LabelFitter
-        Fits models with the same settings.
+        Fits further models with the same settings.
     """
 
     fitted: Fitted
@@ -188,7 +154,7 @@ class LabelModel:
     fitter: LabelFitter
 
     def weigh(self, texts: Sequence[str]) -> F64:
-        """Return the weights of texts, which grow with the model's doubt."""
+        """Return selection weights of texts, which increase with the model's doubt."""
         return _weights(self.fitted, self.fitted.predict_proba(texts))
 
     def guess(self, text: str) -> ModelGuess:
@@ -216,7 +182,7 @@ def learn_labels(
         Random sample of the unlabelled texts, whose weights are returned.
     make_classifier : callable
     is_multilabel : bool, default False
-        True if texts may have several topics, or none.
+        True for multi-label data.
     descriptions : mapping of str to str, optional
         Descriptions by topic, used in training while labels are few; see
         `find_known_descriptions`.
@@ -243,7 +209,7 @@ def learn_labels(
 
 
 def report_labels(model: LabelModel) -> LabelReport:
-    """Return a report on a model of labels, which takes a few more fits."""
+    """Return a report on a model of labels. Fits a few more models."""
     return LabelReport(
         n_labels=model.n_labels,
         estimate=model.estimate,
@@ -282,7 +248,7 @@ def _confidence(fitted: Fitted, proba: F32) -> F64:
     """Return the probability that each answer is right, shape (n_texts,)."""
     if (rule := fitted.multilabel_rule) is None:
         return proba.max(axis=1).astype(np.float64)
-    # All decisions about topics have to be right; they are taken as independent.
+    # All decisions about topics must be right; assume that they are independent.
     right = np.where(rule.decide(proba), proba, 1 - proba)
     return np.exp(np.log(np.maximum(right, 1e-6)).sum(axis=1, dtype=np.float64))
 
@@ -320,11 +286,11 @@ def _is_same_answer(
 
 
 def _measure(heldout: HeldoutAnswers, labelled: Sequence[LabelledText]) -> MeasuredLabels:
-    """Return the labels that may be measured, with held-out answers of the model."""
+    """Return the measured labels with held-out answers."""
     is_answered = np.array([each.topics is not None for each in labelled], dtype=bool)
     is_right = np.zeros(len(labelled), dtype=bool)
     is_right[is_answered] = heldout.is_right
-    # Texts without an answer, and those without a held-out one, have the mean confidence.
+    # Texts without an answer or a held-out prediction get the mean confidence.
     is_known = ~np.isnan(heldout.confidence)
     mean = float(heldout.confidence[is_known].mean()) if is_known.any() else 0.5
     confidence = np.full(len(labelled), mean)
@@ -342,7 +308,7 @@ def _measure(heldout: HeldoutAnswers, labelled: Sequence[LabelledText]) -> Measu
 
 
 def _forecast(model: LabelModel) -> DoublingForecast | None:
-    """Return what twice as many labels would bring; None if there are too few to tell."""
+    """Forecast the gain from twice as many labels; None with too few labels."""
     answered, answers = _split_answers(model.labelled)
     if len(answered) < _MIN_TO_HALVE or math.isnan(model.estimate.accuracy):
         return None
