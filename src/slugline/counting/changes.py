@@ -221,18 +221,24 @@ def _labelled_error(count: TopicCount) -> float:
     return math.sqrt(((high - low) / (2 * Z_95 * shrinkage)) ** 2 + sampling)
 
 
-def _pool(estimates: Sequence[ShareEstimate]) -> tuple[F64, F64, F64]:
-    """Return the pooled shares of topics in several groups, their errors and sampling variances.
+class _MeanEstimate:
+    """Pooled shares of topics in several groups.
 
-    Shapes are (n_topics,), (n_topics, n_sets) and (n_topics,). A column of the simulated errors
-    uses the same held-out documents in all groups.
+    Attributes
+    ----------
+    shares : float64 array, shape (n_topics,)
+    errors : float64 array, shape (n_topics, n_sets)
+        Simulated errors. A column uses the same held-out documents in all groups.
+    sampling_variance : float64 array, shape (n_topics,)
     """
-    n_texts = [each.n_texts for each in estimates]
-    fractions = _fractions(n_texts)
-    shares = fractions @ np.array([each.shares for each in estimates])
-    errors = np.array([each.simulated_near.errors for each in estimates])
-    pooled_errors = np.tensordot(fractions, errors, axes=1)
-    return shares, pooled_errors, _sampling_variance(shares, sum(n_texts))
+
+    def __init__(self, estimates: Sequence[ShareEstimate]) -> None:
+        n_texts = [each.n_texts for each in estimates]
+        fractions = _fractions(n_texts)
+        self.shares = fractions @ np.array([each.shares for each in estimates])
+        errors = np.array([each.simulated_near.errors for each in estimates])
+        self.errors = np.tensordot(fractions, errors, axes=1)
+        self.sampling_variance = _sampling_variance(self.shares, sum(n_texts))
 
 
 def _differences(
@@ -241,14 +247,13 @@ def _differences(
     """Return the differences in shares between groups, and their standard errors."""
     differences, errors = [], []
     for number in range(len(after[0])):
-        old_shares, old_errors, old_variance = _pool([each[number] for each in before])
-        shares, new_errors, new_variance = _pool([each[number] for each in after])
+        old, new = (_MeanEstimate([each[number] for each in side]) for side in (before, after))
         # Both errors come from the same held-out documents and largely cancel out.
-        variance = ((new_errors - old_errors) ** 2).mean(axis=1)
-        variance += old_variance + new_variance
+        variance = ((new.errors - old.errors) ** 2).mean(axis=1)
+        variance += old.sampling_variance + new.sampling_variance
         # The second share of a binary estimate counts texts without the topic.
         n_topics = after[0][number].sample.n_model_topics
-        differences.append((shares - old_shares)[:n_topics])
+        differences.append((new.shares - old.shares)[:n_topics])
         errors.append(np.sqrt(variance)[:n_topics])
     return np.concatenate(differences), np.concatenate(errors)
 
