@@ -317,13 +317,13 @@ def test_learning_loop_start_rejects_another_file(place: Place) -> None:
         ),
         (
             ("m.slug", [], 1),
-            "learning from corrections requires the model's training documents as files; name them "
-            "with `learn_from`.",
+            "learning from corrections needs the documents that the model learned from, as files; "
+            "name them with `learn_from`.",
         ),
         (
             ("m.slug", ["-"], 1),
-            "learning from corrections requires the model's training documents as files; name them "
-            "with `learn_from`.",
+            "learning from corrections needs the documents that the model learned from, as files; "
+            "name them with `learn_from`.",
         ),
         (("m.slug", ["d.csv"], 0), "`learn_every` is 0; give a whole number of at least 1."),
     ],

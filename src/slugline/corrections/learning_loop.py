@@ -89,8 +89,8 @@ class LearningLoop:
             )
         if not data or "-" in data:
             raise OptionError(
-                "learning from corrections requires the model's training documents as files; name "
-                "them with ",
+                "learning from corrections needs the documents that the model learned from, as "
+                "files; name them with ",
                 Parameter("learn_from"),
                 ".",
             )

@@ -30,8 +30,8 @@ _N_SMOOTHING = 2.0
 # would be simulated only with its small estimated share. The concentration was chosen on simulated
 # texts with known probabilities, the weight on training splits of up to 11 sets.
 _N_DRAWN, _UNIFORM_WEIGHT = 8.0, 0.5
-# Quantile of distances between estimates that scales the weights of simulated sets; chosen on the
-# same simulated texts.
+# Simulated sets are weighted by the distance of their estimates, relative to this quantile of
+# distances; chosen on the same simulated texts.
 _NEAR = 0.4
 # Minimum number of simulated sets, maximum number of shares in all of them, and the number of
 # topics in one estimate that take as long as one binary estimate.
@@ -51,8 +51,8 @@ class ShareEstimate:
     simulate_near : callable
         Simulates `simulated_near`.
     unseen_errors : float64 array, shape (n_topics,)
-        Error of each share if one more held-out document of the topic were missed, and one more of
-        the others assigned to it.
+        Error of each share if one more held-out document of the topic had been missed, and one
+        more of the others assigned to it.
     confidence : float or None
         Mean probability of each text's most likely topic, or None if unknown.
     """

@@ -15,12 +15,12 @@ from slugline.counting.results import Method
 from slugline.counting.shares import HeldoutSample
 from slugline.evaluation.intervals import Interval, wilson
 
-#: Minimum number of labelled texts to count from labels instead of the model alone.
+#: With fewer labelled texts, the model counts.
 MIN_LABELLED = 15
-# Minimum fraction of the variance of held-out labels that the model's probabilities must explain;
-# with less, they would hardly narrow the intervals.
+# Minimum fraction of the variance of held-out labels that the model's probabilities must explain.
+# Below it, using them would hardly make intervals narrower.
 _MIN_EXPLAINED = 0.1
-# Number of pseudo-labels, unrelated to the probabilities, that shrink the slope.
+# Shrinks the slope of the probabilities by this many pseudo-labels that show no relation.
 _N_SLOPE = 10.0
 # Pseudo-labels of unexplained variance, because a few labels may show no error of the model.
 # Changed after a first run of `labelled` in `benchmarks/counting.py`, which reads test texts, so
@@ -28,7 +28,7 @@ _N_SLOPE = 10.0
 _N_PRIOR = 4.0
 _MAX_SLOPE = 1.5
 # Minimum number of labels with the topic, and without it, to estimate the slope. With 4 of 200,
-# only 87 % of simulated intervals covered the share.
+#: only 87 % of simulated intervals held.
 _MIN_EACH = 10
 
 

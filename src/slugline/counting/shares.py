@@ -17,7 +17,7 @@ LIKELY = 0.5
 # and 8, and of 5, 20 and 60, these gave the smallest mean error relative to counting answers on
 # training splits of 13 sets: 400 texts, one model per set, no cross-validation.
 _N_ADDED, _N_ADDED_HELDOUT = 8.0, 20.0
-# Lower probabilities of a multi-label model are not distinguished; see `binary_proba`.
+# Lower probabilities in a multi-label model mean only that the topic is unlikely.
 _LOW = 0.2
 # In a multi-label model, the weight of expectation maximization grows with the topic's number of
 # held-out documents: with `_N_HALF` of them, it is a quarter. The rest comes from counting answers,
@@ -157,7 +157,7 @@ def binary_proba(proba: F64, low_proba: float) -> F64:
 def implied_shares(
     sample: HeldoutSample, weights: F64 | None = None, topic_counts: F64 | None = None
 ) -> F64:
-    """Return the shares implied by the model's probabilities, shape (n_topics, n_sets).
+    """Return the shares that the model's probabilities imply, shape (n_topics, n_sets).
 
     These are the training shares times the ratio of each topic's mean held-out probability to its
     frequency among held-out documents.

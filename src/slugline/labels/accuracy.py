@@ -1,7 +1,7 @@
-"""Accuracy of a model of the current labels, with an interval that allows optional stopping.
+"""The accuracy of a model of today's labels, with an interval that is valid at every look.
 
-Labels are weighted by the inverse of their texts' selection probabilities. Otherwise, doubtful
-texts, which are selected more often, would bias the accuracy downwards.
+Each label counts by the inverse of the probability with which its text was selected, so that labels
+of doubtful texts, which are selected more often, don't make the accuracy look worse than it is.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 
 from slugline.base.arrays import F64, Mask
 
-#: Minimum effective number of labels for an informative interval.
+#: Minimum effective number of labels for an interval, which would be uninformative with fewer.
 MIN_EFFECTIVE = 15
 # The mixing distribution of the confidence sequence for a fraction p is Beta(m p, m (1 - p)) with
 # this m, so that the interval is narrowest between 50 and 200 labels.
 _MIXTURE_SIZE = 20.0
-# Random draws per label: held-out answers come from ten models, each fitted without a tenth of the
-# labels.
+# Number of random draws that a label counts as: held-out answers come from ten models, each fitted
+# without a tenth of the labels.
 _DRAWS_PER_LABEL = 0.9
-# The slope of the control variate is multiplied by n / (n + 10).
+# Shrinkage of the slope of the control variate: it is multiplied by n / (n + 10).
 _N_SLOPE = 10.0
 
 
@@ -52,7 +52,7 @@ class MeasuredLabels:
 
 
 class AccuracyEstimate(NamedTuple):
-    """Estimated accuracy of a model on all unlabelled texts.
+    """An estimate of a model's accuracy on all texts without a label.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class AccuracyEstimate(NamedTuple):
 
     @property
     def width(self) -> float:
-        """Width of the interval."""
+        """The width of the interval."""
         return self.high - self.low
 
 
@@ -88,22 +88,23 @@ def estimate_accuracy(
     unmeasured_fraction: float = 0.0,
     alpha: float = 0.05,
 ) -> AccuracyEstimate:
-    """Estimate the accuracy on unlabelled texts, with a confidence sequence.
+    """Return the accuracy on texts without a label, with a confidence sequence.
 
-    The model's confidence serves as a control variate: it is known for all texts, and labels show
-    how much it differs from the accuracy (prediction-powered inference). It corrects for the fewer
-    labels of held-out models. It doesn't narrow the interval, because the confidence of held-out
-    models differs from the final model's. The interval allows optional stopping: the probability
-    that it ever excludes the accuracy is at most about `alpha`.
+    The model's own confidence is a control variate: it is known for all texts, and labels show how
+    much it differs from the accuracy (prediction-powered inference). It corrects for the fewer
+    labels of held-out models. It doesn't narrow the interval, since held-out models differ in
+    confidence from the final one. The interval allows optional stopping: the probability that it
+    misses the accuracy at any look is at most about `alpha`.
 
     Parameters
     ----------
     labels : MeasuredLabels
     mean_confidence : float or None
-        Mean confidence on unlabelled texts; None if unknown, to use labels alone.
+        The mean, over texts without a label, of the model's probability that its answer is right;
+        None if unknown, so that only labels count.
     unmeasured_fraction : float, default 0.0
-        Fraction of unlabelled texts that could not be drawn so far. As for skipped texts, the
-        interval allows for all of them being wrong, or right.
+        Fraction of unlabelled texts about which labels carry no information, since none of them
+        could be drawn so far. Like skipped texts, all of them may be wrong, or right.
     alpha : float, default 0.05
 
     References
@@ -120,13 +121,9 @@ def estimate_accuracy(
     n_skipped = int(labels.is_skipped.sum())
     if n_effective < MIN_EFFECTIVE:
         return AccuracyEstimate(math.nan, 0.0, 1.0, len(labels), n_effective, n_skipped)
-    is_right = labels.is_right & ~labels.is_skipped
-    # Skipped texts count as wrong in the worst case, and as right in the best.
     worst, best = (
-        _estimate(
-            right.astype(np.float64), labels.confidence, weights, n_effective, mean_confidence
-        )
-        for right in (is_right, is_right | labels.is_skipped)
+        _estimate(right, labels.confidence, weights, n_effective, mean_confidence)
+        for right in _with_skipped_wrong_and_right(labels)
     )
     accuracy = (worst.accuracy + best.accuracy) / 2
     low, high = _find_bound(worst, 0.0, alpha), _find_bound(best, 1.0, alpha)
@@ -141,8 +138,14 @@ def estimate_accuracy(
     )
 
 
+def _with_skipped_wrong_and_right(labels: MeasuredLabels) -> tuple[F64, F64]:
+    """Return which answers are right, skipped ones counting as wrong, and counting as right."""
+    right = labels.is_right & ~labels.is_skipped
+    return right.astype(np.float64), (right | labels.is_skipped).astype(np.float64)
+
+
 class _Estimate(NamedTuple):
-    """Accuracy and the equivalent number of random draws."""
+    """An accuracy, and the equivalent number of random draws."""
 
     accuracy: float
     n_draws: float
@@ -157,7 +160,7 @@ def _estimate(
     estimate = weighted + slope * ((mean_confidence or 0.0) - float(fractions @ confidence))
     accuracy = min(max(float(estimate), 0.0), 1.0)
     variance = float(fractions**2 @ (right - weighted) ** 2) * n / (n - 1)
-    # Add one wrong label of mean weight, because a few labels may all be right by chance.
+    # Add one wrong label of mean weight, since a few labels may all be right by chance.
     pseudo = 1 / len(right)
     n_draws = (accuracy * (1 - accuracy) + pseudo) / (variance + pseudo / len(right))
     return _Estimate(accuracy, _DRAWS_PER_LABEL * n_draws)
@@ -167,8 +170,8 @@ def _find_bound(estimate: _Estimate, end: float, alpha: float) -> float:
     """Return the confidence bound of the accuracy towards `end`, 0 or 1.
 
     A fraction is rejected if the draws are 1 / `alpha` times as likely under the mixture. A bound
-    within one draw of the end is set to the end, because a label that held-out models lack may
-    correct that many texts.
+    within one draw of the end is set to the end, since a label that held-out models lack may settle
+    as many texts.
     """
     from scipy.optimize import brentq
     from scipy.special import betaln

@@ -1,4 +1,4 @@
-"""Train a model on the current labels, for guesses, selection and an accuracy estimate."""
+"""Learns a model of the present labels: its doubts, its guesses and its accuracy so far."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F32, F64, Mask
+from slugline.base.arrays import F32, F64, Index, Mask
 from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.label_database.records import ModelGuess
 from slugline.corpus.topic_sets import split_rows
@@ -32,19 +32,22 @@ from slugline.labels.selection import doubt_weights
 from slugline.learning.encoder.vectors import WordVectorEncoder
 from slugline.model.fitted import Fitted
 
-# Minimum number of labels per topic. A model requires two such topics.
+# The fewest labels of a topic for a model to learn it; two such topics are needed.
 _MIN_PER_TOPIC = 2
-# Number of cross-validation folds. The held-out predictions of a single fit are optimistic, by 3 to
-# 10 points with 30 labels of 20 topics: they were used to choose settings, and a topic with one
-# label never competes with another topic.
+# Number of models for cross-validated accuracy, each fitted without a part of the labels. A fit's
+# own held-out predictions won't do: they were used to choose settings, and a topic with a single
+# label never takes a text away from another topic. With 30 labels of 20 topics, they are 3 to 10
+# points too optimistic.
 _N_FOLDS = 10
-# Number of random halvings for the forecast, and minimum number of labels to halve.
+# Number of random halvings for the forecast, and the fewest labels that can be halved.
 _N_HALVINGS, _MIN_TO_HALVE = 3, 40
 
-# With fewer labels per description, models are also trained on descriptions. With random labels of
-# ten training splits, descriptions added 3 to 37 points at 10 labels in total, and helped on nearly
-# all sets up to this number per description.
+# With fewer labels per description, models are also trained on descriptions: with random labels of
+# ten training splits, descriptions added 3 to 37 points at 10 labels, and helped on nearly all sets
+# up to this number.
 _FEW_PER_DESCRIPTION = 10
+# With more, descriptions aren't tried: they gained nothing, and fits take time.
+_MANY_PER_DESCRIPTION = 50
 
 #: Returns a new classifier with the settings of a model of labels.
 MakeClassifier = Callable[[], TopicClassifier]
@@ -59,7 +62,7 @@ class LabelFitter(NamedTuple):
     descriptions : mapping of str to str
         Descriptions by topic.
     is_multilabel : bool
-        True for multi-label models.
+        Whether models give several topics to a text, or none.
     """
 
     make_classifier: MakeClassifier
@@ -67,7 +70,7 @@ class LabelFitter(NamedTuple):
     is_multilabel: bool
 
     def fit(self, texts: Sequence[str], answers: Sequence[tuple[str, ...]]) -> Fitted | None:
-        """Return a model, or None without labels and descriptions.
+        """Return a model; None if there are neither labels nor descriptions.
 
         Parameters
         ----------
@@ -75,10 +78,19 @@ class LabelFitter(NamedTuple):
         answers : sequence of tuple of str
             The topics of each text.
         """
-        n_needed = _FEW_PER_DESCRIPTION * len(self.descriptions)
-        if self.descriptions and (len(answers) < n_needed or not _has_two_topics(answers)):
-            return self._fit(texts, answers, self.descriptions)
-        return self._fit(texts, answers, {}) if answers else None
+        n_described, n_labels = len(self.descriptions), len(answers)
+        by_labels = None
+        can_answer = _has_two_topics(answers) if n_described else n_labels
+        if can_answer and n_labels >= _FEW_PER_DESCRIPTION * n_described:
+            by_labels = self._fit(texts, answers, {})
+        if by_labels is not None and n_labels >= _MANY_PER_DESCRIPTION * n_described:
+            return by_labels
+        if not n_described:
+            return None
+        by_both = self._fit(texts, answers, self.descriptions)
+        if by_labels is not None and _is_better(by_labels, by_both, answers):
+            return by_labels
+        return by_both
 
     def _fit(
         self,
@@ -91,6 +103,28 @@ class LabelFitter(NamedTuple):
         if descriptions:
             classifier.set_params(descriptions=descriptions)
         return to_fitted(classifier.fit(texts, y))
+
+
+def _is_better(fitted: Fitted, other: Fitted, answers: Sequence[tuple[str, ...]]) -> bool:
+    """Return True if a model has a lower log loss than another on rows that both held out.
+
+    Always true for multi-label models, which use descriptions only while labels are few.
+    """
+    rows, proba = _proba_of_answers(fitted, answers)
+    other_rows, other_proba = _proba_of_answers(other, answers)
+    _, places, other_places = np.intersect1d(rows, other_rows, return_indices=True)
+    return bool(np.log(proba[places]).sum() >= np.log(other_proba[other_places]).sum())
+
+
+def _proba_of_answers(fitted: Fitted, answers: Sequence[tuple[str, ...]]) -> tuple[Index, F64]:
+    """Return a model's held-out rows, and the probabilities of their single topics."""
+    heldout = fitted.heldout_predictions
+    if heldout is None or heldout.rows is None or fitted.multilabel_rule is not None:
+        return np.zeros(0, dtype=np.intp), np.zeros(0)
+    columns = {str(name): column for column, name in enumerate(fitted.topics.names)}
+    of_answers = [columns[answers[row][0]] for row in heldout.rows.tolist()]
+    proba = heldout.dense_proba()[np.arange(len(of_answers)), of_answers]
+    return heldout.rows, np.maximum(proba.astype(np.float64), 1e-6)
 
 
 def find_known_descriptions(
@@ -119,7 +153,7 @@ class HeldoutAnswers:
     ----------
     is_right : bool array, shape (n_answered,)
     confidence : float64 array, shape (n_answered,)
-        Probability that each answer is right; NaN without an answer.
+        The probability that each answer is right; NaN if there is no answer.
     """
 
     is_right: Mask
@@ -142,7 +176,7 @@ class LabelModel:
     labelled : sequence of LabelledText
     heldout : HeldoutAnswers
     fitter : LabelFitter
-        Fits further models with the same settings.
+        Fits models with the same settings.
     """
 
     fitted: Fitted
@@ -154,7 +188,7 @@ class LabelModel:
     fitter: LabelFitter
 
     def weigh(self, texts: Sequence[str]) -> F64:
-        """Return selection weights of texts, which increase with the model's doubt."""
+        """Return the weights of texts, which grow with the model's doubt."""
         return _weights(self.fitted, self.fitted.predict_proba(texts))
 
     def guess(self, text: str) -> ModelGuess:
@@ -182,7 +216,7 @@ def learn_labels(
         Random sample of the unlabelled texts, whose weights are returned.
     make_classifier : callable
     is_multilabel : bool, default False
-        True for multi-label data.
+        True if texts may have several topics, or none.
     descriptions : mapping of str to str, optional
         Descriptions by topic, used in training while labels are few; see
         `find_known_descriptions`.
@@ -209,7 +243,7 @@ def learn_labels(
 
 
 def report_labels(model: LabelModel) -> LabelReport:
-    """Return a report on a model of labels. Fits a few more models."""
+    """Return a report on a model of labels, which takes a few more fits."""
     return LabelReport(
         n_labels=model.n_labels,
         estimate=model.estimate,
@@ -248,7 +282,7 @@ def _confidence(fitted: Fitted, proba: F32) -> F64:
     """Return the probability that each answer is right, shape (n_texts,)."""
     if (rule := fitted.multilabel_rule) is None:
         return proba.max(axis=1).astype(np.float64)
-    # All decisions about topics must be right; assume that they are independent.
+    # All decisions about topics have to be right; they are taken as independent.
     right = np.where(rule.decide(proba), proba, 1 - proba)
     return np.exp(np.log(np.maximum(right, 1e-6)).sum(axis=1, dtype=np.float64))
 
@@ -286,11 +320,11 @@ def _is_same_answer(
 
 
 def _measure(heldout: HeldoutAnswers, labelled: Sequence[LabelledText]) -> MeasuredLabels:
-    """Return the measured labels with held-out answers."""
+    """Return the labels that may be measured, with held-out answers of the model."""
     is_answered = np.array([each.topics is not None for each in labelled], dtype=bool)
     is_right = np.zeros(len(labelled), dtype=bool)
     is_right[is_answered] = heldout.is_right
-    # Texts without an answer or a held-out prediction get the mean confidence.
+    # Texts without an answer, and those without a held-out one, have the mean confidence.
     is_known = ~np.isnan(heldout.confidence)
     mean = float(heldout.confidence[is_known].mean()) if is_known.any() else 0.5
     confidence = np.full(len(labelled), mean)
@@ -308,7 +342,7 @@ def _measure(heldout: HeldoutAnswers, labelled: Sequence[LabelledText]) -> Measu
 
 
 def _forecast(model: LabelModel) -> DoublingForecast | None:
-    """Forecast the gain from twice as many labels; None with too few labels."""
+    """Return what twice as many labels would bring; None if there are too few to tell."""
     answered, answers = _split_answers(model.labelled)
     if len(answered) < _MIN_TO_HALVE or math.isnan(model.estimate.accuracy):
         return None

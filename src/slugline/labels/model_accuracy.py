@@ -1,7 +1,7 @@
-"""Accuracy of a model trained on a label database, estimated for the unlabelled texts.
+"""Accuracy, on the unlabelled texts, of a model trained on a label database.
 
-The label page reports the same estimate. The plain accuracy on held-out labels would be too low,
-because many of these texts were selected by a model's doubt.
+The label page reports the same estimate. Accuracy on held-out labels would be too low, since many
+of these texts were selected because a model doubted them.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from slugline.model.settings import FitSettings
 def measure_on_labels(
     sources: Sequence[object], corpus: Corpus, settings: FitSettings, *, test: Corpus | None = None
 ) -> AccuracyOnLabels | None:
-    """Estimate the accuracy of a model with these settings on the unlabelled texts.
+    """Return the accuracy of a model with these settings on the unlabelled texts.
 
-    Returns None with test documents, with sources other than a single label database, or with too
-    few labels of texts with a known selection probability. If the file of the texts is missing,
-    only random draws count.
+    Returns None unless the only source is a label database, if there are test documents, or if too
+    few labelled texts were selected with a known probability. Only random draws count if the file
+    of the texts is missing.
 
     Parameters
     ----------
     sources : sequence
-        Training data.
+        The training data.
     corpus : Corpus
-        Documents of the sources, with topics as used in training.
+        Their documents, with topics as used in training.
     settings : FitSettings
     test : Corpus, optional
     """
@@ -91,7 +91,7 @@ def _read_labels(path: Path) -> tuple[LabelledTexts, list[str]]:
         except (DataError, OptionError, OSError):  # the file is missing or was replaced
             return read_random_draws(store), []
         labelled = read_labelled_texts(store, table, read_arrivals(store, table))
-    free = assignments.free_rows("")  # for no particular coder
+    free = assignments.free_rows("")  # for nobody in particular
     rows = np.random.default_rng(0).permutation(free)[:MAX_COMPARED]
     return labelled, [table.texts[row] for row in rows.tolist()]
 
@@ -104,7 +104,10 @@ def _read_source(path: Path, store: LabelStore) -> TextTable:
 
 
 def _with_topics_of(corpus: Corpus, labelled: Sequence[LabelledText]) -> list[LabelledText]:
-    """Return labels with the (possibly mapped) topics of the corpus, without other documents."""
+    """Return labels with the topics of the corpus, which may be mapped.
+
+    Documents that are not in the corpus are left out.
+    """
     given = {
         place: topics if isinstance(topics, tuple) else (topics,)
         for place, topics in zip(corpus.numbered_places(), corpus.topics, strict=True)
@@ -119,7 +122,7 @@ def _with_topics_of(corpus: Corpus, labelled: Sequence[LabelledText]) -> list[La
 
 
 def _most_common(labelled: Sequence[LabelledText]) -> tuple[str, float]:
-    """Return the most common answer and its estimated share of the unlabelled texts."""
+    """Return the most common answer, and its share of the unlabelled texts."""
     weights = defaultdict[tuple[str, ...], float](float)
     for each in labelled:
         if each.topics is not None and each.weight is not None:

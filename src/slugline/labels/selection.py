@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F32, F64, Index
+from slugline.base.arrays import F32, F64, Index, Mask
 from slugline.learning.encoder.vectors import WordVectorEncoder
 
 # The power of doubt, which is 1 minus the margin between the top two topics. In simulated
@@ -120,7 +120,7 @@ class WeightedSampler:
             return None
         weights = self._weights
         if weights is not None:
-            is_free = np.isin(weights.rows, free, assume_unique=True)
+            is_free = _is_in(weights.rows, free)
             rows, values = weights.rows[is_free], weights.values[is_free]
             total = float(values.sum())
         if weights is None or not total > 0:
@@ -139,6 +139,12 @@ class WeightedSampler:
         if is_random or not shows_guess:
             probability += fraction
         return Draw(row, is_random, min(probability / n_free, 1.0), n_free)
+
+
+def _is_in(rows: Index, others: Index) -> Mask:
+    """Return a mask of rows that are among others, both ascending."""
+    places = np.searchsorted(others, rows)
+    return others[np.minimum(places, len(others) - 1)] == rows
 
 
 def _weight(weights: SelectionWeights, row: int) -> float:

@@ -323,7 +323,7 @@ class RowAssignments:
         )
 
     def reclaim(self, row: int, coder: str) -> None:
-        """Assign a row again to a coder who had left it to others."""
+        """Assign a row to a coder again who had left it to others."""
         if row in self._declined.get(coder, ()):
             self.add(row, coder)
 
@@ -342,9 +342,7 @@ class RowAssignments:
 
     def free_among(self, rows: Index, coder: str) -> Index:
         """Filter rows for unassigned ones that this coder didn't leave to others."""
-        free = rows[self._is_free[rows]]
-        declined = self._declined.get(coder)
-        return free[~np.isin(free, [*declined])] if declined else free
+        return self._without_declined(rows[self._is_free[rows]], coder)
 
     def n_coders(self, row: int) -> int:
         """Return the number of coders who have or had a row."""
@@ -352,7 +350,11 @@ class RowAssignments:
 
     def free_rows(self, coder: str) -> Index:
         """Return the unassigned rows, except rows that this coder left to others."""
-        return self.free_among(np.arange(self._n_rows), coder)
+        return self._without_declined(np.flatnonzero(self._is_free), coder)
+
+    def _without_declined(self, rows: Index, coder: str) -> Index:
+        declined = self._declined.get(coder)
+        return rows[~np.isin(rows, [*declined])] if declined else rows
 
     def drawn_by_others(self, coder: str) -> Index:
         """Return the random draws that exactly one other coder has."""

@@ -141,10 +141,7 @@ def import_documents(
     ------
     DataError : if a document can't be stored; the message names the place.
     """
-
-    def coder_of(label: ExchangedLabel) -> tuple[str, CoderKind]:
-        return (label.coder or source, label.kind) if coder is None else (coder, kind)
-
+    coder_of = _coder_finder(source, coder, kind)
     if user_file is not None:
         _check_matches(store, read(), user_file, needs_texts=kind == "imported")
     _check(store, read(), source, coder_of)
@@ -221,6 +218,15 @@ def _examples(values: Iterable[str | None]) -> str:
 
 
 _CoderOf = Callable[[ExchangedLabel], tuple[str, CoderKind]]
+
+
+def _coder_finder(source: str, coder: str | None, kind: CoderKind) -> _CoderOf:
+    """Return a function that returns the name and the kind of a label's coder."""
+
+    def coder_of(label: ExchangedLabel) -> tuple[str, CoderKind]:
+        return (label.coder or source, label.kind) if coder is None else (coder, kind)
+
+    return coder_of
 
 
 def _check_cells(document: ExchangedDocument, source: str) -> None:

@@ -299,7 +299,14 @@ class TopicAccuracyReply(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_accuracy(cls, accuracy: TopicAccuracy) -> Self:
         """Return the reply for the accuracy of a topic."""
-        return msgspec.convert(accuracy.estimate._asdict() | {"topic": accuracy.topic}, cls)
+        estimate = accuracy.estimate
+        return cls(
+            topic=accuracy.topic,
+            accuracy=estimate.accuracy,
+            low=estimate.low,
+            high=estimate.high,
+            n_labels=estimate.n_labels,
+        )
 
 
 class ForecastReply(msgspec.Struct, frozen=True, kw_only=True):
