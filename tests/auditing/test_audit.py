@@ -77,7 +77,7 @@ def test_audit_corpus_prefers_the_better_supported_copy() -> None:
     texts, sets, _ = labelled_sets(120, 0)
     assert len(sets[1]) == 2
     audit = audited([*texts, texts[1], texts[2]], [*sets, sets[1][:1], sets[2]])
-    assert audit.n_contradicting == 1
+    assert len(audit.contradicting) == 1
     assert audit.likely[120] == sets[1]
     names = ", ".join(sets[1])
     assert f"the same text has the topic {names} (document 2)" in Findings(audit)[120].reasons
@@ -93,7 +93,7 @@ def test_audit_corpus_does_not_judge_a_topic_of_one_document() -> None:
 def test_audit_orders_documents_by_suspicion(noisy: tuple[Audit, list[int]]) -> None:
     audit, _ = noisy
     assert (np.diff(audit.suspicion[audit.order]) <= 1e-8).all()
-    assert (audit.n_contradicting, audit.copies.identical, audit.copies.leaks) == (0, [], [])
+    assert (len(audit.contradicting), audit.copies.identical, audit.copies.leaks) == (0, [], [])
     findings = Findings(audit)
     assert findings.to_review(3) == audit.order[:16].tolist()
     assert findings.to_review(20) == audit.order[:20].tolist()
@@ -262,7 +262,7 @@ def test_audit_corpus_suspects_the_worse_supported_copy() -> None:
     assert found.reasons[0] == "the same text has the topic bank (document 1)"
     assert (found.likely, found.comparison_row, found.is_copy) == ("bank", 0, True)
     assert audit.suspicion[0] < 0.1
-    assert audit.n_contradicting == 1
+    assert len(audit.contradicting) == 1
 
 
 def test_audit_corpus_lets_no_copies_judge_each_other() -> None:
@@ -272,7 +272,7 @@ def test_audit_corpus_lets_no_copies_judge_each_other() -> None:
     audit = audited(texts, topics)
     assert set(audit.order[:5].tolist()) == set(range(120, 125))
     assert {audit.likely[row] for row in range(120, 125)} == {"grain"}
-    assert (audit.n_contradicting, audit.copies.near) == (0, [])
+    assert (len(audit.contradicting), audit.copies.near) == (0, [])
     reason = (
         "the same text occurs in document 121, document 122, document 123 and 1 more, with the "
     )

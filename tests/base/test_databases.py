@@ -67,7 +67,7 @@ def test_write_ahead_raises_at_once_for_what_is_no_database(tmp_path: Path) -> N
 
 FORM = DatabaseFormat(
     content="labels",
-    tables=(("CREATE TABLE names (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)",),),
+    tables=("CREATE TABLE names (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)",),
     max_row_bytes=1000,
     hint="the file of labels",
 )

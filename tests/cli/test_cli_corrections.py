@@ -357,7 +357,7 @@ def none_at_all(path: str) -> None:
 def later_version(path: str) -> None:
     correct(path, *FLOWERS)
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 4")
+        connection.execute("PRAGMA user_version = 5")
 
 
 @pytest.mark.parametrize(
@@ -370,8 +370,8 @@ def later_version(path: str) -> None:
         ),
         (
             later_version,
-            "c.db contains corrections in format 4 of a later Slugline; this one supports format "
-            "3. Install a newer Slugline, or name another file.",
+            "c.db contains corrections in format 5 of a later Slugline; this one supports format "
+            "4. Install a newer Slugline, or name another file.",
         ),
         (
             lambda path: Path(path).write_text('{"text": "wheat", "topic": "grain"}\n'),

@@ -220,8 +220,8 @@ def another_program(path: Path) -> None:
 def later_version(path: Path) -> None:
     CorrectionStore(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
-        connection.execute("PRAGMA user_version = 4")
+        assert connection.execute("PRAGMA user_version").fetchone() == (4,)
+        connection.execute("PRAGMA user_version = 5")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_store_says_when_no_number_is_left(path: Path, statement: str) -> None:
         ),
         (
             later_version,
-            "{} contains corrections in format 4 of a later Slugline; this one supports format 3. "
+            "{} contains corrections in format 5 of a later Slugline; this one supports format 4. "
             "Install a newer Slugline, or name another file.",
         ),
     ],
@@ -543,23 +543,17 @@ def test_store_distinguishes_token_names_from_typed_names(store: CorrectionStore
         add(store, who="änna", is_named=True)
 
 
-def test_store_adds_missing_tables_to_format_1(path: Path) -> None:
-    with CorrectionStore(path) as store:
-        kept = add(store)
+def test_store_refuses_an_earlier_format(path: Path) -> None:
+    with CorrectionStore(path):
+        pass
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("DROP TABLE approvals")
-        connection.execute("DROP TABLE holds")
-        connection.execute("DROP TABLE learned")
-        connection.execute("DROP TABLE undone")
-        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'approvals'")
-        connection.execute("PRAGMA user_version = 1")
-    with CorrectionStore(path) as store:
-        assert list(store.rows()) == [kept]
-        assert store.approve(kept.id)
-        store.mark_learned([kept.id], "abc")
-        assert add(store).id == 2
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+        connection.execute("PRAGMA user_version = 3")
+    with pytest.raises(StoreError) as caught:
+        CorrectionStore(path)
+    assert str(caught.value) == (
+        f"{path} contains corrections in format 3 of an earlier Slugline; this one supports "
+        "format 4. Install an older Slugline, or name another file."
+    )
 
 
 def test_undone_corrections_are_stored_with_who_undid_them(path: Path) -> None:

@@ -169,7 +169,7 @@ def test_store_refuses_a_file_without_one_of_its_pages(fill: bytes) -> None:
 
 # Schemas ------------------------------------------------------------------------------------------
 
-TABLES = ("corrections", "notes", "approvals", "holds", "learned")
+TABLES = ("corrections", "notes", "approvals", "learned", "undone")
 ACTIONS = ("INSERT", "UPDATE", "DELETE")
 OTHER_SCHEMAS = [
     *(f"DROP TABLE {table}" for table in TABLES),
@@ -221,7 +221,7 @@ def test_store_leaves_a_file_with_a_crafted_schema_alone(statements: tuple[str, 
 @pytest.mark.parametrize(
     "application", [0, 1, FORMAT.application_id - 1, FORMAT.application_id, -1, 2**31 - 1]
 )
-@pytest.mark.parametrize("version", [0, 1, FORMAT.version, FORMAT.version + 1, -1, 2**31 - 1])
+@pytest.mark.parametrize("version", [0, 1, 3, FORMAT.version, FORMAT.version + 1, -1, 2**31 - 1])
 def test_store_leaves_a_file_with_another_mark_alone(application: int, version: int) -> None:
     pragmas = (f"PRAGMA application_id = {application}", f"PRAGMA user_version = {version}")
     with changed(*pragmas) as path:

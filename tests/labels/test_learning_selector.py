@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slugline import TopicClassifier
-from slugline.corpus.label_database.records import LabelDecision, ModelGuess, Selection
+from slugline.corpus.label_database.records import LabelDecision
 from slugline.labels.accuracy import AccuracyEstimate
 from slugline.labels.cells import ImportedLabel
 from slugline.labels.labelled_texts import LabelledText, read_labelled_texts
@@ -268,22 +268,6 @@ def test_read_labelled_does_not_measure_texts_with_a_guess(guessing: Labelling) 
     guessing.store.label(assignment, [TOPICS[0]], is_guess_shown=True)
     [each] = [each for each in guessing.labelled() if each.text == TEXTS[row]]
     assert not each.is_measured
-
-
-def test_read_labelled_counts_labels_revised_beside_a_guess_as_no_answer(
-    labelling: Labelling,
-) -> None:
-    """Earlier versions showed labels that a model contradicted to their coder again."""
-    row, assignment = labelling.assign()
-    labelling.store.label(assignment, ["grain"])
-    [document] = labelling.store.add_documents([labelling.table.document(row)])
-    shown = Selection("audit", guess=ModelGuess(("money",), 0.9), is_guess_shown=True)
-    again = labelling.store.assign("Kim", document, shown)
-    assert again is not None
-    assert [each.topics for each in labelling.labelled()] == [("grain",)]
-    labelling.store.label(again.id, ["money"], is_guess_shown=True)
-    assert labelling.store.document_labels(document).answer == ("money",)
-    assert [(each.topics, each.is_measured) for each in labelling.labelled()] == [(None, True)]
 
 
 def test_read_labelled_counts_skips_and_disagreements_as_no_answer(labelling: Labelling) -> None:

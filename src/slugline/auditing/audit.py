@@ -180,11 +180,6 @@ class Audit:
             rows for rows in self.copies.identical if len({topics[i] for i in rows.tolist()}) > 1
         ]
 
-    @property
-    def n_contradicting(self) -> int:
-        """Number of repeated texts whose copies have different topics."""
-        return len(self.contradicting)
-
     def suspects(self, min_suspicion: float = 0.5) -> Index:
         """Return the rows of documents with at least this suspicion, most suspect first."""
         return self.order[self.suspicion[self.order] >= min_suspicion]

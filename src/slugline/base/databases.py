@@ -43,28 +43,26 @@ class DatabaseFormat(NamedTuple):
     ----------
     content : {"corrections", "labels", "daily sums"}
         The content, as named in messages.
-    tables : tuple of tuple of str
-        The statements that create the tables, grouped by the format version that added them.
+    tables : tuple of str
+        The statements that create the tables.
     max_row_bytes : int
         The maximum size of a row.
     hint : str
         Where to find such a file, for messages.
+    version : int, default 1
+        The format version, stored in SQLite's header. Increase it when the tables change.
     """
 
     content: str
-    tables: tuple[tuple[str, ...], ...]
+    tables: tuple[str, ...]
     max_row_bytes: int
     hint: str
+    version: int = 1
 
     @property
     def application_id(self) -> int:
         """The application ID in SQLite's header."""
         return _APPLICATION_IDS[self.content]
-
-    @property
-    def version(self) -> int:
-        """The current format version, stored in SQLite's header."""
-        return len(self.tables)
 
     def is_of(self, path: PathLike) -> bool:
         """Return True if the header of a file has this format."""
@@ -311,30 +309,23 @@ class Database(contextlib.AbstractContextManager["Database"]):
         return connect(f"{uri}?mode=ro&immutable=1", uri=True)
 
     def _make_tables(self, connection: sqlite3.Connection) -> None:
-        """Create the tables of a new file, or add the missing tables to an older file.
-
-        Uses one transaction, before a new file has a write-ahead log.
-        """
-        if self._version(connection) == self._format.version:
+        """Create the tables of a new file in one transaction, before it has a write-ahead log."""
+        if self._version(connection):
             return
         if self._is_read_only:
             raise self._foreign("an empty file")
         with _transaction(connection, "BEGIN IMMEDIATE"):
-            version = self._version(connection)  # again: another process may have made them
-            if version == self._format.version:
+            if self._version(connection):  # again: another process may have made them
                 return
-            if version:
-                self._check_tables(connection, version)
-            for tables in self._format.tables[version:]:
-                for table in tables:
-                    connection.execute(table)
+            for table in self._format.tables:
+                connection.execute(table)
             connection.execute(f"PRAGMA application_id = {self._format.application_id}")
             connection.execute(f"PRAGMA user_version = {self._format.version}")
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Return the version of the file's format; 0 if the file is empty.
 
-        Raises StoreError if another program or a later version wrote it.
+        Raises StoreError if another program or another version wrote it.
         """
         # Use one statement, since another process may create the tables between two.
         application_id, version, n_tables = connection.execute(
@@ -350,22 +341,24 @@ class Database(contextlib.AbstractContextManager["Database"]):
             raise self._foreign(
                 f"a database of {content}" if content else "the file of another program"
             )
-        if version > self._format.version:
-            raise StoreError(
-                f"{self.path} contains {self._format.content} in format {version} of a later "
-                f"Slugline; this one supports format {self._format.version}. Install a newer "
-                "Slugline, or name another file."
-            )
         if version < 1:
             raise self._foreign_tables_error()
-        return version
+        if version != self._format.version:
+            is_later = version > self._format.version
+            age, needed = ("a later", "a newer") if is_later else ("an earlier", "an older")
+            raise StoreError(
+                f"{self.path} contains {self._format.content} in format {version} of {age} "
+                f"Slugline; this one supports format {self._format.version}. Install {needed} "
+                "Slugline, or name another file."
+            )
+        return int(version)
 
-    def _check_tables(self, connection: sqlite3.Connection, version: int | None = None) -> None:
+    def _check_tables(self, connection: sqlite3.Connection) -> None:
         """Check that the file contains only Slugline's tables and SQLite's internal ones.
 
         A trigger of any name could change or delete rows.
         """
-        schema = _schema(self._format.tables[:version])
+        schema = _schema(self._format.tables)
         longest = max(len(sql or "") for *_, sql in schema)
         entries = connection.execute(
             "SELECT type, name, tbl_name, substr(sql, 1, ?) FROM sqlite_schema LIMIT ?",
@@ -458,12 +451,11 @@ class DatabaseStore:
 
 
 @functools.cache
-def _schema(tables: tuple[tuple[str, ...], ...]) -> set[tuple[str, str, str, str | None]]:
+def _schema(tables: tuple[str, ...]) -> set[tuple[str, str, str, str | None]]:
     """Return the expected rows of `sqlite_schema`: type, name, table and SQL."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        for statements in tables:
-            for statement in statements:
-                connection.execute(statement)
+        for statement in tables:
+            connection.execute(statement)
         return {*connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")}
 
 

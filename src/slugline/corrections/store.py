@@ -222,28 +222,22 @@ def _topic(cell: Any) -> Topic | TopicSet:
 # The store ----------------------------------------------------------------------------------------
 
 _COLUMNS = "id, text, topic, answer, probability, model, digest, who, at"
-# The text comes last so that queries of other columns can skip its pages.
-_FIRST_TABLES = (
+_TABLES = (
+    # The text comes last so that queries of other columns can skip its pages.
     "CREATE TABLE corrections (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
     "undone TEXT, topic NOT NULL, answer NOT NULL, probability REAL NOT NULL, "
     "model BLOB NOT NULL, digest BLOB NOT NULL, who BLOB, text BLOB NOT NULL)",
     "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-)
-# Added in format 2: approvals in order, and corrections used in a saved model. `holds` is unused.
-_MORE_TABLES = (
     "CREATE TABLE approvals (id INTEGER PRIMARY KEY AUTOINCREMENT, "
     "correction INTEGER NOT NULL UNIQUE, at TEXT NOT NULL, who BLOB)",
-    "CREATE TABLE holds (correction INTEGER PRIMARY KEY, doubts TEXT NOT NULL)",
     "CREATE TABLE learned (correction INTEGER PRIMARY KEY, at TEXT NOT NULL, digest BLOB NOT NULL)",
-)
-# Added in format 3: people who undid corrections.
-_UNDONE_TABLE = (
     "CREATE TABLE undone (correction INTEGER PRIMARY KEY, at TEXT NOT NULL, who BLOB)",
 )
 #: The format of the file.
 FORMAT = DatabaseFormat(
     content="corrections",
-    tables=(_FIRST_TABLES, _MORE_TABLES, _UNDONE_TABLE),
+    tables=_TABLES,
+    version=4,
     max_row_bytes=MAX_TEXT_BYTES + (1 << 17),
     hint="the file that `slugline serve --corrections` keeps; labelled texts are DATA",
 )
@@ -339,7 +333,7 @@ class CorrectionStore(DatabaseStore):
         return is_undone
 
     def undone(self) -> list[UndoneCorrection]:
-        """Return undone corrections, except ones undone by earlier versions of Slugline."""
+        """Return undone corrections."""
         with self._database.reading() as connection:
             cells = connection.execute(
                 "SELECT id, undone.at, undone.who FROM corrections JOIN undone ON correction = id "

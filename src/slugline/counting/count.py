@@ -13,7 +13,7 @@ import numpy as np
 from slugline.base.arrays import F64
 from slugline.base.files import PathLike
 from slugline.base.progress import SILENT, Progress
-from slugline.base.wording import counted, join_words
+from slugline.base.wording import counted
 from slugline.corpus.label_database.tables import FORMAT
 from slugline.corpus.readers import RowReader, is_database
 from slugline.corpus.rows import BadRow, SourceRow
@@ -43,7 +43,14 @@ from slugline.counting.labelled import (
     explained_variance,
     text_key,
 )
-from slugline.counting.results import Counts, GroupCount, LabelPlan, TopicCount, check_topics
+from slugline.counting.results import (
+    Counts,
+    GroupCount,
+    LabelPlan,
+    TopicCount,
+    check_topics,
+    describe_ignored,
+)
 from slugline.counting.shares import HeldoutSample, heldout_samples
 from slugline.counting.tally import AnsweredBatch, CountOptions, GroupTally, Tally
 from slugline.errors import DataError, Message, Parameter
@@ -117,12 +124,8 @@ def count_rows(
             progress.update("counting", rows.fraction_read(), counted(n_rows, rows.unit))
     tally.check_dates()
     if not len(tally.total):
-        reasons = [
-            f"{counted(n, 'row')} without a {what}"
-            for n, what in ((tally.n_bad, "text"), (tally.n_undated, "date"))
-            if n
-        ]
-        found = f", but {join_words(reasons)}" if reasons else ""
+        ignored = describe_ignored(tally.n_bad, tally.n_undated)
+        found = f", but {ignored}" if ignored else ""
         if tally.first_problem:
             found += f" (one has {tally.first_problem})"
         raise DataError(f"{rows.name} has no text to count{found}.")
@@ -251,16 +254,6 @@ class GroupCounter:
         # From all labels, because a group without labels may contain texts with these topics.
         self._new_topics = labels.new_topics(self._topics)
 
-    def _check_labels(self) -> None:
-        """Raise DataError if there are too few labels and the model has no held-out documents."""
-        n_labelled = len(self._labels)
-        if not self._samples and n_labelled < MIN_LABELLED:
-            raise DataError(
-                f"only {counted(n_labelled, 'text')} {'has' if n_labelled == 1 else 'have'}"
-                " a label, and the model can't count without labels because it has no held-out "
-                f"predictions; label at least {MIN_LABELLED}."
-            )
-
     def count_groups(
         self,
         name: str,
@@ -293,14 +286,20 @@ class GroupCounter:
         DataError : if there are too few labels and the model has no held-out documents.
         OptionError : if a topic to show is unknown.
         """
-        self._check_labels()
+        n_labelled = len(self._labels)
+        if not self._samples and n_labelled < MIN_LABELLED:
+            raise DataError(
+                f"only {counted(n_labelled, 'text')} {'has' if n_labelled == 1 else 'have'}"
+                " a label, and the model can't count without labels because it has no held-out "
+                f"predictions; label at least {MIN_LABELLED}."
+            )
         counts = Counts(
             name=name,
             total=self.count("", total),
             groups=tuple(self.count(name, texts) for name, texts in groups.items()),
             column=period or column,
             is_time=period is not None,
-            n_labelled=len(self._labels),
+            n_labelled=n_labelled,
             multilabel=self._fitted.multilabel,
         )
         by_model = {group.name: groups[group.name] for group in counts.groups if group.is_by_model}

@@ -431,9 +431,15 @@ def describe_tests(counts: Counts) -> str:
 
 def describe_left_out(counts: Counts) -> str:
     """Return the number of rows not counted and the reason, or an empty string."""
+    ignored = describe_ignored(counts.n_bad, counts.n_undated)
+    return f"ignored {ignored}" if ignored else ""
+
+
+def describe_ignored(n_bad: int, n_undated: int) -> str:
+    """Return the numbers of rows without a text and without a date, or an empty string."""
     parts = [
         f"{counted(n, 'row')} without a {what}"
-        for n, what in ((counts.n_bad, "text"), (counts.n_undated, "date"))
+        for n, what in ((n_bad, "text"), (n_undated, "date"))
         if n
     ]
-    return f"ignored {' and '.join(parts)}" if parts else ""
+    return " and ".join(parts)

@@ -223,11 +223,11 @@ class Agreement(TitledRows):
             )
         match table:
             case "topics":
-                return _topic_records(self.people)
+                return [*map(_record, self.people.topics)]
             case "coders":
-                return _coder_records(self.coders)
+                return [*map(_record, self.coders)]
             case "pairs":
-                return _pair_records(self.pairs)
+                return [*map(_record, self.pairs)]
             case "confusions":
                 return _confusion_records(self.people)
 
@@ -276,37 +276,12 @@ def _cells(name: str, coefficient: Coefficient) -> dict[str, Any]:
     }
 
 
-def _topic_records(group: GroupAgreement) -> list[dict[str, Any]]:
-    return [
-        {"topic": each.topic, **_cells("agreement", each.agreement), **_cells("alpha", each.alpha)}
-        for each in group.topics
-    ]
-
-
-def _coder_records(coders: Iterable[CoderAgreement]) -> list[dict[str, Any]]:
-    return [
-        {
-            "coder": each.coder,
-            "kind": each.kind,
-            "n_labels": each.n_labels,
-            "n_skipped": each.n_skipped,
-            **_cells("others", each.others),
-            **_cells("repeated", each.repeated),
-        }
-        for each in coders
-    ]
-
-
-def _pair_records(pairs: Iterable[PairAgreement]) -> list[dict[str, Any]]:
-    return [
-        {
-            "first": each.first,
-            "second": each.second,
-            **_cells("exact", each.exact),
-            **_cells("alpha", each.alpha),
-        }
-        for each in pairs
-    ]
+def _record(row: Any) -> dict[str, Any]:
+    """Return a named tuple as a record, with several columns for each coefficient."""
+    record: dict[str, Any] = {}
+    for name, value in row._asdict().items():
+        record |= _cells(name, value) if isinstance(value, Coefficient) else {name: value}
+    return record
 
 
 def _confusion_records(group: GroupAgreement) -> list[dict[str, Any]]:
@@ -327,7 +302,7 @@ def _group_dict(group: GroupAgreement) -> dict[str, Any]:
     return {
         **_cells("alpha", group.alpha),
         **_cells("exact", group.exact),
-        "topics": _topic_records(group),
+        "topics": [*map(_record, group.topics)],
         "confusions": _confusion_records(group),
     }
 

@@ -157,7 +157,7 @@ class RepeatedDraws:
         repeated = {
             each.assignment.document
             for each in shown
-            if each.assignment.selection.reason in ("repeated", "audit")
+            if each.assignment.selection.reason == "repeated"
         }
         candidates = [
             each

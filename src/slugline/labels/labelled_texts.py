@@ -77,8 +77,6 @@ def read_labelled_texts(
       used in training, but not measured, since the accuracy doesn't cover them.
     - A text that was shown long ago without a decision counts as skipped.
     - A double-coded text counts once, by its first draw.
-    - Earlier versions showed coders their labels again if a model contradicted them. These texts
-      count as skipped: revised labels would overestimate the accuracy.
     - Near copies labelled together with a text are left out, because a model trained on them has
       seen that text, so its answer would not be held out. Training includes them.
 
@@ -123,13 +121,9 @@ def _decided_texts(
         is_decided = each.status != "unlabelled" or assignment.id in abandoned
         if not is_decided or assignment.selection.reason == "near copy":
             continue
-        is_revised = any(one.assignment.selection.reason == "audit" for one in each.decisions)
-        answer = None if is_revised else each.answer
-        weight = weights.get(assignment.id)
-        if not is_revised and any(decision.is_guess_shown for decision in each.decisions):
-            weight = None
-        document = each.document
-        texts.append(LabelledText(document.text, answer, weight, document.id))
+        is_guess_shown = any(decision.is_guess_shown for decision in each.decisions)
+        weight = None if is_guess_shown else weights.get(assignment.id)
+        texts.append(LabelledText(each.document.text, each.answer, weight, each.document.id))
     return texts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -154,13 +154,10 @@ class HeldoutAnswers:
     is_right : bool array, shape (n_answered,)
     confidence : float64 array, shape (n_answered,)
         The probability that each answer is right; NaN if there is no answer.
-    topics : list of tuple of str
-        Answer to each text, or an empty tuple.
     """
 
     is_right: Mask
     confidence: F64
-    topics: list[tuple[str, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,8 +230,7 @@ def learn_labels(
     if fitted is None:
         return None
     is_measured = len(answered) >= MIN_EFFECTIVE
-    folds = _predict_folds(texts, answers, fitter) if is_measured else ()
-    heldout = _collect_answers(answered, folds)
+    heldout = _predict_heldout(texts, answers, fitter, _N_FOLDS if is_measured else 0)
     mean_confidence, weights = None, np.zeros(0)
     if len(sample):
         proba = fitted.predict_proba(sample)
@@ -298,39 +294,22 @@ def _weights(fitted: Fitted, proba: F32) -> F64:
 # Held-out answers ---------------------------------------------------------------------------------
 
 
-class HeldoutFold(NamedTuple):
-    """Held-out rows, and a model's topic probabilities for them."""
-
-    rows: Index
-    fitted: Fitted
-    proba: F32
-
-
-def _predict_folds(
-    texts: Sequence[str], answers: Sequence[tuple[str, ...]], fitter: LabelFitter
-) -> Iterator[HeldoutFold]:
-    """Yield folds of the texts, each predicted by a model of the others."""
+def _predict_heldout(
+    texts: Sequence[str], answers: Sequence[tuple[str, ...]], fitter: LabelFitter, n_folds: int
+) -> HeldoutAnswers:
+    """Answer each fold of the texts by a model of the others; no texts without folds."""
+    is_right = np.zeros(len(texts), dtype=bool)
+    confidence = np.full(len(texts), np.nan)
     order = np.random.default_rng(0).permutation(len(texts))
-    for fold in np.array_split(order, max(min(_N_FOLDS, len(texts)), 1)):
+    for fold in np.array_split(order, n_folds) if n_folds else ():
         others = np.setdiff1d(order, fold)
         fitted = fitter.fit([texts[row] for row in others], [answers[row] for row in others])
-        if len(fold) and fitted is not None:
-            yield HeldoutFold(fold, fitted, fitted.predict_proba([texts[row] for row in fold]))
-
-
-def _collect_answers(
-    answered: Sequence[LabelledText], folds: Iterable[HeldoutFold]
-) -> HeldoutAnswers:
-    """Return the held-out answers, compared with the labels."""
-    topics: list[tuple[str, ...]] = [()] * len(answered)
-    confidence = np.full(len(answered), np.nan)
-    for rows, fitted, proba in folds:
-        confidence[rows] = _confidence(fitted, proba)
-        for row, answer in zip(rows.tolist(), _answers(fitted, proba), strict=True):
-            topics[row] = answer
-    given = [each.topics or () for each in answered]
-    is_right = _is_same_answer(topics, given) & ~np.isnan(confidence)
-    return HeldoutAnswers(is_right, confidence, topics)
+        if fitted is not None:
+            proba = fitted.predict_proba([texts[row] for row in fold])
+            confidence[fold] = _confidence(fitted, proba)
+            given = [answers[row] for row in fold]
+            is_right[fold] = _is_same_answer(_answers(fitted, proba), given)
+    return HeldoutAnswers(is_right, confidence)
 
 
 def _is_same_answer(
@@ -367,7 +346,7 @@ def _forecast(model: LabelModel) -> DoublingForecast | None:
     answered, answers = _split_answers(model.labelled)
     if len(answered) < _MIN_TO_HALVE or math.isnan(model.estimate.accuracy):
         return None
-    texts, given = [each.text for each in answered], [each.topics or () for each in answered]
+    texts = [each.text for each in answered]
     right = np.zeros(len(texts))
     rng = np.random.default_rng(0)
     for _ in range(_N_HALVINGS):
@@ -377,7 +356,7 @@ def _forecast(model: LabelModel) -> DoublingForecast | None:
             if fitted is None:
                 return None
             predicted = _answers(fitted, fitted.predict_proba([texts[row] for row in other]))
-            right[other] += _is_same_answer(predicted, [given[row] for row in other])
+            right[other] += _is_same_answer(predicted, [answers[row] for row in other])
     return forecast_doubling(
         answered, model.heldout.is_right, right / _N_HALVINGS, model.estimate.accuracy
     )

@@ -16,7 +16,6 @@ from slugline.base.arrays import Index, Mask
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted
 from slugline.corpus.columns import N_PEEKED, column_names, find_id_column, known_topic_column
-from slugline.corpus.header import ID_NAMES
 from slugline.corpus.label_database.records import StoredDocument
 from slugline.corpus.label_database.tables import REVIEWED, TEXT_COLUMNS, TOPIC_COLUMN
 from slugline.corpus.loading import UnlabelledTexts
@@ -206,10 +205,8 @@ class SourceColumns(NamedTuple):
     def from_store(cls, store: LabelStore) -> SourceColumns:
         """Return the source columns of a store."""
         text = stored_text_columns(store)
-        ids = store.setting(ID_COLUMN)
-        if ids is None and text is not None:  # older files support only one name
-            ids = ID_NAMES[0]
-        return cls(None if text == ("text",) else text, store.setting(TOPIC_COLUMN), ids)
+        named_text = None if text == ("text",) else text
+        return cls(named_text, store.setting(TOPIC_COLUMN), store.setting(ID_COLUMN))
 
     @classmethod
     def from_file(cls, path: Path) -> SourceColumns:

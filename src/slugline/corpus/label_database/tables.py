@@ -14,41 +14,38 @@ MAX_TEXT_BYTES = 16 << 20
 FORMAT = DatabaseFormat(
     content="labels",
     tables=(
-        (
-            "CREATE TABLE requests (key BLOB PRIMARY KEY, digest BLOB NOT NULL, "
-            "row INTEGER NOT NULL)",
-            "CREATE TABLE settings (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
-            "name BLOB NOT NULL, value BLOB NOT NULL)",
-            "CREATE TABLE coders (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
-            "name BLOB NOT NULL UNIQUE, kind TEXT NOT NULL)",
-            "CREATE TABLE codebook (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
-            "coder INTEGER NOT NULL, kind TEXT NOT NULL, topic INTEGER NOT NULL, name BLOB, "
-            "description BLOB, examples BLOB, target INTEGER)",
-            # The text comes last so that queries of other columns can skip its pages.
-            "CREATE TABLE documents (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
-            "replaces INTEGER NOT NULL, key BLOB NOT NULL, digest BLOB NOT NULL, "
-            "columns BLOB NOT NULL, text BLOB NOT NULL, UNIQUE (key, replaces))",
-            "CREATE TABLE arrivals (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
-            "last_assignment INTEGER NOT NULL, checksums BLOB NOT NULL)",
-            "CREATE INDEX documents_by_text ON documents (digest)",
-            "CREATE TABLE assignments (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
-            "coder INTEGER NOT NULL, document INTEGER NOT NULL, reason TEXT NOT NULL, "
-            "probability REAL, n_candidates INTEGER, guess BLOB, is_guess_shown INTEGER NOT NULL, "
-            "original INTEGER)",
-            "CREATE INDEX assignments_by_document ON assignments (document, coder)",
-            "CREATE INDEX assignments_by_coder ON assignments (coder)",
-            "CREATE INDEX assignments_by_original ON assignments (original)",
-            "CREATE TABLE decisions (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
-            "assignment INTEGER NOT NULL, supersedes INTEGER NOT NULL, kind TEXT NOT NULL, "
-            "topics BLOB NOT NULL, reason TEXT, note BLOB, is_guess_shown INTEGER NOT NULL, "
-            "UNIQUE (assignment, supersedes))",
-            "CREATE TABLE withdrawals (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
-            "coder INTEGER NOT NULL, person INTEGER NOT NULL, last_decision INTEGER NOT NULL, "
-            "restores INTEGER NOT NULL)",
-            "CREATE TABLE settlements (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
-            "document INTEGER NOT NULL, supersedes INTEGER NOT NULL, person INTEGER NOT NULL, "
-            "kind TEXT NOT NULL, topics BLOB NOT NULL, note BLOB, UNIQUE (document, supersedes))",
-        ),
+        "CREATE TABLE requests (key BLOB PRIMARY KEY, digest BLOB NOT NULL, row INTEGER NOT NULL)",
+        "CREATE TABLE settings (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+        "name BLOB NOT NULL, value BLOB NOT NULL)",
+        "CREATE TABLE coders (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+        "name BLOB NOT NULL UNIQUE, kind TEXT NOT NULL)",
+        "CREATE TABLE codebook (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+        "coder INTEGER NOT NULL, kind TEXT NOT NULL, topic INTEGER NOT NULL, name BLOB, "
+        "description BLOB, examples BLOB, target INTEGER)",
+        # The text comes last so that queries of other columns can skip its pages.
+        "CREATE TABLE documents (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+        "replaces INTEGER NOT NULL, key BLOB NOT NULL, digest BLOB NOT NULL, "
+        "columns BLOB NOT NULL, text BLOB NOT NULL, UNIQUE (key, replaces))",
+        "CREATE TABLE arrivals (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+        "last_assignment INTEGER NOT NULL, checksums BLOB NOT NULL)",
+        "CREATE INDEX documents_by_text ON documents (digest)",
+        "CREATE TABLE assignments (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+        "coder INTEGER NOT NULL, document INTEGER NOT NULL, reason TEXT NOT NULL, "
+        "probability REAL, n_candidates INTEGER, guess BLOB, is_guess_shown INTEGER NOT NULL, "
+        "original INTEGER)",
+        "CREATE INDEX assignments_by_document ON assignments (document, coder)",
+        "CREATE INDEX assignments_by_coder ON assignments (coder)",
+        "CREATE INDEX assignments_by_original ON assignments (original)",
+        "CREATE TABLE decisions (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+        "assignment INTEGER NOT NULL, supersedes INTEGER NOT NULL, kind TEXT NOT NULL, "
+        "topics BLOB NOT NULL, reason TEXT, note BLOB, is_guess_shown INTEGER NOT NULL, "
+        "UNIQUE (assignment, supersedes))",
+        "CREATE TABLE withdrawals (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+        "coder INTEGER NOT NULL, person INTEGER NOT NULL, last_decision INTEGER NOT NULL, "
+        "restores INTEGER NOT NULL)",
+        "CREATE TABLE settlements (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+        "document INTEGER NOT NULL, supersedes INTEGER NOT NULL, person INTEGER NOT NULL, "
+        "kind TEXT NOT NULL, topics BLOB NOT NULL, note BLOB, UNIQUE (document, supersedes))",
     ),
     max_row_bytes=2 * MAX_TEXT_BYTES + (1 << 17),
     hint="the file of labels that `slugline label -o` makes",

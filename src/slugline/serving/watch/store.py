@@ -55,7 +55,7 @@ _VERSIONS = (
 #: File format.
 FORMAT = DatabaseFormat(
     content="daily sums",
-    tables=(_TABLES,),
+    tables=_TABLES,
     max_row_bytes=_MAX_ROW_BYTES,
     hint="the file of `slugline serve --watch`",
 )
