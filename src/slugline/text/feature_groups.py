@@ -1,11 +1,4 @@
-<<<<<<< HEAD
-"""Feature groups and the weighting of term counts.
-
-Rows are weighted by a compiled kernel, `_rows.c`, or by NumPy; results differ only by rounding.
-"""
-=======
-"""Feature groups, the terms that they count, and the weighting of counts."""
->>>>>>> ckernels
+"""Feature groups, their terms, and the weighting of counts."""
 
 from __future__ import annotations
 
