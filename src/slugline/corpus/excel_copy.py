@@ -29,6 +29,7 @@ from slugline.corpus.excel import (
     column_number,
     excel_errors,
     open_part,
+    parse_range,
     refuse_doctype,
 )
 from slugline.corpus.header import NO_HINTS, HeaderHints
@@ -43,7 +44,6 @@ _MAX_INTEGER = 2**53
 _ESCAPED = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)"
 )
-_RANGE = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})(?::\$?([A-Z]{1,3})\$?([0-9]{1,7}))?")
 # Maximum size in bytes of a part that defines a table.
 _MAX_TABLE = 1 << 20
 _MAX_PARTS = 10_000
@@ -102,7 +102,7 @@ class ExcelCopy(TableWriter):
         with excel_errors(path), zipfile.ZipFile(path) as archive:
             _check_parts(archive)
             self._shape = Workbook(archive, hints).shape()
-        self.source_columns = self._shape.columns
+        self.source_columns = [*self._shape.header.values()]
         self._numbers = {name: number for number, name in self._shape.header.items()}
         self._new = NewColumns(self._shape, ())
         # New cells of each row, in row order.
@@ -208,14 +208,14 @@ class NewColumns:
 
         With `from_header`, for tables and filters, the range must also begin in the header row.
         """
-        match = _RANGE.fullmatch(place)
-        if match is None:
+        cells = parse_range(place)
+        if cells is None:
             return place
-        start, row, end, last_row = match.groups()
-        is_adjacent = column_number(f"{end or start}1") == self.first - 1
-        if from_header and not (is_adjacent and int(row) == self.header_row):
+        is_adjacent = cells.last == self.first - 1
+        if from_header and not (is_adjacent and cells.first_row == self.header_row):
             return place
-        return f"{start}{row}:{column_letters(self.last)}{last_row or row}"
+        start = f"{column_letters(cells.first)}{cells.first_row}"
+        return f"{start}:{column_letters(self.last)}{cells.last_row}"
 
 
 def cell_element(place: str, value: Any, prefix: str = "", style: str = "") -> str:
