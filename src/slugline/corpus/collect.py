@@ -206,8 +206,7 @@ def _form_notes(layout: Layout, documents: Sequence[Document], separator: str | 
     if separator is not None and all(len(document.topics()) < 2 for document in documents):
         notes.append(
             f"{separator!r} doesn't separate topics in any cell of {short_repr(layout.topic)}; "
-            "check the "
-            "separator"
+            "check the separator"
         )
     return notes
 

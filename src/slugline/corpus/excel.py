@@ -52,8 +52,9 @@ PIECE = 1 << 16
 _PLACE = re.compile(r"([A-Z]{1,3})[1-9][0-9]{0,6}")
 _RANGE = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})(?::\$?([A-Z]{1,3})\$?([0-9]{1,7}))?")
 # Names of the textless elements in use.
-_EMPTY_ELEMENTS = {"Relationship", "sheet", "workbookPr", "numFmt", "cellXfs", "xf"}
-_EMPTY_ELEMENTS |= {"row", "mergeCell"}
+_EMPTY_ELEMENTS = frozenset(
+    ("row", "xf", "cellXfs", "numFmt", "mergeCell", "sheet", "workbookPr", "Relationship")
+)
 # Escapes of control characters, and of an underscore before text that looks like such an escape.
 _ESCAPE = re.compile(r"_x00([01][0-9A-Fa-f]|5[Ff])_")
 # First bytes of .xls files and of password-protected files.
@@ -127,7 +128,7 @@ def _header(cells: dict[int, Any]) -> dict[int, str]:
 class _Sheet(NamedTuple):
     part: str
     name: str
-    index: int  # 0-based, also counting sheets of charts
+    number: int  # 0-based, including chart sheets
 
 
 class SheetShape(NamedTuple):
@@ -179,7 +180,7 @@ class Workbook:
         self._part = books[0]
         related = self._related(self._part)
         self._origin = datetime(1899, 12, 30)
-        sheets = []
+        sheets: list[tuple[str, _Sheet]] = []
         for name, attributes, _ in self._elements(self._part):
             if name == "sheet":
                 ids = (value for key, value in attributes.items() if key.endswith(":id"))
@@ -276,7 +277,7 @@ class Workbook:
         return SheetShape(
             self._sheet.part,
             self._part,
-            self._sheet.index,
+            self._sheet.number,
             frozenset(part for kind, part in related if kind == "table"),
             header_row,
             header,
@@ -289,10 +290,8 @@ class Workbook:
         Empty rows are left out; cells are None if the row is too long. Blank header cells covered
         by merged cells take the merged text. Raises ValueError if there are too many XML elements.
         """
-        numbered, above = (
-            self._all_rows(self._sheet.part, MAX_ELEMENTS),
-            dict[int, dict[int, Any]](),
-        )
+        numbered = self._all_rows(self._sheet.part, MAX_ELEMENTS)
+        above: dict[int, dict[int, Any]] = {}
         for at, cells in numbered:
             above[at] = cells or {}
             if at >= self._header_row:
@@ -321,9 +320,9 @@ class Workbook:
                 for name, attributes, _ in self._elements(self._sheet.part, MAX_ELEMENTS)
                 if name == "mergeCell"
             )
-            merged = (cells for cells in merged if cells and cells.first_row <= at)
-            merged = itertools.islice(merged, _MAX_MERGED)
-            names = _name_columns(names, at, above, below or (), merged)
+            used = (cells for cells in merged if cells and cells.first_row <= at)
+            first = itertools.islice(used, _MAX_MERGED)
+            names = _name_columns(names, at, above, below or (), first)
         return above[at] | names
 
     def _all_rows(
@@ -346,9 +345,7 @@ class Workbook:
                 if content and n_characters <= rows.MAX_RECORD:
                     cells[column] = self._value(kind, content, int(attributes.get("s", 0)))
             elif name == "mergeCell":
-                merged = parse_range(attributes.get("ref", ""))
-                if merged and merged.last_row >= self._first_row:
-                    self._merged_column = max(self._merged_column, merged.last)
+                self._add_merged(parse_range(attributes.get("ref", "")))
             if not (0 <= at <= MAX_ROW and column <= MAX_COLUMN):
                 raise ValueError(
                     f"it has a cell in row {at:,}, column {column:,}, outside an Excel sheet"
@@ -357,6 +354,11 @@ class Workbook:
                 raise ValueError(f"its cells have more than {MAX_UNPACKED:,} characters")
         if n_characters:
             yield at, cells if n_characters <= rows.MAX_RECORD else None
+
+    def _add_merged(self, cells: CellRange | None) -> None:
+        """Record the last column of merged cells, unless they are above the table."""
+        if cells is not None and cells.last_row >= self._first_row:
+            self._merged_column = max(self._merged_column, cells.last)
 
     def _value(self, kind: str, content: str | bytes, style: int) -> Any:
         """Return the value of a cell; "" if its formula failed."""
