@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus.excel import excel_header
-from slugline.corpus.header import HeaderHints
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError
@@ -36,6 +35,13 @@ TITLE = ["Tickets of 2026"]
 DATA = [[n, f"subject {n}", f"Some text {n}.", "network", "Anna"] for n in range(1, 6)]
 
 
+def header_of(path: Path, header_row: int | None = None) -> list[str]:
+    """Return the column names of the first row below the header."""
+    options = ReadOptions(header_row=header_row)
+    row = next(row for row in read_rows(path, options) if isinstance(row, SourceRow))
+    return [*row.values]
+
+
 def values_of(path: Path) -> list[Any]:
     return [row.values for row in read_rows(path) if isinstance(row, SourceRow)]
 
@@ -45,7 +51,7 @@ def test_header_below_a_title_and_groups_names_cells_merged_with_the_row_above()
     header = [None, "subject", "body", "queue", "name"]
     path = write([TITLE, groups, header, *DATA], "A1:E1 A2:A3 B2:C2 D2:E2")
 
-    assert excel_header(path) == ["ID", "subject", "body", "queue", "name"]
+    assert header_of(path) == ["ID", "subject", "body", "queue", "name"]
     assert values_of(path)[0] == {
         "ID": 1.0,
         "subject": "subject 1",
@@ -60,7 +66,7 @@ def test_header_joins_groups_with_names_that_occur_twice() -> None:
     header = [None, "name", "text", "name", "queue"]
     path = write([TITLE, groups, header, *DATA], "A1:E1 A2:A3 B2:C2 D2:E2")
 
-    assert excel_header(path) == ["ID", "Customer name", "text", "Agent name", "queue"]
+    assert header_of(path) == ["ID", "Customer name", "text", "Agent name", "queue"]
 
 
 def test_header_joins_no_title() -> None:
@@ -81,10 +87,10 @@ def test_header_names_no_column_whose_rows_are_merged_as_well() -> None:
         [["text", None, "topic"], ["a", None, "d"], ["e", None, "f"]], "A1:B1 A2:B2 A3:B3 A9:XFD9"
     )
 
-    assert excel_header(path) == ["text", "topic"]
+    assert header_of(path) == ["text", "topic"]
 
 
 def test_header_row_of_the_user_takes_merged_names() -> None:
     path = write([TITLE, ["a", "b"], [None, "c"], [1, 2]], "A2:A3")
 
-    assert excel_header(path, HeaderHints(row=3)) == ["a", "c"]
+    assert header_of(path, 3) == ["a", "c"]

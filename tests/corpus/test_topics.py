@@ -54,7 +54,7 @@ def test_apply_topic_rules_merges_topics_of_a_document() -> None:
 
     assert renamed.topics == [("Grain", "grain"), (), ("grain",), ("corn",)]
     assert renamed.notes == (
-        "these topics to rename occur in no document: 'rye'; check how they are written",
+        "these topics to rename occur in no document: 'rye'; check their spelling",
     )
     assert folded.topics == [("grain",), (), ("grain",), ("corn",)]
     assert folded.notes[1:] == (
@@ -212,7 +212,7 @@ def test_rename_topics_notes_a_topic_without_documents() -> None:
     corpus = rename_topics(corpus_of(["a"]), {"a": "x", "A": "x", "b": "y"})
 
     assert corpus.notes == (
-        "these topics to rename occur in no document: 'A', 'b'; check how they are written",
+        "these topics to rename occur in no document: 'A', 'b'; check their spelling",
     )
 
 

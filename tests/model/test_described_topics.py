@@ -157,8 +157,8 @@ def test_class_weight_needs_documents(class_weight: Any) -> None:
     with pytest.raises(OptionError) as caught:
         described(class_weight=class_weight).fit([], [])
     assert str(caught.value) == (
-        "`class_weight` says how much a topic's documents count, but there are none; leave it "
-        "out, or learn from documents as well."
+        "`class_weight` weights the documents of each topic, but there are none; leave it "
+        "out, or add documents."
     )
 
 
@@ -283,8 +283,7 @@ def test_train_with_documents_and_topics_learns_both(run: Run, tmp_path: Path) -
     options = ("--topics", "topics.csv", "--encoder", "use", "-o", "a.slug", "-q")
     result = run("train", "docs.csv", *options[:-1])
     assert (
-        "docs.csv: no document has these topics, which are known by their descriptions alone: "
-        "'ore'; check how they are written\n"
+        "docs.csv: these topics have a description but no document: 'ore'; check their spelling\n"
     ) in result.err
     assert "It learned from descriptions of 4 topics as well." in (tmp_path / "a.html").read_text()
     assert "- ore: metals" in run("info", "a.slug").out

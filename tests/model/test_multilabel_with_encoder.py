@@ -319,7 +319,7 @@ def test_train_takes_an_encoder_and_descriptions_of_several_topics(
     code, out, err = run("train", "wires.csv", *options, "-o", "w.slug")
     assert code == 0, err
     assert "of the decision comes from vectors and use" in out
-    assert "known by their descriptions alone: 'metal'" in err
+    assert "have a description but no document: 'metal'" in err
     answer = json.loads(run("predict", "w.slug", "-q", stdin="rye").out)
     assert answer["topics"] == ["grain"]
     # The stand-in knows these words, and the word vectors beside it say little about them.

@@ -206,8 +206,7 @@ def _form_notes(layout: Layout, documents: Sequence[Document], separator: str | 
     if separator is not None and all(len(document.topics()) < 2 for document in documents):
         notes.append(
             f"{separator!r} doesn't separate topics in any cell of {short_repr(layout.topic)}; "
-            "check the "
-            "separator"
+            "check the separator"
         )
     return notes
 
@@ -259,7 +258,7 @@ def _format_places(places: Sequence[int | str], unit: str) -> str:
 
 
 def _no_topics_note(places: Sequence[int | str], unit: str, form: TopicForm | None) -> str:
-    """Return a note on multi-label documents without topics; "" if there are none."""
+    """Return a note on multi-label documents without topics, or ""."""
     if not places:
         return ""
     have, they = ("has", "it counts") if len(places) == 1 else ("have", "they count")
@@ -271,7 +270,7 @@ def _no_topics_note(places: Sequence[int | str], unit: str, form: TopicForm | No
 
 
 def _unlabelled_note(report: RowsReport) -> str:
-    """Return a note on unlabelled rows and their places; "" if there are none."""
+    """Return a note on unlabelled rows and their places, or ""."""
     n, schema = report.n_unlabelled, report.schema
     if not n or schema is None:
         return ""
@@ -282,7 +281,7 @@ def _unlabelled_note(report: RowsReport) -> str:
 
 
 def _empty_note(report: RowsReport) -> str:
-    """Return a note on labelled rows without a text; "" if there are none."""
+    """Return a note on labelled rows without a text, or ""."""
     n, schema = report.n_empty, report.schema
     if not n or schema is None:
         return ""

@@ -200,7 +200,7 @@ def _is_simplified(text: str) -> bool:
 
 
 def _fraction(text: str, first: str, last: str) -> float:
-    """Return the fraction of non-ASCII letters that are in a range; 0 if there are none."""
+    """Return the fraction of non-ASCII letters in a range; 0 without such letters."""
     letters = [c for c in text if c > "\x7f" and c.isalpha()]
     return sum(first <= c <= last for c in letters) / max(len(letters), 1)
 
@@ -271,7 +271,7 @@ def _count_odd(text: str) -> int:
 
 
 def _decode(data: bytes, encoding: str, is_cut: bool = False) -> str | None:
-    """Decode bytes; return None if they aren't valid in the encoding."""
+    """Decode bytes; return None if they are invalid."""
     try:
         return codecs.getincrementaldecoder(encoding)().decode(data, final=not is_cut)
     except UnicodeError:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import IO, Any, NamedTuple
 from xml.parsers import expat
 
 from slugline.base.checks import short_repr
@@ -50,17 +50,11 @@ _MAX_TAG, _MAX_NAMES, _MAX_DEPTH = 1 << 20, 20_000, 100
 #: Number of bytes to read at a time.
 PIECE = 1 << 16
 _PLACE = re.compile(r"([A-Z]{1,3})[1-9][0-9]{0,6}")
+_RANGE = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})(?::\$?([A-Z]{1,3})\$?([0-9]{1,7}))?")
 # Names of the textless elements in use.
-_EMPTY_ELEMENTS = {
-    "Relationship",
-    "sheet",
-    "workbookPr",
-    "numFmt",
-    "cellXfs",
-    "xf",
-    "row",
-    "mergeCell",
-}
+_EMPTY_ELEMENTS = frozenset(
+    ("row", "xf", "cellXfs", "numFmt", "mergeCell", "sheet", "workbookPr", "Relationship")
+)
 # Escapes of control characters, and of an underscore before text that looks like such an escape.
 _ESCAPE = re.compile(r"_x00([01][0-9A-Fa-f]|5[Ff])_")
 # First bytes of .xls files and of password-protected files.
@@ -109,13 +103,6 @@ def excel_errors(path: Path) -> Iterator[None]:
             ) from error
 
 
-def excel_header(path: Path, hints: HeaderHints = NO_HINTS) -> list[str]:
-    """Return the column names of an Excel file."""
-    with zipfile.ZipFile(path) as archive:
-        headers = (_header(cells or {}) for _, cells in Workbook(archive, hints).rows())
-        return [*next(filter(None, headers), {}).values()]
-
-
 def _table_rows(path: Path, archive: zipfile.ZipFile, book: Workbook) -> rows.RowIterator:
     names: dict[int, str] = {}
     with excel_errors(path), archive:
@@ -138,8 +125,10 @@ def _header(cells: dict[int, Any]) -> dict[int, str]:
     return {column: text for column, text in texts if text}
 
 
-# Part, name and index of a sheet.
-_Sheet: TypeAlias = tuple[str, str, int]
+class _Sheet(NamedTuple):
+    part: str
+    name: str
+    number: int  # 0-based, including chart sheets
 
 
 class SheetShape(NamedTuple):
@@ -158,7 +147,7 @@ class SheetShape(NamedTuple):
     header : dict of int to str
         Column names by 1-based column number.
     n_columns : int
-        1-based number of the last non-empty column.
+        1-based number of the last non-empty or merged column.
     """
 
     sheet: str
@@ -168,11 +157,6 @@ class SheetShape(NamedTuple):
     header_row: int
     header: dict[int, str]
     n_columns: int
-
-    @property
-    def columns(self) -> list[str]:
-        """Column names."""
-        return [*self.header.values()]
 
 
 class Workbook:
@@ -195,38 +179,37 @@ class Workbook:
             raise ValueError("it has no workbook")
         self._part = books[0]
         related = self._related(self._part)
-        parts = dict(related.values())
         self._origin = datetime(1899, 12, 30)
-        sheets = []
-        n_sheets = 0
+        sheets: list[tuple[str, _Sheet]] = []
         for name, attributes, _ in self._elements(self._part):
             if name == "sheet":
-                n_sheets += 1
                 ids = (value for key, value in attributes.items() if key.endswith(":id"))
                 kind, part = related.get(next(ids, ""), ("", ""))
-                if kind == "worksheet":
-                    sheets.append((part, attributes.get("name", ""), n_sheets - 1))
+                sheets.append((kind, _Sheet(part, attributes.get("name", ""), len(sheets))))
             elif name == "workbookPr" and attributes.get("date1904") in ("1", "true"):
                 self._origin = datetime(1904, 1, 1)
-        if not sheets:
+        self._sheets = [sheet for kind, sheet in sheets if kind == "worksheet"]
+        if not self._sheets:
             raise ValueError("it has no sheet with cells")
-        self._sheets = sheets
-        self._sheet, self._sheet_name, self._sheet_index = sheets[0]
-        self._parts = parts
-        self._strings: list[bytes] | None = None
-        self._formats: list[str] = []
+        self._sheet = self._sheets[0]
+        parts = dict(related.values())
+        # Kept as bytes, because a single rare character quadruples the size of a str.
+        self._strings = [
+            _unescape(text).encode()
+            for name, _, text in self._elements(parts.get("sharedStrings"), MAX_STRINGS)
+            if name == "si"
+        ]
+        self._formats = self._date_formats(parts.get("styles"))
         # Header row; 0 if it is the first row with cells.
-        self._header_row = 0
+        self._header_row = hints.row or 0
         self._first_row = self._merged_column = 0
         self._hints = hints
         self._columns: tuple[str, ...] = ()  # the named or expected columns, if found
-        self._find_table()
+        if hints.row is None:
+            self._find_table()
 
     def _find_table(self) -> None:
         """Choose the first sheet with known or common columns, else the first, and its header."""
-        if self._hints.row is not None:
-            self._header_row = self._hints.row
-            return
         sheets, first_rows = self._sheets[:_N_SHEETS], functools.cache(self._first_rows)
         for columns in (self._hints.named, self._hints.expected):
             for sheet in sheets if columns else ():
@@ -248,7 +231,7 @@ class Workbook:
         found: list[HeaderRow] = []
         # Reading the rows reports errors.
         with contextlib.suppress(*_READ_ERRORS):
-            for at, cells in itertools.islice(self._all_rows(sheet[0], _N_ELEMENTS), N_SEARCHED):
+            for at, cells in itertools.islice(self._all_rows(sheet.part, _N_ELEMENTS), N_SEARCHED):
                 found.append(HeaderRow(at, [*_header(cells or {}).values()]))
         return found
 
@@ -260,8 +243,7 @@ class Workbook:
         columns: tuple[str, ...] = (),
     ) -> None:
         """Choose a sheet because it has some columns, and find its header."""
-        self._sheet, self._sheet_name, self._sheet_index = sheet
-        self._columns, self._merged_column = columns, 0
+        self._sheet, self._columns, self._merged_column = sheet, columns, 0
         index = find_header(first, hints)
         self._header_row = first[index].at if index else 0
 
@@ -271,8 +253,8 @@ class Workbook:
         columns += " and ".join(map(short_repr, self._columns))
         which = f", which has {columns}" if self._columns else ""
         header = f"the header in row {self._header_row}" if self._header_row else ""
-        name, n_sheets = short_repr(self._sheet_name), len(self._sheets)
-        if self._sheet_index != self._sheets[0][2]:
+        name, n_sheets = short_repr(self._sheet.name), len(self._sheets)
+        if self._sheet is not self._sheets[0]:
             below = f", {header}" if header else ""
             return f"read sheet {name} of {n_sheets:,}, which has {columns}{below}"
         first = f"read sheet {name}, the first of {n_sheets:,}" if n_sheets > 1 else ""
@@ -289,13 +271,13 @@ class Workbook:
             if not header:
                 header, header_row = _header(cells), at
         try:
-            related = [*self._related(self._sheet).values()]
+            related = [*self._related(self._sheet.part).values()]
         except KeyError:  # no relationships
             related = []
         return SheetShape(
-            self._sheet,
+            self._sheet.part,
             self._part,
-            self._sheet_index,
+            self._sheet.number,
             frozenset(part for kind, part in related if kind == "table"),
             header_row,
             header,
@@ -308,7 +290,8 @@ class Workbook:
         Empty rows are left out; cells are None if the row is too long. Blank header cells covered
         by merged cells take the merged text. Raises ValueError if there are too many XML elements.
         """
-        numbered, above = self._all_rows(self._sheet, MAX_ELEMENTS), dict[int, dict[int, Any]]()
+        numbered = self._all_rows(self._sheet.part, MAX_ELEMENTS)
+        above: dict[int, dict[int, Any]] = {}
         for at, cells in numbered:
             above[at] = cells or {}
             if at >= self._header_row:
@@ -318,7 +301,7 @@ class Workbook:
         else:
             return
         if self._hints.row not in (None, at):
-            raise empty_header_row(short_repr(self._sheet_name), int(self._hints.row or 0))
+            raise empty_header_row(short_repr(self._sheet.name), int(self._hints.row or 0))
         self._first_row = at
         following = [*itertools.islice(numbered, 1)]
         yield at, cells and self._name_merged(at, above, following[0][1] if following else None)
@@ -332,33 +315,20 @@ class Workbook:
         names = _header(above[at])
         n_columns = max([*names, *(below or ())], default=0)
         if len({*names.values()}) < n_columns:  # blank or duplicate names
-            elements = self._elements(self._sheet, MAX_ELEMENTS)
-            refs = (
-                attributes.get("ref", "") for name, attributes, _ in elements if name == "mergeCell"
+            merged = (
+                parse_range(attributes.get("ref", ""))
+                for name, attributes, _ in self._elements(self._sheet.part, MAX_ELEMENTS)
+                if name == "mergeCell"
             )
-            cells = (each for each in map(_merged_cells, refs) if each and each.first_row <= at)
-            names = _name_columns(
-                names, at, above, below or (), itertools.islice(cells, _MAX_MERGED)
-            )
+            used = (cells for cells in merged if cells and cells.first_row <= at)
+            first = itertools.islice(used, _MAX_MERGED)
+            names = _name_columns(names, at, above, below or (), first)
         return above[at] | names
-
-    def _read_styles(self) -> list[bytes]:
-        """Read the number formats, and return the shared strings."""
-        if self._strings is None:
-            # Kept as bytes, because a single rare character quadruples the size of a str.
-            self._strings = [
-                _unescape(text).encode()
-                for name, _, text in self._elements(self._parts.get("sharedStrings"), MAX_STRINGS)
-                if name == "si"
-            ]
-            self._formats = self._date_formats(self._parts.get("styles"))
-        return self._strings
 
     def _all_rows(
         self, sheet: str, max_elements: int
     ) -> Iterator[tuple[int, dict[int, Any] | None]]:
         """Yield the number and cells of each non-empty row; cells are None if it is too long."""
-        strings = self._read_styles()
         at = column = n_characters = total = 0
         cells: dict[int, Any] = {}
         for name, attributes, text in self._elements(sheet, max_elements):
@@ -369,13 +339,13 @@ class Workbook:
             elif name == "c":
                 column = column_number(attributes["r"]) if "r" in attributes else column + 1
                 kind = attributes.get("t", "n")
-                content = strings[int(text)] if kind == "s" and text else text
+                content = self._strings[int(text)] if kind == "s" and text else text
                 n_characters += len(content.strip())
                 total += len(content)
                 if content and n_characters <= rows.MAX_RECORD:
                     cells[column] = self._value(kind, content, int(attributes.get("s", 0)))
             elif name == "mergeCell":
-                self._add_merged(attributes.get("ref", ""))
+                self._add_merged(parse_range(attributes.get("ref", "")))
             if not (0 <= at <= MAX_ROW and column <= MAX_COLUMN):
                 raise ValueError(
                     f"it has a cell in row {at:,}, column {column:,}, outside an Excel sheet"
@@ -385,9 +355,8 @@ class Workbook:
         if n_characters:
             yield at, cells if n_characters <= rows.MAX_RECORD else None
 
-    def _add_merged(self, ref: str) -> None:
-        """Record the last column of a merged cell, unless it is above the table."""
-        cells = _merged_cells(ref)
+    def _add_merged(self, cells: CellRange | None) -> None:
+        """Record the last column of merged cells, unless they are above the table."""
         if cells is not None and cells.last_row >= self._first_row:
             self._merged_column = max(self._merged_column, cells.last)
 
@@ -546,10 +515,34 @@ def column_number(place: str) -> int:
     match = _PLACE.fullmatch(place)
     if match is None:
         raise ValueError(f"it has a cell at {place[:20]!r}")
+    return _letters_number(match[1])
+
+
+def _letters_number(letters: str) -> int:
     number = 0
-    for letter in match[1]:
+    for letter in letters:
         number = 26 * number + ord(letter) - 64
     return number
+
+
+class CellRange(NamedTuple):
+    """1-based, inclusive row and column range."""
+
+    first_row: int
+    last_row: int
+    first: int
+    last: int
+
+
+def parse_range(ref: str) -> CellRange | None:
+    """Parse a range such as "B1:C2" or "$B$1"; None if it is invalid."""
+    match = _RANGE.fullmatch(ref)
+    if match is None:
+        return None
+    first, first_row, last, last_row = match.groups()
+    first_column = _letters_number(first)
+    last_column = _letters_number(last) if last else first_column
+    return CellRange(int(first_row), int(last_row or first_row), first_column, last_column)
 
 
 def _unescape(text: str) -> str:
@@ -576,30 +569,12 @@ def _format_date(days: float, form: str, origin: datetime) -> str:
 _MAX_MERGED = 1000
 
 
-class MergedCells(NamedTuple):
-    """1-based row and column range of merged cells; the top left cell contains their text."""
-
-    first_row: int
-    last_row: int
-    first: int
-    last: int
-
-
-def _merged_cells(ref: str) -> MergedCells | None:
-    """Parse the range of merged cells, such as "B1:C2"; None if it is invalid."""
-    first, last = map(_PLACE.fullmatch, (ref.partition(":")[0], ref.rpartition(":")[2]))
-    if first is None or last is None:
-        return None
-    first_row, last_row = (int(place[0].removeprefix(place[1])) for place in (first, last))
-    return MergedCells(first_row, last_row, column_number(first[0]), column_number(last[0]))
-
-
 def _name_columns(
     header: Mapping[int, str],
     at: int,
     above: Mapping[int, Mapping[int, Any]],
     below: Iterable[int],
-    merged: Iterable[MergedCells],
+    merged: Iterable[CellRange],
 ) -> dict[int, str]:
     """Return the column names, with unnamed columns named after merged cells.
 
@@ -617,7 +592,8 @@ def _name_columns(
     below : iterable of int
         Columns with a cell in the row below. A cell merged across several columns names only these,
         with numbers added; the others have no cells of their own.
-    merged : iterable of MergedCells
+    merged : iterable of CellRange
+        Merged cells; the top left cell contains their text.
     """
     names, below = dict(header), {*below}
     texts = {

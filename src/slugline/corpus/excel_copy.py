@@ -2,7 +2,7 @@
 
 Libraries that load and save a workbook lose charts, pictures, forms and some formatting, and take a
 kilobyte of memory per cell. This module copies the parts of the archive and edits only the sheet,
-as a stream: it replaces cells, and adds cells at the end of rows.
+its tables and the workbook's list of filters, as streams.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from slugline.corpus.excel import (
     column_number,
     excel_errors,
     open_part,
+    parse_range,
     refuse_doctype,
 )
 from slugline.corpus.header import NO_HINTS, HeaderHints
@@ -43,7 +44,6 @@ _MAX_INTEGER = 2**53
 _ESCAPED = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)"
 )
-_RANGE = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})(?::\$?([A-Z]{1,3})\$?([0-9]{1,7}))?")
 # Maximum size in bytes of a part that defines a table.
 _MAX_TABLE = 1 << 20
 _MAX_PARTS = 10_000
@@ -102,7 +102,7 @@ class ExcelCopy(TableWriter):
         with excel_errors(path), zipfile.ZipFile(path) as archive:
             _check_parts(archive)
             self._shape = Workbook(archive, hints).shape()
-        self.source_columns = self._shape.columns
+        self.source_columns = [*self._shape.header.values()]
         self._numbers = {name: number for number, name in self._shape.header.items()}
         self._new = NewColumns(self._shape, ())
         # New cells of each row, in row order.
@@ -208,14 +208,14 @@ class NewColumns:
 
         With `from_header`, for tables and filters, the range must also begin in the header row.
         """
-        match = _RANGE.fullmatch(place)
-        if match is None:
+        cells = parse_range(place)
+        if cells is None:
             return place
-        start, row, end, last_row = match.groups()
-        is_adjacent = column_number(f"{end or start}1") == self.first - 1
-        if from_header and not (is_adjacent and int(row) == self.header_row):
+        is_adjacent = cells.last == self.first - 1
+        if from_header and not (is_adjacent and cells.first_row == self.header_row):
             return place
-        return f"{start}{row}:{column_letters(self.last)}{last_row or row}"
+        start = f"{column_letters(cells.first)}{cells.first_row}"
+        return f"{start}:{column_letters(self.last)}{cells.last_row}"
 
 
 def cell_element(place: str, value: Any, prefix: str = "", style: str = "") -> str:
@@ -223,9 +223,8 @@ def cell_element(place: str, value: Any, prefix: str = "", style: str = "") -> s
     start = f'<{prefix}c r="{place}"' + (f" s={quoteattr(style)}" if style else "")
     end = f"</{prefix}c>"
     if isinstance(value, str):
-        text = escape(value, {"\r": "&#13;"})
         return (
-            f'{start} t="inlineStr"><{prefix}is><{prefix}t xml:space="preserve">{text}'
+            f'{start} t="inlineStr"><{prefix}is><{prefix}t xml:space="preserve">{_escape(value)}'
             f"</{prefix}t></{prefix}is>{end}"
         )
     if isinstance(value, bool):
@@ -249,39 +248,24 @@ NO_EDIT = Edit()
 
 
 class XmlEditor:
-    """Incremental XML editor that preserves unedited parts byte for byte.
-
-    Also removes text between a changed or removed tag and the next tag, which is blank in the lists
-    of rows, cells and columns edited here.
-    """
+    """Incremental XML editor; writes UTF-8, without comments and processing instructions."""
 
     def __init__(self) -> None:
         self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
         self._parser.StartElementHandler = self._begin
         self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._add_text
         self._parser.StartDoctypeDeclHandler = refuse_doctype
-        self._encoding = ""
-        self._input, self._output = bytearray(), bytearray()
-        self._offset = 0  # offset of the first byte of the buffered input
+        self._output = ['<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n']
         self._depth = self._cut_depth = 0
-        self._last_was_start = False  # True if the last tag was a start tag
-        # Tag to write once it is known whether it is self-closing.
-        self._pending_tag: tuple[str, Mapping[str, str]] | None = None
-        self._is_cutting = False
+        self._is_tag_open = False  # True if the last start tag may become self-closing
 
     def edit(self, piece: bytes) -> bytes:
         """Return the edited XML so far; pass an empty piece at the end."""
-        if not self._encoding:
-            head = bytes(piece[:4])
-            is_little = head.startswith((b"\xff\xfe", b"<\0"))
-            is_big = head.startswith((b"\xfe\xff", b"\0<"))
-            self._encoding = "utf-16-le" if is_little else "utf-16-be" if is_big else "ascii"
-        self._input += piece
         self._parser.Parse(piece, not piece)
-        end = self._offset + len(self._input)
-        self._advance(self._parser.CurrentByteIndex if piece else end)
-        output, self._output = bytes(self._output), bytearray()
-        return output
+        output, self._output = "".join(self._output), []
+        return output.encode()
 
     def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
         """Return the edit for a start tag."""
@@ -291,58 +275,44 @@ class XmlEditor:
         """Return the text to write before an end tag."""
         return ""
 
-    def _advance(self, offset: int) -> None:
-        """Copy or discard the input before an offset."""
-        n_bytes = offset - self._offset
-        if not self._is_cutting:
-            self._output += self._input[:n_bytes]
-        del self._input[:n_bytes]
-        self._offset = offset
-
     def _write(self, text: str) -> None:
-        # Character references are the same in all encodings.
-        data = text.encode("ascii", "xmlcharrefreplace")
-        self._output += data if self._encoding == "ascii" else data.decode().encode(self._encoding)
-
-    def _flush_tag(self, *, is_empty: bool) -> None:
-        """Write the pending tag, and resume copying."""
-        if self._pending_tag is not None:
-            name, attributes = self._pending_tag
-            values = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
-            self._write(f"<{name}{values}{'/' * is_empty}>")
-            self._pending_tag = None
-        self._is_cutting = False
+        if text:
+            self._output.append(f">{text}" if self._is_tag_open else text)
+            self._is_tag_open = False
 
     def _begin(self, tag: str, attributes: dict[str, str]) -> None:
-        self._advance(self._parser.CurrentByteIndex)
         self._depth += 1
-        self._last_was_start = True
-        if self._cut_depth:
-            self.begin(*_split(tag), attributes)
-            return
-        self._flush_tag(is_empty=False)
         edit = self.begin(*_split(tag), attributes)
+        if self._cut_depth:
+            return
         self._write(edit.before)
         if edit.is_cut:
-            self._cut_depth, self._is_cutting = self._depth, True
-        elif edit.attributes is not None:
-            self._pending_tag, self._is_cutting = (tag, edit.attributes), True
+            self._cut_depth = self._depth
+        else:
+            kept = attributes if edit.attributes is None else edit.attributes
+            self._write(f"<{tag}{_format_attributes(kept)}")
+            self._is_tag_open = True
 
     def _end(self, tag: str) -> None:
-        # Offset of the end tag; for a self-closing tag, the offset after it.
-        self._advance(self._parser.CurrentByteIndex)
-        is_utf16 = self._encoding != "ascii"
-        end_tag = f"</{tag}".encode(self._encoding if is_utf16 else "utf-8")
-        is_empty = self._last_was_start and not self._input.startswith(end_tag)
-        self._last_was_start = False
         if not self._cut_depth:
-            self._flush_tag(is_empty=is_empty)
-            if not is_empty:
-                self._write(self.end(tag.rpartition(":")[2]))
+            self._write(self.end(_split(tag)[0]))
+            self._output.append("/>" if self._is_tag_open else f"</{tag}>")
+            self._is_tag_open = False
         elif self._depth == self._cut_depth:
             self._cut_depth = 0
-            self._is_cutting = not is_empty  # also remove the end tag
         self._depth -= 1
+
+    def _add_text(self, text: str) -> None:
+        if not self._cut_depth:
+            self._write(_escape(text))
+
+
+def _escape(text: str) -> str:
+    return escape(text, {"\r": "&#13;"})  # parsers read a bare carriage return as a line feed
+
+
+def _format_attributes(attributes: Mapping[str, str]) -> str:
+    return "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
 
 
 def _split(tag: str) -> tuple[str, str]:
@@ -452,11 +422,8 @@ class _SheetEditor(XmlEditor):
             place = str(column)
             widths.append({"min": place, "max": place, "width": width, "customWidth": "1"})
         widths.sort(key=lambda col: int(col["min"]))
-        elements = (
-            f"<{self._prefix}col{''.join(f' {k}={quoteattr(v)}' for k, v in col.items())}/>"
-            for col in widths
-        )
-        return f"<{self._prefix}cols>{''.join(elements)}</{self._prefix}cols>"
+        elements = "".join(f"<{self._prefix}col{_format_attributes(col)}/>" for col in widths)
+        return f"<{self._prefix}cols>{elements}</{self._prefix}cols>"
 
 
 class _TableEditor(XmlEditor):

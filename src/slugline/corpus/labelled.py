@@ -157,6 +157,15 @@ def _with_lists(schema: SourceSchema, rows: RowReader) -> SourceSchema:
     return replace(schema, layout=replace(schema.layout, topic_form=_list_form(rows)))
 
 
+def _complete_schema(schema: SourceSchema, document: Document, rows: RowReader) -> SourceSchema:
+    """Complete the schema if the first rows had no topics or no lists of topics."""
+    if schema.layout.topic_form is None and isinstance(document.topic, tuple):
+        schema = _with_lists(schema, rows)
+    if schema.example is None and document.topics():
+        schema = replace(schema, example=document.topics()[0])
+    return schema
+
+
 def _find_schema(
     name: str, rows: RowReader, head: Sequence[SourceRow | BadRow], options: ReadOptions
 ) -> SourceSchema:
@@ -280,9 +289,9 @@ class LabelledRows:
             self._n_rows += 1
             document = _check_row(row, self._rows, schema)
             if isinstance(document, Document):
-                document = self._check_topics(document)
+                document = self._check_topics(document, schema)
             if isinstance(document, Document):
-                self._update_schema(document)
+                self._schema = schema = _complete_schema(schema, document, self._rows)
                 yield document
                 continue
             if isinstance(document, NotLabelled):
@@ -301,11 +310,8 @@ class LabelledRows:
                 return
         self._is_complete = True
 
-    def _check_topics(self, document: Document) -> Document | BadRow:
+    def _check_topics(self, document: Document, schema: SourceSchema) -> Document | BadRow:
         """Return the document, or a bad row if its topics differ in kind from earlier ones."""
-        schema = self._schema
-        if schema is None:
-            return document
         if (
             schema.layout.topic_form is None
             and isinstance(document.topic, tuple)
@@ -329,17 +335,6 @@ class LabelledRows:
             f"{short_repr(self._odd_example)}, where most are like {short_repr(usual)}",
             _ONE_KIND,
         )
-
-    def _update_schema(self, document: Document) -> None:
-        """Complete the schema if the first rows had no topics or no lists of topics."""
-        schema = self._schema
-        if schema is None:
-            return
-        if schema.layout.topic_form is None and isinstance(document.topic, tuple):
-            schema = _with_lists(schema, self._rows)
-        if schema.example is None and document.topics():
-            schema = replace(schema, example=document.topics()[0])
-        self._schema = schema
 
     def take_report(self) -> RowsReport:
         """Report on the rows since the last call, and reset the counts."""

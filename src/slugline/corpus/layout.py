@@ -251,7 +251,7 @@ class ReadOptions(LabelledFileOptions):
 
     @property
     def extra_columns(self) -> Sequence[str]:
-        """The named extra columns, or else those of the layout."""
+        """The named extra columns, or else the layout's."""
         return self.columns or (self.layout.columns if self.layout else ())
 
     def topic_form(self) -> TopicForm | None:

@@ -233,20 +233,13 @@ def _text_reader(
     text_format: _TextFormat,
     options: ReadOptions,
 ) -> RowReader:
-    form, encoding, separator, note, header_line, head, has_mark = text_format
     return RowReader(
         name,
-        form,
-        rows,
-        stream,
-        note,
-        encoding,
-        separator,
-        options.layout,
-        options.header_hints(),
-        header_line,
-        head=head,
-        has_mark=has_mark,
+        _rows=rows,
+        stream=stream,
+        layout=options.layout,
+        header=options.header_hints(),
+        **text_format._asdict(),
     )
 
 
@@ -289,14 +282,14 @@ def _path_reader(
 
 
 class _TextFormat(NamedTuple):
-    """Format, encoding and separator of a text file; None if unknown or the default."""
+    """Fields of `RowReader` that describe a text file."""
 
     format: str
     encoding: str | None
     separator: str | None
     note: str = ""
     header_line: int = 1
-    head: str = ""  # first lines of a table
+    head: str = ""
     has_mark: bool = False
 
 
@@ -573,8 +566,7 @@ def _format_of(path: Path, fallback: str | None) -> str:
     if Path(name).suffix in _OTHER_SPREADSHEETS:
         raise DataError(
             f"{path} is a spreadsheet in a format that Slugline doesn't read; open it in Excel or "
-            "LibreOffice, "
-            "and save it as .xlsx."
+            "LibreOffice, and save it as .xlsx."
         )
     # A text file may lack an extension; unknown extensions may belong to programs or pictures.
     is_odd = fallback == "txt" and Path(name).suffix

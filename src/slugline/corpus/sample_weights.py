@@ -144,8 +144,8 @@ def topic_weight_of_rows(class_weight: ClassWeight, topics: Topics, labels: I64)
     if not len(labels):
         raise OptionError(
             Parameter("class_weight"),
-            " says how much a topic's documents count, but there are none; leave it "
-            "out, or learn from documents as well.",
+            " weights the documents of each topic, but there are none; leave it "
+            "out, or add documents.",
         )
     if isinstance(class_weight, str):
         counts = np.bincount(labels)[labels]

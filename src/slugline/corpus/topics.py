@@ -123,7 +123,7 @@ def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     if unknown:
         notes.append(
             "these topics to rename occur in no document: "
-            f"{_format_topics(unknown)}; check how they are written"
+            f"{_format_topics(unknown)}; check their spelling"
         )
     return replace(corpus, topics=_replace(corpus, names), notes=tuple(notes))
 
@@ -150,7 +150,7 @@ class TopicRules(NamedTuple):
 
 
 def topic_rules(options: ReadOptions) -> TopicRules:
-    """Return the rules of the options, or else those of a model's layout."""
+    """Return the rules of the options, or else the rules of a model's layout."""
     layout = options.layout or Layout((), "")
     if options.topic_map is None:
         names = dict(layout.topic_map)
@@ -205,8 +205,8 @@ def note_undocumented(corpus: Corpus, descriptions: Iterable[str]) -> Corpus:
     if not missing:
         return corpus
     note = (
-        "no document has these topics, which are known by their descriptions alone: "
-        f"{_format_topics(missing)}; check how they are written"
+        "these topics have a description but no document: "
+        f"{_format_topics(missing)}; check their spelling"
     )
     return replace(corpus, notes=(*corpus.notes, note))
 
