@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -86,9 +85,6 @@ class CountResult(TableResult):
         from slugline.reports.counting import count_charts
 
         return count_charts(self.counts)
-
-    def _n_chart_columns(self, n_charts: int) -> int:
-        return math.ceil(math.sqrt(n_charts))  # landscape, like a slide
 
     def _table(self, delimiter: str | None = ",") -> bytes:
         return super()._table(None if delimiter is None else self._separator)
