@@ -16,8 +16,9 @@ from slugline.cli.options import MAIN, add_options, option, requiring_extra, set
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 from slugline.labels.label_setup import login_name
-from slugline.serving.serve_settings import ServeSettings, Token, read_tokens
+from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.server.addresses import Address, find_address
+from slugline.serving.tokens import Token, read_tokens
 
 if TYPE_CHECKING:
     from slugline.serving.labelling.service import LabelService

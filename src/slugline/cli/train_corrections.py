@@ -8,23 +8,16 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
 from slugline.base.files import file_sha256
-from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words
 from slugline.cli.output import print_json, print_table, say, show, warn
 from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import as_sets
-from slugline.corrections.learning import (
-    CorrectionResult,
-    restore_integer_topics,
-    to_corpus,
-    train_with_corrections,
-)
+from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import describe_pending
 from slugline.errors import OptionError, SluglineError, StoreError
-from slugline.experiment.experiment import AccuracyOnLabels
 from slugline.model.file import container
 from slugline.model.file.content import load_model
 from slugline.model.file.generations import earlier_files
@@ -156,31 +149,6 @@ def _settings_of(fitted: Fitted, n_jobs: int | None) -> FitSettings:
 
 def _with_string_keys(by_topic: Mapping[Topic, T]) -> dict[Topic, T]:
     return {str(topic): value for topic, value in by_topic.items()}
-
-
-def train_on_corrections(
-    request: TrainRequest,
-    train: Corpus,
-    corrections: ModelCorrections,
-    *,
-    test: Corpus | None,
-    test_fraction: float,
-    on_labels: AccuracyOnLabels | None,
-    progress: Progress | None,
-) -> CorrectionResult:
-    """Train on documents and on the corrections that don't wait for approval."""
-    return train_with_corrections(
-        request.settings,
-        train,
-        corrections=corrections.rows,
-        reading=request.reading,
-        name=str(corrections.path),
-        test=test,
-        test_fraction=test_fraction,
-        on_labels=on_labels,
-        replaced=corrections.replaced and corrections.replaced.fitted,
-        progress=progress,
-    )
 
 
 def note_learned(result: CorrectionResult, output: Path) -> None:
