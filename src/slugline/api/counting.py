@@ -55,7 +55,7 @@ class CountResult(TableResult):
         The separator of the input file, also used to write the counts as .csv.
     """
 
-    # Further digits would be finer than any interval.
+    # More digits would be finer than any interval.
     _n_digits = 4
 
     def __init__(self, counts: Counts, *, separator: str | None = None) -> None:
@@ -247,14 +247,13 @@ def _count_days(model: Model, fitted: Fitted, data: object, options: DayCountOpt
     """Count the texts that a server answered."""
     if not isinstance(data, str | Path):
         raise OptionError(
-            Parameter("since"),
-            " needs the file that `slugline serve --watch` keeps, and the data are no path.",
+            Parameter("since"), " requires the path of a file written by `slugline serve --watch`."
         )
     if isinstance(model, TopicClassifier):
         raise OptionError(
             Parameter("model"),
-            f" is a classifier, and {data} has daily sums of the versions of a model file; give "
-            "the path of that file.",
+            f" is a classifier, but {data} contains daily sums of model files; give the path of "
+            "the model file.",
         )
     return count_days(
         data, fitted, WatchedModel.from_file(Path(model_path(model)), fitted), options

@@ -29,7 +29,7 @@ from slugline.evaluation.evaluation import BaseEvaluation
 
 #: Labelled texts: a corpus, what `load_corpus` reads, or a pair of texts and topics.
 Data = Corpus | Source | Sequence[Source] | tuple[Iterable[str], Iterable[Topic]]
-#: A fitted classifier, the path of a model file, or the name of a model that comes with Slugline.
+#: A fitted classifier, the path of a model file, or the name of an included model.
 Model = TopicClassifier | str | os.PathLike[str]
 
 Result = TypeVar("Result", bound="TableResult")
@@ -38,7 +38,7 @@ _LOAD_OPTIONS = {"skip_bad_rows", "encoding"}
 
 
 class TableResult(TitledRows):
-    """A result that notebooks display and that can be saved."""
+    """Base class of results, which can be saved and displayed in notebooks."""
 
     _n_digits: int | None = None  # decimal places in the table; None keeps all
 

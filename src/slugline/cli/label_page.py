@@ -60,7 +60,7 @@ class PageOptions:
             max_body=_MAX_BODY,
         )
         if not self.insecure:
-            settings.check_is_guarded("read the texts and give topics to them")
+            settings.check_is_guarded("read and label the texts")
         return settings
 
     def address(self) -> Address:

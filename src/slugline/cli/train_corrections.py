@@ -130,9 +130,9 @@ def warn_of_other_data(output: Path, train: Corpus, corrections: ModelCorrection
     without = f", none of them with the topic {join_words(missing, _MAX_TOPICS)}" if missing else ""
     warn(
         [
-            f"{output} learned from {counted(fitted.n_documents, 'document')}, and {train.name} "
-            f"and {corrections.path} have {n_documents:,}{without}; if {train.name} is not what "
-            f"it learned from, `slugline rollback {output}` brings it back."
+            f"{output} was trained on {counted(fitted.n_documents, 'document')}, but {train.name} "
+            f"and {corrections.path} have {n_documents:,}{without}; if {train.name} is not its "
+            f"training data, `slugline rollback {output}` restores it."
         ]
     )
 
@@ -160,7 +160,7 @@ def note_learned(result: CorrectionResult, output: Path) -> None:
         with CorrectionStore(path, create=False) as store:
             store.mark_learned(numbers, digest)
     except StoreError as error:
-        warn([f"the file of corrections could not record that {output} learned from it: {error}"])
+        warn([f"cannot mark the corrections as used in {output}: {error}"])
 
 
 def _stop_without_corrections(
