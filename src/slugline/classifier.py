@@ -382,30 +382,13 @@ class TopicClassifier(TextEstimator):
         names = self.get_feature_names_out().tolist()
         return self._to_output(self.predict_proba(X), names, X)
 
-    def fit_transform(
-        self,
-        X: Texts,
-        y: Any,
-        sample_weight: npt.ArrayLike | None = None,
-        *,
-        validation_data: tuple[Texts, Any] | None = None,
-        X_unlabelled: Texts | None = None,
-        progress: Progress | None = None,
-    ) -> Any:
+    def fit_transform(self, X: Texts, y: Any, **fit_params: Any) -> Any:
         """Call `fit`, and return the probabilities of the training texts.
 
         They are higher than for new texts, so a model trained on them relies on them too much.
         `cross_val_predict` returns unbiased probabilities.
         """
-        options: dict[str, Any] = {
-            "sample_weight": sample_weight,
-            "validation_data": validation_data,
-            "X_unlabelled": X_unlabelled,
-            "progress": progress,
-        }
-        # A subclass may lack some.
-        given = {name: value for name, value in options.items() if value is not None}
-        return self.fit(X, y, **given).transform(X)
+        return self.fit(X, y, **fit_params).transform(X)
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[Any]:  # noqa: ARG002
         """Return the column names of `transform`, which are the topics, shape (n_topics,)."""

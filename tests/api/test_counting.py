@@ -106,9 +106,11 @@ def test_count_reads_daily_sums(tmp_path: Path) -> None:
     ):
         with pytest.raises(OptionError, match=message):
             slugline.count(model_file, tmp_path / "watch.db", **wrong)
-    with pytest.raises(OptionError, match="`since` needs the file that `slugline serve"):
+    with pytest.raises(
+        OptionError, match="`since` requires the path of a file written by `slugline serve"
+    ):
         slugline.count(model_file, ["wheat"], since=second)
-    with pytest.raises(OptionError, match="`model` is a classifier, and"):
+    with pytest.raises(OptionError, match="`model` is a classifier, but"):
         slugline.count(slugline.load(model_file), tmp_path / "watch.db")
 
 

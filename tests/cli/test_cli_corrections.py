@@ -106,11 +106,11 @@ def test_train_corrections_warns_of_other_data(run: Run, news: News) -> None:
     found = run("train", "other.csv", "-o", "news.slug", "-q", "--corrections", "c.db")
 
     assert (
-        f"warning: news.slug learned from {n_learned} documents, and other.csv and c.db have "
-        f"{len(others) + 9}, none of them with the topic grain; if other.csv is not what it "
-        "learned from, `slugline rollback news.slug` brings it back."
+        f"warning: news.slug was trained on {n_learned} documents, but other.csv and c.db have "
+        f"{len(others) + 9}, none of them with the topic grain; if other.csv is not its "
+        "training data, `slugline rollback news.slug` restores it."
     ) in found.err
-    assert "warning: news.slug learned" not in run(*TRAIN, "--corrections", "c.db").err
+    assert "warning: news.slug was trained on" not in run(*TRAIN, "--corrections", "c.db").err
 
 
 def test_train_corrections_json_holds_what_changed(run: Run) -> None:

@@ -157,10 +157,10 @@ def test_suggest_topic_names_the_column_to_fill_in(run: Run) -> None:
         (["--random"], "Missing argument 'UNLABELLED'."),
         (["news.slug"], "Missing argument 'UNLABELLED'."),
         ([], "Missing argument 'MODEL'."),
-        (["--random", "news.slug", "new.txt"], "--random needs no MODEL; give the texts alone."),
+        (["--random", "news.slug", "new.txt"], "--random takes no MODEL; give only UNLABELLED."),
         (
             ["news.slug", "new.txt", "--rest", "a.csv"],
-            "--rest is for the texts that --random doesn't choose; give both.",
+            "--rest requires --random; add it, or remove --rest.",
         ),
         (
             ["--random", "new.txt", "-o", "a.csv", "--rest", "a.csv"],
@@ -249,7 +249,7 @@ def test_suggest_page_goes_on_with_texts_that_have_no_label(run: Run, tmp_path: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--page"], "--page needs a file in which labels are kept; add -o labels.db."),
+        (["--page"], "--page requires a label database; add -o labels.db."),
         (["--page", "-o", "a.csv"], "--output a.csv: --page writes a database; name it a.db."),
         (
             ["--page", "-o", "a.db", "--json"],

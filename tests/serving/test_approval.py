@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 
 from server import client, make_state
 from slugline.errors import OptionError
-from slugline.serving.serve_settings import ServeSettings, read_tokens
+from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.tokens import read_tokens
 from slugline.serving.web.state import WebState
 
 ANNA, BEN, NOBODY = "0123456789abcdef-a", "0123456789abcdef-b", "0123456789abcdef-c"

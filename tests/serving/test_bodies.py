@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from server import client, make_state
 from slugline.serving.background import BackgroundThreads
-from slugline.serving.web.bodies import is_quick_json, parse_form, parse_large_json
+from slugline.serving.web.bodies import parse_form, parse_large_json
 from slugline.serving.web.problems import HttpProblem
 from slugline.serving.web.state import WebState
 
@@ -115,20 +115,6 @@ def test_read_form_limits_bytes_by_the_kind_of_form(
 def test_read_form_rejects_a_body_of_percent_signs(page: TestClient) -> None:
     answer = page.post("/", content=b"%" * 1_000_000, headers=FORM)
     assert answer.status_code == 400
-
-
-@pytest.mark.parametrize(
-    ("body", "is_quick"),
-    [
-        (b"[" + b"1," * 20_000 + b"1]", True),
-        (b'["' + b"x" * 130_000 + b'"]', True),
-        (b'["' + b"x" * 140_000 + b'"]', False),
-        (b"[" + b"1," * 40_000 + b"1]", False),
-    ],
-    ids=["short", "few values", "long", "many values"],
-)
-def test_is_quick_json_of_short_bodies_and_of_few_values(body: bytes, is_quick: bool) -> None:
-    assert is_quick_json(body) == is_quick
 
 
 def test_large_bodies_are_parsed_off_the_event_loop(state: WebState, page: TestClient) -> None:

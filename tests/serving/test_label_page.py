@@ -899,7 +899,7 @@ def test_label_command_reports_what_it_can_not_use(run_label: RunLabel, tmp_path
         (
             (texts, "-o", labels, "--host", "0.0.0.0"),
             2,
-            "where anybody could read the texts and give topics to them; add --token-file",
+            "where anybody could read and label the texts; add --token-file",
         ),
         ((texts, "-o", labels, "--coder", " "), 1, "blank"),
         ((texts, "-o", tmp_path / "no" / "labels.db"), 2, "can't write a file there"),

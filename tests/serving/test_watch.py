@@ -72,7 +72,7 @@ def test_watch_sums_the_texts_of_programs(state: WebState, api: TestClient) -> N
     expected = model.fitted.predict_proba([*TEXTS[:3], TEXTS[0]]).sum(axis=0, dtype=np.float64)
     np.testing.assert_allclose(sums.sums, expected, rtol=1e-5)
     assert (sums.n_texts, sums.n_unsure) == (4, 0)  # without the empty one
-    assert sums.n_unknown == 2
+    assert sums.totals.n_unknown == 2
     assert dict(zip(model.fitted.topics.names, sums.answers.tolist(), strict=True))["grain"] >= 2
     assert sums.answers.sum() == 4
 

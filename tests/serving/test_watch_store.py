@@ -56,7 +56,7 @@ def test_day_sums_of_bins_are_those_of_all_texts() -> None:
     np.testing.assert_allclose(weights @ rows, proba.sum(axis=0), rtol=1e-5)
     np.testing.assert_allclose(sums.sums, proba.sum(axis=0), rtol=1e-5)
     assert sums.n_unsure == 1
-    assert (sums.n_words, sums.n_unknown, sums.unknown_fraction) == (2000, 500, 0.25)
+    assert (*sums.totals[1:3], sums.unknown_fraction) == (2000, 500, 0.25)
 
 
 def test_day_sums_of_a_multilabel_model_have_bins_by_topic() -> None:
@@ -153,11 +153,11 @@ def test_store_writes_no_part_of_the_sums_on_a_full_disk(path: Path) -> None:
 
 def test_store_saturates_counts(path: Path) -> None:
     sums = make_sums(draw(5, 3))
-    sums.n_words = 1 << 80
+    sums.totals = sums.totals._replace(n_words=1 << 80)
     with WatchStore(path) as store:
         store.add({(MODEL, DAY): sums})
         store.add({(MODEL, DAY): sums})
-        assert store.days(MODEL.digest)[DAY].n_words == 1 << 60
+        assert store.days(MODEL.digest)[DAY].totals.n_words == 1 << 60
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from slugline.corpus.corpus import Corpus
 
 
 class AuditResult(TableResult):
-    """Probable label errors, copies, leaks and odd texts.
+    """Probable label errors, duplicates, leaks and outliers.
 
     `to_records` returns a row for each probable error, or for the 100 most suspect documents.
-    `save("review.csv")` or `save("review.xlsx")` writes them as a table for your decisions, which
-    `repair` carries out.
+    `save("review.csv")` or `save("review.xlsx")` writes them as a table to fill in; `repair`
+    applies your decisions.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class AuditResult(TableResult):
         return self.findings.to_dict(MIN_TO_REVIEW)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return the row, part, place, topic, likely topic, suspicion and reasons per suspect."""
+        """Return a row per suspect with its place, text, topics, suspicion and reasons."""
         records = []
         for row in self.findings.to_review():
             finding = self.findings[row]
@@ -81,7 +81,7 @@ def audit(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> AuditResult:
-    """Find probable label errors, copies, leaks and odd texts.
+    """Find probable label errors, duplicates, leaks and outliers.
 
     Parameters
     ----------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +55,7 @@ class CountResult(TableResult):
         The separator of the input file, also used to write the counts as .csv.
     """
 
-    # Further digits would be finer than any interval.
+    # More digits would be finer than any interval.
     _n_digits = 4
 
     def __init__(self, counts: Counts, *, separator: str | None = None) -> None:
@@ -86,9 +85,6 @@ class CountResult(TableResult):
         from slugline.reports.counting import count_charts
 
         return count_charts(self.counts)
-
-    def _n_chart_columns(self, n_charts: int) -> int:
-        return math.ceil(math.sqrt(n_charts))  # landscape, like a slide
 
     def _table(self, delimiter: str | None = ",") -> bytes:
         return super()._table(None if delimiter is None else self._separator)
@@ -251,14 +247,13 @@ def _count_days(model: Model, fitted: Fitted, data: object, options: DayCountOpt
     """Count the texts that a server answered."""
     if not isinstance(data, str | Path):
         raise OptionError(
-            Parameter("since"),
-            " needs the file that `slugline serve --watch` keeps, and the data are no path.",
+            Parameter("since"), " requires the path of a file written by `slugline serve --watch`."
         )
     if isinstance(model, TopicClassifier):
         raise OptionError(
             Parameter("model"),
-            f" is a classifier, and {data} has daily sums of the versions of a model file; give "
-            "the path of that file.",
+            f" is a classifier, but {data} contains daily sums of model files; give the path of "
+            "the model file.",
         )
     return count_days(
         data, fitted, WatchedModel.from_file(Path(model_path(model)), fitted), options

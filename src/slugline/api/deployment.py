@@ -1,4 +1,4 @@
-"""Put a model to use: answer files, write a page, serve."""
+"""Deployment: answer files, export a page, serve over HTTP."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def serve(
     Parameters
     ----------
     *models : TopicClassifier, or path of a model file
-        By default the model that comes with Slugline. Classifiers are named model-1, model-2 …
+        Defaults to the included model. Classifiers are named model-1, model-2 …
         Changed model files are reloaded.
     settings : ServeSettings, optional
         Address and port, tokens, corrections, limits, log: see

@@ -146,7 +146,7 @@ def evaluate(
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> EvaluationResult:
-    """Measure a model on labelled texts, and test whether it is better than another one.
+    """Measure a model on labelled texts, optionally against another model.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ def compare(
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> ComparisonResult:
-    """Measure several models by cross-validation on the same folds, each in its own process.
+    """Compare models by cross-validation on the same folds, each in a separate process.
 
     Parameters
     ----------

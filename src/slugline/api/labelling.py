@@ -252,7 +252,7 @@ def label(
     if not isinstance(settings, ServeSettings):
         raise option_error("settings", settings, "a `ServeSettings`")
     if not insecure:
-        settings.check_is_guarded("read the texts and give topics to them")
+        settings.check_is_guarded("read and label the texts")
     if output is None:
         path = find_labels(os.fspath(data) if isinstance(data, str | os.PathLike) else "", None)
         data = find_source(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
@@ -28,7 +29,7 @@ from slugline.evaluation.evaluation import BaseEvaluation
 
 #: Labelled texts: a corpus, what `load_corpus` reads, or a pair of texts and topics.
 Data = Corpus | Source | Sequence[Source] | tuple[Iterable[str], Iterable[Topic]]
-#: A fitted classifier, the path of a model file, or the name of a model that comes with Slugline.
+#: A fitted classifier, the path of a model file, or the name of an included model.
 Model = TopicClassifier | str | os.PathLike[str]
 
 Result = TypeVar("Result", bound="TableResult")
@@ -37,7 +38,7 @@ _LOAD_OPTIONS = {"skip_bad_rows", "encoding"}
 
 
 class TableResult(TitledRows):
-    """A result that notebooks display and that can be saved."""
+    """Base class of results, which can be saved and displayed in notebooks."""
 
     _n_digits: int | None = None  # decimal places in the table; None keeps all
 
@@ -88,7 +89,7 @@ class TableResult(TitledRows):
                     f"{short_repr(str(path))}: this result has no chart; name a file that ends in "
                     ".html, .json, .csv or .xlsx."
                 )
-            content = svg_file(charts, self._n_chart_columns(len(charts)))
+            content = _arrange(charts)
         else:
             raise OptionError(
                 f"{short_repr(str(path))} has the ending {suffix!r}; name a file that ends "
@@ -101,13 +102,9 @@ class TableResult(TitledRows):
         """Return the charts of the result as SVG elements."""
         return []
 
-    def _n_chart_columns(self, n_charts: int) -> int:  # noqa: ARG002 (for results with many)
-        """Return the number of charts per row."""
-        return 1
-
     def _repr_html_(self) -> str:
         table, charts = super()._repr_html_(), self._charts()
-        return table + svg_file(charts, self._n_chart_columns(len(charts))) if charts else table
+        return table + _arrange(charts) if charts else table
 
     def _page(self) -> str:
         from slugline.reports.render import table_page
@@ -125,6 +122,11 @@ class TableResult(TitledRows):
         records = self.to_records()
         columns = [*records[0]] if records else []
         return table_file([columns, *(map(to_cell, r.values()) for r in records)], delimiter)
+
+
+def _arrange(charts: Sequence[str]) -> str:
+    """Return an SVG file with charts in a landscape grid, like a slide."""
+    return svg_file(charts, math.ceil(math.sqrt(len(charts))))
 
 
 def to_result(kind: type[Result], value: Any) -> Result:

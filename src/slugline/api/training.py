@@ -1,4 +1,4 @@
-"""Train a classifier, and estimate the gain from more labels."""
+"""Training, and planning of further labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of long work: a protocol, and classes that show a bar, lines or nothing."""
+"""Progress reporting: a protocol, and implementations that show a bar, lines or nothing."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 # Maximum width of the bar itself in columns.
 _BAR_WIDTH = 12
-# Announce work that takes at least this many seconds.
+# Announce work with at least this expected duration in seconds.
 _LONG = 60.0
-# Seconds before showing an estimate of the time left, or work that is usually done sooner.
+# Seconds before showing the time left, or the progress of steps that are usually shorter.
 _SHORT = 1.0
 
-#: Message after the first Ctrl-C; the braces stand for the work to finish before the command ends.
+#: Message after the first Ctrl-C; the placeholder names the work in progress.
 INTERRUPTED = "interrupted: {}; press Ctrl-C again to stop now"
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """Interface for reporting the progress of training, passes over documents, files and downloads.
+    """Receives progress of training, passes over documents, files and downloads.
 
-    Callers of `update` must also call `close`, even after an error. More work may follow.
+    Callers of `update` must also call `close`, even after an error. The object can be reused.
     """
 
     def update(self, step: str, fraction: float | None = None, detail: str = "") -> None:
@@ -49,13 +49,13 @@ class Progress(Protocol):
         """
 
     def note(self, text: str) -> None:
-        """Report something that stays visible."""
+        """Report a message that stays visible."""
 
     def warning(self, text: str) -> None:
         """Report a possible problem."""
 
     def close(self) -> None:
-        """Report that the work has ended, successfully or not."""
+        """Report the end of the work, whether or not it succeeded."""
 
 
 class SilentProgress:
@@ -79,7 +79,7 @@ SILENT: Progress = SilentProgress()
 
 
 class QuietProgress(SilentProgress):
-    """Shows only warnings; `wording` rewrites texts, such as parameters to command-line flags."""
+    """Shows only warnings; `wording` rewrites messages, for example to name command-line flags."""
 
     def __init__(self, stream: TextIO, wording: Callable[[str], str] = str) -> None:
         self._stream = stream
@@ -117,7 +117,7 @@ class LineProgress(QuietProgress):
         self._pace = _Pace()
 
     def update(self, step: str, fraction: float | None = None, detail: str = "") -> None:
-        """Show fraction, time left, step and detail: at once for a new step, else periodically."""
+        """Show fraction, time left, step and detail, immediately for a new step."""
         now = time.monotonic()
         time_left = self._pace.time_left(now, fraction)
         if now < self._first_time or (step == self._step and now < self._next_time):
@@ -173,14 +173,14 @@ class BarProgress(LineProgress):
 
 
 def announce(progress: Progress, work: str, seconds: float, advice: str = "") -> None:
-    """Add a note with the expected duration of the work if it is about a minute or more."""
+    """Report the expected duration of work that takes about a minute or longer."""
     if seconds >= _LONG:
         minutes = counted(round(seconds / 60), "minute")
         progress.note(Message(work, f", which takes about {minutes}", advice))
 
 
 class LongStep:
-    """Reports the progress of a step, from any thread, once the step takes over a second.
+    """Reports the progress of a step after its first second. Thread-safe.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ _Parts = tuple[str, str, str, str]
 
 
 class _Pace:
-    """Estimates the time left from the progress since the first update."""
+    """Estimates the time left from the pace since the first update."""
 
     def __init__(self) -> None:
         self._start: tuple[float, float] | None = None

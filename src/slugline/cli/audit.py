@@ -286,8 +286,8 @@ def _review_suspects(
             warn(
                 [
                     f"{output} has decisions about {counted(assignments.n_missing, 'document')} "
-                    f"that {audit.corpus.name} had with another text or topic; take them back on "
-                    'the page, under "Latest", so that the others can be carried out'
+                    f"whose text or topic has changed in {audit.corpus.name}; undo them on the "
+                    'page, under "Latest", so that the others can be applied'
                 ]
             )
         coder = _prepare_store(store, findings, page)
@@ -305,10 +305,7 @@ def _review_suspects(
         serve_page(settings, service, address, f"{counted(len(suspects), 'suspect')} to review")
     name = shlex.join([*data, "--decisions", str(output)])
     options = ", with the same options for reading" if reading.describes_source() else ""
-    say(
-        f"decisions are in {output}; to carry them out{options}: slugline audit {name} "
-        "-o repaired.csv"
-    )
+    say(f"decisions are in {output}; to apply them{options}: slugline audit {name} -o repaired.csv")
 
 
 def _prepare_store(store: LabelStore, findings: Findings, page: PageOptions) -> str:

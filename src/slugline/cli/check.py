@@ -68,7 +68,8 @@ def _print(result: ReproducibilityCheck) -> None:
         )
         return
     if result.is_same_model:
-        difference = _describe_difference(result)
+        has_versions = any(d.what.startswith("versions.") for d in result.differences)
+        difference = "other versions" if has_versions else "packed differently"
         show(f"{result.model}: the same model, {difference}; its weights are the same bytes")
     else:
         show(f"{result.model}: not identical")
@@ -76,11 +77,6 @@ def _print(result: ReproducibilityCheck) -> None:
         (name, _format_value(then), _format_value(now)) for name, then, now in result.differences
     ]
     print_table([("", "in the file", "now"), *rows])
-
-
-def _describe_difference(result: ReproducibilityCheck) -> str:
-    has_versions = any(d.what.startswith("versions.") for d in result.differences)
-    return "other versions" if has_versions else "packed differently"
 
 
 def _format_value(value: Any) -> str:

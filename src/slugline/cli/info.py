@@ -40,7 +40,7 @@ def info(model: str, as_json: bool) -> None:
     show(f"- topic: {layout.topic}")
     for group in file.info.feature_groups:
         for column in group.columns:
-            show(f"- beside the text: {column}")
+            show(f"- additional column: {column}")
     if form := layout.topic_form:
         show(f"- several topics: {_FORMS.get(form.kind, f'separated by {form.separator!r}')}")
     show(f"- encoding: {layout.encoding or 'UTF-8'}")
@@ -51,7 +51,7 @@ def info(model: str, as_json: bool) -> None:
     for old, new in layout.topic_map[:_MAX_RENAMED]:
         show(f"- topic {old} is renamed {new}")
     if len(layout.topic_map) > _MAX_RENAMED:
-        show(f"- and {len(layout.topic_map) - _MAX_RENAMED:,} more, which --json has")
+        show(f"- and {len(layout.topic_map) - _MAX_RENAMED:,} more; use --json to see all")
 
 
 def _check_table(info: ModelInfo) -> None:

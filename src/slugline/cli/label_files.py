@@ -13,7 +13,6 @@ from slugline.corpus.label_database.records import CoderKind
 from slugline.corpus.label_database.tables import TOPIC_COLUMN
 from slugline.corpus.layout import ReadOptions
 from slugline.errors import OptionError
-from slugline.labels.formats.importing import ImportReport
 from slugline.labels.formats.label_studio import (
     LABEL_STUDIO,
     export_label_studio,
@@ -77,9 +76,18 @@ def exchange_labels(
         _import(store, table, path, name, person, options)
     is_for_label_studio = files.export_for is not None
     if files.export is not None and is_for_label_studio:
-        _export_label_studio(store, files.export)
+        written = export_label_studio(store, files.export)
+        note = f"; coders disagree on {written.n_open:,}" if written.n_open else ""
+        say(
+            f"{files.export}: {counted(written.n_documents, 'document')} with "
+            f"{counted(written.n_labels, 'label')} for Label Studio{note}"
+        )
     elif files.export is not None:
-        _export_table(store, table, files.export, options)
+        rows = export_table(store, table.name, files.export, options=options)
+        say(
+            f"{files.export}: {counted(rows.n_rows, 'row')}, {rows.n_labelled:,} with a topic in "
+            f"column {rows.topic!r}"
+        )
     if files.export_codebook is not None:
         write_topics = export_setup if is_for_label_studio else export_codebook
         n_topics = write_topics(store, files.export_codebook)
@@ -115,27 +123,6 @@ def _import(
             options=replace(options, topic=topic) if is_source else ReadOptions(id=options.id),
             user_file=table,
         )
-    _say_imported(path, report)
-
-
-def _export_table(store: LabelStore, table: TextTable, path: Path, options: ReadOptions) -> None:
-    export = export_table(store, table.name, path, options=options)
-    say(
-        f"{path}: {counted(export.n_rows, 'row')}, {export.n_labelled:,} with a topic in "
-        f"column {export.topic!r}"
-    )
-
-
-def _export_label_studio(store: LabelStore, path: Path) -> None:
-    written = export_label_studio(store, path)
-    note = f"; coders disagree on {written.n_open:,}" if written.n_open else ""
-    say(
-        f"{path}: {counted(written.n_documents, 'document')} with "
-        f"{counted(written.n_labels, 'label')} for Label Studio{note}"
-    )
-
-
-def _say_imported(path: Path, report: ImportReport) -> None:
     parts = [
         f"{counted(report.n_labels, 'label')}, {report.n_new_labels:,} of them new",
         f"{counted(report.n_new_documents, 'new document')}",

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from slugline.cli.options import MAIN, add_options, option, requiring_extra
+from slugline.cli.options import MAIN, add_options, option, requiring_extra, setting_option
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 from slugline.labels.label_setup import login_name
-from slugline.serving.serve_settings import ServeSettings, Token, read_tokens
+from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.server.addresses import Address, find_address
+from slugline.serving.tokens import Token, read_tokens
 
 if TYPE_CHECKING:
     from slugline.serving.labelling.service import LabelService
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 PAGE_PANEL = "The page"
 # Maximum request size in bytes: a note, or a topic description with examples.
 _MAX_BODY = 1 << 20
-_NAMES = ("coder", "host", "port", "token_file", "allowed_host", "insecure")
+_NAMES = ("coder", "host", "port", "token_file", "allowed_hosts", "insecure")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class PageOptions:
     host: str
     port: int
     token_file: Path | None
-    allowed_host: tuple[str, ...]
+    allowed_hosts: tuple[str, ...]
     insecure: bool
 
     def coder_name(self) -> str:
@@ -55,11 +56,11 @@ class PageOptions:
             host=self.host,
             port=self.port,
             tokens=() if self.token_file is None else _read_named_tokens(self.token_file),
-            allowed_hosts=self.allowed_host,
+            allowed_hosts=self.allowed_hosts,
             max_body=_MAX_BODY,
         )
         if not self.insecure:
-            settings.check_is_guarded("read the texts and give topics to them")
+            settings.check_is_guarded("read and label the texts")
         return settings
 
     def address(self) -> Address:
@@ -89,23 +90,8 @@ def page_options(*, panel: str = MAIN) -> Callable[[Callable[..., None]], Callab
             show_default="login name",
             panel=panel,
         ),
-        option(
-            "--host ADDRESS",
-            "Address to listen on.",
-            default=ServeSettings.host,
-            envvar="SLUGLINE_HOST",
-            show_envvar=True,
-            panel=panel,
-        ),
-        option(
-            "--port N",
-            "Port; 0 for any free port.",
-            type=click.IntRange(0, 65535),
-            default=ServeSettings.port,
-            envvar="SLUGLINE_PORT",
-            show_envvar=True,
-            panel=panel,
-        ),
+        setting_option(ServeSettings, "host", "SLUGLINE", panel),
+        setting_option(ServeSettings, "port", "SLUGLINE", panel),
         option(
             "--token-file FILE",
             "Require a token from FILE, which has a name and a token per line.",
@@ -114,12 +100,7 @@ def page_options(*, panel: str = MAIN) -> Callable[[Callable[..., None]], Callab
             show_envvar=True,
             panel=panel,
         ),
-        option(
-            "--allowed-host NAME",
-            "Host name of this machine, such as labels.example.org; repeatable.",
-            multiple=True,
-            panel=panel,
-        ),
+        setting_option(ServeSettings, "allowed_hosts", "SLUGLINE", panel),
         option("--insecure", "Let other machines use the page without a token.", panel=panel),
     )
 

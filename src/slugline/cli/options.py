@@ -282,12 +282,12 @@ def _is_repeatable(hint: Any) -> bool:
 
 
 def setting_option(
-    kind: type, name: str, envvar_prefix: str = ""
+    kind: type, name: str, envvar_prefix: str = "", panel: str = ""
 ) -> Callable[[Decorated], Decorated]:
     """Return a decorator that adds the option for a field of a settings type.
 
     The field's type is annotated with a `Setting`. With a prefix, the option can also be set by an
-    environment variable, which the help shows.
+    environment variable, which the help shows. `panel` overrides the setting's panel.
     """
     field = kind.__dataclass_fields__[name]  # type: ignore[attr-defined]
     hint, setting = get_args(_type_hints(kind)[name])
@@ -307,7 +307,7 @@ def setting_option(
         metavar=setting.metavar or None,
         help=setting.help,
         cls=Option,
-        panel=setting.panel,
+        panel=panel or setting.panel,
         values=setting.values,
         **more,
     )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -271,9 +271,11 @@ def _predict_one(
         decider, rows, options, announce=lambda note: say(Message(f"{rows.name}: ", note))
     )
     start = time.monotonic()
-    lines = _LineWriter(rows.unit, options.top, fitted if explain else None)
+    print_lines = functools.partial(
+        _print_lines, unit=rows.unit, top=options.top, explained=fitted if explain else None
+    )
     with (
-        _writer(output, rows, decider, lines) as write,
+        _file_writer(output, rows, decider, options.top) as write,
         show_progress(hidden=is_typed, bar_only=output is None, is_late=True) as progress,
     ):
 
@@ -283,7 +285,7 @@ def _predict_one(
             progress.update("predicting", rows.fraction_read(), detail)
 
         counts = write_predictions(
-            batches, rows, write, strict=options.strict, on_progress=show_rows
+            batches, rows, write or print_lines, strict=options.strict, on_progress=show_rows
         )
     _finish(counts, rows, output)
 
@@ -307,42 +309,39 @@ def _finish(counts: RowCounts, rows: RowReader, output: Path | None) -> None:
 
 
 @contextmanager
-def _writer(
-    output: Path | None, rows: RowReader, decider: Decider, lines: _LineWriter
-) -> Iterator[Callable[[Sequence[Prediction | BadRow]], None]]:
-    """Yield a function that writes batches of answers to standard output or a file."""
+def _file_writer(
+    output: Path | None, rows: RowReader, decider: Decider, top: int
+) -> Iterator[Callable[[Sequence[Prediction | BadRow]], None] | None]:
+    """Yield a function that writes batches of answers to the output file, or None without one."""
     if output is None:
-        yield lines.write
+        yield None
         return
     from slugline.prediction.files import open_answer_file
 
-    with open_answer_file(output, rows, decider, lines.top) as file:
+    with open_answer_file(output, rows, decider, top) as file:
         yield file.write
     if file.dropped_columns:
         columns = format_list(file.dropped_columns)
         warn([f"{output} lacks {columns}, which the first rows of {rows.name} don't have"])
 
 
-class _LineWriter(NamedTuple):
-    """Writes answers as JSON lines to standard output, with reasons if `explained` is given."""
-
-    unit: str
-    top: int
-    explained: Fitted | None
-
-    def write(self, answers: Sequence[Prediction | BadRow]) -> None:
-        encode = msgspec.json.Encoder(enc_hook=str).encode
-        out = sys.stdout.buffer
-        for answer in answers:
-            if isinstance(answer, BadRow):
-                fields = _error_fields(answer, self.unit)
-            else:
-                fields = _answer_fields(answer, self.top)
-                if self.explained is not None:
-                    fields["reasons"] = _reasons(self.explained, answer)
-            out.write(printable_json(encode(fields).decode()).encode() + b"\n")
-        # The process that supplies the next rows may be waiting for these answers.
-        out.flush()
+def _print_lines(
+    answers: Sequence[Prediction | BadRow], *, unit: str, top: int, explained: Fitted | None
+) -> None:
+    """Print answers as JSON lines, with reasons if `explained` is given."""
+    encode = msgspec.json.Encoder(enc_hook=str).encode
+    out = sys.stdout.buffer
+    for answer in answers:
+        if isinstance(answer, BadRow):
+            row_id = {} if answer.id in (None, "") else {"id": compact(answer.id)}
+            fields = {unit: answer.at, **row_id, "error": answer.problem}
+        else:
+            fields = _answer_fields(answer, top)
+            if explained is not None:
+                fields["reasons"] = _reasons(explained, answer)
+        out.write(printable_json(encode(fields).decode()).encode() + b"\n")
+    # The process that supplies the next rows may be waiting for these answers.
+    out.flush()
 
 
 def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
@@ -364,12 +363,6 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
         ).reasons
         if reason.start is not None or reason.word.partition("=")[0] in columns
     ]
-
-
-def _error_fields(row: BadRow, unit: str) -> dict[str, Any]:
-    """Return the fields for an unreadable row."""
-    row_id = {} if row.id in (None, "") else {"id": compact(row.id)}
-    return {unit: row.at, **row_id, "error": row.problem}
 
 
 def _answer_fields(answer: Prediction, top: int) -> dict[str, Any]:

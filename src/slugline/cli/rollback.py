@@ -39,7 +39,7 @@ def rollback(model: str, as_json: bool) -> None:
         show(f"report    {result.report.name}, restored as well")
     elif result.replaced_report is not None:
         show(
-            f"report    none is kept of this model; that of the replaced one is now "
+            f"report    none for this model; the replaced model's report is now "
             f"{result.replaced_report.name}"
         )
     show(

@@ -19,7 +19,8 @@ from slugline.cli.options import (
 )
 from slugline.cli.output import is_quiet, log_to_standard_error, say
 from slugline.cli.output_paths import check_target
-from slugline.serving.serve_settings import ServeSettings, read_tokens
+from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.tokens import read_tokens
 
 
 @command(context_settings={"auto_envvar_prefix": "SLUGLINE"})

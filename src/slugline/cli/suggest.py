@@ -122,7 +122,7 @@ def suggest(
         _write_drawn(rows, drawn, output, rest, as_json)
         return
     if rest is not None:
-        raise OptionError("--rest is for the texts that --random doesn't choose; give both.")
+        raise OptionError("--rest requires --random; add it, or remove --rest.")
     if model is None or file is None:
         raise OptionError(f"Missing argument '{'UNLABELLED' if model else 'MODEL'}'.")
     options.check_model_first("suggest", model, file)
@@ -173,7 +173,7 @@ def _only_file(first: str | None, second: str | None) -> str:
     if first is None:
         raise OptionError("Missing argument 'UNLABELLED'.")
     if second is not None:
-        raise OptionError("--random needs no MODEL; give the texts alone.")
+        raise OptionError("--random takes no MODEL; give only UNLABELLED.")
     return first
 
 
@@ -221,7 +221,7 @@ def _check_page_options(*, open_page: bool, random: bool) -> None:
         check_only_with_page()
     elif random:
         raise OptionError(
-            "--random sets texts aside in a table; to label them on a page, give the table to "
+            "--random can't be combined with --page; write a table, and open it with "
             "`slugline label`."
         )
 
@@ -231,7 +231,7 @@ def _check_page(output: Path | None, sources: Sequence[str], as_json: bool) -> P
     if as_json:
         raise OptionError("--page opens a page and can't be combined with --json; leave one out.")
     if output is None:
-        raise OptionError("--page needs a file in which labels are kept; add -o labels.db.")
+        raise OptionError("--page requires a label database; add -o labels.db.")
     check_database("--output", output, sources)
     check_can_open()
     return output
@@ -296,7 +296,7 @@ def _label_suggestions(
         )
         content = f"{len(selections):,} of {counted(len(free), 'text')} to label"
         serve_page(settings, service, address, content)
-        say(f"labels are in {output}; train on them and what the model learned from before")
+        say(f"labels are in {output}; train on them and the model's training data")
 
 
 def _selection(suggestion: Suggestion) -> Selection:

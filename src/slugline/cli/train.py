@@ -199,13 +199,17 @@ def _fit(
                 progress=progress,
             )
         else:
-            from slugline.cli.train_corrections import train_on_corrections, warn_of_other_data
+            from slugline.cli.train_corrections import warn_of_other_data
+            from slugline.corrections.learning import train_with_corrections
 
             warn_of_other_data(request.output, documents.train, corrections)
-            retraining = train_on_corrections(
-                request,
+            retraining = train_with_corrections(
+                request.settings,
                 documents.train,
-                corrections,
+                corrections=corrections.rows,
+                reading=request.reading,
+                name=str(corrections.path),
+                replaced=corrections.replaced and corrections.replaced.fitted,
                 test=documents.test,
                 test_fraction=documents.test_fraction or TEST_FRACTION,
                 on_labels=on_labels,

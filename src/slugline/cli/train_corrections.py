@@ -8,23 +8,16 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
 from slugline.base.files import file_sha256
-from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words
 from slugline.cli.output import print_json, print_table, say, show, warn
 from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import as_sets
-from slugline.corrections.learning import (
-    CorrectionResult,
-    restore_integer_topics,
-    to_corpus,
-    train_with_corrections,
-)
+from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import describe_pending
 from slugline.errors import OptionError, SluglineError, StoreError
-from slugline.experiment.experiment import AccuracyOnLabels
 from slugline.model.file import container
 from slugline.model.file.content import load_model
 from slugline.model.file.generations import earlier_files
@@ -137,9 +130,9 @@ def warn_of_other_data(output: Path, train: Corpus, corrections: ModelCorrection
     without = f", none of them with the topic {join_words(missing, _MAX_TOPICS)}" if missing else ""
     warn(
         [
-            f"{output} learned from {counted(fitted.n_documents, 'document')}, and {train.name} "
-            f"and {corrections.path} have {n_documents:,}{without}; if {train.name} is not what "
-            f"it learned from, `slugline rollback {output}` brings it back."
+            f"{output} was trained on {counted(fitted.n_documents, 'document')}, but {train.name} "
+            f"and {corrections.path} have {n_documents:,}{without}; if {train.name} is not its "
+            f"training data, `slugline rollback {output}` restores it."
         ]
     )
 
@@ -158,31 +151,6 @@ def _with_string_keys(by_topic: Mapping[Topic, T]) -> dict[Topic, T]:
     return {str(topic): value for topic, value in by_topic.items()}
 
 
-def train_on_corrections(
-    request: TrainRequest,
-    train: Corpus,
-    corrections: ModelCorrections,
-    *,
-    test: Corpus | None,
-    test_fraction: float,
-    on_labels: AccuracyOnLabels | None,
-    progress: Progress | None,
-) -> CorrectionResult:
-    """Train on documents and on the corrections that don't wait for approval."""
-    return train_with_corrections(
-        request.settings,
-        train,
-        corrections=corrections.rows,
-        reading=request.reading,
-        name=str(corrections.path),
-        test=test,
-        test_fraction=test_fraction,
-        on_labels=on_labels,
-        replaced=corrections.replaced and corrections.replaced.fitted,
-        progress=progress,
-    )
-
-
 def note_learned(result: CorrectionResult, output: Path) -> None:
     """Record in the corrections file which corrections the saved model was trained on."""
     path = Path(result.training_sets.corrections.name)
@@ -192,7 +160,7 @@ def note_learned(result: CorrectionResult, output: Path) -> None:
         with CorrectionStore(path, create=False) as store:
             store.mark_learned(numbers, digest)
     except StoreError as error:
-        warn([f"the file of corrections could not record that {output} learned from it: {error}"])
+        warn([f"cannot mark the corrections as used in {output}: {error}"])
 
 
 def _stop_without_corrections(

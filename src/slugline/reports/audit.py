@@ -1,4 +1,4 @@
-"""The report on an audit: each suspicious document beside the document that casts doubt on it."""
+"""The audit report: each suspect document next to the evidence against its topic."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _N_EXAMPLES = 3
 _N_PLACES = 6
 # Characters of a text, and of the topics of a text, in the table of suspects.
 _MAX_TEXT, _MAX_TOPICS = 48, 40
-# A topic that is like so many others gets one note for all of them.
+# A topic similar to this many others gets a single note.
 _MANY_ALIKE = 3
 
 
 def headline(audit: Audit) -> str:
-    """Return a sentence on the numbers of documents and of those whose topic is probably wrong."""
+    """Return a sentence with the numbers of documents and of probable label errors."""
     return _sentence("headline", audit=audit)
 
 
@@ -43,7 +43,7 @@ def other_findings(audit: Audit) -> list[str]:
 
 
 def suspect_table(findings: Findings, n_suspects: int, separator: float) -> list[list[str]]:
-    """Return the most suspect documents with their topics, below a header; [] if there are none.
+    """Return the most suspect documents with their topics, below a header; empty without suspects.
 
     A line separates documents with a suspicion under `separator`.
     """
@@ -120,7 +120,7 @@ _N_CHARACTERS, _N_SHORT = 560, 140
 
 
 def audit_page(findings: Findings) -> str:
-    """Return an audit as one HTML page that needs no other file."""
+    """Return an audit as a self-contained HTML page."""
     audit = findings.audit
     rows = _distinct_suspects(audit)
     return render(
@@ -150,7 +150,7 @@ def _distinct_suspects(audit: Audit) -> list[int]:
 
 
 def _card(findings: Findings, row: int) -> dict[str, Any]:
-    """Return a suspect, and the document that is shown beside it."""
+    """Return a suspect and the document shown next to it."""
     finding = findings[row]
     other = finding.comparison_row
     return {

@@ -86,7 +86,7 @@ def format_size(n_bytes: int | None) -> str:
 
 
 def format_model(model: ModelResult, width: int) -> str:
-    """Return one line on a measured model, whose name is padded to `width` characters."""
+    """Describe a measured model on one line, with its name padded to `width` characters."""
     name = f"{model.name:<{width}}"
     if model.error is not None:
         return f"{name}  failed: {model.error}"

@@ -122,7 +122,7 @@ def _cells(topic: TopicCount, counts: Counts) -> list[str]:
 
 
 def _topic_tables(counts: Counts) -> list[TopicTable]:
-    """Return the table of each topic by group, those with a chart first and in the same order."""
+    """Return a table per topic by group, in the order of the charts."""
     groups = (*counts.groups, counts.total._replace(name=ALL))
     return [
         TopicTable(
@@ -137,7 +137,7 @@ def _topic_tables(counts: Counts) -> list[TopicTable]:
 
 
 def _order_topics(counts: Counts) -> list[str]:
-    """Return the topics: those that have changed, then the most common ones."""
+    """Return changed topics, then the most common ones."""
     changed = [change.topic for change in counts.significant_changes]
     known = {topic.topic for topic in counts.total.topics}
     names = [*changed, *(topic.topic for topic in counts.total.by_share())]
@@ -148,9 +148,9 @@ def _order_topics(counts: Counts) -> list[str]:
 
 
 def count_charts(counts: Counts) -> list[str]:
-    """Return the chart of each topic by group; with one group or none, that of all shares.
+    """Return a chart per topic by group; with fewer than two groups, one chart of all shares.
 
-    Each has a title and a legend, as for a file of charts.
+    Charts have titles and legends, for use in files.
     """
     if not counts.groups:
         return [shares_chart(counts.total.by_share()[:_MAX_ROWS])]
@@ -181,7 +181,7 @@ def topic_charts(counts: Counts, *, in_page: bool = True) -> list[TopicChart]:
     ----------
     counts : Counts
     in_page : bool, default True
-        Whether the page has the titles and the legend; otherwise, the charts have them.
+        True if the page shows titles and legend; otherwise, they are part of the charts.
     """
     if len(counts.groups) < 2:
         return []
@@ -201,10 +201,7 @@ def _interval_ends(topics: Sequence[TopicCount]) -> list[float]:
 
 
 class _Point(NamedTuple):
-    """An estimate in a chart over time: its place on the axis, value, interval and answers.
-
-    There are no answers for a topic that the model doesn't know.
-    """
+    """An estimate in a chart over time; `answers` is None for topics unknown to the model."""
 
     place: int
     value: float
@@ -257,7 +254,7 @@ def _chart_over_time(name: str, measure: _Measure, counts: Counts, *, in_page: b
 def _find_runs(
     name: str, measure: _Measure, groups: Sequence[GroupCount]
 ) -> Iterator[list[_Point]]:
-    """Yield the points of consecutive groups; those without texts or estimates interrupt a line."""
+    """Yield runs of points, interrupted by groups without texts or estimates."""
     run: list[_Point] = []
     for place, group in enumerate(groups):
         topic = group.find(name)
@@ -277,7 +274,7 @@ def _find_runs(
 
 
 def _label_groups(groups: Sequence[GroupCount]) -> list[tuple[float, str]]:
-    """Return the places that are labelled, as many as there is room for: the last one always."""
+    """Return as many axis labels as fit, always including the last one."""
     length = max(len(group.name) for group in groups) + 1
     step = math.ceil(len(groups) / max(1, _MAX_LABELS_LENGTH // length))
     places = range(len(groups) - 1, -1, -step)
@@ -285,7 +282,7 @@ def _label_groups(groups: Sequence[GroupCount]) -> list[tuple[float, str]]:
 
 
 def _fill_groups(counts: Counts) -> list[GroupCount]:
-    """Return the groups, with those of periods without texts."""
+    """Return the groups, including periods without texts."""
     period = next((each for each in PERIODS if each == counts.column), None)
     if period is None:
         return [*counts.groups]

@@ -1,4 +1,4 @@
-"""The page on why one text gets its topic."""
+"""The page that explains the topic of a text."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _N_EXAMPLE = 600
 
 
 def explanation_page(explanation: Explanation, unsure: str = "") -> str:
-    """Return an HTML page of the text with its words marked and their attributions.
+    """Return a self-contained HTML page of the text with marked words and their attributions.
 
-    It needs no other file. `unsure` is the sentence on why the model gives no answer, if any.
+    `unsure` explains why the model is unsure, if it is.
     """
     return render(
         "explanation.html.j2",

@@ -28,7 +28,7 @@ NONE_GIVEN = "–"
 
 
 class LessonNumber(NamedTuple):
-    """A row of the table; `lesson` is a dash where the lesson gives no number."""
+    """A row of the table; `lesson` is a dash if the lesson gives no number."""
 
     step: str
     name: str
@@ -37,7 +37,7 @@ class LessonNumber(NamedTuple):
 
 
 def compare_with_lesson(result: NotebookResult) -> list[LessonNumber]:
-    """Return the lesson's numbers beside ours, in the order of the lesson's steps."""
+    """Return the lesson's numbers next to ours, in the order of its steps."""
     return [
         *_data(result),
         *_training(result),
@@ -158,7 +158,7 @@ _VERDICTS = {True: "holds", False: "not seen", None: "not tested"}
 
 
 def takeaways(result: NotebookResult) -> dict[str, str]:
-    """Return the text of each section, by its name."""
+    """Return the text of each section by name."""
     return sentences(
         "lesson.txt.j2",
         result=result,
@@ -221,7 +221,7 @@ def _max_spread(result: NotebookResult) -> float | None:
 
 
 def notebook_page(result: NotebookResult) -> str:
-    """Return the report as one HTML page that needs no other file."""
+    """Return the report as a self-contained HTML page."""
     rows = compare_with_lesson(result)
     return render(
         "notebook.html.j2",

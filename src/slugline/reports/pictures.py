@@ -17,7 +17,7 @@ from slugline.reports.render import shorten
 _COLOURS = ("validation", "best", "training")
 # Characters of a model's name and time.
 _MODEL_LENGTH = 26
-#: The accuracy of fewer answers is not drawn: each answer changes it much.
+#: Minimum number of answers for drawing their accuracy; with fewer, it is too noisy.
 _MIN_ANSWERS = 20
 
 
@@ -100,7 +100,7 @@ def accuracy_by_labels(curves: LearningCurves) -> str:
 
 
 def score_by_model(models: Sequence[ModelMark], score: str = "Accuracy") -> str:
-    """Return the score of each model with its interval, a row for each, the first on top."""
+    """Return a chart with the score and interval of each model, from the top."""
     times = [format_seconds(model.seconds) for model in models]
     names = [
         f"{shorten(model.name, _MODEL_LENGTH - len(time))}, {time}"

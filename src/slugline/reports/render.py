@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 # Numbers ------------------------------------------------------------------------------------------
 
-#: With fewer values, no standard deviation is given.
+#: Minimum number of values for a standard deviation.
 MIN_SEEDS = 3
-#: The most decimal places, however small a standard deviation is.
+#: Maximum number of decimal places.
 MAX_DIGITS = 6
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -83,7 +83,7 @@ def quoted(topic: str) -> str:
 
 
 def has_enough_seeds(metric: SeedSummary) -> bool:
-    """Whether there are enough seeds for a standard deviation.
+    """True if there are enough seeds for a standard deviation.
 
     With two values, the standard deviation is less than a third of the true one in a quarter of
     cases.
@@ -138,7 +138,7 @@ def widths(hidden: Sequence[int]) -> str:
 
 
 def typeset(text: str) -> str:
-    """Return a text in which no line breaks between a number and its unit, or within `64-64`."""
+    """Prevent line breaks between numbers and units, and within `64-64`."""
     text = re.sub(r"(?<=\d)-(?=\d)", _NO_BREAK_HYPHEN, text)
     return re.sub(r" (?=[%±×])|(?<=[±×]) |(?<=\d) (?=points|MB)", _NO_BREAK_SPACE, text)
 
@@ -150,14 +150,14 @@ LONG_WORD = 12
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a template of this package, filled in.
+    """Render a template of this package.
 
     Parameters
     ----------
     template : str
         A file name in `templates`.
     **values
-        The variables of the template; text is escaped unless the template says `safe`.
+        Template variables; text is escaped unless marked `safe`.
     """
     shared = {"version": __version__, "colours": style_sheet("colours.css"), "highlight_css": STYLE}
     page: str = _environment().get_template(template).render(shared | values)
@@ -165,7 +165,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def sentences(template: str, **values: Any) -> dict[str, str]:
-    """Return the plain text of each block of a template that isn't empty, by its name."""
+    """Return the plain text of each non-empty block of a template, by name."""
     blocks = _environment().get_template(template).blocks
     texts = {name: sentence(template, name, **values) for name in blocks}
     return {name: text for name, text in texts.items() if text}
@@ -220,7 +220,7 @@ def table_page(
 
 
 def _cell(value: Any) -> tuple[str, bool]:
-    """Return a formatted value, and whether it is a number."""
+    """Return a formatted value, and True if it is a number."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "\N{EN DASH}", True

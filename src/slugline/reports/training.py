@@ -36,7 +36,7 @@ MISCALIBRATION_FACTOR = 3
 TARGET_ACCURACY = 0.95
 #: Number of top-k accuracies in the report.
 N_TOP = 3
-# With fewer answers in each group, the mean of a group says nothing.
+# With fewer answers per group, group means are meaningless.
 _MIN_PER_GROUP = 5
 
 _sentence = partial(sentence, "probabilities.txt.j2")
@@ -45,7 +45,7 @@ _sentence = partial(sentence, "probabilities.txt.j2")
 def describe_reliability(
     evaluation: AnyEvaluation, bins: list[Bin], answers: str = "the classifier’s answers"
 ) -> str:
-    """Describe whether answers are right as often as their probabilities say."""
+    """Describe how well probabilities match the frequency of right answers."""
     n, n_right = sum(b.n_documents for b in bins), sum(b.n_right for b in bins)
     return _sentence(
         "reliability",
@@ -106,7 +106,7 @@ def training_page(
     evidence: QualitativeEvidence | None = None,
     corrected: CorrectionResult | None = None,
 ) -> str:
-    """Return the report as one HTML page that needs no other file.
+    """Return the report as a self-contained HTML page.
 
     Parameters
     ----------
@@ -114,11 +114,11 @@ def training_page(
     learning_curves : LearningCurves, optional
         Results of the same settings with fewer labels, for a section of the report.
     quantization : QuantizationResult, optional
-        How much accuracy is lost by weights of fewer bits.
+        The cost of quantized weights in accuracy.
     evidence : QualitativeEvidence, optional
         Characteristic words of each topic, and misclassified documents to quote.
     corrected : CorrectionResult, optional
-        What corrections changed, for a section of the report.
+        Changes due to corrections, for a section of the report.
     """
     evaluation = experiment.tested.evaluation
     topics = evaluation.per_topic()

@@ -30,7 +30,7 @@ from slugline.reports.render import number, quoted, sentence, sentences
 MIN_RECALL = 0.5
 #: Topics with a lower precision are wrong more often than right.
 MIN_PRECISION = 0.5
-#: With a wider interval of the accuracy, settings can't be compared.
+#: Maximum width of the accuracy interval for comparing settings.
 WIDE_INTERVAL = 0.05
 #: Topics named in a sentence.
 N_NAMED = 3
@@ -41,7 +41,7 @@ BALANCING = '`--balanced` (in Python, `class_weight="balanced"`)'
 
 
 def section_texts(experiment: Experiment) -> dict[str, str]:
-    """Return the text of each section, by its name."""
+    """Return the text of each section by name."""
     evaluation = experiment.tested.evaluation
     shared = _shared_texts(experiment)
     if isinstance(evaluation, MultilabelEvaluation):
@@ -68,7 +68,7 @@ def section_texts(experiment: Experiment) -> dict[str, str]:
 
 
 def _shared_texts(experiment: Experiment) -> dict[str, str]:
-    """Return the texts that don't depend on how many topics a document has."""
+    """Return the texts shared by single- and multi-label models."""
     topics = _by_size(_trained_topics(experiment))
     tested = [metrics for metrics in topics if metrics.n_documents]
     encoder = experiment.fitted.encoder
@@ -291,7 +291,7 @@ def describe_intervals(curves: LearningCurves) -> str:
 
 
 def describe_forecast(curve: LearningCurve) -> str:
-    """Return the accuracy to expect with twice as many labels, and how certain that is."""
+    """Describe the expected accuracy with twice as many labels, and its uncertainty."""
     return sentence("curve.txt.j2", "forecast", curve=curve, wide=WIDE_FORECAST, min_gain=MIN_GAIN)
 
 
@@ -303,7 +303,7 @@ _N_NEW_TOPICS = 10
 
 
 def summarize_corrections(outcome: CorrectionResult) -> list[tuple[str, str]]:
-    """Return the corrections and what they changed, as pairs of a name and a sentence."""
+    """Return pairs of names and sentences about the corrections and their effect."""
     texts = sentences(
         "corrections.txt.j2",
         outcome=outcome,

@@ -160,16 +160,10 @@ class ServedModel:
         ------
         OptionError : if the model can't reach the precision.
         """
-        decider = self.decider_for(min_precision)
+        decider = self.decider if min_precision is None else self._cached_decider(min_precision)
         proba, words = self.fitted.predict_with_words(texts)
         decisions = decider.decide_from_proba(texts, proba, words, top)
         return AnsweredTexts(texts, decisions, proba, words)
-
-    def decider_for(self, min_precision: float | None) -> Decider:
-        """Return the decider for a precision, cached."""
-        if min_precision is None:
-            return self.decider
-        return self._cached_decider(min_precision)
 
 
 # All models of a server ---------------------------------------------------------------------------

@@ -90,8 +90,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("slugline.server")
 _T = TypeVar("_T")
 
-# Maximum number of guesses to convert at once; the GIL blocks the event loop meanwhile.
-_MAX_GUESSES_AT_ONCE = 2000
+# Maximum number of guesses to convert on the event loop.
+_FEW_GUESSES = 2000
 # Maximum number of texts whose columns are checked on the event loop.
 _FEW_TEXTS = 100
 # Maximum number of tables answered at once, because some rows of each are in memory.
@@ -215,12 +215,9 @@ class Service:
     ) -> list[Result]:
         if not is_long_reply(len(texts), options):
             return to_results(decisions, options.top)
-        results: list[Result] = []
-        for part in parts_of_reply(len(texts), options.top):
-            more = await self.threads.run(to_results, decisions[part], options.top)
-            if options.explain:
-                more = await self.threads.run(add_reasons, model, texts[part], more)
-            results += more
+        results = await self.threads.run(to_results, decisions, options.top)
+        if options.explain:
+            results = await self.threads.run(add_reasons, model, texts, results)
         return results
 
     async def explain(self, request: ExplainRequest, call: Call) -> ExplanationReply:
@@ -468,15 +465,8 @@ class Service:
 
 
 def is_long_reply(n_texts: int, options: ClassifyOptions) -> bool:
-    """True if a reply takes long enough to be built in parts on a thread."""
-    return options.explain or n_texts * options.top > _MAX_GUESSES_AT_ONCE
-
-
-def parts_of_reply(n_texts: int, top: int) -> Iterator[slice]:
-    """Yield slices of the texts of a long reply; other requests take turns in between."""
-    n_at_once = max(1, _MAX_GUESSES_AT_ONCE // top)
-    for first in range(0, n_texts, n_at_once):
-        yield slice(first, first + n_at_once)
+    """True if a reply takes long enough to be built on a thread."""
+    return options.explain or n_texts * options.top > _FEW_GUESSES
 
 
 def _explain_score(model: ServedModel, request: ExplainRequest) -> ExplanationReply:

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
 from slugline.corrections.store import Correction
-from slugline.serving.replies import Classification, Result, round_number
+from slugline.serving.replies import round_number
 from slugline.serving.requests import (
     LONGEST_TEXT,
     MAX_TEXTS,
@@ -21,7 +21,7 @@ from slugline.serving.requests import (
     CorrectionRequest,
     ExplainRequest,
 )
-from slugline.serving.service import Service, is_long_reply, parts_of_reply
+from slugline.serving.service import is_long_reply
 from slugline.serving.service_errors import UnknownCorrectionError
 from slugline.serving.web.bodies import encode_json, json_response, read_json
 from slugline.serving.web.problems import HttpProblem, parse_id
@@ -60,7 +60,7 @@ async def classify(request: Request) -> Response:
     answer = service.classify(_texts(body), body, call_of(request))
     reply = await in_time(request, answer)
     if is_long_reply(len(reply.results), body):
-        return await _long_response(service, reply, body.top)
+        return await service.threads.run(json_response, reply)
     return json_response(reply)
 
 
@@ -70,19 +70,6 @@ def _texts(body: ClassifyRequest) -> list[str]:
     if isinstance(body.texts, list) and body.text is UNSET:
         return body.texts
     raise HttpProblem(422, "give either `text` or `texts`.")
-
-
-async def _long_response(service: Service, reply: Classification, top: int) -> Response:
-    """Encode a long reply in parts on a thread."""
-    results: list[msgspec.Raw] = []
-    for part in parts_of_reply(len(reply.results), top):
-        results += await service.threads.run(_encode_results, reply.results[part])
-    fields = msgspec.structs.asdict(reply) | {"results": results}
-    return json_response({name: value for name, value in fields.items() if value is not UNSET})
-
-
-def _encode_results(results: list[Result]) -> list[msgspec.Raw]:
-    return [msgspec.Raw(encode_json(result)) for result in results]
 
 
 async def explain_text(request: Request) -> Response:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -29,14 +29,6 @@ from slugline.serving.web.problems import MEDIA_TYPE, HttpProblem, ProblemDetail
 _ANY_ERRORS, _BODY_ERRORS = (403, 421, 500, 503), (400, 404, 408, 413, 415, 422, 504)
 
 
-class OperationParameter(NamedTuple):
-    """An operation's parameter: its name, location ("path" or "query") and JSON Schema."""
-
-    name: str
-    place: str
-    schema: dict[str, Any]
-
-
 @dataclass(frozen=True)
 class Operation:
     """An API operation.
@@ -50,7 +42,8 @@ class Operation:
         Type of the reply's JSON, or a media type; None for an empty reply.
     status, errors
         Status of a successful reply; error statuses in addition to the common ones above.
-    parameters : tuple of OperationParameter
+    parameters : tuple of dict
+        OpenAPI descriptions of the parameters.
     needs_token : bool, default True
         False if it never requires a token.
     """
@@ -62,7 +55,7 @@ class Operation:
     reply: type | str | None = None
     status: int = 200
     errors: tuple[int, ...] = ()
-    parameters: tuple[OperationParameter, ...] = ()
+    parameters: tuple[dict[str, Any], ...] = ()
     needs_token: bool = True
 
     @property
@@ -75,7 +68,7 @@ class Operation:
         """Raise an HttpProblem for unknown query parameters, except in health checks."""
         if not request.scope["query_string"]:
             return
-        names = [parameter.name for parameter in self.parameters if parameter.place == "query"]
+        names = [each["name"] for each in self.parameters if each["in"] == "query"]
         unknown = next((name for name in request.query_params if name not in names), None)
         if unknown is not None and self.needs_token:
             raise HttpProblem(
@@ -95,10 +88,14 @@ class Operation:
         return str(self.handler.__doc__).partition("\n")[0]
 
 
+def _parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": place == "path", "schema": schema}
+
+
 _MAX_ID = 10**18 - 1
-_ID = OperationParameter("id", "path", {"type": "integer", "minimum": 1, "maximum": _MAX_ID})
-_AFTER = OperationParameter("after", "query", {"type": "integer", "minimum": 0, "maximum": _MAX_ID})
-_MODEL_NAME = OperationParameter("name", "path", {"type": "string"})
+_ID = _parameter("id", "path", {"type": "integer", "minimum": 1, "maximum": _MAX_ID})
+_AFTER = _parameter("after", "query", {"type": "integer", "minimum": 0, "maximum": _MAX_ID})
+_MODEL_NAME = _parameter("name", "path", {"type": "string"})
 
 OPERATIONS = (
     Operation("POST", "/v1/classify", handlers.classify, handlers.ClassifyRequest, Classification),
@@ -213,15 +210,7 @@ def _describe(operation: Operation, refs: dict[type, _Object], *, with_tokens: b
     if operation.body is not None:
         described["requestBody"] = {"required": True, **_content(operation.body, refs)}
     if operation.parameters:
-        described["parameters"] = [
-            {
-                "name": parameter.name,
-                "in": parameter.place,
-                "required": parameter.place == "path",
-                "schema": parameter.schema,
-            }
-            for parameter in operation.parameters
-        ]
+        described["parameters"] = list(operation.parameters)
     if needs_token:
         described["security"] = [{"token": []}]
     return described

@@ -139,12 +139,10 @@ class DaySums:
     n_topics : int
     multilabel : bool
         True for a multi-label model.
-    n_texts, n_unsure, n_corrections : int
-        Numbers of texts, unsure answers and corrections.
-    n_unusual : int
-        Number of texts with unusually many unknown words, as in `slugline count`.
-    n_words, n_unknown : int
-        Numbers of words and of unknown words.
+    totals : TextTotals
+        Numbers of texts, words and unknown words, as in `slugline count`.
+    n_unsure, n_corrections : int
+        Numbers of unsure answers and corrections.
     answers : int64 array, shape (n_topics,)
         For each topic, the number of texts with it as the most likely topic or, for a multi-label
         model, as a likely one, as in `slugline count`.
@@ -159,12 +157,9 @@ class DaySums:
 
     n_topics: int
     multilabel: bool
-    n_texts: int = 0
+    totals: TextTotals = field(default_factory=TextTotals)
     n_unsure: int = 0
     n_corrections: int = 0
-    n_unusual: int = 0
-    n_words: int = 0
-    n_unknown: int = 0
     answers: I64 = field(init=False)
     sums: F64 = field(init=False)
     bins: dict[BinKey, ProbabilityBin] = field(default_factory=dict)
@@ -173,6 +168,11 @@ class DaySums:
     def __post_init__(self) -> None:
         self.answers = np.zeros(self.n_topics, dtype=np.int64)
         self.sums = np.zeros(self.n_topics)
+
+    @property
+    def n_texts(self) -> int:
+        """Number of texts."""
+        return self.totals.n_texts
 
     @property
     def max_bins(self) -> int:
@@ -193,11 +193,7 @@ class DaySums:
         usual : UnknownWordRate, optional
             Baseline rate of unknown words, if known.
         """
-        totals = TextTotals.from_words(words, usual)
-        self.n_texts += totals.n_texts
-        self.n_unusual += totals.n_unusual
-        self.n_words += totals.n_words
-        self.n_unknown += totals.n_unknown
+        self.totals = self.totals.add(TextTotals.from_words(words, usual))
         self.sums += proba.sum(axis=0, dtype=np.float64)
         if self.multilabel:
             self.answers += np.count_nonzero(proba >= LIKELY, axis=0)
@@ -208,12 +204,9 @@ class DaySums:
 
     def add(self, other: DaySums) -> None:
         """Add the totals of other texts of the same model."""
-        self.n_texts += other.n_texts
+        self.totals = self.totals.add(other.totals)
         self.n_unsure += other.n_unsure
         self.n_corrections += other.n_corrections
-        self.n_unusual += other.n_unusual
-        self.n_words += other.n_words
-        self.n_unknown += other.n_unknown
         self.answers += other.answers
         self.sums += other.sums
         for key, part in other.bins.items():
@@ -240,17 +233,7 @@ class DaySums:
     @property
     def unknown_fraction(self) -> float:
         """Fraction of unknown words; NaN if there are no words."""
-        return self.n_unknown / self.n_words if self.n_words else np.nan
-
-    @property
-    def totals(self) -> TextTotals:
-        """The totals in the form of `slugline count`."""
-        return TextTotals(
-            n_texts=self.n_texts,
-            n_words=self.n_words,
-            n_unknown=self.n_unknown,
-            n_unusual=self.n_unusual,
-        )
+        return self.totals.n_unknown / self.totals.n_words if self.totals.n_words else np.nan
 
     @property
     def has_mixed_bins(self) -> bool:

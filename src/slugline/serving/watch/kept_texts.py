@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from slugline.corpus.documents import RowText
 from slugline.counting.dates import Period, name_period
 from slugline.counting.labelled import FoundText, LabelledSample, MatchedLabels
 from slugline.model.fitted import Fitted
+from slugline.serving.requests import Cell
 from slugline.serving.watch.store import WatchStore
 
 
@@ -33,20 +34,11 @@ class KeptText(NamedTuple):
 
 
 def _read_cells(cells: str) -> dict[str, Any]:
-    """Parse the columns of a text, dropping values that a request may not contain."""
+    """Parse the columns of a text; empty if a request may not contain them."""
     try:
-        found = json.loads(cells)
-    except (ValueError, RecursionError):
+        return msgspec.json.decode(cells, type=dict[str, Cell])
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return {}
-    if not isinstance(found, dict):
-        return {}
-    return {name: cell for name, cell in found.items() if _is_cell(cell)}
-
-
-def _is_cell(value: object) -> bool:
-    if isinstance(value, list):
-        return all(isinstance(each, str) for each in value)
-    return isinstance(value, str | int | float)
 
 
 class KeptTexts(NamedTuple):

@@ -17,6 +17,7 @@ import numpy as np
 from slugline.base.databases import DatabaseFormat, DatabaseStore, from_cell, to_cell
 from slugline.base.files import PathLike, file_sha256
 from slugline.corpus.documents import Topic
+from slugline.counting.concerns import TextTotals
 from slugline.model.file.container import DIGEST_LENGTH
 from slugline.model.fitted import Fitted
 from slugline.serving.watch.day_sums import BinKey, DaySums, ProbabilityBin, SampledText, TextSample
@@ -271,7 +272,8 @@ class WatchStore(DatabaseStore):
         self, connection: sqlite3.Connection, number: int, day: datetime.date, sums: DaySums
     ) -> None:
         key = (number, day.isoformat())
-        counts = [getattr(sums, name) for name in _NUMBERS]
+        numbers = {**vars(sums), **sums.totals._asdict()}
+        counts = [numbers[name] for name in _NUMBERS]
         arrays = (sums.answers.astype("<i8").tobytes(), sums.sums.astype("<f8").tobytes())
         cells = (*key, *(min(count, _MAX_COUNT) for count in counts), *arrays)
         marks = ", ".join("?" * len(cells))
@@ -431,8 +433,9 @@ def _to_sums(model: WatchedModel, cells: Sequence[Any]) -> DaySums:
     """Read the totals in a row of `days`; ValueError or TypeError if invalid."""
     *numbers, answers, values = cells
     sums = DaySums(len(model.topics), model.multilabel)
-    for name, count in zip(_NUMBERS, _to_counts(numbers), strict=True):
-        setattr(sums, name, count)
+    counts = dict(zip(_NUMBERS, _to_counts(numbers), strict=True))
+    sums.n_unsure, sums.n_corrections = counts.pop("n_unsure"), counts.pop("n_corrections")
+    sums.totals = TextTotals(**counts)
     sums.answers = _to_array(answers, "<i8", sums.n_topics)
     sums.sums = _to_array(values, "<f8", sums.n_topics)
     return sums

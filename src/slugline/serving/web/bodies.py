@@ -110,20 +110,10 @@ async def _discard(request: Request) -> None:
                     return
 
 
-#: Maximum size of a body to decode on the event loop; larger ones would block it for too long.
-FEW_BYTES = 1 << 16
+# Maximum size of JSON to decode on the event loop, such as a hundred newswires.
+_FEW_BYTES = 1 << 17
 #: Maximum size of a form without a text, such as the login form.
 SMALL_FORM = 1 << 12
-# A body of up to twice `FEW_BYTES`, such as a hundred newswires, decodes as quickly if it has at
-# most this many commas: decoding time depends on the number of values, not on their length.
-_FEW_COMMAS = 1 << 12
-
-
-def is_quick_json(body: bytes) -> bool:
-    """True if the JSON can be decoded on the event loop."""
-    if len(body) <= FEW_BYTES:
-        return True
-    return len(body) <= 2 * FEW_BYTES and body.count(b",") <= _FEW_COMMAS
 
 
 def parse_large_json(
@@ -245,7 +235,7 @@ async def read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
         )
     settings = web_state(request).settings
     body = await read_body(request, settings.max_body, settings.timeout)
-    if is_quick_json(body):
+    if len(body) <= _FEW_BYTES:
         return parse_json(body, decoder)
     return await service_of(request).threads.run(
         parse_large_json, body, decoder, settings.max_values, settings.max_characters

@@ -164,12 +164,15 @@ class Guard:
             raise BusyError
 
     def _is_ours(self, host: str) -> bool:
-        """True if the host name is the server's own, to prevent DNS rebinding.
-
-        Numeric addresses can't be rebound.
-        """
+        """True if the host name is the server's own, to prevent DNS rebinding."""
         name = _without_port(host)
-        return name in self._hosts or _is_address(name.strip("[]"))
+        if name in self._hosts:
+            return True
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True  # numeric addresses can't be rebound
 
     def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         """Raise an HttpProblem unless the request has a valid token.
@@ -187,9 +190,7 @@ class Guard:
                 scope["state"]["call"].person = accepted[candidate]
                 return
         if header:
-            address = client_address(scope)
-            self._state.failed_tries.check(address)
-            self._state.failed_tries.add(address)
+            self._state.failed_tries.add(client_address(scope))
         if _is_page_view(scope):
             raise HttpProblem(303, "log in first.", headers={"Location": _LOGIN})
         raise HttpProblem(
@@ -213,15 +214,6 @@ async def _receive_lifespan(receive: Receive) -> Message:
         return await receive()
     except asyncio.CancelledError:
         return {"type": "lifespan.shutdown"}
-
-
-@functools.lru_cache(16)  # bounded, because clients choose the names
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _sent_token(header: bytes) -> bytes:
@@ -309,9 +301,7 @@ def accept_token(request: Request, token: str) -> Response | None:
     if not is_among(
         token.encode(), [accepted.secret.encode() for accepted in state.settings.accepted_tokens]
     ):
-        address = client_address(request.scope)
-        state.failed_tries.check(address)
-        state.failed_tries.add(address)
+        state.failed_tries.add(client_address(request.scope))
         return None
     response = RedirectResponse("/", 303)
     response.set_cookie(

@@ -40,25 +40,24 @@ class FailedTries:
     ) -> None:
         self._max_tries, self._seconds, self._n_addresses = max_tries, seconds, n_addresses
         self._clock = clock
-        self._tries: OrderedDict[str, list[float]] = OrderedDict()
+        # Time of the first wrong token, and their number.
+        self._tries: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def check(self, address: str) -> None:
-        """Raise an HttpProblem if the address has sent too many wrong tokens."""
-        times = self._tries.get(address, [])
-        wait = times[0] + self._seconds - self._clock() if len(times) >= self._max_tries else 0
-        if wait > 0:
+    def add(self, address: str) -> None:
+        """Record a wrong token; HttpProblem 429 if the address has sent too many."""
+        now = self._clock()
+        first, n_tries = self._tries.get(address, (now, 0))
+        wait = first + self._seconds - now
+        if wait <= 0:
+            first, n_tries = now, 0
+        if n_tries >= self._max_tries:
             raise HttpProblem(
                 429,
                 "too many wrong tokens from this address; try again later.",
                 headers={"Retry-After": f"{math.ceil(wait)}"},
             )
-
-    def add(self, address: str) -> None:
-        """Record a wrong token."""
-        times = self._tries.pop(address, [])
-        if not times or times[0] + self._seconds < self._clock():
-            times = []
-        self._tries[address] = [*times, self._clock()]
+        self._tries[address] = first, n_tries + 1
+        self._tries.move_to_end(address)
         if len(self._tries) > self._n_addresses:
             self._tries.popitem(last=False)
 
