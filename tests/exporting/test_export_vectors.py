@@ -266,18 +266,18 @@ def test_page_vectors_have_all_words_if_topics_are_described(
 
 def test_exported_page_has_the_notice_of_its_vectors(latin: OpenPage, table: VectorTable) -> None:
     page = latin.page
-    assert not page.is_visible(".notice")
+    assert not page.is_visible(".terms")
     page.click("text=About its word vectors")
     n_words = page.evaluate("page.model.head.table.rowOf.size")
-    assert page.inner_text(".notice p >> nth=0") == (
+    assert page.inner_text(".terms p >> nth=0") == (
         f"This page contains the vectors of {n_words:,} words of the {len(table):,} of the "
         "model's table: those in the scripts of the documents that the model learned from (Latin). "
         "In texts in other scripts, it knows only the words of these documents."
     )
-    notice = page.inner_text(".notice")
+    notice = page.inner_text(".terms")
     assert "Copyright Google LLC" in notice
     assert "Apache License, Version 2.0" in notice
     assert "Changes: " in notice
     page.click("text=The Apache License")
     licence = (Path(__file__).parents[2] / "LICENSE").read_text("utf-8")
-    assert page.text_content(".notice pre") == licence.removeprefix("\n")
+    assert page.text_content(".terms pre") == licence.removeprefix("\n")

@@ -19,7 +19,7 @@ from slugline.labels.cells import ImportedLabel
 from slugline.labels.store import LabelStore
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Browser, Dialog, Page, Route
 
 pytestmark = pytest.mark.slow
 
@@ -402,9 +402,15 @@ def test_labels_are_withdrawn_and_settlements_undone_on_the_page(
         page.get_by_role("button", name="Undo", exact=True).click()
         page.get_by_role("button", name="Settle disagreements").wait_for()
         wait_until_measured(page)
+        questions: list[str] = []
+
+        def confirm(dialog: Dialog) -> None:
+            questions.append(dialog.message)
+            dialog.accept()
+
+        page.once("dialog", confirm)
         page.get_by_role("button", name="Withdraw the labels of Lee").click()
-        page.evaluate("refreshAgreement()")  # as the page does while newer labels are counted
-        page.get_by_role("button", name="Withdraw 2 labels").click()
+        assert questions == ["Withdraw 2 labels of Lee?"]
         page.locator("#agreement", has_text="The labels of Lee were withdrawn by Kim").wait_for()
         wait_until_measured(page)
         page.get_by_role("button", name="Restore them").click()

@@ -1,16 +1,15 @@
-// A linear model: terms to a row, a row to scores, probabilities, an answer and attributions.
-// Python calculates in float32; `round` gives the value that it has at each step.
+// Apply a linear model: terms, row, scores, probabilities, answer and attributions.
+// Python calculates in float32; `round` reproduces each step.
 
 const round = Math.fround;
 const LARGEST_SCORE = round(1e38), MANY_UNKNOWN = 0.25, ROUNDED = 1e-6;
 const LEAST_PROBABILITY = 2 ** -126, LEAST_COMPLEMENT = 2 ** -20;
-// Attributions below this fraction of the largest are not marked; sums below the second fraction are
-// rounding errors.
+// Fractions of the largest attribution: minimum for a mark, and largest rounding error of a sum.
 const MIN_STRENGTH = 0.1, ROUNDED_SUM = 1e-9;
 
 // Contents of the page -----------------------------------------------------------------------------
 
-/** Return the arrays of a page by name, from the base64 of their deflated bytes. */
+/** Return arrays by name, from base64 of their deflated bytes. */
 async function unpack(data, list) {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
@@ -26,7 +25,7 @@ async function unpack(data, list) {
   return arrays;
 }
 
-/** Read whole numbers, 7 bits to a byte, the lowest first. */
+/** Decode varints: 7 bits per byte, lowest first. */
 function varints(bytes) {
   const found = new Uint32Array(bytes.length);
   let n = 0, shift = 0;
@@ -63,7 +62,7 @@ function idfOf(arrays, number) {
   return distinct && Float32Array.from(arrays[`idfOf.${number}`], (which) => distinct[which]);
 }
 
-/** Return the function that gives the column of the term in `hash`, or -1 if it is unknown. */
+/** Return a function that finds the column of the term in `hash`, or -1 if unknown. */
 function knownColumns(arrays, group, number) {
   const mask = group.nBuckets === null ? -1 : group.nBuckets - 1, upper = group.nBuckets === null ? -1 : 0;
   const [lows, highs] = keysOf(arrays, number);
@@ -100,15 +99,15 @@ function keysOf(arrays, number) {
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, DATE = /^(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d))?/;
 
-// Numbers with a decimal comma, and those whose comma may stand between thousands.
+// Numbers with a decimal comma, and numbers whose comma may separate thousands.
 const COMMA = /^[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+$/, THOUSANDS = /^[+-]?[1-9]\d{0,2},\d{3}$/;
 
-/** Return a cell with a decimal point in place of a clear decimal comma. */
+/** Replace an unambiguous decimal comma by a point. */
 function withPoint(value) {
   return COMMA.test(value) && !THOUSANDS.test(value) ? value.replaceAll(".", "").replace(",", ".") : value;
 }
 
-/** Return the terms of a cell beside the text, as `TableColumn.terms` does. */
+/** Return the terms of a cell in an additional column, like `TableColumn.terms`. */
 function cellTerms({ label, kind, bins, binNames }, cell, { missing, longest, weekdays, months }) {
   const value = (cell ?? "").trim().split(/\s+/).join(" "), date = DATE.exec(value);
   let found = [];
@@ -125,7 +124,7 @@ function cellTerms({ label, kind, bins, binNames }, cell, { missing, longest, we
   return (found.length ? found : [missing]).map((part) => `${label}=${part}`);
 }
 
-/** Count the known terms of columns beside the text. */
+/** Return the known terms of additional columns. */
 function countCells(group, { columns, ...facts }, cells) {
   const counts = new Map();
   columns.forEach((column, i) => {
@@ -140,8 +139,8 @@ function countCells(group, { columns, ...facts }, cells) {
 }
 
 /**
- * Return the row of a text, and the places of its known terms, for each feature group, and its word
- * vectors, null if words alone answer it.
+ * Return the values and places of a text's known terms by feature group, and its word vectors, or
+ * null if words alone answer it.
  */
 function rowOf(model, text, cells) {
   const reading = readText(text, model.classes);
@@ -175,7 +174,7 @@ function weigh(model, group, counts) {
   return values;
 }
 
-/** Scale a row, in place, so that the groups with idf have length 1 together. */
+/** Scale a row in place: feature groups with idf get a joint length of 1. */
 function scale(model, groups) {
   const sums = groups.map(({ values }) => [...values.values()].reduce((sum, value) => sum + value * value, 0));
   const own = groups.map(({ group }) => group.hasIdf);
@@ -188,7 +187,7 @@ function scale(model, groups) {
 
 // Rows to answers ----------------------------------------------------------------------------------
 
-/** Answer a text: probabilities of all topics in their order, those given, and why it is unsure. */
+/** Return the probabilities and order of topics, the assigned ones, and a reason if unsure. */
 function classify(model, text, cells = []) {
   const row = rowOf(model, text, cells), scores = scoresOf(model, row);
   const probabilities = probabilitiesOf(row.vectors ? model.head.calibration : model.calibration, scores);
@@ -201,7 +200,7 @@ function classify(model, text, cells = []) {
   return { text, row, scores, probabilities, order, given: unsure ? [] : chosen.filter((topic) => !above.has(topic)), unsure };
 }
 
-/** Return the topics that reach their thresholds, the most likely first; the best one if a text has one topic. */
+/** Return the topics that reach their thresholds, most likely first, or the best one if single-label. */
 function chosenOf({ multilabel, hasPrecision, thresholds }, probabilities, order) {
   if (!multilabel) return order.slice(0, 1);
   if (multilabel.ends.length) return pathOf(multilabel, hasPrecision ? thresholds : null, probabilities, order);
@@ -224,7 +223,7 @@ function logOdds(probability) {
   return round(Math.log(Math.max(probability, LEAST_PROBABILITY))) - round(Math.log(Math.max(round(1 - probability), LEAST_COMPLEMENT)));
 }
 
-/** Return the topics of the likeliest path; with thresholds, those of the likeliest at each depth that reach them. */
+/** Return the topics of the likeliest path, down to the first below its threshold if there are thresholds. */
 function pathOf({ parents, ends }, thresholds, probabilities, order) {
   const parentOf = new Map(parents), chosen = new Set();
   if (thresholds) {
@@ -281,7 +280,7 @@ function sigmoid(score) {
   return (score >= 0 ? 1 : power) / round(1 + power);
 }
 
-/** Return what is proportional to softmax, with 1 for the largest score. */
+/** Return an unnormalised softmax with a maximum of 1. */
 function powers(scores, factor) {
   const within = scores.map((score) => Math.max(-LARGEST_SCORE, Math.min(LARGEST_SCORE, score * factor)));
   const most = within.reduce((a, b) => Math.max(a, b));
@@ -292,10 +291,10 @@ function total(values) {
   return values.reduce((sum, value) => sum + value, 0);
 }
 
-// What isn't white space in Python.
+// Matches characters that Python doesn't count as white space.
 const IN_TEXT = /[^\s\x1c-\x1f\x85]|\ufeff/;
 
-/** Return why the model is unsure, like `Unsure` of `slugline.model.decider`; null if it is not. */
+/** Return why the model is unsure, like `Unsure` in `slugline.model.decider`, or null. */
 function unsureOf(model, { reading, groups }, probabilities, best, chosen) {
   if (!IN_TEXT.test(textOf(reading.given))) return { kind: "no_text" };
   if (model.multilabel && chosen.length > model.multilabel.most) return { kind: "many_topics" };
@@ -311,12 +310,12 @@ function unsureOf(model, { reading, groups }, probabilities, best, chosen) {
   return threshold === Infinity ? { kind: "no_threshold", probability } : { kind: "low_probability", probability, threshold };
 }
 
-/** Whether a text has no topic, like `MultilabelRule.is_surely_none`. */
+/** True if a text surely has no topic, like `MultilabelRule.is_surely_none`. */
 function isSurelyNone({ atLeastOne, precision }, probabilities) {
   return !atLeastOne && probabilities.reduce((none, probability) => none * (1 - probability), 1) >= precision;
 }
 
-/** Return why the model is unsure, as `why_unsure` does in Python. */
+/** Word the reason like `why_unsure` in Python. */
 function whyUnsure({ kind, nUnknown, nWords, probability, threshold }) {
   if (kind === "no_text") return "There is no text.";
   if (kind === "no_words") return "The text has no words.";
@@ -333,7 +332,7 @@ function isUnusual({ rate, maxExcess }, nUnknown, n) {
   return nUnknown >= MANY_UNKNOWN * n && excess > maxExcess + ROUNDED;
 }
 
-/** Write a number as Python does: halves go to the even digit. */
+/** Format a number like Python, rounding halves to even. */
 function fixed(value, digits) {
   const scaled = value * 10 ** digits;
   const isHalf = scaled % 1 === 0.5 && Math.floor(scaled) % 2 === 0;
@@ -343,9 +342,9 @@ function fixed(value, digits) {
 // Attributions of words ----------------------------------------------------------------------------
 
 /**
- * Return the attribution of each word and phrase in the score of a topic, with its `start` and `end`.
+ * Return the attributions of words and phrases to the score of a topic.
  *
- * Positions are those of points of the reading. Spans that end after point `until` are left out.
+ * `start` and `end` are points of the reading. Spans that end after point `until` are omitted.
  */
 function attributionsOf(model, { groups, reading, vectors }, topic, until = Infinity) {
   const found = new Map(), width = reading.points.length + 1, factor = vectors ? model.head.sparseFactor : 1;
@@ -407,7 +406,7 @@ function placesOf(model, reading, spans) {
   return spans.map(({ start, end, attribution }) => ({ start: firsts[froms[start]], end: lasts[froms[end - 1]] + 1, attribution }));
 }
 
-/** Return how many points of a reading the first `n` characters of the text became. */
+/** Return the number of points for the first `n` characters of the text. */
 function pointsOf(model, reading, n) {
   if (reading.given.length <= n) return reading.points.length;
   const [, lasts] = originsIn(model, reading);
@@ -419,7 +418,7 @@ function originsIn(model, reading) {
   return reading.origins;
 }
 
-/** Return the first and last characters that each character of the text as it is read comes from. */
+/** Return the first and last original characters of each character after normalisation. */
 function originsOf(low, read) {
   const { points, origins } = low;
   if (points === read || isSame(points, read)) return [origins, origins];
@@ -441,7 +440,7 @@ function isSame(a, b) {
   return a.length === b.length && a.every((point, i) => point === b[i]);
 }
 
-/** Return where characters begin and end that change in form C, and how many they become. */
+/** Return the spans that normal form C changes, and their lengths afterwards. */
 function changes(points) {
   const found = [], isWide = (i) => i < points.length && points[i] >= 0x80;
   for (let i = 0; i < points.length; i++) {
@@ -463,7 +462,7 @@ function changes(points) {
   return found;
 }
 
-/** Return the shortest parts of a text that are normalised independently. */
+/** Split a text into the shortest parts that normalise independently. */
 function clustersOf(points) {
   const found = [];
   let cluster = [];
@@ -477,7 +476,7 @@ function clustersOf(points) {
   return [...found, cluster];
 }
 
-/** Whether a character is not combined with those before it, nor put before one of them. */
+/** True if a character is neither combined with nor reordered before those before it. */
 function begins(point, before) {
   if (isMark(point)) return false;
   const separate = [before, [point]].flatMap((part) => normalFormC(part));

@@ -1,4 +1,4 @@
-// The page: answers as the user types. Text from outside only ever becomes text, never markup.
+// Answer while the user types. User text is inserted as text, never as markup.
 
 const byId = (id) => document.getElementById(id);
 const N_SHOWN = 5, MAX_SHOWN = 100000, MAX_READ = 2000000, PAUSE = 120; // topics, characters, milliseconds
@@ -48,7 +48,7 @@ function showAnswer(otherwise) {
   status.replaceChildren(element("strong", { dir: "auto", className }, name), " ", element("span", { className: "soft" }, words));
 }
 
-/** Return buttons for the topics that are given, each of which shows its words. */
+/** Return a button for each assigned topic to show its words. */
 function chipsOf(topics) {
   return element("span", { className: "chips" }, ...topics.map((topic) => {
     const chip = element("button", { type: "button" }, element("bdi", {}, page.model.topics[topic]),
@@ -57,7 +57,7 @@ function chipsOf(topics) {
   }));
 }
 
-/** Return why one of several topics is given or not. */
+/** Explain why a multi-label topic is assigned or not. */
 function reasonOf(topic) {
   const { model, answer } = page, isGiven = answer.given.includes(topic);
   const name = model.topics[topic], threshold = model.thresholds[topic];
@@ -139,13 +139,13 @@ function legendOf() {
     " against it: the deeper the colour, the more. Choose another topic to see its words."];
 }
 
-/** Whether HTML can hold a character and a browser shows it: no control characters or lone surrogates. */
+/** True if HTML can contain a character: no control characters or lone surrogates. */
 function isShown(point) {
   const isControl = point < 0x20 || (point >= 0x7f && point < 0xa0), isSurrogate = point >= 0xd800 && point < 0xe000;
   return !isSurrogate && (!isControl || point === 0x09 || point === 0x0a || point === 0x0d);
 }
 
-/** Return the part of the text that is shown, with its words marked. */
+/** Return the beginning of the text with its words marked. */
 function markedText(points, pieces) {
   const text = (start, end) => {
     let letters = "";
@@ -165,7 +165,7 @@ function markedText(points, pieces) {
   return found;
 }
 
-// Beginning ----------------------------------------------------------------------------------------
+// Start --------------------------------------------------------------------------------------------
 
 function listen() {
   const text = byId("text");

@@ -1,6 +1,6 @@
 "use strict";
-// Texts to terms: the same characters, words and hashes as in Python's `slugline.text`. Strings are
-// arrays of code points, as in Python; a lone surrogate counts as a character.
+// Convert texts to terms, with the characters, words and hashes of Python's `slugline.text`. Strings
+// are arrays of code points; a lone surrogate counts as a character.
 
 const N_LEAD = 48, UNSPACED_NGRAM_LENGTHS = [1, 2, 3, 4], LONGEST_WORD = 100;
 const NGRAM_LENGTHS = { characters: 4, "characters-2": 2, "characters-3": 3, "characters-5": 5 };
@@ -31,7 +31,7 @@ function textOf(points) {
   return text;
 }
 
-/** Return a text in lower case, and the position in `points` that each of its characters comes from. */
+/** Return a text in lower case, and the origin of each character in `points`. */
 function lowercase(text, points) {
   const origins = [];
   points.forEach((point, i) => {
@@ -41,12 +41,12 @@ function lowercase(text, points) {
   return { points: Array.from(codePoints(text.toLowerCase())), origins };
 }
 
-/** Return a text in normal form C, unless it has more marks in a row than any language has. */
+/** Return a text in normal form C, unless it has implausibly many marks in a row. */
 function normalize(lower) {
   return lower.length > SHORT_TEXT && longestMarkRun(lower) > MAX_MARKS ? lower : normalFormC(lower);
 }
 
-/** Whether a character has a combining class: normal forms sort it before U+0345, whose class is the highest. */
+/** True if a character has a combining class: normal forms sort it before U+0345, the highest class. */
 function isMark(point) {
   if (point < FIRST_MARK || point === HIGHEST_MARK) return point === HIGHEST_MARK;
   return textOf([HIGHEST_MARK, point]).normalize("NFD").codePointAt(0) !== HIGHEST_MARK;
@@ -71,10 +71,10 @@ function normalFormC(points) {
 /**
  * Read a text.
  *
- * `points` is the text in lower case, with nothing but words and single spaces in place of what
- * separates them, and spaces around each stretch of a script that has none; `bytes` are its UTF-8,
- * where character i begins at `at[i]`. Word i is from `starts[i]` to before `ends[i]`, in points.
- * Each point was character `froms[i]` of `read`, the text in lower case and normal form C.
+ * `points` is the text in lower case, with separators as spaces, and spaces around runs of unspaced
+ * scripts. `bytes` is its UTF-8; character i starts at `at[i]`. Word i spans `starts[i]` up to but
+ * not including `ends[i]`, in points. Point i was character `froms[i]` of `read`, the text in lower
+ * case and normal form C.
  */
 function readText(text, classes) {
   const given = codePoints(text);
@@ -129,7 +129,7 @@ function isUnspacedWord(reading, word, classes) {
 
 // Hashes -------------------------------------------------------------------------------------------
 
-// The two halves of a 64-bit number, as a script has no such numbers that are fast.
+// Halves of a 64-bit number: BigInt is slow.
 const hash = { low: 0, high: 0 };
 
 /** Return the upper half of a product of two 32-bit numbers. */
@@ -163,7 +163,7 @@ function neverZero() {
   if (!hash.low && !hash.high) hash.low = 1;
 }
 
-/** Hash bytes, 8 a round; a byte that never occurs in UTF-8 follows the last ones. */
+/** Hash 8 bytes per round; pad the last round with a byte that never occurs in UTF-8. */
 function hashBytes(bytes, start, end) {
   hash.low = hash.high = 0;
   for (let first = start; first < end; first += 8) {
@@ -196,8 +196,7 @@ function hashPair(lows, highs, first) {
 /**
  * Call `found(start, end, word, isPhrase)` for each term of a kind, with its hash in `hash`.
  *
- * It stands from `start` to before `end` in the reading's points; `isPhrase` tells terms that stand
- * for themselves from those that are part of a word.
+ * `start` and `end` are points of the reading. `isPhrase` is false for words and their parts.
  */
 function eachTerm(kind, reading, classes, found) {
   const { starts, ends, bytes, at } = reading;
@@ -237,7 +236,7 @@ function eachNgram(kind, reading, word, classes, found) {
     for (const size of kind === "characters" ? UNSPACED_NGRAM_LENGTHS : []) {
       for (let first = 0; first + size <= length; first++) run(start + first, size, true);
     }
-  } else { // the spaces on either side are part of it
+  } else { // includes the spaces on either side
     const size = NGRAM_LENGTHS[kind], n = Math.min(length, LONGEST_WORD) + 2 - size + 1;
     for (let first = 0; first < n; first++) run(start - 1 + first, size, false);
   }

@@ -1,10 +1,9 @@
-// Word vectors: finds the words of a text in the table, sums their vectors, and scores the sum.
-// The rules are those of Python's `slugline.text.vector_sums`.
+// Sum the vectors of the words of a text and score the sum, like Python's `slugline.text.vector_sums`.
 
 const ZERO = 8, MAX_PART = 100;
 const APOSTROPHE = 0x27, DIGITS = [0x30, 0x39];
 
-/** Return the head of word vectors, or null for a model without one. */
+/** Return the word-vector head of a model, or null. */
 function loadHead(facts, arrays) {
   if (!facts) return null;
   const { scale, weights: values, biases, ...curves } = arraysOf(arrays, "head");
@@ -23,8 +22,7 @@ function arraysOf(arrays, prefix) {
 }
 
 /**
- * Return the row of each word, the number of characters of the longest word, and that of the longest
- * word with each first character.
+ * Return the row of each word, the maximum word length, and the maximum length by first character.
  */
 function wordIndex(bytes) {
   const words = new TextDecoder().decode(bytes).split("\n").filter((word) => word);
@@ -69,7 +67,7 @@ function findVectors(table, reading, classes) {
       const pieces = partRow < 0 ? piecesOfPart(table, points, part, isUnspaced) : [{ row: partRow, ...part }];
       for (const piece of pieces) {
         found.push(isUnspaced ? piece : { row: piece.row, start, end });
-        // Pieces of words with spaces around them say little of what is known.
+        // Pieces of spaced words don't make the word known.
         if (isUnspaced || partRow >= 0) nKnown += piece.end - piece.start;
       }
     }
@@ -95,7 +93,7 @@ function partsOf(points, start, end) {
   return parts;
 }
 
-/** Return the words of the table that a part of a word is divided into: from the left, the longest. */
+/** Split part of a word into words of the table: longest match from the left. */
 function piecesOfPart(table, points, { start, end }, isUnspaced) {
   const shortest = isUnspaced ? table.shortestUnspacedPiece : table.shortestPiece, pieces = [];
   const last = isUnspaced ? end : Math.min(end, start + MAX_PART);
@@ -122,7 +120,7 @@ function eachNumber({ rows, factors }, nColumns, row, use) {
   }
 }
 
-/** Return the vectors of a text, and their sum scaled to length 1; null if too little is known. */
+/** Return the vectors of a text and their sum scaled to length 1, or null if too few words are known. */
 function vectorsOf({ table, nColumns }, reading, classes) {
   const { found, known } = findVectors(table, reading, classes);
   if (known < round(table.minKnownFraction)) return null;
@@ -134,7 +132,7 @@ function vectorsOf({ table, nColumns }, reading, classes) {
   return length ? { found, length, values: sum.map((each) => each / length) } : null;
 }
 
-/** Add the scores of word vectors to those of words. */
+/** Add the word-vector scores to the word scores. */
 function addScores({ sparseFactor, weights, biases }, scores, values) {
   return scores.map((score, topic) => {
     let sum = biases[topic];

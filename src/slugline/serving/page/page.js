@@ -35,9 +35,7 @@ async function send(form, submitter) {
 // Show times in the local time zone, formatted like the server's UTC times.
 function showLocalTimes(within = document) {
   for (const time of within.querySelectorAll("time[datetime*='T']")) {
-    const when = new Date(time.dateTime);
-    if (Number.isNaN(when.getTime())) continue;
-    time.textContent = when.toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "short" });
+    time.textContent = new Date(time.dateTime).toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "short" });
     time.title = time.dateTime;
   }
 }

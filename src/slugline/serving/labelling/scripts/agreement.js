@@ -1,15 +1,11 @@
-// Agreement of coders with each other, with themselves and with imported coders; settlements and
-// withdrawals.
+// Agreement between coders, settlements and withdrawals.
 
-// With fewer texts labelled by two people, intervals are too wide to be useful.
+// Minimum number of double-coded texts for useful intervals.
 const FEW_TEXTS = 30;
 // Maximum number of listed pairs of topics.
 const N_CONFUSIONS = 10;
 let awaiting;
-// True while a withdrawal awaits confirmation: redrawing the tables would remove its buttons.
-let isConfirming = false;
-// The current reply as JSON. The same reply isn't shown again, because redrawing would lose the focus
-// and interrupt a click.
+// Current reply as JSON. An unchanged reply isn't redrawn: that would lose the focus and clicks.
 let shownReply = "";
 
 const isAgreementOpen = () => find("#agreement-box").open;
@@ -19,12 +15,11 @@ async function refreshAgreement() {
   clearTimeout(awaiting);
   if (!isAgreementOpen()) return;
   const reply = await attempt(() => call("/v1/agreement"));
-  if (reply && !isConfirming) takeAgreement(reply);
+  if (reply) takeAgreement(reply);
 }
 
 function takeAgreement(reply) {
   clearTimeout(awaiting);
-  isConfirming = false;
   const json = JSON.stringify(reply);
   if (json !== shownReply) showAgreement(reply);
   shownReply = json;
@@ -44,7 +39,6 @@ function showAgreement({ agreement, is_current, withdrawals, settlements }) {
   if (hadFocus) find("#agreement-box summary").focus();
 }
 
-const soft = (...words) => make("p", { className: "soft" }, ...words);
 const nameOf = (name) => make("bdi", {}, shorten(name, TOPIC_LENGTH));
 
 function peopleParts(agreement) {
@@ -109,22 +103,10 @@ function coderParts(coders) {
 
 function withdrawButton({ coder, n_labels }) {
   if (!n_labels) return "";
-  const ask = make("button", { type: "button" }, "Withdraw",
-    make("span", { className: "unseen" }, " the labels of ", nameOf(coder)));
-  ask.addEventListener("click", () => {
-    const body = { coder, request: idempotencyKey() };
-    const sure = make("button", { type: "button", onclick: () => changeCoders("withdraw", body) },
-      `Withdraw ${counted(n_labels, "label")}`);
-    const keep = () => {
-      isConfirming = false;
-      refreshAgreement();
-    };
-    isConfirming = true;
-    shownReply = "";
-    ask.replaceWith(sure, " ", make("button", { type: "button", onclick: keep }, "Keep"));
-    sure.focus();
-  });
-  return ask;
+  return button(() => {
+    if (!confirm(`Withdraw ${counted(n_labels, "label")} of ${shorten(coder, TOPIC_LENGTH)}?`)) return;
+    changeCoders("withdraw", { coder, request: idempotencyKey() });
+  }, "Withdraw", make("span", { className: "unseen" }, " the labels of ", nameOf(coder)));
 }
 
 function importedParts({ coder, ...group }) {
@@ -146,7 +128,7 @@ function withdrawalParts(withdrawals) {
 function settlementParts(settlements) {
   if (!settlements.length) return [];
   const rows = settlements.map((each) => make(
-    "li", {}, make("b", {}, make("bdi", {}, each.is_skip ? "no answer" : listed(each.topics) || "no topic")),
+    "li", {}, bold(each.is_skip ? "no answer" : topicNames(each.topics)),
     ", by ", nameOf(each.person), ": ", make("span", { className: "soft", dir: "auto" }, each.excerpt),
     " ", coderButton("Undo", "settle/undo", { settlement: each.id, request: idempotencyKey() }),
   ));
@@ -154,8 +136,7 @@ function settlementParts(settlements) {
 }
 
 function coderButton(words, change, body) {
-  if (!state.maySettle) return "";
-  return make("button", { type: "button", onclick: () => changeCoders(change, body) }, words);
+  return state.maySettle ? button(() => changeCoders(change, body), words) : "";
 }
 
 async function changeCoders(change, body) {
@@ -171,7 +152,7 @@ async function changeCoders(change, body) {
 
 const hundredths = (value) => value.toFixed(2);
 
-// Return a value and its interval, as two cells.
+// Return two cells: a value and its interval.
 function measured(owner, key, format) {
   const value = owner[key];
   return value === null ? ["–", "–"]

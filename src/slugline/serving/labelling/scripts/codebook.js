@@ -1,4 +1,4 @@
-// The codebook: topics described, renamed, merged and separated.
+// The codebook: describe, rename, merge, separate and remove topics.
 
 function takeCodebook(codebook, saved = null) {
   state.topics = codebook.topics;
@@ -8,15 +8,10 @@ function takeCodebook(codebook, saved = null) {
   showCodebook(saved);
 }
 
-// Values of the codebook's fields before editing.
-const initialValues = new WeakMap();
+const isEdited = (entry) => findAll("input, textarea", entry)
+  .some((field) => field.value !== field.defaultValue);
 
-function isEdited(entry) {
-  return findAll("input, textarea, select", entry)
-    .some((field) => field.value !== initialValues.get(field));
-}
-
-// Show all topics; keep entries with edits, except the topic that was just saved.
+// Show all topics. Keep entries with edits, except the topic just saved.
 function showCodebook(saved = null) {
   const box = find("#codebook-box");
   if (!box.open) return;
@@ -34,25 +29,19 @@ function showCodebook(saved = null) {
   const merged = state.merged.map((topic) => make(
     "li", {}, make("bdi", {}, shorten(topic.name, TOPIC_LENGTH)), " was merged into ",
     make("bdi", {}, shorten(topic.into, TOPIC_LENGTH)), " ",
-    make("button", { type: "button", onclick: () => changeTopic("separate", { topic: topic.id }, topic.id) },
-      "Undo merge"),
+    button(() => changeTopic("separate", { topic: topic.id }, topic.id), "Undo merge"),
   ));
   find("#codebook").replaceChildren(
-    ...entries.length ? entries : [make("p", { className: "soft" }, "No topics yet.")],
+    ...entries.length ? entries : [soft("No topics yet.")],
     merged.length ? make("ul", { className: "merged" }, ...merged) : "",
   );
 }
 
-const isUsed = (topic) => {
-  const byTopic = state.progress?.by_topic ?? {};
-  return Object.hasOwn(byTopic, topic.name) && byTopic[topic.name] > 0;
-};
-
-// Show the remove button of topics without labels.
+// Show the Remove buttons of topics without labels.
 function showRemovable() {
   for (const entry of findAll("#codebook details")) {
     const topic = state.topics.find((each) => each.id === Number(entry.dataset.topic));
-    if (topic) find(".remove", entry).hidden = isUsed(topic);
+    if (topic) find(".remove", entry).hidden = nLabels(topic) > 0;
   }
 }
 
@@ -69,40 +58,29 @@ async function changeTopic(change, body, id) {
 
 function codebookEntry(topic, isOpen) {
   const id = `topic-${topic.id}`;
-  const description = make("textarea", { id: `${id}-description`, rows: 3, maxLength: 100000 });
-  description.value = topic.description;
-  const examples = make("textarea", { id: `${id}-examples`, rows: 3 });
+  const description = make("textarea", { id: `${id}-description`, rows: 3, maxLength: 100000 }, topic.description);
   const exampleOf = new Map(topic.examples.map((each) => [shorten(each, 1000), each]));
-  examples.value = [...exampleOf.keys()].join("\n");
-  const name = make("input", { id: `${id}-name`, value: topic.name, maxLength: 1000 });
+  const examples = make("textarea", { id: `${id}-examples`, rows: 3 }, [...exampleOf.keys()].join("\n"));
+  const name = make("input", { id: `${id}-name`, defaultValue: topic.name, maxLength: 1000 });
   const others = state.topics.filter((other) => other.id !== topic.id);
   const into = make("select", { id: `${id}-into` },
     ...others.map((other) => make("option", { value: other.name }, shorten(other.name, TOPIC_LENGTH))));
-  for (const field of [description, examples, name, into]) initialValues.set(field, field.value);
-  const takeText = make("button", { type: "button", onclick: () => {
-    if (!state.current) return;
-    examples.value = `${examples.value}\n${shorten(state.current.text, 1000)}`.trim();
-  } }, "Add the current text");
-  const save = (event) => {
+  const takeText = button(() => {
+    if (state.current) examples.value = `${examples.value}\n${shorten(state.current.text, 1000)}`.trim();
+  }, "Add the current text");
+  const changer = (change, body) => (event) => {
     event.preventDefault();
-    const lines = examples.value.split("\n");
-    changeTopic("describe", {
-      name: topic.name,
-      description: description.value,
-      examples: lines.map((line) => exampleOf.get(line) ?? line), // as they were before shortening
-    }, topic.id);
+    changeTopic(change, { name: topic.name, ...body() }, topic.id);
   };
-  const rename = (event) => {
-    event.preventDefault();
-    changeTopic("rename", { name: topic.name, new_name: name.value }, topic.id);
-  };
-  const merge = (event) => {
-    event.preventDefault();
-    changeTopic("merge", { name: topic.name, into: into.value }, topic.id);
-  };
-  const remove = make("button", { type: "button", className: "remove", hidden: isUsed(topic), onclick: () => {
-    changeTopic("remove", { name: topic.name }, topic.id);
-  } }, "Remove");
+  const save = changer("describe", () => ({
+    description: description.value,
+    examples: examples.value.split("\n").map((line) => exampleOf.get(line) ?? line), // undo shortening
+  }));
+  const rename = changer("rename", () => ({ new_name: name.value }));
+  const merge = changer("merge", () => ({ into: into.value }));
+  const remove = button(changer("remove", () => ({})), "Remove");
+  remove.className = "remove";
+  remove.hidden = nLabels(topic) > 0;
   return make(
     "details", { open: isOpen, "data-topic": topic.id },
     make("summary", {}, make("bdi", {}, shorten(topic.name, TOPIC_LENGTH)),

@@ -1,23 +1,23 @@
-// Near copies of a labelled text: offers, shows, labels and undoes them.
+// Offer, show, label and undo near copies of a labelled text.
 
 // Maximum length of a near copy on the page.
 const COPY_LENGTH = 600;
-// The text whose near copies are offered or shown: {assignment, topics, excerpt, names}.
+// Text whose near copies are offered or shown: {assignment, topics, excerpt}.
 let original = null;
 
 function offerCopies({ assignment, topics, n_copies }, excerpt) {
-  if (find("#copies form")) return; // the coder is looking at others
-  original = { assignment, topics, excerpt, names: {} };
-  const look = make("button", { type: "button", onclick: showCopies }, "Show ",
-    n_copies === 1 ? "it " : "them ", usesKeys() ? make("kbd", {}, "g") : "");
+  if (find("#copies form")) return; // the coder is reviewing others
+  original = { assignment, topics, excerpt };
   fillCopies(
     make("p", { className: "row" },
       make("span", {}, make("b", {}, counted(n_copies, "text")), n_copies === 1 ? " is" : " are",
         " nearly the same as “", make("bdi", {}, excerpt), "”, which you labelled ",
-        make("b", {}, make("bdi", {}, listed(topics) || "with no topic")), "."),
-      look, make("button", { type: "button", onclick: hideCopies }, "Not now")),
+        bold(listed(topics) || "with no topic"), "."),
+      button(showCopies, "Show ", n_copies === 1 ? "it " : "them ", usesKeys() ? make("kbd", {}, "g") : ""),
+      button(hideCopies, "Not now")),
   );
-  sayNext(`${counted(n_copies, "text")} nearly the same as the last one`);
+  // The last announcement may not have been read yet.
+  say(`${find("#announcements").textContent} ${counted(n_copies, "text")} nearly the same as the last one`);
 }
 
 function fillCopies(...content) {
@@ -50,7 +50,7 @@ async function showCopies() {
   const form = make(
     "form", { onsubmit: labelCopies, onchange: () => countCopies(save) },
     make("p", {}, "You labelled this text ",
-      make("b", {}, make("bdi", {}, listed(reply.topics) || "with no topic")), ":"),
+      bold(listed(reply.topics) || "with no topic"), ":"),
     make("p", { className: "original", dir: "auto" }, shorten(reply.text, COPY_LENGTH)),
     make("p", {}, rows.length ? "These texts are nearly the same; differing words are marked."
       : "No other text is nearly the same."),
@@ -58,9 +58,8 @@ async function showCopies() {
     reply.n_more ? make("p", { className: "soft" },
       `${number(reply.n_more)} more will appear once you label these.`) : "",
     make("p", { className: "row" }, rows.length ? save : "",
-      hasLabels ? make("button", { type: "button", onclick: () => undoCopies(assignment) },
-        "Undo their labels") : "",
-      make("button", { type: "button", onclick: hideCopies }, rows.length ? "Not now" : "Close")),
+      hasLabels ? button(() => undoCopies(assignment), "Undo their labels") : "",
+      button(hideCopies, rows.length ? "Not now" : "Close")),
   );
   fillCopies(form);
   countCopies(save);
@@ -75,16 +74,16 @@ function copyRow({ key, text, topics }, words) {
     "li", {}, make("label", {},
       make("input", { type: "checkbox", value: key, checked: true }),
       make("span", { dir: "auto" }, ...pieces),
-      topics ? make("span", { className: "soft" }, make("bdi", {}, listed(topics) || "no topic")) : ""),
+      topics ? make("span", { className: "soft" }, make("bdi", {}, topicNames(topics))) : ""),
   );
 }
 
 const checkedKeys = () => findAll("#copies input:checked").map((box) => box.value);
 
-function countCopies(button) {
+function countCopies(save) {
   const n = checkedKeys().length;
-  button.disabled = n === 0;
-  button.replaceChildren(`Label ${counted(n, "text")} `, original.topics.length ? "as " : "",
+  save.disabled = n === 0;
+  save.replaceChildren(`Label ${counted(n, "text")} `, original.topics.length ? "as " : "",
     make("bdi", {}, listed(original.topics) || "with no topic"));
 }
 
@@ -92,9 +91,12 @@ async function labelCopies(event) {
   event.preventDefault();
   const keys = checkedKeys();
   if (!keys.length) return;
-  const { assignment, topics, names } = original;
-  const request = names[keys.join("\n")] ??= idempotencyKey(); // a second click sends the same
+  const { assignment, topics } = original;
+  const save = find("button.main", event.target);
+  save.disabled = true; // prevents a second request
+  const request = idempotencyKey();
   const reply = await attempt(() => call("/v1/copies/label", { assignment, request, keys }));
+  save.disabled = false;
   if (!reply) return;
   hideCopies();
   say(`${counted(reply.n_copies, "text")} labelled ${listed(topics)}`);

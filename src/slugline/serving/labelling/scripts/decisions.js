@@ -1,4 +1,4 @@
-// Sends and undoes decisions.
+// Send and undo decisions.
 
 function decide(kind, reason = null) {
   const text = state.current;
@@ -44,7 +44,7 @@ async function goBack(assignment) {
   if (text) interpose(text);
 }
 
-// Return what is typed and chosen for the current text, which `show` restores.
+// Return the note and topics of the current text, for `show` to restore.
 function readDraft() {
   return { note: find("#note").value, topics: [...state.chosen] };
 }

@@ -1,6 +1,6 @@
-// Settles disagreements of coders.
+// Settle disagreements between coders.
 
-// Show the first text to settle after a document, else the next text to label.
+// Show the next text to settle after a document, or else the next text to label.
 async function showNextDisagreement(after = 0) {
   await whenSaved();
   state.isSettled = false;
@@ -19,16 +19,14 @@ async function showNextDisagreement(after = 0) {
 function showDisagreement({ document: number, labels }) {
   find("#eyebrow").textContent = "Coders disagree about this text";
   const rows = labels.map(({ coder, decision }) => make(
-    "li", {}, make("bdi", {}, coder), ": ", make("b", {}, make("bdi", {}, named(decision))),
+    "li", {}, make("bdi", {}, coder), ": ", bold(named(decision)),
     decision.note ? make("span", { className: "soft" }, ` (${decision.note})`) : "",
   ));
   find("#eyebrow").after(make(
     "div", { id: "earlier", className: "notice" },
     make("ul", {}, ...rows), make("p", {}, "Your choice settles the disagreement."),
     make("p", { className: "row" },
-      make("button", { type: "button", onclick: () => showNextDisagreement(number) },
-        "Leave it open"),
-      make("button", { type: "button", onclick: showNext }, "Back to labelling")),
+      button(() => showNextDisagreement(number), "Leave it open"), button(showNext, "Back to labelling")),
   ));
 }
 
@@ -37,7 +35,7 @@ async function settle(text, kind, topics) {
   const body = {
     document: text.document, request: idempotencyKey(), kind, topics, note: draft.note.trim() || null,
   };
-  show(null, "Saving …"); // so that another key doesn't settle it again
+  show(null, "Saving …"); // prevents settling it twice
   const progress = await attempt(() => call("/v1/settle", body));
   if (!progress) {
     interpose({ ...text, draft });

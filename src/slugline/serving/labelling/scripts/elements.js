@@ -1,10 +1,10 @@
-// Elements of the page, and values as words.
+// Create and find elements; format values.
 "use strict";
 
 const find = (selector, within = document) => within.querySelector(selector);
 const findAll = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-// Create an element; properties that begin with "on" are listeners.
+// Create an element. Properties starting with "on" are event listeners.
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -17,7 +17,12 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-// Maximum length of a topic's name on the page.
+// Return a button that submits no form.
+const button = (onclick, ...children) => make("button", { type: "button", onclick }, ...children);
+const bold = (name) => make("b", {}, make("bdi", {}, name));
+const soft = (...words) => make("p", { className: "soft" }, ...words);
+
+// Maximum length of a topic name on the page.
 const TOPIC_LENGTH = 100;
 
 const shorten = (text, n) => {
@@ -26,20 +31,17 @@ const shorten = (text, n) => {
 };
 
 const named = (decision) => (decision.kind === "skip" ? skipName(decision.reason)
-  : listed(decision.topics) || "no topic");
+  : topicNames(decision.topics));
 
-// Of a suspect, "none of these" means that it is removed from the data.
+// "none of these" removes a suspect from the data.
 const skipName = (reason) => (state.content === "suspects" && reason === "none of these"
   ? "removed" : `skipped: ${reason}`);
 
 const listed = (topics) => topics.map((topic) => shorten(topic, TOPIC_LENGTH)).join(", ");
+const topicNames = (topics) => listed(topics) || "no topic";
 
-// Return a time such as 2026-01-31 09:15, the Swedish format.
-function localTime(at) {
-  const when = new Date(at);
-  return Number.isNaN(when.getTime()) ? at
-    : when.toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "short" });
-}
+// Format a time like 2026-01-31 09:15, as Swedish does.
+const localTime = (at) => new Date(at).toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "short" });
 
 const number = (n) => n.toLocaleString("en-US");
 const counted = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;

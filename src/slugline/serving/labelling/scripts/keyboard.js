@@ -1,13 +1,25 @@
 // Clicks and keys.
 
-// Letters reserved for commands, which can't choose topics.
-const COMMANDS = "unbgkc";
+// Actions of single keys. These letters can't choose topics.
+const COMMANDS = {
+  u: () => undo(),
+  g: () => showCopies(),
+  n: () => {
+    find("#note-box").open = true;
+    find("#note").focus();
+  },
+  b: () => {
+    find("#codebook-box").open = !find("#codebook-box").open;
+    find("#codebook-box summary").focus();
+  },
+  "/": () => find("#search").focus(),
+};
 const TOPIC_KEYS = [..."123456789", ..."abcdefghijklmnopqrstuvwxyz"]
-  .filter((key) => !COMMANDS.includes(key));
+  .filter((key) => !(key in COMMANDS) && key !== KEEP_KEY && key !== CHANGE_KEY);
 const SKIP_KEYS = { unclear: ",", "none of these": ".", "not for me": "-" };
 
-// Maximum milliseconds between the clicks of a double click. Nobody reads the next text in that time;
-// deliberate clicks for two short texts are slower.
+// Maximum milliseconds between the clicks of a double click. Deliberate clicks for two short texts are
+// slower.
 const DOUBLE_CLICK = 300;
 let lastClick = { timeStamp: -Infinity, place: null };
 
@@ -61,9 +73,7 @@ function usesKeys() {
 find("#uses-keys").addEventListener("change", () => {
   try {
     localStorage.setItem("slugline-keys", usesKeys() ? "yes" : "no");
-  } catch {
-    // A browser may forbid storage.
-  }
+  } catch { /* storage is disabled */ }
   showTopics();
   showReviewKeys();
 });
@@ -85,7 +95,7 @@ document.addEventListener("keydown", (event) => {
   if (event.repeat || event.altKey || event.isComposing) return;
   const isTyping = event.target.matches("input:not([type='checkbox']), textarea, select");
   if (isTyping) return;
-  if (event.target.closest("#copies")) { // there, keys apply to near copies
+  if (event.target.closest("#copies")) { // keys there apply to near copies
     if (key === "Escape") hideCopies();
     return;
   }
@@ -104,22 +114,9 @@ function act(key, target) {
     decide("label");
     return true;
   }
-  if (key === "/") return focusOn("#search");
-  if (key === "u") {
-    undo();
+  if (Object.hasOwn(COMMANDS, key)) {
+    COMMANDS[key]();
     return true;
-  }
-  if (key === "g") {
-    showCopies();
-    return true;
-  }
-  if (key === "n") {
-    find("#note-box").open = true;
-    return focusOn("#note");
-  }
-  if (key === "b") {
-    find("#codebook-box").open = !find("#codebook-box").open;
-    return focusOn("#codebook-box summary");
   }
   if (key === KEEP_KEY || key === CHANGE_KEY) return actReview(key);
   const reason = Object.keys(SKIP_KEYS).find((each) => SKIP_KEYS[each] === key);
@@ -130,9 +127,4 @@ function act(key, target) {
   const topic = state.topics[TOPIC_KEYS.indexOf(key.toLowerCase())];
   if (topic) choose(topic.name);
   return Boolean(topic);
-}
-
-function focusOn(selector) {
-  find(selector).focus();
-  return true;
 }

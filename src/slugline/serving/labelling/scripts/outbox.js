@@ -1,18 +1,16 @@
-// Decisions to be sent to the server.
-
-// They stay in the browser's storage until the server has saved them, in case the window is closed.
+// Decisions to send to the server, kept in local storage until saved in case the window is closed.
 const outbox = {
   entries: [],
   key: "",
-  isStored: true, // whether the browser's storage has all entries
+  isStored: true, // local storage contains all entries
   isLoggedOut: false,
-  sending: null, // the promise of the current sending
+  sending: null, // promise of the current transfer
   hideUnsaved: null,
-  wake: null, // sends again at once
+  wake: null, // retries immediately
 };
 
-// Take over the entries of this coder's other windows. If these are still open, both send the entry,
-// and the server stores it once.
+// Take over entries from this coder's other windows. If another window is still open and sends an
+// entry too, the server stores it once.
 function openOutbox(key) {
   const prefix = `slugline-label ${key} `;
   outbox.key = prefix + idempotencyKey();
@@ -22,12 +20,10 @@ function openOutbox(key) {
     outbox.entries.sort((a, b) => a.at - b.at);
     keepOutbox();
     if (outbox.isStored) for (const key of others) localStorage.removeItem(key);
-  } catch {
-    // A browser may forbid storage.
-  }
+  } catch { /* storage is disabled */ }
 }
 
-// Return stored entries; none if they are damaged.
+// Return stored entries, or none if damaged.
 function parseEntries(stored) {
   try {
     return JSON.parse(stored).filter((entry) => entry.body.request);
@@ -42,25 +38,17 @@ function keepOutbox() {
     else localStorage.removeItem(outbox.key);
     outbox.isStored = true;
   } catch {
-    outbox.isStored = false; // A browser may forbid storage; the window still has them.
+    outbox.isStored = false; // Storage is disabled; the entries are only in memory.
   }
 }
 
-// Send all entries; return a promise that is fulfilled once each is saved or rejected.
+// Send all entries. The promise is fulfilled once each is saved or rejected.
 function sendOutbox() {
-  if (outbox.entries.length) outbox.sending ??= sendEntries();
+  if (outbox.entries.length) outbox.sending ??= sendEntries().finally(() => { outbox.sending = null; });
   return outbox.sending;
 }
 
 async function sendEntries() {
-  try {
-    await sendEach();
-  } finally {
-    outbox.sending = null;
-  }
-}
-
-async function sendEach() {
   let seconds = 1;
   while (outbox.entries.length) {
     const entry = outbox.entries[0];
@@ -94,10 +82,9 @@ async function sendEach() {
 function showUnsaved(error) {
   outbox.hideUnsaved?.();
   const n = outbox.entries.length;
-  const retry = make("button", { type: "button", onclick: () => outbox.wake?.() }, "Retry now");
   outbox.hideUnsaved = showProblem(
     `${error.message} ${n} ${n === 1 ? "decision has" : "decisions have"} not been saved yet; ` +
-    "retrying.", retry,
+    "retrying.", button(() => outbox.wake?.(), "Retry now"),
   );
 }
 
@@ -115,15 +102,13 @@ function noteSaved(entry, decision) {
 function noteRejected(entry, error) {
   state.recent = state.recent.filter((each) => each.request !== entry.body.request);
   showRecent();
-  const open = make("button", { type: "button" }, "Show this text");
-  const hide = showProblem(`“${entry.excerpt}” was not saved. ${error.message}`, open);
-  open.addEventListener("click", () => {
+  const hide = showProblem(`“${entry.excerpt}” was not saved. ${error.message}`, button(() => {
     hide();
     goBack(entry.body.assignment);
-  });
+  }, "Show this text"));
 }
 
-// Return once all decisions are saved or rejected.
+// Retry, then wait until all decisions are saved or rejected.
 async function whenSaved() {
   outbox.wake?.();
   await sendOutbox();
@@ -133,6 +118,6 @@ window.addEventListener("beforeunload", (event) => {
   const isKept = outbox.isLoggedOut && outbox.isStored;
   if (!outbox.entries.length || isKept) return;
   event.preventDefault();
-  outbox.isLoggedOut = false; // If the coder stays, the next request goes to the login again.
+  outbox.isLoggedOut = false; // If the coder stays, the next request leads to the login again.
 });
 window.addEventListener("online", () => outbox.wake?.());

@@ -2,8 +2,8 @@
 
 let refreshing;
 
-// Update the progress soon, and repeatedly while the server may be training on the last label. A late
-// reply to an earlier call is dropped.
+// Update the progress soon, then repeatedly while the server may be training on the last label. Drop
+// late replies to earlier calls.
 function refreshProgress(delays = [300, 3000, 8000, 20000, 60000]) {
   clearTimeout(refreshing);
   const [delay, ...later] = delays;
@@ -42,7 +42,7 @@ function showProgress() {
     progress.n_skipped ? `${number(progress.n_skipped)} skipped` : null,
   ].filter(Boolean);
   const toSettle = progress.has_other_coders && state.maySettle ? make(
-    "p", {}, make("button", { type: "button", onclick: () => showNextDisagreement() }, "Settle disagreements"),
+    "p", {}, button(() => showNextDisagreement(), "Settle disagreements"),
     state.isSettled ? make("span", { className: "soft" }, " No disagreements left.") : "",
   ) : "";
   find("#progress-summary").replaceChildren(
@@ -70,31 +70,28 @@ function topicTable(topics) {
     make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)));
 }
 
-function undecidedPart(n) {
-  return n ? `; ${counted(n, "skipped or undecided text")} may be right or wrong` : "";
-}
-
 // Accuracy of a model trained on the labels so far.
 function accuracyLines({ accuracy, n_needed, topics, forecast, advice, problem }) {
   if (problem) {
     return [make("p", { className: "bad" }, `No model could be trained on these labels: ${problem}`)];
   }
   if (!accuracy && !n_needed) {
-    return [make("p", { className: "soft" }, "Measuring the accuracy of a model trained on these labels …")];
+    return [soft("Measuring the accuracy of a model trained on these labels …")];
   }
   if (!accuracy) {
-    return [make("p", { className: "soft" },
-      `After about ${counted(n_needed, "more label")} of at least two topics, this page shows how ` +
+    return [soft(`After about ${counted(n_needed, "more label")} of at least two topics, this page shows how ` +
       "often a model trained on them is right.")];
   }
+  const undecided = accuracy.n_skipped
+    ? `; ${counted(accuracy.n_skipped, "skipped or undecided text")} may be right or wrong` : "";
   return [
     make("p", {}, "A model trained on these labels is right for about ",
       make("b", {}, percent(accuracy.accuracy)), " of the other texts."),
-    make("p", { className: "soft" }, `Between ${percent(accuracy.low)} and ` +
+    soft(`Between ${percent(accuracy.low)} and ` +
       `${percent(accuracy.high)} with 95 % confidence, however often you check; measured on ` +
-      `${counted(accuracy.n_labels, "label")}${undecidedPart(accuracy.n_skipped)}.`),
+      `${counted(accuracy.n_labels, "label")}${undecided}.`),
     advice ? make("p", {}, advice) : "",
-    forecast ? make("p", { className: "soft" }, forecastLine(forecast)) : "",
+    forecast ? soft(forecastLine(forecast)) : "",
     topics.length ? topicTable(topics) : "",
   ];
 }

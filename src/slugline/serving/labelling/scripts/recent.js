@@ -1,16 +1,13 @@
 // The list of recent decisions.
 
-// Number of decisions in the list.
-let nListed = 8;
-// Number of times the list was updated.
-let nLists = 0;
+let nListed = 8; // maximum length of the list
+let nLists = 0; // number of updates
 
 function showRecent() {
   nLists += 1;
   const rows = state.recent.slice(0, nListed).map((item) => make(
     "li", {}, make(
-      "button", { type: "button", onclick: () => openDecision(item) },
-      make("b", {}, make("bdi", {}, named(item.decision))),
+      "button", { type: "button", onclick: () => openDecision(item) }, bold(named(item.decision)),
       make("span", { className: "excerpt", dir: "auto" }, item.excerpt || "(empty)"),
       make("span", { className: "soft" }, item.isSaved ? copiesNote(item) : "saving …"),
     ),
@@ -26,13 +23,13 @@ function showRecent() {
 const copiesNote = ({ n_copies: n }) => (
   n ? `${number(n)} near ${n === 1 ? "copy" : "copies"}` : "");
 
-// Show the text of a decision, or near copies that were labelled together.
+// Show the text of a decision, or the near copies labelled with it.
 function openDecision({ decision, excerpt, original: assignment }) {
   if (!assignment) {
     goBack(decision.assignment);
     return;
   }
-  original = { assignment, topics: decision.topics, excerpt, names: {} };
+  original = { assignment, topics: decision.topics, excerpt };
   showCopies();
 }
 
@@ -51,7 +48,7 @@ async function showMore() {
   findAll("#recent button")[first]?.focus();
 }
 
-// Load the list from the server, and again if a decision was made or undone in the meantime.
+// Load the list from the server; repeat if it changed meanwhile.
 async function refreshRecent() {
   let nBefore, reply;
   do {

@@ -1,11 +1,11 @@
 // Requests to the server, and messages to the coder.
 
-// A request that the server refused or, with the status 0, did not answer.
+// Refused request, or an unanswered one if the status is 0.
 class RequestError extends Error {
   constructor(status, detail) {
     super(detail);
     this.status = status;
-    // Whether the same request may succeed later.
+    // True if the same request may succeed later.
     this.canRetry = status === 0 || status === 408 || status === 429 || status >= 500;
   }
 }
@@ -28,43 +28,38 @@ async function call(path, body) {
   return reply;
 }
 
-// Go to the login page; afterwards, the label page sends the entries of the outbox.
+// Go to the login page. After login, the label page sends the outbox.
 function logIn() {
   if (outbox.isLoggedOut) return; // A second navigation would cancel the first.
   outbox.isLoggedOut = true;
   location.assign("/login");
 }
 
-// Return a message as a sentence, with the quotes of the page.
+// Return a message as a sentence with typographic quotes.
 const sentence = (detail) => (detail.charAt(0).toUpperCase() + detail.slice(1))
   .replace(/(^|[\s(])'([^'\n]*)'(?=[\s,.;:)]|$)/g, "$1“$2”");
 
-// Return an idempotency key: a change sent twice with the same key is made once.
+// Return an idempotency key: the server applies a repeated request once.
 function idempotencyKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+// Announce a message to screen readers.
 function say(words) {
   find("#announcements").textContent = words;
 }
 
-// Announce something in addition to the last words, which may not have been read aloud yet.
-function sayNext(words) {
-  say(`${find("#announcements").textContent} ${words}`.trim());
-}
-
-// Show a problem until it is dismissed, or the returned function is called.
+// Show a problem until dismissed. Return a function to close it.
 function showProblem(message, ...buttons) {
   const problem = make("div", { className: "problem" }, make("p", {}, message));
   const close = () => problem.remove();
-  const dismiss = make("button", { type: "button", onclick: close }, "Dismiss");
-  problem.append(make("p", { className: "row" }, ...buttons, buttons.length ? null : dismiss));
+  problem.append(make("p", { className: "row" }, ...buttons.length ? buttons : [button(close, "Dismiss")]));
   find("#problems").append(problem);
   return close;
 }
 
-// Functions that close the last problem, by subject, such as the codebook.
+// Functions to close the last problem, by subject, such as the codebook.
 const closers = new Map();
 
 // Run a request; show its error until the next attempt at the same subject.

@@ -1,4 +1,4 @@
-// Shows the evidence against a text's topics, to keep or change them.
+// Show the evidence against the topics of a suspect, to keep or change them.
 
 const KEEP_KEY = "k", CHANGE_KEY = "c";
 
@@ -7,23 +7,20 @@ function showReview(text) {
   find("#review")?.remove();
   const review = text?.review;
   if (!review) return;
-  const decides = [
-    reviewButton("Keep", review.topics, KEEP_KEY),
-    canChange(review) ? reviewButton("Change to", review.proposal, CHANGE_KEY) : null,
-  ];
   const now = state.isMultilabel ? "Current topics: " : "Current topic: ";
   find("#guess").after(make(
     "div", { id: "review", className: "notice review" },
     make("p", {}, now, topicName(review.topics), "; the other documents suggest ", topicName(review.proposal), "."),
     make("ul", {}, ...review.reasons.map((reason) => make("li", { dir: "auto" }, reason))),
-    make("p", { className: "row" }, ...decides),
+    make("p", { className: "row" }, reviewButton("Keep", review.topics, KEEP_KEY),
+      canChange(review) ? reviewButton("Change to", review.proposal, CHANGE_KEY) : null),
   ));
   showReviewKeys();
 }
 
-const topicName = (topics) => make("b", {}, make("bdi", {}, listed(topics) || "no topic"));
+const topicName = (topics) => bold(topicNames(topics));
 
-// Whether the proposal differs, and has as many topics as a text may have.
+// True if the proposal differs and has an allowed number of topics.
 function canChange({ topics, proposal }) {
   const isAllowed = state.isMultilabel || proposal.length === 1;
   return isAllowed && [...topics].sort().join("\n") !== [...proposal].sort().join("\n");
@@ -34,7 +31,7 @@ function reviewButton(verb, topics, key) {
     "button", { type: "button", "data-review": key, onclick: (event) => {
       if (event.detail <= 1) decideReview(topics);
     } },
-    `${verb} `, make("bdi", {}, listed(topics) || "no topic"), " ", make("kbd", {}, key),
+    `${verb} `, make("bdi", {}, topicNames(topics)), " ", make("kbd", {}, key),
   );
 }
 
@@ -47,7 +44,7 @@ function decideReview(topics) {
   decide("label");
 }
 
-// Handle a key; return true if it had an effect.
+// Handle a key of the review. Return true if it had an effect.
 function actReview(key) {
   const review = state.current?.review;
   if (!review || (key === CHANGE_KEY && !canChange(review))) return false;
@@ -65,5 +62,5 @@ function showContent() {
   find(".skips span").textContent = "Or:";
   find("[data-skip='none of these']").firstChild.textContent = "remove it";
   find("#no-recent").textContent = "No decisions yet.";
-  find("#codebook-box").hidden = true; // topics are renamed in the data, by --map-topics
+  find("#codebook-box").hidden = true; // --map-topics renames topics in the data
 }

@@ -1,4 +1,4 @@
-// Start: loads the state from the server.
+// Load the state from the server.
 
 function showKeys() {
   for (const button of findAll("[data-skip]")) {
@@ -9,9 +9,7 @@ function showKeys() {
   )));
   try {
     find("#uses-keys").checked = localStorage.getItem("slugline-keys") !== "no";
-  } catch {
-    // A browser may forbid storage.
-  }
+  } catch { /* storage is disabled */ }
 }
 
 async function connect() {

@@ -1,17 +1,17 @@
-// State of the page: the current text, the next ones, and the latest replies of the server.
+// State of the page.
 
 const state = {
-  topics: [], // of the codebook
+  topics: [], // from the codebook
   codebookVersion: null,
   merged: [],
   isMultilabel: false,
-  content: "texts", // or "suggestions" of a model, or "suspects" of an audit
+  content: "texts", // or "suggestions" from a model, or "suspects" from an audit
   maySettle: false,
   current: null, // the text on the screen
-  queue: [], // texts that come next
+  queue: [], // next texts
   chosen: new Set(), // topics of the current text, by name
   recent: [], // the latest decisions: {decision, excerpt, isSaved}
   progress: null,
-  hasMore: false, // whether there are earlier decisions than these
+  hasMore: false, // the server has earlier decisions
   isAtEnd: false,
 };

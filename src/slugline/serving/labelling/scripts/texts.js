@@ -1,10 +1,9 @@
-// Fetches and shows texts, new and earlier ones.
+// Fetch and show texts.
 
 // Number of texts fetched ahead.
 const N_AHEAD = 2;
 
-// Seconds until the server is asked for texts again, after the last one: others may skip a text or
-// undo a decision.
+// Seconds between requests once no text is left: another coder may skip a text or undo a decision.
 const END_DELAY = 30;
 
 let filling = null;
@@ -63,9 +62,9 @@ function showNext() {
   keepFilled();
 }
 
-// Show a text, or a message in its place.
+// Show a text, or a message instead.
 function show(text, message = "") {
-  // Keep what was typed while waiting for this text.
+  // Keep text typed while waiting for this one.
   const keepsTyped = text && !text.decision && !text.draft && !state.current;
   const { note, topics } = text?.draft ?? text?.decision
     ?? { note: "", topics: text?.review?.topics ?? [] };
@@ -98,7 +97,7 @@ function show(text, message = "") {
   }
 }
 
-// Message if no text is left, by the content of the page.
+// Messages shown when no text is left.
 const END = {
   texts: "No texts left for you: all are labelled or assigned to other coders.",
   suggestions: "No suggested texts left for you: all are labelled or assigned to other coders.",
@@ -122,7 +121,7 @@ function showGuess(guess) {
   if (!guess) return;
   find("#guess").replaceChildren(
     state.content === "texts" ? "A model trained on the labels so far suggests " : "The model suggests ",
-    make("b", {}, make("bdi", {}, listed(guess.topics) || "no topic")),
+    bold(topicNames(guess.topics)),
     ` (${percent(guess.probability)}).`,
   );
 }
@@ -132,13 +131,11 @@ function showEarlier(decision) {
   find("#eyebrow").classList.toggle("unseen", !decision && !state.current?.labels);
   find("#earlier")?.remove();
   if (!decision) return;
-  const keep = make("button", { type: "button", onclick: showNext }, "Keep it");
-  const takeBack = make("button", { type: "button", onclick: () => undo(decision.id) }, "Undo it");
   find("#eyebrow").after(make(
     "div", { id: "earlier", className: "notice" },
     make("p", {}, ...decision.kind === "skip" ? [`You skipped this text (${decision.reason})`]
-      : ["You chose ", make("b", {}, make("bdi", {}, named(decision)))],
+      : ["You chose ", bold(named(decision))],
     ` on ${localTime(decision.at)}. To change that, choose again.`),
-    make("p", { className: "row" }, keep, takeBack),
+    make("p", { className: "row" }, button(showNext, "Keep it"), button(() => undo(decision.id), "Undo it")),
   ));
 }
