@@ -26,7 +26,8 @@ from slugline.base.memory import peak_memory_mb
 from slugline.base.progress import Progress, check_progress
 from slugline.corpus.documents import one_hot
 from slugline.evaluation.evaluation import majority_baseline, shuffled_baseline
-from slugline.learning.net.network import Dense, Network
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
 from slugline.learning.net.optimizers import LossAndAccuracy, LossName, RMSprop
 from slugline.learning.net.training import History
 from slugline.text.sparse import multi_hot
