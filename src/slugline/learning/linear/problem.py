@@ -105,7 +105,7 @@ class LinearProblem:
         return cls(X, labels, costs, context, batches, limits)
 
     def are_few(self, rows: Index) -> bool:
-        """Return True if there are few enough rows to calibrate by cross-validation."""
+        """Return True if rows are few enough to calibrate by cross-validation."""
         return len(rows) <= self.limits.few_rows
 
     def learning_rate(self, n_rows: int) -> float:
@@ -133,8 +133,8 @@ class LinearProblem:
             y = self.labels.topics[rows]
             is_frequent = np.bincount(y, minlength=self.context.n_topics) > 1
             rows = rows[(is_frequent | known_topics)[y]]
-        kind = label_type(multilabel=self.labels.multilabel)
-        n_scores = kind.max_scores(self.limits.max_scores)
+        factor = label_type(multilabel=self.labels.multilabel).score_factor
+        n_scores = factor * self.limits.max_scores
         most = max(_MIN_CALIBRATION_ROWS, n_scores // self.context.n_topics)
         return rows if self.are_few(rows) else rows[:: -(-len(rows) // most)]
 
