@@ -61,7 +61,8 @@ def test_help_loads_no_numpy() -> None:
 
 PREDICT = """
 import numpy as np
-from slugline.learning.net.network import Dense, Network
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
 net = Network([Dense(3, "relu"), Dense(2, "softmax")])
 net.weights = [np.ones(shape, dtype=np.float32) for shape in [(4, 3), (3,), (3, 2), (2,)]]
 net.predict(np.eye(4))

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from slugline.labels.store import LabelStore
     from slugline.learning.linear.learner import LinearLearner
     from slugline.learning.mixture import Mixture
+    from slugline.learning.net.layers import Dense
     from slugline.learning.net.learner import NeuralLearner
-    from slugline.learning.net.network import Dense, Network
+    from slugline.learning.net.network import Network
     from slugline.model.parts.fit import StreamOptions
     from slugline.prediction.job import predict_files
     from slugline.serving.serve_settings import ServeSettings
@@ -104,7 +105,8 @@ __getattr__ = partial(
         "slugline.learning.linear.learner": ["LinearLearner"],
         "slugline.learning.mixture": ["Mixture"],
         "slugline.learning.net.learner": ["NeuralLearner"],
-        "slugline.learning.net.network": ["Dense", "Network"],
+        "slugline.learning.net.layers": ["Dense"],
+        "slugline.learning.net.network": ["Network"],
         "slugline.prediction.job": ["predict_files"],
         "slugline.reuters": ["reuters"],
         "slugline.serving.serve_settings": ["ServeSettings"],

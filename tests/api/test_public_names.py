@@ -18,7 +18,7 @@ import slugline
 from slugline.cli.app import COMMANDS
 from slugline.corpus import readers
 from slugline.learning.learner import LEARNERS
-from slugline.learning.net import network, optimizers
+from slugline.learning.net import layers, optimizers
 from slugline.model import multilabel_rule
 from slugline.model.file import container
 from slugline.text import feature_groups, terms
@@ -79,7 +79,7 @@ def test_public_functions_spell_out_their_options(name: str, function: Any) -> N
         (slugline.load_corpus, "format", readers._FORMATS),
         (slugline.FeatureGroup, "kind", (*terms.KINDS, terms.COLUMNS)),
         (slugline.FeatureGroup, "weighting", feature_groups.WEIGHTINGS),
-        (slugline.Dense, "activation", network._ACTIVATIONS),
+        (slugline.Dense, "activation", layers._ACTIVATIONS),
         (slugline.Network.__init__, "optimizer", optimizers._OPTIMIZERS),
         (slugline.Network.__init__, "loss", optimizers._LOSSES),
     ],

@@ -20,7 +20,8 @@ from slugline.corpus.documents import one_hot
 from slugline.errors import OptionError
 from slugline.experiment import lesson
 from slugline.experiment.lesson import LESSON, NotebookResult, SeedSummary, run
-from slugline.learning.net.network import Dense, Network
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
 from slugline.learning.net.training import History
 from slugline.text.sparse import multi_hot
 

@@ -18,8 +18,9 @@ from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.learner import Capabilities, Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
+from slugline.learning.net.layers import Dense
 from slugline.learning.net.learner import NeuralLearner
-from slugline.learning.net.network import Dense, Network
+from slugline.learning.net.network import Network
 
 N_COLUMNS, N_TOPICS = 12, 4
 

@@ -15,7 +15,8 @@ import scipy.sparse as sp
 
 from slugline.base.progress import SilentProgress
 from slugline.errors import DataError, OptionError, TrainingError
-from slugline.learning.net.network import Dense, Network
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
 from slugline.learning.net.optimizers import SGD, Adam, RMSprop
 from slugline.learning.net.training import EarlyStopping, History
 
@@ -164,7 +165,7 @@ DIGEST_OF_A_TRAINING = """
 import hashlib
 import numpy as np
 import scipy.sparse as sp
-from slugline.learning.net.network import Dense
+from slugline.learning.net.layers import Dense
 from slugline.learning.net.network import Network
 X = sp.random_array((600, 500), density=0.05, format="csr", dtype=np.float32, rng=0)
 y = np.random.default_rng(0).integers(0, 46, 600)

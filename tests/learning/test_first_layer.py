@@ -10,7 +10,8 @@ import scipy.sparse as sp
 
 from slugline.learning.net import first_layer
 from slugline.learning.net.first_layer import InputRows
-from slugline.learning.net.network import Dense, Network
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
 from slugline.learning.net.optimizers import RMSprop
 
 needs_kernel = pytest.mark.skipif(

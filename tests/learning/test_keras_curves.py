@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from slugline.learning.net import optimizers
-from slugline.learning.net.network import Dense, Network
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
 from slugline.text.sparse import multi_hot
 
 STORED = json.loads((Path(__file__).parents[1] / "data" / "keras_curves.json").read_text("utf-8"))

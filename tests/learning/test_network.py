@@ -13,8 +13,9 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.learning.calibration import log_softmax, softmax
-from slugline.learning.net import network
-from slugline.learning.net.network import Dense, Network
+from slugline.learning.net import layers
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
 from slugline.learning.net.optimizers import RMSprop
 
 N_ROWS, N_COLUMNS, N_TOPICS = 25, 12, 4
@@ -140,7 +141,7 @@ def test_predict_does_not_depend_on_the_batch_size(
 ) -> None:
     net = small_net()
     expected = net.predict(X)
-    monkeypatch.setattr(network, "_PREDICT_ROWS", n_at_a_time)
+    monkeypatch.setattr(layers, "_PREDICT_ROWS", n_at_a_time)
     np.testing.assert_allclose(net.predict(X), expected, rtol=1e-6)
 
 

@@ -15,8 +15,9 @@ from slugline.corpus.splits import hold_out
 from slugline.errors import DataError, OptionError, TrainingError
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
+from slugline.learning.net.layers import Dense
 from slugline.learning.net.learner import NeuralLearner
-from slugline.learning.net.network import Dense, Network
+from slugline.learning.net.network import Network
 
 N_TOPICS = 4
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError
+from slugline.learning.calibration import Calibration
 from slugline.learning.linear import learner as linear_learner
-from slugline.learning.linear.learner import from_arrays, score_table, to_arrays
+from slugline.learning.linear.learner import LinearLearner, _restore_weights
 from slugline.learning.linear.steps import drop_threshold, hstack_topics, sparsify
-from slugline.text.sparse import SparseRows
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.normal(size=(300, 7)).astype(np.float32)
@@ -81,30 +81,35 @@ def test_hstack_topics_puts_batches_side_by_side(
 # table ------------------------------------------------------------------------------------------
 
 
+def fitted(weights: Any) -> LinearLearner:
+    biases = np.zeros(weights.shape[1], dtype=np.float32)
+    return LinearLearner().learned(weights, biases, Calibration(1.0))
+
+
 def test_score_table_is_dense_unless_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = sparsify(DENSE, 0.25).tocsr()
-    rows = SparseRows.from_csr(weights)
-    dense = score_table(rows)
+    dense = fitted(weights)._score_table()
     assert isinstance(dense, np.ndarray)
     assert np.array_equal(dense, weights.toarray())
     monkeypatch.setattr(linear_learner, "_MAX_DENSE", DENSE.size - 1)
-    assert_same(score_table(rows), weights)
+    assert_same(fitted(weights)._score_table(), weights)
 
 
 # Model files ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 9], ids=["all", "some", "none"])
-def test_from_arrays_inverts_to_arrays(share: float) -> None:
+def test_arrays_restore_the_weights(share: float) -> None:
     weights = sparsify(DENSE, share).tocsr()
-    arrays = to_arrays(SparseRows.from_csr(weights))
+    arrays = fitted(weights).arrays()
+    arrays.pop("biases")
     assert {name: array.dtype.name for name, array in arrays.items()} == {
         "weights.values": "float32",
         "weights.topics": "uint16",
         "weights.counts": "uint32",
     }
     assert arrays["weights.counts"].tolist() == (weights.toarray() != 0).sum(axis=1).tolist()
-    assert_same(from_arrays(arrays, 7).csr(), weights)
+    assert_same(_restore_weights(arrays, 7).csr(), weights)
 
 
 GOOD: dict[str, np.ndarray] = {
@@ -153,11 +158,11 @@ DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "message"), DAMAGE.values(), ids=DAMAGE)
-def test_from_arrays_rejects_arrays_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
+def test_restore_rejects_arrays_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
     def arrays(parts: dict[str, Any]) -> dict[str, Any]:
         return {f"weights.{name}": array for name, array in parts.items()}
 
-    assert from_arrays(arrays(GOOD), 3).toarray().tolist() == [[1, 0, 2], [0, 0, 0], [0, 3, 0]]
+    assert _restore_weights(arrays(GOOD), 3).toarray().tolist() == [[1, 0, 2], [0, 0, 0], [0, 3, 0]]
     with pytest.raises(DataError) as caught:
-        from_arrays(arrays(GOOD | changes), 3)
+        _restore_weights(arrays(GOOD | changes), 3)
     assert str(caught.value) == message

@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from scipy.special import log_softmax
 
 from slugline.errors import DataError
-from slugline.learning.net.network import Dense, Network
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
 from slugline.learning.net.optimizers import SGD
 
 N_ROWS, N_COLUMNS, N_TOPICS = 9, 7, 3

@@ -21,7 +21,7 @@ from slugline.learning.calibration import sigmoid
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.learner import LinearLearner
-from slugline.learning.tuning import BUDGET, Candidate, Metric, Tuning, estimate_seconds, tune
+from slugline.learning.tuning import BUDGET, Candidate, Metric, Tuning, tune
 from slugline.text.feature_groups import DEFAULT_GROUPS, FeatureGroup
 
 pytestmark = pytest.mark.slow
@@ -95,19 +95,10 @@ def test_trial_scores_are_those_of_cross_validation() -> None:
     assert trial.score == pytest.approx(n_right / 240)
 
 
-def test_estimate_seconds_uses_a_sample_of_many_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([1.0, 3.0])
+def test_tune_announces_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([1.0, 11.0])
     clock = SimpleNamespace(perf_counter=lambda: next(seconds))
     monkeypatch.setattr("slugline.learning.tuning.time", clock)
-    feature_groups, context = (DEFAULT_GROUPS["words"],), FitContext(n_topics=2)
-    texts, y = ordered_pairs(999)
-    assert estimate_seconds(texts, Labels.from_topics(y), feature_groups, context) == 0
-    texts, y = ordered_pairs(3000)
-    assert estimate_seconds(texts, Labels.from_topics(y), feature_groups, context) == 3 * (12 * 2)
-
-
-def test_tune_announces_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slugline.learning.tuning.estimate_seconds", lambda *_: 120.0)
     notes: list[str] = []
 
     class Notes(SilentProgress):
@@ -116,7 +107,7 @@ def test_tune_announces_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
 
     texts, y = ordered_pairs(30)
     TopicClassifier(tune=1.0).fit(texts, y.tolist(), progress=Notes())
-    assert notes[0] == (
+    assert notes[1] == (
         "`tune` tries up to 9 ways to learn from 30 texts, which takes about 2 minutes; Ctrl-C "
         "stops with the best one so far"
     )
@@ -305,11 +296,6 @@ def test_classifier_of_several_topics_is_tuned_for_its_f1(average: Any, tmp_path
     again.tune = False
     twin = clone(again).fit(texts, sets)
     assert np.array_equal(twin.predict_proba(texts), classifier.predict_proba(texts))
-
-
-def test_estimate_seconds_takes_several_topics() -> None:
-    texts, y = several_pairs(1000)
-    assert estimate_seconds(texts, Labels.from_indicator(y), WORDS, FitContext(n_topics=2)) > 0
 
 
 # In a classifier --------------------------------------------------------------------------------

@@ -189,5 +189,5 @@ def test_partial_fit_rejects_products_that_no_documents_have(tmp_path: Path) -> 
     with pytest.raises(DataError) as caught:
         classifier.partial_fit(["car", "goalkeeper"], ["grain", "sport"])
     assert str(caught.value) == (
-        "the model's sums of word vectors are not those of documents; train it again."
+        "the model's sums of word vectors are inconsistent; train it again."
     )

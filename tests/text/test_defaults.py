@@ -12,13 +12,13 @@ import pytest
 
 from slugline.learning import mixture
 from slugline.learning.linear import learner
+from slugline.learning.net import layers, network, optimizers, training
 from slugline.learning.net import learner as neural
-from slugline.learning.net import network, optimizers, training
 from slugline.prediction import rows
 from slugline.text import columns
 
 DOCUMENTED = [
-    network.Dense,
+    layers.Dense,
     network.Network.fit,
     learner.LinearLearner,
     mixture.Mixture,

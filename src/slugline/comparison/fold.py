@@ -70,8 +70,16 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 def check(name: str, seed: int) -> ModelFailure | None:
     """Return the reason why a user's model can't be used, or None."""
     try:
-        _check_user_model(name, seed)
-    # Report every way in which the model ends, including an exit.
+        make = find_user_model(name, seed)
+        try:
+            model = make()
+        except Exception as error:
+            raise OptionError(f"making one raises {describe_error(error)}.") from error
+        if not _is_classifier(model):
+            raise OptionError(
+                f"it makes {_kind(model)}; it must make a text classifier with `fit` and `predict`."
+            )
+    # Report any way in which the model fails, including an exit.
     except BaseException as error:  # noqa: BLE001
         return ModelFailure(_failure_reason(error))
     return None
@@ -244,19 +252,6 @@ def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
             "function that returns one."
         )
     return lambda: set_seed(model(), seed)
-
-
-def _check_user_model(reference: str, seed: int) -> None:
-    """Raise OptionError if a user's model can't be found or made, or isn't a classifier."""
-    make = find_user_model(reference, seed)
-    try:
-        model = make()
-    except Exception as error:
-        raise OptionError(f"making one raises {describe_error(error)}.") from error
-    if not _is_classifier(model):
-        raise OptionError(
-            f"it makes {_kind(model)}; it must make a text classifier with `fit` and `predict`."
-        )
 
 
 def describe_error(error: BaseException) -> str:

@@ -294,7 +294,7 @@ class BaseEvaluation(TitledRows, ABC):
         return probabilities.reliability_curve(proba, right) if len(proba) else []
 
     def coverage(self) -> probabilities.CoverageCurve | None:
-        """Return the `coverage_curve` of predicted topics, or None if there are none."""
+        """Return the `coverage_curve` of predicted topics, if any."""
         proba, right = self._answers
         return probabilities.coverage_curve(proba, right) if len(proba) else None
 

@@ -48,7 +48,7 @@ def micro_scores(true: csr_array, predicted: csr_array) -> Scores:
 
 
 def macro_scores(true: csr_array, predicted: csr_array) -> Scores:
-    """Return the means over the topics that are true or predicted, or 0 if there are none.
+    """Return the means over the topics that are true or predicted; 0 without any.
 
     For a topic, 0 / 0 counts as 0. scikit-learn's `f1_score(average="macro")` also counts topics
     that are neither true nor predicted as 0, unless `labels` excludes them. See `micro_scores` for

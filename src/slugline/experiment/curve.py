@@ -74,11 +74,6 @@ class CurvePoint:
     interval: Interval | None = None
 
     @property
-    def has_all_labels(self) -> bool:
-        """True for the point with all training documents."""
-        return self.n_labels is None
-
-    @property
     def accuracy(self) -> float:
         """Mean accuracy over the draws."""
         return statistics.fmean(self.accuracies)
@@ -104,13 +99,12 @@ class LearningCurve:
     @property
     def forecast_of_doubled(self) -> Forecast | None:
         """Forecast for twice as many labels; None with too few points or test documents."""
-        if not self.points or not self.points[-1].has_all_labels or self.points[-1].is_vague:
+        last = self.points[-1] if self.points else None
+        if last is None or last.n_labels is not None or last.is_vague:
             return None
         n_documents = [point.n_documents for point in self.points]
         accuracies = [point.accuracy for point in self.points]
-        return forecast(
-            n_documents, accuracies, 2 * n_documents[-1], self.points[-1].accuracy_range
-        )
+        return forecast(n_documents, accuracies, 2 * n_documents[-1], last.accuracy_range)
 
 
 @dataclass(frozen=True, repr=False)

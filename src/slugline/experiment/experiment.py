@@ -227,7 +227,7 @@ class Experiment(TitledRows):
 
     @property
     def threshold(self) -> float | None:
-        """The common threshold; None if there is none or topics have different ones."""
+        """The common threshold; or None if topics have none or different ones."""
         decider = Decider.from_fitted(self.fitted)
         finite = {value for value in decider.thresholds.tolist() if 0 < value < math.inf}
         return finite.pop() if decider.precision is not None and len(finite) == 1 else None
@@ -276,7 +276,7 @@ class Experiment(TitledRows):
 
 
 def _heldout_dict(stream: StreamRecord, multilabel: bool) -> dict[str, Any] | None:
-    """Return the accuracy on the held-out texts of a stream; None if there are none.
+    """Return the accuracy on the held-out texts of a stream, if any.
 
     For multi-label data, it is the fraction of exact matches.
     """

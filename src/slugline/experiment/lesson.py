@@ -26,13 +26,14 @@ from slugline.base.memory import peak_memory_mb
 from slugline.base.progress import Progress, check_progress
 from slugline.corpus.documents import one_hot
 from slugline.evaluation.evaluation import majority_baseline, shuffled_baseline
-from slugline.learning.net.network import Dense, Network
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
 from slugline.learning.net.optimizers import LossAndAccuracy, LossName, RMSprop
 from slugline.learning.net.training import History
 from slugline.text.sparse import multi_hot
 
-#: The lesson's own results, structured as `NotebookResult`; None where it gives no number. Its
-#: text and output differ in places; keys ending in `_said` are from the text.
+#: The lesson's own results, structured as `NotebookResult`; None where it gives no number. Keys
+#: ending in `_said` are from its text, which differs from its output in places.
 LESSON: dict[str, Any] = json.loads(Path(__file__).with_name("lesson.json").read_text("utf-8"))
 
 # Results ------------------------------------------------------------------------------------------
@@ -56,7 +57,7 @@ class SeedSummary:
 
 @dataclass(frozen=True)
 class WireExample:
-    """One training wire as numbers and as words."""
+    """A training wire as word numbers and as text."""
 
     index: int
     sequence: list[int]
@@ -68,7 +69,7 @@ class WireExample:
 
 @dataclass(frozen=True)
 class MultiHot:
-    """The training wires as a matrix: its size when sparse, and when dense in float64."""
+    """Size of the training matrix, sparse and as dense float64."""
 
     shape: tuple[int, int]
     n_ones: int
@@ -78,7 +79,7 @@ class MultiHot:
 
 @dataclass(frozen=True)
 class LessonData:
-    """The data that the lesson trains and tests on."""
+    """The lesson's training, validation and test data."""
 
     n_train: int
     n_test: int
@@ -93,7 +94,7 @@ class LessonData:
 
 @dataclass(frozen=True)
 class Baselines:
-    """Test accuracy without reading any wire."""
+    """Test accuracy of answers that ignore the wires."""
 
     shuffled: SeedSummary  # the true topics in random order
     majority: float  # always the most common topic of the training wires
@@ -104,8 +105,8 @@ class Baselines:
 class EpochCurves:
     """A network trained for a fixed number of epochs on the partial training set.
 
-    The four lists are from the first seed, one number per epoch; `seeds` covers all seeds. Losses
-    use natural logarithms; test metrics are measured after the last epoch.
+    The four lists contain the first seed's value of each epoch; `seeds` contains them for all
+    seeds. Losses are in nats; test metrics are measured after the last epoch.
     """
 
     hidden: tuple[int, ...]
@@ -159,7 +160,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class IntegerLabels:
-    """One-hot and integer labels with the same seed: the largest difference over `n_losses`."""
+    """The largest of `n_losses` differences between one-hot and integer labels, same seed."""
 
     max_difference: float
     n_losses: int
@@ -198,8 +199,8 @@ EPOCHS = 20
 EPOCHS_RETRAINED = 8
 BATCH_SIZE = 512
 BATCH_SIZE_NARROW = 128
-# RMSprop as of the lesson: TensorFlow's Keras added its epsilon of 1e-7 outside the root; Keras 3
-# (our default) adds it under the root, which slows training by two or three epochs.
+# The lesson's RMSprop: TensorFlow's Keras added epsilon, 1e-7, outside the root. Keras 3 and our
+# default add it under the root, which slows training by two or three epochs.
 OPTIMIZER = RMSprop(epsilon=1e-14)
 EXPERIMENTS = ((32, 32), WIDE, (128, 128), (64,), (128,), (64, 64, 64))
 # The lesson prints the word numbers of wire 10 and decodes wire 0.
@@ -219,8 +220,8 @@ def run(
     first_seed : int, default 0
     progress : Progress, optional
     source : module or object, default `slugline.reuters`
-        Has the functions `load_data`, `topic_names` and `decode`, and more than 1,000 training
-        wires, of which the first 1,000 are used for validation.
+        Provides the functions `load_data`, `topic_names` and `decode`, and more than 1,000
+        training wires. The first 1,000 are used for validation.
 
     Raises
     ------
@@ -239,13 +240,15 @@ def _run(lesson: _Lesson, started: float) -> NotebookResult:
     first = lesson.fit(lesson.seeds[0], WIDE, EPOCHS_RETRAINED)
     others = (lesson.fit(seed, WIDE, EPOCHS_RETRAINED).test for seed in lesson.seeds[1:])
     retrained = _summarize_tests(WIDE, EPOCHS_RETRAINED, [first.test, *others])
-    on_all = _retrained_on_all(lesson, [int(epoch) for epoch in curves.best_epoch.values])
+    best_epochs = [int(epoch) for epoch in curves.best_epoch.values]
+    runs = zip(lesson.seeds, best_epochs, strict=True)
+    on_all = (lesson.fit(seed, WIDE, epochs, rows=lesson.train).test for seed, epochs in runs)
     return NotebookResult(
         seeds=list(lesson.seeds),
         data=lesson.data,
         curves=curves,
         retrained=retrained,
-        retrained_on_all=on_all,
+        retrained_on_all=_summarize_tests(WIDE, best_epochs, on_all),
         baselines=_baselines(lesson),
         predictions=_predictions(lesson, first.network),
         integer_labels=_integer_labels(lesson, first.history),
@@ -309,7 +312,7 @@ class _Lesson:
             validation_data=self._with_targets(self.validation, loss),
         )
         if history.stopped_by == "interrupt":
-            # Unlike in ordinary training, an unfinished network is useless in a comparison.
+            # An unfinished network is useless in a comparison.
             raise KeyboardInterrupt
         self._n_done += 1
         return _Fit(network, history, network.evaluate(*self._with_targets(self.test, loss)))
@@ -373,14 +376,6 @@ def _summarize_tests(
     return NetworkResult(
         hidden, epochs, SeedSummary.from_values(losses), SeedSummary.from_values(accuracies)
     )
-
-
-def _retrained_on_all(lesson: _Lesson, best_epochs: list[int]) -> NetworkResult:
-    tests = (
-        lesson.fit(seed, WIDE, epochs, rows=lesson.train).test
-        for seed, epochs in zip(lesson.seeds, best_epochs, strict=True)
-    )
-    return _summarize_tests(WIDE, best_epochs, tests)
 
 
 def _baselines(lesson: _Lesson) -> Baselines:

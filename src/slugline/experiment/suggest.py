@@ -1,4 +1,4 @@
-"""Active learning: suggest the documents whose labels would probably improve a model most."""
+"""Active learning: suggest the documents whose labels would improve a model most."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from slugline.text.features import Features
 #: Unit-length document rows: a CSR array of terms, or an encoder's float32 array.
 Rows: TypeAlias = Any
 
-# Sample size for term frequencies and the mean document, and for the mean document with an
-# encoder, which takes longer.
+# Sample sizes for the mean document: by terms, including their frequencies, and with an encoder,
+# which is slower.
 _N_TYPICAL, _N_ENCODED = 20_000, 2000
 # Maximum number of documents to classify at a time.
 _BLOCK = 1024
@@ -45,9 +45,9 @@ _MIN_DUPLICATE_COSINE = 0.9
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A document to label: its row, its text, and the most likely topic with its probability.
+    """A document to label, with the most likely topic and its probability.
 
-    For multi-label models, a tuple of topics with the probability of the most likely one.
+    Multi-label models suggest a tuple of topics and the probability of the most likely one.
     """
 
     row: int
@@ -64,14 +64,14 @@ def suggest(
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> list[Suggestion]:
-    """Return up to `n` distinct documents to label, the best groups first.
+    """Return up to `n` distinct documents to label, from the best clusters first.
 
-    Documents are ranked by margin sampling times information density; for multi-label models, the
-    number of decisions near their thresholds replaces the margin. The first ten times `n` are
-    clustered by weighted k-means, and the central document of each cluster is suggested. Near
-    duplicates are suggested only once, blank texts never. Similarity is computed from the cached
-    rows of a sentence encoder, or from the documents' own terms, because a model trained on few
-    labels knows few terms.
+    Documents are ranked by uncertainty times information density. Uncertainty is the margin between
+    the two likeliest topics or, for multi-label models, the number of decisions near their
+    thresholds. The best `10 * n` documents are clustered by weighted k-means, and each cluster's
+    central document is suggested. Blank texts and near duplicates are skipped. Similarity is based
+    on a sentence encoder's cached rows, else on the terms of `texts`, because a model trained on
+    few labels knows few terms.
 
     Parameters
     ----------
@@ -124,21 +124,21 @@ def suggest(
 
 
 def sample_texts(texts: Sequence[str], n: int, seed: int = 0) -> list[int]:
-    """Return up to `n` rows of distinct texts, chosen at random, in order.
+    """Return the rows of up to `n` distinct texts drawn at random, in ascending order.
 
-    Use these to measure models; texts chosen by `suggest` are harder than average.
+    Use them to evaluate models: texts chosen by `suggest` are harder than average.
     """
     check_whole("n", n, 1)
     return _sample(_different(texts), n, seed).tolist()
 
 
 def normal_form(text: str) -> str:
-    """Return a key that is the same for texts that differ only in case or spaces."""
+    """Return a key that ignores case and spaces."""
     return " ".join(text.casefold().split())
 
 
 def _different(texts: Sequence[str]) -> Index:
-    """Return the first row of each text, ignoring case and spaces, without blank texts."""
+    """Return the first row of each distinct text by `normal_form`, without blank texts."""
     first: dict[str, int] = {}
     for row, text in enumerate(texts):
         first.setdefault(normal_form(text), row)
@@ -155,7 +155,7 @@ def _sample(rows: Index, n: int, seed: int) -> Index:
 def _typical(
     fitted: Fitted, texts: Sequence[str], progress: Progress
 ) -> tuple[Callable[[Sequence[str]], Rows], F64]:
-    """Return a function from texts to rows for comparing documents, and the mean row."""
+    """Return a function that turns texts into comparable rows, and the mean row."""
     encoder = _sentence_encoder(fitted)
     if encoder is not None:
         from slugline.learning.encoder.rows import encode
@@ -177,8 +177,8 @@ def _typical(
 def _sentence_encoder(fitted: Fitted) -> CheckedEncoder | None:
     """Return the model's sentence encoder, or None to compare documents by terms.
 
-    Sums of word vectors are not used even if the model has them: in simulations on the training
-    splits of four data sets, they saved 24 % of the labels, and terms 39 %.
+    Word vectors are not used: in simulations on the training splits of four data sets, they saved
+    24 % of the labels, and terms 39 %.
     """
     encoder = fitted.encoder
     return None if encoder is None or encoder.is_fast else encoder
@@ -212,9 +212,9 @@ def _most_doubtful(
 def doubt(proba: F32, decision: MultilabelRule | None = None) -> F64:
     """Return 1 minus the margin between the two likeliest topics.
 
-    For multi-label models, return the sum over topics of min(r, 1 / r), where r is the ratio of
-    the topic's odds to its threshold's odds: a decision near its threshold counts nearly 1, a
-    clear one nearly 0. If each document has a single path, only leaf topics count.
+    For multi-label models, return the sum of min(r, 1 / r) over topics, where r is the topic's odds
+    divided by its threshold's odds: nearly 1 for a decision near the threshold, nearly 0 for a
+    clear one. If each document has a single path, only the margin between leaf topics counts.
     """
     if decision is not None and decision.path_ends:
         proba = decision.end_proba(proba)
@@ -259,7 +259,7 @@ def _middles(rows: Rows, scores: F64, n: int, seed: int) -> Iterator[int]:
     n_dimensions = min(_N_DIMENSIONS, *(size - 1 for size in rows.shape))
     if n_dimensions < 1:
         return
-    # The number of threads would affect the last bits. Fewer clusters than requested are fine.
+    # One thread, since the number affects the last bits. Fewer clusters than requested are fine.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         left_vectors, lengths, _ = randomized_svd(rows, n_dimensions, random_state=seed)

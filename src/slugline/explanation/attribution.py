@@ -25,7 +25,8 @@ from slugline.learning.calibration import (
 )
 from slugline.learning.learner import Learner, LinearModel, is_linear, is_network
 from slugline.learning.mixture import Mixture
-from slugline.learning.net.network import MAX_SIGNAL, Dense, Network
+from slugline.learning.net.layers import MAX_SIGNAL, Dense
+from slugline.learning.net.network import Network
 from slugline.text.characters import is_unspaced
 from slugline.text.features import Features
 from slugline.text.sparse import ranges, row_lengths

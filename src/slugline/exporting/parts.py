@@ -166,7 +166,11 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     if fitted.dense is not None and (encoder := fitted.dense.encoder.summing_encoder) is not None:
         vectors = PageVectors.choose(encoder.table, fitted)
         arrays |= vectors.arrays | _head_arrays(file, fitted.dense)
-        facts["head"] = _head_facts(fitted.dense) | {"vectors": vectors.facts}
+        facts["head"] = {
+            "sparseFactor": fitted.dense.sparse_factor,
+            "calibration": _calibration_facts(fitted.dense.calibration),
+            "vectors": vectors.facts,
+        }
     return ModelParts(fitted, decider, file.card, facts, arrays, vectors)
 
 
@@ -259,13 +263,6 @@ def _calibration_facts(calibration: AnyCalibration) -> dict[str, float]:
         "inverseTemperature": calibration.inverse_temperature,
         "uniformWeight": calibration.uniform_weight,
         "highTemperatureWeight": calibration.high_temperature_weight,
-    }
-
-
-def _head_facts(dense: DenseHead) -> dict[str, Any]:
-    return {
-        "sparseFactor": dense.sparse_factor,
-        "calibration": _calibration_facts(dense.calibration),
     }
 
 

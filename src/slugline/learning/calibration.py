@@ -414,11 +414,6 @@ class TopicCalibration(NamedTuple):
 AnyCalibration: TypeAlias = Calibration | TopicCalibration
 
 
-def has_topic_calibration(arrays: Mapping[str, F32]) -> bool:
-    """Return True if a learner's arrays in a model file include a `TopicCalibration`."""
-    return "slopes" in arrays
-
-
 def restore_calibration(
     arrays: Mapping[str, F32], biases: F32, single_label: Calibration | None = None
 ) -> AnyCalibration:
@@ -427,12 +422,12 @@ def restore_calibration(
     Parameters
     ----------
     arrays : mapping of str to array
-        Include a `TopicCalibration` if the learner is multilabel.
+        Includes a `TopicCalibration` if the learner is multilabel.
     biases : float32 array, shape (n_topics,)
     single_label : Calibration, optional
         The calibration without a `TopicCalibration`; softmax by default.
     """
-    if has_topic_calibration(arrays):
+    if "slopes" in arrays:
         return TopicCalibration.restore(arrays, biases)
     return Calibration(1.0) if single_label is None else single_label
 

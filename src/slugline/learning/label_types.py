@@ -20,14 +20,13 @@ from slugline.learning.calibration import (
 )
 from slugline.learning.labels import Labels
 
-# With a curve per topic, probabilities are calibrated on this many times as many scores.
-_MORE_SCORES = 16
-
 
 class SingleLabel:
     """Rows with one topic each: probabilities are from softmax and sum to 1."""
 
     multilabel = False
+    #: Calibrate on this many times `heldout.MAX_SCORES` scores.
+    score_factor = 1
 
     def to_scores(self, proba: F32) -> F32:
         """Return the scores that `identity` turns into these probabilities."""
@@ -58,10 +57,6 @@ class SingleLabel:
             return DEFAULT_CALIBRATION
         return fit_calibration(scores, labels.topics, costs)
 
-    def max_scores(self, usual: int) -> int:
-        """Return how many scores to calibrate on: the usual number."""
-        return usual
-
     def log_losses(self, scores: F32, labels: Labels) -> F32:
         """Return the log loss of each row in nats."""
         return log_losses(scores, labels.topics)
@@ -75,10 +70,11 @@ class SingleLabel:
 class Multilabel:
     """Rows with any number of topics: each has a separate probability, from a sigmoid.
 
-    The methods are those of `SingleLabel`.
+    See `SingleLabel` for the methods.
     """
 
     multilabel = True
+    score_factor = 16  # since each topic has its own curve
 
     def to_scores(self, proba: F32) -> F32:
         """Return the log-odds of probabilities."""
@@ -97,10 +93,6 @@ class Multilabel:
     ) -> TopicCalibration:
         """Return the curve of each topic that fits held-out rows best."""
         return fit_topic_calibration(scores, labels.indicator(scores.shape[1]), costs, usual)
-
-    def max_scores(self, usual: int) -> int:
-        """Return a larger number, since each topic has its own curve."""
-        return usual * _MORE_SCORES
 
     def log_losses(self, scores: F32, labels: Labels) -> F32:
         """Return the log loss of each row in nats, summed over topics."""

@@ -18,7 +18,6 @@ from slugline.learning.calibration import (
     Calibration,
     InverseTemperature,
     TopicCalibration,
-    has_topic_calibration,
 )
 from slugline.learning.label_types import label_type
 from slugline.learning.learner import Capabilities, Learner, ParamsMixin, restore_part
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 class _MixtureSettings(msgspec.Struct, tag_field="kind", tag="mixture", forbid_unknown_fields=True):
     learners: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
-    # Limited, so that their sum is finite.
+    # The limit keeps their sum finite.
     weights: list[Annotated[float, msgspec.Meta(gt=0, lt=1e300)]]
     inverse_temperature: InverseTemperature
 
@@ -162,7 +161,7 @@ class Mixture(ParamsMixin):
             for number, part in enumerate(settings["learners"])
         ]
         mixture = cls(learners, settings["weights"], settings["inverse_temperature"])
-        multilabel = has_topic_calibration(arrays)
+        multilabel = "slopes" in arrays
         if any(learner.multilabel != multilabel for learner in learners):
             raise DataError("the mixture combines single-label and multi-label learners")
         if multilabel:

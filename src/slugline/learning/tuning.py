@@ -13,9 +13,9 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, Mask
 from slugline.base.interruption import catch_interrupt
-from slugline.base.progress import SILENT, Progress
+from slugline.base.progress import SILENT, Progress, announce
 from slugline.corpus.splits import make_folds
-from slugline.errors import DataError
+from slugline.errors import DataError, Message, Parameter
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
@@ -43,8 +43,6 @@ _OPTIONAL_GROUPS = ("lead", "bigrams", "characters")
 MAX_CANDIDATES = 1 + len(_OPTIONAL_GROUPS) + len(_WORD_WEIGHTS) + len(_PASSES)
 # A search takes about as long as this many evaluations of the default: some have more terms.
 _N_DEFAULTS = 12
-# Number of texts used to estimate the time.
-_SAMPLE_SIZE = 1000
 
 
 _FoldRows: TypeAlias = tuple[sp.csr_array, sp.csr_array]
@@ -69,7 +67,10 @@ class Candidate:
         return LinearLearner(passes=self.passes)
 
     def __str__(self) -> str:
-        groups = " + ".join(map(_describe_group, self.feature_groups))
+        groups = " + ".join(
+            group.kind if group.weight == 1 else f"{group.weight:g} x {group.kind}"
+            for group in self.feature_groups
+        )
         return groups if self.passes is None else f"{groups}, {self.passes} passes"
 
 
@@ -176,31 +177,19 @@ def tune(
     start = Candidate(feature_groups)
     validation = _CrossValidation(texts, labels, context, n_jobs, start, metric)
     search = _Search(validation, budget, context.progress)
+    work = Message(
+        Parameter("tune"), f" tries up to {MAX_CANDIDATES} ways to learn from {len(texts):,} texts"
+    )
     with catch_interrupt(context.progress, "this candidate") as interrupt:
+        started = time.perf_counter()
         search.evaluate(start)
+        seconds = _N_DEFAULTS * (time.perf_counter() - started)
+        announce(context.progress, work, seconds, "; Ctrl-C stops with the best one so far")
         for candidate in _candidates(search):
             if interrupt.requested:
                 break
             search.evaluate(candidate)
     return Tuning(tuple(search.trials), interrupt.requested, metric.name)
-
-
-def estimate_seconds(
-    texts: Sequence[str],
-    labels: Labels,
-    feature_groups: tuple[FeatureGroup, ...],
-    context: FitContext,
-) -> float:
-    """Return the estimated maximum time of a search in seconds; 0 for few texts."""
-    if len(texts) < _SAMPLE_SIZE:
-        return 0.0
-    step = -(-len(texts) // _SAMPLE_SIZE)
-    context = replace(context, sample_weight=None, progress=SILENT)
-    default = Candidate(feature_groups)
-    sample = labels.take(np.arange(0, len(texts), step))
-    start = time.perf_counter()
-    _CrossValidation(texts[::step], sample, context, context.n_jobs, default).scores(default)
-    return step * _N_DEFAULTS * (time.perf_counter() - start)
 
 
 class _Search:
@@ -224,9 +213,10 @@ class _Search:
             return
         self._budget -= work
         score, losses = self._validation.evaluate(self._validation.scores(candidate))
-        is_better = not self.trials or (
-            score >= self._best_score and self._are_clearly_lower(losses)
-        )
+        is_better = not self.trials
+        if not is_better and score >= self._best_score:
+            lead = (self._best_losses - losses).astype(np.float64)
+            is_better = bool(lead.mean() > _LEAD * lead.std() / np.sqrt(len(lead)))
         if is_better:
             self.best, self._best_score, self._best_losses = candidate, score, losses
         log_loss = float(losses.mean(dtype=np.float64))
@@ -234,11 +224,6 @@ class _Search:
         self.trials.append(result)
         mark = "best so far" if is_better else ""
         self._progress.note(f"{score:.4f}  log loss {log_loss:.4f}  {mark:11}  {candidate}")
-
-    def _are_clearly_lower(self, losses: F32) -> bool:
-        """Return True if losses are significantly lower than the best candidate's."""
-        lead = (self._best_losses - losses).astype(np.float64)
-        return bool(lead.mean() > _LEAD * lead.std() / np.sqrt(len(lead)))
 
 
 def _candidates(search: _Search) -> Iterator[Candidate]:
@@ -331,7 +316,3 @@ class _CrossValidation:
             train, test = (sp.csr_array((n, 0), dtype=np.float32) for n in sizes)
             return train, test
         return train, features.transform(itertools.compress(self._texts, heldout))
-
-
-def _describe_group(group: FeatureGroup) -> str:
-    return group.kind if group.weight == 1 else f"{group.weight:g} x {group.kind}"

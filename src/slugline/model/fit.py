@@ -12,12 +12,12 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import Index
 from slugline.base.memory import release_memory
-from slugline.base.progress import SILENT, Progress, announce, check_progress
+from slugline.base.progress import Progress, check_progress
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import compute_digest
 from slugline.corpus.sample_weights import to_plain_class_weight
 from slugline.corpus.topic_sets import check_form, sets_with_parents
-from slugline.errors import DataError, Message, OptionError, Parameter
+from slugline.errors import DataError, OptionError, Parameter
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.head import DenseHead
@@ -206,16 +206,9 @@ def _choose_candidate(
     feature_groups = settings.choose_feature_groups(documents.texts, documents.names)
     if not settings.tune:
         return _Candidate(feature_groups, choose_learner(settings.learner))  # a copy
-    from slugline.learning.tuning import BUDGET, MAX_CANDIDATES, estimate_seconds, tune
+    from slugline.learning.tuning import BUDGET, tune
 
     texts, task = documents.texts, documents.task
-    if context.progress is not SILENT:
-        seconds = estimate_seconds(texts, task.labels, feature_groups, context)
-        work = Message(
-            Parameter("tune"),
-            f" tries up to {MAX_CANDIDATES} ways to learn from {len(texts):,} texts",
-        )
-        announce(context.progress, work, seconds, "; Ctrl-C stops with the best one so far")
     tuning = tune(
         texts,
         task.labels,

@@ -207,14 +207,10 @@ def _receive(url: str, remote: RemoteFile, progress: Progress) -> bytes:
                 progress.update(step, fraction, f"{len(content) / 1e6:,.1f} MB")
             return bytes(content)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise OSError(_printable(_root_cause(error))) from error
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """Return the innermost cause of an exception from requests."""
-    while error.__context__:
-        error = error.__context__
-    return error
+        cause: BaseException = error
+        while cause.__context__:  # the innermost one has the clearest message
+            cause = cause.__context__
+        raise OSError(_printable(cause)) from error
 
 
 def _printable(error: BaseException) -> str:

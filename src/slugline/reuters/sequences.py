@@ -1,4 +1,4 @@
-"""Newswires as lists of word numbers, identical to those of Keras."""
+"""Newswires as lists of word numbers, identical to Keras's."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def _solve(sums: ClassSums, names: Names | None) -> tuple[F32, F32]:
         weights, biases = sums.solve(_PENALTY)
     except np.linalg.LinAlgError:  # sums come from an untrusted file
         raise DataError(
-            "the model's sums of word vectors are not those of documents; train it again."
+            "the model's sums of word vectors are inconsistent; train it again."
         ) from None
     total = sums.totals.sum()
     squares = (sums.sums**2).sum(axis=1) / np.where(sums.totals > 0, sums.totals, 1)

@@ -80,7 +80,7 @@ class ClassSums:
             rows = X[batch].astype(np.float64)
             rows *= UNIT
             np.rint(rows, out=rows)
-            rows *= 1 / UNIT  # exact, as it is a power of 2
+            rows *= 1 / UNIT  # exact: a power of 2
             row_weights = weight[batch].astype(np.float64)
             by_topic = sp.csr_array(
                 (row_weights, y[batch], np.arange(len(rows) + 1)), shape=(len(rows), n_topics)

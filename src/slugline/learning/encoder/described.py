@@ -247,8 +247,10 @@ def fit_described_head(
             return None, None
         of_means, biases_of_means = means.solution(strength)
         of_means *= factors[:, np.newaxis]
-        weights, biases = combined.add_up(
-            (of_means, biases_of_means), (dense.weights, dense.biases)
+        factors_of = np.float32(combined.factors[0]), np.float32(combined.factors[1])
+        weights, biases = (
+            factors_of[0] * centre(part_of_means.astype(np.float32)) + factors_of[1] * centre(part)
+            for part_of_means, part in ((of_means, dense.weights), (biases_of_means, dense.biases))
         )
         if unlabelled is not None:
             # The encoder's scores are already weighted.
@@ -287,15 +289,6 @@ class _Combination(NamedTuple):
     sums: F32  # held-out scores for `calibration`
     calibration: Calibration
     encoder_weight: float  # the first two parts' fraction of the spread of the sum
-
-    def add_up(self, means: tuple[F64, F64], dense: tuple[F32, F32]) -> tuple[F32, F32]:
-        """Return the weighted sum of both weights and of both biases."""
-        weights, biases = (
-            np.float32(self.factors[0]) * centre(of_means.astype(np.float32))
-            + np.float32(self.factors[1]) * centre(of_dense)
-            for of_means, of_dense in zip(means, dense, strict=True)
-        )
-        return weights, biases
 
 
 def _combine(parts: Sequence[F32], y: I64, costs: F64, given_costs: F32 | None) -> _Combination:

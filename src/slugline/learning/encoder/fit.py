@@ -1,4 +1,4 @@
-"""Fit an encoder head: scores from an encoder's rows, which are added to the scores of words."""
+"""Fit an encoder head, whose scores are added to the scores of words."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from slugline.learning.learner import FitContext
 
 #: Candidate penalties, for rows of unit length with a mean weight of 1.
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-# Candidate penalties for a fast encoder. Trying all penalties would take as long as training on a
-# few hundred texts, and others are hardly ever better.
+# Candidate penalties for a fast encoder. Trying all would take as long as training on a few hundred
+# texts, and the others are hardly ever better.
 _FEW_PENALTIES = (0.3, 1.0, 3.0, 10.0)
 # The penalty without rows to choose it on, and the penalty for hundreds of rows or more.
 _DEFAULT_PENALTY, _PENALTY_OF_MANY = 1.0, 3.0
-# Maximum number of rows held out together: a system of as many equations is solved per group.
+# Maximum number of rows held out together; a linear system of this size is solved per group.
 _MAX_GROUP = 128
 # Numbers of rows on which the penalty is chosen: more rows hardly change it, and with thousands of
 # topics, only fewer are affordable.
@@ -74,9 +74,9 @@ def fit_dense_head(
 ) -> DenseFit:
     """Fit weights and biases with the penalty that has the lowest log loss on held-out rows.
 
-    Rows are held out in groups with at most one row per topic. If single rows were held out, the
-    row's topic would have one row fewer than the others, and thus lower scores, which is misleading
-    with, say, five rows per topic.
+    Rows are held out in groups with at most one row per topic. With a single row held out, its
+    topic would have one row fewer than the others and thus lower scores, which misleads with, say,
+    five rows per topic.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def fit_dense_head(
     penalty, factor, scores_by_group = _best_penalty(shape, groups, penalties, max_heldout)
     weights, biases = (factor * part for part in shape.solution(penalty))
     absent = np.bincount(y[learned], minlength=n_topics) == 0
-    # A score below those of all other topics, for any row of unit length.
+    # Topics without rows score below all others for any row of unit length.
     least = (biases - np.linalg.norm(weights, axis=0))[~absent].max() - 1
     weights[:, absent], biases[absent] = 0, least
     scores = np.empty((len(y), n_topics), dtype=np.float32)
@@ -129,7 +129,7 @@ def _best_penalty(
 ) -> tuple[float, float, F32 | None]:
     """Return the penalty with the lowest held-out log loss, the factor on scores, and the scores.
 
-    The scores are those of the rows of all groups, or None if only a sample was scored.
+    The scores cover the rows of all groups; None if only a sample was scored.
     """
     n_wanted = min(max_heldout, max(_MIN_HELD_OUT, _MAX_SCORES // shape.n_topics))
     sampled_groups = groups[:: -(-sum(map(len, groups)) // n_wanted)]

@@ -7,7 +7,9 @@ built-in encoder has no `extra`.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from slugline.base.lazy import install_command
@@ -66,22 +68,12 @@ class RegisteredEncoder(NamedTuple):
         return "" if self.extra is None else install_command(self.extra)
 
 
-def _make_vectors() -> Encoder:
-    from slugline.learning.encoder.vectors import WordVectorEncoder
-
-    return WordVectorEncoder()
-
-
-def _make_use() -> Encoder:
-    from slugline.learning.encoder.universal import UniversalEncoder
-
-    return UniversalEncoder()
-
-
-def _make_e5() -> Encoder:
-    from slugline.learning.encoder.e5 import E5Encoder
-
-    return E5Encoder()
+def _make(module: str, name: str) -> Encoder:
+    """Return an encoder of a module in this package, imported on first use."""
+    encoder: Encoder = getattr(
+        importlib.import_module(f"slugline.learning.encoder.{module}"), name
+    )()
+    return encoder
 
 
 #: All encoders by name, the fastest first.
@@ -91,21 +83,21 @@ ENCODERS: dict[str, RegisteredEncoder] = {
         languages="16 languages",
         speed="as fast as words",
         extra=None,
-        make=_make_vectors,
+        make=partial(_make, "vectors", "WordVectorEncoder"),
     ),
     "use": RegisteredEncoder(
         title="Universal Sentence Encoder",
         languages="16 languages",
         speed="",
         extra="encoder",
-        make=_make_use,
+        make=partial(_make, "universal", "UniversalEncoder"),
     ),
     "e5": RegisteredEncoder(
         title="multilingual E5 small",
         languages="a hundred languages",
         speed="slow",
         extra="e5",
-        make=_make_e5,
+        make=partial(_make, "e5", "E5Encoder"),
     ),
 }
 #: The built-in encoder.

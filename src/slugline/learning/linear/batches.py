@@ -24,11 +24,10 @@ from slugline.learning.linear.problem import (
     topic_batches,
 )
 
-# Sum of squared gradients assumed for each term of a finished model, so that its weights move less
-# than the weights of a new term.
+# Assumed sum of squared gradients of a finished model's terms: their weights move less than the
+# weights of new terms.
 _SQUARED_SUM_OF_LEARNED = 3.0
-# Number of topics trained at a time; while columns are inserted, the weights of this many topics
-# are in memory twice.
+# Number of topics trained at a time. Inserting columns copies the weights of this many topics.
 _TOPICS_AT_A_TIME = 32
 
 
@@ -66,7 +65,7 @@ class LinearStream:
             steps.initial_squared_sums(n_columns, _SQUARED_SUM_OF_LEARNED) for _ in self._batches
         ]
         self._totals = np.zeros(len(biases))
-        # Number of training rows so far, unknown for a finished model.
+        # Number of training rows so far; unknown, and taken as infinite, for a finished model.
         self._n_learned = np.inf
         self.recent = RecentScores.empty(len(biases), multilabel=calibration.multilabel)
         #: Scores of the latest batch before training on it.
@@ -159,7 +158,7 @@ class LinearStream:
         rows = np.flatnonzero(problem.costs > 0)
         heldout = self._score_before_learning(X, problem, rows)
         self._totals += problem.totals(rows)
-        # Topics that occur for the first time.
+        # Topics that occur for the first time start from the initial bias.
         self.biases[(self.biases < ABSENT_SCORE / 2) & (self._totals > 0)] = INITIAL_BIAS
         costs = problem.sample_costs(self._totals)
         n_passes = self._passes or default_passes(len(rows))
@@ -184,8 +183,8 @@ class LinearStream:
     ) -> HeldOutScores:
         """Return scores of the batch from weights that were not trained on it.
 
-        If the current weights were trained on fewer rows than the batch has, one part of the batch
-        is scored by weights trained on the other part.
+        If the batch has more rows than all earlier ones, weights trained on one part of it score
+        the other part.
         """
         if len(rows) > self._n_learned:
             return HeldOutFit.from_rows(problem, rows, rows, self._passes).score()

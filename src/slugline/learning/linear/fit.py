@@ -1,6 +1,6 @@
-"""Train linear weights on all documents at once.
+"""Train linear weights on a whole data set.
 
-Topics are trained in batches, so that weights are dense for only a few topics at a time.
+Topics are trained in batches, so that only a few topics have dense weights at a time.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from slugline.learning.linear.folds import HeldOutFit
 from slugline.learning.linear.problem import ABSENT_SCORE, FitLimits, LinearProblem
 from slugline.learning.linear.training import FEW_WEIGHTS, Training, choose_last_rows
 
-# A document is doubtful if the score of its topic is below the highest score by more than this.
+# A document is doubtful if its topic scores this much below the highest-scoring topic.
 _MARGIN = 1.0
-# Up to this fraction, doubtful documents are treated as hard cases rather than wrong topics.
+# Up to this fraction, doubtful documents count as hard cases rather than mislabelled.
 _EXPECTED_DOUBTFUL = 0.03
-# A small sample has nearly the same fraction of doubtful rows as a larger one: with a tenth of the
-# topics wrong, 0.082 of 5,000 and 0.092 of 20,000 rows. At or below this fraction, no larger sample
-# is tried.
+# A small sample is tried first, because its fraction of doubtful rows is nearly as high: with a
+# tenth of the topics wrong, 0.082 of 5,000 and 0.092 of 20,000 rows. At or below `_FEW_DOUBTFUL`,
+# no larger sample is tried.
 _FEW_TRIED, _MIN_TRIED_PER_TOPIC, _FEW_DOUBTFUL = 5_000, 50, 0.003
 # With fewer rows per topic, scores from before training are uninformative.
 _MIN_ROWS_PER_TOPIC = 10
@@ -65,8 +65,8 @@ def fit_linear(
     passes : int, optional
         Passes over the rows; by default, depends on the number of rows.
     clean : bool, default True
-        Whether to exclude rows with probably wrong topics. All rows are used if topics have very
-        few rows, or if there are so many topics that each batch trains on a sample of rows.
+        Exclude rows with probably wrong topics. Has no effect if topics have very few rows, or if
+        there are so many topics that each batch trains on a sample of rows.
     limits : FitLimits, optional
     """
     problem = LinearProblem.from_rows(X, labels, context, limits=limits)
@@ -85,10 +85,9 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
             training = Training.from_problem(problem, clean_rows, passes, last=last)
     heldout_fit = None
     if problem.labels.multilabel and training.last is None:
-        # Fits with held-out rows share the threads with the fit to all rows, so that no thread
-        # waits for a last batch. For single-label rows, dense weights of both would take too much
-        # memory.
-        heldout_fit = HeldOutFit.from_rows(problem, rows, clean_rows, passes, beside=training)
+        # Fits with held-out rows share threads with the fit to all rows, so that none of them is
+        # idle during the last batch. For single-label rows, both would need too much memory.
+        heldout_fit = HeldOutFit.from_rows(problem, rows, clean_rows, passes, full_fit=training)
     ends, scores = training.finish_batches(heldout_fit.tasks() if heldout_fit else [])
     heldout = heldout_fit.join(scores) if heldout_fit else training.heldout_scores()
     del training, heldout_fit
@@ -114,7 +113,7 @@ def _without_doubtful(training: Training, rows: Index) -> Index:
         return rows
     many_rows = problem.limits.many_rows
     if not training.fits and len(rows) > many_rows:
-        # Try samples of the rows first, since excluding rows would waste a first pass over all.
+        # Try samples first: excluding rows would waste a first pass over all of them.
         n_few = max(_FEW_TRIED, _MIN_TRIED_PER_TOPIC * problem.context.n_topics)
         for n_tried, most in ((n_few, _FEW_DOUBTFUL), (many_rows, _EXPECTED_DOUBTFUL)):
             if n_tried <= many_rows and _fraction_doubtful(problem, rows, n_tried) <= most:
@@ -145,6 +144,6 @@ def find_doubtful(highest: F32, right: F32, y: I64) -> Mask:
     y : int array, shape (n_rows,)
     """
     is_far_below = right < highest - _MARGIN
-    # If a topic would lose most of its rows, it is hard or rare rather than mislabelled.
+    # A topic that would lose most of its rows is hard or rare rather than mislabelled.
     n_rows, n_far_below = np.bincount(y), np.bincount(y, is_far_below)
     return is_far_below & (2 * n_far_below <= n_rows)[y]

@@ -1,4 +1,4 @@
-"""Score held-out rows."""
+"""Score held-out rows with weights trained on other rows."""
 
 from __future__ import annotations
 
@@ -34,11 +34,10 @@ _MANY_ROWS_IN_FOLDS = 2000
 
 
 class _Fold(NamedTuple):
-    """Training rows, rows to score, and the passes; see `fit_linear`."""
+    """The training on the other folds, and the rows to score."""
 
-    train: Index
+    training: Training
     test: Index
-    passes: int | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,6 @@ class HeldOutFit:
 
     problem: LinearProblem
     folds: list[_Fold]
-    trainings: list[Training]  # of each fold
     n_rows: int  # training rows of all folds
     training: Index | None  # the rows of the only fold; None if there are several
 
@@ -62,9 +60,9 @@ class HeldOutFit:
         rows: Index,
         clean_rows: Index,
         passes: int | None,
-        beside: Training | None = None,
+        full_fit: Training | None = None,
     ) -> HeldOutFit:
-        """Choose the folds, and prepare their training.
+        """Choose the folds and prepare their training.
 
         Parameters
         ----------
@@ -73,8 +71,8 @@ class HeldOutFit:
             The rows to score, and the training rows among them.
         passes : int, optional
             See `fit_linear`.
-        beside : Training, optional
-            Another training to prepare on the same threads.
+        full_fit : Training, optional
+            The fit to all rows, prepared on the same threads.
         """
         scored = problem.calibration_rows(rows)
         labels, is_few = problem.labels, problem.are_few(rows)
@@ -86,7 +84,7 @@ class HeldOutFit:
         n_folds = _N_FOLDS if in_folds and not labels.multilabel else _N_PARTS
         fold_of, n_folds = split_rows(problem, rows, n_folds)
         has_fewer_passes = in_folds and labels.multilabel and len(rows) > _MANY_ROWS_IN_FOLDS
-        folds: list[_Fold] = []
+        parts: list[tuple[Index, Index, int | None]] = []
         n_scored = 0
         n_enough = len(labels) if is_few else problem.context.n_enough or len(labels)
         for number in range(n_folds if in_folds else 1):
@@ -100,11 +98,11 @@ class HeldOutFit:
                 n_passes = passes
                 if passes is None and has_fewer_passes:
                     n_passes = max(MIN_PASSES, default_passes(len(train)) - 1)
-                folds.append(_Fold(train, test, n_passes))
+                parts.append((train, test, n_passes))
                 n_scored += len(test)
         training = clean_rows[fold_of[clean_rows] == 0] if n_folds > 1 and not in_folds else None
-        trainings = _prepare_folds(problem, folds, beside)
-        return cls(problem, folds, trainings, len(clean_rows), training)
+        folds = _prepare_folds(problem, parts, full_fit)
+        return cls(problem, folds, len(clean_rows), training)
 
     def score(self) -> HeldOutScores:
         """Return the held-out scores."""
@@ -113,13 +111,13 @@ class HeldOutFit:
     def tasks(self) -> list[Callable[[], F32]]:
         """Return functions that each train a batch of topics in a fold and score its test rows."""
         problem, batches = self.problem, self.problem.batches
-        if all(training.is_exact for training in self.trainings):
+        if all(fold.training.is_exact for fold in self.folds):
             # Topics are independent of their batch, and fewer batches are faster.
             width = problem.limits.most_topics(problem.X.shape[1])
             batches = topic_batches(problem.context.n_topics, width)
         return [
-            functools.partial(training.score, topics, fold.test)
-            for fold, training in zip(self.folds, self.trainings, strict=True)
+            functools.partial(fold.training.score, topics, fold.test)
+            for fold in self.folds
             for topics in batches
         ]
 
@@ -129,7 +127,7 @@ class HeldOutFit:
         scores = []
         for number, fold in enumerate(self.folds):
             of_fold = np.concatenate(parts[number * n_batches : (number + 1) * n_batches], axis=1)
-            of_fold[:, self.problem.totals(fold.train) == 0] = ABSENT_SCORE
+            of_fold[:, self.problem.totals(fold.training.rows) == 0] = ABSENT_SCORE
             scores.append(of_fold)
         return scores
 
@@ -137,7 +135,7 @@ class HeldOutFit:
         """Return the held-out scores, given the results of `tasks`."""
         scores = [np.zeros((0, self.problem.context.n_topics), dtype=np.float32)]
         for fold, part in zip(self.folds, self.fold_scores(parts), strict=True):
-            scores.append(scale_heldout_scores(part, len(fold.train) / self.n_rows))
+            scores.append(scale_heldout_scores(part, len(fold.training.rows) / self.n_rows))
         none = np.zeros(0, dtype=np.intp)
         heldout = np.concatenate([none, *(fold.test for fold in self.folds)])
         order = np.argsort(heldout)
@@ -145,24 +143,26 @@ class HeldOutFit:
 
 
 def _prepare_folds(
-    problem: LinearProblem, folds: list[_Fold], beside: Training | None = None
-) -> list[Training]:
-    """Return the training of each fold; prepare these and `beside` for threads."""
+    problem: LinearProblem,
+    parts: list[tuple[Index, Index, int | None]],
+    full_fit: Training | None = None,
+) -> list[_Fold]:
+    """Prepare each fold, given its training rows, rows to score and passes, and `full_fit`."""
 
-    def prepare_fold(fold: _Fold) -> Training:
+    def prepare_fold(train: Index, test: Index, passes: int | None) -> _Fold:
         name = "calibrating: learning from"
-        training = Training.from_problem(problem, fold.train, fold.passes, name)
+        training = Training.from_problem(problem, train, passes, name)
         training.known_columns  # noqa: B018  computed once, before threads start
         training.prepare()
-        return training
+        return _Fold(training, test)
 
     # For few rows, preparation is faster than starting threads.
     if problem.is_small:
-        return [*map(prepare_fold, folds)]
-    tasks: list[Callable[[], Any]] = [functools.partial(prepare_fold, fold) for fold in folds]
-    if beside is not None:
-        tasks.insert(0, beside.prepare)
-    return problem.call_all(tasks)[len(tasks) - len(folds) :]
+        return [prepare_fold(*part) for part in parts]
+    tasks: list[Callable[[], Any]] = [functools.partial(prepare_fold, *part) for part in parts]
+    if full_fit is not None:
+        tasks.insert(0, full_fit.prepare)
+    return problem.call_all(tasks)[len(tasks) - len(parts) :]
 
 
 def scores_in_folds(
@@ -197,7 +197,7 @@ def scores_in_folds(
     for fold in range(int(fold_of.max(initial=-1)) + 1):
         test, train = np.flatnonzero(fold_of == fold), np.flatnonzero((fold_of != fold) & learned)
         if len(test) and len(train):
-            folds = [_Fold(train, test, passes)]
-            fit = HeldOutFit(problem, folds, _prepare_folds(problem, folds), len(train), None)
+            folds = _prepare_folds(problem, [(train, test, passes)])
+            fit = HeldOutFit(problem, folds, len(train), None)
             [scores[test]] = fit.fold_scores(problem.call_all(fit.tasks()))
     return scores

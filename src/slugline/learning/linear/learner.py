@@ -45,12 +45,12 @@ class LinearOptions(Options):
 class LinearLearner(LinearOptions):
     """One-vs-rest linear classifier with squared hinge loss, and calibrated probabilities.
 
-    It is trained by AdaGrad, on all documents at once or on batches. For up to 500 single-label
-    documents, it instead computes the unique minimum of a strictly convex loss, which doesn't
-    depend on the order of documents. The scores of rows before they are first used for training
-    indicate which documents are probably mislabelled; if there are too many to be just hard cases,
-    the learner is retrained without them. Probabilities are calibrated on held-out scores: from
-    cross-validation if there are few rows, else from one part of the rows.
+    Training uses AdaGrad, on all documents at once or in batches. For up to 500 single-label
+    documents, it instead computes the unique minimum of a strictly convex loss, independent of the
+    order of documents. Documents whose topic scores low before their first use in training are
+    probably mislabelled; if there are too many to be just hard cases, the learner is retrained
+    without them. Probabilities are calibrated on held-out scores: from cross-validation if rows are
+    few, else from one part of the rows.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class LinearLearner(LinearOptions):
         Passes over the rows; by default, from 6 for a few hundred rows down to 1, or until the
         minimum is reached.
     clean : bool, default True
-        Whether to exclude training documents that are probably mislabelled.
+        Exclude training documents that are probably mislabelled.
 
     Attributes
     ----------
@@ -95,8 +95,7 @@ class LinearLearner(LinearOptions):
     n_suspect_labels: int
     heldout_scores_: HeldOutScores | None = None
     recent_: RecentScores | None = None
-    # Either fixed weights, with a table created when scores are first needed, or a stream that can
-    # be trained further.
+    # Either fixed weights, with a table cached for scoring, or a stream for further training.
     _weights: sparse.SparseRows | None = None
     _table: F32 | sp.csr_array | None = None
     _stream: LinearStream | None = None
@@ -212,9 +211,11 @@ class LinearLearner(LinearOptions):
         return scores
 
     def _score_table(self) -> Any:
-        """Return the cached table of fixed weights in the fastest form for scoring."""
+        """Return the cached table of fixed weights: dense, unless that is too large."""
         if self._table is None:
-            self._table = score_table(self._sparse_weights())
+            weights = self._sparse_weights()
+            is_small = weights.n_rows * weights.n_columns <= _MAX_DENSE
+            self._table = weights.toarray() if is_small else weights.csr()
         return self._table
 
     def predict_proba(self, X: sp.csr_array) -> F32:
@@ -233,9 +234,15 @@ class LinearLearner(LinearOptions):
         }
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the arrays for `restore`."""
-        arrays = {**to_arrays(self._sparse_weights()), "biases": self.biases}
-        return arrays | self.calibration.arrays()
+        """Return the arrays for `restore`: weights by row, and the number of topics of each row."""
+        values, topics, counts = self._sparse_weights().entries
+        return {
+            "weights.values": values,
+            "weights.topics": topics.astype(np.uint16),
+            "weights.counts": counts.astype(np.uint32),
+            "biases": self.biases,
+            **self.calibration.arrays(),
+        }
 
     @classmethod
     def restore(
@@ -246,7 +253,7 @@ class LinearLearner(LinearOptions):
         learner.biases = arrays["biases"]
         if learner.biases.ndim != 1:
             raise DataError(f"biases of shape {learner.biases.shape}")
-        learner._weights = from_arrays(arrays, len(learner.biases))
+        learner._weights = _restore_weights(arrays, len(learner.biases))
         learner.calibration = restore_calibration(
             arrays, learner.biases, msgspec.convert(settings["calibration"], Calibration | None)
         )
@@ -257,29 +264,8 @@ class LinearLearner(LinearOptions):
 # Weights ------------------------------------------------------------------------------------------
 
 
-def score_table(weights: sparse.SparseRows) -> F32 | sp.csr_array:
-    """Return weights in the fastest form for scoring: dense, unless that is too large."""
-    is_small = weights.n_rows * weights.n_columns <= _MAX_DENSE
-    return weights.toarray() if is_small else weights.csr()
-
-
-def to_arrays(weights: sparse.SparseRows) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a model file: values and topics by row, and the count of each row."""
-    values, topics, counts = weights.entries
-    return {
-        "weights.values": values,
-        "weights.topics": topics.astype(np.uint16),
-        "weights.counts": counts.astype(np.uint32),
-    }
-
-
-def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sparse.SparseRows:
-    """Rebuild weights from the untrusted arrays of a model file.
-
-    Raises
-    ------
-    DataError : if they are inconsistent.
-    """
+def _restore_weights(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sparse.SparseRows:
+    """Rebuild weights from a model file's untrusted arrays; raise DataError if inconsistent."""
     values, topics, counts = (arrays[f"weights.{name}"] for name in ("values", "topics", "counts"))
     if not (values.ndim == topics.ndim == counts.ndim == 1) or len(values) != len(topics):
         raise DataError("weights whose values, topics and counts are not lists that match")
@@ -289,9 +275,7 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sparse
         raise DataError("weights of topics or terms that don't exist")
     lengths = counts.astype(np.int64)
     ascends = np.append(topics[1:] > topics[:-1], True)
-    ascends[sparse.row_offsets(lengths)[1:] - 1] = (
-        True  # at the first topic of each term, after the last topic of another one
-    )
+    ascends[sparse.row_offsets(lengths)[1:] - 1] = True  # the last topic of each term
     if not ascends.all():
         raise DataError("weights of a term whose topics are not in ascending order")
     return sparse.SparseRows(sparse.Entries(values, topics.astype(np.int32), lengths), n_topics)

@@ -26,23 +26,21 @@ from slugline.text.sparse import row_lengths, row_offsets, row_slices
 T = TypeVar("T")
 
 # All constants were chosen by cross-validation on training splits.
-# Number of passes over at most this many rows, and over more: few rows need more steps.
+# Number of passes by maximum number of rows: few rows need more steps.
 _PASSES = {500: 6, 1000: 5, 2000: 4, steps.MANY_ROWS: 3, 50_000: 2}
 MIN_PASSES = 1
 # With many rows, steps must be smaller.
 _LEARNING_RATE, _SMALL_LEARNING_RATE = 0.15, 0.1
-# Initial sum of squared gradients of a term. With 0, the first step would have the same length for
-# small and large errors.
+# Initial sum of squared gradients of a term. With 0, the first step would ignore the error's size.
 INITIAL_SQUARED_SUM = 0.3
-# Initial bias of a topic, before any of its rows is seen, and the bias of a topic that never
-# occurs, so that it is never the most likely.
+# Initial bias of a topic, and bias of a topic without training rows, which is never predicted.
 INITIAL_BIAS, ABSENT_SCORE = -1.0, -10.0
 # Probabilities are calibrated on at least this many rows, if there are enough.
 _MIN_CALIBRATION_ROWS = 500
-# If less than this fraction of the rows is distinct, new rows will also be mostly copies.
+# If less than this fraction of rows is distinct, new rows will mostly be copies, too.
 _FEW_DIFFERENT = 0.1
 # The spread of scores grows with this power of the number of training rows (measured on training
-# splits with 20 to 10,000 rows) without making probabilities more reliable.
+# splits with 20 to 10,000 rows), but probabilities don't become more reliable.
 _SPREAD_POWER = 0.1
 # Rows count as normalized if their squared length differs from 1 by less than this.
 _NEAR = 1e-3
@@ -59,8 +57,7 @@ def default_passes(n_rows: int) -> int:
 class FitLimits:
     """Problem sizes at which the training method changes."""
 
-    # Up to these sizes, weights are computed at the minimum, and rows are cross-validated.
-    few_rows: int = steps.FEW_ROWS
+    few_rows: int = steps.FEW_ROWS  # up to this, compute the minimum and cross-validate
     many_rows: int = steps.MANY_ROWS  # above this, all terms share a smaller learning rate
     max_topics: int = 32  # trained at a time; fewer if dense weights exceed `max_weights`
     max_weights: int = 1 << 24
@@ -105,7 +102,7 @@ class LinearProblem:
         return cls(X, labels, costs, context, batches, limits)
 
     def are_few(self, rows: Index) -> bool:
-        """Return True if there are few enough rows to calibrate by cross-validation."""
+        """Return True if rows are few enough to calibrate by cross-validation."""
         return len(rows) <= self.limits.few_rows
 
     def learning_rate(self, n_rows: int) -> float:
@@ -133,8 +130,8 @@ class LinearProblem:
             y = self.labels.topics[rows]
             is_frequent = np.bincount(y, minlength=self.context.n_topics) > 1
             rows = rows[(is_frequent | known_topics)[y]]
-        kind = label_type(multilabel=self.labels.multilabel)
-        n_scores = kind.max_scores(self.limits.max_scores)
+        factor = label_type(multilabel=self.labels.multilabel).score_factor
+        n_scores = factor * self.limits.max_scores
         most = max(_MIN_CALIBRATION_ROWS, n_scores // self.context.n_topics)
         return rows if self.are_few(rows) else rows[:: -(-len(rows) // most)]
 
@@ -210,9 +207,9 @@ def scale_heldout_scores(scores: F32, fraction: float) -> F32:
 def renormalize_rows(X: sp.csr_array, known_columns: Mask) -> sp.csr_array:
     """Rescale rows of length 1 as if only known columns existed.
 
-    A term unseen in training has no column in a new document and doesn't affect the row's length.
-    In a held-out training document it has a column, so scores would be too low: with few rows, half
-    as high as for new documents.
+    Terms unseen in training have no column and don't affect the length of a new document's row. In
+    held-out training documents they do, so scores would be too low: with few rows, half as high as
+    for new documents.
 
     Parameters
     ----------

@@ -32,18 +32,18 @@ from slugline.text.sparse import SparseRows, score_rows
 
 T = TypeVar("T")
 
-# Don't return memory to the system before training at most this many weights: reallocating it
-# would take a tenth of a fit to a few hundred rows.
+# Return memory to the system only before training more weights than this: reallocating it takes a
+# tenth of the time of a fit to a few hundred rows.
 FEW_WEIGHTS = 1 << 20
-# A single pass scores at most one of this many parts of the rows before training on it.
+# A single pass scores at most one in this many rows before training on them.
 _MIN_PARTS = 5
 
 
 def choose_last_rows(problem: LinearProblem, rows: Index, passes: int | None) -> Mask | None:
     """Return a mask of the last training rows of a single pass; None with several passes.
 
-    They are scored before training on them, so that no separate fit is needed for held-out scores.
-    They are a part of many rows, with all copies of each.
+    They are scored before training on them, which saves a separate fit for held-out scores. All
+    copies of a row are included.
     """
     if (passes or default_passes(len(rows))) > 1 or len(rows) <= problem.limits.many_rows:
         return None
@@ -79,7 +79,7 @@ class Training:
         step: str = "learning from",
         last: Mask | None = None,
     ) -> Training:
-        """Return the training on rows; `last` are scored if there is a single pass."""
+        """Return the training on rows; a single pass scores the rows of `last` before training."""
         costs = problem.sample_costs(problem.totals(rows))
         n_passes = passes or default_passes(len(rows))
         progress = problem.context.progress
@@ -102,7 +102,7 @@ class Training:
 
     @cached_property
     def batches(self) -> list[steps.Minibatches]:
-        """All the rows in minibatches; see `minibatches`."""
+        """All rows; see `minibatches`."""
         return self.minibatches(self.rows, 0)
 
     def minibatches(self, rows: Index, number: int) -> list[steps.Minibatches]:
@@ -236,7 +236,7 @@ class Training:
         return steps.sparsify(end.weights, threshold), end.biases.astype(np.float32, copy=False)
 
     def run(self, topics: slice) -> steps.AdaGradDescent | Minimum:
-        """Return the weights at the minimum or, if that would take long, after all passes."""
+        """Return the weights at the minimum for few rows, else after all passes."""
         if self.is_exact:
             return self._minimum(topics)
         if self.problem.is_sampled:

@@ -22,7 +22,8 @@ from slugline.learning.calibration import (
 from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import Capabilities, Options, settings_struct
-from slugline.learning.net.network import Dense, Network
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

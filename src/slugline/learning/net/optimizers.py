@@ -227,10 +227,6 @@ class SGD(Optimizer):
         weights += velocity
 
 
-def _no_powers() -> F32:
-    return np.empty(0, dtype=np.float32)
-
-
 @dataclass
 class RMSprop(Optimizer):
     """Gradient over its running root mean square: v = rho v + (1 - rho) g^2; w -= lr g / sqrt(v).
@@ -245,7 +241,9 @@ class RMSprop(Optimizer):
     _mean_square: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
     _last_step: dict[int, I32] = field(default_factory=dict, init=False, repr=False)
     # rho to the power of 0, 1, 2, ..., at least up to the number of steps.
-    _decays: F32 = field(default_factory=_no_powers, init=False, repr=False, compare=False)
+    _decays: F32 = field(
+        default_factory=lambda: np.empty(0, np.float32), init=False, repr=False, compare=False
+    )
 
     def begin_step(self) -> None:
         """Count the step; rows that it skips catch up later."""

@@ -23,6 +23,7 @@ from slugline.base.wording import counted, format_lines
 from slugline.corpus.sample_weights import row_weights
 from slugline.errors import DataError, OptionError, Parameter, TrainingError
 from slugline.learning.net.first_layer import InputRows, RowBatch
+from slugline.learning.net.layers import LayerStack
 from slugline.learning.net.optimizers import LossAndAccuracy, Optimizer, get_loss, get_optimizer
 
 # One step -----------------------------------------------------------------------------------------
@@ -38,10 +39,12 @@ class Trainer:
     loss, optimizer, seed : see `Network`
     """
 
-    def __init__(self, network: Any, *, loss: str, optimizer: str | Optimizer, seed: int) -> None:
+    def __init__(
+        self, network: LayerStack, *, loss: str, optimizer: str | Optimizer, seed: int
+    ) -> None:
         # A proxy, since the network refers to its trainer: a cycle would keep both alive until
         # garbage collection.
-        self.network: Any = weakref.proxy(network)
+        self.network: LayerStack = weakref.proxy(network)
         self.loss = get_loss(loss)
         self.optimizer = get_optimizer(optimizer)
         self.batch_rng = np.random.default_rng([seed, 1])

@@ -25,7 +25,7 @@ _MIN_HELDOUT = 500
 
 def max_heldout_rows(n_topics: int, *, multilabel: bool) -> int:
     """Return the maximum number of held-out rows."""
-    max_scores = label_type(multilabel=multilabel).max_scores(MAX_SCORES)
+    max_scores = MAX_SCORES * label_type(multilabel=multilabel).score_factor
     return max(_MIN_HELDOUT, max_scores // n_topics)
 
 
