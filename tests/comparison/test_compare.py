@@ -105,14 +105,6 @@ class DrawsToo(Draws):
     pass
 
 
-class RaisesLate(Guess):
-    def fit(self, X, y):
-        super().fit(X, y)
-        if Path("was-here").exists():
-            raise RuntimeError("once is enough")
-        Path("was-here").touch()
-
-
 class NeverEnds(Guess):
     def fit(self, X, y):
         Path("pid").write_text(str(os.getpid()))
@@ -138,11 +130,6 @@ class Leaves(Guess):
 class TooFew(Guess):
     def predict(self, X):
         return [self.first]
-
-
-class Elsewhere(Guess):
-    def predict(self, X):
-        return ["no topic of ours"] * len(X)
 
 
 class Unpicklable(Guess):
