@@ -41,33 +41,9 @@ def test_count_of_a_data_frame_reads_dates(news_slug: Path, news: News) -> None:
     assert list(result.to_frame().columns[:3]) == ["month", "texts", "topic"]
 
 
-def test_count_is_shown_with_its_changes_and_concerns(news_slug: Path, news: News) -> None:
-    result = slugline.count(news_slug, ["der Zug nach Köln ist spät"] * 50)
-    assert repr(result).startswith("Topics of 50 texts\n")
-    assert "Don't trust these counts" in repr(result)
-    assert result.concerns == result.counts.concerns
-    assert "<svg" in result._repr_html_()
-
-
-@pytest.mark.parametrize("ending", ["html", "json", "csv", "xlsx", "svg"])
-def test_count_is_saved(news_slug: Path, texts: list[str], tmp_path: Path, ending: str) -> None:
-    path = slugline.count(news_slug, texts).save(tmp_path / f"counts.{ending}")
-    assert path.stat().st_size > 100
-
-
 def test_count_is_the_same_for_any_number_of_threads(news_slug: Path, texts: list[str]) -> None:
     one, two = (slugline.count(news_slug, texts, n_jobs=n).to_dict() for n in (1, 2))
     assert one == two
-
-
-def test_count_rejects_no_texts(news_slug: Path) -> None:
-    with pytest.raises(DataError, match="the list has no text to count"):
-        slugline.count(news_slug, [])
-
-
-def test_count_rejects_dates_without_groups(news_slug: Path, texts: list[str]) -> None:
-    with pytest.raises(OptionError, match='`date` requires grouping by date; add `by="month"`'):
-        slugline.count(news_slug, texts, date="at")
 
 
 @pytest.mark.parametrize(
@@ -144,13 +120,6 @@ def test_count_reports_progress_on_texts_and_on_intervals(news_slug: Path, news:
     assert steps.fractions["computing intervals"] == pytest.approx([1 / 3, 2 / 3, 1])
 
 
-def test_count_shows_some_topics(news_slug: Path, texts: list[str]) -> None:
-    result = slugline.count(news_slug, texts, topics="sport")
-    assert [row["topic"] for row in result.to_records()] == ["sport"]
-    with pytest.raises(OptionError, match="`topic` 'chess' is unknown; the topics are bank"):
-        slugline.count(news_slug, texts, topics=["sport", "chess"])
-
-
 def test_count_saves_names_that_no_spreadsheet_reads_as_formulas(
     news_slug: Path, tmp_path: Path
 ) -> None:
@@ -161,13 +130,6 @@ def test_count_saves_names_that_no_spreadsheet_reads_as_formulas(
     openpyxl = pytest.importorskip("openpyxl")
     sheet = openpyxl.load_workbook(result.save(tmp_path / "counts.xlsx")).active
     assert sheet.freeze_panes == "A2"
-
-
-def test_count_is_saved_with_the_separator_of_the_texts(news_slug: Path, tmp_path: Path) -> None:
-    path = tmp_path / "new.csv"
-    path.write_text("shop;text\n" + "x;wheat and corn\ny;the goal\n" * 9)
-    saved = slugline.count(news_slug, path).save(tmp_path / "counts.csv")
-    assert saved.read_text("utf-8-sig").startswith("topic;share;low;high;number;")
 
 
 def test_count_reads_the_header_in_the_row_that_is_named(

@@ -62,44 +62,11 @@ def test_train_takes_texts_and_topics(corpus: slugline.Corpus, trained: Any) -> 
     assert slugline.evaluate(by_number.classifier, (TEXTS, numbers)).accuracy > 0.8
 
 
-def test_corpus_needs_no_name() -> None:
-    assert slugline.Corpus(TEXTS, TOPICS).name == "the corpus"
-
-
-def test_text_may_name_several_columns() -> None:
-    frame = pd.DataFrame({"subject": TEXTS, "body": TEXTS, "topic": TOPICS})
-    result = slugline.train(frame, text=("subject", "body"), test_fraction=None)
-    layout = result.classifier.fitted_.layout
-    assert layout is not None
-    assert layout.text == ("subject", "body")
-
-
-def test_load_corpus_leaves_out_bad_rows() -> None:
-    frame = pd.DataFrame({"text": [7, *TEXTS[1:]], "topic": TOPICS})
-    message = r"`skip_bad_rows`.*`load_corpus` has such options"
-    with pytest.raises(slugline.SluglineError, match=message):
-        slugline.train(frame)
-    corpus = slugline.load_corpus(frame, skip_bad_rows=True)
-    assert slugline.train(corpus, test_fraction=None).n_train == 119
-
-
-def test_suggest_takes_a_corpus(corpus: slugline.Corpus, trained: Any) -> None:
-    suggestions = slugline.suggest(trained.classifier, corpus, 5)
-    assert suggestions.to_records() == slugline.suggest(trained.classifier, TEXTS, 5).to_records()
-
-
 def test_text_and_topic_are_rejected_for_a_corpus(corpus: slugline.Corpus) -> None:
     frame = pd.DataFrame({"body": TEXTS, "queue": TOPICS, "sender": "x"})
     assert slugline.train(frame, text="body", topic="queue", test_fraction=None).n_train == 120
     with pytest.raises(slugline.SluglineError, match="but made up has none; leave them out"):
         slugline.train(corpus, text="body")
-
-
-def test_evaluate_reads_the_columns_of_the_model(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"body": TEXTS, "notes": TEXTS[::-1], "queue": TOPICS})
-    frame.to_csv(tmp_path / "texts.csv", index=False)
-    result = slugline.train(tmp_path / "texts.csv", text="body", topic="queue", test_fraction=None)
-    assert slugline.evaluate(result.classifier, tmp_path / "texts.csv").n_documents == 120
 
 
 def test_evaluate_takes_a_path_or_a_classifier_and_another(
@@ -120,15 +87,6 @@ def test_evaluate_says_how_many_texts_are_answered(corpus: slugline.Corpus) -> N
     evaluation = slugline.evaluate(result.classifier, corpus)
     assert evaluation.decisions is not None
     assert evaluation.to_dict()["decisions"]["n_documents"] == 120
-
-
-def test_train_warns_of_a_precision_out_of_reach(corpus: slugline.Corpus) -> None:
-    classifier = slugline.TopicClassifier(min_precision=0.999)
-    result = slugline.train(corpus, classifier=classifier)
-    _, first, *_ = repr(result).splitlines()
-    assert first.split(maxsplit=1)[0] == "warning"
-    assert "The model is unsure of every text, and none of the 24 test documents is" in first
-    assert "sure enough   none answered" in repr(result)
 
 
 def test_audit_finds_wrong_topics_and_repairs_them(tmp_path: Path, corpus: slugline.Corpus) -> None:
@@ -227,11 +185,6 @@ def test_results_show_themselves_and_can_be_saved(
         assert len(excel) >= len(result.to_records()), name
 
 
-def test_save_rejects_an_unknown_ending(tmp_path: Path, trained: Any) -> None:
-    with pytest.raises(slugline.SluglineError, match=r"'\.doc'; name a file .* \.html, \.json"):
-        trained.save(tmp_path / "result.doc")
-
-
 def test_to_frame_needs_pandas_or_polars(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert type(trained.to_frame()).__module__.startswith("polars")
@@ -245,13 +198,6 @@ def test_export_takes_a_classifier_or_its_file(tmp_path: Path, trained: Any) -> 
     first = slugline.export(tmp_path / "wires.slug", tmp_path / "first.html").read_text("utf-8")
     second = slugline.export(trained.classifier, tmp_path / "wires.html").read_text("utf-8")
     assert len(second) == len(first)
-
-
-def test_fit_stream_equals_that_of_the_classifier(tmp_path: Path) -> None:
-    pd.DataFrame({"text": TEXTS, "topic": TOPICS}).to_csv(tmp_path / "texts.csv", index=False)
-    ours = slugline.fit_stream(tmp_path / "texts.csv")
-    theirs = slugline.TopicClassifier().fit_stream(tmp_path / "texts.csv")
-    assert (ours.predict_proba(TEXTS) == theirs.predict_proba(TEXTS)).all()
 
 
 def test_transform_returns_probabilities_as_columns() -> None:
@@ -392,16 +338,6 @@ def test_evaluate_against_has_the_difference_of_each_topic() -> None:
     assert "difference" not in slugline.evaluate(ours, (TEXTS, TOPICS)).to_frame()
 
 
-def test_evaluate_against_says_if_answers_are_the_same(tmp_path: Path) -> None:
-    ours = slugline.train((TEXTS, TOPICS), test_fraction=None).classifier
-    result = slugline.evaluate(ours, (TEXTS, TOPICS), against=ours)
-    assert result.against is not None
-    assert result.against.n_different == 0
-    assert f"nothing: same answers to all {len(TEXTS)} documents" in repr(result)
-    assert "nothing: same answers" in repr(result.against)
-    assert result.against.to_records()[0]["difference"] == 0.0
-
-
 class NumbersOnly:
     """Answers with too few topics."""
 
@@ -439,12 +375,3 @@ def test_compare_table_has_differences_intervals_and_p_values(tmp_path: Path) ->
     table = compared.save(tmp_path / "compared.csv").read_text("utf-8-sig")
     assert "difference,difference_low,difference_high,p_value" in table.splitlines()[0]
     assert "<svg" in compared._repr_html_()
-
-
-def test_evaluation_html_shows_calibration() -> None:
-    ours = slugline.train((TEXTS[::3], TOPICS[::3]), test_fraction=None).classifier
-    wrong = [*TOPICS[1:], TOPICS[0]]
-    page = slugline.evaluate(ours, (TEXTS, wrong))._repr_html_()
-    assert page.count("<svg x=") == 1
-    assert "#0b5fa5" in page  # --validation of colours.css
-    assert "<svg" in slugline.curve((TEXTS, TOPICS), n_draws=1)._repr_html_()

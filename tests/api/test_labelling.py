@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import pytest
 import slugline
 from slugline import ServeSettings
 from slugline.api.labelling import LabelPage, Texts
-from slugline.errors import DataError, OptionError, ServerError, StoreError
+from slugline.errors import DataError, OptionError, StoreError
 from slugline.labels.cells import ImportedLabel, NewDocument
 
 TEXTS = ["My invoice is wrong", "Where is my parcel?", "I forgot my password", "  "]
@@ -84,23 +82,6 @@ def test_label_ends_the_earlier_page_of_the_same_labels(tmp_path: Path) -> None:
         assert store.counts().by_topic == {"billing": 2}
 
 
-def test_label_ends_an_earlier_page_that_nothing_refers_to(tmp_path: Path) -> None:
-    url = open_page(tmp_path / "labels.db", topics=["billing"]).url
-    gc.collect()
-    port = int(url.rstrip("/").rpartition(":")[2])
-    with open_page(tmp_path / "labels.db", settings=ServeSettings(port=port)) as page:
-        assert page.url == url
-
-
-def test_label_can_be_called_in_a_thread(tmp_path: Path) -> None:
-    pages: list[LabelPage] = []
-    thread = threading.Thread(target=lambda: pages.append(open_page(tmp_path / "labels.db")))
-    thread.start()
-    thread.join()
-    assert httpx.get(f"{pages[0].url}health").json() == {"status": "ok"}
-    pages[0].stop()
-
-
 def test_label_reads_a_data_frame_with_its_columns(tmp_path: Path) -> None:
     frame = pytest.importorskip("pandas").DataFrame({"id": [7, 8], "text": TEXTS[:2]})
     with open_page(tmp_path / "labels.db", frame, topics={"billing": "Invoices"}) as page:
@@ -165,14 +146,6 @@ def test_label_keeps_other_machines_out_without_a_token(tmp_path: Path) -> None:
         open_page(tmp_path / "labels.db", settings=ServeSettings(host="0.0.0.0", port=0))
 
 
-def test_label_says_which_port_is_taken(tmp_path: Path) -> None:
-    with open_page(tmp_path / "labels.db") as page:
-        port = int(page.url.rstrip("/").rpartition(":")[2])
-        with pytest.raises(ServerError, match=f"port {port} of 127.0.0.1 is in use"):
-            open_page(tmp_path / "others.db", settings=ServeSettings(port=port))
-    assert not (tmp_path / "others.db").exists()
-
-
 def test_label_leaves_no_file_behind_if_the_texts_can_not_be_read(tmp_path: Path) -> None:
     (tmp_path / "texts.csv").write_text("a,b,c\n1,2,3\n", "utf-8")
     with pytest.raises(DataError):
@@ -222,18 +195,6 @@ def test_label_store_gives_frames(labels: Path, table: Any, n_rows: int, columns
         frame = store.to_frame(table)
     assert len(frame) == n_rows
     assert columns <= {*frame.columns}
-
-
-def test_label_store_names_the_topic_that_another_was_merged_into(labels: Path) -> None:
-    with slugline.LabelStore(labels) as store:
-        store.merge_topic("billing", "delivery", "Kim")
-        rows = {row["name"]: row["merged_into"] for row in store.to_records("codebook")}
-    assert rows == {"billing": "delivery", "delivery": None}
-
-
-def test_label_store_rejects_an_unknown_table(labels: Path) -> None:
-    with slugline.LabelStore(labels) as store, pytest.raises(OptionError, match="choose one of"):
-        store.to_records("coders")  # type: ignore[arg-type]
 
 
 def test_a_label_database_is_data(labels: Path) -> None:

@@ -104,12 +104,6 @@ def test_error_probabilities_follow_the_formula() -> None:
     assert found[is_wrong].mean() > 10 * found[~is_wrong].mean()
 
 
-def test_error_probabilities_are_0_for_one_topic() -> None:
-    nothing = np.zeros((3, 2), dtype=np.float32)
-    known = TopicEvidence(nothing, nothing, np.array([1, 1, 1]))
-    assert error_probabilities(known, seed=0).tolist() == [0, 0, 0]
-
-
 # Neighbours -------------------------------------------------------------------------------------
 
 
@@ -209,12 +203,6 @@ def test_find_odd_texts_reads_400_letters_for_the_script() -> None:
     tenth, less = "τ" * 360 + "a" * 40, "a" * 39 + "τ" * 361
     found = odd_among(LATIN, LATIN + "s", LATIN + "es", tenth + "τ" * 99, less + "a" * 99)
     assert list(found) == [4]
-
-
-def test_find_odd_texts_needs_a_usual_script() -> None:
-    cyrillic = "цены на нефть"
-    assert odd_among(LATIN, LATIN + "s", GREEK, cyrillic, cyrillic + "а") == {}
-    assert list(odd_among(LATIN, LATIN + "s", GREEK, cyrillic)) == [2, 3]
 
 
 def test_find_odd_texts_takes_japanese_scripts_as_one() -> None:

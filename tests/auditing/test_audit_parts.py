@@ -31,7 +31,6 @@ from slugline.auditing.evidence import (
     find_neighbours,
     find_odd_texts,
     group_members,
-    jaccard,
     number_identical,
 )
 from slugline.auditing.findings import (
@@ -83,23 +82,10 @@ def test_find_near_pairs_finds_the_pairs_of_an_exhaustive_search(
     assert found == expected
 
 
-def test_jaccard_is_right_for_known_sets() -> None:
-    X = rows_of([{1, 2, 3}, {2, 3, 4}, {7}, set()])
-    pairs = np.array([[0, 1], [0, 2], [0, 0], [2, 2], [3, 3]])
-    assert jaccard(X, pairs).tolist() == [0.5, 0, 1, 1, 0]
-    assert jaccard(X, np.tile(pairs, (2000, 1))).tolist() == [0.5, 0, 1, 1, 0] * 2000
-
-
 def test_find_near_pairs_ignores_rows_of_few_terms() -> None:
     few, enough = {1, 2, 3, 4, 5}, {1, 2, 3, 4, 5, 6}
     assert find_near_pairs(rows_of([few, few]), 0).shape == (0, 2)
     assert find_near_pairs(rows_of([few, enough, few, enough]), 0).tolist() == [[1, 3]]
-
-
-def test_connect_groups_joins_a_thousand_copies() -> None:
-    X = rows_of([set(range(20))] * 1000 + [set(range(30, 50))])
-    groups = connect_groups(np.arange(1001), find_near_pairs(X, 0))
-    assert [len(rows) for rows in group_members(groups)] == [1000]
 
 
 def test_number_identical_and_group_members_find_copies() -> None:
@@ -294,12 +280,6 @@ def test_find_similar_topics_needs_five_documents_each() -> None:
     ]
 
 
-def test_find_similar_topics_lists_a_pair_once() -> None:
-    names = "their names differ only in case or spaces"
-    found = find_similar_topics(["oil", "OIL", "tin"], *mixed_scores(4))
-    assert found == [SimilarTopics("oil", "OIL", names, None)]
-
-
 # Decisions --------------------------------------------------------------------------------------
 
 CORPUS = Corpus(["wheat up", "goal", "bond"], ["sport", "sport", "bank"], "news.csv", unit="line")
@@ -333,11 +313,6 @@ def test_apply_decisions_carries_out_decisions(tmp_path: Path) -> None:
     assert list(done.corpus.places) == [1, 3]
     assert done.topics == ["grain", None, "bank"]
     assert (done.n_relabelled, done.n_dropped, done.n_kept) == (1, 1, 1)
-
-
-def test_read_decisions_ignores_rows_without_a_decision(tmp_path: Path) -> None:
-    done = apply_decisions(CORPUS, read_decisions(table(tmp_path, ("", "grain", 1))))
-    assert done.corpus.topics == CORPUS.topics
 
 
 def test_read_decisions_takes_semicolons_and_a_byte_order_mark(tmp_path: Path) -> None:

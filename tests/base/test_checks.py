@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slugline.base.checks import check_number, check_whole
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
 from slugline.learning.linear.learner import LinearLearner
@@ -220,22 +219,6 @@ def test_checks_accept_numbers_of_numpy(tmp_path: Path) -> None:
         tmp_path / "a.slug", metrics={"accuracy": numpy.float32(0.5)}
     )
     assert load(tmp_path / "a.slug").predict(["wheat"]).tolist() == ["grain"]
-
-
-def test_mixture_passes_the_largest_seed_to_every_learner() -> None:
-    learner = Mixture([NeuralLearner((4,), epochs=1), LinearLearner()])
-    TopicClassifier(learner=learner, random_state=(1 << 32) - 1).fit(TEXTS, TOPICS)
-
-
-def test_check_number_names_the_bounds() -> None:
-    assert refusal(lambda: check_whole("n", 0, 1)) == "`n` is 0; give a whole number of at least 1."
-    assert (
-        refusal(lambda: check_whole("n", 9, 1, 5)) == "`n` is 9; give a whole number from 1 to 5."
-    )
-    assert refusal(lambda: check_number("C", "x" * 99, over=0)).startswith("`C` is 'xxxxxxx")
-    assert refusal(lambda: check_number("C", 1, least=0, under=1)) == (
-        "`C` is 1; give a number of at least 0 and under 1."
-    )
 
 
 @pytest.mark.slow

@@ -12,18 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from slugline.base.databases import Database, DatabaseFormat, is_time, write_ahead
+from slugline.base.databases import Database, DatabaseFormat, write_ahead
 from slugline.errors import DataError, StoreError
 
 
 def mode(connection: sqlite3.Connection) -> str:
     return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
-
-
-def test_write_ahead_switches_a_new_file_to_wal(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "new")) as connection:
-        write_ahead(connection, 0)
-        assert mode(connection) == "wal"
 
 
 def locked(path: Path) -> sqlite3.Connection:
@@ -137,14 +131,6 @@ def test_database_forgets_an_error_once_the_file_is_used_again(path: Path) -> No
         with pytest.raises(DataError), database.reading():
             raise DataError("of the caller")
         assert database.problem is None
-
-
-@pytest.mark.parametrize(
-    ("time", "expected"),
-    [("2026-01-31T08:15:00.250Z", True), ("2026-02-31T08:15:00.250Z", False), (7, False)],
-)
-def test_is_time_takes_times_that_there_are(time: object, expected: bool) -> None:
-    assert is_time(time) is expected
 
 
 def test_database_that_is_read_only_rejects_an_empty_file(tmp_path: Path) -> None:

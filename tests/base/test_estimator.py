@@ -91,12 +91,6 @@ def test_set_fit_request_needs_routing() -> None:
     )
 
 
-@pytest.mark.usefixtures("routing")
-def test_set_fit_request_rejects_what_is_no_name() -> None:
-    with pytest.raises(OptionError, match="`sample_weight` is 'my weight'; give True, False, None"):
-        TopicClassifier().set_fit_request(sample_weight="my weight")
-
-
 # Tags and probabilities -------------------------------------------------------------------------
 
 
@@ -113,25 +107,7 @@ def test_predict_log_proba_is_the_logarithm_of_probabilities() -> None:
     np.testing.assert_array_equal(classifier.predict_log_proba(TEXTS), expected)
 
 
-def test_predict_log_proba_of_zero_is_minus_infinity_without_a_warning(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    classifier = TopicClassifier().fit(TEXTS, TOPICS)
-    proba = np.array([[1, 0]], np.float32)
-    monkeypatch.setattr(TopicClassifier, "predict_proba", lambda self, X: proba)
-    assert classifier.predict_log_proba([""]).tolist() == [[0.0, -np.inf]]
-
-
 # Nested parameters ------------------------------------------------------------------------------
-
-
-def test_get_params_includes_those_of_the_learner() -> None:
-    params = TopicClassifier(learner=LinearLearner(passes=3)).get_params()
-    assert {name: params[name] for name in params if "__" in name} == {
-        "learner__passes": 3,
-        "learner__clean": True,
-    }
-    assert not any("__" in name for name in TopicClassifier().get_params(deep=False))
 
 
 def test_set_params_changes_the_learner_that_is_named() -> None:
@@ -139,11 +115,6 @@ def test_set_params_changes_the_learner_that_is_named() -> None:
     assert repr(classifier) == "TopicClassifier(learner=LinearLearner(passes=2))"
     both = TopicClassifier().set_params(learner__epochs=7, learner="network")
     assert repr(both) == "TopicClassifier(learner=NeuralLearner(epochs=7))"
-
-
-def test_set_params_with_what_get_params_gave_changes_nothing() -> None:
-    classifier = TopicClassifier(tune=True)
-    assert classifier.set_params(**classifier.get_params()).learner == "linear"
 
 
 def test_grid_search_tries_parameters_of_the_learner() -> None:
@@ -184,11 +155,3 @@ def test_clone_copies_options_of_the_learner_only(learner: Any) -> None:
         learner, Mixture
     )
     assert clone(classifier).learner is not learner
-
-
-def test_get_params_includes_learners_of_a_mixture() -> None:
-    mixture = Mixture([LinearLearner(), NeuralLearner()])
-    classifier = TopicClassifier(learner=mixture).set_params(learner__inverse_temperature=2.0)
-    assert classifier.get_params()["learner__inverse_temperature"] == 2.0
-    with pytest.raises(OptionError, match="Mixture has no option 'passes'; choose one of learners"):
-        mixture.set_params(passes=1)

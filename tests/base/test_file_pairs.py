@@ -67,11 +67,6 @@ def test_file_pairs_skip_folders_that_match_a_pattern() -> None:
         pair_files(["in/*"], OUT)
 
 
-def test_file_pairs_have_a_file_once() -> None:
-    pairs = pair_files(["in/1/*.csv", "in/1/a.csv", Path("in/1/../1/a.csv")], OUT)
-    assert [pair.source for pair in pairs] == ["in/1/a.csv", "in/1/b.csv"]
-
-
 @pytest.mark.parametrize(
     ("sources", "error", "message"),
     [
@@ -111,8 +106,3 @@ def test_file_pairs_reject_files_in_the_folder_of_answers() -> None:
     Path("link").symlink_to("in")
     with pytest.raises(OptionError, match=r"^in/2/a.csv is in link, the folder of the answers;"):
         pair_files(["in/2/*.csv"], Path("link"))
-
-
-def test_file_pairs_reject_an_unknown_format() -> None:
-    with pytest.raises(OptionError, match=r"^`to` is 'xls'; choose one of csv, tsv, jsonl, par"):
-        pair_files(["in/1/a.csv"], OUT, answer_format="xls")

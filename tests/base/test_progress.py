@@ -124,22 +124,6 @@ def test_line_progress_writes_at_intervals_within_a_step(clock: Clock) -> None:
     )
 
 
-def test_line_progress_writes_the_same_step_again_after_close() -> None:
-    stream = io.StringIO()
-    progress = progress_on(stream)
-    for _ in range(2):
-        progress.update("training", 0.5)
-        progress.close()
-    assert stream.getvalue() == " 50%  training\n" * 2
-
-
-def test_line_progress_flushes_each_line() -> None:
-    binary = io.BytesIO()
-    stream = io.TextIOWrapper(binary, write_through=False)
-    LineProgress(stream).update("reading")
-    assert binary.getvalue() == b"reading\n"
-
-
 def test_line_progress_writes_nothing_in_the_first_second_if_it_is_late(clock: Clock) -> None:
     stream = io.StringIO()
     progress = progress_on(stream, is_late=True)
@@ -228,60 +212,6 @@ def test_bar_progress_fits_in_80_columns(
     assert "…" not in terminal.last_drawing()
 
 
-@pytest.mark.parametrize(
-    ("n_columns", "text"),
-    [
-        (100, " 60%  1:20 left  counting words of 160,000 documents  12,345 a second"),
-        (80, "1:20 left  counting words of 160,000 documents  12,345 a second"),
-        (60, "1:20 left  12,345 a second"),
-        (30, "12,345 a second"),
-        (20, " 60%  1:20 l…"),
-    ],
-)
-def test_bar_progress_cuts_text_on_a_narrow_terminal(
-    n_columns: int, text: str, terminal: Terminal, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(n_columns))
-    progress = progress_on(terminal)
-    step, detail = "counting words of 160,000 documents", "12,345 a second"
-    progress.update(step, 0.5, detail)
-    clock.now += 20
-    progress.update(step, 0.6, detail)
-    line = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", terminal.last_drawing()).rstrip()
-    assert line.startswith("━━━")
-    assert line.lstrip("━╸╺ ") == text.lstrip()
-    assert len(line) <= n_columns
-    progress.close()
-    assert set(terminal.screen()) == {""}
-
-
-def test_bar_progress_keeps_the_time_left_without_a_detail(
-    terminal: Terminal, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "40")
-    progress = progress_on(terminal)
-    for share in (0.5, 0.6):
-        clock.now += 20
-        progress.update("learning from 160,000 documents", share)
-    assert " 60%  1:20 left  learning f…" in terminal.last_drawing()
-    progress.close()
-
-
-def test_bar_progress_erases_itself_when_closed_early(terminal: Terminal) -> None:
-    progress = progress_on(terminal)
-    progress.update("training", 0.5)
-    progress.close()
-    assert set(terminal.screen()) == {""}
-    assert terminal.shows_cursor()
-
-
-def test_bar_progress_can_be_used_again_after_close(terminal: Terminal) -> None:
-    progress = progress_on(terminal)
-    train(progress)
-    train(progress)
-    assert set(terminal.screen()) == {""}
-
-
 def test_bar_progress_writes_a_note_above_the_bar(terminal: Terminal) -> None:
     progress = progress_on(terminal)
     progress.update("reading [1]", None)
@@ -292,29 +222,6 @@ def test_bar_progress_writes_a_note_above_the_bar(terminal: Terminal) -> None:
     progress.close()
     assert terminal.screen()[0] == "3 rows [skipped]\\x1b"
     assert set(terminal.screen()[1:]) == {""}
-
-
-def test_bar_progress_limits_how_often_it_draws(terminal: Terminal, clock: Clock) -> None:
-    progress = progress_on(terminal)
-    for n in range(1000):
-        clock.now += 0.001
-        progress.update("predicting", 0.1, f"{n} documents")
-    assert 8 <= terminal.getvalue().count(" documents") <= 12
-    progress.close()
-
-
-def test_bar_progress_draws_nothing_in_the_first_second_if_it_is_late(
-    terminal: Terminal, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "slugline.base.progress._start_bar", lambda _: pytest.fail("rich was imported")
-    )
-    progress = progress_on(terminal, is_late=True)
-    for _ in range(9):
-        clock.now += 0.1
-        progress.update("predicting", 0.1)
-    progress.close()
-    assert terminal.getvalue() == ""
 
 
 def test_progress_respects_no_color(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,13 +237,6 @@ def test_progress_respects_no_color(terminal: Terminal, monkeypatch: pytest.Monk
 # Notes and warnings -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("is_terminal", [False, True])
-def test_line_progress_writes_a_note_as_a_line(is_terminal: bool, terminal: Terminal) -> None:
-    stream = terminal if is_terminal else io.StringIO()
-    progress_on(stream).note("no better")
-    assert stream.getvalue() == "no better\n"
-
-
 @pytest.mark.parametrize("quiet", [False, True])
 def test_every_progress_shows_warnings(quiet: bool, terminal: Terminal) -> None:
     stream = io.StringIO()
@@ -346,29 +246,12 @@ def test_every_progress_shows_warnings(quiet: bool, terminal: Terminal) -> None:
     assert terminal.getvalue() == "\x1b[33mwarning: too few\x1b[0m\n"
 
 
-def test_bar_progress_writes_a_yellow_warning_above_the_bar(terminal: Terminal) -> None:
-    progress = progress_on(terminal)
-    progress.update("predicting", 0.5)
-    progress.warning("[too] few")
-    assert "\x1b[33mwarning: [too] few\x1b[0m\n" in terminal.getvalue()
-    progress.close()
-
-
 def test_quiet_progress_shows_only_warnings() -> None:
     stream = io.StringIO()
     progress = progress_on(stream, quiet=True)
     train(progress)
     progress.note("no better")
     assert stream.getvalue() == ""
-
-
-def test_progress_rewords_texts() -> None:
-    stream = io.StringIO()
-    progress = progress_on(stream, wording=lambda text: text.replace("`text`", "--text"))
-    progress.update("reading `text`", 0.5, "`text`")
-    progress.note("see `text`")
-    progress.warning("see `text`")
-    assert stream.getvalue() == (" 50%  reading --text  --text\nsee --text\nwarning: see --text\n")
 
 
 # Which one --------------------------------------------------------------------------------------

@@ -90,15 +90,6 @@ def test_audit_separates_slightly_suspect_documents(run: Run, tmp_path: Path) ->
     assert "On the left" not in page
 
 
-def test_audit_of_few_documents_writes_page_and_table(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "few.csv").write_text("text,topic\nwheat corn,grain\n!,grain\n?,sport\n")
-    result = run("audit", "few.csv", "-q", "-o", "page.html", "--review", "review.csv")
-    assert result.code == 0
-    assert "few.csv: 3 documents, 2 topics" in result.out
-    assert (tmp_path / "page.html").is_file()
-    assert (tmp_path / "review.csv").is_file()
-
-
 def test_audit_json_lists_every_document_once(run: Run, wrong: list[int]) -> None:
     lines = json.loads(run("audit", "news.csv", "--json", "-n", 1000, "-q").out)["suspects"]
     assert [*lines[0]] == ["at", "part", "suspicion", "topic", "likely", "reasons"]
@@ -128,16 +119,6 @@ def test_audit_decisions_repair_what_was_reviewed(
     assert json.loads(again.out)["probably_wrong"] <= 1
 
 
-def test_audit_decisions_write_json_lines(run: Run, tmp_path: Path) -> None:
-    run("audit", "news.csv", "--review", "review.csv", "-q")
-    review(tmp_path, *["drop"] * 8)
-    options = ["--decisions", "review.csv", "-o", "new.jsonl", "--json", "-q"]
-    said = json.loads(run("audit", "news.csv", *options).out)
-    assert (said["dropped"], said["documents"], said["output"]) == (8, 112, "new.jsonl")
-    lines = (tmp_path / "new.jsonl").read_text().splitlines()
-    assert set(json.loads(lines[0])) == {"text", "topic"}
-
-
 def test_audit_json_holds_all_findings(run: Run, tmp_path: Path) -> None:
     with (tmp_path / "news.csv").open("a") as file:
         file.write("the page has moved,bank\nthe page has moved,sport\n")
@@ -161,27 +142,6 @@ def test_audit_page_shows_copies_and_escapes_texts(run: Run, tmp_path: Path) -> 
     assert "line 123, topic <b>sport</b>" in page
     assert "line 122, topic <b>grain</b>, the same text" in page
     assert "the same text has the topic grain (line 122)" in page
-
-
-@pytest.mark.parametrize(
-    ("added", "said"),
-    [
-        ("the page,bank\n" * 2, "1 text occurs several times, always under the same topic"),
-        (
-            "the page,bank\n" * 2 + "a goal,sport\n" * 2,
-            "2 texts occur several times, each under one topic",
-        ),
-        (
-            "the page,bank\n" * 2 + "a goal,sport\na goal,bank\n",
-            "2 texts occur several times, 1 of them under different topics: line 124 and 125",
-        ),
-    ],
-    ids=["one", "several", "one of several"],
-)
-def test_audit_describes_copies(run: Run, tmp_path: Path, added: str, said: str) -> None:
-    with (tmp_path / "news.csv").open("a") as file:
-        file.write(added)
-    assert said in run("audit", "news.csv", "-n", 0, "-q").out.splitlines()
 
 
 def test_audit_counts_copies_and_other_scripts_in_sentences(run: Run, tmp_path: Path) -> None:
@@ -334,16 +294,6 @@ def test_audit_decisions_warn_of_a_table_without_decisions(run: Run, tmp_path: P
     assert (result.code, (tmp_path / "new.csv").is_file()) == (0, True)
 
 
-def test_audit_acknowledges_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("slugline.cli.audit.audit_corpus", interrupt)
-    result = run("audit", "news.csv")
-    assert (result.code, result.out) == (130, "")
-    assert result.err.endswith("interrupted\n")
-
-
 def test_audit_decisions_read_tables_of_spreadsheets(run: Run, tmp_path: Path) -> None:
     texts, topics, _ = labelled(120, 8)
     topics = ["Getreidebörse" if topic == "grain" else topic for topic in topics]
@@ -435,22 +385,6 @@ def test_audit_decisions_keep_the_form_of_several_topics(
     assert repaired == dict(enumerate(expected))
     if form == "array":
         assert json.loads((tmp_path / f"new-{name}").read_text().splitlines()[0])["n"] == 1
-
-
-def test_audit_rejects_a_topic_that_holds_the_separator(run: Run, tmp_path: Path) -> None:
-    texts, sets, _ = labelled_sets(60, 0)
-    lines = [
-        json.dumps({"text": text, "topics": [topic.replace("a", ";") for topic in topics]})
-        for text, topics in zip(texts, sets, strict=True)
-    ]
-    (tmp_path / "tags.jsonl").write_text("\n".join(lines))
-
-    result = run("audit", "tags.jsonl", "--review", "review.csv", "-q")
-
-    assert result.code == 1
-    assert re.search(
-        r"topic '(b;nk|gr;in)' has ';' in its name, and that separates topics", result.err
-    )
 
 
 @pytest.mark.usefixtures("reuters_data")

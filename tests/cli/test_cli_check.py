@@ -140,26 +140,6 @@ def test_check_accepts_the_same_weights_of_other_versions(run: Run) -> None:
     ]
 
 
-def test_check_prints_other_weights_of_other_versions(run: Run) -> None:
-    run("train", "news.csv", "-o", "a.slug", *LINEAR)
-    change("a.slug", class_weight={"bank": 9.0})
-    make_old("a.slug")
-
-    code, out, err = run("check", "a.slug", "news.csv", *NAMED)
-
-    assert (code, out.splitlines()[0]) == (1, "a.slug: not identical")
-    assert out.splitlines()[2].split()[0] == "versions.numpy"
-    assert err == "a.slug: made by other versions; install those to get the same bytes\n"
-
-
-def test_check_ignores_rounding_of_metrics_by_other_versions(run: Run) -> None:
-    run("train", "news.csv", "-o", "a.slug", *LINEAR)
-    metrics = container.read("a.slug").info.metrics
-    change("a.slug", metrics={**metrics, "test_log_loss": metrics["test_log_loss"] * (1 + 1e-12)})
-    make_old("a.slug")
-    assert run("check", "a.slug", "news.csv", *NAMED).code == 0
-
-
 def test_check_of_other_metrics_names_the_test_documents(run: Run) -> None:
     run("train", "news.csv", "-o", "a.slug", *LINEAR)
     change("a.slug", metrics={"test_accuracy": 0.99})
@@ -168,20 +148,6 @@ def test_check_of_other_metrics_names_the_test_documents(run: Run) -> None:
 
     assert (code, out.splitlines()[2].split()) == (1, ["metrics.test_accuracy", "0.99", "1"])
     assert err == "a.slug: the same model, tested on other documents\n"
-
-
-def test_check_of_other_weights_names_other_causes(run: Run) -> None:
-    run("train", "news.csv", "-o", "a.slug", *LINEAR)
-    change("a.slug", class_weight={"bank": 9.0})
-
-    code, out, err = run("check", "a.slug", "news.csv", *NAMED)
-
-    assert (code, out.splitlines()[0]) == (1, "a.slug: not identical")
-    assert "learner.weights" in out
-    assert err == (
-        "a.slug: made by the same versions; the file was changed, or a different CPU "
-        "rounded differently\n"
-    )
 
 
 @pytest.mark.parametrize("is_old", [False, True], ids=["identical", "other versions"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from collections.abc import Callable
@@ -11,15 +10,12 @@ from typing import Any
 
 import pytest
 
-from slugline.comparison.models import MODELS
-
 pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
 NAMED = ["--text", "body", "--topic", "queue"]
 QUICK = [*NAMED, "--folds", 2, "--threads", 1]
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "howto" / "compare.md").read_text(encoding="utf-8")
 
 FAILS = """
 class Fails:
@@ -60,17 +56,6 @@ def test_compare_prints_a_table_with_the_best_first(run: Run) -> None:
     assert len(reading) == 3
 
 
-def test_compare_reports_models_as_they_are_measured(run: Run) -> None:
-    result = run("compare", "news.csv", *QUICK, "--models", "majority,default")
-    lines = [re.sub(r"\d+:\d\d left  ", "", line) for line in result.err.splitlines()]
-    assert lines[:3] == ["  0%  majority: fold 1 of 2", " 25%  majority: fold 2 of 2", lines[2]]
-    assert re.fullmatch(
-        r"majority  accuracy 0\.333 \(0\.245 to 0\.436\), fit (< )?0\.\d+ s", lines[2]
-    )
-    assert lines[3:5] == [" 50%  default: fold 1 of 2", " 75%  default: fold 2 of 2"]
-    assert lines[5].startswith("default   accuracy 1.000 (0.959 to 1.000), fit ")
-
-
 def test_compare_json_has_every_number(run: Run) -> None:
     result = run("compare", "news.csv", *QUICK, "-q", "--models", "majority,default", "--json")
     data = json.loads(result.out)
@@ -101,24 +86,6 @@ def test_compare_output_writes_page_json_and_chart(run: Run, tmp_path: Path, fai
     assert "Accuracy of each model, and the seconds that training takes" in page
     assert "mine:Fails has no result: raised ValueError: an &lt;b&gt;unlucky&lt;/b&gt; day" in page
     assert not re.search(r'(src|href)="(?!#)', page)  # needs no other file
-
-
-@pytest.mark.parametrize("models", ["majority", "majority,mine:Fails", "mine:Fails"])
-def test_compare_output_writes_a_page_of_any_results(
-    run: Run, tmp_path: Path, fails: str, models: str
-) -> None:
-    run("compare", "news.csv", *QUICK, "-q", "--models", models, "-o", "found")
-    page = (tmp_path / "found" / "comparison.html").read_text()
-    has_chart = models.startswith("majority")
-    assert ("<svg" in page) == (tmp_path / "found" / "comparison.svg").is_file() == has_chart
-
-
-def test_compare_prints_the_reason_of_a_model_that_fails(run: Run, fails: str) -> None:
-    result = run("compare", "news.csv", *QUICK, "-q", "--models", f"{fails},majority")
-    assert result.code == 0
-    reason = "raised ValueError: an <b>unlucky</b> day (mine.py, line 4)"
-    assert f"mine:Fails has no result: {reason}." in result.out.splitlines()
-    assert any(re.fullmatch(r"mine:Fails( +-){9}", row) for row in result.out.splitlines())
 
 
 def test_compare_fails_if_all_models_fail(run: Run, tmp_path: Path, fails: str) -> None:
@@ -173,12 +140,3 @@ def test_compare_rejects_documents_with_nothing_to_compare(
     result = run("compare", "it.csv", "-q", "--models", "majority")
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith(f"slugline: error: {message}")
-
-
-def test_compare_help_and_docs_name_every_model() -> None:
-    command = importlib.import_module("slugline.cli.compare").compare
-    option = next(param for param in command.params if param.name == "models")
-    for name in (*MODELS, "module:name"):
-        assert name in option.help
-    for name in MODELS:
-        assert f"\n| `{name}` | " in PAGE

@@ -122,20 +122,6 @@ def test_train_corrections_json_holds_what_changed(run: Run) -> None:
     assert not Path("news.slug.before.1").exists(), "there was none"
 
 
-def test_train_corrections_report_says_what_changed(run: Run, news: News) -> None:
-    run(*TRAIN_BY_WORDS)
-    assert 'id="corrections"' not in Path("news.html").read_text()
-    correct("c.db", *FLOWERS, ("<b>", "<script>"), *harmful(news))
-    run(*TRAIN_BY_WORDS, "--corrections", "c.db", "--force")
-    page = Path("news.html").read_text()
-    section = page[page.index('<section id="corrections">') :].partition("</section>")[0]
-    assert "<b>New topics:</b> &lt;script&gt;, flowers." in section
-    assert "<b>Clearly worse:</b> 2 topics got clearly worse (all 3 had enough test" in section
-    assert section.count("<b>(clearly worse)</b>") == 2
-    assert '<tr><th scope="row" title="flowers">' in section
-    assert "<script>" not in section
-
-
 def test_train_corrections_holds_back_a_model_with_a_clearly_worse_topic(
     run: Run, news: News
 ) -> None:
@@ -245,14 +231,6 @@ def test_train_corrections_reuses_the_settings_of_the_model(run: Run) -> None:
     assert info.min_precision == 0.6
 
 
-def test_train_corrections_takes_only_given_settings(run: Run) -> None:
-    run(*TRAIN, "--balanced")
-    correct("c.db", *FLOWERS)
-    run(*TRAIN, "--corrections", "c.db", "--seed", 5)
-    info = container.read("news.slug").info
-    assert (info.seed, info.class_weight) == (5, None)
-
-
 NUMBERS = {"bank": 10, "grain": -2, "sport": 0}
 
 
@@ -276,14 +254,6 @@ def test_train_corrections_keeps_numeric_topics(
     assert model.predict(["tulip and rose"]).tolist() == [new]
     found = container.read("news.slug").info.class_weight
     assert found == {str(key): value for key, value in weights.items()}
-
-
-def test_train_corrections_folds_and_maps_topics(run: Run) -> None:
-    correct("c.db", ("wheat tonnes", "GRAIN"), ("goal", "football"))
-    Path("map.csv").write_text("from,to\nfootball,sport\n")
-    found = run(*TRAIN, "--corrections", "c.db", "--fold-topics", "--map-topics", "map.csv")
-    assert found.code == 0
-    assert load("news.slug").classes_.tolist() == ["bank", "grain", "sport"]
 
 
 def test_train_corrections_leaves_out_corrections_of_other_models(run: Run) -> None:
@@ -323,28 +293,6 @@ def test_train_corrections_rejects_answers_that_are_no_topics(run: Run) -> None:
         "the documents on which the corrected model was trained, or corrections of another "
         "model.\n"
     )
-
-
-def test_train_corrections_counts_contradictions(run: Run) -> None:
-    correct("c.db", *FLOWERS, (FLOWERS[0][0], "plants"), (FLOWERS[0][0], "flowers"))
-    found = run(*TRAIN, "--corrections", "c.db")
-    assert (
-        "corrections      11 corrections of 9 texts; 2 corrections gave a text a different topic "
-        "from an earlier correction; the latest counts" in found.out
-    )
-    assert "new topics       flowers\n" in found.out
-
-
-def test_train_corrections_removes_corrected_texts_from_the_data(run: Run, news: News) -> None:
-    correct("c.db", *((text, topic) for text, topic in news[:20]))
-    found = run(*TRAIN, "--corrections", "c.db")
-    assert "had the corrected texts and were removed" in found.out
-
-
-def test_train_corrections_cuts_a_long_list_of_topics(run: Run) -> None:
-    correct("c.db", *((f"flower number {n}", f"flower {n:02}") for n in range(25)))
-    found = run(*TRAIN, "--corrections", "c.db")
-    assert "and 5 more; use --json to see all" in found.out
 
 
 # What can't be ----------------------------------------------------------------------------------
@@ -438,12 +386,6 @@ def test_train_corrections_rejects_options_that_do_not_go_together(
     assert not Path("model.slug").exists()
 
 
-def test_train_corrections_rejects_descriptions_alone(run: Run) -> None:
-    found = run("train", "--topics", "t.csv", "--encoder", "use", "--corrections", "c.db")
-    assert found.code == 2
-    assert found.err.startswith("slugline: error: --corrections requires DATA, not only --topics")
-
-
 def test_train_corrections_does_not_replace_what_is_no_model(run: Run) -> None:
     correct("c.db", *FLOWERS, model="notes")
     Path("notes.slug").write_text("no model")
@@ -474,25 +416,6 @@ def test_train_corrections_does_not_replace_a_model_it_cannot_keep(
 
 
 # Going back -------------------------------------------------------------------------------------
-
-
-def test_rollback_json_names_the_files(run: Run) -> None:
-    for n in range(2):
-        TopicClassifier().fit(["wheat", "goal", "loan"][: 2 + n], ["a", "b", "c"][: 2 + n]).save(
-            f"{n}.slug"
-        )
-    Path("0.slug").rename("news.slug.before.1")
-    Path("1.slug").rename("news.slug")
-    found = run("rollback", "news.slug", "--json")
-    assert json.loads(found.out) == {
-        "model": "news.slug",
-        "source": str(Path("news.slug.before.1").absolute()),
-        "taken_away": str(Path("news.slug.rolled-back").absolute()),
-        "report": None,
-        "report_taken_away": None,
-        "n_left": 0,
-    }
-    assert load("news.slug").classes_.tolist() == ["a", "b"]
 
 
 def test_rollback_without_an_earlier_file_fails(run: Run) -> None:

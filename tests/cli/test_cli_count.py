@@ -56,27 +56,12 @@ def test_count_json_holds_everything(run: Run) -> None:
     assert march["number_low"] <= 40 <= march["number_high"]
 
 
-def test_count_names_changes_that_are_more_than_chance(run: Run) -> None:
-    _, out, _ = run("count", "news.slug", "new.csv", "--by", "month", "--json")
-    changes = json.loads(out)["changes"]
-    significant = [c for c in changes if c["p_value"] < 0.05]
-    assert {(c["topic"], c["before"], c["after"]) for c in significant} >= {
-        ("sport", "2026-02", "2026-03")
-    }
-    assert {c["lasting"] for c in significant if c["topic"] == "sport"} == {False, True}
-
-
 def test_count_by_a_column_prints_a_row_for_each_value(run: Run) -> None:
     _, out, _ = run("count", "news.slug", "new.csv", "--by", "shop")
     title, head, *rows = out.splitlines()[:5]
     assert title == "Number of texts of each topic, with 95 % intervals:"
     assert head.split()[:3] == ["shop", "texts", "sport"]
     assert [row.split()[:2] for row in rows] == [["x", "56"], ["y", "54"], ["(all)", "110"]]
-
-
-def test_count_says_which_dates_it_reads(run: Run) -> None:
-    _, _, err = run("count", "news.slug", "new.csv", "--by", "month")
-    assert "new.csv: counted by month of the dates in column 'day'\n" in err
 
 
 def test_count_asks_for_the_order_of_dates(run: Run, tmp_path: Path) -> None:
@@ -89,14 +74,6 @@ def test_count_asks_for_the_order_of_dates(run: Run, tmp_path: Path) -> None:
     )
     assert code == 0
     assert [group["name"] for group in json.loads(out)["groups"]] == ["2026-01", "2026-03"]
-
-
-def test_count_rejects_dates_that_do_not_fit_their_order(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "odd.csv").write_text("text,day\nwheat,01.02.2026\ncorn,25.03.2026\n")
-    words = ("count", "news.slug", "odd.csv", "--by", "month")
-    code, out, err = run(*words, "--date-order", "month-first")
-    assert (code, out) == (1, "")
-    assert "column 'day' contains 25.03.2026, which contradicts --date-order month-first" in err
 
 
 def test_count_rejects_many_cells_that_are_no_dates(run: Run, tmp_path: Path) -> None:
@@ -145,23 +122,6 @@ def test_count_warns_of_another_language(run: Run, tmp_path: Path) -> None:
     assert "another language" in err
 
 
-def test_count_warns_of_a_month_in_another_language(run: Run, tmp_path: Path) -> None:
-    with (tmp_path / "new.csv").open("a") as file:
-        for i in range(30):
-            file.write(f"der Zug nach Bern hat Nummer {i},2026-04-{1 + i % 28:02},x\n")
-    _, out, err = run("count", "news.slug", "new.csv", "--by", "month", "--json")
-    assert "warning: Don't trust the counts of 2026-04: " in err
-    assert "2026-04" not in {change["after"] for change in json.loads(out)["changes"]}
-
-
-def test_count_finds_no_differences_between_single_texts(run: Run, tmp_path: Path) -> None:
-    lines = [f"the goal and match,{i}" for i in range(9)] + ["the wheat and corn,x"] * 30
-    (tmp_path / "few.csv").write_text("text,customer\n" + "\n".join(lines) + "\n")
-    code, out, _ = run("count", "news.slug", "few.csv", "--by", "customer", "--json")
-    assert code == 0
-    assert min(change["p_value"] for change in json.loads(out)["changes"]) > 0.05
-
-
 def test_count_rejects_a_model_without_heldout_predictions(run: Run, tmp_path: Path) -> None:
     from slugline.classifier import TopicClassifier, load
 
@@ -181,20 +141,6 @@ def test_count_rejects_a_column_that_does_not_exist(run: Run) -> None:
         "slugline: error: --by is 'colour', which is neither a column nor one of day, week, month, "
         "quarter, year; the columns are 'text', 'day', 'shop'.\n"
     )
-
-
-def test_count_rejects_two_columns_to_count_by(run: Run) -> None:
-    code, _, err = run("count", "news.slug", "new.csv", "--by", "month", "--by", "week")
-    assert code == 2
-    assert err.endswith("error: --by is given 2 times; group by one period or column.\n")
-
-
-def test_count_rejects_too_many_groups(run: Run, tmp_path: Path) -> None:
-    lines = [f"wheat and corn,{i}" for i in range(1001)]
-    (tmp_path / "many.csv").write_text("text,number\n" + "\n".join(lines))
-    code, _, err = run("count", "news.slug", "many.csv", "--by", "number")
-    assert code == 1
-    assert "column 'number' has more than 1,000 distinct values" in err
 
 
 def test_count_prints_as_many_topics_as_are_in_a_line(
@@ -247,18 +193,6 @@ def test_count_shows_a_topic_of_each_month_and_of_all_texts(run: Run) -> None:
     assert "--topic 'chess' is unknown; the topics are bank, grain" in err
     _, _, err = run(*words[:-1], "Sport")
     assert "--topic 'Sport' is unknown; did you mean 'sport'?" in err
-
-
-def test_count_of_a_single_month_has_a_chart(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "one.csv").write_text("text,day\n" + "wheat,2026-01-01\n" * 20)
-    code, _, _ = run("count", "news.slug", "one.csv", "--by", "month", "-o", "out.svg")
-    assert code == 0
-    assert "grain" in (tmp_path / "out.svg").read_text()
-
-
-def test_count_names_the_topics_in_charts(run: Run, tmp_path: Path) -> None:
-    run("count", "news.slug", "new.csv", "--by", "month", "-o", "out.svg")
-    assert "sport: share of the texts</text>" in (tmp_path / "out.svg").read_text()
 
 
 def test_count_counts_a_column_of_dates_by_month(run: Run) -> None:
@@ -324,19 +258,6 @@ def test_count_with_too_few_labels_is_by_the_model(run: Run, news: News, tmp_pat
     assert "5 labelled texts are too few to count from" in err
 
 
-def test_count_names_months_with_too_few_labels(run: Run, news: News, tmp_path: Path) -> None:
-    write_labelled(tmp_path / "labelled.csv", news, 20)
-    _, out, err = run(
-        "count", "news.slug", "new.csv", "--labelled", "labelled.csv", "--by", "month"
-    )
-    assert " months have fewer than 15 labels and are counted by the model" in err
-    assert ", by the model)" in out
-    _, head, *rows = out.splitlines()[:6]
-    assert head.split()[-1] == "by"
-    assert "labels" not in rows[0]
-    assert "labels" in rows[-1]
-
-
 def test_count_names_labelled_texts_that_are_not_counted(
     run: Run, news: News, tmp_path: Path
 ) -> None:
@@ -352,15 +273,6 @@ def test_count_rejects_labels_of_other_texts(run: Run, tmp_path: Path) -> None:
     code, out, err = run("count", "news.slug", "new.csv", "--labelled", "other.csv")
     assert (code, out) == (1, "")
     assert "none of the 2 labelled texts of other.csv is in new.csv" in err
-
-
-def test_count_finds_labelled_texts_with_other_blanks(run: Run, news: News, tmp_path: Path) -> None:
-    write_labelled(tmp_path / "labelled.csv", news, 20)
-    content = (tmp_path / "labelled.csv").read_text().replace(" and ", "  and ")
-    (tmp_path / "labelled.csv").write_text(content)
-    code, _, err = run("count", "news.slug", "new.csv", "--labelled", "labelled.csv", "-q")
-    assert code == 0
-    assert "left out" not in err
 
 
 def test_count_by_labels_does_not_warn_of_another_language(run: Run, tmp_path: Path) -> None:
@@ -391,38 +303,6 @@ def test_count_counts_topics_that_only_labels_have(run: Run, news: News, tmp_pat
     [maize] = [t for t in json.loads(out)["topics"] if t["topic"] == "maize"]
     assert (maize["method"], maize["answers"]) == ("labels", None)
     assert "The labels contain 1 topic unknown to the model: maize." in err
-
-
-def test_count_counts_such_topics_by_month_as_well(run: Run, news: News, tmp_path: Path) -> None:
-    write_labelled(tmp_path / "labelled.csv", news, 90)
-    content = (tmp_path / "labelled.csv").read_text()
-    (tmp_path / "labelled.csv").write_text(content.replace(",grain", ",maize"))
-    code, out, _ = run(
-        *("count", "news.slug", "new.csv", "--labelled", "labelled.csv", "--by", "month"),
-        *("--json", "-o", "counts.html"),
-    )
-    assert code == 0
-    assert "maize" in {topic["topic"] for topic in json.loads(out)["groups"][0]["topics"]}
-
-
-def test_count_says_how_many_labels_would_halve_wide_intervals(run: Run) -> None:
-    code, out, _ = run("count", "news.slug", "new.csv", "--by", "month")
-    assert code == 0
-    assert "To halve the widest interval, label " in out
-    assert "; for each month, about " in out
-
-
-def test_count_without_heldout_predictions_counts_labels(
-    run: Run, news: News, tmp_path: Path
-) -> None:
-    from slugline.classifier import load
-
-    classifier = load("news.slug")
-    classifier.partial_fit(["wheat rose"], ["grain"]).save(tmp_path / "batch.slug")
-    write_labelled(tmp_path / "labelled.csv", news, 60)
-    code, out, _ = run("count", "batch.slug", "new.csv", "--labelled", "labelled.csv", "--json")
-    assert code == 0
-    assert {topic["method"] for topic in json.loads(out)["topics"]} == {"labels"}
 
 
 def test_count_leaves_months_with_few_labels_blank_without_heldout_predictions(

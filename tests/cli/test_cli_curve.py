@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -48,13 +47,6 @@ def test_curve_reports_progress_on_standard_error(run: Run) -> None:
         " 50%  Slugline: 20 labels per topic, draw 1",
         " 75%  Slugline: all labels, draw 1",
     ]
-
-
-def test_curve_json_has_the_points(run: Run) -> None:
-    data = json.loads(run("curve", "news.csv", *NAMED, "-q", "--draws", 1, "--json").out)
-    assert [curve["name"] for curve in data["curves"]] == ["Slugline"]
-    assert [len(curve["points"]) for curve in data["curves"]] == [4]
-    assert data["interrupted"] is False
 
 
 def test_curve_chart_writes_an_svg_file(run: Run, tmp_path: Path) -> None:
@@ -126,14 +118,6 @@ def test_train_curve_adds_the_curve_to_report_and_output(run: Run, tmp_path: Pat
     assert "What more of them would gain" not in (tmp_path / "news.html").read_text()
 
 
-def test_train_curve_json_uses_the_same_test_documents(run: Run) -> None:
-    result = run("train", "news.csv", *NAMED, "-q", "-o", "news.slug", "--curve", "--json")
-    data = json.loads(result.out)
-    last = data["curve"]["curves"][0]["points"][-1]
-    assert last["accuracy"] == data["evaluation"]["accuracy"]
-    assert last["n_documents"] == data["data"]["n_train"]
-
-
 def test_train_curve_of_a_tuned_model_searches_once(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,9 +133,3 @@ def test_train_curve_of_a_tuned_model_searches_once(
     result = run("train", "news.csv", *NAMED, "-q", "-o", "news.slug", "--tune", "--curve")
     assert result.code == 0
     assert len(n_searches) == 1
-
-
-def test_train_curve_needs_test_documents(run: Run) -> None:
-    result = run("train", "news.csv", *NAMED, "--curve", "--test-fraction", 0)
-    assert result.code == 2
-    assert "--curve and --corrections require test documents" in result.err

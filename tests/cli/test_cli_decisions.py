@@ -98,23 +98,6 @@ def test_predict_min_precision_changes_the_precision(run: Run, model: Path, data
     assert answered[1] < 270
 
 
-def test_decide_per_topic_gives_each_topic_a_threshold(
-    run: Run, documents: tuple[list[str], list[str]], tmp_path: Path
-) -> None:
-    texts, topics = (2 * part for part in documents)
-    for number in range(0, len(topics), 2):  # half of a topic's documents look like others
-        topics[number] = "bank" if topics[number] == "grain" else topics[number]
-    classifier = TopicClassifier(min_precision=0.85).fit(texts, topics)
-    classifier.save(tmp_path / "hard.slug")
-    asked = "".join(f"{text}\n" for text in texts[:90])
-    together, apart = (
-        [line["topic"] for line in lines_of(run("predict", "hard.slug", *more, stdin=asked).out)]
-        for more in ([], ["--per-topic"])
-    )
-    assert apart == [decision.topic for decision in classifier.decide(texts[:90], per_topic=True)]
-    assert apart != together == [decision.topic for decision in classifier.decide(texts[:90])]
-
-
 def test_predict_min_precision_out_of_reach_is_rejected_first(run: Run, model: Path) -> None:
     code, out, err = run("predict", model, "-q", "--min-precision", 0.999, stdin=SURE)
     assert (code, out) == (2, "")
@@ -146,12 +129,6 @@ def test_predict_min_precision_of_a_network_says_how_to_train(
     )
 
 
-def test_predict_min_precision_must_be_a_fraction(run: Run, model: Path) -> None:
-    code, _, err = run("predict", model, "--min-precision", "1", stdin=SURE)
-    problem = "--min-precision is 1.0; give a number of at least 0 and under 1."
-    assert (code, err) == (2, f"slugline: error: {problem}\n")
-
-
 def test_predict_output_csv_has_columns_for_reasons(run: Run, model: Path, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text(f"text\n{SURE}\n{FOREIGN}\n")
     run("predict", model, "in.csv", "-q", "-o", "out.csv")
@@ -161,17 +138,6 @@ def test_predict_output_csv_has_columns_for_reasons(run: Run, model: Path, tmp_p
     assert (sure["topic"], sure["reason"], sure["guess"]) == ("bank", "", "bank")
     assert (foreign["topic"], foreign["reason"]) == ("", "unknown words: 3 of 3")
     assert foreign["guess"]
-
-
-def test_predict_output_jsonl_has_fields_for_reasons(run: Run, model: Path, tmp_path: Path) -> None:
-    (tmp_path / "in.csv").write_text(f"text,reason\n{FOREIGN},mine\n")
-    run("predict", model, "in.csv", "-q", "-o", "out.jsonl", "--top", 2)
-    (line,) = lines_of((tmp_path / "out.jsonl").read_text())
-    assert line["reason"] == "mine"
-    assert line["predicted_reason"] == "unknown words: 3 of 3"
-    assert line["topic"] is None
-    assert "topic_3" not in line
-    assert line["topic_2"] != line["guess"]
 
 
 def test_train_min_precision_prints_what_thresholds_bring(run: Run, data: Path) -> None:
@@ -256,24 +222,6 @@ def test_predict_folder_warns_of_a_model_unsure_of_every_text(
     assert (answer["topic"], answer["guess"]) == (None, "bank")
 
 
-def test_predict_min_precision_works_with_a_plain_model(run: Run, data: Path) -> None:
-    run("train", data, "-q")
-    code, out, _ = run("predict", "model.slug", "--min-precision", 0.7, stdin=f"{SURE} 1")
-    assert (code, json.loads(out)["topic"]) == (0, "bank")
-
-
-@pytest.mark.parametrize("value", ["0", "1", "95"])
-def test_train_min_precision_is_checked_before_training(run: Run, data: Path, value: str) -> None:
-    # Before it reads, as well: this file can't be read.
-    data.write_text("{")
-    code, _, err = run("train", data, "-q", "--min-precision", value)
-    meant = " Did you mean 0.95?" if value == "95" else ""
-    assert code == 2
-    said = f"--min-precision is {float(value)}; give a number over 0 and under 1.{meant}"
-    assert err == f"slugline: error: {said}\n"
-    assert not Path("model.slug").exists()
-
-
 def test_predict_min_precision_asks_about_per_cent(run: Run, model: Path) -> None:
     code, _, err = run("predict", model, "--min-precision", "95", stdin=SURE)
     assert code == 2
@@ -285,23 +233,6 @@ def test_train_min_precision_rejects_descriptions_alone(run: Run, tmp_path: Path
     code, _, err = run("train", "--topics", "topics.csv", "--min-precision", 0.9)
     assert code == 2
     assert "--min-precision requires DATA" in err
-
-
-def test_evaluate_prints_what_thresholds_bring(run: Run, model: Path, data: Path) -> None:
-    told = json.loads(run("evaluate", model, data, "--json").out)["decisions"]["test"]
-    out = run("evaluate", model, data).out
-    assert told["n_documents"] == 270
-    assert (
-        f"{100 * told['coverage']:.1f} % answered, {100 * told['precision']:.1f} % of them right"
-        in out
-    )
-
-
-def test_train_min_precision_marks_the_threshold_in_the_report(run: Run, data: Path) -> None:
-    told = json.loads(run("train", data, "--min-precision", 0.8, "--json").out)
-    thresholds = set(told["decisions"]["thresholds"].values())
-    (threshold,) = thresholds - {None}
-    assert f"threshold {threshold:.2f}" in Path(told["report"]).read_text("utf-8")
 
 
 # The page about it ------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from conftest import WORDS
 from slugline.base.lazy import install_command
 from slugline.errors import EncoderError
 from slugline.experiment.curve import learning_curves
-from slugline.learning.encoder import registry
 from slugline.learning.encoder.registry import describe_choices
 from stand_ins import Nameless, Use, register, register_only
 
@@ -87,24 +86,6 @@ def test_train_unlabelled_warns_if_no_encoder_was_chosen(
     result = run("train", few_csv, "--encoder", "auto", "--unlabelled", "more.txt", "-o", "a.slug")
     assert result.code == 0
     assert "warning: no encoder was chosen, so --unlabelled was ignored." in result.err
-
-
-def test_train_encoder_auto_prints_the_choice(
-    run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    register(monkeypatch, "e5", missing)
-    curve = run("curve", few_csv, "--encoder", "auto", "--draws", 1, "-q")
-    assert "with a chosen encoder" in curve.out
-    register_only(monkeypatch, {"use": registry.ENCODERS["use"].make, "e5": missing})
-    result = run("train", few_csv, "--encoder", "auto", "-o", "a.slug")
-    assert result.code == 0
-    (line,) = (line for line in result.err.splitlines() if "chosen on" in line)
-    assert re.fullmatch(
-        r"encoder: use, chosen on 36 held-out documents: words alone [\d.]+ % right, log loss "
-        r"[\d.]+; with use [\d.]+ % right, log loss [\d.]+; not installed: e5",
-        line,
-    )
-    assert "It needs the sentence encoder use" in run("info", "a.slug").out
 
 
 def test_train_encoder_json_and_report_name_the_encoder(
@@ -199,20 +180,6 @@ def test_train_proposes_an_encoder_for_few_documents(
     assert f"{HINT}{OVER_WORDS}" in run("train", few_csv, "--encoder", "none").err
 
 
-@pytest.mark.parametrize(
-    "options", [["-q"], ["--learner", "network"], ["--encoder", "use"]], ids=" ".join
-)
-def test_train_does_not_propose_an_encoder_to_users_of_options(
-    run: Run, few_csv: Path, options: list[str]
-) -> None:
-    err = run("train", few_csv, *options).err
-    assert "few documents per topic" not in err
-
-
-def test_train_does_not_propose_an_encoder_if_words_suffice(run: Run, news_csv: Path) -> None:
-    assert "sentence encoder" not in run("train", news_csv).err
-
-
 # Ctrl-C -----------------------------------------------------------------------------------------
 
 
@@ -286,16 +253,6 @@ def test_train_encoder_rejects_a_missing_package_before_reading(
 # Curves -----------------------------------------------------------------------------------------
 
 
-def test_curve_encoder_adds_the_curve_of_the_default(run: Run, few_csv: Path) -> None:
-    options = ("--draws", 1, "--json", "-q")
-    default, words = json.loads(run("curve", few_csv, "--encoder", "none", *options).out)["curves"]
-    assert [default["name"], words["name"]] == ["Slugline", "Slugline with words alone"]
-    found = json.loads(run("curve", few_csv, "--encoder", "use", *options).out)["curves"]
-    assert [curve["name"] for curve in found] == ["Slugline", "Slugline with vectors,use"]
-    for curve in found:
-        assert curve["points"][0]["accuracy"] > words["points"][0]["accuracy"]
-
-
 def test_train_curve_encoder_reports_both_curves(
     run: Run, few_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,29 +294,3 @@ def test_train_unlabelled_reads_files_like_data(run: Run, few_csv: Path) -> None
         "b.csv has no column 'text', a text column of few.csv; there are 'foo', 'bar'; "
         "rename the column of the texts.\n"
     )
-
-
-def test_train_prints_warnings_of_the_library_like_others(
-    run: Run, few_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr("warnings.filters", [("always", None, RuntimeWarning, None, 0)])
-    result = run("train", few_csv, "--encoder", "use", "-o", "a.slug", "-q")
-    assert result.code == 0
-    assert re.search(r"^warning: the cache .* can't be used: ", result.err, re.MULTILINE)
-    assert "RuntimeWarning" not in result.err
-
-
-def test_train_encoder_does_not_warn_of_few_documents(run: Run, few_csv: Path) -> None:
-    command = ("train", few_csv, "-q", "--test-fraction", 0.5, "-o", "a.slug")
-    assert "fewer than 10 training documents" in run(*command).err
-    assert "fewer than 10" not in run(*command, "--encoder", "use").err
-
-
-def test_train_format_applies_to_unlabelled_texts(run: Run, few_csv: Path) -> None:
-    Path("more.data").write_text("text\nrye today\n")
-    command = ("train", few_csv, "--encoder", "use", "--unlabelled", "more.data", "-o", "a.slug")
-    result = run(*command, "--format", "csv")
-    assert result.code == 0
-    assert "encoding 1 text with use\n" in result.err

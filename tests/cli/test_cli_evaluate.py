@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,10 @@ import pytest
 import slugline
 from slugline.classifier import TopicClassifier, load
 from slugline.cli.app import COMMANDS
-from slugline.cli.metrics import print_evaluation, print_paired
+from slugline.cli.metrics import print_evaluation
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.multilabel import MultilabelEvaluation
-from slugline.evaluation.paired import compare_paired
 from slugline.learning.net.learner import NeuralLearner
 
 pytestmark = pytest.mark.slow
@@ -85,19 +82,6 @@ def test_evaluate_prints_metrics_of_every_topic_and_mistakes(run: Run) -> None:
     )
 
 
-def test_evaluate_prints_dashes_for_undefined_ratios(run: Run) -> None:
-    stdin = "text,topic\nwheat,grain\n"
-
-    out = run("evaluate", "news.slug", "-", "--format", "csv", stdin=stdin).out
-
-    assert out.partition("\n\n")[2] == (
-        "topic  documents  precision  recall     F1\n"
-        "grain          1      1.000   1.000  1.000\n"
-        "bank           0          -       -      -\n"
-        "sport          0          -       -      -\n"
-    )
-
-
 def test_evaluate_counts_unknown_topics_as_wrong_with_a_warning(run: Run) -> None:
     stdin = "text,topic\nwheat,grain\ncorn,grain\nbarley,oats\n"
 
@@ -145,17 +129,6 @@ def test_evaluate_rejects_files_that_it_cannot_read(
     assert (result.code, result.out) == (code, "")
     assert result.err.startswith(f"slugline: error: {message}")
     assert len(result.err.splitlines()) == 1
-
-
-def test_evaluate_seed_changes_only_the_intervals_of_f1(run: Run) -> None:
-    def told(seed: int) -> dict[str, Any]:
-        options = ["mixed.csv", "--json", "-q", "--seed", seed]
-        return dict(json.loads(run("evaluate", "news.slug", *options).out))
-
-    one, same, other = told(1), told(1), told(2)
-    assert one == same
-    differing = {name for name in one if one[name] != other[name]}
-    assert differing <= {"macro_f1_interval", "weighted_f1_interval"}
 
 
 def test_evaluate_takes_a_topic_of_the_model_without_documents(run: Run) -> None:
@@ -219,30 +192,6 @@ def test_evaluate_against_compares_two_models(run: Run) -> None:
     ]
 
 
-@pytest.mark.usefixtures("other")
-def test_evaluate_against_counts_unknown_topics_alike(run: Run) -> None:
-    Path("more.csv").write_text(f"{MIXED}oats,oats\npalette,art\nsymphony,music\n")
-    for pair in (("news.slug", "other.slug"), ("other.slug", "news.slug")):
-        out = run("evaluate", pair[0], "more.csv", "-q", "--json", "--against", pair[1]).out
-        told = json.loads(out)
-        evaluations = told, told["against"]["evaluation"]
-        expected = [each["macro_f1"] for each in evaluations]
-        assert told["against"]["paired"]["macro_f1"] == pytest.approx(expected)
-
-
-@pytest.mark.usefixtures("other")
-def test_evaluate_against_names_a_much_better_model(run: Run) -> None:
-    rows = "".join(f"{word} {n},bank\n" for n in range(8) for word in ("loan", "bond"))
-    Path("more.csv").write_text(f"text,topic\n{rows}wheat,grain\n")
-    ends = [
-        run("evaluate", one, "more.csv", "-q", "--against", two).out.splitlines()[-2:]
-        for one, two in (("news.slug", "other.slug"), ("other.slug", "news.slug"))
-    ]
-    said = "news.slug is more accurate: chance alone would rarely make such a difference"
-    assert [end for _, end in ends] == [said, said]
-    assert all(row.endswith("p < 0.001 by McNemar's exact test") for row, _ in ends)
-
-
 def test_evaluate_against_the_same_model_finds_no_difference(run: Run) -> None:
     options = ["mixed.csv", "--json", "-q", "--against", "news.slug"]
     paired = json.loads(run("evaluate", "news.slug", *options).out)["against"]["paired"]
@@ -283,10 +232,6 @@ def test_evaluate_mistakes_rejects_the_path_of_the_second_model(run: Run) -> Non
 # info -------------------------------------------------------------------------------------------
 
 
-def test_info_prints_the_card(run: Run) -> None:
-    assert run("info", "news.slug") == (0, load("news.slug").card_ + "\n", "")
-
-
 def test_info_gives_all_that_the_file_says_of_the_model_as_json(run: Run) -> None:
     code, out, err = run("info", "news.slug", "--json")
 
@@ -298,19 +243,7 @@ def test_info_gives_all_that_the_file_says_of_the_model_as_json(run: Run) -> Non
     assert told["versions"]["slugline"] == slugline.__version__
 
 
-def test_commands_know_the_shipped_model_by_name(run: Run) -> None:
-    assert run("info", "reuters46") == (0, load("reuters46").card_ + "\n", "")
-    assert json.loads(run("info", "reuters46", "--json").out)["weight_type"] == "int8"
-    stdin = "text,topic\nOPEC cut its crude oil output,crude\n"
-    options = ["-", "--format", "csv", "-q", "--json"]
-    assert json.loads(run("evaluate", "reuters46", *options, stdin=stdin).out)["accuracy"] == 1
-
-
 # slugline ---------------------------------------------------------------------------------------
-
-
-def test_version_option_prints_the_version(run: Run) -> None:
-    assert run("--version") == (0, f"slugline {slugline.__version__}\n", "")
 
 
 def test_main_without_arguments_prints_the_help(run: Run) -> None:
@@ -340,26 +273,6 @@ def test_commands_recognize_a_model_in_place_of_the_texts(run: Run, command: str
         "slugline: error: mixed.csv is not a model, but news.slug is. Swap them: "
         f"slugline {command} news.slug mixed.csv\n",
     )
-
-
-def test_main_rejects_an_unknown_command(run: Run) -> None:
-    code, out, err = run("trian")
-
-    assert (code, out) == (2, "")
-    assert "No such command 'trian'" in err
-
-
-@pytest.mark.parametrize("command", ["evaluate", "info"])
-def test_commands_need_a_model(run: Run, command: str) -> None:
-    code, out, err = run(command)
-
-    assert (code, out) == (2, "")
-    assert "Missing argument 'MODEL'" in err
-
-
-def test_module_runs_like_the_command() -> None:
-    command = [sys.executable, "-m", "slugline", "--version"]
-    assert subprocess.check_output(command, text=True) == f"slugline {slugline.__version__}\n"
 
 
 KNOWN = (
@@ -396,12 +309,6 @@ def test_evaluate_warns_of_documents_that_chose_the_best_epoch(
     )
 
 
-def test_evaluate_does_not_warn_of_two_training_documents(run: Run, news_csv: Path) -> None:
-    run("train", news_csv, "-q")
-    Path("one.csv").write_text("body,queue\nwheat,grain\ngoal,sport\n")
-    assert run("evaluate", "model.slug", "one.csv", "-q").err == ""
-
-
 def test_evaluate_warns_of_training_documents_of_a_known_data_set(
     run: Run, news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -436,12 +343,6 @@ def test_evaluate_mistakes_lists_lines_most_probable_first(run: Run) -> None:
     assert [float(row[4]) for row in rows] == expected
 
 
-def test_evaluate_mistakes_without_any_writes_a_header(run: Run) -> None:
-    Path("right.csv").write_text("text,topic\nwheat,grain\n")
-    assert run("evaluate", "news.slug", "right.csv", "-q", "--mistakes", "m.csv").code == 0
-    assert Path("m.csv").read_text() == "line,text,topic,predicted,probability\n"
-
-
 @pytest.mark.parametrize(
     ("path", "message"),
     [
@@ -453,20 +354,6 @@ def test_evaluate_mistakes_without_any_writes_a_header(run: Run) -> None:
 def test_evaluate_mistakes_rejects_the_path_of_an_input(run: Run, path: str, message: str) -> None:
     result = run("evaluate", "news.slug", "mixed.csv", "--mistakes", path)
     assert result == (2, "", f"slugline: error: {message}\n")
-
-
-def test_main_ends_quietly_at_ctrl_c_while_commands_are_imported(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted(before_command: object) -> None:
-        raise KeyboardInterrupt
-
-    from slugline.cli import main
-
-    monkeypatch.setattr("slugline.cli.app.make_app", interrupted)
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert (ended.value.code, capsys.readouterr().err) == (130, "")
 
 
 # Several topics -----------------------------------------------------------------------------------
@@ -508,18 +395,3 @@ def test_print_evaluation_of_several_topics_has_thresholds_and_pairs(
         "most common pairs",
         "  grain and wheat: 1 in the data, 1 in answers",
     ]
-
-
-def test_print_paired_of_several_topics_has_micro_f1_and_exact_match(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    sets = [("grain", "wheat"), ("wheat",), ("grain",), ()]
-    paired = compare_paired(sets, several_topics().predicted, [()] * 4)
-    print_paired(paired, "new", "old")
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[0] for line in lines[2:]] == [
-        *("", "micro-F1", "exact match", "macro-F1", "right, other wrong"),
-        "neither is shown to be more accurate: the difference may be chance",
-    ]
-    assert lines[3].split()[1:4] == ["0.889", "0.000", "+0.889"]
-    assert lines[4].split()[2:5] == ["0.750", "0.250", "+0.500"]

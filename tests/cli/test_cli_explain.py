@@ -51,13 +51,6 @@ def test_explain_prints_a_table_of_words_that_adds_up(run: Run) -> None:
         assert set(row.split()[1]) == {row[0]}  # the sign of the number, and of its bar
 
 
-def test_explain_limit_sets_the_number_of_words(run: Run) -> None:
-    result = run("explain", "news.slug", TEXT, "-n", 2)
-    rows = result.out.splitlines()[2:-2]
-    assert len(rows) == 5
-    assert re.search(r"  \d+ others$", rows[2])
-
-
 def test_explain_leaves_out_minor_words_unless_asked(run: Run) -> None:
     text = " ".join(["wheat", "corn", "goal", *TEXT.split()])
     shares = {}
@@ -84,15 +77,6 @@ def test_explain_topic_and_not_choose_the_topics(run: Run) -> None:
     assert found == explained(run, TEXT, "--topic", "grain", "--not", "sport")
     out = run("explain", "news.slug", TEXT, "--not", "sport").out
     assert out.startswith("grain rather than sport, probability 0.")
-
-
-def test_explain_reads_standard_input_for_a_dash(run: Run) -> None:
-    assert explained(run, "-", stdin=TEXT) == explained(run, TEXT)
-
-
-def test_explain_reads_invalid_bytes(run: Run) -> None:
-    found = explained(run, "-", stdin=b"\xff\xfe wheat \x00")
-    assert [reason["word"] for reason in found["reasons"]] == ["wheat"]
 
 
 def test_explain_examples_prints_similar_documents(run: Run, news_csv: Path) -> None:
@@ -147,10 +131,6 @@ def test_explain_colours_the_text_on_a_terminal_unless_no_color(
     assert "\x1b[1;32mWheat\x1b[0m" in run("explain", "news.slug", f"{TEXT} \x1b[2J").out
     assert "\x1b[2J" not in run("explain", "news.slug", f"{TEXT} \x1b[2J").out
     monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b" not in run("explain", "news.slug", TEXT).out
-
-
-def test_explain_prints_no_colours_into_a_pipe(run: Run) -> None:
     assert "\x1b" not in run("explain", "news.slug", TEXT).out
 
 
@@ -231,29 +211,6 @@ def test_explain_rejects_invalid_arguments(
     run: Run, args: list[str], code: int, message: str
 ) -> None:
     assert run("explain", *args) == (code, "", f"slugline: error: {message}\n")
-
-
-def test_explain_says_how_many_words_of_a_long_text_are_listed(run: Run) -> None:
-    text = "wheat " * 1500
-    result = run("explain", "news.slug", "-", stdin=text)
-    assert result.code == 0
-    assert re.fullmatch(
-        r"the text has 1,500 words: listing the 1,000 strongest positions and the sum of the "
-        r"other [1-9][\d,]*\n",
-        result.err,
-    )
-    assert run("explain", "news.slug", "-", "-q", stdin=text).err == ""
-
-
-@pytest.mark.parametrize("text", ["", "жжж", "…"])
-def test_explain_says_if_no_word_is_known(run: Run, text: str) -> None:
-    result = run("explain", "news.slug", text)
-    assert result.code == 0
-    assert result.err == "no word is known to the model; this is its answer to an empty text\n"
-    assert result.out.splitlines()[-4:-2] == [
-        "-0.390    baseline: an empty text",
-        "-0.390    score: the sum of these",
-    ]
 
 
 def test_explain_takes_the_name_of_a_file_for_words_with_a_note(run: Run) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -77,16 +75,6 @@ def test_help_all_has_a_section_for_arguments_and_each_panel(help_of: Callable[.
     assert "[env var: SLUGLINE_PORT; default: 8080]" in " ".join(help_of("serve").split())
 
 
-def test_help_keeps_the_lines_of_examples(help_of: Callable[..., str]) -> None:
-    example = (
-        "  For example:\n\n"
-        "    slugline audit tickets.csv --review review.csv -o audit.html\n"
-        "    slugline audit tickets.csv --decisions review.csv -o repaired.jsonl\n"
-    )
-    for columns in (80, 40):
-        assert example in help_of("audit", columns)
-
-
 @pytest.mark.parametrize("columns", [40, 80, 200])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_fits_on_a_terminal(help_of: Callable[..., str], command: str, columns: int) -> None:
@@ -97,16 +85,6 @@ def test_help_fits_on_a_terminal(help_of: Callable[..., str], command: str, colu
     # Nor is there a column of words one below the other.
     n_panels = sum(line.endswith(":") and line[0] != " " for line in lines if line)
     assert len(lines) < 30 + 4 * n_panels + 14_000 / columns
-
-
-@pytest.mark.parametrize("columns", [60, 80])
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_breaks_no_word_at_its_hyphen(
-    help_of: Callable[..., str], command: str, columns: int
-) -> None:
-    text = help_of(command, columns)
-    assert not re.findall(r".*\w-$", text, re.MULTILINE)
-    assert text.isascii()
 
 
 @pytest.mark.parametrize(
@@ -159,19 +137,3 @@ def test_completion_proposes_what_can_be_typed(
     monkeypatch.setenv("COMP_WORDS", words)
     monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
     assert run().out.split() == proposed
-
-
-BROKEN = """
-from slugline.cli import main
-from slugline.model.file import shipped
-def broken(*_): raise BrokenPipeError(32, "Broken pipe")
-shipped.model_path = broken
-main()
-"""
-
-
-def test_broken_pipe_elsewhere_is_an_error() -> None:
-    command = [sys.executable, "-c", BROKEN, "info", "reuters46"]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert process.returncode == 1
-    assert process.stderr.endswith("BrokenPipeError: [Errno 32] Broken pipe\n")

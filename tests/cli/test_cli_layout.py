@@ -97,14 +97,6 @@ def test_layout_is_used_by_predict_audit_and_the_page(tickets: Run) -> None:
     assert answer.content == Path("antworten.csv").read_bytes()
 
 
-def test_layout_is_used_by_evaluate(tickets: Run) -> None:
-    write_tickets("test.csv", 20, 2)
-    found = tickets("evaluate", "m.slug", "test.csv")
-    assert found.code == 0
-    assert f"test.csv: {LABELLED}" in found.err
-    assert found.out.split()[:2] == ["documents", "20"]
-
-
 def test_layout_does_not_replace_a_missing_topic_column(tickets: Run) -> None:
     rows = "Überschrift;Mitteilung;Ticket-Nr\nRechnung;Mahnung;A1\nPaket;Umtausch;A2\n"
     Path("test.csv").write_text(rows, "cp1252")
@@ -126,14 +118,6 @@ def test_layout_gives_way_to_the_file_and_to_options(tickets: Run) -> None:
     found = tickets("predict", "m.slug", "utf8.csv")
     assert "not UTF-8" not in found.err
     assert found.code == 0
-
-
-def test_layout_encoding_precedes_a_guess(run: Run) -> None:
-    write_tickets("t.csv", 40, 0, "mac_roman")
-    run("train", "t.csv", *OPTIONS, "--encoding", "mac_roman", "-o", "m.slug", "-q")
-    write_tickets("neu.csv", 4, 1, "mac_roman")
-    assert "reading it as mac-roman" in run("predict", "m.slug", "neu.csv", "-o", "a.csv").err
-    assert Path("a.csv").read_text("mac_roman").startswith("Nr;Überschrift;Mitteilung;")
 
 
 def test_layout_is_used_by_train_corrections(tickets: Run) -> None:
@@ -186,14 +170,6 @@ def test_layout_keeps_skip_bad_rows(run: Run) -> None:
         assert note in found.err
     assert load("m.slug").fitted_.layout == layout
     assert run("train", "t.csv", *OPTIONS, "-o", "n.slug", "-q").code == 1
-
-
-def test_layout_of_a_stream_keeps_columns_and_encoding(run: Run) -> None:
-    write_tickets("t.csv", 40, 0)
-    options = [*OPTIONS, "--encoding", "cp1252", "--stream", "-o", "m.slug", "-q"]
-    assert run("train", "t.csv", *options).code == 0
-    expected = Layout(("Überschrift", "Mitteilung"), "Bereich", "cp1252")
-    assert load("m.slug").fitted_.layout == expected
 
 
 def test_layout_of_several_files_has_their_common_columns(run: Run) -> None:
@@ -271,17 +247,6 @@ def test_layout_in_a_file_is_checked(tickets: Run, change: dict[str, Any], messa
 
     with pytest.raises(ModelFileError, match=message):
         forge()
-
-
-def test_text_columns_left_out_are_named_in_a_note(run: Run) -> None:
-    rows = "".join(f"s{n};{['wheat', 'goal'][n % 2]};{n % 2}\n" for n in range(20))
-    Path("t.csv").write_text("Betreff;Beschreibung;Thema\n" + rows)
-    note = "column 'Betreff' is left out; --text Betreff,Beschreibung reads both\n"
-
-    assert note in run("train", "t.csv", "-o", "m.slug").err
-    assert note not in run("predict", "m.slug", "t.csv").err  # the model's columns
-    assert note in run("predict", "reuters46", "t.csv").err
-    assert "left out" not in run("predict", "reuters46", "t.csv", "--text", "Betreff").err
 
 
 # All options of `train` -------------------------------------------------------------------------

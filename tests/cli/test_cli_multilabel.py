@@ -60,15 +60,6 @@ def test_train_multilabel_prints_f1_and_exact_match_and_writes_a_report(run: Run
     assert [*rows[0]] == ["line", "text", "topic", "predicted", "probability"]
 
 
-def test_train_tune_optimize_searches_by_f1(run: Run) -> None:
-    out = run("train", "wires.jsonl", "--tune", "--optimize", "macro", "-o", "wires.slug").out
-    assert "macro-F1 by cross-validation, " in out
-    assert "has a macro-F1 of 0." in Path("wires.html").read_text()
-    tuning = json.loads(run("train", "wires.jsonl", "-q", "--tune", "--json").out)["tuning"]
-    assert all(0 < trial["micro_f1"] <= 1 for trial in tuning["trials"])
-    assert "identical" in run("check", "wires.slug", "wires.jsonl", "-q").out
-
-
 def test_evaluate_json_of_several_topics_is_that_of_the_library(run: Run) -> None:
     run("train", "wires.jsonl", "-o", "wires.slug", "-q")
     code, out, _ = run("evaluate", "wires.slug", "later.jsonl", "-q", "--json")
@@ -101,19 +92,6 @@ def test_evaluate_against_compares_two_models_of_several_topics(run: Run) -> Non
     assert result.to_records()[0]["topic"] == "bank"
     assert "better by" in repr(result)
     assert result.to_dict()["against"]["micro_f1"][0] == pytest.approx(result.evaluation.micro.f1)
-
-
-def test_train_in_python_equals_the_command_for_several_topics(run: Run) -> None:
-    run("train", "wires.jsonl", "-o", "wires.slug", "-q")
-    corpus = slugline.load_corpus("wires.jsonl")
-    result = slugline.train((corpus.texts, corpus.topics))
-    assert isinstance(result.evaluation, MultilabelEvaluation)
-    result.save("result.html")
-    assert "micro-F1" in repr(result)
-    result.save_model("same.slug")
-    assert load("same.slug").predict_proba(["wheat"]).tolist() == (
-        load("wires.slug").predict_proba(["wheat"]).tolist()
-    )
 
 
 def test_evaluate_rejects_documents_of_one_topic_for_several(run: Run, news_slug: Path) -> None:
@@ -204,44 +182,6 @@ def test_explain_and_check_take_models_of_several_topics(run: Run) -> None:
     assert run("check", "wires.slug", "later.jsonl", "-q").code == 1
 
 
-def test_train_stream_of_several_topics_prints_the_exact_match(run: Run) -> None:
-    train = ("train", "wires.jsonl", "--stream", "-o", "wires.slug", "-q")
-    code, out, err = run(*train)
-    assert (code, err) == (0, "")
-    assert re.fullmatch(
-        r"exact match  0\.\d+  95 % interval .*, on 200 held-out texts", out.splitlines()[1]
-    )
-    heldout = json.loads(run(*train, "--json").out)["heldout"]
-    assert {*heldout} == {"n_documents", "exact_match", "interval"}
-
-
-def test_train_does_not_call_one_topic_several(run: Run) -> None:
-    Path("one.jsonl").write_text(
-        '{"text": "wheat corn", "topics": ["grain"]}\n{"text": "port", "topics": []}\n' * 30
-    )
-    code, out, err = run("train", "one.jsonl", "-o", "one.slug", "-q")
-    assert code == 0, err
-    assert out.startswith("one.jsonl: learned 1 topic from ")
-
-
-def test_train_optimize_names_the_average_of_f1(run: Run) -> None:
-    train = ("train", "wires.jsonl", "-o", "wires.slug", "-q")
-    assert run(*train, "--optimize", "macro")[0] == 0
-    decision = load("wires.slug").fitted_.multilabel_rule
-    assert decision is not None
-    assert decision.average == "macro"
-    assert run("train", "--stream", *train[1:], "--optimize", "samples")[0] == 0
-    decision = load("wires.slug").fitted_.multilabel_rule
-    assert decision is not None
-    assert decision.average == "samples"
-    code, _, error = run(*train, "--optimize", "f1")
-    assert (code, "--optimize is 'f1'; give one of micro, macro, samples." in error) == (2, True)
-    Path("one.csv").write_text("text,topic\nwheat rose,grain\nport closed,ship\n")
-    code, _, error = run("train", "one.csv", *train[2:], "--optimize", "macro")
-    assert code == 2
-    assert "--optimize chooses how several topics are given, and these documents have one" in error
-
-
 def write_paths(path: Path, n: int, seed: int, more: str = "") -> None:
     """Write documents whose topics are paths, some of which end at the parent."""
     rng = np.random.default_rng(seed)
@@ -279,43 +219,6 @@ def test_train_topic_path_learns_measures_and_predicts_paths(run: Run) -> None:
     right = [row["topic"] == row["topics"] for row in rows]
     assert np.mean(right) > 0.9
     assert {"trade", "trade/grain"} <= {row["topics"] for row in rows}
-
-
-def test_curve_topic_path_counts_parents(run: Run) -> None:
-    write_paths(Path("paths.csv"), 160, 0)
-    options = ("paths.csv", "--topic-path", "/", "--json", "-q")
-    points = json.loads(run("curve", *options, "--draws", "1").out)["curves"][0]["points"]
-    assert points[-1]["micro_f1"] > 0.9
-    trained = json.loads(run("train", *options, "--curve", "-o", "paths.slug").out)
-    assert trained["curve"]["curves"][0]["points"][-1]["micro_f1"] > 0.9
-
-
-def test_train_report_without_paths_has_no_depths(run: Run) -> None:
-    code, out, _ = run("train", "wires.jsonl", "-o", "wires.slug", "-q")
-    assert code == 0
-    assert "depth of topics" not in out
-    assert 'id="levels"' not in Path("wires.html").read_text()
-
-
-def test_train_map_topics_renames_whole_paths(run: Run) -> None:
-    write_paths(Path("paths.csv"), 160, 0)
-    Path("names.csv").write_text("from,to\ntrade/ship,freight/sea\ntrade,business\n")
-    options = ("--topic-path", "/", "--map-topics", "names.csv", "-o", "paths.slug", "-q")
-    assert run("train", "paths.csv", *options)[0] == 0
-    names = ["bank", "business", "freight", "freight/sea", "trade", "trade/grain"]
-    assert load("paths.slug").classes_.tolist() == names
-
-
-@pytest.mark.parametrize("path", ["trade//grain", "/trade", "trade/"])
-def test_train_topic_path_rejects_an_empty_part_as_a_bad_row(run: Run, path: str) -> None:
-    write_paths(Path("paths.csv"), 60, 0, f"wheat,{path}")
-    options = ("train", "paths.csv", "--topic-path", "/", "-o", "paths.slug")
-    code, _, err = run(*options)
-    assert code != 0
-    assert f"1 of 61 rows can't be used: an empty part in the path '{path}' (line 62)" in err
-    assert run(*options, "--skip-bad-rows")[0] == 0
-    assert run("check", "paths.slug", "paths.csv", "--skip-bad-rows")[0] == 0
-    assert run("train", "paths.csv", "-o", "paths.slug", "-q")[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,6 @@ def test_predict_top_gives_the_most_likely_topics(run: Run) -> None:
     }
 
 
-def test_predict_top_is_limited_by_the_number_of_topics(run: Run) -> None:
-    [row] = rows_of(run("predict", "news.slug", "--top", 9, stdin="wheat"))
-    assert {each["topic"] for each in row["topics"]} == {"bank", "grain", "sport"}
-
-
 def test_predict_recognizes_json_lines_on_standard_input(run: Run) -> None:
     lines = [json.dumps({"id": [7], "text": "wheat"}), json.dumps({"text": "goal"})]
 
@@ -249,14 +244,6 @@ def test_predict_reports_a_bad_row_and_goes_on(run: Run) -> None:
     )
 
 
-def test_predict_counts_a_blank_line(run: Run) -> None:
-    code, out, _ = run("predict", "news.slug", "-q", stdin="wheat\n \ngoal\n")
-
-    assert code == 1
-    assert out.splitlines()[1] == '{"line":2,"error":"no text"}'
-    assert len(out.splitlines()) == 3
-
-
 def test_predict_quiet_warns_of_bad_rows_in_an_output(run: Run) -> None:
     code, out, err = run("predict", "news.slug", "--quiet", "-o", "answers.jsonl", stdin=BAD)
     assert (code, out) == (1, "")
@@ -349,14 +336,6 @@ def test_predict_rejects_files_that_it_cannot_read(
     (tmp_path / "none.csv").write_text("a,b,c\n1,2,3\n")
 
     assert run("predict", "news.slug", *options) == (code, "", f"slugline: error: {message}\n")
-
-
-@pytest.mark.parametrize("options", [["--top", 0], ["--nonsense"]], ids=["top", "unknown"])
-def test_predict_rejects_invalid_options(run: Run, options: list[object]) -> None:
-    code, out, err = run("predict", "news.slug", *options)
-
-    assert (code, out) == (2, "")
-    assert str(options[0]) in err
 
 
 # Which model, which file ------------------------------------------------------------------------
@@ -618,14 +597,6 @@ def test_predict_takes_closed_streams_without_a_traceback(news_slug: Path, close
     assert b"Traceback" not in process.stderr
 
 
-def test_predict_notes_a_guessed_column_unless_quiet(run: Run, news_slug: Path) -> None:
-    Path("t.csv").write_text("id,body\n1,wheat crop\n")
-    note = "t.csv: read column 'body' as text; name another with --text\n"
-    assert run("predict", "news.slug", "t.csv").err == note
-    assert run("predict", "news.slug", "t.csv", "-q").err == ""
-    assert run("predict", "news.slug", "t.csv", "--text", "body").err == ""
-
-
 def test_predict_encoding_is_used(run: Run, news_slug: Path) -> None:
     Path("latin.csv").write_bytes("body\nwheat für köln\n".encode("cp1252"))
     code, out, _ = run("predict", news_slug, "latin.csv", "-q", "--encoding", "cp1252")
@@ -640,38 +611,3 @@ def test_predict_does_not_take_an_excel_file_for_a_model(run: Run) -> None:
 
     assert "neu.xlsx is not an Excel file that can be read" in alone.err
     assert "neu.xlsx is not a model, but news.slug is. Swap them" in (before_model.err)
-
-
-@pytest.mark.parametrize("name", ["make.py", "page.html", "a.png", "a.pdf.gz"])
-def test_predict_rejects_files_of_unknown_formats(run: Run, name: str) -> None:
-    content = b"wheat\n"
-    Path(name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-
-    result = run("predict", "news.slug", name)
-
-    assert result.code == 1
-    assert f"{name} is in an unknown format; use a name that ends in one of" in result.err
-
-
-@pytest.mark.parametrize("names", [[], ["a.csv"]])
-def test_predict_names_what_a_folder_of_texts_may_hold(run: Run, names: list[str]) -> None:
-    Path("new").mkdir()
-    for name in names:
-        Path("new", name).write_text("text\nwheat\n")
-
-    result = run("predict", "news.slug", "new")
-
-    assert result.code == 1
-    assert "new has no texts to classify; a folder holds a text in each *.txt, or" in result.err
-
-
-def test_predict_summary_names_the_encoding_of_bad_lines(run: Run) -> None:
-    Path("mixed.csv").write_bytes("text\nwheat ä\n".encode() + "goal ü\n".encode("cp1252"))
-
-    result = run("predict", "news.slug", "mixed.csv")
-
-    assert result.err.endswith(
-        "mixed.csv: 1 of 2 lines could not be classified (bytes that are not UTF-8: save all "
-        "lines in one encoding (others are UTF-8, as if two files were joined)); see "
-        '"error" in the lines\n'
-    )

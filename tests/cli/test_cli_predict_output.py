@@ -17,8 +17,6 @@ from slugline.auditing.findings import text_digest
 from slugline.corpus.dialects import TableDialect
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow
-from slugline.corpus.tables import table_file
-from slugline.prediction.files import answer_names, topic_names
 
 pytestmark = pytest.mark.slow
 
@@ -95,20 +93,6 @@ def test_predict_output_keeps_bad_rows_with_their_error(run: Run) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("given", "names"),
-    [
-        (["id"], ["topic", "probability", "error"]),
-        (["Topic", "text"], ["predicted_topic", "probability", "error"]),
-        (["topic", "predicted_topic"], ["predicted_predicted_topic", "probability", "error"]),
-        (["error", "probability"], ["topic", "predicted_probability", "predicted_error"]),
-    ],
-    ids=["free", "taken in another case", "taken twice", "others"],
-)
-def test_answer_names_differ_from_the_given_columns(given: list[str], names: list[str]) -> None:
-    assert list(answer_names(given, topic_names(1)).values()) == names
-
-
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet", ".xlsx"])
 def test_predict_output_names_the_topic_column_like_the_model(run: Run, ending: str) -> None:
     if ending != ".jsonl":
@@ -160,26 +144,6 @@ def test_predict_output_warns_of_columns_that_come_after_the_header(run: Run) ->
         )
     assert cells_of("a.csv")[0] == ["text", "topic", "probability", "error"]
     assert json.loads(Path("a.jsonl").read_text().splitlines()[-1])["late"] == 1
-
-
-def test_predict_output_of_lines_has_one_column_unless_labelled(run: Run) -> None:
-    run("predict", "news.slug", "-q", "-o", "a.csv", stdin="wheat\ngoal\n")
-    run("predict", "news.slug", "-q", "-o", "b.csv", stdin="__label__x wheat\ngoal\n")
-
-    assert cells_of("a.csv")[0] == ["text", "topic", "probability", "error"]
-    assert cells_of("b.csv")[0] == ["text", "topic", "predicted_topic", "probability", "error"]
-
-
-def test_predict_output_of_no_documents_has_only_a_header(run: Run) -> None:
-    assert run("predict", "news.slug", "-q", "-o", "a.csv").code == 0
-    assert cells_of("a.csv") == [["topic", "probability", "error"]]
-
-
-def test_predict_output_of_bad_rows_only_is_a_table(run: Run) -> None:
-    assert run("predict", "news.slug", "-q", "-o", "a.csv", stdin="{bad\n").code == 1
-    header, row = cells_of("a.csv")
-    assert header == ["topic", "probability", "error"]
-    assert row[2].startswith("line 1: not valid JSON")
 
 
 # Whole or not at all ----------------------------------------------------------------------------
@@ -295,14 +259,6 @@ def test_predict_output_keeps_the_dialect_of_a_table(run: Run, encoding: str, qu
     assert [row[:3] for row in cells] == GERMAN
     assert re.fullmatch(r"0,\d{1,4}", cells[1][4])  # which German Excel takes for a number
     assert after.count("\n") == before.count("\n")
-
-
-def test_predict_output_keeps_the_columns_of_an_empty_table(run: Run) -> None:
-    Path("t.csv").write_bytes(b"Nr;text;Name\r\n")
-
-    assert run("predict", "news.slug", "t.csv", "-q", "-o", "a.csv").code == 0
-
-    assert Path("a.csv").read_bytes() == b"Nr;text;Name;topic;probability;error\r\n"
 
 
 def test_table_dialect_becomes_utf_8_for_topics_it_lacks() -> None:
@@ -431,17 +387,6 @@ def test_predict_output_xlsx_rejects_a_cell_that_is_too_long(run: Run) -> None:
     assert not Path("a.xlsx").exists()
 
 
-def test_predict_output_xlsx_keeps_the_columns_of_an_empty_table(run: Run) -> None:
-    pytest.importorskip("openpyxl")
-    Path("t.csv").write_text("Nr;text\n")
-
-    assert run("predict", "news.slug", "t.csv", "-q", "-o", "a.xlsx").code == 0
-
-    openpyxl = pytest.importorskip("openpyxl")
-    (header,) = openpyxl.load_workbook("a.xlsx").active.iter_rows(values_only=True)
-    assert header == ("Nr", "text", "topic", "probability", "error")
-
-
 def test_predict_names_the_file_of_each_text_of_a_folder(run: Run) -> None:
     Path("in").mkdir()
     Path("in/b.txt").write_text("wheat\nand corn")
@@ -505,11 +450,3 @@ def test_suggest_output_escapes_guesses_like_formulas(run: Run) -> None:
     header, *rows = cells_of("s.csv")
     note, guess = header.index("note"), header.index("guess")
     assert {(row[note], row[guess]) for row in rows} == {("=2", "'=1+1"), ("=3", "b")}
-
-
-def test_predict_says_that_an_excel_file_contains_no_texts(run: Run) -> None:
-    pytest.importorskip("openpyxl")
-    Path("t.xlsx").write_bytes(table_file([["subject", "body"]], None))
-    assert run("predict", "news.slug", "t.xlsx", "--text", "body").err == (
-        "t.xlsx contains no texts\n"
-    )

@@ -11,7 +11,6 @@ import pytest
 
 from slugline.cli.output import show_progress
 from slugline.cli.train import train
-from slugline.errors import Message, Parameter
 
 pytestmark = pytest.mark.slow
 
@@ -32,19 +31,6 @@ def streams(monkeypatch: pytest.MonkeyPatch, *, out: io.StringIO, err: io.String
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
     return err
-
-
-@pytest.mark.parametrize("kind", [Terminal, io.StringIO])
-def test_show_progress_renders_parameters_as_flags(
-    kind: type[io.StringIO], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stream = streams(monkeypatch, out=io.StringIO(), err=kind())
-    with show_progress() as progress:
-        progress.update("reading")
-        progress.note(Message("see ", Parameter("text")))
-        progress.warning(Message("see ", Parameter("n_jobs")))
-    assert "see --text\n" in stream.getvalue()
-    assert "warning: see --threads" in stream.getvalue()
 
 
 def test_show_progress_hidden_shows_warnings_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,23 +53,6 @@ def test_suggest_output_can_be_learned_from(run: Run, tmp_path: Path) -> None:
     assert "learned 1 topic from all 2 documents" in done.out
 
 
-def test_suggest_json_has_the_line_of_each_text(run: Run) -> None:
-    result = run("suggest", "news.slug", "new.txt", "-n", 1, "-q", "--json")
-    (found,) = json.loads(result.out)
-    assert list(found) == ["line", "text", "guess", "probability"]
-    assert LINES[found["line"] - 1] == found["text"]
-
-
-def test_suggest_says_if_fewer_texts_differ(run: Run) -> None:
-    result = run("suggest", "news.slug", "-", "-n", 9, stdin="the rate of wheat\nThe Rate of wheat")
-    assert result.err.splitlines()[-1] == (
-        "standard input: only 1 text differs enough to be suggested"
-    )
-    result = run("suggest", "news.slug", "-", "-n", 9, stdin="the rate of wheat\nThe goal and cup")
-    # Where all are suggested, there is nothing to explain.
-    assert result.err == "100%  classifying texts  2 texts\n"
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -142,13 +125,6 @@ def test_suggest_random_leaves_out_labelled_rows(run: Run) -> None:
     assert Path("test.csv").read_text().startswith("Bereich;Nr;Nachricht;Thema\n")
     assert run(*options, "--topic", "Thema", "--text", "Nachricht").code == 0
     assert Path("test.csv").read_text().startswith("Thema;Nr;Nachricht\n")
-
-
-def test_suggest_topic_names_the_column_to_fill_in(run: Run) -> None:
-    Path("new.csv").write_text("text,queue\nthe rate of wheat,\nThe goal and cup,sport\n")
-    result = run("suggest", "news.slug", "new.csv", "--topic", "queue", "-q")
-    assert result.out.startswith("queue,text,guess,probability\n,the rate of wheat,")
-    assert "The goal" not in result.out
 
 
 @pytest.mark.parametrize(

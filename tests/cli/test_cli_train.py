@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from slugline.base.progress import LineProgress, SilentProgress
+from slugline.base.progress import SilentProgress
 from slugline.classifier import load
 from slugline.errors import SluglineError
 from slugline.learning.learner import LEARNERS
@@ -109,23 +109,6 @@ def test_train_reads_every_format(
     assert name in report
 
 
-def test_train_prints_metrics_and_files(run: Run, news_csv: Path) -> None:
-    code, out, _ = run("train", "news.csv", *NET)
-
-    figures = json.loads(run("train", "news.csv", *NET, "--json").out)
-    assert code == 0
-    assert re.sub(r"in \d+\.\d s", "in - s", out) == (
-        "news.csv: learned 3 topics from 72 documents in - s, tested on 18 others\n"
-        "accuracy     1.000  95 % interval 0.824 to 1.000\n"
-        "macro-F1     1.000  95 % interval 0.824 to 1.000; every topic counts the same\n"
-        "weighted F1  1.000  95 % interval 0.824 to 1.000; every document counts the same\n"
-        "baseline     0.333  always 'bank'\n"
-        f"epochs       {figures['best_epoch']:>5}  best by validation loss\n"
-        "model   model.slug\n"
-        "report  model.html\n"
-    )
-
-
 def test_train_json_holds_metrics_and_nothing_else_is_printed(run: Run, news_csv: Path) -> None:
     Path("r").mkdir()
 
@@ -163,19 +146,6 @@ def test_train_json_holds_metrics_and_nothing_else_is_printed(run: Run, news_csv
     assert not Path("n.html").exists()
 
 
-def test_train_notes_guessed_columns_and_epochs(run: Run, news_csv: Path) -> None:
-    lines = run("train", "news.csv", *NET).err.splitlines()
-    first, *epochs = (line for line in lines if not line.startswith("warning: "))
-
-    assert first == f"news.csv: {GUESSED}"
-    # Epochs to find the best one, and then as many as that on all documents.
-    steps = [line.partition("  loss")[0].partition("%  ")[2] for line in epochs]
-    n_epochs = load("model.slug").info_.learner["n_epochs"]
-    assert steps.count("training") == 2
-    assert steps[1] == "epoch 1/100"
-    assert steps[-1] == f"epoch {n_epochs}/{n_epochs}"
-
-
 def test_train_reports_progress_of_each_step(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,10 +159,6 @@ def test_train_reports_progress_of_each_step(
         "learning from 72 documents",
         "calibrating: learning from 54 documents",
     ]
-
-
-def test_train_quiet_prints_no_notes(run: Run, news_csv: Path) -> None:
-    assert run("train", "news.csv", "--quiet").err == ""
 
 
 def test_train_text_and_topic_name_the_columns(run: Run, news: News) -> None:
@@ -281,16 +247,6 @@ def test_train_warns_of_topics_with_few_documents(run: Run, news: News) -> None:
         "2 of 5 topics have fewer than 10 training documents, such as ship (1), crude (4): "
         "expect them to be missed. Add documents, or merge topics."
     ]
-
-
-def test_train_warns_of_a_topic_with_a_single_document(run: Run, news: News) -> None:
-    write_csv("n.csv", [*news, ("ship port", "ship")])
-
-    assert warnings_of(run("train", "n.csv", "-q")) == [
-        "1 of 4 topics has fewer than 10 training documents, such as ship (1): "
-        "expect it to be missed. Add documents, or merge topics."
-    ]
-    assert "ship" in load("model.slug").classes_
 
 
 def test_train_warns_of_a_single_topic(run: Run, news: News) -> None:
@@ -464,30 +420,6 @@ def test_train_rejects_invalid_learner_options_before_reading(
     assert run("train", "no-such.csv", *options) == (2, "", f"slugline: error: {message}\n")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [["--seed", -1], ["--threads", 0], ["--nonsense"]],
-    ids=lambda value: " ".join(map(str, value)),
-)
-def test_train_rejects_a_value_out_of_range(
-    run: Run, news_csv: Path, options: list[object]
-) -> None:
-    code, out, err = run("train", "news.csv", *options)
-
-    assert (code, out) == (2, "")
-    first, second = err.splitlines()
-    assert first.startswith("slugline: error: ")
-    assert str(options[0]) in first
-    assert second == "Try 'slugline train -h' for help."
-
-
-def test_train_needs_data(run: Run) -> None:
-    code, out, err = run("train")
-
-    assert (code, out) == (2, "")
-    assert "Missing argument 'DATA'" in err
-
-
 @pytest.mark.parametrize("option", ["--output", "--report"])
 def test_train_finds_unwritable_paths_before_training(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch, option: str
@@ -497,23 +429,6 @@ def test_train_finds_unwritable_paths_before_training(
     )
 
     assert run("train", "news.csv", option, "nowhere/x").code == 2
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_train_finds_a_folder_without_rights_before_training(
-    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "slugline.experiment.experiment.fit", lambda *_, **__: pytest.fail("it trained")
-    )
-    Path("locked").mkdir(mode=0o500)
-
-    assert run("train", "news.csv", "-q", "-o", "locked/n.slug") == (
-        2,
-        "",
-        "slugline: error: --output locked/n.slug: can't write a file there (Permission "
-        "denied); create the folder, fix its permissions, or choose another one.\n",
-    )
 
 
 def test_train_keeps_the_model_if_the_report_fails(
@@ -561,24 +476,6 @@ def test_train_proposes_stream_for_large_files(
 
 
 # Interrupts -------------------------------------------------------------------------------------
-
-
-def test_train_interrupted_saves_the_best_epoch(
-    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps: list[str] = []
-
-    def update(self: Any, step: str, fraction: float | None = None, detail: str = "") -> None:
-        steps.append(step)
-        if step.startswith("epoch 3/") and steps.count(step) == 1:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(LineProgress, "update", update)
-    code, _, err = run("train", "news.csv", *NET)
-
-    assert code == 130  # though there is a model: no script takes it for done
-    assert "\ninterrupted: finishing this epoch; press Ctrl-C again to stop now\n" in f"\n{err}"
-    assert load("model.slug").info_.learner["n_epochs"] >= 1
 
 
 class InterruptAt(SilentProgress):
@@ -721,13 +618,6 @@ def test_train_quantize_prints_the_cost(run: Run, news_csv: Path) -> None:
     )
 
 
-def test_train_without_quantize_saves_float32(run: Run, news_csv: Path) -> None:
-    code, out, _ = run("train", "news.csv", "-q", "--learner", "linear", "--json")
-    assert code == 0
-    assert "quantization" not in json.loads(out)
-    assert load("model.slug").info_.weight_type == "float32"
-
-
 def test_quantize_rejects_another_precision_before_any_work(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -769,15 +659,6 @@ def test_tune_cannot_be_combined_with_a_learner(run: Run) -> None:
         "slugline: error: --tune chooses --learner and `feature_groups` itself; leave them at "
         "their defaults.\n",
     )
-
-
-@pytest.mark.parametrize("flag", ["--output", "--report", "--mistakes"])
-def test_train_rejects_a_folder_to_write_to(run: Run, news_csv: Path, flag: str) -> None:
-    found = run("train", news_csv.name, flag, "new/")
-
-    assert (found.code, found.out) == (2, "")
-    assert found.err == f"slugline: error: {flag} new/: is a folder; name a file.\n"
-    assert not Path("new").exists()
 
 
 def test_train_names_a_misspelt_topic(run: Run, news_csv: Path) -> None:

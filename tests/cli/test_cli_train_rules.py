@@ -8,31 +8,13 @@ from typing import Any
 import pytest
 
 from slugline.cli.train import train
-from slugline.cli.train_options import RULES, Rule, check_options, flag
-from slugline.errors import OptionError
+from slugline.cli.train_options import RULES, flag
 
 CASES = [
     pytest.param(rule, option, id=f"{flag(option)} {'needs' if rule.needs else 'or'}")
     for rule in RULES
     for option in rule.options
 ]
-
-
-@pytest.mark.parametrize(("rule", "option"), CASES)
-def test_check_options_refuses_what_a_rule_excludes(rule: Rule, option: str) -> None:
-    for other in rule.excludes or ("topics" if "data" in rule.needs else "data",):
-        given = {option, other} if "data" in rule.needs else {"data", option, other}
-        message = rule.violation(given)
-        assert message is not None
-        assert message.startswith(flag(option))
-        with pytest.raises(OptionError):
-            check_options(given)
-
-
-@pytest.mark.parametrize(("rule", "option"), CASES)
-def test_rule_allows_an_option_with_what_it_needs(rule: Rule, option: str) -> None:
-    for other in rule.needs or ("data",):
-        assert rule.violation({option, other}) is None
 
 
 def test_rules_name_existing_options() -> None:

@@ -105,14 +105,6 @@ class DrawsToo(Draws):
     pass
 
 
-class RaisesLate(Guess):
-    def fit(self, X, y):
-        super().fit(X, y)
-        if Path("was-here").exists():
-            raise RuntimeError("once is enough")
-        Path("was-here").touch()
-
-
 class NeverEnds(Guess):
     def fit(self, X, y):
         Path("pid").write_text(str(os.getpid()))
@@ -138,11 +130,6 @@ class Leaves(Guess):
 class TooFew(Guess):
     def predict(self, X):
         return [self.first]
-
-
-class Elsewhere(Guess):
-    def predict(self, X):
-        return ["no topic of ours"] * len(X)
 
 
 class Unpicklable(Guess):
@@ -179,15 +166,6 @@ def pipelines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(MODELS_PY)
     monkeypatch.chdir(tmp_path)
     return path
-
-
-def without_times(comparison: Comparison) -> dict[str, Any]:
-    """Return what a comparison found, but for what no run has like another."""
-    found = comparison.to_dict()
-    for model in found["models"]:
-        for name in ("fit_seconds", "documents_per_second", "peak_memory_mb"):
-            del model[name]
-    return found
 
 
 def is_alive(pid: int) -> bool:
@@ -297,20 +275,6 @@ def test_compare_models_measures_times_memory_and_file_size(
     assert default.file_bytes == pytest.approx((tmp_path / "model.slug").stat().st_size, rel=0.02)
 
 
-def test_seed_decides_the_folds(noisy: Corpus, measured: Comparison) -> None:
-    (other,) = compare_models(noisy, ["default"], replace(TWO, random_state=1)).models
-    assert other.accuracies != measured.models[1].accuracies
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
-def test_compare_models_measures_the_memory_of_the_model_only(corpus: Corpus) -> None:
-    ours = np.ones(600_000_000, np.int8)
-    (majority,) = compare_models(corpus, ["majority"], TWO).models
-    assert len(ours) == 600_000_000
-    assert majority.peak_mb is not None
-    assert majority.peak_mb < 500
-
-
 class Steps(SilentProgress):
     """Keeps all steps, each after the share that is done."""
 
@@ -338,12 +302,6 @@ def test_compare_models_reports_each_model_once_measured(corpus: Corpus, pipelin
         "75% models:Guess: fold 2 of 2",
     ]
     assert told == [("majority", 2), ("models:Guess", 4)]
-
-
-def test_comparison_has_a_repr_and_html(corpus: Corpus) -> None:
-    comparison = compare_models(corpus, ["majority"], TWO)
-    assert repr(comparison) == f"Comparison on {corpus.name}: 2 folds\n  majority  0.333"
-    assert "<td" in comparison._repr_html_()
 
 
 # Models that fail -------------------------------------------------------------------------------
@@ -387,26 +345,6 @@ def test_timeout_ends_a_model_that_never_ends(corpus: Corpus) -> None:
     assert {*psutil.Process().children()} <= before
 
 
-def test_compare_models_does_not_count_a_model_that_fails_late(
-    corpus: Corpus, pipelines: Path
-) -> None:
-    comparison = compare_models(corpus, ["models:RaisesLate"], TWO)
-    (failed,) = comparison.models
-    assert failed.error is not None
-    assert len(failed.accuracies) == 1
-    assert comparison.measured == []
-    assert comparison.best is None
-    assert comparison.differences() == {}
-
-
-def test_compare_models_hides_what_a_model_prints(
-    corpus: Corpus, pipelines: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (model,) = compare_models(corpus, ["models:Guess"], TWO).models
-    assert model.error is None
-    assert capfd.readouterr() == ("", "")
-
-
 # Models of the user's ---------------------------------------------------------------------------
 
 
@@ -444,23 +382,11 @@ def test_compare_models_seeds_a_pipeline_without_a_seed(corpus: Corpus, pipeline
     assert 0 < sum(first.right) < len(noisy)
 
 
-def test_compare_models_counts_an_unknown_answer_as_wrong(corpus: Corpus, pipelines: Path) -> None:
-    (model,) = compare_models(corpus, ["models:Elsewhere"], TWO).models
-    assert (model.accuracy, model.macro_f1) == (0, 0)
-
-
 def test_compare_models_gives_no_size_of_a_model_it_cannot_save(
     corpus: Corpus, pipelines: Path
 ) -> None:
     (model,) = compare_models(corpus, ["models:Unpicklable"], TWO).models
     assert (model.error, model.file_bytes) == (None, None)
-
-
-def test_compare_models_ignores_files_named_like_modules(corpus: Corpus, pipelines: Path) -> None:
-    for name in ("json.py", "numpy.py", "msgspec.py", "slugline.py"):
-        Path(name).write_text("raise RuntimeError('this is the wrong file')")
-    (majority,) = compare_models(corpus, ["majority"], TWO).models
-    assert majority.error is None
 
 
 @pytest.mark.parametrize(
@@ -526,18 +452,6 @@ def test_choose_models_names_the_nearest_of_an_unknown_name() -> None:
         choose_models([" ", ""])
     with pytest.raises(OptionError, match=r"^`models` names 'a b:c'; for your own model, give "):
         choose_models(["a b:c"])
-
-
-def test_choose_models_expands_all_and_drops_repeats() -> None:
-    chosen, notes, _ = choose_models(["default", "all", "default"])
-    assert chosen[0].name == "default"
-    assert sorted(model.name for model in chosen) == sorted(MODELS.keys() - {"tfidf-logistic"})
-    assert notes == ()
-
-
-def test_choose_models_adds_a_baseline_that_all_does_not_stand_for() -> None:
-    chosen = choose_models(["all"], baseline="tfidf-logistic")
-    assert [model.name for model in chosen.models].count("tfidf-logistic") == 1
 
 
 def test_choose_models_leaves_out_majority_for_several_topics() -> None:
@@ -610,13 +524,6 @@ def test_ctrl_c_ends_all_processes_and_keeps_results(pipelines: Path, news_csv: 
     assert not is_alive(int(pid.read_text()))
 
 
-def test_compare_models_takes_chosen_models(corpus: Corpus) -> None:
-    chosen = choose_models(["majority"])._replace(notes=("one is left out",))
-    comparison = compare_models(corpus, chosen, TWO)
-    assert [model.name for model in comparison.models] == ["majority"]
-    assert comparison.notes[-1] == "one is left out"
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
 def test_ctrl_c_before_any_result_leaves_no_folder(pipelines: Path, news_csv: Path) -> None:
     command = [sys.executable, "-m", "slugline", "compare", "news.csv", "--text", "body"]
@@ -671,14 +578,6 @@ def test_compare_models_rejects_documents_with_nothing_to_compare(
     with pytest.raises(DataError) as error:
         compare_models(Corpus(texts, topics, "it"), ["majority"], TWO)
     assert str(error.value) == message
-
-
-def test_n_folds_may_not_exceed_the_documents() -> None:
-    corpus = Corpus(["a", "b", "c", "d"], ["x", "y"] * 2, "it")
-    with pytest.raises(
-        OptionError, match="`n_folds` is 5, but it has only 4 documents; give at most"
-    ):
-        compare_models(corpus, ["majority"])
 
 
 def test_compare_models_notes_topics_with_few_documents(corpus: Corpus) -> None:

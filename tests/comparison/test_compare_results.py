@@ -61,20 +61,10 @@ def test_macro_f1_equals_scikit_learn_with_no_answer_for_unknown_topics() -> Non
     assert combined().macro_f1 == pytest.approx(expected)
 
 
-def test_fit_time_is_the_lower_median() -> None:
-    assert combined().fit_time == 2.0
-    assert ModelResult("it", "made up", fit_seconds=(9.0, 4.0, 3.0)).fit_time == 4.0
-
-
 def test_combine_folds_keeps_the_folds_before_a_failure() -> None:
     found = combined("crashed")
     assert (found.right, found.n_documents) == ((True, True, False), (3,))
     assert (found.macro_f1, found.error, found.file_bytes) == (None, "crashed", None)
-
-
-def test_combine_folds_without_memory_and_size_has_none() -> None:
-    found = combine_folds(MODEL, [FoldResult(0, (0, 1, 2), 1.0, 1.0)], TOPICS[:1], NAMES, None)
-    assert (found.peak_mb, found.file_bytes) == (None, None)
 
 
 # Differences ------------------------------------------------------------------------------------
@@ -92,10 +82,6 @@ def test_compare_accuracies_corrects_for_overlapping_folds() -> None:
     usual = stats.ttest_rel(ours, theirs)
     assert found.p_value > usual.pvalue
     assert 0.022 / error == pytest.approx(usual.statistic / math.sqrt(1 + 5 / 4))
-
-
-def test_compare_accuracies_of_equal_answers_is_zero() -> None:
-    assert compare_accuracies([0.5, 0.7], [0.5, 0.7]) == AccuracyDifference(0.0, (0.0, 0.0), 1.0)
 
 
 def test_compare_accuracies_of_a_constant_difference_has_no_interval() -> None:
@@ -151,14 +137,6 @@ def test_differences_compare_each_model_with_the_best() -> None:
     )
     assert found == expected
     assert found["near"].accuracy == -0.125
-
-
-def test_marks_leave_out_the_majority_unless_alone() -> None:
-    same, good = result("majority", "1000"), result("good", "1110", seconds=3.0)
-    (mark,) = compared(same, good).marks()
-    assert (mark.name, mark.score, mark.is_best) == ("good", 0.75, True)
-    assert (mark.seconds, mark.interval) == (3.0, wilson(3, 4))
-    assert [mark.name for mark in compared(same).marks()] == ["majority"]
 
 
 def test_to_dict_holds_all_results() -> None:

@@ -80,22 +80,10 @@ def test_find_columns_by_name_or_else_by_length(
     assert (next(iter(texts), None), topic) == found
 
 
-def test_find_columns_guesses_no_named_column_again() -> None:
-    head = head_of({"text": LONG, "label": "x", "body": LONG})
-
-    assert find_columns("data.csv", head, text="label") == (("label",), None)
-    assert find_columns("data.csv", head, topic="text") == (("body",), "text")
-    assert find_columns("data.csv", head, text="body") == (("body",), "label")
-
-
 def test_find_columns_sees_columns_of_later_rows() -> None:
     head = head_of({"id": 1}, {"id": 2, "text": LONG}, {"id": 3, "topic": "x"})
 
     assert find_both_columns("data.jsonl", head) == (("text",), "topic")
-
-
-def test_find_columns_accepts_any_name_without_valid_rows() -> None:
-    assert find_both_columns("data.csv", [BadRow(2, "torn")], text="a") == (("a",), "topic")
 
 
 @pytest.mark.parametrize(
@@ -199,10 +187,6 @@ def test_find_columns_prefers_a_name_with_a_comma() -> None:
     assert find_text_columns("data.csv", head, "subject,body") == ("subject,body",)
 
 
-def test_find_columns_returns_no_text_column_if_unknown() -> None:
-    assert find_columns("data.csv", head_of({"a": 1, "b": 2, "c": 3})) == ((), None)
-
-
 @pytest.mark.parametrize(
     ("text", "topic", "error", "message"),
     [
@@ -256,18 +240,3 @@ def test_row_text_joins_the_columns_that_are_not_missing(
     values: dict[str, object], text: object
 ) -> None:
     assert row_text(SourceRow(1, values), ("subject", "body")) == text
-
-
-def test_row_text_keeps_the_value_of_one_column() -> None:
-    assert row_text(SourceRow(1, {"body": " "}), ("body",)) == " "
-
-
-@pytest.mark.parametrize(("n_columns", "more"), [(20, ""), (21, " and 1 more")])
-def test_format_list_names_up_to_twenty_columns(n_columns: int, more: str) -> None:
-    columns: dict[str, object] = {f"c{number}": "x" for number in range(n_columns)}
-    with pytest.raises(OptionError) as error:
-        find_columns("data.csv", head_of(columns), text="zzz")
-    names = ", ".join(repr(column) for column in list(columns)[:20])
-    assert str(error.value) == (
-        f"data.csv has no column 'zzz'; there are {names}{more}; name one of them."
-    )

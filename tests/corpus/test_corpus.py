@@ -55,55 +55,11 @@ def test_load_corpus_notes_guessed_columns() -> None:
     )
 
 
-def test_load_corpus_does_not_note_named_columns() -> None:
-    path = Path(write("tickets/2024.csv", "text,topic,body,queue\na,b,No heat,boiler\n"))
-
-    corpus = load_corpus(path, text="body", topic="queue")
-
-    assert corpus == Corpus(["No heat"], ["boiler"], "2024.csv")
-
-
-def test_load_corpus_notes_the_guessed_one_of_two_columns() -> None:
-    write("tickets.csv", "topic,body,queue\na,No heat,boiler\n")
-
-    assert load_corpus("tickets.csv", topic="queue").notes == (GUESSED,)
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("a.txt", "__label__boiler No heat\n__label__roof It leaks\n"),
-        ("a.ft.gz", gzip.compress(b"__label__boiler No heat\n__label__roof It leaks\n")),
-        ("folder", None),
-    ],
-    ids=["fastText", "fastText, gzip", "folder"],
-)
-def test_load_corpus_does_not_note_columns_without_names(
-    name: str, content: str | bytes | None
-) -> None:
-    if content is None:
-        write("folder/boiler/1.txt", "No heat")
-        write("folder/roof/1.txt", "It leaks")
-    else:
-        write(name, content)
-
-    assert load_corpus(name) == Corpus(["No heat", "It leaks"], ["boiler", "roof"], name)
-
-
 def test_load_corpus_reads_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     data = io.BytesIO(jsonl({"body": "No heat", "queue": "boiler"}).encode())
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
 
     assert load_corpus("-") == Corpus(["No heat"], ["boiler"], "standard input", (GUESSED,))
-
-
-def test_load_corpus_reads_several_labels_of_a_line() -> None:
-    write("a.txt", "__label__a one\n__label__a __label__b two\n__label__b __label__c three\n")
-
-    corpus = load_corpus("a.txt")
-
-    assert corpus.topics == [("a",), ("a", "b"), ("b", "c")]
-    assert corpus.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -141,13 +97,6 @@ def test_load_corpus_reads_categories_of_parquet_by_name() -> None:
     pl.DataFrame({"text": ["x", "y"], "topic": topics}).write_parquet("a.parquet")
 
     assert load_corpus("a.parquet").topics == ["a", "b"]
-
-
-def test_load_corpus_reads_a_json_array() -> None:
-    rows = [{"text": "Late goal", "topic": "sport"}, {"text": "Rates rise", "topic": "money"}]
-    corpus = load_corpus(write("a.json", json.dumps(rows, indent=1)))
-
-    assert (corpus.texts, corpus.topics) == (["Late goal", "Rates rise"], ["sport", "money"])
 
 
 def test_load_corpus_names_the_item_without_a_topic() -> None:
@@ -320,33 +269,6 @@ def test_load_corpus_skips_at_most_a_tenth_of_the_rows() -> None:
     assert len(load_corpus("a.csv", encoding="cp1252")) == 77
 
 
-def test_load_corpus_offers_to_skip_only_few_bad_rows() -> None:
-    with pytest.raises(DataError) as error:
-        load_corpus(write("a.csv", "body,queue\na,x\nb\n"))
-
-    opening = str(error.value).partition(" Slugline read")[0]
-    assert opening.endswith("1 cell instead of 2 (line 3); fix them.")
-
-
-def test_load_corpus_names_guessed_columns_with_bad_rows() -> None:
-    write("a.csv", "body,queue\na,x\nb\n")
-    with pytest.raises(DataError) as guessed:
-        load_corpus("a.csv")
-    with pytest.raises(DataError) as named:
-        load_corpus("a.csv", "body", "queue")
-
-    assert str(guessed.value) == (
-        f"{named.value} Slugline read column 'body' as text and 'queue' as topic; name others with "
-        "`text` and `topic`."
-    )
-
-
-def test_load_corpus_reports_a_row_without_text_and_topic() -> None:
-    corpus = load_corpus(write("a.csv", "body,queue,id\na,x,1\n,,2\n"))
-
-    assert (len(corpus), corpus.n_skipped, corpus.n_unlabelled) == (1, 0, 1)
-
-
 # Rows that are not labelled yet
 
 
@@ -359,17 +281,6 @@ def test_load_corpus_leaves_out_unlabelled_rows() -> None:
     assert corpus.notes == (
         "left out: 2 of 10 rows are not labelled yet, with nothing in column 'queue' (lines 4 and "
         "9)",
-    )
-
-
-def test_load_corpus_notes_the_number_of_unlabelled_rows() -> None:
-    rows = "".join(f"text {n},{'x' if n < 5 else ' '}\n" for n in range(1, 1_501))
-    corpus = load_corpus(write("a.csv", "body,queue\n" + rows), "body", "queue")
-
-    assert (len(corpus), corpus.n_unlabelled) == (4, 1_496)
-    assert corpus.notes == (
-        "left out: 1,496 of 1,500 rows are not labelled yet, with nothing in column 'queue' (lines "
-        "6, 7, 8, 9, 10 and 1,491 more)",
     )
 
 
@@ -412,16 +323,6 @@ def test_load_corpus_skips_a_line_of_50_mb() -> None:
     )
 
 
-def test_load_corpus_rejects_a_file_of_bad_rows() -> None:
-    with pytest.raises(DataError) as error:
-        load_corpus(write("a.csv", "body,queue\na\nb\n"), skip_bad_rows=True)
-
-    assert str(error.value).partition(" Slugline read")[0] == (
-        "a.csv: 2 of 2 rows can't be used: 1 cell instead of 2 (lines 2, 3); fix them. "
-        "`skip_bad_rows` leaves out at most 10 % of the rows."
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -439,32 +340,6 @@ def test_load_corpus_rejects_a_file_without_documents(name: str, content: str) -
         load_corpus(write(name, content))
 
     assert str(error.value) == f"{name} holds no documents, at most a header; check the file."
-
-
-@pytest.mark.parametrize(
-    ("content", "options", "kind", "message"),
-    [
-        ("body,queue\na,x\n", {"topic": "queues"}, OptionError, "a.csv has no column 'queues'"),
-        (
-            "a,b,c\n1,2,3\n",
-            {},
-            DataError,
-            "a.csv has 'a', 'b', 'c', and none is known as text or topic",
-        ),
-    ],
-    ids=["not there", "not told"],
-)
-def test_load_corpus_rejects_missing_and_unknown_columns(
-    content: str, options: dict[str, Any], kind: type[Exception], message: str
-) -> None:
-    with pytest.raises(kind, match=message):
-        load_corpus(write("a.csv", content), **options)
-
-
-def test_load_corpus_accepts_a_topic_with_one_document() -> None:
-    write("a.csv", "body,queue\na,x\nb,x\nc,rare\n")
-
-    assert load_corpus("a.csv").topic_counts() == {"x": 2, "rare": 1}
 
 
 # Data sets known by name
@@ -629,11 +504,6 @@ def test_take_keeps_places_of_documents_with_several_topics() -> None:
     assert part.multilabel
 
 
-def test_multilabel_is_false_for_one_topic() -> None:
-    assert not Corpus(["a"], ["x"]).multilabel
-    assert not Corpus([], []).multilabel
-
-
 def test_digest_distinguishes_sets_of_topics() -> None:
     topics: list[list[object]] = [
         [("a", "b"), ()], [("a b",), ()], [("ab",), ()], [("b", "a"), ()], [("a",), ("b",)],
@@ -659,12 +529,6 @@ def test_require_one_topic_rejects_several() -> None:
         "the documents of example have several topics, and `curve` takes one topic for each; "
         "keep one of them, such as the first."
     )
-
-
-def test_topic_counts_has_the_most_frequent_first() -> None:
-    counts = Corpus(list("abcd"), ["z", "y", "x", "y"], "example").topic_counts()
-
-    assert list(counts.items()) == [("y", 2), ("x", 1), ("z", 1)]
 
 
 @given(
@@ -762,16 +626,6 @@ def test_digest_never_changes_between_versions() -> None:
 # Showing
 
 
-def test_corpus_repr_has_three_lines() -> None:
-    corpus = Corpus(["No heat\nin May", "It leaks", "Cold"], ["boiler", "roof", "boiler"], "t.csv")
-
-    assert repr(corpus) == (
-        "<Corpus t.csv: 3 documents, 2 topics\n"
-        "  topics: boiler (2), roof (1)\n"
-        "  first text: 'No heat in May'>"
-    )
-
-
 def test_corpus_repr_of_a_large_corpus_is_short() -> None:
     topics = [f"topic {n} {'y' * 10_000}" for n in range(500)]
     corpus = Corpus(["x" * 1_000_000, *["text"] * 499], topics, "t" * 1000)
@@ -779,11 +633,6 @@ def test_corpus_repr_of_a_large_corpus_is_short() -> None:
     assert len(repr(corpus)) < 600
     assert "and 492 more" in repr(corpus)
     assert len(corpus._repr_html_()) < 1200
-
-
-def test_corpus_repr_of_an_empty_corpus() -> None:
-    assert repr(Corpus([], [], "t.csv")).startswith("<Corpus t.csv: 0 documents, 0 topics\n")
-    assert "0 documents" in Corpus([], [], "t.csv")._repr_html_()
 
 
 def test_corpus_html_repr_escapes_the_data() -> None:

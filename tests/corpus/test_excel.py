@@ -11,7 +11,7 @@ import pytest
 
 from slugline.corpus import excel
 from slugline.corpus.layout import Layout, ReadOptions
-from slugline.corpus.loading import load_corpus, read_texts
+from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError
@@ -44,27 +44,9 @@ def test_excel_rows_have_the_row_numbers_of_the_first_sheet() -> None:
     ]
 
 
-def test_excel_rows_give_whole_numbers_as_topics() -> None:
-    corpus = load_corpus(write(["text", "topic"], ["a", 3], ["b", 4.0], ["c", 2.5]))
-
-    assert corpus.topics == ["3", "4", "2.5"]
-
-
-def test_load_corpus_names_bad_rows_of_a_sheet_by_number() -> None:
-    with pytest.raises(DataError, match=r"a\.xlsx: 1 of 2 rows can't be used: .* \(row 4\)"):
-        load_corpus(write(["text", "topic"], ["a", "x"], [], ["a", 3]))
-
-
 def test_excel_rows_reject_two_columns_of_one_name() -> None:
     with pytest.raises(DataError, match=r"a\.xlsx has two columns named 'text'; rename one"):
         list(read_rows(write(["text", "text"], ["a", "b"])))
-
-
-def test_load_corpus_rejects_an_empty_sheet() -> None:
-    with pytest.raises(
-        DataError, match=r"a\.xlsx \(read sheet 'Sheet', the first of 2\) holds no documents"
-    ):
-        load_corpus(write())
 
 
 @pytest.mark.parametrize("n_bytes", [0, 10, 3000, -30])
@@ -181,13 +163,6 @@ def test_workbook_skips_a_sheet_that_cannot_be_read(monkeypatch: pytest.MonkeyPa
     rows = read_rows(name, ReadOptions(layout=Layout(("body",), "topic")))
     assert rows.note == "read sheet 'Sheet', the first of 2"
     assert len(list(rows)) == 29
-
-
-def test_load_corpus_reads_numbers_in_a_sheet_as_shown() -> None:
-    name = write(["text", "topic"], [12345, "a"], [True, "b"], [0.5, "a"], ["x", "b"])
-
-    assert load_corpus(name).texts == ["12345", "TRUE", "0.5", "x"]
-    assert read_texts(read_rows(name)).texts == ["12345", "TRUE", "0.5", "x"]
 
 
 def test_workbook_skips_a_cover_without_usual_columns() -> None:

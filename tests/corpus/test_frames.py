@@ -29,14 +29,6 @@ def test_load_corpus_reads_a_data_frame(frames: Any) -> None:
     assert (corpus.name, corpus.notes) == ("the DataFrame", (GUESSED,))
 
 
-def test_load_corpus_joins_columns_of_a_data_frame(frames: Any) -> None:
-    frame = frames.DataFrame(TABLE | {"subject": ["a", None, ""]})
-
-    corpus = load_corpus(frame, text=("subject", "body"), topic="queue")
-
-    assert corpus.texts == ["a\nNo heat", "It leaks", "Late"]
-
-
 @pytest.mark.parametrize(
     ("topics", "expected"),
     [
@@ -101,11 +93,6 @@ def test_frame_rows_reject_two_columns_of_one_name() -> None:
         load_corpus(frame)
 
     assert str(error.value) == "the DataFrame has two columns named 'body'; rename one."
-
-
-def test_load_corpus_rejects_an_empty_data_frame(frames: Any) -> None:
-    with pytest.raises(DataError, match="the DataFrame holds no documents"):
-        load_corpus(frames.DataFrame({"body": [], "queue": []}))
 
 
 def test_load_corpus_joins_data_frames_and_files(frames: Any, tmp_path: Any) -> None:

@@ -21,11 +21,11 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_commands_read_generated_exports(exports: Any, tmp_path: Path) -> None:
     outcomes = [
         (export.name, export.head, *outcome)
-        for export in exports.make_exports(60, seed=7)
+        for export in exports.make_exports(30, seed=7)
         for outcome in exports.run_commands(export, tmp_path)
     ]
 
-    assert len(outcomes) == 240
+    assert len(outcomes) == 120
     assert [outcome for outcome in outcomes if "right" not in outcome] == []
 
 

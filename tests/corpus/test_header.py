@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus.columns import find_id_column
-from slugline.corpus.dialects import TableStart, find_start
-from slugline.corpus.header import HeaderHints, HeaderRow, find_header, has_columns
+from slugline.corpus.header import HeaderHints, HeaderRow, find_header
 from slugline.corpus.layout import ReadOptions
-from slugline.corpus.loading import load_corpus, read_texts
+from slugline.corpus.loading import read_texts
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.corpus.tables import ExcelTable
@@ -60,11 +58,6 @@ def test_find_header_without_known_names() -> None:
     assert header_of([["Wortlaut"], ["Wo ist es?", "Netz"], *[["a", "b"]] * 4]) == 0
 
 
-def test_find_header_keeps_the_first_row_of_a_table_with_an_unnamed_column() -> None:
-    assert header_of([["", "Text", "Thema"], ["a", "Bitte prüfen", "Nr"]]) == 0
-    assert header_of([]) == 0
-
-
 def test_find_header_prefers_named_columns() -> None:
     rows = [["Text", "Thema", "Nr"], ["A", "B", "C"], ["x", "y", "z"]]
 
@@ -74,20 +67,6 @@ def test_find_header_prefers_named_columns() -> None:
     assert header_of(rows, named=("B",), expected=("y",)) == 1
     assert header_of(rows, named=("Q",), expected=("y",)) == 2
     assert header_of([["Text", "", ""], ["Nr", "Text", "Thema"]], named=("Text",)) == 1
-
-
-def test_has_columns_reads_names_with_commas() -> None:
-    assert has_columns(["a,b", "c"], ["a,b"])
-    assert has_columns(["a", "b"], ["a, b"])
-    assert not has_columns(["a"], ["a,b"])
-
-
-def test_find_start_of_a_table_with_titles() -> None:
-    table = 'Export, Stand "heute"\n\nNr;Betreff;Text\n1;a;"b\nc"\n'
-
-    assert find_start(table) == TableStart(";", 3)
-    assert find_start(f"sep=;\n{table}") == TableStart(";", 4)
-    assert find_start(table, HeaderHints(row=3)) == TableStart(";", 3)
 
 
 def test_read_rows_reads_a_named_header_row() -> None:
@@ -115,12 +94,6 @@ def test_read_rows_rejects_a_header_row_that_is_no_row(row: Any) -> None:
     with pytest.raises(OptionError) as caught:
         read_rows("a.csv", ReadOptions(header_row=row))
     assert str(caught.value) == f"`header_row` is {row!r}; give a whole number of at least 1."
-
-
-def test_read_rows_rejects_a_header_row_without_a_table() -> None:
-    Path("a.jsonl").write_text("{}\n", "utf-8")
-    with pytest.raises(OptionError, match=r"`header_row` is 3, and a\.jsonl is read as jsonl"):
-        read_rows("a.jsonl", ReadOptions(header_row=3))
 
 
 def sheet(*rows: list[object]) -> str:
@@ -168,16 +141,3 @@ def test_find_columns_rejects_texts_that_are_numbers_or_ids(cells: str) -> None:
         "'x'; name the column of the texts with `text`, or the row of the column names with "
         "`header_row`."
     )
-
-
-def test_find_columns_accepts_a_text_among_numbers() -> None:
-    Path("a.csv").write_text("text,topic\n1,x\n2,x\n3,x\n4,x\nwheat 5,y\n", "utf-8")
-
-    assert len(load_corpus("a.csv")) == 5
-
-
-@pytest.mark.parametrize(
-    "name", ["ID", "key", "Ticket-Nr", "Vorgang", "Numéro", "Número", "Номер", "编号", "番号"]
-)
-def test_find_id_column_knows_usual_names(name: str) -> None:
-    assert find_id_column("a", [SourceRow(1, {"text": "x", name: "7"})], None) == name

@@ -44,11 +44,6 @@ def test_array_rows_do_not_depend_on_the_pieces_read(
     assert found == [SourceRow(at, value) for at, value in enumerate(values, 1)]
 
 
-@pytest.mark.parametrize("data", [b"[]", b" [ \n] ", b"\xef\xbb\xbf[]"])
-def test_array_rows_of_an_empty_array(data: bytes) -> None:
-    assert list(rows_of(data)) == []
-
-
 ADVICE = (
     "put [ and ] around its objects and commas between them, or, if there is one on each line, "
     "use a name that ends in .jsonl."

@@ -36,23 +36,6 @@ def test_text_lines_drop_a_byte_order_mark() -> None:
     )
 
 
-def test_text_lines_drop_repeated_byte_order_marks() -> None:
-    assert list(lines_of(b"\xef\xbb\xbf" * 2 + b"text,topic\n\xef\xbb\xbfa\n")) == [
-        "text,topic\n",
-        "\ufeffa\n",
-    ]
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf" * 3], ids=["nothing", "only a mark", "marks"]
-)
-def test_text_lines_of_an_empty_stream(data: bytes) -> None:
-    lines = lines_of(data)
-
-    assert list(lines) == []
-    assert lines.exhausted
-
-
 def test_text_lines_omit_a_line_over_max_record() -> None:
     fits, too_long = b"a" * (MAX_RECORD - 1) + b"\n", b"b" * MAX_RECORD + b"\n"
 
@@ -76,17 +59,6 @@ def test_text_lines_skip_a_line_of_50_mb_in_pieces() -> None:
     tracemalloc.stop()
     assert lines == ["", "after\n"]
     assert peak < 3.5 * MAX_RECORD
-
-
-def test_text_lines_obey_the_limit_within_a_line() -> None:
-    lines = lines_of(b"x" * (2 * MAX_RECORD), limit=MAX_RECORD + 5)
-
-    with pytest.raises(DataError) as error:
-        list(lines)
-
-    assert str(error.value) == (
-        "data unpacks to more than 10,000,005 bytes; if it should, unpack it first with gunzip."
-    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow
-from slugline.errors import DataError
 
 openpyxl = pytest.importorskip("openpyxl")
 
@@ -69,25 +68,10 @@ def test_header_joins_groups_with_names_that_occur_twice() -> None:
     assert header_of(path) == ["ID", "Customer name", "text", "Agent name", "queue"]
 
 
-def test_header_joins_no_title() -> None:
-    path = write([TITLE, ["text", "text", "topic"]], "A1:C1")
-
-    with pytest.raises(DataError, match="text"):
-        list(read_rows(path))
-
-
 def test_header_numbers_columns_of_a_cell_merged_across_them() -> None:
     path = write([["text", "Notes", None, "topic"], ["a", "b", "c", "d"]], "B1:C1")
 
     assert values_of(path) == [{"text": "a", "Notes": "b", "Notes 2": "c", "topic": "d"}]
-
-
-def test_header_names_no_column_whose_rows_are_merged_as_well() -> None:
-    path = write(
-        [["text", None, "topic"], ["a", None, "d"], ["e", None, "f"]], "A1:B1 A2:B2 A3:B3 A9:XFD9"
-    )
-
-    assert header_of(path) == ["text", "topic"]
 
 
 def test_header_row_of_the_user_takes_merged_names() -> None:

@@ -25,8 +25,6 @@ from slugline.base.lazy import install_command
 from slugline.corpus import formats, readers
 from slugline.corpus import rows as corpus_rows
 from slugline.corpus.dialects import ONE_COLUMN, TableDialect, find_start
-from slugline.corpus.folders import folder_rows
-from slugline.corpus.header import HeaderHints
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.lines import TextLines
 from slugline.corpus.loading import load_corpus
@@ -158,12 +156,6 @@ def test_parquet_rows_have_scalar_columns(write_parquet: Any, name: str) -> None
     ]
 
 
-def test_parquet_rows_keep_their_order_and_number_across_row_groups(write_parquet: Any) -> None:
-    write_parquet("a.parquet", {"n": ("INTEGER", list(range(300)))})
-
-    assert list(read_rows("a.parquet")) == [SourceRow(n + 1, {"n": n}) for n in range(300)]
-
-
 @pytest.mark.slow
 def test_parquet_rows_do_not_hold_a_file_in_memory(write_parquet: Any) -> None:
     duckdb = pytest.importorskip("duckdb")
@@ -271,14 +263,6 @@ def test_read_rows_takes_standard_input_with_a_brace_for_jsonl(
         "line",
         [SourceRow(at, row) for at, row in enumerate(TWO_ROWS, 1)],
     )
-
-
-def test_read_rows_reads_a_json_array_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    stdin_of(JSON.encode(), monkeypatch)
-
-    assert list(read_rows("-", ReadOptions(format="json"))) == [
-        SourceRow(at, row) for at, row in enumerate(TWO_ROWS, 1)
-    ]
 
 
 @pytest.mark.parametrize("options", [{"format": "txt"}, {"fallback": "txt"}], ids=str)
@@ -488,12 +472,6 @@ def test_table_rows_keep_the_cells_of_a_bad_row(
     assert dict(bad.values) == values
 
 
-def test_table_rows_keep_cells_of_columns_without_a_name() -> None:
-    (row,) = rows_of("a.csv", "id;;text;\n1;2;3;4\n")
-
-    assert row.values == {"id": "1", "": "2", "text": "3", " ": "4"}
-
-
 # Separators
 
 
@@ -516,14 +494,6 @@ def test_table_rows_keep_cells_of_columns_without_a_name() -> None:
 )
 def test_find_start_guesses_the_delimiter_from_the_first_lines(table: str, separator: str) -> None:
     assert find_start(table).delimiter == separator
-
-
-def test_find_start_prefers_the_delimiter_of_a_model() -> None:
-    table = "Nr~Text,kurz\n1~a\n"
-
-    assert find_start(table).delimiter == ","
-    hints = HeaderHints(expected=("Nr", "Text,kurz"))
-    assert find_start(table, hints, likely="~").delimiter == "~"
 
 
 def test_read_rows_recognises_one_column_by_its_header() -> None:
@@ -554,14 +524,6 @@ def test_check_delimiter_rejects_what_is_no_sign(separator: str) -> None:
         read(write("a.csv", CSV), separator=separator)
 
 
-def test_check_delimiter_accepts_names_of_a_tab() -> None:
-    path = write("a.csv", "id\ttext\n1\tx\n")
-    for name in ("tab", "\\t", "\t"):
-        assert [row.values for row in read_rows(path, ReadOptions(separator=name))] == [
-            {"id": "1", "text": "x"}
-        ]
-
-
 def test_read_rows_rejects_a_separator_without_cells() -> None:
     with pytest.raises(OptionError) as error:
         read(write("a.jsonl", JSONL), separator=";")
@@ -582,12 +544,6 @@ def test_read_rows_reads_unicode_text_of_excel() -> None:
     assert len(list(read_rows("a.txt", ReadOptions(format="txt")))) == 2
 
 
-def test_read_rows_continues_after_a_bad_row() -> None:
-    rows = rows_of("a.csv", b'a\n"1"x\n2\n\x81\n3\n4\r4\n5\n')
-
-    assert [row.at for row in rows if isinstance(row, SourceRow)] == [3, 5, 7]
-
-
 @pytest.mark.parametrize(
     "blank",
     ["\n", "  \n", ",\n", ",,,,\n", ' ,""\n', "\r\n", "\t , \r\n"],
@@ -603,12 +559,6 @@ def test_table_rows_skip_empty_rows(blank: str) -> None:
     assert rows_of("a.csv", blank + CSV) == [SourceRow(3, TWO_ROWS[0]), SourceRow(4, TWO_ROWS[1])]
 
 
-def test_json_rows_skip_blank_lines() -> None:
-    assert rows_of("a.jsonl", "\n" + JSONL + " \r\n\n") == [
-        SourceRow(at, row) for at, row in enumerate(TWO_ROWS, 2)
-    ]
-
-
 def test_folder_rows_name_bad_files_by_path() -> None:
     write("texts/a/1.txt", b"caf\xe9")
     write("texts/a/1b.txt", b"\xef\xbb\xbfcaf\xe9")
@@ -620,18 +570,6 @@ def test_folder_rows_name_bad_files_by_path() -> None:
         not_utf8("a/1b.txt", b"\xef\xbb\xbfcaf\xe9"),
         BadRow("a/2.txt", *NUL, values={"text": "\0", "topic": "a"}, n_bytes=1),
         BadRow("a/3.txt", "more than 10,000,000 bytes", "split them"),
-    ]
-
-
-def test_folder_rows_note_the_fallback_encoding() -> None:
-    write("texts/a/1.txt", "café")
-    write("texts/a/2.txt", "caf\xe9".encode("cp1252"))
-
-    rows = list(folder_rows(Path("texts"), fallback_encoding="cp1252"))
-
-    assert rows == [
-        SourceRow("a/1.txt", {"text": "café", "topic": "a"}),
-        SourceRow("a/2.txt", {"text": "café", "topic": "a"}, "not UTF-8; read as cp1252"),
     ]
 
 
@@ -868,15 +806,6 @@ def test_read_rows_names_what_a_broken_link_leads_to() -> None:
     )
 
 
-def test_read_rows_rejects_an_unknown_format() -> None:
-    with pytest.raises(OptionError) as error:
-        read_rows("a.csv", ReadOptions(format="xml"))
-
-    assert str(error.value) == (
-        "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, xlsx, txt, folder."
-    )
-
-
 def test_read_rows_rejects_a_file_without_permission(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -1037,11 +966,6 @@ def test_read_dialect_from_the_first_lines(monkeypatch: pytest.MonkeyPatch) -> N
         rows = read_rows(path)
         assert read_dialect(rows).is_quoted is is_quoted
         list(rows)
-
-
-def test_read_dialect_has_a_mark_for_excel() -> None:
-    assert read_dialect(RowReader("a.xlsx", "xlsx", iter([]))) == TableDialect(has_mark=True)
-    assert read_dialect(RowReader("gone.csv", "csv", iter([]))) == TableDialect()
 
 
 def test_text_lines_advise_to_save_lines_of_two_encodings_in_one(tmp_path: Path) -> None:

@@ -50,20 +50,6 @@ def test_load_corpus_joins_files_of_several_formats() -> None:
     )
 
 
-def test_load_corpus_notes_name_only_some_of_the_files() -> None:
-    corpus = load_corpus([write(name, "text,topic\none,x\n") for name in ("a.csv", "b.csv")])
-
-    assert corpus.name == "a.csv and b.csv"
-    (note,) = corpus.notes
-    assert note.startswith("read column 'text' as text and 'topic' as topic; ")
-
-
-def test_load_corpus_reads_a_list_of_one_file() -> None:
-    name = write("a.csv", "text,topic\none,x\n")
-
-    assert load_corpus([name]) == load_corpus(name)
-
-
 def test_load_corpus_names_the_file_in_errors_and_notes() -> None:
     write("a.csv", "text,topic\none,x\n")
     write("b.csv", "text,topic\none,x\nx\n" + "three,x\n" * 8)
@@ -124,19 +110,6 @@ def test_collect_skips_bad_rows_as_in_the_layout() -> None:
         read_corpus("a.csv", ReadOptions(layout=replace(layout, skip_bad_rows=False)))
 
 
-def test_load_corpus_names_three_faults_with_five_places() -> None:
-    good = '{"text": "a", "topic": "b"}\n'
-    faults = ["{", "[]", '{"text": [], "topic": "b"}', '{"text": 5, "topic": "b"}']
-    write("a.jsonl", good * 5 + "\n".join(faults + [faults[2]] * 6 + ["5"]) + "\n")
-    with pytest.raises(DataError) as caught:
-        load_corpus("a.jsonl", "text", "topic")
-    assert str(caught.value) == (
-        "a.jsonl: 11 of 16 rows can't be used: not valid JSON (Input data was truncated) (line 6); "
-        "JSON, but not an object (lines 7, 16); a list for a text in column 'text' (lines 8, 10, "
-        "11, 12, 13 and 2 more); 1 more of other kinds; fix them."
-    )
-
-
 def test_load_corpus_rejects_a_named_data_set_with_files() -> None:
     write("a.csv", "text,topic\none,x\n")
 
@@ -146,18 +119,6 @@ def test_load_corpus_rejects_a_named_data_set_with_files() -> None:
     assert str(error.value) == (
         "bbc is a known data set, and can't be combined with others; give it alone."
     )
-
-
-def test_load_corpus_rejects_no_file() -> None:
-    with pytest.raises(OptionError, match="no file is named; give at least one"):
-        load_corpus([])
-
-
-def test_load_corpus_folds_topics_of_all_files() -> None:
-    write("a.csv", "text,topic\none,X\n")
-    write("b.csv", "text,topic\ntwo,x\nthree,x\n")
-
-    assert load_corpus(["a.csv", "b.csv"], fold_topics=True).topics == ["x"] * 3
 
 
 def test_commands_take_several_files(run: Run, news: News) -> None:
@@ -173,23 +134,6 @@ def test_commands_take_several_files(run: Run, news: News) -> None:
     assert run("check", "m.slug", "a.csv", "b.csv", "-q").code == 0
 
 
-def test_train_notes_name_only_files_concerned(run: Run, news: News) -> None:
-    names, rows = ("a.csv", "b.csv", "c.csv"), (news[:30], news[30:60], news[60:])
-    for name, header, part in zip(
-        names, ("body,queue", "body,queue", "text,topic"), rows, strict=True
-    ):
-        write(name, f"{header}\n" + "".join(f"{text},{topic}\n" for text, topic in part))
-
-    trained = run("train", *names, "-o", "m.slug")
-    evaluated = run("evaluate", "m.slug", *names)
-
-    for result in (trained, evaluated):
-        assert result.err.startswith(
-            "a.csv and b.csv: read column 'body' as text and 'queue' as topic; name others with "
-            "--text and --topic\nc.csv: read column 'text' as text and 'topic' as topic; "
-        )
-
-
 def test_train_rejects_an_output_among_several_files(run: Run) -> None:
     write("a.csv", "text,topic\none,x\n")
 
@@ -197,15 +141,3 @@ def test_train_rejects_an_output_among_several_files(run: Run) -> None:
 
     assert result.code == 2
     assert "--output a.csv: would overwrite an input file" in result.err
-
-
-def test_train_learns_from_subject_and_body(run: Run, news: News) -> None:
-    rows = [f",{text},{topic}" for text, topic in news]
-    rows[::2] = [f"{text},,{topic}" for text, topic in news[::2]]
-    write("a.csv", "\n".join(["subject,body,queue", *rows]) + "\n")
-
-    assert f"skipped {len(news) - len(news[::2])} of" in run("train", "a.csv", "-o", "m.slug").err
-    assert run("train", "a.csv", "-o", "m.slug", "-q", "--text", "subject,body").code == 0
-    assert load_corpus("a.csv", ["subject", "body"]).texts == [text for text, _ in news]
-    result = run("evaluate", "m.slug", "a.csv", "--text", "subject,body", "-q", "--json")
-    assert json.loads(result.out)["accuracy"] > 0.9

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,11 +50,6 @@ def test_load_corpus_reads_json_lists_as_several_topics() -> None:
     assert load_corpus(write_jsonl("b.jsonl", [*map(list, TOPICS)])).topics == TOPICS
 
 
-def test_load_corpus_notes_documents_without_topics() -> None:
-    corpus = load_corpus(write_jsonl("a.jsonl", [["a"], [], ["b"], []]))
-    assert corpus.notes[1:] == ("2 documents have no topic; they count, too (lines 2, 4)",)
-
-
 def test_load_corpus_names_topics_of_lists_like_single_ones() -> None:
     numbers = load_corpus(write_jsonl("a.jsonl", [[3, 3.0, " 4"], [1.5], ["7"]]))
     words = load_corpus(write_jsonl("b.jsonl", [[True, "a"], [False]]))
@@ -96,13 +90,6 @@ def test_load_corpus_reads_parquet_lists_as_several_topics(write_parquet: Any) -
     )
 
 
-@pytest.mark.parametrize("library", [pd, pl])
-def test_load_corpus_reads_lists_of_data_frames(library: Any) -> None:
-    frame = library.DataFrame({"text": TEXTS, "topics": [*map(list, TOPICS)]})
-
-    assert load_corpus(frame).topics == TOPICS
-
-
 def test_load_corpus_reads_tuples_sets_and_arrays_of_data_frames() -> None:
     cells = pd.Series([("a", "b"), {"c"}, pd.array(["a", "c"], dtype="string")])
 
@@ -111,28 +98,11 @@ def test_load_corpus_reads_tuples_sets_and_arrays_of_data_frames() -> None:
     ]  # fmt: skip
 
 
-def test_load_corpus_sorts_sets_of_data_frames() -> None:
-    names = [f"topic {n:02}" for n in range(40)]
-    cells = pd.Series([set(names), frozenset(names[::-1])])
-
-    topics = load_corpus(pd.DataFrame({"text": TEXTS[:2], "topics": cells})).topics
-
-    assert topics == [tuple(names)] * 2
-
-
 def test_load_corpus_rejects_missing_values_in_lists() -> None:
     for missing in (None, float("nan"), pd.NA, pd.NaT):
         frame = pd.DataFrame({"text": ["x", "y"], "topics": [["a"], ["a", missing]]})
         with pytest.raises(DataError, match="1 of 2 rows can't be used: an empty topic"):
             load_corpus(frame)
-
-
-def test_load_corpus_rejects_deeply_nested_lists() -> None:
-    deep = "[" * 5000 + "]" * 5000
-    write("a.jsonl", f'{{"text": "x", "topics": ["a"]}}\n{{"text": "y", "topics": {deep}}}\n')
-
-    with pytest.raises(DataError, match="1 of 2 rows can't be used: "):
-        load_corpus("a.jsonl")
 
 
 CSV = "text,topic\nwheat and maize,grain; corn\nnet profit,earn;\nnothing,\nonly wheat,grain\n"
@@ -148,14 +118,6 @@ def test_load_corpus_splits_cells_at_the_topic_separator() -> None:
         assert corpus.layout == Layout(("text",), "topic", topic_form=TopicForm("separator", ";"))
     frame = pd.read_csv("a.csv", keep_default_na=False)
     assert load_corpus(frame, topic_separator=";").topics == TOPICS
-
-
-def test_load_corpus_notes_a_topic_separator_that_separates_nothing() -> None:
-    write("a.csv", CSV)
-    note = "'|' doesn't separate topics in any cell of 'topic'; check the separator"
-
-    assert load_corpus("a.csv", topic_separator="|").notes[-1] == note
-    assert not any("in no cell" in note for note in load_corpus("a.csv", topic_separator=";").notes)
 
 
 def test_load_corpus_assumes_no_topic_separator() -> None:
@@ -199,14 +161,6 @@ def test_load_corpus_takes_empty_topic_columns_for_unlabelled() -> None:
     )
 
 
-def test_load_corpus_takes_null_for_unlabelled() -> None:
-    write_jsonl("a.jsonl", [["x", "y"], None, []])
-
-    corpus = load_corpus("a.jsonl")
-
-    assert (corpus.topics, corpus.n_unlabelled) == ([("x", "y"), ()], 1)
-
-
 COLUMNS = "text,grain,corn,earn,rye\n" + "".join(
     f"{text},{','.join(str(int(name in topics)) for name in ('grain', 'corn', 'earn', 'rye'))}\n"
     for text, topics in zip(TEXTS, TOPICS, strict=True)
@@ -228,12 +182,6 @@ def test_load_corpus_reads_topic_columns(columns: Any) -> None:
         "grain,corn,earn,rye",
         topic_form=TopicForm("columns", columns=("grain", "corn", "earn", "rye")),
     )
-
-
-def test_load_corpus_reads_booleans_and_floats_in_topic_columns() -> None:
-    frame = pd.DataFrame({"text": ["a", "b", "c"], "x": [True, False, True], "y": [0.0, 1.0, 0.0]})
-
-    assert load_corpus(frame, topic_columns="x,y").topics == [("x",), ("y",), ("x",)]
 
 
 def test_load_corpus_names_a_topic_column_with_other_values() -> None:
@@ -306,14 +254,6 @@ def test_load_corpus_notes_unusual_topics() -> None:
     assert corpus.notes == (
         "a topic given twice for one document, which counts once (line 1)",
         "more than 100 topics for one document; check what separates them (line 2)",
-    )
-
-
-def test_load_corpus_notes_topics_of_all_documents() -> None:
-    write_jsonl("a.jsonl", [["x", "y"], ["y", "x"]])
-
-    assert load_corpus("a.jsonl", text="text", topic="topics").notes == (
-        "every document has these topics: 'x', 'y'; check the data",
     )
 
 

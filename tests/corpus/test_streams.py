@@ -13,7 +13,6 @@ from typing import BinaryIO, NamedTuple
 import pytest
 
 from slugline.corpus.line_stream import LineStream
-from slugline.corpus.readers import RowReader
 
 DATA = b"one\n\ntwo\r\nth\xffree" + b"x" * 100 + b"\nlast, without an end"
 
@@ -30,12 +29,6 @@ def test_line_stream_gives_the_lines_of_a_binary_file(piece: int, limit: int, da
     assert lines_of(LineStream(io.BytesIO(data), chunk_bytes=piece), limit) == list(
         iter(lambda: file.readline(limit), b"")
     )
-
-
-@pytest.mark.parametrize("piece", [1, 1 << 16])
-def test_line_stream_unpacks_gzip(piece: int) -> None:
-    stream = LineStream(io.BytesIO(gzip.compress(DATA)), packed=True, chunk_bytes=piece)
-    assert b"".join(lines_of(stream, 1000)) == DATA
 
 
 class OneRead(io.BytesIO):
@@ -118,39 +111,6 @@ def test_fraction_read_rises_from_0_to_1(tmp_path: Path, packed: bool) -> None:
     assert stream.fraction_read() == 1  # closed
 
 
-def test_fraction_read_of_an_empty_file_is_a_number(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.touch()
-    with path.open("rb") as file:
-        assert LineStream(file).fraction_read() == 0
-
-
-def test_fraction_read_of_a_single_byte_is_1(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"x")
-    with path.open("rb") as file:
-        stream = LineStream(file)
-        stream.readline(1)
-        assert stream.fraction_read() == 1
-
-
-def test_row_reader_must_wait_like_its_lines(pipe: Pipe) -> None:
-    rows = RowReader("a.txt", "txt", iter([]), LineStream(pipe.out))
-    assert rows.must_wait()
-    os.write(pipe.into, b"one\n")
-    os.close(pipe.into)
-    assert not rows.must_wait()
-    assert rows.fraction_read() is None
-    still = RowReader("a.parquet", "parquet", iter([]))
-    assert (still.must_wait(), still.fraction_read()) == (False, None)
-
-
-def test_fraction_read_is_none_without_a_size(pipe: Pipe) -> None:
-    os.close(pipe.into)
-    assert LineStream(pipe.out).fraction_read() is None
-    assert LineStream(io.BytesIO(b"one")).fraction_read() is None
-
-
 def test_must_wait_keeps_half_a_line(pipe: Pipe) -> None:
     stream = LineStream(pipe.out)
     os.write(pipe.into, b"whole\nha")
@@ -160,14 +120,6 @@ def test_must_wait_keeps_half_a_line(pipe: Pipe) -> None:
     assert not stream.must_wait()
     os.close(pipe.into)
     assert lines_of(stream, 100) == [b"half\n"]
-
-
-def test_must_wait_ends_within_a_long_line(pipe: Pipe) -> None:
-    stream = LineStream(pipe.out, chunk_bytes=4)
-    os.write(pipe.into, b"0123456789")
-    assert not stream.must_wait()
-    os.close(pipe.into)
-    assert stream.readline(100) == b"0123456789"
 
 
 def test_must_wait_is_false_at_the_end_of_a_pipe(pipe: Pipe) -> None:

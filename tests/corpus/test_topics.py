@@ -62,10 +62,6 @@ def test_apply_topic_rules_merges_topics_of_a_document() -> None:
     )
 
 
-def test_name_warnings_ignore_other_differences() -> None:
-    assert name_warnings(["late fee", "latefee", "late-fee", "fee late"]) == []
-
-
 @pytest.mark.parametrize("separator", [";", "|", "\t"])
 def test_name_warnings_report_a_separator_in_most_topics(separator: str) -> None:
     several = [f"card{separator}fee", f"fee {separator} loan", f"card{separator}fee"]
@@ -143,21 +139,6 @@ def test_name_warnings_accept_names_that_are_meant(rare: str, frequent: str) -> 
     assert name_warnings([rare, *[frequent] * 20]) == []
 
 
-def test_name_warnings_accept_similar_names_that_are_both_frequent() -> None:
-    assert name_warnings([*["region"] * 5, *["religion"] * 20]) == []
-
-
-def test_name_warnings_name_some_of_many_spellings() -> None:
-    topics = [f"{n}{'x' * k}{'X' * (6 - k)}" for n in range(50) for k in range(7)]
-
-    (warning,) = name_warnings(topics)
-
-    assert warning.startswith("50 topics are written in several ways")
-    assert "and 3 more; " in warning
-    assert "and 45 more. Use" in warning
-    assert len(warning) < 500
-
-
 def test_fold_topics_uses_and_notes_the_most_common_spelling() -> None:
     folded = fold_topics(corpus_of(SPELLED))
 
@@ -169,20 +150,10 @@ def test_fold_topics_uses_and_notes_the_most_common_spelling() -> None:
     assert load_corpus(write_csv("a.csv", SPELLED), fold_topics=True).topics == folded.topics
 
 
-def test_fold_topics_changes_nothing_without_spellings() -> None:
-    corpus = corpus_of(["a", "b", "a"])
-
-    assert fold_topics(corpus) is corpus
-
-
 def test_fold_topics_prefers_known_spellings() -> None:
     folded = fold_topics(corpus_of(["billing", "billing", "new", "New", "new"]), ["BILLING"])
 
     assert folded.topics == ["BILLING", "BILLING", "new", "new", "new"]
-
-
-def test_fold_topics_keeps_two_known_spellings() -> None:
-    assert fold_topics(corpus_of(["a", "A"]), ["a", "A", "A"]).topics == ["a", "A"]
 
 
 def test_load_corpus_renames_topics_by_a_mapping_or_a_file() -> None:
@@ -194,18 +165,6 @@ def test_load_corpus_renames_topics_by_a_mapping_or_a_file() -> None:
         renamed
     )
     assert load_corpus("a.csv", topic_map="map.tsv").topics == renamed
-
-
-def test_load_corpus_renames_topics_before_folding() -> None:
-    write_csv("a.csv", ["bill", "billing", "Billing", "Billing"])
-
-    corpus = load_corpus("a.csv", topic_map={"bill": "BILLING"}, fold_topics=True)
-
-    assert corpus.topics == ["Billing"] * 4
-
-
-def test_rename_topics_renames_each_topic_once() -> None:
-    assert rename_topics(corpus_of(["a", "b"]), {"a": "b", "b": "a"}).topics == ["b", "a"]
 
 
 def test_rename_topics_notes_a_topic_without_documents() -> None:
@@ -251,15 +210,6 @@ def test_read_topic_map_rejects_invalid_files(content: str, message: str) -> Non
     assert str(error.value) == message
 
 
-def test_read_topic_map_detects_its_own_encoding() -> None:
-    Path("t").write_bytes("text,topic\neins,Müll\n".encode("cp1252"))
-    Path("map").write_bytes("from,to\nMüll,Abfälle\n".encode("cp1252"))
-
-    corpus = load_corpus("t", format="csv", encoding="cp1252", topic_map="map")
-
-    assert corpus.topics == ["Abfälle"]
-
-
 # On the command line ----------------------------------------------------------------------------
 
 
@@ -292,26 +242,6 @@ def test_train_folds_test_files_to_learned_spellings(
     result = run("train", "t.csv", "--test", "test.csv", "--fold-topics", "--json")
 
     assert json.loads(result.out)["evaluation"]["accuracy"] > 0.9
-
-
-def test_train_and_evaluate_rename_topics(run: Run, texts: list[str], topics: list[str]) -> None:
-    write_csv("t.csv", topics, texts)
-    Path("map.csv").write_text("from,to\nbank,Money\nsport,Games\n")
-
-    assert run("train", "t.csv", "--map-topics", "map.csv", "-q").code == 0
-    assert list(load("model.slug").classes_) == ["Games", "Money", "grain"]
-    result = run("evaluate", "model.slug", "t.csv", "--map-topics", "map.csv", "--json", "-q")
-    assert json.loads(result.out)["accuracy"] > 0.9
-
-
-def test_train_reads_the_topic_map_in_the_named_encoding(
-    run: Run, texts: list[str], topics: list[str]
-) -> None:
-    write_csv("t.csv", topics, texts)
-    Path("map.csv").write_bytes("from,to\nbank,Bänke\n".encode("cp1252"))
-
-    assert run("train", "t.csv", "--map-topics", "map.csv", "--encoding", "cp1252").code == 0
-    assert list(load("model.slug").classes_) == ["Bänke", "grain", "sport"]
 
 
 def test_evaluate_folds_topics_to_the_spelling_of_the_model(

@@ -21,27 +21,6 @@ def read(path: Path, content: str, text: str | None = None) -> UnlabelledTexts:
     return read_texts(read_rows(path, fallback="txt"), text)
 
 
-def test_read_texts_gives_a_text_for_each_line(tmp_path: Path) -> None:
-    found = read(tmp_path / "a.txt", "one\n\ntwo\n")
-    assert (found.texts, found.skipped_note) == (["one", "two"], f"{SKIPPED} (line 2)")
-    assert [row.at for row in found.rows] == [1, 3]
-
-
-def test_read_texts_notes_the_guessed_column(tmp_path: Path) -> None:
-    found = read(tmp_path / "a.csv", "topic,text\n,one\nb,two\nc,\n")
-    assert (found.texts, found.skipped_note) == (["one", "two"], f"{SKIPPED} (line 4)")
-    assert [row.values for row in found.rows] == [
-        {"topic": "", "text": "one"},
-        {"topic": "b", "text": "two"},
-    ]
-    assert found.note == "read column 'text' as text; name another with `text`"
-
-
-def test_read_texts_joins_named_columns(tmp_path: Path) -> None:
-    found = read(tmp_path / "a.csv", "subject,body\none,two\n", "subject,body")
-    assert (found.texts, found.note) == (["one\ntwo"], "")
-
-
 def test_take_schema_counts_rows_since_the_last_call(tmp_path: Path) -> None:
     lines = ["{"] * 4 + ['{"text": "a", "topic": "b"}'] * 3
     (tmp_path / "a.jsonl").write_text("\n".join(lines))

@@ -47,20 +47,11 @@ def test_clearly_worse_needs_five_documents_that_all_got_worse() -> None:
     assert clearly_worse([(MIN_CHANGED, 0)]) == [False]
 
 
-def test_clearly_worse_ignores_topics_that_can_not_be_significant() -> None:
-    assert clearly_worse([(0, 5), *[(2, 2)] * 100]) == [True, *[False] * 100]
-
-
 def test_clearly_worse_corrects_for_many_topics_that_changed() -> None:
     many = [(4, 4)] * 9
     assert clearly_worse([(1, 7)]) == [True]  # 9 / 256
     assert clearly_worse([(1, 7), *many])[0] is False
     assert clearly_worse([(0, 8), *many])[0] is True  # 1 / 256
-
-
-def test_clearly_worse_is_false_without_changes() -> None:
-    assert clearly_worse([]) == []
-    assert clearly_worse([(0, 0)] * 3) == [False] * 3
 
 
 def test_clearly_worse_keeps_its_error_rate() -> None:

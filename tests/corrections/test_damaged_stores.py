@@ -144,7 +144,7 @@ def test_store_leaves_the_beginning_of_a_file_alone(length: int) -> None:
         assert "it is not an SQLite file" in assert_left_alone(path)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.integers(0), st.binary(min_size=1, max_size=40), st.booleans())
 @example(0, b"SQLite format 4\0", False)
 @example(18, b"\2\2", False)

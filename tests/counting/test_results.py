@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
-from slugline.counting.results import (
-    Change,
-    Counts,
-    GroupCount,
-    TopicCount,
-    describe_method,
-    describe_tests,
-)
+from slugline.counting.results import Change, Counts, GroupCount, TopicCount
 from slugline.evaluation.intervals import Interval
 
 MONTHS = ("2026-01", "2026-02", "2026-03")
@@ -32,32 +23,6 @@ def counts(*pairs: tuple[str, str], p_value: float = 0.5) -> Counts:
         is_time=True,
         changes=tuple(Change("a", *pair, 0.1, Interval(0.0, 0.2), p_value) for pair in pairs),
     )
-
-
-@pytest.mark.parametrize(
-    ("found", "sentence"),
-    [
-        (counts(MONTHS[:2], MONTHS[1:]), "No change is significant."),
-        (
-            counts(MONTHS[:2]),
-            "No change is significant between 2026-01 and 2026-02; 1 month could not be compared.",
-        ),
-        (counts(), "No change was tested."),
-        (counts(MONTHS[:2], p_value=0.01), ""),
-        (replace(counts(), groups=(group("2026-01"),)), ""),
-    ],
-    ids=["all", "some", "none", "change", "single group"],
-)
-def test_describe_tests_says_which_groups_were_compared(found: Counts, sentence: str) -> None:
-    assert describe_tests(found) == sentence
-
-
-def test_describe_method_has_the_number_of_labels() -> None:
-    topic = group("").topics[0]
-    assert describe_method(topic) == "model"
-    assert describe_method(topic._replace(method="labels", n_labels=17)) == "17 labels"
-    both = GroupCount("", 50, (topic._replace(method="labels and model", n_labels=17),))
-    assert describe_method(both) == "17 labels and model"
 
 
 def test_significant_changes_have_one_lasting_change_of_each_topic() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tracemalloc
 
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 from slugline.evaluation.evaluation import (
     Evaluation,
     chance_baseline,
@@ -65,13 +64,6 @@ def test_from_probabilities_counts_an_unknown_topic_as_wrong() -> None:
     assert ours.confusions() == [("(unknown)", "a", 1)]
 
 
-def test_predicted_names_the_topic_of_each_document() -> None:
-    y, proba = random_case(0)
-    ours = Evaluation.from_probabilities(TOPICS, y, proba)
-    assert ours.predicted == [TOPICS[number] for number in proba.argmax(axis=1)]
-    assert Evaluation(TOPICS, ours.confusion, 0.5).predicted == []
-
-
 def test_confusions_of_many_topics_use_little_memory() -> None:
     confusion = np.zeros((1000, 1000), dtype=np.int64)
     confusion[2, 1], confusion[1, 2], confusion[0, 3], confusion[5, 5] = 1, 1, 4, 9
@@ -99,18 +91,6 @@ def test_confusions_are_sorted_and_leave_out_zeros() -> None:
     ours = Evaluation(["a", "b", "c"], confusion, 0.1)
     assert ours.confusions() == [("b", "a", 3), ("a", "b", 2)]
     assert ours.confusions(1) == [("b", "a", 3)]
-
-
-def test_to_dict_holds_no_nan() -> None:
-    ours = Evaluation(["a", "b"], np.array([[3, 0], [0, 0]]), 0.0)
-    figures = json.loads(json.dumps(ours.to_dict(), allow_nan=False))
-    assert figures["topics"][1] == {
-        "topic": "b",
-        "n_documents": 0,
-        "precision": None,
-        "recall": None,
-        "f1": None,
-    }
 
 
 def test_from_probabilities_rejects_no_documents() -> None:
@@ -166,11 +146,6 @@ def test_to_dict_holds_all_metrics() -> None:
     }
 
 
-def test_confusions_are_ten_by_default() -> None:
-    ours = Evaluation(list("abcd"), np.arange(16).reshape(4, 4), 0.0)
-    assert [n for _, _, n in ours.confusions()] == [14, 13, 12, 11, 9, 8, 7, 6, 4, 3]
-
-
 def test_macro_f1_ignores_absent_topics_and_counts_missed_ones_as_0() -> None:
     confusion = np.array([[4, 0, 0], [1, 0, 0], [0, 0, 0]])
     assert Evaluation(["a", "b", "c"], confusion, 0.0).macro_f1 == pytest.approx(8 / 9 / 2)
@@ -184,12 +159,6 @@ def test_log_loss_of_an_impossible_topic_is_finite(topic: int) -> None:
         ["a", "b"], np.array([0, topic]), np.array([[1.0, 0.0], [1.0, 0.0]])
     )
     assert ours.log_loss == pytest.approx(-np.log(np.finfo(np.float32).tiny) / 2)
-
-
-def test_wilson_stays_between_0_and_1() -> None:
-    assert wilson(0, 3)[0] == pytest.approx(0, abs=1e-12)
-    assert wilson(3, 3)[1] == pytest.approx(1, abs=1e-12)
-    assert all(0 <= end <= 1 for n in range(1, 50) for end in wilson(n, n) + wilson(0, n))
 
 
 def test_calibration_error_of_calibrated_probabilities_is_0() -> None:
@@ -242,8 +211,3 @@ def test_calibration_error_rejects_invalid_probabilities(
     with pytest.raises(DataError) as caught:
         calibration_error(proba, right)
     assert str(caught.value).startswith(message)
-
-
-def test_calibration_error_needs_a_bin() -> None:
-    with pytest.raises(OptionError, match=r"^`n_bins` is 0; give a whole number of at least 1\.$"):
-        calibration_error([0.5], [True], n_bins=0)

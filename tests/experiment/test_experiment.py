@@ -19,8 +19,6 @@ from slugline.evaluation.intervals import Interval
 from slugline.experiment.evaluate import evaluate_fitted
 from slugline.experiment.experiment import AccuracyOnLabels, run_experiment
 from slugline.experiment.quantization import save_quantized
-from slugline.learning.linear.learner import LinearLearner
-from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 
 pytestmark = pytest.mark.slow
@@ -149,19 +147,6 @@ def test_random_state_decides_the_split(corpus: Corpus) -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
-@pytest.mark.parametrize(
-    "learner",
-    ["linear", Mixture([LinearLearner(), LinearLearner(passes=2)])],
-    ids=["linear", "mixture"],
-)
-def test_run_experiment_has_no_history_without_epochs(corpus: Corpus, learner: Any) -> None:
-    experiment = run_experiment(TopicClassifier(learner=learner).to_settings(), corpus)
-
-    figures = json.loads(json.dumps(experiment.to_dict(), allow_nan=False))
-    assert experiment.history is None
-    assert (figures["best_epoch"], figures["history"]) == (None, None)
-
-
 def test_run_experiment_without_epochs_holds_out_no_validation_documents() -> None:
     train = corpus_of([("wheat", "grain"), ("goal", "sport")])
     test = corpus_of([("the goal", "sport")])
@@ -194,25 +179,6 @@ def test_run_experiment_names_the_parameters_of_its_warnings(corpus: Corpus) -> 
     )
     assert "Train with --hidden 64, or without it." in advice
     assert "Use --epochs 6." in advice
-
-
-def test_run_experiment_does_not_warn_of_a_layer_as_wide_as_the_topics(corpus: Corpus) -> None:
-    classifier = TopicClassifier(learner=NeuralLearner(hidden=[3], epochs=1))
-    assert run_experiment(classifier.to_settings(), corpus).warnings == (
-        STILL_FALLING.format(1, 2),
-    )
-
-
-def test_run_experiment_does_not_warn_of_a_topic_with_ten_documents(news: News) -> None:
-    train = corpus_of([*news, *[("oil well", "crude")] * 10])
-    test = corpus_of([(f"the {text}", topic) for text, topic in news])
-
-    assert run_experiment(settled_net().to_settings(), train, test=test).warnings == ()
-
-
-def test_run_experiment_does_not_warn_if_half_of_the_words_are_known(corpus: Corpus) -> None:
-    test = corpus_of([("wheat quux", "grain")])
-    assert run_experiment(settled_net().to_settings(), corpus, test=test).warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from slugline.cli.reproduce import reproduce
 from slugline.corpus.documents import one_hot
 from slugline.errors import OptionError
 from slugline.experiment import lesson
-from slugline.experiment.lesson import LESSON, NotebookResult, SeedSummary, run
+from slugline.experiment.lesson import LESSON, NotebookResult, run
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.network import Network
 from slugline.learning.net.training import History
@@ -113,10 +113,6 @@ def test_seed_summary_has_mean_and_sample_deviation(result: NotebookResult) -> N
         first, second = metric.values
         assert metric.mean == pytest.approx((first + second) / 2)
         assert metric.sd == pytest.approx(abs(first - second) / np.sqrt(2))
-
-
-def test_seed_summary_of_one_seed_has_no_deviation() -> None:
-    assert SeedSummary.from_values([0.5]) == SeedSummary(mean=0.5, sd=None, values=[0.5])
 
 
 def test_data_counts_wires_words_and_topics(result: NotebookResult, wires: MadeUpWires) -> None:
@@ -301,13 +297,6 @@ def test_command_prints_a_table_and_writes_the_report(
     assert done.stderr.splitlines() == ["  0%  first step", "  0%  second step"]
 
 
-def test_command_json_prints_only_json(command: click.Command, tmp_path: Path) -> None:
-    done = CliRunner().invoke(command, ["--out", str(tmp_path), "--json", "--quiet", "--seed", "5"])
-    assert json.loads(done.stdout)["seeds"] == [5]
-    assert done.stderr == ""
-    assert (tmp_path / "report.html").is_file()
-
-
 def test_command_rejects_an_invalid_folder_before_the_work(
     command: click.Command, tmp_path: Path
 ) -> None:
@@ -365,8 +354,3 @@ def test_command_rejects_an_invalid_report_path_before_the_work(
         "",
         f"slugline: error: --out {Path('new/report.html')}: is a folder; name a file.\n",
     )
-
-
-@pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--seed", "-1"]], ids=" ".join)
-def test_command_rejects_invalid_seeds(command: click.Command, arguments: list[str]) -> None:
-    assert CliRunner().invoke(command, arguments).exit_code == 2

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from labelled_texts import labelled_sets
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 from slugline.experiment import suggest as module
 from slugline.experiment.suggest import Suggestion, suggest
 from slugline.model.fitted import Fitted
@@ -80,10 +80,6 @@ def test_suggest_covers_groups_of_documents(fitted: Fitted) -> None:
     assert any("muffin" in text for text in found)
 
 
-def test_suggest_leaves_out_blank_texts(fitted: Fitted) -> None:
-    assert texts_of(suggest(fitted, ["", "  \n", "the rate of wheat"], 3)) == ["the rate of wheat"]
-
-
 def test_suggest_takes_a_text_without_words_among_others(fitted: Fitted) -> None:
     assert "the rate of wheat" in texts_of(suggest(fitted, ["...", "the rate of wheat"], 1))
 
@@ -132,11 +128,6 @@ def test_suggest_reports_progress(fitted: Fitted, monkeypatch: pytest.MonkeyPatc
 
     suggest(fitted, SURE + DOUBTFUL, 2, progress=Keeping())
     assert told == [("classifying texts", n / 24, f"{n} texts") for n in (10, 20, 24)]
-
-
-def test_suggest_takes_a_model_of_one_topic() -> None:
-    fitted = TopicClassifier().fit(["wheat", "corn"], ["grain", "grain"]).fitted_
-    assert len(suggest(fitted, DOUBTFUL, 2)) == 2
 
 
 def test_suggest_compares_texts_without_spaces_by_characters() -> None:
@@ -203,8 +194,3 @@ def test_suggest_of_several_topics_guesses_the_topics_given() -> None:
     for each in suggestions:
         assert each.topic == fitted.predict_sets([each.text])[0]
         assert each.probability == pytest.approx(float(fitted.predict_proba([each.text]).max()))
-
-
-def test_suggest_needs_a_positive_n(fitted: Fitted) -> None:
-    with pytest.raises(OptionError, match=r"^`n` is 0; give a whole number of at least 1\.$"):
-        suggest(fitted, DOUBTFUL, 0)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from conftest import WORDS, Result
@@ -20,7 +18,7 @@ from slugline.classifier import TopicClassifier, load
 from slugline.cli import export as command
 from slugline.errors import OptionError
 from slugline.exporting.page import model_page
-from slugline.exporting.parts import model_parts, pack_arrays, varints
+from slugline.exporting.parts import model_parts
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
@@ -54,16 +52,6 @@ def test_exported_page_of_the_shipped_model_is_under_600_kb(run: Run) -> None:
         f"wrote reuters46-page.html, {len(page) / 1e3:.0f} kB; open it in a browser\n",
     )
     assert page == model_page("reuters46").encode()
-
-
-def test_export_replaces_an_existing_page(model: Path, run: Run) -> None:
-    target = model.parent / "page.html"
-    target.write_text("An earlier page.")
-    target.chmod(0o640)
-    assert run("export", model, "-o", target, "--quiet") == (0, "", "")
-    assert target.read_text("utf-8").endswith("</html>")
-    assert target.stat().st_mode & 0o777 == 0o640
-    assert sorted(path.name for path in model.parent.iterdir()) == ["news.slug", "page.html"]
 
 
 def test_model_page_is_reproducible_and_has_no_other_address(model: Path) -> None:
@@ -236,29 +224,6 @@ def test_model_parts_without_heldout_predictions_have_no_precision(model: Path, 
 
 
 # Parts ------------------------------------------------------------------------------------------
-
-
-def test_varints_use_as_few_bytes_as_possible() -> None:
-    numbers = np.array([0, 1, 127, 128, 300, 1 << 20, (1 << 64) - 1], dtype=np.uint64)
-    data = varints(numbers)
-    found, value, shift = [], 0, 0
-    for byte in data:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            found.append(value)
-            value = shift = 0
-    assert found == numbers.tolist()
-    assert len(data) == 1 + 1 + 1 + 2 + 2 + 3 + 10
-    assert varints(np.zeros(0, dtype=np.int64)) == b""
-
-
-def test_pack_arrays_keeps_the_order_of_arrays() -> None:
-    weights, scale = np.array([-1, 2], dtype=np.int8), np.array([0.5], dtype=np.float32)
-    arrays, data = pack_arrays({"weights": weights, "scale": scale, "counts": np.array([300])})
-    assert arrays == [("weights", "int8", 2), ("scale", "float32", 4), ("counts", "varints", 2)]
-    unpacked = zlib.decompress(base64.b64decode(data), -15)
-    assert unpacked == b"\xff\x02" + np.float32(0.5).tobytes() + b"\xac\x02"
 
 
 def test_facts_are_plain_json_that_ends_no_script(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from slugline.corpus.label_database.records import LabelDecision, Selection, SelectionReason
-from slugline.errors import OptionError
 from slugline.labels.agreement import Agreement, CoderAgreement, measure_agreement
 from slugline.labels.cells import ImportedLabel, NewDocument
 from slugline.labels.store import LabelStore
@@ -256,14 +255,6 @@ def test_agreement_to_frame_has_a_row_for_each(store: LabelStore) -> None:
             "n_documents": 1,
         }
     ]
-
-
-def test_agreement_to_records_names_its_tables(store: LabelStore) -> None:
-    with pytest.raises(OptionError) as caught:
-        measure_agreement(store).to_records("people")  # type: ignore[arg-type]
-    assert str(caught.value) == (
-        "`table` is 'people'; choose one of topics, coders, pairs, confusions."
-    )
 
 
 def test_measure_agreement_takes_the_first_label_of_a_repeated_text_as_it_was(

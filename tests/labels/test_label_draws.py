@@ -44,11 +44,6 @@ def free(assignments: RowAssignments, coder: str = "Lee") -> list[int]:
 # Texts --------------------------------------------------------------------------------------------
 
 
-def test_text_table_leaves_the_text_out_of_a_documents_columns() -> None:
-    table = TextTable("t.csv", ["a b"], [{"body": "a b", "from": "Ada"}], text_columns=("body",))
-    assert table.document(0).columns == {"from": "Ada"}
-
-
 def test_text_table_keeps_all_columns_of_a_text_from_several() -> None:
     cells = {"subject": "a", "body": "b"}
     table = TextTable("t.csv", ["a\nb"], [cells], text_columns=("subject", "body"))
@@ -66,15 +61,6 @@ def test_text_table_does_not_find_a_document_whose_text_has_changed(store: Label
     give(store, TextTable("t", TEXTS, ids=[1, 2, 3, 4]), 1)
     changed = TextTable("t", ["Wheat rose", "Net profit rose"], ids=[1, 2])
     assert changed.find_row(store.document(1)) is None
-
-
-def test_text_table_remembers_its_columns_once(store: LabelStore) -> None:
-    assert stored_text_columns(store) is None
-    table = TextTable("t.csv", ["a"], text_columns=("subject", "body"), topic_column="queue")
-    table.remember_source(store)
-    table.remember_source(store)
-    assert stored_text_columns(store) == ("subject", "body")
-    assert (store.setting("source"), store.setting("topic column")) == ("t.csv", "queue")
 
 
 def test_text_table_rejects_labels_of_other_columns(store: LabelStore) -> None:
@@ -146,13 +132,6 @@ def test_row_assignments_reject_another_file_though_a_text_was_changed(store: La
         RowAssignments.from_store(TextTable("u", ["Something else"]), store)
 
 
-def test_row_assignments_ignore_imported_labels(store: LabelStore) -> None:
-    table = TextTable("t", TEXTS)
-    store.add_coder("llm", "imported")
-    give(store, table, 2, "llm")
-    assert free(RowAssignments.from_store(table, store)) == [0, 1, 2, 3]
-
-
 def test_row_assignments_free_the_texts_of_withdrawn_labels(store: LabelStore) -> None:
     table = TextTable("t", TEXTS)
     store.label(give(store, table, 0), ["grain"])
@@ -218,12 +197,6 @@ def test_random_selector_does_not_draw_a_third_time() -> None:
         assert drawn is not None
         assignments.add(drawn.row, coder, is_random=True)
     assert selector.select_next("Ada") is None
-
-
-def test_random_selector_ends_with_the_rows() -> None:
-    assignments = RowAssignments(1)
-    assignments.add(0, "Lee", is_random=True)
-    assert RandomSelector(assignments).select_next("Kim") is None
 
 
 # Texts that come again ----------------------------------------------------------------------------

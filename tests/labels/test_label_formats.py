@@ -23,7 +23,6 @@ from slugline.labels.formats.label_studio import (
     export_label_studio,
     export_setup,
     import_label_studio,
-    is_label_studio_file,
 )
 from slugline.labels.formats.tables import export_codebook, import_table
 from slugline.labels.store import LabelStore
@@ -197,15 +196,6 @@ def without_extra(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: without_extra(each) for name, each in value.items() if name != "slugline"}
     return value
-
-
-def test_import_can_be_repeated(store: LabelStore, tmp_path: Path) -> None:
-    path = write(tmp_path / "a.json", LABEL_STUDIO)
-    import_label_studio(store, path)
-    before, last = contents(store), store.last_change()
-    report = import_label_studio(store, path)
-    assert (report.n_new_documents, report.n_new_labels) == (0, 0)
-    assert (contents(store), store.last_change()) == (before, last)
 
 
 # Label databases ----------------------------------------------------------------------------------
@@ -579,15 +569,6 @@ def test_import_names_the_place_of_what_it_can_not_read(
     assert store.last_change() == (0,) * 6, "nothing is stored"
 
 
-def test_is_label_studio_file_knows_other_files(tmp_path: Path) -> None:
-    for name, text in (("a.csv", "text,topic\nx,y\n"), ("b.json", '[{"text": "x"}]'), ("c", "")):
-        path = tmp_path / name
-        path.write_text(text)
-        assert not is_label_studio_file(path)
-    assert not is_label_studio_file(tmp_path)
-    assert is_label_studio_file(write(tmp_path / "d", LABEL_STUDIO))
-
-
 def test_import_names_deep_and_broken_json(store: LabelStore, tmp_path: Path) -> None:
     deep = '[{"id": 1, "data": {"text": "x", "deep": ' + "[" * 5000 + "]" * 5000
     for text, message in (
@@ -614,13 +595,6 @@ def test_import_names_several_topics_where_documents_have_one(
         "import the file into another one, or keep one topic."
     )
     assert labelled.last_change() == before
-
-
-def test_import_gives_all_labels_to_a_named_coder(store: LabelStore, tmp_path: Path) -> None:
-    path = write(tmp_path / "a.json", [task(5, "Wheat rose", "grain"), task(6, "Maize")])
-    import_label_studio(store, path, coder="old system", kind="imported")
-    assert [(coder.name, coder.kind) for coder in store.coders()] == [("old system", "imported")]
-    assert store.counts().by_status == {"unlabelled": 2}
 
 
 def test_import_matches_documents_by_their_text(store: LabelStore, tmp_path: Path) -> None:
@@ -668,16 +642,6 @@ def test_import_leaves_a_document_with_another_text_out(
     assert (report.n_changed, report.n_new_documents) == (1, 0)
 
 
-def test_import_reads_more_than_a_batch(
-    store: LabelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("slugline.labels.formats.importing._BATCH", 2)
-    items = [task(n, f"{n % 3}", f"{n}") for n in range(7)]
-    report = import_label_studio(store, write(tmp_path / "a.json", items))
-    assert report == ImportReport(7, 7, 7, 7)
-    assert [each.answer for each in store.labels()] == [(f"{n}",) for n in range(7)]
-
-
 def test_export_keeps_an_earlier_file_if_it_fails(labelled: LabelStore, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="can't be written"):
         export_label_studio(labelled, tmp_path / "missing" / "a.json")
@@ -694,9 +658,3 @@ def test_export_replaces_unpaired_surrogates(store: LabelStore, tmp_path: Path) 
     export_label_studio(store, tmp_path / "a.json")
     [item] = read(tmp_path / "a.json")
     assert item["data"] == {"text": "half \ufffd a character", "n": 1}
-
-
-def test_export_writes_an_empty_store(store: LabelStore, tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    assert export_label_studio(store, path).n_documents == 0
-    assert read(path) == []

@@ -77,12 +77,6 @@ def test_forecast_doubling_is_less_than_what_the_second_half_brought() -> None:
     assert not forecast.hardly_pays
 
 
-def test_forecast_doubling_is_never_below_0() -> None:
-    forecast = forecast_doubling(draws(100, "grain"), np.arange(100) < 70, right_until(80), 0.7)
-    assert forecast is not None
-    assert forecast.gain == forecast.low == 0
-
-
 def test_forecast_doubling_adds_no_more_than_is_missing() -> None:
     forecast = forecast_doubling(
         draws(100, "grain"), np.ones(100, dtype=bool), right_until(50), 0.9
@@ -112,68 +106,6 @@ def test_hardly_pays_needs_a_small_gain_that_is_surely_not_large() -> None:
 # Reports ------------------------------------------------------------------------------------------
 
 
-def test_lines_say_what_is_known() -> None:
-    report = LabelReport(
-        n_labels=1000,
-        estimate=ESTIMATE,
-        topics=(TopicAccuracy("grain", ESTIMATE),),
-        doubling=DoublingForecast(2000, 0.021, 0.0, 0.05),
-    )
-    assert [*report.lines()] == [
-        "1,000 labels: right for 80 % of the other texts (70 % to 90 %)",
-        "right for 80 % of the texts about grain (70 % to 90 %)",
-        "twice as many labels are expected to add 2.1 points to the accuracy (0.0 to 5.0)",
-        "good enough to count topics, and to sort texts if 1 wrong in 5 is fine; more labels alone "
-        "are unlikely to reach 85 %",
-    ]
-
-
-def test_lines_say_that_further_labels_hardly_pay() -> None:
-    doubling = DoublingForecast(2000, 0.001, 0.0, 0.01)
-    report = LabelReport(n_labels=1000, estimate=ESTIMATE, doubling=doubling)
-    assert [*report.lines()][-1] == (
-        "good enough to count topics, and to sort texts if 1 wrong in 5 is fine; more labels are "
-        "unlikely to help much"
-    )
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "low", "gain", "advice"),
-    [
-        (0.7, 0.6, None, "Good enough to count topics, not yet to sort texts."),
-        (
-            0.74,
-            0.6,
-            0.04,
-            "Good enough to count topics, not yet to sort texts; about 990 more labels for 80 %.",
-        ),
-        (
-            0.85,
-            0.8,
-            0.05,
-            "Good enough to count topics, and to sort texts if 1 wrong in 7 is fine; about 400 "
-            "more labels for 90 %.",
-        ),
-        (0.96, 0.91, 0.02, "Good enough to sort texts without a check."),
-        (
-            0.96,
-            0.85,
-            0.02,
-            "Good enough to count topics, and to sort texts if 1 wrong in 25 is fine.",
-        ),
-    ],
-)
-def test_advice_says_what_a_model_is_good_for_and_what_more_labels_would_bring(
-    accuracy: float, low: float, gain: float | None, advice: str
-) -> None:
-    report = LabelReport(
-        n_labels=400,
-        estimate=AccuracyEstimate(accuracy, low, 1.0, 400, 200.0),
-        doubling=None if gain is None else DoublingForecast(800, gain, 0.0, 0.1),
-    )
-    assert report.advice == advice
-
-
 def test_labels_for_accuracy_expects_less_of_each_doubling() -> None:
     report = LabelReport(
         n_labels=100, estimate=ESTIMATE, doubling=DoublingForecast(200, 0.05, 0.0, 0.1)
@@ -182,12 +114,6 @@ def test_labels_for_accuracy_expects_less_of_each_doubling() -> None:
     assert report.labels_for_accuracy(0.85) == 100
     assert report.labels_for_accuracy(0.88) == 300
     assert report.labels_for_accuracy(0.95) is None
-
-
-def test_lines_say_that_too_few_labels_are_measured() -> None:
-    assert [*LabelReport(n_labels=3, estimate=UNKNOWN).lines()] == [
-        "3 labels; too few of them are measured to estimate the accuracy"
-    ]
 
 
 def test_to_dict_is_json_without_nan() -> None:

@@ -40,15 +40,6 @@ def select(chosen: WeightedSampler, *, shows_guess: bool = False) -> Draw:
     return selected
 
 
-def test_select_returns_none_if_there_is_no_text() -> None:
-    assert selector().select(ROWS[:0]) is None
-
-
-def test_select_returns_only_free_texts() -> None:
-    free = np.array([20, 40, 50])
-    assert {chosen.row for n in range(60) if (chosen := selector(seed=n).select(free))} == {*free}
-
-
 def test_select_without_weights_draws_at_random() -> None:
     for weights in (None, SelectionWeights(ROWS, np.zeros(4), by_row)):
         chosen = WeightedSampler(np.random.default_rng(0))
@@ -112,13 +103,6 @@ def test_sample_returns_distinct_rows_in_order() -> None:
     sample = chosen.sample(ROWS, 3)
     assert len({*sample.tolist()}) == 3
     assert sample.tolist() == sorted(sample.tolist())
-
-
-def test_select_with_one_seed_is_reproducible() -> None:
-    first, second = (
-        [select(chosen).row for _ in range(20)] for chosen in (selector(seed=4), selector(seed=4))
-    )
-    assert first == second
 
 
 def test_doubt_weights_grow_with_doubt_and_are_over_0() -> None:

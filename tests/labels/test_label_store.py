@@ -80,11 +80,6 @@ def test_document_keys_use_ids_that_are_unique() -> None:
     assert keys[3].startswith("text ")
 
 
-def test_document_keys_need_an_id_for_each_text() -> None:
-    with pytest.raises(DataError, match="there are 2 texts and 1 ids; give one id for each text"):
-        document_keys(["a", "b"], [1])
-
-
 def test_store_stores_a_document_once(store: LabelStore) -> None:
     again = store.add_documents(new_documents(["Zinc", "new", "Wheat rose"]))
     assert again == [4, 5, 1]
@@ -212,20 +207,6 @@ def test_store_rejects_a_request_name_for_another_change(store: LabelStore) -> N
     )
 
 
-def test_store_rejects_a_request_name_for_another_description(store: LabelStore) -> None:
-    store.add_topic("gold", "Kim", description="a metal", request="r")
-    with pytest.raises(DataError, match="`request` 'r' was used for another change"):
-        store.add_topic("gold", "Kim", description="a colour", request="r")
-
-
-def test_store_tries_a_refused_assignment_again(store: LabelStore) -> None:
-    store.add_coder("Lee")
-    given = assign(store, "Kim", 1)
-    assert store.assign("Lee", 1, SUGGESTED, max_others=0, request="r") is None
-    assert store.assign("Lee", 1, SUGGESTED, max_others=1, request="r") is not None
-    assert given.document == 1
-
-
 def test_store_applies_a_request_once_from_many_threads(path: Path, store: LabelStore) -> None:
     assignment = assign(store, "Kim", 1)
     decisions = []
@@ -308,13 +289,6 @@ def test_store_takes_one_topic_unless_it_is_multilabel(
     assert store.label(assignment.id, topics).topics == tuple(topics)
     with pytest.raises(DataError, match=r"\(decision 1\), so documents can't have one topic each"):
         store.set_multilabel(False)
-
-
-def test_store_becomes_single_label_if_each_label_has_one_topic(store: LabelStore) -> None:
-    store.set_multilabel(True)
-    give(store, "Kim", 1, "grain", "grain")
-    store.set_multilabel(False)
-    assert not store.is_multilabel
 
 
 def test_store_becomes_single_label_once_labels_of_two_topics_were_undone(
@@ -676,17 +650,6 @@ def test_store_imports_nothing_of_a_batch_with_an_error(store: LabelStore) -> No
 # Reading ------------------------------------------------------------------------------------------
 
 
-def test_store_counts_documents_and_labels(store: LabelStore) -> None:
-    give(store, "Kim", 1, "grain", selection=Selection("random", 0.5))
-    give(store, "Lee", 1, "grain")
-    give(store, "Kim", 2, "earn")
-    counts = store.counts()
-    assert counts.by_status == {"agreed": 2, "unlabelled": 2}
-    assert counts.by_topic == {"grain": 1, "earn": 1, "metal": 0}
-    assert counts.by_coder == {"Kim": 2, "Lee": 1}
-    assert counts.by_reason == {"random": 1, "suggested": 2}
-
-
 def test_store_reads_pages_without_gaps(store: LabelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slugline.corpus.label_database.reader._PAGE_ROWS", 3)
     monkeypatch.setattr("slugline.labels.storage.writing.MAX_ROWS", 3)
@@ -722,14 +685,6 @@ def test_store_last_change_differs_after_each_change(store: LabelStore) -> None:
         use()
         seen.append(store.last_change())
     assert len({*seen}) == 6
-
-
-def test_store_keeps_settings(path: Path, store: LabelStore) -> None:
-    assert store.setting("file") is None
-    store.set_settings({"file": "a.csv", "text": "body"})
-    store.set_settings({"file": "b.csv"})
-    with LabelStore(path) as other:
-        assert (other.setting("file"), other.setting("text")) == ("b.csv", "body")
 
 
 # Files that are none of ours ----------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import load_corpus, read_texts
 from slugline.corpus.readers import read_rows
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 from slugline.labels.cells import NewDocument, document_keys
 from slugline.labels.formats.importing import ImportReport
 from slugline.labels.formats.tables import TableExportReport, export_table, import_table
@@ -336,23 +336,6 @@ def test_export_table_finds_rows_by_ids_that_are_written_in_another_way(
         store.settle(number, ["grain"], "Kim")
     report = export_table(store, path, tmp_path / "out.jsonl", options=ReadOptions(text="text"))
     assert report.n_labelled == 3
-
-
-def test_export_table_writes_a_table_without_rows(store: LabelStore, tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("text\n", "utf-8")
-    export_table(
-        store, tmp_path / "t.csv", tmp_path / "out.jsonl", options=ReadOptions(text="text")
-    )
-    assert (tmp_path / "out.jsonl").read_bytes() == b""
-
-
-def test_export_table_rejects_another_ending(store: LabelStore, tmp_path: Path) -> None:
-    with pytest.raises(OptionError) as caught:
-        export_table(store, tmp_path / "a.csv", tmp_path / "b.docx")
-    assert str(caught.value) == (
-        f"`output` is {tmp_path / 'b.docx'}; use a name that ends in one of .csv, .tsv, .jsonl, "
-        ".json, .xlsx, .parquet."
-    )
 
 
 def test_export_table_says_which_topic_a_separator_splits(

@@ -43,11 +43,6 @@ def test_log_softmax_of_a_hopeless_topic_is_finite() -> None:
     assert log_softmax(scores).tolist() == [[0, -500]]
 
 
-@pytest.mark.parametrize("function", [softmax, log_softmax])
-def test_softmax_of_no_rows_has_no_rows(function: object) -> None:
-    assert function(np.zeros((0, 3), dtype=np.float32)).shape == (0, 3)  # type: ignore[operator]
-
-
 @pytest.mark.filterwarnings("error")
 def test_softmax_takes_infinite_scores_for_very_large_ones() -> None:
     inf = np.float32(np.inf)
@@ -82,12 +77,6 @@ def test_calibration_spreads_the_uniform_weight_over_all_topics(
     np.testing.assert_allclose(proba, expected, rtol=1e-2, atol=1e-6)
     np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
     assert np.array_equal(scores, before)
-
-
-def test_calibration_has_no_uniform_weight_by_default() -> None:
-    scores = np.array([[1, 0], [0, 500]], dtype=np.float32)
-    assert np.array_equal(Calibration(2.0).proba(scores), softmax(2 * scores))
-    assert Calibration(2.0).proba(scores)[1].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -160,14 +149,6 @@ def test_fit_calibration_of_wrong_extreme_scores_is_nearly_uniform() -> None:
     np.testing.assert_allclose(proba, 0.5, atol=0.02)
 
 
-def test_fit_calibration_of_few_rows_is_less_sure() -> None:
-    scores, y = drawn(Calibration(3.0, 0.05), 3000)
-    factors = [fit_calibration(scores[:n], y[:n]).inverse_temperature for n in (3, 10, 3000)]
-    assert factors == sorted(factors)
-    assert factors[0] < 1.5
-    assert factors[-1] == pytest.approx(3, rel=0.1)
-
-
 def test_fit_calibration_of_few_rows_without_information_is_hardly_sure() -> None:
     """Topics that have nothing to do with scores; with 16 rows, some rows agree by chance."""
     sureness = []
@@ -182,14 +163,6 @@ def test_fit_calibration_does_not_depend_on_the_scale_of_scores() -> None:
     scores, y = drawn(Calibration(3.0, 0.05), 50)
     small, large = (fit_calibration(scores * np.float32(f), y) for f in (0.25, 16))
     assert small.inverse_temperature == pytest.approx(64 * large.inverse_temperature)
-
-
-def test_fit_calibration_ignores_the_scale_of_topics_without_rows() -> None:
-    scores, y = drawn(Calibration(3.0, 0.05), 50)
-    absent = np.full((50, 4), -1000, dtype=np.float32)
-    found = fit_calibration(np.hstack([scores, absent]), y)
-    factor = fit_calibration(scores, y).inverse_temperature
-    assert found.inverse_temperature == pytest.approx(factor, rel=0.1)
 
 
 @pytest.mark.parametrize("parameters", [(1.7, -4, -2), (2.5, 1, 0), (0, 2, -5)])

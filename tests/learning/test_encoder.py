@@ -31,10 +31,6 @@ def test_encode_scales_rows_whose_squares_overflow(scale: float) -> None:
     np.testing.assert_allclose(rows, [[0.6, 0.8]], atol=1e-3)
 
 
-def test_encode_takes_lists_and_integers() -> None:
-    assert get_encoder(Returning([[0, 2]])).encode(["a"]).tolist() == [[0, 1]]
-
-
 @pytest.mark.parametrize(
     ("answer", "what"),
     [
@@ -58,13 +54,6 @@ def test_encode_rejects_anything_but_a_row_per_text(answer: Any, what: str) -> N
         f"the encoder stand_ins.Returning returned {what}; its `encode` must return one row of "
         "finite numbers for each text, all of the same width."
     )
-
-
-def test_encode_rejects_a_ragged_list() -> None:
-    with pytest.raises(
-        EncoderError, match=r"returned a list that can't be converted to an array: "
-    ):
-        get_encoder(Returning([[1], [1, 2]])).encode(["a", "b"])
 
 
 def test_encode_rejects_a_width_that_changes() -> None:
@@ -164,12 +153,6 @@ def test_load_names_the_missing_one_of_two_encoders(
     assert str(caught.value) == f"{tmp_path / 'both.slug'}: the encoder e5 needs a package"
 
 
-def test_get_encoder_does_not_wrap_a_checked_encoder_again() -> None:
-    encoder = get_encoder(Letters())
-    assert get_encoder(encoder) is encoder
-    assert repr(encoder) == "CheckedEncoder(letters)"
-
-
 # Digests ----------------------------------------------------------------------------------------
 
 
@@ -180,12 +163,6 @@ def test_digest_is_that_of_the_encoder_if_it_has_one() -> None:
     assert digests[0] == digests[1] != digests[2]
     assert len(digests[0]) == 64
     assert first.calls == []
-
-
-def test_digest_without_one_is_of_the_type_and_its_rows() -> None:
-    digests = [CheckedEncoder(Nameless(seed)).digest for seed in (0, 0, 1)]
-    assert digests[0] == digests[1] != digests[2]
-    assert CheckedEncoder(Nameless()).name == "stand_ins.Nameless"
 
 
 def test_digest_ignores_the_last_bits_of_rows() -> None:

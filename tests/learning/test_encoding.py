@@ -41,15 +41,6 @@ def test_encode_returns_the_same_rows_from_the_cache() -> None:
         np.testing.assert_array_equal(encode(TEXTS, Letters()), uncached)
 
 
-def test_encode_without_the_cache_writes_nothing(cache: Path) -> None:
-    encode(TEXTS, Letters(), cache_rows=False)
-    assert not cache.exists()
-
-
-def test_encode_of_no_texts_has_the_right_width() -> None:
-    assert encode([], Letters()).shape == (0, 4)
-
-
 def test_encode_caches_rows_by_the_digest_of_the_encoder() -> None:
     encode(["ae"], Letters())
     other = Letters("ea")
@@ -145,14 +136,6 @@ def test_encode_keeps_what_was_encoded_before_a_stop(what: BaseException) -> Non
     rows = encode(TEXTS, letters)
     assert letters.calls == [*[64] * 8, 60]
     np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), cache_rows=False))
-
-
-def test_encode_takes_the_batch_size_of_the_encoder() -> None:
-    for size, expected in [(4, 4), (1000, 64 * 11), (0, 64), ("4", 64), (None, 64)]:
-        letters = Letters()
-        letters.batch_texts = size  # type: ignore[attr-defined]
-        encode(TEXTS, letters, cache_rows=False)
-        assert letters.calls[0] == min(expected, len(TEXTS))
 
 
 @pytest.mark.parametrize(("seconds", "notes"), [(0.05, []), (2.0, ["about 23 minutes"])])

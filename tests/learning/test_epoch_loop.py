@@ -124,14 +124,6 @@ def test_fit_twice_equals_one_longer_fit(optimizer: Any, shuffle: bool) -> None:
     assert parts[0]["val_loss"] + parts[1]["val_loss"] == whole["val_loss"]
 
 
-def test_fit_learns_the_same_from_integers_and_one_hot_rows() -> None:
-    integers = overfitting_net()
-    one_hot = overfitting_net(loss="categorical_crossentropy")
-    losses = integers.fit(X, Y, epochs=5, batch_size=16)["loss"]
-    expected = one_hot.fit(X, np.eye(N_TOPICS)[Y], epochs=5, batch_size=16)["loss"]
-    np.testing.assert_allclose(losses, expected, atol=1e-6)
-
-
 # Seeds ------------------------------------------------------------------------------------------
 
 
@@ -143,13 +135,6 @@ def test_seed_fixes_the_weights_exactly() -> None:
     first, second = dropping_net(seed=1), dropping_net(seed=1)
     assert fit(first, epochs=3) == fit(second, epochs=3)
     assert_same_weights(first, second)
-
-
-def test_seed_changes_the_weights() -> None:
-    first, second = overfitting_net(seed=1), overfitting_net(seed=2)
-    fit(first, epochs=1)
-    fit(second, epochs=1)
-    assert all((a != b).any() for a, b in zip(first.weights, second.weights, strict=True))
 
 
 @pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
@@ -215,22 +200,6 @@ def test_early_stopping_restores_the_best_epoch(
     assert net.evaluate(*VALIDATION).loss == min(history["val_loss"])
 
 
-def test_early_stopping_keeps_the_last_epoch_if_it_is_best() -> None:
-    net, plain = overfitting_net(), overfitting_net()
-    history = fit(net, epochs=BEST_EPOCH, early_stopping=EarlyStopping())
-    fit(plain, epochs=BEST_EPOCH)
-    assert (history.restored_epoch, history.stopped_by) == (None, None)
-    assert_same_weights(net, plain)
-
-
-def test_fit_without_early_stopping_keeps_the_last_epoch() -> None:
-    net = overfitting_net()
-    history = fit(net, epochs=12)
-    assert history.best_epoch == BEST_EPOCH
-    assert history.restored_epoch is None
-    assert net.evaluate(*VALIDATION).loss == history["val_loss"][-1]
-
-
 # Ctrl-C -----------------------------------------------------------------------------------------
 
 
@@ -270,11 +239,6 @@ def test_ctrl_c_keeps_the_best_epoch_so_far(press_ctrl_c_after: PressAfter) -> N
     assert (history.n_epochs, history.stopped_by) == (9, "interrupt")
     assert history.restored_epoch == BEST_EPOCH
     assert_same_weights(net, stopped_in_time)
-
-
-def test_ctrl_c_in_the_last_epoch_is_ignored(press_ctrl_c_after: PressAfter) -> None:
-    history = fit(overfitting_net(), epochs=2, progress=press_ctrl_c_after(2))
-    assert (history.n_epochs, history.stopped_by) == (2, None)
 
 
 def test_ctrl_c_twice_ends_training_at_once(press_ctrl_c_after: PressAfter) -> None:

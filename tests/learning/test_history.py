@@ -23,11 +23,6 @@ def without_validation() -> History:
     return History({"loss": [2.0, 1.0, 1.5], "accuracy": [0.5, 0.75, 0.7]})
 
 
-def test_history_returns_metrics_by_name(history: History) -> None:
-    assert history["val_loss"] == history.history["val_loss"] == [1.7, 1.3, 1.4]
-    assert history.n_epochs == 3
-
-
 @pytest.mark.parametrize(
     ("figures", "best_epoch"),
     [
@@ -52,12 +47,6 @@ def test_repr_html_is_a_table_and_two_charts(without_validation: History) -> Non
     )
 
 
-def test_repr_html_of_an_empty_history_is_an_empty_table() -> None:
-    assert History()._repr_html_() == (
-        "<table><thead><tr><th>epoch</th></tr></thead><tbody></tbody></table>"
-    )
-
-
 def test_charts_have_dots_for_training_and_a_line_for_validation(history: History) -> None:
     for chart, label in zip(history.charts(), ["Loss (lower is better)", "Accuracy"], strict=True):
         texts = re.findall(">([^<]+)</text>", chart)
@@ -66,15 +55,3 @@ def test_charts_have_dots_for_training_and_a_line_for_validation(history: Histor
         ((points, style),) = re.findall(r'<polyline points="([^"]+)" style="([^"]+)"', chart)
         assert len(points.split()) == 3
         assert "--validation" in style
-
-
-def test_charts_without_validation_have_dots_only(without_validation: History) -> None:
-    for chart in without_validation.charts():
-        assert chart.count('r="3"') == 3
-        assert "best epoch" not in chart
-        assert "Validation" not in chart
-        assert 'points="0' not in chart
-
-
-def test_charts_of_no_epochs_are_none() -> None:
-    assert History().charts() == []

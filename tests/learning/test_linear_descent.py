@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from reference_descent import ReferenceDescent
 from slugline.learning.labels import Labels
 from slugline.learning.linear import steps
-from slugline.learning.linear.steps import AdaGradDescent, Minibatches, SampleCosts, topic_rarity
+from slugline.learning.linear.steps import AdaGradDescent, Minibatches, SampleCosts
 
 N_ROWS, N_COLUMNS, N_TOPICS, N_PASSES = 150, 40, 5, 3
 RNG = np.random.default_rng(0)
@@ -67,14 +67,6 @@ def test_passes_take_the_same_minibatches_in_an_order_set_by_the_seed() -> None:
     assert len({tuple(each) for each in one}) > 1
     assert order(0) == one
     assert order(1)[0] != one[0]
-
-
-def test_minibatches_of_many_rows_are_larger(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = [len(rows) for _, rows in batches_of(n_passes=1).passes(0, None)]
-    assert sorted(sizes) == [22, 64, 64]
-    monkeypatch.setattr(steps, "MANY_ROWS", N_ROWS - 1)
-    sizes = [len(rows) for _, rows in batches_of(n_passes=1).passes(0, None)]
-    assert sorted(sizes) == [22, 128]
 
 
 # Steps ------------------------------------------------------------------------------------------
@@ -329,9 +321,3 @@ def test_kernel_rejects_arrays_that_do_not_fit(wrong: dict[str, Any], words: str
     steps.kernel.descend(*arrays())
     with pytest.raises(ValueError, match=words):
         steps.kernel.descend(*arrays(**wrong))
-
-
-def test_topic_rarity_grows_with_rarity_and_is_at_least_1() -> None:
-    rarity = topic_rarity(np.array([10, 40, 0, 10]))  # the topics that occur have 20 rows each
-    np.testing.assert_allclose(rarity, [2**0.75, 1, 1, 2**0.75])
-    assert rarity.dtype == np.float32

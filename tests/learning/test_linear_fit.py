@@ -18,13 +18,7 @@ from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit as linear_fit
 from slugline.learning.linear import problem, steps
 from slugline.learning.linear.fit import FittedLinear, find_doubtful, fit_linear
-from slugline.learning.linear.problem import (
-    ABSENT_SCORE,
-    FitLimits,
-    LinearProblem,
-    default_passes,
-    topic_batches,
-)
+from slugline.learning.linear.problem import ABSENT_SCORE, FitLimits, LinearProblem
 from slugline.learning.linear.training import Training
 
 N_TOPICS, N_ROWS = 20, 1200
@@ -51,33 +45,6 @@ def assert_same(one: FittedLinear, other: FittedLinear) -> None:
 
 
 # Blocks and threads -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("n_topics", "width", "sizes"),
-    [(1, 64, [1]), (64, 64, [64]), (65, 64, [32, 33]), (20, 8, [6, 7, 7]), (3, 1, [1, 1, 1])],
-)
-def test_topic_batches_are_of_nearly_equal_size(
-    n_topics: int, width: int, sizes: list[int]
-) -> None:
-    blocks = topic_batches(n_topics, width)
-    assert [block.stop - block.start for block in blocks] == sizes
-    assert [topic for block in blocks for topic in range(block.start, block.stop)] == [
-        *range(n_topics)
-    ]
-
-
-def test_topic_batches_are_narrower_for_many_columns() -> None:
-    def sizes(**limits: int) -> list[int]:
-        problem = LinearProblem.from_rows(
-            X, Labels.from_topics(Y), FitContext(N_TOPICS), limits=FitLimits(**limits)
-        )
-        return [block.stop - block.start for block in problem.batches]
-
-    assert sizes() == [20]
-    assert sizes(max_weights=10 * X.shape[1]) == [10, 10]
-    assert sizes(max_weights=1) == [6, 7, 7]  # at most 8 however many columns there are
-    assert sizes(max_weights=1, max_topics=5) == [5, 5, 5, 5]
 
 
 # Each of them makes a problem large in its own way.
@@ -200,19 +167,7 @@ def test_rates_of_many_rows_are_equal_and_smaller() -> None:
     assert many[-1] < few[-1]
 
 
-def test_default_passes_fall_with_the_number_of_rows() -> None:
-    sizes = (1, 500, 501, 1000, 2000, 20_000, 20_001, 50_000, 50_001, 1_000_000)
-    assert [default_passes(n_rows) for n_rows in sizes] == [6, 6, 5, 5, 4, 3, 2, 2, 1, 1]
-
-
 # Doubtful rows ----------------------------------------------------------------------------------
-
-
-def test_find_doubtful_finds_rows_far_below_the_highest_score() -> None:
-    highest = np.array([0.5, 0.5, 0.5, 0.5, 0.5], dtype=np.float32)
-    right = np.array([0.5, -0.4, -0.6, 0.5, 0.4], dtype=np.float32)
-    found = find_doubtful(highest, right, np.zeros(5, dtype=np.int64))
-    assert found.tolist() == [False, False, True, False, False]
 
 
 def test_find_doubtful_keeps_a_topic_of_which_most_rows_are_doubtful() -> None:
@@ -292,12 +247,6 @@ def test_heldout_rows_leave_out_a_topic_never_learned() -> None:
     found = fit(y=y).heldout
     judged = {17, 18} & set(found.rows.tolist())
     assert bool(judged) == bool((found.scores[:, 3] > ABSENT_SCORE).all())
-
-
-def test_heldout_rows_are_limited() -> None:
-    rows = fit(limits=FitLimits(max_scores=600 * N_TOPICS)).heldout.rows
-    assert 300 < len(rows) <= 600
-    assert (rows % 2 == 0).all()
 
 
 def test_fit_linear_without_heldout_rows_has_the_usual_calibration() -> None:

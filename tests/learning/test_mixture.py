@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.errors import DataError, OptionError
-from slugline.learning.calibration import Calibration, TopicCalibration, log_odds
+from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner, restore
 from slugline.learning.linear.learner import LinearLearner
@@ -71,14 +71,6 @@ def test_mixture_fits_equal_nets_with_different_seeds() -> None:
     assert not np.array_equal(mixture.arrays()["0.0"], mixture.arrays()["1.0"])
 
 
-def test_mixture_of_one_learner_predicts_as_the_learner_does() -> None:
-    mixture = Mixture([LinearLearner()])
-    mixture.fit(X, Labels.from_topics(Y), CONTEXT)
-    np.testing.assert_allclose(
-        mixture.predict_proba(X), mixture.learners[0].predict_proba(X), rtol=1e-5
-    )
-
-
 def test_mixture_raises_the_mean_to_the_inverse_temperature() -> None:
     mixture = Mixture([LinearLearner(), LinearLearner(passes=1)], inverse_temperature=2.5)
     mixture.fit(X, Labels.from_topics(Y), CONTEXT)
@@ -87,10 +79,6 @@ def test_mixture_raises_the_mean_to_the_inverse_temperature() -> None:
     np.testing.assert_allclose(mixture.predict_proba(X), expected, rtol=1e-4)
     again = restore(mixture.settings(), mixture.arrays())
     assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))
-
-
-def test_mixture_predicts_the_same_twice(mixture: Mixture) -> None:
-    assert np.array_equal(mixture.predict_proba(X), mixture.predict_proba(X))
 
 
 def test_mixture_scores_are_finite_logarithms_of_probabilities() -> None:
@@ -102,13 +90,6 @@ def test_mixture_scores_are_finite_logarithms_of_probabilities() -> None:
     mixture.learners[0].calibration = Calibration(1e5)  # type: ignore[attr-defined]
     assert (mixture.learners[0].predict_proba(X) == 0).any()
     assert np.isfinite(mixture.decision_function(X)).all()
-
-
-def test_mixture_returns_the_history_of_its_learner_with_epochs(mixture: Mixture) -> None:
-    neural = NeuralLearner((4,), epochs=2)
-    expected = neural.fit(X, Labels.from_topics(Y), replace(CONTEXT, seed=6))  # the second one's
-    assert Mixture(parts()).fit(X, Labels.from_topics(Y), CONTEXT).history == expected.history  # type: ignore[union-attr]
-    assert Mixture([LinearLearner()]).fit(X, Labels.from_topics(Y), CONTEXT) is None
 
 
 def test_restore_rebuilds_a_mixture_of_mixtures(mixture: Mixture) -> None:
@@ -173,11 +154,3 @@ def test_restore_rejects_a_mixture_of_learners_that_do_not_match(several: Mixtur
         fewer = {name: array for name, array in arrays.items() if name not in names}
         with pytest.raises(DataError, match="combines single-label and multi-label learners"):
             restore(several.settings(), fewer)
-
-
-def test_log_odds_of_0_and_1_are_finite() -> None:
-    odds = log_odds(np.array([0, 0.5, 1], np.float32))
-    assert np.isfinite(odds).all()
-    assert odds[1] == 0
-    assert odds[0] < -80
-    assert odds[2] > 13

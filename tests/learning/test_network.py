@@ -48,14 +48,6 @@ def test_weights_are_listed_as_in_keras() -> None:
     assert (net.n_inputs, net.n_topics) == (12, 4)
 
 
-def test_seed_decides_the_first_weights() -> None:
-    for ours, same, other in zip(
-        *(small_net(seed=seed).weights[0::2] for seed in (1, 1, 2)), strict=True
-    ):
-        assert (ours == same).all()
-        assert (ours != other).any()
-
-
 def test_fresh_returns_an_untrained_network_with_the_same_options() -> None:
     net = small_net(optimizer="adam", loss="categorical_crossentropy", seed=5)
     fresh = net.fresh()
@@ -66,15 +58,6 @@ def test_fresh_returns_an_untrained_network_with_the_same_options() -> None:
         "categorical_crossentropy",
         5,
     )
-
-
-def test_build_resets_a_network() -> None:
-    again, fresh = small_net(), small_net()
-    again.fit(X, Y, epochs=2, batch_size=10)
-    for net in (again.build(N_COLUMNS), fresh):
-        net.fit(X, Y, epochs=2, batch_size=10)
-    for ours, expected in zip(again.weights, fresh.weights, strict=True):
-        np.testing.assert_array_equal(ours, expected)
 
 
 @pytest.mark.parametrize(
@@ -92,32 +75,6 @@ def test_copy_of_a_trained_network_learns_independently(copied: Any) -> None:
     for original, ours, theirs in zip(before, net.weights, twin.weights, strict=True):
         np.testing.assert_array_equal(ours, original)
         assert (theirs != original).any()
-
-
-def test_summary_is_a_table_of_layers() -> None:
-    assert small_net().summary() == (
-        "layer    units  activation  parameters\n"
-        "dense 1      8  relu               104\n"
-        "dense 2      5  linear              45\n"
-        "dense 3      4  softmax             24\n"
-        "173 parameters, 0.0 MB"
-    )
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "text"),
-    [
-        ("adam", "Network(8-5-4, optimizer='adam', loss='sparse_categorical_crossentropy')"),
-        (
-            RMSprop(0.01),
-            "Network(8-5-4, optimizer=RMSprop(learning_rate=0.01, rho=0.9, epsilon=1e-07), "
-            "loss='sparse_categorical_crossentropy')",
-        ),
-    ],
-    ids=["name", "object"],
-)
-def test_repr_shows_layers_and_options(optimizer: Any, text: str) -> None:
-    assert repr(small_net(optimizer=optimizer)) == text
 
 
 # What it predicts -------------------------------------------------------------------------------
@@ -150,10 +107,6 @@ def test_decision_function_of_huge_hidden_outputs_is_finite() -> None:
     for weights in net.weights:
         weights[:] = 1e15
     assert np.isfinite(net.decision_function(np.full((1, N_COLUMNS), 1e15))).all()
-
-
-def test_predict_of_no_rows_is_empty() -> None:
-    assert small_net().predict(X[:0]).shape == (0, N_TOPICS)
 
 
 def test_predict_ignores_dropout() -> None:
@@ -278,13 +231,6 @@ def test_network_rejects_rows_of_another_width(method: str) -> None:
 def test_network_rejects_topics_that_do_not_match_the_rows(method: str) -> None:
     with pytest.raises(DataError, match=r"^`y` has shape \(24,\) .* topics of shape \(25,\);"):
         getattr(small_net(), method)(X, Y[:-1])
-
-
-@pytest.mark.parametrize(("method", "purpose"), [("fit", "train on"), ("evaluate", "evaluate")])
-def test_network_rejects_no_rows(method: str, purpose: str) -> None:
-    with pytest.raises(DataError) as caught:
-        getattr(small_net(), method)(X[:0], Y[:0])
-    assert str(caught.value) == f"there are no rows to {purpose}; give at least one."
 
 
 def test_network_of_several_topics_ends_in_sigmoid_with_its_loss() -> None:

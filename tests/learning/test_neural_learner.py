@@ -158,13 +158,6 @@ def test_seed_decides_all_weights() -> None:
 # What can't be ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rate", [0, -0.1, float("nan"), float("inf")])
-def test_learning_rate_must_be_over_0(rate: float) -> None:
-    with pytest.raises(OptionError) as caught:
-        NeuralLearner(learning_rate=rate)
-    assert str(caught.value) == f"`learning_rate` is {rate}; give a number over 0, or None."
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -201,13 +194,6 @@ def test_restore_returns_the_same_neural_learner() -> None:
     fit(learner)
     again = NeuralLearner.restore(learner.settings(), learner.arrays())
     assert again.settings() == learner.settings()
-    assert np.array_equal(again.predict_proba(X_OTHER), learner.predict_proba(X_OTHER))
-
-
-def test_restore_without_widths_takes_the_default_ones() -> None:
-    learner = NeuralLearner(epochs=1)
-    fit(learner)
-    again = NeuralLearner.restore(learner.settings() | {"hidden": None}, learner.arrays())
     assert np.array_equal(again.predict_proba(X_OTHER), learner.predict_proba(X_OTHER))
 
 
@@ -282,18 +268,6 @@ def test_ctrl_c_between_search_and_training_keeps_the_best_epoch(
     assert history.stopped_by == "interrupt"
     assert same_weights(learner.network, undisturbed.network)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_neural_learner_ignores_rows_of_weight_zero() -> None:
-    one, other = (NeuralLearner((8,), epochs=3) for _ in range(2))
-    weight = (Y > 0).astype(np.float32)
-    fit(one, sample_weight=weight)
-    other.fit(
-        X[Y > 0],
-        Labels.from_topics(Y[Y > 0]),
-        FitContext(n_topics=N_TOPICS, sample_weight=weight[Y > 0]),
-    )
-    assert same_weights(one.network, other.network)
 
 
 # Batches ----------------------------------------------------------------------------------------

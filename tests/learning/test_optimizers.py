@@ -127,22 +127,6 @@ def test_optimizer_keeps_averages_of_each_array(optimizer: Optimizer) -> None:
     np.testing.assert_array_equal(weights, expected)
 
 
-@pytest.mark.parametrize(
-    ("name", "optimizer"), [("sgd", SGD()), ("rmsprop", RMSprop()), ("adam", Adam())]
-)
-def test_get_optimizer_returns_the_defaults_of_a_name(name: str, optimizer: Optimizer) -> None:
-    assert get_optimizer(name) == optimizer
-
-
-def test_get_optimizer_copies_an_optimizer() -> None:
-    given = RMSprop(0.01)
-    taken = get_optimizer(given)
-    assert taken == given
-    taken.begin_step()
-    taken.update(0, first_weights(), np.ones(SHAPE, dtype=np.float32))
-    assert given == RMSprop(0.01) != taken
-
-
 def test_get_optimizer_rejects_an_unknown_name() -> None:
     with pytest.raises(OptionError) as caught:
         get_optimizer("adagrad")

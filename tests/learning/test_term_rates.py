@@ -56,15 +56,6 @@ def test_relevance_and_term_rates_read_only_the_rows_given() -> None:
         )
 
 
-def test_relevance_ignores_stored_zeros() -> None:
-    stored = sp.csr_array(np.ones((12, 4), dtype=np.float32))
-    stored.data[:] = X.toarray().reshape(-1)
-    assert stored.nnz > X.nnz
-    np.testing.assert_allclose(
-        relevance(stored, LABELS, ROWS), relevance(X, LABELS, ROWS), atol=1e-12
-    )
-
-
 def test_term_rates_grow_with_relevance_and_average_to_1() -> None:
     rates = term_rates(X, LABELS, ROWS, 2)
     squares = (X**2).sum(axis=0)
@@ -72,17 +63,6 @@ def test_term_rates_grow_with_relevance_and_average_to_1() -> None:
     assert rates[1] > 1 > rates[0] == rates[3]
     assert rates[-1] == 1
     assert rates.dtype == np.float32
-
-
-@pytest.mark.parametrize(
-    ("X", "y"),
-    [(X, np.zeros(12, dtype=int)), (sp.csr_array((12, 4), dtype=np.float32), Y)],
-    ids=["one topic", "no entry"],
-)
-def test_term_rates_are_equal_if_terms_say_nothing(X: sp.csr_array, y: np.ndarray) -> None:
-    rates = term_rates(X, Labels.from_topics(y), ROWS, 2)
-    np.testing.assert_allclose(rates[:-1], rates[0], rtol=1e-6)
-    assert rates[0] > 0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from slugline.errors import DataError
 from slugline.learning.calibration import Calibration
 from slugline.learning.linear import learner as linear_learner
 from slugline.learning.linear.learner import LinearLearner, _restore_weights
-from slugline.learning.linear.steps import drop_threshold, hstack_topics, sparsify
+from slugline.learning.linear.steps import hstack_topics, sparsify
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.normal(size=(300, 7)).astype(np.float32)
@@ -47,16 +47,6 @@ def test_sparsify_rounds_weights_to_11_binary_digits() -> None:
     nearest = np.ldexp(np.rint(mantissas * 2**11) / 2**11, exponents)
     assert np.array_equal(weights.toarray(), nearest)
     assert np.array_equal(weights.data.astype(np.float16), weights.data)
-
-
-def test_sparsify_drops_all_zeros() -> None:
-    assert sparsify(np.zeros((4, 3), dtype=np.float32), 0.25).nnz == 0
-
-
-def test_drop_threshold_grows_with_the_number_of_weights() -> None:
-    sizes = [size for most in (1 << 20, 1 << 26) for size in (most, most + 1)]
-    shares = [drop_threshold(size) for size in (1, *sizes, 1 << 40)]
-    assert shares == [0.25, 0.25, 0.5, 0.5, 0.75, 0.75]
 
 
 # join_topics ------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.tuning import BUDGET, Candidate, Metric, Tuning, tune
-from slugline.text.feature_groups import DEFAULT_GROUPS, FeatureGroup
+from slugline.text.feature_groups import DEFAULT_GROUPS
 
 pytestmark = pytest.mark.slow
 
@@ -124,19 +124,6 @@ def test_tune_tries_each_candidate_once_and_improves_both_metrics() -> None:
             best = trial
 
 
-def test_tune_depends_on_the_seed() -> None:
-    first, again, other = (searched(90, BUDGET / 4, seed) for seed in (0, 0, 1))
-    assert first == again
-    assert first != other
-
-
-def test_budget_limits_the_work_but_always_allows_the_default() -> None:
-    assert [trial.candidate for trial in search(budget=1).trials] == [Candidate(WORDS)]
-    # 3 folds, each learned from by 2; 16 rounds for 2 topics: 64 a way with the same terms.
-    few = search(budget=64 * 3)
-    assert 1 < len(few.trials) < len(search().trials)
-
-
 def test_tune_accepts_a_group_without_terms() -> None:
     y = np.arange(60) % 2
     texts = ["apple" if topic else "motor" for topic in y]  # no pairs, nor a lead beside the words
@@ -177,20 +164,6 @@ def test_tune_notes_every_trial() -> None:
     assert notes.notes[0] == (
         f"{first.score:.4f}  log loss {first.log_loss:.4f}  best so far  1.25 x words"
     )
-
-
-@pytest.mark.parametrize(
-    ("way", "words"),
-    [
-        (Candidate(WORDS), "1.25 x words"),
-        (
-            Candidate((FeatureGroup("words"), FeatureGroup("lead", weight=3)), passes=6),
-            "words + 3 x lead, 6 passes",
-        ),
-    ],
-)
-def test_candidate_reads_as_words(way: Candidate, words: str) -> None:
-    assert str(way) == words
 
 
 def test_tune_rejects_a_single_document() -> None:
@@ -314,13 +287,6 @@ def test_tuned_classifier_learns_like_the_best_trial_and_is_saved_so(tmp_path: P
     twin = clone(again).fit(texts, y)
     assert twin.fitted_.tuning is None
     assert np.array_equal(twin.predict_proba(texts), classifier.predict_proba(texts))
-
-
-def test_tune_takes_a_number_as_the_budget() -> None:
-    texts, y = ordered_pairs(60)
-    classifier = TopicClassifier(tune=1).fit(texts, y)
-    assert classifier.fitted_.tuning is not None
-    assert len(classifier.fitted_.tuning.trials) == 1
 
 
 def test_tune_does_not_depend_on_threads() -> None:

@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 import pytest
 import sklearn.exceptions
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -31,7 +31,7 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file.schema import FORMAT
-from slugline.text.feature_groups import FeatureGroup, default_feature_groups
+from slugline.text.feature_groups import FeatureGroup
 
 News = list[tuple[str, str]]
 
@@ -136,16 +136,6 @@ def test_classifier_passes_the_checks_of_scikit_learn(classifier: TopicClassifie
 # scikit-learn's tools ---------------------------------------------------------------------------
 
 
-def test_classifier_can_be_cloned(learner: Any) -> None:
-    classifier = TopicClassifier(learner=learner, class_weight={"bank": 2.0}, random_state=7)
-    twin = clone(classifier)
-    assert is_classifier(twin)
-    assert not hasattr(twin, "fitted_")
-    assert repr(twin.get_params()["learner"])[:30] == repr(learner)[:30]
-    assert twin.class_weight == {"bank": 2.0}
-    assert twin.random_state == 7
-
-
 def test_random_state_none_draws_a_seed_that_the_model_keeps(
     texts: list[str], topics: list[str], tmp_path: Path
 ) -> None:
@@ -172,46 +162,6 @@ def test_random_state_generator_gives_each_fit_a_seed(
     assert len(set(seeds)) == 3
     assert [second.fit(texts, topics).fitted_.seed for _ in range(3)] == seeds
     assert cross_val_score(TopicClassifier(random_state=make(5)), texts, topics, cv=3).min() > 0.9
-
-
-@pytest.mark.parametrize("seed", [-1, 1 << 32, 1.5, "0", True])
-def test_random_state_rejects_what_is_no_seed(
-    seed: Any, texts: list[str], topics: list[str]
-) -> None:
-    with pytest.raises(OptionError, match=r"^`random_state` is .*; give a whole number from 0 to "):
-        TopicClassifier(random_state=seed).fit(texts, topics)
-
-
-def test_get_params_returns_the_parameters_of_the_constructor() -> None:
-    classifier = TopicClassifier()
-    assert classifier.get_params(deep=False) == {
-        "learner": "linear",
-        "encoder": "vectors",
-        "descriptions": None,
-        "feature_groups": None,
-        "class_weight": None,
-        "tune": False,
-        "n_jobs": None,
-        "random_state": 0,
-        "min_precision": None,
-        "optimize": "micro",
-        "text": None,
-        "columns": None,
-        "topic_path": None,
-        "thresholds": None,
-    }
-    assert classifier.set_params(random_state=3, learner="network") is classifier
-    assert repr(classifier) == "TopicClassifier(learner='network', random_state=3)"
-
-
-def test_set_params_rejects_an_unknown_parameter() -> None:
-    with pytest.raises(OptionError) as caught:
-        TopicClassifier().set_params(seed=3)
-    assert str(caught.value) == (
-        "TopicClassifier has no parameter 'seed'; "
-        "choose one of learner, encoder, descriptions, feature_groups, class_weight, tune, "
-        "n_jobs, random_state, min_precision, optimize, text, columns, topic_path, thresholds."
-    )
 
 
 def test_classifier_ends_a_pipeline(texts: list[str], topics: list[str]) -> None:
@@ -332,19 +282,6 @@ def test_fit_takes_integer_topics(
     assert classifier.predict(texts).tolist() == y
 
 
-def test_predict_returns_no_topics_for_no_texts(texts: list[str], topics: list[str]) -> None:
-    classifier = TopicClassifier(learner="linear").fit(texts, topics)
-    assert classifier.predict([]).tolist() == []
-    assert classifier.predict_proba([]).shape == (0, 3)
-
-
-def test_predict_proba_sums_to_one_without_known_words(
-    learner: Any, texts: list[str], topics: list[str]
-) -> None:
-    proba = TopicClassifier(learner=learner).fit(texts, topics).predict_proba(["", "zebra"])
-    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
-
-
 def test_predict_proba_is_the_same_for_batches_of_any_size(
     learner: Any, texts: list[str], topics: list[str]
 ) -> None:
@@ -355,25 +292,6 @@ def test_predict_proba_is_the_same_for_batches_of_any_size(
 
 
 # Options ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("learner", "wants"), [("network", "multi-hot"), ("linear", "log-tf-idf")])
-def test_default_feature_groups_suit_the_learner(learner: Any, wants: str) -> None:
-    texts = ["a few words"] * 6
-    classifier = TopicClassifier(learner=learner).fit(texts, ["a", "b"] * 3)
-    assert classifier.fitted_.features.feature_groups == default_feature_groups(
-        wants, texts, n_topics=2
-    )
-
-
-def test_feature_groups_are_those_that_are_given(texts: list[str], topics: list[str]) -> None:
-    feature_groups = [
-        FeatureGroup("words", "counts", max_terms=5),
-        FeatureGroup("characters", min_count=3),
-    ]
-    classifier = TopicClassifier(learner="linear", feature_groups=feature_groups).fit(texts, topics)
-    assert classifier.fitted_.features.feature_groups == tuple(feature_groups)
-    assert classifier.fitted_.features.vocabularies_[0].n_columns == 5
 
 
 def test_validation_data_choose_the_epoch_and_nothing_else(
@@ -420,18 +338,6 @@ def test_class_weight_decides_between_topics_of_equal_texts(name: Any) -> None:
         for key, weight in weights.items()
     }  # fmt: skip
     assert share["none"] < share["balanced"] < share["rare"]
-
-
-def test_class_weight_balanced_equals_the_mapping_that_balances(
-    texts: list[str], topics: list[str]
-) -> None:
-    texts, topics = texts[:50], topics[:50]
-    balanced = TopicClassifier(learner="linear", class_weight="balanced").fit(texts, topics)
-    by_hand = {topic: 50 / 3 / topics.count(topic) for topic in set(topics)}
-    mapped = TopicClassifier(learner="linear", class_weight=by_hand).fit(texts, topics)
-    np.testing.assert_allclose(
-        balanced.predict_proba(texts), mapped.predict_proba(texts), rtol=1e-4
-    )
 
 
 def test_fit_changes_neither_parameters_nor_the_learner_passed(
@@ -644,16 +550,6 @@ def test_fit_rejects_a_topic_that_cannot_be_shown_or_written(topic: str) -> None
     )
 
 
-def test_subclass_of_the_classifier_has_its_own_parameters() -> None:
-    class Louder(TopicClassifier):
-        def __init__(self, *, volume: int = 1, random_state: int = 0) -> None:
-            super().__init__(random_state=random_state)
-            self.volume = volume
-
-    assert clone(Louder(volume=3)).volume == 3
-    assert Louder(volume=3).get_params() == {"volume": 3, "random_state": 0}
-
-
 # Kinds of topics --------------------------------------------------------------------------------
 
 
@@ -735,33 +631,11 @@ def test_predict_gives_the_only_topic_that_has_weight(
     assert classifier.classes_.tolist() == known
 
 
-@pytest.mark.parametrize("weight", [{"sport": 0}, {"bank": 0}])
-@pytest.mark.parametrize("name", ["linear", "network"])
-def test_predict_never_gives_a_topic_of_weight_zero(
-    name: Any, weight: Any, texts: list[str], topics: list[str]
-) -> None:
-    classifier = TopicClassifier(learner=name, class_weight=weight).fit(texts, topics)
-    assert set(classifier.predict(texts)) == {"bank", "grain", "sport"} - set(weight)
-
-
 def test_fit_learns_a_topic_with_one_document(texts: list[str], topics: list[str]) -> None:
     classifier = TopicClassifier().fit([*texts, "zebra"], [*topics, "zoo"])
     assert classifier.predict(["zebra", *texts]).tolist() == ["zoo", *topics]
     net = TopicClassifier(learner="network").fit([*texts, "zebra"], [*topics, "zoo"])
     assert net.predict_proba(["zebra"])[0, 3] > net.predict_proba(texts)[:, 3].max()
-
-
-@pytest.mark.filterwarnings("error")
-def test_fit_learns_many_topics_with_one_document_without_warnings() -> None:
-    texts = [f"word{number}" for number in range(40)]
-    assert TopicClassifier().fit(texts, texts).predict(texts).tolist() == texts
-
-
-@pytest.mark.parametrize("name", ["linear", "network"])
-def test_predict_proba_of_equal_texts_follows_the_topic_frequencies(name: Any) -> None:
-    classifier = TopicClassifier(learner=name).fit(["a b"] * 40, ["x"] * 30 + ["y"] * 10)
-    proba = classifier.predict_proba(["a b"])[0]
-    assert proba[0] > proba[1] > 0.05
 
 
 @pytest.mark.parametrize("name", ["linear", "network"])

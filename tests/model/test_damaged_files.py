@@ -161,7 +161,7 @@ ODD_VALUES = st.sampled_from(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.sampled_from(NAMES), st.data())
 def test_load_refuses_odd_settings_or_answers(name: str, data: st.DataObject) -> None:
     info = json.loads(good(name)[JSON])
@@ -261,7 +261,7 @@ ARRAY_CHANGES = st.sampled_from(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.sampled_from(NAMES), st.data())
 def test_load_refuses_odd_arrays_or_answers(name: str, data: st.DataObject) -> None:
     arrays = load_arrays(good(name)[WEIGHTS])
@@ -309,7 +309,7 @@ def test_load_refuses_a_term_that_is_named_twice() -> None:
     assert accepted == []
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.sampled_from(NAMES), st.integers(0), st.binary(max_size=8), st.booleans())
 @example("linear", 0, b"", False)
 def test_load_refuses_odd_bytes_or_answers(

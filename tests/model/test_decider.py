@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import msgspec
 import numpy as np
 import pytest
 from scipy.special import bdtrc
-from scipy.stats import beta
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
@@ -24,15 +22,13 @@ from slugline.learning.labels import Labels
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
-from slugline.model.decider import Decider, SingleLabelDecider
-from slugline.model.decision import Unsure, most_likely
+from slugline.model.decider import Decider
+from slugline.model.decision import Unsure
 from slugline.model.file import container
 from slugline.model.file.content import to_model_file
 from slugline.model.file.schema import ModelFile
 from slugline.model.heldout import HeldOutPredictions, SparseProba, to_arrays
 from slugline.model.thresholds import CONFIDENCE, _binomial_tail, best_precision, lowest_threshold
-from slugline.text import counting
-from slugline.text import tokens as text_words
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features, UnknownWordRate, WordCounts
 from stand_ins import Meanings
@@ -62,15 +58,6 @@ def test_lowest_threshold_keeps_its_precision_as_often_as_stated(precision: floa
     assert broken / 100 <= 1 - CONFIDENCE
 
 
-def test_lowest_threshold_meets_the_clopper_pearson_bound() -> None:
-    probabilities, right = answers(0)
-    threshold = lowest_threshold(probabilities, right, 0.9)
-    alone = probabilities >= threshold
-    n, n_right = alone.sum(), right[alone].sum()
-    assert beta.ppf((1 - CONFIDENCE) / 5, n_right, n - n_right + 1) >= 0.9
-    assert 0.3 < alone.mean() < 1
-
-
 def test_lowest_threshold_gets_past_a_wrong_topic_at_the_top() -> None:
     probabilities, right = np.linspace(1, 0.5, 1000), np.ones(1000, dtype=bool)
     right[:2] = False
@@ -87,10 +74,6 @@ def test_lowest_threshold_takes_all_answers_of_a_probability_or_none() -> None:
 @pytest.mark.parametrize("n", [0, 1, 50, 76])
 def test_lowest_threshold_is_infinite_for_too_few_answers(n: int) -> None:
     assert lowest_threshold(np.ones(n), np.ones(n, dtype=bool), 0.95) == np.inf
-
-
-def test_lowest_threshold_needs_77_right_answers_for_a_precision_of_95() -> None:
-    assert lowest_threshold(np.ones(77), np.ones(77, dtype=bool), 0.95) == 1
 
 
 def test_best_precision_is_one_that_lowest_threshold_reaches() -> None:
@@ -238,13 +221,6 @@ def features_of(texts: list[str], **options: Any) -> Features:
     return features
 
 
-def test_read_counts_words_and_the_known_ones_among_them() -> None:
-    counts = features_of(["wheat and corn"]).read(["Corn, corn, zinc", "", "wheat"])[1]
-    assert counts.n_words.tolist() == [3, 0, 1]
-    assert counts.n_known.tolist() == [2, 0, 1]
-    assert counts.n_unknown.tolist() == [1, 0, 0]
-
-
 def test_read_counts_no_unknown_words_without_a_group_of_words() -> None:
     features = Features([FeatureGroup("characters")])
     features.fit_transform(["wheat and corn"])
@@ -270,26 +246,6 @@ def test_are_unusual_flags_one_document_in_a_hundred_and_allows_for_length() -> 
     assert usual.are_unusual(counts).mean() == pytest.approx(0.01, abs=0.004)
     some = WordCounts(n_known=np.array([40, 20, 2, 0]), n_words=np.array([50, 50, 5, 5]))
     assert usual.are_unusual(some).tolist() == [False, True, False, True]
-
-
-def test_unknown_word_rate_ignores_texts_without_words() -> None:
-    n_words = np.full(100, 10)
-    counts = WordCounts(n_words - np.arange(100) % 5, n_words)
-    blank = np.zeros(10_000, dtype=np.int64)
-    with_blank = WordCounts(np.append(counts.n_known, blank), np.append(counts.n_words, blank))
-    assert UnknownWordRate.from_counts(with_blank) == UnknownWordRate.from_counts(counts)
-
-
-def test_are_unusual_allows_a_single_unknown_word_its_error() -> None:
-    counts = WordCounts(n_known=np.array([0, 0]), n_words=np.array([1, 0]))
-    for highest, odd in ((1.7, True), (1.8, False)):  # 0.75 / sqrt(0.25 * 0.75) is 1.73
-        assert UnknownWordRate(0.25, highest).are_unusual(counts).tolist() == [odd, False]
-
-
-def test_are_unusual_allows_a_few_unknown_words_where_there_were_none() -> None:
-    usual = UnknownWordRate.from_counts(WordCounts(np.full(100, 1000), np.full(100, 1000)))
-    some = WordCounts(n_known=np.array([90, 70]), n_words=np.array([100, 100]))
-    assert usual.are_unusual(some).tolist() == [False, True]
 
 
 # Answers ----------------------------------------------------------------------------------------
@@ -330,58 +286,6 @@ def test_decide_names_both_probabilities_of_an_unsure_text(fitted: TopicClassifi
     assert str(decision.reason).startswith(f"probability {decision.probability:.2f} is under 0.")
 
 
-@pytest.mark.parametrize(
-    ("reason", "text"),
-    [
-        (Unsure("no_words"), "no words"),
-        (Unsure("no_threshold", probability=0.5), "probability 0.50; no answer with this topic is "
-            "sure enough"),
-        (Unsure("low_probability", probability=0.5, threshold=0.51),
-         "probability 0.50 is under 0.51"),
-        (Unsure("low_probability", probability=0.501, threshold=0.504),
-         "probability 0.501 is under 0.504"),
-        (Unsure("low_probability", probability=0.5, threshold=0.500001),
-         "probability 0.500000 is under 0.500001"),
-        (Unsure("low_probability", probability=0.5, threshold=0.5000001),
-         "probability 0.5000000 is under 0.5000001"),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_reason_shows_enough_digits_to_tell_its_numbers_apart(reason: Unsure, text: str) -> None:
-    assert str(reason) == text
-
-
-@pytest.mark.parametrize(
-    ("threshold", "kind"), [(0.75, "low_probability"), (np.inf, "no_threshold")]
-)
-def test_unsure_from_threshold_tells_a_missing_threshold_apart(threshold: float, kind: str) -> None:
-    assert Unsure.from_threshold(0.5, threshold).kind == kind
-
-
-def test_decide_from_proba_decides_as_decide_does(fitted: TopicClassifier) -> None:
-    decider = Decider.from_fitted(fitted.fitted_, 0.9)
-    texts = ["the loan and wheat and goal of 1", "", "Das Kraut"]
-    proba, counts = fitted.fitted_.predict_with_words(texts)
-    assert decider.decide_from_proba(texts, proba, counts) == decider.decide(texts)
-
-
-def test_summary_gives_the_range_of_thresholds_by_topic(fitted: TopicClassifier) -> None:
-    model = fitted.fitted_
-    low, high = np.float32(0.25), np.float32(0.75)
-    decider = SingleLabelDecider(model, 0.9, np.array([low, np.inf, high]))
-    rows = dict(decider.summary())
-    assert rows["from probability"] == "0.25 to 0.75, by topic"
-    assert decider.promise == 0.9
-    decider = SingleLabelDecider(model, None, np.array([low, low, np.inf]))
-    assert (decider.summary(), decider.promise, decider.note) == ([], 0, "")
-    rows = dict(replace(decider, precision=0.9).summary())
-    assert rows["from probability"] == "0.25"
-    precision, share = model.heldout_predictions.precision_at(decider.thresholds)  # type: ignore[union-attr]
-    assert rows["on held-out texts"] == (
-        f"{100 * share:.1f} % answered by probability alone, {100 * precision:.1f} % of them right"
-    )
-
-
 def test_decide_without_a_precision_answers_every_text_with_words(fitted: TopicClassifier) -> None:
     texts = ["the loan and wheat and goal of 1", "", "Das Kraut", " \n"]
     decisions = fitted.decide(texts, 0)
@@ -398,54 +302,6 @@ def test_decide_gives_one_text_the_answer_it_has_among_others(fitted: TopicClass
     alone = [fitted.decide([text])[0] for text in texts]
     assert [(r.topic, r.reason) for r in together] == [(r.topic, r.reason) for r in alone]
     assert fitted.decide([]) == []
-
-
-def test_decide_splits_each_text_into_words_once(
-    fitted: TopicClassifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[str] = []
-    join_texts = text_words.join_texts
-
-    def join(texts: list[str]) -> Any:
-        read.extend(texts)
-        return join_texts(texts)
-
-    def find_words(texts: list[str]) -> Any:
-        read.extend(texts)
-        return text_words.find_words(texts)
-
-    monkeypatch.setattr(text_words, "join_texts", join)
-    monkeypatch.setattr(counting, "find_words", find_words)
-    fitted.decide(["corn goal", "Das Kraut"])
-    assert read == ["corn goal", "Das Kraut"]
-
-
-def test_decide_starts_threads_only_for_many_texts(
-    fitted: TopicClassifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[int] = []
-
-    def pool(n_threads: int) -> Any:
-        started.append(n_threads)
-        return ThreadPoolExecutor(n_threads)
-
-    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", pool)
-    monkeypatch.setattr(fitted.fitted_.features, "n_threads", 2)
-    fitted.decide(["the loan and rate " * 50] * 100)
-    assert started == []
-    fitted.decide(["the loan and rate " * 50] * 1000)
-    assert started == [2]
-
-
-@pytest.mark.parametrize("n_guesses", [1, 2, 3, 5])
-def test_most_likely_sorts_topics_and_keeps_the_order_of_equal_ones(n_guesses: int) -> None:
-    proba = np.array([[0.25, 0.5, 0.25, 0.0], [0.25] * 4, [0.0, 0.125, 0.25, 0.625]], dtype="f4")
-    expected = [
-        [("b", 0.5), ("a", 0.25), ("c", 0.25), ("d", 0.0)],
-        [("a", 0.25), ("b", 0.25), ("c", 0.25), ("d", 0.25)],
-        [("d", 0.625), ("c", 0.25), ("b", 0.125), ("a", 0.0)],
-    ]
-    assert most_likely(proba, n_guesses, "abcd") == [each[:n_guesses] for each in expected]
 
 
 def test_heldout_predictions_do_not_depend_on_threads(many: Any, fitted: TopicClassifier) -> None:
@@ -514,25 +370,6 @@ def test_decide_names_the_precision_that_can_be_reached(fitted: TopicClassifier)
 
 def test_decide_promises_nothing_with_one_document_per_topic() -> None:
     classifier = TopicClassifier(min_precision=0.9).fit(["wheat", "goal"], ["grain", "sport"])
-    with pytest.raises(OptionError, match="Not even half of the answers can be"):
-        classifier.decide(["wheat"], 0.9)
-
-
-def test_min_precision_allows_a_topic_with_a_single_document(many: Any) -> None:
-    texts, topics = many
-    classifier = TopicClassifier(min_precision=0.8).fit([*texts, "tin"], [*topics, "metal"])
-    assert classifier.decide(["the loan and rate and bond of 1"])[0].topic == "bank"
-
-
-def test_decide_of_a_single_topic_is_sure() -> None:
-    texts = ["wheat and corn", "corn and rye"] * 60
-    classifier = TopicClassifier(min_precision=0.95).fit(texts, ["grain"] * 120)
-    decisions = classifier.decide(["corn and wheat", "zinc"])
-    assert [decision.topic for decision in decisions] == ["grain", None]
-
-
-def test_decide_promises_nothing_where_every_text_is_the_same() -> None:
-    classifier = TopicClassifier(min_precision=0.9).fit(["wheat"] * 200, ["a", "b"] * 100)
     with pytest.raises(OptionError, match="Not even half of the answers can be"):
         classifier.decide(["wheat"], 0.9)
 
@@ -617,19 +454,6 @@ def test_card_names_the_best_precision_if_the_own_one_is_out_of_reach(
     fitted.save(tmp_path / "b.slug")
     assert "right in 80 of 100 cases" in (card := load(tmp_path / "b.slug").card_)
     assert "unsure of every text" not in card
-
-
-def test_card_says_that_no_precision_can_be_promised(tmp_path: Path) -> None:
-    classifier = TopicClassifier(min_precision=0.9).fit(["wheat", "goal"], ["grain", "sport"])
-    assert classifier.decide(["wheat"])[0].reason.kind == "no_threshold"  # type: ignore[union-attr]
-    assert Decider.from_fitted(classifier.fitted_).summary()[2] == (
-        "can be promised",
-        "no precision",
-    )
-    classifier.save(tmp_path / "a.slug")
-    card = load(tmp_path / "a.slug").card_
-    assert "**The model is unsure of every text: no threshold reaches the precision of 0.9" in card
-    assert "Not even half of the answers can be promised to be right" in card
 
 
 # As an option of the constructor ----------------------------------------------------------------

@@ -20,8 +20,7 @@ from slugline import LinearLearner, Mixture, NeuralLearner, TopicClassifier
 from slugline.errors import DataError, OptionError
 from slugline.learning.learner import Capabilities
 from slugline.model.decider import Decider
-from slugline.model.f1_thresholds import best_common_threshold, choose_rule
-from slugline.model.multilabel_rule import MultilabelRule
+from slugline.model.f1_thresholds import choose_rule
 
 TOPICS = ("grain", "money", "oil")
 WORDS = {"grain": "wheat corn harvest", "money": "dollar rates bank", "oil": "crude barrels opec"}
@@ -125,13 +124,6 @@ def test_fit_shows_missing_cells_of_an_indicator() -> None:
         TopicClassifier().fit(TEXTS[:2], odd)
 
 
-def test_fit_needs_as_many_lists_as_texts() -> None:
-    with pytest.raises(DataError) as error:
-        TopicClassifier().fit(TEXTS, SETS[1:])
-    message = "there are 240 texts and 239 topics; give topics for each text."
-    assert str(error.value) == message
-
-
 def test_predict_puts_the_most_likely_topic_first(several: TopicClassifier) -> None:
     proba = several.predict_proba(NEW_TEXTS)
     for answer, row in zip(several.predict(NEW_TEXTS), proba, strict=True):
@@ -165,12 +157,6 @@ def test_fit_takes_topics_from_the_columns_of_a_data_frame(frames: Any) -> None:
     assert model.predict(NEW_TEXTS).shape == (len(NEW_TEXTS), 3)
 
 
-@pytest.mark.parametrize("series", [pd.Series, pl.Series, list, tuple])
-def test_fit_takes_any_sequence_of_lists(series: Any, several: TopicClassifier) -> None:
-    model = TopicClassifier(n_jobs=1).fit(TEXTS, series(SETS))
-    assert model.predict(NEW_TEXTS).tolist() == several.predict(NEW_TEXTS).tolist()
-
-
 def test_predict_never_gives_a_topic_without_documents() -> None:
     y = np.column_stack([INDICATOR, np.zeros(len(TEXTS), dtype=int)])
     model = TopicClassifier(n_jobs=1).fit(TEXTS, y)
@@ -182,19 +168,6 @@ def test_predict_gives_each_text_a_topic_if_all_documents_have_one() -> None:
     some = [i for i, topics in enumerate(SETS) if topics]
     model = TopicClassifier(n_jobs=1).fit([TEXTS[i] for i in some], [SETS[i] for i in some])
     assert all(model.predict([*NEW_TEXTS, "quite another thing", ""]).tolist())
-
-
-def test_predict_gives_each_text_a_topic_if_one_document_has_none() -> None:
-    some = [i for i, topics in enumerate(SETS) if topics]
-    # Twenty texts say nothing of their topic.
-    texts = [TEXTS[i] for i in some] + [f"the a of {n}" for n in range(21)]
-    sets = [SETS[i] for i in some] + [["grain"]] * 20 + [[]]
-    model = TopicClassifier(n_jobs=1).fit(texts, sets)
-    assert model.fitted_.multilabel_rule is not None
-    assert model.fitted_.multilabel_rule.at_least_one
-    half = TopicClassifier(n_jobs=1).fit(TEXTS, SETS)
-    assert half.fitted_.multilabel_rule is not None
-    assert not half.fitted_.multilabel_rule.at_least_one
 
 
 def test_indicators_work_with_scores_and_searches_of_scikit_learn() -> None:
@@ -305,32 +278,6 @@ def test_partial_fit_teaches_a_network_several_topics(size: int, tmp_path: Path)
     np.testing.assert_array_equal(loaded.predict_proba(NEW_TEXTS), proba)
 
 
-def test_partial_fit_of_a_network_hardly_moves_its_calibration(net: TopicClassifier) -> None:
-    model = TopicClassifier.from_fitted(net.fitted_)
-    before = net.fitted_.predict_proba(NEW_TEXTS)
-    model.partial_fit(NEW_TEXTS[:3], NEW_SETS[:3])
-    np.testing.assert_allclose(model.predict_proba(NEW_TEXTS), before, atol=0.15)
-    assert micro_f1(model) > 0.95
-    assert np.array_equal(net.predict_proba(NEW_TEXTS), before)
-
-
-@pytest.mark.parametrize("n_documents", [1, 2, 3])
-def test_partial_fit_teaches_a_network_from_a_small_first_batch(n_documents: int) -> None:
-    texts, sets = ["crude", "the", "wheat"][:n_documents], [["oil"], [], ["grain"]][:n_documents]
-    weight = [1.0, 0.0, 1.0][:n_documents]
-    model = TopicClassifier(learner=NET, n_jobs=1)
-    model.partial_fit(texts, sets, TOPICS, sample_weight=weight)
-    model.partial_fit(texts, sets)
-    assert np.isfinite(model.predict_proba(NEW_TEXTS)).all()
-
-
-def test_partial_fit_that_fails_leaves_a_multilabel_network_unchanged(net: TopicClassifier) -> None:
-    model = TopicClassifier.from_fitted(net.fitted_)
-    with pytest.raises(DataError, match="weight zero"):
-        model.partial_fit(NEW_TEXTS, NEW_SETS, sample_weight=np.zeros(len(NEW_TEXTS)))
-    assert model.fitted_ is net.fitted_
-
-
 # Promises -----------------------------------------------------------------------------------------
 
 
@@ -407,13 +354,6 @@ def test_decide_is_unsure_of_a_text_with_too_many_likely_topics() -> None:
     assert decision.topics == []
 
 
-def test_decide_is_unsure_of_blank_texts(several: TopicClassifier) -> None:
-    assert [str(decision.reason) for decision in several.decide(["", "  "])] == [
-        "no text",
-        "no text",
-    ]
-
-
 # Thresholds ---------------------------------------------------------------------------------------
 
 
@@ -431,36 +371,6 @@ def test_thresholds_maximize_the_average_f1(average: Any, fewest: int) -> None:
     for move in (-0.25, 0.25):
         other = rule.with_thresholds(rule.thresholds + np.float32(move))
         assert f1_score(y, other.decide(proba), average=average, zero_division=1) < best
-
-
-def test_best_common_threshold_maximizes_the_average_f1() -> None:
-    proba = np.array([[0.7, 0.1], [0.35, 0.1], [0.3, 0.1], [0.3, 0.6]], np.float32)
-    y = np.array([[1, 0], [1, 0], [0, 0], [0, 1]]) > 0
-    rule = MultilabelRule(
-        np.full(2, 0.5, np.float32), at_least_one=False, max_topics=1, average="micro"
-    )
-    f1, best = best_common_threshold(rule, proba, y)
-    assert f1 == 1
-    assert best.thresholds.tolist() == pytest.approx([0.325, 0.325])
-    assert best.decide(proba).tolist() == y.tolist()
-
-
-def test_threshold_of_a_rare_topic_is_close_to_the_common_one() -> None:
-    rng = np.random.default_rng(0)
-    proba = np.column_stack([rng.random(5000), rng.random(5000) * 0.9]).astype(np.float32)
-    y = (proba > [0.5, 0.3]).astype(np.float32)
-    many = choose_rule(proba, y, np.array([0, 2]), "micro")
-    y[5:, 1] = 0
-    few = choose_rule(proba, y, np.array([0, 2]), "micro")
-    assert many.thresholds[1] < 0.32
-    assert abs(few.thresholds[1] - few.thresholds[0]) < 0.1
-
-
-def test_thresholds_without_heldout_documents_are_usual_ones() -> None:
-    model = TopicClassifier().fit(["wheat", "oil"], [["grain"], ["oil", "grain"]])
-    assert model.fitted_.multilabel_rule is not None
-    assert (model.fitted_.multilabel_rule.thresholds > 0.1).all()
-    assert model.predict(["wheat", "oil"]).tolist()[0] == ("grain",)
 
 
 # Batches ------------------------------------------------------------------------------------------
@@ -544,20 +454,12 @@ def test_partial_fit_of_a_loaded_multilabel_model_learns_on(
 # Mixtures -----------------------------------------------------------------------------------------
 
 MIXTURE = Mixture([LinearLearner(), NeuralLearner(epochs=30)])
-LINEAR_MIXTURE = Mixture([LinearLearner(), LinearLearner(passes=2)])
 
 
 @pytest.fixture(scope="module")
 def mixture() -> TopicClassifier:
     texts, sets = documents(400)
     return TopicClassifier(learner=MIXTURE, n_jobs=1, min_precision=0.8).fit(texts, sets)
-
-
-def test_mixture_gives_several_topics_or_none(mixture: TopicClassifier) -> None:
-    assert micro_f1(mixture) > 0.95
-    assert () in mixture.predict(NEW_TEXTS).tolist()
-    assert mixture.predict_proba(NEW_TEXTS).sum(axis=1).max() > 1.5
-    assert Decider.from_fitted(mixture.fitted_).promise
 
 
 def test_loaded_multilabel_mixture_predicts_the_same(
@@ -577,13 +479,6 @@ def test_loaded_multilabel_mixture_predicts_the_same(
     mixture.save(tmp_path / "small.slug", quantize="int8")
     small = slugline.load(tmp_path / "small.slug").predict_proba(NEW_TEXTS)
     np.testing.assert_allclose(small, expected, atol=0.05)
-
-
-def test_explain_of_a_mixture_gives_words_of_each_topic(mixture: TopicClassifier) -> None:
-    found = mixture.explain("wheat corn and crude barrels", "oil")
-    assert {reason.word for reason in found.reasons[:2]} == {"crude", "barrels"}
-    total = sum(reason.attribution for reason in found.reasons)
-    assert total == pytest.approx(found.score - found.bias, abs=1e-4)
 
 
 def test_mixture_calibrates_probabilities_on_heldout_documents() -> None:
@@ -607,33 +502,6 @@ def test_heldout_documents_include_all_copies_of_a_text() -> None:
     model = TopicClassifier(learner=MIXTURE, n_jobs=1).fit(texts, noise)
     # By copies, they would be as good as certain.
     assert np.quantile(model.predict_proba(texts), 0.9) < 0.8
-
-
-@pytest.mark.parametrize("n_documents", [1, 2, 4])
-def test_mixture_learns_several_topics_from_a_few_documents(n_documents: int) -> None:
-    sets = [["oil"], [], ["oil", "grain"], ["grain"]][:n_documents]
-    texts = ["crude", "the", "crude wheat", "wheat"][:n_documents]
-    model = TopicClassifier(learner=LINEAR_MIXTURE, n_jobs=1).fit(texts, sets)
-    assert model.predict_proba(texts).shape[0] == n_documents
-    assert model.predict_proba(["crude"])[0].argmax() == model.classes_.tolist().index("oil")
-
-
-@pytest.mark.parametrize(
-    ("texts", "options", "weight"),
-    [
-        (["crude", "wheat", "", ""], {}, None),
-        (["crude", "wheat", "gold", "iron"], {}, [1, 0, 0, 0]),
-        (["crude", "wheat", "gold", "iron"], {"class_weight": {"oil": 2}}, None),
-    ],
-    ids=["words", "weights", "topics"],
-)
-def test_mixture_ignores_parts_without_anything_to_learn(
-    texts: list[str], options: Any, weight: Any
-) -> None:
-    sets: list[list[str]] = [["oil"], ["grain"], ["grain"], []]
-    model = TopicClassifier(learner=LINEAR_MIXTURE, n_jobs=1, **options)
-    model.fit(texts, sets, sample_weight=weight)
-    assert model.predict_proba(["crude"])[0].argmax() == model.classes_.tolist().index("oil")
 
 
 def test_mixture_works_with_paths_and_indicators() -> None:

@@ -20,7 +20,7 @@ from slugline.base.names import MARKERS
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import ModelFileError, NotFittedError, OptionError, SluglineError
-from slugline.prediction import markers, task
+from slugline.prediction import markers
 from slugline.prediction.job import JobResult, predict_files
 from slugline.prediction.rows import PredictOptions
 
@@ -115,13 +115,6 @@ def test_predict_files_uses_the_options_of_a_single_file() -> None:
     assert "topic_2" in json.loads(line)
 
 
-def test_predict_files_answers_alike_for_classifier_and_file(news: list[tuple[str, str]]) -> None:
-    texts, topics = zip(*news, strict=True)
-    predict_files(TopicClassifier().fit(texts, topics), ["in/*"], "other", n_workers=1)
-    predict()
-    assert contents("other") == contents()
-
-
 def test_predict_files_writes_the_same_bytes_with_any_number_of_processes() -> None:
     predict()
     before = contents()
@@ -200,16 +193,6 @@ def test_predict_files_overwrites_other_answers_only_if_asked(news: list[tuple[s
     assert predict_files(other, ["in/*"], "out", overwrite=True, n_workers=1).n_files == 0
 
 
-def test_predict_files_treats_another_number_of_threads_as_the_same_job() -> None:
-    predict()
-    assert predict(options=PredictOptions(n_threads=2)).n_files == 0
-
-
-def test_predict_files_accepts_answers_that_strict_accepted() -> None:
-    predict(options=PredictOptions(strict=True))
-    assert predict().n_files == 0
-
-
 def test_predict_files_keeps_answers_to_another_source() -> None:
     predict()
     Path("more").mkdir()
@@ -244,11 +227,6 @@ def test_predict_files_rejects_a_target_in_place_of_failed_answers() -> None:
     assert contents()["a.csv"] == b"mine"
     Path("out/a.csv").unlink()
     assert predict().n_files == 1
-
-
-def test_predict_files_takes_a_path_or_a_pattern() -> None:
-    assert predict_files("news.slug", "in/*.csv", "out", n_workers=1).n_files == 1
-    assert predict_files("news.slug", Path("in/b.jsonl"), "out", n_workers=1).n_files == 1
 
 
 def test_predict_files_keeps_answers_in_their_folder() -> None:
@@ -471,21 +449,3 @@ def test_predict_files_leaves_complete_files_after_ctrl_c(n_workers: int) -> Non
     predict()
     assert len(contents()) == 4
     assert there.items() <= contents().items()
-
-
-def test_predict_files_reports_progress_within_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task, "_INTERVAL", 0)
-    Path("many.txt").write_text("wheat and corn were sold\n" * 20_000)
-    watcher = Watcher()
-    predict_files("news.slug", ["many.txt"], "alone", n_workers=1, progress=watcher)
-    shares = [share for share in watcher.shares if share is not None]
-    assert shares == sorted(shares)
-    assert any(0 < share < 1 for share in shares)
-    assert shares[-1] == 1
-
-
-def test_pair_files_skips_the_markers_of_a_folder() -> None:
-    predict()
-    done = predict_files("news.slug", ["out/*"], "again", n_workers=1)
-    assert (done.n_files, done.failed) == (4, [])
-    assert sorted(contents("again")) == sorted(contents())

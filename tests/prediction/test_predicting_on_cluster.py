@@ -203,19 +203,6 @@ def test_predict_partitions_gives_the_answers_of_the_model(
     assert [*found["probability"].dropna()] == pytest.approx([*proba])
 
 
-def test_predict_partitions_joins_several_columns(news_slug: Path, frame: Any, client: Any) -> None:
-    both = frame.assign(more="wheat crop")
-    topics = predict_partitions(news_slug, both, ["text", "more"]).compute()["topic"]
-    assert [*topics[["a", "b"]]] == ["grain", "grain"]
-
-
-def test_predict_partitions_keeps_topics_that_are_numbers(frame: Any, client: Any) -> None:
-    model = TopicClassifier().fit(["wheat", "goal", "loan"] * 9, [1, 2, 3] * 9)
-    answers = predict_partitions(model, frame)
-    assert str(answers["topic"].dtype) == "Int64"
-    assert answers["topic"].compute().fillna(-1).tolist() == [1, -1, 2, -1, 3]
-
-
 def test_predict_partitions_gives_reasons(
     news: list[tuple[str, str]], frame: Any, client: Any
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import tracemalloc
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -109,11 +108,6 @@ def test_predict_rows_returns_a_bad_row_without_text(model: TopicClassifier, tex
     assert item == BadRow(2, "no text in column 'text'", values={"text": text})
 
 
-def test_predict_rows_names_no_column_for_a_blank_line(model: TopicClassifier) -> None:
-    [item] = answers_to(model, rows_of(*texts_of(" "), kind="txt"))
-    assert item == BadRow(1, "no text", values={"text": " "})
-
-
 def test_predict_rows_returns_a_bad_row_without_the_column(model: TopicClassifier) -> None:
     rows = rows_of(SourceRow(1, {"text": "wheat"}), SourceRow(2, {"other": "goal"}))
 
@@ -178,19 +172,6 @@ def test_predict_rows_rejects_a_missing_text_column(
     assert str(error.value) == message
 
 
-def test_predict_rows_lists_some_of_many_unknown_columns(model: TopicClassifier) -> None:
-    rows = rows_of(SourceRow(1, {f"c{i}": "wheat" for i in range(5000)}))
-
-    with pytest.raises(DataError) as error:
-        list(answers_to(model, rows))
-
-    assert str(error.value) == (
-        f"t.jsonl has {', '.join(repr(f'c{i}') for i in range(20))} and 4,980 more, "
-        "and none is known as text; name columns with `text`, or add a header if these are not "
-        "names."
-    )
-
-
 @pytest.mark.parametrize(
     ("values", "wanted", "identity", "said"),
     [
@@ -218,11 +199,6 @@ def test_predict_rows_finds_the_id_column_in_any_case(
     assert (item.id, told) == (identity, said)
 
 
-def test_predict_rows_does_not_guess_the_id_column_as_text(model: TopicClassifier) -> None:
-    [item] = answers_to(model, rows_of(SourceRow(1, {"key": "goal", "wire": "wheat"})), id="key")
-    assert (item.id, item.decision.topic) == ("goal", "grain")
-
-
 def test_predict_rows_rejects_a_missing_id_column(model: TopicClassifier) -> None:
     rows = rows_of(SourceRow(1, {"text": "wheat", "ticket_id": 4}))
 
@@ -232,39 +208,6 @@ def test_predict_rows_rejects_a_missing_id_column(model: TopicClassifier) -> Non
     assert str(error.value) == (
         "t.jsonl has no column 'ticketid'; there are 'text', 'ticket_id'; did you mean 'ticket_id'?"
     )
-
-
-def test_predict_rows_joins_text_columns(model: TopicClassifier) -> None:
-    rows = rows_of(
-        SourceRow(1, {"subject": "wheat", "body": "corn crop"}),
-        SourceRow(2, {"subject": "wheat", "body": None}),
-        SourceRow(3, {"subject": " ", "body": ""}),
-        SourceRow(4, {"subject": "goal", "body": 5}),
-    )
-
-    first, second, *bad = answers_to(model, rows, text="subject,body", top=3)
-    joined, alone = answers_to(model, rows_of(*texts_of("wheat\ncorn crop", "wheat")), top=3)
-
-    assert (first.decision.top, second.decision.top) == (joined.decision.top, alone.decision.top)
-    assert [(row.at, row.problem) for row in bad] == [
-        (3, "no text in columns 'subject' and 'body'"),
-        (4, "no text in columns 'subject' and 'body'"),
-    ]
-
-
-def test_predict_rows_prefers_a_column_with_a_comma_in_its_name(model: TopicClassifier) -> None:
-    values = {"subject,body": "goal", "subject": "wheat", "body": "wheat"}
-    [item] = answers_to(model, rows_of(SourceRow(1, values)), text="subject,body")
-    assert item.decision.topic == "sport"
-
-
-def test_predict_rows_yields_nothing_without_rows(model: TopicClassifier) -> None:
-    assert list(answers_to(model, rows_of())) == []
-
-
-def test_predict_rows_returns_bad_rows_alone(model: TopicClassifier) -> None:
-    bad = [BadRow(1, "damaged"), BadRow(2, "damaged")]
-    assert list(answers_to(model, rows_of(*bad))) == bad
 
 
 def test_predict_rows_reads_no_further_than_a_batch(model: TopicClassifier) -> None:
@@ -278,25 +221,6 @@ def test_predict_rows_reads_no_further_than_a_batch(model: TopicClassifier) -> N
 
 
 # Batches, threads and pauses ---------------------------------------------------------------------
-
-
-def test_predict_rows_answers_batches_in_parallel_and_in_order(model: TopicClassifier) -> None:
-    second_is_done = threading.Event()
-    predict_proba = model.predict_proba
-
-    def first_one_waits(texts: list[str]) -> Any:
-        if texts[:1] == ["wheat"]:
-            assert second_is_done.wait(60)
-        else:
-            second_is_done.set()
-        return predict_proba(texts)
-
-    model.predict_proba = first_one_waits  # type: ignore[assignment, method-assign]
-
-    rows = rows_of(*texts_of("wheat", "goal"))
-    answers = answers_to(model, rows, limits=BatchLimits(rows=1), n_threads=2)
-
-    assert [answer.decision.topic for answer in answers] == ["grain", "sport"]
 
 
 @pytest.mark.parametrize("n_threads", [2, 3])
@@ -313,15 +237,6 @@ def test_predict_rows_gives_the_same_answers_with_any_number_of_threads(
 
     assert one == several
     assert [len(batch) for batch in one] == [8] * 18 + [6]
-
-
-def test_predict_rows_makes_no_pool_for_one_thread(
-    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "concurrent.futures.ThreadPoolExecutor", lambda _: pytest.fail("made a pool")
-    )
-    assert len(list(answers_to(model, rows_of(*texts_of("wheat"))))) == 1
 
 
 def test_predict_rows_reads_a_few_batches_ahead(model: TopicClassifier) -> None:
@@ -480,21 +395,6 @@ def test_batches_end_at_their_number_of_bytes(model: TopicClassifier) -> None:
     assert sizes(99, 1, 99, 200, 1) == [2, 2, 1]
     assert sizes(*[5] * 45) == [20, 20, 5]
     assert sizes(*[5] * 45, rows=10) == [10] * 4 + [5]
-
-
-def test_batches_count_only_the_cells_of_bad_rows(model: TopicClassifier) -> None:
-    first, *others = rows_of_bytes(*[50_000] * 3)
-    rows = [first, BadRow(2, "x" * 200_000), *others]
-    limits = BatchLimits(n_bytes=100_000)
-    assert sizes_of_batches(model, rows, limits=limits) == [3, 1]
-    rows[1] = BadRow(2, "x", values={"a": "b"}, n_bytes=50_000)
-    assert sizes_of_batches(model, [*rows, rows[1]], limits=limits) == [2, 2, 1]
-
-
-def test_estimate_memory_counts_empty_cells(model: TopicClassifier) -> None:
-    cells = {"text": "wheat", **{f"column {n}": "" for n in range(1000)}}
-    rows: list[SourceRow | BadRow] = [SourceRow(at, cells, n_bytes=1) for at in range(9)]
-    assert sizes_of_batches(model, rows, limits=BatchLimits(n_bytes=200_000)) == [2] * 4 + [1]
 
 
 @pytest.mark.parametrize(("n_rows", "sizes"), [(6, [3, 3]), (7, [3, 3, 1])])

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import re
-from unicodedata import east_asian_width
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.base.chart import Axis, Chart, Key, svg_file
 from slugline.comparison.results import ModelMark
-from slugline.evaluation.probabilities import coverage_curve, reliability_curve
+from slugline.evaluation.probabilities import reliability_curve
 from slugline.experiment.curve import CurvePoint, LearningCurve, LearningCurves
-from slugline.reports.pictures import (
-    accuracy_by_labels,
-    coverage_chart,
-    reliability_diagram,
-    score_by_model,
-)
+from slugline.reports.pictures import accuracy_by_labels, reliability_diagram, score_by_model
 
 WHOLE = Axis.fractions("across"), Axis.fractions("up")
 
@@ -66,22 +60,6 @@ def test_axis_has_few_ticks_and_room_for_all_values(low: float, high: float) -> 
     assert max(low, high) <= Axis.fractions("", [low, high]).high
 
 
-@given(st.floats(1e-4, 1e4), st.floats(1, 1e9))
-def test_logarithmic_axis_has_few_ascending_ticks(low: float, ratio: float) -> None:
-    axis = Axis.logarithms("", [low, low * ratio])
-    values = [value for value, _ in axis.ticks]
-    assert 2 <= len(values) <= 7
-    assert values == sorted(set(values))
-    assert all(axis.low - 1e-9 <= value <= axis.high * (1 + 1e-9) for value in values)
-
-
-@pytest.mark.parametrize("n_epochs", [1, 2, 9, 22, 100])
-def test_axis_of_epochs_has_whole_ticks_from_1(n_epochs: int) -> None:
-    values = [value for value, _ in Axis.epochs(n_epochs).ticks]
-    assert values
-    assert all(value == int(value) and 1 <= value <= n_epochs for value in values)
-
-
 def test_chart_svg_is_well_formed_and_has_a_label() -> None:
     chart = Chart(*WHOLE)
     chart.line([(0, 0), (1, 1)], "training", dashed=True)
@@ -125,70 +103,11 @@ def test_chart_rule_has_its_text_above_the_curves(x: float, anchor: str) -> None
     assert int(legend_y) < int(y) < int(top)
 
 
-def test_chart_legend_wraps_lines() -> None:
-    svg = Chart(*WHOLE, [Key("a rather long name of a model", "best")] * 3).svg("")
-    lines = [float(y) for y in re.findall(r'y="(\d+)" style="[^"]*">a rather', svg)]
-    assert lines == sorted(set(lines))
-
-
 Box = tuple[float, float, float, float]
-
-
-def text_boxes(svg: ElementTree.Element) -> list[Box]:
-    """Return the boxes of all upright texts, at the height and width of a character on phones."""
-    boxes = []
-    for text in svg.iter("text"):
-        if text.get("transform") is None:
-            words = str(text.text)
-            width = 7 * (
-                len(words) + sum(east_asian_width(character) in "WF" for character in words)
-            )
-            anchor = str(text.get("style")).rpartition("text-anchor: ")[2]
-            x, y = float(str(text.get("x"))), float(str(text.get("y")))
-            left = x - width * {"start": 0, "middle": 0.5, "end": 1}[anchor]
-            boxes.append((left, y - 11, left + width, y + 3))
-    return boxes
-
-
-def drawn_boxes(svg: ElementTree.Element) -> list[Box]:
-    """Return the boxes of dots and intervals."""
-    boxes = []
-    for circle in svg.iter("circle"):
-        x, y = float(str(circle.get("cx"))), float(str(circle.get("cy")))
-        boxes.append((x - 3, y - 3, x + 3, y + 3))
-    for line in svg.iter("polyline"):
-        x1, y1, x2, y2 = numbers(str(line.get("points")))
-        boxes.append((x1, min(y1, y2) - 1, x2, max(y1, y2) + 1))
-    return boxes
 
 
 def overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-CLOSE_MODELS = st.builds(
-    ModelMark,
-    st.text("mé模", min_size=1, max_size=40),
-    st.floats(1e-6, 1e6),
-    st.floats(0.8, 0.8001),
-    st.tuples(st.floats(0.78, 0.8), st.floats(0.8001, 0.82)),
-)
-
-
-# An axis of four digits a label, and little room for it.
-@example([ModelMark("m" * 30, 1.0, 0.8, (0.79296875, 0.806640625))])
-@given(st.lists(CLOSE_MODELS, min_size=1, max_size=40))
-def test_score_by_model_does_not_cross_names(models: list[ModelMark]) -> None:
-    svg = parsed(score_by_model(models))
-    _, _, width, height = numbers(str(svg.get("viewBox")))
-    texts, drawn = text_boxes(svg), drawn_boxes(svg)
-    assert len(drawn) == 2 * len(models)
-    for i, box in enumerate(texts):
-        assert 0 <= box[0] < box[2] <= width
-        assert 0 <= box[1] < box[3] <= height
-        assert not any(overlap(box, other) for other in [*texts[:i], *drawn])
-    for i, box in enumerate(drawn[: len(models)]):
-        assert not any(overlap(box, other) for other in drawn[:i])
 
 
 def test_chart_uses_the_colours_of_the_page() -> None:
@@ -209,24 +128,6 @@ def test_reliability_diagram_has_a_dot_and_interval_per_bin() -> None:
     assert len(re.findall(r'<path [^>]*style="stroke: var\(--validation\)', svg)) == 3
 
 
-@pytest.mark.parametrize(
-    ("probabilities", "right"),
-    [([0.9], [True]), ([0.9], [False]), ([1.0] * 50, [True] * 50), ([0.5] * 50, [False] * 50)],
-    ids=["one right", "one wrong", "all right", "all wrong"],
-)
-def test_coverage_chart_draws_a_single_point(probabilities: list[float], right: list[bool]) -> None:
-    svg = coverage_chart(coverage_curve(probabilities, right))
-    parsed(svg)
-    assert "nan" not in svg
-
-
-def test_coverage_chart_leaves_out_the_first_answers() -> None:
-    probabilities = [1 - n / 100 for n in range(50)]
-    curve = coverage_curve(probabilities, [n > 0 for n in range(50)])
-    (points,) = re.findall(r'<polyline points="([^"]*)"', coverage_chart(curve))
-    assert len(points.split()) == 31
-
-
 def test_svg_file_is_well_formed_and_needs_no_page() -> None:
     diagram = reliability_diagram(reliability_curve([0.5, 0.9], [True, False]))
     content = svg_file([diagram])
@@ -236,25 +137,11 @@ def test_svg_file_is_well_formed_and_needs_no_page() -> None:
     assert "#fbfaf7" in content  # --paper of colours.css
 
 
-def test_svg_file_puts_charts_in_rows() -> None:
-    root = parsed(svg_file([Chart(*WHOLE).svg(name) for name in "abc"], n_columns=2))
-    places = [(chart.get("x"), chart.get("y")) for chart in root if chart.get("aria-label")]
-    assert places == [("0", "0"), ("420", "0"), ("0", "300")]
-    assert root.get("viewBox") == "0 0 840 600"
-
-
 @pytest.mark.parametrize("name", ["a\0b", "a\udc80b"])
 def test_svg_file_replaces_what_xml_forbids(name: str) -> None:
     content = svg_file([score_by_model([ModelMark(name, 1.0, 0.5, (0.4, 0.6))])])
     assert "a\ufffdb, " in content
     parsed(content)
-
-
-def test_svg_file_leaves_names_as_they_are() -> None:
-    name = 'style="var(--x)"'
-    content = svg_file([score_by_model([ModelMark(name, 1.0, 0.5, (0.4, 0.6))])])
-    names = [str(text.text) for text in parsed(content).iter() if text.tag.endswith("text")]
-    assert any(each.startswith(f"{name}, ") for each in names)
 
 
 def test_accuracy_by_labels_has_a_line_for_each_curve_and_dashes_to_twice_the_labels() -> None:

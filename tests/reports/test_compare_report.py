@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from slugline.comparison.results import Comparison, ModelResult
-from slugline.reports.comparison import (
-    comparison_page,
-    comparison_rows,
-    failures,
-    format_model,
-    verdict,
-)
+from slugline.reports.comparison import comparison_page, comparison_rows, verdict
 
 pytestmark = pytest.mark.slow
 
@@ -90,30 +83,6 @@ def test_comparison_rows_have_the_best_first_and_dashes() -> None:
     ]
     assert rows[1][-2:] == ["-", "-"]
     assert rows[2] == ["failed", *["-"] * 9]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0.00002, "< 0.001 s"),
-        (0.0084, "0.0084 s"),
-        (1.25, "1.2 s"),
-        (63.4, "63 s"),
-        (3000, "3,000 s"),
-    ],
-)
-def test_format_seconds_has_two_significant_digits(seconds: float, shown: str) -> None:
-    line = format_model(model("it", 50, 50, fit_seconds=(seconds, seconds)), 4)
-    assert line == f"it    accuracy 0.500 (0.431 to 0.569), fit {shown}"
-
-
-def test_failures_give_the_reason() -> None:
-    assert failures(compared(GOOD, FAILED)) == ["failed has no result: crashed (SIGSEGV)."]
-    sentence = replace(FAILED, error="there is no such file; give another.")
-    assert failures(compared(sentence)) == [
-        "failed has no result: there is no such file; give another."
-    ]
-    assert format_model(FAILED, 6) == "failed  failed: crashed (SIGSEGV)"
 
 
 def test_comparison_to_dict_has_no_nan() -> None:

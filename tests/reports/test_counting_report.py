@@ -9,7 +9,7 @@ import pytest
 
 from slugline.counting.results import Change, Counts, GroupCount, TopicCount
 from slugline.evaluation.intervals import Interval
-from slugline.reports.counting import count_charts, count_page, describe_counts
+from slugline.reports.counting import count_charts, count_page
 
 
 def group(name: str, n: int, share: float) -> GroupCount:
@@ -62,40 +62,6 @@ def test_page_says_what_was_left_out(counts: Counts) -> None:
     assert "Ignored 2 rows without a text." in count_page(counts)
 
 
-def test_page_without_groups_has_a_single_chart(counts: Counts) -> None:
-    page = count_page(Counts("new.csv", counts.total))
-    assert page.count("<svg") == 1
-    assert "By month" not in page
-
-
-def test_charts_by_group_have_a_row_for_each_group(counts: Counts) -> None:
-    by_shop = Counts("new.csv", counts.total, groups=counts.groups, column="shop")
-    first, _ = count_charts(by_shop)
-    assert "2026-02" in first
-    assert "by shop" in first
-
-
-def test_lede_gives_the_numbers_of_what_changed_most(counts: Counts) -> None:
-    assert describe_counts(counts) == (
-        "70 to 90 of 200 texts in 2026-02 are about complaint <b>; in 2026-01, it was 5 to 15 of "
-        "100 (95 % intervals)."
-    )
-
-
-def test_lede_gives_the_numbers_of_the_periods_between_which_it_changed(counts: Counts) -> None:
-    later = group("2026-03", 1, 0.5)
-    lede = describe_counts(replace(counts, groups=(*counts.groups, later)))
-    assert " texts in 2026-02 are about complaint <b>; in 2026-01, it was " in lede
-
-
-def test_lede_says_since_when_a_share_is_higher(counts: Counts) -> None:
-    lasting = counts.changes[0]._replace(is_lasting=True)
-    assert describe_counts(replace(counts, changes=(lasting,))) == (
-        "From 2026-02 on, the share of complaint <b> is 30.0 points higher than before (95 % "
-        "interval 20.0 to 40.0)."
-    )
-
-
 def test_charts_have_no_answers_of_a_topic_that_the_model_does_not_know(counts: Counts) -> None:
     groups = tuple(
         each._replace(topics=(each.topics[0]._replace(n_answers=None),)) for each in counts.groups
@@ -104,13 +70,6 @@ def test_charts_have_no_answers_of_a_topic_that_the_model_does_not_know(counts: 
     shares, _ = count_charts(replace(counts, total=total, groups=groups))
     known, _ = count_charts(replace(counts, total=total))
     assert shares.count("<polyline") == known.count("<polyline") - 1
-
-
-def test_lede_gives_the_number_of_the_most_common_topic(counts: Counts) -> None:
-    assert describe_counts(Counts("new.csv", counts.total)) == (
-        "The most common topic is praise: about 210 of 300 texts (195 to 225 with 95 % "
-        "confidence), which is 70.0 %."
-    )
 
 
 def test_charts_have_the_months_without_texts(counts: Counts) -> None:
@@ -133,22 +92,9 @@ def test_charts_of_a_single_topic_have_its_shares_and_numbers(counts: Counts) ->
     assert "praise: number of texts</text>" in numbers
 
 
-def test_charts_over_time_label_the_last_month(counts: Counts) -> None:
-    groups = [group(f"2024-{month:02}", 100, 0.1) for month in range(1, 13)]
-    chart = count_charts(replace(counts, groups=tuple(groups)))[0]
-    assert "2024-12</text>" in chart
-    assert "2024-11</text>" not in chart
-
-
 def test_page_has_dashes_where_there_is_no_estimate(counts: Counts) -> None:
     first, later = counts.groups
     topics = tuple(TopicCount.unknown(topic.topic, 100, 20) for topic in first.topics)
     page = count_page(replace(counts, groups=(first._replace(topics=topics), later)))
     assert "nan" not in page
     assert "Where there is a dash, nothing could be estimated." in page
-
-
-def test_page_names_the_methods_of_all_groups(counts: Counts) -> None:
-    topics = tuple(topic._replace(method="labels") for topic in counts.total.topics)
-    page = count_page(replace(counts, total=counts.total._replace(topics=topics), n_labelled=20))
-    assert "Counted by the model and by labels alone. 20 texts had labels." in page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slugline.evaluation.intervals import Interval
 from slugline.experiment.curve import CurvePoint, LearningCurve, LearningCurves
-from slugline.reports.training_text import curve_rows, describe_forecast, describe_intervals
+from slugline.reports.training_text import curve_rows, describe_forecast
 
 FEW = ((5, 10, 0.2), (50, 100, 0.6), (500, 1000, 0.8))
 
@@ -24,31 +24,6 @@ def curve(
 
 def curves(*each: LearningCurve) -> LearningCurves:
     return LearningCurves("data", 2, 10_000, 50, each)
-
-
-def test_describe_forecast_gives_the_accuracy_with_twice_the_labels() -> None:
-    assert describe_forecast(curve(*FEW, (None, 10_000, 0.9))) == (
-        "ours: twice as many labels (20,000 documents) would probably give 91.9 %, 1.9 points "
-        "more than now. It may be anything from 91.5 % to 92.3 %. To check: from fewer documents, "
-        "the same rule (errors fall as a power of the number of documents) forecasts 90.0 % for "
-        "10,000 documents, and 90.0 % were measured."
-    )
-
-
-def test_describe_forecast_calls_a_wide_range_a_guess() -> None:
-    assert describe_forecast(curve(*FEW[:2], (None, 1000, 0.8), n_test=60)) == (
-        "ours: twice as many labels (2,000 documents) would probably give 83.8 %, 3.8 points more "
-        "than now. It may be anything from 72.0 % to 91.9 %, so this is hardly more than a guess; "
-        "three points are too few to check the forecast."
-    )
-
-
-def test_describe_forecast_says_if_labels_would_hardly_help() -> None:
-    steady = [(n, size, 0.8) for n, size, _ in FEW]
-    assert describe_forecast(curve(*steady, (None, 10_000, 0.8))).endswith(
-        " 80.0 % were measured. More labels would hardly help: look at the mistakes, or at the "
-        "topics."
-    )
 
 
 def test_describe_forecast_needs_enough_test_documents() -> None:
@@ -89,15 +64,3 @@ def test_curve_rows_have_dashes_for_unmeasured_points() -> None:
     ]
     alone = curves(curve(FEW[0], n_draws=2))
     assert curve_rows(alone)[1] == ["5", "10", "20.0 %", "-"]
-
-
-def test_describe_intervals_says_what_they_allow_for() -> None:
-    assert describe_intervals(curves(curve(FEW[0]))) == (
-        "There are no intervals: at least 3 draws are needed to show how much depends on the "
-        "choice "
-        "of labelled documents."
-    )
-    assert describe_intervals(curves(curve(FEW[0], n_draws=3))) == (
-        "With as many other documents, expect a result within the interval, which allows for the "
-        "random choice of labelled documents (3 draws) and of test documents (50 test documents)."
-    )

@@ -12,17 +12,10 @@ import pytest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
-from slugline.evaluation.probabilities import coverage_curve
 from slugline.experiment.evaluate import decide_corpus
 from slugline.experiment.evidence import QualitativeEvidence, gather_evidence
 from slugline.experiment.experiment import Experiment, run_experiment
-from slugline.model.promise import PromiseCheck
-from slugline.reports.training import (
-    describe_coverage,
-    describe_metrics,
-    describe_reliability,
-    training_page,
-)
+from slugline.reports.training import describe_reliability, training_page
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -117,18 +110,6 @@ def test_training_page_escapes_texts_and_isolates_direction(
     assert page.count('<blockquote dir="auto">') == page.count("<blockquote")
 
 
-def test_training_page_has_a_heading_for_each_pair(
-    experiment: Experiment, evidence: QualitativeEvidence
-) -> None:
-    pairs = section(training_page(experiment, evidence=evidence), "pairs")
-    headings = [plain(heading) for heading in re.findall(r"<h3.*?</h3>", pairs, re.DOTALL)]
-    assert headings == [
-        "grain taken for bank 1 document",
-        "grain taken for sport 1 document",
-        "(unknown) taken for bank 1 document",
-    ]
-
-
 def test_training_page_lists_words_of_each_topic(
     experiment: Experiment, evidence: QualitativeEvidence
 ) -> None:
@@ -193,18 +174,6 @@ def test_section_texts_count_skipped_rows(experiment: Experiment) -> None:
     assert "skipped" not in section(training_page(experiment), "data")
 
 
-def test_section_texts_give_mean_f1_with_intervals(experiment: Experiment) -> None:
-    evaluation = experiment.tested.evaluation
-    assert isinstance(evaluation, Evaluation)
-    low, high = evaluation.macro_f1_interval
-    said = plain(section(training_page(experiment), "topics"))
-    score = f"{100 * experiment.tested.evaluation.macro_f1:.1f}"
-    assert f"The mean F1 is {score}" in said
-    assert f"95 % confidence interval: {100 * low:.1f} to {100 * high:.1f}" in said.replace(
-        "\xa0", " "
-    )
-
-
 # What it says -----------------------------------------------------------------------------------
 
 
@@ -234,65 +203,4 @@ def test_describe_reliability_follows_the_interval(share: float, verdict: str) -
     assert said.endswith("chance alone would cause 8.7 points.")
 
 
-@pytest.mark.parametrize(("n", "number"), [(1, "1 answer is"), (16, "16 answers are")])
-def test_describe_reliability_compares_no_groups_of_few_documents(n: int, number: str) -> None:
-    ours = answered([0.8] * n, [1] * n)
-    said = describe_reliability(ours, ours.reliability())
-    assert said.endswith(
-        f"{number} too few to say whether that is so for both sure and doubtful ones."
-    )
-
-
 PROBABILITIES, RIGHT = [0.9, 0.8, 0.7, 0.6], [1, 1, 1, 0]
-
-
-@pytest.mark.parametrize(
-    ("probabilities", "right", "chosen", "said"),
-    [
-        (
-            PROBABILITIES,
-            RIGHT,
-            None,
-            "In this test, at least 95 % of its answers are right if only those with a "
-            "probability of at least 0.70 are given, for 75.0 % of the documents.",
-        ),
-        (
-            [0.9],
-            [1],
-            None,
-            "If all documents are answered, 100.0 % are right in this test (95 % confidence "
-            "interval: 20.7 to 100.0 %).",
-        ),
-        ([0.9], [0], None, "No threshold makes 95 % of its answers right."),
-        (
-            PROBABILITIES,
-            RIGHT,
-            PromiseCheck("unreachable", "No document is answered.", "Label more."),
-            "No document is answered. Label more.",
-        ),
-    ],
-    ids=["reached", "all right", "never", "promise"],
-)
-def test_describe_coverage_follows_the_curve(
-    probabilities: list[float], right: list[int], chosen: PromiseCheck | None, said: str
-) -> None:
-    found = describe_coverage(coverage_curve(probabilities, right), chosen)
-    assert found.endswith(f". {said}")
-
-
-def test_describe_surest_gives_actual_coverages() -> None:
-    said = describe_coverage(coverage_curve(PROBABILITIES, RIGHT), None)
-    assert (
-        "The classifier is right for 100.0 % of the surest 50 % and 75.0 % of the surest 100 %."
-        in said
-    )
-
-
-def test_describe_metrics_gives_top_k_with_enough_topics() -> None:
-    assert "likeliest" not in describe_metrics(answered([0.8], [1]))
-    three = Evaluation.from_probabilities(
-        ["a", "b", "c"], np.array([0, 1]), np.array([[0.5, 0.3, 0.2]] * 2)
-    )
-    assert describe_metrics(three).startswith(
-        "The right topic is among the 2 likeliest for 100.0 % of the test documents. Log loss: "
-    )

@@ -120,22 +120,6 @@ def test_multilabel_page_quotes_missed_and_added_topics() -> None:
     assert "wheat is given; in the data: grain" in section(page, "added")
 
 
-def test_multilabel_page_quotes_rarely_found_topics_last() -> None:
-    # Of wheat nothing is found, so that the lowest probabilities say least.
-    sets: Sequence[Set] = [("wheat",)] * 5 + [("acq",)] * 5
-    proba = np.full((10, 4), 0.01, dtype=np.float32)
-    proba[5:8, 0], proba[8:, 0] = 0.9, 0.2
-    evidence = gather_evidence(trained(sets, sets, proba))
-    assert [mistake.topic for mistake in evidence.missed] == ["acq"] * 2 + ["wheat"] * 5
-
-
-def test_multilabel_advice_without_mistakes_is_newer_documents() -> None:
-    experiment = trained([*TRUE] * 10, [*TRUE] * 10)
-    page = training_page(experiment, evidence=gather_evidence(experiment))
-    assert {"missed", "added"}.isdisjoint(Elements(page).sections)
-    assert "Nothing stands out: no topic is missed" in section(page, "next")
-
-
 def test_multilabel_advice_names_missed_and_added_topics() -> None:
     sets: Sequence[Set] = [("earn",)] * 20 + [("grain",)] * 4 + [("acq",)] * 4
     answers: Sequence[Set] = [("earn",)] * 17 + [("earn", "wheat")] * 3 + [()] * 4 + [("acq",)] * 4

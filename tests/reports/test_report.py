@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +27,8 @@ from slugline.experiment.lesson import (
     TopicProbability,
     WireExample,
 )
-from slugline.reports.lesson import compare_with_lesson, notebook_page, rules, takeaways
-from slugline.reports.render import _breakable, _prose, mean_and_sd_percent, table_page, typeset
+from slugline.reports.lesson import notebook_page, rules, takeaways
+from slugline.reports.render import table_page
 
 
 def over_seeds(*values: float) -> SeedSummary:
@@ -118,24 +116,6 @@ def page(result: NotebookResult) -> str:
 
 
 # The page ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("sentence", "page"),
-    [
-        ("name others with --text", "name others with <code>--text</code>"),
-        ("use `slugline train --tune`", "use <code>slugline train --tune</code>"),
-        ("a--b -- c <b>", "a--b -- c &lt;b&gt;"),
-    ],
-)
-def test_prose_marks_flags_as_code(sentence: str, page: str) -> None:
-    assert _prose(sentence) == page
-
-
-def test_breakable_breaks_long_names_after_dots_and_underscores() -> None:
-    assert _breakable("comp.sys.mac.hardware") == "comp.<wbr>sys.<wbr>mac.<wbr>hardware"
-    assert _breakable("short.name") == "short.name"
-    assert _breakable("a_long_name_<b>.") == "a_<wbr>long_<wbr>name_<wbr>&lt;b&gt;."
 
 
 def test_the_page_is_well_formed_and_needs_no_other_file(page: str) -> None:
@@ -236,69 +216,6 @@ def test_notebook_page_escapes_wires(page: str) -> None:
     assert "? ? &lt;said&gt; &amp; done" in page
 
 
-def test_compare_with_lesson_has_all_numbers(result: NotebookResult, page: str) -> None:
-    text = Elements(page).text
-    for row in compare_with_lesson(result):
-        assert f"{row.name}{row.lesson}{row.ours}" in text
-
-
-def of_seeds(result: NotebookResult, n: int) -> NotebookResult:
-    """Keep the first seeds alone."""
-
-    def cut(value: Any) -> Any:
-        """Cut a dataclass or list, all the way down."""
-        if isinstance(value, SeedSummary):
-            return SeedSummary.from_values(value.values[:n])
-        if isinstance(value, (EpochCurves, NetworkResult, Baselines)):
-            return replace(value, **{k: cut(v) for k, v in vars(value).items()})
-        return [cut(one) for one in value] if isinstance(value, list) else value
-
-    cut_down = replace(result, **{name: cut(value) for name, value in vars(result).items()})
-    return replace(cut_down, seeds=result.seeds[:n])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("n", "note"),
-    [(1, "Our numbers come from a single seed."), (2, "Our numbers are means over 2 seeds")],
-)
-def test_spread_has_no_deviation_for_two_seeds(result: NotebookResult, n: int, note: str) -> None:
-    page = notebook_page(of_seeds(result, n))
-    text = Elements(page).text
-    assert "±" not in text
-    assert note in text
-
-
-@pytest.mark.parametrize(
-    ("n", "accuracy", "said"),
-    [
-        (3, 0.7, "64-4 is behind 64-64 on the test wires in 3 of 3 runs: "),
-        (1, 0.7, "64-4 is behind 64-64 on the test wires: "),
-        (1, 0.99, "64-4 is not behind 64-64 on the test wires: "),
-    ],
-)
-def test_notebook_page_does_not_count_a_single_run(
-    result: NotebookResult, n: int, accuracy: float, said: str
-) -> None:
-    changed = replace(result, bottleneck=curves((64, 4), 128, accuracy))
-    assert said in rules(of_seeds(changed, n))[-1].evidence
-
-
-@pytest.mark.parametrize(
-    ("values", "shown"),
-    [
-        ([0.7849, 0.7851, 0.7852], "78.51 ± 0.02 %"),
-        ([0.78, 0.785, 0.79], "78.5 ± 0.5 %"),
-        ([0.785, 0.785, 0.785], "78.5 ± 0 %"),
-        ([0.78, 0.79], "78.5 %"),
-        ([0.785], "78.5 %"),
-    ],
-    ids=["small", "as usual", "none", "of two", "of one"],
-)
-def test_spread_has_enough_digits_for_a_deviation(values: list[float], shown: str) -> None:
-    assert mean_and_sd_percent(over_seeds(*values)) == shown
-
-
 # What it says -----------------------------------------------------------------------------------
 
 
@@ -397,21 +314,7 @@ def test_rules_that_fail_are_not_said_to_hold(
     assert rules(change(result))[number].verdict == "not seen"
 
 
-def test_typeset_keeps_numbers_and_units_together() -> None:
-    assert typeset("64-4 gets 70.2 ± 1.7 %, 8.0 points less, in 6 MB") == (
-        "64\u20114 gets 70.2\u00a0±\u00a01.7\u00a0%, 8.0\u00a0points less, in 6\u00a0MB"
-    )
-
-
 # Files and pictures -----------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_reproduce_writes_the_report(result: NotebookResult, tmp_path: Path) -> None:
-    path = tmp_path / "new" / "report.html"
-    write_result(path, notebook_page(result), "report")
-    assert path.read_text(encoding="utf-8") == notebook_page(result)
-    assert list(path.parent.iterdir()) == [path]
 
 
 def test_reproduce_leaves_nothing_if_the_page_can_not_be_written(tmp_path: Path) -> None:
@@ -440,14 +343,6 @@ def test_reproduce_keeps_the_old_page_on_a_full_disk(
         write_result(target, "<p>new</p>", "report")
     assert target.read_text() == "<p>old</p>"
     assert list(tmp_path.iterdir()) == [target]
-
-
-@pytest.mark.slow
-def test_reports_import_no_more_than_they_need() -> None:
-    code = "import slugline.reports.training, slugline.reports.lesson, slugline.reports.comparison"
-    check = f"{code}\nimport sys\nprint('jinja2' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
 
 
 def test_pages_show_nul_as_the_replacement_character() -> None:

@@ -6,26 +6,22 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from page_elements import Elements, rows_of
-from slugline.base.files import write_result
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import Interval
 from slugline.experiment.experiment import AccuracyOnLabels, Experiment, run_experiment
-from slugline.learning.labels import Labels
-from slugline.learning.learner import FitContext, Learner
+from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.net.training import History
-from slugline.learning.tuning import Candidate, SearchResult, Tuning
 from slugline.model.fitted import Fitted
 from slugline.reports.training import ConfusedTopic, confused_topics, training_page
 from slugline.reports.training_text import advice, section_texts
@@ -142,13 +138,6 @@ def test_training_page_has_ordered_headings_and_focusable_scrolling() -> None:
         assert attributes["aria-label"]
 
 
-def test_training_page_title_names_data_and_accuracy() -> None:
-    title = "<title>wires.csv: 4 topics, 82.0 % right</title>"
-    assert title in training_page(trained())
-    assert "<dd>1</dd></div>" in (page := training_page(trained(["one"], [[5]])))
-    assert "<dt>topic to choose from</dt>" in page
-
-
 def test_training_page_begins_with_the_accuracy_on_labels() -> None:
     on_labels = AccuracyOnLabels(400, 0.87, Interval(0.8, 0.93), "earn", 0.4, "About 50 more.")
     experiment = trained(on_labels=on_labels, majority=0.4, majority_topic="earn")
@@ -171,56 +160,16 @@ def test_training_page_begins_with_the_accuracy_on_labels() -> None:
     assert 'id="probabilities"' not in page
 
 
-def test_training_page_breaks_long_words_only() -> None:
-    page = training_page(trained(["queue_1", "a queue_of_long_words"], [[1, 0], [0, 1]]))
-    names = re.findall(r'<th scope="row"[^>]*>(.*?)</th>', page)
-    assert names == ["a queue_<wbr>of_<wbr>long_<wbr>words", "queue_1"]
-
-
-def test_training_page_has_sections_in_order() -> None:
-    assert Elements(training_page(trained(warnings=("few.",)))).sections == [
-        "warnings",
-        "next",
-        "data",
-        "curves",
-        "baselines",
-        "confusions",
-        "topics",
-        "settings",
-    ]
-
-
 def test_training_page_has_no_curves_without_epochs() -> None:
     elements = Elements(training_page(trained(history=None)))
     assert "curves" not in elements.sections
     assert "svg" not in {tag for tag, _ in elements.seen}
 
 
-def test_training_page_is_reproducible(tmp_path: Path) -> None:
-    experiment = trained()
-    path = tmp_path / "new" / "report.html"
-    write_result(path, training_page(experiment), "report")
-    assert path.read_text(encoding="utf-8") == training_page(experiment)
-    assert list(path.parent.iterdir()) == [path]
-
-
 def test_training_page_has_warnings_first() -> None:
     page = training_page(trained(warnings=("a layer is narrow.",)))
     assert "<p>a layer is narrow.</p>" in page[: page.index('id="data"')]
     assert 'id="warnings"' not in training_page(trained())
-
-
-@pytest.mark.parametrize(
-    ("warning", "html"),
-    [
-        ("Use `hidden=64`, or so.", "Use <code>hidden=64</code>, or so."),
-        ("`a<b` and `c`.", "<code>a&lt;b</code> and <code>c</code>."),
-        ("hidden=64 is a topic, and so is don`t.", "hidden=64 is a topic, and so is don`t."),
-    ],
-    ids=["a parameter", "two, escaped", "what is not marked"],
-)
-def test_prose_marks_backticks_as_code(warning: str, html: str) -> None:
-    assert f"<p>{html}</p>" in training_page(trained(warnings=(warning,)))
 
 
 def test_training_page_lists_settings() -> None:
@@ -347,10 +296,6 @@ def test_training_page_has_no_confusions_without_mistakes() -> None:
 
 
 # What it says -----------------------------------------------------------------------------------
-
-
-def of_topics(n: int) -> Experiment:
-    return trained([f"t{number}" for number in range(n)], np.diag(range(n, 0, -1)))
 
 
 def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None = None) -> History:
@@ -499,119 +444,6 @@ def test_section_texts_do_not_praise_a_model_below_the_baseline(majority: float,
     assert section_texts(trained(majority=majority))["headline"].endswith(said)
 
 
-def test_section_texts_name_most_common_and_rarest_topics() -> None:
-    assert section_texts(of_topics(7))["data"] == (
-        "The most common topics in the test documents are “t0” (7), “t1” (6) and “t2” (5); "
-        "the rarest are “t4” (3), “t5” (2) and “t6” (1)."
-    )
-
-
-@pytest.mark.parametrize(
-    ("sizes", "said"),
-    [
-        ([40] * 7, "Every topic has 40 test documents."),
-        ([1] * 7, "Every topic has 1 test document."),
-        (
-            [9] * 7 + [0],
-            "Every tested topic has 9 test documents. 1 topic has no test document, so nothing can "
-            "be said about it.",
-        ),
-        (
-            [9, 8, 7, 6, 5, 4, 3, 0, 0],
-            "The most common topics in the test documents are “t0” (9), “t1” (8) and “t2” (7); "
-            "the rarest are “t4” (5), “t5” (4) and “t6” (3). 2 topics have no test document, so "
-            "nothing can be said about them.",
-        ),
-        (
-            [5, 4, 3, 0, 0, 0, 0],
-            "Tested on: “t0” (5), “t1” (4) and “t2” (3). 4 topics have no test document, so "
-            "nothing can be said about them.",
-        ),
-    ],
-    ids=["equal", "one each", "equal but one", "some untested", "most untested"],
-)
-def test_section_texts_say_if_all_topics_have_one_size(sizes: list[int], said: str) -> None:
-    experiment = trained([f"t{number}" for number in range(len(sizes))], np.diag(sizes))
-    assert section_texts(experiment)["data"] == said
-
-
-@pytest.mark.parametrize(
-    ("better", "interrupted", "said"),
-    [
-        (
-            [True, False],
-            False,
-            "None of the 2 ways tried is clearly better than the default: words. In "
-            "cross-validation on the training documents, the default gets 80.0 % right.",
-        ),
-        (
-            [True, False, True],
-            True,
-            "The best of the 3 ways tried until the interrupt: words, 6 passes. In "
-            "cross-validation on the training documents, it gets 82.0 % right and the "
-            "default 80.0 %.",
-        ),
-        (
-            [True],
-            True,
-            "Only the default was tried: words. In cross-validation on the training "
-            "documents, the default gets 80.0 % right.",
-        ),
-    ],
-    ids=["default", "interrupted", "interrupted at once"],
-)
-def test_section_texts_describe_tuning(better: list[bool], interrupted: bool, said: str) -> None:
-    trials = tuple(
-        SearchResult(
-            Candidate((FeatureGroup("words"),), passes=(None, 2, 6, 10)[n]),
-            0.8 + n / 100,
-            0.5,
-            is_better,
-        )
-        for n, is_better in enumerate(better)
-    )
-    tuning = Tuning(trials, interrupted)
-    experiment = trained(fitted=replace(learned(TOPICS), tuning=tuning))
-    assert section_texts(experiment)["tuning"] == said
-    assert said.startswith(tuning.outcome[0].upper() + tuning.outcome[1:])
-    page = training_page(experiment)
-    assert Elements(page).sections[:4] == ["next", "data", "tuning", "curves"]
-    assert f"{len(trials)} candidate{'s' * (len(trials) > 1)} compared" in page
-
-
-def test_section_texts_describe_multilabel_tuning_by_f1() -> None:
-    candidates = [Candidate((FeatureGroup("words"),), passes=passes) for passes in (None, 2)]
-    trials = [SearchResult(candidate, 0.8, 0.5, is_better=True) for candidate in candidates]
-    tuning = Tuning(tuple(trials), interrupted=False, metric="macro-F1")
-    experiment = trained(fitted=replace(learned(TOPICS), tuning=tuning))
-    assert section_texts(experiment)["tuning"] == (
-        "The best of the 2 ways tried: words, 2 passes. In cross-validation on the training "
-        "documents, it has a macro-F1 of 0.80 and the default 0.80."
-    )
-
-
-@pytest.mark.parametrize(
-    ("n", "said"),
-    [
-        (1, "1 training document was left out because its topic looks wrong."),
-        (2, "2 training documents were left out because their topic looks wrong."),
-    ],
-)
-def test_section_texts_count_documents_left_out(n: int, said: str) -> None:
-    learner = LinearLearner()
-    learner.fit(np.eye(4, dtype=np.float32), Labels.from_topics(np.arange(4)), FitContext(4))
-    learner.n_suspect_labels = n
-    fitted = replace(learned(TOPICS), learner=learner)
-    assert section_texts(trained(fitted=fitted, history=None))["data"].endswith(said)
-
-
-def test_section_texts_count_common_mistakes() -> None:
-    assert section_texts(many_topics())["confusions"] == (
-        "149 of 11,474 test documents were given a wrong topic. The most common mistakes make up "
-        "7 % of them."
-    )
-
-
 # What to do next --------------------------------------------------------------------------------
 
 CONFUSED = (
@@ -637,35 +469,6 @@ def test_advice_names_missed_topics_confused_ones_and_a_test_too_small() -> None
         CONFUSED,
         FEW_TESTS,
     ]
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda: trained(fitted=learned(TOPICS, class_weight="balanced")), f"{RARE}."),
-        (
-            lambda: trained(["acq", "earn"], [[10, 30], [0, 20]]),
-            "1 of 2 topics is missed more often than found: “acq” (10 of 40 found). It is not rare "
-            "(40 test documents; the others have 20), so look at which topics are given instead, "
-            "and check the labels.",
-        ),
-        (
-            lambda: trained(["acq", "earn"], [[1, 9], [9, 1]]),
-            "2 of 2 topics are missed more often than found: “acq” (1 of 10 found) and “earn” (1 "
-            "of 10 found). No topic does better, so check first whether the texts say anything "
-            "about their topics.",
-        ),
-        (
-            lambda: trained([*"abcde"], np.eye(5, dtype=int)[[0, 0, 0, 0, 0]] * 9),
-            "4 of 5 topics are missed more often than found, such as “b” (0 of 9 found), “c” (0 of "
-            "9 found) and “d” (0 of 9 found). They are not rare (9 test documents on average; the "
-            "others have 9), so look at which topics are given instead, and check the labels.",
-        ),
-    ],
-    ids=["balanced already", "common", "all", "many"],
-)
-def test_advice_on_missed_topics_follows_their_size(change: Any, said: str) -> None:
-    assert advice(change())[0] == said
 
 
 def test_advice_does_not_ask_for_tests_if_there_are_enough() -> None:

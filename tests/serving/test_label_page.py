@@ -7,23 +7,18 @@ import itertools
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from random_selector import RandomSelector
-from server import running
 from slugline.corpus.label_database.records import ModelGuess, Selection
 from slugline.labels.accuracy import AccuracyEstimate
-from slugline.labels.cells import NewDocument
 from slugline.labels.draws import RepeatedDraws, SelectedRow
 from slugline.labels.label_report import DoublingForecast, LabelReport
-from slugline.labels.storage.reading import LabelReads
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import NearCopies, RowAssignments, TextTable
 from slugline.serving.labelling.app import make_label_app
@@ -156,15 +151,6 @@ def test_next_gives_no_text_that_another_process_has_given(path: Path) -> None:
         assert len({*seen}) == 6
 
 
-def test_next_stores_why_a_text_was_selected(page: TestClient, path: Path) -> None:
-    for n in (7, 6):
-        decide(page, next_text(page)["assignment"], "grain")
-        with LabelStore(path) as store:
-            [*_, decision] = store.decisions()
-        selection = decision.assignment.selection
-        assert selection[:3] == ("random", 1 / n, n)
-
-
 class GuessingSelector(RandomSelector):
     """Draws texts at random, with the guess that a model makes about others."""
 
@@ -273,11 +259,6 @@ def test_undo_gives_the_text_back_to_decide_again(page: TestClient) -> None:
     assert decide(page, text["assignment"], "earnings")["topics"] == ["earnings"]
 
 
-def test_undo_rejects_a_number_that_is_no_decision(page: TestClient) -> None:
-    get(page, "state")
-    assert refusal(page, "undo", decision=7, request=name())[0] == 422
-
-
 def test_recent_lists_the_latest_decisions_of_each_text(page: TestClient) -> None:
     texts = [next_text(page)]
     first = decide(page, texts[0]["assignment"], "grain")
@@ -290,25 +271,6 @@ def test_recent_lists_the_latest_decisions_of_each_text(page: TestClient) -> Non
         each["assignment"] for each in texts
     ]
     assert recent[0]["excerpt"] == " ".join(texts[0]["text"].split())[:120]
-
-
-def test_recent_goes_back_to_the_first_decision(path: Path) -> None:
-    with labelling(path, [f"text {n}" for n in range(20)]) as page:
-        ids = [decide(page, next_text(page)["assignment"], "grain")["id"] for _ in range(18)]
-        found: list[int] = []
-        while True:
-            reply = post(page, "recent", before=found[-1] if found else None)
-            found += [each["decision"]["id"] for each in reply["decisions"]]
-            if not reply["has_more"]:
-                break
-        assert found == ids[::-1]
-
-
-def test_text_shows_an_earlier_decision(page: TestClient) -> None:
-    text = next_text(page)
-    decision = decide(page, text["assignment"], "grain", note="why")
-    assert decision.pop("n_copies") == 0
-    assert post(page, "text", assignment=text["assignment"]) == text | {"decision": decision}
 
 
 def test_next_goes_on_while_another_process_reads_another_file(path: Path) -> None:
@@ -335,16 +297,6 @@ def test_next_never_repeats_a_text_that_its_coder_leaves_to_others(path: Path) -
         assert sorted(left) == sorted(TEXTS)
     with labelling(path) as page:
         assert next_text(page) is None
-
-
-def test_decide_labels_equal_texts_one_by_one(path: Path) -> None:
-    with labelling(path, ["the same", "the same"]) as page:
-        for topic in ("grain", "earnings"):
-            decide(page, next_text(page)["assignment"], topic)
-        assert get(page, "progress")["by_topic"] == {"grain": 1, "earnings": 1}
-    with LabelStore(path) as store:
-        answers = [(each.document.text, each.answer) for each in store.labels()]
-    assert answers == [("the same", ("grain",)), ("the same", ("earnings",))]
 
 
 # Near copies --------------------------------------------------------------------------------------
@@ -483,21 +435,6 @@ def test_add_topic_asks_about_other_spellings_and_endings(
     assert add(page, typed)["similar"] == topic
 
 
-@pytest.mark.parametrize(("topic", "typed"), [("group a", "group b"), ("topic 1", "topic 12")])
-def test_add_topic_takes_names_that_differ_in_a_word_or_a_number(
-    page: TestClient, topic: str, typed: str
-) -> None:
-    add(page, topic)
-    assert add(page, typed)["topic"]["name"] == typed
-
-
-def test_remove_topic_takes_it_off_the_codebook(page: TestClient) -> None:
-    add(page, "gold")
-    codebook = post(page, "topics/remove", name="gold", request=name())
-    assert [topic["name"] for topic in codebook["topics"]] == ["grain", "earnings"]
-    assert add(page, "gold")["topic"]["name"] == "gold"
-
-
 def test_describe_topic_stores_description_and_examples(page: TestClient) -> None:
     codebook = post(
         *(page, "topics/describe"),
@@ -582,12 +519,6 @@ class ForecastingSelector(RandomSelector):
         return LabelReport(n_labels=100, estimate=estimate, doubling=doubling)
 
 
-def test_progress_counts_measured_labels_without_skipped_texts(path: Path) -> None:
-    with labelling(path, selector_class=ForecastingSelector) as page:
-        accuracy = get(page, "progress")["accuracy"]
-    assert (accuracy["n_labels"], accuracy["n_skipped"]) == (100, 6)
-
-
 @pytest.mark.parametrize(("n_labels", "is_shown"), [(100, True), (115, True), (130, False)])
 def test_progress_has_no_forecast_or_advice_of_far_fewer_labels(
     path: Path, n_labels: int, *, is_shown: bool, monkeypatch: pytest.MonkeyPatch
@@ -597,43 +528,6 @@ def test_progress_has_no_forecast_or_advice_of_far_fewer_labels(
         progress = get(page, "progress")
         assert (progress["forecast"] is not None) == is_shown
         assert bool(progress["advice"]) == is_shown
-
-
-def test_progress_reads_only_documents_that_have_changed(
-    page: TestClient, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    decision = decide(page, next_text(page)["assignment"], "grain")
-    assert get(page, "progress")["by_topic"]["grain"] == 1
-    with monkeypatch.context() as patch:
-        patch.delattr(LabelReads, "labels")
-        decide(page, next_text(page)["assignment"], "earnings")
-        post(page, "undo", decision=decision["id"], request=name())
-        progress = get(page, "progress")
-    assert progress["by_topic"] == {"grain": 0, "earnings": 1}
-    assert (progress["n_labelled"], progress["n_mine"]) == (1, 1)
-    with LabelStore(path) as other:
-        other.withdraw("Kim", "Kim")
-    assert get(page, "progress")["n_labelled"] == 0
-
-
-def test_progress_needs_labels_of_two_topics(path: Path) -> None:
-    with labelling(path, [f"text {n}" for n in range(30)]) as page:
-        needed = []
-        for n in range(24):
-            decide(page, next_text(page)["assignment"], "grain" if n < 22 else "earnings")
-            needed.append(get(page, "progress")["n_needed"])
-    assert needed == [*range(19, 0, -1), 1, 1, 1, 0, 0]
-
-
-def test_progress_counts_imported_texts_among_all(path: Path) -> None:
-    with labelling(path, ["one"]) as page, LabelStore(path) as store:
-        decide(page, next_text(page)["assignment"], "grain")
-        [number] = store.add_documents([NewDocument("id 99", "of another file")])
-        assignment = store.assign("Kim", number, Selection("suggested", 0.5))
-        assert assignment is not None
-        store.label(assignment.id, ["grain"])
-        progress = get(page, "progress")
-    assert (progress["n_texts"], progress["n_labelled"]) == (2, 2)
 
 
 # Coders -------------------------------------------------------------------------------------------
@@ -737,23 +631,6 @@ def test_settlements_are_listed_changed_and_taken_back(path: Path) -> None:
         assert post(page, "disagreement")["disagreement"]["document"] == 1
 
 
-def wait_for_agreement(page: TestClient) -> Any:
-    until = time.monotonic() + 600
-    while not (reply := get(page, "agreement"))["is_current"]:
-        assert time.monotonic() < until, "the agreement was not measured"
-        time.sleep(0.02)
-    return reply["agreement"]
-
-
-def test_agreement_is_measured_for_the_labels_that_there_are(path: Path) -> None:
-    with labelling(path) as page:
-        assert wait_for_agreement(page)["coders"] == []
-        decide(page, next_text(page)["assignment"], "grain")
-        assert not get(page, "agreement")["is_current"]
-        [coder] = wait_for_agreement(page)["coders"]
-        assert (coder["coder"], coder["n_labels"], coder["repeated"]) == ("Kim", 1, None)
-
-
 def test_labels_of_a_coder_are_withdrawn_and_given_back(path: Path) -> None:
     with labelling(path) as page:
         text = next_text(page)
@@ -845,14 +722,6 @@ def test_body_over_the_limit_is_refused(page: TestClient) -> None:
     assert refusal(page, "topics", name="x" * (2 << 20), request=name())[0] == 413
 
 
-def test_unknown_paths_point_to_the_page(page: TestClient) -> None:
-    response = page.get("/nothing")
-    assert response.json()["detail"] == "/nothing does not exist; open the page at /."
-    shown = page.get("/nothing", headers=HTML)
-    assert (shown.status_code, "<h1>Not Found</h1>" in shown.text) == (404, True)
-    assert page.get("/v1/next").status_code == 405
-
-
 def test_a_file_that_can_not_be_written_is_reported(page: TestClient, path: Path) -> None:
     assignment = next_text(page)["assignment"]
     path.rename(path.with_suffix(".moved"))
@@ -861,11 +730,6 @@ def test_a_file_that_can_not_be_written_is_reported(page: TestClient, path: Path
     assert (status, str(path) in detail) == (503, True)
     path.with_suffix(".moved").rename(path)
     assert post(page, "decide", **body)["topics"] == ["grain"]
-
-
-def test_health_needs_no_token(path: Path) -> None:
-    with labelling(path, tokens=NAMED) as page:
-        assert page.get("/health").json() == {"status": "ok"}
 
 
 # The command --------------------------------------------------------------------------------------
@@ -928,15 +792,6 @@ def test_label_command_leaves_no_file_behind_where_a_port_is_in_use(
     assert (code, "is in use" in said, labels.exists()) == (1, True, False), said
 
 
-@pytest.mark.slow
-def test_label_command_leaves_no_file_behind_without_texts(
-    run_label: RunLabel, tmp_path: Path
-) -> None:
-    labels = tmp_path / "new.db"
-    code, said = run_label(tmp_path / "none.csv", "-o", labels)
-    assert (code, "none.csv doesn't exist" in said, labels.exists()) == (1, True, False), said
-
-
 @pytest.fixture
 def labelled(run_label: RunLabel, tmp_path: Path) -> Path:
     """Return a file of labels of two of four texts in texts.csv."""
@@ -947,13 +802,6 @@ def labelled(run_label: RunLabel, tmp_path: Path) -> Path:
     code, said = run_label(texts, "-o", labels, "--import", labelled, "--coder", "Kim")
     assert code == 0, said
     return labels
-
-
-@pytest.mark.slow
-def test_label_command_goes_on_with_a_file_of_labels(labelled: Path) -> None:
-    with running(labelled, command="label") as address:
-        progress = httpx.get(f"{address}/v1/progress", timeout=120).json()
-    assert (progress["n_texts"], progress["n_labelled"]) == (4, 2)
 
 
 @pytest.mark.slow
@@ -980,15 +828,6 @@ def test_label_command_says_which_texts_are_gone(run_label: RunLabel, labelled: 
         other = store.path
     code, said = run_label(other)
     assert (code, f"{other} does not record the file of its texts" in said) == (2, True), said
-
-
-@pytest.mark.slow
-def test_label_command_names_the_coders_whose_labels_can_be_withdrawn(
-    run_label: RunLabel, labelled: Path
-) -> None:
-    code, said = run_label(labelled, "--withdraw", "nobody", "--coder", "Lee")
-    message = f"{labelled} has no coder 'nobody'; choose from Kim"
-    assert (code, message in said) == (1, True), said
 
 
 @pytest.mark.slow

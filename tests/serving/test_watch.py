@@ -307,16 +307,14 @@ def test_metrics_escape_topics_and_count_unknown_ones_together() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux' /proc")
-def test_servers_and_workers_add_to_one_file(news_slug: Path, path: Path) -> None:
-    options = ("--workers", 2, "--watch", path)
-    with running(news_slug, *options) as url, running(news_slug, *options) as other:
-        for number in range(20):
-            address = (url, other)[number % 2]
-            reply = httpx.post(f"{address}/v1/classify", json={"texts": TEXTS}, timeout=120)
+def test_workers_add_to_one_file(news_slug: Path, path: Path) -> None:
+    with running(news_slug, "--watch", path, "--workers", 2) as url:
+        for _ in range(12):  # each in its own connection
+            reply = httpx.post(f"{url}/v1/classify", json={"texts": TEXTS}, timeout=120)
             assert reply.status_code == 200
     with WatchStore(path, is_read_only=True) as store:
         [model] = store.models()
-        assert sum(sums.n_texts for sums in store.days(model.digest).values()) == 20 * 3
+        assert sum(sums.n_texts for sums in store.days(model.digest).values()) == 12 * 3
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -171,22 +170,6 @@ def test_fit_stream_learns_in_parts_from_the_rows_of_workers(
     assert n_tasks(client) == 0
 
 
-def test_fit_stream_learns_the_same_bytes_with_several_threads_a_worker(
-    threads: Callable[..., Any], news: News, tmp_path: Path
-) -> None:
-    client = threads(2, threads_per_worker=2)
-    alone = saved(tmp_path, pairs(news), rows_per_block=7)
-    assert saved(tmp_path, pairs(news), client=client, rows_per_block=7) == alone
-
-
-def test_fit_stream_takes_the_address_of_a_scheduler(
-    client: Any, news: News, tmp_path: Path
-) -> None:
-    alone = saved(tmp_path, pairs(news))
-    assert saved(tmp_path, pairs(news), client=client.cluster.scheduler_address) == alone
-    assert n_tasks(client) == 0
-
-
 def test_fit_stream_lets_workers_read_files(
     client: Any, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,34 +185,6 @@ def test_fit_stream_lets_workers_compute_dask_collections(
     frame = frames.from_pandas(pandas.DataFrame(news, columns=["text", "topic"]), npartitions=4)
     assert saved(tmp_path, frame, client=client) == saved(tmp_path, frame)
     assert n_tasks(client) == 0
-
-
-def test_fit_stream_splits_a_partition_of_many_blocks(
-    client: Any, news: News, tmp_path: Path
-) -> None:
-    pattern = write_files(tmp_path, news, 1)
-    one = saved(tmp_path, pattern, rows_per_block=7)
-    assert saved(tmp_path, pattern, client=client, rows_per_block=7) == one
-
-
-def test_fit_stream_learns_files_that_are_sorted_by_topic(
-    client: Any, news: News, tmp_path: Path
-) -> None:
-    by_topic = sorted(news, key=lambda item: item[1])
-    alone = saved(tmp_path, pairs(by_topic))
-    assert saved(tmp_path, pairs(by_topic), client=client) == alone
-
-
-def test_fit_stream_learns_a_topic_that_only_the_last_file_has(
-    client: Any, news: News, tmp_path: Path
-) -> None:
-    pattern = write_files(tmp_path, news, 3)
-    more = "".join(f"zebra stripes and hooves number {n},animals\n" for n in range(12))
-    (tmp_path / "last.csv").write_text("text,topic\n" + more)
-    classifier = TopicClassifier(n_jobs=1).fit_stream(
-        pattern, StreamOptions(rows_per_block=20), client=client
-    )
-    assert classifier.predict(["zebra hooves"]).tolist() == ["animals"]
 
 
 def ramp(batch: DocumentBlock, factor: float) -> tuple[bytes, int]:
@@ -387,15 +342,6 @@ def test_fit_stream_names_the_bad_file_among_many(client: Any, news: News, tmp_p
     assert n_tasks(client) == 0
 
 
-def test_fit_stream_raises_the_same_reading_error_on_a_cluster(
-    client: Any, news: News, tmp_path: Path
-) -> None:
-    pattern = write_files(tmp_path, news, 3)
-    (tmp_path / "001.csv").write_bytes(b"PK\x03\x04")
-    with pytest.raises(DataError, match=r"001\.csv is a zip archive, a spreadsheet or a Word"):
-        TopicClassifier(n_jobs=1).fit_stream(pattern, client=client)
-
-
 def test_fit_stream_counts_skipped_rows_over_all_workers(
     client: Any, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -430,13 +376,6 @@ def test_map_blocks_names_a_file_that_a_worker_does_not_find(
     )
 
 
-def test_fit_stream_rejects_an_empty_pattern_before_using_the_cluster(
-    client: Any, tmp_path: Path
-) -> None:
-    with pytest.raises(DataError, match=r"no file matches .*\.csv; check the pattern"):
-        TopicClassifier().fit_stream(f"{tmp_path}/*.csv", client=client)
-
-
 def test_connected_names_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "_PATIENCE", 0.2)
     with pytest.raises(ClusterError) as caught:
@@ -445,14 +384,6 @@ def test_connected_names_a_scheduler_that_does_not_answer(monkeypatch: pytest.Mo
         "no scheduler answers at tcp://127.0.0.1:9 (in 0.2 seconds); check the address, or start "
         "one with `dask scheduler`."
     )
-
-
-def test_connected_takes_an_address_where_an_event_loop_runs() -> None:
-    async def notebook() -> None:
-        with pytest.raises(ClusterError, match="no scheduler answers at here"):
-            TopicClassifier().fit_stream([(["a"], ["b"])], client="here")
-
-    asyncio.run(notebook())
 
 
 def test_connected_rejects_what_is_no_address() -> None:

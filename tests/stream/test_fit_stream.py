@@ -16,7 +16,6 @@ from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import chain_digests, compute_digest
-from slugline.corpus.layout import ReadOptions, convert_options
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.experiment.reproducibility import check_reproducible
 from slugline.learning.linear.learner import LinearLearner
@@ -266,16 +265,6 @@ def test_fit_stream_divides_few_documents_of_very_many_words_into_parts(
     assert details[-1] == "part 8 of 8"
 
 
-def test_fit_stream_learns_from_two_documents() -> None:
-    classifier = TopicClassifier(n_jobs=1).fit_stream([(["wheat", "oil"], ["grain", "crude"])])
-    assert classifier.predict(["wheat", "oil"]).tolist() == ["grain", "crude"]
-
-
-def test_fit_stream_keeps_topics_that_are_numbers() -> None:
-    classifier = TopicClassifier(n_jobs=1).fit_stream([(["wheat", "oil"] * 9, [3, 5] * 9)])
-    assert classifier.predict(["oil"]).tolist() == [5]
-
-
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -324,21 +313,6 @@ def test_fit_stream_rejects_a_source_of_another_type() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("how", "message"), [({"rows_per_block": 1 << 17}, "`rows_per_block` is 131072")]
-)
-def test_fit_stream_rejects_numbers_out_of_range(how: Any, message: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        TopicClassifier().fit_stream([(["a"], ["x"])], StreamOptions(**how))
-    assert str(caught.value).startswith(message)
-
-
-def test_fit_stream_rejects_a_pandas_data_frame() -> None:
-    pandas = pytest.importorskip("pandas")
-    with pytest.raises(OptionError, match="`source` is of type DataFrame; give a path"):
-        TopicClassifier().fit_stream(pandas.DataFrame({"text": ["a"], "topic": ["x"]}))
-
-
 def test_fit_stream_names_a_bad_row_and_its_file(news: News, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "news.csv", news)
     with path.open("a") as file:
@@ -361,15 +335,6 @@ def test_fit_stream_rejects_too_many_bad_rows(news: News, tmp_path: Path) -> Non
         TopicClassifier().fit_stream(path, StreamOptions(skip_bad_rows=True))
 
 
-def test_fit_stream_skips_empty_texts(news: News, tmp_path: Path) -> None:
-    path = write_csv(tmp_path / "news.csv", [*news, *[("", "grain")] * 20])
-    classifier = TopicClassifier(n_jobs=1).fit_stream(path)
-    assert classifier.fitted_.n_learned == len(news)
-    stream = classifier.fitted_.stream
-    assert stream is not None
-    assert stream.n_skipped == 20
-
-
 def test_fit_stream_rejects_files_of_different_columns(news: News, tmp_path: Path) -> None:
     first = write_csv(tmp_path / "a.csv", news)
     second = write_csv(tmp_path / "b.csv", news, "body,label")
@@ -379,11 +344,6 @@ def test_fit_stream_rejects_files_of_different_columns(news: News, tmp_path: Pat
         f"{second} has its texts and topics in 'body', 'label', but {first} has them in 'text', "
         "'topic'; give files with the same columns, or name the columns with `text` and `topic`."
     )
-
-
-def test_fit_stream_rejects_column_options_for_batches(news: News) -> None:
-    with pytest.raises(OptionError, match="apply to files only"):
-        TopicClassifier().fit_stream(pairs(news), StreamOptions(text="body"))
 
 
 @pytest.mark.parametrize(
@@ -399,27 +359,3 @@ def test_fit_stream_rejects_settings_that_need_all_documents(
 ) -> None:
     with pytest.raises(OptionError, match=message):
         TopicClassifier(**how).fit_stream(pairs(news))
-
-
-def test_fit_stream_notes_very_many_topics() -> None:
-    labels = [(f"word{n % 300} other{n % 7}", f"id{n}") for n in range(50_000)]
-    notes: list[str] = []
-
-    class Noting(SilentProgress):
-        def note(self, text: str) -> None:
-            notes.append(text)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        TopicClassifier(n_jobs=1).fit_stream(pairs(labels, 10_000), progress=Noting())
-    assert notes == [
-        "50,000 topics of 1.0 documents each: check which column contains the topics; if they "
-        "are right, training will take long"
-    ]
-
-
-def test_stream_options_convert_to_read_options() -> None:
-    options = StreamOptions(text="body", topic_separator=";", skip_bad_rows=True)
-    assert convert_options(options, ReadOptions) == ReadOptions(
-        text="body", topic_separator=";", skip_bad_rows=True
-    )

@@ -24,14 +24,7 @@ from slugline.model import heldout
 from slugline.model.parts import fit as stream_fit
 from slugline.model.parts import training
 from slugline.model.parts.counting import TermStatistics, Weighting, count_terms
-from slugline.model.parts.files import (
-    ALL_KEYS,
-    KeyRange,
-    PartFiles,
-    PartReader,
-    PartRows,
-    divide_keys,
-)
+from slugline.model.parts.files import ALL_KEYS, PartFiles, PartReader, PartRows, divide_keys
 from slugline.model.parts.fit import StreamOptions
 from slugline.model.parts.heldout import N_KEYS, PartsResult
 from slugline.model.settings import FitSettings
@@ -149,16 +142,6 @@ def test_parts_depend_on_the_seed(many: News, monkeypatch: pytest.MonkeyPatch) -
     assert one != other
 
 
-def test_parts_of_long_documents_have_fewer(many: News, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, divided = StopAt(-1), StopAt(-1)
-    monkeypatch.setattr(training, "_PART_SIZE", 1000)
-    learned(many, progress=whole)
-    monkeypatch.setattr(training, "_PART_ENTRIES", 1000)
-    learned(many, progress=divided)
-    assert len(whole.reports) == 2  # one of training and one of held-out documents
-    assert len(divided.reports) > 10
-
-
 def test_fit_stream_learns_many_copies_of_a_text(many: News) -> None:
     copies = [("the same wheat text", "grain")] * 200
     one, other = (learned(news, rows_per_block=10) for news in (many + copies, copies + many))
@@ -260,7 +243,7 @@ def test_fit_stream_names_a_file_that_has_vanished(
 ) -> None:
     read = PartFiles.read
 
-    def vanish(files: PartFiles, keys: KeyRange) -> Any:
+    def vanish(files: PartFiles, keys: Any) -> Any:
         for number in files._written:
             files._path(number).unlink()
         return read(files, keys)
@@ -343,18 +326,3 @@ def test_parts_have_all_rows_once_in_the_order_of_keys(divided: Divided) -> None
     in_order = np.concatenate(numbers).tolist()
     assert sorted(in_order) == list(range(n_rows))
     assert divided.check(divided.reader.read(ALL_KEYS)) == in_order
-
-
-def test_read_returns_no_rows_of_a_range_without_any(divided: Divided) -> None:
-    assert divided.check(divided.reader.read(KeyRange(5, 6))) == []
-
-
-@pytest.mark.parametrize("min_key", [0, 1, N_KEYS // 5, N_KEYS // 3 + 7])
-@pytest.mark.parametrize("n_rows", [1, 1000, 10_000_000])
-def test_divide_keys_covers_all_keys(min_key: int, n_rows: int) -> None:
-    learned_from, heldout = divide_keys(min_key, n_rows, 1000)
-    parts = [*heldout, *learned_from]
-    assert parts[0].first == 0
-    assert learned_from[0].first == min_key
-    assert parts[-1].end == N_KEYS
-    assert [part.end for part in parts[:-1]] == [part.first for part in parts[1:]]

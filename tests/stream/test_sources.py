@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import pickle
-import sys
 from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
@@ -100,22 +99,6 @@ def test_partitions_have_one_for_a_small_file(tmp_path: Path) -> None:
     assert named.layout == Layout(("text",), "topic", "iso8859-1", True)
     assert documents.layout == Layout(("text",), "topic")
     assert read([(["a"], ["x"])])[2].layout is None
-
-
-@pytest.mark.parametrize("rows_per_block", [0, ROWS_PER_BLOCK + 1])
-def test_document_source_rejects_rows_per_block_out_of_range(rows_per_block: int) -> None:
-    with pytest.raises(OptionError, match=f"`rows_per_block` is {rows_per_block}; give a whole"):
-        DocumentSource([], rows_per_block=rows_per_block)
-    for most in (1, ROWS_PER_BLOCK):
-        assert read([(["a"], ["x"])], rows_per_block=most)[1] == [("a", "x")]
-
-
-def test_partitions_of_standard_input_are_local(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = io.BytesIO(b'{"text": "a", "topic": "x"}\n')
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
-    found, rows, _ = read("-")
-    assert [(part.paths, part.is_local) for part in found] == [(("-",), True)]
-    assert rows == [("a", "x")]
 
 
 def test_document_source_rejects_another_type() -> None:
@@ -256,12 +239,6 @@ def test_document_source_rejects_files_with_other_columns(tmp_path: Path) -> Non
         read(paths)
 
 
-def test_document_source_reads_several_topics(tmp_path: Path) -> None:
-    path = write_lines(tmp_path / "a.jsonl", [("text", ["x", "y"]), ("text", [])])
-    batches = [batch for part in DocumentSource(path).partitions() for batch in part.blocks()]
-    assert [topics for batch in batches for topics in batch.topics] == [("x", "y"), ()]
-
-
 @pytest.mark.parametrize("kind", ["file", "files", "standard input", "batches"])
 def test_first_documents_are_read_again_by_partitions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -365,19 +342,6 @@ def test_batch_pairs_rejects_a_text_longer_than_a_block(monkeypatch: pytest.Monk
     )
 
 
-def test_batch_pairs_ends_a_block_when_its_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "MAX_CHARACTERS", 100)
-    found, rows, _ = read([(["a" * 60] * 5, ["x"] * 5)])
-    assert [len(batch.texts) for part in found for batch in part.blocks()] == [2, 2, 1]
-    assert len(rows) == 5
-
-
-def test_documents_in_memory_can_be_sent() -> None:
-    (part,), _, _ = read([(["a", "\ud800"], [1, 2])])
-    sent = pickle.loads(pickle.dumps(part))
-    assert list(sent.blocks()) == list(part.blocks())
-
-
 # Collections of Dask ----------------------------------------------------------------------------
 
 
@@ -391,18 +355,6 @@ def test_dask_partitions_read_collections() -> None:
     assert len(found) in (3, 4)
     assert rows == ROWS
     assert documents.n_documents == len(ROWS)
-
-
-def test_dask_partitions_take_named_columns() -> None:
-    frame = frames().rename(columns={"text": "body", "topic": "section"})
-    assert read(frame, text="body", topic="section")[1] == ROWS
-    with pytest.raises(OptionError, match="partition 0 has no column 'bod'; there are 'body', 's"):
-        read(frame, text="bod", topic="section")
-
-
-def test_dask_partitions_skip_empty_ones() -> None:
-    frame = frames()
-    assert read(frame[frame.text == ROWS[0][0]])[1] == ROWS[:1]
 
 
 def test_dask_partitions_reject_rows_longer_than_in_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,17 +59,6 @@ def test_fit_stream_knows_words_that_no_document_has() -> None:
     assert learn().predict(NEW).tolist() == ["grain", "bank", "sport"]
 
 
-def test_fit_stream_without_an_encoder_learns_words_alone() -> None:
-    fitted = learn(encoder=None).fitted_
-    assert (fitted.dense, fitted.head_state) == (None, None)
-
-
-def test_fit_stream_of_several_topics_learns_words_alone() -> None:
-    texts, topics = zip(*DOCUMENTS, strict=True)
-    fitted = TopicClassifier().fit_stream([(texts, [[topic] for topic in topics])]).fitted_
-    assert (fitted.dense, fitted.head_state) == (None, None)
-
-
 def test_fit_stream_sums_the_vectors_of_all_documents() -> None:
     classifier = learn()
     rows = encode([text for text, _ in DOCUMENTS], "vectors")
@@ -173,15 +162,3 @@ def test_vector_statistics_keep_the_rows_of_few_documents(
     learn(DOCUMENTS[:30], rows_per_block=rows_per_block)
     assert 30 < seen[0] < 50  # of 60
     assert seen[1] == 30
-
-
-def test_class_sums_with_topic_weights_spread_rows_as_without() -> None:
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((300, 8)).astype(np.float32)
-    X /= np.linalg.norm(X, axis=1, keepdims=True)
-    sums = ClassSums.from_rows(X, rng.integers(0, 3, 300), 3)
-    doubled = sums.with_topic_weights(np.full(3, 2.0))
-    np.testing.assert_allclose(doubled.products, 2 * sums.products, rtol=1e-6, atol=1e-9)
-    without_first = sums.with_topic_weights(np.array([0.0, 1, 1]))
-    assert without_first.totals[0] == 0
-    assert without_first.n_rows == sums.totals[1:].sum()

@@ -32,12 +32,6 @@ def test_buckets_count_colliding_terms_together() -> None:
     assert count_terms(Buckets(1), ["oil gas oil", "", "tin"]).toarray().tolist() == [[3], [0], [1]]
 
 
-def test_buckets_have_no_names() -> None:
-    buckets = Buckets(4, "bigrams")
-    assert buckets.n_columns == 4
-    assert {buckets.term(column) for column in range(4)} == {None}
-
-
 # Buckets that have been seen ----------------------------------------------------------------------
 
 
@@ -73,21 +67,10 @@ def test_hashed_columns_learn_the_same_in_parts() -> None:
     assert (count_terms(at_once, TEXTS) != count_terms(seen(TEXTS, n_buckets=64), TEXTS)).nnz == 0
 
 
-def test_hashed_columns_have_no_column_for_other_buckets() -> None:
-    buckets = seen(["crude oil"])
-    assert count_terms(buckets, ["oil gas oil", "tin"]).toarray().tolist() == [[0, 2], [0, 0]]
-
-
 def test_hashed_columns_count_colliding_terms_with_the_first() -> None:
     buckets = seen(["oil gas", "tin"], n_buckets=1)
     assert buckets.terms == ["oil"]
     assert count_terms(buckets, ["tin gas", "oil"]).toarray().tolist() == [[2], [1]]
-
-
-def test_hashed_columns_have_no_column_before_learning() -> None:
-    buckets = HashedColumns(8)
-    assert (buckets.n_columns, list(buckets.terms)) == (0, [])
-    assert count_terms(buckets, ["oil"]).shape == (1, 0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

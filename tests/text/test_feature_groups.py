@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from slugline.text.feature_groups import (
-    DEFAULT_GROUPS,
-    FeatureGroup,
-    bits_per_character,
-    default_feature_groups,
-)
-from slugline.text.terms import KINDS, NGRAM_LENGTHS
+from slugline.text.feature_groups import FeatureGroup, default_feature_groups
+from slugline.text.terms import NGRAM_LENGTHS
 
 N_BUCKETS = 1 << 20
 # Texts of 16 letters, all equally frequent; of 32, with Greek ones; and of 64, with Cyrillic ones.
@@ -62,12 +57,6 @@ def test_default_groups_of_a_first_batch_are_those_of_many_documents() -> None:
     assert kinds > NGRAM_LENGTHS.keys()
 
 
-def test_bits_per_character_counts_letters_of_scripts_with_spaces() -> None:
-    assert bits_per_character([BITS_4, "MNOP, ijkl: EFGH - abcd!"]) == pytest.approx(4)
-    assert bits_per_character(["ab 手机手机 ba", "石油"]) == pytest.approx(1)
-    assert bits_per_character(["手机", "", "..."]) == bits_per_character([]) == 0
-
-
 def test_default_groups_of_several_topics_include_first_words() -> None:
     feature_groups = default_feature_groups("log-tf-idf", [BITS_4], multilabel=True)
     assert [group.kind for group in feature_groups] == ["words", "lead", "bigrams", "characters"]
@@ -77,11 +66,3 @@ def test_default_groups_of_networks_are_the_10_000_most_frequent_words() -> None
     assert default_feature_groups("multi-hot") == (
         FeatureGroup("words", "multi-hot", max_terms=10_000),
     )
-
-
-def test_default_groups_cover_every_kind() -> None:
-    assert {kind: group.kind for kind, group in DEFAULT_GROUPS.items()} == {
-        kind: kind for kind in KINDS if not kind.startswith("characters-")
-    }
-    kinds = {group.kind for group in default_feature_groups("log-tf-idf", [BITS_4])}
-    assert kinds | set(DEFAULT_GROUPS) == set(KINDS)

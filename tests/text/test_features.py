@@ -21,7 +21,7 @@ from reference_terms import reference_terms
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.text import tokens as text_words
 from slugline.text.feature_groups import WEIGHTINGS, FeatureGroup
-from slugline.text.features import Features, WordCounts
+from slugline.text.features import Features
 
 KINDS = ["words", "lead", "bigrams", "characters"]
 TEXTS = ["wheat wheat corn", "corn prices rose", "", "the bank's rate rose rose", "zinc"]
@@ -103,12 +103,6 @@ def test_features_keep_the_most_frequent_terms(
     assert features.vocabularies_[0].terms == expected
 
 
-def test_multi_hot_marks_only_presence() -> None:
-    row = fitted(FeatureGroup("words", "multi-hot")).transform(["wheat wheat wheat zebra"])
-    assert row.data.tolist() == [1.0]
-    assert row.dtype == np.float32
-
-
 def test_features_weigh_words_by_log_tf_idf_by_default() -> None:
     assert Features().feature_groups == (FeatureGroup("words", "log-tf-idf", 1.0, None, 1),)
 
@@ -181,11 +175,6 @@ def test_features_do_not_scale_a_group_without_idf() -> None:
     np.testing.assert_array_equal(rows[:, n_words:], counts / 2)
 
 
-def test_features_ignore_the_weight_of_a_single_group() -> None:
-    heavy, light = (fitted(FeatureGroup(weight=weight)).transform(TEXTS) for weight in (7.0, 0.1))
-    np.testing.assert_allclose(heavy.toarray(), light.toarray(), rtol=1e-6)
-
-
 def test_term_names_the_columns_of_each_group() -> None:
     features = fitted(*FAMILIES)
     terms = [term for vocabulary in features.vocabularies_ for term in vocabulary.terms]
@@ -195,20 +184,7 @@ def test_term_names_the_columns_of_each_group() -> None:
         features.term(len(terms))
 
 
-def test_features_have_no_columns_for_a_group_without_terms() -> None:
-    features = Features([FeatureGroup("words"), FeatureGroup("bigrams")])
-    rows = features.fit_transform(["oil", "gas"])
-    assert rows.shape == (2, 2)
-    assert lengths(rows.toarray()).tolist() == pytest.approx([1, 1])
-
-
 # Rows are the same however they are made --------------------------------------------------------
-
-
-@given(documents.filter(any))
-def test_fit_transform_gives_the_rows_of_transform(texts: list[str]) -> None:
-    features = Features(FAMILIES)
-    assert parts_of(features.fit_transform(texts)) == parts_of(features.transform(texts))
 
 
 @pytest.mark.slow
@@ -232,12 +208,6 @@ def test_transform_does_not_depend_on_chunks_and_threads(
     assert parts_of(again.fit_transform(texts)) == parts_of(expected)
     assert parts_of(again.transform(texts)) == parts_of(expected)
     assert [v.terms for v in again.vocabularies_] == [v.terms for v in features.vocabularies_]
-
-
-def test_transform_accepts_a_stream() -> None:
-    features = fitted(*FAMILIES)
-    stream = (document for document in TEXTS)
-    assert parts_of(features.transform(stream)) == parts_of(features.transform(TEXTS))
 
 
 def test_restore_gives_the_same_rows() -> None:
@@ -274,14 +244,6 @@ def test_hashed_group_names_columns_by_their_first_term() -> None:
         *("bank's rate", "rate rose", "rose rose"),
     ]
     assert [features.term(column) for column in range(features.n_columns)] == terms
-
-
-def test_hashed_group_omits_terms_of_empty_buckets() -> None:
-    features = fitted(FeatureGroup("words", "counts", n_buckets=1 << 20))
-    assert features.transform(["copper wheat", "copper"]).toarray().tolist() == [
-        [1, 0, 0, 0, 0, 0, 0, 0],
-        [0] * 8,
-    ]
 
 
 @pytest.mark.parametrize("texts", [TEXTS * 20, TEXTS, []], ids=["many", "few", "none"])
@@ -482,10 +444,3 @@ def test_without_keeps_at_least_one_hashed_column() -> None:
     kept, left = features.without(np.ones(features.n_columns, dtype=bool))
     assert left.tolist() == [0, 8]
     assert [vocabulary.n_columns for vocabulary in kept.vocabularies_] == [1, 1]
-
-
-def test_word_counts_concatenate_parts_in_order() -> None:
-    first = WordCounts(np.array([1, 0]), np.array([2, 3]))
-    second = WordCounts(np.array([4]), np.array([5]))
-    counts = WordCounts.concatenate([first, second])
-    assert (counts.n_known.tolist(), counts.n_words.tolist()) == ([1, 0, 4], [2, 3, 5])
