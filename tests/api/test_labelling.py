@@ -142,7 +142,7 @@ def test_label_rejects_invalid_parameters(
 
 
 def test_label_keeps_other_machines_out_without_a_token(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="anybody could read the texts"):
+    with pytest.raises(OptionError, match="anybody could read and label the texts"):
         open_page(tmp_path / "labels.db", settings=ServeSettings(host="0.0.0.0", port=0))
 
 

@@ -311,7 +311,7 @@ REASONS = {
     "models:Raises": "raised ValueError: no way (models.py, line 29)",
     "models:Crashes": "its process crashed or was killed, perhaps for lack of memory",
     "models:Exits": "its process crashed or was killed, perhaps for lack of memory",
-    "models:Leaves": "raised SystemExit: bye (models.py, line 83)",
+    "models:Leaves": "raised SystemExit: bye (models.py, line 75)",
     "models:TooFew": (
         "answers 45 texts with an array of shape (1,) instead of one topic for each text"
     ),

@@ -69,7 +69,7 @@ def test_tune_finds_the_group_that_tells_topics_apart() -> None:
     first, best = tuning.trials[0], tuning.best
     assert first.candidate == Candidate(WORDS)
     assert first.score < 0.7
-    assert DEFAULT_GROUPS["bigrams"] in best.candidate.feature_groups
+    assert "bigrams" in {group.kind for group in best.candidate.feature_groups}
     assert best.score > 0.85
 
 
