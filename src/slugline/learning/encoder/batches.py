@@ -17,16 +17,16 @@ from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.head_state import HeadState, RecentRows
 from slugline.learning.heldout import HeldOutScores
 
-# Number of recent rows on which factors on scores are fitted, and how many standard errors the log
-# loss of the sum may be above the lowest. Chosen on training splits, with 10 documents per topic to
-# 5,000 documents.
+# Number of recent rows used to fit factors on scores, and the allowed log loss of the sum, in
+# standard errors above the lowest. Chosen on training splits, from 10 documents per topic to 5,000
+# documents.
 _MAX_RECENT, _MAX_ERRORS = 1000, 0.0
 # With this many recent rows, new factors fully replace the previous ones.
 _ENOUGH_ROWS = 50
-# Refit factors only when more than these fractions of the recent rows, and of all rows, are new:
-# fitting takes longer than training on a few rows, and factors of many rows hardly change.
+# Refit factors only when new rows exceed these fractions of the recent rows and of all rows:
+# fitting takes longer than training on a few rows, and factors fitted to many rows hardly change.
 _NEW_FRACTION, _NEW_FRACTION_OF_ALL = 0.2, 0.05
-# The penalty, chosen likewise.
+# Penalty, chosen the same way.
 _PENALTY = 3.0
 # Maximum number of folds of the first batch.
 _MAX_FOLDS = 20
@@ -49,7 +49,7 @@ def learn_batch(
     y : int array, shape (n_rows,)
     sample_weight : float32 array, shape (n_rows,), optional
     heldout : HeldOutScores
-        Scores by words of some of the rows before training on them.
+        Word scores of some of the rows, computed before training on them.
     names : Names, optional
         Names of topics with documents are used as documents.
     """
@@ -74,9 +74,9 @@ def learn_batch(
 
 
 def make_head(state: HeadState, names: Names | None, n_documents: int) -> DenseHead | None:
-    """Return the head; None if the encoder doesn't help or knows too few of the documents.
+    """Return the head, or None if the encoder doesn't help or knows too few documents.
 
-    Before any document is scored, texts are compared with the mean of each topic's documents.
+    Until a document has been scored, texts are compared with the mean of each topic's documents.
     For the parameters, see `learn_batch`.
     """
     fusion = state.fusion
@@ -94,7 +94,7 @@ def make_head(state: HeadState, names: Names | None, n_documents: int) -> DenseH
 def sum_fitted_rows(
     head: DenseHead, rows: F32, y: I64, sample_weight: F32 | None
 ) -> HeadState | None:
-    """Return the state after a fit of a head to rows; None if all have weight 0.
+    """Return the state after fitting a head to rows, or None if all have weight 0.
 
     For the parameters, see `learn_batch`.
     """
@@ -107,8 +107,8 @@ def sum_fitted_rows(
 def _solve(sums: ClassSums, names: Names | None) -> tuple[F32, F32]:
     """Return the weights and biases of a discriminant analysis, scaled to a constant spread.
 
-    Without scaling, the penalty would make scores smaller with fewer rows, and factors fitted to
-    the scores of earlier heads would be too large for later ones.
+    Without scaling, the penalty would shrink scores when rows are few, and factors fitted to the
+    scores of earlier heads would be too large for later ones.
     """
     if names is not None:
         is_present = sums.totals[names.y] > 0
@@ -128,12 +128,12 @@ def _solve(sums: ClassSums, names: Names | None) -> tuple[F32, F32]:
 
 
 def score_rows(sums: ClassSums, names: Names | None, rows: F32) -> F32:
-    """Return a head's scores of rows, before its factor, centred over topics.
+    """Return a head's scores of rows, centred over topics, before applying its factor.
 
     Parameters
     ----------
     sums : ClassSums
-        Of the training documents.
+        Sums of the training documents.
     names : Names, optional
     rows : float32 array, shape (n_rows, n_columns)
     """
@@ -152,7 +152,7 @@ def score_in_folds(
     heldout: HeldOutScores,
     names: Names | None,
 ) -> F32:
-    """Return the scores of held-out rows by heads that were not trained on them.
+    """Return the scores of held-out rows from heads not trained on them.
 
     For the parameters, see `learn_batch`; `before` are the sums of earlier rows.
     """
@@ -187,7 +187,7 @@ def _make_folds(rows: F32, y: I64) -> I64:
 
 
 def _fuse(recent: RecentRows, before: ScoreFusion | None) -> ScoreFusion:
-    """Return the best fusion of scores; with few recent rows, it hardly differs from `before`."""
+    """Return the best fusion of scores; with few recent rows, it stays close to `before`."""
     sparse, dense = recent.word_scores, recent.encoder_scores
     factors = fit_score_factors([sparse, dense], recent.y, recent.weights, _MAX_ERRORS)
     fusion = fuse_scores(sparse, dense, factors, recent.y, recent.weights)
@@ -203,7 +203,7 @@ def _fuse(recent: RecentRows, before: ScoreFusion | None) -> ScoreFusion:
 
 
 def _fusion_before(state: HeadState) -> ScoreFusion | None:
-    """Return the fusion before a batch; after a fit, the one that reproduces its head."""
+    """Return the fusion before a batch; after a fit, the fusion that reproduces its head."""
     head = state.fitted
     if state.fusion is not None or head is None or not isinstance(head.calibration, Calibration):
         return state.fusion

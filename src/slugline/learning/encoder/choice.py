@@ -22,7 +22,7 @@ from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, LinearModel
 
-#: Maximum number of documents to try encoders on; a slow encoder takes about ten seconds for them.
+#: Maximum number of documents to try encoders on; a slow encoder takes about ten seconds for these.
 N_SAMPLED = 300
 #: Name of the baseline without an encoder.
 WORDS = "words alone"
@@ -109,7 +109,7 @@ def choose_encoder(
 
 
 def _installed(names: Sequence[str]) -> tuple[list[CheckedEncoder], tuple[str, ...]]:
-    """Return the installed encoders, and the names of missing ones without combinations."""
+    """Return the installed encoders, and the names of missing ones, excluding combinations."""
     encoders, missing = [], []
     for name in names:
         try:
@@ -211,7 +211,7 @@ class _Result(NamedTuple):
         return cls(name, kind.are_right(proba, labels), losses)
 
     def replace_documents(self, documents: Index, result: _Result) -> _Result:
-        """Return the result with some documents, and the name, replaced by another result's."""
+        """Return a copy with the name and some documents taken from another result."""
         right, losses = self.right.copy(), self.losses.copy()
         right[documents], losses[documents] = result.right, result.losses
         return _Result(result.name, right, losses)

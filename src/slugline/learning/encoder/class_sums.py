@@ -92,7 +92,7 @@ class ClassSums:
         return cls(int(np.count_nonzero(weight)), totals, sums, products)
 
     def arrays(self) -> dict[str, F32]:
-        """Return the arrays of a model file; products are symmetric, so only a triangle."""
+        """Return the arrays for a model file; only a triangle of the symmetric products."""
         triangle = self.products[np.triu_indices(len(self.products))]
         arrays = {"totals": self.totals, "sums": self.sums, "products": triangle}
         return {name: array.astype(np.float32) for name, array in arrays.items()}
@@ -114,7 +114,7 @@ class ClassSums:
             raise DataError("sums of an encoder's rows that don't fit its columns and the topics")
         lengths = np.linalg.norm(sums, axis=1)
         if totals.min() < 0 or not totals.any() or (lengths > _MAX_LENGTH * totals).any():
-            raise DataError("sums of an encoder's rows that no rows can have")
+            raise DataError("inconsistent sums of an encoder's rows")
         products = np.zeros((n_columns, n_columns))
         products[upper] = triangle
         products.T[upper] = triangle
@@ -156,7 +156,7 @@ class ClassSums:
         Parameters
         ----------
         penalty : float
-            For rows of unit length with a mean weight of 1.
+            Penalty for rows of unit length with a mean weight of 1.
 
         Returns
         -------
@@ -166,7 +166,7 @@ class ClassSums:
 
         Raises
         ------
-        numpy.linalg.LinAlgError : if no rows can have these products.
+        numpy.linalg.LinAlgError : if the products are inconsistent.
         """
         n_columns, total = len(self.products), self.totals.sum()
         is_known = self.totals > 0
@@ -177,7 +177,7 @@ class ClassSums:
         # Centring changes the scores of all topics by the same amount.
         centre = sums.sum(axis=0) / total
         means -= centre
-        np.linalg.cholesky(within)  # fails for products that no rows can have
+        np.linalg.cholesky(within)  # fails if the products are inconsistent
         known_weights = total * np.linalg.solve(within, means.T)
         known_biases = -(means * known_weights.T).sum(axis=1) / 2 - centre @ known_weights
         known_biases += log_prior(totals)

@@ -1,7 +1,7 @@
 """Fit an encoder head to topic descriptions and documents.
 
-The descriptions are the prior: with more documents, topic means move away from them. Scores of a
-discriminant analysis and of words are added, with as much weight as helps on held-out documents.
+The descriptions are the prior: as documents accumulate, topic means move away from them. Scores of
+a discriminant analysis and word scores are added with weights fitted to held-out documents.
 """
 
 from __future__ import annotations
@@ -40,9 +40,8 @@ from slugline.learning.linear.problem import ABSENT_SCORE, INITIAL_BIAS
 from slugline.learning.minimize import Evaluation, minimize_bounded
 
 # All constants were chosen by cross-validation on training splits, with 5 to 800 labels in all.
-# Candidate weights of a description, in documents. Another weight than the default must lower the
-# summed log loss by the log of its ratio to the default. A name has at most the weight of a
-# document.
+# Candidate weights of a description, in documents. A weight other than the default must lower the
+# summed log loss by the log of its ratio to the default. A name weighs no more than a document.
 _WEIGHTS, _DEFAULT_WEIGHT, _NAME_WEIGHT = (1.0, 3.0, 5.0, 10.0, 30.0, 100.0), 5.0, 1.0
 # Power of a topic's fraction of documents in its prior.
 _PRIOR_POWER = 0.5
@@ -57,7 +56,7 @@ _NO_FACTORS = np.ones(1, dtype=np.float32)
 
 
 class DescribedWords(NamedTuple):
-    """Documents' held-out scores by words.
+    """Held-out word scores of documents.
 
     Attributes
     ----------
@@ -73,7 +72,7 @@ class DescribedWords(NamedTuple):
     absent_scores: F32
 
     def beat_encoder(self, proba: F32, y: I64, costs: F32 | None) -> bool:
-        """Return True if words know all topics and have a lower log loss than `proba`.
+        """Return True if words cover all topics and have a lower log loss than `proba`.
 
         Parameters
         ----------
@@ -134,7 +133,7 @@ class ShrunkMeans:
         means = sums - self._counts[:, np.newaxis] * self.offset
         lengths = np.sqrt(np.maximum((means * means).sum(axis=1), _LEAST))
         is_known = (self._counts > 0) | (self._max_weights > 0)
-        # Topics without documents and description score below any cosine.
+        # Topics with neither documents nor a description score below any cosine.
         biases = np.where(is_known, self._prior(self._counts, weight), -2 * SHARPNESS)
         return SHARPNESS * (means / lengths[:, np.newaxis]).T, biases
 
@@ -173,7 +172,7 @@ class ShrunkMeans:
         return min(_WEIGHTS, key=loss)
 
     def _weighted(self, weight: float) -> tuple[F64, F64]:
-        """Return each topic's weighted sum of rows and description, and the latter's weight."""
+        """Return topics' weighted sums of rows and description, and the descriptions' weights."""
         strengths = np.minimum(self._max_weights, weight)
         return self._sums + strengths[:, np.newaxis] * self._described, strengths
 
@@ -194,7 +193,7 @@ def fit_described_head(
     factors: F32 = _NO_FACTORS,
     unlabelled: UnlabelledRows | None = None,
 ) -> tuple[EncoderHead | None, F32 | None]:
-    """Return the head to add to the scores of words, and held-out summed scores of `words.rows`.
+    """Return the head to add to word scores, and held-out summed scores of `words.rows`.
 
     The head is None if words alone have a lower log loss. The scores are None with a single topic.
 
@@ -211,7 +210,7 @@ def fit_described_head(
     names : Names, optional
         Names of topics without descriptions; they have less weight than descriptions.
     factors : float32 array, shape (n_columns,) or (1,)
-        Factors on columns in distances from descriptions.
+        Factors on columns, used in distances from descriptions.
     widths, unlabelled
         See `slugline.learning.encoder.fit.fit_encoder_head`.
     """
@@ -225,7 +224,7 @@ def fit_described_head(
         scaled_names = None if names is None else names._replace(rows=names.rows * factors)
         means = _fit_means(rows * factors, y, n_documents, costs, context.n_topics, scaled_names)
         strength = means.choose_weight(heldout_rows)
-        # Descriptions are moved to where documents with the same meaning are.
+        # Move descriptions to where documents with the same meaning are.
         moved = rows[n_documents:] + means.offset / factors
         moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _LEAST)
         task = HeadTask(
@@ -314,8 +313,8 @@ def _fit_factors(parts: Sequence[F32], y: I64, costs: F64) -> list[float]:
     """Return the factors on scores with the highest posterior density.
 
     For scores scaled to equal spread, the prior is Student's t-distribution, around 1 for the
-    unscaled first scores and around 0 for the others. So few rows hardly move the factors, and many
-    rows determine them.
+    unscaled first scores and around 0 for the others, so that a few rows hardly move the factors
+    and many rows determine them.
 
     Parameters
     ----------

@@ -18,11 +18,11 @@ from slugline.learning.encoder.identity import MAX_NAME, MAX_WIDTH, EncoderIdent
 from slugline.learning.encoder.registry import Encoder
 from slugline.learning.encoder.vectors import WordVectorEncoder
 
-# Word vectors' part of a row's squared length next to a sentence encoder, where it is not fitted.
-# By cross-validation on training splits: on documents of one to three short texts, an equal part
-# lowers micro-F1 by up to three points compared to none, while this part is as good or better. In
-# 16 sets, 54.9 % of the texts are nearest to the description of their topic, 54.6 % with an equal
-# part, and 50.8 % without word vectors.
+# Default share of word vectors in a row's squared length next to a sentence encoder, if not fitted.
+# By cross-validation on training splits: on documents of one to three short texts, an equal share
+# lowers micro-F1 by up to three points compared to none, while this share is as good or better. In
+# 16 sets, 54.9 % of texts are nearest to their topic's description, compared to 54.6 % with an
+# equal share and 50.8 % without word vectors.
 _VECTOR_WEIGHT = 0.2
 # Texts per call of an encoder without `batch_texts`.
 _BATCH_TEXTS = 64
@@ -60,8 +60,8 @@ def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
 def get_fit_encoder(encoder: str | Encoder) -> CheckedEncoder:
     """Return the encoder of a fit: word vectors are added to encoders given by name.
 
-    So "use" is the same as "vectors,use". Vectors improve the answers, and together with words they
-    are the fast stage of a cascade. An object is used as is.
+    For example, "use" means "vectors,use". Vectors improve the answers and, together with words,
+    form the fast stage of a cascade. An object is used as is.
 
     Raises
     ------
@@ -261,9 +261,9 @@ class CheckedEncoder:
         return unit if self.is_fast else unit.astype(np.float16)
 
     def _n_unknown_parts(self, rows: F32) -> Integers | int:
-        """Return the number of joined encoders that don't know each text.
+        """Return, for each text, the number of joined encoders that don't know it.
 
-        They count as columns of length 1, so that the weights of the other encoders don't change.
+        Each counts as if its columns had length 1, so that the weights of others don't change.
         """
         if not self.parts or not self.has_unknown_texts:
             return 0

@@ -1,4 +1,4 @@
-"""Fit an encoder head, whose scores are added to the scores of words."""
+"""Fit an encoder head, whose scores are added to word scores."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 # Candidate penalties for a fast encoder. Trying all would take as long as training on a few hundred
 # texts, and the others are hardly ever better.
 _FEW_PENALTIES = (0.3, 1.0, 3.0, 10.0)
-# The penalty without rows to choose it on, and the penalty for hundreds of rows or more.
+# Default penalty if there are no rows to choose it on, and if there are hundreds or more.
 _DEFAULT_PENALTY, _PENALTY_OF_MANY = 1.0, 3.0
 # Maximum number of rows held out together; a linear system of this size is solved per group.
 _MAX_GROUP = 128
-# Numbers of rows on which the penalty is chosen: more rows hardly change it, and with thousands of
-# topics, only fewer are affordable.
+# Limits on the rows used to choose the penalty: more rows hardly change it, and thousands of topics
+# make even these too expensive.
 _MAX_HELD_OUT, _MIN_HELD_OUT, _MAX_SCORES = 10_000, 500, 2_000_000
 # Number of rows converted to double precision at a time, and of values computed at a time for
 # groups of rows.
@@ -52,7 +52,7 @@ class DenseFit:
     biases : float32 array, shape (n_topics,)
         The softmax of `X @ weights + biases` is calibrated.
     scores : float32 array, shape (n_rows, n_topics)
-        Cross-validated scores: each row's group is left out.
+        Cross-validated scores, leaving out each row's group.
     penalty : float
         The chosen penalty.
     """
@@ -286,10 +286,10 @@ def pieces(rows: Index) -> Iterator[Index]:
 
 # The head of an encoder ---------------------------------------------------------------------------
 
-#: Factor on cosines without held-out rows. Of the factors tried, it has the lowest log loss on a
-#: few data sets, with one document or the name of each topic.
+#: Factor on cosines if there are no held-out rows. Of the factors tried, it has the lowest log loss
+#: on a few data sets with one document per topic, or only its name.
 SHARPNESS = 15.0
-# With several encoders, the main one's part of a row's squared length.
+# Share of a row's squared length given to the main one of several encoders.
 _MAIN_WEIGHT = 0.8
 # Number of rows on which the weights of encoders are chosen; more rows hardly change them.
 _MAX_SHARED = 2_000
@@ -339,7 +339,7 @@ def fit_encoder_head(
     unlabelled: UnlabelledRows | None = None,
     is_fast: bool = False,
 ) -> tuple[EncoderHead | None, F32 | None]:
-    """Return the encoder head that best improves the scores of words, and held-out summed scores.
+    """Return the encoder head that best improves word scores, and held-out summed scores.
 
     The head is None if the encoder doesn't help; the scores are None if held-out rows are too few.
 
@@ -351,10 +351,10 @@ def fit_encoder_head(
         One topic for each document.
     context : FitContext
     heldout : (int array, shape (n_heldout,), float32 array, shape (n_heldout, n_topics))
-        Some of the documents, and their cross-validated scores by words.
+        Indices of some documents, and their cross-validated word scores.
     training : int array, shape (n_training,), optional
-        The training documents of the scores by words. If given, they also train the encoder's
-        scores of held-out documents, which is much faster than leaving out each in turn.
+        Training documents of the word scores. If given, the encoder's held-out scores also come
+        from a fit to these documents, which is much faster than leaving out each row in turn.
     max_errors : float, default MAX_ERRORS
         See `slugline.learning.encoder.fusion.fit_score_factors`.
     names : Names, optional
@@ -363,7 +363,7 @@ def fit_encoder_head(
         The number of columns of each of several encoders. Fits with different weights of the
         encoders, with and without names, are then averaged.
     unlabelled : UnlabelledRows, optional
-        Rows for self-training. They don't change factors, calibration and held-out scores.
+        Rows for self-training; they don't affect factors, calibration or held-out scores.
     is_fast : bool, default False
         Save time relative to training on words: try fewer penalties, and always use names.
     """
@@ -412,7 +412,7 @@ def fused_head(weights: F32, biases: F32, fusion: ScoreFusion) -> EncoderHead:
 
 
 class HeadFit(NamedTuple):
-    """A discriminant analysis to add to words, with its factors on columns and its log loss."""
+    """A discriminant analysis to add to word scores, with its column factors and log loss."""
 
     task: HeadTask
     scale: F32
@@ -425,7 +425,7 @@ class HeadFit(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class HeadTask:
-    """Labelled rows, and the held-out documents' scores by words."""
+    """Labelled rows, and word scores of the held-out documents."""
 
     rows: F32
     y: I64
@@ -465,8 +465,8 @@ class HeadTask:
             penalties=_FEW_PENALTIES if self.is_fast else PENALTIES,
             max_heldout=_MAX_FUSED if self.is_fast else _MAX_HELD_OUT,
         )
-        # Scores are centred over topics: a constant doesn't matter for known topics, but it would
-        # for a new one.
+        # Centre scores over topics: a constant doesn't matter among known topics, but would for a
+        # new one.
         scores = centre(dense.scores[self.heldout_rows])
         weights = dense.weights * scale[:, np.newaxis]
         return self.fuse(scale, weights, dense.biases, scores)
@@ -479,9 +479,9 @@ class HeadTask:
         heldout, first = self.heldout_rows, training[::2]
         first_sums = self._class_sums(first, scale)
         scores = self._score(first_sums, heldout, scale)
-        # The spread of scores grows with the number of training rows, so that scores of a fit to
-        # all rows would give too high probabilities. They are scaled to the spread of the
-        # calibrated scores, estimated by a fit to two thirds of the rows.
+        # The spread of scores grows with the number of training rows, so scores from a fit to all
+        # rows would be overconfident. Scale them to the spread of the calibrated scores, estimated
+        # by a fit to two thirds of the rows.
         second = np.concatenate([training[1::2], heldout[::2]])
         sums = first_sums + self._class_sums(second, scale)
         larger_spread = spread(self._score(sums, heldout[1::2], scale)) or 1.0
@@ -506,7 +506,7 @@ class HeadTask:
         return ClassSums.from_rows(X, self.y[rows], self.n_topics, weight)
 
     def fuse(self, scale: F32, weights: F32, biases: F32, scores: F32) -> HeadFit:
-        """Add the held-out scores to the scores by words, and evaluate the sum."""
+        """Add the held-out scores to the word scores, and evaluate the sum."""
         y, costs = self.y[self.heldout_rows], self.costs
         sample = self._sample_heldout(_MAX_FUSED) if self.is_fast else slice(None)
         factors = fit_score_factors(
@@ -549,7 +549,7 @@ class HeadTask:
         """Refit with unlabelled rows, weighted by the squared probabilities of their topics.
 
         Topics are predicted in rounds. Scores of unlabelled rows keep their spread, so that factors
-        and calibration remain valid. Of an average, only the likeliest fit is refitted.
+        and calibration remain valid. If `fit` is an average, only its likeliest fit is refitted.
 
         References
         ----------

@@ -14,22 +14,22 @@ from slugline.learning.minimize import Evaluation, minimize_bounded
 
 # Maximum factor on scores with standard deviation 1.
 _MAX_FACTOR = 50.0
-# Numbers of rows on which factors are chosen: more rows hardly change them, and with thousands of
-# topics, only fewer are affordable.
+# Limits on the rows used to choose factors: more rows hardly change them, and thousands of topics
+# make even these too expensive.
 _MAX_ROWS, _MIN_ROWS, _MAX_SCORES = 10_000, 500, 2_000_000
-# The first model is the best single model unless another one is better by this many standard
-# errors, because an encoder that doesn't know the language may look good on few rows. Chosen by
+# The first model counts as the best single one unless another is better by this many standard
+# errors: on few rows, even an encoder that doesn't know the language may look good. Chosen by
 # cross-validation on training splits, with 5 to 50 rows per topic.
 _N_ERRORS = 2
-#: Factors may have a log loss above the lowest by this many standard errors. MAX_ERRORS_IF_SAFE is
-#: for encoders that leave unknown texts to words alone and so can hardly mislead, if all rows have
-#: held-out scores. Chosen likewise (`benchmarks/run.py choices standard-errors`).
+#: Allowed log loss of factors, in standard errors above the lowest. MAX_ERRORS_IF_SAFE applies if
+#: all rows have held-out scores and the encoder leaves unknown texts to words alone, so that it can
+#: hardly mislead. Chosen the same way (`benchmarks/run.py choices standard-errors`).
 MAX_ERRORS, MAX_ERRORS_IF_SAFE = 1.0, 0.0
 # Half of this penalty on squared factors is added to the mean log loss. It matters only if all rows
-# are right, where larger factors would always be better. By cross-validation on training splits (5
-# and 10 labels per topic of 27 sets, 20 of 10 sets; three draws), the mean log loss is 1.1588 with
-# 1e-9, 1e-6 and 1e-5, 1.1590 with 1e-3 and 1.1598 with 1e-2, and accuracy 59.81, 59.81, 59.81,
-# 59.80 and 59.78 % (`benchmarks/run.py choices factor-penalty`).
+# are right, since larger factors would then always be better. By cross-validation on training
+# splits (5 and 10 labels per topic of 27 sets, 20 of 10 sets; three draws), the mean log loss is
+# 1.1588 with 1e-9, 1e-6 and 1e-5, 1.1590 with 1e-3 and 1.1598 with 1e-2, and accuracy 59.81, 59.81,
+# 59.81, 59.80 and 59.78 % (`benchmarks/run.py choices factor-penalty`).
 _FACTOR_PENALTY = 1e-6
 # Number of steps between the factors of the best single model and the best factors.
 _N_STEPS = 20
@@ -85,14 +85,14 @@ def fuse_scores(
 def fit_score_factors(
     scores: Sequence[F32], y: I64, sample_weight: F32 | None = None, max_errors: float = MAX_ERRORS
 ) -> list[float]:
-    """Return factors on the scores of several models that give their sum a low log loss.
+    """Return factors for summing the scores of several models with a low log loss.
 
     The softmax of the sum is then roughly calibrated. A model that doesn't help gets a factor of 0.
 
-    With few rows, the factors with the lowest log loss depend on chance. So the factors are the
-    ones closest to the best single model whose log loss is within `max_errors` standard errors of
-    the lowest. The best single model is the first one, unless another is better by two standard
-    errors.
+    With few rows, the factors with the lowest log loss depend on chance. The result is therefore
+    the factors closest to the best single model whose log loss is within `max_errors` standard
+    errors of the lowest. The best single model is the first one, unless another is better by two
+    standard errors.
 
     Parameters
     ----------
@@ -100,15 +100,14 @@ def fit_score_factors(
         Held-out scores of each model.
     y : int array, shape (n_rows,)
     sample_weight : float array, shape (n_rows,), optional
-        Positive for some row.
+        At least one must be positive.
     max_errors : float, default MAX_ERRORS
         With 0, return the factors with the lowest log loss.
 
     References
     ----------
-    Breiman (1996), Stacked regressions: factors must not be negative. Breiman,
-    Friedman, Olshen and Stone (1984), Classification and regression trees: the rule of one standard
-    error.
+    Breiman (1996), Stacked regressions (non-negative factors). Breiman, Friedman, Olshen and Stone
+    (1984), Classification and regression trees (the one-standard-error rule).
     """
     weights = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
     # Evenly spaced rows of nonzero weight.

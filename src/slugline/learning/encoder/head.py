@@ -1,4 +1,4 @@
-"""The head of a model with an encoder: adds the encoder's scores to the scores of words."""
+"""The head of a model with an encoder, which adds the encoder's scores to word scores."""
 
 from __future__ import annotations
 
@@ -126,16 +126,16 @@ class HeadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, eq=False)
 class DenseHead:
-    """Computes scores from an encoder's rows, and adds them to the scores of words.
+    """Computes scores from an encoder's rows, and adds them to word scores.
 
     Attributes
     ----------
     encoder : CheckedEncoder
     weights, biases : float32 arrays, shape (encoder.width, n_topics) and (n_topics,)
     sparse_factor : float
-        Factor on the scores of words.
+        Factor on word scores.
     calibration : Calibration or TopicCalibration
-        Of the summed scores.
+        Calibration of the summed scores.
     encoder_weight : float
         The encoder's fraction of the spread of scores over topics.
     cascade : Cascade or None
@@ -257,14 +257,14 @@ class DenseHead:
         )
 
     def add_scores(self, by_words: F32, rows: Floats) -> F32:
-        """Return summed scores, given the scores of words and the encoder's rows."""
+        """Return summed scores, given word scores and the encoder's rows."""
         dense = self._multiply(rows)
         dense += self.biases
         dense += np.multiply(by_words, self.sparse_factor, dtype=np.float64)
         return dense.astype(np.float32)
 
     def add_sums(self, scores: F32, text_sums: TextSums, min_known_fraction: float) -> Mask:
-        """Add scores of vector sums to scores of words, in place; return a mask of changed texts.
+        """Add scores of vector sums to word scores in place; return a mask of changed texts.
 
         Parameters
         ----------

@@ -63,7 +63,7 @@ class HeadState:
     ----------
     encoder : CheckedEncoder
     sums : ClassSums
-        Of all documents known to the encoder. Model files contain only this part of the state.
+        Sums over all documents known to the encoder; the only part of the state in model files.
     recent : RecentRows
     fusion : ScoreFusion or None
         None until there are recent rows of two topics.

@@ -1,4 +1,4 @@
-"""Fit a multilabel encoder head, whose scores are added to the scores of words."""
+"""Fit a multilabel encoder head, whose scores are added to word scores."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.problem import ABSENT_SCORE, INITIAL_BIAS
 
-# Number of scores, and minimum number of rows, on which the penalty and the encoder's weight are
-# chosen; more hardly change them.
+# Number of scores, and minimum number of rows, used to choose the penalty and the encoder's weight;
+# more hardly change them.
 _MAX_SCORES, _MIN_ROWS = 200_000, 500
 # Maximum factor on scores, which are mostly between -1 and 1, and minimum probability.
 _MAX_FACTOR, _LEAST = 50.0, 1e-6
@@ -57,7 +57,7 @@ class _LeastSquares(CentredRows):
         return weights, 2 * self._mean - 1 - self.centre @ weights
 
     def heldout_scores(self, rows: Index, penalty: float) -> F32:
-        """Return scores of rows from fits without the row and its copies."""
+        """Return scores of rows from fits that exclude each row and its copies."""
         scores = np.empty((len(rows), len(self._mean)), dtype=np.float32)
         for places in pieces(np.arange(len(rows))):
             piece = rows[places]
@@ -80,11 +80,11 @@ def fit_multilabel_head(
     heldout: tuple[Index, F32],
     factors: F32,
 ) -> tuple[EncoderHead | None, F32 | None]:
-    """Return the encoder head that best improves the scores of words, and held-out mean scores.
+    """Return the encoder head that best improves word scores, and held-out mean scores.
 
-    The mean of both scores has the same weights for all topics. Both results are None without
-    held-out rows, or if the log loss on them falls by less than a standard error and no topic
-    without documents is described.
+    Both scores are averaged with the same weights for all topics. Both results are None if there
+    are no held-out rows, or if their log loss falls by less than a standard error and no topic
+    without documents has a description.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def fit_multilabel_head(
     context : FitContext
         Contains a weight for each row.
     heldout : (int array, shape (n_heldout,), float32 array, shape (n_heldout, n_topics))
-        Some of the documents, and their cross-validated scores by words.
+        Indices of some documents, and their cross-validated word scores.
     factors : float32 array, shape (n_columns,) or (1,)
         Factors on columns; see `CheckedEncoder.column_factors`.
     """

@@ -42,7 +42,7 @@ class RowCache:
     digest : str
         Identifies the encoder.
     path : Path, optional
-        By default, `encodings-2.sqlite` in the cache's folder; the number is the format's.
+        Defaults to `encodings-2.sqlite` in the cache folder; the number is the format version.
     max_bytes : int, default MAX_BYTES
         File size at which a quarter of it is freed.
     patience : float, default 5.0

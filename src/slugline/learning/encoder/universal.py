@@ -34,8 +34,7 @@ PACKAGE = Package(
     },
 )
 _WIDTH = 512
-# Batches three times as large would be a seventh faster, but a single text would take three times
-# as long.
+# Batches three times this size would be a seventh faster, but triple the time of a single text.
 _N_TOKENS, _N_ROWS = 128, 12
 # A text with more than `_N_TOKENS` is alone in its batch, which grows in steps of this many.
 _STEP = 32
