@@ -103,7 +103,7 @@ def test_evaluate_rejects_documents_without_known_topics(run: Run) -> None:
         1,
         "",
         "slugline: error: standard input has none of the model's topics, such as 'bank', but ones "
-        "like 'corn'; test on documents with the topics that the model learns.\n",
+        "like 'corn'; test on documents with the model's topics.\n",
     )
 
 

@@ -550,7 +550,7 @@ def test_train_tune_interrupted_explains_the_model_in_both_places(
 
     assert code == 130
     report = Path("model.html").read_text("utf-8")
-    warning = f"the search was interrupted after {ways} to learn: the model was trained in the best"
+    warning = f"the search was interrupted after trying {ways} to train: the model uses the best"
     assert warning in err
     assert warning in report
     said = re.search(

@@ -341,7 +341,7 @@ def test_timeout_ends_a_model_that_never_ends(corpus: Corpus) -> None:
     )
     before = {*psutil.Process().children()}
     (failed,) = compare_models(corpus, endless, replace(TWO, timeout=0.2)).models
-    assert failed.error == "took over 0.2 s for a fold, which is the limit"
+    assert failed.error == "exceeded the limit of 0.2 s for a fold"
     assert {*psutil.Process().children()} <= before
 
 
@@ -656,9 +656,9 @@ def test_baseline_is_one_of_the_models_or_added() -> None:
     [
         ([TfidfVectorizer()], None, "`models` is [TfidfVectorizer()]; give names, "),
         ({"default": pipeline()}, None, "`models` calls an estimator 'default', the name of a"),
-        ({"mine": "default"}, None, "`models` is {'mine': 'default'}; give names with a"),
+        ({"mine": "default"}, None, "`models` is {'mine': 'default'}; give a text classifier"),
         (["default"], "defualt", "`baseline` names 'defualt', which is not a model; did you mean"),
-        (["default"], 3, "`baseline` is 3; give the name of a model, or a classifier of texts"),
+        (["default"], 3, "`baseline` is 3; give the name of a model, or a text classifier"),
     ],
 )
 def test_choose_models_rejects_invalid_models(models: Any, baseline: Any, message: str) -> None:
@@ -679,5 +679,5 @@ def test_compare_models_measures_estimators_with_a_baseline(corpus: Corpus) -> N
 
 def test_compare_models_rejects_an_estimator_that_cannot_be_pickled(corpus: Corpus) -> None:
     locked = DummyClassifier(random_state=threading.Lock())
-    with pytest.raises(OptionError, match="`models` has dummyclassifier, which can't be sent to a"):
+    with pytest.raises(OptionError, match="`models` has dummyclassifier, which can't be pickled"):
         compare_models(corpus, [locked], CompareSettings(n_folds=2))

@@ -137,7 +137,7 @@ def test_learning_curves_never_test_a_topic_with_one_text() -> None:
     curves, seen = recorded(numbered(a=20, b=20, c=1), n_draws=1)
     assert per_topic(seen[0])["c"] == 1
     assert curves.notes[0] == (
-        "1 of 3 topics, such as 'c', has too few documents to be tested, and can only be learned."
+        "1 of 3 topics, such as 'c', has too few documents to be tested; only training uses them."
     )
 
 
@@ -165,8 +165,8 @@ def test_learning_curves_take_a_test_set() -> None:
     curves = learning_curves(corpus, test, {"any": lambda: Recorder([])}, n_draws=1)
     assert (curves.n_train, curves.n_test) == (40, 7)
     assert curves.notes == (
-        "1 topic of the test documents, such as 'd', is never learned: those documents count as "
-        "wrong.",
+        "1 topic of the test documents, such as 'd', has no training documents; such documents "
+        "count as wrong.",
     )
 
 

@@ -198,7 +198,7 @@ def test_run_experiment_names_the_parameters_of_its_warnings(corpus: Corpus) -> 
         (
             {"train": [("wheat", "grain"), ("corn", "grain")], "test": [("oil", "crude")]},
             "test has none of the model's topics, such as 'grain', but ones like 'crude'; test on "
-            "documents with the topics that the model learns.",
+            "documents with the model's topics.",
         ),
     ],
     ids=["nothing to test on", "nothing to validate on", "odd test"],

@@ -79,7 +79,7 @@ def check(name: str, seed: int) -> ModelFailure | None:
             raise OptionError(
                 f"it makes {_kind(model)}; it must make a text classifier with `fit` and `predict`."
             )
-    # Report any way in which the model fails, including an exit.
+    # Report any kind of failure, including an exit.
     except BaseException as error:  # noqa: BLE001
         return ModelFailure(_failure_reason(error))
     return None

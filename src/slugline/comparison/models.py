@@ -96,7 +96,7 @@ MODELS = {
 }
 
 
-# The models that `ALL` stands for, for single-label and multi-label data.
+# Models selected by `ALL`, for single-label and multi-label data.
 _ALL_SINGLE_LABEL = [name for name in MODELS if name != "tfidf-logistic"]
 _ALL_MULTILABEL = [name for name in MODELS if name != _MAJORITY]
 
@@ -125,7 +125,7 @@ def choose_models(
     baseline : str or estimator, optional
         The model to compare the others with: one of them, or an additional one.
     multilabel : bool, default False
-        True for multi-label data.
+        Exclude models that support only single-label data.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def _by_name(models: Any) -> dict[str, Any]:
     if isinstance(models, Mapping):
         for name, model in models.items():
             if not isinstance(name, str) or not name.strip() or not _is_estimator(model):
-                raise option_error("models", models, "names with a classifier of texts for each")
+                raise option_error("models", models, "a text classifier for each name")
             if name in (*MODELS, ALL):
                 raise OptionError(
                     Parameter("models"),
@@ -191,9 +191,7 @@ def _by_name(models: Any) -> dict[str, Any]:
     is_list = isinstance(models, Sequence)
     if not is_list or not all(isinstance(one, str) or _is_estimator(one) for one in models):
         raise option_error(
-            "models",
-            models,
-            'names, "module:name" of a pipeline in a file, or classifiers of texts',
+            "models", models, 'names, "module:name" of a pipeline in a file, or text classifiers'
         )
     found: dict[str, Any] = {}
     for model in models:
@@ -217,7 +215,7 @@ def _find_baseline(
             _check_name(baseline, "baseline", [name for name in estimators if name not in MODELS])
         return baseline, None
     if not _is_estimator(baseline):
-        raise option_error("baseline", baseline, "the name of a model, or a classifier of texts")
+        raise option_error("baseline", baseline, "the name of a model, or a text classifier")
     for name, model in estimators.items():
         if model is baseline:
             return name, baseline

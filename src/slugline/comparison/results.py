@@ -101,9 +101,9 @@ class ModelResult:
     n_documents : tuple of int
         Number of documents in each fold.
     macro_f1 : float or None
-        Over the answers of all folds; None if the model failed.
+        Computed from the answers of all folds; None if the model failed.
     fit_seconds, answer_seconds : tuple of float
-        One per fold.
+        One value per fold.
     peak_mb : float or None
         Peak memory of its process in MB (10^6 bytes), including Python and the documents.
     file_bytes : int or None
@@ -111,7 +111,7 @@ class ModelResult:
     error : str or None
         The reason for a failure.
     evaluation : MultilabelEvaluation or None
-        Over the answers of all folds, for multi-label data; None if the model failed.
+        Computed from the answers of all folds; None for single-label data or if the model failed.
     answers : tuple
         The topic number or numbers of each answer.
     """
@@ -275,10 +275,7 @@ class Comparison(TitledRows):
 
     @property
     def measured(self) -> list[ModelResult]:
-        """The models that finished all folds, best first.
-
-        Sorted by score; ties are broken by macro-F1 and speed.
-        """
+        """The models that finished all folds, best first; ties are broken by macro-F1 and speed."""
         measured = [model for model in self.models if model.error is None]
         return sorted(measured, key=lambda m: (-m.score, -(m.macro_f1 or 0), m.fit_time))
 
@@ -289,10 +286,7 @@ class Comparison(TitledRows):
 
     @property
     def reference(self) -> ModelResult | None:
-        """The model to compare the others with: the baseline, if any, else the best model.
-
-        None if it failed.
-        """
+        """The model to compare the others with: the baseline or the best; None if it failed."""
         if self.baseline is None:
             return self.best
         return next((model for model in self.measured if model.name == self.baseline), None)

@@ -237,7 +237,7 @@ class _Run:
         future = process.submit(function, *arguments)
         while not future.done():
             if time.monotonic() > ends:
-                late = f"took over {self._settings.timeout:g} s for a fold, which is the limit"
+                late = f"exceeded the limit of {self._settings.timeout:g} s for a fold"
                 return ModelFailure(late)
             wait([future], _PATIENCE)
         try:
@@ -258,7 +258,7 @@ def _pickle(model: Model) -> bytes:
     except Exception as error:
         raise OptionError(
             Parameter("models"),
-            f" has {model.name}, which can't be sent to another process "
-            f"({type(error).__name__}: {error}); put it into a file, and name it module:name.",
+            f" has {model.name}, which can't be pickled ({type(error).__name__}: {error}); define "
+            "it in a file, and pass module:name.",
         ) from error
     return pickled

@@ -46,8 +46,8 @@ def topic_metrics(
     ----------
     topics : names
     right, true, predicted : int arrays, shape (n_topics,)
-        Number of true positives, of documents that have the topic, and of documents that are
-        predicted to have it.
+        Number of true positives, of documents with the topic, and of documents predicted to have
+        it.
     """
     scores = precision_recall_f1(right, true, predicted, undefined=math.nan)
     columns = (column.tolist() for column in (true, *scores))
@@ -447,7 +447,7 @@ class Evaluation(BaseEvaluation):
             # Resamples without mistakes would give intervals of zero width.
             return [self.interval] * 2
         kinds = np.nonzero(self.confusion)
-        # Of thousands of topics, only a few may occur.
+        # With thousands of topics, only a few may occur.
         _, codes = np.unique(np.concatenate(kinds), return_inverse=True)
         true, predicted = np.split(codes, 2)
 
@@ -459,7 +459,7 @@ class Evaluation(BaseEvaluation):
 
     def confusions(self, max_pairs: int = 10) -> list[tuple[str, str, int]]:
         """Return the most common mistakes: true topic, predicted topic, number of documents."""
-        # Of thousands of topics, most pairs are never confused.
+        # With thousands of topics, most pairs are never confused.
         true, predicted = np.nonzero(self.confusion)
         is_wrong = true != predicted
         true, predicted = true[is_wrong], predicted[is_wrong]
@@ -510,7 +510,7 @@ class Evaluation(BaseEvaluation):
 
 
 def _unused(name: str, names: Sequence[str]) -> str:
-    """Return the name, in parentheses until it differs from all others."""
+    """Return the name, wrapped in parentheses until it is unique."""
     while name in names:
         name = f"({name})"
     return name

@@ -90,8 +90,8 @@ class Ranking:
     Attributes
     ----------
     rank : int64 array, shape (n_true,)
-        Number of topics ranked above each true topic, ordered by document and then by rank. Of
-        equally probable topics, the first one ranks higher.
+        Number of topics ranked above each true topic, ordered by document and then by rank. In a
+        tie, the first topic ranks higher.
     document : int64 array, shape (n_true,)
         Document number, from 0, ascending. Documents without true topics aren't numbered.
     """
@@ -486,7 +486,7 @@ def _look_up(indicators: csr_array, rows: Integers, columns: Integers) -> Mask:
 def count_kinds(*indicators: csr_array) -> tuple[I64, I64]:
     """Return a row of each kind of document, and the number of documents of each kind.
 
-    Documents of a kind have the same topics in each indicator matrix. These are sorted CSR arrays.
+    Documents of a kind have the same topics in each indicator matrix, a sorted CSR array.
     """
     first: dict[tuple[bytes, ...], list[int]] = {}
     rows = [np.split(part.indices, part.indptr[1:-1]) for part in indicators]

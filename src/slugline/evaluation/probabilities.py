@@ -26,8 +26,8 @@ class Bin(NamedTuple):
 
     n_documents: int
     probability: float  # mean probability
-    # Number of right predictions; may be fractional, because predictions of equal probability
-    # share their mean over all bins.
+    # Number of right predictions; may be fractional, because predictions of equal probability are
+    # averaged across bins.
     n_right: float
 
     @property
@@ -124,7 +124,7 @@ def chance_error(bins: Sequence[Bin]) -> float:
 
 
 class CoveragePoint(NamedTuple):
-    """Number of answers and right answers at a threshold, the lowest probability of an answer."""
+    """Number of answers and right answers at a threshold, the minimum probability to answer."""
 
     threshold: float
     n_documents: int

@@ -28,7 +28,7 @@ FEW_DOCUMENTS = 10
 _LEAK = 0.01
 # Maximum length of a topic in a warning, in characters.
 _MAX_TOPIC = 60
-# Fraction of a test's words below which there is a warning, if the model knows only so many.
+# Warn if the model knows less than this fraction of the test's words.
 _KNOWN_WORDS = 0.5
 
 
@@ -41,7 +41,7 @@ def topic_warnings(
 ) -> list[str]:
     """Return warnings about the number of documents per topic, the most frequent topic first.
 
-    `described` are topics with a description, which need no documents. With an encoder, a few
+    `described` lists topics with a description, which need no documents. With an encoder, a few
     documents are enough.
     """
     n_documents = sum(counts.values())

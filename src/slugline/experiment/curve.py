@@ -35,7 +35,7 @@ from slugline.model.settings import FitSettings
 
 #: The name of the default classifier's curve.
 DEFAULT = "Slugline"
-# Name of the classifier without an encoder, where others are named after their encoder.
+# Name of the classifier without an encoder; others are named after their encoder.
 _WORDS = "words alone"
 
 # First digits of the numbers of labels per topic.
@@ -248,7 +248,7 @@ def learning_curves(
     test : Corpus, optional
         By default, a stratified part of the corpus of size `test_fraction`.
     contenders : mapping of str to callable, optional
-        Factories of scikit-learn classifiers of texts; by default `TopicClassifier()` alone.
+        Factories of scikit-learn text classifiers; by default `TopicClassifier()` alone.
     test_fraction : float, over 0 and under 1, default 0.2
     n_draws : int, default 5
     random_state : int, default 0
@@ -295,13 +295,13 @@ def _notes(train: Corpus, test: Corpus) -> Iterator[str]:
     if untested := sorted(set(counts) - test_topics):
         yield (
             f"{len(untested)} of {len(counts)} topics, such as {short_repr(untested[0])}, "
-            f"{have(len(untested))} too few documents to be tested, and can only be learned."
+            f"{have(len(untested))} too few documents to be tested; only training uses them."
         )
     if unlearned := sorted(test_topics - set(counts)):
         yield (
             f"{counted(len(unlearned), 'topic')} of the test documents, such as "
-            f"{short_repr(unlearned[0])}, {'is' if len(unlearned) == 1 else 'are'} never learned: "
-            + ("they are missed." if train.multilabel else "those documents count as wrong.")
+            f"{short_repr(unlearned[0])}, {have(len(unlearned))} no training documents; such "
+            + ("topics are missed." if train.multilabel else "documents count as wrong.")
         )
     least, most = min(counts.values()), max(counts.values())
     if least < most:
@@ -313,7 +313,7 @@ def _notes(train: Corpus, test: Corpus) -> Iterator[str]:
 
 @dataclass
 class _CurveFits:
-    """The fits of all curves, ordered by draw, so that an interrupted run has whole curves."""
+    """The fits of all curves, ordered by draw so that an interrupted run has complete curves."""
 
     train: Corpus
     test: Corpus
@@ -412,7 +412,7 @@ def labels_per_topic(counts: Sequence[int]) -> list[int]:
 
 # Forecasts ----------------------------------------------------------------------------------------
 
-# With fewer points, the fit of a line through their logarithms can't be assessed.
+# With fewer points, the fit of the power law can't be assessed.
 _MIN_POINTS = 3
 
 

@@ -71,7 +71,7 @@ class DrawScores:
         return n_shared / (n_draws * (n_draws - 1) * self.size)
 
     def test_variance(self) -> float:
-        """Return the part of the mean's variance that is due to the choice of test documents."""
+        """Return the variance of the mean due to the choice of test documents."""
         if self.n_test < 2:
             return 0.0
         return float(np.mean(self.scores, axis=0).var(ddof=1)) / self.n_test
@@ -81,7 +81,7 @@ class DrawScores:
         return float(self.means.var(ddof=1))
 
     def interaction_variance(self) -> float:
-        """Return the part of `draw_variance` that is due to the test documents.
+        """Return the part of `draw_variance` due to the test documents.
 
         This is the interaction in a two-way analysis of variance of draws and documents: on
         different test documents, different draws would score higher.
@@ -124,10 +124,10 @@ def curve_intervals(points: Sequence[DrawScores]) -> list[Interval | None]:
 
     where `V_test` is the variance over test documents and `V(n)` the variance of a single draw's
     score. Any two of the `D` draws share the fraction `f` of their documents, which to first order
-    is also the correlation of their scores. Therefore the last points vary more than their draws
-    show, and the single fit to all documents, with `f` = 1, has the full variance `V(n)`. `V(n)`
-    is assumed to fall as 1 / n, and is estimated from all points with enough draws: the scores of
-    draws vary by `V(n) (1 - f)` plus an interaction with test documents, which is subtracted. The
+    is also the correlation of their scores. Therefore, the last points vary more than their draws
+    show, and the single fit to all documents, with `f` = 1, has the full variance `V(n)`. `V(n)` is
+    assumed to fall as 1 / n and is estimated from all points with enough draws: the variance of
+    their scores is `V(n) (1 - f)` plus an interaction with test documents, which is subtracted. The
     result is Wilson's interval for a proportion of the same variance, with a quantile of Student's
     t.
 

@@ -132,7 +132,7 @@ def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[st
         raise OptionError(
             Parameter("against"),
             f" is a {name}, whose `predict` raises {type(error).__name__}: "
-            f"{one_line(str(error), 300)}; give a fitted classifier of texts.",
+            f"{one_line(str(error), 300)}; give a fitted text classifier.",
         ) from error
     has_sets = are_topic_sets(given)
     if is_indicator(given) or len(given) != len(corpus) or has_sets != corpus.multilabel:
@@ -141,7 +141,7 @@ def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[st
         raise DataError(
             Parameter("against"),
             f" is a {name}, whose `predict` gives {len(given):,} answers of {each} to "
-            f"{len(corpus):,} texts; give a classifier whose answers have the form of the labels.",
+            f"{len(corpus):,} texts; give a classifier that answers in the format of the labels.",
         )
     if corpus.multilabel:
         answers: list[Any] = [tuple(map(str, topics)) for topics in given]
@@ -153,14 +153,14 @@ def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[st
 
 
 def check_some_known(topics: Sequence[str], test: Corpus) -> None:
-    """Raise DataError unless the test contains at least one of the topics."""
+    """Raise DataError unless a test document has one of the topics."""
     others = test.topic_counts()
     if not set(topics) & others.keys():
         example = next(test.all_topics(), None)
         instead = "none at all" if example is None else f"ones like {short_repr(example)}"
         raise DataError(
             f"{test.name} has none of the model's topics, such as {short_repr(min(topics))}, but "
-            f"{instead}; test on documents with the topics that the model learns."
+            f"{instead}; test on documents with the model's topics."
         )
 
 
@@ -180,7 +180,7 @@ def check_several_topics(corpus: Corpus) -> None:
 
 
 class DecisionResult(NamedTuple):
-    """Numbers of test documents, of answers, and of right answers of a decider."""
+    """A decider's numbers of test documents, answers and right answers."""
 
     n_documents: int
     n_answered: int
@@ -213,7 +213,7 @@ class DecisionResult(NamedTuple):
 
 
 class MultilabelDecisionResult(NamedTuple):
-    """Numbers of true topics, of topics given by a decider, and of given topics that are right."""
+    """Numbers of true topics, topics assigned by a decider, and correctly assigned topics."""
 
     n_documents: int
     # Number of true topics.
@@ -223,12 +223,12 @@ class MultilabelDecisionResult(NamedTuple):
 
     @property
     def recall(self) -> float | None:
-        """Fraction of true topics that were given; None if there are no true topics."""
+        """Fraction of true topics that were assigned; None if there are no true topics."""
         return self.n_right / self.n_true if self.n_true else None
 
     @property
     def precision(self) -> float | None:
-        """Fraction of given topics that are right; None if none were given."""
+        """Fraction of assigned topics that are right; None if none were assigned."""
         return self.n_right / self.n_given if self.n_given else None
 
     @property
@@ -273,7 +273,7 @@ def decide_test(decider: Decider, corpus: Corpus) -> AnyDecisionResult:
 
 
 def decide_corpus(fitted: Fitted, corpus: Corpus) -> AnyDecisionResult | None:
-    """Return the results of a model's own thresholds on labelled texts, or None without any."""
+    """Return the results of a model's thresholds on labelled texts, or None if it has none."""
     decider = Decider.from_fitted(fitted)
     return None if decider.precision is None else decide_test(decider, corpus)
 

@@ -34,7 +34,7 @@ N_CHARACTERS = 280
 
 _SPACES = re.compile(r"\s+")
 _CUT = "…"
-# Maximum number of characters of a word that are cut off at the end of a passage.
+# Maximum number of characters to cut off a word at the end of a passage.
 _LONGEST_REST = 20
 
 Span = tuple[int, int, float]
@@ -240,7 +240,7 @@ N_PAIRS, N_OF_PAIR, N_SUREST = 6, 2, 10
 N_TOPICS = 200
 # Topics with lower recall are missed more often than found.
 _LEAST_RECALL = 0.5
-# Longer texts take too long to explain; quote their beginning without marks.
+# Longer texts take too long to explain; quote their beginning without highlights.
 _LONGEST = 100_000
 
 

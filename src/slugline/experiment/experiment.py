@@ -196,10 +196,7 @@ class Experiment(TitledRows):
 
     @property
     def measured(self) -> AccuracyOnLabels | AnyEvaluation | None:
-        """The estimate from labels or, unless its documents are biased, the test; None if neither.
-
-        It estimates the accuracy on new texts.
-        """
+        """Estimated accuracy on new texts: from labels, else from an unbiased test, else None."""
         return self.on_labels or (None if self.has_biased_test else self.evaluation)
 
     @property
@@ -209,7 +206,7 @@ class Experiment(TitledRows):
 
     @property
     def n_learned(self) -> int:
-        """Number of training documents, without documents held out at an interruption."""
+        """Number of training documents, excluding any still held out when interrupted."""
         return self.n_train - self.fitted.n_unlearned
 
     @property
@@ -227,7 +224,7 @@ class Experiment(TitledRows):
 
     @property
     def threshold(self) -> float | None:
-        """The common threshold; or None if topics have none or different ones."""
+        """The threshold shared by all topics; None if topics have none or different ones."""
         decider = Decider.from_fitted(self.fitted)
         finite = {value for value in decider.thresholds.tolist() if 0 < value < math.inf}
         return finite.pop() if decider.precision is not None and len(finite) == 1 else None
@@ -420,7 +417,7 @@ def run_stream(
     client: Client | str | None = None,
     progress: Progress | None = None,
 ) -> Experiment:
-    """Train on a source of any size, called `name`, without a test.
+    """Train on a source of any size, without a test; `name` is the name of the data.
 
     See `slugline.model.parts.fit.fit_stream` for the other parameters.
     """

@@ -27,7 +27,7 @@ def open_texts(
 ) -> tuple[list[bool], str | None]:
     """Return a mask of texts without a topic, and a note if some have one.
 
-    If all texts have a topic, these may be a model's answers and are ignored.
+    If all texts have topics, the topics are ignored because they may be a model's answers.
     """
     if layout is None or not rows.has_names:
         return [True] * len(unlabelled.rows), None
