@@ -70,7 +70,7 @@ def fetch(
     Raises
     ------
     DataError : if the file isn't at `path`.
-    DownloadError : if the file is not found and no URL sends it in `MAX_SECONDS`, without
+    DownloadError : if the file is not found and no URL delivers it within `MAX_SECONDS` and without
         stalling for `TIMEOUT` seconds.
     """
     if path is not None:
@@ -220,7 +220,7 @@ def _printable(error: BaseException) -> str:
 
 
 def _member(packed: bytes, name: str, limit: int) -> bytes:
-    """Return the content of the first file with a name in an archive, in any folder."""
+    """Return the content of the first file called `name` in any folder of an archive."""
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         members = (m for m in archive.namelist() if PurePosixPath(m).name == name)
         member = next(members, None)

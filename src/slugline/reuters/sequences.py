@@ -88,7 +88,7 @@ def load_data(
     Parameters
     ----------
     path : path, optional
-        reuters.npz or its folder, unlike Keras, where it is a name in a cache; see
+        reuters.npz or its folder (in Keras, a name in a cache); see
         `slugline.reuters.downloads.fetch` for the default.
     num_words : int, optional
         Exclusive upper limit of numbers. By default, it is the largest number, so that, as in
@@ -102,11 +102,11 @@ def load_data(
     seed : int or None, default 113
         Seed of the shuffle before the split. NumPy's global random state is not used.
     start_char : int or None, default 1
-        The number in front of each sequence; None for none.
+        Number to put in front of each sequence; None to omit it.
     oov_char : int or None, default 2
-        The replacement of omitted numbers; None for none.
+        Replacement for omitted numbers; None to drop them.
     index_from : int, default 3
-        The number added to ranks.
+        Number added to ranks.
     progress : Progress, optional
         For a download.
 
@@ -118,7 +118,7 @@ def load_data(
 
     Raises
     ------
-    OptionError : for a value of the wrong kind, or if no wire is shorter than `maxlen`; with
+    OptionError : if a value has the wrong type, or if no wire is shorter than `maxlen`; with
         `num_words`, the arrays are empty instead, as in Keras.
     DataError : if the file is damaged, crafted, or not the original.
     DownloadError : if it can't be found or downloaded.
@@ -165,7 +165,7 @@ def _check_integers(*, or_none: bool = False, **options: object) -> None:
 def _number(
     lists: list[list[int]], head: list[int], wanted: range, oov_char: int | None, index_from: int
 ) -> list[list[Any]]:
-    """Return `head` and the numbers of ranks; those not `wanted` are replaced or dropped."""
+    """Return `head` followed by the numbers of ranks; replace or drop those not `wanted`."""
     # The lists share the numbers of this table.
     numbers = range(index_from, index_from + _N_RANKS)
     table = [number if number in wanted else oov_char for number in numbers]

@@ -204,7 +204,7 @@ def _topics_of(matches: Sequence[re.Match[str]]) -> set[str]:
 
 
 def _wires_with(matches: Sequence[re.Match[str]], topics: AbstractSet[str]) -> WireList:
-    """Return the wires with any of these topics, and remove other topics."""
+    """Return the wires that have any of these topics, without their other topics."""
     wires = []
     for match in matches:
         distinct_topics = dict.fromkeys(_ITEM.findall(match["topics"]))
@@ -238,7 +238,7 @@ def _fields(markup: str) -> dict[str, tuple[str, ...]]:
 def _text_in_keras(sgml: str, start: int) -> str:
     """Return the text in Keras' file: from the next <BODY> tag to the next closing tag.
 
-    The <BODY> tag may belong to a later wire. One wire is followed by no such tag; its text in
+    The <BODY> tag may belong to a later wire. No such tag follows one of the wires; its text in
     Keras' file is "rn", perhaps from a carriage return and a line feed.
     """
     begin = sgml.find("<BODY>", start)
