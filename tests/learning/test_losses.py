@@ -108,8 +108,7 @@ ONE_HOT_SHAPE = (
     "one_hot(y, 4), or sparse_categorical_crossentropy for integer topics."
 )
 NO_DISTRIBUTION = (
-    "a row of `y` does not hold probabilities of topics; its values must be at least 0 and sum to "
-    "1."
+    "a row of `y` is not a probability distribution; its values must be at least 0 and sum to 1."
 )
 INTEGERS = (
     "`y` has shape {} and type {}, but sparse_categorical_crossentropy needs integer topics of "

@@ -24,7 +24,7 @@ except ImportError:  # built without a compiler
 
 kernel = _kernel
 
-# Multiplications that justify another thread: starting one takes about 50 microseconds.
+# Number of multiplications worth another thread: starting one takes about 50 microseconds.
 _MIN_PART = 1 << 19
 # Updating a column's weights takes as long as adding the gradients of this many entries.
 _ENTRIES_PER_UPDATE = 16

@@ -89,14 +89,13 @@ class NeuralLearner(NeuralOptions):
         Maximum number of epochs to try.
     batch_size : int, default 128
     patience : int, default 3
-        Stop the search after this many epochs in which the loss didn't fall by a thousandth of a
-        nat.
+        Stop the search after this many epochs without the loss falling by a thousandth of a nat.
     validation_fraction : float, default 0.1
     dropout, l2 : float, default 0.0
         Applied to the hidden layers; see `Dense`.
     optimizer : {"rmsprop", "adam", "sgd"}, default "rmsprop"
     learning_rate : float, optional
-        By default, the optimizer's own.
+        Defaults to the optimizer's default.
 
     Attributes
     ----------
@@ -136,7 +135,7 @@ class NeuralLearner(NeuralOptions):
         if context.validation_data is not None:
             return self._search(X, labels, context, context.validation_data)
         X, labels, context = _drop_zero_weights(X, labels, context)
-        # Around both trainings, so that Ctrl-C between them is not lost.
+        # Cover both training runs, so that Ctrl-C between them is not lost.
         with catch_interrupt(context.progress, shared=True) as interrupt:
             history = self._search_on_a_part(X, labels, context)
             if interrupt.requested:
@@ -320,7 +319,7 @@ class NeuralLearner(NeuralOptions):
 
 
 def _targets(labels: Labels, n_topics: int) -> I64 | Mask:
-    """Return labels in the form that the net's loss expects."""
+    """Return labels in the format expected by the net's loss."""
     return labels.indicator(n_topics) > 0 if labels.multilabel else labels.topics
 
 

@@ -1,4 +1,4 @@
-"""Neural networks of dense layers on sparse rows, of any depth and width."""
+"""Neural networks of dense layers on sparse rows, with any depth and width."""
 
 from __future__ import annotations
 

@@ -88,8 +88,7 @@ class CategoricalCrossentropy(SparseCategoricalCrossentropy):
             raise DataError(
                 "a row of ",
                 Parameter("y"),
-                " does not hold probabilities of topics; its values must be at least 0 "
-                "and sum to 1.",
+                " is not a probability distribution; its values must be at least 0 and sum to 1.",
             )
         # Rows sum to 1, so each has a nonzero value.
         if np.count_nonzero(targets) == np.count_nonzero(targets == 1) == n_rows:
@@ -246,7 +245,7 @@ class RMSprop(Optimizer):
     )
 
     def begin_step(self) -> None:
-        """Count the step; rows that it skips catch up later."""
+        """Count the step; rows without a gradient catch up later."""
         super().begin_step()
         if self._step >= len(self._decays):
             powers = np.arange(2 * self._step + _MIN_DECAYS, dtype=np.float32)

@@ -238,7 +238,7 @@ class History:
     def best_epoch(self) -> int:
         """The epoch, counted from 1, with the lowest validation loss, else training loss.
 
-        After it, the net overfits: it fits the training documents better, but others worse.
+        Later epochs overfit: the net fits the training documents better, but others worse.
         """
         losses = self.history.get("val_loss") or self.history["loss"]
         return min(range(len(losses)), key=losses.__getitem__) + 1
@@ -344,8 +344,8 @@ def fit_loop(
     best = BestEpoch(options.early_stopping) if options.early_stopping else None
     best_weights: list[F32] = []
     status = "training", ""
-    # The products are too small for BLAS threads: their busy waiting costs far more than it saves,
-    # and their number would change the last bits. Overflow shows in the loss.
+    # The products are too small for BLAS threads, whose busy waiting costs far more than they save
+    # and whose number would change the last bits. Overflow shows in the loss.
     with (
         limit_blas(),
         np.errstate(over="ignore", invalid="ignore"),
@@ -382,7 +382,7 @@ def _run_epoch(
     epoch: int,
     status: tuple[str, str],
 ) -> dict[str, float]:
-    """Train for one epoch, and report progress with the status of the epoch before."""
+    """Train for one epoch, and report progress with the status of the previous epoch."""
     total_loss, n_right = 0.0, 0
     n_steps = math.ceil(len(y) / options.batch_size)
     for step, rows in enumerate(_batches(trainer, len(y), options), start=1):
