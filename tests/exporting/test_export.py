@@ -176,8 +176,8 @@ def test_model_page_rejects_a_column_for_each_bucket(
     with pytest.raises(OptionError) as error:
         model_page(path)
     assert str(error.value) == (
-        f"{path} can't be exported: it doesn't say which hash buckets have words of its training "
-        "data; train it again."
+        f"{path} can't be exported: it doesn't record which hash buckets contain words of its "
+        "training data; train it again."
     )
 
 

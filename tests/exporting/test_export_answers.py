@@ -230,7 +230,7 @@ def test_exported_page_of_a_trained_model_answers_like_python(
         assert {*map(len, given)} >= {1, 2}
         mixed = [f"{texts[i]} {texts[i + 1]} {texts[i + 2]}" for i in range(90)]
         check_answers(opened, mixed)
-        many = "Far more topics are likely than any text had that the model learned from."
+        many = "Far more topics are likely than any training text had."
         assert many in opened.answers(mixed).reasons
         assert ([] in opened.answers(["the"]).given) == (name != "several")
     if name == "unsure":
@@ -239,7 +239,7 @@ def test_exported_page_of_a_trained_model_answers_like_python(
             *("None", "There is no text.", "The text has no words."),
             "The model doesn’t know # of the # words.",
         }
-        assert "The best guess has #\xa0%, and the model answers from #\xa0% on." in reasons
+        assert "The best guess has #\xa0%, but the model requires #\xa0%." in reasons
 
 
 def test_exported_page_is_unsure_by_min_precision(tab: Page, tmp_path: Path) -> None:

@@ -270,9 +270,9 @@ def test_exported_page_has_the_notice_of_its_vectors(latin: OpenPage, table: Vec
     page.click("text=About its word vectors")
     n_words = page.evaluate("page.model.head.table.rowOf.size")
     assert page.inner_text(".terms p >> nth=0") == (
-        f"This page contains the vectors of {n_words:,} words of the {len(table):,} of the "
-        "model's table: those in the scripts of the documents that the model learned from (Latin). "
-        "In texts in other scripts, it knows only the words of these documents."
+        f"This page contains the vectors of {n_words:,} of the {len(table):,} words of the model's "
+        "table: those in the scripts of the training documents (Latin). In other scripts, it knows "
+        "only the words of these documents."
     )
     notice = page.inner_text(".terms")
     assert "Copyright Google LLC" in notice

@@ -320,11 +320,11 @@ function whyUnsure({ kind, nUnknown, nWords, probability, threshold }) {
   if (kind === "no_text") return "There is no text.";
   if (kind === "no_words") return "The text has no words.";
   if (kind === "unknown_words") return `The model doesn’t know ${nUnknown} of the ${nWords} words.`;
-  if (kind === "many_topics") return "Far more topics are likely than any text had that the model learned from.";
-  if (kind === "no_threshold") return "The best guess is a topic of which the model is never sure enough.";
+  if (kind === "many_topics") return "Far more topics are likely than any training text had.";
+  if (kind === "no_threshold") return "The best guess is a topic that the model is never sure enough of.";
   const digits = [0, 1, 2, 3, 4].find((n) => fixed(100 * probability, n) !== fixed(100 * threshold, n)) ?? 5;
-  return `The best guess has ${fixed(100 * probability, digits)}\u00a0%, and the model answers from ${
-    fixed(100 * threshold, digits)}\u00a0% on.`;
+  return `The best guess has ${fixed(100 * probability, digits)}\u00a0%, but the model requires ${
+    fixed(100 * threshold, digits)}\u00a0%.`;
 }
 
 function isUnusual({ rate, maxExcess }, nUnknown, n) {
@@ -476,7 +476,7 @@ function clustersOf(points) {
   return [...found, cluster];
 }
 
-/** True if a character is neither combined with nor reordered before those before it. */
+/** True if a character neither combines with the preceding ones nor is reordered before them. */
 function begins(point, before) {
   if (isMark(point)) return false;
   const separate = [before, [point]].flatMap((part) => normalFormC(part));

@@ -19,7 +19,7 @@ from slugline.exporting.parts import ModelParts, model_parts, pack_arrays
 from slugline.model.decision import Unsure
 from slugline.model.file.shipped import SHIPPED
 
-#: Size of a page, in bytes, from which phones are slow to open it.
+#: Page size in bytes above which phones are slow to open it.
 LARGE_PAGE = 20_000_000
 
 _SCRIPTS = ("text.js", "vectors.js", "model.js", "page.js")
@@ -84,10 +84,10 @@ def why_unsure(unsure: Unsure) -> str:
         "no_words": "The text has no words.",
         "unknown_words": f"The model doesn’t know {unsure.n_unknown} of the {unsure.n_words} "
         "words.",
-        "many_topics": "Far more topics are likely than any text had that the model learned from.",
-        "no_threshold": "The best guess is a topic of which the model is never sure enough.",
-        "low_probability": f"The best guess has {_distinct_percent(probability, threshold)}, and "
-        f"the model answers from {_distinct_percent(threshold, probability)} on.",
+        "many_topics": "Far more topics are likely than any training text had.",
+        "no_threshold": "The best guess is a topic that the model is never sure enough of.",
+        "low_probability": f"The best guess has {_distinct_percent(probability, threshold)}, but "
+        f"the model requires {_distinct_percent(threshold, probability)}.",
     }
     return sentences[unsure.kind]
 

@@ -213,8 +213,8 @@ def _check_learner(model: str | os.PathLike[str], fitted: Fitted) -> LinearModel
         if columns.table.columns is None:
             raise _export_error(
                 model,
-                f"it doesn't say which hash buckets have {group.kind} of its training data; train "
-                "it again",
+                f"it doesn't record which hash buckets contain {group.kind} of its training data; "
+                "train it again",
             )
     return fitted.learner
 
@@ -294,7 +294,7 @@ def _cell_facts(fitted: Fitted) -> dict[str, Any]:
 def _terms(fitted: Fitted, group_index: int) -> tuple[ArraysByName, Integers]:
     """Return the keys and idf of a feature group, and its columns in page order.
 
-    Keys are ascending, so their differences take few bytes.
+    Keys ascend, so that their differences take few bytes.
     """
     vocabulary = fitted.features.vocabularies_[group_index]
     idf = fitted.features.idf_[group_index]

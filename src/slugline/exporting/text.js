@@ -7,7 +7,7 @@ const NGRAM_LENGTHS = { characters: 4, "characters-2": 2, "characters-3": 3, "ch
 const MAX_MARKS = 30, SHORT_TEXT = 1000;
 const SPACE = 0x20;
 const CLASS = { word: 0, unspaced: 1, separator: 2, apostrophe: 3 };
-// Below, no character is a mark, and none changes in normal form C.
+// Characters below this are not marks, and don't change in normal form C.
 const FIRST_MARK = 0x300, HIGHEST_MARK = 0x345;
 
 // Characters ---------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ function arraysOf(arrays, prefix) {
 }
 
 /**
- * Return the row of each word, the maximum word length, and the maximum length by first character.
+ * Return the row of each word, the maximum word length, and the maximum by first character.
  */
 function wordIndex(bytes) {
   const words = new TextDecoder().decode(bytes).split("\n").filter((word) => word);
@@ -75,7 +75,7 @@ function findVectors(table, reading, classes) {
   return { found, known: round(nKnown / Math.max(nCounted, 1)) };
 }
 
-/** Return whether a word has only ASCII digits. */
+/** True if a word has only ASCII digits. */
 function isNumber(points, start, end) {
   for (let i = start; i < end; i++) if (points[i] < DIGITS[0] || points[i] > DIGITS[1]) return false;
   return true;

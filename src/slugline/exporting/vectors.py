@@ -1,7 +1,7 @@
 """Chooses the word vectors of an exported page.
 
-A page includes only words in scripts of the training documents: with the words of all scripts, it
-would be nearly twice as large as with Latin script alone.
+A page includes only words in the scripts of the training documents: with all scripts, it would be
+nearly twice as large as with Latin script alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.wording import all_of, counted, join_words
+from slugline.base.wording import all_of, join_words
 from slugline.learning.encoder.vectors import MIN_KNOWN_FRACTION
 from slugline.model.fitted import Fitted
 from slugline.text.characters import find_scripts
@@ -116,9 +116,9 @@ def _describe_words(words: Sequence[str], n_table: int) -> str:
     common = [script for script, n in _count_scripts(words).most_common() if n >= _FEW_WORDS]
     scripts = f" ({join_words(common)})" if common else ""
     return (
-        f"This page contains the vectors of {counted(len(words), 'word')} of the {n_table:,} of "
-        "the model's table: those in the scripts of the documents that the model learned from"
-        f"{scripts}. In texts in other scripts, it knows only the words of these documents."
+        f"This page contains the vectors of {len(words):,} of the {n_table:,} words of the model's "
+        f"table: those in the scripts of the training documents{scripts}. In other scripts, it "
+        "knows only the words of these documents."
     )
 
 
