@@ -46,7 +46,7 @@ _MIN_DOCUMENTS = 5
 
 
 class SimilarTopics(NamedTuple):
-    """Two topics that may be one."""
+    """Two topics that may be duplicates."""
 
     topic: str
     other: str
@@ -113,9 +113,9 @@ def _find_mixed(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics
 
 # The audit ----------------------------------------------------------------------------------------
 
-# The fraction of documents, the most suspect ones, that later rounds don't train on.
+# Fraction of documents, most suspect first, excluded from training in later rounds.
 _DOUBTED = 0.08
-# Number of first words of a text to compare separately, and length of a long word.
+# Number of leading words of a text to compare separately, and length of a long word.
 _N_LEAD, _LONG_WORD = 48, 100
 # Weight of the evidence when ordering documents with equal suspicion.
 _TIE = 1e-9
@@ -174,7 +174,7 @@ class Audit:
 
     @property
     def contradicting(self) -> list[Index]:
-        """The rows of each repeated text whose copies have different topics."""
+        """Rows of each repeated text whose copies have different topics."""
         topics = self.corpus.topics
         return [
             rows for rows in self.copies.identical if len({topics[i] for i in rows.tolist()}) > 1
@@ -416,7 +416,7 @@ def _check(corpus: Corpus) -> None:
 
 
 def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_array:
-    """Return the rows of the first words of texts, or `X` if no text has more words."""
+    """Return the rows of the texts' leading words, or `X` if no text is longer."""
     # Truncate first, because splitting megabytes of text is slow.
     starts = (text.lstrip()[: _N_LEAD * _LONG_WORD] for text in texts)
     leads = [" ".join(start.split()[:_N_LEAD]) for start in starts]
@@ -435,7 +435,7 @@ def _likely_topics(
     copies: Sequence[Index],
     suspicion: F64,
 ) -> list[Any]:
-    """Return the topic of the best supported copy with another topic, or else the likeliest topic.
+    """Return the topic of the best supported copy that disagrees, or else the likeliest topic.
 
     In multi-label data, doubtful topics are removed and missing topics added, with at least one
     change.

@@ -25,8 +25,7 @@ MIN_SIMILARITY = 0.8
 # Signatures have 20 bands of 5 numbers: of pairs that share 80 % of their terms, one in 2,900 is
 # missed; of pairs that share 50 %, half are compared unnecessarily.
 _N_BANDS, _N_IN_BAND = 20, 5
-# Number of texts with an equal band to compare each text with; a chain is enough to connect a
-# group.
+# Number of texts with an equal band to compare with each text; a chain suffices to connect a group.
 _MAX_COMPARED = 3
 # Number of row entries per batch of signatures.
 _BATCH_ENTRIES = 1 << 20
@@ -217,15 +216,15 @@ def find_neighbours(X: sp.csr_array, groups: Index) -> Neighbours:
 
 # Odd texts ----------------------------------------------------------------------------------------
 
-# A text is in another script if less than this fraction of its letters is in the most common one.
+# A text is in another script if the majority script has less than this fraction of its letters.
 _USUAL = 0.1
 # Maximum number of letters to examine per text, and minimum number needed.
 _MAX_LETTERS, _MIN_LETTERS = 400, 4
-# Texts in a language have its most common words. The number of common words; the number of distinct
-# words that a text needs; the probability below which a text is odd: that of having so few common
-# words if texts had half as many as is usual for their length; and the number of bins of lengths.
+# Texts in a language contain its most common words. Number of common words; minimum number of
+# distinct words in a text; maximum probability of an odd text, which is the probability of so few
+# common words if texts had half the average for their length; and number of length bins.
 _N_COMMON, _MIN_WORDS, _IMPROBABLE, _N_LENGTHS = 50, 8, 1e-3, 10
-# If a larger fraction of texts has so few common words, the data are simply diverse.
+# If more than this fraction of texts has so few common words, the data are simply diverse.
 _MAX_ODD_SHARE = 0.05
 # Texts of the maximum length were truncated if there are at least this many, they are at least
 # this long, and most texts are shorter.

@@ -33,7 +33,7 @@ Span = tuple[int, int, float]
 _N_WORDS = 8
 # Added to the relative frequency of a word, so that rare words have little weight.
 _SMOOTHING = 1e-4
-# A lower score means that a document is unlike the documents of the topic.
+# Documents with a lower score are unlike the documents of the topic.
 _UNLIKE = -0.5
 # Maximum number of documents to name in a reason.
 _N_PLACES = 3

@@ -323,7 +323,7 @@ def repaired_file(
 
 
 def _describe_other_rows(corpus: Corpus, n_others: int) -> str:
-    """Describe the numbers of written rows without a topic, and of lost rows."""
+    """Report the number of written rows without a topic, and of lost rows."""
     n_unlabelled = corpus.n_unlabelled
     n_skipped = n_others - n_unlabelled
     n_lost = corpus.n_skipped - n_skipped

@@ -22,7 +22,7 @@ from slugline.learning.learner import FitContext
 from slugline.learning.linear.folds import scores_in_folds
 
 #: All settings were tuned on training splits of twelve data sets in nine languages, with 8 % of
-#: the topics changed at random, and on newswires, some with the text of another wire.
+#: the topics changed at random, and on newswires, some with another wire's text.
 N_FOLDS, N_ROUNDS = 5, 3
 # Added to the frequencies of terms in a topic before their logarithm.
 _SMOOTHING = 0.01

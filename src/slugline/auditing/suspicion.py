@@ -19,9 +19,9 @@ _NEAREST = 0.7
 # Weight of the confusion rate of the two topics, and number of pseudo-documents, spread over
 # topics, added to the counts.
 _CONFUSED, _PRIOR = 0.2, 10.0
-# The sharpness of the bend at a score of -1, below which scores hardly differ.
+# Sharpness of the bend at a score of -1; lower scores hardly differ.
 _BEND = 4.0
-# Fraction of texts with two right topics.
+# Fraction of texts for which two topics are right.
 _BOTH_RIGHT = 1 / 20
 # The fraction of wrong topics is estimated from the documents above each of these quantiles of
 # wrong ones. The lowest estimate is used, because hard cases raise the others. The maximum applies
@@ -222,7 +222,7 @@ def _n_pairs(counts: Index | int) -> float:
 
 
 def _one_right(wrong: F64, counts: Index) -> F64:
-    """Return the probability that each topic of a text is wrong, if rarely more than one is right.
+    """Return the probability that each topic of a text is wrong; two are rarely both right.
 
     Parameters
     ----------

@@ -220,7 +220,7 @@ def _separator_advice(documents: Sequence[Document], schema: SourceSchema | None
 
 
 def skip_advice(*, are_few: bool, skip_bad_rows: bool) -> str:
-    """Complete the advice: how to continue without bad rows, or why that isn't possible."""
+    """Return advice on skipping bad rows, or explain why they can't be skipped."""
     if are_few:
         return Message(", or continue without them with ", Parameter("skip_bad_rows"))
     if skip_bad_rows:
@@ -325,8 +325,7 @@ class SchemaCheck:
     Attributes
     ----------
     n_skipped, n_unlabelled : int
-        Number of rows left out so far because they are empty or bad, and because they are
-        unlabelled.
+        Number of rows left out so far: empty or bad rows, and unlabelled rows.
     """
 
     def __init__(self, skip_bad_rows: bool = False) -> None:
@@ -343,7 +342,7 @@ class SchemaCheck:
 
     @property
     def schema(self) -> SourceSchema | None:
-        """Schema of the first source that names its columns; None before it."""
+        """Schema of the first source with column names, or None if there was none yet."""
         return None if self._columns is None else self._columns[1]
 
     def add(self, report: RowsReport) -> None:

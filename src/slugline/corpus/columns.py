@@ -366,7 +366,7 @@ def columns_note(
 
 
 def _omitted_note(text: Sequence[str], candidates: Sequence[str]) -> Message:
-    """Return the part of a note about possible text columns that are not read, or nothing."""
+    """Describe possible text columns that are not read; empty if there are none."""
     omitted = [column for column in candidates if column not in text]
     if not omitted or not {*text} <= {*candidates}:
         return Message()

@@ -23,7 +23,7 @@ from slugline.corpus.header import (
 _DELIMITERS = ",;\t|"
 #: Delimiter of a single-column table, whose texts may contain any character.
 ONE_COLUMN = ""
-#: Stand-in delimiter for a single-column table: a private-use character, so lines are never split.
+#: Delimiter passed to the csv module for a single-column table: a private-use character.
 UNUSED_CHARACTER = "\uf8ff"
 # Characters of a line without cells.
 _BLANKS = ' \t\r,;|"'
@@ -98,7 +98,7 @@ def find_start(
 
 
 def _choose_delimiter(tables: Mapping[str, Sequence[HeaderRow]], hints: HeaderHints) -> str:
-    """Choose the delimiter of a table, given the records of each candidate, header first."""
+    """Choose a delimiter, given the records for each candidate, header first."""
     wide = [delimiter for delimiter, rows in tables.items() if rows and rows[0].width > 1]
     for columns in (hints.named, hints.expected):
         for delimiter in wide if columns else ():

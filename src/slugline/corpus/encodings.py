@@ -21,7 +21,7 @@ MARKS = {
 }
 # Maximum number of bytes to examine.
 _MAX_SAMPLE = 20_000
-# Minimum number of bytes above 127 to guess anything but a European language in Latin letters.
+# Minimum number of bytes above 127 for guessing encodings other than European Latin ones.
 _MIN_FOREIGN = 10
 # Maximum fraction of misplaced characters among those above 127 in a plausible text.
 _MAX_ODD = 0.05
@@ -62,7 +62,7 @@ _CYRILLIC = (
     "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя",  # Ukrainian
 )
 _GREEK = ("αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ",)
-# Encodings of other alphabets; the one that yields the most lower-case letters is chosen.
+# Encodings of other alphabets; the best match is the one that yields the most lower-case letters.
 _OTHERS = (
     *((name, _CYRILLIC) for name in ("cp1251", "koi8-r", "koi8-u", "cp866", "iso8859-5")),
     *((name, _GREEK) for name in ("cp1253", "iso8859-7")),
@@ -80,7 +80,7 @@ _ODD = rf"(?<={_LETTER})(?:[„‚§¿¡¹£€½¼¾]|(?:[^\w\s\x00-\x7f{_BETWE
 # Greek, Cyrillic and other letters in a word of ASCII.
 _FOREIGN_LETTER = r"[^\W\d_\x00-\u036f\u1e00-\u1fff\u2e80-\U0010ffff]"
 _MIXED = f"(?<=[a-zA-Z]){_FOREIGN_LETTER}|{_FOREIGN_LETTER}(?=[a-zA-Z])"
-# A run of letters found in no Latin word, to which a few bytes of Chinese or Russian may decode.
+# A run of letters that no Latin word contains; a few bytes of Chinese or Russian may decode to it.
 _LATIN_RUN = r"[^\x00-\x7f\W]{4}"
 
 

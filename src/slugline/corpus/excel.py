@@ -55,7 +55,7 @@ _RANGE = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})(?::\$?([A-Z]{1,3})\$?([0-9]
 _EMPTY_ELEMENTS = frozenset(
     ("row", "xf", "cellXfs", "numFmt", "mergeCell", "sheet", "workbookPr", "Relationship")
 )
-# Escapes of control characters, and of an underscore before text that looks like such an escape.
+# Escaped control characters, and escaped underscores in text that looks like an escape.
 _ESCAPE = re.compile(r"_x00([01][0-9A-Fa-f]|5[Ff])_")
 # First bytes of .xls files and of password-protected files.
 _OLD_START = bytes.fromhex("d0cf11e0a1b11ae1")
@@ -242,7 +242,7 @@ class Workbook:
         hints: HeaderHints = NO_HINTS,
         columns: tuple[str, ...] = (),
     ) -> None:
-        """Choose a sheet because it has some columns, and find its header."""
+        """Select a sheet that contains the given columns, and find its header."""
         self._sheet, self._columns, self._merged_column = sheet, columns, 0
         index = find_header(first, hints)
         self._header_row = first[index].at if index else 0

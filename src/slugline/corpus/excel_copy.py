@@ -389,7 +389,7 @@ class _SheetEditor(XmlEditor):
         before = self._take_cells(self._column)
         if self._column not in self._values:
             return Edit(before=before)
-        # An existing cell in a new column is empty, and its format belongs to other content.
+        # Existing cells in new columns are empty; their formats were meant for other content.
         value = self._values.pop(self._column)
         return Edit(before + self._cell(self._column, value, style if is_old else ""), is_cut=True)
 
@@ -466,7 +466,7 @@ _RANGES = ("table", "autoFilter")
 
 
 class _WorkbookEditor(XmlEditor):
-    """Removes the defined name of a sheet's old filter range, which programs recreate."""
+    """Removes the defined name of a sheet's old filter range; spreadsheet programs recreate it."""
 
     def __init__(self, sheet_index: int) -> None:
         super().__init__()

@@ -35,8 +35,8 @@ from slugline.corpus.topic_cells import (
 from slugline.corpus.topic_sets import empty_part
 from slugline.errors import DataError, OptionError, Parameter
 
-#: Maximum fraction of rows to skip. If more rows are bad, the source as a whole is probably wrong,
-#: and a model trained on the rest would not be what the user expects.
+#: Maximum fraction of rows to skip. If more are bad, the source as a whole is probably wrong, and
+#: users would not expect a model trained on the rest.
 MAX_SKIPPED = 0.1
 #: Maximum number of row places listed in a message.
 N_PLACES = 5
@@ -44,7 +44,7 @@ N_PLACES = 5
 MAX_BAD_ROWS = 1000
 # Maximum length of the joined names of topic columns, as in model files.
 _MAX_TOPIC_CHARACTERS = 1000
-# Number of topics above which a document's separator is probably wrong.
+# Maximum plausible number of topics per document; more suggest a wrong separator.
 _MANY_TOPICS = 100
 _SEVERAL = "several topics, though the first 100 rows of the data have one each"
 SEVERAL_ADVICE = "put a document with several topics among the first 100 rows"
@@ -138,7 +138,7 @@ def read_schema(
     Raises DataError if the source has no documents or its columns can't be determined.
     """
     head = peek(rows)
-    # For Excel, the note tells which sheet was read, since it may be a cover sheet.
+    # For Excel, the note names the sheet, which may be a cover sheet.
     name = f"{rows.name} ({rows.note})" if rows.format == "xlsx" and rows.note else rows.name
     if not head:
         raise DataError(f"{name} holds no documents, at most a header; check the file.")
@@ -420,7 +420,7 @@ def _is_number(topic: str) -> bool:
 
 
 def check_same_kind(first: tuple[str, str], other: tuple[str, str]) -> None:
-    """Raise DataError if one source has numbers as topics and the other has words.
+    """Raise DataError if topics are numbers in one source and words in the other.
 
     Each argument consists of a source name and a topic of that source.
     """

@@ -16,7 +16,7 @@ from slugline.errors import DataError, OptionError, Parameter
 
 # Encodings ----------------------------------------------------------------------------------------
 
-# Bytes that are invalid in an encoding are marked by surrogates, which are invalid UTF-8.
+# Surrogates, which are invalid UTF-8, mark bytes that are invalid in the file's encoding.
 _INVALID = {byte: 0xDC00 + byte for byte in range(128, 256)}
 _UNKNOWN = "\udcff"
 # Common names of Windows encodings.
@@ -113,7 +113,7 @@ _MAX_GUESSED = 1 << 20
 class DetectingStream:
     """A binary file converted to UTF-8 in a single pass that also detects its encoding.
 
-    ASCII passes unchanged until the first lines with other bytes reveal the encoding.
+    ASCII passes unchanged until the first non-ASCII lines reveal the encoding.
 
     Parameters
     ----------
@@ -165,8 +165,8 @@ def _shows_encoding(piece: bytes) -> bool:
 
 # Number of bytes to read at a time: the capacity of a pipe on Linux.
 _CHUNK_BYTES = 1 << 16
-# Seconds to wait for a writer that pauses: long enough to keep batches of a steady stream whole,
-# too short to notice at a keyboard.
+# Seconds to wait for a paused writer: long enough to keep the batches of a steady stream whole, too
+# short to notice at a keyboard.
 _MOMENT = 0.05
 
 

@@ -86,8 +86,7 @@ def _describe_zip(path: Path) -> str:
 
 # Lines --------------------------------------------------------------------------------------------
 
-# Maximum number of bytes of consecutive blank lines, and number of bytes added per line to account
-# for its processing time.
+# Maximum size of consecutive blank lines in bytes, and bytes added per line for processing time.
 _MAX_GAP, _LINE_BYTES = 1 << 26, 256
 # Characters of lines without a row: white space, delimiters, and quotes around empty cells.
 _BLANKS = b' \t\r\n,;|"'

@@ -184,12 +184,12 @@ def read_corpus(
 
 
 def is_named_corpus(source: object) -> bool:
-    """Return True for the name of a built-in data set, unless a local file or folder has it."""
+    """Return True for a built-in data set's name that is not also a local file or folder."""
     return isinstance(source, str) and source in NAMED_CORPORA and not Path(source).exists()
 
 
 def _known_format(source: str | Path, layout: Layout | None) -> str | None:
-    """Return the format of a model's training data if the file name doesn't indicate one."""
+    """Return the training data's format if the file name doesn't indicate one, else None."""
     if layout is None or layout.format is None or Path(source).is_dir():
         return None
     if is_database(Path(source)):

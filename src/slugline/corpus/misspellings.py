@@ -46,7 +46,7 @@ def find_misspellings(
     for topic, n in counts.items():
         if topic in known_topics:
             continue
-        # Names that differ by a wrong, missing or swapped letter are equal with one letter removed.
+        # Names that differ by a wrong, missing or swapped letter become equal without one letter.
         similar = {
             other
             for shorter in _shortened(topic)

@@ -419,7 +419,7 @@ _DETECTED, _N_DETECTED, _MAX_PIECES = ("csv", "tsv", "txt"), 1 << 20, 64
 
 
 def _sample(file: BinaryIO, is_packed: bool, max_pieces: int = _MAX_PIECES) -> tuple[bytes, bool]:
-    """Return a sample of a regular file that shows its encoding, and True if the sample is cut off.
+    """Return a sample of a file for detecting its encoding, and True if the sample is cut off.
 
     The sample is the beginning of the file, or the first piece that is not ASCII. Rewinds the file.
     """

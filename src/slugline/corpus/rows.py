@@ -33,7 +33,7 @@ class BadRow(NamedTuple):
     at : int or str
         See `SourceRow`.
     problem, advice : str
-        What is wrong with the row, and how to fix such rows.
+        The error in the row, and how to fix such rows.
     values : mapping of str to object
         Cells by column name, as far as they could be read.
     sample : bytes
@@ -57,12 +57,12 @@ class BadRow(NamedTuple):
 
 
 def too_long_row(at: int | str) -> BadRow:
-    """Return a bad row for a row that exceeds `MAX_RECORD`."""
+    """Create a bad row for a row that exceeds `MAX_RECORD`."""
     return BadRow(at, f"more than {MAX_RECORD:,} bytes", "split them")
 
 
 def nul_row(at: int | str) -> BadRow:
-    """Return a bad row for a row with a NUL character, which suggests UTF-16."""
+    """Create a bad row for a row with a NUL character, which suggests UTF-16."""
     advice = Message("delete NULs (if the file is UTF-16, name its ", Parameter("encoding"), ")")
     return BadRow(at, "a NUL character", advice)
 
@@ -70,7 +70,7 @@ def nul_row(at: int | str) -> BadRow:
 def undecodable_row(
     at: int | str, error: UnicodeDecodeError, encoding: str | None = None, *, is_mixed: bool = False
 ) -> BadRow:
-    """Return a bad row for bytes that are invalid in the given encoding, by default UTF-8.
+    """Create a bad row for bytes that are invalid in the given encoding, by default UTF-8.
 
     `is_mixed` means that other rows are UTF-8.
     """
@@ -131,7 +131,7 @@ class SourceRow:
 
 
 def estimate_memory(row: SourceRow | BadRow) -> int:
-    """Estimate the memory of a row in bytes, which far exceeds the number of bytes read for it.
+    """Estimate the memory of a row in bytes, far more than its size in the file.
 
     >>> estimate_memory(BadRow(1, "no text")), estimate_memory(SourceRow(1, {"a": "b"}, "", 10))
     (100, 210)

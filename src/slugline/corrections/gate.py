@@ -194,7 +194,7 @@ def topic_changes(
 
 
 def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:
-    """Return a list of booleans: True if a change is significantly for the worse.
+    """Return a boolean for each change: True if it is significantly for the worse.
 
     The changes are one family of one-sided sign tests, with a family-wise error rate of `ALPHA`,
     corrected for the number of changes with enough documents to be significant at all.

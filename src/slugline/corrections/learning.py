@@ -396,7 +396,7 @@ def train_with_corrections(
     ------
     DataError : if no corrected answer is a topic of the documents.
     """
-    # `topic_map` may contain names that no correction has.
+    # `topic_map` may contain names that don't occur in corrections.
     rules = topic_rules(reading)._replace(must_occur=False)
     rename = partial(apply_topic_rules, rules=rules, preferred=[*train.all_topics()])
     _check_answers(train, rename, corrections)
@@ -619,7 +619,7 @@ def _is_right(y_true: Sequence[Any], answers: Sequence[Any]) -> list[bool]:
 
 
 def _describe_loss(change: TopicChange) -> str:
-    """Describe how much worse a topic got."""
+    """Describe a topic's loss."""
     instead = ""
     if change.lost_to is not None:
         instead = f", most others now get {short_repr(change.lost_to)}"

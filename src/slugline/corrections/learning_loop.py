@@ -53,7 +53,7 @@ class LearningLoop:
     store_path : str or Path
         The corrections file.
     every : int
-        Number of new corrections that starts a run.
+        Number of new corrections that trigger a run.
     log, warn : callable
         Called from another thread with one line at a time. `warn` receives failures and defaults
         to `log`.

@@ -287,7 +287,7 @@ class CorrectionStore(DatabaseStore):
         is_named: bool = False,
         is_approved: bool = False,
     ) -> Correction:
-        """Store a correction, approved at once or not; return it once it is on disk.
+        """Store a correction, optionally approved; return it once it is on disk.
 
         Raises
         ------

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slugline.model.fitted import Fitted
 
 
-# Maximum number of texts to answer at a time, and of their characters.
+# Maximum number of texts, and of their characters, to answer at a time.
 _BATCH_TEXTS, _BATCH_CHARACTERS = 500, 4 << 20
 # Maximum number of distinct keys to count; the others are ignored to bound memory.
 _MAX_KEYS = 100_000
@@ -194,8 +194,8 @@ def find_reasons(
 ) -> dict[int, tuple[str, ...]]:
     """Return sentences with reasons to doubt each correction, by number.
 
-    A correction is doubtful if the model was sure of its answer, or if somebody else corrected the
-    same text to another topic.
+    A correction is doubtful if the model was confident in its answer, or if someone else corrected
+    the same text to another topic.
     """
     texts = list(dict.fromkeys(each.text for each in corrections))
     others: defaultdict[tuple[str, str], list[Correction]] = defaultdict(list)

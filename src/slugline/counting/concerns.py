@@ -18,7 +18,7 @@ from slugline.counting.results import GroupCount
 from slugline.counting.shares import HeldoutSample
 from slugline.text.features import UnknownWordRate, WordCounts
 
-#: Topics with fewer held-out documents are hardly corrected.
+#: Minimum number of held-out documents to correct a topic's share reliably.
 MIN_HELDOUT = 10
 # Maximum number of topics or groups listed in a warning.
 _MAX_NAMED = 5
@@ -84,7 +84,7 @@ def word_concern(
 def drift_concern(drift: Drift, groups: Sequence[str] = ()) -> str:
     """Return the warning that texts, or the named groups of them, differ from training texts.
 
-    If there are groups, `drift` is the most significant one of them.
+    With groups, `drift` is the most significant drift among them.
     """
     texts = f"the texts of {join_words(groups, _MAX_NAMED)}" if groups else "the texts"
     return (

@@ -68,7 +68,7 @@ def count_rows(
     options: CountOptions | None = None,
     progress: Progress = SILENT,
 ) -> Counts:
-    """Return how many of the texts in a file have each topic.
+    """Count the texts of each topic in a file.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def check_countable(fitted: Fitted, options: CountOptions) -> None:
 
 
 def no_heldout_error() -> DataError:
-    """Return the error for a model that can count only with labels."""
+    """Return the error for a model that requires labels to count."""
     return DataError(
         "the model has no held-out predictions to estimate its errors from; retrain it with ",
         Parameter("min_precision", 0.9),

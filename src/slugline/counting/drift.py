@@ -1,4 +1,4 @@
-"""Tests for drift: whether more than the topic shares has changed since training.
+"""Tests for drift: changes since training beyond the topic shares.
 
 If only the shares have changed, the texts look like a mixture of the training documents of each
 topic, weighted by the new shares. Hotelling's test compares mean word vectors, the second test
@@ -110,7 +110,7 @@ class _ExpectedTexts:
 def find_drift(
     profile: TextProfile | None, texts: Sequence[str], estimates: Sequence[ShareEstimate]
 ) -> Drift | None:
-    """Test whether more than the topic shares has changed since training.
+    """Test for changes since training beyond the topic shares.
 
     Without a profile or texts, only the confidence of the answers is tested.
 
@@ -156,7 +156,7 @@ def find_drift(
 
 
 def _compare_confidence(estimate: ShareEstimate, mean: float, n_texts: float) -> float:
-    """Return the p-value of a test that the model is less confident of the texts than expected.
+    """Return the p-value of a test for lower model confidence than expected.
 
     The confidence in a text is the probability of its most likely topic. The expected `mean` over
     the texts comes from the held-out documents of each topic.

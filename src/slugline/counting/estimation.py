@@ -33,8 +33,8 @@ _N_DRAWN, _UNIFORM_WEIGHT = 8.0, 0.5
 # Simulated sets are weighted by the distance of their estimates, relative to this quantile of
 # distances; chosen on the same simulated texts.
 _NEAR = 0.4
-# Minimum number of simulated sets, maximum number of shares in all of them, and the number of
-# topics in one estimate that take as long as one binary estimate.
+# Minimum number of simulated sets, maximum number of shares in all sets, and the number of topics
+# of a single-label estimate that take as long as one binary estimate.
 _MIN_SETS, _MAX_SHARES, _BINARY_COST = 50, 20_000, 10
 
 

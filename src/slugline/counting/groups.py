@@ -28,7 +28,7 @@ EMPTY = "(empty)"
 
 
 class Grouping(NamedTuple):
-    """How rows are grouped.
+    """Column and period by which rows are grouped.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ from slugline.counting.results import Method
 from slugline.counting.shares import HeldoutSample
 from slugline.evaluation.intervals import Interval, wilson
 
-#: With fewer labelled texts, the model counts.
+#: Minimum number of labelled texts for counting from labels; with fewer, the model counts.
 MIN_LABELLED = 15
 # Minimum fraction of the variance of held-out labels that the model's probabilities must explain.
 # Below it, using them would hardly make intervals narrower.

@@ -17,7 +17,7 @@ LIKELY = 0.5
 # and 8, and of 5, 20 and 60, these gave the smallest mean error relative to counting answers on
 # training splits of 13 sets: 400 texts, one model per set, no cross-validation.
 _N_ADDED, _N_ADDED_HELDOUT = 8.0, 20.0
-# Lower probabilities in a multi-label model mean only that the topic is unlikely.
+# In a multi-label model, probabilities below this show only that the topic is unlikely.
 _LOW = 0.2
 # In a multi-label model, the weight of expectation maximization grows with the topic's number of
 # held-out documents: with `_N_HALF` of them, it is a quarter. The rest comes from counting answers,
@@ -28,7 +28,7 @@ _LOW = 0.2
 # and 60. The mean error changes little near the chosen values. Without answers, it is 2.5 times
 # the error of counting answers.
 _N_HALF, _N_ADDED_ANSWERS = 100.0, 30.0
-# Iterations stop when no share changes by more, or after the maximum number of steps.
+# Tolerance and maximum number of steps: iterations stop when no share changes by more.
 _TOLERANCE, _MAX_STEPS = 3e-4, 40
 
 

@@ -22,13 +22,13 @@ from slugline.model.fitted import Fitted
 from slugline.model.text_profile import MAX_CHARACTERS
 from slugline.text.features import UnknownWordRate, WordCounts
 
-# Maximum number of stored probabilities, for all texts and for all groups together; and of stored
-# texts' probabilities, in each of them.
+# Maximum number of stored probabilities, for all texts and for all groups together, and of
+# probabilities of stored texts in each.
 _MAX_PROBA, _MAX_ROWS = 1 << 23, 20_000
 _MIN_ROWS = 200
 # Maximum number of texts to compare with training documents, of each group and of all together.
 _MAX_TEXTS, _MAX_TEXTS_OF_GROUPS = 1000, 10_000
-# A larger fraction of cells that aren't dates is an error.
+# Maximum fraction of cells that aren't dates.
 _MAX_UNREADABLE = 0.1
 
 

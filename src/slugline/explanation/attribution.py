@@ -1,4 +1,4 @@
-"""Attribute a learner's scores to the columns of a row, and these to the words of its text.
+"""Attribute a learner's scores to the columns of a row and to the words of its text.
 
 A row's attributions add up to its score minus the score of a row of zeros, which represents an
 empty text. They are linear in the factors of topics' scores, so the difference between two topics'
@@ -33,8 +33,8 @@ from slugline.text.sparse import ranges, row_lengths
 from slugline.text.terms import KINDS, NGRAM_LENGTHS, GroupedTerms
 from slugline.text.tokens import Words
 
-# A mixture's path is integrated to this accuracy of the score, on at most this many intervals:
-# without a limit, intervals would be halved forever for huge scores. At the limit, attributions are
+# Accuracy of the score for integrating a mixture's path, and maximum number of intervals. Without a
+# limit, intervals would be halved forever for huge scores. At the limit, attributions are
 # approximate.
 _MAX_ERROR, _MAX_INTERVALS = 1e-7, 500
 # Maximum rounding error of a sum in float32, as a fraction of the sum of absolute values.

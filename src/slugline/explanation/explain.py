@@ -32,7 +32,8 @@ from slugline.text.tokens import Words, find_words, span_text
 # Maximum number of parts, such as sentences, to leave out one at a time. Each needs an encoding, so
 # adjacent sentences are merged if there are more.
 _MAX_PARTS = 50
-# Long texts have fewer parts, to encode about this number of characters, but at least `_MIN_PARTS`.
+# Approximate number of characters to encode per text, which limits the number of parts, though not
+# below `_MIN_PARTS`.
 _MAX_ENCODED = 16_000
 _MIN_PARTS = 10
 _END_OF_SENTENCE = re.compile("[.!?。！？؟।\n]")
@@ -154,7 +155,7 @@ def _parts(text: str, starts: list[int], ends: list[int]) -> tuple[Integers, Int
 
 Documents: TypeAlias = Corpus | tuple[Iterable[str], Iterable[Any]]
 
-# Default number of listed words and phrases: more than anybody reads, but few for a program.
+# Default number of listed words and phrases: more than a person reads, but few for a program.
 _MAX_REASONS = 1000
 _N_EXAMPLES = 5
 # Number of characters of an unknown topic to compare with known topics.

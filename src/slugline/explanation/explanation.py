@@ -234,7 +234,7 @@ class Explanation(TitledRows):
 
     @property
     def verdict(self) -> str:
-        """Why a multilabel model gives or withholds the topic; empty for other models."""
+        """Reason that a multilabel model gives or withholds the topic; empty for other models."""
         if self.is_given is None:
             return ""
         if self.threshold is None:

@@ -1,7 +1,7 @@
-"""The accuracy of a model of today's labels, with an interval that is valid at every look.
+"""Accuracy of a model of the current labels, with an interval that is valid at every look.
 
-Each label counts by the inverse of the probability with which its text was selected, so that labels
-of doubtful texts, which are selected more often, don't make the accuracy look worse than it is.
+Labels are weighted by the inverse selection probability of their texts. Without weights, uncertain
+texts, which are selected more often, would bias the accuracy downwards.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class MeasuredLabels:
     confidence : float64 array, shape (n_labels,)
         The model's probability that its answer is right.
     weights : float64 array, shape (n_labels,)
-        Number of unlabelled texts that each label represents, in any unit; see
+        Relative number of unlabelled texts that each label represents; see
         `LabelledText.weight`.
     """
 
@@ -100,11 +100,11 @@ def estimate_accuracy(
     ----------
     labels : MeasuredLabels
     mean_confidence : float or None
-        The mean, over texts without a label, of the model's probability that its answer is right;
-        None if unknown, so that only labels count.
+        Mean of the model's probability that its answer is right, over texts without a label; None
+        if unknown, in which case only labels count.
     unmeasured_fraction : float, default 0.0
-        Fraction of unlabelled texts about which labels carry no information, since none of them
-        could be drawn so far. Like skipped texts, all of them may be wrong, or right.
+        Fraction of unlabelled texts that could not be drawn so far, so that labels carry no
+        information about them. As with skipped texts, the interval allows all to be right or wrong.
     alpha : float, default 0.05
 
     References
@@ -139,7 +139,7 @@ def estimate_accuracy(
 
 
 def _with_skipped_wrong_and_right(labels: MeasuredLabels) -> tuple[F64, F64]:
-    """Return which answers are right, skipped ones counting as wrong, and counting as right."""
+    """Return masks of right answers: skipped texts count as wrong in the first, else as right."""
     right = labels.is_right & ~labels.is_skipped
     return right.astype(np.float64), (right | labels.is_skipped).astype(np.float64)
 

@@ -1,9 +1,9 @@
 """Agreement of coders with themselves, with each other, and with an imported coder.
 
-Only independent labels count: labels given next to a model's guess, in an audit, or to several near
-copies together are left out. The first answer to each text counts, even if it was changed later, so
-that agreement can't be improved afterwards. Topics are compared by their current names. Settlements
-don't count, but the labels that they settled do.
+Only independent labels count, not labels given next to a model's guess, in an audit, or to several
+near copies together. The first answer to each text counts, even if changed later, so agreement
+can't be improved afterwards. Topics are compared by their current names. Settled labels count;
+settlements don't.
 
 Examples
 --------
@@ -76,7 +76,7 @@ class TopicAgreement(NamedTuple):
 
 
 class TopicConfusion(NamedTuple):
-    """Two topics that coders gave to the same documents, one each.
+    """Two topics that two coders confused: each gave one of them to the same documents.
 
     Attributes
     ----------
@@ -181,7 +181,7 @@ class Agreement(TitledRows):
     ----------
     people : GroupAgreement
     n_random : int
-        How many of its documents are random draws. Other documents may be harder or easier.
+        Number of its documents that are random draws. Other documents may be harder or easier.
     coders : tuple of CoderAgreement
     pairs : tuple of PairAgreement
         Coders who labelled the same documents.
@@ -351,7 +351,7 @@ class _CoderLabels:
             self.repeated.append((self._first[document], decision))
 
 
-# The name of a coder, and the topics of their label.
+# A coder's name, and the topics of the coder's label.
 _NamedTopics = tuple[str, frozenset[str]]
 
 

@@ -94,7 +94,7 @@ class Arrivals(NamedTuple):
     def unmeasured_fraction(
         self, assigned: Sequence[AssignedRow], measured: Sequence[AssignedRow]
     ) -> float:
-        """Return the fraction of texts without a label in batches with too few measured texts.
+        """Return the fraction of unlabelled texts that are in batches with too few measured texts.
 
         Parameters
         ----------

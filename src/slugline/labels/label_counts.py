@@ -49,13 +49,13 @@ class LabelCounter:
     Parameters
     ----------
     is_listed : callable
-        Whether a document with this key is in the user's file; by default, all are.
+        Returns True if a document with this key is in the user's file; by default, all are.
     """
 
     def __init__(self, is_listed: Callable[[str], bool] = lambda _: True) -> None:
         self._is_listed = is_listed
         self._by_document: dict[int, _DocumentCounts] = {}
-        # How many documents add each, which are few different ones.
+        # Number of documents by contribution; few contributions are distinct.
         self._n_documents = Counter[_DocumentCounts]()
         self._shared: dict[_DocumentCounts, _DocumentCounts] = {}
 

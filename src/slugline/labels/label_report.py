@@ -21,8 +21,8 @@ from slugline.labels.accuracy import (
 )
 from slugline.labels.labelled_texts import LabelledText
 
-# More labels hardly pay if doubling them is expected to add less than one point of accuracy,
-# with an upper bound below three.
+# The gain is small if doubling the labels is expected to add less than one point of accuracy, with
+# an upper bound below three.
 _SMALL_GAIN, _LARGE_GAIN = 0.01, 0.03
 # Gain from twice as many labels, relative to the gain from the second half of the current labels;
 # and its standard error, relative to the standard error from labels alone, since models trained on
@@ -30,10 +30,10 @@ _SMALL_GAIN, _LARGE_GAIN = 0.01, 0.03
 # Both were chosen in simulated annotations of six training splits, from 100 labels to 200 and from
 # 200 to 400: forecasts were half a point too high on average, and all of 25 intervals held.
 _NEXT_GAIN, _SPREAD = 0.6, 2.0
-# Fewest labels of a topic, weighted as random draws, to report its accuracy: with fewer, the
-# interval covers most of the range from 0 to 1.
+# Minimum number of labels of a topic, in equivalent random draws, to report its accuracy. With
+# fewer, the interval covers most of the range from 0 to 1.
 _MIN_OF_TOPIC = 25
-# Fewest labels for a forecast.
+# Minimum number of labels for a forecast.
 _MIN_TO_FORECAST = 40
 # Minimum accuracies to use the model unchecked (1 in 20 wrong) and to sort texts (1 in 5 wrong);
 # unchecked use also requires the interval to start at `_SURELY` or above.

@@ -28,7 +28,7 @@ class LabelOptions:
     coder : str
         Name of the coder without a token.
     has_tokens : bool
-        True if coders use tokens; then `coder` is stored only if needed.
+        True if coders use tokens; `coder` is then stored only if needed.
     descriptions : mapping of str to str
         Initial topics with their descriptions.
     is_multilabel : bool or None
@@ -149,7 +149,7 @@ def find_source(labels: Path) -> str:
             Parameter("output"),
             ".",
         )
-    # The command may run in another folder than before.
+    # The current folder may have changed.
     for path in (Path(source), labels.parent / source):
         if path.is_file():
             return str(path)

@@ -1,7 +1,7 @@
 """Texts of a label store with their answers, for training and for estimates of accuracy.
 
-A document has one answer, whoever gave it. It counts in an estimate of accuracy if its first
-assignment to a person was a draw with a known probability.
+A document has at most one answer, regardless of the coder. It counts in an estimate of accuracy if
+its first assignment to a person was a draw with a known probability.
 """
 
 from __future__ import annotations

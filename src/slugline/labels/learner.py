@@ -1,4 +1,4 @@
-"""Learns a model of the present labels: its doubts, its guesses and its accuracy so far."""
+"""Train a model on the current labels, to select texts, make guesses and estimate accuracy."""
 
 from __future__ import annotations
 
@@ -32,14 +32,13 @@ from slugline.labels.selection import doubt_weights
 from slugline.learning.encoder.vectors import WordVectorEncoder
 from slugline.model.fitted import Fitted
 
-# The fewest labels of a topic for a model to learn it; two such topics are needed.
+# Minimum number of labels per topic; training needs two such topics.
 _MIN_PER_TOPIC = 2
-# Number of models for cross-validated accuracy, each fitted without a part of the labels. A fit's
-# own held-out predictions won't do: they were used to choose settings, and a topic with a single
-# label never takes a text away from another topic. With 30 labels of 20 topics, they are 3 to 10
-# points too optimistic.
+# Number of cross-validation folds for accuracy. A fit's own held-out predictions are 3 to 10 points
+# too optimistic with 30 labels of 20 topics: they were used to choose settings, and a topic with a
+# single label can't attract texts of other topics.
 _N_FOLDS = 10
-# Number of random halvings for the forecast, and the fewest labels that can be halved.
+# Number of random halvings for the forecast, and minimum number of labels to halve.
 _N_HALVINGS, _MIN_TO_HALVE = 3, 40
 
 # With fewer labels per description, models are also trained on descriptions: with random labels of
@@ -62,7 +61,7 @@ class LabelFitter(NamedTuple):
     descriptions : mapping of str to str
         Descriptions by topic.
     is_multilabel : bool
-        Whether models give several topics to a text, or none.
+        True if models may assign several topics to a text, or none.
     """
 
     make_classifier: MakeClassifier
@@ -106,7 +105,7 @@ class LabelFitter(NamedTuple):
 
 
 def _is_better(fitted: Fitted, other: Fitted, answers: Sequence[tuple[str, ...]]) -> bool:
-    """Return True if a model has a lower log loss than another on rows that both held out.
+    """Return True if a model has a lower log loss than another on rows held out by both.
 
     Always true for multi-label models, which use descriptions only while labels are few.
     """
@@ -243,7 +242,7 @@ def learn_labels(
 
 
 def report_labels(model: LabelModel) -> LabelReport:
-    """Return a report on a model of labels, which takes a few more fits."""
+    """Return a report on a model of labels; needs a few more fits."""
     return LabelReport(
         n_labels=model.n_labels,
         estimate=model.estimate,
@@ -282,7 +281,7 @@ def _confidence(fitted: Fitted, proba: F32) -> F64:
     """Return the probability that each answer is right, shape (n_texts,)."""
     if (rule := fitted.multilabel_rule) is None:
         return proba.max(axis=1).astype(np.float64)
-    # All decisions about topics have to be right; they are taken as independent.
+    # All decisions about topics must be right; assume that they are independent.
     right = np.where(rule.decide(proba), proba, 1 - proba)
     return np.exp(np.log(np.maximum(right, 1e-6)).sum(axis=1, dtype=np.float64))
 
@@ -297,7 +296,7 @@ def _weights(fitted: Fitted, proba: F32) -> F64:
 def _predict_heldout(
     texts: Sequence[str], answers: Sequence[tuple[str, ...]], fitter: LabelFitter, n_folds: int
 ) -> HeldoutAnswers:
-    """Answer each fold of the texts by a model of the others; no texts without folds."""
+    """Predict the texts of each fold by a model of the other folds; empty without folds."""
     is_right = np.zeros(len(texts), dtype=bool)
     confidence = np.full(len(texts), np.nan)
     order = np.random.default_rng(0).permutation(len(texts))
@@ -320,11 +319,11 @@ def _is_same_answer(
 
 
 def _measure(heldout: HeldoutAnswers, labelled: Sequence[LabelledText]) -> MeasuredLabels:
-    """Return the labels that may be measured, with held-out answers of the model."""
+    """Return the measurable labels, with held-out answers of the model."""
     is_answered = np.array([each.topics is not None for each in labelled], dtype=bool)
     is_right = np.zeros(len(labelled), dtype=bool)
     is_right[is_answered] = heldout.is_right
-    # Texts without an answer, and those without a held-out one, have the mean confidence.
+    # Use the mean confidence for texts without an answer or a held-out prediction.
     is_known = ~np.isnan(heldout.confidence)
     mean = float(heldout.confidence[is_known].mean()) if is_known.any() else 0.5
     confidence = np.full(len(labelled), mean)
@@ -342,7 +341,7 @@ def _measure(heldout: HeldoutAnswers, labelled: Sequence[LabelledText]) -> Measu
 
 
 def _forecast(model: LabelModel) -> DoublingForecast | None:
-    """Return what twice as many labels would bring; None if there are too few to tell."""
+    """Forecast the gain from twice as many labels; None if there are too few."""
     answered, answers = _split_answers(model.labelled)
     if len(answered) < _MIN_TO_HALVE or math.isnan(model.estimate.accuracy):
         return None

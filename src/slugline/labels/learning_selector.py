@@ -32,8 +32,8 @@ from slugline.labels.selection import (
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import RowAssignments, TextTable
 
-#: With fewer labels and no topic descriptions, texts are spread by their word vectors instead of
-#: selected by the model's doubt.
+#: Minimum number of labels to select texts by the model's doubt. With fewer, and without topic
+#: descriptions, texts are spread by their word vectors.
 MIN_LABELS = 20
 #: Guesses are shown once there are this many labels per topic of the codebook, on average.
 MIN_PER_TOPIC = 3
@@ -64,7 +64,7 @@ def _make_classifier() -> TopicClassifier:
 
 
 class LearningSelector(Selector):
-    """Selects random draws, and texts whose topics a model of the labels doubts.
+    """Selects random draws, and texts about which a model of the labels is uncertain.
 
     With fewer than 20 labels, texts that aren't random draws are spread by their word vectors,
     unless the codebook describes topics, which allows a model from the start. With many texts, a
@@ -228,7 +228,7 @@ class LearningSelector(Selector):
                 SelectionWeights(rows, model.sample_weights, weigh),
                 choose_random_fraction(self._first_fraction, model.estimate),
             )
-        # A report takes longer than a model, so it waits while labels arrive, up to a limit.
+        # Reports take longer than models, so postpone them, up to a limit, while labels arrive.
         self._n_without_report += 1
         if self._learning_task.is_latest or self._n_without_report > _MAX_WITHOUT_REPORT:
             self._report = report_labels(model)

@@ -1,7 +1,7 @@
 """Accuracy, on the unlabelled texts, of a model trained on a label database.
 
 The label page reports the same estimate. Accuracy on held-out labels would be too low, since many
-of these texts were selected because a model doubted them.
+of these texts were selected because a model was uncertain about them.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _read_labels(path: Path) -> tuple[LabelledTexts, list[str]]:
         except (DataError, OptionError, OSError):  # the file is missing or was replaced
             return read_random_draws(store), []
         labelled = read_labelled_texts(store, table, read_arrivals(store, table))
-    free = assignments.free_rows("")  # for nobody in particular
+    free = assignments.free_rows("")  # for no particular coder
     rows = np.random.default_rng(0).permutation(free)[:MAX_COMPARED]
     return labelled, [table.texts[row] for row in rows.tolist()]
 

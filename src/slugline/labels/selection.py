@@ -16,9 +16,9 @@ import numpy as np
 from slugline.base.arrays import F32, F64, Index, Mask
 from slugline.learning.encoder.vectors import WordVectorEncoder
 
-# The power of doubt, which is 1 minus the margin between the top two topics. In simulated
-# annotations of training splits, models learned as much as from the most doubtful texts. They
-# learned less with a lower power; with a higher one, the accuracy estimate was less precise.
+# Exponent of the doubt, which is 1 minus the margin between the top two topics. In simulated
+# annotations of training splits, models learned as much as from only the most doubtful texts. A
+# lower exponent made them learn less; a higher one made the accuracy estimate less precise.
 _DOUBT_POWER = 4
 # Added to each doubt, to make every probability positive.
 _MIN_DOUBT = 0.02

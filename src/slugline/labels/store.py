@@ -9,7 +9,7 @@ an earlier one. Several threads and processes may use one file.
 ================  ==================================================================================
 `LabelReads`      reads everything: documents, assignments, labels, counts
 `LabelWrites`     writes settings, documents, coders and topics
-`DecisionWrites`  writes what people decide: `assign` before a document is shown, then `label`,
+`DecisionWrites`  writes people's decisions: `assign` before a document is shown, then `label`,
                   `skip` and `undo`; near copies, settlements, withdrawals and imported labels
 ================  ==================================================================================
 

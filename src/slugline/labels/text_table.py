@@ -27,7 +27,7 @@ from slugline.labels.store import LabelStore
 
 #: Settings for the user's file and its id column, "" for none.
 SOURCE, ID_COLUMN = "source", "id_column"
-# With more texts, near copies aren't searched: a million texts take minutes and 2.4 GB.
+# Maximum number of texts to search for near copies; a million texts take minutes and 2.4 GB.
 _MAX_GROUPED = 300_000
 
 
@@ -323,7 +323,7 @@ class RowAssignments:
         )
 
     def reclaim(self, row: int, coder: str) -> None:
-        """Assign a row to a coder again who had left it to others."""
+        """Reassign a row to a coder who had left it to others."""
         if row in self._declined.get(coder, ()):
             self.add(row, coder)
 
@@ -341,7 +341,7 @@ class RowAssignments:
         self._is_free[row] = True
 
     def free_among(self, rows: Index, coder: str) -> Index:
-        """Filter rows for unassigned ones that this coder didn't leave to others."""
+        """Return the unassigned rows among `rows`, except rows that this coder left to others."""
         return self._without_declined(rows[self._is_free[rows]], coder)
 
     def n_coders(self, row: int) -> int:

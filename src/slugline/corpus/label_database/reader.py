@@ -336,8 +336,7 @@ def _optional_text(cell: Any) -> str | None:
 
 # Rows of labelled documents -----------------------------------------------------------------------
 
-# Minimum number and fraction of labels on texts that a model doubted, for accuracy on the labels to
-# differ noticeably from accuracy on all texts.
+# Minimum number and fraction of labels on uncertain texts that noticeably bias measured accuracy.
 _MIN_DOUBTED, _MIN_DOUBTED_FRACTION = 5, 0.1
 # Descriptions of omitted documents by status.
 _LEFT_OUT: dict[Status, Callable[[int], str]] = {

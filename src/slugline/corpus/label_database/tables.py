@@ -65,7 +65,7 @@ SETTLEMENT_COLUMNS = "id, at, document, person, kind, topics, note, supersedes"
 DOCUMENT_COLUMNS = "id, at, key, replaces, columns, text"
 #: Setting: "yes" for multi-label data, else "no".
 MULTILABEL = "multilabel"
-#: Setting: the data whose suspect documents are reviewed, if decisions are about those.
+#: Setting: the audited data, if coders review suspect documents.
 REVIEWED = "reviewed data"
 #: Settings: the user's text columns as a JSON list, and topic column.
 TEXT_COLUMNS, TOPIC_COLUMN = "text columns", "topic column"

@@ -34,7 +34,7 @@ class ExchangedLabel(msgspec.Struct, frozen=True, omit_defaults=True):
         None if the document was skipped.
     at, note : str or None
     reason : {"unclear", "none of these", "not for me"}
-        Why it was skipped.
+        Reason for skipping it.
     kind : {"person", "imported"}
     is_settlement : bool
         True if a person settled a disagreement with this label.
@@ -57,14 +57,14 @@ class ExchangedDocument(NamedTuple):
     place : str
         Such as "tasks.json, item 3".
     id : str or int
-        The id in the tool that wrote the file; empty without one.
+        Id in the tool that wrote the file, or empty.
     text : str or None
         None if the file doesn't contain it.
     columns : dict
         Its other columns.
     labels : tuple of ExchangedLabel
     key : str or None
-        Its key in the label database that wrote the file, or from the user's id.
+        Key in the label database that wrote the file, or derived from the user's id.
     is_multilabel : bool
         True if the file was written by a multi-label database.
     """
@@ -92,9 +92,9 @@ class ImportReport(NamedTuple):
     n_new_labels : int
         Number of new labels in the store.
     n_unknown : int
-        Number of documents left out because they have no text and an unknown id.
+        Number of documents skipped because they have an unknown id and no text.
     n_changed : int
-        Number of documents left out because the store has another text with their id.
+        Number of documents skipped because the store has another text under their id.
     """
 
     n_documents: int

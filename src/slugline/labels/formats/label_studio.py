@@ -46,7 +46,7 @@ _CONTROL, _OBJECT = "topic", "text"
 _USER_PREFIX = "user "
 # The extra field, and the version of its content.
 _EXTRA, _VERSION = "slugline", 1
-# Bytes that show whether a file is an array.
+# Number of bytes to examine for the start of an array.
 _HEAD_BYTES = 1024
 # Fields of a JSON-MIN export, which lacks the names of annotated fields.
 _MIN_FIELDS = ("annotation_id", "annotator", "lead_time")
@@ -332,7 +332,7 @@ def _restore(document: ExchangedDocument, extra: object) -> ExchangedDocument:
 
 
 def _view(labels: Iterable[ExchangedLabel]) -> Hashable:
-    """Return the parts of labels that annotations and predictions contain, for comparison."""
+    """Return the parts of labels that Label Studio also stores, for comparison."""
     return tuple(
         (each.kind, None if each.topics is None else frozenset(each.topics))
         for each in sorted(labels, key=lambda label: label.kind, reverse=True)

@@ -81,8 +81,8 @@ def import_table(
 ) -> ImportReport:
     """Store the labels in a column of a table, such as predictions of a language model.
 
-    A row refers to the document with its id, or if the table has no ids, with its text. A table
-    with ids needs no texts. Rows without a topic are left out, and missing documents are added.
+    Rows are matched to documents by id or, if the table has no ids, by text. A table with ids needs
+    no texts. Rows without a topic are skipped, and missing documents are added.
 
     Parameters
     ----------
@@ -297,7 +297,7 @@ def _write(
 ) -> None:
     """Read the source again and write its rows with new cells by column.
 
-    In CSV, an apostrophe is put before topics that a spreadsheet would read as formulas.
+    In CSV, topics that a spreadsheet would read as formulas are prefixed with an apostrophe.
     """
     rows, head = _open(source, options)
     names = [*dict.fromkeys(itertools.chain.from_iterable(cells))] or [topic]

@@ -75,7 +75,7 @@ class _NewSettlement(NamedTuple):
 
 
 class DecisionWrites(LabelWrites):
-    """Writes which documents coders are assigned, and what people decide about them."""
+    """Writes assignments of documents to coders, and people's decisions about them."""
 
     def assign(
         self,
@@ -294,7 +294,7 @@ class DecisionWrites(LabelWrites):
         return True
 
     def undo_copies(self, assignment: int, *, request: str | None = None) -> int:
-        """Undo the labels of a document's near copies; return how many."""
+        """Undo the labels of a document's near copies; return their number."""
 
         def change(reader: LabelReader) -> int:
             copies = read_copies(reader, assignment)
@@ -404,7 +404,7 @@ class DecisionWrites(LabelWrites):
     # Import -----------------------------------------------------------------------------------
 
     def import_labels(self, coder: str, labels: Iterable[ImportedLabel]) -> int:
-        """Store labels of another tool or model; return how many are new.
+        """Store labels of another tool or model; return the number of new ones.
 
         Labels equal to the coder's current imported label of the document are skipped, so that an
         interrupted import can be repeated. A label with other topics supersedes the earlier one.
@@ -422,7 +422,7 @@ class DecisionWrites(LabelWrites):
     def _import_label(
         self, reader: LabelReader, coder: str, label: ImportedLabel, last_withdrawn: int
     ) -> bool:
-        """Store one label unless it is stored already; return True if it is new.
+        """Store a label unless already stored; return True if it is new.
 
         Decisions up to the number `last_withdrawn` were withdrawn.
         """

@@ -54,7 +54,7 @@ _IS_CURRENT = (
 
 
 class Arrival(NamedTuple):
-    """Texts that were new in the user's file at one time; see `slugline.labels.arrivals`.
+    """Batch of texts added to the user's file together; see `slugline.labels.arrivals`.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class LabelReads(DatabaseStore):
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[LabelReader]:
-        """Yield a reader of the database at one moment."""
+        """Yield a reader of a snapshot of the database."""
         with self._database.reading() as connection:
             yield LabelReader(self._database, connection)
 

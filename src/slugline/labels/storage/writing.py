@@ -30,7 +30,7 @@ from slugline.labels.storage.reading import MAX_ROWS, LabelReads
 _T = TypeVar("_T")
 # Maximum size of the checksums in one row, enough for a million texts.
 _MAX_CHECKSUM_BYTES = 4_000_000
-# SQL: whether a current label or settlement has a topic.
+# SQL: true if a current label or settlement has a topic.
 _HAS_LABEL = (
     "SELECT EXISTS (SELECT 1 FROM decisions, json_each(CAST(topics AS TEXT)) AS each "
     "WHERE kind = 'label' AND each.value = :topic AND decisions.id IN "

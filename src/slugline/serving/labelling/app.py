@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Scope
 
 _LOGIN_TITLE = "Log in with your token"
-# Fields of the login form: username, token, and two to spare.
+# Maximum number of fields in the login form: username, token and two spare ones.
 _MAX_FIELDS = 4
 # Files in `scripts/`, joined in this order because top-level code needs the earlier files.
 _SCRIPTS = (

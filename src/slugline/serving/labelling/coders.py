@@ -105,7 +105,7 @@ class CoderService:
         )
 
     def withdraw(self, coder: str, request: WithdrawRequest) -> AgreementReply:
-        """Withdraw all current labels of a coder, whose texts become unassigned."""
+        """Withdraw all current labels of a coder; the texts become unassigned."""
         self._context.check_may_settle(coder)
         self._context.store.withdraw(request.coder, coder, request=request.request)
         return self._refresh()

@@ -1,4 +1,4 @@
-"""State that the parts of the label service share: labels, texts, assignments, and histories."""
+"""Shared state of the label service: labels, texts, assignments, and histories."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class LabelContext:
     assignments : RowAssignments
     selector : Selector
     settlers : sequence of str
-        Coders who may settle disagreements and withdraw labels; everybody if empty.
+        Coders who may settle disagreements and withdraw labels; all coders if empty.
 
     Attributes
     ----------
@@ -155,7 +155,7 @@ class LabelContext:
         return self.table.find_row(self.store.document(assignment.document))
 
     def change_row(self, assignment: Assignment, change: Callable[[int, str], None]) -> None:
-        """Change who has the row of an assignment, if its text is still in the file."""
+        """Apply a change to the row of an assignment, if its text is still in the file."""
         row = self.find_row(assignment)
         if row is not None:
             with self.selection_lock:

@@ -1,4 +1,4 @@
-"""Decisions of coders, about one text or all its near copies: stored, undone, and listed."""
+"""Store, undo and list coders' decisions about texts and their near copies."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from slugline.serving.labelling.requests import (
 )
 from slugline.serving.labelling.texts import TextService
 
-# Number of decisions in the list of the latest ones.
+# Number of decisions in the list of recent decisions.
 _N_RECENT = 8
-# Maximum number of near copies shown together: as many as a person can check.
+# Maximum number of near copies shown together; a person must be able to check them.
 _MAX_COPIES = 100
 
 
 class DecisionService:
-    """Stores and lists what coders decide about texts and their near copies.
+    """Stores and lists coders' decisions about texts and their near copies.
 
     Parameters
     ----------
@@ -145,14 +145,14 @@ class DecisionService:
         )
 
     def label_copies(self, coder: str, request: LabelCopiesRequest) -> CopiesCountReply:
-        """Give near copies, which the coder has checked, the topics of their original."""
+        """Give near copies that the coder has checked the topics of their original."""
         context = self._context
         assignment = context.own_assignment(coder, request.assignment)
         found = [context.table.find_key(key) for key in request.keys]
         documents = [each for each in found if each is not None]
         if len(documents) < len(found):
             raise DataError("some of these texts are no longer in the file; reload the page.")
-        with context.selection_lock:  # so that none of them is assigned in the meantime
+        with context.selection_lock:  # prevents concurrent assignment of a copy
             n_copies = context.store.label_copies(assignment.id, documents, request=request.request)
             for each in context.store.copies(assignment.id):
                 row = context.find_row(each.assignment)

@@ -1,4 +1,4 @@
-"""Routes of the label page: JSON requests to calls of the service, and its replies to JSON."""
+"""Routes of the label page: convert JSON requests to service calls, and replies to JSON."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ class LabelState(AppState):
 
 
 def label_state(request: Request) -> LabelState:
-    """Return the state of the application that got a request."""
+    """Return the state of the application that received a request."""
     state: LabelState = request.scope["app"]
     return state
 
 
 def coder_of(request: Request) -> str:
-    """Return the name of the request's token; without tokens, the name of the service's coder."""
+    """Return the name of the request's token or, without tokens, the service's coder."""
     return call_of(request).person or label_state(request).service.coder
 
 
 def _get(path: str, read: Callable[[LabelService, str], object]) -> Route:
-    """Return a route that replies with what `read` returns for a service and a coder."""
+    """Return a route that replies with `read(service, coder)`."""
 
     async def handle(request: Request) -> Response:
         return await _answer(request, read)

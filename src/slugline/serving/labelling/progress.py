@@ -18,7 +18,7 @@ from slugline.serving.labelling.replies import (
     TopicAccuracyReply,
 )
 
-# With more changed documents, count all again, page by page.
+# Maximum number of changed documents to recount; with more, count all again, page by page.
 _MAX_RECOUNTED = 1000
 # A forecast takes longer than the accuracy, and is skipped while labels arrive quickly. It is shown
 # until the number of labels has grown by this factor.

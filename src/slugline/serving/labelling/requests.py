@@ -16,7 +16,7 @@ _Number = Annotated[int, Meta(ge=1, le=MAX_ID)]
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=r"\S")]
 _Key = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 _Note = Annotated[str, Meta(max_length=MAX_NOTE)]
-# An idempotency key of a change: if it is sent twice, it is made once.
+# Idempotency key: a change that is sent twice is made once.
 _RequestName = Annotated[str, Meta(min_length=8, max_length=100)]
 
 

@@ -1,4 +1,4 @@
-"""The services of the label page: `LabelService`, with a part for each subject.
+"""The service of the label page, `LabelService`, and its parts.
 
 =============  ====================================================================================
 module         contents
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class LabelService:
-    """Assigns texts to coders and stores what they decide.
+    """Assigns texts to coders and stores their decisions.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class LabelService:
     reviewer : AuditReview, optional
         Evidence against the topics of the texts, shown with them.
     settlers : sequence of str, optional
-        Coders who may settle disagreements; by default, everybody.
+        Coders who may settle disagreements; by default, all coders.
     near_copies : NearCopies, optional
         Near copies among the texts; by default, none are offered.
     repeated_draws : RepeatedDraws, optional

@@ -22,14 +22,14 @@ from slugline.serving.labelling.requests import NextRequest, TextRequest
 if TYPE_CHECKING:
     from slugline.labels.audit_review import AuditReview
 
-# Maximum number of draws of texts that another process has assigned in the meantime.
+# Maximum number of draws that hit a text assigned meanwhile by another process.
 _MAX_TRIES = 1000
 # Number of such draws after which assignments are read again.
 _N_MISSES = 20
 
 
 class TextService:
-    """Selects texts, and shows them.
+    """Selects texts and returns them for display.
 
     Parameters
     ----------
