@@ -102,8 +102,8 @@ def test_predict_min_precision_out_of_reach_is_rejected_first(run: Run, model: P
     code, out, err = run("predict", model, "-q", "--min-precision", 0.999, stdin=SURE)
     assert (code, out) == (2, "")
     assert re.fullmatch(
-        r"slugline: error: --min-precision is 0\.999, and no threshold reaches it by the answers "
-        r"to 270 training documents left out of the fit\. The best that can be promised is "
+        r"slugline: error: --min-precision is 0\.999, but no threshold reaches it on "
+        r"270 held-out training documents\. The best that can be promised is "
         r"0\.\d+, for \d+ % of the texts; ask for that or less, or give more documents\.\n",
         err,
     )
@@ -117,9 +117,9 @@ def test_predict_min_precision_of_a_network_says_how_to_train(
     code, out, err = run("predict", "plain.slug", "--min-precision", 0.9, stdin=SURE)
     assert (code, out) == (2, "")
     assert err == (
-        "slugline: error: --min-precision needs held-out answers to training documents, which this "
-        "model doesn't have: its learner makes them only on request, as they take "
-        "further fits; train it with --min-precision.\n"
+        "slugline: error: --min-precision requires held-out predictions, which this model lacks: "
+        "its learner makes them only on request, because they take more fits; train it with "
+        "--min-precision.\n"
     )
     assert run("predict", "plain.slug", "--per-topic", stdin=SURE).err == (
         "slugline: error: --per-topic requires a --min-precision over 0; add it.\n"
@@ -197,7 +197,7 @@ def test_train_min_precision_out_of_reach_saves_the_model_and_warns(run: Run, da
         assert (code, json.loads(out)["topic"], err) == (0, "bank", "")
     code, out, err = run("predict", "model.slug", "--min-precision", 0.999, stdin=SURE)
     assert (code, out) == (2, "")
-    assert "--min-precision is 0.999, and no threshold reaches it by the answers to" in err
+    assert "--min-precision is 0.999, but no threshold reaches it on" in err
     assert "The best that can be promised is 0." in err
     code, out, err = run("export", "model.slug", "-q", "-o", "page.html")
     assert (code, out) == (0, "")

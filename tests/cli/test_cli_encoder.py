@@ -219,13 +219,13 @@ def test_train_encoder_interrupted_keeps_encodings_and_no_model(
         (["--encoder", "bert"], f"--encoder is 'bert'; give {describe_choices()}, or none."),
         (
             ["--encoder", "use", "--tune"],
-            "--tune searches for feature groups and passes, not for what an --encoder adds to "
-            "them; leave one of them out.",
+            "--tune only searches for feature groups and passes, without an --encoder; leave one "
+            "of them out.",
         ),
         (
             ["--encoder", "use", "--learner", "network"],
-            "--encoder goes with the linear learner only, and --learner is a NeuralLearner; leave "
-            "one of them out.",
+            "--encoder requires the linear learner, but --learner is a NeuralLearner; leave one of "
+            "them out.",
         ),
     ],
     ids=["unknown", "tune", "network"],

@@ -219,7 +219,7 @@ def test_model_parts_without_heldout_predictions_have_no_precision(model: Path, 
     classifier.partial_fit(["wheat"], classifier.classes_[:1]).save(model)
     result = run("export", model, "--min-precision", "0.9")
     assert result.code == 2
-    assert result.err.startswith("slugline: error: --min-precision needs held-out answers")
+    assert result.err.startswith("slugline: error: --min-precision requires held-out pred")
     assert model_parts(model).facts["hasPrecision"] is False
 
 

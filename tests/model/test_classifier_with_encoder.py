@@ -249,18 +249,18 @@ def test_encoder_works_with_cross_validation(meanings: Meanings) -> None:
     [
         (
             {"learner": "network"},
-            "`encoder` goes with the linear learner only, and `learner` is a NeuralLearner; leave "
-            "one of them out.",
-        ),
-        (
-            {"learner": Mixture([LinearLearner(), LinearLearner()])},
-            "`encoder` goes with the linear learner only, and `learner` is a Mixture; leave one of "
+            "`encoder` requires the linear learner, but `learner` is a NeuralLearner; leave one of "
             "them out.",
         ),
         (
+            {"learner": Mixture([LinearLearner(), LinearLearner()])},
+            "`encoder` requires the linear learner, but `learner` is a Mixture; leave one of them "
+            "out.",
+        ),
+        (
             {"tune": True},
-            "`tune` searches for feature groups and passes, not for what an `encoder` adds to "
-            "them; leave one of them out.",
+            "`tune` only searches for feature groups and passes, without an `encoder`; leave one "
+            "of them out.",
         ),
     ],
     ids=["network", "mixture", "tune"],
@@ -283,8 +283,8 @@ def test_encoder_rejects_what_is_no_encoder(encoder: Any) -> None:
 
 def test_partial_fit_rejects_an_encoder_before_and_after_a_fit(meanings: Meanings) -> None:
     message = (
-        "what descriptions or a sentence `encoder` such as use say is learned from all documents "
-        "at once, not batch by batch; call fit, or leave them out for word vectors."
+        "descriptions or a sentence `encoder` such as use need all documents at once; call fit, or "
+        "leave them out for word vectors."
     )
     for classifier in (TopicClassifier(encoder=meanings), fit(meanings)):
         with pytest.raises(OptionError) as caught:

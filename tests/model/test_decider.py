@@ -151,7 +151,7 @@ def test_decide_promises_nothing_for_texts_of_random_words(
     predictions = classifier.fitted_.heldout_predictions
     assert predictions is not None
     assert not predictions.n_documents or predictions.right.mean() < 0.5
-    with pytest.raises(OptionError, match="and no threshold reaches it by the answers to"):
+    with pytest.raises(OptionError, match="but no threshold reaches it on"):
         classifier.decide(texts, 0.9)
 
 
@@ -361,8 +361,8 @@ def test_decide_names_the_precision_that_can_be_reached(fitted: TopicClassifier)
         fitted.decide(["corn"], 0.999)
     n = fitted.fitted_.heldout_predictions.n_documents  # type: ignore[union-attr]
     assert str(caught.value) == (
-        "`min_precision` is 0.999, and no threshold reaches it by the answers to "
-        f"{n} training documents left out of the fit. The best that can be promised is {best:g}, "
+        "`min_precision` is 0.999, but no threshold reaches it on "
+        f"{n} held-out training documents. The best that can be promised is {best:g}, "
         f"for {100 * coverage:.0f} % of the texts; ask for that or less, or give more documents."
     )
     assert fitted.decide(["the loan and rate and bond of 1"], best)[0].topic == "bank"
@@ -398,7 +398,7 @@ def test_decide_takes_a_precision_after_the_fit(many: Any) -> None:
 def test_decide_of_a_network_without_heldout_predictions_says_how_to_train(news: News) -> None:
     classifier = TopicClassifier(learner=NeuralLearner((8,), epochs=15))
     classifier.fit(*zip(*news, strict=True))
-    message = "its learner makes them only on request, as they take further fits; train it with"
+    message = "its learner makes them only on request, because they take more fits; train it with"
     with pytest.raises(OptionError, match=message):
         classifier.decide(["wheat"], 0.9)
 
@@ -423,7 +423,7 @@ def test_decide_is_unsure_of_every_text_if_the_precision_is_out_of_reach(
         assert len(sure.top) == 3
         assert unknown.reason == Unsure("no_text")
         assert model.decide([text], 0)[0].topic == "bank"
-        with pytest.raises(OptionError, match="and no threshold reaches it by the"):
+        with pytest.raises(OptionError, match="but no threshold reaches it on"):
             model.decide([text], 0.999)
     assert model.predict([text]) == ["bank"]
 
@@ -438,8 +438,8 @@ def test_card_names_the_best_precision_if_the_own_one_is_out_of_reach(
     assert decider.note == (
         "unsure of every text: no threshold reaches the precision of 0.999 that it was trained "
         f"for. The best that can be promised is {best:g}, for {100 * coverage:.0f} % of the texts; "
-        "ask for that or less, or give more documents. That is by the answers to "
-        f"{predictions.n_documents} training documents left out of the fit. With a "
+        "ask for that or less, or give more documents. Measured on "
+        f"{predictions.n_documents} held-out training documents. With a "
         "`min_precision` of 0, the model answers every text."
     )
     assert decider.summary() == [
@@ -473,7 +473,7 @@ def test_min_precision_is_kept_by_clones_and_searches(many: Any) -> None:
 def test_decide_after_partial_fit_needs_a_new_fit(fitted: TopicClassifier, many: Any) -> None:
     classifier = TopicClassifier.from_fitted(fitted.fitted_)
     classifier.partial_fit(*(part[:30] for part in many))
-    with pytest.raises(OptionError, match="it has learned from batches since"):
+    with pytest.raises(OptionError, match="it was last trained on a batch"):
         classifier.decide(["wheat"], 0.8)
 
 

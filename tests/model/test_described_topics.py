@@ -191,7 +191,7 @@ def test_descriptions_without_an_encoder_are_rejected() -> None:
     with pytest.raises(OptionError) as caught:
         described(encoder=None).fit(TEXTS, TOPICS)
     assert str(caught.value) == (
-        "`descriptions` need an encoder that reads them, and `encoder` is none; leave `encoder` "
+        "`descriptions` require an encoder, but `encoder` is none; leave `encoder` "
         'out for word vectors, or name a sentence encoder: `encoder="use"`.'
     )
 
@@ -273,7 +273,7 @@ def test_train_with_topics_rejects_words_alone(run: Run) -> None:
     result = run("train", "--topics", "topics.csv", "--encoder", "none", "-q")
     assert (result.code, result.out) == (2, "")
     assert result.err == (
-        "slugline: error: --topics need an encoder that reads them, and --encoder is none; leave "
+        "slugline: error: --topics require an encoder, but --encoder is none; leave "
         "--encoder out for word vectors, or name a sentence encoder: --encoder use.\n"
     )
 
@@ -324,11 +324,11 @@ def test_train_warns_of_topics_spelled_otherwise_than_in_documents(
         ),
         (
             ["--topics", "topics.csv", "--encoder", "use", "--learner", "network"],
-            "--encoder goes with the linear learner only, and --learner is a NeuralLearner; ",
+            "--encoder requires the linear learner, but --learner is a NeuralLearner; ",
         ),
         (
             ["--topics", "topics.csv", "--learner", "network"],
-            "--topics need word vectors, which go with the linear learner only, and --learner is ",
+            "--topics require word vectors and thus the linear learner, but --learner is ",
         ),
     ],
     ids=["nothing", "test", "curve", "overwrite", "network", "network alone"],

@@ -176,5 +176,5 @@ def test_auto_works_with_a_few_texts(install: Install, topics: list[str]) -> Non
 
 def test_auto_rejects_descriptions(install: Install) -> None:
     install(Knowing("use"), None)
-    with pytest.raises(OptionError, match="`descriptions` are learned by an encoder that you name"):
+    with pytest.raises(OptionError, match="`descriptions` require a named encoder"):
         fit(descriptions={"grain": "wheat"})

@@ -112,7 +112,7 @@ def test_load_refuses_another_encoder(model: Path) -> None:
     with pytest.raises(EncoderError) as caught:
         load(model, Letters())
     assert str(caught.value).startswith(
-        f"{model} was made with the encoder meanings, and letters is another one or has other "
+        f"{model} was made with the encoder meanings, but letters is another one or has other "
         "weights (digest "
     )
 

@@ -319,10 +319,8 @@ def test_promise_of_several_topics_speaks_of_likely_topics() -> None:
     assert left_out.n_candidates > 1
     summary = dict(Decider.from_fitted(fitted).summary())
     assert " % given by probability alone, " in summary["on held-out likely topics"]
-    about = (
-        rf"reaches it by {left_out.n_candidates:,} likely topics of training documents left out of"
-    )
-    with pytest.raises(OptionError, match=rf"{about} the fit\. .* % of the likely topics; ask"):
+    about = rf"reaches it on {left_out.n_candidates:,} likely topics of held-out training documents"
+    with pytest.raises(OptionError, match=rf"{about}\. .* % of the likely topics; ask"):
         Decider.from_fitted(fitted, 0.9999)
     hopeless = replace(fitted, heldout_predictions=replace(left_out, precision=0.9999))
     decider = Decider.from_fitted(hopeless)
@@ -552,7 +550,7 @@ def test_fit_rejects_invalid_lists_of_topics(y: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"learner": ONE_TOPIC}, "`learner` is a OneTopicLearner, which learns one"),
+        ({"learner": ONE_TOPIC}, "`learner` is a OneTopicLearner, which is single-label"),
         ({"learner": Mixture([LinearLearner(), Mixture([ONE_TOPIC])])}, "`learner` is a Mixture"),
         ({"optimize": "weighted"}, "optimize"),
     ],

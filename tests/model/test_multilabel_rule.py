@@ -192,9 +192,9 @@ def test_set_thresholds_rejects_one_topic_per_text_and_a_precision(
 ) -> None:
     single = TopicClassifier(n_jobs=1).fit(TEXTS, [topics[0] for topics in TOPICS])
     assert single.thresholds_ == {}
-    with pytest.raises(OptionError, match="these texts have one each; leave it out"):
+    with pytest.raises(OptionError, match="these are single-label; leave them out"):
         single.set_thresholds({"oil": 0.5})
-    with pytest.raises(OptionError, match="these texts have one each; leave it out"):
+    with pytest.raises(OptionError, match="these are single-label; leave them out"):
         clone(single).set_params(thresholds={"oil": 0.5}).fit(TEXTS, [t[0] for t in TOPICS])
     with pytest.raises(OptionError, match="`min_precision` chooses thresholds itself"):
         clone(classifier).set_params(thresholds={"oil": 0.5}, min_precision=0.8).fit(TEXTS, TOPICS)

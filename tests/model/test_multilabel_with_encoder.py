@@ -239,7 +239,7 @@ def test_described_topic_needs_a_column_of_an_indicator() -> None:
     with pytest.raises(DataError) as caught:
         fit((texts, indicator[:, :3]), descriptions=described)  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "`descriptions` has the topic 3, and `y` has no column for it; give one, of zeros if no "
+        "`descriptions` has the topic 3, but `y` has no column for it; add one, with zeros if no "
         "document has the topic."
     )
     classifier = fit((texts, indicator), descriptions=described)  # type: ignore[arg-type]
@@ -274,7 +274,7 @@ def test_descriptions_alone_make_a_model_of_one_topic_per_text() -> None:
 
 
 def test_partial_fit_rejects_an_encoder_for_several_topics() -> None:
-    with pytest.raises(OptionError, match="learned from all documents at once, not batch by batch"):
+    with pytest.raises(OptionError, match="need all documents at once"):
         TopicClassifier(encoder=Meanings(MEANINGS)).partial_fit(*TRAIN, classes=[*WORDS])
 
 

@@ -188,7 +188,7 @@ def test_load_refuses_invalid_path_ends(
     decision = replace(decision, path_ends=ends)
     info = msgspec.structs.replace(content.info, multilabel_rule=decision)
     container.write(tmp_path / "odd.slug", replace(content, info=info))
-    with pytest.raises(ModelFileError, match="paths that end at topics"):
+    with pytest.raises(ModelFileError, match="paths end at unknown topics"):
         slugline.load(tmp_path / "odd.slug")
 
 
@@ -272,7 +272,7 @@ def test_load_refuses_a_threshold_under_that_of_the_parent(
     thresholds[NAMES.index("sport")] = 0.99
     info = msgspec.structs.replace(content.info, multilabel_rule=rule.with_thresholds(thresholds))
     container.write(tmp_path / "odd.slug", replace(content, info=info))
-    with pytest.raises(ModelFileError, match="threshold of a topic below"):
+    with pytest.raises(ModelFileError, match="threshold is below its parent"):
         slugline.load(tmp_path / "odd.slug")
 
 

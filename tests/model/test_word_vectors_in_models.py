@@ -220,9 +220,9 @@ def test_tuned_learner_is_joined_by_vectors() -> None:
 
 
 def test_descriptions_need_a_learner_that_takes_vectors() -> None:
-    with pytest.raises(OptionError, match=r"^`descriptions` need word vectors, which go with"):
+    with pytest.raises(OptionError, match=r"^`descriptions` require word vectors and thus"):
         fit(learner="network", descriptions={"grain": "wheat"})
-    with pytest.raises(OptionError, match="say is learned from all documents at once"):
+    with pytest.raises(OptionError, match="need all documents at once"):
         TopicClassifier(descriptions={"grain": "wheat"}).partial_fit(*documents(), classes=TOPICS)
 
 
@@ -284,8 +284,8 @@ def test_load_names_the_version_of_a_missing_table(model: Path) -> None:
     with pytest.raises(EncoderError) as caught:
         load(path)
     assert str(caught.value) == (
-        f"{path} was made with version 7 of the encoder vectors, and this Slugline has version 1; "
-        "install a version of Slugline that has the former, or train the model again."
+        f"{path} was made with version 7 of the encoder vectors, but this Slugline has version 1; "
+        "install the Slugline release that saved it, or train the model again."
     )
 
 

@@ -1,4 +1,4 @@
-/* Arrays of Python that a kernel borrows: their type, layout and alignment are checked.
+/* Borrow arrays from Python, checking their type, layout and alignment.
 
    The functions `borrow_...` are converters for PyArg_ParseTuple with "O&". They fill a Py_buffer,
    which has to be released, or return 0 with an exception. */
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Borrow a contiguous array of items of a size, whose type in the struct module is in `types`. */
+/* Borrow a contiguous array with items of a size and of a type code in `types`. */
 static inline int borrow(PyObject *array, Py_buffer *lent, const char *types, size_t size, int flags)
 {
     if (PyObject_GetBuffer(array, lent, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags) < 0)
@@ -79,7 +79,7 @@ static inline int borrow_uint64(PyObject *array, void *lent)
     return borrow(array, lent, "LQ", sizeof(uint64_t), 0);
 }
 
-/* Of None, leave the buffer empty. */
+/* The same, but leave the buffer empty for None. */
 static inline int borrow_optional_writable_floats(PyObject *array, void *lent)
 {
     return array == Py_None || borrow_writable_floats(array, lent);
@@ -90,7 +90,7 @@ static inline int borrow_optional_uint32(PyObject *array, void *lent)
     return array == Py_None || borrow_uint32(array, lent);
 }
 
-/* Release buffers, of which some may be empty. */
+/* Release buffers; some may be empty. */
 static inline void release_arrays(Py_buffer *lent, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -103,7 +103,7 @@ static inline size_t n_items(const Py_buffer *lent)
     return (size_t)lent->len / (size_t)lent->itemsize;
 }
 
-/* Copy an array; NULL if there is no memory. */
+/* Copy an array; NULL if out of memory. */
 static inline void *copy_of(const Py_buffer *array)
 {
     void *copy = malloc((size_t)array->len + 1);

@@ -1,18 +1,18 @@
-/* What each compiler has in its own way. */
+/* Compiler-specific definitions. */
 
 #ifndef SLUGLINE_COMPILER_H
 #define SLUGLINE_COMPILER_H
 
-/* Functions that take long are also compiled for AVX2, and the system chooses as it loads. Results are
-   the same, as products are rounded before they are added. */
+/* Slow functions are also compiled for AVX2, and the loader chooses. Results are the same, because
+   products are rounded before addition. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
 #define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
 #else
 #define FOR_WIDE_REGISTERS
 #endif
 
-/* INLINE: a function that is called by those for wide registers is compiled for them only within
-   these. prefetch: fetch what will be read soon into the processor's cache. */
+/* INLINE: functions called from the AVX2 versions must be inlined to be compiled for AVX2.
+   prefetch: fetch memory that will be read soon into the processor's cache. */
 #ifdef __GNUC__
 #define INLINE static inline __attribute__((always_inline))
 #define prefetch(place) __builtin_prefetch(place)

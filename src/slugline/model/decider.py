@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Decider(ABC):
-    """Predicts texts with a required precision, and is unsure of the others.
+    """Predicts the topics of texts, unless it is unsure of reaching a required precision.
 
     `Decider.from_fitted` returns a `SingleLabelDecider` or a `MultilabelDecider`.
 
@@ -39,7 +39,7 @@ class Decider(ABC):
     precision : float or None
         The fraction of the given predictions that must be right; None if all are given.
     thresholds : float32 array, shape (n_topics,)
-        The lowest probability at which a prediction of each topic is given.
+        Minimum probability at which each topic is given.
     unknown_words : UnknownWordRate or None
         The limit on unknown words in a text; None for no limit.
     """
@@ -100,7 +100,7 @@ class Decider(ABC):
                 best = _describe_best(fitted, heldout, kind._unit)
                 raise OptionError(
                     Parameter("min_precision"),
-                    f" is {precision:g}, and no threshold reaches it by "
+                    f" is {precision:g}, but no threshold reaches it on "
                     f"{_describe_heldout(heldout)}. {best}",
                 )
         return kind(fitted, precision or None, thresholds, unknown_words)
@@ -124,7 +124,7 @@ class Decider(ABC):
     def _find_reasons(
         self, texts: Sequence[str], proba: F32, counts: WordCounts, is_low: Mask
     ) -> list[Unsure | None]:
-        """Return the reason why each prediction is not sure enough, or None if it is.
+        """Return the reason why the model is unsure of each text, or None if it is sure.
 
         Parameters
         ----------
@@ -189,7 +189,7 @@ class Decider(ABC):
             return None
         heldout = _require_heldout(self.fitted)
         return Message(
-            f"{_describe_best(self.fitted, heldout, self._unit)} That is by "
+            f"{_describe_best(self.fitted, heldout, self._unit)} Measured on "
             f"{_describe_heldout(heldout)}. With a ",
             Parameter("min_precision"),
             f" of 0, the model {self._without_precision}.",
@@ -243,7 +243,7 @@ class Decider(ABC):
 
 
 class SingleLabelDecider(Decider):
-    """Gives each text its most likely topic if that is sure enough."""
+    """Gives each text its most likely topic, unless the model is unsure."""
 
     _unit, _given, _without_precision = "texts", "answered", "answers every text"
 
@@ -270,7 +270,7 @@ class SingleLabelDecider(Decider):
 
 
 class MultilabelDecider(Decider):
-    """Gives each text the topics that the model's rule chooses, if they are sure enough."""
+    """Gives each text the topics chosen by the model's rule, unless the model is unsure."""
 
     _unit, _given, _without_precision = "likely topics", "given", "gives topics without a promise"
 
@@ -320,7 +320,7 @@ class MultilabelDecider(Decider):
     @property
     def _rule(self) -> MultilabelRule:
         if self.fitted.multilabel_rule is None:
-            raise TypeError("the model gives one topic to each text")
+            raise TypeError("the model is single-label")
         return self.fitted.multilabel_rule
 
     @property
@@ -342,15 +342,14 @@ def _require_heldout(fitted: Fitted) -> HeldOutPredictions:
     if fitted.heldout_predictions is not None:
         return fitted.heldout_predictions
     if fitted.n_batches:
-        why = "it has learned from batches since, and only a fit gives such answers; train it"
+        why = "it was last trained on a batch, and only a fit makes them; train it"
     elif not is_linear(fitted.learner):
-        why = "its learner makes them only on request, as they take further fits; train it"
+        why = "its learner makes them only on request, because they take more fits; train it"
     else:
-        why = "it was trained without; train it"
+        why = "it was trained without them; train it"
     raise OptionError(
         Parameter("min_precision"),
-        " needs held-out answers to training documents, which this model doesn't have: "
-        f"{why} with ",
+        f" requires held-out predictions, which this model lacks: {why} with ",
         Parameter("min_precision"),
         ".",
     )
@@ -360,8 +359,8 @@ def _describe_heldout(heldout: HeldOutPredictions) -> str:
     """Return the number of held-out predictions, in words."""
     n = heldout.n_candidates
     if heldout.labels.multilabel:
-        return f"{counted(n, 'likely topic')} of training documents left out of the fit"
-    return f"the answers to {counted(n, 'training document')} left out of the fit"
+        return f"{counted(n, 'likely topic')} of held-out training documents"
+    return counted(n, "held-out training document")
 
 
 def _describe_best(fitted: Fitted, heldout: HeldOutPredictions, unit: str) -> str:

@@ -83,7 +83,7 @@ class Decision(NamedTuple):
     probability : float
         Probability of the most likely topic, even if the model is unsure.
     reason : Unsure or None
-        Why no topic is given. None if the model is sure, including sure that the text has no topic.
+        Why no topic is given. None if the model is sure, even if sure that there is no topic.
     top : list of (topic, probability)
         The best guesses, most likely first, including at least all topics given.
     topics : list of topics, or None

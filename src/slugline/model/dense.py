@@ -79,7 +79,7 @@ class EncodedDocuments:
     heldout : HeldOutScores
         Held-out scores of the learner.
     rows : float32 array, shape (n_documents + n_descriptions, encoder.width)
-        The rows of documents come first, then those of descriptions.
+        Rows of documents, followed by rows of descriptions.
     is_known : bool array, shape (n_documents,)
         Mask of documents known to the encoder at least in part.
     all_labels : Labels
@@ -326,7 +326,7 @@ def _fit_fast_stage(encoded: EncodedDocuments) -> EncoderFit:
 
 
 def _described_words(encoded: EncodedDocuments) -> DescribedWords:
-    """Return held-out word scores, including for the only documents of topics.
+    """Return held-out word scores, including documents that are the only one of their topic.
 
     Holding such a document out leaves its topic without training documents; its scores for the
     other topics come from the fit to all documents.

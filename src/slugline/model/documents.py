@@ -116,7 +116,7 @@ class TrainingDocuments:
     def context(
         self, settings: FitSettings, *, first: bool = False, progress: Progress = SILENT
     ) -> FitContext:
-        """Return a learner's settings, weights and sizes, in addition to rows and labels."""
+        """Return a learner's inputs other than rows and labels: settings, weights and sizes."""
         labels = self.task.labels
         weights = topic_weight_of_rows(settings.class_weight, self.task.topics, labels.topics)
         if weights is not None:

@@ -72,7 +72,7 @@ def fit(
     Parameters
     ----------
     corpus : Corpus
-        Trusted texts and topics; `load_corpus` and `Corpus.from_documents` check them.
+        Texts and topics, already checked by `load_corpus` or `Corpus.from_documents`.
     settings : FitSettings
     validation : Corpus, optional
         Documents for choosing the best epoch.
@@ -280,8 +280,8 @@ def _learn_words(
         )
     features = Features(candidate.feature_groups, settings.n_jobs)
     rows = features.fit_transform(documents.texts, context.progress)
-    # Scores of weights fitted to a part of the documents give probabilities that are too low, worse
-    # factors of words and vectors, and biased counts of topics, but folds take several fits.
+    # Folds take several fits, but a single split gives probabilities that are too low, worse
+    # factors for words and vectors, and biased topic counts.
     needs_all_scores = settings.min_precision is not None or (
         settings.encoder is not None and not settings.has_fast_encoder
     )

@@ -1,4 +1,4 @@
-"""Fits a model to another batch of documents."""
+"""Training a model on another batch of documents."""
 
 from __future__ import annotations
 
@@ -140,10 +140,10 @@ def _check_batch(texts: Sequence[str], settings: FitSettings) -> None:
         raise DataError("there are no documents to learn from; give at least one.")
     if settings.needs_encoder:
         raise OptionError(
-            "what descriptions or a sentence ",
+            "descriptions or a sentence ",
             Parameter("encoder"),
-            " such as use say is learned from all documents at once, not batch by batch; call "
-            "fit, or leave them out for word vectors.",
+            " such as use need all documents at once; call fit, or leave them out for word "
+            "vectors.",
         )
     if settings.class_weight == "balanced":
         raise OptionError(

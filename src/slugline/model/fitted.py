@@ -1,4 +1,4 @@
-"""A fitted model, as one frozen value."""
+"""A fitted model as a frozen dataclass."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Fitted:
     data_digest : str
         SHA-256 of the training documents; see `slugline.corpus.documents.compute_digest`.
     n_documents, n_unlearned : int
-        Number of documents, and number of documents not used because training was interrupted:
-        they only served to choose the best epoch, or training had not reached them.
+        Number of documents, and number not trained on because training was interrupted: these only
+        served to choose the best epoch, or were not reached.
     topic_counts : int64 array, shape (n_topics,)
         Number of documents of each topic.
     validation_digest : str or None
@@ -73,9 +73,9 @@ class Fitted:
     head_state : HeadState or None
         State for training `dense` on further batches; None if it is not trained further.
     encoder_choice : EncoderChoice or None
-        How the encoder, or none, was chosen; None without a choice, or in a loaded model.
+        Result of choosing an encoder; None if there was no choice, or in a loaded model.
     descriptions : mapping of topic to str
-        With a `dense` head.
+        Descriptions of topics; only with a `dense` head.
     heldout_predictions : HeldOutPredictions or None
         None after batches. Without `min_precision`, also None for learners other than the linear
         one and for very many documents.
@@ -235,7 +235,7 @@ class Fitted:
         """
         proba = self.predict_proba(X)
         if self.multilabel_rule is None:
-            raise TypeError("the model gives one topic to each text")
+            raise TypeError("the model is single-label")
         predicted = self.multilabel_rule.deepest(self.multilabel_rule.decide(proba))
         lists = split_rows(predicted, self.topics.names, proba)
         return list(map(tuple, lists))
@@ -389,8 +389,8 @@ class StreamRecord:
     n_skipped : int
         Number of unusable rows.
     n_evaluated, n_right : int
-        Numbers of held-out documents and of right predictions for them. Excludes documents whose
-        topics are missing from the documents that their model was fitted to.
+        Number of held-out documents, and number of right predictions for them. Excludes documents
+        whose topics are missing from the training documents of the model that scored them.
     """
 
     n_skipped: Count

@@ -462,4 +462,4 @@ def _check_proba(predictions: HeldOutPredictions, n_topics: int) -> None:
     sums = np.bincount(proba.documents, proba.values, minlength=n_documents)
     n_exact = np.bincount(proba.documents[is_exact], minlength=n_documents)
     if (sums > _MAX_SUM).any() or (n_exact != 1).any():
-        raise DataError("held-out predictions of one topic each have several, or none")
+        raise DataError("single-label held-out predictions have several topics, or none")

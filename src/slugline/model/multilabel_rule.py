@@ -103,7 +103,7 @@ class MultilabelRule:
     def raise_to_parents(self, thresholds: F32) -> F32:
         """Raise each threshold to at least the threshold of the topic's parent.
 
-        Because no topic is more likely than its parent, no topic is then given without its parent.
+        No topic is more likely than its parent, so none is given without its parent.
         """
         thresholds = thresholds.copy()
         for topic, parent in self.parents:
@@ -192,16 +192,16 @@ class MultilabelRule:
         n_topics = len(topics)
         check_separator("topic_path", self.separator)
         if self.parents != find_parents(topics, self.separator):
-            raise DataError("parents of topics that don't fit their names")
+            raise DataError("the parents of topics don't match their names")
         in_range = (self.thresholds > 0) & (self.thresholds <= 1)
         if self.thresholds.shape != (n_topics,) or not in_range.all():
-            raise DataError("thresholds that don't fit the topics, or are not probabilities")
+            raise DataError("thresholds don't match the topics, or are not probabilities")
         if (self.raise_to_parents(self.thresholds) != self.thresholds).any():
-            raise DataError("a threshold of a topic below that of its parent")
+            raise DataError("a topic's threshold is below its parent's")
         if not all(end < n_topics for end in self.path_ends) or len({*self.path_ends}) < len(
             self.path_ends
         ):
-            raise DataError("paths that end at topics that don't exist, or twice at the same topic")
+            raise DataError("paths end at unknown topics, or twice at the same topic")
         if not all(topic < n_topics for topic in self.manual_thresholds):
             raise DataError("a threshold was set by hand for a topic that doesn't exist")
 
@@ -287,8 +287,7 @@ def check_own_thresholds(
     if thresholds and not multilabel:
         raise OptionError(
             Parameter("thresholds"),
-            " say which of several topics a text gets, and these texts have one each; "
-            "leave it out.",
+            " require multi-label texts, and these are single-label; leave them out.",
         )
     _threshold_columns(topics, thresholds)
 
@@ -310,8 +309,8 @@ def with_own_thresholds(
     if rule.path_ends:
         raise OptionError(
             Parameter("thresholds"),
-            " say which of several topics a text gets, and here each text gets its "
-            "most likely path, as those that were learned from have one each; leave it out.",
+            " have no effect: each training document has one path, so each text gets its most "
+            "likely path; leave them out.",
         )
     names, by_column = topics.names, _threshold_columns(topics, thresholds)
     values = rule.thresholds.copy()
@@ -322,8 +321,8 @@ def with_own_thresholds(
             raise OptionError(
                 Parameter("thresholds"),
                 f" has {values[topic]:g} for {short_repr(names[topic])}, under the "
-                f"{raised[parent]:g} of its parent {short_repr(names[parent])}, without which it "
-                "is never given; raise it, or lower that of the parent.",
+                f"{raised[parent]:g} of its parent {short_repr(names[parent])}; topics are never "
+                "given without their parents, so raise it, or lower the parent's.",
             )
     manual = tuple(sorted({*rule.manual_thresholds, *by_column}))
     return replace(rule, thresholds=raised, manual_thresholds=manual)

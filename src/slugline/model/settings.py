@@ -104,16 +104,16 @@ class FitSettings:
         if self.thresholds and self.min_precision is not None:
             raise OptionError(
                 Parameter("min_precision"),
-                " chooses thresholds itself, and there are ",
+                " chooses thresholds itself and can't be combined with ",
                 Parameter("thresholds"),
-                " as well; leave one of them out.",
+                "; leave one of them out.",
             )
         if self.encoder is not None:
             self._check_with_encoder()
         elif self.descriptions:
             raise OptionError(
                 Parameter("descriptions"),
-                " need an encoder that reads them, and ",
+                " require an encoder, but ",
                 Parameter("encoder"),
                 " is none; leave ",
                 Parameter("encoder"),
@@ -127,7 +127,7 @@ class FitSettings:
         if isinstance(self.encoder, tuple) and self.descriptions:
             raise OptionError(
                 Parameter("descriptions"),
-                " are learned by an encoder that you name, and ",
+                " require a named encoder, but ",
                 Parameter("encoder"),
                 " is 'auto', which may choose none; name one: ",
                 Parameter("encoder", "use"),
@@ -138,17 +138,17 @@ class FitSettings:
         if self.tune:
             raise OptionError(
                 Parameter("tune"),
-                " searches for feature groups and passes, not for what an ",
+                " only searches for feature groups and passes, without an ",
                 Parameter("encoder"),
-                " adds to them; leave one of them out.",
+                "; leave one of them out.",
             )
         if not is_linear(self.learner):
             # A fast encoder is only required for descriptions, and may be the default.
             is_fast = self.has_fast_encoder
             raise OptionError(
                 Parameter("descriptions" if is_fast else "encoder"),
-                " need word vectors, which go" if is_fast else " goes",
-                " with the linear learner only, and ",
+                " require word vectors and thus" if is_fast else " requires",
+                " the linear learner, but ",
                 Parameter("learner"),
                 f" is a {type(self.learner).__name__}; leave one of them out.",
             )
@@ -160,9 +160,9 @@ class FitSettings:
 
     @property
     def needs_encoder(self) -> bool:
-        """True if an encoder is set that must not be skipped where it can't be used.
+        """True if the encoder is required, so it is an error if it can't be used.
 
-        A fast encoder may be skipped unless it is needed for descriptions.
+        A fast encoder is optional unless it is needed for descriptions.
         """
         return bool(self.descriptions) if self.has_fast_encoder else self.encoder is not None
 

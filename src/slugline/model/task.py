@@ -70,7 +70,7 @@ class _Task:
 
     @property
     def topic_counts(self) -> I64:
-        """Number of the documents that have each topic, shape (n_topics,)."""
+        """Number of documents of each topic, shape (n_topics,)."""
         return self.labels.totals(len(self.topics)).astype(np.int64)
 
     def predictable_rows(self, rows: Index, training: Index) -> Index:  # noqa: ARG002
@@ -111,9 +111,9 @@ def choose_task(
     multilabel : bool
         True if `names` are tuples.
     topics : Topics, optional
-        All topics; by default, those of documents and descriptions.
+        All topics; by default, the topics of documents and descriptions.
     columns : sequence of topics, optional
-        Topics of the columns, if topics were given as an indicator array.
+        Topic of each column if topics were given as an indicator array.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def choose_task(
     return SingleLabelTask.create(names, settings, topics)
 
 
-#: A task; `choose_task` chooses it.
+#: A task, as returned by `choose_task`.
 ClassificationTask: TypeAlias = "SingleLabelTask | MultilabelTask"
 
 
@@ -207,7 +207,7 @@ def _usual_words(fitted: Fitted, words: UnknownWordRate | None) -> UnknownWordRa
 
 @dataclass(frozen=True)
 class MultilabelTask(_Task):
-    """Documents have any number of topics, given by a rule chosen on held-out documents.
+    """Each document has any number of topics; a rule chosen on held-out documents assigns them.
 
     Attributes
     ----------
@@ -229,8 +229,8 @@ class MultilabelTask(_Task):
         if not settings.learner.capabilities.multilabel:
             raise OptionError(
                 Parameter("learner"),
-                f" is a {type(settings.learner).__name__}, which learns one topic for each "
-                "text, and these texts have several; leave it at its default.",
+                f" is a {type(settings.learner).__name__}, which is single-label, but "
+                "these texts are multi-label; leave it at its default.",
             )
         if topics is None and columns is not None:
             topics = _topics_of_columns(columns, settings)
@@ -368,9 +368,9 @@ def _topics_of_columns(columns: Sequence[Topic], settings: FitSettings) -> Topic
     if absent := settings.descriptions.keys() - topics.names:
         raise DataError(
             Parameter("descriptions"),
-            f" has the topic {short_repr(min(absent))}, and ",
+            f" has the topic {short_repr(min(absent))}, but ",
             Parameter("y"),
-            " has no column for it; give one, of zeros if no document has the topic.",
+            " has no column for it; add one, with zeros if no document has the topic.",
         )
     return topics
 

@@ -1,4 +1,4 @@
-"""Predictions for one file, made by a worker."""
+"""Predictions for one file, run by a worker."""
 
 from __future__ import annotations
 

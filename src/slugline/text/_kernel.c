@@ -1,12 +1,10 @@
-/* Counts the terms of documents, in one pass over their bytes.
+/* Count the terms of documents in one pass over their bytes.
 
-   This is what `ArrayCounter` of slugline/text/counting.py does in array operations, and the
-   results are the same, bit for bit: terms are those of terms.py. With a table of word vectors, the
-   vectors of the words are summed in the same pass.
+   Results are bit-identical to `count_in_arrays` in counting.py; terms are defined in terms.py.
+   With a table of word vectors, the vectors of words are summed in the same pass.
 
-   All work is on memory that is this call's own, and on tables that the caller lends, so that the
-   interpreter's lock is released meanwhile, unless texts are short. Memory grows with the longest
-   document and with what is returned. */
+   Works on memory of this call and on borrowed tables, so the interpreter's lock is released,
+   unless texts are short. Memory grows with the longest document and with the results. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -19,20 +17,20 @@
 
 #include "_terms.h"
 
-/* What the call returns. */
+/* Results of a call. */
 typedef struct {
-    int is_over; /* whether a column is over what 32 bits can count */
+    int is_over; /* 1 if a column exceeds 32 bits */
     GrowingBuffer columns, values, lengths; /* of int32_t, float and int64_t */
     GrowingBuffer n_terms, n_words;         /* of int64_t */
     PyObject *sums, *known;                 /* bytearrays, or NULL without a table of vectors */
 } Counts;
 
-/* Add the counts of a document's columns in a group, in ascending order of these. */
+/* Add the counts of a document's columns in a group, in ascending column order. */
 static int put_counts(Finder *finder, int32_t first_column, Counts *counts)
 {
     size_t n = finder->columns.size / sizeof(uint32_t);
     int64_t n_terms = (int64_t)n, n_put;
-    /* One more, as there has to be a place even for no second column. */
+    /* One more, because a second column is always written. */
     if (!make_room(&counts->columns, (n + 1) * sizeof(int32_t))
         || !make_room(&counts->values, (n + 1) * sizeof(float)))
         return 0;
@@ -41,7 +39,7 @@ static int put_counts(Finder *finder, int32_t first_column, Counts *counts)
     n_put = count_columns(finder, columns, values);
     if (n_put < 0)
         return 0;
-    /* A negative column of a table that the caller lends comes last, as an unsigned number. */
+    /* A negative column from a borrowed table comes last, as an unsigned number. */
     if (n_put && (uint32_t)columns[n_put - 1] > (uint32_t)(INT32_MAX - first_column)) {
         counts->is_over = 1;
         return 0;
@@ -72,7 +70,7 @@ static int count_all(Finder *finder, const Py_buffer *text, const int64_t *lengt
         for (size_t i = 0; i < finder->n_groups; i++)
             if (!find_columns(finder, i) || !put_counts(finder, finder->groups[i].first, counts))
                 return 0;
-        if (finder->vectors) /* the rows have been fetched meanwhile */
+        if (finder->vectors) /* the rows have been prefetched by now */
             sum_rows(finder->vectors, (const uint32_t *)finder->rows.bytes,
                      finder->rows.size / sizeof(uint32_t), sums + document * finder->vectors->n_columns);
         at += length + 1; /* a space follows */
@@ -81,10 +79,10 @@ static int count_all(Finder *finder, const Py_buffer *text, const int64_t *lengt
 }
 
 /* ------------------------------------------------------------------------------------------------
-   What Python gives and gets
+   Called from Python
    --------------------------------------------------------------------------------------------- */
 
-/* Take back the columns that were given before memory ran out. */
+/* Remove the columns added before memory ran out. */
 static void unlearn(FeatureGroup *group)
 {
     const int32_t *buckets = (const int32_t *)group->buckets.bytes;
@@ -94,7 +92,7 @@ static void unlearn(FeatureGroup *group)
 
 static PyObject *as_bytes(const GrowingBuffer *buffer)
 {
-    /* A bytearray can be written to, as an array made of it must be. */
+    /* A bytearray, because arrays made from it must be writable. */
     return PyByteArray_FromStringAndSize(buffer->bytes, (Py_ssize_t)buffer->size);
 }
 
@@ -125,41 +123,41 @@ static PyObject *new_floats(size_t n_rows, size_t n_columns)
 
 PyDoc_STRVAR(count_doc,
 "count(text, lengths, ascii, characters, normalize, feature_groups, table=None)\n--\n\n"
-"Return how often each term occurs in documents, and the sums of the vectors of their words.\n\n"
+"Return the term counts of documents, and the sums of their word vectors.\n\n"
 "Parameters\n"
 "----------\n"
 "text : bytes\n"
 "    The documents in UTF-8, with one byte between them.\n"
 "lengths : int64 array, shape (n_documents,)\n"
-"    The number of bytes of each.\n"
+"    Number of bytes of each document.\n"
 "ascii : bytes, at least 128\n"
-"    What stands for each ASCII character; a space for what separates words.\n"
+"    Replacement of each ASCII character; a space for word separators.\n"
 "characters : uint32 array, shape (2^17 + 17,), or None\n"
-"    What is known of each character up to U+1FFFF, then of those of each plane, in bits: see\n"
-"    `slugline.text.tokens.character_table`. None takes all of them for letters in lower case.\n"
+"    Entries for each character up to U+1FFFF, then for each plane; see\n"
+"    `slugline.text.characters.character_table`. None treats all as lower-case letters.\n"
 "normalize : callable\n"
-"    Gets the number of a document, and returns its bytes in lower case and normal form C.\n"
+"    Returns a document, given its index, as bytes in lower case and normal form C.\n"
 "feature_groups : tuple of (kind, n_slots, columns, keys, multiplier, groups, n_columns, first)\n"
-"    A `TermTable` and what is around it. `n_columns` is the number of columns so far if unseen\n"
-"    buckets are to get one, and then columns may be None if there are none so far; else -1. `first`\n"
-"    is added to the columns that are returned.\n"
+"    See `slugline.text.counting.KernelGroup`. If unseen buckets get columns, `n_columns` is the\n"
+"    number of columns so far, and columns may be None if it is 0; otherwise, -1. `first` is\n"
+"    added to the returned columns.\n"
 "table : (slots, filter, factors, rows, longest_by_start, n_columns, shortest_piece,\n"
 "        shortest_unspaced_piece, longest_piece, scale), or None\n"
-"    Sections of a `VectorTable`, and numbers of its header.\n\n"
+"    Sections of a `VectorTable`, and fields of its header.\n\n"
 "Returns\n"
 "-------\n"
 "columns, values, lengths : bytearray, of int32, float32 and int64\n"
-"    Ascending columns and their counts, for each group of the first document, then of the second;\n"
-"    and how many each group of each document has.\n"
+"    Ascending columns and their counts, by document and group; and the number of columns of each\n"
+"    document and group.\n"
 "n_terms : bytearray, of int64\n"
-"    The sum of the counts of each group of each document.\n"
+"    Sum of the counts of each document and group.\n"
 "n_words : bytearray, of int64\n"
-"    How many words each document has, known or not.\n"
+"    Number of words of each document, known or not.\n"
 "names : tuple of (bytes, bytearray of int64, bytearray of int32)\n"
-"    For each group, the terms that columns were given to, their lengths, and their buckets.\n"
+"    For each group, the terms of new columns, their lengths, and their buckets.\n"
 "sums, known : bytearray, of float32, or None\n"
-"    The sum of the vectors of each document, shape (n_documents, n_columns), and the fraction of\n"
-"    its characters that is known; None without a table.");
+"    Sum of each document's vectors, shape (n_documents, n_columns), and fraction of its known\n"
+"    characters; None without a table.");
 
 static PyObject *count(PyObject *module, PyObject *arguments)
 {
@@ -242,8 +240,8 @@ done:
     return result;
 }
 
-/* Find the number of characters of the longest word that starts with two characters, for each number
-   that is made of their hash. The lengths of words may be wrong. */
+/* Find the length in characters of the longest word for each hashed pair of first characters. Word
+   lengths are untrusted. */
 static void find_longest_by_start(unsigned char *longest, const unsigned char *text, size_t n_bytes,
                                   const unsigned char *lengths, size_t n_words)
 {
@@ -266,12 +264,12 @@ static void find_longest_by_start(unsigned char *longest, const unsigned char *t
 
 PyDoc_STRVAR(longest_by_start_doc,
 "longest_by_start(text, lengths)\n--\n\n"
-"Return the most characters of words that start with two characters, as bytearray.\n\n"
+"Return the length of the longest word for each hashed pair of first characters, as bytearray.\n\n"
 "See `VectorTable.longest_by_start`.\n\n"
 "Parameters\n"
 "----------\n"
 "text, lengths : uint8 arrays\n"
-"    The words, one after another, and the number of bytes of each.");
+"    Concatenated words, and the number of bytes of each.");
 
 static PyObject *longest_by_start(PyObject *module, PyObject *arguments)
 {

@@ -14,7 +14,7 @@
    Weights of terms
    --------------------------------------------------------------------------------------------- */
 
-#define AHEAD 24 /* terms: the table is larger than the processor's cache */
+#define AHEAD 24 /* terms prefetched; the table is larger than the processor's cache */
 
 /* Entries of a row, whose columns have been checked. */
 typedef struct {
@@ -23,8 +23,7 @@ typedef struct {
     size_t n_topics;
 } Products;
 
-/* A table of which few weights are stored. A column with as many weights as there are topics has them
-   in the order of topics. */
+/* A sparse table of weights. A column with a weight for every topic has them in topic order. */
 typedef struct {
     const float *weights;
     const int32_t *topics;
@@ -32,8 +31,8 @@ typedef struct {
     size_t n_weights;
 } Sparse;
 
-/* Add the weights of the terms of one row, from entry `at` up to `stop`, times their values and a
-   factor, to its scores; 0 if a weight is outside of the table. */
+/* Add the weights of a row's terms, from entry `at` up to `stop`, times their values and a factor,
+   to its scores; 0 if a weight is outside of the table. */
 FOR_WIDE_REGISTERS static int add_products_of_row(const Products *products, const Sparse *sparse,
                                                   size_t at, size_t stop, float factor,
                                                   float *restrict scores)
@@ -71,9 +70,9 @@ FOR_WIDE_REGISTERS static int add_products_of_row(const Products *products, cons
    Scores of sums of word vectors
    --------------------------------------------------------------------------------------------- */
 
-#define TOPICS_AT_ONCE 8 /* as in head.py; as many squares are summed at once, as in vector_sums.py */
+#define TOPICS_AT_ONCE 8 /* as in head.py, and in vector_sums.py for squares */
 #define COLUMNS_AT_ONCE 4 /* as in head.py */
-#define GROUPS_AT_ONCE 3 /* of topics: a number of a vector is then loaded once for all of them */
+#define GROUPS_AT_ONCE 3 /* of topics, so each number of a vector is loaded once for all of them */
 
 /* Weights that turn sums of word vectors into scores. */
 typedef struct {
@@ -100,7 +99,7 @@ static inline void add_terms(float *restrict sums, const float *restrict vector,
                              const float *restrict weights)
 {
 #ifdef __GNUC__
-#pragma GCC unroll 1 /* else GCC rearranges the loop around it, which takes much longer */
+#pragma GCC unroll 1 /* keeps GCC from rearranging the loop, which would be much slower */
 #endif
     for (size_t i = 0; i < TOPICS_AT_ONCE; i++)
         sums[i] += (vector[0] * weights[i] + vector[1] * weights[TOPICS_AT_ONCE + i])
@@ -133,7 +132,7 @@ static inline void multiply_groups(const float *vector, const float *weights, si
     memcpy(products + 2 * TOPICS_AT_ONCE, c, sizeof c);
 }
 
-/* Add the scores of one vector to those of words, times a factor. */
+/* Add the scores of one vector to the word scores times a factor. */
 static inline void add_vector(const VectorScores *vectors, const float *vector, float length,
                               float *restrict scores)
 {

@@ -1,13 +1,12 @@
-/* Scores documents in one pass over their bytes: counts their terms, weighs the counts, and sums the
-   weights of the terms for each topic, and those of the sum of word vectors.
+/* Score documents in one pass over their bytes: count and weigh their terms, and add up the scores
+   of terms and of word vectors for each topic.
 
-   This replaces counting by _kernel.c, then weighing and products in NumPy and SciPy; results differ
-   in rounding only. A scorer keeps what it has found of words from call to
-   call, in bounded memory.
+   Replaces counting by _kernel.c, then weighing and products in NumPy and SciPy; results differ in
+   rounding only. A scorer caches words between calls, in bounded memory.
 
-   A call works with a workspace of its own, so that several threads can use a scorer at once. The
-   interpreter's lock guards the list of idle workspaces. After a fork, a workspace that another
-   thread was using is lost to the child. */
+   Each call uses a separate workspace, so several threads can share a scorer. The interpreter's
+   lock guards the list of idle workspaces. After a fork, the child loses workspaces that other
+   threads were using. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -21,7 +20,7 @@
 #include "_products.h"
 #include "_terms.h"
 
-/* How the counts of a feature group are weighed. */
+/* Weighting of a feature group's counts. */
 typedef struct {
     size_t width;            /* columns */
     const float *idf;        /* of each column, or NULL */
@@ -31,22 +30,22 @@ typedef struct {
     Py_buffer lent_idf, lent_counts;
 } GroupWeights;
 
-/* What a call works with. */
+/* Memory for a call. */
 typedef struct {
     Finder finder;
-    GrowingBuffer columns, values; /* of int32_t and float: those of a document */
-    GrowingBuffer ends;            /* of size_t: those of its entries in each group */
+    GrowingBuffer columns, values; /* int32_t and float: entries of a document */
+    GrowingBuffer ends;            /* size_t: end of its entries in each group */
 } Workspace;
 
-#define MAX_IDLE 4                      /* workspaces that are kept */
-#define MAX_KEPT_BYTES ((size_t)1 << 20) /* of a buffer, from call to call */
+#define MAX_IDLE 4                      /* maximum number of idle workspaces */
+#define MAX_KEPT_BYTES ((size_t)1 << 20) /* maximum size of a buffer kept between calls */
 
 typedef struct {
     PyObject_HEAD
     FeatureGroup *groups;
     GroupWeights *weights;
     size_t n_groups, n_columns, n_topics;
-    Py_ssize_t words_group; /* of which known words are counted, or -1 */
+    Py_ssize_t words_group; /* group that determines known words, or -1 */
     const float *biases;
     Sparse sparse;
     Vectors vectors;
@@ -65,7 +64,7 @@ typedef struct {
     float *scores;
     int64_t *n_known, *n_words;
     unsigned char *has_vectors;
-    PyObject *weigh_count; /* returns the weight of a count that isn't listed, in a group */
+    PyObject *weigh_count; /* returns the weight of an unlisted count in a group */
     const char *error;
 } Call;
 
@@ -73,7 +72,7 @@ typedef struct {
    One document
    --------------------------------------------------------------------------------------------- */
 
-/* Ask Python for the weight of a count; below 0 on failure, as no weight is. */
+/* Get the weight of a count from Python; negative on failure. */
 static float weigh_rare_count(Workspace *workspace, const Call *call, float count, size_t group)
 {
     Reader *reader = &workspace->finder.reader;
@@ -89,7 +88,7 @@ static float weigh_rare_count(Workspace *workspace, const Call *call, float coun
     return (float)value;
 }
 
-/* Turn counts into weights before idf, of which some are not listed; 0 on failure. */
+/* Turn counts, some of them unlisted, into weights before idf; 0 on failure. */
 static int weigh_rare_counts(const GroupWeights *group, Workspace *workspace, const Call *call, size_t number,
                              float *values, size_t n)
 {
@@ -128,8 +127,8 @@ FOR_WIDE_REGISTERS static double weigh_counts(const GroupWeights *group, const f
     return sum;
 }
 
-/* Count the columns that were found of a group, and weigh the counts; set `sum` to the sum of squares.
-   Return how many columns are distinct, or -1 on failure. */
+/* Count the columns found in a group, and weigh the counts; set `sum` to the sum of squares. Return
+   the number of distinct columns, or -1 on failure. */
 static int64_t weigh_columns(const Scorer *scorer, size_t number, Workspace *workspace, Call *call,
                              int32_t first, int32_t *columns, float *values, double *sum)
 {
@@ -152,8 +151,8 @@ static int64_t weigh_columns(const Scorer *scorer, size_t number, Workspace *wor
     return n_put;
 }
 
-/* Put the weighted entries of a document's terms, which are not scaled yet, into the workspace, and
-   return the sum of squares in groups with idf; below 0 on failure. */
+/* Put the weighted, still unscaled entries of a document's terms into the workspace; return the sum
+   of squares in groups with idf, negative on failure. */
 static double put_entries(const Scorer *scorer, Workspace *workspace, Call *call, int64_t *n_known)
 {
     Finder *finder = &workspace->finder;
@@ -188,7 +187,7 @@ static double put_entries(const Scorer *scorer, Workspace *workspace, Call *call
     return total;
 }
 
-/* Add the scores of the sum of a document's vectors; return whether there are any. */
+/* Add the scores of a document's sum of vectors; return 1 if there are any. */
 FOR_WIDE_REGISTERS static unsigned char score_vectors(const VectorScores *vectors, const float *sum,
                                                       float known, float *scores)
 {
@@ -275,7 +274,7 @@ static Workspace *take_workspace(Scorer *scorer)
     return workspace;
 }
 
-/* Keep a workspace for other calls, unless there are enough, or a long document has made it large. */
+/* Keep a workspace for other calls, unless there are enough or a long document has enlarged it. */
 static void return_workspace(Scorer *scorer, Workspace *workspace)
 {
     const Finder *finder = &workspace->finder;
@@ -296,7 +295,7 @@ static void return_workspace(Scorer *scorer, Workspace *workspace)
    Python's class
    --------------------------------------------------------------------------------------------- */
 
-/* Read a group and how its counts are weighed; 0 with an exception. */
+/* Read a group and its weighting; 0 with an exception. */
 static int read_weighted_group(PyObject *item, FeatureGroup *group, GroupWeights *weights)
 {
     PyObject *table, *idf;
@@ -338,7 +337,7 @@ static int read_weights(Scorer *scorer, PyObject *item)
         ? 1 : fail("arrays that do not fit together");
 }
 
-/* Read a table of vectors, and the weights of their sum; 0 with an exception. */
+/* Read a table of vectors and its weights; 0 with an exception. */
 static int read_vectors(Scorer *scorer, PyObject *item)
 {
     PyObject *table;
@@ -387,7 +386,7 @@ static void free_scorer(PyObject *self)
     Py_DECREF(type);
 }
 
-/* Fill a scorer, whose memory is 0; 0 with an exception. */
+/* Fill a zeroed scorer; 0 with an exception. */
 static int fill_scorer(Scorer *scorer, PyObject *arguments)
 {
     PyObject *groups, *table, *vectors;
@@ -433,19 +432,19 @@ PyDoc_STRVAR(score_doc,
 "Parameters\n"
 "----------\n"
 "text, lengths, ascii, characters, normalize\n"
-"    As for `slugline.text._kernel.count`.\n"
+"    See `slugline.text._kernel.count`.\n"
 "weigh_count : callable\n"
-"    Gets a count that is not listed, and the number of a group; returns its weight before idf.\n"
+"    Returns the weight before idf of an unlisted count, given the count and the group's index.\n"
 "scores : float32 array, shape (n_documents, n_topics)\n"
 "n_known, n_words : int64 array, shape (n_documents,)\n"
-"    How many words each document has, and how many of these have a column in the words' group.\n"
+"    Number of words with a column in the words' group, and number of words, of each document.\n"
 "has_vectors : bool array, shape (n_documents,)\n"
-"    Whether scores of word vectors were added.");
+"    True if scores of word vectors were added.");
 
 static PyObject *score(PyObject *self, PyObject *arguments)
 {
     Scorer *scorer = (Scorer *)self;
-    Py_buffer text, ascii, lent[6]; /* lengths, characters, and what is changed */
+    Py_buffer text, ascii, lent[6]; /* lengths, characters, and outputs */
     PyObject *result = NULL, *normalize;
     Workspace *workspace = NULL;
     int64_t *lengths = NULL;
@@ -508,8 +507,8 @@ PyDoc_STRVAR(scorer_doc,
 "----------\n"
 "feature_groups : tuple of (table, width, idf, factor, weights_of_counts)\n"
 "    `table` is as for `slugline.text._kernel.count`, and may not learn. The group has `width`\n"
-"    columns; idf is a float32 array, shape (width,), or None. The groups that have idf get length\n"
-"    1 together. Weights of counts, from that of 0 on, are a float32 array.\n"
+"    columns; idf is a float32 array, shape (width,), or None. Groups with idf get length\n"
+"    1 together. Weights of counts, starting with the count 0, are a float32 array.\n"
 "words_group : int\n"
 "    The group whose terms are known words; -1 if all words count as known.\n"
 "weights : tuple of float32, int32 and int32 arrays\n"
@@ -517,9 +516,9 @@ PyDoc_STRVAR(scorer_doc,
 "biases : float32 array, shape (n_topics,)\n"
 "vectors : (table, weights, biases, factor, min_known_fraction), or None\n"
 "    The table is as for `slugline.text._kernel.count`. Weights are a float32 array, shape\n"
-"    (n_groups, n_columns, 8): those of 8 topics each, padded with zeros. Biases are a float32\n"
+"    (n_groups, n_columns, 8), for 8 topics at a time, padded with zeros. Biases are a float32\n"
 "    array, shape (n_topics,). Scores of terms are multiplied by the factor, and vectors are\n"
-"    ignored in documents of which less is known.");
+"    ignored in documents with a smaller known fraction.");
 
 static PyMethodDef scorer_methods[] = {
     {"score", score, METH_VARARGS, score_doc},

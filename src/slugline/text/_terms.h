@@ -1,7 +1,7 @@
 /* Finds the columns of the terms of documents, and counts them.
 
-   Terms are those of terms.py. What is known of a word is found once and cached, as words come again
-   and again: the columns of the word and of its n-grams, and its rows in a table of word vectors. */
+   Terms are defined as in terms.py. Because words repeat, each word is looked up once and cached:
+   its columns, the columns of its n-grams, and its rows in a table of word vectors. */
 
 #ifndef SLUGLINE_TERMS_H
 #define SLUGLINE_TERMS_H
@@ -15,8 +15,8 @@
 
 /* As in terms.py. */
 #define N_LEAD 48
-#define MAX_PLAIN 64 /* bytes of a word that are looked at together */
-#define LONGEST_WORD 100 /* that is looked at whole */
+#define MAX_PLAIN 64 /* maximum bytes of a word processed together */
+#define LONGEST_WORD 100 /* characters; longer words are cut */
 #define LONGEST_UNSPACED_RUN 4
 
 /* ------------------------------------------------------------------------------------------------
@@ -29,15 +29,15 @@ static const char *const kind_names[] = {
 static const size_t run_lengths[] = {4, 2, 3, 5}; /* from CHARACTERS on */
 #define N_KINDS (int)(sizeof kind_names / sizeof *kind_names)
 
-/* 64 buckets: which of them have a column, and how many before them have one. */
+/* 64 buckets: a bitmask of those with a column, and the number of columns before them. */
 typedef struct {
     uint64_t bits, n_before;
 } BucketBits;
 
-/* A feature group. Columns are those of hash buckets: `columns` has one for each, or for each that
-   has one according to `groups`, or buckets are columns themselves if it is NULL. Or they are those
-   of a vocabulary, whose hash table has `keys`, and `columns` has the number of each. The first columns
-   of a group are found in a table of the call's own, which is as large as they need. */
+/* A feature group, with hash buckets or a vocabulary. With buckets, `columns` has an entry for each
+   bucket or, if there are `groups`, for each bucket with a column; NULL if buckets are columns.
+   With a vocabulary, `keys` and `columns` form a hash table. While a group learns its first
+   columns, it uses a table of this call, which grows as needed. */
 typedef struct {
     int kind;
     size_t n_slots; /* a power of two */
@@ -47,63 +47,63 @@ typedef struct {
     const uint64_t *keys;
     uint64_t multiplier;
     int shift;
-    int learns;         /* whether unseen buckets get a column */
-    int32_t *own;       /* while it learns its first columns: a column in each slot, or -1; else NULL */
+    int learns;         /* 1 if unseen buckets get a column */
+    int32_t *own;       /* column of each slot, or -1; NULL unless learning the first ones */
     size_t n_own;       /* slots, a power of two up to n_slots */
     int32_t n_columns;  /* so far */
-    int32_t first;      /* what is added to columns that are returned */
-    GrowingBuffer names, lengths, buckets; /* of what has been learned: bytes, int64_t and int32_t */
-    int failed;          /* whether there was no memory for these */
-    Py_buffer lent_columns, lent_keys, lent_groups; /* .obj is NULL if there is none */
+    int32_t first;      /* offset added to returned columns */
+    GrowingBuffer names, lengths, buckets; /* of new columns: bytes, int64_t and int32_t */
+    int failed;          /* 1 if out of memory for these */
+    Py_buffer lent_columns, lent_keys, lent_groups; /* .obj is NULL if absent */
 } FeatureGroup;
 
-/* What is known of a word. The word follows, with zeros up to a multiple of 8 bytes; then, for each
-   group, where its columns end; then these columns, and the rows of the word's vectors. */
+/* Cached record of a word. It is followed by the word, zero-padded to a multiple of 8 bytes; the
+   end of each group's columns; these columns; and the rows of the word's vectors. */
 typedef struct {
     uint32_t length;             /* of the word, in bytes */
     uint32_t n_rows;
-    uint32_t n_known, n_counted; /* of its characters; see WordRows */
+    uint32_t n_known, n_counted; /* characters; see WordRows */
 } Record;
 
-/* Small, as there are more slots than fit into a core's own cache. */
+/* Kept small, because the slots don't fit into a core's own cache. */
 typedef struct {
     uint32_t hash; /* its lowest bits */
-    uint32_t place; /* that of the record, in blocks of 8 bytes, plus 1; 0 in an empty slot */
+    uint32_t place; /* of the record, in blocks of 8 bytes, plus 1; 0 in an empty slot */
 } CacheSlot;
 
-/* Where the record of a word of this document is. */
+/* Location of a word's record. */
 typedef struct {
     size_t start;
     enum { NOWHERE, IN_CACHE, IN_DOCUMENT } where;
 } RecordPlace;
 
-/* A cache of words. A record is used only for a word that is the same byte for byte, as hashes can
-   be made equal on purpose. A full cache is emptied before the next document. */
+/* A cache of words. Records are matched byte for byte, because attackers can craft equal hashes. A
+   full cache is emptied before the next document. */
 typedef struct {
     CacheSlot *slots;
-    size_t n_slots, n_words; /* slots are a power of two, or none */
+    size_t n_slots, n_words; /* n_slots is a power of two, or 0 */
     GrowingBuffer records;
 } WordCache;
 
-/* What a document's terms are found with. */
+/* State for finding a document's terms. */
 typedef struct {
     Reader reader;
     FeatureGroup *groups;
     size_t n_groups;
     const Vectors *vectors;       /* or NULL */
-    GrowingBuffer hashes;         /* of uint64_t: those of a document's words or pairs */
-    GrowingBuffer columns, spare; /* of uint32_t: those of a document's terms in one group */
-    GrowingBuffer counts;         /* of bytes: how often each column occurs in a document, 0 in between */
-    GrowingBuffer blocks, outlines; /* of bytes: 1 for 64 columns with counts, and for 4096 */
-    int has_large_counts;         /* whether one of the last group may be over MOST */
-    GrowingBuffer bounds;         /* of pointers: where a word's characters begin */
-    GrowingBuffer ends;           /* of uint32_t: those of a word's columns in each group */
+    GrowingBuffer hashes;         /* uint64_t: of a document's words or pairs */
+    GrowingBuffer columns, spare; /* uint32_t: of a document's terms in one group */
+    GrowingBuffer counts;         /* bytes: counts of columns in a document; 0 between documents */
+    GrowingBuffer blocks, outlines; /* bytes: 1 if any of 64, or of 4096, columns has a count */
+    int has_large_counts;         /* 1 if a count of the last group may exceed MOST */
+    GrowingBuffer bounds;         /* pointers to the starts of a word's characters */
+    GrowingBuffer ends;           /* uint32_t: of a word's columns in each group */
     WordRows word_rows;           /* of a word */
-    GrowingBuffer rows;           /* of uint32_t: those of a document's words */
+    GrowingBuffer rows;           /* uint32_t: of a document's words */
     WordCache cache;
-    GrowingBuffer places;         /* of RecordPlace: those of a document's words */
-    GrowingBuffer records;        /* of a document's words that are not in the cache */
-    int learns;                   /* whether a group learns columns */
+    GrowingBuffer places;         /* RecordPlace: of a document's words */
+    GrowingBuffer records;        /* of a document's uncached words */
+    int learns;                   /* 1 if a group learns columns */
 } Finder;
 
 /* ------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ static inline int32_t number_in(const FeatureGroup *group, uint64_t hash)
     return -1;
 }
 
-/* Have the processor fetch what will be read: tables are larger than its cache. */
+/* Prefetch a slot: tables are larger than the processor's cache. */
 static inline void expect(const FeatureGroup *group, uint64_t hash)
 {
     size_t bucket = (size_t)hash & (group->n_slots - 1);
@@ -137,10 +137,10 @@ static inline void expect(const FeatureGroup *group, uint64_t hash)
 }
 
 #define FEWEST_SLOTS ((size_t)1 << 12)
-#define MOST_PROBES 16 /* of a slot: with more, the table gets larger, until each bucket has its own slot */
+#define MOST_PROBES 16 /* with more, the table grows, until each bucket has its own slot */
 
-/* Return the slot of a bucket in the group's own table, or that of a new one; NULL if it would take too
-   many probes. */
+/* Return the slot of a bucket in the group's own table, or a free slot for it; NULL if that takes
+   too many probes. */
 static inline int32_t *own_slot(const FeatureGroup *group, size_t bucket)
 {
     const int32_t *buckets = (const int32_t *)group->buckets.bytes;
@@ -152,7 +152,7 @@ static inline int32_t *own_slot(const FeatureGroup *group, size_t bucket)
     return NULL;
 }
 
-/* Make the group's own table, or a larger one; 0 if there is no memory. */
+/* Create or enlarge the group's own table; 0 if out of memory. */
 static int widen_own(FeatureGroup *group)
 {
     size_t n_own = group->own ? group->n_own * 4 : FEWEST_SLOTS;
@@ -174,7 +174,7 @@ static int widen_own(FeatureGroup *group)
     return 1;
 }
 
-/* Return where the column of a bucket is or will be written; NULL if there is no memory. */
+/* Return a pointer to the column of a bucket, set or not; NULL if out of memory. */
 static inline int32_t *learning_slot(FeatureGroup *group, size_t bucket)
 {
     if (!group->own)
@@ -185,7 +185,7 @@ static inline int32_t *learning_slot(FeatureGroup *group, size_t bucket)
     return slot;
 }
 
-/* Give a column to a bucket that is seen for the first time; -1 if there is no memory. */
+/* Add a column for a bucket seen for the first time; -1 if out of memory. */
 static int32_t learn(FeatureGroup *group, int32_t *slot, size_t bucket, const unsigned char *name,
                      size_t length)
 {
@@ -204,7 +204,7 @@ static int32_t learn(FeatureGroup *group, int32_t *slot, size_t bucket, const un
     return group->n_columns - 1;
 }
 
-/* Return the column of a bucket, which gets one if it has none; -1 if there is no memory. */
+/* Return the column of a bucket, adding one if needed; -1 if out of memory. */
 static inline int32_t learned_column(FeatureGroup *group, size_t bucket, const unsigned char *name,
                                      size_t length)
 {
@@ -216,18 +216,18 @@ static inline int32_t learned_column(FeatureGroup *group, size_t bucket, const u
     return *slot < 0 ? learn(group, slot, bucket, name, length) : *slot;
 }
 
-/* Write the number of a bucket among those that have a column, and return where the next one comes. */
+/* Write a bucket's index among the buckets with a column; return where to write the next one. */
 static inline int32_t *put_number(int32_t *to, const FeatureGroup *group, uint64_t hash)
 {
     uint64_t bucket = hash & (group->n_slots - 1);
     BucketBits buckets = group->groups[bucket / 64];
     uint64_t number = buckets.n_before + n_set(buckets.bits & ((UINT64_C(1) << bucket % 64) - 1));
     *to = (int32_t)number;
-    /* Whether it has one, no processor could foresee. */
+    /* Without a branch, which would be mispredicted. */
     return to + ((buckets.bits >> bucket % 64 & 1) & (number < group->n_listed));
 }
 
-/* Turn numbers of buckets into columns. */
+/* Convert bucket indices to columns. */
 static inline int32_t *put_columns_of_numbers(int32_t *at, int32_t *end, const FeatureGroup *group)
 {
     for (; at < end; at++)
@@ -235,7 +235,7 @@ static inline int32_t *put_columns_of_numbers(int32_t *at, int32_t *end, const F
     return end;
 }
 
-/* Write the columns of buckets that have one, and return where the next one comes. */
+/* Write the columns of buckets with a column; return where to write the next one. */
 static inline int32_t *put_seen(int32_t *to, const FeatureGroup *group, const uint64_t *hashes, size_t n)
 {
     int32_t *end = to;
@@ -244,7 +244,7 @@ static inline int32_t *put_seen(int32_t *to, const FeatureGroup *group, const ui
     return put_columns_of_numbers(to, end, group);
 }
 
-/* Write a term's column, if it has one, and return where the next one comes. */
+/* Write a term's column, if any; return where to write the next one. */
 static inline int32_t *put_column(
     int32_t *to, FeatureGroup *group, uint64_t hash, const unsigned char *name, size_t length)
 {
@@ -259,13 +259,13 @@ static inline int32_t *put_column(
             column = group->columns ? group->columns[bucket] : (int32_t)bucket;
     }
     *to = column;
-    return to + (column >= 0); /* whether it has one, no processor could foresee */
+    return to + (column >= 0); /* without a branch, which would be mispredicted */
 }
 
-/* Make room for so many columns, and return where they come; NULL if there is no memory. */
+/* Make room for `n` columns and return a pointer to it; NULL if out of memory. */
 static inline int32_t *more_columns(Finder *finder, size_t n)
 {
-    /* One more, as there has to be a place even for none. */
+    /* One more, so that the pointer is valid even without columns. */
     if (n >= SIZE_MAX / sizeof(int32_t)
         || !make_room(&finder->columns, (n + 1) * sizeof(int32_t)))
         return NULL;
@@ -278,7 +278,7 @@ static inline int columns_end(Finder *finder, const FeatureGroup *group, const i
     return !group->failed;
 }
 
-/* Return whether all of some bytes are ASCII; 8 bytes after the last one must be readable. */
+/* Return 1 if all bytes are ASCII; 8 bytes after the last one must be readable. */
 static inline int are_ascii(const unsigned char *at, size_t n)
 {
     uint64_t all = 0;
@@ -338,8 +338,7 @@ FOR_WIDE_REGISTERS static int add_runs(Finder *finder, FeatureGroup *group, cons
     return columns_end(finder, group, to);
 }
 
-/* Add the runs of 1 to 4 characters, of which each has three bytes: what `add_runs` does, with fewer
-   steps. */
+/* Add the runs of 1 to 4 three-byte characters; faster than `add_runs`. */
 FOR_WIDE_REGISTERS static int add_narrow_runs(Finder *finder, FeatureGroup *group, const unsigned char *at,
                                               const unsigned char *stop)
 {
@@ -350,7 +349,7 @@ FOR_WIDE_REGISTERS static int add_narrow_runs(Finder *finder, FeatureGroup *grou
     if (!first)
         return 0;
     for (; n_left; n_left--, at += 3) {
-        /* The longer two are hashed from the same first 8 bytes. */
+        /* The two longer ones share the hash of their first 8 bytes. */
         uint64_t state = mix(load(at));
         to = put_number(to, group, hash_last(0, at, 3));
         if (n_left >= 2)
@@ -382,15 +381,15 @@ static int add_runs_of_word(Finder *finder, FeatureGroup *group, const Word *wor
    Records of words
    --------------------------------------------------------------------------------------------- */
 
-/* Probes of a slot before a word gets none: nobody can prepare words that take longer. */
+/* Maximum probes for a slot, so crafted words can't take longer. */
 #define N_PROBES 4
 #define MIN_SLOTS ((size_t)1 << 10)
-/* Half of the slots are used: with half as many, long English texts take a sixth longer. */
+/* Half of the slots are used; with half as many slots, long English texts take a sixth longer. */
 #define MAX_SLOTS ((size_t)1 << 17)
 #define MAX_CACHED_BYTES ((size_t)1 << 23)
-/* Longer words, such as sentences in scripts without spaces, hardly come again. */
+/* Longer words, such as sentences in scripts without spaces, rarely repeat. */
 #define MAX_CACHED_LENGTH 48
-#define COPIED 32 /* bytes at once: most words have up to so many of columns */
+#define COPIED 32 /* bytes copied at once; enough for the columns of most words */
 #define SOONER 12 /* words, and words: the cache is larger than that of the processor */
 #define LATER 24
 
@@ -404,20 +403,20 @@ static inline const unsigned char *word_of(const Record *record)
     return (const unsigned char *)(record + 1);
 }
 
-/* Return where a record's columns of each group end. */
+/* Return the ends of a record's columns in each group. */
 static inline const uint32_t *ends_of(const Record *record)
 {
     return (const uint32_t *)(word_of(record) + padded_length(record->length));
 }
 
-/* Return the record of a word of the document; NULL if it has none. */
+/* Return the record of a word of the document, or NULL. */
 static inline const Record *record_at(const Finder *finder, RecordPlace place)
 {
     const char *records = place.where == IN_CACHE ? finder->cache.records.bytes : finder->records.bytes;
     return place.where == NOWHERE ? NULL : (const Record *)(records + place.start);
 }
 
-/* Whether a record is that of a word; 8 bytes after the word must be readable. */
+/* Return 1 if a record belongs to a word; 8 bytes after the word must be readable. */
 static inline int is_of(const Record *record, const unsigned char *at, size_t length)
 {
     const unsigned char *word = word_of(record);
@@ -434,14 +433,14 @@ static inline CacheSlot *slot_at(const WordCache *cache, uint64_t hash, size_t p
     return cache->slots + (((size_t)hash + probe) & (cache->n_slots - 1));
 }
 
-/* Return where the record of a slot that isn't empty starts. */
+/* Return the start of the record of a used slot. */
 static inline size_t start_of(const CacheSlot *slot)
 {
     return (size_t)(slot->place - 1) * 8;
 }
 
-/* Have the processor fetch the record of a word, whose slot has been fetched, or else what is read to
-   make it. */
+/* Prefetch the record of a word whose slot has been fetched or, without a record, the data needed
+   to create it. */
 static inline void expect_record(const Finder *finder, const Word *word)
 {
     const WordCache *cache = &finder->cache;
@@ -459,8 +458,7 @@ static inline void expect_record(const Finder *finder, const Word *word)
         prefetch(finder->vectors->slots + slot_of(finder->vectors, word->hash));
 }
 
-/* Find a word's record, and return whether there is one; else `slot` is the one that the word may
-   get, or NULL. */
+/* Find a word's record and return 1; otherwise, return 0 and set `slot` to a free slot, or NULL. */
 static inline int find_record(const WordCache *cache, const unsigned char *at, const Word *word,
                               CacheSlot **slot)
 {
@@ -476,12 +474,12 @@ static inline int find_record(const WordCache *cache, const unsigned char *at, c
     return 0;
 }
 
-/* Give the cache that many slots; it stays as it is if there is no memory. */
+/* Resize the cache to `n_slots` slots; unchanged if out of memory. */
 static void resize_cache(WordCache *cache, size_t n_slots)
 {
     CacheSlot *slots = calloc(n_slots, sizeof *slots);
     if (!slots)
-        return; /* slower, but no less right */
+        return; /* slower, but correct */
     for (size_t i = 0; i < cache->n_slots; i++) {
         CacheSlot moved = cache->slots[i];
         for (size_t n = 0; moved.place && n < N_PROBES; n++) {
@@ -497,7 +495,7 @@ static void resize_cache(WordCache *cache, size_t n_slots)
     cache->n_slots = n_slots;
 }
 
-/* Make room in the cache for the words of another document. */
+/* Make room in the cache for the next document's words. */
 static void open_cache(WordCache *cache)
 {
     int is_large = cache->records.size > MAX_CACHED_BYTES, is_dense = 2 * cache->n_words > cache->n_slots;
@@ -511,7 +509,7 @@ static void open_cache(WordCache *cache)
     }
 }
 
-/* Add a record of what was found of a word. */
+/* Append a record of a word's columns and rows. */
 static int push_record(const Finder *finder, GrowingBuffer *records, const unsigned char *at, const Word *word)
 {
     static const unsigned char zeros[8] = {0};
@@ -524,10 +522,10 @@ static int push_record(const Finder *finder, GrowingBuffer *records, const unsig
         && push(records, finder->columns.bytes, finder->columns.size)
         && push(records, rows->bytes, rows->size)
         && push(records, zeros, 8 - (records->size & 7))
-        && make_room(records, COPIED); /* more is copied than there is */
+        && make_room(records, COPIED); /* copies more than needed */
 }
 
-/* Add the columns of a word, or of its n-grams, in a group that counts these. */
+/* Add a word's columns in a group: the word's own, or those of its n-grams. */
 static int add_columns_of_word(Finder *finder, FeatureGroup *group, const unsigned char *at, const Word *word)
 {
     if (group->kind >= CHARACTERS)
@@ -542,7 +540,7 @@ static int add_columns_of_word(Finder *finder, FeatureGroup *group, const unsign
     return columns_end(finder, group, to);
 }
 
-/* Whether the columns of a group are found word by word. */
+/* Return 1 if a group's columns are found word by word. */
 static inline int is_by_word(const FeatureGroup *group)
 {
     return group->kind == WORDS || group->kind >= CHARACTERS;
@@ -564,7 +562,7 @@ static int find_word_columns(Finder *finder, const unsigned char *at, const Word
     return !finder->vectors || find_word_rows(finder->vectors, at, word, &finder->word_rows);
 }
 
-/* Add the record of a word to the cache if it has a slot there, else to those of the document. */
+/* Add a word's record to the cache if it has a slot there, else to the document's records. */
 static int make_record(Finder *finder, const unsigned char *at, const Word *word, CacheSlot *slot,
                        RecordPlace *place)
 {
@@ -580,10 +578,10 @@ static int make_record(Finder *finder, const unsigned char *at, const Word *word
     return 1;
 }
 
-/* Find the records of a document's words, and make those of new ones; 0 on failure.
+/* Find or create the records of a document's words; 0 on failure.
 
-   Words that the cache can't take have none, unless columns are learned: these are numbered in the
-   order of words. */
+   Words that don't fit into the cache have no record, unless columns are learned, because columns
+   are numbered in word order. */
 static int find_records(Finder *finder)
 {
     const unsigned char *text = (const unsigned char *)finder->reader.text.bytes;
@@ -693,8 +691,8 @@ FOR_WIDE_REGISTERS static int find_columns(Finder *finder, size_t number)
     return columns_end(finder, group, to);
 }
 
-/* Put the rows of the vectors of a document's words into `finder->rows`, and its known fraction into
-   `known`; 0 if there is no memory. */
+/* Put the rows of the vectors of a document's words into `finder->rows`, and its known fraction
+   into `known`; 0 if out of memory. */
 static int find_rows(Finder *finder, float *known)
 {
     const unsigned char *text = (const unsigned char *)finder->reader.text.bytes;
@@ -734,11 +732,11 @@ static int find_rows(Finder *finder, float *known)
    Counts
    --------------------------------------------------------------------------------------------- */
 
-#define FEW 16                 /* columns that are sorted faster than marked */
+#define FEW 16                 /* with up to this many columns, sorting is faster than marking */
 #define HIGHEST (UINT64_C(1) << 63)
-#define MAX_MARKED (1u << 24) /* columns, as there are hash buckets; more are sorted */
+#define MAX_MARKED (1u << 24) /* columns, the number of hash buckets; more are sorted */
 
-/* Make room for the counts of columns up to `last`, which are 0; 0 if there is no memory. */
+/* Make room for zeroed counts of columns up to `last`; 0 if out of memory. */
 static int make_counts(Finder *finder, uint32_t last)
 {
     size_t n_outlines = last / 4096 + 1;
@@ -756,7 +754,7 @@ static int make_counts(Finder *finder, uint32_t last)
     return 1;
 }
 
-/* Return a bit for each of 64 bytes, which says whether it isn't 0. */
+/* Return a bitmask of the nonzero bytes among 64. */
 static inline uint64_t set_bytes(const unsigned char *at)
 {
 #ifdef __SSE2__
@@ -778,10 +776,10 @@ static inline uint64_t set_bytes(const unsigned char *at)
 #endif
 }
 
-#define MOST 255 /* that a byte counts */
+#define MOST 255 /* maximum count in a byte */
 
-/* Count columns in one pass; put each that has to be counted MOST times more into `finder->spare`, and
-   return how many these are. */
+/* Count columns in one pass. Append a column to `finder->spare` each time its count overflows by
+   MOST; return their number. */
 static size_t mark_columns(Finder *finder, const uint32_t *keys, size_t n)
 {
     unsigned char *counts = (unsigned char *)finder->counts.bytes;
@@ -802,8 +800,8 @@ static size_t mark_columns(Finder *finder, const uint32_t *keys, size_t n)
     return n_carries;
 }
 
-/* Read the counts of columns up to `last`, in order, and set them to 0; return how many columns are
-   distinct. */
+/* Read the counts of columns up to `last`, in order, and reset them to 0; return the number of
+   distinct columns. */
 FOR_WIDE_REGISTERS static size_t read_counts(Finder *finder, uint32_t last, int32_t *columns, float *values)
 {
     unsigned char *counts = (unsigned char *)finder->counts.bytes;
@@ -822,7 +820,7 @@ FOR_WIDE_REGISTERS static size_t read_counts(Finder *finder, uint32_t last, int3
                 values[n] = counts[columns[n]];
                 n++;
                 bits &= bits - 1;
-                /* Whether there is another one, no processor could foresee; a third one is rare. */
+                /* A branch for a second one would be mispredicted; a third one is rare. */
                 columns[n] = (int32_t)(number + lowest(bits | HIGHEST));
                 values[n] = counts[columns[n]];
                 n += bits != 0;
@@ -835,7 +833,7 @@ FOR_WIDE_REGISTERS static size_t read_counts(Finder *finder, uint32_t last, int3
     return n;
 }
 
-/* Add MOST to the count of a column, by its place in ascending order. */
+/* Add MOST to the count of a column, given its position in ascending order. */
 static void add_carry(const int32_t *columns, float *values, size_t n, uint32_t column)
 {
     size_t low = 0;
@@ -846,7 +844,7 @@ static void add_carry(const int32_t *columns, float *values, size_t n, uint32_t 
         else
             low = middle;
     }
-    /* A sum of ones in a float comes to 2^24 and no further. */
+    /* A float sum of ones stops at 2^24. */
     values[low] = values[low] + MOST < 0x1p24f ? values[low] + MOST : 0x1p24f;
 }
 
@@ -856,7 +854,7 @@ static int compare(const void *a, const void *b)
     return (key > other) - (key < other);
 }
 
-/* The same by sorting the columns. */
+/* Count columns by sorting them. */
 static size_t count_by_order(uint32_t *keys, size_t n, int32_t *columns, float *values)
 {
     size_t n_put = 0;
@@ -880,8 +878,8 @@ static size_t count_by_order(uint32_t *keys, size_t n, int32_t *columns, float *
     return n_put;
 }
 
-/* Count the columns that were found, in ascending order: their numbers and counts go to arrays with
-   room for one more than there are. Return how many are distinct, or -1 if there is no memory. */
+/* Write the distinct columns in ascending order, and their counts, to arrays with room for one
+   extra. Return the number of distinct columns, or -1 if out of memory. */
 static int64_t count_columns(Finder *finder, int32_t *columns, float *values)
 {
     size_t size = finder->columns.size, n = size / sizeof(uint32_t);
@@ -902,7 +900,7 @@ static int64_t count_columns(Finder *finder, int32_t *columns, float *values)
 }
 
 /* ------------------------------------------------------------------------------------------------
-   What Python gives
+   Arguments from Python
    --------------------------------------------------------------------------------------------- */
 
 static int kind_of(const char *name)
@@ -934,7 +932,7 @@ static int read_group(PyObject *item, FeatureGroup *group)
     group->multiplier = multiplier;
     for (group->shift = 64; n_slots > 1; n_slots >>= 1)
         group->shift--;
-    /* Columns are of 32 bits, also those that buckets will get, and with the first one added. */
+    /* Columns have 32 bits, including future columns of buckets and the offset `first`. */
     if (n_columns < -1 || first < 0 || (int64_t)n_columns + (int64_t)group->n_slots > INT32_MAX)
         return fail("a group has more columns than 32 bits can count");
     group->learns = n_columns >= 0;
@@ -984,7 +982,7 @@ static void free_group(FeatureGroup *group)
     release_arrays(&group->lent_groups, 1);
 }
 
-/* Free what documents are read with, but not the groups. */
+/* Free everything but the groups. */
 static void close_finder(Finder *finder)
 {
     GrowingBuffer *buffers[] = {

@@ -1,9 +1,8 @@
-/* Sums the vectors of the words of documents.
+/* Sum the word vectors of documents.
 
-   This is what `sum_in_arrays` of slugline/text/vector_sums.py does in array operations, by the same
-   rules; sums of integers are exact, so that results are the same, bit for bit. The table is memory
-   of the caller, mapped from a file: whatever is read there is checked before it is used as an index,
-   so that a damaged table leads to wrong sums at worst. */
+   Follows the same rules as `sum_in_arrays` in vector_sums.py; integer sums are exact, so results
+   are bit-identical. The table is borrowed memory, mapped from a file. Its values are checked
+   before use as indices, so a damaged table gives wrong sums at worst. */
 
 #ifndef SLUGLINE_VECTORS_H
 #define SLUGLINE_VECTORS_H
@@ -26,15 +25,15 @@
 #define ZERO 8
 #define MAX_FACTOR 4095
 /* As in vector_sums.py. */
-#define MAX_PART 100 /* characters that are read, in scripts with spaces */
+#define MAX_PART 100 /* maximum number of characters read, in scripts with spaces */
 
-#define MAX_ROWS (1 << 16) /* that are added in 32 bits: numbers of up to 8 * MAX_FACTOR */
+#define MAX_ROWS (1 << 16) /* rows added in 32 bits; numbers are up to 8 * MAX_FACTOR */
 
 /* A table of word vectors. */
 typedef struct {
     const uint64_t *slots;
     const unsigned char *filter, *rows;
-    const unsigned char *longest_by_start; /* characters of words that start with two characters */
+    const unsigned char *longest_by_start; /* maximum word length by first two characters */
     const uint16_t *factors;
     size_t n_slots, n_words;   /* the number of slots is a power of two */
     size_t n_columns, longest_piece;
@@ -43,8 +42,8 @@ typedef struct {
     Py_buffer buffers[5];      /* of the table's sections */
 } Vectors;
 
-/* What a table knows of a word: which rows the word adds, and how many of its characters are known,
-   and count; see TextSums in vector_sums.py. */
+/* A word's rows in a table, and its numbers of known characters and of characters that count; see
+   TextSums in vector_sums.py. */
 typedef struct {
     GrowingBuffer rows; /* of uint32_t */
     size_t n_known, n_counted;
@@ -77,12 +76,12 @@ static inline uint32_t find_row(const Vectors *vectors, uint64_t hash)
     return NO_ROW;
 }
 
-/* Have the processor fetch a row that is added soon. */
+/* Prefetch a row that will be added soon. */
 static inline void prefetch_row(const Vectors *vectors, uint32_t row)
 {
     const unsigned char *numbers = vectors->rows + row * (vectors->n_columns / 2);
     prefetch(numbers);
-    prefetch(numbers + vectors->n_columns / 2 - 1); /* it may begin in one line and end in another */
+    prefetch(numbers + vectors->n_columns / 2 - 1); /* it may span two cache lines */
     prefetch(vectors->factors + row);
 }
 
@@ -91,14 +90,14 @@ static inline int put_row(WordRows *to, uint32_t row)
     return push(&to->rows, &row, sizeof row);
 }
 
-/* Return the bit of a number in the filter. */
+/* Return a number's bit in the filter. */
 static inline uint64_t filter_bit(const Vectors *vectors, uint64_t number)
 {
     size_t bit = (size_t)number & (8 * vectors->n_slots - 1);
     return vectors->filter[bit >> 3] >> (bit & 7) & 1;
 }
 
-/* Return the number of bits of a number that isn't 0. */
+/* Return the bit length of a nonzero number. */
 static inline size_t n_bits(uint64_t number)
 {
 #ifdef __GNUC__
@@ -132,7 +131,7 @@ FOR_WIDE_REGISTERS static size_t count_letters(const unsigned char *at, size_t l
     return n;
 }
 
-/* Whether all characters of a word in a script without spaces have three bytes, as nearly all have. */
+/* Return 1 if all characters of a word in a script without spaces have three bytes; most do. */
 static inline int has_narrow_characters(const unsigned char *at, size_t length)
 {
     int is_narrow = length % 3 == 0;
@@ -141,9 +140,8 @@ static inline int has_narrow_characters(const unsigned char *at, size_t length)
     return is_narrow;
 }
 
-/* Put the rows of the pieces of a part of a word; 0 if there is no memory. Pieces in a script
-   without spaces count as known. Each character has `width` bytes, which has to be known to the
-   compiler, or any number if it is 0. */
+/* Append the rows of the pieces of a part of a word; 0 if out of memory. Pieces in a script without
+   spaces count as known. Characters have `width` bytes, a compile-time constant; 0 if it varies. */
 INLINE int put_pieces_of_width(const Vectors *vectors, const unsigned char *at, const unsigned char *stop,
                                int is_unspaced, size_t width, WordRows *to)
 {
@@ -182,10 +180,10 @@ INLINE int put_pieces_of_width(const Vectors *vectors, const unsigned char *at, 
             }
             if (n == shortest && !filter_bit(vectors, hashes[n] >> BEGINNING_SHIFT))
                 break;
-            /* Whether it is there, no processor could foresee. */
+            /* Without a branch, which would be mispredicted. */
             possible |= filter_bit(vectors, hashes[n] >> PIECE_SHIFT) << (n - 1);
         }
-        if (possible & (possible - 1)) { /* the longest one may not be in the table after all */
+        if (possible & (possible - 1)) { /* the longest candidate may not be in the table */
             uint64_t shorter = possible ^ UINT64_C(1) << (n_bits(possible) - 1);
             prefetch(vectors->slots + slot_of(vectors, hashes[n_bits(shorter)]));
         }
@@ -216,7 +214,7 @@ static int put_pieces(const Vectors *vectors, const unsigned char *at, const uns
     return put_pieces_of_width(vectors, at, stop, is_unspaced, 0, to);
 }
 
-/* Put the rows of the parts of a word without a row; 0 if there is no memory. */
+/* Append the rows of the parts of a word without a row; 0 if out of memory. */
 static int put_parts(const Vectors *vectors, const unsigned char *at, const Word *word, WordRows *to)
 {
     const unsigned char *stop = at + word->length;
@@ -247,7 +245,7 @@ static int is_number(const unsigned char *at, size_t length)
     return 1;
 }
 
-/* Find the rows of a word; 0 if there is no memory. */
+/* Find the rows of a word; 0 if out of memory. */
 static int find_word_rows(const Vectors *vectors, const unsigned char *at, const Word *word, WordRows *to)
 {
     uint32_t row = find_row(vectors, word->hash);
@@ -262,8 +260,8 @@ static int find_word_rows(const Vectors *vectors, const unsigned char *at, const
    Sums
    --------------------------------------------------------------------------------------------- */
 
-/* Add a row times a factor, with ZERO added to each number: each byte has a column of the first half
-   of the columns and one of the second. */
+/* Add a row times a factor, with ZERO added to each number: each byte holds one column of the first
+   half and one of the second. */
 FOR_WIDE_REGISTERS static void add_row(uint32_t *restrict sum, const unsigned char *restrict row,
                                        size_t n_bytes, uint16_t factor)
 {
@@ -274,8 +272,8 @@ FOR_WIDE_REGISTERS static void add_row(uint32_t *restrict sum, const unsigned ch
         second[i] += (uint16_t)((row[i] >> 4) * factor);
 }
 
-/* Add the sum of a block of rows to totals. `zeros` is subtracted from each number in 32 bits, where
-   the difference is right even if the sum has overflowed. */
+/* Add the sum of a block of rows to totals. `zeros` is subtracted from each number in 32 bits, so
+   the difference is correct even if the sum has overflowed. */
 FOR_WIDE_REGISTERS static void add_block(double *restrict total, const uint32_t *restrict sum,
                                          size_t n_columns, uint32_t zeros)
 {
@@ -298,8 +296,8 @@ FOR_WIDE_REGISTERS static void scale_total(float *restrict to, const double *res
         to[i] = (float)(total[i] * scale);
 }
 
-/* Write the sum of up to MAX_ROWS rows, of which ZERO isn't subtracted yet, to `sum`; return the
-   number to subtract from each column. */
+/* Write the sum of up to MAX_ROWS rows, without subtracting ZERO, to `sum`; return the number to
+   subtract from each column. */
 static uint32_t sum_block(const Vectors *vectors, const uint32_t *rows, size_t n_rows, uint32_t *sum)
 {
     size_t n_bytes = vectors->n_columns / 2;
@@ -334,7 +332,7 @@ static void sum_rows(const Vectors *vectors, const uint32_t *rows, size_t n_rows
 }
 
 /* ------------------------------------------------------------------------------------------------
-   What Python gives and gets
+   Called from Python
    --------------------------------------------------------------------------------------------- */
 
 /* Borrow a table, and check that its sections fit together; 0 with an exception. */

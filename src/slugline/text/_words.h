@@ -1,9 +1,8 @@
 /* Reads the words of documents, for the kernels that count terms or look up vectors.
 
-   Words and their hashes are those of tokens.py and hashing.py. Whatever a table of characters can
-   say comes from Python as such, and so does the normal form of a document in which characters may
-   change each other. Any bytes will do: those that aren't UTF-8 are taken for characters of one
-   byte each. */
+   Words and their hashes are defined as in tokens.py and hashing.py. Python provides the table of
+   characters, and normalizes documents whose characters may combine. Invalid UTF-8 is allowed: each
+   such byte counts as one character. */
 
 #ifndef SLUGLINE_WORDS_H
 #define SLUGLINE_WORDS_H
@@ -19,7 +18,7 @@
 #include "_arrays.h"
 #include "_compiler.h"
 
-/* Of the table of characters: one entry for each of the first 2^17, then one for each plane. */
+/* The character table has an entry for each of the first 2^17 characters, then for each plane. */
 #define N_TABLED 0x20000
 #define N_CHARACTERS (N_TABLED + 17)
 
@@ -32,7 +31,7 @@ typedef struct {
     size_t size, capacity;
 } GrowingBuffer;
 
-/* Make room for `more` bytes; 0 if there is no memory. */
+/* Make room for `more` bytes; 0 if out of memory. */
 static inline int make_room(GrowingBuffer *buffer, size_t more)
 {
     if (more <= buffer->capacity - buffer->size)
@@ -62,17 +61,17 @@ static inline int push(GrowingBuffer *buffer, const void *bytes, size_t size)
    Words
    --------------------------------------------------------------------------------------------- */
 
-/* What a character belongs to. */
+/* Classes of characters. */
 enum { SPACED, UNSPACED, BETWEEN, APOSTROPHE };
 
-/* The bits of an entry of the table of characters. What is said about normal form C is about the
-   character in lower case; its canonical combining class is in the bits from COMBINING_SHIFT on. */
+/* Bits of an entry of the character table. STARTS and FOLLOWS refer to the lower-case character in
+   normal form C; its canonical combining class is in the bits from COMBINING_SHIFT on. */
 #define LOWER 0x1FFFFu              /* the character in lower case */
-#define CLASS_SHIFT 17              /* two bits: what it belongs to */
-#define CHANGES (UINT32_C(1) << 19) /* whether lower case is another character */
-#define STARTS (UINT32_C(1) << 20)  /* whether it may be one with a character after it */
-#define FOLLOWS (UINT32_C(1) << 21) /* whether it may be one with a character before it */
-#define IS_HARD (UINT32_C(1) << 22) /* whether only Python can say what becomes of it */
+#define CLASS_SHIFT 17              /* two bits: its class */
+#define CHANGES (UINT32_C(1) << 19) /* its lower case is another character */
+#define STARTS (UINT32_C(1) << 20)  /* it may combine with a character after it */
+#define FOLLOWS (UINT32_C(1) << 21) /* it may combine with a character before it */
+#define IS_HARD (UINT32_C(1) << 22) /* only Python can normalize it */
 #define COMBINING_SHIFT 24
 
 typedef struct {
@@ -81,14 +80,14 @@ typedef struct {
     int class;
 } Word;
 
-#define AT_ONCE 64 /* ASCII characters that are read together */
+#define AT_ONCE 64 /* ASCII characters read together */
 
-/* What reads documents. */
+/* State for reading documents. */
 typedef struct {
-    const unsigned char *ascii; /* what stands for each ASCII character, a space for separators */
-    const uint32_t *characters; /* the table of characters, or NULL: all are SPACED */
-    int is_normal;              /* whether the document is in lower case and in normal form C */
-    PyObject *normalize;        /* what returns a document, by its number, that is */
+    const unsigned char *ascii; /* replacement of each ASCII character; a space for separators */
+    const uint32_t *characters; /* character table; if NULL, all are SPACED */
+    int is_normal;              /* 1 if the document is in lower case and normal form C */
+    PyObject *normalize;        /* returns a normalized document, given its index */
     PyThreadState *state;       /* of a thread without the interpreter's lock, or NULL */
     GrowingBuffer text;         /* a document's words, with spaces before, between and after */
     GrowingBuffer words;        /* of Word */
@@ -98,10 +97,10 @@ static inline uint64_t load(const unsigned char *at)
 {
     uint64_t low = at[0] | (uint64_t)at[1] << 8 | (uint64_t)at[2] << 16 | (uint64_t)at[3] << 24;
     uint64_t high = at[4] | (uint64_t)at[5] << 8 | (uint64_t)at[6] << 16 | (uint64_t)at[7] << 24;
-    return low | high << 32; /* compilers make one load of this */
+    return low | high << 32; /* compiled to a single load */
 }
 
-/* Return how many bits are set. */
+/* Return the number of set bits. */
 static inline uint64_t n_set(uint64_t bits)
 {
     bits -= bits >> 1 & UINT64_C(0x5555555555555555);
@@ -109,7 +108,7 @@ static inline uint64_t n_set(uint64_t bits)
     return ((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101) >> 56;
 }
 
-/* Return the place of the lowest bit that is set. */
+/* Return the position of the lowest set bit. */
 static inline uint32_t lowest(uint64_t bits)
 {
 #ifdef __GNUC__
@@ -129,8 +128,7 @@ static inline uint64_t mix(uint64_t hash)
     return hash;
 }
 
-/* Return the hash of bytes of which all but the last 1 to 8 have this hash; 8 bytes after the last
-   one must be readable. */
+/* Extend a hash by the last 1 to 8 bytes; 8 bytes after the last one must be readable. */
 static inline uint64_t hash_last(uint64_t hash, const unsigned char *at, size_t length)
 {
     uint64_t end = UINT64_C(1) << (8 * length & 63);
@@ -147,7 +145,7 @@ static inline uint64_t hash_of(const unsigned char *at, size_t length)
     return hash_last(hash, at, length);
 }
 
-/* Return what the table says of a character. */
+/* Return a character's entry in the table. */
 static inline uint32_t entry_of(const Reader *reader, uint32_t point)
 {
     uint32_t plane = point >> 16;
@@ -156,9 +154,9 @@ static inline uint32_t entry_of(const Reader *reader, uint32_t point)
     return reader->characters[point < N_TABLED ? point : N_TABLED + plane];
 }
 
-/* Return the number of bytes of the first character, and what the table says of it.
+/* Return the number of bytes of the first character, and its entry in the table.
 
-   Each number has its own branch, so that a processor that foresees it need not wait for it. */
+   Each number has its own branch, so a correct prediction avoids waiting for it. */
 static inline size_t look_at(const Reader *reader, const unsigned char *at, size_t n_left,
                              uint32_t *entry)
 {
@@ -184,7 +182,7 @@ static inline size_t look_at(const Reader *reader, const unsigned char *at, size
     return 4;
 }
 
-/* Return whether a character may change one before it, or change places with it, in form C. */
+/* Return 1 if normal form C may combine or reorder a character with the one before it. */
 static inline int may_change(uint32_t before, uint32_t entry)
 {
     uint32_t mark_before = before >> COMBINING_SHIFT, mark = entry >> COMBINING_SHIFT;
@@ -192,7 +190,7 @@ static inline int may_change(uint32_t before, uint32_t entry)
         || ((entry & FOLLOWS) && ((before & STARTS) || mark_before));
 }
 
-/* Write the bytes of a character; there must be room for four. Return where the next one comes. */
+/* Write the bytes of a character; there must be room for four. Return the end. */
 static inline unsigned char *put_character(unsigned char *to, uint32_t point)
 {
     size_t n_more = point < 0x80 ? 0 : point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
@@ -203,7 +201,7 @@ static inline unsigned char *put_character(unsigned char *to, uint32_t point)
     return to;
 }
 
-/* Return a bit for each of 64 bytes, which says whether it is a space. */
+/* Return a bitmask of the spaces among 64 bytes. */
 static inline uint64_t space_bits(const unsigned char *at)
 {
     uint64_t bits = 0;
@@ -219,7 +217,7 @@ static inline uint64_t space_bits(const unsigned char *at)
     return bits;
 }
 
-/* Add a word that begins at `start`; 0 if there is no memory. */
+/* Add a word that begins at `start`; 0 if out of memory. */
 static inline int begin_word(Reader *reader, size_t start, int class)
 {
     Word word = {start, 0, 0, class};
@@ -233,9 +231,9 @@ static inline void end_word(Reader *reader, size_t end)
     word->length = end - word->start;
 }
 
-/* Read ASCII characters up to the first other one; return how many, or 0 if there is no memory.
+/* Read ASCII characters up to the first other one; return their number, or 0 if out of memory.
 
-   Where words begin and end, no processor could foresee, so that 64 characters are looked at together. */
+   Word boundaries are unpredictable, so 64 characters are examined together, without branches. */
 static size_t read_ascii(Reader *reader, const unsigned char *at, size_t n_left, unsigned char **end,
                          int *state)
 {
@@ -275,8 +273,8 @@ static size_t read_ascii(Reader *reader, const unsigned char *at, size_t n_left,
     return n_read;
 }
 
-/* Copy characters of two bytes, or of three, which stay as they are and belong to a word of a class, up to
-   the first other one; return how many bytes they have. There must be room for as many. */
+/* Copy two-byte or three-byte characters that are unchanged and of the word's class, up to the
+   first other one; return the number of bytes, for which there must be room. */
 static inline size_t copy_plain(const Reader *reader, const unsigned char *at, size_t n_left, int class,
                                 uint32_t *before, unsigned char *to)
 {
@@ -306,7 +304,7 @@ static inline size_t copy_plain(const Reader *reader, const unsigned char *at, s
 
 enum { NO_MEMORY, FOUND, NOT_NORMAL };
 
-/* Find a document's words, unless only Python can bring it into normal form. */
+/* Find a document's words, unless only Python can normalize it. */
 static int find_words(Reader *reader, const unsigned char *at, size_t n_left)
 {
     reader->text.size = reader->words.size = 0;
@@ -378,7 +376,7 @@ static int find_words(Reader *reader, const unsigned char *at, size_t n_left)
     return FOUND;
 }
 
-/* Find the words of a document in the form into which Python brings it; 0 on failure. */
+/* Find the words of a document after Python has normalized it; 0 on failure. */
 static int find_words_of_normal(Reader *reader, size_t document)
 {
     char *text;
@@ -398,7 +396,7 @@ static int find_words_of_normal(Reader *reader, size_t document)
     return found;
 }
 
-/* Find the words of a document by its number; 0 on failure. */
+/* Find the words of a document, given its index; 0 on failure. */
 static int read_document(Reader *reader, const unsigned char *at, size_t length, size_t document)
 {
     int found = find_words(reader, at, length);
@@ -406,10 +404,10 @@ static int read_document(Reader *reader, const unsigned char *at, size_t length,
 }
 
 /* ------------------------------------------------------------------------------------------------
-   What Python gives
+   Arguments from Python
    --------------------------------------------------------------------------------------------- */
 
-/* Bytes that take longer than it may take to get the interpreter's lock back. */
+/* With more bytes, releasing the interpreter's lock pays off. */
 #define LONG (1 << 13)
 
 static int fail(const char *message)
@@ -418,14 +416,14 @@ static int fail(const char *message)
     return 0;
 }
 
-/* Whether a borrowed array has `n` items; if not, with an exception. */
+/* Return 1 if a borrowed array has `n` items, else 0 with an exception. */
 static int has_length(const Py_buffer *lent, size_t n)
 {
     return (size_t)lent->len / (size_t)lent->itemsize == n
         ? 1 : fail("a table is not of the size that it has to be");
 }
 
-/* Fill a reader with the tables that Python gives; 0 with an exception. */
+/* Fill a reader with the tables from Python; 0 with an exception. */
 static int set_tables(Reader *reader, const Py_buffer *ascii, const Py_buffer *characters)
 {
     if (ascii->len < 0x80
@@ -436,7 +434,7 @@ static int set_tables(Reader *reader, const Py_buffer *ascii, const Py_buffer *c
     return 1;
 }
 
-/* Return a copy of the lengths, as others may write to the array meanwhile; NULL if they don't fit. */
+/* Return a copy of the lengths, since other threads may write to them; NULL if they don't match. */
 static int64_t *copy_lengths(const Py_buffer *text, const Py_buffer *lengths)
 {
     int64_t n_left = text->len;

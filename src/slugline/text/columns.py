@@ -264,7 +264,7 @@ class HashedColumns(Buckets):
         return twin
 
     def select(self, columns: Integers) -> HashedColumns:
-        """Return a table of some of the columns, which must be ascending."""
+        """Return a copy with only the given columns, which must be ascending."""
         buckets, data, lengths = self.buckets_and_names()
         is_selected = np.zeros(self.n_columns, dtype=bool)
         is_selected[columns] = True

@@ -138,7 +138,7 @@ def count_in_arrays(
     )
 
 
-#: In place of the number of columns if no bucket gets a new column.
+#: Value of `KernelGroup.n_columns` if no bucket gets a new column.
 FIXED_COLUMNS = -1
 
 

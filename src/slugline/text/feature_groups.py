@@ -94,8 +94,8 @@ class FeatureGroup:
     ----------
     kind : str, default "words"
         "words"; "lead", a document's first words; "bigrams", pairs of neighbouring words; or
-        n-grams in words: "characters" of four characters, "characters-2", "characters-3" and
-        "characters-5" of as many as the name says.
+        n-grams in words: "characters" of four characters; "characters-2", "characters-3" and
+        "characters-5" of two, three and five.
     weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}, default "log-tf-idf"
     weight : float over 0 and under a million, default 1.0
         Weight of the group relative to others. The groups of a row with idf are scaled to length 1
@@ -198,8 +198,8 @@ DEFAULT_GROUPS = {
     )
     for kind in ("words", "lead", "bigrams", "characters")
 }
-# The numbers from here to `_WORD_WEIGHT_OF_TWO` were chosen by cross-validation, with 10 and 50
-# documents per topic of 40 sets in 17 languages.
+# The numbers from here to `_WORD_WEIGHT_OF_TWO` were chosen by cross-validation on 40 data sets in
+# 17 languages, with 10 and 50 documents per topic.
 
 # Up to this number of documents, n-grams of more lengths improve accuracy.
 _FEW = 500
@@ -285,7 +285,7 @@ def bits_per_character(texts: Sequence[str]) -> float:
 
 # Number of hash buckets for the terms of columns.
 _COLUMN_BUCKETS = 1 << 16
-#: The length of a row of columns with one term each, where the row of the text has length 1.
+#: Length of a row of extra columns with one term each, relative to the row of the text.
 COLUMN_WEIGHT = 0.5
 
 

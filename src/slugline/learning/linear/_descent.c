@@ -895,7 +895,7 @@ PyDoc_STRVAR(group_rows_doc,
 "values : float32 array; columns : int32 array; starts : int64 array, shape (n_rows + 1,)\n"
 "    All rows, as in CSR.\n"
 "rows : int32 array; sizes : int64 array, shape (n_minibatches,)\n"
-"    The rows of one minibatch after the other, and how many each has: at most 128.\n"
+"    Rows of the minibatches, concatenated, and number of rows of each: at most 128.\n"
 "n_columns : int\n\n"
 "Returns\n"
 "-------\n"
@@ -1103,21 +1103,21 @@ PyDoc_STRVAR(descend_doc,
 "values, columns, starts, rows, sizes : arrays\n"
 "    See `group_rows`.\n"
 "grouped : tuple of bytes, or None\n"
-"    What `group_rows` returns for these; of use for eight topics or more.\n"
+"    Result of `group_rows` for these; only useful with eight topics or more.\n"
 "numbers : int64 array\n"
-"    The minibatches to learn from, in this order.\n"
+"    The minibatches to train on, in order.\n"
 "y : int64 array, shape (n_labels,); y_starts : int64 array, shape (n_rows + 1,)\n"
-"    The topics of rows, row after row, and where those of each row start.\n"
+"    Concatenated topics of rows, and the start of each row's topics.\n"
 "negative : float32 array, shape (n_rows,); positive : float32 array, shape (n_labels,)\n"
-"    Costs of errors on topics that the row does not have, and on each that it has.\n"
+"    Costs of errors: on topics that a row doesn't have, and on each of its topics.\n"
 "rates : float32 array, shape (n_columns + 1,), or (1,) if all are the same\n"
 "weights : float32 array, shape (n_columns, n_topics), of at most 128 topics\n"
-"    Changed in place, as all that follow.\n"
+"    Changed in place, like all following arrays.\n"
 "biases : float32 array, shape (n_topics,)\n"
 "sums : float32 array, shape (n_columns + 1,)\n"
 "highest, right : float32 arrays, shape (n_rows,), or None\n"
 "first_topic : int\n"
-"    Which of all topics the first column is.");
+"    Index of the first column's topic among all topics.");
 
 static PyObject *descend(PyObject *module, PyObject *arguments)
 {

@@ -87,9 +87,9 @@ PyDoc_STRVAR(gram_doc,
 "Parameters\n"
 "----------\n"
 "values : float32 array; rows : uint16 array\n"
-"    Entries, column after column.\n"
+"    Entries, column by column.\n"
 "ends : int64 array\n"
-"    Where the entries of each column end.\n"
+"    End of each column's entries.\n"
 "table : float32 array, shape (n_rows, n_rows)\n"
 "    Changed in place.");
 
@@ -366,16 +366,16 @@ static int allocate(Room *room, size_t n)
 PyDoc_STRVAR(minimize_doc,
 "minimize(gram, signs, costs, coefficients, bias, precision, forcing, slope, n_sweeps, "
 "most_steps, most_products, most_cuts)\n--\n\n"
-"Find the coefficients of rows for each topic.\n\n"
+"Minimize over the coefficients of rows, for each topic.\n\n"
 "Parameters\n"
 "----------\n"
 "gram : float32 array, shape (n_rows, n_rows)\n"
 "signs, costs : float32 arrays, shape (n_topics, n_rows)\n"
 "coefficients : float32 array, shape (n_topics, n_rows)\n"
-"    Where steps start; changed in place.\n"
+"    Starting point; changed in place.\n"
 "bias, precision, forcing, slope : float\n"
 "n_sweeps, most_steps, most_products, most_cuts : int\n"
-"    As in `dual.py`.");
+"    See `dual.py`.");
 
 static PyObject *minimize(PyObject *module, PyObject *arguments)
 {

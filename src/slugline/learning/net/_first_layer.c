@@ -414,7 +414,7 @@ PyDoc_STRVAR(descend_doc,
 "Parameters\n"
 "----------\n"
 "values, columns, starts, rows\n"
-"    As for `multiply`.\n"
+"    See `multiply`.\n"
 "delta : float32 array, shape (n_rows, n_units)\n"
 "    Derivative of the loss with respect to the outputs of the layer.\n"
 "weights, mean_squares : float32 array, shape (n_columns, n_units)\n"
@@ -422,12 +422,12 @@ PyDoc_STRVAR(descend_doc,
 "last_steps : int32 array, shape (n_columns,)\n"
 "    The last step in which each column had entries; changed in place.\n"
 "decays : float32 array\n"
-"    What becomes of a mean square of 1 after 0, 1, 2, ... steps.\n"
+"    Decay of a mean square after 0, 1, 2, ... steps.\n"
 "n_units, step : int\n"
 "rate, complement, epsilon : float\n"
-"    Learning rate, 1 - rho, and what is added to the mean squares.\n"
+"    Learning rate, 1 - rho, and the constant added to the mean squares.\n"
 "is_sorted : bool\n"
-"    Whether columns ascend in each row, so that those of a part are found faster.\n"
+"    True if columns ascend in each row, which speeds up finding a range of them.\n"
 "first, stop : int");
 
 static PyObject *descend_part(PyObject *module, PyObject *arguments)

@@ -59,7 +59,7 @@ class PiecewiseFile(io.BufferedReader):
     """
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return up to `size` bytes; raise ModelFileError for more than any list of entries has."""
+        """Return up to `size` bytes; raise ModelFileError if `size` exceeds any valid list."""
         limit = _MAX_READ + 1
         data = super().read(limit if size is None or size < 0 else min(size, limit))
         if len(data) > _MAX_READ:

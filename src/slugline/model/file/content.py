@@ -74,14 +74,14 @@ def find_encoder(
     if encoder.version != needed.version:
         raise EncoderError(
             f"{path} was made with version {needed.version or 'unknown'} of the encoder "
-            f"{needed.name}, and this Slugline has version {encoder.version or 'unknown'}; install "
-            "a version of Slugline that has the former, or train the model again."
+            f"{needed.name}, but this Slugline has version {encoder.version or 'unknown'}; install "
+            "the Slugline release that saved it, or train the model again."
         )
     if encoder.digest != needed.digest:
         raise EncoderError(
-            f"{path} was made with the encoder {needed.name}, and {encoder.name} is another one or "
+            f"{path} was made with the encoder {needed.name}, but {encoder.name} is another one or "
             f"has other weights (digest {encoder.digest[:12]}..., not {needed.digest[:12]}...); "
-            "use the one that it was made with, or train it again."
+            "use the original encoder, or train the model again."
         )
     encoder.check_width(needed.width)
     return encoder
@@ -228,7 +228,7 @@ def _restore_head_state(file: schema.ModelFile, head: DenseHead | None) -> HeadS
     from slugline.learning.encoder.head_state import HeadState
 
     if head.encoder.summing_encoder is None or head.calibration.multilabel:
-        raise DataError("sums of an encoder that no head learns from")
+        raise DataError("sums for training a head, but no head")
     shape = len(info.topics), len(head.weights)
     sums = ClassSums.restore(info.n_summed, _arrays_of(file, _SUMS), shape)
     return HeadState.after_fit(head, sums)

@@ -55,7 +55,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     learner: dict[str, Any]
     seed: Annotated[int, msgspec.Meta(ge=0)]
     class_weight: Literal["balanced"] | dict[str, _ClassWeight] | None
-    #: The versions of the libraries with which it was trained.
+    #: Versions of the libraries used for training.
     versions: dict[str, str]
     #: SHA-256 of the training documents, and their number.
     data_digest: str
@@ -66,15 +66,15 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     metrics: dict[str, float]
     #: Type of weights in the file; they are float32 in memory.
     weight_type: WeightType
-    #: Fraction of the documents that were drawn for the test; None with a test file or no test.
+    #: Fraction of the documents drawn for the test; None with a test file or without a test.
     test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None
-    #: SHA-256 of the user's validation documents; None if there were none.
+    #: SHA-256 of the user's validation documents, or None.
     validation_digest: str | None
     #: True if a user interrupted training, which makes it irreproducible.
     interrupted: bool
     #: Number of `partial_fit` batches; if not 0, a single fit can't reproduce the training.
     n_batches: Count
-    #: Markdown by the author of the model, for the card.
+    #: Markdown from the model's author, included in the card.
     card_notes: str
     encoder: EncoderIdentity | None
     #: The head of the encoder, and the head of word vectors in the fast stage of its cascade.
@@ -84,9 +84,9 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     n_summed: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | None
     #: Descriptions of topics, by topic.
     descriptions: dict[str, str]
-    #: The requested precision, if there is one.
+    #: Requested precision, or None.
     min_precision: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None
-    #: The rate of unknown words in held-out documents; None if unknown words are not counted.
+    #: Normal rate of unknown words, from held-out documents; None if not checked.
     unknown_words: UnknownWordRate | None
     stream: StreamRecord | None
     #: The rule of a multilabel model.
@@ -116,7 +116,7 @@ def decode_info(data: bytes) -> ModelInfo:
 
     Raises
     ------
-    msgspec.ValidationError : if a field has a value that is not allowed.
+    msgspec.ValidationError : if a value is invalid.
     DataError : if a field is unknown or missing.
     """
     info = msgspec.json.decode(data, type=ModelInfo, dec_hook=_to_array)
@@ -128,7 +128,7 @@ def decode_info(data: bytes) -> ModelInfo:
 
 
 def to_plain(value: Any) -> Any:
-    """Return the plain data of an array, or of a number of NumPy."""
+    """Convert an array or a NumPy number to plain data."""
     if not isinstance(value, np.ndarray | np.generic):
         raise NotImplementedError(type(value))
     return value.tolist()
@@ -148,8 +148,7 @@ class ModelFile:
     arrays : mapping of str to float32 array
         All values are finite and within limits. `write` stores them as `info.weight_type`.
     vocabulary : bytes
-        The vocabularies of all groups, one after the other, each in the order of its columns: a
-        term in UTF-8 on each line.
+        Vocabularies of all groups, concatenated, each in column order: one term per line, in UTF-8.
     card : str
         Markdown.
     """

@@ -49,4 +49,4 @@ def is_model(name: str) -> bool:
         with Path(name).open("rb") as file:
             return file.read(2) == b"PK"
     except OSError:
-        return False  # reading it as texts will say what is wrong
+        return False  # reading it as texts reports the error

@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# With at least this many topics of fewer documents on average, a note is printed, because the
-# column may not contain topics.
+# Minimum number of topics, and upper limit of documents per topic, for a note that the column may
+# not contain topics.
 _MANY_TOPICS, _FEW_DOCUMENTS = 1000, 10
 # Maximum number of row entries, up to 400 MB, for fitting a small number of documents at once.
 _MAX_ENTRIES = 1 << 27
@@ -123,7 +123,7 @@ Dask data frame
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler. Workers read the files, under the same
         names as here, and send their rows to this process. Results are bit-identical if workers
-        have the same processors and libraries. Workers may end at any time.
+        have the same processors and libraries. Workers may leave at any time.
     progress : Progress, optional
 
     Raises
@@ -171,8 +171,8 @@ def _check_settings(settings: FitSettings) -> LinearModel:
     if not is_linear(settings.learner):
         raise OptionError(
             Parameter("learner"),
-            f" is a {type(settings.learner).__name__}, and fit_stream learns a linear "
-            "one; use fit, or leave it at its default.",
+            f" is a {type(settings.learner).__name__}, but fit_stream requires the "
+            "linear one; use fit, or leave it at its default.",
         )
     whole = {
         "tune": bool(settings.tune),

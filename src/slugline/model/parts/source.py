@@ -154,7 +154,7 @@ def _split_batches(
 # Maximum total bytes of small files that are merged into one partition.
 MAX_MERGED_BYTES = 1 << 25
 # Maximum size in bytes of a file that a worker reads. This process reads larger files and sends
-# their blocks to the workers, so that these share the rest of the work.
+# their blocks to the workers, which share the remaining work.
 MAX_SENT_BYTES = 1 << 26
 # Expected compression ratio.
 _EXPANSION = 4
@@ -250,8 +250,8 @@ class DocumentSource:
     def first_documents(self, n_documents: int) -> tuple[list[str], list[Topic]]:
         """Return texts and topics of the first documents, and keep their blocks in memory.
 
-        Returns empty lists for a Dask data frame, unless the model uses extra columns: possibly,
-        only workers can compute its partitions.
+        Returns empty lists for a Dask data frame, because its partitions may only be computable on
+        workers, unless the model uses extra columns.
         """
         read: list[Partition] = []
         texts: list[str] = []

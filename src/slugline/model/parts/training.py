@@ -1,4 +1,4 @@
-"""Training on rows in files: part by part or, for few rows, at once like `fit`."""
+"""Training on rows in files: part by part or, for few rows, all at once like `fit`."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ from slugline.model.parts.files import PartReader, PartRows, divide_keys
 from slugline.model.parts.heldout import HeldOutRows, PartsResult, find_min_key, row_weights
 from slugline.text.sparse import narrow_offsets, row_lengths, row_offsets
 
-# Many documents are learned in parts of so many: with twice as many, weights would be looked up and
-# stored half as often, but rows would take more memory. Parts of long documents have fewer: as many
-# as have so many entries.
+# Maximum number of documents in a part, and of entries, which limits parts of long documents. With
+# larger parts, weights would be looked up and stored less often, but rows would take more memory.
 _PART_SIZE, _PART_ENTRIES = 25_000, 1 << 23
 # Number of topics trained at a time.
 _TOPICS_AT_A_TIME = 32
@@ -110,7 +109,7 @@ def fit_parts(
     ----------
     reader : PartReader
     totals : float64 array, shape (n_topics,)
-        Total cost of each topic's rows. Ignored if the user has weighted topics.
+        Total cost of each topic's rows; ignored if the user gave topic weights.
     costs : RowCosts
     context : FitContext
         Without a weight of each row.
@@ -135,7 +134,7 @@ def fit_parts(
 
 
 def finishing(progress: Progress, *, interrupted: bool) -> AbstractContextManager[object]:
-    """Finish the model after Ctrl-C, unless it was already pressed before."""
+    """Catch Ctrl-C while the model is finished, unless training was already interrupted."""
     return nullcontext() if interrupted else catch_interrupt(progress, "the model")
 
 
@@ -246,7 +245,7 @@ class PartWeights:
 
 
 class _PartTraining:
-    """Trains on one part after another; held-out rows come last, and are scored before that.
+    """Trains part by part; held-out rows are scored first, then trained on last.
 
     For the parameters, see `fit_parts`.
     """
@@ -288,7 +287,7 @@ class _PartTraining:
         biases[self._learned_totals == 0] = ABSENT_SCORE
         if self.n_done > len(self._training_parts):
             fraction = 1 - len(heldout.rows) / self._reader.n_rows
-        else:  # after an interruption, the final weights are those that scored them
+        else:  # interrupted: the final weights scored the held-out rows
             fraction = 1.0
         heldout = heldout.scaled(fraction)
         costs = self._costs.of_rows(heldout.labels, heldout.rows)

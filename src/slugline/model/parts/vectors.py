@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Type of row values, stored as multiples of 1 / `UNIT`.
 _ROW_TYPE = np.int16
-# Of few documents, so many may be held out, whatever their keys are.
+# With up to about this many documents, all may be held out, regardless of their keys.
 _MIN_CANDIDATES = 4096
 
 
@@ -91,7 +91,7 @@ class VectorSummer:
         self._sums = ClassSums.empty(len(topics), encoder.table.header.n_columns)
         self._candidates: list[tuple[I64, F32]] = []
         self._n_documents = 0
-        # At least that of all documents.
+        # At least the maximum key for all documents.
         self._max_key = np.uint64(_max_candidate_key(len(keys), len(keys)))
 
     def add(self, text_sums: TextSums) -> None:
@@ -125,7 +125,7 @@ class VectorSummer:
 class VectorStatistics:
     """Sums over the rows of all documents, added block by block, and rows that may be held out.
 
-    Sums are exact, so that they don't depend on the blocks.
+    Sums are exact, so they don't depend on the blocks.
 
     Parameters
     ----------
@@ -257,7 +257,7 @@ def fit_head(
         weights = topic_weights.astype(np.float32)[y]
     state = replace(HeadState.empty(vectors.encoder, *total.sums.shape), sums=training)
     if not heldout.in_folds:
-        # As after a fit to the training rows, so held-out rows are scored by all of them.
+        # Mark the training rows as used, so a head fitted to all of them scores held-out rows.
         state = replace(state, n_learned=np.inf)
     by_words = HeldOutScores(np.arange(len(known)), words)
     state = learn_batch(state, rows, y, weights, by_words, names)
