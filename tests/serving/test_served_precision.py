@@ -137,7 +137,7 @@ def test_ready_reports_a_learner_whose_last_model_was_not_used(
         assert reply.json()["problems"] == expected
         result = {
             "failed": "ready, but learning from corrections failed",
-            "held back": "ready, but learning from corrections gave no model that can be used",
+            "held back": "ready, but learning from corrections gave no usable model",
             "replaced": "ready",
         }
         assert reply.json()["status"] == result[outcome]
@@ -165,7 +165,7 @@ def test_learned_version_that_promises_less_stays_held_back_after_a_restart(
             assert time.monotonic() < end
             time.sleep(0.1)
         reply = httpx.post(f"{url}/v1/classify", json={"text": TEXT}, timeout=120).json()
-    assert ready["status"] == "ready, but learning from corrections gave no model that can be used"
+    assert ready["status"] == "ready, but learning from corrections gave no usable model"
     assert ready["models"] == old["models"]
     assert list(ready["problems"]) == ["learning from corrections"]
     assert ready["problems"]["learning from corrections"].startswith(

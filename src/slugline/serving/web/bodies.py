@@ -259,7 +259,7 @@ async def read_form(
     ----------
     request : Request
     max_bytes : int, optional
-        Maximum size; by default, that of a form with a text.
+        Maximum size; by default, `ServeSettings.max_form` and room for the additional fields.
     n_more : int, default 0
         Number of additional fields, such as one per column.
 
