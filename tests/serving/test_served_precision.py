@@ -181,7 +181,7 @@ def test_learned_version_that_promises_less_stays_held_back_after_a_restart(
     assert Path("news.slug").read_bytes() == before
 
 
-@pytest.mark.parametrize(("name", "promise"), [("plain", "nothing"), ("sure", "0.9")])
+@pytest.mark.parametrize(("name", "promise"), [("plain", "none"), ("sure", "0.9")])
 def test_server_does_not_start_with_a_precision_that_learning_could_break(
     run: Callable[..., Any], saved: dict[str, Path], news_csv: Path, name: str, promise: str
 ) -> None:
@@ -189,7 +189,7 @@ def test_server_does_not_start_with_a_precision_that_learning_could_break(
     code, _, err = run("serve", "--port", 0, saved[name], *learns, "--min-precision", 0.92)
     assert code == 2
     assert err == (
-        f"slugline: error: --min-precision is 0.92, but {saved[name]} was trained to promise "
+        f"slugline: error: --min-precision is 0.92, but {saved[name]} guarantees "
         f"{promise}, so retrained versions may not reach it; train with `--min-precision 0.92`, "
         "and remove the option here.\n"
     )

@@ -406,7 +406,7 @@ class Service:
     async def correct(self, request: CorrectionRequest, call: Call) -> CorrectionReply:
         """Store the correct topics of a text; return once they are on disk.
 
-        Corrections by people who may approve count at once; others wait for approval.
+        Corrections by people who may approve count immediately; others wait for approval.
 
         Raises
         ------

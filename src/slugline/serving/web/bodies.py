@@ -32,7 +32,7 @@ def body_type(request: Request) -> str:
 
 
 def content_length(field: str) -> int | None:
-    """Parse a header as a number; None if it isn't one or is too long.
+    """Parse a header as a number; None if it is invalid or too long.
 
     >>> content_length("17"), content_length("0" * 5000 + "17"), content_length("9" * 5000)
     (17, 17, None)
