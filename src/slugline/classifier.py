@@ -80,25 +80,25 @@ class TopicClassifier(TextEstimator):
     Parameters
     ----------
     learner : {"linear", "network"} or Learner, default "linear"
-        "linear" has a weight for each term and topic. "network" is the network of the newswire
-        lesson, which was less accurate on every data set measured. Both support multi-label texts.
-        Pass a learner object to set its options: `NeuralLearner(hidden=(64, 64))`,
+        "linear" learns a weight for each term and topic. "network" is the neural network of the
+        newswire lesson; it was less accurate on every data set measured. Both support multi-label
+        texts. Pass a learner object to set its options: `NeuralLearner(hidden=(64, 64))`,
         `LinearLearner(passes=3)`, or a `Mixture` of several learners.
     encoder : str, an object with `encode`, or None, default "vectors"
-        Pretrained word vectors or sentence encoder. Its scores are added to the scores of the
-        linear learner, with the weight that works best on held-out documents. "vectors" are the
-        word vectors that come with Slugline. They are skipped without a warning where no encoder
-        can be used (with other learners, in `fit_stream` and `partial_fit` of multi-label texts,
-        and in fits of more than 200,000 documents), if they don't help and, with more than 20,000
-        documents, unless they help on a sample. "use" and "e5" are sentence encoders; combine
-        several with commas, in any order. "auto" chooses the combination, or none, that works best
-        on held-out documents; see `fitted_.encoder_choice`. For your own encoder, pass an object
-        whose `encode(list of str)` returns an array, shape (n_texts, n_columns). None uses words
-        alone. See `docs/reference/encoders.md`.
+        Pretrained word vectors or sentence encoder. Its scores are added to the linear learner's
+        scores, with a weight chosen on held-out documents. "vectors" are word vectors included in
+        Slugline. They are skipped without a warning where no encoder can be used (with other
+        learners, in `fit_stream` and `partial_fit` of multi-label texts, and in fits of more than
+        200,000 documents), if they don't help and, with more than 20,000 documents, unless they
+        help on a sample. "use" and "e5" are sentence encoders; combine several with commas, in any
+        order. "auto" chooses the best combination on held-out documents, possibly none; see
+        `fitted_.encoder_choice`. To use your own encoder, pass an object whose
+        `encode(list of str)` returns an array, shape (n_texts, n_columns). None uses only words.
+        See `docs/reference/encoders.md`.
     descriptions : mapping of topic to str, optional
-        Descriptions of topics in a sentence or two, read by the encoder. They are combined with
-        documents, with the weight that works best on held-out documents; a topic may have a
-        description only. `fit([], [])` trains on descriptions alone: scores are then cosines, and
+        One or two sentences about each topic, read by the encoder. Descriptions are combined with
+        documents, with a weight chosen on held-out documents. A topic may have a description but
+        no documents. `fit([], [])` trains on descriptions alone; scores are then cosines, and
         probabilities are not calibrated.
     feature_groups : sequence of FeatureGroup, optional
         Groups of terms; the default depends on the learner.
@@ -112,11 +112,11 @@ class TopicClassifier(TextEstimator):
     n_jobs : int, optional
         Number of threads, by default one per core. Does not change results.
     random_state : int, numpy.random.Generator, RandomState or None, default 0
-        Seed for every random choice, or a generator from which a fit draws the seed. None draws a
+        Seed for every random choice, or a generator that each fit draws its seed from. None draws a
         new seed. `fitted_.seed` is the seed that reproduces the model.
     min_precision : float, over 0 and under 1, optional
-        Default precision of `decide`. With it, all documents get held-out predictions for choosing
-        thresholds: a fit takes up to three times as long, and `decide` is unsure of fewer texts.
+        Default precision of `decide`. If set, thresholds are chosen on held-out predictions of all
+        documents: a fit takes up to three times as long, and `decide` is unsure of fewer texts.
     optimize : {"micro", "macro", "samples"}, default "micro"
         For multi-label texts, the average F1 that thresholds maximize: over all decisions, over
         topics, or over texts.
@@ -132,7 +132,7 @@ class TopicClassifier(TextEstimator):
         counts for all parents of its topics, no topic is more probable than its parent, and the
         deepest topics are returned; see `docs/howto/topic-trees.md`.
     thresholds : mapping of topic to float, optional
-        For multi-label texts, the lowest probability at which each of these topics is given.
+        For multi-label texts, the minimum probability for assigning each of these topics.
         Overrides the thresholds chosen by `optimize`.
 
     Attributes
@@ -140,8 +140,8 @@ class TopicClassifier(TextEstimator):
     classes_ : array, shape (n_topics,)
         Topics in the order of the columns of `predict_proba`: strings, 64-bit integers or booleans.
     fitted_ : Fitted
-        The fitted model, with its features, learner, history and so on. A fit replaces it in one
-        step, or not at all if it fails.
+        The fitted model, with its features, learner, history and so on. Each fit replaces it
+        atomically; a failed fit leaves it unchanged.
 
     Examples
     --------
@@ -209,27 +209,28 @@ class TopicClassifier(TextEstimator):
         X : iterable of str, or a table if the classifier has `text` or `columns`
         y : iterable of str, int or bool, one for each text
             Whole floats become integers: 1.0 is 1. For multi-label texts, a list of topics for
-            each text, possibly empty; or an indicator of 0 and 1 (array, sparse array or data
+            each text, possibly empty; or a 0/1 indicator matrix (array, sparse array or data
             frame), shape (n_documents, n_topics), with a column for each topic.
         sample_weight : float array, shape (n_documents,), optional
-            Documents of weight 0 are excluded, and topics without other documents. If all weights
-            are whole numbers with a sum of at most 500, a document of weight 2 counts as if it
-            occurred twice. Other weights affect only the loss, not document frequencies of words.
+            Documents with weight 0 are excluded, and so are topics with no other documents. If all
+            weights are whole numbers that sum to at most 500, a document with weight 2 counts as
+            if it occurred twice. Other weights affect only the loss, not document frequencies of
+            words.
         validation_data : (texts, topics), optional
             Documents for choosing the best epoch, instead of a part of `X`. Only for learners with
             epochs.
         X_unlabelled : as `X`, optional
             Unlabelled texts for self-training: each counts a little for its predicted topic.
-            Requires an encoder and single-label texts. Empty texts, copies, and texts in `X` are
-            ignored. At most 5,000 of the others, evenly spaced, are used. If `X_unlabelled` is as
+            Requires an encoder and single-label texts. Empty texts, duplicates, and texts in `X`
+            are ignored. At most 5,000 of the rest, evenly spaced, are used. If `X_unlabelled` is as
             long as `X`, scikit-learn's `cross_val_score(params=...)` splits it into folds too.
         progress : Progress, optional
             See `slugline.base.progress`.
 
         Raises
         ------
-        DataError : if there are neither documents nor descriptions, no words in documents, or a
-            document without a topic.
+        DataError : if there are neither documents nor descriptions, the documents contain no
+            words, or a document has no topic.
         EncoderError : if the encoder is missing or fails.
         OptionError : if a constructor argument is invalid.
 
@@ -266,7 +267,7 @@ class TopicClassifier(TextEstimator):
 
         Continues from `fit` or from a loaded model. New terms are added, except to feature groups
         with a vocabulary, whose terms and idf stay the same. Batches of a thousand documents are
-        fastest. Pass each document only once: probabilities are too high if documents repeat. The
+        fastest. Pass each document only once: repeated documents make probabilities too high. The
         weight of word vectors is estimated on the documents of the next batch, so small batches
         give poor estimates: for fewer than a few hundred documents, `fit` is more accurate.
 
@@ -275,15 +276,15 @@ class TopicClassifier(TextEstimator):
         X : iterable of str
         y : iterable of str or int, or multi-label as in `fit`
         classes : iterable of str or int, optional
-            All topics of all batches. Required in the first call without `fit`, unless `y` is an
-            indicator.
+            The topics in all batches. Required in the first call unless `fit` was called before or
+            `y` is an indicator matrix.
         sample_weight : float array, shape (n_documents,), optional
-            Documents of weight 0 are excluded. Other weights affect only the loss.
+            Documents with weight 0 are excluded. Other weights affect only the loss.
 
         Raises
         ------
-        DataError : if there are no documents, topics are not in the form of earlier batches, or a
-            topic is not in `classes`.
+        DataError : if there are no documents, topics have a different form than in earlier
+            batches, or a topic is not in `classes`.
         OptionError : if the learner or a feature group doesn't support batches, or an option
             requires all documents at once.
         """
@@ -334,15 +335,15 @@ class TopicClassifier(TextEstimator):
         """
         scores = self._scores(X)
         is_pair = scores.shape[1] == 2 and not self._fitted().multilabel
-        # scikit-learn 1.6 calibrates scores only if they are of the type of weights, float64.
+        # scikit-learn 1.6 calibrates scores only if they have the dtype of the weights, float64.
         return (scores[:, 1] - scores[:, 0] if is_pair else scores).astype(np.float64)
 
     def predict(self, X: Texts) -> npt.NDArray[Any]:
         """Return the most likely topic of each text, shape (n_documents,).
 
         The topic of a blank text is meaningless; `decide` returns a reason instead. A multi-label
-        model returns a tuple of topics for each text, most likely first; or an indicator of 0 and
-        1, shape (n_documents, n_topics), if trained on one.
+        model returns a tuple of topics for each text, most likely first; or a 0/1 indicator
+        matrix, shape (n_documents, n_topics), if trained on one.
         """
         fitted = self._fitted()
         if fitted.multilabel:
@@ -385,8 +386,8 @@ class TopicClassifier(TextEstimator):
     def fit_transform(self, X: Texts, y: Any, **fit_params: Any) -> Any:
         """Call `fit`, and return the probabilities of the training texts.
 
-        They are higher than for new texts, so a model trained on them relies on them too much.
-        `cross_val_predict` returns unbiased probabilities.
+        These are higher than for new texts, so a model trained on them relies on them too much.
+        Use `cross_val_predict` for unbiased probabilities.
         """
         return self.fit(X, y, **fit_params).transform(X)
 
@@ -401,7 +402,7 @@ class TopicClassifier(TextEstimator):
 
         Raises
         ------
-        DataError : if there are no documents, a topic is missing, or topics are in another form
+        DataError : if there are no documents, a topic is missing, or topics have a different form
             than in training.
         """
         fitted = self._fitted()
@@ -546,7 +547,7 @@ class TopicClassifier(TextEstimator):
 
     @property
     def thresholds_(self) -> dict[Topic, float]:
-        """Lowest probability at which each topic is given, in a multi-label model.
+        """Minimum probability for assigning each topic, in a multi-label model.
 
         Empty if each text has one topic or one path. See `set_thresholds`.
         """
@@ -722,7 +723,8 @@ def load(path: PathLike, encoder: str | Encoder | None = None) -> TopicClassifie
     Raises
     ------
     ModelFileError : if the file doesn't exist, is damaged, of another format, or not a model.
-    EncoderError : if the model's encoder is not installed, must be passed, or is another one.
+    EncoderError : if the model's encoder is not installed, or if `encoder` is missing or differs
+        from the model's.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """Exceptions and warnings raised by Slugline.
 
-All exceptions derive from `SluglineError`. Messages say what is wrong, what was found, and what to
-do. Parameters in messages stay objects, so that the command line can show flags instead, and a web
-page its fields.
+All exceptions derive from `SluglineError`. Messages state what is wrong, what was found, and what
+to do. Parameters in messages stay objects, so that the command line can show them as flags, and a
+web page as fields.
 """
 
 from __future__ import annotations
@@ -165,11 +165,11 @@ class EncoderError(SluglineError, RuntimeError):
 
 
 class EncoderWarning(UserWarning):
-    """A requested sentence encoder that is missing, or omitted because it doesn't help."""
+    """A requested sentence encoder that is missing, or skipped because it doesn't help."""
 
 
 class ColumnWarning(UserWarning):
-    """Additional columns that are missing or have another type than in training."""
+    """Additional columns that are missing or have a different type than in training."""
 
 
 class ModelFileError(SluglineError, ValueError):
@@ -194,7 +194,7 @@ class TrainingError(SluglineError, ArithmeticError):
 
 @contextmanager
 def os_errors_as(kind: type[SluglineError], failure: str, advice: str) -> Iterator[None]:
-    """Convert an OSError to an error with the failure, the system's reason, and advice."""
+    """Convert an OSError to an error that states the failure, its cause and a remedy."""
     try:
         yield
     except OSError as error:

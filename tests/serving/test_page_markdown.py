@@ -85,4 +85,4 @@ def test_render_markdown_is_fast_on_a_megabyte(part: str) -> None:
 def test_render_markdown_shortens_a_long_card() -> None:
     html = render_markdown("a line of a card\n" * 100_000)
     assert len(html) < 70_000
-    assert html.endswith("<p>(The text goes on.)</p>")
+    assert html.endswith("<p>(Truncated.)</p>")

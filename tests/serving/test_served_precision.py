@@ -137,7 +137,7 @@ def test_ready_reports_a_learner_whose_last_model_was_not_used(
         assert reply.json()["problems"] == expected
         result = {
             "failed": "ready, but learning from corrections failed",
-            "held back": "ready, but learning from corrections gave no model that can be used",
+            "held back": "ready, but learning from corrections gave no usable model",
             "replaced": "ready",
         }
         assert reply.json()["status"] == result[outcome]
@@ -165,7 +165,7 @@ def test_learned_version_that_promises_less_stays_held_back_after_a_restart(
             assert time.monotonic() < end
             time.sleep(0.1)
         reply = httpx.post(f"{url}/v1/classify", json={"text": TEXT}, timeout=120).json()
-    assert ready["status"] == "ready, but learning from corrections gave no model that can be used"
+    assert ready["status"] == "ready, but learning from corrections gave no usable model"
     assert ready["models"] == old["models"]
     assert list(ready["problems"]) == ["learning from corrections"]
     assert ready["problems"]["learning from corrections"].startswith(
@@ -181,7 +181,7 @@ def test_learned_version_that_promises_less_stays_held_back_after_a_restart(
     assert Path("news.slug").read_bytes() == before
 
 
-@pytest.mark.parametrize(("name", "promise"), [("plain", "nothing"), ("sure", "0.9")])
+@pytest.mark.parametrize(("name", "promise"), [("plain", "none"), ("sure", "0.9")])
 def test_server_does_not_start_with_a_precision_that_learning_could_break(
     run: Callable[..., Any], saved: dict[str, Path], news_csv: Path, name: str, promise: str
 ) -> None:
@@ -189,7 +189,7 @@ def test_server_does_not_start_with_a_precision_that_learning_could_break(
     code, _, err = run("serve", "--port", 0, saved[name], *learns, "--min-precision", 0.92)
     assert code == 2
     assert err == (
-        f"slugline: error: --min-precision is 0.92, but {saved[name]} was trained to promise "
+        f"slugline: error: --min-precision is 0.92, but {saved[name]} guarantees "
         f"{promise}, so retrained versions may not reach it; train with `--min-precision 0.92`, "
         "and remove the option here.\n"
     )

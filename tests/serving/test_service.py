@@ -75,21 +75,20 @@ def test_classify_notes_the_model_in_the_call(service: Service) -> None:
         (
             ["a"] * 10_001,
             {},
-            "there are 10,001 texts, and a request may have 10,000; ask in several requests.",
+            "there are 10,001 texts, and a request may have 10,000; split the request.",
             None,
         ),
         (
             ["a"] * 101,
             {"explain": True},
-            "there are 101 texts, and a request with reasons may have 100; ask in several "
-            "requests.",
+            "there are 101 texts, and a request with reasons may have 100; split the request.",
             None,
         ),
         (
             ["a"] * 10_000,
             {"top": 6},
             "there are 10,000 texts with 6 topics each, and a request may ask for 50,000 topics in "
-            "all; ask in several requests.",
+            "all; split the request.",
             None,
         ),
         (

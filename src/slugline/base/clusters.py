@@ -235,7 +235,7 @@ def _without_interrupts() -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    # Python starts the resource tracker with the first process, and that unblocks Ctrl-C.
+    # Python starts the resource tracker with the first process, which unblocks Ctrl-C.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:

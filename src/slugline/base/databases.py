@@ -87,7 +87,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
     patience : float, default 5.0
         Seconds to wait while another process or thread writes.
     create : bool, default True
-        Whether to create a missing file.
+        Create the file if it is missing.
     is_read_only : bool, default False
         Open the file for reading only, so that its folder may be read-only.
 

@@ -13,14 +13,14 @@ from slugline.base.wording import format_call, join_words
 from slugline.errors import OptionError, Parameter
 
 #: Routing request for a parameter: True (pass it on), False (don't), None (raise an error if it is
-#: given), or the name under which it is given.
+#: given), or an alias under which callers pass it.
 Request = bool | str | None
 # Parameters of methods that are not metadata.
 _NOT_METADATA = ("self", "X", "y")
 
 
 class TextEstimator:
-    """Base class of text classifiers that scikit-learn can clone, tune, route to and show."""
+    """Base class of text classifiers for scikit-learn's cloning, tuning, routing and display."""
 
     _estimator_type = "classifier"
 
@@ -127,8 +127,8 @@ class TextEstimator:
         ----------
         **requests : bool, str or None
             For `sample_weight`, `validation_data`, `X_unlabelled` or `progress`: True passes the
-            parameter on, False doesn't, None raises an error if it is given, and a str is the name
-            under which it is given.
+            parameter on, False doesn't, None raises an error if it is given, and a str is an alias
+            under which callers pass it.
         """
         return self._set_requests("fit", requests)
 
@@ -155,9 +155,7 @@ class TextEstimator:
                 )
             if isinstance(request, str) and not request.isidentifier():
                 raise OptionError(
-                    Parameter(name),
-                    f" is {request!r}; give True, False, None, or the name under which it "
-                    "is given.",
+                    Parameter(name), f" is {request!r}; give True, False, None, or an alias."
                 )
             getattr(routing, method).add_request(param=name, alias=request)
         self._metadata_request = routing

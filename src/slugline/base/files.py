@@ -197,7 +197,7 @@ def fresh_part(target: Path) -> Iterator[BinaryIO]:
 
 
 def remove_parts(target: Path) -> None:
-    """Remove the parts of `target` left by killed processes; no other process may write it."""
+    """Remove the parts of `target` left by killed processes. Callers must be its only writer."""
     for part in target.parent.glob(f"{glob.escape(_stem(target))}.????????.part"):
         part.unlink(missing_ok=True)
 

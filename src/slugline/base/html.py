@@ -88,7 +88,7 @@ def render_markdown(text: str, level: int = 1) -> Markup:
     Markup('<ul>\n<li>one</li>\n<li><code>&lt;two&gt;</code></li>\n</ul>')
     """
     if len(text) > _MAX_CHARACTERS:
-        text = text[:_MAX_CHARACTERS].rpartition("\n")[0] + "\n\n(The text goes on.)"
+        text = text[:_MAX_CHARACTERS].rpartition("\n")[0] + "\n\n(Truncated.)"
     parser = _parser()
     tokens = parser.parse(text)
     for token in tokens:

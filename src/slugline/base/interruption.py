@@ -1,4 +1,4 @@
-"""Stop work early, at Ctrl-C or if a thread's result is no longer needed."""
+"""Stop work early, on Ctrl-C or if a thread's result is no longer needed."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class LatestTask:
         return not self._is_closed and self._n_started == self._n_requests
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for all requests; return True if they are done."""
+        """Wait for all requests so far, a timeout or `close`; return True if they are done."""
         with self._changed:
             wanted = self._n_requests
             self._changed.wait_for(lambda: self._is_closed or self._n_done >= wanted, timeout)

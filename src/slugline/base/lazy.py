@@ -1,4 +1,4 @@
-"""Import packages on first use, so that they may be missing and cost no time until needed."""
+"""Import optional or slow packages on first use."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def peak_memory_mb() -> float | None:
 
 
 def release_memory() -> None:
-    """Return memory cached by glibc to the system."""
+    """Release memory cached by glibc to the system."""
     trim = _find_trim()
     if trim is not None:
         trim(0)

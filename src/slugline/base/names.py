@@ -1,4 +1,4 @@
-"""File names, glob patterns, and addresses in place of files."""
+"""File names, glob patterns, and addresses given in place of files."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def worker_processes(
     environment : mapping, optional
         Environment variables to change in the workers.
     silent : bool, default False
-        Whether to discard the output of workers.
+        Discard the output of workers.
 
     Yields
     ------

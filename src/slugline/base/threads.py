@@ -37,7 +37,7 @@ def map_in_order(
     n_threads : int
     n_waiting : int, default 1
         Number of results or submitted parts that may wait, in addition to one per thread. With
-        0, threads are sometimes idle, and memory contains at most one result per thread.
+        0, threads are sometimes idle, but memory contains at most one result per thread.
     is_full : callable, optional
         Receives the parts whose results have not been yielded; True yields a result before taking
         another part. By default, True for `n_threads + n_waiting` parts.

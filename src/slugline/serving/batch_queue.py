@@ -22,9 +22,9 @@ from slugline.serving.watch.recorder import Watch
 # Costs are in English characters. Maximum cost of a batch on a thread: larger batches are hardly
 # faster and delay later requests.
 _MAX_COST = 1 << 17
-# Maximum cost of a batch on the event loop, which it blocks for half a millisecond.
+# Maximum cost of a batch on the event loop; such a batch blocks it for half a millisecond.
 _MAX_BRIEF_COST = 1 << 15
-# Cost of a text in addition to its characters, and of a character in slow scripts.
+# Fixed cost per text, and cost per character of a non-ASCII text.
 _TEXT_COST, _SLOW_CHARACTER = 256, 8
 # Maximum number of topics per text in a batch on the event loop.
 _MAX_BRIEF_TOP = 20
@@ -77,7 +77,7 @@ class BatchQueue:
         # Number of texts of each model classified on threads.
         self._n_answered = weakref.WeakKeyDictionary[ServedModel, int]()
         self._metrics, self._watch = metrics, watch
-        # Topics in replies under construction, each of which takes some memory.
+        # Number of guesses in pending replies, limited because each takes memory.
         self._n_guesses, self._most_guesses = 0, most_guesses
 
     @contextlib.contextmanager
@@ -207,7 +207,7 @@ class BatchQueue:
 
 
 def _split(texts: Sequence[str]) -> Iterator[tuple[Sequence[str], int]]:
-    """Yield parts of the texts that fit into a batch, or a longer text, with their costs."""
+    """Split texts into parts that fit into a batch, with costs; a longer text is its own part."""
     start, cost = 0, 0
     for index, text in enumerate(texts):
         more = _text_cost(text)
@@ -229,7 +229,7 @@ def _text_cost(text: str) -> int:
 
 
 def _take_batch(waiting: deque[_Part], max_cost: int) -> list[_Part]:
-    """Remove the next parts for one model, at least one; empty if none is waiting."""
+    """Remove and return the next parts that can share a batch; empty if none are waiting."""
     batch: list[_Part] = []
     while waiting:
         part = waiting[0]

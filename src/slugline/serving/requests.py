@@ -60,13 +60,13 @@ class Limits:
         if len(texts) > max_texts:
             kind = "a request with reasons" if explain else "a request"
             raise LimitError(
-                f"there are {n_texts}, and {kind} may have {max_texts:,}", "ask in several requests"
+                f"there are {n_texts}, and {kind} may have {max_texts:,}", "split the request"
             )
         if len(texts) * top > self.guesses:
             raise LimitError(
                 f"there are {n_texts} with {top:,} topics each, and a request may ask for "
                 f"{self.guesses:,} topics in all",
-                "ask in several requests",
+                "split the request",
             )
         if max(map(len, texts)) > self.characters:
             index = next(i for i, text in enumerate(texts) if len(text) > self.characters)

@@ -20,9 +20,9 @@ _GIGABYTE = 1 << 30
 _FORM_BYTES, _CHARACTER_BYTES = 1 << 16, 12
 # Maximum number of JSON values per text: cells of columns and their names.
 _VALUES_PER_TEXT = 50
-# Texts to allow values for, even if --max-texts is lower.
+# Minimum number of texts to allow values for, even if --max-texts is lower.
 _MIN_TEXTS = 1000
-# Minimum upload rate in bytes per second, beyond the timeout of all requests.
+# Upload rate in bytes per second that sets a file's time limit in addition to --timeout.
 _MIN_FILE_RATE = 250_000
 
 
@@ -34,7 +34,7 @@ _log = partial(Setting, panel="Log")
 class ServeSettings:
     """Settings of a server. Each field with a `Setting` is an option of `slugline serve`.
 
-    `tokens` are the lines of `--token-file`: if there are any, every request needs a token.
+    `tokens` are the lines of `--token-file`. If there are any, every request requires a token.
 
     Examples
     --------
@@ -106,8 +106,8 @@ class ServeSettings:
     approvers: Annotated[
         tuple[str, ...],
         Setting(
-            "Name in the token file: this person's corrections count at once, and they may approve "
-            "those of others. Repeatable; all names by default.",
+            "Name in the token file. This person's corrections count immediately, and they may "
+            "approve other people's. Repeatable; defaults to all names.",
             "NAME",
             flag="--approver",
         ),
@@ -149,7 +149,7 @@ class ServeSettings:
     log_format: Annotated[Literal["text", "json"], _log("Log format: lines of text or JSON.")] = (
         "text"
     )
-    log_texts: Annotated[bool, _log("Log texts, too. They may contain personal data.")] = False
+    log_texts: Annotated[bool, _log("Also log texts, which may contain personal data.")] = False
 
     @property
     def limits(self) -> Limits:

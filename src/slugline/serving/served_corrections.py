@@ -26,12 +26,12 @@ _T = TypeVar("_T")
 
 # The corrections ----------------------------------------------------------------------------------
 
-# Maximum number of corrected texts to classify for a summary, from the first.
+# Maximum number of corrected texts to classify for a summary; the earliest are used.
 _MAX_ASKED = 1000
 
 
 class PendingCorrection(NamedTuple):
-    """A correction that waits for approval, and reasons to look at it closely."""
+    """A correction awaiting approval, and reasons to check it closely."""
 
     row: Correction
     reasons: Sequence[str]
@@ -50,7 +50,7 @@ class ServedCorrections:
         self.store = store
         # A separate thread, so that waiting for the disk or another process doesn't block answers.
         self._thread = ThreadPoolExecutor(1, "slugline-store")
-        # By model: the state a summary was computed from, and the summary.
+        # Cached summaries by model, each with the state it was computed from.
         self._summaries: dict[str, tuple[object, CorrectionSummary]] = {}
 
     @property
@@ -75,7 +75,7 @@ class ServedCorrections:
         return await self.run(_latest, self.store, n, before)
 
     async def pending(self, n: int) -> tuple[list[PendingCorrection], int]:
-        """Return the latest `n` corrections that wait for approval, and their total number."""
+        """Return the latest `n` corrections awaiting approval, and the total number."""
         ids: list[int] = await self.run(self.store.pending)
         corrections = await self.run(self.store.get, ids[: -n - 1 : -1])
         reasons = await self.run(find_reasons, self.store, corrections)
@@ -170,7 +170,7 @@ def store_correction(
 def _check_correction(
     store: CorrectionStore, model: ServedModel, request: CorrectionRequest
 ) -> dict[Topic, bool]:
-    """Validate a correction; return whether each of its topics is new."""
+    """Validate a correction; return its topics, each with True if it is new."""
     if not request.text.strip():
         raise DataError(Parameter("text"), " is empty; send the text to correct.")
     if model.fitted.columns:
@@ -230,7 +230,7 @@ def _find_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:
 
     Raises
     ------
-    DataError : if it is empty, or is a word although the model's topics are numbers.
+    DataError : if it is empty, or a word for a model with numeric topics.
     """
     names = model.fitted.topics.names
     known = next((name for name in names if str(name) == str(topic).strip()), None)

@@ -106,7 +106,7 @@ class ServedModel:
 
     @functools.cached_property
     def is_quick(self) -> bool:
-        """True if a short text takes only some hundredths of a millisecond."""
+        """True if classifying a short text takes only hundredths of a millisecond."""
         fitted = self.fitted
         reads_with_encoder = fitted.encoder is not None and fitted.encoder.summing_encoder is None
         return (
@@ -123,7 +123,8 @@ class ServedModel:
         Raises
         ------
         EncoderError : also if its table of word vectors has changed on disk.
-        OptionError : if no threshold reaches `min_precision`. The model's own may be unreachable.
+        OptionError : if no threshold reaches `min_precision`. If no threshold reaches the model's
+            own precision, there is no error.
         """
         path = Path(model_path(model))
         while True:
@@ -170,7 +171,7 @@ class ServedModel:
 
 
 class ServedModels:
-    """The served models by name. A request keeps its model even if a new version replaces it.
+    """The served models by name. A running request keeps its model if a new version replaces it.
 
     The first model is the default.
     """

@@ -29,9 +29,9 @@ To add an operation, such as `label` or `count`:
    description; a `Tool` in `mcp/server.py`; a module and a template in `page/`, with a route in
    `server/app.py`.
 
-To add a protocol, such as gRPC, add a folder next to `http/` that creates a `Service` with
-`Service`, creates a `Call` for each message, and maps the errors in `service_errors.py` to its own.
-Cancelling a call abandons its work. Time limits and tokens are the front end's responsibility.
+To add a protocol, such as gRPC, add a folder next to `http/` that creates a `Service`, creates a
+`Call` for each message, and maps the errors in `service_errors.py` to its own. Cancelling a call
+abandons its work. Time limits and tokens are the front end's responsibility.
 """
 
 from __future__ import annotations
@@ -94,10 +94,10 @@ _T = TypeVar("_T")
 _FEW_GUESSES = 2000
 # Maximum number of texts whose columns are checked on the event loop.
 _FEW_TEXTS = 100
-# Maximum number of tables answered at once, because some rows of each are in memory.
+# Maximum number of tables answered concurrently; some rows of each are in memory.
 _MAX_TABLES = 16
 # Wording of failed training outcomes.
-_FAILED_OUTCOMES = {"failed": "failed", "held back": "gave no model that can be used"}
+_FAILED_OUTCOMES = {"failed": "failed", "held back": "gave no usable model"}
 
 
 @dataclass(kw_only=True)
@@ -406,7 +406,7 @@ class Service:
     async def correct(self, request: CorrectionRequest, call: Call) -> CorrectionReply:
         """Store the correct topics of a text; return once they are on disk.
 
-        Corrections by people who may approve count at once; others wait for approval.
+        Corrections by people who may approve count immediately; others wait for approval.
 
         Raises
         ------
@@ -465,7 +465,7 @@ class Service:
 
 
 def is_long_reply(n_texts: int, options: ClassifyOptions) -> bool:
-    """True if a reply takes long enough to be built on a thread."""
+    """True if a reply is slow enough to be built on a thread."""
     return options.explain or n_texts * options.top > _FEW_GUESSES
 
 

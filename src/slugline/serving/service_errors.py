@@ -1,6 +1,6 @@
 """Errors of the service, with their parts as attributes.
 
-Each front end words them for its users: HTTP names fields and adds a status (`web/problems.py`),
+Each front end words them for its users: HTTP names fields and adds a status (`web/problems.py`);
 the page refers to its own elements. `str(error)` is the API's wording.
 """
 
@@ -112,7 +112,7 @@ class MisspeltTopicError(DataError):
 
 
 class ApprovalError(SluglineError):
-    """An approval by somebody who may not approve.
+    """An approval by a person without permission to approve.
 
     Attributes
     ----------

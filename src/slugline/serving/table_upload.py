@@ -18,8 +18,8 @@ from slugline.model.decider import Decider
 from slugline.prediction.files import AnswerFile, answer_dialect, make_answer_file
 from slugline.prediction.rows import BatchLimits, Prediction, PredictOptions, predict_rows
 
-# Rows and memory per batch. Other tables take turns between batches, and the batches of all tables
-# are in memory.
+# Rows and bytes per batch. Batches are small because tables take turns between them, and each table
+# keeps one in memory.
 _BATCH_LIMITS = BatchLimits(rows=256, n_bytes=1 << 21)
 # Number of first rows shown as a preview.
 _N_FIRST_ROWS = 5

@@ -109,7 +109,7 @@ async def list_corrections(request: Request) -> Response:
     after = parse_id(request.query_params.get("after", "0"), "`after`")
     corrections = service_of(request).corrections
     lines = map(_to_line, corrections.store.rows(after=after))
-    first = await corrections.run(next, lines, b"")  # read now, while an error can set the status
+    first = await corrections.run(next, lines, b"")  # now, while an error can set the status
     body = iterate_in_threadpool(itertools.chain((first,), lines))
     return StreamingResponse(body, media_type=JSONL)
 

@@ -217,7 +217,7 @@ def _describe(operation: Operation, refs: dict[type, _Object], *, with_tokens: b
 
 
 def _content(kind: type | str | None, refs: dict[type, _Object]) -> _Object:
-    """Return the content of a body of a JSON type or media type; empty for None."""
+    """Return the OpenAPI content for a JSON type or a media type; empty for None."""
     if kind is None:
         return {}
     if isinstance(kind, str):

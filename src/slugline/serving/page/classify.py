@@ -25,7 +25,7 @@ from slugline.serving.web.state import in_time, service_of
 
 # The answer ---------------------------------------------------------------------------------------
 
-#: Number of topics shown at once; the rest are folded.
+#: Number of topics shown initially; the rest are folded.
 N_SHOWN = 5
 # Minimum probability of suggested topics. If the model is unsure, all are suggested.
 _LIKELY = 0.05
@@ -106,7 +106,7 @@ class Answer(NamedTuple):
 
 
 class CorrectionForm(NamedTuple):
-    """State of the correction form: whether it was saved or undone, or the problem."""
+    """State of the correction form: saved, undone, or the problem."""
 
     text: str
     topic: str = ""
@@ -196,7 +196,7 @@ async def classify_text(
 ) -> Answer | None:
     """Return the answer to a text, or None if it is blank.
 
-    The words of `topic` are marked, or of the most likely topic if None or unknown.
+    Marks the words for `topic`, or for the most likely topic if it is None or unknown.
 
     Raises
     ------

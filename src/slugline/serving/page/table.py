@@ -204,7 +204,7 @@ def _separator_name(separator: str | None) -> str | None:
 
 
 def _cells(row: SourceRow | BadRow, columns: Sequence[str]) -> list[str]:
-    """Return the first cells of a row, shortened; without columns, the line's text."""
+    """Return the first cells of a row, shortened; its text if there are no columns."""
     names = columns[:_N_SHOWN_COLUMNS] or ("text",)
     cells = ("" if row.values.get(name) is None else str(row.values[name]) for name in names)
     return [replace_surrogates(one_line(cell, _LONGEST_CELL)) for cell in cells]

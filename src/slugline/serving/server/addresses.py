@@ -47,7 +47,7 @@ class Address(NamedTuple):
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
         try:
             with socket.create_connection((host, self.port), timeout=1) as connection:
-                # If nothing listens, a connection may get this port itself as its own.
+                # If nothing listens, the connection may get this port as its own, and reach itself.
                 return connection.getsockname() != connection.getpeername()
         except OSError:
             return False

@@ -22,10 +22,10 @@ from slugline.serving.server.addresses import Address
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-# Maximum size of a request head, and of the pieces in which bodies are read: with 64 kB, requests
-# with 100 texts take 7 % longer; larger buffers take more memory under attack.
+# Maximum size of a request head, and of the chunks in which bodies are read. With 64 kB, requests
+# of 100 texts take 7 % longer; larger buffers take more memory under attack.
 _MAX_BUFFER = 1 << 18
-# File descriptors reserved for anything but connections.
+# File descriptors reserved for uses other than connections.
 _FILES = 64
 
 
@@ -92,7 +92,7 @@ def granian_options(settings: ServeSettings, address: Address) -> dict[str, Any]
         ),
         "backpressure": _max_connections(settings),
         "websockets": False,
-        # Without handlers of granian's own, its errors go to the log of the process.
+        # Without its own handlers, granian logs errors to the process's log.
         "log_level": LogLevels.error,
         "log_dictconfig": {"loggers": {}},
     }

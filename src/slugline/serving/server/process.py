@@ -97,8 +97,8 @@ def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop 
     promise = Decider.from_fitted(model.fitted).promise
     if precision > promise:
         raise OptionError(
-            f"--min-precision is {precision:g}, but {model.path} was trained to promise "
-            f"{promise or 'nothing'}, so retrained versions may not reach it; train with "
+            f"--min-precision is {precision:g}, but {model.path} guarantees "
+            f"{promise or 'none'}, so retrained versions may not reach it; train with "
             f"`--min-precision {precision:g}`, and remove the option here."
         )
     return LearningLoop(

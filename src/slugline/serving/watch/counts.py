@@ -145,11 +145,11 @@ class _DayCounter:
                 self._periods[period].add(sums)
         if not self._total.n_texts:
             raise DataError(f"{store.path} contains no texts{_since(options)}.")
-        # Number of texts answered by other versions than the model file's.
+        # Number of texts answered by versions other than the model file's.
         self._n_by_others = self._total.n_texts - store.count_texts(
             model.digest, since, options.until
         )
-        # Number of texts from times without kept texts.
+        # Number of texts answered while no texts were kept.
         self._n_without = 0
         self._labels = MatchedLabels.from_texts(None, {}, len(fitted.topics))
         if options.labelled is not None:

@@ -34,7 +34,7 @@ class KeptText(NamedTuple):
 
 
 def _read_cells(cells: str) -> dict[str, Any]:
-    """Parse the columns of a text; empty if a request may not contain them."""
+    """Parse the columns of a text; empty if they would be invalid in a request."""
     try:
         return msgspec.json.decode(cells, type=dict[str, Cell])
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
@@ -51,7 +51,7 @@ class KeptTexts(NamedTuple):
     n_served : int
         Number of texts on these days.
     n_without : int
-        Number of texts not sampled from, because the server kept none at the time.
+        Number of texts answered while the server kept none.
     """
 
     texts: list[KeptText]

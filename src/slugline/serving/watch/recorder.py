@@ -132,7 +132,7 @@ class Watch:
         self._thread.start()
 
     def add(self, model: ServedModel, texts: AnsweredTexts) -> None:
-        """Add answered texts, skipping empty ones; takes some microseconds."""
+        """Add answered texts, skipping empty ones; takes microseconds."""
         has_text = [not _is_empty(decision) for decision in texts.decisions]
         if not all(has_text):
             texts = texts.take(np.flatnonzero(has_text))

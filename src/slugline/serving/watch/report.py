@@ -58,8 +58,8 @@ class WatchReport(NamedTuple):
         Indices of the topics shown by day and by week: topics with alerts, then the most common
         ones.
     weeks : Counts or None
-        Counts by week, up to the last whole week at the time of the check; None if there was none,
-        or if the model has no held-out documents.
+        Counts by week, up to the last whole week at the time of the check; None if no whole week
+        has been checked, or if the model has no held-out documents.
     alerts : tuple of StoredAlert
         Open alerts.
     has_heldout : bool

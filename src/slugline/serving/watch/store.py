@@ -22,7 +22,7 @@ from slugline.model.file.container import DIGEST_LENGTH
 from slugline.model.fitted import Fitted
 from slugline.serving.watch.day_sums import BinKey, DaySums, ProbabilityBin, SampledText, TextSample
 
-# Maximum size of a row, which may contain very many topic names.
+# Maximum size of a row, which may contain many topic names.
 _MAX_ROW_BYTES = 16 << 20
 # Maximum count to read, so that sums can't overflow.
 _MAX_COUNT = 1 << 60
@@ -149,7 +149,7 @@ class WatchStore(DatabaseStore):
     # Sums -----------------------------------------------------------------------------------------
 
     def add(self, sums: Mapping[tuple[WatchedModel, datetime.date], DaySums]) -> None:
-        """Add totals to the existing ones by model and day, all or none."""
+        """Add totals by model and day to the existing ones, in one transaction."""
         if not sums:
             return
         with self._database.writing() as connection:

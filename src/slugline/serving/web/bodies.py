@@ -32,7 +32,7 @@ def body_type(request: Request) -> str:
 
 
 def content_length(field: str) -> int | None:
-    """Parse a header as a number; None if it isn't one or is too long.
+    """Parse a header as a number; None if it is invalid or too long.
 
     >>> content_length("17"), content_length("0" * 5000 + "17"), content_length("9" * 5000)
     (17, 17, None)
@@ -259,7 +259,7 @@ async def read_form(
     ----------
     request : Request
     max_bytes : int, optional
-        Maximum size; by default, that of a form with a text.
+        Maximum size; by default, `ServeSettings.max_form` and room for the additional fields.
     n_more : int, default 0
         Number of additional fields, such as one per column.
 

@@ -66,8 +66,8 @@ _NO_STORE = (b"cache-control", b"no-store")
 class Guard:
     """Checks each request before `app`, counts it, and turns errors into responses.
 
-    It stores a `call` in the request's state, with an id and the name of the token as the person.
-    `show` renders error pages for people; programs get JSON.
+    Stores a `call` in the request's state, with an id and the token's name as the person. `show`
+    renders error pages for people; programs get JSON.
     """
 
     def __init__(
@@ -241,7 +241,7 @@ def token_cookie(token: str) -> str:
 
 
 def is_among(candidate: bytes, tokens: Iterable[bytes]) -> bool:
-    """Check in constant time if a token is valid."""
+    """Check in constant time whether a token is valid."""
     return sum(hmac.compare_digest(candidate, token) for token in tokens) > 0
 
 

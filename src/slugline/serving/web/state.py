@@ -40,7 +40,7 @@ class FailedTries:
     ) -> None:
         self._max_tries, self._seconds, self._n_addresses = max_tries, seconds, n_addresses
         self._clock = clock
-        # Time of the first wrong token, and their number.
+        # By address: time of the first wrong token, and number of wrong tokens.
         self._tries: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def add(self, address: str) -> None:

@@ -27,7 +27,7 @@ class StaticFiles:
         self._contents = {self.addresses[name]: content for name, content in contents.items()}
 
     async def send(self, request: Request) -> Response:
-        """Send the file at a URL; HttpProblem 404 if there is none."""
+        """Send the file at a URL; HttpProblem 404 if it doesn't exist."""
         address = request.scope["path"]
         content = self._contents.get(address)
         if content is None:
