@@ -190,7 +190,7 @@ def test_model_page_rejects_a_column_for_each_bucket(
         (["reuters46", "-o", "no/page.html"], 2, "--output no/page.html: can't write a file there"),
         (["reuters46", "-o", "."], 2, "--output .: is a folder; name a file."),
         (["reuters46", "--min-precision", "2"], 2, "--min-precision is 2"),
-        (["reuters46", "--min-precision", "0.9999"], 2, "--min-precision is 0.9999, and no thresh"),
+        (["reuters46", "--min-precision", "0.9999"], 2, "--min-precision is 0.9999, but no thresh"),
         (["a.slug", "-o", "./a.slug"], 2, "--output a.slug: would overwrite an input file"),
     ],
 )

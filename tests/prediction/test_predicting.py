@@ -375,7 +375,7 @@ def test_predict_files_checks_model_and_options_first() -> None:
         predict_files({}, ["in/*"], "out")
     with pytest.raises(NotFittedError, match=r"^this model is not fitted yet; call fit first"):
         predict_files(TopicClassifier(), ["in/*"], "out")
-    with pytest.raises(OptionError, match=r"^`min_precision` is 0\.99999, and no threshold"):
+    with pytest.raises(OptionError, match=r"^`min_precision` is 0\.99999, but no threshold"):
         predict(options=PredictOptions(min_precision=0.99999))
     with pytest.raises(OptionError, match=r"^`n_workers` is 0"):
         predict(n_workers=0)

@@ -62,7 +62,7 @@ def test_model_that_misses_its_precision_is_served_with_guesses(
         # Who asks for a precision hears that it can't be promised, even if it is the model's own.
         reply = api.post("/v1/classify", json={"text": TEXT, "min_precision": 0.9999})
         assert reply.status_code == 422
-        assert "`min_precision` is 0.9999, and no threshold reaches it" in reply.text
+        assert "`min_precision` is 0.9999, but no threshold reaches it" in reply.text
 
 
 def test_mcp_classify_follows_the_precision_of_the_server(saved: dict[str, Path]) -> None:
@@ -89,7 +89,7 @@ def test_server_does_not_start_with_an_unreachable_precision(
 ) -> None:
     code, _, err = run(*command, saved["plain"], "--min-precision", 0.9999)
     assert code == 2
-    assert f"{saved['plain']}: --min-precision is 0.9999, and no threshold reaches it" in err
+    assert f"{saved['plain']}: --min-precision is 0.9999, but no threshold reaches it" in err
     assert "The best that can be promised is " in err
 
 

@@ -236,7 +236,7 @@ def test_multilabel_page_shows_topics_and_suggestions(api: TestClient) -> None:
     assert said is not None
     assert re.fullmatch(r"\w+, .*\d\xa0%; \w+, .*\d\xa0%", said[1])
     many = api.post("/", data={"text": text_of(("billing", "shipping", "account"))}).text
-    assert "Far more topics are likely than any text had" in many
+    assert "Far more topics are likely than any training text had" in many
     assert (ticked(many), sorted(unticked(many))) == ([], ["account", "billing", "shipping"])
     assert "No topic is probable enough." in api.post("/", data={"text": "nothing to see"}).text
     one = api.post("/?model=reuters46", data={"text": "wheat and corn harvest"}).text

@@ -110,7 +110,7 @@ def test_api_classify_takes_a_precision(api: httpx.Client) -> None:
     assert unsure["reason_kind"] == "low_probability"
     assert given["topic"] == unsure["top"][0]["topic"]
     answer = ask(api, "/v1/classify", text=CAKE, min_precision=0.99999)
-    check_problem(answer, 422, "`min_precision` is 0.99999, and no threshold reaches it")
+    check_problem(answer, 422, "`min_precision` is 0.99999, but no threshold reaches it")
 
 
 def test_api_classify_explains_answers(api: httpx.Client) -> None:
