@@ -61,6 +61,15 @@ def tickets(run: Run) -> Run:
     return run
 
 
+def test_notes_on_encoding_and_header_name_flags(run: Run) -> None:
+    write_tickets("t.csv", 60, 0)
+    Path("t.csv").write_bytes(b"Export;;;\n" + Path("t.csv").read_bytes())
+    trained = run("train", "t.csv", *OPTIONS, "-o", "m.slug")
+    assert trained.code == 0
+    note = "reading it as cp1252; name another with --encoding; read the header in line 2"
+    assert note in trained.err
+
+
 def test_layout_is_used_by_predict_audit_and_the_page(tickets: Run) -> None:
     run = tickets
     predicted = run("predict", "m.slug", "neu.csv", "-o", "antworten.csv")

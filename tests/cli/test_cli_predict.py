@@ -308,8 +308,8 @@ def test_predict_answers_no_documents_with_no_lines(
         (
             ["none.csv"],
             1,
-            "none.csv has 'a', 'b', 'c', and none is known as text; name columns with --text, or "
-            "add a header if these are not names.",
+            "none.csv: cannot tell which of 'a', 'b', 'c' contains the text; name columns with "
+            "--text, or add a header if these are not names.",
         ),
         (
             ["t.csv", "--format", "xls"],

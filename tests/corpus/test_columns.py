@@ -112,18 +112,18 @@ def test_find_columns_rejects_a_missing_column(wanted: dict[str, Any], message: 
     [
         (
             {"id": 1, "desk": "x", "wire": LONG},
-            "data.csv has 'id', 'desk', 'wire', and none is known as text or topic; name columns "
-            "with `text` and `topic`, or add a header if these are not names.",
+            "data.csv: cannot tell which of 'id', 'desk', 'wire' contains the text or topic; "
+            "name columns with `text` and `topic`, or add a header if these are not names.",
         ),
         (
             {"text": LONG, "a": 1, "b": 2},
-            "data.csv has 'text', 'a', 'b', and none is known as topic; name columns "
+            "data.csv: cannot tell which of 'text', 'a', 'b' contains the topic; name columns "
             "with `topic`, or add a header if these are not names.",
         ),
         (
             {f"c{i}": 1 for i in range(25)},
-            f"data.csv has {', '.join(repr(f'c{i}') for i in range(20))} and 5 more, "
-            "and none is known as text or topic; name columns with `text` and `topic`, "
+            f"data.csv: cannot tell which of {', '.join(repr(f'c{i}') for i in range(20))} "
+            "and 5 more contains the text or topic; name columns with `text` and `topic`, "
             "or add a header if "
             "these are not names.",
         ),

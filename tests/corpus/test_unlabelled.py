@@ -90,11 +90,11 @@ def test_labelled_rows_count_rows_without_a_topic(text: object, topic: object) -
     [
         (
             "a,b,c\n1,2,3\n",
-            "has 'a', 'b', 'c', and none is known as text; name columns with `text`, or add a "
-            "header if these are not names.",
+            ": cannot tell which of 'a', 'b', 'c' contains the text; name columns with "
+            "`text`, or add a header if these are not names.",
         ),
-        ("text,b\n,2\n", "holds no texts; check the file, or name the column, `text`."),
-        ("text\n", "holds no texts; check the file, or name the column, `text`."),
+        ("text,b\n,2\n", " holds no texts; check the file, or name the column, `text`."),
+        ("text\n", " holds no texts; check the file, or name the column, `text`."),
     ],
     ids=["unknown", "blank", "header"],
 )
@@ -103,7 +103,7 @@ def test_read_texts_rejects_a_source_without_texts(
 ) -> None:
     with pytest.raises(DataError) as caught:
         read(tmp_path / "a.csv", content)
-    assert str(caught.value) == f"{tmp_path / 'a.csv'} {message}"
+    assert str(caught.value) == f"{tmp_path / 'a.csv'}{message}"
 
 
 def test_table_rows_keep_a_quoted_empty_cell_of_one_column(tmp_path: Path) -> None:

@@ -150,8 +150,8 @@ def test_predict_rows_guesses_the_text_column(model: TopicClassifier) -> None:
         (
             None,
             DataError,
-            "t.jsonl has 'a', 'b', 'c', and none is known as text; name columns with `text`, or "
-            "add a header if these are not names.",
+            "t.jsonl: cannot tell which of 'a', 'b', 'c' contains the text; name columns with "
+            "`text`, or add a header if these are not names.",
         ),
         (
             "bb",

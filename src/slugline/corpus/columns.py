@@ -254,7 +254,7 @@ def _unknown_columns_error(
             " If the columns of zeros and ones are topics, read them with ", topic_columns, "."
         )
     return DataError(
-        f"{name} has {format_list(column_names(head))}, and none is known as "
+        f"{name}: cannot tell which of {format_list(column_names(head))} contains the "
         f"{' or '.join(missing)}; name columns with ",
         join_messages(" and ", (Message(Parameter(option)) for option in missing)),
         ", or add a header if these are not names.",

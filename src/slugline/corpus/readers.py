@@ -334,11 +334,12 @@ def _examine(
     if form == "tsv" and separator is None and formats.begins_with_uris(head):
         form = "uris"
     elif form == "txt" and options.format is None and is_tab_header(table):
-        form, note = "tsv", "; ".join(filter(None, (note, _read_as("TSV"))))
+        form, note = "tsv", join_messages("; ", filter(None, (note, _read_as("TSV"))))
     if form in _TABLES:
         separator, header_line = _find_start(file.name, form, table, separator, options)
         if header_line > 1 and not named_delimiter(table.partition("\n")[0]):
-            note = "; ".join(filter(None, (note, f"read the header in line {header_line:,}")))
+            header_note = f"read the header in line {header_line:,}"
+            note = join_messages("; ", filter(None, (note, header_note)))
     has_mark = head.startswith(codecs.BOM_UTF8)
     return _TextFormat(form, encoding, separator, note, header_line, table, has_mark)
 
