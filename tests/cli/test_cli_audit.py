@@ -239,7 +239,7 @@ def test_audit_decisions_leave_out_test_documents_with_a_warning(run: Run, tmp_p
     n_test = parts[:12].count("test")
     assert n_test > 0
     assert result.err == (
-        f"warning: review.csv: ignored {n_test} about test documents; audit these as DATA\n"
+        f"warning: review.csv: ignored {n_test} about test documents; pass these as DATA\n"
     )
     assert result.out.startswith(f"0 relabelled, {12 - n_test} dropped, 0 kept\n")
 
@@ -290,7 +290,7 @@ def test_audit_decisions_keep_skipped_rows(run: Run, tmp_path: Path) -> None:
 def test_audit_decisions_warn_of_a_table_without_decisions(run: Run, tmp_path: Path) -> None:
     run("audit", "news.csv", "--review", "review.csv", "-q")
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
-    assert result.err == "warning: review.csv: no decision is filled in; was the table saved?\n"
+    assert result.err == "warning: review.csv: contains no decisions; was the table saved?\n"
     assert (result.code, (tmp_path / "new.csv").is_file()) == (0, True)
 
 

@@ -263,7 +263,7 @@ def test_audit_page_says_that_nothing_is_suspect(tmp_path: Path) -> None:
         [*command, "--port", "0"], capture_output=True, text=True, timeout=600, cwd=tmp_path
     )
     assert (done.returncode, (tmp_path / "reviewed.db").exists()) == (0, False), done.stderr
-    assert "no topic is suspect, so there is nothing to review" in done.stderr
+    assert "no suspect topics, so there is nothing to review" in done.stderr
 
 
 def test_audit_page_leaves_no_file_behind_where_a_port_is_in_use(run: Run, data: Path) -> None:

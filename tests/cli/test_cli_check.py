@@ -120,7 +120,7 @@ def test_check_takes_test_metrics_on_trust_without_the_test_file(run: Run) -> No
     assert (untested.code, untested.err) == (
         0,
         "a.slug: not measured again: test_accuracy, test_macro_f1, test_log_loss, test_documents, "
-        "majority_baseline; give the test file with --test to measure them\n",
+        "majority_baseline; to measure them, pass the test file with --test\n",
     )
 
 

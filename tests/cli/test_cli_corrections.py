@@ -67,8 +67,8 @@ def test_train_corrections_prints_changes_and_rollback_restores_the_model(run: R
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 0
     lines = found.out.splitlines()
-    assert lines[lines.index("what c.db changed") :] == [
-        "what c.db changed",
+    assert lines[lines.index("changes due to c.db") :] == [
+        "changes due to c.db",
         "corrections      9 corrections of 9 texts",
         "new topics       flowers",
         "corrected texts  9 of 9 right after training on the others, 0 before",
@@ -134,7 +134,7 @@ def test_train_corrections_holds_back_a_model_with_a_clearly_worse_topic(
     *_, message = found.err.splitlines()
     assert message.startswith("slugline: error: news.slug is not written: topic 'grain' got clear")
     assert message.endswith(
-        ". Look at the corrections of these topics, or write it all the same with --force."
+        ". Look at the corrections of these topics, or write the model anyway with --force."
     )
     assert "clearly worse    2 topics got clearly worse (all 3 had enough test texts to tell)" in (
         found.out
@@ -165,7 +165,7 @@ def test_train_corrections_holds_back_a_model_of_lower_precision(run: Run, news:
         assert not taught["passes"]
         assert taught["why_not"].endswith(f", but now {now} can be promised")
         assert taught["promise"]["precision_before"] == 0.9
-        assert "Look at the corrections, or write it all the same" in found.err
+        assert "Look at the corrections, or write the model anyway" in found.err
         assert Path("news.slug").read_bytes() == before
     assert run(*TRAIN, "--corrections", "c.db", "--seed", 5, "--force").code == 0
     assert Path("news.slug.before.1").read_bytes() == before

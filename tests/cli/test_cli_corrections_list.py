@@ -110,7 +110,7 @@ def test_corrections_approve_takes_a_range_in_which_none_waits(run: Run) -> None
     correct(3, approved=True)
     found = run("corrections", "c.db", "--approve", "1-999999999999")
     assert found.code == 0
-    assert "no correction from 1 to 999999999999 waits for approval" in found.err
+    assert "no corrections from 1 to 999999999999 are pending" in found.err
     assert "approved   0 corrections" in found.out
 
 

@@ -32,7 +32,7 @@ def test_curve_prints_a_table_and_what_twice_the_labels_would_bring(run: Run) ->
         ["20", "60"],
         ["all", "72"],
     ]
-    assert rows[4].startswith("With as many other documents, expect a result within")
+    assert rows[4].startswith("For the same number of other documents, expect a result within")
     assert rows[5].startswith("Slugline: no mistake in 18 test documents")
     assert len(rows) == 6
 
@@ -99,7 +99,7 @@ def test_curve_interrupted_prints_the_points_so_far(
     result = run("curve", "news.csv", *NAMED, "-q")
     assert result.code == 130
     assert result.err == (
-        "warning: interrupted; showing the points so far, some of them from fewer draws\n"
+        "warning: interrupted; showing the points so far, some from fewer draws\n"
     )
     assert [row.split()[0] for row in result.out.splitlines()[2:4]] == ["5", "10"]
     assert result.out.splitlines()[-1] == (

@@ -69,7 +69,7 @@ def test_evaluate_prints_metrics_of_every_topic_and_mistakes(run: Run) -> None:
         f"log loss     {told['log_loss']:.3f}  nats; lower is better\n"
         f"Brier score  {told['brier_score']:.3f}  from 0 to 2; lower is better\n"
         f"calibration  {told['calibration_error']:.3f}  mean gap between probability and fraction "
-        "right, in 5 bins of equally many documents; by chance alone "
+        "right, in 5 equal bins of documents; by chance alone "
         f"{told['calibration_error_by_chance']:.3f}\n"
         "\n"
         "topic  documents  precision  recall     F1\n"
@@ -188,7 +188,7 @@ def test_evaluate_against_compares_two_models(run: Run) -> None:
         f"accuracy                0.800       0.200      +0.600  {ends[0]}",
         f"macro-F1                {f1[0]:.3f}       {f1[1]:.3f}      {difference:+.3f}  {ends[1]}",
         "right, other wrong          3           0          +3  p = 0.250 by McNemar's exact test",
-        "neither is shown to be more accurate: the difference may be chance",
+        "neither is significantly more accurate: the difference may be due to chance",
     ]
 
 
@@ -277,20 +277,20 @@ def test_commands_recognize_a_model_in_place_of_the_texts(run: Run, command: str
 
 KNOWN = (
     "the results show how well it remembers, not how well it does on new documents. Evaluate it on "
-    "documents that it has not seen.\n"
+    "unseen documents.\n"
 )
 
 
 def test_evaluate_warns_of_training_documents(run: Run, news_csv: Path, tmp_path: Path) -> None:
     run("train", news_csv, "-q", "--seed", 3)
     assert run("evaluate", "model.slug", news_csv, "-q").err == (
-        "warning: the model learned from 72 of these 90 documents, and only the other 18 are new "
+        "warning: the model was trained on 72 of these 90 documents, and only the other 18 are new "
         f"to it: {KNOWN}"
     )
     (tmp_path / "test.csv").write_text("body,queue\nwheat,grain\ngoal,sport\n")
     run("train", news_csv, "-q", "--test", "test.csv", "-o", "all.slug")
     assert run("evaluate", "all.slug", news_csv, "-q").err == (
-        f"warning: the model learned from all of these 90 documents: {KNOWN}"
+        f"warning: the model was trained on all of these 90 documents: {KNOWN}"
     )
     assert run("evaluate", "all.slug", "test.csv", "-q").err == ""
 
@@ -315,7 +315,7 @@ def test_evaluate_warns_of_training_documents_of_a_known_data_set(
     corpus = Corpus([text for text, _ in news], [topic for _, topic in news], "bbc")
     monkeypatch.setattr("slugline.corpus.loading._load_bbc", lambda: corpus)
     run("train", "bbc", "-q")
-    assert "learned from 72 of these 90 documents" in run("evaluate", "model.slug", "bbc", "-q").err
+    assert "trained on 72 of these 90 documents" in run("evaluate", "model.slug", "bbc", "-q").err
 
 
 # --mistakes -------------------------------------------------------------------------------------
@@ -380,13 +380,14 @@ def test_print_evaluation_of_several_topics_has_thresholds_and_pairs(
         f"micro-F1       0.889  95 % interval {micro}; every decision counts the same",
         f"macro-F1       0.900  95 % interval {macro}; every topic counts the same",
         f"per document   0.750  95 % interval {samples}; mean F1 over documents; 1 if "
-        "a document without topics is given none",
-        "exact match    0.750  95 % interval 0.301 to 0.954; documents given exactly their topics",
+        "a document without topics is assigned none",
+        "exact match    0.750  95 % interval 0.301 to 0.954; documents assigned exactly their "
+        "topics",
         "precision@1    1.000  how often the likeliest topic is right; nDCG@1 1.000",
         "ranking        1.000  label ranking average precision",
         "Hamming loss  0.1250  fraction of all decisions that are wrong",
-        "calibration    0.213  mean gap between probability and fraction right, in 8 bins of "
-        "equally many decisions with a probability above 5 %; by chance alone 0.294",
+        "calibration    0.213  mean gap between probability and fraction right, in 8 equal "
+        "bins of decisions with a probability above 5 %; by chance alone 0.294",
         "",
         "topic  documents  precision  recall     F1  threshold",
         "grain          2      1.000   1.000  1.000      0.500",

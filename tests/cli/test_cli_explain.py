@@ -83,7 +83,7 @@ def test_explain_examples_prints_similar_documents(run: Run, news_csv: Path) -> 
     result = run("explain", "news.slug", "wheat and corn", "--examples", "news.csv", "-q")
     assert result.code == 0
     heading, *rows = result.out.splitlines()[-6:]
-    assert heading == "documents of grain that are most like the text in these words"
+    assert heading == "documents of grain most similar to the text in these words"
     lines = news_csv.read_text().splitlines()
     for row in rows:
         share, number, text = re.split(r"  +", row, maxsplit=2)
@@ -218,8 +218,8 @@ def test_explain_takes_the_name_of_a_file_for_words_with_a_note(run: Run) -> Non
     result = run("explain", "news.slug", "wheat")
     assert result.out.startswith("grain")
     assert result.err == (
-        "explaining the words 'wheat', not the content of the file of that name; to explain that, "
-        "give it as standard input: - < wheat\n"
+        "explaining the words 'wheat', not the file of that name; to explain the file, "
+        "pass it on standard input: - < wheat\n"
     )
 
 
@@ -229,7 +229,7 @@ def test_explain_limits_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch
     assert result == (
         1,
         "",
-        "slugline: error: standard input holds over 1 MB; explain one text at a time.\n",
+        "slugline: error: standard input exceeds 1 MB; explain one text at a time.\n",
     )
 
 

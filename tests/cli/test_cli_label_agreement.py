@@ -28,7 +28,7 @@ topic  texts  other agrees  95 % interval  alpha  95 % interval
 grain     10          89 %   58 % to 98 %   0.80   0.39 to 0.95
 earn      12          91 %   64 % to 98 %   0.80   0.39 to 0.95
 
-confused  with   texts  who gave the first / the second
+confused  with   texts  coders (first / second)
 earn      grain      2  Lee / Kim 2
 
 coder           labels  skipped  others agree  95 % interval  texts

@@ -61,8 +61,8 @@ def fitted() -> Fitted:
             "broken",
             "The precision of 0.95 that the model was trained for is not kept in the test: of 80 "
             "answers, 75.0 % are right (95 % confidence interval: 64.5 to 83.2 %). Check whether "
-            "the test documents are like the training documents: later ones, or those of another "
-            "source, often are not.",
+            "the test documents are like the training documents: newer documents, or documents "
+            "from another source, often differ.",
         ),
         (
             AnswerCounts(1, 0, 0, 0.0),

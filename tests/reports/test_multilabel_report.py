@@ -82,10 +82,10 @@ def test_multilabel_page_has_all_sections_and_numbers() -> None:
     links = [attributes["href"] for tag, attributes in elements.seen if tag == "a"]
     assert [link for link in links if link] == [f"#{name}" for name in elements.sections[1:]]
     text = " ".join(elements.text.split())
-    assert "Of the topics that 180 unseen documents have, the classifier gives 85.7 %" in text
-    assert "85.7 % of the topics that it gives are right: a micro-F1 of 85.7 %" in text
-    assert "66.7 % of the documents are given exactly their topics." in text
-    assert "30 of the 210 topics that the test documents have are not given." in text
+    assert "Of the topics that 180 unseen documents have, the classifier finds 85.7 %" in text
+    assert "85.7 % of the topics that it assigns are right: a micro-F1 of 85.7 %" in text
+    assert "66.7 % of the documents are assigned exactly their topics." in text
+    assert "30 of the 210 topics that the test documents have are not assigned." in text
     assert "A test document has 1.2 topics on average and at most 2, and 30 have none" in text
     assert "Log loss" not in text
     assert "--curve" not in text
@@ -130,8 +130,8 @@ def test_multilabel_advice_names_missed_and_added_topics() -> None:
         "1 of 3 topics is missed more often than found: “grain” (0 of 4 found)"
     )
     assert added == (
-        "1 topic is given wrongly more often than rightly: “wheat” (0 % right). Read some of these "
-        "documents: perhaps the topic is missing in the data."
+        "1 topic is assigned wrongly more often than correctly: “wheat” (0 % right). Read some of "
+        "these documents: perhaps the topic is missing in the data."
     )
     assert few.startswith("With 28 test documents, the true micro-F1 may be anywhere from")
 

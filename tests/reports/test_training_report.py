@@ -151,7 +151,7 @@ def test_training_page_begins_with_the_accuracy_on_labels() -> None:
         "80.0 to 93.0 %), as estimated from 400 labels. That is 47.0 points better than always "
         "answering “earn”."
     )
-    assert "classifier is right for fewer of them (82.0 %) than of other texts" in texts["data"]
+    assert "classifier is less accurate on them (82.0 %) than on other texts" in texts["data"]
     assert texts["baselines"].startswith("The most common topic of the texts without a label is")
     assert advice(experiment)[0] == "About 50 more."
     assert not any(
@@ -314,14 +314,14 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
         (
             "baselines",
             {},
-            "Shuffled topics are guesses of each topic as often as it occurs. The most common "
+            "Shuffled topics guess each topic as often as it occurs. The most common "
             "topic of the training documents is “acq”; always answering it is right for 40.0 % of "
             "the test documents.",
         ),
         (
             "baselines",
             {"majority": 0.8},
-            "Shuffled topics are guesses of each topic as often as it occurs. The most common "
+            "Shuffled topics guess each topic as often as it occurs. The most common "
             "topic of the training documents is “acq”; always answering it is right for 80.0 % of "
             "the test documents. The 95 % confidence interval of the classifier, 73.3 % to 88.3 %, "
             "includes 80.0 %, so the difference may be chance.",

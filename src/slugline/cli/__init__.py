@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _end_imports() -> None:
-    """Restore KeyboardInterrupt on Ctrl-C, and enable garbage collection, except for imports."""
+    """Undo the settings for imports: re-enable garbage collection and KeyboardInterrupt."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
@@ -81,7 +81,7 @@ def _run() -> None:
         if isinstance(error, BrokenPipeError):
             _end_unread(error)
         _discard(sys.stdout)
-        _fail(f"the output can't be written ({error.strerror}); free space, or send it elsewhere.")
+        _fail(f"can't write the output ({error.strerror}); free disk space, or redirect it.")
     sys.exit(0)
 
 
@@ -127,7 +127,7 @@ def _reword_number_error(message: str) -> str:
 
 
 def _on_one_line(message: str) -> str:
-    """Return a message on one line, even if it quotes line breaks."""
+    """Escape the line breaks in a message."""
     from slugline.base.wording import printable
 
     return printable(message, keep="")

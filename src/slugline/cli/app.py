@@ -61,7 +61,7 @@ def import_command(name: str) -> click.Command:
 
 
 def make_app(before_command: Callable[[], object] = bool) -> click.Group:
-    """Return the program; it calls `before_command` before each command."""
+    """Return the program, which calls `before_command` before each command."""
     program = _Program(
         "slugline",
         {name: click.Command(name, short_help=text) for name, text in COMMANDS.items()},

@@ -62,7 +62,7 @@ _DEFAULT_OUTPUT = Path("reviewed.db")
 # File extensions of repaired documents and of decisions.
 _REPAIRED = (".jsonl", ".csv", ".xlsx")
 _DATABASES = (".db", ".sqlite")
-# Suspicion under which a label is probably right.
+# Labels with a lower suspicion are probably right.
 _PROBABLY_WRONG = 0.5
 
 
@@ -70,7 +70,7 @@ _PROBABLY_WRONG = 0.5
 @options.data_argument
 @options.reading_options
 @option("--like MODEL", "Read DATA like MODEL's training data: columns, encoding, merged topics.")
-@option("--test FILE", "Test texts to audit as well; copies of DATA are reported as leaks.")
+@option("--test FILE", "Test texts to audit too; copies of training texts are reported as leaks.")
 @option("--number -n N", "Number of suspects to print.", type=click.IntRange(min=0), default=20)
 @option(
     "--output -o FILE",
@@ -216,11 +216,11 @@ def _repair(
     warn([Message(f"{path}: ", decisions.note)] if decisions.note else [])
     if not decisions.items:
         question = "" if is_database(path) else "; was the table saved?"
-        warn([f"{path}: no decision is filled in{question}"])
+        warn([f"{path}: contains no decisions{question}"])
     repair = apply_decisions(corpus, decisions)
     n_test = len(decisions.for_part("test"))
     if n_test:
-        warn([f"{path}: ignored {n_test:,} about test documents; audit these as DATA"])
+        warn([f"{path}: ignored {n_test:,} about test documents; pass these as DATA"])
     old_topics = set(corpus.all_topics())
     for new in repair.new_topics:
         near = nearest(new, old_topics)
@@ -275,7 +275,7 @@ def _review_suspects(
         if not audit.is_test(row) and audit.suspicion[row] >= MIN_SUSPICION
     ]
     if not suspects:
-        say(f"{audit.corpus.name}: no topic is suspect, so there is nothing to review")
+        say(f"{audit.corpus.name}: no suspect topics, so there is nothing to review")
         return
     with open_decisions(output, shlex.join(data)) as store:
         rows = [*suspects, *decided_rows(findings, store)]
@@ -304,7 +304,7 @@ def _review_suspects(
         )
         serve_page(settings, service, address, f"{counted(len(suspects), 'suspect')} to review")
     name = shlex.join([*data, "--decisions", str(output)])
-    options = ", with the same options for reading" if reading.describes_source() else ""
+    options = ", with the same reading options" if reading.describes_source() else ""
     say(f"decisions are in {output}; to apply them{options}: slugline audit {name} -o repaired.csv")
 
 

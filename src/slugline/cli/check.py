@@ -48,7 +48,9 @@ def check(
         )
     if result.not_measured:
         names = ", ".join(result.not_measured)
-        say(f"{model}: not measured again: {names}; give the test file with --test to measure them")
+        say(
+            f"{model}: not measured again: {names}; to measure them, pass the test file with --test"
+        )
     if as_json:
         print_json(result.to_dict())
     else:
@@ -92,7 +94,7 @@ def _likely_cause(result: ReproducibilityCheck) -> str:
     if kernels is not None:
         return "trained without compiled kernels; set SLUGLINE_KERNEL=0 to get the same bytes"
     if result.differences[0].what.startswith("versions."):
-        return "made by other versions; install those to get the same bytes"
+        return "made with other versions; install those to get the same bytes"
     if all(difference.what.startswith("metrics.") for difference in result.differences):
         return "the same model, tested on other documents"
     return "made by the same versions; the file was changed, or a different CPU rounded differently"

@@ -138,11 +138,11 @@ def _parse_numbers(values: Sequence[str], pending: Sequence[int]) -> list[int]:
             first, last = int(match[1]), int(match[2])
             if first > last:
                 raise OptionError(f"the range {word} ends before it begins; write {last}-{first}.")
-            # Only pending ones: most of a long range may have been approved long ago.
+            # Only pending ones, since most corrections in a long range may already be approved.
             in_range = [number for number in pending if first <= number <= last]
             numbers.update(dict.fromkeys(in_range))
             if not in_range:
-                warn([f"no correction from {first} to {last} waits for approval"])
+                warn([f"no corrections from {first} to {last} are pending"])
     return list(numbers)
 
 

@@ -28,7 +28,7 @@ from slugline.errors import OptionError
 
 # Maximum number of changes to print.
 _MAX_CHANGES = 20
-# Maximum length of topic names next to each other in a table.
+# Maximum length of topic names in column headings.
 _NAME_LENGTH = 20
 # Placeholder for a missing estimate.
 _DASH = "–"
@@ -57,7 +57,7 @@ def _check_one(_: object, __: object, values: tuple[str, ...]) -> str | None:
     callback=_check_one,
 )
 @option("--topic topics NAME", "Topic to show. Repeatable.", multiple=True, show_default="all")
-@option("--since DAY", "Count texts answered by a server on or after this day, such as 2026-03-01.")
+@option("--since DAY", "Count only texts answered on or after this day, such as 2026-03-01.")
 @option("--date COLUMN", "Date column.", show_default="the only one with dates")
 @option(
     "--date-order ORDER",
@@ -174,7 +174,7 @@ def _print_groups_of_topic(counts: Counts) -> None:
 def _print_topics(
     counts: Counts, topics: Sequence[tuple[str, TopicCount]], label: str, *, has_texts: bool = False
 ) -> None:
-    """Print a row per topic, beginning with a name."""
+    """Print a table with a row per (name, topic) pair."""
     head = [label, "texts", "share", "95 % interval", "number", "", "answers", "by"]
     rows: list[Sequence[str]] = [head]
     for name, topic in topics:
@@ -220,7 +220,7 @@ def _print_groups(counts: Counts) -> None:
 
 
 def _width(columns: Iterable[Sequence[str]]) -> int:
-    """Return the total width of columns in characters, with two between them."""
+    """Return the total width of columns in characters, each followed by two spaces."""
     return sum(max(map(len, column)) + 2 for column in columns)
 
 

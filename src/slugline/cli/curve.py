@@ -110,7 +110,7 @@ def curve(
     for note in curves.notes:
         say(Message(f"{curves.name}: ", note))
     if curves.interrupted:
-        warn(["interrupted; showing the points so far, some of them from fewer draws"])
+        warn(["interrupted; showing the points so far, some from fewer draws"])
     if chart is not None:
         write_result(chart, svg_file([accuracy_by_labels(curves)]), "chart")
     if as_json:

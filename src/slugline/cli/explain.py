@@ -91,7 +91,7 @@ def explain(
             say(f"{corpus.name}: skipped {skipped} without a usable text or topic")
     explanation = explaining.explain(fitted, text, topic, against=against, corpus=corpus)
     if not explanation.reasons:
-        say("no word is known to the model; this is its answer to an empty text")
+        say("the model knows none of the words; this is its answer to an empty text")
     if explanation.n_unlisted:
         say(
             f"the text has {counted(explanation.n_words, 'word')}: listing the "
@@ -122,7 +122,7 @@ def _read_cells(fitted: Fitted, text: str, values: Sequence[str]) -> str:
         if name is None:
             listed = f"its columns are {', '.join(names)}" if names else "it has no columns"
             raise OptionError(
-                f"--column {value!r} names no column of the model; {listed}; give a name and a "
+                f"--column {value!r} is not a column of the model; {listed}; pass a name and a "
                 "value, such as product=Card."
             )
         cells[name] = value.removeprefix(f"{name}=")
@@ -140,8 +140,8 @@ def _read(text: str) -> str:
         # Unlike pathlib, os.path accepts any string.
         if len(text) < _MAX_PATH and os.path.isfile(text):  # noqa: PTH113
             say(
-                f"explaining the words {text!r}, not the content of the file of that name; to "
-                f"explain that, give it as standard input: - < {text}"
+                f"explaining the words {text!r}, not the file of that name; to explain the file, "
+                f"pass it on standard input: - < {text}"
             )
         return text
     if sys.stdin.isatty():
@@ -149,7 +149,7 @@ def _read(text: str) -> str:
     data = sys.stdin.buffer.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise DataError(
-            f"standard input holds over {_MAX_BYTES >> 20} MB; explain one text at a time."
+            f"standard input exceeds {_MAX_BYTES >> 20} MB; explain one text at a time."
         )
     return data.decode("utf-8", "surrogateescape")
 
@@ -172,7 +172,7 @@ def _print(explanation: Explanation, n_words: int | None) -> None:
         "", f"attributions are {'approximately ' * explanation.is_approximate}{explanation.method}"
     )
     if explanation.examples:
-        show("", f"documents of {explanation.topic} that are most like the text in these words")
+        show("", f"documents of {explanation.topic} most similar to the text in these words")
         rows = [
             (f"{example.similarity:.3f}", example.place, " ".join(example.text[:400].split()))
             for example in explanation.examples

@@ -45,7 +45,7 @@ def info(model: str, as_json: bool) -> None:
         show(f"- several topics: {_FORMS.get(form.kind, f'separated by {form.separator!r}')}")
     show(f"- encoding: {layout.encoding or 'UTF-8'}")
     if layout.separator:
-        show(f"- separator of cells: {_SEPARATORS.get(layout.separator, layout.separator)}")
+        show(f"- cell separator: {_SEPARATORS.get(layout.separator, layout.separator)}")
     if layout.fold_topics:
         show("- topics that differ only in case or spaces are merged")
     for old, new in layout.topic_map[:_MAX_RENAMED]:

@@ -59,7 +59,7 @@ from slugline.serving.serve_settings import ServeSettings
 )
 @option(
     "--show-guesses",
-    "Show the model's guess before coders decide; only random texts then count in the accuracy.",
+    "Show the model's guess before coders decide; then only random texts count towards accuracy.",
 )
 @option(
     "--double FRACTION",
@@ -237,7 +237,7 @@ def _label_on_page(
     page: PageOptions,
     settings: ServeSettings,
 ) -> None:
-    """Serve the page until Ctrl-C, then print the estimated accuracy of a model of the labels."""
+    """Serve the page until Ctrl-C, then print how accurate a model trained on the labels is."""
     check_can_open()
     with contextlib.ExitStack() as stack:
         address = page.address()

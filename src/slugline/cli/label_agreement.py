@@ -70,7 +70,7 @@ def _print_group(group: GroupAgreement) -> None:
     if group.confusions:
         show()
         confusions = [_confusion_row(each) for each in group.confusions[:_MAX_LISTED]]
-        header = ("confused", "with", "texts", "who gave the first / the second")
+        header = ("confused", "with", "texts", "coders (first / second)")
         print_table([header, *confusions], (0, 1, 3))
 
 

@@ -69,7 +69,7 @@ def split_coder(value: str) -> tuple[str, Path]:
 def exchange_labels(
     store: LabelStore, table: TextTable, files: LabelFiles, person: str, options: ReadOptions
 ) -> None:
-    """Import and export labels, and print reports; `options` are the options of the texts."""
+    """Import and export labels, and print reports; `options` are those for reading the texts."""
     if files.import_path is not None:
         _import(store, table, files.import_path, None, person, options)
     for name, path in map(split_coder, files.import_coders):
@@ -106,8 +106,8 @@ def _import(
 ) -> None:
     """Import labels of people, or of `imported_coder` if given.
 
-    Labels of people in a table are credited to `person`. If the table is the file of the texts, the
-    options of the texts apply.
+    People's labels in a table are credited to `person`. If the table is the text file itself, it is
+    read with the same options.
     """
     kind: CoderKind = "person" if imported_coder is None else "imported"
     if is_label_studio_file(path):

@@ -42,7 +42,7 @@ class PageOptions:
     insecure: bool
 
     def coder_name(self) -> str:
-        """Return the name of the coder without a token; by default, the login name."""
+        """Return the name for a coder without a token; by default, the login name."""
         return self.coder or login_name()
 
     def settings(self) -> ServeSettings:
@@ -75,8 +75,8 @@ def _read_named_tokens(path: Path) -> tuple[str, ...]:
     for number, token in enumerate(tokens, 1):
         if token.name is None:
             raise OptionError(
-                f"--token-file {path}: token {number} has no name, which labels need as their "
-                "coder; write a line such as `anna TOKEN`."
+                f"--token-file {path}: token {number} has no name to store with labels; write "
+                "a line such as `anna TOKEN`."
             )
     return lines
 
@@ -94,7 +94,7 @@ def page_options(*, panel: str = MAIN) -> Callable[[Callable[..., None]], Callab
         setting_option(ServeSettings, "port", "SLUGLINE", panel),
         option(
             "--token-file FILE",
-            "Require a token from FILE, which has a name and a token per line.",
+            "Require one of the tokens in FILE, which contains a name and a token per line.",
             type=Path,
             envvar="SLUGLINE_TOKEN_FILE",
             show_envvar=True,

@@ -31,8 +31,8 @@ def main_metrics(evaluation: AnyEvaluation) -> Iterator[Row]:
     """Yield rows for accuracy and F1, with 95 % intervals."""
     if isinstance(evaluation, MultilabelEvaluation):
         micro, macro, samples = evaluation.f1_intervals
-        per_document = "mean F1 over documents; 1 if a document without topics is given none"
-        exact = "documents given exactly their topics"
+        per_document = "mean F1 over documents; 1 if a document without topics is assigned none"
+        exact = "documents assigned exactly their topics"
         yield _metric("micro-F1", evaluation.micro.f1, micro, "every decision counts the same")
         yield _metric("macro-F1", evaluation.macro_f1, macro, "every topic counts the same")
         yield _metric("per document", evaluation.samples.f1, samples, per_document)
@@ -130,7 +130,7 @@ def print_paired(paired: PairedComparison, first: str, second: str) -> None:
     if not paired.n_different:
         show(f"both give the same answers to all {counted(paired.n_documents, 'document')}")
     elif paired.p_value >= _SIGNIFICANCE_LEVEL:
-        show("neither is shown to be more accurate: the difference may be chance")
+        show("neither is significantly more accurate: the difference may be due to chance")
     else:
         better = first if n_first > n_second else second
         show(f"{better} is more accurate: chance alone would rarely make such a difference")
@@ -159,7 +159,7 @@ def _ranking_metrics(evaluation: MultilabelEvaluation) -> Iterator[Row]:
 
 def _calibration(evaluation: AnyEvaluation, cases: str) -> Row:
     n_bins = len(evaluation.reliability())
-    bins = "1 bin" if n_bins == 1 else f"{n_bins} bins of equally many {cases}"
+    bins = "1 bin" if n_bins == 1 else f"{n_bins} equal bins of {cases}"
     return (
         "calibration",
         _format(evaluation.calibration_error),
@@ -188,7 +188,7 @@ class TestedDecider(NamedTuple):
         return self.decider.check_promise(self.result.answers if self.result else None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON; topics that are never given have no threshold."""
+        """Return plain data for JSON; topics that are never assigned have no threshold."""
         names, thresholds = self.decider.fitted.topics.names, self.decider.thresholds.tolist()
         heldout = self.decider.fitted.heldout_predictions
         alternative = None if heldout is None else heldout.alternative

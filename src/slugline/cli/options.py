@@ -59,8 +59,8 @@ class Argument(click.Argument):
 class Option(click.Option):
     """An option listed in a panel of the help.
 
-    `values` are shell completions; options of type `Path` complete files. `parameters` are further
-    names of the option in Python.
+    `values` are shell completions; options of type `Path` complete files. `parameters` are
+    additional names of the option in Python.
     """
 
     def __init__(
@@ -244,7 +244,7 @@ def option(words: str, help: str, **settings: Any) -> Callable[[Decorated], Deco
 
 
 class QuotedWords(click.types.StringParamType):
-    """Values in an environment variable, quoted if they contain spaces; or a single path."""
+    """Values from an environment variable, quoted if they contain spaces, or a single path."""
 
     def split_envvar_value(self, rv: str) -> Sequence[str]:
         """Return the values; OptionError if quotation marks don't match."""
@@ -369,8 +369,8 @@ threads = functools.partial(
 )
 precision_option = option(
     "--min-precision FRACTION",
-    "Minimum fraction of right answers, such as 0.95; unsure texts get no topic. 0 answers all "
-    "texts.",
+    "Minimum fraction of right answers, such as 0.95; unsure texts are left unassigned. 0 answers "
+    "all texts.",
     type=float,
     show_default="MODEL's own",
 )

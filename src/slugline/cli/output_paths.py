@@ -51,7 +51,7 @@ def check_ending(option: str, path: Path, suffixes: Sequence[str]) -> None:
 
 
 def check_database(option: str, path: Path, sources: Iterable[str | Path | None]) -> None:
-    """Check early that labels can be stored in a file; OptionError if its name is for a table."""
+    """Check early that labels can be stored in a file; OptionError for extensions of tables."""
     if path.suffix.lower() in (".html", ".csv", ".xlsx", ".jsonl"):
         raise OptionError(f"{option} {path}: --page writes a database; name it {path.stem}.db.")
     check_target(option, path, sources)

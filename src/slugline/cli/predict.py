@@ -98,7 +98,7 @@ _folder_option = functools.partial(option, panel="With --output FOLDER")
 @option("--strict", "Stop at the first unreadable row.")
 @option(
     "--threads n_threads N",
-    "Number of threads; does not change results.",
+    "Number of threads; doesn't affect results.",
     type=COUNT,
     default=1,
     parameters=("n_jobs",),
@@ -119,7 +119,7 @@ _folder_option = functools.partial(option, panel="With --output FOLDER")
     "and output paths.",
     show_default="this machine",
 )
-@_folder_option("--overwrite", "Replace output of a different model or of different options.")
+@_folder_option("--overwrite", "Replace output from a different model or different options.")
 @quiet_option
 def predict(
     model: str | None,

@@ -27,7 +27,7 @@ from slugline.serving.watch.store import WatchedModel, WatchStore
 @command()
 @options.model_argument
 @argument("file", "The database of `slugline serve --watch --keep-texts`.", type=Path)
-@option("--since DAY", "Use texts answered on or after this day, such as 2026-03-01.")
+@option("--since DAY", "Use only texts answered on or after this day, such as 2026-03-01.")
 @option(
     "--output -o FILE", "Table to write (.csv).", type=OUTPUT_FILE, show_default="standard output"
 )

@@ -118,8 +118,7 @@ def _read_documents(request: TrainRequest) -> DocumentParts:
     if "optimize" in request.given and not train.multilabel:
         raise OptionError(
             Parameter("optimize"),
-            " chooses how several topics are given, and these documents have one each; "
-            "leave it out.",
+            " requires multi-label data, but these documents have one topic each; leave it out.",
         )
     unlabelled: list[str] = []
     for file in request.unlabelled:

@@ -59,7 +59,7 @@ def read_corrections(request: TrainRequest, path: Path) -> ModelCorrections:
     OptionError : if corrections can't be added to the data of the model at --output.
     StoreError : if the file can't be read, or is not a file of corrections.
     DataError : if it contains no corrections.
-    SluglineError : if all of them wait for approval.
+    SluglineError : if all of them are pending.
     ModelFileError : if the file at --output is not a model.
     EncoderError : if that model's encoder is missing.
     """
@@ -189,7 +189,7 @@ def check_retraining(result: CorrectionResult, request: TrainRequest) -> Fitted:
     output = request.output
     if not result.passes and not request.force:
         topics = " of these topics" if result.worse_topics else ""
-        advice = f"Look at the corrections{topics}, or write it all the same with --force."
+        advice = f"Look at the corrections{topics}, or write the model anyway with --force."
         hold_back(result, request, advice)
     if not result.passes:
         warn([result.why_not()])
@@ -211,7 +211,7 @@ def hold_back(result: CorrectionResult, request: TrainRequest, advice: str) -> N
 def print_retraining(result: CorrectionResult, output: Path | None = None) -> None:
     """Print the changes due to corrections, and how to restore a replaced model."""
     name = result.training_sets.corrections.name
-    show("", f"what {name} changed")
+    show("", f"changes due to {name}")
     print_table(summarize_corrections(result), left_aligned=(0, 1))
     if result.n_pending:
         pending = describe_pending(result.n_pending)

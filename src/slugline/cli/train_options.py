@@ -67,7 +67,7 @@ class TrainRequest:
     # Number of worker processes, or address of a Dask cluster.
     workers: int | None
     scheduler: str | None
-    # Names of the options and arguments that were typed.
+    # Names of the options and arguments given explicitly.
     given: frozenset[str]
 
     @property
@@ -166,8 +166,8 @@ _OPTIONS = (
     ),
     _learning(
         "--optimize AVERAGE",
-        "F1 that thresholds maximize for multi-label data: micro (over decisions), macro (over "
-        "topics) or samples (over texts).",
+        "F1 average that thresholds maximize on multi-label data: micro (over decisions), macro "
+        "(over topics) or samples (over texts).",
         values=("micro", "macro", "samples"),
         default="micro",
     ),

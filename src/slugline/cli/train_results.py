@@ -76,8 +76,8 @@ def save_model(
 ) -> TrainingResults:
     """Save the model, keeping the previous file if `slugline rollback` may be needed.
 
-    A model trained with corrections replaces another one only if its file loads, gives answers,
-    and differs; see `CorrectionResult.is_unchanged`.
+    A model trained with corrections replaces another one only if its file loads, predicts, and
+    differs; see `CorrectionResult.is_unchanged`.
 
     Raises
     ------
