@@ -69,7 +69,7 @@ def split_coder(value: str) -> tuple[str, Path]:
 def exchange_labels(
     store: LabelStore, table: TextTable, files: LabelFiles, person: str, options: ReadOptions
 ) -> None:
-    """Import and export labels, and print reports; `options` are those for reading the texts."""
+    """Import and export labels, and print reports; `options` control how texts are read."""
     if files.import_path is not None:
         _import(store, table, files.import_path, None, person, options)
     for name, path in map(split_coder, files.import_coders):

@@ -204,7 +204,7 @@ def _usual_topic(documents: Sequence[Document]) -> str | None:
 
 
 def _list_form(rows: RowReader) -> TopicForm:
-    """Return the topic form of lists of topics in the format of a source."""
+    """Return how the source's format represents lists of topics."""
     kinds: dict[str, Literal["label", "uris"]] = {"txt": "label", "uris": "uris"}
     return TopicForm(kinds.get(rows.format, "array"))
 

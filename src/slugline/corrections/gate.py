@@ -196,8 +196,8 @@ def topic_changes(
 def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:
     """Return a boolean for each change: True if it is significantly for the worse.
 
-    The changes are one family of one-sided sign tests, with a family-wise error rate of `ALPHA`,
-    corrected for the number of changes with enough documents to be significant at all.
+    One-sided sign tests with the family-wise error rate `ALPHA`. Changes with too few documents to
+    reach significance don't count in the correction.
 
     Parameters
     ----------

@@ -435,7 +435,7 @@ def restore_calibration(
 def fit_topic_calibration(
     scores: F32, y: F32, weights: F32 | None = None, usual: tuple[float, float] = USUAL_CURVE
 ) -> TopicCalibration:
-    """Return the calibration curves of maximum posterior probability, given held-out rows.
+    """Return maximum a posteriori calibration curves, fitted to held-out rows.
 
     First, a common curve is fitted to all topics. Then each topic gets its own curve, with the
     common one as its prior. Since most topics of a document are unlikely, a logistic curve that

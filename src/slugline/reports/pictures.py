@@ -118,7 +118,7 @@ def score_by_model(models: Sequence[ModelMark], score: str = "Accuracy") -> str:
 
 
 def reliability_diagram(bins: Sequence[Bin]) -> str:
-    """Return the fraction of right answers by their probability, with 95 % intervals."""
+    """Return a chart of accuracy by predicted probability, with 95 % intervals."""
     chart = Chart(
         Axis.fractions("Probability of the answer"), Axis.fractions("Fraction that is right")
     )

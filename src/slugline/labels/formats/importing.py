@@ -221,7 +221,7 @@ _CoderOf = Callable[[ExchangedLabel], tuple[str, CoderKind]]
 
 
 def _coder_finder(source: str, coder: str | None, kind: CoderKind) -> _CoderOf:
-    """Return a function that returns the name and the kind of a label's coder."""
+    """Return a function that maps a label to its coder's name and kind."""
 
     def coder_of(label: ExchangedLabel) -> tuple[str, CoderKind]:
         return (label.coder or source, label.kind) if coder is None else (coder, kind)

@@ -451,7 +451,7 @@ def read_decision(reader: LabelReader, number: int) -> LabelDecision:
 
 
 def read_copies(reader: LabelReader, assignment: int) -> list[LabelDecision]:
-    """Return the current labels of near copies that were labelled with a document."""
+    """Return the current labels of near copies labelled along with a document."""
     withdrawn = reader.last_withdrawn()
     rows = reader.connection.execute(
         f"SELECT {ASSIGNMENT_COLUMNS}, {DECISION_COLUMNS} FROM assignments "  # noqa: S608

@@ -193,7 +193,7 @@ class DenseHead:
         )
 
     def settings(self) -> HeadSettings:
-        """Return the numbers for `restore`."""
+        """Return the settings that `restore` needs."""
         calibration = self.calibration
         return HeadSettings(
             sparse_factor=self.sparse_factor,

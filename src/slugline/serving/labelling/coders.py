@@ -126,7 +126,7 @@ class CoderService:
 
 
 class _AgreementTask:
-    """Measures the agreement of coders in a thread, once after each change."""
+    """Measures the agreement of coders in a background thread after each change."""
 
     def __init__(self, store: LabelStore) -> None:
         self._store = store

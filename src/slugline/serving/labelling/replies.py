@@ -102,7 +102,7 @@ class RecentDecision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecentReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest decisions, the latest first."""
+    """The latest decisions, newest first."""
 
     decisions: list[RecentDecision]
     #: True if there are earlier ones.
