@@ -500,8 +500,8 @@ def test_predict_reports_a_full_disk_of_standard_output(tmp_path: Path, command:
 
     assert (process.returncode, process.stderr.decode()) == (
         1,
-        "slugline: error: the output can't be written (No space left on device); free space, "
-        "or send it elsewhere.\n",
+        "slugline: error: can't write the output (No space left on device); free disk space, or "
+        "redirect it.\n",
     )
 
 

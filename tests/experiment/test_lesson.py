@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
 from collections.abc import Callable, Iterable
@@ -9,13 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from slugline.base.progress import SilentProgress
-from slugline.cli.reproduce import reproduce
 from slugline.corpus.documents import one_hot
 from slugline.errors import OptionError
 from slugline.experiment import lesson
@@ -271,8 +269,8 @@ def test_run_on_reuters_agrees_with_the_lesson(reuters_data: Path) -> None:
 
 
 @pytest.fixture
-def command(result: NotebookResult, monkeypatch: pytest.MonkeyPatch) -> click.Command:
-    """Return the command, which returns results that exist already."""
+def command(run: Run, result: NotebookResult, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs `slugline reproduce` with results that exist already."""
 
     def run_no_more(n_seeds: int, first_seed: int, progress: Any) -> NotebookResult:
         for step in ("first step", "first step", "second step"):
@@ -280,34 +278,29 @@ def command(result: NotebookResult, monkeypatch: pytest.MonkeyPatch) -> click.Co
         return replace(result, seeds=list(range(first_seed, first_seed + n_seeds)))
 
     monkeypatch.setattr(lesson, "run", run_no_more)
-    return reproduce
+    return functools.partial(run, "reproduce")
 
 
-def test_command_prints_a_table_and_writes_the_report(
-    command: click.Command, tmp_path: Path
-) -> None:
-    done = CliRunner().invoke(command, ["--out", str(tmp_path / "new" / "folder"), "--seeds", "2"])
-    assert done.exit_code == 0
-    lines = done.stdout.splitlines()
+def test_command_prints_a_table_and_writes_the_report(command: Run, tmp_path: Path) -> None:
+    done = command("--out", str(tmp_path / "new" / "folder"), "--seeds", "2")
+    assert done.code == 0
+    lines = done.out.splitlines()
     assert lines[0].split() == ["lesson", "ours"]
     assert lines[1].split() == ["Data:", "training", "wires", "8,982", "1,200"]
     assert lines[-1] == f"report  {tmp_path / 'new' / 'folder' / 'report.html'}"
     assert max(map(len, lines[:-1])) <= 80
     assert (tmp_path / "new" / "folder" / "report.html").is_file()
-    assert done.stderr.splitlines() == ["  0%  first step", "  0%  second step"]
+    assert done.err.splitlines() == ["  0%  first step", "  0%  second step"]
 
 
-def test_command_rejects_an_invalid_folder_before_the_work(
-    command: click.Command, tmp_path: Path
-) -> None:
+def test_command_rejects_an_invalid_folder_before_the_work(command: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = CliRunner().invoke(command, ["--out", str(tmp_path / "file")])
-    assert isinstance(done.exception, OptionError)
-    assert str(done.exception) == (
-        f"--out {tmp_path / 'file'}: the folder can't be created (Not a directory); "
-        "choose another one."
+    done = command("--out", str(tmp_path / "file"))
+    assert done.code == 2
+    assert done.err == (
+        f"slugline: error: --out {tmp_path / 'file'}: the folder can't be created (Not a "
+        "directory); choose another one.\n"
     )
-    assert done.stderr == ""
 
 
 @pytest.fixture

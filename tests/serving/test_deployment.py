@@ -106,5 +106,5 @@ def test_example_for_agents_starts_a_server() -> None:
     server = settings["mcpServers"]["slugline"]
     command, *arguments = server["args"]
     assert (server["command"], command) == ("slugline", "mcp")
-    context = mcp.make_context("mcp", [*arguments])
+    context = mcp.make_context("mcp", [*arguments], help_option_names=["-h", "--help"])
     assert str(context.params["allow_corrections"]) == arguments[-1]
