@@ -17,9 +17,9 @@ from slugline.corpus.corpus import Corpus
 class AuditResult(TableResult):
     """Probable label errors, duplicates, leaks and outliers.
 
-    `to_records` returns a row for each probable error, or for the 100 most suspect documents.
-    `save("review.csv")` or `save("review.xlsx")` writes them as a table to fill in; `repair`
-    applies your decisions.
+    `to_records` returns a row per probable error, or for the 100 most suspect documents.
+    `save("review.csv")` or `save("review.xlsx")` writes a table to fill in; `repair` applies your
+    decisions.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ def audit(
     topic : str, optional
         The column to read; guessed by default.
     test : as `data`, optional
-        Test documents, also audited. Copies of training documents are reported as leaks.
+        Test documents to audit too. Copies of training documents are reported as leaks.
     random_state : int, default 0
     n_jobs : int, optional
         Number of threads, by default one per core. Results don't depend on it.

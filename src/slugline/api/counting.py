@@ -39,7 +39,7 @@ _SEPARATORS = (",", ";", "\t", "|")
 
 
 class CountResult(TableResult):
-    """Number of texts per topic; `to_records` returns a row for each topic (of each group).
+    """Number of texts per topic; `to_records` returns a row per topic, or per group and topic.
 
     Notebooks display it with a chart.
 
@@ -64,7 +64,7 @@ class CountResult(TableResult):
 
     @property
     def concerns(self) -> tuple[str, ...]:
-        """Reasons why the counts may be wrong, as sentences; empty if none were found."""
+        """Reasons why the counts may be wrong, as sentences."""
         return self.counts.concerns
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,8 +120,8 @@ def count(
     ----------
     model : TopicClassifier, or path of a model file
     data : path, data frame, or iterable of str
-        The texts. Files are read in parts, so their size doesn't matter. To count the texts that
-        a server answered, pass the file written by `slugline serve --watch`.
+        The texts. Files are read in chunks, so they may be larger than memory. To count the texts
+        that a server answered, pass the file written by `slugline serve --watch`.
     text : str or sequence of str, optional
         The text columns; by default the model's training columns, or guessed.
     by : str, optional
@@ -134,8 +134,8 @@ def count(
     since : date, optional
         Count only texts that a server answered on or after this day.
     labelled : path, optional
-        Labels of a random sample of the texts, or a label database of `slugline label`. Counts
-        are then valid even if more than the shares of topics has changed.
+        Labels of a random sample of the texts, or a label database of `slugline label`. Makes
+        counts valid even if the texts of a topic have changed, not only topic shares.
     topics : str or sequence of str, optional
         The topics to show; by default, all.
     random_state : int, default 0
@@ -200,9 +200,9 @@ def count_data(
     labelled: str | Path | None,
     progress: Progress,
 ) -> CountResult:
-    """Count texts for the function and the command; see `count` for the other parameters.
+    """Count texts for both `count` and the command; see `count` for the parameters.
 
-    `reading` selects columns and the file format, and `options` the rest except for labels.
+    `reading` sets columns and file format; `options` sets everything else except labels.
     """
     fitted, test_fraction = _load(model)
     sample = None
@@ -235,7 +235,7 @@ def count_data(
 
 
 def _load(model: Model) -> tuple[Fitted, float | None]:
-    """Return a model and the fraction set aside in training, which only files record."""
+    """Return a model and its test fraction, which only model files record."""
     if isinstance(model, TopicClassifier):
         return to_classifier(model).fitted_, None
     check_model(model)

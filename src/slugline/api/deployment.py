@@ -71,10 +71,10 @@ def serve(
     Parameters
     ----------
     *models : TopicClassifier, or path of a model file
-        Defaults to the included model. Classifiers are named model-1, model-2 …
+        Defaults to the included model. Classifiers are named model-1, model-2 and so on.
         Changed model files are reloaded.
     settings : ServeSettings, optional
-        Address and port, tokens, corrections, limits, log: see
+        Address, port, tokens, corrections, limits and log; see
         `slugline.serving.serve_settings.ServeSettings`.
     announce : callable, default print
         Called with the address once the server listens.

@@ -64,7 +64,7 @@ class EvaluationResult(TableResult):
     decisions : DecisionResult, MultilabelDecisionResult or None
         Coverage and precision of the answers, if the model was trained for a precision.
     against : PairedComparison or None
-        The comparison with the model `against`.
+        The comparison with the other model.
     by_topic : mapping of str to AccuracyDifference
         The difference in recall of each topic; empty without `against`, or for multi-label data.
     """
@@ -146,7 +146,7 @@ def evaluate(
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> EvaluationResult:
-    """Measure a model on labelled texts, optionally against another model.
+    """Test a model on labelled texts, optionally against another model.
 
     Parameters
     ----------
@@ -155,13 +155,13 @@ def evaluate(
         See `train`. Use texts that the model was not trained on; topics unknown to the model
         count as errors.
     text : str or sequence of str, optional
-        The columns to read; by default the model's training columns, or guessed.
+        The text columns; by default the model's training columns, or guessed.
     topic : str, optional
-        The topic column, with the same default.
+        The topic column; same default.
     against : TopicClassifier, path of a model file, or fitted estimator, optional
         Another model, such as a scikit-learn pipeline, to compare on the same texts. Choose it
-        before looking at results. Adds differences per topic to the result's table, and overall
-        differences to its `against`, with intervals and p-values.
+        before looking at results. Differences per topic are added to the result's table, and
+        overall differences to its `against`, with intervals and p-values.
     random_state : int, default 0
         The seed of the bootstrap samples for intervals.
     progress : Progress, optional
@@ -268,7 +268,7 @@ def compare(
         are cloned before each fit. The keys of a mapping name the models in the result.
     baseline : str or estimator, optional
         The model to compare the others with, chosen beforehand. Defaults to the best model, whose
-        lead is then partly due to chance.
+        lead is partly due to chance.
     text : str or sequence of str, optional
         The columns to read; guessed by default.
     topic : str, optional
@@ -326,11 +326,11 @@ def explain(
     model : TopicClassifier, or path of a model file
     text : str
     topic : str or int, optional
-        By default, the most likely one; further topics of a multi-label answer are in `others`.
+        Defaults to the most likely one; other topics of a multi-label answer are in `others`.
     against : str or int, optional
         Explain why the answer is `topic` rather than this one.
     examples : Corpus, path, data frame, or pair of texts and topics, optional
-        The training documents, to find the nearest ones.
+        Training documents in which to find the most similar ones.
 
     Raises
     ------

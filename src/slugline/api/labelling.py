@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 Texts = PathLike | Frame | Iterable[str]
 #: A label database: an open one, or its path.
 Labels = LabelStore | PathLike
-#: A labelling tool with a file format of its own.
+#: A labelling tool with its own file format.
 Tool = Literal["label-studio"]
 
 # Maximum request size in bytes: a note, or the description of a topic with examples.
@@ -100,7 +100,7 @@ class LabelPage(contextlib.AbstractContextManager["LabelPage"]):
 
     @property
     def report(self) -> LabelReport | None:
-        """Report on a model of the current labels, or None if there are too few labels."""
+        """Report on a model trained on the current labels, or None if there are too few."""
         return self._selector.report
 
     def stop(self) -> None:
@@ -323,7 +323,7 @@ def _check_fraction(name: str, value: object, least: float) -> None:
 
 
 def _descriptions(topics: Mapping[str, str] | Sequence[str] | PathLike | None) -> dict[str, str]:
-    """Return topic descriptions by name; empty where there is none."""
+    """Return topic descriptions by name, empty for topics without one."""
     if topics is None:
         return {}
     if isinstance(topics, str | os.PathLike):
@@ -384,8 +384,8 @@ def import_labels(
         Coder to credit. Defaults to the coder named in the file, else label-studio; for tables,
         your login name.
     kind : {"person", "imported"}, default "person"
-        Labels of an "imported" coder, such as a language model, are compared with people's labels
-        and never taken as right.
+        Labels of an "imported" coder, such as a language model, are only compared with people's
+        labels, never used as the truth.
     data : path, data frame, or iterable of str, optional
         The texts being labelled. Documents that match these texts are stored under their ids.
     text, topic : str, optional
@@ -400,7 +400,7 @@ def import_labels(
     Returns
     -------
     slugline.labels.formats.importing.ImportReport
-        Number of documents and labels in the file, and how many of them are new.
+        Numbers of documents and labels in the file, total and new.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Parameter types and the result base class of the functions of `slugline`."""
+"""Parameter types and result base class of the public functions."""
 
 from __future__ import annotations
 
@@ -142,9 +142,9 @@ def to_corpus(
     name: str = "data",
     columns: Sequence[str] = (),
 ) -> Corpus:
-    """Return a corpus unchanged, build one from a pair, or read one.
+    """Return a corpus unchanged, build it from a pair, or read it from a source.
 
-    Columns default to those in `layout` if the data contain them, else they are guessed. `name` is
+    Columns default to the layout's if the data contain them; otherwise they are guessed. `name` is
     the caller's parameter name, for messages. Raises OptionError for other types of data, or if
     columns are named for data without columns.
     """

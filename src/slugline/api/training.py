@@ -1,4 +1,4 @@
-"""Training, and planning of further labels."""
+"""Train classifiers and plan further labelling."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 class TrainingResult(Experiment, TableResult):
     """A trained classifier and its metrics on held-out documents.
 
-    `to_records` returns a row for each topic of the test.
+    `to_records` returns a row per topic.
     """
 
     @property
@@ -96,7 +96,7 @@ def train(
     data : Corpus, path, data frame, or pair of texts and topics
         Labelled texts, such as a pair `(texts, topics)` of lists or columns. Files and data frames
         are read by `load_corpus`; to use its other options, such as `skip_bad_rows`, pass the
-        corpus that it returns.
+        corpus it returns.
     classifier : TopicClassifier, optional
         The classifier to fit, in place; by default a new `TopicClassifier()`.
     text : str or sequence of str, optional
@@ -116,7 +116,7 @@ def train(
 
     Raises
     ------
-    DataError : if the data can't be read, or are too few to train or to test on.
+    DataError : if the data can't be read, or there are too few documents to train or test.
     OptionError : if an option is invalid.
 
     Examples
@@ -193,7 +193,7 @@ def fit_stream(
     source : path, pattern, list of these, or batches
         See `slugline.model.parts.fit.fit_stream`.
     options : StreamOptions, optional
-        Columns to read, where to save the state of training, and when to stop.
+        Columns to read, where to save training state, and when to stop.
     classifier : TopicClassifier, optional
         The classifier to fit, in place; by default a new `TopicClassifier()`.
     client : distributed.Client or str, optional
@@ -219,7 +219,7 @@ def fit_stream(
 
 
 class CurveResult(LearningCurves, TableResult):
-    """Accuracy by number of labels; `to_records` returns a row for each point of each curve.
+    """Accuracy by number of labels; `to_records` returns a row per point of each curve.
 
     Notebooks display it with a chart.
     """
@@ -302,8 +302,8 @@ def curve(
 class SuggestionResult(TableResult, Sequence[Suggestion]):
     """Texts to label, the most useful ones first.
 
-    `save("to-label.csv")` writes a table with an empty topic column; `train` reads it once it is
-    filled in.
+    `save("to-label.csv")` writes a table with an empty topic column to fill in and pass to
+    `train`.
     """
 
     def __init__(self, suggestions: Sequence[Suggestion], n_texts: int) -> None:
@@ -351,13 +351,13 @@ def suggest(
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> SuggestionResult:
-    """Choose the texts that would improve a model most if labelled.
+    """Choose the texts whose labels would improve a model most.
 
     Parameters
     ----------
     model : TopicClassifier, or path of a model file
     texts : iterable of str, or Corpus
-        Texts without labels; the topics of a corpus are ignored.
+        Unlabelled texts; the topics of a corpus are ignored.
     n : int, default 50
         The number of texts to choose, limited by the number of distinct texts.
     random_state : int, default 0

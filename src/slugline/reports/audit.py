@@ -1,4 +1,4 @@
-"""The audit report: each suspect document next to the evidence against its topic."""
+"""The audit report: suspect documents next to the evidence against their topics."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from slugline.reports.render import render, sentence, shorten
 
 # Sentences ----------------------------------------------------------------------------------------
 
-# Examples in a sentence.
+# Maximum number of examples in a sentence.
 _N_EXAMPLES = 3
-# Places of copies in a sentence.
+# Maximum number of places of copies in a sentence.
 _N_PLACES = 6
-# Characters of a text, and of the topics of a text, in the table of suspects.
+# Maximum lengths of a text and of its topics in the table of suspects.
 _MAX_TEXT, _MAX_TOPICS = 48, 40
 # A topic similar to this many others gets a single note.
 _MANY_ALIKE = 3
@@ -43,9 +43,9 @@ def other_findings(audit: Audit) -> list[str]:
 
 
 def suspect_table(findings: Findings, n_suspects: int, separator: float) -> list[list[str]]:
-    """Return the most suspect documents with their topics, below a header; empty without suspects.
+    """Return a table of the most suspect documents with a header, or an empty list.
 
-    A line separates documents with a suspicion under `separator`.
+    A separator line precedes documents with a suspicion under `separator`.
     """
     audit = findings.audit
     rows = [findings[row] for row in audit.suspects(MIN_SUSPICION)[:n_suspects].tolist()]
@@ -70,7 +70,7 @@ def suspect_table(findings: Findings, n_suspects: int, separator: float) -> list
 
 
 def _contradicting_places(audit: Audit) -> str:
-    """Return the places of texts whose copies have different topics, the copies side by side."""
+    """Return the places of identical texts with different topics; copies are adjacent."""
     rows = [row for rows in audit.contradicting for row in rows.tolist()]
     return join_words([audit.corpus.places[row] for row in rows], _N_PLACES)
 
@@ -113,9 +113,9 @@ _sentence = partial(sentence, "audit.txt.j2")
 
 #: Documents with a lower suspicion are not shown.
 MIN_SUSPICION = 0.1
-# The largest number of suspects, and of rows of the other tables.
+# Maximum number of suspects, and of rows in the other tables.
 _MAX_CARDS, _MAX_ROWS = 100, 50
-# Characters of a text, and of a text in a table.
+# Maximum length of a text, and of a text in a table.
 _N_CHARACTERS, _N_SHORT = 560, 140
 
 
@@ -140,7 +140,7 @@ def audit_page(findings: Findings) -> str:
 
 
 def _distinct_suspects(audit: Audit) -> list[int]:
-    """Return the most suspect documents, each text once."""
+    """Return the most suspect documents without duplicate texts."""
     rows_by_text: dict[str, int] = {}
     for row in audit.suspects(MIN_SUSPICION).tolist():
         rows_by_text.setdefault(audit.corpus.texts[row], row)
@@ -162,7 +162,7 @@ def _card(findings: Findings, row: int) -> dict[str, Any]:
 
 
 def _document(findings: Findings, row: int, finding: Finding) -> dict[str, Any]:
-    """Return one of two documents side by side, with its words for each topic marked."""
+    """Return one of the two documents shown side by side, with the words for each topic marked."""
     corpus, topic, likely = findings.audit.corpus, finding.topic, finding.likely
     spans = findings.spans(row, topic, likely) if topic != likely else []
     return {

@@ -1,4 +1,4 @@
-"""The page on a comparison of models."""
+"""The report on a comparison of models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COSTS = ("fit", "documents/s", "memory", "file")
 
 
 def comparison_rows(comparison: Comparison) -> list[list[str]]:
-    """Return a table of all models, the best first, with dashes for unknown values."""
+    """Return a table of all models, best first, with dashes for unknown values."""
     differences, has_baseline = comparison.differences(), comparison.baseline is not None
     head = [*(_MULTILABEL_QUALITY if comparison.multilabel else _QUALITY), *_COSTS]
     if has_baseline:
@@ -38,7 +38,7 @@ def _row(
     difference: AccuracyDifference | None,
     format_difference: Callable[[AccuracyDifference], str],
 ) -> list[str]:
-    """Return the cells of a model."""
+    """Return a model's table row."""
     low, high = model.interval
     samples_f1 = [] if model.evaluation is None else [f"{model.evaluation.samples.f1:.3f}"]
     return [
@@ -108,7 +108,7 @@ def failures(comparison: Comparison) -> list[str]:
 
 
 def verdict(comparison: Comparison) -> str:
-    """Return which model is best, or which models differ from the baseline."""
+    """State which model is best, or which models differ from the baseline."""
     all_differences, same = comparison.differences(), comparison.same_answers()
     differences = {n: d for n, d in all_differences.items() if n not in same}
     alike = [name for name, d in differences.items() if (d.p_value or 0) >= ALPHA]
@@ -137,7 +137,7 @@ def _join(names: Sequence[str]) -> str:
 
 
 def table_notes(comparison: Comparison) -> dict[str, str]:
-    """Return what the columns of the table mean and how they were measured, in sentences."""
+    """Explain the table's columns and how they were measured."""
     values = {"comparison": comparison, "test_name": TEST_NAME}
     names = ("folds", "test", "costs")
     return {name: sentence("comparison.txt.j2", name, **values) for name in names}
@@ -147,7 +147,7 @@ def table_notes(comparison: Comparison) -> dict[str, str]:
 
 
 def comparison_page(comparison: Comparison) -> str:
-    """Return a comparison as one HTML page that needs no other file."""
+    """Return a comparison as a self-contained HTML page."""
     head, *rows = comparison_rows(comparison)
     return render(
         "comparison.html.j2",

@@ -1,4 +1,4 @@
-"""The page on counts of topics, with their charts."""
+"""The report on topic counts, with charts."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from slugline.counting.results import (
 )
 from slugline.reports.render import render, shorten
 
-# Topics that have a chart: those that have changed, then the most common ones.
+# Maximum number of topics with a chart: changed topics first, then the most common ones.
 _MAX_CHARTS = 12
-# Topics or groups in the rows of a chart.
+# Maximum number of rows (topics or groups) in a chart.
 _MAX_ROWS = 20
-# Characters of a name beside a chart, and above it.
+# Maximum length of a name beside a chart, and above it.
 _NAME_LENGTH, _TITLE_LENGTH = 18, 40
-# Characters of the labels below a chart over time, which are larger on phones.
+# Maximum total length of the labels below a chart over time, which are larger on phones.
 _MAX_LABELS_LENGTH = 36
-# Room after the last point, for its label; a fraction of the axis.
+# Space after the last point for its label, as a fraction of the axis.
 _ROOM = 0.03
 _DASH = "–"
 _METHODS = {
@@ -46,7 +46,7 @@ class TopicChart(NamedTuple):
 
 
 class TopicTable(NamedTuple):
-    """The counts of a topic: a row of cells for each group, and one for all texts."""
+    """The counts of a topic: a row per group, and one for all texts."""
 
     topic: str
     rows: list[list[str]]
@@ -76,7 +76,7 @@ def count_page(counts: Counts) -> str:
 
 
 def describe_counts(counts: Counts) -> str:
-    """Return a sentence on the topic that changed most, or on the most common one."""
+    """Describe the topic that changed most, or the most common one."""
     changed = counts.significant_changes
     if counts.is_time and changed:
         change, groups = changed[0], {group.name: group for group in counts.groups}
@@ -97,7 +97,7 @@ def describe_counts(counts: Counts) -> str:
 
 
 def _describe_methods(counts: Counts) -> str:
-    """Return how topics were counted, as a sentence."""
+    """Describe how topics were counted."""
     found = {topic.method for each in (counts.total, *counts.groups) for topic in each.topics}
     methods = [text for method, text in _METHODS.items() if method in found]
     sentences = [f"Counted {join_words(methods)}."] if methods else []
@@ -160,7 +160,7 @@ def count_charts(counts: Counts) -> list[str]:
 
 
 def shares_chart(topics: Sequence[TopicCount]) -> str:
-    """Return the share of each topic with its interval, a row for each."""
+    """Return a chart with a row per topic: its share and interval."""
     topics = [topic for topic in topics if topic.is_estimated]
     chart = Chart(
         Axis.fractions("Share of the texts", _interval_ends(topics), 5),
@@ -173,15 +173,15 @@ def shares_chart(topics: Sequence[TopicCount]) -> str:
 
 
 def topic_charts(counts: Counts, *, in_page: bool = True) -> list[TopicChart]:
-    """Return charts of the share of each topic by group; the changed ones first.
+    """Return charts of the share of each topic by group, changed topics first.
 
-    A single topic has a chart of its numbers as well. At most twelve topics have a chart.
+    A single topic also has a chart of its numbers. At most twelve topics have charts.
 
     Parameters
     ----------
     counts : Counts
     in_page : bool, default True
-        True if the page shows titles and legend; otherwise, they are part of the charts.
+        True if the page shows titles and legend; otherwise, the charts contain them.
     """
     if len(counts.groups) < 2:
         return []

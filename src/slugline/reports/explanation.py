@@ -1,4 +1,4 @@
-"""The page that explains the topic of a text."""
+"""The report that explains the topic of a text."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from slugline.explanation.explanation import Explanation, format_attribution, format_word
 from slugline.reports.render import render
 
-#: Words in the table.
+#: Maximum number of words in the table.
 N_WORDS = 25
-#: Characters of the text.
+#: Maximum length of the text.
 N_CHARACTERS = 100_000
-# Characters of each similar document.
+# Maximum length of each similar document.
 _N_EXAMPLE = 600
 
 

@@ -139,15 +139,15 @@ def _experiments(result: NotebookResult) -> list[LessonNumber]:
 
 # Sentences ----------------------------------------------------------------------------------------
 
-#: Losses that differ by more are not equal up to rounding.
+#: Maximum difference of losses that are equal up to rounding.
 SAME_LOSS = 1e-6
-#: Mean accuracies that differ by less than this count as equal.
+#: Mean accuracies that differ by less count as equal.
 NEGLIGIBLE = 0.002
 
 
 @dataclass(frozen=True)
 class LessonRule:
-    """A rule from the end of the lesson, with the evidence from our numbers."""
+    """A rule at the end of the lesson, with evidence from our results."""
 
     text: str
     verdict: str  # "holds", "not seen" or "not tested"
@@ -170,7 +170,7 @@ def takeaways(result: NotebookResult) -> dict[str, str]:
 
 
 def rules(result: NotebookResult) -> list[LessonRule]:
-    """Return the rules from the end of the lesson, each with our evidence."""
+    """Return the rules at the end of the lesson, each with our evidence."""
     narrow, wide, n_topics = result.bottleneck, result.curves, result.data.n_topics
     pairs = zip(narrow.test_accuracy.values, wide.test_accuracy.values, strict=True)
     n_behind = sum(few < many for few, many in pairs)
@@ -192,7 +192,7 @@ def rules(result: NotebookResult) -> list[LessonRule]:
 
 
 def _effect_of_depth(result: NotebookResult) -> dict[str, Any]:
-    """Return the values of the sentence on the number of layers."""
+    """Return the template values for the sentence on the number of layers."""
     units = result.retrained.hidden[0]
     by_depth = sorted(
         (e for e in result.experiments if set(e.hidden) == {units}), key=lambda e: len(e.hidden)

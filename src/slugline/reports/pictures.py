@@ -15,14 +15,14 @@ from slugline.experiment.lesson import SeedSummary
 from slugline.reports.render import shorten
 
 _COLOURS = ("validation", "best", "training")
-# Characters of a model's name and time.
+# Maximum length of a model's name and time.
 _MODEL_LENGTH = 26
 #: Minimum number of answers for drawing their accuracy; with fewer, it is too noisy.
 _MIN_ANSWERS = 20
 
 
 class NetworkCurves(NamedTuple):
-    """The validation accuracy of one network by epoch, for each seed and in the lesson."""
+    """Validation accuracy of a network by epoch, for each seed and in the lesson."""
 
     label: str
     seeds: Sequence[Sequence[float]]
@@ -31,7 +31,7 @@ class NetworkCurves(NamedTuple):
 
 
 def accuracy_curves(networks: Sequence[NetworkCurves]) -> str:
-    """Return the validation accuracy of networks by epoch, with the first seed highlighted."""
+    """Return a chart of validation accuracy by epoch; each network's first seed stands out."""
     runs = [run for network in networks for run in (*network.seeds, network.lesson)]
     chart = Chart(
         Axis.epochs(max(map(len, runs))),
@@ -50,7 +50,7 @@ def accuracy_curves(networks: Sequence[NetworkCurves]) -> str:
 
 
 def accuracy_by_network(networks: Sequence[tuple[str, SeedSummary]], marked: str) -> str:
-    """Return test accuracies, a row for each network: a dot for each seed, a bar for the mean."""
+    """Return a chart with a row per network: a dot per seed and a bar for the mean."""
     accuracies = [value for _, summary in networks for value in summary.values]
     chart = Chart(
         Axis.fractions("Test accuracy", accuracies, max_steps=5),
@@ -67,7 +67,7 @@ def accuracy_by_network(networks: Sequence[tuple[str, SeedSummary]], marked: str
 
 
 def accuracy_by_labels(curves: LearningCurves) -> str:
-    """Return the accuracy by number of training documents, with dashes to the forecast."""
+    """Return a chart of accuracy by number of documents, with a dashed line to the forecast."""
     measured = [curve for curve in curves.curves if curve.points]
     forecasts = [curve.forecast_of_doubled for curve in measured]
     points = [point for curve in measured for point in curve.points]
@@ -100,7 +100,7 @@ def accuracy_by_labels(curves: LearningCurves) -> str:
 
 
 def score_by_model(models: Sequence[ModelMark], score: str = "Accuracy") -> str:
-    """Return a chart with the score and interval of each model, from the top."""
+    """Return a chart with a row per model: its score and interval."""
     times = [format_seconds(model.seconds) for model in models]
     names = [
         f"{shorten(model.name, _MODEL_LENGTH - len(time))}, {time}"
@@ -134,15 +134,15 @@ def coverage_chart(
     *,
     answers: str = "documents answered",
 ) -> str:
-    """Return the accuracy of the surest answers by coverage, with 95 % intervals.
+    """Return a chart of the accuracy of the surest answers by coverage, with 95 % intervals.
 
     Parameters
     ----------
     curve : CoverageCurve
     threshold : CoveragePoint, optional
-        The point of the model's threshold, which is marked.
+        The model's threshold, to mark on the curve.
     answers : str, default "documents answered"
-        What the curve counts, for the axis.
+        Axis label for what the curve counts.
     """
     points = [p for p in curve.points() if p.n_answered >= _MIN_ANSWERS] or curve.points()
     accuracies = [point.accuracy for point in points]

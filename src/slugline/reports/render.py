@@ -1,4 +1,4 @@
-"""Renders pages and sentences from templates, and formats numbers for them."""
+"""Render pages and sentences from templates, and format their numbers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def confidence(interval: Sequence[float]) -> str:
 
 
 def points(difference: float) -> str:
-    """Return the difference of two fractions in percentage points, without its sign.
+    """Return the absolute difference of two fractions in percentage points.
 
     >>> points(-0.0801)
     '8.0 points'
@@ -85,8 +85,8 @@ def quoted(topic: str) -> str:
 def has_enough_seeds(metric: SeedSummary) -> bool:
     """True if there are enough seeds for a standard deviation.
 
-    With two values, the standard deviation is less than a third of the true one in a quarter of
-    cases.
+    With two values, the estimate is less than a third of the true standard deviation in a quarter
+    of cases.
     """
     return len(metric.values) >= MIN_SEEDS
 
@@ -213,7 +213,7 @@ def table_page(
     records: Sequence[Mapping[str, Any]],
     picture: str = "",
 ) -> str:
-    """Return a page with a title, pairs of a name and a text, an SVG chart, and a table."""
+    """Return a page with a title, pairs of name and text, an SVG chart, and a table."""
     table = [[_cell(value) for value in record.values()] for record in records]
     head = list(records[0]) if records else []
     return render("table.html.j2", title=title, rows=rows, picture=picture, head=head, table=table)
@@ -228,7 +228,7 @@ def _cell(value: Any) -> tuple[str, bool]:
 
 
 def _prose(text: str) -> Markup:
-    """Return a sentence as HTML: flags and text in backticks are code; numbers keep their units."""
+    """Return a sentence as HTML, with flags and backticks as code, and units kept with numbers."""
     code = Markup("<code>{}</code>")
     parts = re.split(r"(`[^`]+`|(?<![\w-])--[a-z][\w-]*)", text)  # every second part is code
     return Markup("").join(
@@ -237,7 +237,7 @@ def _prose(text: str) -> Markup:
 
 
 def _breakable(name: str) -> Markup:
-    """Return a name in which lines may break after each `_`, `.` and `/` of a long word."""
+    """Return a name in which long words may break after each `_`, `.` and `/`."""
     return Markup(" ").join(
         Markup("<wbr>").join(re.split(r"(?<=[_./])(?=.)", word)) if len(word) > LONG_WORD else word
         for word in name.split(" ")

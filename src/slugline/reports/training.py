@@ -29,10 +29,10 @@ from slugline.text.feature_groups import FeatureGroup
 
 # Sentences on probabilities -----------------------------------------------------------------------
 
-#: Miscalibration is reported if the error is at least this many times the error that perfectly
-#: calibrated probabilities would have by chance.
+#: Miscalibration is reported if the error is at least this multiple of the chance error of
+#: perfectly calibrated probabilities.
 MISCALIBRATION_FACTOR = 3
-#: The accuracy for which a threshold is suggested.
+#: Target accuracy of the suggested threshold.
 TARGET_ACCURACY = 0.95
 #: Number of top-k accuracies in the report.
 N_TOP = 3
@@ -45,7 +45,7 @@ _sentence = partial(sentence, "probabilities.txt.j2")
 def describe_reliability(
     evaluation: AnyEvaluation, bins: list[Bin], answers: str = "the classifier’s answers"
 ) -> str:
-    """Describe how well probabilities match the frequency of right answers."""
+    """Describe how well probabilities match the fraction of right answers."""
     n, n_right = sum(b.n_documents for b in bins), sum(b.n_right for b in bins)
     return _sentence(
         "reliability",
@@ -63,7 +63,7 @@ def describe_reliability(
 
 
 def describe_coverage(curve: CoverageCurve, promise: PromiseCheck | None = None) -> str:
-    """Describe the accuracy of the surest answers; `promise` is the promise of the model."""
+    """Describe the accuracy of the surest answers and, if given, the `promise` of precision."""
     return _sentence(
         "coverage",
         surest=training_text.describe_surest(curve),
@@ -95,7 +95,7 @@ def describe_rankings(evaluation: MultilabelEvaluation) -> str:
 
 # The page -----------------------------------------------------------------------------------------
 
-#: Topics in the table of confusions.
+#: Maximum number of topics in the table of confusions.
 N_CONFUSED = 12
 
 
@@ -112,13 +112,13 @@ def training_page(
     ----------
     experiment : Experiment
     learning_curves : LearningCurves, optional
-        Results of the same settings with fewer labels, for a section of the report.
+        Results of the same settings with fewer labels, as a section of the report.
     quantization : QuantizationResult, optional
         The cost of quantized weights in accuracy.
     evidence : QualitativeEvidence, optional
         Characteristic words of each topic, and misclassified documents to quote.
     corrected : CorrectionResult, optional
-        Changes due to corrections, for a section of the report.
+        Changes due to corrections, as a section of the report.
     """
     evaluation = experiment.tested.evaluation
     topics = evaluation.per_topic()
@@ -166,7 +166,7 @@ class ConfusedTopic:
     counts : list of int
         Number of answers with each topic of the table, in the order of its rows.
     n_elsewhere : int
-        Number of answers with a topic that is not in the table.
+        Number of answers with a topic outside the table.
     """
 
     topic: str
@@ -180,9 +180,9 @@ class ConfusedTopic:
 
 
 def confused_topics(evaluation: Evaluation, max_topics: int = N_CONFUSED) -> list[ConfusedTopic]:
-    """Return the rows of the confusion matrix with the most common mistakes, in this order.
+    """Return the rows of the confusion matrix with the most common mistakes, most common first.
 
-    There are at most `max_topics` rows, and none if there is no mistake.
+    Returns at most `max_topics` rows, and none without mistakes.
     """
     topics: dict[str, None] = {}  # a set that keeps its order
     for topic, predicted, _ in evaluation.confusions(max_pairs=evaluation.confusion.size):
@@ -276,7 +276,7 @@ def _settings(fitted: Fitted) -> dict[str, Any]:
 
 
 def _terms(groups: Sequence[FeatureGroup]) -> str:
-    """Return the kinds of terms and their weightings; a common weighting is named once."""
+    """Return the kinds of terms and their weightings; a shared weighting appears once."""
     weightings = {group.weighting for group in groups}
     if len(weightings) == 1:
         return f"{join_words([group.kind for group in groups])} ({groups[0].weighting})"

@@ -26,17 +26,17 @@ from slugline.learning.encoder.registry import describe_names
 from slugline.model.promise import describe_label_doubts
 from slugline.reports.render import number, quoted, sentence, sentences
 
-#: Topics with a lower recall are missed more often than found.
+#: Topics with lower recall are missed more often than found.
 MIN_RECALL = 0.5
-#: Topics with a lower precision are wrong more often than right.
+#: Topics with lower precision are wrong more often than right.
 MIN_PRECISION = 0.5
 #: Maximum width of the accuracy interval for comparing settings.
 WIDE_INTERVAL = 0.05
-#: Topics named in a sentence.
+#: Maximum number of topics named in a sentence.
 N_NAMED = 3
-#: Fractions of the answers, the surest first, whose accuracy is stated.
+#: Fractions of the surest answers for which accuracy is stated.
 COVERAGES = (0.5, 0.8)
-#: How to give every topic the same weight, on the command line and in Python.
+#: Option that weights all topics equally, on the command line and in Python.
 BALANCING = '`--balanced` (in Python, `class_weight="balanced"`)'
 
 
@@ -77,7 +77,7 @@ def _shared_texts(experiment: Experiment) -> dict[str, str]:
         experiment=experiment,
         knowledge="" if encoder is None else describe_names(encoder.name),
         topics=topics,
-        # Untested topics are listed only where all topics fit into the sentence.
+        # Untested topics are listed only if all topics fit into the sentence.
         listed_topics=topics if len(topics) <= 2 * N_NAMED else tested,
         n_named=N_NAMED,
         validation_fraction=_validation_fraction(experiment),
@@ -85,7 +85,7 @@ def _shared_texts(experiment: Experiment) -> dict[str, str]:
 
 
 def advice(experiment: Experiment) -> list[str]:
-    """Return suggestions for what to do next, at least one."""
+    """Return at least one suggestion for what to do next."""
     evaluation, on_labels = experiment.tested.evaluation, experiment.on_labels
     suggestions = [_broken_promise(experiment)]
     if isinstance(evaluation, MultilabelEvaluation):
@@ -111,9 +111,9 @@ def advice(experiment: Experiment) -> list[str]:
 
 
 def _validation_fraction(experiment: Experiment) -> float | None:
-    """Return the fraction that is held out for learning curves; None without epochs."""
+    """Return the fraction held out to measure the loss by epoch, or None without epochs."""
     settings = experiment.fitted.learner.settings()
-    # The curves of a mixture come from its first learner that has epochs.
+    # A mixture's curves come from its first learner with epochs.
     for part in (settings, *settings.get("learners", [])):
         if "validation_fraction" in part:
             return float(part["validation_fraction"])
@@ -124,13 +124,13 @@ def _validation_fraction(experiment: Experiment) -> float | None:
 
 
 def _doubtful_labels(experiment: Experiment) -> str | None:
-    """Return advice if labels are likely to be wrong; else None."""
+    """Return advice if labels are likely to be wrong, or None."""
     doubts = describe_label_doubts(experiment.fitted)
     return sentence("advice.txt.j2", "labels", doubts=doubts) if doubts else None
 
 
 def _broken_promise(experiment: Experiment) -> str | None:
-    """Return advice if the requested precision isn't reached; else None."""
+    """Return advice if the requested precision isn't reached, or None."""
     promise = experiment.promise
     if promise is None or not promise.is_missed:
         return None
@@ -138,7 +138,7 @@ def _broken_promise(experiment: Experiment) -> str | None:
 
 
 def _missed_topics(experiment: Experiment) -> str | None:
-    """Return advice if topics are missed more often than found; else None."""
+    """Return advice if topics are missed more often than found, or None."""
     tested = [metrics for metrics in _trained_topics(experiment) if metrics.n_documents]
     missed = [metrics for metrics in _by_size(tested) if metrics.recall < MIN_RECALL]
     if not missed:
@@ -159,7 +159,7 @@ def _missed_topics(experiment: Experiment) -> str | None:
 
 
 def _added_topics(evaluation: MultilabelEvaluation) -> str | None:
-    """Return advice if topics are wrong more often than right; else None."""
+    """Return advice if topics are wrong more often than right, or None."""
     topics = [metrics for metrics in evaluation.per_topic() if metrics.precision < MIN_PRECISION]
     if not topics:
         return None
@@ -186,7 +186,7 @@ def _confused_topics(experiment: Experiment, evaluation: Evaluation) -> str | No
     n_confused = max(n_by_pair.values(), default=0)
     if n_confused < 2:
         return None
-    # Of pairs that are confused equally often, the one with the most common mistake comes first.
+    # Break ties between pairs by their most common mistake.
     pair = next(
         (topic, other)
         for topic, other, _ in mistakes
@@ -210,7 +210,7 @@ def describe_surest(curve: CoverageCurve) -> str:
 
 
 def _few_tests(experiment: Experiment, metric: str, interval: Interval) -> str | None:
-    """Return advice if the interval of a metric is too wide; else None."""
+    """Return advice if a metric's interval is too wide, or None."""
     if experiment.has_biased_test or interval.high - interval.low <= WIDE_INTERVAL:
         return None
     return sentence(
@@ -226,7 +226,7 @@ def _few_tests(experiment: Experiment, metric: str, interval: Interval) -> str |
 
 
 def _trained_topics(experiment: Experiment) -> list[TopicMetrics]:
-    """Return the topics that the classifier knows."""
+    """Return the metrics of the topics known to the classifier."""
     return experiment.tested.evaluation.per_topic()[: len(experiment.fitted.topics)]
 
 
@@ -246,7 +246,7 @@ def _with_recall(metrics: TopicMetrics) -> str:
 
 # Learning curves ----------------------------------------------------------------------------------
 
-#: A forecast with a wider range is called a guess.
+#: A forecast with a wider interval is called a guess.
 WIDE_FORECAST = 0.1
 #: A smaller gain isn't worth the labels.
 MIN_GAIN = 0.005
@@ -276,7 +276,7 @@ def _cells(curve: LearningCurve, index: int) -> list[str]:
 
 
 def describe_intervals(curves: LearningCurves) -> str:
-    """Return a sentence on the intervals."""
+    """Describe the intervals of learning curves."""
     points = [point for curve in curves.curves for point in curve.points]
     n_draws = max((len(point.accuracies) for point in points), default=0)
     has_any = any(point.interval is not None for point in points)
@@ -298,7 +298,7 @@ def describe_forecast(curve: LearningCurve) -> str:
 # Corrections --------------------------------------------------------------------------------------
 
 TOPIC_HEADER = ("topic", "documents", "corrections", "F1 before", "after", "better", "worse", "")
-# New topics named in a sentence.
+# Maximum number of new topics named in a sentence.
 _N_NEW_TOPICS = 10
 
 
