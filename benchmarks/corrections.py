@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kills import make_text, run_round
 from measure import table
-from slugline.corrections.store import CorrectionStore
+from slugline.labels.store import LabelStore
 
 N_THREADS, N_PROCESSES = 4, 2
 # Rounds with one file; then a new one is made.
@@ -37,14 +37,14 @@ def add_until_killed(path: str, seed: str) -> None:
     def work(thread: int) -> None:
         for n in range(thread, sys.maxsize, N_THREADS):
             text = make_text(seed, n)
-            correction = store.add(
-                text=text, topic=n, answer="no", probability=0.5, model="m", digest="d"
+            correction = store.add_correction(
+                text=text, topic=f"{n}", answer="no", probability=0.5, model="m", digest="d"
             )
             print_line(f"added {correction.id} {compute_digest(text)}")
-            if n % 7 == 0 and store.undo(correction.id):
+            if n % 7 == 0 and store.undo_correction(correction.id):
                 print_line(f"undone {correction.id} -")
 
-    with CorrectionStore(path, patience=60) as store:
+    with LabelStore(path, patience=60) as store:
         threads = [threading.Thread(target=work, args=[n]) for n in range(N_THREADS)]
         for thread in threads:
             thread.start()
@@ -54,8 +54,8 @@ def add_until_killed(path: str, seed: str) -> None:
 
 def check_file(path: Path, added: dict[int, str], undone: set[int]) -> tuple[int, list[int]]:
     """Return how many corrections are in the file, and which acknowledged ones it has lost."""
-    with CorrectionStore(path) as store:
-        stored = {row.id: compute_digest(row.text) for row in store.rows()}
+    with LabelStore(path) as store:
+        stored = {row.id: compute_digest(row.text) for row in store.corrections()}
     with contextlib.closing(sqlite3.connect(path)) as connection:
         (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
     if verdict != "ok":
@@ -63,10 +63,7 @@ def check_file(path: Path, added: dict[int, str], undone: set[int]) -> tuple[int
     returned = sorted(undone & set(stored))
     # One that was undone just before the kill may not have been acknowledged.
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        hidden = {
-            row[0]
-            for row in connection.execute("SELECT id FROM corrections WHERE undone IS NOT NULL")
-        }
+        hidden = {row[0] for row in connection.execute("SELECT correction FROM undone")}
     lost = [n for n, digest in added.items() if n not in hidden and stored.get(n) != digest]
     return len(stored) + len(hidden), lost + returned
 

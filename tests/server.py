@@ -18,7 +18,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from slugline.corrections.store import CorrectionStore
+from slugline.labels.store import LabelStore
 from slugline.serving.metrics import Metrics
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
@@ -52,7 +52,7 @@ def make_state(*models: str | Path, **settings: Any) -> WebState:
         With `corrections` or `watch`, these files are opened; `state.service.close()` closes them.
     """
     found = ServeSettings(**settings)
-    store = None if found.corrections is None else CorrectionStore(found.corrections)
+    store = None if found.corrections is None else LabelStore(found.corrections)
     served = ServedModels.load([str(model) for model in models], found.min_precision)
     topics = {model.name: model.fitted.topics.names for model in served.all()}
     metrics = Metrics(topics)

@@ -167,7 +167,7 @@ def test_errors_load_no_scikit_learn_before_use() -> None:
 
 #: Each may import those below it, and nothing else.
 ORDER = (
-    *("__main__", "cli", "api", "serving", "reports", "counting", "labels", "corrections"),
+    *("__main__", "cli", "api", "serving", "reports", "counting", "corrections", "labels"),
     *("comparison", "experiment", "classifier", "exporting", "explanation"),
     *("auditing", "prediction", "model", "learning", "text", "evaluation", "corpus", "reuters"),
     *("base", "errors", "_version"),

@@ -88,9 +88,9 @@ def test_database_writes_nothing_if_a_statement_fails(path: Path) -> None:
 def test_database_names_the_content_of_another_database(path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(StoreError) as caught:
-        Database(path, FORM._replace(content="corrections"))
+        Database(path, FORM._replace(content="daily sums"))
     assert str(caught.value) == (
-        f"{path} holds no corrections: it is a database of labels; name another file, or one that "
+        f"{path} holds no daily sums: it is a database of labels; name another file, or one that "
         "doesn't exist yet."
     )
     assert path.read_bytes() == before

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from slugline.classifier import TopicClassifier, load
-from slugline.corrections.store import CorrectionStore
 from slugline.errors import ModelFileError
+from slugline.labels.store import LabelStore
 from slugline.model.file import container
 from slugline.model.file.content import load_model
 
@@ -28,18 +28,18 @@ TRAIN_BY_WORDS = [*TRAIN, "--encoder", "none"]
 
 def correct(
     path: str,
-    *pairs: tuple[str, str | int],
+    *pairs: tuple[str, str],
     model: str = "news",
-    answer: str | int = "bank",
+    answer: str = "bank",
     approved: bool = True,
 ) -> None:
-    with CorrectionStore(path) as store:
+    with LabelStore(path) as store:
         for text, topic in pairs:
-            added = store.add(
+            added = store.add_correction(
                 text=text, topic=topic, answer=answer, probability=0.5, model=model, digest="abc"
             )
             if approved:
-                store.approve(added.id)
+                store.approve_correction(added.id)
 
 
 FLOWERS = [(f"a tulip and a rose of garden {n}", "flowers") for n in range(9)]
@@ -247,7 +247,7 @@ def test_train_corrections_keeps_numeric_topics(
     TopicClassifier(class_weight=weights).fit(texts, topics).save("news.slug")
     lines = [f"{text},{topic}" for text, topic in zip(texts, topics, strict=True)]
     Path("news.csv").write_text("\n".join(["body,queue", *lines]))
-    correct("c.db", *((text, new) for text, _ in FLOWERS), answer=10)
+    correct("c.db", *((text, str(new)) for text, _ in FLOWERS), answer="10")
     assert run(*TRAIN, "--corrections", "c.db").code == 0
     model = load("news.slug")
     assert sorted(model.classes_.tolist()) == sorted(classes)
@@ -276,8 +276,8 @@ def test_train_corrections_rejects_corrections_of_another_model(run: Run) -> Non
 
 
 def test_train_corrections_rejects_answers_that_are_no_topics(run: Run) -> None:
-    with CorrectionStore("c.db") as store:
-        store.add(
+    with LabelStore("c.db") as store:
+        store.add_correction(
             text="goal",
             topic="low",
             answer="high",
@@ -299,7 +299,7 @@ def test_train_corrections_rejects_answers_that_are_no_topics(run: Run) -> None:
 
 
 def none_at_all(path: str) -> None:
-    CorrectionStore(path).close()
+    LabelStore(path).close()
 
 
 def later_version(path: str) -> None:
@@ -311,22 +311,22 @@ def later_version(path: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda _: None, "c.db doesn't exist; name a file of corrections."),
+        (lambda _: None, "c.db doesn't exist; name a file of labels."),
         (
             none_at_all,
             "c.db contains no corrections of news of non-blank texts; correct some answers first.",
         ),
         (
             later_version,
-            "c.db contains corrections in format 5 of a later Slugline; this one supports format "
-            "4. Install a newer Slugline, or name another file.",
+            "c.db contains labels in format 5 of a later Slugline; this one supports format "
+            "2. Install a newer Slugline, or name another file.",
         ),
         (
             lambda path: Path(path).write_text('{"text": "wheat", "topic": "grain"}\n'),
-            "c.db holds no corrections: it is not an SQLite file; name the file that `slugline "
-            "serve --corrections` keeps; labelled texts are DATA.",
+            "c.db holds no labels: it is not an SQLite file; name the file that `slugline label "
+            "-o` or `slugline serve --corrections` keeps.",
         ),
-        (lambda path: Path(path).mkdir(), "c.db holds no corrections: it is a folder; name "),
+        (lambda path: Path(path).mkdir(), "c.db holds no labels: it is a folder; name "),
     ],
     ids=["missing", "empty", "later version", "JSONL", "folder"],
 )
@@ -345,8 +345,8 @@ def test_train_corrections_reads_a_file_that_is_being_written(
 ) -> None:
     correct("c.db", *FLOWERS)
     # Whenever it writes or closes the file, it waits for the other, by default for five seconds.
-    impatient = functools.partial(CorrectionStore, patience=0.1)
-    monkeypatch.setattr("slugline.cli.train_corrections.CorrectionStore", impatient)
+    impatient = functools.partial(LabelStore, patience=0.1)
+    monkeypatch.setattr("slugline.cli.train_corrections.LabelStore", impatient)
     with contextlib.closing(sqlite3.connect("c.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert run(*TRAIN, "--corrections", "c.db").code == 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slugline import load
-from slugline.corrections.store import CorrectionStore
+from slugline.labels.store import LabelStore
 
 pytestmark = pytest.mark.slow
 
@@ -30,19 +30,21 @@ def _fields(text: str) -> dict[str, Any]:
 
 def correct(n: int, topic: str = "flowers", *, approved: bool = False) -> None:
     """Add corrections by a person who may, or may not, approve."""
-    with CorrectionStore("c.db") as store:
+    with LabelStore("c.db") as store:
         for number in range(n):
             fields = _fields(f"a tulip\nand a rose of {topic} {number}")
-            store.add(**fields, probability=0.5, topic=topic, who="Kim", is_approved=approved)
+            store.add_correction(
+                **fields, probability=0.5, topic=topic, who="Kim", is_approved=approved
+            )
 
 
 def test_corrections_lists_reasons_and_approves(run: Run) -> None:
     run(*TRAIN)
     before = Path("news.slug").read_bytes()
     correct(8)
-    with CorrectionStore("c.db") as store:
-        [first] = store.get([1])
-        store.add(**_fields(first.text), topic="bank", who="Ann", probability=0.95)
+    with LabelStore("c.db") as store:
+        [first] = store.get_corrections([1])
+        store.add_correction(**_fields(first.text), topic="bank", who="Ann", probability=0.95)
     listed = run("corrections", "c.db").out.splitlines()
     assert listed[0] == "9 corrections wait for approval"
     assert listed[2].startswith("1  20")
@@ -115,18 +117,16 @@ def test_corrections_approve_takes_a_range_in_which_none_waits(run: Run) -> None
 
 
 def test_corrections_rejects_a_missing_or_another_file(run: Run) -> None:
-    assert "c.db doesn't exist; name a file of corrections" in run("corrections", "c.db").err
-    assert (
-        "news.csv holds no corrections: it is not an SQLite" in run("corrections", "news.csv").err
-    )
+    assert "c.db doesn't exist; name a file of labels" in run("corrections", "c.db").err
+    assert "news.csv holds no labels: it is not an SQLite" in run("corrections", "news.csv").err
     assert not Path("c.db").exists()
 
 
 def test_corrections_lists_hostile_texts_on_one_line_each(run: Run) -> None:
-    with CorrectionStore("c.db") as store:
+    with LabelStore("c.db") as store:
         for text in ("\x1b[2J red\nline", "half \ud800", "x" * 5000):
             fields: dict[str, Any] = {"probability": 0.5, "model": "news", "digest": "d"}
-            store.add(text=text, topic="a\x07", answer="b", who="\x1b[1m", **fields)
+            store.add_correction(text=text, topic="a\x07", answer="b", who="\x1b[1m", **fields)
     found = run("corrections", "c.db", "--all")
     assert found.code == 0
     assert "\x1b" not in found.out
@@ -157,9 +157,9 @@ def test_train_corrections_holds_back_a_model_that_lacks_a_topic(run: Run) -> No
     correct(3, approved=True)
     run(*TRAIN, "--corrections", "c.db")
     before = Path("news.slug").read_bytes()
-    with CorrectionStore("c.db") as store:
+    with LabelStore("c.db") as store:
         for number in (1, 2, 3):
-            store.undo(number)
+            store.undo_correction(number)
     correct(3, "bank", approved=True)
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
@@ -177,10 +177,10 @@ def test_train_corrections_keeps_a_model_that_answers_corrected_texts_as_well(
     run(*TRAIN)
     before = Path("news.slug").read_bytes()
     # Not of the topic "bank", which would confirm the answers.
-    with CorrectionStore("c.db") as store:
+    with LabelStore("c.db") as store:
         for text, topic in news[1:3]:
             fields = _fields(f"{text} {topic}")
-            store.add(**fields, probability=0.5, topic=topic, is_approved=True)
+            store.add_correction(**fields, probability=0.5, topic=topic, is_approved=True)
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert "the new model fixes none of 2 newly corrected texts" in found.err

@@ -19,8 +19,8 @@ from slugline import TopicClassifier, load, load_corpus
 from slugline.cli.train import train
 from slugline.cli.train_options import RULES
 from slugline.corpus.layout import Layout, TopicForm
-from slugline.corrections.store import CorrectionStore
 from slugline.errors import ModelFileError
+from slugline.labels.store import LabelStore
 from slugline.model.file import container
 from slugline.model.file.schema import ModelInfo
 
@@ -134,8 +134,8 @@ def test_layout_is_used_by_train_corrections(tickets: Run) -> None:
     assert before == Layout(("Überschrift", "Mitteilung"), "Bereich", "cp1252", separator=";")
     columns = "- text: Überschrift, Mitteilung\n- topic: Bereich\n- encoding: cp1252\n"
     assert columns in tickets("info", "m.slug").out
-    with CorrectionStore("c.db") as store:
-        store.add(
+    with LabelStore("c.db") as store:
+        store.add_correction(
             text="Porto",
             topic="Zahlung",
             answer="Rückgabe",
@@ -159,8 +159,8 @@ def test_layout_keeps_skip_bad_rows(run: Run) -> None:
     layout = load("m.slug").fitted_.layout
     assert layout == Layout(("Überschrift", "Mitteilung"), "Bereich", "cp1252", True, separator=";")
     note = "skipped 2 of 62 rows, as of the model's training data: "
-    with CorrectionStore("c.db") as store:
-        store.add(
+    with LabelStore("c.db") as store:
+        store.add_correction(
             text="Porto",
             topic="Zahlung",
             answer="Rückgabe",
@@ -343,9 +343,9 @@ def test_layout_keeps_all_options_that_made_topics(run: Run) -> None:
     assert run("check", "m.slug", "log.txt").code == 0
     evaluated = json.loads(run("evaluate", "m.slug", "log.txt", "--format", "tsv", "--json").out)
     assert evaluated["accuracy"] > 0.9
-    with CorrectionStore("c.db") as store:
+    with LabelStore("c.db") as store:
         for number, topic in enumerate(("RÜCKGABE", "Zahlungen", "neu")):
-            added = store.add(
+            added = store.add_correction(
                 text=f"ein Text {number}",
                 topic=topic,
                 answer="Zahlung",
@@ -353,7 +353,7 @@ def test_layout_keeps_all_options_that_made_topics(run: Run) -> None:
                 model="m",
                 digest="d",
             )
-            store.approve(added.id)
+            store.approve_correction(added.id)
     learned = run("train", "log.txt", "-o", "m.slug", "--corrections", "c.db", "-q")
     assert learned.code == 0, learned.err
     again = load("m.slug").fitted_

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slugline.corrections.store import CorrectionStore
+from slugline.labels.store import LabelStore
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -22,9 +22,11 @@ def kills(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_kill_check_finds_lost_changed_and_undone_corrections(kills: Any, tmp_path: Path) -> None:
     path = tmp_path / "corrections.db"
-    with CorrectionStore(path) as store:
+    with LabelStore(path) as store:
         for text in ("one", "two"):
-            store.add(text=text, topic=1, answer=2, probability=0.5, model="m", digest="d")
+            store.add_correction(
+                text=text, topic="1", answer="2", probability=0.5, model="m", digest="d"
+            )
     one, two = map(kills.compute_digest, ("one", "two"))
     assert kills.check_file(path, {1: one, 2: two}, set()) == (2, [])
     assert kills.check_file(path, {1: one, 2: one, 3: two}, {1}) == (2, [2, 3, 1])

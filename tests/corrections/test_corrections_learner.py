@@ -16,8 +16,8 @@ import pytest
 from slugline.base.files import lock
 from slugline.classifier import load
 from slugline.corrections.learning_loop import LearningLoop
-from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, StoreError
+from slugline.labels.store import LabelStore
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ class Place:
         self.data, self.model = folder / "tickets.csv", folder / "tickets.slug"
         self.corrections = folder / "corrections.db"
         shutil.copy(EXAMPLES / "tickets.csv", self.data)
-        self.store = CorrectionStore(self.corrections)
+        self.store = LabelStore(self.corrections)
         self.log: list[str] = []
         self.learners: list[LearningLoop] = []
 
@@ -46,11 +46,11 @@ class Place:
         with self.model.with_name(f".{self.model.name}.learning").open("wb") as file:
             lock(file)  # or a loop could begin between a correction and its approval
             for text, topic in pairs:
-                added = self.store.add(
+                added = self.store.add_correction(
                     text=text, topic=topic, answer=answer, probability=0.5, model=model, digest="d"
                 )
                 if approved:
-                    self.store.approve(added.id)
+                    self.store.approve_correction(added.id)
 
     def learner(self, every: int = 3, **how: Any) -> LearningLoop:
         how = {"pauses": (0.02, 600.0), **how}
@@ -140,10 +140,10 @@ def test_learning_loop_learns_corrections_once_they_are_approved(place: Place) -
     }
     assert not place.model.exists()
     assert wait_for(lambda: learner.state()["next_after"] == 8)
-    assert len(place.store.pending()) == 8
+    assert len(place.store.pending_corrections()) == 8
 
-    for number in place.store.pending():
-        assert place.store.approve(number, "anna")
+    for number in place.store.pending_corrections():
+        assert place.store.approve_correction(number, "anna")
     wait_for(lambda: learner.state()["last"]["outcome"] == "replaced")
     assert learner.state()["last"]["n_texts"] == 8
     assert learner.state()["n_new"] == 0
@@ -288,7 +288,7 @@ def test_learning_loop_stops_during_a_pause(place: Place, monkeypatch: pytest.Mo
 
 
 def test_learning_loop_state_ignores_invalid_notes(place: Place) -> None:
-    place.store.set_notes({f"learned {os.path.realpath(place.model)}": "many"})
+    place.store.set_settings({f"learned {os.path.realpath(place.model)}": "many"})
     learner = place.learner()
     learner.start()
     wait_for(lambda: place.said("invalid literal for int"))
@@ -303,7 +303,7 @@ def test_learning_loop_stops_before_it_was_started(place: Place) -> None:
 def test_learning_loop_start_rejects_another_file(place: Place) -> None:
     place.store.close()
     place.corrections.write_text("no database")
-    with pytest.raises(StoreError, match="holds no corrections"):
+    with pytest.raises(StoreError, match="holds no labels"):
         place.learner().start()
 
 

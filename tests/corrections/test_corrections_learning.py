@@ -23,13 +23,14 @@ from slugline.corrections.learning import (
     normalize_spaces,
     to_corpus,
 )
-from slugline.corrections.store import Correction, CorrectionStore
 from slugline.errors import DataError
+from slugline.labels.storage.corrections import Correction
+from slugline.labels.store import LabelStore
 
 News = list[tuple[str, str]]
 
 
-def corrected(*pairs: tuple[str, str | int]) -> list[Correction]:
+def corrected(*pairs: tuple[str, str]) -> list[Correction]:
     return [
         Correction(n, text, topic, "bank", 0.5, "news", "abc", None, "2026-01-01T00:00:00.000Z")
         for n, (text, topic) in enumerate(pairs, start=1)
@@ -45,7 +46,7 @@ def corpus(pairs: Sequence[tuple[str, str]], name: str = "news") -> Corpus:
 
 def test_to_corpus_uses_the_latest_correction_of_a_text() -> None:
     found = to_corpus(
-        corrected(("one", "a"), ("two", 7), ("one\r\n", "b"), ("  one ", "b"), (" ", "a")), "c.db"
+        corrected(("one", "a"), ("two", "7"), ("one\r\n", "b"), ("  one ", "b"), (" ", "a")), "c.db"
     )
     assert (found.texts, found.topics) == (["two", "  one "], ["7", "b"])
     assert found.notes == (
@@ -301,11 +302,14 @@ def test_learn_from_corrections_takes_data_that_are_all_corrected(news: News) ->
 
 def test_load_corpus_reads_exported_corrections(tmp_path: Path) -> None:
     lines = tmp_path / "corrections.jsonl"
-    with CorrectionStore(tmp_path / "corrections.db") as store:
+    with LabelStore(tmp_path / "corrections.db") as store:
         for text, topic in (("wheat, \n corn \U0001f33d", "grain"), ("goal", "sport")):
-            store.add(text=text, topic=topic, answer="b", probability=0.5, model="m", digest="d")
+            store.add_correction(
+                text=text, topic=topic, answer="b", probability=0.5, model="m", digest="d"
+            )
         lines.write_text(
-            "".join(json.dumps(row._asdict()) + "\n" for row in store.rows()), encoding="utf-8"
+            "".join(json.dumps(row._asdict()) + "\n" for row in store.corrections()),
+            encoding="utf-8",
         )
     found = load_corpus(lines)
     assert found.texts == ["wheat, \n corn \U0001f33d", "goal"]

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from slugline.classifier import load
-from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import Confusion, UnresolvedCorrections, _batches, summarize
 from slugline.errors import OptionError
+from slugline.labels.storage.corrections import Correction
+from slugline.labels.store import LabelStore
 
 
 def correction(
-    text: str, topic: str | int, answer: str | int = "bank", who: str | None = None, at: str = ""
+    text: str, topic: str, answer: str = "bank", who: str | None = None, at: str = ""
 ) -> Correction:
     return Correction(1, text, topic, answer, 0.5, "news", "abc", who, at)
 
@@ -36,7 +37,7 @@ def test_summarize_counts_by_topic_pair_and_person() -> None:
         [
             correction("a", "grain", who="Kim", at="2026-01-01"),
             correction("b", "grain"),
-            correction("c", 7, 8, who="Kim"),
+            correction("c", "7", "8", who="Kim"),
             correction("d", "bank", who="Lee", at="2026-02-02"),
         ]
     )
@@ -116,10 +117,10 @@ def test_summarize_batches_end_at_texts_or_characters(
 
 
 def test_summarize_ignores_undone_corrections(tmp_path: Path) -> None:
-    with CorrectionStore(tmp_path / "corrections.db") as store:
+    with LabelStore(tmp_path / "corrections.db") as store:
         for topic in ("grain", "grain", "sport"):
-            kept = store.add(
+            kept = store.add_correction(
                 text="x", topic=topic, answer="bank", probability=0.5, model="m", digest="d"
             )
-        store.undo(kept.id)
-        assert summarize(store.rows()).by_topic == {"grain": 2}
+        store.undo_correction(kept.id)
+        assert summarize(store.corrections()).by_topic == {"grain": 2}

@@ -59,6 +59,14 @@ def fill(store: LabelStore) -> None:
     store.import_labels("llm", [ImportedLabel(number, ("profit",)) for number in range(1, 5)])
     store.settle(2, ["profit"], "Kim", note="settled")
     store.restore(store.withdraw("llm", "Kim"), "Kim")
+    for number in range(3):
+        answer: dict[str, Any] = {"answer": "grain", "probability": 0.5}
+        answer |= {"model": "news", "digest": "abc"}
+        store.add_correction(text=f"wrong {number}", topic="profit", who="Ann", **answer)
+    *_, first, second, third = store.pending_corrections()
+    store.approve_correction(first, "Kim")
+    store.undo_correction(second, "Kim")
+    store.mark_learned([third], "def")
 
 
 @contextlib.contextmanager
@@ -96,6 +104,17 @@ USES: tuple[Callable[[LabelStore], object], ...] = (
     lambda store: store.settle(5, ["grain"], "Kim"),
     lambda store: store.withdraw("Kim", "Kim"),
     lambda store: store.import_labels("llm", [ImportedLabel(6, ("grain",))]),
+    lambda store: list(store.corrections()),
+    LabelStore.undone_corrections,
+    LabelStore.pending_corrections,
+    lambda store: store.corrections_of(["wrong 1"]),
+    lambda store: store.corrected_topics("news"),
+    lambda store: store.count_approvals(0, "news", 99),
+    lambda store: store.approve_correction(store.last_correction(), "Kim"),
+    lambda store: store.mark_learned([store.last_correction()], "ghi"),
+    lambda store: store.add_correction(
+        text="new", topic="grain", answer="profit", probability=0.5, model="news", digest="abc"
+    ),
     lambda store: export_label_studio(store, store.path.with_name("out.json")),
 )
 
@@ -122,7 +141,7 @@ def find_problems(path: Path) -> list[str]:
 
 def test_store_uses_a_whole_file() -> None:
     with stored(good()) as path:
-        assert load_corpus(path).topics == ["profit", "grain", "grain"]
+        assert load_corpus(path).topics == ["profit", "grain", "grain", "profit"]
         assert find_problems(path) == []
 
 
@@ -250,7 +269,7 @@ def test_store_that_is_read_only_changes_nothing() -> None:
     with stored(good()) as path:
         path.chmod(0o444)
         with LabelStore(path, is_read_only=True) as store:
-            assert len([*store.labels()]) == 9
+            assert len([*store.labels()]) == 12
             with pytest.raises(StoreError, match="allow writing to the file"):
                 store.add_coder("Lee")
         assert path.read_bytes() == good()

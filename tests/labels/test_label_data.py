@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,6 @@ from slugline.corpus.label_database.tables import TEXT_COLUMNS, TOPIC_COLUMN
 from slugline.corpus.layout import Layout, ReadOptions
 from slugline.corpus.loading import load_corpus, read_corpus, read_texts
 from slugline.corpus.readers import read_rows
-from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
 from slugline.labels.cells import NewDocument
 from slugline.labels.store import LabelStore
@@ -159,22 +159,24 @@ def test_load_corpus_says_how_to_learn_from_imported_labels(path: Path, store: L
     )
 
 
-def test_load_corpus_names_a_database_of_corrections(tmp_path: Path) -> None:
-    path = tmp_path / "corrections.db"
-    CorrectionStore(path).close()
-    with pytest.raises(DataError) as caught:
+def test_load_corpus_reads_approved_corrections(path: Path, store: LabelStore) -> None:
+    fields: dict[str, Any] = {"answer": "earn", "probability": 0.5, "model": "m", "digest": "d"}
+    for number in range(3):
+        store.add_correction(text=f"Maize {number}", topic="grain", **fields)
+    with pytest.raises(DataError, match=r"no document with an answer yet \(11 documents without"):
         load_corpus(path)
-    assert str(caught.value) == (
-        f"{path} holds no labels: it is a database of corrections; name the file of labels that "
-        "`slugline label -o` makes."
-    )
+    first, second, _ = store.pending_corrections()
+    store.approve_correction(first, "Kim")
+    store.approve_correction(second, "Kim")
+    store.undo_correction(second, "Kim")
+    assert (load_corpus(path).texts, load_corpus(path).topics) == (["Maize 0"], ["grain"])
 
 
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("CREATE TABLE users (name)", "it is the file of another program; name the file of"),
-        ("PRAGMA user_version = 1", "it is the file of another program; name the file of"),
+        ("CREATE TABLE users (name)", "it is the file of another program; name the file that"),
+        ("PRAGMA user_version = 1", "it is the file of another program; name the file that"),
     ],
 )
 def test_load_corpus_names_another_programs_database(

@@ -23,7 +23,7 @@ from mcp.shared.exceptions import MCPError
 from server import make_state
 from slugline.base.lazy import install_command
 from slugline.classifier import TopicClassifier
-from slugline.corrections.store import CorrectionStore
+from slugline.labels.store import LabelStore
 from slugline.serving.mcp.server import make_server
 from slugline.serving.replies import add_reasons, to_results
 from slugline.serving.served_models import ServedModel
@@ -167,8 +167,8 @@ def test_mcp_add_correction_stores_corrections_where_allowed(
         said = await answer(
             client, "add_correction", text="wheat and corn", topic="sport", who="Kim"
         )
-        with CorrectionStore(kept, create=False) as store:
-            (row,) = store.rows()
+        with LabelStore(kept, create=False) as store:
+            (row,) = store.corrections()
         assert (row.text, row.topic, row.answer, row.who) == (
             *("wheat and corn", "sport", "grain", "Kim"),
         )
@@ -187,8 +187,8 @@ def test_mcp_add_correction_stores_corrections_where_allowed(
     service = make_state(news_slug, corrections=kept).service
     ask(talk, service)
     service.close()
-    with CorrectionStore(tmp_path / "elsewhere.db", create=False) as store:
-        assert store.count() == 2
+    with LabelStore(tmp_path / "elsewhere.db", create=False) as store:
+        assert store.count_corrections() == 2
 
 
 def test_mcp_server_answers_for_several_models_and_reads_changed_files(

@@ -96,7 +96,7 @@ def test_page_stores_corrections_with_integer_topics(tmp_path: Path) -> None:
     kept(page, " 11 ")
     assert "which is new" in kept(page, "12")
     assert "topics of numbers are numbers" in kept(page, "sport").lower()
-    assert [row.topic for row in state.service.corrections.store.rows()] == [11, 12]
+    assert [row.topic for row in state.service.corrections.store.corrections()] == ["11", "12"]
     state.service.close()
 
 
@@ -153,13 +153,13 @@ def kept(page: TestClient, topic: str = "bank", text: str = "wheat", **more: str
 
 def test_page_stores_and_undoes_a_correction_in_place(page: TestClient, state: WebState) -> None:
     assert "Saved: the correct topic is bank . Undo" in words_of(kept(page, who=" Ann "))
-    [row] = state.service.corrections.store.rows()
+    [row] = state.service.corrections.store.corrections()
     assert (row.text, row.topic, row.answer, row.who) == ("wheat", "bank", "grain", "Ann")
 
     found = page.post("/undo", data={"id": str(row.id), "text": "wheat"}).text
     assert "The correction was deleted." in found
     assert '<input type="hidden" name="text" value="wheat">' in found
-    assert list(state.service.corrections.store.rows()) == []
+    assert list(state.service.corrections.store.corrections()) == []
 
 
 def test_page_says_that_a_corrected_topic_is_new(page: TestClient) -> None:
@@ -178,7 +178,7 @@ def test_correction_form_asks_about_a_misspelt_topic(page: TestClient, state: We
     assert "did you mean &#39;grain&#39;? If it is new, tick the box below." in asked
     assert 'value="Grian"' in asked
     assert '<input type="checkbox" name="is_new">' in asked
-    assert state.service.corrections.store.count() == 0
+    assert state.service.corrections.store.count_corrections() == 0
     assert "Grian , which is new." in words_of(kept(page, "Grian", is_new="on"))
 
 
@@ -198,17 +198,17 @@ def test_page_shows_why_a_correction_was_not_saved(
     found = page.post("/wrong", data=given, headers={"X-Part": "1"})
     assert found.status_code == 422
     assert said in found.text
-    assert state.service.corrections.store.count() == 0
+    assert state.service.corrections.store.count_corrections() == 0
 
 
 def test_corrections_tab_lists_the_latest_first_in_pages(page: TestClient, state: WebState) -> None:
     for number in range(60):
-        row = state.service.corrections.store.add(
+        row = state.service.corrections.store.add_correction(
             text=f"text {number}", topic=HOSTILE, answer="grain", probability=0.5,
             model="news", digest="0",
         )  # fmt: skip
         if number % 10 == 9:
-            state.service.corrections.store.undo(row.id)
+            state.service.corrections.store.undo_correction(row.id)
     first = page.get("/corrections").text
     waiting, _, listed = first.partition("Download all (JSON lines)")
     assert "54 corrections wait for approval" in waiting

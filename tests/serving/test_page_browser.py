@@ -12,7 +12,7 @@ import pytest
 
 from browsers import find_violations, opened_page
 from server import running
-from slugline.corrections.store import CorrectionStore
+from slugline.labels.store import LabelStore
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.recorder import Watch, utc_today
@@ -424,9 +424,9 @@ def test_axe_finds_no_violations(browser: Browser, address: str, tmp_path: Path)
 
 def add_pending(path: Path, n: int = 7) -> None:
     """Store corrections by somebody who may not approve."""
-    with CorrectionStore(path) as store:
+    with LabelStore(path) as store:
         for number in range(n):
-            store.add(
+            store.add_correction(
                 text=f"the wheat harvest number {number}, said the ministry of agriculture",
                 topic="money-supply",
                 answer="grain",
@@ -457,10 +457,10 @@ def test_browser_fits_and_approves_pending_corrections(
             page.get_by_role("button", name="Approve all 5").click()
             page.locator(".notice", has_text="5 corrections approved.").wait_for()
             assert waiting.count() == 0
-        with CorrectionStore(tmp_path / "c.db") as store:
-            assert {row.id: row.approved is not None for row in store.rows()} == dict.fromkeys(
-                (1, 2, 4, 5, 6, 7), True
-            )
+        with LabelStore(tmp_path / "c.db") as store:
+            assert {
+                row.id: row.approved is not None for row in store.corrections()
+            } == dict.fromkeys((1, 2, 4, 5, 6, 7), True)
 
 
 def test_browser_shows_nothing_wider_than_the_window(

@@ -17,8 +17,8 @@ import pytest
 from server import call_tool, client, make_state, running
 from slugline.classifier import TopicClassifier
 from slugline.corrections.learning_loop import LearningLoop
-from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError
+from slugline.labels.store import LabelStore
 from slugline.serving.served_models import ServedModels
 
 pytestmark = pytest.mark.slow
@@ -115,9 +115,9 @@ def test_refresh_keeps_the_old_version_if_the_new_one_misses_the_precision(
 def test_ready_reports_a_learner_whose_last_model_was_not_used(
     saved: dict[str, Path], news_csv: Path, tmp_path: Path, outcome: str
 ) -> None:
-    with CorrectionStore(tmp_path / "c.db") as store:
+    with LabelStore(tmp_path / "c.db") as store:
         last = {"outcome": outcome, "message": "news.slug is unchanged: nothing can be promised"}
-        store.set_notes({f"outcome {os.path.realpath(saved['plain'])}": json.dumps(last)})
+        store.set_settings({f"outcome {os.path.realpath(saved['plain'])}": json.dumps(last)})
     for tokens in ((), ("0123456789abcdef",)):
         state = make_state(saved["plain"], corrections=tmp_path / "c.db", tokens=tokens)
         state.service.learner = LearningLoop(
@@ -152,11 +152,11 @@ def test_learned_version_that_promises_less_stays_held_back_after_a_restart(
     with running("news.slug", *learns) as url:
         old = httpx.get(f"{url}/ready", timeout=120).json()
         assert old["status"] == "ready"
-        with CorrectionStore("c.db") as store:  # of each text, a right one and a wrong one
+        with LabelStore("c.db") as store:  # of each text, a right one and a wrong one
             for n in range(2):
                 for number, (text, topic) in enumerate(news):
                     wrong = topics[(topics.index(topic) + (1 + number % 2) * n) % 3]
-                    store.add(
+                    store.add_correction(
                         text=f"{text} {n}", topic=wrong, answer=topic, probability=0.5,
                         model="news", digest="0" * 12, is_approved=True,
                     )  # fmt: skip

@@ -26,7 +26,7 @@ import pytest
 
 import slugline
 from server import client, is_refused, make_state, running
-from slugline.corrections.store import CorrectionStore
+from slugline.labels.store import LabelStore
 from slugline.model.decider import Decider
 from slugline.serving.background import BackgroundThreads
 from slugline.serving.replies import add_reasons
@@ -276,8 +276,8 @@ def test_api_corrections_are_stored_listed_and_undone(api: httpx.Client, folder:
     assert lines[-2]["who"] == "me"
     later = api.get("/v1/corrections", params={"after": kept["id"]}).text.splitlines()
     assert [json.loads(line)["id"] for line in later] == [again["id"]]
-    with CorrectionStore(folder / "corrections.db") as store:  # another process sees it, too
-        assert [row.text for row in store.rows(after=kept["id"])] == [WIRE]
+    with LabelStore(folder / "corrections.db") as store:  # another process sees it, too
+        assert [row.text for row in store.corrections(after=kept["id"])] == [WIRE]
     for number in (kept["id"], again["id"]):
         assert api.delete(f"/v1/corrections/{number}").status_code == 204
         check_problem(api.delete(f"/v1/corrections/{number}"), 404, "undone before")
@@ -528,7 +528,7 @@ def test_serve_reports_what_can_not_be_served(
 
 def test_serve_rejects_a_later_format_of_corrections(run: Any, tmp_path: Path) -> None:
     path = tmp_path / "later.db"
-    CorrectionStore(path).close()
+    LabelStore(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
@@ -877,12 +877,12 @@ def test_damaged_file_of_corrections_gets_503_and_stops_the_start(
     tmp_path: Path, tickets: Path, run: Any
 ) -> None:
     path = tmp_path / "c.db"
-    with CorrectionStore(path) as store:
+    with LabelStore(path) as store:
         for number in range(500):
-            store.add(
+            store.add_correction(
                 text=f"{number} " * 500,
-                topic=1,
-                answer=2,
+                topic="1",
+                answer="2",
                 probability=0.5,
                 model="tickets",
                 digest="x",

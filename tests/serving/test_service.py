@@ -152,10 +152,10 @@ def test_answer_text_explains_the_most_likely_topic_unless_another_is_known(
 def test_correct_rejects_invalid_corrections(
     service: Service, correction: dict[str, Any], message: str
 ) -> None:
-    n_before = service.corrections.store.count()
+    n_before = service.corrections.store.count_corrections()
     error = refusal(service.correct(CorrectionRequest(**correction), Call()), DataError)
     assert str(error) == message
-    assert service.corrections.store.count() == n_before
+    assert service.corrections.store.count_corrections() == n_before
 
 
 def test_correct_asks_whether_a_misspelt_topic_is_new(service: Service) -> None:
@@ -172,13 +172,13 @@ def test_corrections_are_approved_by_people_with_names(service: Service) -> None
     anna = Call(person="anna")
     own = run(service.correct(CorrectionRequest(text="a", topic="gold"), anna)).id
     other = run(service.correct(CorrectionRequest(text="a", topic="gold"), Call())).id
-    pending = set(service.corrections.store.pending())
+    pending = set(service.corrections.store.pending_corrections())
     assert other in pending
     assert own not in pending
     error = refusal(service.approve_corrections([other], Call()), ApprovalError)
     assert error.person is None
     assert run(service.approve_corrections([other, own, 999], anna)) == 2
-    assert set(service.corrections.store.pending()) == pending - {other}
+    assert set(service.corrections.store.pending_corrections()) == pending - {other}
 
 
 def test_undo_correction_rejects_an_unknown_one(service: Service) -> None:

@@ -16,7 +16,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from server import client, make_state, running
-from slugline.corrections.store import CorrectionStore
+from slugline.labels.store import LabelStore
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
 from slugline.serving.watch.day_sums import DaySums
@@ -321,7 +321,7 @@ def test_workers_add_to_one_file(news_slug: Path, path: Path) -> None:
     ("name", "code", "message"),
     [
         ("text.db", 1, "text.db holds no daily sums: it is not an SQLite file"),
-        ("corrections.db", 1, "holds no daily sums: it is a database of corrections"),
+        ("corrections.db", 1, "holds no daily sums: it is a database of labels"),
         ("none/watch.db", 2, "--watch none/watch.db: "),
         ("news.slug", 2, "--watch news.slug: would overwrite an input file"),
         (".", 2, "--watch .: is a folder"),
@@ -330,7 +330,7 @@ def test_workers_add_to_one_file(news_slug: Path, path: Path) -> None:
 def test_serve_rejects_a_file_that_holds_no_daily_sums(
     run: Callable[..., Any], news_slug: Path, name: str, code: int, message: str
 ) -> None:
-    CorrectionStore("corrections.db").close()
+    LabelStore("corrections.db").close()
     Path("text.db").write_text("no database" * 20)
     found = run("serve", news_slug.name, "--watch", name, "--port", 0)
     assert found.code == code

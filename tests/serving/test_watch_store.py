@@ -187,10 +187,10 @@ def test_store_names_a_manipulated_row(path: Path, change: str, row: str) -> Non
 
 
 def test_store_rejects_files_of_other_programs_and_versions(tmp_path: Path, path: Path) -> None:
-    from slugline.corrections.store import CorrectionStore
+    from slugline.labels.store import LabelStore
 
-    CorrectionStore(tmp_path / "corrections.db").close()
-    with pytest.raises(StoreError, match="holds no daily sums: it is a database of corrections"):
+    LabelStore(tmp_path / "corrections.db").close()
+    with pytest.raises(StoreError, match="holds no daily sums: it is a database of labels"):
         WatchStore(tmp_path / "corrections.db")
     WatchStore(path).close()
     with closing(sqlite3.connect(path)) as connection:

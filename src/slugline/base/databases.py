@@ -25,8 +25,8 @@ from slugline.errors import StoreError
 SQLITE_LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 #: The largest row number: 18 digits, since SQLite's integers have at most 19.
 MAX_ID = 10**18 - 1
-# Application ID of each kind of database in SQLite's header: "slug", "sllb" and "slwt".
-_APPLICATION_IDS = {"corrections": 0x736C7567, "labels": 0x736C6C62, "daily sums": 0x736C7774}
+# Application ID of each kind of database in SQLite's header: "sllb" and "slwt".
+_APPLICATION_IDS = {"labels": 0x736C6C62, "daily sums": 0x736C7774}
 # Advice for files opened as the wrong kind.
 _USES = {"a database of daily sums": "count its texts with `slugline count`, or "}
 _HEADER_BYTES = 100  # of SQLite's header
@@ -41,7 +41,7 @@ class DatabaseFormat(NamedTuple):
 
     Attributes
     ----------
-    content : {"corrections", "labels", "daily sums"}
+    content : {"labels", "daily sums"}
         The content, as named in messages.
     tables : tuple of str
         The statements that create the tables.

@@ -13,9 +13,10 @@ from slugline.base.wording import counted
 from slugline.cli.options import argument, command, json_option, option
 from slugline.cli.output import print_json, show, warn
 from slugline.corpus.topic_sets import join_topics
-from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import describe_pending, find_reasons
 from slugline.errors import DataError, OptionError
+from slugline.labels.storage.corrections import Correction
+from slugline.labels.store import LabelStore
 
 # Maximum length of a displayed text, and number of corrections listed without --json.
 _MAX_CHARACTERS, _MAX_LISTED = 200, 100
@@ -57,8 +58,8 @@ def corrections(
       slugline corrections corrections.db
       slugline corrections corrections.db --approve 3-12 --withdraw 13
     """
-    with CorrectionStore(file, create=False) as store:
-        pending = store.pending()
+    with LabelStore(file, create=False) as store:
+        pending = store.pending_corrections()
         approved = _parse_numbers(approve, pending)
         withdrawn = _parse_numbers(withdraw, pending)
         if named_twice := sorted({*approved} & {*withdrawn}):
@@ -67,12 +68,12 @@ def corrections(
             )
         _check_exist(store, file, [*approved, *withdrawn])
         changes = {
-            "approved": [number for number in approved if store.approve(number, who)],
-            "withdrawn": [number for number in withdrawn if store.undo(number, who)],
+            "approved": [number for number in approved if store.approve_correction(number, who)],
+            "withdrawn": [number for number in withdrawn if store.undo_correction(number, who)],
         }
-        pending = store.pending()
-        undone = [each._asdict() for each in store.undone()]
-        rows = [*store.rows()] if show_all else store.get(pending)
+        pending = store.pending_corrections()
+        undone = [each._asdict() for each in store.undone_corrections()]
+        rows = [*store.corrections()] if show_all else store.get_corrections(pending)
         reasons = find_reasons(store, [row for row in rows if row.is_pending])
     if as_json:
         listed = [_to_dict(row, reasons.get(row.id, ())) for row in rows]
@@ -146,8 +147,8 @@ def _parse_numbers(values: Sequence[str], pending: Sequence[int]) -> list[int]:
     return list(numbers)
 
 
-def _check_exist(store: CorrectionStore, file: Path, numbers: Sequence[int]) -> None:
-    existing = {row.id for row in store.get(numbers)}
+def _check_exist(store: LabelStore, file: Path, numbers: Sequence[int]) -> None:
+    existing = {row.id for row in store.get_corrections(numbers)}
     missing = next((number for number in numbers if number not in existing), None)
     if missing is not None:
         # Clip numbers to SQLite's limit.

@@ -15,9 +15,10 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import as_sets
 from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
-from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import describe_pending
 from slugline.errors import OptionError, SluglineError, StoreError
+from slugline.labels.storage.corrections import Correction
+from slugline.labels.store import LabelStore
 from slugline.model.file import container
 from slugline.model.file.content import load_model
 from slugline.model.file.generations import earlier_files
@@ -64,8 +65,8 @@ def read_corrections(request: TrainRequest, path: Path) -> ModelCorrections:
     EncoderError : if that model's encoder is missing.
     """
     output = request.output
-    with CorrectionStore(path, create=False) as store:
-        corrections = [*store.rows()]
+    with LabelStore(path, create=False) as store:
+        corrections = [*store.corrections()]
     models = request.corrections_of or [output.name.removesuffix(".slug")]
     to_corpus(corrections, str(path), models)  # raises an error for unusable corrections
     n_all = len(corrections)
@@ -157,7 +158,7 @@ def note_learned(result: CorrectionResult, output: Path) -> None:
     digest = file_sha256(output)[: container.DIGEST_LENGTH]
     numbers = [int(number) for number in result.training_sets.corrections.places or ()]
     try:
-        with CorrectionStore(path, create=False) as store:
+        with LabelStore(path, create=False) as store:
             store.mark_learned(numbers, digest)
     except StoreError as error:
         warn([f"cannot mark the corrections as used in {output}: {error}"])

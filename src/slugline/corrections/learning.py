@@ -39,7 +39,7 @@ from slugline.model.settings import FitSettings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slugline.corrections.store import Correction
+    from slugline.labels.storage.corrections import Correction
     from slugline.model.file.schema import ModelFile
 
 
@@ -63,7 +63,7 @@ def to_corpus(
 ) -> Corpus:
     """Return the corrected texts with the topics of their latest corrections.
 
-    Topics are strings; places are correction numbers. Blank texts are skipped.
+    Places are correction numbers. Blank texts are skipped.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def to_corpus(
 
     Raises
     ------
-    DataError : if there are no corrections, or single-label and multi-label ones are mixed.
+    DataError : if there are no corrections.
     """
     selected = [row for row in corrections if models is None or row.model in models]
     latest: dict[str, Correction] = {}
@@ -88,12 +88,6 @@ def to_corpus(
         earlier = latest.pop(key, None)
         n_changed += earlier is not None and earlier.topic != correction.topic
         latest[key] = correction
-    topics = [stringify_topic(correction.topic) for correction in latest.values()]
-    if len({type(topic) for topic in topics}) > 1:
-        raise DataError(
-            f"{name} contains both single-label and multi-label corrections, because the model "
-            "changed; undo the corrections of one kind."
-        )
     if not latest:
         selection = "" if models is None else f" of {' or '.join(sorted(models))}"
         message = f"{name} contains no corrections{selection} of non-blank texts; "
@@ -115,7 +109,7 @@ def to_corpus(
         )
     return Corpus(
         [correction.text for correction in latest.values()],
-        topics,
+        [correction.topic for correction in latest.values()],
         name,
         notes=tuple(notes),
         n_skipped=n_blank,
@@ -418,8 +412,8 @@ def train_with_corrections(
 def _check_answers(
     train: Corpus, rename: Callable[[Corpus], Corpus], corrections: Sequence[Correction]
 ) -> None:
-    answers = [stringify_topic(row.answer) for row in corrections]
-    given = {*rename(Corpus([row.text for row in corrections], answers)).all_topics()}
+    answers = Corpus([row.text for row in corrections], [row.answer for row in corrections])
+    given = {*rename(answers).all_topics()}
     if given and given.isdisjoint(train.all_topics()):
         raise DataError(
             f"the corrected answers, such as {short_repr(min(given))}, are not topics of "

@@ -24,9 +24,9 @@ from slugline.base.checks import check_whole
 from slugline.base.databases import utc_now
 from slugline.base.files import PathLike, lock
 from slugline.corpus.loading import NAMED_CORPORA
-from slugline.corrections.store import CorrectionStore
 from slugline.corrections.summary import describe_pending
 from slugline.errors import OptionError, Parameter, StoreError, TrainingError
+from slugline.labels.store import LabelStore
 from slugline.model.file.shipped import is_shipped
 
 # Seconds to wait for a process to end.
@@ -110,7 +110,7 @@ class LearningLoop:
         options += [f"--{name}={column}" for name, column in columns.items() if column is not None]
         self._command = [sys.executable, "-m", "slugline", "train", *options, "--", *data]
         self._note = os.path.realpath(model_path)
-        self._store: CorrectionStore | None = None
+        self._store: LabelStore | None = None
         self._thread: threading.Thread | None = None
         self._child: subprocess.Popen[str] | None = None
         self._starting = threading.Lock()  # prevents a start during `stop`
@@ -119,7 +119,7 @@ class LearningLoop:
     def open(self) -> None:
         """Open the corrections file for `state`; raise StoreError on failure."""
         if self._store is None:
-            self._store = CorrectionStore(self._store_path)
+            self._store = LabelStore(self._store_path)
 
     def start(self) -> None:
         """Start the thread; raise StoreError if the corrections file can't be opened."""
@@ -153,9 +153,9 @@ class LearningLoop:
         with contextlib.suppress(StoreError, ValueError, OSError):
             if self._store is not None:
                 n_new = self._count_new(self._store)
-                last = json.loads(self._store.note(f"outcome {self._note}") or "null")
+                last = json.loads(self._store.setting(f"outcome {self._note}") or "null")
                 with self._locked_model() as is_locked:  # False while a loop is learning
-                    since = None if is_locked else self._store.note(f"since {self._note}")
+                    since = None if is_locked else self._store.setting(f"since {self._note}")
         return {
             "is_learning": since is not None,
             "since": since,
@@ -165,12 +165,12 @@ class LearningLoop:
             "last": last,
         }
 
-    def _count_new(self, store: CorrectionStore) -> int:
+    def _count_new(self, store: LabelStore) -> int:
         """Return the number of corrections and approvals since the last run."""
-        last = int(store.note(f"learned {self._note}") or 0)
-        last_approval = int(store.note(f"approved {self._note}") or 0)
+        last = int(store.setting(f"learned {self._note}") or 0)
+        last_approval = int(store.setting(f"approved {self._note}") or 0)
         n_approvals = store.count_approvals(last_approval, self._name, last)
-        return store.count(last, self._name) + n_approvals
+        return store.count_corrections(last, self._name) + n_approvals
 
     def _watch(self) -> None:
         last_error, pause = "", self._pause
@@ -191,23 +191,23 @@ class LearningLoop:
             return
         with self._locked_model() as is_locked:
             # Corrections added during the run may be learned twice.
-            last, last_approval = store.last(), store.last_approval()
+            last, last_approval = store.last_correction(), store.last_approval()
             n_new = self._count_new(store)
             if not is_locked or n_new < self._every:
                 return
             self._log(f"learning from {n_new:,} new corrections of {self._store_path}")
-            store.set_notes({f"since {self._note}": utc_now()})
+            store.set_settings({f"since {self._note}": utc_now()})
             summary = self._learn()
             if self._is_over.is_set() and summary.get("outcome") != "replaced":
                 self._log("learning from corrections: stopped together with the server")
                 return
             notes = {f"outcome {self._note}": json.dumps(summary)}
             if summary["outcome"] == "failed":  # the corrections still count as new
-                store.set_notes(notes)
+                store.set_settings(notes)
                 raise TrainingError(summary["message"])
             notes[f"learned {self._note}"] = str(last)
             notes[f"approved {self._note}"] = str(last_approval)
-            store.set_notes(notes)
+            store.set_settings(notes)
             log = self._warn if summary["outcome"] == "held back" else self._log
             log(f"learning from corrections: {summary['message']}")
 

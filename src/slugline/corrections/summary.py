@@ -14,7 +14,8 @@ from slugline.corpus.topic_sets import join_topics
 if TYPE_CHECKING:
     from slugline.corpus.documents import Topic
     from slugline.corpus.topic_sets import TopicSet
-    from slugline.corrections.store import Correction, CorrectionStore
+    from slugline.labels.storage.corrections import Correction
+    from slugline.labels.store import LabelStore
     from slugline.model.fitted import Fitted
 
 
@@ -190,7 +191,7 @@ _BATCH = 500
 
 
 def find_reasons(
-    store: CorrectionStore, corrections: Sequence[Correction]
+    store: LabelStore, corrections: Sequence[Correction]
 ) -> dict[int, tuple[str, ...]]:
     """Return sentences with reasons to doubt each correction, by number.
 
@@ -200,7 +201,7 @@ def find_reasons(
     texts = list(dict.fromkeys(each.text for each in corrections))
     others: defaultdict[tuple[str, str], list[Correction]] = defaultdict(list)
     for start in range(0, len(texts), _BATCH):
-        for each in store.of_texts(texts[start : start + _BATCH]):
+        for each in store.corrections_of(texts[start : start + _BATCH]):
             others[each.text, each.model].append(each)
     return {each.id: (*_reasons(each, others[each.text, each.model]),) for each in corrections}
 

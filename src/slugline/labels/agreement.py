@@ -53,7 +53,7 @@ from slugline.evaluation.evaluation import none_if_nan
 from slugline.labels.store import LabelStore
 
 # Labels given for these reasons depend on other labels.
-_DEPENDENT = ("near copy", "audit")
+_DEPENDENT = ("near copy", "audit", "corrected")
 
 AgreementTable = Literal["topics", "coders", "pairs", "confusions"]
 

@@ -7,10 +7,11 @@ an earlier one. Several threads and processes may use one file.
 `LabelStore` inherits its methods from these classes in `slugline.labels.storage`:
 
 ================  ==================================================================================
-`LabelReads`      reads everything: documents, assignments, labels, counts
-`LabelWrites`     writes settings, documents, coders and topics
-`DecisionWrites`  writes people's decisions: `assign` before a document is shown, then `label`,
+LabelReads        reads everything: documents, assignments, labels, counts
+LabelWrites       writes settings, documents, coders and topics
+DecisionWrites    writes people's decisions: `assign` before a document is shown, then `label`,
                   `skip` and `undo`; near copies, settlements, withdrawals and imported labels
+CorrectionWrites  writes and reads corrections of a served model's answers, and their approval
 ================  ==================================================================================
 
 Only documents that are shown or imported are stored. Their keys, from `document_keys`, stay the
@@ -53,10 +54,10 @@ from __future__ import annotations
 
 from slugline.base.files import PathLike
 from slugline.corpus.label_database.tables import FORMAT
-from slugline.labels.storage.decisions import DecisionWrites
+from slugline.labels.storage.corrections import CorrectionWrites
 
 
-class LabelStore(DecisionWrites):
+class LabelStore(CorrectionWrites):
     """A label database, safe for several threads; a context manager.
 
     All methods raise StoreError if the file can't be read or written, or is damaged; and DataError

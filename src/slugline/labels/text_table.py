@@ -283,9 +283,12 @@ class RowAssignments:
             if each.is_replaced:
                 continue
             row = table.find_row(each.document)
-            n_documents += bool(each.decisions)
+            # Corrected texts need not be in the file.
+            reasons = {decision.assignment.selection.reason for decision in each.decisions}
+            is_from_file = bool(reasons - {"corrected"})
+            n_documents += is_from_file
             if row is None:
-                n_missing += bool(each.decisions)
+                n_missing += is_from_file
                 continue
             rows[each.document.id] = row
             for decision in each.decisions:

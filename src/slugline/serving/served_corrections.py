@@ -12,9 +12,10 @@ from msgspec import UNSET
 from slugline.base.wording import nearest
 from slugline.corpus.documents import Topic
 from slugline.corpus.misspellings import find_similar_name
-from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import CorrectionSummary, find_reasons, summarize
 from slugline.errors import DataError, Parameter
+from slugline.labels.storage.corrections import Correction
+from slugline.labels.store import LabelStore
 from slugline.model.decision import Decision
 from slugline.serving.replies import CorrectionReply, round_number
 from slugline.serving.requests import CorrectionRequest
@@ -42,11 +43,11 @@ class ServedCorrections:
 
     Parameters
     ----------
-    store : CorrectionStore
+    store : LabelStore
         Closed by `close`.
     """
 
-    def __init__(self, store: CorrectionStore) -> None:
+    def __init__(self, store: LabelStore) -> None:
         self.store = store
         # A separate thread, so that waiting for the disk or another process doesn't block answers.
         self._thread = ThreadPoolExecutor(1, "slugline-store")
@@ -65,9 +66,9 @@ class ServedCorrections:
 
     async def approve(self, ids: Sequence[int], person: str | None) -> int:
         """Approve corrections and return the number found."""
-        corrections = await self.run(self.store.get, ids)
+        corrections = await self.run(self.store.get_corrections, ids)
         for correction in corrections:
-            await self.run(self.store.approve, correction.id, person)
+            await self.run(self.store.approve_correction, correction.id, person)
         return len(corrections)
 
     async def latest(self, n: int, before: int | None = None) -> list[Correction]:
@@ -76,8 +77,8 @@ class ServedCorrections:
 
     async def pending(self, n: int) -> tuple[list[PendingCorrection], int]:
         """Return the latest `n` corrections awaiting approval, and the total number."""
-        ids: list[int] = await self.run(self.store.pending)
-        corrections = await self.run(self.store.get, ids[: -n - 1 : -1])
+        ids: list[int] = await self.run(self.store.pending_corrections)
+        corrections = await self.run(self.store.get_corrections, ids[: -n - 1 : -1])
         reasons = await self.run(find_reasons, self.store, corrections)
         return [PendingCorrection(each, reasons[each.id]) for each in corrections], len(ids)
 
@@ -86,12 +87,12 @@ class ServedCorrections:
 
         Slow for many corrections. Cached until the corrections or the model change.
         """
-        n_corrections = self.store.count(0, model.name)
+        n_corrections = self.store.count_corrections(0, model.name)
         if not n_corrections:
             return None
-        state = self.store.last(), n_corrections, model.digest
+        state = self.store.last_correction(), n_corrections, model.digest
         if model.name not in self._summaries or self._summaries[model.name][0] != state:
-            rows = (row for row in self.store.rows() if row.model == model.name)
+            rows = (row for row in self.store.corrections() if row.model == model.name)
             summary = summarize(rows, model.fitted, max_asked=_MAX_ASKED)
             self._summaries[model.name] = state, summary
         return self._summaries[model.name][1]
@@ -102,12 +103,14 @@ class ServedCorrections:
         self.store.close()
 
 
-def _latest(store: CorrectionStore, n: int, before: int | None) -> list[Correction]:
-    end = store.last() + 1 if before is None else min(before, store.last() + 1)
+def _latest(store: LabelStore, n: int, before: int | None) -> list[Correction]:
+    last = store.last_correction()
+    end = last + 1 if before is None else min(before, last + 1)
     latest: list[Correction] = []
     while end > 1 and len(latest) < n:
         start = max(0, end - 1 - n)
-        rows = [row for row in store.rows(after=start, max_rows=end - 1 - start) if row.id < end]
+        page = store.corrections(after=start, max_rows=end - 1 - start)
+        rows = [row for row in page if row.id < end]
         latest += reversed(rows)
         end = start + 1
     return latest[:n]
@@ -121,7 +124,7 @@ _SIMILARITY = 0.8
 
 
 def store_correction(
-    store: CorrectionStore,
+    store: LabelStore,
     model: ServedModel,
     request: CorrectionRequest,
     decision: Decision,
@@ -143,10 +146,11 @@ def store_correction(
     is_new_by_topic = _check_correction(store, model, request)
     topics, guess = tuple(is_new_by_topic), decision.top[0][0]
     multilabel = model.fitted.multilabel
-    correction = store.add(
+    answer = decision.topics or (guess,) * bool(decision.reason)
+    correction = store.add_correction(
         text=request.text,
-        topic=topics if multilabel else topics[0],
-        answer=tuple(decision.topics or [guess] * bool(decision.reason)) if multilabel else guess,
+        topic=tuple(map(str, topics)) if multilabel else str(topics[0]),
+        answer=tuple(map(str, answer)) if multilabel else str(guess),
         probability=decision.probability,
         model=model.name,
         digest=model.digest,
@@ -161,14 +165,14 @@ def store_correction(
         topic=UNSET if multilabel else topics[0],
         topics=list(topics) if multilabel else UNSET,
         is_new=any(is_new_by_topic.values()),
-        answer=list(answer) if isinstance(answer := correction.answer, tuple) else answer,
+        answer=list(answer) if multilabel else guess,
         probability=round_number(decision.probability),
         at=correction.at,
     )
 
 
 def _check_correction(
-    store: CorrectionStore, model: ServedModel, request: CorrectionRequest
+    store: LabelStore, model: ServedModel, request: CorrectionRequest
 ) -> dict[Topic, bool]:
     """Validate a correction; return its topics, each with True if it is new."""
     if not request.text.strip():
@@ -210,12 +214,12 @@ def _right_topics(model: ServedModel, request: CorrectionRequest) -> list[Topic]
     )
 
 
-def _check_spelling(model: ServedModel, topic: str, store: CorrectionStore) -> None:
+def _check_spelling(model: ServedModel, topic: str, store: LabelStore) -> None:
     """Raise MisspeltTopicError if a new topic's name resembles a known one.
 
     Known topics are the model's and those in earlier corrections.
     """
-    corrected = store.topics(model.name)
+    corrected = store.corrected_topics(model.name)
     if topic in corrected:
         return
     names = [name for name in model.fitted.topics.names if isinstance(name, str)]

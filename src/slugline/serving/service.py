@@ -84,7 +84,7 @@ from slugline.serving.watch.report import WatchReport, make_report
 
 if TYPE_CHECKING:
     from slugline.corrections.learning_loop import LearningLoop
-    from slugline.corrections.store import CorrectionStore
+    from slugline.labels.store import LabelStore
     from slugline.serving.serve_settings import ServeSettings
 
 _log = logging.getLogger("slugline.server")
@@ -139,7 +139,7 @@ class Service:
     settings : ServeSettings
     models : ServedModels
     metrics : Metrics
-    store : CorrectionStore or None, default None
+    store : LabelStore or None, default None
         None if corrections aren't accepted. Closed by `close`.
     learner : LearningLoop or None, default None
         Retrains the first model from corrections.
@@ -152,7 +152,7 @@ class Service:
         settings: ServeSettings,
         models: ServedModels,
         metrics: Metrics,
-        store: CorrectionStore | None = None,
+        store: LabelStore | None = None,
         learner: LearningLoop | None = None,
         watch: Watch | None = None,
     ) -> None:
@@ -438,7 +438,7 @@ class Service:
     async def undo_correction(self, correction_id: int, call: Call) -> None:
         """Delete a correction; UnknownCorrectionError if it doesn't exist."""
         store = self.corrections.store
-        if not await self.corrections.run(store.undo, correction_id, call.person):
+        if not await self.corrections.run(store.undo_correction, correction_id, call.person):
             raise UnknownCorrectionError(correction_id, "it was undone before")
 
     async def approve_corrections(self, ids: Sequence[int], call: Call) -> int:

@@ -153,6 +153,11 @@ class LabelReader:
         with self._reading(f"setting {name!r}"):
             return None if row is None else from_cell(row[0])
 
+    @property
+    def is_multilabel(self) -> bool:
+        """True if a document may have any number of topics."""
+        return self.setting(MULTILABEL) == "yes"
+
     def text_columns(self) -> tuple[str, ...]:
         """Return the text columns of the user's file, by default ("text",)."""
         stored = self.setting(TEXT_COLUMNS)
@@ -338,6 +343,8 @@ def _optional_text(cell: Any) -> str | None:
 
 # Minimum number and fraction of labels on uncertain texts that noticeably bias measured accuracy.
 _MIN_DOUBTED, _MIN_DOUBTED_FRACTION = 5, 0.1
+# Reasons of selection because a model was unsure or wrong.
+_DOUBTED = ("suggested", "corrected")
 # Descriptions of omitted documents by status.
 _LEFT_OUT: dict[Status, Callable[[int], str]] = {
     "open": lambda n: f"{counted(n, 'document')} on which coders disagree",
@@ -404,7 +411,7 @@ def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDa
             for each in reader.documents(has_texts=False):
                 counts[each.status] += 1
                 reasons = {one.assignment.selection.reason for one in each.decisions}
-                n_doubted += each.answer is not None and "suggested" in reasons
+                n_doubted += each.answer is not None and not reasons.isdisjoint(_DOUBTED)
                 n_imported += "imported" in [one.assignment.coder.kind for one in each.decisions]
             n_answers = counts["settled"] + counts["agreed"]
             if needs_answers and not n_answers:
@@ -463,7 +470,7 @@ def _label_rows(
     """Yield the row of each document, and close the database at the end."""
     try:
         with opened:
-            is_multilabel = reader.setting(MULTILABEL) == "yes"
+            is_multilabel = reader.is_multilabel
             for each in reader.documents():
                 if each.status == "replaced" or (needs_answers and each.answer is None):
                     continue

@@ -8,7 +8,15 @@ from msgspec import Meta
 
 CoderKind = Literal["person", "imported"]
 SelectionReason = Literal[
-    "random", "spread", "suggested", "double-coded", "repeated", "audit", "near copy", "imported"
+    "random",
+    "spread",
+    "suggested",
+    "double-coded",
+    "repeated",
+    "audit",
+    "near copy",
+    "imported",
+    "corrected",
 ]
 DecisionKind = Literal["label", "skip", "undo"]
 SkipReason = Literal["unclear", "none of these", "not for me"]
@@ -55,8 +63,9 @@ class Selection(NamedTuple):
     Attributes
     ----------
     reason : {"random", "spread", "suggested", "double-coded", "repeated", "audit", "near copy", \
-"imported"}
-        Double-coded documents are also random draws.
+"imported", "corrected"}
+        Double-coded documents are also random draws. "corrected" documents were classified by a
+        served model, whose answer somebody corrected.
     probability : float or None
         Selection probability, above 0; None if unknown, such as for imported labels.
     n_candidates : int or None

@@ -46,9 +46,20 @@ FORMAT = DatabaseFormat(
         "CREATE TABLE settlements (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
         "document INTEGER NOT NULL, supersedes INTEGER NOT NULL, person INTEGER NOT NULL, "
         "kind TEXT NOT NULL, topics BLOB NOT NULL, note BLOB, UNIQUE (document, supersedes))",
+        # Corrections of a served model's answers; approval makes them labels.
+        "CREATE TABLE corrections (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+        "document INTEGER NOT NULL, topics BLOB NOT NULL, guess BLOB NOT NULL, "
+        "model BLOB NOT NULL, digest BLOB NOT NULL, who BLOB, is_named INTEGER NOT NULL)",
+        "CREATE INDEX corrections_by_document ON corrections (document)",
+        "CREATE TABLE approvals (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+        "correction INTEGER NOT NULL UNIQUE, assignment INTEGER NOT NULL, who BLOB)",
+        "CREATE TABLE undone (correction INTEGER PRIMARY KEY, at TEXT NOT NULL, who BLOB)",
+        "CREATE TABLE learned (correction INTEGER PRIMARY KEY, at TEXT NOT NULL, "
+        "digest BLOB NOT NULL)",
     ),
+    version=2,
     max_row_bytes=2 * MAX_TEXT_BYTES + (1 << 17),
-    hint="the file of labels that `slugline label -o` makes",
+    hint="the file that `slugline label -o` or `slugline serve --corrections` keeps",
 )
 #: Columns of an assignment in a query, without its coder's columns.
 ASSIGNMENT_COLUMNS = (

@@ -21,7 +21,6 @@ from slugline.corpus.label_database.records import (
 from slugline.corpus.label_database.tables import (
     ASSIGNMENT_COLUMNS,
     DECISION_COLUMNS,
-    MULTILABEL,
     N_ASSIGNMENT_COLUMNS,
     SETTLEMENT_COLUMNS,
 )
@@ -206,7 +205,7 @@ class DecisionWrites(LabelWrites):
     def _decide(self, new: NewDecision, request: str | None) -> LabelDecision:
         def change(reader: LabelReader) -> int:
             find_row(reader, "assignments", "id", new.assignment)
-            topics = _topic_numbers(reader, new.topics) if new.kind == "label" else []
+            topics = topic_numbers(reader, new.topics) if new.kind == "label" else []
             last = _check_supersedes(
                 reader, "decision", "assignment", new.assignment, new.supersedes
             )
@@ -350,7 +349,7 @@ class DecisionWrites(LabelWrites):
             if by.kind != "person":
                 raise DataError(f"{short_repr(person)} is not a person; let one settle this.")
             find_row(reader, "documents", "id", new.document)
-            topics = _topic_numbers(reader, new.topics) if new.kind == "label" else []
+            topics = topic_numbers(reader, new.topics) if new.kind == "label" else []
             last = _check_supersedes(reader, "settlement", "document", new.document, new.supersedes)
             return self._insert(
                 reader,
@@ -454,7 +453,7 @@ class DecisionWrites(LabelWrites):
             supersedes=None if last is None else last.id,
             at=label.at,
         )
-        topics = [] if label.topics is None else _topic_numbers(reader, label.topics)
+        topics = [] if label.topics is None else topic_numbers(reader, label.topics)
         if last is not None and last.id > last_withdrawn:
             last_topics = {reader.codebook.resolve(topic).id for topic in last.topic_ids}
             earlier = (last.kind, last_topics, last.reason, last.note)
@@ -469,14 +468,14 @@ def _check_list(topics: Sequence[str] | None) -> None:
         raise DataError(Parameter("topics"), f" is {short_repr(topics)}; give a list.")
 
 
-def _topic_numbers(reader: LabelReader, topics: Sequence[str]) -> list[int]:
+def topic_numbers(reader: LabelReader, topics: Sequence[str]) -> list[int]:
     """Return the number of each topic; DataError if there are too many or too few."""
     numbers = list(dict.fromkeys(reader.topic(topic).id for topic in topics))
     if len(numbers) > _MAX_TOPICS:
         raise DataError(
             Parameter("topics"), f" has {len(numbers):,} topics; give at most {_MAX_TOPICS:,}."
         )
-    if len(numbers) != 1 and reader.setting(MULTILABEL) != "yes":
+    if len(numbers) != 1 and not reader.is_multilabel:
         raise DataError(
             Parameter("topics"),
             f" has {len(numbers)} topics, but documents have one each here; give one.",

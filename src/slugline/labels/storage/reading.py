@@ -25,7 +25,6 @@ from slugline.corpus.label_database.tables import (
     ASSIGNMENT_COLUMNS,
     DECISION_COLUMNS,
     DOCUMENT_COLUMNS,
-    MULTILABEL,
     N_ASSIGNMENT_COLUMNS,
     SETTLEMENT_COLUMNS,
 )
@@ -40,10 +39,11 @@ LabelTable = Literal["documents", "labels", "decisions", "codebook"]
 MAX_ROWS = 1000
 
 #: SQL condition: the coder of an assignment has not decided, or undid the decision. An undone near
-#: copy is unassigned.
+#: copy or correction is unassigned.
 IS_OPEN = (
-    "(assignments.reason <> 'near copy' AND coalesce((SELECT kind FROM decisions "
-    "WHERE assignment = assignments.id ORDER BY id DESC LIMIT 1), 'undo') = 'undo')"
+    "(assignments.reason NOT IN ('near copy', 'corrected') AND "
+    "coalesce((SELECT kind FROM decisions WHERE assignment = assignments.id "
+    "ORDER BY id DESC LIMIT 1), 'undo') = 'undo')"
 )
 
 # SQL condition: the document of an assignment is the latest with its key.
@@ -87,7 +87,8 @@ class LabelReads(DatabaseStore):
     @property
     def is_multilabel(self) -> bool:
         """True if a document may have any number of topics."""
-        return self.setting(MULTILABEL) == "yes"
+        with self._reading() as reader:
+            return reader.is_multilabel
 
     def coders(self) -> list[Coder]:
         """Return all coders in the order in which they were added."""
@@ -165,14 +166,14 @@ class LabelReads(DatabaseStore):
     def first_assignments(self) -> dict[int, Assignment]:
         """Return the first assignment to a person, by document.
 
-        For an undone near copy that was drawn later, return the draw.
+        For a near copy or corrected text that was drawn later, return the draw.
         """
         with self._reading() as reader:
             rows = reader.connection.execute(
                 f"SELECT {ASSIGNMENT_COLUMNS} FROM assignments WHERE id IN "  # noqa: S608
-                "(SELECT coalesce(min(CASE WHEN reason <> 'near copy' THEN assignments.id END), "
-                "min(assignments.id)) FROM assignments JOIN coders ON coders.id = coder "
-                "WHERE kind = 'person' GROUP BY document)"
+                "(SELECT coalesce(min(CASE WHEN reason NOT IN ('near copy', 'corrected') "
+                "THEN assignments.id END), min(assignments.id)) FROM assignments "
+                "JOIN coders ON coders.id = coder WHERE kind = 'person' GROUP BY document)"
             ).fetchall()
             return {each.document: each for each in map(reader.assignment, rows)}
 

@@ -128,6 +128,15 @@ class LabelWrites(LabelReads):
                     f"{self.path} has a label of several topics, or of none ({table[:-1]} "
                     f"{row[0]}), so documents can't have one topic each; keep several possible."
                 )
+        row = reader.connection.execute(
+            "SELECT id FROM corrections WHERE json_array_length(CAST(topics AS TEXT)) <> 1 "
+            "AND NOT EXISTS (SELECT 1 FROM undone WHERE correction = corrections.id) LIMIT 1"
+        ).fetchone()
+        if row is not None:
+            raise DataError(
+                f"correction {row[0]} in {self.path} has several topics, or none; undo it, or keep "
+                "several topics possible."
+            )
 
     # Documents --------------------------------------------------------------------------------
 
@@ -177,18 +186,22 @@ class LabelWrites(LabelReads):
             raise OptionError(
                 Parameter("kind"), f" is {short_repr(kind)}; choose 'person' or 'imported'."
             )
+        with self._writing() as reader:
+            return self._add_missing_coder(reader, name, kind).coder(name)
+
+    def _add_missing_coder(self, reader: LabelReader, name: str, kind: CoderKind) -> LabelReader:
+        """Store a coder unless known; return a reader that includes the coder."""
         cell = name_cell("name", name)
         if not name.strip():
             raise DataError(Parameter("name"), " is blank; name the coder.")
-        with self._writing() as reader:
-            query = "SELECT 1 FROM coders WHERE name = ?"
-            if reader.connection.execute(query, (cell,)).fetchone() is None:
-                self._insert(reader, "coders", name=cell, kind=kind)
-            coder = reader.coder(name)
-        if coder.kind != kind:
-            other = "a person" if coder.kind == "person" else "imported"
+        query = "SELECT 1 FROM coders WHERE name = ?"
+        if reader.connection.execute(query, (cell,)).fetchone() is None:
+            self._insert(reader, "coders", name=cell, kind=kind)
+        reader = LabelReader(self._database, reader.connection)
+        if reader.coder(name).kind != kind:
+            other = "imported" if kind == "person" else "a person"
             raise DataError(f"coder {short_repr(name)} is {other} already; choose another name.")
-        return coder
+        return reader
 
     def add_topic(
         self,

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
-from slugline.corrections.store import Correction
+from slugline.labels.storage.corrections import Correction
 from slugline.serving.replies import round_number
 from slugline.serving.requests import (
     LONGEST_TEXT,
@@ -108,7 +108,7 @@ async def list_corrections(request: Request) -> Response:
     """List all corrections, one JSON line each."""
     after = parse_id(request.query_params.get("after", "0"), "`after`")
     corrections = service_of(request).corrections
-    lines = map(_to_line, corrections.store.rows(after=after))
+    lines = map(_to_line, corrections.store.corrections(after=after))
     first = await corrections.run(next, lines, b"")  # now, while an error can set the status
     body = iterate_in_threadpool(itertools.chain((first,), lines))
     return StreamingResponse(body, media_type=JSONL)

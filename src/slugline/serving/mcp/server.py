@@ -30,8 +30,8 @@ from msgspec import Meta
 from slugline._version import __version__
 from slugline.base.checks import replace_surrogates
 from slugline.base.wording import join_words
-from slugline.corrections.store import CorrectionStore
 from slugline.errors import SluglineError
+from slugline.labels.store import LabelStore
 from slugline.serving.metrics import Metrics
 from slugline.serving.replies import Classification, CorrectionReply, ExplanationReply, TopicList
 from slugline.serving.request_checks import to_request
@@ -199,7 +199,7 @@ def run(names: list[str], corrections: Path | None, min_precision: float | None)
     StoreError : if the file of corrections can't be opened.
     """
     models = ServedModels.load(names, min_precision)
-    store = None if corrections is None else CorrectionStore(corrections)
+    store = None if corrections is None else LabelStore(corrections)
     # The SDK waits for a line on a thread that an exception can't interrupt.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with contextlib.closing(Service(ServeSettings(), models, Metrics(), store)) as service:

@@ -69,7 +69,7 @@ async def post_undo(request: Request) -> Response:
     form = await read_form(request, n_more=_MAX_PENDING)
     ids = _ids(form)
     for each in ids:
-        await corrections.run(corrections.store.undo, each, call_of(request).person)
+        await corrections.run(corrections.store.undo_correction, each, call_of(request).person)
     if form.get("back") == "corrections":
         return _back_to_list(request, undone=ids[0], n=len(ids))
     return await _show_form(request, model, CorrectionForm(form.get("text", ""), undone=True))
@@ -185,7 +185,7 @@ async def _list_values(request: Request, model: ServedModel) -> dict[str, Any]:
     return {
         "rows": rows,
         **(await _pending_values(request, corrections) if is_first else _NONE_PENDING),
-        "n_all": await corrections.run(corrections.store.count),
+        "n_all": await corrections.run(corrections.store.count_corrections),
         "older": rows[-1].id if len(rows) == _ON_A_PAGE and rows[-1].id > 1 else None,
         "newer": not is_first,
         "longest": _LONGEST_TEXT,

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from slugline.corrections.learning_loop import LearningLoop
-from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError
+from slugline.labels.store import LabelStore
 from slugline.model.decider import Decider
 from slugline.serving.metrics import Metrics
 from slugline.serving.page.rendering import compile_templates
@@ -48,7 +48,7 @@ def make_process_app(
     A worker, one of several processes, leaves training to its parent and ends with it.
     """
     metrics = Metrics({model.name: model.fitted.topics.names for model in models.all()})
-    store = None if settings.corrections is None else CorrectionStore(settings.corrections)
+    store = None if settings.corrections is None else LabelStore(settings.corrections)
     learner = make_learner(settings, models)
     watch = Watch(
         metrics,

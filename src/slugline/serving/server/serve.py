@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from granian import Granian
 
-from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError
+from slugline.labels.store import LabelStore
 from slugline.serving.metrics import SHARED_FOLDER
 from slugline.serving.serve_settings import ServeSettings
 from slugline.serving.served_models import ServedModels
@@ -57,7 +57,7 @@ def serve(
     if settings.workers > 1:
         # Report errors before starting the workers.
         if settings.corrections is not None:
-            CorrectionStore(settings.corrections).close()
+            LabelStore(settings.corrections).close()
         if settings.watch is not None:
             WatchStore(settings.watch).close()
         learner = make_learner(settings, models)
