@@ -289,7 +289,7 @@ class TopicClassifier(TextEstimator):
             requires all documents at once.
         """
         if self.topic_path is not None:
-            raise OptionError(Parameter("topic_path"), " needs all documents at once; call fit.")
+            raise OptionError(Parameter("topic_path"), " requires all documents at once; call fit.")
         before = getattr(self, "fitted_", None)
         settings = self._settings(before.learner if before else choose_learner(self.learner))
         if before is not None and not isinstance(self.random_state, int | np.integer):

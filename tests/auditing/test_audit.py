@@ -314,8 +314,8 @@ def test_audit_corpus_rejects_one_topic() -> None:
     with pytest.raises(DataError) as raised:
         audited(["wheat", "corn"], ["grain", "grain"])
     assert str(raised.value) == (
-        "news.csv: every document has the topic 'grain', so none can be wrong; give documents "
-        "of at least two topics, and check which column contains the topic."
+        "news.csv: every document has the topic 'grain', so none can be wrong; pass documents of "
+        "at least two topics, and check which column contains the topic."
     )
 
 

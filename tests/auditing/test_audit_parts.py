@@ -387,18 +387,18 @@ def test_review_table_is_the_same_in_excel(tmp_path: Path) -> None:
         (
             [("drop", "", 7)],
             {},
-            "r.csv, line 2: there is no line 7 in news.csv; give the documents that",
+            "r.csv, line 2: there is no line 7 in news.csv; pass the reviewed documents",
         ),
         (
             [("drop", "", 1)],
             {"at": "7" * 41},
-            f"r.csv, line 2: there is no line {'7' * 40} in news.csv; give the documents that",
+            f"r.csv, line 2: there is no line {'7' * 40} in news.csv; pass the reviewed documents",
         ),
         (
             [("drop", "", 1)],
             {"digest": "0" * 16},
             "r.csv, line 2: line 1 of news.csv has changed since the review, or is read "
-            "differently; give the options of the audit, such as `text`, `topic`, `fold_topics` "
+            "differently; pass the options of the audit, such as `text`, `topic`, `fold_topics` "
             "and `topic_map`, audit the documents again, or leave the line out.",
         ),
         (
@@ -465,7 +465,8 @@ def test_read_decisions_reads_or_rejects_any_bytes(data: bytes) -> None:
 
 def test_read_decisions_rejects_other_tables(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"decision,at\ndrop,1\n\xff\0")
-    with pytest.raises(DataError, match="has no column 'new_topic', but 'decision', 'at'; it must"):
+    message = r"has no column 'new_topic' \(found 'decision', 'at'\); pass"
+    with pytest.raises(DataError, match=message):
         read_decisions(tmp_path / "a.csv")
     with pytest.raises(DataError, match=r"b.csv doesn't exist; check the path"):
         read_decisions(tmp_path / "b.csv")

@@ -90,7 +90,7 @@ def test_database_names_the_content_of_another_database(path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         Database(path, FORM._replace(content="daily sums"))
     assert str(caught.value) == (
-        f"{path} holds no daily sums: it is a database of labels; name another file, or one that "
+        f"{path} holds no daily sums: it is a database of labels; choose another file, or one that "
         "doesn't exist yet."
     )
     assert path.read_bytes() == before

@@ -73,17 +73,17 @@ def test_file_pairs_skip_folders_that_match_a_pattern() -> None:
         (
             ["in/1/a.csv", "in/2/a.csv"],
             OptionError,
-            "answers to in/1/a.csv and in/2/a.csv would both be out/a.csv; give these files other "
-            "names, or name them by one pattern, in quotes, such as 'in/*/*.csv'.",
+            "answers to in/1/a.csv and in/2/a.csv would both be out/a.csv; rename these files, "
+            "or pass one quoted pattern, such as 'in/*/*.csv'.",
         ),
-        (["in/1"], OptionError, "in/1 is a folder; name its files, such as 'in/1/*.csv'."),
+        (["in/1"], OptionError, "in/1 is a folder; pass its files, such as 'in/1/*.csv'."),
         (["in/1/aa.csv"], DataError, "in/1/aa.csv doesn't exist; check the path."),
         (["in/*.txt"], DataError, "no file matches in/*.txt; check the pattern and the folder."),
         (
             ["-"],
             OptionError,
-            "answers in a folder are named after their files, and standard input has no name; save "
-            "it to a file, or name a file with `output`.",
+            "answers in a folder are named after their files, but standard input has no name; "
+            "save it to a file, or choose an output file with `output`.",
         ),
     ],
     ids=["two of one name", "folder", "no such file", "empty pattern", "standard input"],
@@ -97,12 +97,10 @@ def test_file_pairs_reject_impossible_names(
 
 
 def test_file_pairs_reject_files_in_the_folder_of_answers() -> None:
-    message = (
-        "in/1/a.csv is in in/1, the folder of the answers; name another folder for the answers."
-    )
+    message = "in/1/a.csv is inside the output folder in/1; choose another output folder."
     with pytest.raises(OptionError) as found:
         pair_files(["in/1/*.csv"], Path("in/1"))
     assert str(found.value) == message
     Path("link").symlink_to("in")
-    with pytest.raises(OptionError, match=r"^in/2/a.csv is in link, the folder of the answers;"):
+    with pytest.raises(OptionError, match=r"^in/2/a.csv is inside the output folder link;"):
         pair_files(["in/2/*.csv"], Path("link"))

@@ -190,8 +190,8 @@ def test_audit_rejects_options_that_do_not_go_together(
     [
         (
             "text,topic\nwheat,grain\ncorn,grain\n",
-            "bad.csv: every document has the topic 'grain', so none can be wrong; give "
-            "documents of at least two topics, and check which column contains the topic.",
+            "bad.csv: every document has the topic 'grain', so none can be wrong; pass documents "
+            "of at least two topics, and check which column contains the topic.",
         ),
         (
             "text,topic\nwheat,grain\nwheat,sport\n",

@@ -122,7 +122,7 @@ def test_train_rejects_bad_data_and_changes_no_file(
         ("nosuch.csv", "nosuch.csv doesn't exist; check the path."),
         (
             "model.slug",
-            "model.slug is a model, not documents; give documents, or let it answer some: "
+            "model.slug is a model, not documents; pass documents, or classify some with it: "
             "slugline predict model.slug FILE",
         ),
         ("reuter", "reuter is not a file, folder or known data set; did you mean reuters?"),
@@ -231,7 +231,7 @@ def test_train_report_counts_skipped_rows(run: Run, news_csv: Path) -> None:
     report = Path("model.html").read_text("utf-8")
     assert "skipped 1 of 93 rows without a text in column &#39;body&#39; (line 92)" in report
     assert "1 of 93 rows is not labelled yet" in report
-    assert "name others with <code>--text</code> and <code>--topic</code>" in report
+    assert "choose others with <code>--text</code> and <code>--topic</code>" in report
 
 
 HALF = "half.csv: left out: 9 of 99 rows are not labelled yet, with nothing in column 'queue' ("
@@ -294,8 +294,8 @@ def test_evaluate_rejects_bad_rows_unless_skipped(run: Run, news_slug: Path) -> 
         1,
         "",
         "slugline: error: t.csv: 1 of 10 rows can't be used: 1 cell instead of 2 (line 11); "
-        f"fix them, {SKIP} Slugline read column 'text' as text and 'topic' as topic; name others "
-        "with --text and --topic.\n",
+        f"fix them, {SKIP} Slugline read column 'text' as text and 'topic' as topic; choose "
+        "others with --text and --topic.\n",
     )
     code, out, _ = run("evaluate", "news.slug", "t.csv", "--skip-bad-rows", "--json")
     assert (code, json.loads(out)["n_documents"]) == (0, 9)
@@ -555,7 +555,7 @@ def test_train_rejects_what_is_not_a_number(
     [
         (
             ["--topic-separator", "and"],
-            "--topic-separator is 'and'; give what separates topics, such as ';'.",
+            "--topic-separator is 'and'; give the topic separator, such as ';'.",
         ),
         (
             ["--topic-columns", "gran,corn"],
@@ -603,6 +603,6 @@ def test_curve_needs_test_documents_in_the_form_of_the_data(
 
     assert parts[0]["test"].topics == [("corn",)]
     assert str(error.value) == (
-        "the documents of several.txt have several topics, and a model of one.txt takes one topic "
-        "for each; keep one of them, such as the first."
+        "the documents of several.txt have several topics, and a model of one.txt requires one "
+        "topic per document; keep one, such as the first."
     )

@@ -120,6 +120,6 @@ def test_train_scheduler_names_the_missing_packages(
     result = run("train", "part-*.jsonl", *options)
     assert (result.code, result.out) == (1, "")
     assert result.err == (
-        "slugline: error: clusters need the packages dask and distributed, which are not "
+        "slugline: error: clusters require the packages dask and distributed, which are not "
         f"installed; run: {install_command('scale')}\n"
     )

@@ -102,7 +102,7 @@ def test_compare_fails_if_all_models_fail(run: Run, tmp_path: Path, fails: str) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--models", ","], "--models names no model; name one or more of majority, "),
+        (["--models", ","], "--models is empty; choose one or more of majority, "),
         (
             ["--models", "mojority"],
             "--models names 'mojority', which is not a model; did you mean maj",

@@ -319,7 +319,7 @@ def later_version(path: str) -> None:
         (
             later_version,
             "c.db contains labels in format 5 of a later Slugline; this one supports format "
-            "2. Install a newer Slugline, or name another file.",
+            "2. Install a newer Slugline, or choose another file.",
         ),
         (
             lambda path: Path(path).write_text('{"text": "wheat", "topic": "grain"}\n'),
@@ -368,11 +368,11 @@ def test_train_corrections_reads_a_file_that_is_being_written(
         ),
         (
             ["--corrections", "c.db", "-o", "c.db"],
-            "--output c.db: would overwrite an input file; name another one.",
+            "--output c.db: would overwrite an input file; choose another one.",
         ),
         (
             ["--corrections", "c.db", "--report", "c.db"],
-            "--report c.db: would overwrite an input file; name another one.",
+            "--report c.db: would overwrite an input file; choose another one.",
         ),
     ],
 )
@@ -423,8 +423,8 @@ def test_rollback_without_an_earlier_file_fails(run: Run) -> None:
     found = run("rollback", "news.slug")
     assert found.code == 1
     assert found.err == (
-        "slugline: error: news.slug: no earlier file is kept beside it, so there is nothing to go "
-        "back to; `slugline train --corrections` keeps one.\n"
+        "slugline: error: news.slug: there is no earlier file next to it to restore; `slugline "
+        "train --corrections` keeps one.\n"
     )
 
 

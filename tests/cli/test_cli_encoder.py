@@ -292,5 +292,5 @@ def test_train_unlabelled_reads_files_like_data(run: Run, few_csv: Path) -> None
     assert result.code == 1
     assert result.err.endswith(
         "b.csv has no column 'text', a text column of few.csv; there are 'foo', 'bar'; "
-        "rename the column of the texts.\n"
+        "rename the text column.\n"
     )

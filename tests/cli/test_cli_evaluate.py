@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 Run = Callable[..., Any]
 News = list[tuple[str, str]]
 
-GUESSED = "read column 'text' as text and 'topic' as topic; name others with --text and --topic"
+GUESSED = "read column 'text' as text and 'topic' as topic; choose others with --text and --topic"
 MIXED = "text,topic\nwheat,grain\nwheat and corn,sport\ngoal,sport\nloan,bank\nbond,bank\n"
 
 
@@ -113,11 +113,7 @@ def test_evaluate_rejects_documents_without_known_topics(run: Run) -> None:
         (["mixd.csv"], 1, "mixd.csv doesn't exist"),
         (["reuter"], 1, "reuter is not a file, folder or known data set"),
         (["mixed.csv", "--text", "txt"], 2, "mixed.csv has no column 'txt'"),
-        (
-            ["bbc", "--topic", "queue"],
-            2,
-            "bbc is a known data set, with no columns or format to choose",
-        ),
+        (["bbc", "--topic", "queue"], 2, "bbc is a known data set, omit column and format options"),
     ],
     ids=["missing file", "misspelt data set", "missing column", "columns of a known data set"],
 )
@@ -225,7 +221,8 @@ def test_evaluate_against_rejects_a_model_of_other_topics_before_printing(run: R
 def test_evaluate_mistakes_rejects_the_path_of_the_second_model(run: Run) -> None:
     options = ["--against", "other.slug", "--mistakes", "other.slug"]
     assert run("evaluate", "news.slug", "mixed.csv", *options).err == (
-        "slugline: error: --mistakes other.slug: would overwrite an input file; name another one.\n"
+        "slugline: error: --mistakes other.slug: would overwrite an input file; choose another "
+        "one.\n"
     )
 
 
@@ -346,8 +343,8 @@ def test_evaluate_mistakes_lists_lines_most_probable_first(run: Run) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("mixed.csv", "--mistakes mixed.csv: would overwrite an input file; name another one."),
-        ("news.slug", "--mistakes news.slug: would overwrite an input file; name another one."),
+        ("mixed.csv", "--mistakes mixed.csv: would overwrite an input file; choose another one."),
+        ("news.slug", "--mistakes news.slug: would overwrite an input file; choose another one."),
         ("-", "--mistakes -: can't be written to standard output; name a file."),
     ],
 )

@@ -191,7 +191,7 @@ def test_predict_explain_rejects_an_output_file(run: Run) -> None:
         (
             ["news.slug", TEXT, "--not", "grain"],
             2,
-            "--not is 'grain', the topic to explain; name another topic, or choose the one to "
+            "--not is 'grain', the topic to explain; choose another topic, or choose the one to "
             "explain with --topic.",
         ),
         (
@@ -203,7 +203,7 @@ def test_predict_explain_rejects_an_output_file(run: Run) -> None:
         (
             ["news.slug", TEXT, "--html", "news.slug"],
             2,
-            "--html news.slug: would overwrite an input file; name another one.",
+            "--html news.slug: would overwrite an input file; choose another one.",
         ),
     ],
 )

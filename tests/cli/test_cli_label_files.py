@@ -35,7 +35,7 @@ def _files(tmp_path: Path) -> None:
 def test_label_imports_and_exports_labels(run: Run, tmp_path: Path) -> None:
     files = ("--import", "tasks.json", "--import-coder", "llm=llm.csv", "--export", "out.csv")
     assert run(*COMMAND[:-1], *files).err.splitlines() == [
-        "t.csv: read column 'body' as text; name another with --text",
+        "t.csv: read column 'body' as text; choose another with --text",
         "tasks.json: 2 labels, 2 of them new; 2 new documents",
         "llm.csv: 2 labels, 2 of them new; 1 new document; left out: 1 row with an unknown id",
         "out.csv: 3 rows, 2 with a topic in column 'topic'",
@@ -103,7 +103,10 @@ def test_label_imports_the_topics_of_the_texts_from_the_column_that_it_remembers
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--export", "t.csv"), "--export t.csv: would overwrite an input file; name another one."),
+        (
+            ("--export", "t.csv"),
+            "--export t.csv: would overwrite an input file; choose another one.",
+        ),
         (
             ("--export-for", "label-studio"),
             "--export-for requires --export FILE or --export-codebook FILE.",
@@ -151,7 +154,7 @@ def test_label_rejects_a_settler_without_a_token(run: Run, tmp_path: Path) -> No
     ("options", "message"),
     [
         (("--import", "t.csv"), "t.csv has no column 'topic'"),
-        (("--coder", " ", "--export", "out.csv"), "is blank; name the coder."),
+        (("--coder", " ", "--export", "out.csv"), "is blank; pass a coder name."),
     ],
 )
 def test_label_leaves_no_file_of_labels_behind_if_it_fails(

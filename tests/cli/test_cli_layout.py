@@ -66,7 +66,7 @@ def test_notes_on_encoding_and_header_name_flags(run: Run) -> None:
     Path("t.csv").write_bytes(b"Export;;;\n" + Path("t.csv").read_bytes())
     trained = run("train", "t.csv", *OPTIONS, "-o", "m.slug")
     assert trained.code == 0
-    note = "reading it as cp1252; name another with --encoding; read the header in line 2"
+    note = "reading it as cp1252; choose another with --encoding; read the header in line 2"
     assert note in trained.err
 
 
@@ -113,7 +113,7 @@ def test_layout_does_not_replace_a_missing_topic_column(tickets: Run) -> None:
     assert found.code == 1
     assert (
         "test.csv has no column 'Bereich', the topic in the model's training data; there are "
-        "'Überschrift', 'Mitteilung', 'Ticket-Nr'; name the topic column with --topic." in found.err
+        "'Überschrift', 'Mitteilung', 'Ticket-Nr'; pass the topic column with --topic." in found.err
     )
 
 
@@ -122,7 +122,7 @@ def test_layout_gives_way_to_the_file_and_to_options(tickets: Run) -> None:
     found = tickets("predict", "m.slug", "other.csv")
     assert "read column 'text' as text, in place of 'Überschrift' and 'Mitteilung' in" in found.err
     found = tickets("predict", "m.slug", "neu.csv", "--text", "Mitteilung", "--encoding", "cp1252")
-    assert found.err == "neu.csv: read column 'Nr' as id; name another with --id\n"
+    assert found.err == "neu.csv: read column 'Nr' as id; choose another with --id\n"
     write_tickets("utf8.csv", 4, 3, "utf-8")
     found = tickets("predict", "m.slug", "utf8.csv")
     assert "not UTF-8" not in found.err
@@ -223,13 +223,13 @@ def test_layout_keeps_the_form_of_several_topics(
     ("change", "message"),
     [
         ({"text": []}, "length >= 1"),
-        ({"text": ["a", "b", "a"]}, "a column of the data is named twice"),
-        ({"topic": "Mitteilung"}, "a column of the data is named twice"),
+        ({"text": ["a", "b", "a"]}, "a column of the data is used twice"),
+        ({"topic": "Mitteilung"}, "a column of the data is used twice"),
         ({"encoding": "rot13"}, "not an encoding that Python reads"),
         ({"topic": "x" * 1001}, "length <= 1000"),
         ({"separator": "ab"}, "length <= 1"),
         ({"separator": "a"}, "give the character between the cells"),
-        ({"format": "docx"}, "there is no format 'docx'"),
+        ({"format": "docx"}, "unknown format 'docx'"),
         ({"topic_map": (("a",),)}, "of length 2"),
         ({"topic_map": (("", "b"),)}, "length >= 1"),
         ({"fold_topics": 1}, "Expected `bool`"),
@@ -240,7 +240,7 @@ def test_layout_keeps_the_form_of_several_topics(
         ),
         (
             {"topic_form": TopicForm("columns", columns=("a", "Mitteilung"))},
-            "a column of the data is named twice",
+            "a column of the data is used twice",
         ),
     ],
 )
@@ -367,7 +367,7 @@ def test_predict_rejects_a_table_without_the_columns_of_the_model(tickets: Run) 
     assert (found.code, Path("o.csv").exists()) == (1, False)
     assert (
         "nocol.csv has no column 'Überschrift' and 'Mitteilung', the text in the model's training "
-        "data; there are 'a', 'b'; name the text column with --text."
+        "data; there are 'a', 'b'; pass the text column with --text."
     ) in found.err
     assert tickets("predict", "m.slug", "nocol.csv", "--text", "b").code == 0
     found = tickets("evaluate", "m.slug", "nocol.csv")

@@ -170,9 +170,9 @@ def test_predict_notes_what_it_assumes_of_standard_input(run: Run) -> None:
 
     assert json.loads(out)["id"] == "7"
     assert err == (
-        "standard input: read as CSV, as its first line names columns; "
-        "for plain texts, --format txt\n"
-        "standard input: read column 'text' as text; name another with --text\n"
+        "standard input: read as CSVbecause its first line names columns; for plain texts, "
+        "--format txt\n"
+        "standard input: read column 'text' as text; choose another with --text\n"
     )
 
 
@@ -199,7 +199,7 @@ def test_predict_notes_an_id_of_another_case_and_id_names_it(run: Run) -> None:
     _, out, err = run("predict", "news.slug", "t.csv", "--text", "text")
     assert (json.loads(out)["id"], err) == (
         "7",
-        "t.csv: read column 'ID' as id; name another with --id\n",
+        "t.csv: read column 'ID' as id; choose another with --id\n",
     )
     [row] = rows_of(run("predict", "news.slug", "t.csv", "--text", "text", "--id", "ticket_id"))
     assert row["id"] == "t7"
@@ -238,7 +238,7 @@ def test_predict_reports_a_bad_row_and_goes_on(run: Run) -> None:
     ]
     assert (code, err) == (
         1,
-        "standard input: read column 'text' as text; name another with --text\n"
+        "standard input: read column 'text' as text; choose another with --text\n"
         "standard input: 3 of 5 lines could not be classified (bytes that are not UTF-8: if it is "
         'cp1252, name that with --encoding cp1252); see "error" in the lines\n',
     )
@@ -284,12 +284,7 @@ def test_predict_answers_no_documents_with_no_lines(
     [
         (["t.csv", "new.csv"], 2, "new.csv doesn't exist; did you mean -o new.csv?"),
         (["tt.csv"], 1, "tt.csv doesn't exist; check the path."),
-        (
-            ["."],
-            1,
-            ". has no texts to classify; a folder holds a text in each *.txt, or Parquet files; "
-            "name other files individually.",
-        ),
+        (["."], 1, ". contains no .txt or Parquet files; pass other files individually."),
         (
             ["t.csv", "--text", "BODY"],
             2,
@@ -308,13 +303,13 @@ def test_predict_answers_no_documents_with_no_lines(
         (
             ["none.csv"],
             1,
-            "none.csv: cannot tell which of 'a', 'b', 'c' contains the text; name columns with "
+            "none.csv: cannot tell which of 'a', 'b', 'c' contains the text; choose columns with "
             "--text, or add a header if these are not names.",
         ),
         (
             ["t.csv", "--format", "xls"],
             2,
-            "there is no format 'xls'; choose one of csv, tsv, jsonl, json, parquet, "
+            "unknown format 'xls'; choose one of csv, tsv, jsonl, json, parquet, "
             "xlsx, txt, folder.",
         ),
     ],
@@ -609,5 +604,5 @@ def test_predict_does_not_take_an_excel_file_for_a_model(run: Run) -> None:
     alone = run("predict", "neu.xlsx", "-q")
     before_model = run("predict", "neu.xlsx", "news.slug")
 
-    assert "neu.xlsx is not an Excel file that can be read" in alone.err
+    assert "neu.xlsx cannot be read as Excel" in alone.err
     assert "neu.xlsx is not a model, but news.slug is. Swap them" in (before_model.err)

@@ -35,7 +35,7 @@ def test_predict_folder_writes_a_file_of_answers_for_each(run: Run) -> None:
     assert (code, out) == (0, "")
     assert untimed(err) == (
         "2 files to answer\n"
-        "in/a.csv: read column 'text' as text; name another with --text\n"
+        "in/a.csv: read column 'text' as text; choose another with --text\n"
         " 52%  predicting  1 of 2 files, 2 rows, SPEED\n"
         "out: answered 2 files, 4 rows in T\n"
     )
@@ -106,13 +106,13 @@ def test_predict_folder_reports_bad_rows_and_files_in_the_exit_status(run: Run) 
         ),
         (
             ["-o", "out/"],
-            "answers in a folder are named after their files, and standard input has no name; save "
-            "it to a file, or name a file with --output.",
+            "answers in a folder are named after their files, but standard input has no name; "
+            "save it to a file, or choose an output file with --output.",
         ),
-        (["in", "-o", "out/"], "in is a folder; name its files, such as 'in/*.csv'."),
+        (["in", "-o", "out/"], "in is a folder; pass its files, such as 'in/*.csv'."),
         (
             ["in/a.csv", "-o", "in"],
-            "in/a.csv is in in, the folder of the answers; name another folder for the answers.",
+            "in/a.csv is in in, the folder of the answers; choose another folder for the answers.",
         ),
         (
             ["in/a.csv", "-o", "out/", "--to", "xls"],
@@ -158,7 +158,7 @@ def test_predict_folder_overwrite_replaces_answers_of_another_model(run: Run) ->
     assert run(*command, "--top", 2) == (
         2,
         "",
-        "slugline: error: out/a.csv has answers of another model or of other settings; name "
+        "slugline: error: out/a.csv has answers of another model or of other settings; choose "
         "another folder, or replace them with --overwrite.\n",
     )
     assert run(*command, "--top", 2, "--overwrite") == (0, "", "")

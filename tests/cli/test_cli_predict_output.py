@@ -172,8 +172,8 @@ def test_predict_output_leaves_the_earlier_file_if_it_fails(
             "--output is a.docx; use a name that ends in one of .csv, .tsv, .jsonl, .parquet, "
             ".xlsx, or in / for a folder.",
         ),
-        ("tickets.csv", "--output tickets.csv: would overwrite an input file; name another one."),
-        ("./m.csv", "--output m.csv: would overwrite an input file; name another one."),
+        ("tickets.csv", "--output tickets.csv: would overwrite an input file; choose another one."),
+        ("./m.csv", "--output m.csv: would overwrite an input file; choose another one."),
         (
             "none/a.csv",
             "--output none/a.csv: can't write a file there (No such file or directory); "
@@ -203,7 +203,7 @@ def test_predict_output_reports_a_full_disk(run: Run, monkeypatch: pytest.Monkey
         1,
         "",
         "slugline: error: a.csv can't be written (No space left on device). Free some space, or "
-        "name another place.\n",
+        "choose another place.\n",
     )
     assert not Path("a.csv").exists()
 

@@ -73,7 +73,7 @@ def test_suggest_output_does_not_overwrite_the_texts(run: Run, tmp_path: Path) -
     result = run("suggest", "news.slug", "new.csv", "-o", "new.csv")
     assert result.code == 2
     assert result.err == (
-        "slugline: error: --output new.csv: would overwrite an input file; name another one.\n"
+        "slugline: error: --output new.csv: would overwrite an input file; choose another one.\n"
     )
 
 
@@ -140,7 +140,7 @@ def test_suggest_random_leaves_out_labelled_rows(run: Run) -> None:
         ),
         (
             ["--random", "new.txt", "-o", "a.csv", "--rest", "a.csv"],
-            "--rest a.csv: would overwrite another output; name another file.",
+            "--rest a.csv: would overwrite another output; choose another file.",
         ),
         (["--random", "new.txt", "--rest", "a.xlsx"], "--rest a.xlsx: name it a.csv."),
     ],

@@ -34,7 +34,7 @@ DEFAULT = (
     "1.5 x words + 1.5 x bigrams + characters + 0.5 x characters-2 + 0.71 x characters-3 + "
     "1.41 x characters-5"
 )
-GUESSED = "read column 'body' as text and 'queue' as topic; name others with --text and --topic"
+GUESSED = "read column 'body' as text and 'queue' as topic; choose others with --text and --topic"
 
 SHARE = "give a number of at least 0 and under 1."
 
@@ -362,7 +362,7 @@ def test_train_colours_warnings_on_a_terminal_unless_no_color(
         ),
         (
             ["--format", "xml"],
-            "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, "
+            "unknown format 'xml'; choose one of csv, tsv, jsonl, json, parquet, "
             "xlsx, txt, folder.",
         ),
         (
@@ -382,10 +382,13 @@ def test_train_colours_warnings_on_a_terminal_unless_no_color(
         (["-o", "."], "--output .: is a folder; name a file."),
         (["--report", "."], "--report .: is a folder; name a file."),
         (["-o", "/dev/null"], "--output /dev/null: is a device or pipe; name a file."),
-        (["-o", "news.csv"], "--output news.csv: would overwrite an input file; name another one."),
+        (
+            ["-o", "news.csv"],
+            "--output news.csv: would overwrite an input file; choose another one.",
+        ),
         (
             ["--test", "../{folder}/news.csv", "--report", "news.csv"],
-            "--report news.csv: would overwrite an input file; name another one.",
+            "--report news.csv: would overwrite an input file; choose another one.",
         ),
         (["-o", "-"], "--output -: can't be written to standard output; name a file."),
         (
@@ -748,9 +751,9 @@ def test_train_output_rejects_the_name_of_a_web_page(run: Run, news_csv: Path) -
     assert run("train", "news.csv", "-o", "same.html") == (
         2,
         "",
-        "slugline: error: --output same.html: the model isn't a web page; name it, for example, "
+        "slugline: error: --output same.html: a model isn't a web page; choose, for example, "
         "same.slug, "
-        "and the report is written to same.html.\n",
+        "and the report will be written to same.html.\n",
     )
 
 

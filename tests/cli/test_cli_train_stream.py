@@ -48,7 +48,7 @@ def test_train_stream_learns_from_a_pattern_of_files(run: Run, parts: Path) -> N
     result = run("train", "news/*.csv", "--stream", "-o", "news.slug")
     assert result.code == 0
     assert result.err.startswith(
-        "reading\nread column 'body' as text and 'queue' as topic; name others with --text and "
+        "reading\nread column 'body' as text and 'queue' as topic; choose others with --text and "
         "--topic\n"
     )
     first, accuracy, model = lines(result.out)
@@ -136,7 +136,7 @@ def test_train_stream_warns_of_rare_topics(run: Run, parts: Path) -> None:
         ),
         (
             ["--stream", "-o", "news/part-0.csv"],
-            "--output news/part-0.csv: would overwrite an input file; name another one.",
+            "--output news/part-0.csv: would overwrite an input file; choose another one.",
         ),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
@@ -156,7 +156,7 @@ def test_train_stream_rejects_options_that_it_does_not_support(
         ([], 2, "Missing argument 'DATA'"),
         (["x/*.csv"], 1, "no file matches x/*.csv; check the pattern and the folder."),
         (["gone.csv"], 1, "gone.csv doesn't exist; check the path."),
-        (["reuters"], 2, "reuters is a small included data set; leave out --stream"),
+        (["reuters"], 2, "reuters is a small built-in data set; omit --stream"),
         (["empty.csv"], 1, "empty.csv holds no documents"),
         (["news/part-0.csv", "other.csv"], 1, "other.csv has its texts and topics in 'text'"),
         (["bad.csv"], 1, "bad.csv: line 3 can't be used: 1 cell"),

@@ -446,9 +446,7 @@ def test_choose_models_names_the_nearest_of_an_unknown_name() -> None:
         "`models` names 'defualt', which is not a model; did you mean default? Choose from "
         f"{names}, or give module:name for your own model."
     )
-    with pytest.raises(
-        OptionError, match=f"^`models` names no model; name one or more of {names}.$"
-    ):
+    with pytest.raises(OptionError, match=f"^`models` is empty; choose one or more of {names}.$"):
         choose_models([" ", ""])
     with pytest.raises(OptionError, match=r"^`models` names 'a b:c'; for your own model, give "):
         choose_models(["a b:c"])
@@ -461,7 +459,7 @@ def test_choose_models_leaves_out_majority_for_several_topics() -> None:
         assert sorted(model.name for model in chosen) == sorted(MODELS.keys() - {"majority"})
         assert notes == (note,)
     assert choose_models(["default"], multilabel=True).notes == ()
-    with pytest.raises(OptionError, match=r"^`models` names only majority, which assigns one "):
+    with pytest.raises(OptionError, match=r"^`models` contains only majority, which assigns one "):
         choose_models(["majority"], multilabel=True)
 
 

@@ -113,17 +113,17 @@ def test_find_columns_rejects_a_missing_column(wanted: dict[str, Any], message: 
         (
             {"id": 1, "desk": "x", "wire": LONG},
             "data.csv: cannot tell which of 'id', 'desk', 'wire' contains the text or topic; "
-            "name columns with `text` and `topic`, or add a header if these are not names.",
+            "choose columns with `text` and `topic`, or add a header if these are not names.",
         ),
         (
             {"text": LONG, "a": 1, "b": 2},
-            "data.csv: cannot tell which of 'text', 'a', 'b' contains the topic; name columns "
+            "data.csv: cannot tell which of 'text', 'a', 'b' contains the topic; choose columns "
             "with `topic`, or add a header if these are not names.",
         ),
         (
             {f"c{i}": 1 for i in range(25)},
             f"data.csv: cannot tell which of {', '.join(repr(f'c{i}') for i in range(20))} "
-            "and 5 more contains the text or topic; name columns with `text` and `topic`, "
+            "and 5 more contains the text or topic; choose columns with `text` and `topic`, "
             "or add a header if "
             "these are not names.",
         ),
@@ -147,8 +147,9 @@ def test_find_columns_rejects_a_table_without_header() -> None:
         find_columns("data.csv", head)
 
     assert str(error.value) == (
-        "data.csv seems to have no header, as 'sport' is in the first line and also below it; "
-        "put a line such as text,topic in front."
+        "data.csv seems to have no header, because 'sport' occurs in the first line and again "
+        "below it; "
+        "add a header line such as text,topic."
     )
 
 

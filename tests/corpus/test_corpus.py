@@ -22,7 +22,7 @@ from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.loading import load_corpus, load_splits
 from slugline.errors import DataError, OptionError
 
-GUESSED = "read column 'body' as text and 'queue' as topic; name others with `text` and `topic`"
+GUESSED = "read column 'body' as text and 'queue' as topic; choose others with `text` and `topic`"
 SKIP = "or continue without them with `skip_bad_rows`."
 
 
@@ -290,7 +290,7 @@ def test_load_corpus_rejects_a_file_without_labels() -> None:
 
     assert str(error.value) == (
         "a.csv has no document with a topic; 2 of 2 rows are not labelled yet, with nothing in "
-        "column 'queue' (lines 2 and 3); label some, or name another column with `topic`."
+        "column 'queue' (lines 2 and 3); label some, or choose another column with `topic`."
     )
 
 
@@ -441,9 +441,7 @@ def test_load_corpus_rejects_columns_for_a_named_data_set() -> None:
     with pytest.raises(OptionError) as error:
         load_corpus("bbc", topic="queue")
 
-    assert str(error.value) == (
-        "bbc is a known data set, with no columns or format to choose; leave them out."
-    )
+    assert str(error.value) == ("bbc is a built-in data set; omit column and format options.")
 
 
 def test_load_corpus_reads_a_path_with_the_name_of_a_data_set() -> None:
@@ -458,7 +456,7 @@ def test_load_splits_rejects_an_unknown_name() -> None:
         load_splits("bcb")
 
     assert str(error.value) == (
-        "there is no data set 'bcb'; choose one of bbc, reuters, reuters-corrected, "
+        "unknown data set 'bcb'; choose one of bbc, reuters, reuters-corrected, "
         "reuters-modapte, tickets, tickets-de."
     )
 
@@ -526,8 +524,8 @@ def test_require_one_topic_rejects_several() -> None:
         require_one_topic(SEVERAL, "`curve`")
 
     assert str(error.value) == (
-        "the documents of example have several topics, and `curve` takes one topic for each; "
-        "keep one of them, such as the first."
+        "the documents of example have several topics, and `curve` requires one topic per "
+        "document; keep one, such as the first."
     )
 
 

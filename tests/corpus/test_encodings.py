@@ -117,7 +117,7 @@ def test_read_rows_rejects_a_file_of_another_unicode_encoding() -> None:
         list(read_rows("a.csv", ReadOptions(encoding="utf-16")))
 
     assert str(error.value).startswith("a.csv can't be read as utf-16 (")
-    assert str(error.value).endswith("); name another `encoding`.")
+    assert str(error.value).endswith("); choose another `encoding`.")
 
 
 @pytest.mark.parametrize("name", ["klingon", "rot13", "base64", "idna", "undefined", "a\0b", ""])
@@ -126,7 +126,7 @@ def test_check_encoding_rejects_what_is_no_text_encoding(name: str) -> None:
         check_encoding(name)
 
     assert str(error.value) == (
-        f"`encoding` is {name!r}, which is not an encoding that Python reads; "
+        f"`encoding` is {name!r}, which is not a Python encoding; "
         "give one such as cp1252, latin-1, utf-16 or shift_jis."
     )
 
@@ -164,7 +164,7 @@ def test_load_corpus_notes_a_detected_encoding(name: str) -> None:
 
     assert corpus.texts == ["Heizung läuft nicht", "Tür klemmt"]
     assert corpus.topics == ["Büro", "Haus"]
-    assert corpus.notes[0] == "not UTF-8; reading it as cp1252; name another with `encoding`"
+    assert corpus.notes[0] == "not UTF-8; reading it as cp1252; choose another with `encoding`"
     assert len(corpus.notes) == 2  # and the columns
 
 

@@ -54,9 +54,7 @@ def test_excel_rows_reject_a_file_that_is_cut_off(n_bytes: int) -> None:
     path = Path(write(["text", "topic"], ["a", "x"]))
     path.write_bytes(path.read_bytes()[:n_bytes])
 
-    with pytest.raises(
-        DataError, match=r"a\.xlsx is not an Excel file that can be read \(.+\); save it again"
-    ):
+    with pytest.raises(DataError, match=r"a\.xlsx cannot be read as Excel \(.+\); save it again"):
         list(read_rows("a.xlsx"))
 
 
@@ -67,7 +65,7 @@ def test_excel_rows_unpack_no_part_that_is_too_large(monkeypatch: pytest.MonkeyP
         list(read_rows(write(["text", "topic"], ["a" * 30_000, "b"])))
 
     assert str(error.value) == (
-        "a.xlsx is not an Excel file that can be read (xl/worksheets/sheet1.xml unpacks to "
+        "a.xlsx cannot be read as Excel (xl/worksheets/sheet1.xml unpacks to "
         "30,686 bytes); save it again as .xlsx, or as CSV."
     )
 
@@ -80,7 +78,7 @@ def test_excel_rows_reject_a_part_larger_than_it_claims() -> None:
     size = max(sizes).to_bytes(4, "little")
     path.write_bytes(bytes(data).replace(size, (100).to_bytes(4, "little")))
 
-    with pytest.raises(DataError, match=r"a\.xlsx is not an Excel file that can be read"):
+    with pytest.raises(DataError, match=r"a\.xlsx cannot be read as Excel"):
         list(read_rows("a.xlsx"))
 
 
@@ -140,8 +138,8 @@ def test_excel_rows_reject_old_and_encrypted_files() -> None:
         list(read_rows("a.xlsx"))
 
     assert str(error.value) == (
-        "a.xlsx is not an Excel file that can be read (it is in the old format, .xls, or has a "
-        "password); save it again as .xlsx, or as CSV."
+        "a.xlsx cannot be read as Excel (it is in the old .xls format or password-protected); "
+        "save it again as .xlsx, or as CSV."
     )
 
 

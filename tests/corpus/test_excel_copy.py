@@ -326,7 +326,7 @@ def test_excel_copy_reject_a_part_of_another_size() -> None:
     path.write_bytes(path.read_bytes().replace(size, (100).to_bytes(4, "little")))
     columns = ExcelCopy(io.BytesIO(), path)
     columns.begin(["topic"])
-    with pytest.raises(DataError, match=r"a\.xlsx is not an Excel file that can be read"):
+    with pytest.raises(DataError, match=r"a\.xlsx cannot be read as Excel"):
         columns.finish()
     columns.close()
 

@@ -78,9 +78,7 @@ def test_read_rows_rejects_a_device(format_: Any) -> None:
     with pytest.raises(DataError) as error:
         read_rows("/dev/zero", ReadOptions(format=format_))
 
-    assert str(error.value) == (
-        "/dev/zero is a device, which may have no end; give a file, or - for a terminal."
-    )
+    assert str(error.value) == ("/dev/zero is a device; pass a file, or - for a terminal.")
 
 
 def test_read_rows_rejects_a_pipe_where_a_file_is_needed() -> None:
@@ -156,8 +154,7 @@ def test_text_file_rows_need_no_topics() -> None:
     with pytest.raises(DataError) as caught:
         read_rows("notes", fallback="txt")
     assert str(caught.value) == (
-        "notes has no texts to classify; a folder holds a text in each *.txt, or Parquet files; "
-        "name other files individually."
+        "notes contains no .txt or Parquet files; pass other files individually."
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from slugline.corpus.loading import load_corpus
 from slugline.errors import DataError
 
-GUESSED = "read column 'body' as text and 'queue' as topic; name others with `text` and `topic`"
+GUESSED = "read column 'body' as text and 'queue' as topic; choose others with `text` and `topic`"
 TABLE: dict[str, list[Any]] = {
     "id": [1, 2, 3],
     "body": ["No heat", "It leaks", "Late"],

@@ -83,8 +83,7 @@ def test_read_rows_rejects_a_header_row_without_names(row: int) -> None:
         read_rows("a.csv", ReadOptions(header_row=row))
 
     assert str(error.value) == (
-        f"a.csv: row {row} is empty; name the row of the column names with `header_row`, or leave "
-        "it out."
+        f"a.csv: row {row} is empty; pass the header row with `header_row`, or leave it out."
     )
 
 
@@ -112,7 +111,7 @@ def test_excel_rows_are_below_a_title_or_a_named_row() -> None:
     assert rows.note == "read the header in row 3"
     assert list(rows) == [SourceRow(4, {"Nr": 7.0, "Text": "Hallo du"})]
     assert list(read_rows(path, ReadOptions(header_row=4))) == []
-    with pytest.raises(DataError, match="'Sheet': row 2 is empty; name the row of the column"):
+    with pytest.raises(DataError, match="'Sheet': row 2 is empty; pass the header row"):
         list(read_rows(path, ReadOptions(header_row=2)))
 
 
@@ -138,6 +137,6 @@ def test_find_columns_rejects_texts_that_are_numbers_or_ids(cells: str) -> None:
 
     assert str(error.value) == (
         f"a has only numbers or ids, such as {texts[0]!r}, in column 'Text'; there are 'Text', "
-        "'x'; name the column of the texts with `text`, or the row of the column names with "
+        "'x'; pass the text column with `text`, or the header row with "
         "`header_row`."
     )

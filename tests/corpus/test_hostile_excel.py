@@ -108,7 +108,7 @@ def reason(folder: Path, rows: str = _HEAD + _BODY, **changed: Content) -> str:
     """Return why a workbook can't be read."""
     with pytest.raises(DataError) as caught:
         read(folder, rows, **changed)
-    message = re.fullmatch(r".*a\.xlsx is not an Excel file that can be read \((.*)\); save it .*",
+    message = re.fullmatch(r".*a\.xlsx cannot be read as Excel \((.*)\); save it .*",
                            str(caught.value), re.DOTALL)  # fmt: skip
     assert message, str(caught.value)
     return message[1]

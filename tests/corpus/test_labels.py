@@ -28,12 +28,13 @@ def test_topics_fit_rejects_words_and_numbers() -> None:
     with pytest.raises(DataError) as caught:
         Topics.fit(["sport", 3])
     assert str(caught.value) == (
-        "topics are words and numbers, such as 'sport' and 3; make them all words or all numbers."
+        "topics mix strings and numbers, such as 'sport' and 3; make them all strings or all "
+        "numbers."
     )
 
 
 def test_topics_reject_a_repeated_name() -> None:
-    with pytest.raises(DataError, match="a topic is named twice"):
+    with pytest.raises(DataError, match="a topic occurs twice"):
         Topics(["earn", "earn"])
 
 

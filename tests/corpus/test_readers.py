@@ -278,7 +278,7 @@ def test_read_rows_reads_a_named_format_from_standard_input(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "standard input is in an unknown format; name it with `format`."),
+        ({}, "cannot tell the format of standard input; pass it with `format`."),
         (
             {"format": "parquet"},
             "standard input can't be read as parquet; save it and give its path.",
@@ -530,7 +530,7 @@ def test_read_rows_rejects_a_separator_without_cells() -> None:
 
     assert str(error.value) == (
         "`separator` is ';', and a.jsonl is read as jsonl, which has no separators; leave it out, "
-        "or name another `format`."
+        "or choose another `format`."
     )
 
 
@@ -651,13 +651,13 @@ def test_read_rows_notes_a_quoted_cell_of_rows() -> None:
         (
             "a.csv.gz",
             gzip.compress(CSV.encode())[:-8] + bytes(8),
-            "a.csv.gz: its compressed data are damaged, or other data follow them (CRC check "
+            "a.csv.gz: its compressed data are damaged or followed by other data (CRC check "
             "failed 0x0 != 0x0); download or compress it again.",
         ),
         (
             "a.csv.gz",
             gzip.compress(CSV.encode()) + b"more",
-            "a.csv.gz: its compressed data are damaged, or other data follow them (Not a gzipped "
+            "a.csv.gz: its compressed data are damaged or followed by other data (Not a gzipped "
             "file (b'mo')); download or compress it again.",
         ),
         ("a.csv.gz", CSV, "a.csv.gz is not compressed with gzip; remove .gz from its name."),
@@ -732,8 +732,7 @@ def test_read_rows_limits_what_a_gzip_file_unpacks_to(monkeypatch: pytest.Monkey
         (
             "~$a.xlsx",
             {},
-            "~$a.xlsx is the lock file of a document that is open in Excel; give the document: "
-            "a.xlsx.",
+            "~$a.xlsx is Excel's lock file of an open document; pass the document: a.xlsx.",
         ),
         ("x/y.csv", {}, "x/y.csv doesn't exist; check the path."),
         (
@@ -746,7 +745,7 @@ def test_read_rows_limits_what_a_gzip_file_unpacks_to(monkeypatch: pytest.Monkey
         (
             "old.xls",
             {},
-            "old.xls is a spreadsheet in a format that Slugline doesn't read; open it in Excel or "
+            "old.xls is a spreadsheet in an unsupported format; open it in Excel or "
             "LibreOffice, "
             "and save it as .xlsx.",
         ),
@@ -758,7 +757,7 @@ def test_read_rows_limits_what_a_gzip_file_unpacks_to(monkeypatch: pytest.Monkey
         (
             "a.slug",
             {},
-            "a.slug is a model, not documents; give documents, or let it answer some: slugline "
+            "a.slug is a model, not documents; pass documents, or classify some with it: slugline "
             "predict a.slug FILE",
         ),
         (

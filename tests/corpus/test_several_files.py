@@ -43,7 +43,7 @@ def test_load_corpus_joins_files_of_several_formats() -> None:
 
     assert (corpus.texts, corpus.topics) == (["one", "two", "three", "four"], list("xyxy"))
     assert corpus.name == "a.csv, b.csv.gz, c.jsonl and 1 more"
-    others = "name others with `text` and `topic`"
+    others = "choose others with `text` and `topic`"
     assert corpus.notes == (
         f"a.csv and c.jsonl: read column 'text' as text and 'topic' as topic; {others}",
         f"b.csv.gz: read column 'body' as text and 'label' as topic; {others}",
@@ -117,7 +117,7 @@ def test_load_corpus_rejects_a_named_data_set_with_files() -> None:
         load_corpus(["a.csv", "bbc"])
 
     assert str(error.value) == (
-        "bbc is a known data set, and can't be combined with others; give it alone."
+        "bbc is a built-in data set and cannot be combined with others; pass it alone."
     )
 
 

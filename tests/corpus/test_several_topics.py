@@ -126,7 +126,7 @@ def test_load_corpus_assumes_no_topic_separator() -> None:
     corpus = load_corpus("a.csv")
 
     assert corpus.topics == ["grain; corn", "earn;", "corn;grain", "grain"]
-    assert 'read them as such with `topic_separator=";"`' in corpus.notes[-1]
+    assert 'use `topic_separator=";"`' in corpus.notes[-1]
 
 
 def test_load_corpus_distinguishes_missing_topics_and_empty_cells() -> None:
@@ -173,7 +173,7 @@ def test_load_corpus_reads_topic_columns(columns: Any) -> None:
 
     assert (corpus.texts, corpus.topics) == (TEXTS, TOPICS)
     assert corpus.notes == (
-        "read column 'text' as text; name another with `text`",
+        "read column 'text' as text; choose another with `text`",
         "1 document has no topic; it counts, too (line 4)",
         "no document has these topics, which are left out: 'rye'",
     )
@@ -193,7 +193,7 @@ def test_load_corpus_names_a_topic_column_with_other_values() -> None:
     assert str(error.value) == (
         "the DataFrame: 3 of 4 rows can't be used: '2' in column 'x' of 0 and 1 (row 1); no 0 or 1 "
         "in column 'x' of 0 and 1 (row 2); '-1' in column 'x' of 0 and 1 (row 3); fix them. "
-        "Slugline read column 'text' as text; name another with `text`."
+        "Slugline read column 'text' as text; choose another with `text`."
     )
 
 
@@ -271,11 +271,11 @@ def test_load_corpus_rejects_a_file_without_any_topic() -> None:
     [
         (
             {"topic_separator": ""},
-            "`topic_separator` is ''; give what separates topics, such as ';'.",
+            "`topic_separator` is ''; give the topic separator, such as ';'.",
         ),
         (
             {"topic_separator": "and"},
-            "`topic_separator` is 'and'; give what separates topics, such as ';'.",
+            "`topic_separator` is 'and'; give the topic separator, such as ';'.",
         ),
         (
             {"topic_separator": ";", "topic_columns": "grain"},
@@ -308,7 +308,7 @@ def test_load_corpus_rejects_invalid_forms_of_topics(options: Any, message: str)
 
 
 def test_load_corpus_rejects_a_separator_for_a_named_data_set() -> None:
-    with pytest.raises(OptionError, match="with no columns or format to choose"):
+    with pytest.raises(OptionError, match="omit column and format options"):
         load_corpus("tickets", topic_separator=";")
 
 
@@ -340,7 +340,7 @@ def test_read_corpus_names_missing_topic_columns() -> None:
 
     assert str(error.value) == (
         "b.csv has no column 'earn' and 'rye', the topic in the model's training data; there are "
-        "'text', 'grain', 'corn'; name the topic column with `topic_columns`."
+        "'text', 'grain', 'corn'; pass the topic column with `topic_columns`."
     )
     options = ReadOptions(layout=layout, topic_columns="grain,corn")
     assert read_corpus("b.csv", options).topics == [("grain",), ()]

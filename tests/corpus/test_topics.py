@@ -82,9 +82,9 @@ def test_name_warnings_propose_a_separator_of_recurring_parts() -> None:
     (warning,) = name_warnings(topics)
 
     assert warning == (
-        "3 documents have ';' in their topic: 'grain;wheat', 'grain;corn', 'corn;wheat'. Each such "
-        "combination counts as a topic of its own; if these are several topics, read them as such "
-        'with `topic_separator=";"`, or else name one topic for each document, with `topic_map` if '
+        "3 documents have ';' in their topic: 'grain;wheat', 'grain;corn', 'corn;wheat'. Each "
+        "combination counts as a separate topic; to split them into topics, use "
+        '`topic_separator=";"`, or else name one topic for each document, with `topic_map` if '
         "need be, or check the separator of the table."
     )
     assert name_warnings([topic.replace(";", ",") for topic in topics]) == []

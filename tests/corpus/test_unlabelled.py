@@ -90,7 +90,7 @@ def test_labelled_rows_count_rows_without_a_topic(text: object, topic: object) -
     [
         (
             "a,b,c\n1,2,3\n",
-            ": cannot tell which of 'a', 'b', 'c' contains the text; name columns with "
+            ": cannot tell which of 'a', 'b', 'c' contains the text; choose columns with "
             "`text`, or add a header if these are not names.",
         ),
         ("text,b\n,2\n", " holds no texts; check the file, or name the column, `text`."),

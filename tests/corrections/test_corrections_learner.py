@@ -312,18 +312,17 @@ def test_learning_loop_start_rejects_another_file(place: Place) -> None:
     [
         (
             ("reuters46", ["d.csv"], 1),
-            "reuters46 comes with Slugline and never changes, so it can't learn from corrections; "
-            "serve a model of your own.",
+            "reuters46 is built in and cannot be retrained; serve your own model.",
         ),
         (
             ("m.slug", [], 1),
-            "learning from corrections needs the documents that the model learned from, as files; "
-            "name them with `learn_from`.",
+            "training on corrections requires the original training files; pass them with "
+            "`learn_from`.",
         ),
         (
             ("m.slug", ["-"], 1),
-            "learning from corrections needs the documents that the model learned from, as files; "
-            "name them with `learn_from`.",
+            "training on corrections requires the original training files; pass them with "
+            "`learn_from`.",
         ),
         (("m.slug", ["d.csv"], 0), "`learn_every` is 0; give a whole number of at least 1."),
     ],

@@ -333,7 +333,7 @@ def test_command_prints_numbers_if_the_report_cannot_be_written(
     assert (code, err) == (
         1,
         f"slugline: error: {Path('new/report.html')}: the report can't be written (No space left "
-        "on device). Free some space, or name another place.\n",
+        "on device). Free some space, or choose another place.\n",
     )
     assert json.loads(out)["seeds"] == [3, 4]
 

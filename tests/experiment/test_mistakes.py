@@ -59,7 +59,7 @@ def test_write_mistakes_that_fails_leaves_the_earlier_file(
 
     assert str(error.value) == (
         f"{path}: the mistakes can't be written (No space left on device). Free some space, or "
-        "name another place."
+        "choose another place."
     )
     assert path.read_text() == "earlier"
 

@@ -88,7 +88,9 @@ def test_suggest_takes_a_text_without_words_among_others(fitted: Fitted) -> None
 def test_suggest_rejects_texts_without_words(fitted: Fitted, documents: list[str]) -> None:
     with pytest.raises(DataError) as caught:
         suggest(fitted, documents)
-    assert str(caught.value) == ("no document contains a word; check which column holds the text.")
+    assert str(caught.value) == (
+        "no document contains a word; check which column contains the text."
+    )
 
 
 @given(st.lists(st.sampled_from(SURE + DOUBTFUL), min_size=1), st.integers(1, 30))

@@ -414,7 +414,8 @@ def test_explanation_to_dict_is_plain_json(classifier: TopicClassifier) -> None:
         (
             {"topic": "grain", "against": "grain"},
             OptionError,
-            "`against` is 'grain', the topic to explain; name another topic, or choose the one to "
+            "`against` is 'grain', the topic to explain; choose another topic, or choose the one "
+            "to "
             "explain with `topic`.",
         ),
         ({"max_reasons": 0}, OptionError, "`max_reasons` is 0; give a whole number of at least 1."),

@@ -106,7 +106,7 @@ CRAFTED_SCHEMAS = {
 }
 OTHER_TABLES = (
     " is marked as a file of labels, but has unknown tables, indexes, views or triggers; "
-    "restore it from a copy, or name another file."
+    "restore it from a copy, or choose another file."
 )
 
 

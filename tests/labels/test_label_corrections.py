@@ -287,7 +287,7 @@ def test_store_names_a_file_that_was_moved_and_keeps_everything(
     with pytest.raises(StoreError) as caught:
         add(store)
     assert str(caught.value) == (
-        f"{path} was moved, removed or replaced while it was in use; put it back, or start again."
+        f"{path} was moved, removed or replaced while it was in use; move it back, or restart."
     )
     with LabelStore(moved) as elsewhere:
         assert list(elsewhere.corrections()) == kept
@@ -487,7 +487,7 @@ def test_store_keeps_corrections_and_labels_of_one_kind(store: LabelStore) -> No
     add(store, topic=("grain", "corn"), answer=("earn",))
     with pytest.raises(DataError, match=r"news is a single-label model, but .* multi-label labels"):
         add(store)
-    with pytest.raises(DataError, match=r"correction 1 in .* has several topics, or none; undo it"):
+    with pytest.raises(DataError, match=r"correction 1 in .* has several topics or none; undo it"):
         store.set_multilabel(False)
     store.undo_correction(1)
     store.set_multilabel(False)
@@ -496,6 +496,6 @@ def test_store_keeps_corrections_and_labels_of_one_kind(store: LabelStore) -> No
 
 def test_store_rejects_a_correction_by_an_imported_coder(store: LabelStore) -> None:
     store.add_coder("llm", "imported")
-    with pytest.raises(DataError, match="coder 'llm' is imported already"):
+    with pytest.raises(DataError, match="'llm' is already used for an imported coder"):
         add(store, who="llm", is_approved=True)
     assert store.count_corrections() == 0

@@ -65,7 +65,7 @@ def test_text_table_does_not_find_a_document_whose_text_has_changed(store: Label
 
 def test_text_table_rejects_labels_of_other_columns(store: LabelStore) -> None:
     TextTable("t.csv", ["a"], text_columns=("subject", "body")).remember_source(store)
-    with pytest.raises(OptionError, match="are of texts in subject,body; give that as `text`"):
+    with pytest.raises(OptionError, match="belong to texts in subject,body; pass that as `text`"):
         TextTable("t.csv", ["a"], text_columns=("body",)).remember_source(store)
 
 

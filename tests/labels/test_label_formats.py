@@ -491,7 +491,8 @@ BAD: dict[str, tuple[list[Any], str]] = {
     ),
     "JSON-MIN": (
         [{"id": 1, "text": "x", "q": "a", "annotator": 1, "annotation_id": 2, "lead_time": 0.5}],
-        "item 1: this is JSON-MIN, which doesn't show which field is the topic; export JSON.",
+        "item 1: JSON-MIN is unsupported, because it doesn't show which field is the topic; "
+        "export JSON.",
     ),
     "no text": (
         [{"data": {"image": 7}, "annotations": []}],
@@ -499,7 +500,7 @@ BAD: dict[str, tuple[list[Any], str]] = {
     ),
     "annotations of another type": (
         [task_of(), {"data": {"text": "x"}, "annotations": 7}],
-        "item 2: not a task as Label Studio writes it (Expected `array | null`, got `int` - at "
+        "item 2: not a valid Label Studio task (Expected `array | null`, got `int` - at "
         "`$.annotations`); correct the file, or export it again.",
     ),
     "a wrong time": (
@@ -508,7 +509,7 @@ BAD: dict[str, tuple[list[Any], str]] = {
     ),
     "another object": (
         [task_of(), {"id": 5, "text": "Wheat"}],
-        "item 2: not a task of Label Studio, unlike the first item; remove it.",
+        "item 2: not a Label Studio task, although the first item is; remove it.",
     ),
     "an id that is too long": (
         [task_of(), task_of(id="x" * 1001)],
@@ -517,14 +518,14 @@ BAD: dict[str, tuple[list[Any], str]] = {
     ),
     "a coder without a name": (
         [with_annotation(completed_by=" ")],
-        "item 1: `name` is blank; name the coder.",
+        "item 1: `name` is blank; pass a coder name.",
     ),
     "a person and a model of one name": (
         [
             with_annotation(completed_by="u")
             | {"predictions": [ANNOTATION | {"model_version": "u"}]}
         ],
-        "item 1: coder 'u' is a person already; choose another name.",
+        "item 1: 'u' is already used for a person; choose another name.",
     ),
     "an invalid topic": (
         [task_of(CHOICES | {"value": {"choices": [" "]}})],
@@ -591,8 +592,8 @@ def test_import_names_several_topics_where_documents_have_one(
     with pytest.raises(DataError) as caught:
         import_label_studio(labelled, path)
     assert str(caught.value) == (
-        f"{path}, item 2: there are 2 topics, but documents have one each in {labelled.path}; "
-        "import the file into another one, or keep one topic."
+        f"{path}, item 2: 2 topics, but {labelled.path} is single-label; "
+        "import into another database, or keep one topic."
     )
     assert labelled.last_change() == before
 

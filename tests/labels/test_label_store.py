@@ -162,7 +162,7 @@ def test_store_returns_why_a_document_was_selected(path: Path, store: LabelStore
         (Selection("suggested", 0.5, 0), "`n_candidates` is 0; give a count of at least 1."),
         (
             Selection("double-coded", 0.5, is_guess_shown=True),
-            "`is_guess_shown` is True for a random draw; show no guesses there",
+            "`is_guess_shown` must be False for a random draw",
         ),
         (
             Selection("suggested", 0.5, guess=ModelGuess(("grain",), float("nan"))),
@@ -203,7 +203,7 @@ def test_store_rejects_a_request_name_for_another_change(store: LabelStore) -> N
     with pytest.raises(DataError) as caught:
         store.label(assignment.id, ["earn"], request="a")
     assert str(caught.value) == (
-        "`request` 'a' was used for another change; make up a new name for each."
+        "`request` 'a' was used for another change; use a new name for each change."
     )
 
 
@@ -230,8 +230,8 @@ def test_store_label_changes_a_decision_that_it_names(store: LabelStore) -> None
     with pytest.raises(DataError) as caught:
         store.label(first.assignment.id, ["earn"])
     assert str(caught.value) == (
-        "assignment 1 has decision 1 now, and `supersedes` is None; look at it again, and decide "
-        "then."
+        "assignment 1 has decision 1 now, and `supersedes` is None; review it again before "
+        "deciding."
     )
     second = store.label(first.assignment.id, ["earn"], supersedes=first.id)
     with pytest.raises(DataError, match="has decision 2 now"):
@@ -281,13 +281,13 @@ def test_store_takes_one_topic_unless_it_is_multilabel(
     with pytest.raises(DataError) as caught:
         store.label(assignment.id, topics)
     assert str(caught.value) == (
-        f"`topics` has {len(topics)} topics, but documents have one each here; give one."
+        f"`topics` has {len(topics)} topics, but the labels are single-label; give one."
     )
     assert store.setting("multilabel") is None
     store.set_multilabel(True)
     assert store.is_multilabel
     assert store.label(assignment.id, topics).topics == tuple(topics)
-    with pytest.raises(DataError, match=r"\(decision 1\), so documents can't have one topic each"):
+    with pytest.raises(DataError, match=r"\(decision 1\), so it can't become single-label"):
         store.set_multilabel(False)
 
 
@@ -326,8 +326,8 @@ def test_store_becomes_single_label_once_labels_of_two_topics_were_undone(
         (lambda store: store.settle(1, ["gold"], "Kim"), "the codebook has no topic 'gold'; add"),
         (lambda store: store.restore(1, "Kim"), "there is no withdrawal 1; reload the page"),
         (lambda store: store.separate_topic(9, "Kim"), "there is no topic 9; reload the page"),
-        (lambda store: store.add_coder(" "), "`name` is blank; name the coder."),
-        (lambda store: store.add_coder("Kim", "imported"), "coder 'Kim' is a person already; cho"),
+        (lambda store: store.add_coder(" "), "`name` is blank; pass a coder name."),
+        (lambda store: store.add_coder("Kim", "imported"), "'Kim' is already used for a person"),
         (lambda store: store.add_topic(" ", "Kim"), "topic ' ' is blank, or contains a NUL"),
     ],
 )
@@ -404,9 +404,9 @@ def test_store_rejects_codebook_changes_that_make_names_ambiguous(store: LabelSt
     with pytest.raises(DataError) as caught:
         store.rename_topic("grain", "earn", "Kim")
     assert str(caught.value) == (
-        "there is a topic 'earn' already; merge 'grain' into it, or choose another name."
+        "topic 'earn' already exists; merge 'grain' into it, or choose another name."
     )
-    with pytest.raises(DataError, match="'grain' and 'grain' are one topic; name two topics"):
+    with pytest.raises(DataError, match="'grain' and 'grain' are the same topic; choose two"):
         store.merge_topic("grain", "grain", "Kim")
     store.merge_topic("grain", "earn", "Kim")
     store.add_topic("grain", "Kim")
@@ -460,7 +460,7 @@ def test_store_settlement_answers_for_the_coders(store: LabelStore) -> None:
 
 def test_store_lets_only_persons_settle(store: LabelStore) -> None:
     store.add_coder("llm", "imported")
-    with pytest.raises(DataError, match="'llm' is not a person; let one settle this"):
+    with pytest.raises(DataError, match="'llm' is not a person; only people can settle"):
         store.settle(1, ["grain"], "llm")
 
 
@@ -582,7 +582,7 @@ def test_store_gives_near_copies_no_label_that_is_missing(store: LabelStore) -> 
     for skip in (False, True):
         if skip:
             store.skip(skipped.id, "unclear")
-        with pytest.raises(DataError, match="has no label that near copies could get"):
+        with pytest.raises(DataError, match="has no label to copy"):
             store.label_copies(skipped.id, COPIES)
     with pytest.raises(DataError, match="there is no assignment 99"):
         store.label_copies(99, COPIES)

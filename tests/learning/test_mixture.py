@@ -145,8 +145,8 @@ def test_restore_rebuilds_a_multilabel_mixture_with_its_calibration(several: Mix
 def test_restore_rejects_a_mixture_of_learners_that_do_not_match(several: Mixture) -> None:
     arrays = several.arrays()
     for odd, message in [
-        ({"slopes": np.ones(2, np.float32)}, "curves of probability that don't fit the topics"),
-        ({"slopes": np.zeros(3, np.float32)}, "curves of probability that don't rise"),
+        ({"slopes": np.ones(2, np.float32)}, "calibration curves that don't match the topics"),
+        ({"slopes": np.zeros(3, np.float32)}, "calibration curves that are not increasing"),
     ]:
         with pytest.raises(DataError, match=message):
             restore(several.settings(), arrays | odd)

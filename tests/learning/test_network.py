@@ -248,5 +248,7 @@ def test_network_of_several_topics_ends_in_sigmoid_with_its_loss() -> None:
     ("last", "loss"), [("softmax", "binary_crossentropy"), ("sigmoid", "categorical_crossentropy")]
 )
 def test_network_rejects_a_loss_that_does_not_match_the_last_layer(last: Any, loss: Any) -> None:
-    with pytest.raises(OptionError, match=f"the loss {loss} doesn't go with {last}"):
+    with pytest.raises(
+        OptionError, match=f"loss {loss} is incompatible with output activation {last}"
+    ):
         Network([Dense(4, last)], loss=loss)

@@ -107,9 +107,9 @@ GOOD: dict[str, np.ndarray] = {
     "topics": np.array([0, 2, 1], dtype=np.uint16),
     "counts": np.array([2, 0, 1], dtype=np.uint32),
 }
-NO_LISTS = "weights whose values, topics and counts are not lists that match"
-NOT_THERE = "weights of topics or terms that don't exist"
-NOT_ASCENDING = "weights of a term whose topics are not in ascending order"
+NO_LISTS = "values, topics and counts of weights of different lengths"
+NOT_THERE = "weights of unknown topics or terms"
+NOT_ASCENDING = "weights of a term that are not sorted by topic"
 
 DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "a value too few": ({"values": GOOD["values"][1:]}, NO_LISTS),

@@ -323,8 +323,7 @@ def test_validation_data_need_a_learner_with_epochs() -> None:
             ["wheat", "zinc"], ["a", "b"], validation_data=(["wheat"], ["a"])
         )
     assert str(caught.value) == (
-        "`validation_data` is for choosing the best epoch, and this learner has no epochs; "
-        "leave it out."
+        "`validation_data` selects the best epoch, but this learner has no epochs; leave it out."
     )
 
 
@@ -380,13 +379,14 @@ def test_random_state_decides_the_bytes_of_the_file(
         ),
         (["wheat", None], ["a", "b"], "document 1 is of type NoneType, not a str"),
         (["wheat"], ["a", "b"], "there is 1 text and 2 topics; give one topic for each text."),
-        ([], [], "there are no documents to learn from; give at least two."),
+        ([], [], "there are no training documents; pass at least two."),
         (["?!", ""], ["a", "b"], "no document contains a word"),
-        (["wheat", "zinc"], ["a", 1], "topics are words and numbers, such as 'a' and 1"),
+        (["wheat", "zinc"], ["a", 1], "topics mix strings and numbers, such as 'a' and 1"),
         (
             ["wheat", "zinc"],
             ["a", -1],
-            "topics are words and numbers, such as 'a' and -1; make them all words or all numbers. "
+            "topics mix strings and numbers, such as 'a' and -1; make them all strings or all "
+            "numbers. "
             "Pass texts without labels as `X_unlabelled`.",
         ),
         (

@@ -283,7 +283,8 @@ def test_encoder_rejects_what_is_no_encoder(encoder: Any) -> None:
 
 def test_partial_fit_rejects_an_encoder_before_and_after_a_fit(meanings: Meanings) -> None:
     message = (
-        "descriptions or a sentence `encoder` such as use need all documents at once; call fit, or "
+        "descriptions or a sentence `encoder` such as use require all documents at once; call "
+        "fit, or "
         "leave them out for word vectors."
     )
     for classifier in (TopicClassifier(encoder=meanings), fit(meanings)):

@@ -71,7 +71,7 @@ def test_fit_after_descriptions_alone_learns_words_of_documents() -> None:
 
 
 def test_fit_needs_documents_or_descriptions() -> None:
-    with pytest.raises(DataError, match="there are no documents to learn from"):
+    with pytest.raises(DataError, match="there are no training documents"):
         described(descriptions=None).fit([], [])
     with pytest.raises(DataError, match="there are 0 texts and 1 topic"):
         described().fit([], ["grain"])
@@ -142,7 +142,7 @@ def test_descriptions_take_numbers_and_survive_clone() -> None:
             "topic ' ' is blank, or contains a NUL character or an unpaired surrogate; rename it.",
         ),
         ({1.5: "cereals"}, "`descriptions` has 1.5 in row 0"),
-        ({1: "cereals", "bank": "banking"}, "topics are words and numbers"),
+        ({1: "cereals", "bank": "banking"}, "topics mix strings and numbers"),
     ],
     ids=["blank", "none", "no name", "no topic", "mixed"],
 )
@@ -201,7 +201,8 @@ def test_descriptions_of_unknown_words_are_rejected() -> None:
     with pytest.raises(DataError) as caught:
         classifier.fit([], [])
     assert str(caught.value) == (
-        "`descriptions`: the encoder vectors knows too few words of the description of 'bank'; "
+        "`descriptions`: the encoder vectors recognizes too few words in the description of "
+        "'bank'; "
         "describe it in a language of the encoder, or leave it out."
     )
 
@@ -320,7 +321,7 @@ def test_train_warns_of_topics_spelled_otherwise_than_in_documents(
         ),
         (
             ["--topics", "topics.csv", "--encoder", "use", "-o", "topics.csv"],
-            "--output topics.csv: would overwrite an input file; name another one.",
+            "--output topics.csv: would overwrite an input file; choose another one.",
         ),
         (
             ["--topics", "topics.csv", "--encoder", "use", "--learner", "network"],
@@ -356,7 +357,7 @@ def test_train_format_applies_to_descriptions_of_unknown_format(run: Run, tmp_pa
     named = [word if word != "topics.csv" else "topics" for word in ALONE]
     assert "topics is in an unknown format; use a name" in run(*named, "-q").err
     assert run(*named, "-q", "--format", "csv").code == 0
-    assert "there is no format 'cvs'; choose one of csv, " in run(*ALONE, "--format", "cvs").err
+    assert "unknown format 'cvs'; choose one of csv, " in run(*ALONE, "--format", "cvs").err
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_load_asks_for_a_custom_encoder(model: Path) -> None:
     with pytest.raises(EncoderError) as caught:
         load(model)
     assert str(caught.value) == (
-        f"{model} was made with the encoder meanings, which doesn't come with Slugline; in Python, "
+        f"{model} was made with the encoder meanings, which is not part of Slugline; in Python, "
         "pass it: slugline.load(path, encoder=...)."
     )
 

@@ -96,7 +96,7 @@ def test_load_asks_for_an_encoder_that_is_no_longer_registered(
     with monkeypatch.context() as context:
         register(context, "third", partial(Named, "third", WORDS, 5))
         fit("use,third").save(tmp_path / "a.slug")
-    with pytest.raises(EncoderError, match="use,third, which doesn't come with Slugline"):
+    with pytest.raises(EncoderError, match="use,third, which is not part of Slugline"):
         load(tmp_path / "a.slug")
 
 

@@ -77,7 +77,7 @@ def test_roll_back_goes_through_the_earlier_files(
     with pytest.raises(ModelFileError) as caught:
         roll_back(path)
     assert str(caught.value) == (
-        f"{path}: no earlier file is kept beside it, so there is nothing to go back to; `slugline "
+        f"{path}: there is no earlier file next to it to restore; `slugline "
         "train --corrections` keeps one."
     )
     assert sorted(each.name for each in tmp_path.iterdir()) == ["m.slug", "m.slug.rolled-back"]
@@ -170,7 +170,7 @@ def test_roll_back_refuses_a_damaged_file(tmp_path: Path, versions: list[bytes])
 
 def test_roll_back_restores_a_deleted_model(tmp_path: Path, versions: list[bytes]) -> None:
     path = tmp_path / "m.slug"
-    with pytest.raises(ModelFileError, match="there is no such file, and no earlier file is kept"):
+    with pytest.raises(ModelFileError, match="there is no such file, and there is no earlier file"):
         roll_back(path)
     replace(path, versions[0])
     keep_current(path)
@@ -183,8 +183,7 @@ def test_roll_back_rejects_the_shipped_model() -> None:
     with pytest.raises(ModelFileError) as caught:
         roll_back("reuters46")
     assert str(caught.value) == (
-        "reuters46 comes with Slugline and never changes, so there is nothing to go back to; name "
-        "the file of a model."
+        "reuters46 is built in and has no earlier version; pass your own model file."
     )
 
 

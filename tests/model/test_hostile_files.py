@@ -325,7 +325,7 @@ def test_load_refuses_overlapping_entries(good: Entries, tmp_path: Path) -> None
         struct.pack_into("<L", data, place + 20, len(data))
         place = data.index(b"PK\1\2", place + 1)
     assert refusal(bytes(data), tmp_path) in {
-        "holds entries that overlap; get an unmodified copy.",
+        "contains overlapping entries; get an unmodified copy.",
         # Later releases of zipfile see it themselves.
         "not a Slugline model, or truncated; make one with `slugline train DATA -o model.slug`, "
         "or get an intact copy.",
@@ -484,8 +484,7 @@ def test_load_refuses_weights_and_biases_of_too_few_dimensions(tmp_path: Path) -
         },
     )
     assert refusal(as_file(entries), tmp_path) == (
-        "damaged (weights whose values, topics and counts are not lists that match); "
-        "get an intact copy."
+        "damaged (values, topics and counts of weights of different lengths); get an intact copy."
     )
     entries = change_arrays(entries, lambda a: a | {"learner.biases": np.float32(0).reshape(())})
     assert refusal(as_file(entries), tmp_path) == (
@@ -512,10 +511,10 @@ ODD_TOPICS: dict[str, tuple[list[Any], str]] = {
     "spaces": ([" \n", "b", "c"], "topic ' \\n' is blank"),
     "64 bits with and without sign": ([-1, 2**63, 5], "topic 9223372036854775808 does not fit"),
     "over 64 bits": ([1, 2, 2**70], "topic 1180591620717411303424 does not fit"),
-    "twice": (["a", "b", "a"], "a topic is named twice"),
-    "yes and no": ([True, False, 2], "some topics are words and others numbers"),
+    "twice": (["a", "b", "a"], "a topic occurs twice"),
+    "yes and no": ([True, False, 2], "topics mix strings and numbers"),
     "one that is 1 and 1.0": ([1, 1.0, 2], "Expected `bool | int | str`, got `float`"),
-    "words and numbers": (["1", 1, 2], "some topics are words and others numbers"),
+    "words and numbers": (["1", 1, 2], "topics mix strings and numbers"),
     "a long one": (["a" * 1001, "b", "c"], "topic 'aaaaaaaaaa"),
 }
 
@@ -532,8 +531,8 @@ def test_fit_rejects_a_topic_that_is_too_long() -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit(TEXTS, ["a" * 1001, *TOPICS[1:]])
     assert str(caught.value) == (
-        f"topic '{'a' * 40}'... has 1,001 characters, and a name may have 1,000; check which "
-        "column holds the topics."
+        f"topic '{'a' * 40}'... has 1,001 characters; the maximum is 1,000; check which column "
+        "contains the topics."
     )
 
 

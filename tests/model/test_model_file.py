@@ -314,7 +314,7 @@ def test_load_refuses_too_many_weights_before_unpacking(
     n_bytes = len(unzip(data)[WEIGHTS])
     monkeypatch.setitem(container._LIMITS, WEIGHTS, 2 * n_bytes)
     assert refusal(data, tmp_path) == (
-        f"weights.safetensors claims to hold {4 * n_bytes:,} bytes of weights, more than a model "
+        f"weights.safetensors claims {4 * n_bytes:,} bytes of weights, more than a model "
         "has; get an unmodified copy."
     )
 

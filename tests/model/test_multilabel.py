@@ -76,7 +76,7 @@ def test_score_takes_topics_in_the_form_of_the_training(several: TopicClassifier
         (several, [[1]] * n, numbers),
         (array, [["grain"]] * n, words),
         (array, INDICATOR[:, :2], f"`y` has no column 2, which is a {advice}"),
-        (array, np.hstack([INDICATOR] * 2), f"`y` has a column 3, which is no {advice}"),
+        (array, np.hstack([INDICATOR] * 2), f"`y` has a column 3, which is not a {advice}"),
         (several, ["grain"] * n, several_form),
         (array, [1] * n, several_form),
         (one, [["a"]] * n, one_form),
@@ -102,7 +102,7 @@ def test_partial_fit_needs_the_columns_of_earlier_batches() -> None:
 
 @pytest.mark.parametrize(
     ("columns", "found"),
-    [([0, 1], "no column 2, which is a"), ([0, 1, 2, 0], "a column 3, which is no")],
+    [([0, 1], "no column 2, which is a"), ([0, 1, 2, 0], "a column 3, which is not a")],
 )
 def test_partial_fit_needs_a_column_per_class(columns: list[int], found: str) -> None:
     model = TopicClassifier(n_jobs=1)
@@ -248,7 +248,7 @@ def test_loaded_multilabel_network_predicts_the_same(net: TopicClassifier, tmp_p
     assert (tmp_path / "again.slug").read_bytes() == (tmp_path / "m.slug").read_bytes()
     learner = loaded.fitted_.learner
     arrays = learner.arrays() | {"slopes": np.ones(2, dtype=np.float32)}
-    with pytest.raises(DataError, match="curves of probability"):
+    with pytest.raises(DataError, match="calibration curves"):
         NeuralLearner.restore(learner.settings(), arrays)
 
 
@@ -536,7 +536,7 @@ ONE_TOPIC: Any = OneTopicLearner()
         ([["a"], [["b"]]], r"`y\[1\]` has \['b'\] in row 0"),
         ([["a"], [None]], r"`y\[1\]` has None instead of a topic"),
         ([[], []], "no document has a topic"),
-        ([["a"], [1]], "words and numbers"),
+        ([["a"], [1]], "strings and numbers"),
         ([["a"], [" "]], "is blank"),
         ([["a"]], "2 texts and 1 topic;"),
         (["a", ["b"]], "topics are words or whole numbers"),

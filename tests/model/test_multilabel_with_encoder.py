@@ -274,7 +274,7 @@ def test_descriptions_alone_make_a_model_of_one_topic_per_text() -> None:
 
 
 def test_partial_fit_rejects_an_encoder_for_several_topics() -> None:
-    with pytest.raises(OptionError, match="need all documents at once"):
+    with pytest.raises(OptionError, match="require all documents at once"):
         TopicClassifier(encoder=Meanings(MEANINGS)).partial_fit(*TRAIN, classes=[*WORDS])
 
 

@@ -345,13 +345,13 @@ def test_partial_fit_calibrates_probabilities_for_new_documents() -> None:
             {"tune": True},
             ["a", "b"],
             OptionError,
-            "`tune` needs all documents at once; leave it out, or call fit first.",
+            "`tune` requires all documents at once; leave it out, or call fit first.",
         ),
         (
             {"class_weight": "balanced"},
             ["a", "b"],
             OptionError,
-            "`class_weight` 'balanced' needs all documents at once; give a mapping of topic to "
+            "`class_weight` 'balanced' requires all documents at once; give a mapping of topic to "
             "weight.",
         ),
         (

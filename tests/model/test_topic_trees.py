@@ -284,16 +284,16 @@ def test_topic_path_rejects_an_empty_part(path: str) -> None:
 
 @pytest.mark.parametrize("separator", ["", "ab", 3])
 def test_topic_path_rejects_letters(separator: Any) -> None:
-    with pytest.raises(OptionError, match=r"`topic_path` is .* separates the parts of a path"):
+    with pytest.raises(OptionError, match=r"`topic_path` is .* give the path separator"):
         TopicClassifier(topic_path=separator).fit(TEXTS, PATHS)
 
 
 def test_topic_path_is_rejected_by_partial_fit_and_corrections(tmp_path: Path) -> None:
     classifier = TopicClassifier(topic_path="/")
-    with pytest.raises(OptionError, match="`topic_path` needs all documents at once"):
+    with pytest.raises(OptionError, match="`topic_path` requires all documents at once"):
         classifier.partial_fit(TEXTS, PATHS, classes=NAMES)
     pd.DataFrame({"text": TEXTS, "topic": PATHS}).to_csv(tmp_path / "news.csv", index=False)
-    with pytest.raises(OptionError, match="`topic_path` needs all documents at once"):
+    with pytest.raises(OptionError, match="`topic_path` requires all documents at once"):
         classifier.fit_stream(tmp_path / "news.csv")
     corpus = Corpus(TEXTS, PATHS)
     with pytest.raises(OptionError, match="corrections don't include parents"):

@@ -222,7 +222,7 @@ def test_tuned_learner_is_joined_by_vectors() -> None:
 def test_descriptions_need_a_learner_that_takes_vectors() -> None:
     with pytest.raises(OptionError, match=r"^`descriptions` require word vectors and thus"):
         fit(learner="network", descriptions={"grain": "wheat"})
-    with pytest.raises(OptionError, match="need all documents at once"):
+    with pytest.raises(OptionError, match="require all documents at once"):
         TopicClassifier(descriptions={"grain": "wheat"}).partial_fit(*documents(), classes=TOPICS)
 
 

@@ -98,7 +98,7 @@ def test_predict_files_answers_each_file_as_alone(run: Run) -> None:
     assert gzip.decompress(contents()["c.csv.gz"]).startswith(b"text,topic,probability,error\ncorn")
     assert watcher.notes == [
         "4 files to answer",
-        "in/a.csv: read column 'text' as text; name another with `text`",
+        "in/a.csv: read column 'text' as text; choose another with `text`",
     ]
     assert watcher.shares[-1] == 1
     assert re.fullmatch(r"4 of 4 files, 3,013 rows, [\d,]+ a second", watcher.details[-1])
@@ -178,7 +178,7 @@ def test_predict_files_overwrites_other_answers_only_if_asked(news: list[tuple[s
     texts, topics = zip(*news[:60], strict=True)
     other = TopicClassifier().fit(texts, topics)
     refused = (
-        "out/a.csv has answers of another model or of other settings; name another folder, or "
+        "out/a.csv has answers of another model or of other settings; choose another folder, or "
         "replace them with `overwrite`."
     )
     for model, how in ((other, PredictOptions()), ("news.slug", PredictOptions(top=2))):
@@ -200,7 +200,8 @@ def test_predict_files_keeps_answers_to_another_source() -> None:
     with pytest.raises(OptionError) as found:
         predict_files("news.slug", ["more/a.csv"], "out", n_workers=1)
     assert str(found.value) == (
-        f"out/a.csv has answers to {Path('in/a.csv').absolute()}; name another folder, or replace "
+        f"out/a.csv has answers to {Path('in/a.csv').absolute()}; choose another folder, or "
+        "replace "
         "them with `overwrite`."
     )
 
@@ -212,7 +213,7 @@ def test_predict_files_rejects_a_target_that_no_job_wrote() -> None:
         predict(overwrite=True)
     assert str(found.value) == (
         "out/a.csv exists already, and out/_slugline/a.csv.json doesn't list it as answers; move "
-        "it, or name another folder."
+        "it, or choose another folder."
     )
     assert contents() == {"a.csv": b"mine"}
 
@@ -271,7 +272,7 @@ def test_locked_folder_rejects_a_second_job() -> None:
     watcher = Second()
     assert predict(progress=watcher).n_files == 4
     assert {*watcher.warnings} == {
-        "another job writes answers to out; wait for it to finish, or name another folder."
+        "another job writes answers to out; wait for it to finish, or choose another folder."
     }
 
 
@@ -347,7 +348,7 @@ def test_predict_files_resumes_after_a_full_disk(
         with pytest.raises(SluglineError) as found:
             predict()
     assert str(found.value) == (
-        "out/c.csv.gz can't be written (No space left on device). Free some space, or name "
+        "out/c.csv.gz can't be written (No space left on device). Free some space, or choose "
         "another place. Finished files stay; run this again to predict the others."
     )
     assert sorted(contents()) == ["a.csv", "b.jsonl"]
@@ -384,7 +385,7 @@ def test_predict_files_checks_model_and_options_first() -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"top": 0}, "`top` is 0"),
         ({"n_threads": -1}, "`n_threads` is -1"),
-        ({"format": "doc"}, "there is no format 'doc'"),
+        ({"format": "doc"}, "unknown format 'doc'"),
         ({"encoding": "nope"}, "nope"),
     ]
     for how, message in wrong:

@@ -150,7 +150,7 @@ def test_predict_rows_guesses_the_text_column(model: TopicClassifier) -> None:
         (
             None,
             DataError,
-            "t.jsonl: cannot tell which of 'a', 'b', 'c' contains the text; name columns with "
+            "t.jsonl: cannot tell which of 'a', 'b', 'c' contains the text; choose columns with "
             "`text`, or add a header if these are not names.",
         ),
         (
@@ -176,9 +176,9 @@ def test_predict_rows_rejects_a_missing_text_column(
     ("values", "wanted", "identity", "said"),
     [
         ({"id": 1, "ID": 2}, None, 1, []),
-        ({"ID": 2}, None, 2, ["read column 'ID' as id; name another with `id`"]),
-        ({"Id": 3}, None, 3, ["read column 'Id' as id; name another with `id`"]),
-        ({"ticket_id": 4}, None, 4, ["read column 'ticket_id' as id; name another with `id`"]),
+        ({"ID": 2}, None, 2, ["read column 'ID' as id; choose another with `id`"]),
+        ({"Id": 3}, None, 3, ["read column 'Id' as id; choose another with `id`"]),
+        ({"ticket_id": 4}, None, 4, ["read column 'ticket_id' as id; choose another with `id`"]),
         ({"reader": 4}, None, None, []),
         ({"id": 1, "ticket_id": 4}, "ticket_id", 4, []),
     ],
@@ -414,8 +414,8 @@ def test_predict_rows_announces_guessed_columns_once(model: TopicClassifier) -> 
         return said
 
     of_text, of_id = told()
-    assert of_text == "read column 'body' as text; name another with `text`"
-    assert of_id == "read column 'ID' as id; name another with `id`"
+    assert of_text == "read column 'body' as text; choose another with `text`"
+    assert of_id == "read column 'ID' as id; choose another with `id`"
     assert told(text="body") == [of_id]
     assert told(id="ID") == [of_text]
     assert told(kind="txt") == []

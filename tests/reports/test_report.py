@@ -324,7 +324,7 @@ def test_reproduce_leaves_nothing_if_the_page_can_not_be_written(tmp_path: Path)
         write_result(target, "<p>new</p>", "report")
     assert str(error.value) == (
         f"{target}: the report can't be written (Is a directory). "
-        "Check the disk, and the permissions of file and folder, or name another place."
+        "Check the disk, and the permissions of file and folder, or choose another place."
     )
     assert list(tmp_path.iterdir()) == [target]
 

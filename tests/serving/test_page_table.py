@@ -309,7 +309,7 @@ def test_table_file_is_excel_for_an_excel_upload(page: TestClient) -> None:
 def test_table_in_old_excel_format_is_rejected_with_advice(page: TestClient) -> None:
     assert problem(page, bytes.fromhex("d0cf11e0a1b11ae1") + bytes(500), name="Alt.XLS") == (
         422,
-        "Alt.XLS is a spreadsheet in a format that Slugline doesn't read; open it in Excel or "
+        "Alt.XLS is a spreadsheet in an unsupported format; open it in Excel or "
         "LibreOffice, and "
         "save it as .xlsx.",
     )

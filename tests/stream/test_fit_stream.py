@@ -268,9 +268,9 @@ def test_fit_stream_divides_few_documents_of_very_many_words_into_parts(
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (iter(()), "there are no documents to learn from; give at least two."),
-        ([], "there are no documents to learn from; give at least two."),
-        ([(["..."], ["a"])], "no document contains a word; check which column holds the text."),
+        (iter(()), "there are no training documents; pass at least two."),
+        ([], "there are no training documents; pass at least two."),
+        ([(["..."], ["a"])], "no document contains a word; check which column contains the text."),
         ([(["a", "b"], ["x"])], "there are 2 texts and 1 topic; give one topic for each text."),
         (
             [["a", "b", "c"]],
@@ -284,7 +284,8 @@ def test_fit_stream_divides_few_documents_of_very_many_words_into_parts(
         ),
         (
             [(["a"], ["x"]), (["b"], [3])],
-            "topics are words and numbers, such as 'x' and 3; make them all words or all numbers.",
+            "topics mix strings and numbers, such as 'x' and 3; make them all strings or all "
+            "numbers.",
         ),
     ],
     ids=["nothing", "no batches", "no words", "unequal", "no pair", "one text", "mixed topics"],
@@ -350,7 +351,7 @@ def test_fit_stream_rejects_files_of_different_columns(news: News, tmp_path: Pat
     ("how", "message"),
     [
         ({"learner": "network"}, "`learner` is a NeuralLearner"),
-        ({"tune": True}, "`tune` needs all documents at once; use fit, or leave it out."),
+        ({"tune": True}, "`tune` requires all documents at once; use fit, or leave it out."),
     ],
     ids=["network", "tune"],
 )

@@ -80,7 +80,7 @@ def test_columns_note_names_a_subject_column_that_is_not_read(tmp_path: Path) ->
     path = tmp_path / "a.csv"
     path.write_text("subject,body,topic\nhello,wheat,grain\n", encoding="utf-8")
     assert read(path)[2].columns_note == (
-        "read column 'body' as text and 'topic' as topic; name others with `text` and `topic`; "
+        "read column 'body' as text and 'topic' as topic; choose others with `text` and `topic`; "
         "column 'subject' is left out; `text=\"subject,body\"` reads both"
     )
 
@@ -92,7 +92,7 @@ def test_partitions_have_one_for_a_small_file(tmp_path: Path) -> None:
     assert rows == ROWS
     assert documents.n_documents == len(ROWS)
     assert documents.columns_note == (
-        "read column 'text' as text and 'topic' as topic; name others with `text` and `topic`"
+        "read column 'text' as text and 'topic' as topic; choose others with `text` and `topic`"
     )
     named = read(path, text="text", topic="topic", encoding="latin1", skip_bad_rows=True)[2]
     assert (named.columns_note, named.n_skipped) == ("", 0)

@@ -434,7 +434,7 @@ def test_features_raise_not_fitted_before_fit(use: Any) -> None:
 def test_fit_transform_rejects_texts_without_words(texts: list[str]) -> None:
     with pytest.raises(DataError) as caught:
         Features().fit_transform(texts)
-    assert str(caught.value) == "no document contains a word; check which column holds the text."
+    assert str(caught.value) == "no document contains a word; check which column contains the text."
 
 
 def test_without_keeps_at_least_one_hashed_column() -> None:

@@ -410,7 +410,7 @@ def _check(corpus: Corpus) -> None:
     if len(set(corpus.topics)) == 1 and corpus.topics[0] != ():
         topic = short_repr(join_topics(corpus.topics[0]))
         raise DataError(
-            f"{corpus.name}: every document has the topic {topic}, so none can be wrong; give "
+            f"{corpus.name}: every document has the topic {topic}, so none can be wrong; pass "
             "documents of at least two topics, and check which column contains the topic."
         )
 

@@ -162,9 +162,8 @@ def _check_rows(rows: RowReader) -> list[SourceRow]:
     missing = [column for column in _REQUIRED_COLUMNS if good and column not in good[0].values]
     if missing:
         raise DataError(
-            f"{rows.name} has no column {short_repr(missing[0])}, but "
-            f"{format_list([*good[0].values])}; it "
-            "must have the columns of the table written by the audit."
+            f"{rows.name} has no column {short_repr(missing[0])} (found "
+            f"{format_list([*good[0].values])}); pass the table written by the audit."
         )
     if bad:
         # More samples improve the guess of the encoding.
@@ -259,15 +258,15 @@ def _find_row(
 ) -> int:
     if decision.at not in rows:
         raise DataError(
-            f"{where}: there is no {corpus.unit} {decision.at[:40]} in {corpus.name}; give the "
-            f"documents that were reviewed, or {remedy}."
+            f"{where}: there is no {corpus.unit} {decision.at[:40]} in {corpus.name}; pass the "
+            f"reviewed documents, or {remedy}."
         )
     for row in rows[decision.at]:
         if text_digest(corpus.texts[row], corpus.topics[row]) == decision.digest:
             return row
     raise DataError(
         f"{where}: {corpus.unit} {decision.at} of {corpus.name} has changed since the review, or "
-        "is read differently; give the options of the audit, such as ",
+        "is read differently; pass the options of the audit, such as ",
         Parameter("text"),
         ", ",
         Parameter("topic"),

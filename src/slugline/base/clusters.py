@@ -39,7 +39,7 @@ def dask_distributed() -> Any:
         import distributed
     except ImportError as error:
         raise ClusterError(
-            "clusters need the packages dask and distributed, which are not installed; "
+            "clusters require the packages dask and distributed, which are not installed; "
             f"run: {install_command('scale')}"
         ) from error
     return distributed

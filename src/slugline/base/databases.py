@@ -153,7 +153,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
         if last >= MAX_ID:
             raise StoreError(
                 f"{self.path} can't be written: it numbers {table} up to {last}, the maximum; "
-                "restore it from a copy, or name another file."
+                "restore it from a copy, or choose another file."
             )
 
     def damaged_row(self, row: str, error: object) -> StoreError:
@@ -208,7 +208,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
                 raise
             raise StoreError(
                 f"{self.path} can't be {verb} ({error.strerror or error}); check the folder, or "
-                "name another file."
+                "choose another file."
             ) from error
 
     def _connected(self) -> sqlite3.Connection:
@@ -222,8 +222,8 @@ class Database(contextlib.AbstractContextManager["Database"]):
         if self._connection is not None and _identity(self.path) != self._file:
             self._write_back()
             raise StoreError(
-                f"{self.path} was moved, removed or replaced while it was in use; put it back, or "
-                "start again."
+                f"{self.path} was moved, removed or replaced while it was in use; move it back, "
+                "or restart."
             )
         if self._connection is None:
             self._connection = self._open()
@@ -274,8 +274,8 @@ class Database(contextlib.AbstractContextManager["Database"]):
             raise StoreError(f"{self.path} doesn't exist; name a file of {self._format.content}.")
         if not self.path.parent.is_dir():
             raise StoreError(
-                f"there is no folder {self.path.parent} for {self.path.name}; create it, or name "
-                "another file."
+                f"there is no folder {self.path.parent} for {self.path.name}; create it, or "
+                "choose another file."
             )
         # SQLite treats a file of one byte as empty.
         if self.path.exists() and 0 < self.path.stat().st_size < _HEADER_BYTES:
@@ -349,7 +349,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
             raise StoreError(
                 f"{self.path} contains {self._format.content} in format {version} of {age} "
                 f"Slugline; this one supports format {self._format.version}. Install {needed} "
-                "Slugline, or name another file."
+                "Slugline, or choose another file."
             )
         return int(version)
 
@@ -372,13 +372,13 @@ class Database(contextlib.AbstractContextManager["Database"]):
     def _foreign_tables_error(self) -> StoreError:
         return StoreError(
             f"{self.path} is marked as a file of {self._format.content}, but has unknown tables, "
-            "indexes, views or triggers; restore it from a copy, or name another file."
+            "indexes, views or triggers; restore it from a copy, or choose another file."
         )
 
     def _foreign(self, kind: str) -> StoreError:
         advice = f"{_USES.get(kind, '')}name {self._format.hint}."
         if self._create:
-            advice = "name another file, or one that doesn't exist yet."
+            advice = "choose another file, or one that doesn't exist yet."
         return StoreError(f"{self.path} holds no {self._format.content}: it is {kind}; {advice}")
 
     def _not_utf8(self) -> StoreError:
@@ -400,7 +400,7 @@ class Database(contextlib.AbstractContextManager["Database"]):
             return StoreError(f"{failure}: the disk is full; free some space and try again.")
         if code in _PERMISSION_CODES:
             return StoreError(
-                f"{failure} ({error}); allow writing to the file and its folder, or name another "
+                f"{failure} ({error}); allow writing to the file and its folder, or choose another "
                 "file."
             )
         if code == sqlite3.SQLITE_TOOBIG:

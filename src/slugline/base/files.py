@@ -146,8 +146,8 @@ def write_errors(subject: PathLike) -> Iterator[None]:
         raise
     except OSError as error:
         raise OutputError(
-            f"{subject} can't be written ({error.strerror or error}). {os_advice(error)}, or name "
-            "another place."
+            f"{subject} can't be written ({error.strerror or error}). {os_advice(error)}, or "
+            "choose another place."
         ) from error
 
 

@@ -83,7 +83,7 @@ def to_frame(records: Iterable[Mapping[str, Any]]) -> Any:
             import polars as frames
         except ImportError:
             raise OptionError(
-                "`to_frame` needs pandas or polars, and neither is installed; "
+                "`to_frame` requires pandas or polars, which are not installed; "
                 "pip install pandas, or use `to_records`."
             ) from None
     return frames.DataFrame(list(records))

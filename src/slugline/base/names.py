@@ -40,7 +40,7 @@ def expand_patterns(names: Iterable[str | Path]) -> list[str]:
             check_is_stored(path, f"{path}, which matches {name},")
         paths += matches
     if not paths:
-        raise DataError("no file is named; give at least one.")
+        raise DataError("no files given; pass at least one.")
     return paths
 
 

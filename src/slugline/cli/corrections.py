@@ -64,7 +64,7 @@ def corrections(
         withdrawn = _parse_numbers(withdraw, pending)
         if named_twice := sorted({*approved} & {*withdrawn}):
             raise OptionError(
-                f"correction {named_twice[0]} would be both approved and withdrawn; name it once."
+                f"correction {named_twice[0]} would be both approved and withdrawn; choose one."
             )
         _check_exist(store, file, [*approved, *withdrawn])
         changes = {

@@ -91,7 +91,7 @@ def explain(
             say(f"{corpus.name}: skipped {skipped} without a usable text or topic")
     explanation = explaining.explain(fitted, text, topic, against=against, corpus=corpus)
     if not explanation.reasons:
-        say("the model knows none of the words; this is its answer to an empty text")
+        say("no word is in the model's vocabulary; this is its answer to an empty text")
     if explanation.n_unlisted:
         say(
             f"the text has {counted(explanation.n_words, 'word')}: listing the "

@@ -278,6 +278,6 @@ def _read_table(labels: Path, file: str, reading: ReadOptions) -> TextTable:
     _, unlabelled = read_unlabelled(file, replace(reading, text=text))
     table = TextTable.from_texts(file, unlabelled, stored, reading.topic, reading.id)
     if reading.id is None and table.id_column not in (None, "id"):
-        note = f"read column {short_repr(table.id_column)} as id; name another with "
+        note = f"read column {short_repr(table.id_column)} as id; choose another with "
         say(Message(f"{file}: {note}", Parameter("id")))
     return table

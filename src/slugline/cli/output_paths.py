@@ -16,7 +16,7 @@ def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]
     """Raise OptionError if an output file is also an input."""
     # `Path.resolve` would raise a different error for circular links.
     if os.path.realpath(path) in {os.path.realpath(source) for source in sources if source}:
-        raise OptionError(f"{option} {path}: would overwrite an input file; name another one.")
+        raise OptionError(f"{option} {path}: would overwrite an input file; choose another one.")
 
 
 def check_target(
@@ -40,7 +40,7 @@ def check_target(
         tempfile.TemporaryFile(dir=Path(os.path.realpath(path)).parent).close()
     check_not_read(option, path, sources)
     if os.path.realpath(path) in map(os.path.realpath, outputs):
-        raise OptionError(f"{option} {path}: would overwrite another output; name another file.")
+        raise OptionError(f"{option} {path}: would overwrite another output; choose another file.")
 
 
 def check_ending(option: str, path: Path, suffixes: Sequence[str]) -> None:

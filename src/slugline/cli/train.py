@@ -159,15 +159,15 @@ def _check_files(request: TrainRequest) -> Path:
     check_target("--output", output, sources)
     if output.suffix == ".html" and report is None:
         raise OptionError(
-            f"--output {output}: the model isn't a web page; name it, for example, "
-            f"{output.stem}.slug, and the report is written to {output.stem}.html."
+            f"--output {output}: a model isn't a web page; choose, for example, "
+            f"{output.stem}.slug, and the report will be written to {output.stem}.html."
         )
     report = report or report_path(output)
     check_target("--report", report, sources)
     if os.path.realpath(output) == os.path.realpath(report):
         raise OptionError(
-            f"the model and the report would both be written to {output}; "
-            "name two files with --output and --report."
+            f"the model and the report would both be written to {output}; choose two files with "
+            "--output and --report."
         )
     if request.mistakes is not None:
         check_target("--mistakes", request.mistakes, sources, [output, report])

@@ -51,7 +51,7 @@ def _check(request: TrainRequest) -> None:
     corpus = next((name for name in request.data if is_named_corpus(name)), None)
     if corpus is not None:
         raise OptionError(
-            f"{corpus} is a small included data set; leave out --stream, --workers and "
+            f"{corpus} is a small built-in data set; omit --stream, --workers and "
             "--scheduler, or name files."
         )
     check_target("--output", request.output, expand_patterns(request.data))

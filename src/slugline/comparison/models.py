@@ -135,8 +135,7 @@ def choose_models(
     estimators = _by_name(models)
     if not estimators:
         raise OptionError(
-            Parameter("models"),
-            f" names no model; name one or more of {', '.join((*MODELS, ALL))}.",
+            Parameter("models"), f" is empty; choose one or more of {', '.join((*MODELS, ALL))}."
         )
     baseline_name = None
     if baseline is not None:
@@ -154,7 +153,7 @@ def choose_models(
     if not names:
         raise OptionError(
             Parameter("models"),
-            " names only majority, which assigns one topic to each text; name other models.",
+            " contains only majority, which assigns one topic to each text; choose other models.",
         )
     chosen = [
         Model(name, _about(name, estimators.get(name)), estimators.get(name)) for name in names

@@ -126,7 +126,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     if schema is None or schema.example is None:
         advice = Message(empty or "check how topics are written")
         if unlabelled:
-            another = "; label some, or name another column with "
+            another = "; label some, or choose another column with "
             advice = Message(unlabelled, another, Parameter("topic"))
         raise DataError(f"{rows.name} has no document with a topic; ", advice, ".")
     layout = schema.layout

@@ -66,7 +66,7 @@ def _no_valid_row(rows: RowReader, head: Sequence[SourceRow | BadRow]) -> DataEr
     """Return the error for a source whose first rows, `head`, are all bad."""
     first = next(row for row in head if isinstance(row, BadRow))
     return DataError(
-        f"{rows.name}: none of its first {len(head):,} rows can be read: for example, {rows.unit} "
+        f"{rows.name}: none of the first {len(head):,} rows can be read: for example, {rows.unit} "
         f"{first.at} ({first.problem}); {first.advice}, or check the header and what separates "
         "the cells."
     )
@@ -155,9 +155,9 @@ def _check_are_texts(name: str, rows: Sequence[SourceRow], columns: Sequence[str
         raise DataError(
             f"{name} has only numbers or ids, such as {short_repr(cells[0])},"
             f"{in_columns(columns)}; "
-            f"there are {format_list(column_names(rows))}; name the column of the texts with ",
+            f"there are {format_list(column_names(rows))}; pass the text column with ",
             Parameter("text"),
-            ", or the row of the column names with ",
+            ", or the header row with ",
             Parameter("header_row"),
             ".",
         )
@@ -231,7 +231,7 @@ def _absent_columns_error(
     content = "text" if option == "text" else "topic"
     return DataError(
         f"{name} has no column {join_words(absent, _N_LISTED)}, the {content} in the model's "
-        f"training data; there {'is' if len(columns) == 1 else 'are'} {format_list(columns)}; name "
+        f"training data; there {'is' if len(columns) == 1 else 'are'} {format_list(columns)}; pass "
         f"the {content} column with ",
         Parameter(option),
         ".",
@@ -255,7 +255,7 @@ def _unknown_columns_error(
         )
     return DataError(
         f"{name}: cannot tell which of {format_list(column_names(head))} contains the "
-        f"{' or '.join(missing)}; name columns with ",
+        f"{' or '.join(missing)}; choose columns with ",
         join_messages(" and ", (Message(Parameter(option)) for option in missing)),
         ", or add a header if these are not names.",
         advice,
@@ -361,7 +361,7 @@ def columns_note(
     elif layout is not None and {*text}.isdisjoint(layout.text):
         absent = " and ".join(map(short_repr, layout.text))
         source = f", in place of {absent} in the model's training data"
-    note = Message(f"read {columns}{source}; name ", others)
+    note = Message(f"read {columns}{source}; choose ", others)
     return note if is_from_layout else note + _omitted_note(text, candidates)
 
 
@@ -540,6 +540,6 @@ def _check_header(name: str, rows: Sequence[SourceRow], topic: str) -> None:
     """Raise DataError if the topic column's name is also a topic, a sign of a missing header."""
     if any(row.values.get(topic) == topic for row in rows):
         raise DataError(
-            f"{name} seems to have no header, as {short_repr(topic)} is in the first line and "
-            "also below it; put a line such as text,topic in front."
+            f"{name} seems to have no header, because {short_repr(topic)} occurs in the first line "
+            "and again below it; add a header line such as text,topic."
         )

@@ -45,7 +45,7 @@ class Topics:
         self.names: list[Topic] = list(names)
         self._number = {name: number for number, name in enumerate(self.names)}
         if len(self._number) != len(self.names):
-            raise DataError("a topic is named twice; each name needs one column.")
+            raise DataError("a topic occurs twice; each requires its own column.")
 
     @classmethod
     def fit(cls, topics: Iterable[Topic]) -> Topics:
@@ -54,11 +54,11 @@ class Topics:
         if len({isinstance(topic, str) for topic in distinct}) > 1:
             word = next(topic for topic in distinct if isinstance(topic, str))
             number = next(topic for topic in distinct if not isinstance(topic, str))
-            advice = Message("make them all words or all numbers.")
+            advice = Message("make them all strings or all numbers.")
             if -1 in distinct:  # scikit-learn's marker of texts without labels
                 advice += Message(" Pass texts without labels as ", Parameter("X_unlabelled"), ".")
             raise DataError(
-                f"topics are words and numbers, such as {short_repr(word)} and "
+                f"topics mix strings and numbers, such as {short_repr(word)} and "
                 f"{short_repr(number)}; ",
                 advice,
             )
@@ -246,8 +246,8 @@ def check_topic_names(topics: Sequence[Topic]) -> None:
     for topic in set(topics):
         if isinstance(topic, str) and len(topic) > _MAX_LENGTH:
             raise DataError(
-                f"topic {topic[:40]!r}... has {len(topic):,} characters, and a name may have "
-                f"{_MAX_LENGTH:,}; check which column holds the topics."
+                f"topic {topic[:40]!r}... has {len(topic):,} characters; the maximum is "
+                f"{_MAX_LENGTH:,}; check which column contains the topics."
             )
         if isinstance(topic, str) and (not topic.strip() or "\0" in topic or has_surrogates(topic)):
             raise DataError(

@@ -91,15 +91,14 @@ def excel_errors(path: Path) -> Iterator[None]:
         try:
             with path.open("rb") as file:
                 if file.read(len(_OLD_START)) == _OLD_START:
-                    raise ValueError("it is in the old format, .xls, or has a password")
+                    raise ValueError("it is in the old .xls format or password-protected")
             yield
         except DataError:
             raise
         except _READ_ERRORS as error:
             reason = textwrap.shorten(str(error), 200)
             raise DataError(
-                f"{path} is not an Excel file that can be read ({reason}); save it again as .xlsx, "
-                "or as CSV."
+                f"{path} cannot be read as Excel ({reason}); save it again as .xlsx, or as CSV."
             ) from error
 
 

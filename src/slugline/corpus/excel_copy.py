@@ -114,7 +114,7 @@ class ExcelCopy(TableWriter):
         if self._shape.n_columns + len(names) > MAX_COLUMN:
             raise DataError(
                 f"{self._path} has cells in column {column_letters(self._shape.n_columns)}, which "
-                "leaves no room for the answers; delete columns that you don't need, or write CSV."
+                "leaves no room for the answers; delete unused columns, or write CSV."
             )
         self._new = NewColumns(self._shape, [escape_cell(name) for name in names])
         self._numbers |= {name: at for at, name in enumerate(names, self._new.first)}

@@ -82,7 +82,7 @@ class HeaderRow(NamedTuple):
 def empty_header_row(name: str, row: int) -> DataError:
     """Return the error for a user-specified header row that is empty or missing."""
     return DataError(
-        f"{name}: row {row:,} is empty; name the row of the column names with ",
+        f"{name}: row {row:,} is empty; pass the header row with ",
         Parameter("header_row"),
         ", or leave it out.",
     )

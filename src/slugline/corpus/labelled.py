@@ -185,7 +185,7 @@ def _find_schema(
             raise OptionError(
                 Parameter("columns"),
                 f" names {short_repr(column)}, which is read as "
-                f"{'text' if column in text else 'topic'}; name other columns.",
+                f"{'text' if column in text else 'topic'}; choose other columns.",
             )
     return SourceSchema(
         Layout(text, topic, topic_form=form, columns=tuple(options.extra_columns)),

@@ -294,10 +294,10 @@ def check_separator(name: str, separator: Any) -> None:
     """Raise OptionError if a separator is empty, or contains letters or digits."""
     is_text = isinstance(separator, str) and separator
     if separator is not None and (not is_text or any(map(str.isalnum, separator))):
-        example = ("topics", ";") if name == "topic_separator" else ("the parts of a path", "/")
+        example = ("topic", ";") if name == "topic_separator" else ("path", "/")
         raise OptionError(
             Parameter(name),
-            f" is {short_repr(separator)}; give what separates {example[0]}, such as "
+            f" is {short_repr(separator)}; give the {example[0]} separator, such as "
             f"{example[1]!r}.",
         )
 

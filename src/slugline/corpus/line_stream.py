@@ -50,7 +50,7 @@ def check_encoding(name: str) -> str | None:
             advice = f"did you mean cp{windows[1] or 1252}?"
         raise OptionError(
             Parameter("encoding"),
-            f" is {short_repr(name)}, which is not an encoding that Python reads; {advice}",
+            f" is {short_repr(name)}, which is not a Python encoding; {advice}",
         ) from error
     return None if codec.name in ("utf-8", "utf-8-sig") else codec.name
 
@@ -97,7 +97,7 @@ class Utf8Stream:
                 text = self._decoder.decode(piece, final=not piece)
             except UnicodeError as error:  # for example UTF-16 without a byte-order mark
                 raise DataError(
-                    f"{self._name} can't be read as {self._encoding} ({error}); name another ",
+                    f"{self._name} can't be read as {self._encoding} ({error}); choose another ",
                     Parameter("encoding"),
                     ".",
                 ) from error

@@ -184,8 +184,8 @@ class TextLines:
         check_interruption()
         if self._gap > _MAX_GAP:
             raise DataError(
-                f"{self.name} has hundreds of thousands of blank lines, or megabytes of them, in a "
-                f"row, up to byte {self.offset:,}; delete them."
+                f"{self.name} has too many consecutive blank lines up to byte {self.offset:,}; "
+                "delete them."
             )
 
     def take_row(self) -> None:

@@ -160,17 +160,15 @@ def read_corpus(
                 f" is of type {type(item).__name__}; give a path, a DataFrame, or a list of these.",
             )
     if not sources:
-        raise OptionError("no file is named; give at least one.")
+        raise OptionError("no files given; pass at least one.")
     name = next((s for s in sources if is_named_corpus(s)), None)
     if name is not None and len(sources) > 1:
         raise OptionError(
-            f"{name} is a known data set, and can't be combined with others; give it alone."
+            f"{name} is a built-in data set and cannot be combined with others; pass it alone."
         )
     if name is not None:
         if options.describes_source():
-            raise OptionError(
-                f"{name} is a known data set, with no columns or format to choose; leave them out."
-            )
+            raise OptionError(f"{name} is a built-in data set; omit column and format options.")
         return load_splits(name, progress=progress)["train"]
     rows = (
         read_rows(
@@ -214,9 +212,7 @@ def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Cor
     OptionError : if the name is unknown.
     """
     if name not in NAMED_CORPORA:
-        raise OptionError(
-            f"there is no data set {name!r}; choose one of {', '.join(NAMED_CORPORA)}."
-        )
+        raise OptionError(f"unknown data set {name!r}; choose one of {', '.join(NAMED_CORPORA)}.")
     if name in _SAMPLES:
         rows = read_rows(Path(__file__).with_name(f"{name}.csv"))
         corpus = collect([rows], ReadOptions(text=_SAMPLES[name], topic="topic"))
@@ -343,7 +339,7 @@ def _find_columns_of(data: Corpus, name: str, columns: Sequence[str]) -> tuple[s
     if columns and missing is not None:
         source = "" if data.layout is None else f", a text column of {data.name}"
         raise DataError(
-            f"{name} has no column {short_repr(missing)}{source}; there are "
-            f"{format_list(columns)}; rename the column of the texts."
+            f"{name} has no column {short_repr(missing)}{source}; found "
+            f"{format_list(columns)}. Rename the text column."
         )
     return text

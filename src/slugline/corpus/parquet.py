@@ -294,7 +294,8 @@ class ParquetTable(TableWriter):
         except duckdb.ConversionException as error:
             reason = str(error).partition("\n")[0][:200]
             raise DataError(
-                f"a topic doesn't fit into its column of {self._source} ({reason}); name another, ",
+                f"a topic doesn't fit into its column of {self._source} ({reason}); choose "
+                "another, ",
                 Parameter("topic"),
                 ".",
             ) from error

@@ -149,7 +149,7 @@ def check_format(form: str | None, encoding: str | None) -> str | None:
     """Return Python's name of the encoding; raise OptionError for unknown formats or encodings."""
     if form is not None and form not in _FORMATS:
         raise OptionError(
-            f"there is no format {short_repr(form)}; choose one of {', '.join(_FORMATS)}."
+            f"unknown format {short_repr(form)}; choose one of {', '.join(_FORMATS)}."
         )
     return None if encoding is None else check_encoding(encoding)
 
@@ -347,7 +347,7 @@ def _examine(
 def _read_as(form: str) -> str:
     """Return a note on a text file that is read as a table."""
     texts = Parameter("format", "txt")
-    return Message(f"read as {form}, as its first line names columns; for plain texts, ", texts)
+    return Message(f"read as {form}because its first line names columns; for plain texts, ", texts)
 
 
 def _encoding_note(encoding: str | None) -> str:
@@ -355,7 +355,7 @@ def _encoding_note(encoding: str | None) -> str:
     if encoding is None:
         return ""
     return Message(
-        f"not UTF-8; reading it as {encoding}; name another with ", Parameter("encoding")
+        f"not UTF-8; reading it as {encoding}; choose another with ", Parameter("encoding")
     )
 
 
@@ -392,7 +392,7 @@ def _check_has_header(source: str, form: str, separator: str | None, header_row:
     raise OptionError(
         Parameter(name),
         f" is {value}, and {source} is read as {form}, which has no {noun}; "
-        "leave it out, or name another ",
+        "leave it out, or choose another ",
         Parameter("format"),
         ".",
     )
@@ -480,7 +480,7 @@ def _standard_input(
         note = join_messages("; ", filter(None, (note, table_note)))
     if name is None:
         raise DataError(
-            "standard input is in an unknown format; name it with ", Parameter("format"), "."
+            "cannot tell the format of standard input; pass it with ", Parameter("format"), "."
         )
     name = _check_has_header("standard input", name, separator, hints.row)
     if name == "tsv" and separator is None and formats.begins_with_uris(lines.head):
@@ -536,9 +536,7 @@ def _check_kind(path: Path, name: str) -> None:
     check_is_no_system_file(path, str(path))
     mode = path.stat().st_mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        raise DataError(
-            f"{path} is a device, which may have no end; give a file, or - for a terminal."
-        )
+        raise DataError(f"{path} is a device; pass a file, or - for a terminal.")
     if _ALL_FORMATS[name].read is None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise DataError(f"{path} is a pipe, which can't be read as {name}; save it as a file.")
 
@@ -551,7 +549,7 @@ def names_documents(name: str) -> bool:
 def _format_of(path: Path, fallback: str | None) -> str:
     if path.name.startswith("~$"):
         raise DataError(
-            f"{path} is the lock file of a document that is open in Excel; give the document: "
+            f"{path} is Excel's lock file of an open document; pass the document: "
             f"{path.with_name(path.name[2:])}."
         )
     if path.is_dir():
@@ -560,13 +558,13 @@ def _format_of(path: Path, fallback: str | None) -> str:
         return "labels"
     if path.suffix == ".slug":
         raise DataError(
-            f"{path} is a model, not documents; give documents, or let it answer some: "
+            f"{path} is a model, not documents; pass documents, or classify some with it: "
             f"slugline predict {path} FILE"
         )
     name = path.name.lower().removesuffix(".gz")
     if Path(name).suffix in _OTHER_SPREADSHEETS:
         raise DataError(
-            f"{path} is a spreadsheet in a format that Slugline doesn't read; open it in Excel or "
+            f"{path} is a spreadsheet in an unsupported format; open it in Excel or "
             "LibreOffice, and save it as .xlsx."
         )
     # A text file may lack an extension; unknown extensions may belong to programs or pictures.
@@ -593,10 +591,7 @@ def _format_of_folder(path: Path, fallback: str | None) -> str:
     if files_ending(path, ".parquet"):
         return "parquet files"
     if fallback == "txt":
-        raise DataError(
-            f"{path} has no texts to classify; a folder holds a text in each *.txt, or Parquet "
-            "files; name other files individually."
-        )
+        raise DataError(f"{path} contains no .txt or Parquet files; pass other files individually.")
     return "folder"
 
 
@@ -621,7 +616,7 @@ def _gzip_errors(name: str) -> Iterator[None]:
         ) from error
     except (zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
-            f"{name}: its compressed data are damaged, or other data follow them ({error}); "
+            f"{name}: its compressed data are damaged or followed by other data ({error}); "
             "download or compress it again."
         ) from error
 

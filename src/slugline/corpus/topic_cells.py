@@ -159,9 +159,8 @@ def separator_warnings(counts: Counter[str]) -> list[str]:
         if combinations and (are_most or do_recur):
             warning = Message(
                 f"{'most' if are_most else f'{n_documents:,}'} documents have {separator!r} in "
-                f"their topic: {join_words([*map(repr, combinations)], _N_NAMED, last=None)}. Each "
-                "such combination counts as a topic of its own; if these are several topics, read "
-                "them as such with ",
+                f"their topic: {join_words([*map(repr, combinations)], _N_NAMED, last=None)}. "
+                "Each combination counts as a separate topic; to split them into topics, use ",
                 Parameter("topic_separator", separator),
                 ", or else name one topic for each document, with ",
                 Parameter("topic_map"),

@@ -190,7 +190,7 @@ def check_documents(
             f"{'topics' if is_multilabel(topics) else 'one topic'} for each text."
         )
     if not texts and not allow_empty:
-        raise DataError("there are no documents to learn from; give at least two.")
+        raise DataError("there are no training documents; pass at least two.")
     if is_multilabel(topics) and not any(topics) and not allow_empty:
         raise DataError(f"no document in `{names[1]}` has a topic; give some.")
     return texts, topics
@@ -239,7 +239,7 @@ def check_form(
             difference = "no column" if absent else "a column"
             raise DataError(
                 f"{other} has {difference} {[*absent, *unknown][0]!r}, which is "
-                f"{'a' if absent else 'no'} topic of {first}; give a column for each topic, or "
+                f"{'a' if absent else 'not a'} topic of {first}; give a column for each topic, or "
                 "lists of topics."
             )
 

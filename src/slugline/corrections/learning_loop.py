@@ -84,13 +84,11 @@ class LearningLoop:
     ) -> None:
         if is_shipped(model_path):
             raise OptionError(
-                f"{model_path} comes with Slugline and never changes, so it can't learn from "
-                "corrections; serve a model of your own."
+                f"{model_path} is built in and cannot be retrained; serve your own model."
             )
         if not data or "-" in data:
             raise OptionError(
-                "learning from corrections needs the documents that the model learned from, as "
-                "files; name them with ",
+                "training on corrections requires the original training files; pass them with ",
                 Parameter("learn_from"),
                 ".",
             )

@@ -99,7 +99,7 @@ def suggest(
     documents = check_texts(texts)
     rows = _different(documents)
     if not len(rows):
-        raise DataError("no document contains a word; check which column holds the text.")
+        raise DataError("no document contains a word; check which column contains the text.")
     if fitted.dense is not None:
         fitted = replace(fitted, dense=replace(fitted.dense, cache_rows=True))
     n_typical = _N_TYPICAL if _sentence_encoder(fitted) is None else _N_ENCODED

@@ -431,7 +431,8 @@ def _score_factors(fitted: Fitted, number: int, against: Any) -> tuple[F64, int 
     if other == number:
         raise OptionError(
             Parameter("against"),
-            f" is {short_repr(names[other])}, the topic to explain; name another topic, or choose "
+            f" is {short_repr(names[other])}, the topic to explain; choose another topic, or "
+            "choose "
             "the one to explain with ",
             Parameter("topic"),
             ".",

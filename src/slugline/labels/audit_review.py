@@ -53,7 +53,7 @@ def check_decisions(path: Path) -> None:
 def _check_decisions(store: LabelStore) -> None:
     if store.setting(REVIEWED) is None and any(store.last_change()):
         raise DataError(
-            f"{store.path} contains labels, not decisions about suspects; name another file."
+            f"{store.path} contains labels, not decisions about suspects; choose another file."
         )
 
 

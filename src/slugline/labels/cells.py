@@ -167,8 +167,7 @@ def selection_cells(selection: Selection) -> dict[str, Any]:
         raise DataError(Parameter("probability"), " is missing, but random draws require it.")
     if selection.is_random and selection.is_guess_shown:
         raise DataError(
-            Parameter("is_guess_shown"),
-            " is True for a random draw; show no guesses there, because people follow them.",
+            Parameter("is_guess_shown"), " must be False for a random draw: guesses bias coders."
         )
     n_candidates = selection.n_candidates
     if n_candidates is not None and not 0 < n_candidates <= MAX_ID:

@@ -145,7 +145,7 @@ def find_source(labels: Path) -> str:
         source = store.setting(SOURCE)
     if source is None:
         raise OptionError(
-            f"{labels} does not record the file of its texts; name it, and give {labels} as ",
+            f"{labels} does not record its text file; pass that file, and {labels} as ",
             Parameter("output"),
             ".",
         )
@@ -154,7 +154,7 @@ def find_source(labels: Path) -> str:
         if path.is_file():
             return str(path)
     raise OptionError(
-        f"{labels} has labels of texts in {source}, which is missing; name that file, and give "
+        f"{labels} has labels of texts in {source}, which is missing; pass that file, and "
         f"{labels} as ",
         Parameter("output"),
         ".",

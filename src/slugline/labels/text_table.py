@@ -85,8 +85,8 @@ class TextTable:
             others = [other for other in names if other not in unlabelled.columns]
             raise OptionError(
                 Parameter("topic"),
-                f" is {short_repr(topic)}, and the columns of {name} besides the text are "
-                f"{short_repr(others)}; name one of them, or leave it out.",
+                f" is {short_repr(topic)}, but {name} has the columns {short_repr(others)} besides "
+                "the text; choose one of them, or omit it.",
             )
         topic = topic or (stored.topic if stored.topic in names else None)
         if id_column is None:
@@ -157,22 +157,21 @@ class TextTable:
         """
         if store.setting(REVIEWED) is not None:
             raise OptionError(
-                f"{store.path} has decisions about suspects of an audit; name another file for the "
-                "labels."
+                f"{store.path} contains audit decisions; choose another file for the labels."
             )
         stored = stored_text_columns(store)
         if stored is not None and stored != self.text_columns:
             raise OptionError(
-                f"the labels in {store.path} are of texts in {','.join(stored)}; give that as ",
+                f"labels in {store.path} belong to texts in {','.join(stored)}; pass that as ",
                 Parameter("text"),
-                ", or name another file for the labels.",
+                ", or choose another file for the labels.",
             )
         ids = SourceColumns.from_store(store).id
         if ids and self.id_column is not None and self.id_column != ids:
             raise OptionError(
-                f"the labels in {store.path} use ids from column {ids}; name that column with ",
+                f"labels in {store.path} use ids from column {ids}; pass that with ",
                 Parameter("id"),
-                ", or name another file for the labels.",
+                ", or choose another file for the labels.",
             )
         wanted = {
             SOURCE: self.name,
@@ -269,7 +268,7 @@ class RowAssignments:
         if n_documents and n_documents == result.n_missing:
             raise DataError(
                 f"{store.path} has labels of {counted(n_documents, 'other document')}, and none "
-                f"of them is in {table.name}; give the file that was labelled, or name another "
+                f"of them is in {table.name}; pass the labelled file, or choose another "
                 "file for the labels."
             )
         return result

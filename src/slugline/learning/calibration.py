@@ -381,9 +381,9 @@ class TopicCalibration(NamedTuple):
         curves = cls(*(arrays[name] for name in cls._fields))
         fits = curves.slopes.shape == curves.intercepts.shape == biases.shape
         if not fits or curves.bend.shape != (3,):
-            raise DataError("curves of probability that don't fit the topics")
+            raise DataError("calibration curves that don't match the topics")
         if (curves.slopes <= 0).any() or (curves.bend[:2] <= 0).any():
-            raise DataError("curves of probability that don't rise")
+            raise DataError("calibration curves that are not increasing")
         return curves
 
     def arrays(self) -> dict[str, F32]:

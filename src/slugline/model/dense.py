@@ -591,7 +591,7 @@ def encode_with_descriptions(
         if not is_topic_known:
             raise DataError(
                 Parameter("descriptions"),
-                f": the encoder {encoder.name} knows too few words of the description of "
+                f": the encoder {encoder.name} recognizes too few words in the description of "
                 f"{short_repr(topic)}; describe it in a language of the encoder, or leave it out.",
             )
     return rows

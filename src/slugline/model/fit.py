@@ -83,7 +83,7 @@ def fit(
     """
     if not settings.descriptions:
         if not corpus.texts:
-            raise DataError("there are no documents to learn from; give at least two.")
+            raise DataError("there are no training documents; pass at least two.")
         if corpus.multilabel and not any(corpus.topics):
             raise DataError("no document has a topic; give documents with topics.")
     documents = TrainingDocuments.from_corpus(corpus, settings, sample_weight)
@@ -91,12 +91,13 @@ def fit(
     if validation is not None and not settings.learner.capabilities.has_epochs:
         raise OptionError(
             Parameter("validation_data"),
-            " is for choosing the best epoch, and this learner has no epochs; leave it out.",
+            " selects the best epoch, but this learner has no epochs; leave it out.",
         )
     if not documents and settings.min_precision is not None:
         raise OptionError(
             Parameter("min_precision"),
-            " needs documents to choose thresholds, but there are only descriptions; leave it out.",
+            " requires documents to choose thresholds, but there are only descriptions; leave it "
+            "out.",
         )
     unlabelled_texts = check_unlabelled(
         unlabelled, documents.texts, task.labels, task.topics, settings, progress

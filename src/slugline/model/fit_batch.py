@@ -135,20 +135,20 @@ def _empty_head_state(topics: Topics, labels: Labels, settings: FitSettings) -> 
 
 
 def _check_batch(texts: Sequence[str], settings: FitSettings) -> None:
-    """Raise an error for an empty batch, or for settings that need all documents at once."""
+    """Raise an error for an empty batch, or for settings that require all documents at once."""
     if not texts:
-        raise DataError("there are no documents to learn from; give at least one.")
+        raise DataError("there are no training documents; pass at least one.")
     if settings.needs_encoder:
         raise OptionError(
             "descriptions or a sentence ",
             Parameter("encoder"),
-            " such as use need all documents at once; call fit, or leave them out for word "
+            " such as use require all documents at once; call fit, or leave them out for word "
             "vectors.",
         )
     if settings.class_weight == "balanced":
         raise OptionError(
             Parameter("class_weight"),
-            " 'balanced' needs all documents at once; give a mapping of topic to weight.",
+            " 'balanced' requires all documents at once; give a mapping of topic to weight.",
         )
 
 
@@ -161,7 +161,7 @@ def _before_first_batch(
     """Return an untrained model for all `classes`, given the first batch."""
     if settings.tune:
         raise OptionError(
-            Parameter("tune"), " needs all documents at once; leave it out, or call fit first."
+            Parameter("tune"), " requires all documents at once; leave it out, or call fit first."
         )
     if settings.min_precision is not None:
         raise OptionError(

@@ -247,7 +247,7 @@ def _check_columns(frame: Any, text: str | Sequence[str]) -> list[str]:
     """Return the text columns; raise an error if one is missing or ambiguous."""
     columns = [text] if isinstance(text, str) else [*text]
     if not columns:
-        raise OptionError(Parameter("text"), " names no column; give at least one.")
+        raise OptionError(Parameter("text"), " is empty; pass at least one column.")
     names = [*frame.columns]
     for column in columns:
         if column not in names:

@@ -81,16 +81,15 @@ def pair_files(
             by_name[name] = source
             if Path(os.path.realpath(source)).is_relative_to(os.path.realpath(out)):
                 raise OptionError(
-                    f"{source} is in {out}, the folder of the answers; name another folder for the "
-                    "answers."
+                    f"{source} is inside the output folder {out}; choose another output folder."
                 )
             with translate_os_errors(source):
                 stat = Path(source).stat()
             pairs.append(FilePair(source, name, stat.st_size, stat.st_mtime_ns))
         elif os.path.realpath(by_name[name]) != os.path.realpath(source):
             raise OptionError(
-                f"answers to {by_name[name]} and {source} would both be {out / name}; give these "
-                "files other names, or name them by one pattern, in quotes, such as 'in/*/*.csv'."
+                f"answers to {by_name[name]} and {source} would both be {out / name}; rename "
+                "these files, or pass one quoted pattern, such as 'in/*/*.csv'."
             )
     return pairs
 
@@ -100,8 +99,8 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
     for source in map(str, sources):
         if source == "-":
             raise OptionError(
-                "answers in a folder are named after their files, and standard input has no name; "
-                "save it to a file, or name a file with ",
+                "answers in a folder are named after their files, but standard input has no "
+                "name; save it to a file, or choose an output file with ",
                 Parameter("output"),
                 ".",
             )
@@ -109,7 +108,7 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
             check_exists(Path(source))
             if Path(source).is_dir():
                 raise OptionError(
-                    f"{source} is a folder; name its files, such as '{Path(source) / '*.csv'}'."
+                    f"{source} is a folder; pass its files, such as '{Path(source) / '*.csv'}'."
                 )
             yield source, PurePath(Path(source).name)
             continue
@@ -118,8 +117,8 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
         fixed = PurePath(*parts[:n_fixed])
         if ".." in PurePath(source).relative_to(fixed).parts:
             raise OptionError(
-                f"{source} has .. after a wildcard, so answers could end up outside of their "
-                "folder; write the pattern without it."
+                f"{source} has .. after a wildcard, so answers could be written outside the "
+                "output folder; remove it from the pattern."
             )
         files = [file for file in expand_patterns([source]) if not Path(file).is_dir()]
         if not files:

@@ -130,7 +130,7 @@ def predict_files(
     decider = copy.decider(options)
     paths = [sources] if isinstance(sources, str | Path) else [*sources]
     if not paths:
-        raise OptionError(Parameter("sources"), " names no file; give at least one.")
+        raise OptionError(Parameter("sources"), " is empty; pass at least one file.")
     pairs = pair_files(paths, out, options.format, options.to)
     with ExitStack() as stack:
         progress = stack.enter_context(closing(check_progress(progress)))

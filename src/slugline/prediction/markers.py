@@ -69,7 +69,7 @@ class MarkedFile(NamedTuple):
         if found is None:
             raise OptionError(
                 f"{self.path} exists already, and {self.marker_path} doesn't list it as answers; "
-                "move it, or name another folder."
+                "move it, or choose another folder."
             )
         if self.marker in (found, msgspec.structs.replace(found, strict=False)):
             return False
@@ -80,7 +80,7 @@ class MarkedFile(NamedTuple):
             content = "answers of another model or of other settings"
         if content and not overwrite:
             raise OptionError(
-                f"{self.path} has {content}; name another folder, or replace them with ",
+                f"{self.path} has {content}; choose another folder, or replace them with ",
                 Parameter("overwrite"),
                 ".",
             )
@@ -150,18 +150,18 @@ def locked_folder(folder: Path) -> Iterator[None]:
     except (FileExistsError, NotADirectoryError) as error:
         raise OptionError(
             Parameter("output"),
-            f" {folder}: this or one of its parents is a file; name another folder.",
+            f" {folder}: this or one of its parents is a file; choose another folder.",
         ) from error
     except OSError as error:
         raise OptionError(
             Parameter("output"),
             f" {folder}: can't write files there ({error.strerror}); fix its permissions, "
-            "or name another folder.",
+            "or choose another folder.",
         ) from error
     with file:
         if not lock(file):
             raise OptionError(
-                f"another job writes answers to {folder}; wait for it to finish, or name another "
+                f"another job writes answers to {folder}; wait for it to finish, or choose another "
                 "folder."
             )
         yield

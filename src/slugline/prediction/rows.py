@@ -247,7 +247,7 @@ def _announce_columns(
         candidates = known_text_columns(column_names(head), (columns.id,))
         announce(columns_note(columns.text, layout=rows.layout, candidates=candidates))
     if options.id is None and columns.id not in (None, ID_NAMES[0]):
-        note = f"read column {short_repr(columns.id)} as id; name another with "
+        note = f"read column {short_repr(columns.id)} as id; choose another with "
         announce(Message(note, Parameter("id")))
 
 

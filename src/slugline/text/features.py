@@ -80,7 +80,7 @@ class FeatureBatch(NamedTuple):
     def text_sums(self) -> TextSums:
         """The sums of texts read with a table of word vectors; raises ValueError without it."""
         if self.sums is None:
-            raise ValueError("texts were read without a table of word vectors")
+            raise ValueError("texts were encoded without word vectors")
         return self.sums
 
 
@@ -145,7 +145,7 @@ class Features:
         with closing(progress):
             self._count_learning(texts, counts, grow=True, progress=progress)
         if not counts.n_entries:
-            raise DataError("no document contains a word; check which column holds the text.")
+            raise DataError("no document contains a word; check which column contains the text.")
         for vocabulary in self.vocabularies_:
             if isinstance(vocabulary, HashedColumns):
                 vocabulary.drop_table()

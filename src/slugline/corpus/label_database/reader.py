@@ -402,9 +402,9 @@ def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDa
             reviewed = reader.setting(REVIEWED)
             if reviewed is not None:
                 raise DataError(
-                    f"{path} has decisions about suspect documents of {reviewed}, not all of its "
-                    f"labels; carry them out: slugline audit {reviewed} --decisions {path} "
-                    "-o repaired.csv"
+                    f"{path} contains audit decisions for {reviewed}, not a complete set of "
+                    "labels. "
+                    f"Apply them: slugline audit {reviewed} --decisions {path} -o repaired.csv"
                 )
             text, topic = reader.text_columns(), reader.setting(TOPIC_COLUMN) or "topic"
             counts, n_doubted, n_imported = Counter[Status](), 0, 0
@@ -439,7 +439,8 @@ def _no_answers(path: Path, counts: Counter[Status], n_imported: int) -> DataErr
     """Return the error for a database without any person's answer."""
     if n_imported and not counts["open"]:
         return DataError(
-            f"{path} has labels of imported coders alone, for {counted(n_imported, 'document')}, "
+            f"{path} contains labels of imported coders only, for "
+            f"{counted(n_imported, 'document')}, "
             "and these don't count as answers: label some documents; or import the labels' FILE as "
             f"answers: slugline label TEXTS -o {path} --import FILE"
         )

@@ -244,10 +244,10 @@ def _check_coder(name: str, kind: CoderKind, kinds: dict[str, CoderKind]) -> Non
     """Raise DataError for an invalid coder; `kinds` are the kinds of all coders so far."""
     name_cell("name", name)
     if not name.strip():
-        raise DataError(Parameter("name"), " is blank; name the coder.")
+        raise DataError(Parameter("name"), " is blank; pass a coder name.")
     if kinds.setdefault(name, kind) != kind:
-        other = "a person" if kinds[name] == "person" else "imported"
-        raise DataError(f"coder {short_repr(name)} is {other} already; choose another name.")
+        other = "a person" if kinds[name] == "person" else "an imported coder"
+        raise DataError(f"{short_repr(name)} is already used for {other}; choose another name.")
 
 
 def _own_key(document: ExchangedDocument, source: str) -> str:
@@ -282,9 +282,8 @@ def _check(
                 needs_several = True
                 if has_labels:
                     raise DataError(
-                        f"{document.place}: there are {len(label.topics or ())} topics, but "
-                        f"documents have one each in {store.path}; import the file into another "
-                        "one, or keep one topic."
+                        f"{document.place}: {len(label.topics or ())} topics, but {store.path} is "
+                        "single-label; import into another database, or keep one topic."
                     )
     if needs_several:
         store.set_multilabel(True)

@@ -184,7 +184,7 @@ def _read_task(place: str, values: Mapping[str, Any]) -> ExchangedDocument:
     try:
         task = msgspec.json.decode(_encode(values), type=_Task)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise _error(place, f"not a task as Label Studio writes it ({_reason(error)})") from error
+        raise _error(place, f"not a valid Label Studio task ({_reason(error)})") from error
     columns = dict(task.data)
     text: str = columns.pop(_text_name(place, columns))
     meta = dict(task.meta or {})
@@ -198,10 +198,12 @@ def _read_task(place: str, values: Mapping[str, Any]) -> ExchangedDocument:
 
 def _check_task(place: str, values: Mapping[str, Any]) -> None:
     if not _is_task(values):
-        raise _error(place, "not a task of Label Studio, unlike the first item", "remove it")
+        raise _error(place, "not a Label Studio task, although the first item is", "remove it")
     if "annotation_id" in values:
         raise _error(
-            place, "this is JSON-MIN, which doesn't show which field is the topic", "export JSON"
+            place,
+            "JSON-MIN is unsupported, because it doesn't show which field is the topic",
+            "export JSON",
         )
     if "completions" in values:
         raise _error(

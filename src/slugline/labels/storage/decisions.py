@@ -254,10 +254,7 @@ class DecisionWrites(LabelWrites):
             ).fetchone()
             last = None if number is None else read_decision(reader, number)
             if last is None or last.kind != "label":
-                raise DataError(
-                    f"assignment {assignment} has no label that near copies could get; label it "
-                    "first."
-                )
+                raise DataError(f"assignment {assignment} has no label to copy; label it first.")
             numbers = [self._add_document(reader, cells) for cells in rows]
             return sum(self._label_copy(reader, last, number) for number in numbers)
 
@@ -347,7 +344,9 @@ class DecisionWrites(LabelWrites):
         def change(reader: LabelReader) -> int:
             by = reader.coder(person)
             if by.kind != "person":
-                raise DataError(f"{short_repr(person)} is not a person; let one settle this.")
+                raise DataError(
+                    f"{short_repr(person)} is not a person; only people can settle disagreements."
+                )
             find_row(reader, "documents", "id", new.document)
             topics = topic_numbers(reader, new.topics) if new.kind == "label" else []
             last = _check_supersedes(reader, "settlement", "document", new.document, new.supersedes)
@@ -478,7 +477,7 @@ def topic_numbers(reader: LabelReader, topics: Sequence[str]) -> list[int]:
     if len(numbers) != 1 and not reader.is_multilabel:
         raise DataError(
             Parameter("topics"),
-            f" has {len(numbers)} topics, but documents have one each here; give one.",
+            f" has {len(numbers)} topics, but the labels are single-label; give one.",
         )
     return numbers
 
@@ -509,6 +508,6 @@ def _check_supersedes(
         raise LabelConflictError(
             f"{owner} {number} has {current} now, and ",
             Parameter("supersedes"),
-            f" is {supersedes}; look at it again, and decide then.",
+            f" is {supersedes}; review it again before deciding.",
         )
     return None if last is None else int(last)

@@ -82,8 +82,8 @@ class LabelWrites(LabelReads):
             if row is not None and row[0] != digest:
                 raise DataError(
                     Parameter("request"),
-                    f" {short_repr(request)} was used for another change; make up a new name for "
-                    "each.",
+                    f" {short_repr(request)} was used for another change; use a new name for "
+                    "each change.",
                 )
             if row is not None:
                 return read(reader, row[1])
@@ -126,7 +126,7 @@ class LabelWrites(LabelReads):
             if row is not None:
                 raise DataError(
                     f"{self.path} has a label of several topics, or of none ({table[:-1]} "
-                    f"{row[0]}), so documents can't have one topic each; keep several possible."
+                    f"{row[0]}), so it can't become single-label."
                 )
         row = reader.connection.execute(
             "SELECT id FROM corrections WHERE json_array_length(CAST(topics AS TEXT)) <> 1 "
@@ -134,8 +134,7 @@ class LabelWrites(LabelReads):
         ).fetchone()
         if row is not None:
             raise DataError(
-                f"correction {row[0]} in {self.path} has several topics, or none; undo it, or keep "
-                "several topics possible."
+                f"correction {row[0]} in {self.path} has several topics or none; undo it first."
             )
 
     # Documents --------------------------------------------------------------------------------
@@ -193,14 +192,14 @@ class LabelWrites(LabelReads):
         """Store a coder unless known; return a reader that includes the coder."""
         cell = name_cell("name", name)
         if not name.strip():
-            raise DataError(Parameter("name"), " is blank; name the coder.")
+            raise DataError(Parameter("name"), " is blank; pass a coder name.")
         query = "SELECT 1 FROM coders WHERE name = ?"
         if reader.connection.execute(query, (cell,)).fetchone() is None:
             self._insert(reader, "coders", name=cell, kind=kind)
         reader = LabelReader(self._database, reader.connection)
         if reader.coder(name).kind != kind:
-            other = "imported" if kind == "person" else "a person"
-            raise DataError(f"coder {short_repr(name)} is {other} already; choose another name.")
+            other = "an imported coder" if kind == "person" else "a person"
+            raise DataError(f"{short_repr(name)} is already used for {other}; choose another name.")
         return reader
 
     def add_topic(
@@ -256,8 +255,8 @@ class LabelWrites(LabelReads):
             other = reader.codebook.find_active(new_name)
             if other is not None and other.id != topic:
                 raise DataError(
-                    f"there is a topic {short_repr(new_name)} already; merge {short_repr(name)} "
-                    "into it, or choose another name."
+                    f"topic {short_repr(new_name)} already exists; merge {short_repr(name)} into "
+                    "it, or choose another name."
                 )
             if other is None:
                 self._change_codebook(reader, coder, "renamed", topic, name=to_cell(new_name))
@@ -274,7 +273,8 @@ class LabelWrites(LabelReads):
             topic, target = reader.topic(name).id, reader.topic(into).id
             if target == topic:
                 raise DataError(
-                    f"{short_repr(name)} and {short_repr(into)} are one topic; name two topics."
+                    f"{short_repr(name)} and {short_repr(into)} are the same topic; choose two "
+                    "different ones."
                 )
             self._change_codebook(reader, coder, "merged", topic, target=target)
             return target

@@ -111,10 +111,10 @@ class ClassSums:
         )
         upper = np.triu_indices(n_columns)
         if totals.shape != (n_topics,) or sums.shape != shape or triangle.shape != upper[0].shape:
-            raise DataError("sums of an encoder's rows that don't fit its columns and the topics")
+            raise DataError("encoder sums with the wrong shape")
         lengths = np.linalg.norm(sums, axis=1)
         if totals.min() < 0 or not totals.any() or (lengths > _MAX_LENGTH * totals).any():
-            raise DataError("inconsistent sums of an encoder's rows")
+            raise DataError("inconsistent encoder sums")
         products = np.zeros((n_columns, n_columns))
         products[upper] = triangle
         products.T[upper] = triangle

@@ -179,7 +179,7 @@ class DenseHead:
         DataError : if an array is missing or calibration curves don't fit the topics.
         """
         if missing := {"weights", "biases"} - arrays.keys():
-            raise DataError(f"the head of an encoder has no array {min(missing)!r}")
+            raise DataError(f"the encoder head has no array {min(missing)!r}")
         biases = arrays["biases"]
         return cls(
             encoder=encoder,

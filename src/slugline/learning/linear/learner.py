@@ -268,14 +268,14 @@ def _restore_weights(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> s
     """Rebuild weights from a model file's untrusted arrays; raise DataError if inconsistent."""
     values, topics, counts = (arrays[f"weights.{name}"] for name in ("values", "topics", "counts"))
     if not (values.ndim == topics.ndim == counts.ndim == 1) or len(values) != len(topics):
-        raise DataError("weights whose values, topics and counts are not lists that match")
+        raise DataError("values, topics and counts of weights of different lengths")
     if topics.dtype != np.uint16 or counts.dtype != np.uint32:
         raise DataError(f"topics of weights are {topics.dtype} and counts {counts.dtype}")
     if counts.sum(dtype=np.uint64) != len(values) or topics.max(initial=0) >= n_topics:
-        raise DataError("weights of topics or terms that don't exist")
+        raise DataError("weights of unknown topics or terms")
     lengths = counts.astype(np.int64)
     ascends = np.append(topics[1:] > topics[:-1], True)
     ascends[sparse.row_offsets(lengths)[1:] - 1] = True  # the last topic of each term
     if not ascends.all():
-        raise DataError("weights of a term whose topics are not in ascending order")
+        raise DataError("weights of a term that are not sorted by topic")
     return sparse.SparseRows(sparse.Entries(values, topics.astype(np.int32), lengths), n_topics)

@@ -72,8 +72,8 @@ class Network(LayerStack):
         self.loss: Any = loss or f"{default}_crossentropy"
         if self.multilabel != (self.loss == "binary_crossentropy"):
             raise OptionError(
-                f"the loss {self.loss} doesn't go with {self.layers[-1].activation} in the last "
-                "layer; leave it out."
+                f"loss {self.loss} is incompatible with output activation "
+                f"{self.layers[-1].activation}; omit the loss."
             )
         self.seed = seed
         self._trainer: Trainer | None = None

@@ -294,11 +294,11 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
         )
     if len(archive.infolist()) != len(_LIMITS) or set(entries) != set(_LIMITS):
         raise ModelFileError(
-            f"holds {len(archive.infolist())} entries where a model has just {', '.join(_LIMITS)}; "
+            f"contains {len(archive.infolist())} entries, not only {', '.join(_LIMITS)}; "
             "get an unmodified copy."
         )
     if sum(entry.compress_size for entry in entries.values()) > file_size:
-        raise ModelFileError("holds entries that overlap; get an unmodified copy.")
+        raise ModelFileError("contains overlapping entries; get an unmodified copy.")
     info = decode_info(data)
     _check_growth(entries[_WEIGHTS].file_size, info.weight_type)
     vocabulary = _check_vocabulary(
@@ -313,7 +313,7 @@ def _check_growth(n_stored: int, weight_type: WeightType) -> None:
     n_bytes = n_stored * BYTES["float32"] // BYTES[weight_type]
     if n_bytes > _LIMITS[_WEIGHTS]:
         raise ModelFileError(
-            f"{_WEIGHTS} claims to hold {n_bytes:,} bytes of weights, more than a model has; "
+            f"{_WEIGHTS} claims {n_bytes:,} bytes of weights, more than a model has; "
             "get an unmodified copy."
         )
 
@@ -323,7 +323,7 @@ def _check_header(data: bytes) -> None:
     n_bytes = int.from_bytes(data[:8], "little")
     if n_bytes > _MAX_HEADER:
         raise ModelFileError(
-            f"{_WEIGHTS} claims a list of arrays of {n_bytes:,} bytes, more than a model has; "
+            f"{_WEIGHTS} claims an array header of {n_bytes:,} bytes, more than a model has; "
             "get an unmodified copy."
         )
 

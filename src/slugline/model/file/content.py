@@ -63,8 +63,8 @@ def find_encoder(
     names = split_names(needed.name)
     if chosen is None and names is None:
         raise EncoderError(
-            f"{path} was made with the encoder {needed.name}, which doesn't come with Slugline; "
-            "in Python, pass it: slugline.load(path, encoder=...)."
+            f"{path} was made with the encoder {needed.name}, which is not part of Slugline; in "
+            "Python, pass it: slugline.load(path, encoder=...)."
         )
     try:
         # The order in the file determines the columns.
@@ -387,7 +387,7 @@ def _check_layout(layout: Layout, feature_groups: Sequence[FeatureGroup]) -> Non
             raise DataError("the separator or the topic columns don't fit the form of topics")
         columns = [*layout.text, *(form.columns or [layout.topic])]
     if len({*columns}) < len(columns):
-        raise DataError("a column of the data is named twice")
+        raise DataError("a column of the data is used twice")
     if layout.columns != _extra_columns(feature_groups):
         raise DataError("the layout has other extra columns than the model")
     check_format(layout.format, layout.encoding)
@@ -429,7 +429,7 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
     """Raise DataError unless features, learner and topics of a file are consistent."""
     _check_types(file)
     if len({type(topic) for topic in file.info.topics}) > 1:
-        raise DataError("some topics are words and others numbers")
+        raise DataError("topics mix strings and numbers")
     if len(fitted.topic_counts) != len(fitted.topics):
         raise DataError("not every topic has a number of documents")
     _check_idf(fitted)

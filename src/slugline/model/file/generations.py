@@ -113,8 +113,7 @@ def roll_back(path: PathLike) -> Rollback:
     """
     if is_shipped(path):
         raise ModelFileError(
-            f"{path} comes with Slugline and never changes, so there is nothing to go back to; "
-            "name the file of a model."
+            f"{path} is built in and has no earlier version; pass your own model file."
         )
     target, report, earlier = _target(path), _target(report_path(path)), earlier_files(path)
     while earlier and target.is_file() and filecmp.cmp(earlier[0], target, shallow=False):
@@ -124,8 +123,8 @@ def roll_back(path: PathLike) -> Rollback:
     if not earlier:
         missing = "" if target.is_file() else "there is no such file, and "
         raise ModelFileError(
-            f"{path}: {missing}no earlier file is kept beside it, so there is nothing to go back "
-            "to; `slugline train --corrections` keeps one."
+            f"{path}: {missing}there is no earlier file next to it to restore; `slugline train "
+            "--corrections` keeps one."
         )
     try:
         container.read(earlier[0])

@@ -59,7 +59,7 @@ _MAX_ENTRIES = 1 << 27
 _BLOCK_SIZE = 25_000
 # Number of documents whose words are kept to measure the normal rate of unknown words.
 _SAMPLE_SIZE = 10_000
-_NO_WORDS = "no document contains a word; check which column holds the text."
+_NO_WORDS = "no document contains a word; check which column contains the text."
 _NONE_HELD_OUT = (
     "too few distinct documents to hold any out: probabilities are not calibrated, and accuracy is "
     "unknown"
@@ -131,7 +131,7 @@ Dask data frame
     ClusterError : if a cluster can't do the work.
     DataError : for bad rows, documents without words, files with different columns, or no
         documents.
-    OptionError : if a setting needs all documents at once.
+    OptionError : if a setting requires all documents at once.
     """
     learner = _check_settings(settings)
     options = StreamOptions() if options is None else options
@@ -167,7 +167,7 @@ Dask data frame
 
 
 def _check_settings(settings: FitSettings) -> LinearModel:
-    """Return the learner; raise OptionError if a setting needs all documents at once."""
+    """Return the learner; raise OptionError if a setting requires all documents at once."""
     if not is_linear(settings.learner):
         raise OptionError(
             Parameter("learner"),
@@ -182,7 +182,7 @@ def _check_settings(settings: FitSettings) -> LinearModel:
     for name, is_given in whole.items():
         if is_given:
             raise OptionError(
-                Parameter(name), " needs all documents at once; use fit, or leave it out."
+                Parameter(name), " requires all documents at once; use fit, or leave it out."
             )
     return settings.learner
 
@@ -258,7 +258,7 @@ def _read_documents(
         counts.update(summary.statistics.topics)
         progress.update("reading", None, f"{documents.n_documents:,} documents")
     if not counts:
-        raise DataError("there are no documents to learn from; give at least two.")
+        raise DataError("there are no training documents; pass at least two.")
     if not terms.n_columns:
         raise DataError(_NO_WORDS)
     _note_rows(documents, counts, progress)
