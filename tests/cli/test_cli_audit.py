@@ -163,7 +163,7 @@ def test_audit_counts_copies_and_other_scripts_in_sentences(run: Run, tmp_path: 
             "--output a.jsonl: repaired documents need --decisions; add it, or name a page: "
             "a.html.",
         ),
-        (["--review", "news.csv"], "--review news.csv: would overwrite an input file; name"),
+        (["--review", "news.csv"], "--review news.csv: would overwrite an input file; choose"),
         (["--review", "no/a.csv"], "--review no/a.csv: can't write a file there"),
         (
             ["--decisions", "r.csv", "--review", "a.csv"],

@@ -291,6 +291,6 @@ def test_train_unlabelled_reads_files_like_data(run: Run, few_csv: Path) -> None
     result = run("train", few_csv, "--encoder", "use", *files, "-q")
     assert result.code == 1
     assert result.err.endswith(
-        "b.csv has no column 'text', a text column of few.csv; there are 'foo', 'bar'; "
-        "rename the text column.\n"
+        "b.csv has no column 'text', a text column of few.csv; found 'foo', 'bar'. "
+        "Rename the text column.\n"
     )

@@ -113,7 +113,11 @@ def test_evaluate_rejects_documents_without_known_topics(run: Run) -> None:
         (["mixd.csv"], 1, "mixd.csv doesn't exist"),
         (["reuter"], 1, "reuter is not a file, folder or known data set"),
         (["mixed.csv", "--text", "txt"], 2, "mixed.csv has no column 'txt'"),
-        (["bbc", "--topic", "queue"], 2, "bbc is a known data set, omit column and format options"),
+        (
+            ["bbc", "--topic", "queue"],
+            2,
+            "bbc is a built-in data set; omit column and format options",
+        ),
     ],
     ids=["missing file", "misspelt data set", "missing column", "columns of a known data set"],
 )

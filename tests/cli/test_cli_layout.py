@@ -34,8 +34,8 @@ WORDS = {
 }
 OPTIONS = ("--text", "Überschrift,Mitteilung", "--topic", "Bereich")
 NOTE = (
-    "read column 'Überschrift' with 'Mitteilung' as text{} as in the model's training data; name "
-    "{} with --text{}"
+    "read column 'Überschrift' with 'Mitteilung' as text{} as in the model's training data; "
+    "choose {} with --text{}"
 )
 LABELLED = NOTE.format(" and 'Bereich' as topic,", "others", " and --topic")
 
@@ -225,7 +225,7 @@ def test_layout_keeps_the_form_of_several_topics(
         ({"text": []}, "length >= 1"),
         ({"text": ["a", "b", "a"]}, "a column of the data is used twice"),
         ({"topic": "Mitteilung"}, "a column of the data is used twice"),
-        ({"encoding": "rot13"}, "not an encoding that Python reads"),
+        ({"encoding": "rot13"}, "not a Python encoding"),
         ({"topic": "x" * 1001}, "length <= 1000"),
         ({"separator": "ab"}, "length <= 1"),
         ({"separator": "a"}, "give the character between the cells"),

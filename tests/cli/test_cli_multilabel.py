@@ -224,7 +224,7 @@ def test_train_topic_path_learns_measures_and_predicts_paths(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--topic-path", "x"), "--topic-path is 'x'; give what separates the parts of a path"),
+        (("--topic-path", "x"), "--topic-path is 'x'; give the path separator"),
         (("--topic-path", "/", "--stream"), "--topic-path can't be used with --stream"),
         (
             ("--topic-path", "/", "--corrections", "paths.csv"),

@@ -112,7 +112,7 @@ def test_predict_folder_reports_bad_rows_and_files_in_the_exit_status(run: Run) 
         (["in", "-o", "out/"], "in is a folder; pass its files, such as 'in/*.csv'."),
         (
             ["in/a.csv", "-o", "in"],
-            "in/a.csv is in in, the folder of the answers; choose another folder for the answers.",
+            "in/a.csv is inside the output folder in; choose another output folder.",
         ),
         (
             ["in/a.csv", "-o", "out/", "--to", "xls"],

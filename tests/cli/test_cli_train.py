@@ -394,7 +394,7 @@ def test_train_colours_warnings_on_a_terminal_unless_no_color(
         (
             ["-o", "news.html", "--report", "news.html"],
             "the model and the report would both be written to news.html; "
-            "name two files with --output and --report.",
+            "choose two files with --output and --report.",
         ),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",

@@ -380,7 +380,7 @@ def test_predict_files_checks_model_and_options_first() -> None:
         predict(options=PredictOptions(min_precision=0.99999))
     with pytest.raises(OptionError, match=r"^`n_workers` is 0"):
         predict(n_workers=0)
-    with pytest.raises(OptionError, match=r"^`sources` names no file"):
+    with pytest.raises(OptionError, match=r"^`sources` is empty"):
         predict_files("news.slug", [], "out")
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"top": 0}, "`top` is 0"),

@@ -226,7 +226,7 @@ def test_problem_of_the_codebook_goes_once_a_change_succeeds(browser: Browser, t
         metal.get_by_role("button", name="Rename").click()
         problem = page.locator("#problems .problem")
         problem.wait_for()
-        assert "There is a topic “grain” already; merge “metal” into it" in problem.inner_text()
+        assert "Topic “grain” already exists; merge “metal” into it" in problem.inner_text()
         metal.get_by_label("Name").fill("metals")
         metal.get_by_role("button", name="Rename").click()
         page.locator("#topics button", has_text="metals").wait_for()

@@ -759,7 +759,7 @@ def test_label_command_reports_what_it_can_not_use(run_label: RunLabel, tmp_path
         ((texts, "-o", texts), 2, "--output"),
         ((tmp_path / "none.csv", "-o", labels), 1, "none.csv"),
         ((texts, "-o", labels, "--text", "body"), 2, "body"),
-        ((texts, "-o", labels, "--topic", "text"), 2, "--topic is 'text', and the columns of"),
+        ((texts, "-o", labels, "--topic", "text"), 2, "--topic is 'text', but "),
         (
             (texts, "-o", labels, "--host", "0.0.0.0"),
             2,
@@ -822,12 +822,12 @@ def test_label_command_says_which_texts_are_gone(run_label: RunLabel, labelled: 
     texts = labelled.with_name("texts.csv")
     texts.unlink()
     code, said = run_label(labelled)
-    message = f"{labelled} has labels of texts in {texts}, which is missing; name that file, and"
+    message = f"{labelled} has labels of texts in {texts}, which is missing; pass that file, and"
     assert (code, message in said) == (2, True), said
     with LabelStore(labelled.with_name("other.db")) as store:
         other = store.path
     code, said = run_label(other)
-    assert (code, f"{other} does not record the file of its texts" in said) == (2, True), said
+    assert (code, f"{other} does not record its text file" in said) == (2, True), said
 
 
 @pytest.mark.slow

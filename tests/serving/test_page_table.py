@@ -217,7 +217,7 @@ def test_table_answers_take_an_encoding_and_a_separator(page: TestClient) -> Non
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ({"encoding": "klingon"}, "`encoding` is 'klingon', which is not an encoding"),
+        ({"encoding": "klingon"}, "`encoding` is 'klingon', which is not a Python en"),
         ({"separator": "ab"}, "`separator` is 'ab'; give the character between the cells"),
         ({"encoding": "cp1252"}, "a.csv is UTF-8, and `encoding` names cp1252; choose “as"),
     ],

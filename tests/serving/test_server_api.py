@@ -643,7 +643,7 @@ def test_server_learns_from_corrections_and_serves_the_new_version(
         (["--port", "abc"], "'SLUGLINE_PORT'): 'abc' is not a whole number."),
         (
             ["--learn-every", 5, "--corrections", "c.db", "--learn-from", "d.csv"],
-            "reuters46.slug comes with Slugline and never changes",
+            "reuters46.slug is built in",
         ),
     ],
 )

@@ -83,10 +83,15 @@ class TextTable:
         names = column_names(unlabelled.rows)
         if topic is not None and (topic not in names or topic in unlabelled.columns):
             others = [other for other in names if other not in unlabelled.columns]
+            found, advice = "no columns", "omit it."
+            if others:
+                found, advice = (
+                    f"the columns {short_repr(others)}",
+                    "choose one of them, or omit it.",
+                )
             raise OptionError(
                 Parameter("topic"),
-                f" is {short_repr(topic)}, but {name} has the columns {short_repr(others)} besides "
-                "the text; choose one of them, or omit it.",
+                f" is {short_repr(topic)}, but {name} has {found} besides the text; {advice}",
             )
         topic = topic or (stored.topic if stored.topic in names else None)
         if id_column is None:

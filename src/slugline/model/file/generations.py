@@ -107,7 +107,7 @@ def roll_back(path: PathLike) -> Rollback:
 
     Raises
     ------
-    ModelFileError : if the model comes with Slugline, there is no earlier file, or it is not a
+    ModelFileError : if the model is built in, there is no earlier file, or it is not a
         valid model or can't be moved. The model is then unchanged, unless only its report can't be
         moved.
     """
