@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+import click
 import pytest
 
 import slugline
@@ -162,7 +163,12 @@ def test_reference_has_every_command_and_operation() -> None:
     for name in COMMANDS:
         command = getattr(importlib.import_module(f"slugline.cli.{name}"), name)
         has_all = any("--help-all" in param.opts for param in command.params)
-        assert f"\nslugline {name} {'--help-all' if has_all else '--help'}\n" in commands
+        names = [name]
+        if isinstance(command, click.Group):
+            names += [f"{name} {subcommand}" for subcommand in command.commands]
+        for each in names:
+            assert re.search(rf"\nslugline {each} --help(-all)?\n", commands), each
+        assert not has_all or f"\nslugline {name} --help-all\n" in commands
     http = (ROOT / "docs/reference/http.md").read_text("utf-8")
     shown = re.findall(r"^```\{operation\} (\w+)$", http, re.M)
     assert sorted(shown) == sorted(operation.name for operation in OPERATIONS)
@@ -184,7 +190,12 @@ OTHER_OPTIONS = {
 
 
 def test_pages_name_only_options_that_exist() -> None:
-    commands = [getattr(importlib.import_module(f"slugline.cli.{name}"), name) for name in COMMANDS]
+    groups = [getattr(importlib.import_module(f"slugline.cli.{name}"), name) for name in COMMANDS]
+    commands = [
+        command
+        for group in groups
+        for command in (group.commands.values() if isinstance(group, click.Group) else [group])
+    ]
     options = {
         option
         for command in commands

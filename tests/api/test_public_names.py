@@ -25,7 +25,7 @@ from slugline.text import feature_groups, terms
 
 #: Commands whose work has another name in Python, and those that are of use on a terminal alone.
 IN_PYTHON = {"predict": "predict_files", "info": "load"}
-COMMANDS_ALONE = {"check", "corrections", "mcp", "reproduce", "rollback", "sample"}
+COMMANDS_ALONE = {"check", "labels", "mcp", "reproduce", "rollback", "sample"}
 NAMES = [name for name in slugline.__all__ if not name.startswith("__")]
 
 

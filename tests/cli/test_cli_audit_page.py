@@ -295,4 +295,4 @@ def test_label_adds_no_labels_to_decisions(run: Run, data: Path) -> None:
     with reviewing() as address:
         post(address, "next")
     result = run("label", "news.csv", "--text", "body", "-o", "reviewed.db", "--port", 0)
-    assert (result.code, "has decisions about suspects of an audit" in result.err) == (2, True)
+    assert (result.code, "contains audit decisions" in result.err) == (2, True)

@@ -154,8 +154,8 @@ def test_load_corpus_says_how_to_learn_from_imported_labels(path: Path, store: L
         load_corpus(path)
     assert str(caught.value) == (
         f"{path} contains labels of imported coders only, for 1 document, and these don't count as "
-        "answers: label some documents; or import the labels' FILE as answers: slugline label "
-        f"TEXTS -o {path} --import FILE"
+        "answers: label some documents; or import the labels' FILE as answers: slugline labels "
+        f"import {path} FILE"
     )
 
 

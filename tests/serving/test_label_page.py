@@ -793,14 +793,14 @@ def test_label_command_leaves_no_file_behind_where_a_port_is_in_use(
 
 
 @pytest.fixture
-def labelled(run_label: RunLabel, tmp_path: Path) -> Path:
+def labelled(tmp_path: Path) -> Path:
     """Return a file of labels of two of four texts in texts.csv."""
     texts, labels = tmp_path / "texts.csv", tmp_path / "labels.db"
     texts.write_text("text\nWheat rose\nZinc\nGold\nNet profit fell\n")
     labelled = tmp_path / "labelled.csv"
     labelled.write_text("text,topic\nWheat rose,grain\nZinc,metal\n")
-    code, said = run_label(texts, "-o", labels, "--import", labelled, "--coder", "Kim")
-    assert code == 0, said
+    command = ["labels", "import", labels, labelled, "--texts", texts, "--coder", "Kim"]
+    subprocess.run([sys.executable, "-m", "slugline", *map(str, command)], check=True)
     return labels
 
 
@@ -828,13 +828,3 @@ def test_label_command_says_which_texts_are_gone(run_label: RunLabel, labelled: 
         other = store.path
     code, said = run_label(other)
     assert (code, f"{other} does not record its text file" in said) == (2, True), said
-
-
-@pytest.mark.slow
-def test_label_command_withdraws_and_restores_labels(run_label: RunLabel, labelled: Path) -> None:
-    code, said = run_label(labelled, "--withdraw", "Kim", "--coder", "Lee")
-    assert (code, "2 labels of Kim withdrawn" in said) == (0, True), said
-    code, said = run_label(labelled, "--restore", "Kim", "--coder", "Lee")
-    assert (code, "Kim has 2 labels again" in said) == (0, True), said
-    code, said = run_label(labelled, "--restore", "Kim", "--coder", "Lee")
-    assert (code, "no labels of 'Kim' are withdrawn" in said) == (1, True), said

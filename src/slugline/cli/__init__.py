@@ -49,8 +49,8 @@ def _run() -> None:
 
     import click
 
-    from slugline.cli.app import import_command, make_app
-    from slugline.cli.output import name_flags, show_warning
+    from slugline.cli.app import make_app
+    from slugline.cli.output import COMMAND, name_flags, show_warning
     from slugline.errors import Message, OptionError, SluglineError
 
     app = make_app(_end_imports)
@@ -68,7 +68,7 @@ def _run() -> None:
         _fail(f"{message}\nTry '{command} -h' for help.", 2)
     except SluglineError as error:
         # Only `invoke` raises it, so `context` is bound.
-        message = name_flags(Message(*error.parts), import_command(str(context.invoked_subcommand)))
+        message = name_flags(Message(*error.parts), context.meta[COMMAND])
         _fail(_on_one_line(message), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
         reason = f" ({error})" if str(error) else ""

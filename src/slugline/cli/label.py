@@ -10,18 +10,16 @@ from pathlib import Path
 import click
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import counted, join_words
+from slugline.base.wording import counted
 from slugline.cli import options
-from slugline.cli.documents import read_unlabelled
-from slugline.cli.label_agreement import print_agreement
-from slugline.cli.label_files import LabelFiles, exchange_labels
 from slugline.cli.label_page import PageOptions, check_can_open, page_options, serve_page
+from slugline.cli.labels_exchange import read_text_table
 from slugline.cli.options import OUTPUT_FILE, argument, command, option
 from slugline.cli.output import say
 from slugline.cli.output_paths import check_target
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import read_descriptions
-from slugline.errors import DataError, Message, OptionError, Parameter
+from slugline.errors import OptionError
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
 from slugline.labels.label_setup import (
     RANDOM_FRACTION,
@@ -31,7 +29,7 @@ from slugline.labels.label_setup import (
     open_labels,
 )
 from slugline.labels.store import LabelStore
-from slugline.labels.text_table import SourceColumns, TextTable
+from slugline.labels.text_table import TextTable
 from slugline.serving.serve_settings import ServeSettings
 
 
@@ -85,42 +83,6 @@ from slugline.serving.serve_settings import ServeSettings
     multiple=True,
     show_default="everybody",
 )
-@option(
-    "--import import_path FILE",
-    "Add labels from FILE instead of opening the page: a table with topics, or a JSON export of "
-    "Label Studio.",
-    type=Path,
-)
-@option(
-    "--import-coder import_coders NAME=FILE",
-    "Add labels from a language model or an earlier system as coder NAME, for comparison only; "
-    "repeatable.",
-    multiple=True,
-)
-@option(
-    "--export FILE",
-    "Write TEXTS with their topics to FILE; its extension selects the format.",
-    type=OUTPUT_FILE,
-)
-@option(
-    "--export-for TOOL",
-    "Write --export for TOOL, with the labels of each coder; label-studio is supported.",
-)
-@option(
-    "--export-codebook FILE",
-    "Write the topics and their descriptions to FILE, a table for --topics; with --export-for, the "
-    "labelling setup of Label Studio.",
-    type=OUTPUT_FILE,
-)
-@option(
-    "--agreement",
-    "Print the agreement between coders, and with imported labels, instead of opening the page.",
-)
-@option("--json as_json", "Print --agreement as JSON.")
-@option(
-    "--withdraw NAME", "Withdraw all current labels of coder NAME, instead of opening the page."
-)
-@option("--restore NAME", "Restore the withdrawn labels of coder NAME.")
 @page_options()
 @options.file_options
 @options.id_option
@@ -138,15 +100,6 @@ def label(
     repeat: float,
     repeat_after: int,
     settlers: Sequence[str],
-    import_path: Path | None,
-    import_coders: tuple[str, ...],
-    export: Path | None,
-    export_for: str | None,
-    export_codebook: Path | None,
-    agreement: bool,
-    as_json: bool,
-    withdraw: str | None,
-    restore: str | None,
     page: PageOptions,
     reading: ReadOptions,
     id: str | None,  # noqa: A002 (the user's word)
@@ -163,18 +116,8 @@ def label(
       slugline train labels.db -o tickets.slug
     """
     labels = find_labels(file, output)
-    if withdraw is not None or restore is not None:
-        _change_withdrawals(labels, withdraw, restore, page.coder_name())
-        return
-    files = LabelFiles(import_path, import_coders, export, export_for, export_codebook)
-    files.check(file, labels)
     if multiple and single:
         raise OptionError("--multiple and --single exclude each other; choose one.")
-    if as_json and not agreement:
-        raise OptionError("--json requires --agreement.")
-    if agreement and not files.are_given():
-        print_agreement(labels, as_json=as_json)
-        return
     file = find_source(labels) if output is None else file
     check_target("--output", labels, [file, topics])
     settings = page.settings()
@@ -195,38 +138,7 @@ def label(
         settlers=settlers,
     )
     reading = replace(reading, topic=topic, id=id)
-    if not files.are_given():
-        _label_on_page(labels, file, label_options, reading, page, settings)
-        return
-    table = _read_table(labels, file, reading)
-    with open_labels(labels, table, label_options) as opened:
-        for note in opened.notes:
-            say(note)
-        reading = replace(reading, text=table.text_columns)
-        exchange_labels(opened.store, table, files, label_options.coder, reading)
-    if agreement:
-        print_agreement(labels, as_json=as_json)
-
-
-def _change_withdrawals(path: Path, withdraw: str | None, restore: str | None, person: str) -> None:
-    """Withdraw all labels of one coder, or restore the withdrawn labels of another."""
-    with LabelStore(path, create=False) as store:
-        name, names = withdraw or restore or "", [coder.name for coder in store.coders()]
-        if name not in names:
-            advice = f"choose from {join_words(names)}" if names else "it has none"
-            raise DataError(f"{path} has no coder {short_repr(name)}; {advice}.")
-        store.add_coder(person)
-        if withdraw is not None:
-            labels = counted(store.counts().by_coder.get(withdraw, 0), "label")
-            store.withdraw(withdraw, person)
-            say(f"{labels} of {withdraw} withdrawn; undo with --restore {withdraw}")
-        if restore is not None:
-            withdrawals = [each for each in store.withdrawals() if each.coder.name == restore]
-            if not withdrawals:
-                raise DataError(f"no labels of {short_repr(restore)} are withdrawn.")
-            for each in withdrawals:
-                store.restore(each.id, person)
-            say(f"{restore} has {counted(store.counts().by_coder.get(restore, 0), 'label')} again")
+    _label_on_page(labels, file, label_options, reading, page, settings)
 
 
 def _label_on_page(
@@ -241,7 +153,7 @@ def _label_on_page(
     check_can_open()
     with contextlib.ExitStack() as stack:
         address = page.address()
-        table = _read_table(labels, file, reading)
+        table = read_text_table(labels, file, reading)
         opened = stack.enter_context(open_labels(labels, table, label_options))
         for note in opened.notes:
             say(note)
@@ -251,7 +163,7 @@ def _label_on_page(
         if table.has_topics():
             say(
                 f"{file}: topic column {short_repr(table.topic_column)} is hidden from coders; to "
-                f"use it as labels: slugline label {file} -o {labels} --import {file}"
+                f"use it as labels: slugline labels import {labels} {file} --texts {file}"
             )
         serve_page(settings, service, address, _content(table, opened.store))
         report = service.selector.report
@@ -269,15 +181,3 @@ def _content(table: TextTable, store: LabelStore) -> str:
     if not n_decided:
         return f"{counted(len(table), 'text')} to label"
     return f"{len(table) - n_decided:,} of {counted(len(table), 'text')} left to label"
-
-
-def _read_table(labels: Path, file: str, reading: ReadOptions) -> TextTable:
-    """Read the texts of a file; columns default to the stored ones."""
-    stored = SourceColumns.from_file(labels)
-    text = reading.text or stored.text
-    _, unlabelled = read_unlabelled(file, replace(reading, text=text))
-    table = TextTable.from_texts(file, unlabelled, stored, reading.topic, reading.id)
-    if reading.id is None and table.id_column not in (None, "id"):
-        note = f"read column {short_repr(table.id_column)} as id; choose another with "
-        say(Message(f"{file}: {note}", Parameter("id")))
-    return table

@@ -1,4 +1,4 @@
-"""The tables of `slugline label --agreement`."""
+"""The tables of `slugline labels agreement`."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ import click
 from slugline.base.lazy import install_command
 from slugline.base.names import check_is_no_output_address
 from slugline.base.settings import Setting
-from slugline.cli.output import QUIET
+from slugline.cli.output import COMMAND, QUIET
 from slugline.corpus.layout import ReadOptions
 from slugline.errors import DataError, OptionError, ServerError
 from slugline.model.file.shipped import SHIPPED, is_model
@@ -136,6 +136,12 @@ class OutputFile(click.ParamType[Path]):
 OUTPUT_FILE = OutputFile()
 
 
+def _write_text(text: str, formatter: click.HelpFormatter) -> None:
+    """Write a help text; indented paragraphs keep their line breaks."""
+    with formatter.indentation():
+        formatter.write_text(inspect.cleandoc(text).replace("\n\n  ", "\n\n\b\n  "))
+
+
 class Command(click.Command):
     """A command whose help has a section for arguments and one per panel of options.
 
@@ -159,13 +165,16 @@ class Command(click.Command):
                 )
             )
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and note it for messages about its options."""
+        ctx.meta[COMMAND] = self
+        return super().invoke(ctx)
+
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the usage line, text and sections."""
         self.format_usage(ctx, formatter)
         formatter.write_paragraph()
-        text = inspect.cleandoc(self.help or "").replace("\n\n  ", "\n\n\b\n  ")
-        with formatter.indentation():
-            formatter.write_text(text)
+        _write_text(self.help or "", formatter)
         sections: dict[str, list[tuple[str, str]]] = {}
         more: dict[str, list[str]] = {}
         for param in self.get_params(ctx):
@@ -185,6 +194,17 @@ class Command(click.Command):
         for title, lines in sections.items():
             with formatter.section(title):
                 formatter.write_dl(lines, col_max=3 * formatter.width // 8)
+
+
+class Group(click.Group):
+    """A command with subcommands, whose help is laid out like the help of commands."""
+
+    context_class = _Context
+
+    def format_help_text(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the text with its examples."""
+        formatter.write_paragraph()
+        _write_text(self.help or "", formatter)
 
 
 def _print_all_help(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -82,8 +82,8 @@ def _find_train_option(name: str) -> click.Parameter | None:
 
 #: The exit status after Ctrl-C.
 INTERRUPTED = 130
-#: Key for --quiet in click's context.
-QUIET = "slugline.quiet"
+#: Keys for --quiet and for the running command in click's context.
+QUIET, COMMAND = "slugline.quiet", "slugline.command"
 
 
 def is_quiet() -> bool:

@@ -176,7 +176,7 @@ def _stop_without_corrections(
         show(pending)
     raise SluglineError(
         f"{request.output} is not written: all corrections in {path} wait for approval. Approve "
-        f"them with `slugline corrections {path} --approve pending`, or list them first."
+        f"them with `slugline labels approve {path} pending`, or list them first."
     )
 
 
@@ -216,7 +216,7 @@ def print_retraining(result: CorrectionResult, output: Path | None = None) -> No
     print_table(summarize_corrections(result), left_aligned=(0, 1))
     if result.n_pending:
         pending = describe_pending(result.n_pending)
-        show(f"{pending}; `slugline corrections {name}` approves or withdraws them")
+        show(f"{pending}; `slugline labels show {name}` lists them")
     rows = topic_rows(result)
     if rows:
         show()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slugline.corpus.readers import is_database
-from slugline.errors import OptionError, Parameter, StoreError
+from slugline.errors import Message, OptionError, Parameter, StoreError
 from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import SOURCE, RowAssignments, TextTable, missing_note
@@ -133,32 +133,26 @@ def find_labels(file: str, output: Path | None) -> Path:
     return path
 
 
-def find_source(labels: Path) -> str:
+def find_source(labels: Path, advice: Message | None = None) -> str:
     """Return the file of texts recorded in a label database.
+
+    `advice` tells how to pass that file and the database; by default, as those of `slugline.label`.
 
     Raises
     ------
     OptionError : if unknown or missing.
     StoreError : if the label database can't be read.
     """
+    advice = advice or Message(f"pass that file, and {labels} as ", Parameter("output"), ".")
     with LabelStore(labels, create=False, is_read_only=True) as store:
         source = store.setting(SOURCE)
     if source is None:
-        raise OptionError(
-            f"{labels} does not record its text file; pass that file, and {labels} as ",
-            Parameter("output"),
-            ".",
-        )
+        raise OptionError(f"{labels} does not record its text file; ", advice)
     # The current folder may have changed.
     for path in (Path(source), labels.parent / source):
         if path.is_file():
             return str(path)
-    raise OptionError(
-        f"{labels} has labels of texts in {source}, which is missing; pass that file, and "
-        f"{labels} as ",
-        Parameter("output"),
-        ".",
-    )
+    raise OptionError(f"{labels} has labels of texts in {source}, which is missing; ", advice)
 
 
 def login_name() -> str:

@@ -442,7 +442,7 @@ def _no_answers(path: Path, counts: Counter[Status], n_imported: int) -> DataErr
             f"{path} contains labels of imported coders only, for "
             f"{counted(n_imported, 'document')}, "
             "and these don't count as answers: label some documents; or import the labels' FILE as "
-            f"answers: slugline label TEXTS -o {path} --import FILE"
+            f"answers: slugline labels import {path} FILE"
         )
     left_out = _left_out(counts, needs_answers=True)
     found = f" ({left_out})" if left_out else ""

@@ -151,7 +151,7 @@ def _slugline_problem(error: SluglineError, scope: Scope) -> HttpProblem:
         finding = "this token has none" if has_tokens else "this server has no tokens"
         detail += (
             f"; {finding}. Whoever runs the server can add a name to the token file, or approve "
-            "with `slugline corrections`."
+            "with `slugline labels approve`."
         )
     return HttpProblem(status, detail, headers=headers, index=index)
 

@@ -1,4 +1,4 @@
-"""`slugline label --agreement` prints how far coders agree."""
+"""`slugline labels agreement` prints how far coders agree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slugline.labels.store import LabelStore
 pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
-COMMAND = ("label", "t.csv", "-o", "l.db", "--agreement")
+COMMAND = ("labels", "agreement", "l.db")
 
 
 PEOPLE = """\
@@ -72,10 +72,4 @@ def test_label_agreement_says_what_is_missing(run: Run, tmp_path: Path) -> None:
     assert run(*COMMAND).out == (
         "No text has been labelled by two people yet. Start the page with --double 0.1 to have one "
         "text in ten labelled twice.\n"
-    )
-
-
-def test_label_rejects_json_without_agreement(run: Run) -> None:
-    assert run("label", "t.csv", "-o", "l.db", "--json").err == (
-        "slugline: error: --json requires --agreement.\n"
     )
