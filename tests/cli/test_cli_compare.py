@@ -111,7 +111,7 @@ def test_compare_fails_if_all_models_fail(run: Run, tmp_path: Path, fails: str) 
         (["--folds", 1], "--folds is 1; give a whole number of at least 2."),
         (
             ["--folds", 91],
-            "--folds is 91, but news.csv has only 90 documents; give at most as many ",
+            "--folds is 91, but news.csv has only 90 documents; use at most that many ",
         ),
         (["--timeout", -1], "--timeout is -1.0; give a number over 0 and under "),
         (["-o", "news.csv"], "--output news.csv: the folder can't be created (Not a directory); c"),

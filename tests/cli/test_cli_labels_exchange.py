@@ -137,7 +137,7 @@ def test_label_rejects_a_settler_without_a_token(run: Run, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--topic", "topic"), "t.csv has no column 'topic'"),
+        (("--topic", "topic"), "--topic is 'topic', but t.csv has the columns ['nr']"),
         (("--topic", "nr", "--coder", " "), "is blank; pass a coder name."),
     ],
 )

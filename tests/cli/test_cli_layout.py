@@ -233,10 +233,10 @@ def test_layout_keeps_the_form_of_several_topics(
         ({"topic_map": (("a",),)}, "of length 2"),
         ({"topic_map": (("", "b"),)}, "length >= 1"),
         ({"fold_topics": 1}, "Expected `bool`"),
-        ({"topic_form": TopicForm("separator")}, "topic columns don't fit the form of topics"),
+        ({"topic_form": TopicForm("separator")}, "topic columns don't match the topic format"),
         (
             {"topic_form": TopicForm("array", columns=("a",))},
-            "topic columns don't fit the form of topics",
+            "topic columns don't match the topic format",
         ),
         (
             {"topic_form": TopicForm("columns", columns=("a", "Mitteilung"))},

@@ -293,8 +293,9 @@ def test_train_warns_of_a_model_no_better_than_the_baseline(run: Run, news: News
     write_csv("test.csv", [("other words", "common"), ("others", "rare")])
 
     assert (
-        "the model is no better than always answering 'common': that is right for 50.0 % of the "
-        "test documents, and the model for 50.0 %. Use another --learner, or more documents."
+        "the model is no better than always answering 'common': its accuracy on the test "
+        "documents is 50.0 %, and the baseline's is 50.0 %. Try another --learner, or add "
+        "documents."
     ) in warnings_of(run("train", "n.csv", "-q", "--test", "test.csv"))
 
 

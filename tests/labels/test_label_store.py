@@ -230,11 +230,10 @@ def test_store_label_changes_a_decision_that_it_names(store: LabelStore) -> None
     with pytest.raises(DataError) as caught:
         store.label(first.assignment.id, ["earn"])
     assert str(caught.value) == (
-        "assignment 1 has decision 1 now, and `supersedes` is None; review it again before "
-        "deciding."
+        "assignment 1 now has decision 1, but `supersedes` is None; review it again."
     )
     second = store.label(first.assignment.id, ["earn"], supersedes=first.id)
-    with pytest.raises(DataError, match="has decision 2 now"):
+    with pytest.raises(DataError, match="now has decision 2"):
         store.undo(first.id)
     assert answers(store)[0] == ("earn",)
     assert [(each.id, each.supersedes) for each in store.decisions()] == [(1, None), (2, 1)]

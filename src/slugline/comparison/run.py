@@ -115,7 +115,7 @@ def compare_models(
         raise OptionError(
             Parameter("n_folds"),
             f" is {settings.n_folds}, but {corpus.name} has only {len(corpus):,} documents; "
-            "give at most as many folds.",
+            "use at most that many folds.",
         )
     folds = make_folds(corpus.topics, settings.n_folds, settings.random_state)
     check_folds(corpus, folds)

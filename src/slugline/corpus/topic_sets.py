@@ -226,8 +226,7 @@ def check_form(
     if names and multilabel != is_multilabel(names):
         form = "a list of topics" if multilabel else "one topic"
         raise DataError(
-            f"{first} have {form} for each text, and {other} has another form; give it in the "
-            "same form."
+            f"{first} have {form} for each text, but {other} does not; use the same form for both."
         )
     if not multilabel:
         return

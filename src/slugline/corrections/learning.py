@@ -456,7 +456,7 @@ def learn_from_corrections(
         raise OptionError(
             "corrections don't include parents, which ",
             Parameter("topic_path"),
-            " adds to topics; correct the data that the model learns from, or leave ",
+            " adds to topics; correct the training data, or leave ",
             Parameter("topic_path"),
             " out.",
         )

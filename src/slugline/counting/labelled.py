@@ -1,4 +1,4 @@
-"""Shares from labels of some texts, alone or combined with model probabilities of all texts."""
+"""Estimate shares from a labelled sample, with or without model probabilities of all texts."""
 
 from __future__ import annotations
 

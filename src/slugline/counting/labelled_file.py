@@ -106,7 +106,7 @@ def _name_columns(error: DataError, path: Path, layout: Layout | None) -> DataEr
 class _DrawnLabels:
     """Labels of texts in a label database that were drawn with a known probability.
 
-    Labels given with a guess in view are excluded, because people tend to follow guesses.
+    Labels given while a guess was visible are excluded, because people tend to follow guesses.
 
     Attributes
     ----------
@@ -115,8 +115,8 @@ class _DrawnLabels:
     weights : list of float
         Inverse probabilities, up to a factor.
     n_chosen, n_guessed : int
-        Number of excluded labels: of texts chosen without a known probability, and of texts
-        labelled with a guess in view.
+        Numbers of labels excluded because the text's selection probability is unknown, or because
+        a guess was visible.
     """
 
     texts: list[str] = field(default_factory=list)

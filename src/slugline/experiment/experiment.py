@@ -388,11 +388,11 @@ def _with_test(
     if is_measured and accuracy <= majority and len(fitted.topics) > 1:
         warnings += (
             Message(
-                f"the model is no better than always answering {short_repr(majority_topic)}: that "
-                f"is right for {percent(majority)} of the {tested}, and the model for "
-                f"{percent(accuracy)}. Use another ",
+                f"the model is no better than always answering {short_repr(majority_topic)}: its "
+                f"accuracy on the {tested} is {percent(accuracy)}, and the baseline's is "
+                f"{percent(majority)}. Try another ",
                 Parameter("learner"),
-                ", or more documents.",
+                ", or add documents.",
             ),
         )
     return replace(

@@ -45,7 +45,7 @@ class HeldOutScores(NamedTuple):
     training: Index | None = None
 
     def of_rows(self, mask: Mask) -> HeldOutScores:
-        """Return the scores of masked rows, numbered as if there were no others."""
+        """Return the scores of the rows in `mask`, renumbered from 0."""
         numbers = np.cumsum(mask) - 1
         chosen = mask[self.rows]
         training = self.training

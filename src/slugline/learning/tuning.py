@@ -291,7 +291,7 @@ class _CrossValidation:
         return self._metric.function(scores, self._labels, self._weights), losses
 
     def work(self, candidate: Candidate) -> float:
-        """Return a candidate's multiplications per term of the first candidate."""
+        """Return a candidate's training cost: multiplications per term of the first candidate."""
         passes = candidate.passes or default_passes(self._n)
         terms = self._n_terms(candidate.feature_groups) / max(self._n_terms_at_start, 1)
         return _PRODUCTS * passes * self._context.n_topics * (len(self._folds) - 1) * terms

@@ -452,7 +452,7 @@ def _check_proba(predictions: HeldOutPredictions, n_topics: int) -> None:
     if len(is_exact) != len(proba.topics) or np.count_nonzero(is_exact) != len(proba.exact):
         raise DataError("topics, levels and probabilities of held-out predictions don't match")
     if proba.omitted.shape != (n_topics,):
-        raise DataError("held-out predictions don't have an omitted probability for each topic")
+        raise DataError("held-out predictions need one omitted probability per topic")
     in_range = (proba.exact > 0).all() and (proba.exact < _OVER_1).all()
     if not in_range or (proba.omitted < 0).any() or (proba.omitted > 1).any():
         raise DataError("held-out predictions have probabilities out of range")

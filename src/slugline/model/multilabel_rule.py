@@ -74,7 +74,7 @@ class MultilabelRule:
 
     @property
     def usual_thresholds(self) -> F32 | None:
-        """Thresholds without a required precision; None if texts get their most likely path."""
+        """Thresholds without a required precision; None if the most likely path is assigned."""
         return None if self.path_ends else self.thresholds
 
     @property

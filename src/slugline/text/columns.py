@@ -244,7 +244,10 @@ class HashedColumns(Buckets):
         return self._compact
 
     def add_columns(self, buckets: I32, names: tuple[bytes, Integers]) -> None:
-        """Add columns that are in the table if there is one, with names as bytes and lengths."""
+        """Register columns that the kernel has already added to its table, if any.
+
+        `names` contains the concatenated names and their lengths in bytes.
+        """
         data, lengths = names
         self._n_columns += len(lengths)
         # 32 bits save memory: there may be over a million names.

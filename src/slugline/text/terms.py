@@ -149,9 +149,9 @@ class GroupedTerms(NamedTuple):
         return np.repeat(np.bincount(self.groups, minlength=len(group_lengths)), group_lengths)
 
     def columns_in_order(self, columns: I32) -> tuple[I32, I64]:
-        """Return the columns of the terms of documents in reading order, and `indptr`.
+        """Return each document's term columns in reading order, and `indptr`.
 
-        `columns` has the column of each span; spans with a negative number are left out.
+        `columns` maps spans to columns; spans with a negative column are skipped.
         """
         has_column = columns >= 0
         starts = row_offsets(has_column)[self.spans.indptr]

@@ -156,7 +156,7 @@ class CorrectionWrites(DecisionWrites):
 
         Raises
         ------
-        DataError : if a value can't be stored, or labels in the file are of the other kind.
+        DataError : if a value can't be stored, or if single-label and multi-label data would mix.
         """
         cells = document_cells(NewDocument("", text))
         cells = cells._replace(key=name_cell("key", document_keys([text])[0]))

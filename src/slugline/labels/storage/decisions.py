@@ -506,8 +506,8 @@ def _check_supersedes(
     if supersedes != last and (supersedes is not None or kind != "undo"):
         current = f"no {noun}" if last is None else f"{noun} {last}"
         raise LabelConflictError(
-            f"{owner} {number} has {current} now, and ",
+            f"{owner} {number} now has {current}, but ",
             Parameter("supersedes"),
-            f" is {supersedes}; review it again before deciding.",
+            f" is {supersedes}; review it again.",
         )
     return None if last is None else int(last)

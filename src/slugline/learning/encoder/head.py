@@ -294,7 +294,7 @@ class DenseHead:
 
     @cached_property
     def _kernel_arrays(self) -> tuple[F32, F32]:
-        """The weights by groups of topics, in the kernel's format, and the biases."""
+        """Weights, padded and grouped by topic for the kernel, and biases."""
         n_columns, n_topics = self.weights.shape
         padded = np.pad(self.weights, ((0, 0), (0, -n_topics % _TOPICS_AT_ONCE)))
         groups = padded.reshape(n_columns, -1, _TOPICS_AT_ONCE).transpose(1, 0, 2)

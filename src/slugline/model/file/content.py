@@ -384,7 +384,7 @@ def _check_layout(layout: Layout, feature_groups: Sequence[FeatureGroup]) -> Non
     if form is not None:
         needs_separator, needs_columns = form.kind == "separator", form.kind == "columns"
         if bool(form.separator) != needs_separator or bool(form.columns) != needs_columns:
-            raise DataError("the separator or the topic columns don't fit the form of topics")
+            raise DataError("separator or topic columns don't match the topic format")
         columns = [*layout.text, *(form.columns or [layout.topic])]
     if len({*columns}) < len(columns):
         raise DataError("a column of the data is used twice")
@@ -474,7 +474,7 @@ def _check_idf(fitted: Fitted) -> None:
         expected = (vocabulary.n_columns,) if group.has_idf else None
         if (None if idf is None else idf.shape) != expected:
             n_needed, n_weights = sum(expected or ()), 0 if idf is None else idf.size
-            raise DataError(f"the {group.kind} need {n_needed} idf weights, and have {n_weights}")
+            raise DataError(f"the {group.kind} need {n_needed} idf weights but have {n_weights}")
         if idf is not None:
             check_idf(idf, fitted.n_documents)
 

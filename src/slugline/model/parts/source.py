@@ -299,7 +299,7 @@ def _source_partitions(
         if any(getattr(options, name) != getattr(defaults, name) for name in _FILE_OPTIONS):
             raise OptionError(
                 _list_parameters(*_FILE_OPTIONS),
-                " apply to files only, and ",
+                " apply only to files, but ",
                 Parameter("source"),
                 " holds texts and topics; leave them out.",
             )

@@ -73,8 +73,8 @@ class Operation:
         if unknown is not None and self.needs_token:
             raise HttpProblem(
                 422,
-                f"{self.path} has no parameter {unknown[:100]!r}; "
-                f"{'it has ' + ', '.join(names) if names else 'it has none'}.",
+                f"{self.path}: unknown query parameter {unknown[:100]!r}; "
+                f"{'choose from ' + ', '.join(names) if names else 'it takes none'}.",
             )
 
     @functools.cached_property

@@ -129,7 +129,7 @@ class SeparateTopicRequest(ServiceRequest, frozen=True, kw_only=True):
 
 
 class DisagreementRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Asks for the first text to settle with a number above `after`."""
+    """Requests the first unsettled disagreement with a number above `after`."""
 
     after: Annotated[int, Meta(ge=0, le=MAX_ID)] = 0
 

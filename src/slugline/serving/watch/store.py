@@ -84,7 +84,7 @@ class WatchedModel(NamedTuple):
 
     @classmethod
     def from_file(cls, path: Path, fitted: Fitted) -> WatchedModel:
-        """Identify the version in a model file by the file's content."""
+        """Describe a model file, with its checksum as the version."""
         name, digest = path.name.removesuffix(".slug"), file_sha256(path)[:DIGEST_LENGTH]
         return cls(name, digest, tuple(fitted.topics.names), fitted.multilabel)
 
