@@ -24,8 +24,7 @@ from slugline.corrections.learning import (
     to_corpus,
 )
 from slugline.errors import DataError
-from slugline.labels.storage.corrections import Correction
-from slugline.labels.store import LabelStore
+from slugline.labels.store import Correction, LabelStore
 
 News = list[tuple[str, str]]
 

@@ -11,8 +11,7 @@ import pytest
 from slugline.classifier import load
 from slugline.corrections.summary import Confusion, UnresolvedCorrections, _batches, summarize
 from slugline.errors import OptionError
-from slugline.labels.storage.corrections import Correction
-from slugline.labels.store import LabelStore
+from slugline.labels.store import Correction, LabelStore
 
 
 def correction(

@@ -17,8 +17,7 @@ from slugline.corrections.learning import merge_corrections, to_corpus
 from slugline.corrections.learning_loop import LearningLoop
 from slugline.corrections.summary import Confusion, UnresolvedCorrections, summarize
 from slugline.errors import DataError
-from slugline.labels.storage.corrections import Correction
-from slugline.labels.store import LabelStore
+from slugline.labels.store import Correction, LabelStore
 
 WORDS = {"a": "alpha apple axe", "b": "beta bread bolt", "c": "coal cup cart"}
 SETS = [("a",), ("b",), ("c",), ("a", "b"), ("b", "c"), ()]

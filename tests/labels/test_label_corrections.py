@@ -18,8 +18,7 @@ from slugline.corpus.label_database.records import Selection
 from slugline.corpus.label_database.tables import MAX_TEXT_BYTES
 from slugline.errors import DataError, StoreError
 from slugline.labels.cells import NewDocument
-from slugline.labels.storage.corrections import Correction
-from slugline.labels.store import LabelStore
+from slugline.labels.store import Correction, LabelStore
 
 GIVEN: dict[str, Any] = {
     "text": "Wheat prices fell",
@@ -111,7 +110,7 @@ def test_store_count_counts_one_model(store: LabelStore) -> None:
 
 
 def test_store_rows_read_pages_without_gaps(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slugline.labels.storage.corrections._PAGE_ROWS", 3)
+    monkeypatch.setattr("slugline.labels.store._PAGE_ROWS", 3)
     with LabelStore(path) as store:
         for n in range(10):
             add(store, topic=str(n))
@@ -123,7 +122,7 @@ def test_store_rows_read_pages_without_gaps(path: Path, monkeypatch: pytest.Monk
 def test_store_rows_read_few_long_texts_at_a_time(
     path: Path, monkeypatch: pytest.MonkeyPatch, page_bytes: int, remaining: str
 ) -> None:
-    monkeypatch.setattr("slugline.labels.storage.corrections._PAGE_BYTES", page_bytes)
+    monkeypatch.setattr("slugline.labels.store._PAGE_BYTES", page_bytes)
     with LabelStore(path) as store:
         for n in range(5):
             add(store, topic=str(n), text="x" * 1000)

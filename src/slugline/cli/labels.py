@@ -12,7 +12,6 @@ import click
 from slugline.base.checks import replace_surrogates, short_repr
 from slugline.base.databases import MAX_ID
 from slugline.base.wording import counted, join_words
-from slugline.cli.label_agreement import print_agreement
 from slugline.cli.labels_exchange import export, import_labels
 from slugline.cli.options import Group, argument, command, json_option, option
 from slugline.cli.output import print_json, print_table, say, warn
@@ -20,10 +19,18 @@ from slugline.cli.output import show as show_text
 from slugline.corpus.topic_sets import join_topics
 from slugline.corrections.summary import describe_pending, find_reasons
 from slugline.errors import DataError, OptionError
+from slugline.labels.agreement import (
+    Agreement,
+    GroupAgreement,
+    ImportedAgreement,
+    TopicConfusion,
+    measure_agreement,
+    number_cells,
+    percent_cells,
+)
 from slugline.labels.label_counts import LabelCounts
 from slugline.labels.label_setup import login_name
-from slugline.labels.storage.corrections import Correction
-from slugline.labels.store import LabelStore
+from slugline.labels.store import Correction, LabelStore
 
 # Maximum length of a displayed text, and number of corrections listed without --json.
 _MAX_CHARACTERS, _MAX_LISTED = 200, 100
@@ -74,7 +81,15 @@ def show(file: Path, show_all: bool, as_json: bool) -> None:
 @json_option
 def agreement(file: Path, as_json: bool) -> None:
     """Measure the agreement between coders, and with compared labels."""
-    print_agreement(file, as_json=as_json)
+    with LabelStore(file, create=False, is_read_only=True) as store:
+        agreement = measure_agreement(store)
+    if as_json:
+        print_json(agreement.to_dict())
+        return
+    _print_people(agreement)
+    _print_coders(agreement)
+    for imported in agreement.imported:
+        _print_imported(imported)
 
 
 @command()
@@ -263,3 +278,80 @@ def _to_dict(row: Correction, reasons: Sequence[str]) -> dict[str, Any]:
             fields[name] = list(fields[name])
     plain: dict[str, Any] = replace_surrogates(fields)
     return plain
+
+
+# Agreement ----------------------------------------------------------------------------------------
+
+# Maximum number of listed confusions, and of coder pairs per confusion.
+_MAX_LISTED = 10
+
+
+def _print_people(agreement: Agreement) -> None:
+    people = agreement.people
+    if not people.n_documents:
+        show_text(
+            "No text has been labelled by two people yet. Start the page with --double 0.1 to have "
+            "one text in ten labelled twice."
+        )
+        return
+    show_text(
+        f"{counted(people.n_documents, 'text')} labelled by two or more people, "
+        f"{agreement.n_random:,} of them random draws"
+    )
+    _print_group(people)
+
+
+def _print_group(group: GroupAgreement) -> None:
+    """Print alpha, agreement by topic, and confusions."""
+    print_table(
+        [
+            ("", "value", "95 % interval"),
+            ("same topics", *percent_cells(group.exact)),
+            ("Krippendorff's alpha", *number_cells(group.alpha)),
+        ]
+    )
+    if not group.alpha.is_defined:
+        show_text("Alpha is undefined because every label has the same topic; label more texts.")
+    show_text()
+    rows = [("topic", "texts", "other agrees", "95 % interval", "alpha", "95 % interval")]
+    for each in group.topics:
+        n = f"{each.agreement.n_documents:,}"
+        cells = percent_cells(each.agreement) + number_cells(each.alpha)
+        rows.append((each.topic, n, *cells))
+    print_table(rows)
+    if group.confusions:
+        show_text()
+        confusions = [_confusion_row(each) for each in group.confusions[:_MAX_LISTED]]
+        header = ("confused", "with", "texts", "coders (first / second)")
+        print_table([header, *confusions], (0, 1, 3))
+
+
+def _confusion_row(confusion: TopicConfusion) -> tuple[str, ...]:
+    first, second = confusion.topics
+    coders = [f"{coder} / {other} {n:,}" for (coder, other), n in confusion.by_coders.items()]
+    listed = join_words(coders, _MAX_LISTED, last=None)
+    return first, second or "(not given)", f"{confusion.n_documents:,}", listed
+
+
+def _print_coders(agreement: Agreement) -> None:
+    if not agreement.coders:
+        return
+    show_text()
+    has_repeated = any(each.repeated.is_defined for each in agreement.coders)
+    rows = [["coder", "labels", "skipped", "others agree", "95 % interval", "texts"]]
+    if has_repeated:
+        rows[0] += ["same again", "95 % interval", "texts"]
+    for each in agreement.coders:
+        name = each.coder if each.kind == "person" else f"{each.coder} (imported)"
+        row = [name, f"{each.n_labels:,}", f"{each.n_skipped:,}"]
+        for coefficient in [each.others, *([each.repeated] if has_repeated else [])]:
+            row += [*percent_cells(coefficient), f"{coefficient.n_documents:,}"]
+        rows.append(row)
+    print_table(rows)
+
+
+def _print_imported(imported: ImportedAgreement) -> None:
+    group = imported.agreement
+    show_text("", f"{imported.coder} compared with people: {counted(group.n_documents, 'text')}")
+    if group.n_documents:
+        _print_group(group)

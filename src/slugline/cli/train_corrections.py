@@ -17,8 +17,7 @@ from slugline.corpus.topic_sets import as_sets
 from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
 from slugline.corrections.summary import describe_pending
 from slugline.errors import OptionError, SluglineError, StoreError
-from slugline.labels.storage.corrections import Correction
-from slugline.labels.store import LabelStore
+from slugline.labels.store import Correction, LabelStore
 from slugline.model.file import container
 from slugline.model.file.content import load_model
 from slugline.model.file.generations import earlier_files

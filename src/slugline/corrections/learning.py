@@ -39,7 +39,7 @@ from slugline.model.settings import FitSettings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slugline.labels.storage.corrections import Correction
+    from slugline.labels.store import Correction
     from slugline.model.file.schema import ModelFile
 
 

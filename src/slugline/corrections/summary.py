@@ -14,8 +14,7 @@ from slugline.corpus.topic_sets import join_topics
 if TYPE_CHECKING:
     from slugline.corpus.documents import Topic
     from slugline.corpus.topic_sets import TopicSet
-    from slugline.labels.storage.corrections import Correction
-    from slugline.labels.store import LabelStore
+    from slugline.labels.store import Correction, LabelStore
     from slugline.model.fitted import Fitted
 
 

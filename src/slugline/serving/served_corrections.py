@@ -14,8 +14,7 @@ from slugline.corpus.documents import Topic
 from slugline.corpus.misspellings import find_similar_name
 from slugline.corrections.summary import CorrectionSummary, find_reasons, summarize
 from slugline.errors import DataError, Parameter
-from slugline.labels.storage.corrections import Correction
-from slugline.labels.store import LabelStore
+from slugline.labels.store import Correction, LabelStore
 from slugline.model.decision import Decision
 from slugline.serving.replies import CorrectionReply, round_number
 from slugline.serving.requests import CorrectionRequest

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
-from slugline.labels.storage.corrections import Correction
+from slugline.labels.store import Correction
 from slugline.serving.replies import round_number
 from slugline.serving.requests import (
     LONGEST_TEXT,
