@@ -112,7 +112,7 @@ def test_layout_does_not_replace_a_missing_topic_column(tickets: Run) -> None:
     found = tickets("evaluate", "m.slug", "test.csv")
     assert found.code == 1
     assert (
-        "test.csv has no column 'Bereich', the topic in the model's training data; there are "
+        "test.csv has no column 'Bereich', the topic in the model's training data; found "
         "'Überschrift', 'Mitteilung', 'Ticket-Nr'; pass the topic column with --topic." in found.err
     )
 
@@ -367,7 +367,7 @@ def test_predict_rejects_a_table_without_the_columns_of_the_model(tickets: Run) 
     assert (found.code, Path("o.csv").exists()) == (1, False)
     assert (
         "nocol.csv has no column 'Überschrift' and 'Mitteilung', the text in the model's training "
-        "data; there are 'a', 'b'; pass the text column with --text."
+        "data; found 'a', 'b'; pass the text column with --text."
     ) in found.err
     assert tickets("predict", "m.slug", "nocol.csv", "--text", "b").code == 0
     found = tickets("evaluate", "m.slug", "nocol.csv")

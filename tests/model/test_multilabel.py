@@ -60,8 +60,8 @@ def test_predict_gives_all_topics_of_a_text_or_none(several: TopicClassifier) ->
 def test_score_takes_topics_in_the_form_of_the_training(several: TopicClassifier) -> None:
     array = TopicClassifier(n_jobs=1).fit(TEXTS, INDICATOR)
     one = TopicClassifier(n_jobs=1).fit(TEXTS[:40], ["a", "b"] * 20)
-    several_form = "training documents have a list of topics for each text, and `y` has another"
-    one_form = "training documents have one topic for each text, and `y` has another form"
+    several_form = "training documents have a list of topics for each text, but `y` does not"
+    one_form = "training documents have one topic for each text, but `y` does not"
     advice = "topic of training documents; give a column for each topic, or lists of topics."
     words = (
         "`y` has the topic 'grain', but topics of training documents are numbers; give topics "
@@ -539,7 +539,7 @@ ONE_TOPIC: Any = OneTopicLearner()
         ([["a"], [1]], "strings and numbers"),
         ([["a"], [" "]], "is blank"),
         ([["a"]], "2 texts and 1 topic;"),
-        (["a", ["b"]], "topics are words or whole numbers"),
+        (["a", ["b"]], "topics must be strings or integers"),
     ],
 )
 def test_fit_rejects_invalid_lists_of_topics(y: Any, words: str) -> None:
