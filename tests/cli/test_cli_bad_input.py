@@ -52,8 +52,8 @@ def assert_refused(result: Any, opening: str) -> None:
 # Data -------------------------------------------------------------------------------------------
 
 BAD_DATA = {
-    "empty file": (b"", "t.csv holds no documents"),
-    "header only": (table(), "t.csv holds no documents"),
+    "empty file": (b"", "t.csv contains no documents"),
+    "header only": (table(), "t.csv contains no documents"),
     "short rows": (
         table("wheat,grain", "grain", "goal,sport", "sport"),
         "t.csv: 2 of 4 rows can't be used: 1 cell instead of 2 (lines 3, 5); fix them.",

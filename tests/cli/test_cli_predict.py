@@ -240,7 +240,7 @@ def test_predict_reports_a_bad_row_and_goes_on(run: Run) -> None:
         1,
         "standard input: read column 'text' as text; choose another with --text\n"
         "standard input: 3 of 5 lines could not be classified (bytes that are not UTF-8: if it is "
-        'cp1252, name that with --encoding cp1252); see "error" in the lines\n',
+        'cp1252, pass --encoding cp1252); see "error" in the lines\n',
     )
 
 

@@ -157,7 +157,7 @@ def test_train_stream_rejects_options_that_it_does_not_support(
         (["x/*.csv"], 1, "no file matches x/*.csv; check the pattern and the folder."),
         (["gone.csv"], 1, "gone.csv doesn't exist; check the path."),
         (["reuters"], 2, "reuters is a small built-in data set; omit --stream"),
-        (["empty.csv"], 1, "empty.csv holds no documents"),
+        (["empty.csv"], 1, "empty.csv contains no documents"),
         (["news/part-0.csv", "other.csv"], 1, "other.csv has texts and topics in columns 'text'"),
         (["bad.csv"], 1, "bad.csv: line 3 can't be used: 1 cell"),
     ],
