@@ -153,8 +153,8 @@ def test_load_corpus_says_how_to_learn_from_imported_labels(path: Path, store: L
     with pytest.raises(DataError) as caught:
         load_corpus(path)
     assert str(caught.value) == (
-        f"{path} contains only labels by imported coders 1 document, and these don't count as "
-        "answers: label some documents; or import the labels' FILE as answers: slugline label "
+        f"{path} contains only labels by imported coders (1 document), which don't count as "
+        "answers. Label some documents, or import FILE as answers: slugline label "
         f"TEXTS -o {path} --import FILE"
     )
 
@@ -163,7 +163,7 @@ def test_load_corpus_reads_approved_corrections(path: Path, store: LabelStore) -
     fields: dict[str, Any] = {"answer": "earn", "probability": 0.5, "model": "m", "digest": "d"}
     for number in range(3):
         store.add_correction(text=f"Maize {number}", topic="grain", **fields)
-    with pytest.raises(DataError, match=r"no document with an answer yet \(11 documents without"):
+    with pytest.raises(DataError, match=r"no labelled documents yet \(11 documents without"):
         load_corpus(path)
     first, second, _ = store.pending_corrections()
     store.approve_correction(first, "Kim")
