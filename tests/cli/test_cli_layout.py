@@ -223,8 +223,8 @@ def test_layout_keeps_the_form_of_several_topics(
     ("change", "message"),
     [
         ({"text": []}, "length >= 1"),
-        ({"text": ["a", "b", "a"]}, "a column of the data is used twice"),
-        ({"topic": "Mitteilung"}, "a column of the data is used twice"),
+        ({"text": ["a", "b", "a"]}, "duplicate data column"),
+        ({"topic": "Mitteilung"}, "duplicate data column"),
         ({"encoding": "rot13"}, "not a Python encoding"),
         ({"topic": "x" * 1001}, "length <= 1000"),
         ({"separator": "ab"}, "length <= 1"),
@@ -233,14 +233,14 @@ def test_layout_keeps_the_form_of_several_topics(
         ({"topic_map": (("a",),)}, "of length 2"),
         ({"topic_map": (("", "b"),)}, "length >= 1"),
         ({"fold_topics": 1}, "Expected `bool`"),
-        ({"topic_form": TopicForm("separator")}, "topic columns don't fit the form of topics"),
+        ({"topic_form": TopicForm("separator")}, "topic columns contradict the topic format"),
         (
             {"topic_form": TopicForm("array", columns=("a",))},
-            "topic columns don't fit the form of topics",
+            "topic columns contradict the topic format",
         ),
         (
             {"topic_form": TopicForm("columns", columns=("a", "Mitteilung"))},
-            "a column of the data is used twice",
+            "duplicate data column",
         ),
     ],
 )
