@@ -252,7 +252,7 @@ def test_set_output_chooses_the_type_of_transform(trained: Any) -> None:
         (lambda c: slugline.suggest("reuters46", "one text"), "put brackets around it"),
         (
             lambda c: UNTYPED.suggest("reuters46", pd.DataFrame({"text": TEXTS})),
-            r"pass the column that holds them: df\['text'\]",
+            r"pass the text column: df\['text'\]",
         ),
         (lambda c: UNTYPED.train(dict(zip(TEXTS, TOPICS, strict=True))), "`data` is {"),
         (lambda c: UNTYPED.curve([*zip(TEXTS, TOPICS, strict=True)]), r"`data` is \[\("),
@@ -261,7 +261,7 @@ def test_set_output_chooses_the_type_of_transform(trained: Any) -> None:
             lambda c: UNTYPED.train(
                 pd.DataFrame({"text": TEXTS, "topic": TOPICS}), topic=["topic"]
             ),
-            r"has no column \['topic'\]; there are 'text', 'topic'; did you mean 'topic'",
+            r"has no column \['topic'\]; found 'text', 'topic'; did you mean 'topic'",
         ),
         (lambda c: UNTYPED.train((TEXTS, TOPICS), text="text"), "the corpus has none; leave"),
         (lambda c: UNTYPED.audit(c, test=7), "`test` is 7; give a Corpus"),

@@ -97,7 +97,7 @@ def test_label_reads_a_file_and_says_what_it_left_out(tmp_path: Path) -> None:
     topics.write_text("name,description\nbilling,Invoices\n", "utf-8")
     with open_page(tmp_path / "labels.db", path, topics=topics) as page:
         decide(page, "billing")
-    assert page.notes[-1] == "skipped 1 row without a text to read (line 3)"
+    assert page.notes[-1] == "skipped 1 row without text (line 3)"
     assert slugline.export_labels(page.path, tmp_path / "out.csv").n_labelled == 1  # type: ignore[union-attr]
     assert (tmp_path / "out.csv").read_text("utf-8") == (
         "nr,body,topic\n1,My invoice is wrong,billing\n2,,\n"

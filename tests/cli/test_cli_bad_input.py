@@ -52,8 +52,8 @@ def assert_refused(result: Any, opening: str) -> None:
 # Data -------------------------------------------------------------------------------------------
 
 BAD_DATA = {
-    "empty file": (b"", "t.csv holds no documents"),
-    "header only": (table(), "t.csv holds no documents"),
+    "empty file": (b"", "t.csv contains no documents"),
+    "header only": (table(), "t.csv contains no documents"),
     "short rows": (
         table("wheat,grain", "grain", "goal,sport", "sport"),
         "t.csv: 2 of 4 rows can't be used: 1 cell instead of 2 (lines 3, 5); fix them.",
@@ -82,7 +82,7 @@ BAD_DATA = {
     ),
     "topics of numbers and words": (
         table("wheat,1", "goal,2", "loan,bank"),
-        "t.csv: 1 of 3 rows can't be used: a word as topic, such as 'bank'",
+        "t.csv: 1 of 3 rows can't be used: a string as topic, such as 'bank'",
     ),
     "all topics with one document": (
         table("wheat,grain", "goal,sport", "loan,bank"),
@@ -91,7 +91,7 @@ BAD_DATA = {
     ),
     "open quote": (
         table("wheat,grain", '"corn,grain', "goal,sport"),
-        "t.csv, line 3: the row that begins here has a quote that is never closed",
+        "t.csv, line 3: unclosed quote in the row that starts here",
     ),
     "zip archive": (
         b"PK\x03\x04 and more",
@@ -168,11 +168,11 @@ def test_train_rejects_a_missing_test_file_before_any_training(run: Run, news_cs
     [
         (
             ["--text", "bodi"],
-            "news.csv has no column 'bodi'; there are 'body', 'queue'; did you mean 'body'?",
+            "news.csv has no column 'bodi'; found 'body', 'queue'; did you mean 'body'?",
         ),
         (
             ["--topic", "department"],
-            "news.csv has no column 'department'; there are 'body', 'queue'; name one of them.",
+            "news.csv has no column 'department'; found 'body', 'queue'; choose one of them.",
         ),
     ],
     ids=["near one", "near none"],
@@ -323,7 +323,7 @@ finally:
         (
             ["train", "t.csv"],
             b"text,topic\nwheat,grain\n",
-            "slugline: error: t.csv, line 3: the row that begins here has more than 10,000,000 "
+            "slugline: error: t.csv, line 3: the row that starts here has more than 10,000,000 "
             "bytes; close its quotes, or split it.",
         ),
         (
@@ -559,7 +559,7 @@ def test_train_rejects_what_is_not_a_number(
         ),
         (
             ["--topic-columns", "gran,corn"],
-            "tags.csv has no column 'gran'; there are 'text', 'topic', 'grain', 'corn'; did you "
+            "tags.csv has no column 'gran'; found 'text', 'topic', 'grain', 'corn'; did you "
             "mean 'grain'?",
         ),
         (
@@ -603,6 +603,6 @@ def test_curve_needs_test_documents_in_the_form_of_the_data(
 
     assert parts[0]["test"].topics == [("corn",)]
     assert str(error.value) == (
-        "the documents of several.txt have several topics, and a model of one.txt requires one "
-        "topic per document; keep one, such as the first."
+        "several.txt is multi-label, but a model of one.txt requires one topic per "
+        "document; keep one, such as the first."
     )

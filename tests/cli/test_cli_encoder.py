@@ -285,7 +285,7 @@ def test_train_unlabelled_reads_files_like_data(run: Run, few_csv: Path) -> None
     result = run("train", few_csv, "--encoder", "use", *files, "-o", "a.slug")
     assert result.code == 0
     assert "encoding 2 texts with use\n" in result.err
-    assert "b.csv: skipped 1 row without a text to read (line 3)\n" in result.err
+    assert "b.csv: skipped 1 row without text (line 3)\n" in result.err
     assert "b.csv: read" not in result.err
     Path("b.csv").write_text("foo,bar\n1,rye today\n")
     result = run("train", few_csv, "--encoder", "use", *files, "-q")

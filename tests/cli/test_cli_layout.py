@@ -112,7 +112,7 @@ def test_layout_does_not_replace_a_missing_topic_column(tickets: Run) -> None:
     found = tickets("evaluate", "m.slug", "test.csv")
     assert found.code == 1
     assert (
-        "test.csv has no column 'Bereich', the topic in the model's training data; there are "
+        "test.csv has no column 'Bereich', the topic in the model's training data; found "
         "'Überschrift', 'Mitteilung', 'Ticket-Nr'; pass the topic column with --topic." in found.err
     )
 
@@ -223,8 +223,8 @@ def test_layout_keeps_the_form_of_several_topics(
     ("change", "message"),
     [
         ({"text": []}, "length >= 1"),
-        ({"text": ["a", "b", "a"]}, "a column of the data is used twice"),
-        ({"topic": "Mitteilung"}, "a column of the data is used twice"),
+        ({"text": ["a", "b", "a"]}, "duplicate data column"),
+        ({"topic": "Mitteilung"}, "duplicate data column"),
         ({"encoding": "rot13"}, "not a Python encoding"),
         ({"topic": "x" * 1001}, "length <= 1000"),
         ({"separator": "ab"}, "length <= 1"),
@@ -240,7 +240,7 @@ def test_layout_keeps_the_form_of_several_topics(
         ),
         (
             {"topic_form": TopicForm("columns", columns=("a", "Mitteilung"))},
-            "a column of the data is used twice",
+            "duplicate data column",
         ),
     ],
 )
@@ -367,7 +367,7 @@ def test_predict_rejects_a_table_without_the_columns_of_the_model(tickets: Run) 
     assert (found.code, Path("o.csv").exists()) == (1, False)
     assert (
         "nocol.csv has no column 'Überschrift' and 'Mitteilung', the text in the model's training "
-        "data; there are 'a', 'b'; pass the text column with --text."
+        "data; found 'a', 'b'; pass the text column with --text."
     ) in found.err
     assert tickets("predict", "m.slug", "nocol.csv", "--text", "b").code == 0
     found = tickets("evaluate", "m.slug", "nocol.csv")

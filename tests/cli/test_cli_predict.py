@@ -240,7 +240,7 @@ def test_predict_reports_a_bad_row_and_goes_on(run: Run) -> None:
         1,
         "standard input: read column 'text' as text; choose another with --text\n"
         "standard input: 3 of 5 lines could not be classified (bytes that are not UTF-8: if it is "
-        'cp1252, name that with --encoding cp1252); see "error" in the lines\n',
+        'cp1252, pass --encoding cp1252); see "error" in the lines\n',
     )
 
 
@@ -288,23 +288,23 @@ def test_predict_answers_no_documents_with_no_lines(
         (
             ["t.csv", "--text", "BODY"],
             2,
-            "t.csv has no column 'BODY'; there are 'a', 'b', 'body'; did you mean 'body'?",
+            "t.csv has no column 'BODY'; found 'a', 'b', 'body'; did you mean 'body'?",
         ),
         (
             ["t.csv", "--text", "bdy"],
             2,
-            "t.csv has no column 'bdy'; there are 'a', 'b', 'body'; did you mean 'body'?",
+            "t.csv has no column 'bdy'; found 'a', 'b', 'body'; did you mean 'body'?",
         ),
         (
             ["t.csv", "--id", "bdy"],
             2,
-            "t.csv has no column 'bdy'; there are 'a', 'b', 'body'; did you mean 'body'?",
+            "t.csv has no column 'bdy'; found 'a', 'b', 'body'; did you mean 'body'?",
         ),
         (
             ["none.csv"],
             1,
             "none.csv: cannot tell which of 'a', 'b', 'c' contains the text; choose columns with "
-            "--text, or add a header if these are not names.",
+            "--text, or add a header if these are not column names.",
         ),
         (
             ["t.csv", "--format", "xls"],

@@ -357,7 +357,7 @@ def test_predict_output_xlsx_rejects_a_sheet_without_room(run: Run) -> None:
     code, _, err = run("predict", "news.slug", "t.xlsx", "-q", "-o", "a.xlsx")
 
     assert code == 1
-    assert "t.xlsx has cells in column XFD, which leaves no room for the answers" in err
+    assert "t.xlsx has no free columns for the answers after column XFD" in err
     assert not Path("a.xlsx").exists()
 
 

@@ -40,7 +40,7 @@ def test_suggest_prints_a_table_with_an_empty_topic_column(run: Run) -> None:
         assert row["text"] in LINES
         assert row["guess"] in ("bank", "grain", "sport")
         assert 0 < float(row["probability"]) <= 1
-    assert result.err == "warning: new.txt: skipped 1 row without a text to read (line 2)\n"
+    assert result.err == "warning: new.txt: skipped 1 row without text (line 2)\n"
 
 
 def test_suggest_output_can_be_learned_from(run: Run, tmp_path: Path) -> None:

@@ -368,7 +368,7 @@ def test_train_colours_warnings_on_a_terminal_unless_no_color(
         ),
         (
             ["--text", "body", "--topic", "body"],
-            "--text and --topic both name column 'body'; name different columns.",
+            "--text and --topic both name column 'body'; choose different columns.",
         ),
         (
             ["-o", "nowhere/n.slug"],

@@ -91,11 +91,11 @@ def test_find_columns_sees_columns_of_later_rows() -> None:
     [
         (
             {"text": "bdoy"},
-            "data.csv has no column 'bdoy'; there are 'body', 'queue'; did you mean 'body'?",
+            "data.csv has no column 'bdoy'; found 'body', 'queue'; did you mean 'body'?",
         ),
         (
             {"topic": "zzz"},
-            "data.csv has no column 'zzz'; there are 'body', 'queue'; name one of them.",
+            "data.csv has no column 'zzz'; found 'body', 'queue'; choose one of them.",
         ),
     ],
     ids=["near", "far"],
@@ -113,19 +113,21 @@ def test_find_columns_rejects_a_missing_column(wanted: dict[str, Any], message: 
         (
             {"id": 1, "desk": "x", "wire": LONG},
             "data.csv: cannot tell which of 'id', 'desk', 'wire' contains the text or topic; "
-            "choose columns with `text` and `topic`, or add a header if these are not names.",
+            "choose columns with `text` and `topic`, or add a header if these are not "
+            "column names.",
         ),
         (
             {"text": LONG, "a": 1, "b": 2},
             "data.csv: cannot tell which of 'text', 'a', 'b' contains the topic; choose columns "
-            "with `topic`, or add a header if these are not names.",
+            "with `topic`, or add a header if these are not "
+            "column names.",
         ),
         (
             {f"c{i}": 1 for i in range(25)},
             f"data.csv: cannot tell which of {', '.join(repr(f'c{i}') for i in range(20))} "
             "and 5 more contains the text or topic; choose columns with `text` and `topic`, "
             "or add a header if "
-            "these are not names.",
+            "these are not column names.",
         ),
     ],
     ids=["both", "the topic", "of many"],
@@ -157,7 +159,7 @@ def test_find_columns_rejects_one_column_for_text_and_topic() -> None:
     with pytest.raises(OptionError) as error:
         find_columns("data.csv", head_of({"a": 1}), text="a", topic="a")
 
-    assert str(error.value) == "`text` and `topic` both name column 'a'; name different columns."
+    assert str(error.value) == "`text` and `topic` both name column 'a'; choose different columns."
 
 
 def test_peek_consumes_no_more_valid_rows_than_needed() -> None:
@@ -195,21 +197,16 @@ def test_find_columns_prefers_a_name_with_a_comma() -> None:
             "subject,bodi",
             None,
             OptionError,
-            "data.csv has no column 'bodi'; there are 'subject', 'body'; did you mean 'body'?",
+            "data.csv has no column 'bodi'; found 'subject', 'body'; did you mean 'body'?",
         ),
-        ("body,", None, OptionError, "`text` is 'body,'; name each column of the text once."),
-        (
-            "body,body",
-            None,
-            OptionError,
-            "`text` is 'body,body'; name each column of the text once.",
-        ),
-        ((), None, OptionError, "`text` is (); name each column of the text once."),
+        ("body,", None, OptionError, "`text` is 'body,'; list each text column once."),
+        ("body,body", None, OptionError, "`text` is 'body,body'; list each text column once."),
+        ((), None, OptionError, "`text` is (); list each text column once."),
         (
             "subject,body",
             "body",
             OptionError,
-            "`text` and `topic` both name column 'body'; name different columns.",
+            "`text` and `topic` both name column 'body'; choose different columns.",
         ),
     ],
     ids=["not there", "no name", "twice", "none", "topic among them"],

@@ -143,19 +143,19 @@ def with_short_rows(n_rows: int, *lines: int) -> str:
             "a.csv: 4 of 6 rows can't be used: 1 cell instead of 2 (line 3); "
             "bytes that are not UTF-8 (line 5); 3 cells instead of 2 (line 6); 1 more of other "
             "kinds; fix them and save all lines in one encoding (others are UTF-8, as if two files "
-            "were joined) and delete NULs (if the file is UTF-16, name its `encoding`).",
+            "were joined) and delete NULs (if the file is UTF-16, set `encoding`).",
         ),
         (
             "a.csv",
             "body,queue\na,sport\nb,3\nc,arts\nd,4\ne,4\nf,arts\n",
-            "a.csv: 3 of 6 rows can't be used: a number as topic, such as '3', where most are like "
-            "'sport' (lines 3, 5, 6); make all topics words or all numbers.",
+            "a.csv: 3 of 6 rows can't be used: a number as topic, such as '3', unlike most "
+            "topics, such as 'sport' (lines 3, 5, 6); make all topics strings or all numbers.",
         ),
         (
             "a.jsonl",
             jsonl(*({"text": "x", "topic": topic} for topic in [1, 2.5, "-3", "misc", 4])),
-            "a.jsonl: 1 of 5 rows can't be used: a word as topic, such as 'misc', where most are "
-            "like '1' (line 4); make all topics words or all numbers.",
+            "a.jsonl: 1 of 5 rows can't be used: a string as topic, such as 'misc', unlike most "
+            "topics, such as '1' (line 4); make all topics strings or all numbers.",
         ),
         (
             "a.jsonl",
@@ -305,7 +305,9 @@ def test_load_corpus_skips_topics_of_the_rarer_kind_on_request() -> None:
     corpus = load_corpus("a.csv", skip_bad_rows=True)
 
     assert (set(corpus.topics), corpus.n_skipped) == ({"1", "2"}, 1)
-    with pytest.raises(DataError, match="a number as topic, such as '1', where most are like 'x'"):
+    with pytest.raises(
+        DataError, match="a number as topic, such as '1', unlike most topics, such as 'x'"
+    ):
         load_corpus(write("b.csv", "body,queue\na,1\nb,x\n"))
 
 
@@ -339,7 +341,7 @@ def test_load_corpus_rejects_a_file_without_documents(name: str, content: str) -
     with pytest.raises(DataError) as error:
         load_corpus(write(name, content))
 
-    assert str(error.value) == f"{name} holds no documents, at most a header; check the file."
+    assert str(error.value) == f"{name} contains no documents, at most a header; check the file."
 
 
 # Data sets known by name
@@ -524,8 +526,8 @@ def test_require_one_topic_rejects_several() -> None:
         require_one_topic(SEVERAL, "`curve`")
 
     assert str(error.value) == (
-        "the documents of example have several topics, and `curve` requires one topic per "
-        "document; keep one, such as the first."
+        "example is multi-label, but `curve` requires one topic per document; "
+        "keep one, such as the first."
     )
 
 

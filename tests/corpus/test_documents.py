@@ -58,17 +58,11 @@ def test_check_texts_accepts_any_flat_sequence_of_strings(make: Callable[[Any], 
             OrderedDict(a="wheat"),
             "the texts are of type OrderedDict; pass its values: list(texts.values()).",
         ),
-        (
-            Frame("id", "text"),
-            "the texts are of type Frame; pass the column that holds them: df['text'].",
-        ),
-        (
-            Frame("body"),
-            "the texts are of type Frame; pass the column that holds them: df['body'].",
-        ),
+        (Frame("id", "text"), "the texts are of type Frame; pass the text column: df['text']."),
+        (Frame("body"), "the texts are of type Frame; pass the text column: df['body']."),
         (
             pl.DataFrame({"body": TEXTS}),
-            "the texts are of type DataFrame; pass the column that holds them: df['body'].",
+            "the texts are of type DataFrame; pass the text column: df['body'].",
         ),
         (
             np.array([TEXTS]),

@@ -200,7 +200,7 @@ def test_read_rows_obeys_utf_8_that_is_named() -> None:
 
     assert str(error.value).partition(" Slugline read")[0] == (
         "a.csv: 1 of 1 rows can't be used: bytes that are not UTF-8 (line 2); "
-        'if it is cp1252, name that with `encoding="cp1252"`.'
+        'if it is cp1252, pass `encoding="cp1252"`.'
     )
 
 

@@ -35,7 +35,7 @@ def test_peek_stops_after_a_thousand_bad_rows(tmp_path: Path) -> None:
     assert str(error.value) == (
         f"{path}: none of the first 1,000 rows can be read: for example, line 2 (2 cells instead "
         "of 3); "
-        "fix them, or check the header and what separates the cells."
+        "fix them, or check the header and the cell separator."
     )
 
 

@@ -56,7 +56,7 @@ def test_folder_rows_give_bad_rows_for_links_out_of_the_folder() -> None:
     assert bad_rows() == [
         BadRow("a/2.txt", *NOT_INSIDE),
         BadRow("a/3.txt", *NOT_INSIDE),
-        BadRow("b", "a link that leads out of the folder", COPY),
+        BadRow("b", "a link to a place outside the folder", COPY),
     ]
 
 

@@ -136,7 +136,7 @@ def test_find_columns_rejects_texts_that_are_numbers_or_ids(cells: str) -> None:
         read_texts(rows)
 
     assert str(error.value) == (
-        f"a has only numbers or ids, such as {texts[0]!r}, in column 'Text'; there are 'Text', "
+        f"a contains only numbers or ids, such as {texts[0]!r}, in column 'Text'; found 'Text', "
         "'x'; pass the text column with `text`, or the header row with "
         "`header_row`."
     )

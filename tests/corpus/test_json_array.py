@@ -45,7 +45,7 @@ def test_array_rows_do_not_depend_on_the_pieces_read(
 
 
 ADVICE = (
-    "put [ and ] around its objects and commas between them, or, if there is one on each line, "
+    "put [ and ] around its objects and commas between them. If each line is one object, "
     "use a name that ends in .jsonl."
 )
 MALFORMED = "data is not valid JSON (JSON is malformed: {}); fix it."

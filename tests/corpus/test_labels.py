@@ -34,7 +34,7 @@ def test_topics_fit_rejects_words_and_numbers() -> None:
 
 
 def test_topics_reject_a_repeated_name() -> None:
-    with pytest.raises(DataError, match="a topic occurs twice"):
+    with pytest.raises(DataError, match="duplicate topic"):
         Topics(["earn", "earn"])
 
 

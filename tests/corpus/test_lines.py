@@ -31,7 +31,7 @@ def test_text_lines_drop_a_byte_order_mark() -> None:
     assert lines.take_fault() == BadRow(
         2,
         "bytes that are not UTF-8",
-        'name its encoding, such as `encoding="cp1252"`',
+        'set its encoding, such as `encoding="cp1252"`',
         sample=b"c\xe9\n",
     )
 

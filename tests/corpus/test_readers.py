@@ -356,11 +356,11 @@ def test_read_rows_gives_rows_or_a_data_error_for_any_bytes(data: bytes) -> None
 
 # Bad rows
 
-NUL = ("a NUL character", "delete NULs (if the file is UTF-16, name its `encoding`)")
+NUL = ("a NUL character", "delete NULs (if the file is UTF-16, set `encoding`)")
 
 
 def not_utf8(at: int | str, sample: bytes, *, is_mixed: bool = False) -> BadRow:
-    advice = 'name its encoding, such as `encoding="cp1252"`'
+    advice = 'set its encoding, such as `encoding="cp1252"`'
     if is_mixed:
         advice = "save all lines in one encoding (others are UTF-8, as if two files were joined)"
     return BadRow(at, "bytes that are not UTF-8", advice, sample=sample, is_mixed=is_mixed)
@@ -381,8 +381,7 @@ def not_utf8(at: int | str, sample: bytes, *, is_mixed: bool = False) -> BadRow:
             'a,b\n"x,1\ny,2\nz,"3" or "4"\n',
             BadRow(
                 2,
-                "an opening quote that is closed lines later, so that the rows between are one "
-                "cell",
+                "an opening quote that is closed lines later, which merges rows into one cell",
                 "close or delete the opening quote",
             ),
         ),
@@ -529,7 +528,7 @@ def test_read_rows_rejects_a_separator_without_cells() -> None:
         read(write("a.jsonl", JSONL), separator=";")
 
     assert str(error.value) == (
-        "`separator` is ';', and a.jsonl is read as jsonl, which has no separators; leave it out, "
+        "`separator` is ';', but a.jsonl is read as jsonl, which has no separators; leave it out, "
         "or choose another `format`."
     )
 
@@ -609,27 +608,25 @@ def test_read_rows_notes_a_quoted_cell_of_rows() -> None:
         (
             "a.csv",
             'a,b\n1,2\n"x\ny",3\n4,"open\nand\nopen\n',
-            "a.csv, line 5: the row that begins here has a quote that is never closed; close "
-            "or delete it.",
+            "a.csv, line 5: unclosed quote in the row that starts here; close or delete it.",
         ),
         (
             "a.csv",
             "a,b\n1,2\n" + "x" * 50_000_000 + ",3\n",
-            "a.csv, line 3: the row that begins here has more than 10,000,000 bytes; "
+            "a.csv, line 3: the row that starts here has more than 10,000,000 bytes; "
             "close its quotes, or split it.",
         ),
         (
             "a.csv",
             'a,b\n1,"' + ("word " * 999 + "word\n") * 2_001 + '"\n',
-            "a.csv, line 2: the row that begins here has more than 10,000,000 bytes; "
+            "a.csv, line 2: the row that starts here has more than 10,000,000 bytes; "
             "close its quotes, or split it.",
         ),
         ("a.csv", "a,b,a\n1,2,3\n", "a.csv has two columns named 'a'; rename one."),
         (
             "a.csv",
             b"t\xe9xte long\n\xc3\xa9\n",
-            "a.csv, line 1: bytes that are not UTF-8; if it is cp1252, name that with "
-            '`encoding="cp1252"`.',
+            'a.csv, line 1: bytes that are not UTF-8; if it is cp1252, pass `encoding="cp1252"`.',
         ),
         (
             "a.csv",
@@ -639,25 +636,23 @@ def test_read_rows_notes_a_quoted_cell_of_rows() -> None:
         (
             "a.csv.gz",
             gzip.compress(CSV.encode())[:-12],
-            "a.csv.gz is incomplete: its compressed data end too early; download or compress it "
-            "again.",
+            "a.csv.gz is truncated; download or compress it again.",
         ),
         (
             "a.csv.gz",
             gzip.compress("text;Thema\nGröße;a\n".encode("cp1252"))[:-12],
-            "a.csv.gz is incomplete: its compressed data end too early; download or compress it "
-            "again.",
+            "a.csv.gz is truncated; download or compress it again.",
         ),
         (
             "a.csv.gz",
             gzip.compress(CSV.encode())[:-8] + bytes(8),
-            "a.csv.gz: its compressed data are damaged or followed by other data (CRC check "
+            "a.csv.gz: damaged compressed data or trailing data (CRC check "
             "failed 0x0 != 0x0); download or compress it again.",
         ),
         (
             "a.csv.gz",
             gzip.compress(CSV.encode()) + b"more",
-            "a.csv.gz: its compressed data are damaged or followed by other data (Not a gzipped "
+            "a.csv.gz: damaged compressed data or trailing data (Not a gzipped "
             "file (b'mo')); download or compress it again.",
         ),
         ("a.csv.gz", CSV, "a.csv.gz is not compressed with gzip; remove .gz from its name."),
@@ -886,7 +881,7 @@ def test_table_rows_limit_quoted_rows_to_max_record(monkeypatch: pytest.MonkeyPa
         if fits:
             assert [row.at for row in rows] == [3]
         else:
-            with pytest.raises(DataError, match="line 3: the row that begins here has more than"):
+            with pytest.raises(DataError, match="line 3: the row that starts here has more than"):
                 next(rows)
 
 
@@ -917,8 +912,8 @@ def test_parquet_rows_reject_a_repeated_long_text() -> None:
 
     assert Path("a.parquet").stat().st_size < 10_000
     assert str(error.value) == (
-        "a.parquet has 18,432,000,000 bytes of text in 2,048 rows; at most 134,217,728 can be read "
-        "at a time; write it as JSON lines."
+        "a.parquet has 18,432,000,000 bytes of text in 2,048 rows; the maximum is 134,217,728. "
+        "Write it as JSON lines."
     )
 
 

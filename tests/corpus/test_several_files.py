@@ -74,8 +74,8 @@ def test_load_corpus_rejects_words_and_numbers_as_topics_of_files() -> None:
         load_corpus(["a.csv", "b.csv"])
 
     assert str(error.value) == (
-        "a.csv has topics like '3', but b.csv has some like 'x'; "
-        "make all topics words or all numbers."
+        "topics mix strings and numbers: '3' in a.csv, 'x' in b.csv; "
+        "make all topics strings or all numbers."
     )
 
 

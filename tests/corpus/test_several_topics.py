@@ -157,7 +157,7 @@ def test_load_corpus_takes_empty_topic_columns_for_unlabelled() -> None:
 
     assert (corpus.topics, corpus.n_unlabelled) == ([("x",), ()], 1)
     assert corpus.notes[1] == (
-        "left out: 1 of 3 rows is not labelled yet, with nothing in the columns of topics (line 3)"
+        "left out: 1 of 3 rows is not labelled yet, with empty topic columns (line 3)"
     )
 
 
@@ -231,7 +231,7 @@ def test_read_rows_keeps_the_header_of_a_table_with_uris() -> None:
         (["a", None], "an empty topic, or one with a NUL character, in a list of topics"),
         (["a", " "], "an empty topic, or one with a NUL character, in a list of topics"),
         (["a\0"], "an empty topic, or one with a NUL character, in a list of topics"),
-        (["a", 5], "a number as topic, such as '5', where most are like 'x'"),
+        (["a", 5], "a number as topic, such as '5', unlike most topics, such as 'x'"),
         ({"a": 1}, "an object instead of a topic"),
     ],
 )
@@ -252,8 +252,8 @@ def test_load_corpus_notes_unusual_topics() -> None:
 
     assert corpus.topics == [("x", "y"), tuple(many), ("y",)]
     assert corpus.notes == (
-        "a topic given twice for one document, which counts once (line 1)",
-        "more than 100 topics for one document; check what separates them (line 2)",
+        "a duplicate topic, counted once (line 1)",
+        "more than 100 topics for one document; check the separator (line 2)",
     )
 
 
@@ -293,7 +293,7 @@ def test_load_corpus_rejects_a_file_without_any_topic() -> None:
         ({"topic_columns": []}, "`topic_columns` is []; name the column of each topic once."),
         (
             {"topic_columns": "grain,crn"},
-            "a.csv has no column 'crn'; there are 'text', 'grain', 'corn', 'earn', 'rye'; did you "
+            "a.csv has no column 'crn'; found 'text', 'grain', 'corn', 'earn', 'rye'; did you "
             "mean 'corn'?",
         ),
     ],
@@ -339,7 +339,7 @@ def test_read_corpus_names_missing_topic_columns() -> None:
         read_corpus("b.csv", ReadOptions(layout=layout))
 
     assert str(error.value) == (
-        "b.csv has no column 'earn' and 'rye', the topic in the model's training data; there are "
+        "b.csv has no column 'earn' and 'rye', the topic in the model's training data; found "
         "'text', 'grain', 'corn'; pass the topic column with `topic_columns`."
     )
     options = ReadOptions(layout=layout, topic_columns="grain,corn")
@@ -392,13 +392,13 @@ def test_format_topics_is_the_inverse_of_read_topics(kind: Any, topics: list[lis
         (
             "a;b",
             TopicForm("separator", ";"),
-            "topic 'a;b' has ';' in its name, and that separates topics; rename it, or write the "
+            "topic 'a;b' contains the separator ';'; rename it, or write the "
             "topics as a list, in JSON.",
         ),
         (
             "a b",
             TopicForm("label"),
-            "topic 'a b' has ' ' in its name, and that separates topics; rename it, or write the "
+            "topic 'a b' contains the separator ' '; rename it, or write the "
             "topics as a list, in JSON.",
         ),
         (

@@ -65,8 +65,8 @@ def test_make_folds_rejects_too_many_folds(n_folds: int) -> None:
     with pytest.raises(DataError) as caught:
         make_folds(["a", "a", "b"], n_folds, 0)
     assert str(caught.value) == (
-        f"3 documents can't be split into {n_folds} folds; use two folds or more, and at most as "
-        "many as there are documents."
+        f"3 documents can't be split into {n_folds} folds; use at least two, and "
+        "at most one per document."
     )
 
 

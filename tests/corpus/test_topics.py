@@ -84,8 +84,8 @@ def test_name_warnings_propose_a_separator_of_recurring_parts() -> None:
     assert warning == (
         "3 documents have ';' in their topic: 'grain;wheat', 'grain;corn', 'corn;wheat'. Each "
         "combination counts as a separate topic; to split them into topics, use "
-        '`topic_separator=";"`, or else name one topic for each document, with `topic_map` if '
-        "need be, or check the separator of the table."
+        '`topic_separator=";"`, or else keep one topic per document, for example with '
+        "`topic_map`, or check the separator of the table."
     )
     assert name_warnings([topic.replace(";", ",") for topic in topics]) == []
     assert name_warnings(["a;b", "c;d", *["earn"] * 10]) == []

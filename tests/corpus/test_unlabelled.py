@@ -13,7 +13,7 @@ from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError
 
-SKIPPED = "skipped 1 row without a text to read"
+SKIPPED = "skipped 1 row without text"
 
 
 def read(path: Path, content: str, text: str | None = None) -> UnlabelledTexts:
@@ -45,10 +45,7 @@ def test_take_schema_counts_rows_since_the_last_call(tmp_path: Path) -> None:
         ({"text": True, "topic": "b"}, "a value of type bool for a text in column 'text'"),
         ({"text": ["a"], "topic": "b"}, "a list for a text in column 'text'"),
         ({"text": {"a": 1}, "topic": "b"}, "an object for a text in column 'text'"),
-        (
-            {"text": "a", "topic": ["b"]},
-            "several topics, though the first 100 rows of the data have one each",
-        ),
+        ({"text": "a", "topic": ["b"]}, "several topics, but the first 100 rows have one each"),
         ({"text": "a", "topic": ["b", ["c"]]}, "a list in a list of topics"),
         ({"text": "a", "topic": ["b", {"c": 1}]}, "an object in a list of topics"),
         (
@@ -56,8 +53,14 @@ def test_take_schema_counts_rows_since_the_last_call(tmp_path: Path) -> None:
             "an empty topic, or one with a NUL character, in a list of topics",
         ),
         ({"text": "a", "topic": {"b": 1}}, "an object instead of a topic"),
-        ({"text": "a", "topic": "5"}, "a number as topic, such as '5', where most are like 'b'"),
-        ({"text": "a", "topic": -2.0}, "a number as topic, such as '-2', where most are like 'b'"),
+        (
+            {"text": "a", "topic": "5"},
+            "a number as topic, such as '5', unlike most topics, such as 'b'",
+        ),
+        (
+            {"text": "a", "topic": -2.0},
+            "a number as topic, such as '-2', unlike most topics, such as 'b'",
+        ),
     ],
 )
 def test_labelled_rows_name_cells_that_are_no_text_or_topic(
@@ -91,10 +94,10 @@ def test_labelled_rows_count_rows_without_a_topic(text: object, topic: object) -
         (
             "a,b,c\n1,2,3\n",
             ": cannot tell which of 'a', 'b', 'c' contains the text; choose columns with "
-            "`text`, or add a header if these are not names.",
+            "`text`, or add a header if these are not column names.",
         ),
-        ("text,b\n,2\n", " holds no texts; check the file, or name the column, `text`."),
-        ("text\n", " holds no texts; check the file, or name the column, `text`."),
+        ("text,b\n,2\n", " contains no texts; check the file, or choose the column with `text`."),
+        ("text\n", " contains no texts; check the file, or choose the column with `text`."),
     ],
     ids=["unknown", "blank", "header"],
 )

@@ -64,7 +64,7 @@ def test_load_corpus_reads_documents_with_an_answer(path: Path, store: LabelStor
     assert corpus.place(1) == "document 2"
     assert corpus.notes == (
         "left out: 1 document on which coders disagree, 1 skipped document, 4 documents without a "
-        "label and 1 document whose text has changed since",
+        "label and 1 document with text changed since",
     )
 
 
@@ -77,8 +77,8 @@ def test_load_corpus_says_that_a_model_doubted_labelled_texts(
     for document in range(5, 9):
         label(store, "Kim", document, "earn")
     note = (
-        "8 of 8 labels are of texts that a model doubted, so accuracies measured on these labels "
-        "are usually lower than on all texts"
+        "8 of 8 labels are for texts that a model doubted, so accuracy on these labels "
+        "is usually lower than on all texts"
     )
     assert load_corpus(path).notes == (note,)
 
@@ -142,7 +142,7 @@ def test_load_corpus_says_why_a_database_has_no_answer(path: Path, store: LabelS
     with pytest.raises(DataError) as caught:
         load_corpus(path)
     assert str(caught.value) == (
-        f"{path} has no document with an answer yet (1 skipped document and 7 documents without a "
+        f"{path} contains no labelled documents yet (1 skipped document and 7 documents without a "
         "label); label some."
     )
 
@@ -153,8 +153,8 @@ def test_load_corpus_says_how_to_learn_from_imported_labels(path: Path, store: L
     with pytest.raises(DataError) as caught:
         load_corpus(path)
     assert str(caught.value) == (
-        f"{path} contains labels of imported coders only, for 1 document, and these don't count as "
-        "answers: label some documents; or import the labels' FILE as answers: slugline labels "
+        f"{path} contains only labels by imported coders (1 document), which don't count as "
+        "answers. Label some documents, or import FILE as answers: slugline labels "
         f"import {path} FILE"
     )
 
@@ -163,7 +163,7 @@ def test_load_corpus_reads_approved_corrections(path: Path, store: LabelStore) -
     fields: dict[str, Any] = {"answer": "earn", "probability": 0.5, "model": "m", "digest": "d"}
     for number in range(3):
         store.add_correction(text=f"Maize {number}", topic="grain", **fields)
-    with pytest.raises(DataError, match=r"no document with an answer yet \(11 documents without"):
+    with pytest.raises(DataError, match=r"no labelled documents yet \(11 documents without"):
         load_corpus(path)
     first, second, _ = store.pending_corrections()
     store.approve_correction(first, "Kim")

@@ -392,7 +392,7 @@ def test_random_state_decides_the_bytes_of_the_file(
         (
             ["wheat", "zinc"],
             [0.5, 1.5],
-            "`y` has 0.5 in row 0, counted from 0; topics are words or whole numbers.",
+            "`y` has 0.5 in row 0, counted from 0; topics must be strings or integers.",
         ),
         (
             ["wheat", "zinc"],

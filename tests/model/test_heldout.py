@@ -177,5 +177,5 @@ def test_from_arrays_rejects_a_topic_that_does_not_exist(name: str) -> None:
     several = Labels(labels.topics, labels.starts, multilabel=True)
     arrays = to_arrays(HeldOutPredictions.from_decisions(proba, several, None))
     arrays[name][-1] = 6
-    with pytest.raises(DataError, match="numbers of topics that do not exist"):
+    with pytest.raises(DataError, match="unknown topic numbers"):
         from_arrays(arrays, n_documents=50, n_topics=6, multilabel=True, words=None, precision=None)

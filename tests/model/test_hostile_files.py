@@ -511,7 +511,7 @@ ODD_TOPICS: dict[str, tuple[list[Any], str]] = {
     "spaces": ([" \n", "b", "c"], "topic ' \\n' is blank"),
     "64 bits with and without sign": ([-1, 2**63, 5], "topic 9223372036854775808 does not fit"),
     "over 64 bits": ([1, 2, 2**70], "topic 1180591620717411303424 does not fit"),
-    "twice": (["a", "b", "a"], "a topic occurs twice"),
+    "twice": (["a", "b", "a"], "duplicate topic"),
     "yes and no": ([True, False, 2], "topics mix strings and numbers"),
     "one that is 1 and 1.0": ([1, 1.0, 2], "Expected `bool | int | str`, got `float`"),
     "words and numbers": (["1", 1, 2], "topics mix strings and numbers"),

@@ -539,7 +539,7 @@ ONE_TOPIC: Any = OneTopicLearner()
         ([["a"], [1]], "strings and numbers"),
         ([["a"], [" "]], "is blank"),
         ([["a"]], "2 texts and 1 topic;"),
-        (["a", ["b"]], "topics are words or whole numbers"),
+        (["a", ["b"]], "topics must be strings or integers"),
     ],
 )
 def test_fit_rejects_invalid_lists_of_topics(y: Any, words: str) -> None:

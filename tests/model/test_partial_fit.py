@@ -339,7 +339,7 @@ def test_partial_fit_calibrates_probabilities_for_new_documents() -> None:
             {},
             ["a", "b", 0.5],
             DataError,
-            "`classes` has 0.5 in row 2, counted from 0; topics are words or whole numbers.",
+            "`classes` has 0.5 in row 2, counted from 0; topics must be strings or integers.",
         ),
         (
             {"tune": True},
@@ -396,7 +396,7 @@ def test_partial_fit_rejects_an_invalid_first_batch(
         (
             ["grain"],
             {"sample_weight": [0]},
-            "every row has weight zero by `sample_weight` and `class_weight`; give some rows a "
+            "every row has zero weight from `sample_weight` and `class_weight`; give some rows a "
             "weight over 0.",
         ),
     ],

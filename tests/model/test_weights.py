@@ -45,7 +45,7 @@ def test_row_weights_multiply_those_of_row_and_topic() -> None:
         ),
         (
             [0, 0, 0],
-            "every row has weight zero by `sample_weight` and `class_weight`; give some rows a "
+            "every row has zero weight from `sample_weight` and `class_weight`; give some rows a "
             "weight over 0.",
         ),
     ],

@@ -151,13 +151,9 @@ def test_predict_rows_guesses_the_text_column(model: TopicClassifier) -> None:
             None,
             DataError,
             "t.jsonl: cannot tell which of 'a', 'b', 'c' contains the text; choose columns with "
-            "`text`, or add a header if these are not names.",
+            "`text`, or add a header if these are not column names.",
         ),
-        (
-            "bb",
-            OptionError,
-            "t.jsonl has no column 'bb'; there are 'a', 'b', 'c'; did you mean 'b'?",
-        ),
+        ("bb", OptionError, "t.jsonl has no column 'bb'; found 'a', 'b', 'c'; did you mean 'b'?"),
     ],
     ids=["not told", "not there"],
 )
@@ -206,7 +202,7 @@ def test_predict_rows_rejects_a_missing_id_column(model: TopicClassifier) -> Non
         list(answers_to(model, rows, id="ticketid"))
 
     assert str(error.value) == (
-        "t.jsonl has no column 'ticketid'; there are 'text', 'ticket_id'; did you mean 'ticket_id'?"
+        "t.jsonl has no column 'ticketid'; found 'text', 'ticket_id'; did you mean 'ticket_id'?"
     )
 
 

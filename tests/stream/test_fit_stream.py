@@ -342,8 +342,8 @@ def test_fit_stream_rejects_files_of_different_columns(news: News, tmp_path: Pat
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit_stream([first, second])
     assert str(caught.value) == (
-        f"{second} has its texts and topics in 'body', 'label', but {first} has them in 'text', "
-        "'topic'; give files with the same columns, or name the columns with `text` and `topic`."
+        f"{second} has texts and topics in columns 'body', 'label', but {first} in 'text', "
+        "'topic'; pass files with the same columns, or choose columns with `text` and `topic`."
     )
 
 

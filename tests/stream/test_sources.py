@@ -198,9 +198,9 @@ def test_partitions_name_the_row_with_a_topic_of_another_type(
     with pytest.raises(DataError) as caught:
         read(path, rows_per_block=100)
     assert str(caught.value) == (
-        f"{path}: {unit} 3201 can't be used: a number as topic, such as '17', where most are like "
-        "'topic0'; make all topics words or all numbers, or continue without such rows with "
-        "`skip_bad_rows`."
+        f"{path}: {unit} 3201 can't be used: a number as topic, such as '17', unlike "
+        f"most topics, such as 'topic0'; make all topics strings or all numbers, "
+        "or continue without such rows with `skip_bad_rows`."
     )
     _, rows, documents = read(path, rows_per_block=100, skip_bad_rows=True)
     assert rows == [*ROWS * 8, *ROWS]
@@ -212,8 +212,8 @@ def test_document_source_rejects_files_with_topics_of_two_types(tmp_path: Path) 
     with pytest.raises(DataError) as caught:
         read(paths, skip_bad_rows=True)
     assert str(caught.value) == (
-        f"{paths[0]} has topics like 'topic0', but {paths[1]} has some like '17'; make all topics "
-        "words or all numbers."
+        f"topics mix strings and numbers: 'topic0' in {paths[0]}, '17' in {paths[1]}; make all "
+        "topics strings or all numbers."
     )
     with pytest.raises(DataError) as whole:
         load_corpus(paths, skip_bad_rows=True)
@@ -228,14 +228,16 @@ def test_document_source_skips_the_same_topics_as_load_corpus(tmp_path: Path) ->
     assert list(zip(corpus.texts, corpus.topics, strict=True)) == streamed == ROWS
     assert corpus.n_skipped == documents.n_skipped == 2
     assert corpus.notes[-1] == (
-        f"skipped 2 of {len(rows)} rows: a number as topic, such as '17', where most are like "
-        f"'topic0' (lines 2, {len(rows) + 1})"
+        f"skipped 2 of {len(rows)} rows: a number as topic, such as '17', unlike "
+        f"most topics, such as 'topic0' (lines 2, {len(rows) + 1})"
     )
 
 
 def test_document_source_rejects_files_with_other_columns(tmp_path: Path) -> None:
     paths = [write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv", head="body,label")]
-    with pytest.raises(DataError, match=r"b\.csv has its texts and topics in 'body', 'label', but"):
+    with pytest.raises(
+        DataError, match=r"b\.csv has texts and topics in columns 'body', 'label', but"
+    ):
         read(paths)
 
 
@@ -271,7 +273,7 @@ def test_document_source_detects_several_topics_by_the_first_file(tmp_path: Path
             read(paths)
         assert str(caught.value).startswith(str(at))
         assert (
-            "can't be used: several topics, though the first 100 rows of the data have one each; "
+            "can't be used: several topics, but the first 100 rows have one each; "
             "put a document with several topics among the first 100 rows, or continue without such "
             "rows with "
             "`skip_bad_rows`."
@@ -288,21 +290,21 @@ def test_document_source_rejects_files_of_one_and_of_several_topics(tmp_path: Pa
         with pytest.raises(DataError) as caught:
             check.add(order[1])
         assert str(caught.value) == (
-            "a has one topic for each of its first 100 documents, but b has several; put a "
+            "the first 100 documents of a are single-label, but b is multi-label; put a "
             "document with several topics among the first 100 rows."
         )
 
 
 def test_partitions_reject_an_empty_file(tmp_path: Path) -> None:
     paths = [write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv", [])]
-    with pytest.raises(DataError, match=r"b\.csv holds no documents, at most a header"):
+    with pytest.raises(DataError, match=r"b\.csv contains no documents, at most a header"):
         read(paths)
 
 
 @pytest.mark.usefixtures("small_parts")
 def test_partitions_reject_a_parquet_file_without_rows(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", [])
-    with pytest.raises(DataError, match=r"a\.parquet holds no documents, at most a header"):
+    with pytest.raises(DataError, match=r"a\.parquet contains no documents, at most a header"):
         read(path)
 
 

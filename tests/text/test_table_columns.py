@@ -159,7 +159,7 @@ def test_learn_columns_tests_each_of_several_topics() -> None:
 
 def test_learn_columns_suggests_the_nearest_name() -> None:
     texts = texts_with("product", ["Card", "Loan"])
-    with pytest.raises(DataError, match="no column 'prodct'; there are 'product'; did you mean"):
+    with pytest.raises(DataError, match="no column 'prodct'; found 'product'; did you mean"):
         learn_columns(texts, ["a", "b"], ["prodct"])
     with pytest.raises(DataError, match="pass a data frame"):
         learn_columns(["plain", "texts"], ["a", "b"], ["product"])

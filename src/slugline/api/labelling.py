@@ -348,7 +348,7 @@ def _read_table(
         if not filled:
             raise DataError(Parameter("data"), " contains no texts; give at least one.")
         n_skipped = len(texts) - len(filled)
-        notes = [f"skipped {counted(n_skipped, 'row')} without a text to read"] if n_skipped else []
+        notes = [f"skipped {counted(n_skipped, 'row')} without text"] if n_skipped else []
         return TextTable("the texts", filled), notes
     unlabelled = read_texts(rows, text)
     remarks = rows.note, unlabelled.note, unlabelled.skipped_note

@@ -283,7 +283,7 @@ def _to_dict(row: Correction, reasons: Sequence[str]) -> dict[str, Any]:
 # Agreement ----------------------------------------------------------------------------------------
 
 # Maximum number of listed confusions, and of coder pairs per confusion.
-_MAX_LISTED = 10
+_MAX_CONFUSIONS = 10
 
 
 def _print_people(agreement: Agreement) -> None:
@@ -321,7 +321,7 @@ def _print_group(group: GroupAgreement) -> None:
     print_table(rows)
     if group.confusions:
         show_text()
-        confusions = [_confusion_row(each) for each in group.confusions[:_MAX_LISTED]]
+        confusions = [_confusion_row(each) for each in group.confusions[:_MAX_CONFUSIONS]]
         header = ("confused", "with", "texts", "coders (first / second)")
         print_table([header, *confusions], (0, 1, 3))
 
@@ -329,7 +329,7 @@ def _print_group(group: GroupAgreement) -> None:
 def _confusion_row(confusion: TopicConfusion) -> tuple[str, ...]:
     first, second = confusion.topics
     coders = [f"{coder} / {other} {n:,}" for (coder, other), n in confusion.by_coders.items()]
-    listed = join_words(coders, _MAX_LISTED, last=None)
+    listed = join_words(coders, _MAX_CONFUSIONS, last=None)
     return first, second or "(not given)", f"{confusion.n_documents:,}", listed
 
 

@@ -303,7 +303,7 @@ def _first_places(rows: Sequence[NotLabelled], n: int, unit: str) -> str:
 def _no_topic(layout: Layout) -> str:
     """Describe the topic columns of an unlabelled row."""
     if layout.topic_column is None:
-        return "nothing in the columns of topics"
+        return "empty topic columns"
     is_marked = layout.topic_form is not None and layout.topic_form.kind == "separator"
     content = NOT_LABELLED if is_marked else "nothing"
     return f"{content}{in_columns([layout.topic_column])}"
@@ -388,18 +388,18 @@ class SchemaCheck:
             if self._form[1] is None:
                 single, multiple = multiple, single
             raise DataError(
-                f"{single} has one topic for each of its first 100 documents, but {multiple} has "
-                f"several; {SEVERAL_ADVICE}."
+                f"the first 100 documents of {single} are single-label, but {multiple} is "
+                f"multi-label; {SEVERAL_ADVICE}."
             )
         if report.has_names:
             self._columns = self._columns or (report.name, schema)
             first, expected = self._columns[0], self._columns[1].layout
             if (layout.text, layout.topic) != (expected.text, expected.topic):
                 raise DataError(
-                    f"{report.name} has its texts and topics in "
-                    f"{format_list([*layout.text, layout.topic])}, but {first} has them in "
-                    f"{format_list([*expected.text, expected.topic])}; give files with the same "
-                    "columns, or name the columns with ",
+                    f"{report.name} has texts and topics in columns "
+                    f"{format_list([*layout.text, layout.topic])}, but {first} in "
+                    f"{format_list([*expected.text, expected.topic])}; pass files with the same "
+                    "columns, or choose columns with ",
                     Parameter("text"),
                     " and ",
                     Parameter("topic"),

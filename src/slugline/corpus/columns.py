@@ -67,8 +67,8 @@ def _no_valid_row(rows: RowReader, head: Sequence[SourceRow | BadRow]) -> DataEr
     first = next(row for row in head if isinstance(row, BadRow))
     return DataError(
         f"{rows.name}: none of the first {len(head):,} rows can be read: for example, {rows.unit} "
-        f"{first.at} ({first.problem}); {first.advice}, or check the header and what separates "
-        "the cells."
+        f"{first.at} ({first.problem}); {first.advice}, or check the header and the cell "
+        "separator."
     )
 
 
@@ -117,7 +117,7 @@ def find_columns(
             Parameter("text"),
             " and ",
             Parameter("topic"),
-            f" both name column {short_repr(topic)}; name different columns.",
+            f" both name column {short_repr(topic)}; choose different columns.",
         )
     rows = [row for row in head if isinstance(row, SourceRow)]
     if not rows:
@@ -153,9 +153,9 @@ def _check_are_texts(name: str, rows: Sequence[SourceRow], columns: Sequence[str
     cells = [cell for cell in cells if cell.strip() and cell != "None"]
     if len(cells) >= _MIN_IDS and all(_ID.fullmatch(cell.strip()) for cell in cells):
         raise DataError(
-            f"{name} has only numbers or ids, such as {short_repr(cells[0])},"
+            f"{name} contains only numbers or ids, such as {short_repr(cells[0])},"
             f"{in_columns(columns)}; "
-            f"there are {format_list(column_names(rows))}; pass the text column with ",
+            f"found {format_list(column_names(rows))}; pass the text column with ",
             Parameter("text"),
             ", or the header row with ",
             Parameter("header_row"),
@@ -231,8 +231,7 @@ def _absent_columns_error(
     content = "text" if option == "text" else "topic"
     return DataError(
         f"{name} has no column {join_words(absent, _N_LISTED)}, the {content} in the model's "
-        f"training data; there {'is' if len(columns) == 1 else 'are'} {format_list(columns)}; pass "
-        f"the {content} column with ",
+        f"training data; found {format_list(columns)}; pass the {content} column with ",
         Parameter(option),
         ".",
     )
@@ -257,7 +256,7 @@ def _unknown_columns_error(
         f"{name}: cannot tell which of {format_list(column_names(head))} contains the "
         f"{' or '.join(missing)}; choose columns with ",
         join_messages(" and ", (Message(Parameter(option)) for option in missing)),
-        ", or add a header if these are not names.",
+        ", or add a header if these are not column names.",
         advice,
     )
 
@@ -512,9 +511,7 @@ def _parse_names(
         names = tuple(part.strip() for part in text.split(","))
     is_valid = names and all(names) and len(set(names)) == len(names)
     if not is_valid:
-        raise OptionError(
-            Parameter("text"), f" is {short_repr(text)}; name each column of the text once."
-        )
+        raise OptionError(Parameter("text"), f" is {short_repr(text)}; list each text column once.")
     return names
 
 
@@ -530,9 +527,9 @@ def check_column_exists(name: str, wanted: str, columns: Sequence[str]) -> None:
     """Raise OptionError if a source lacks a column; the message suggests the most similar name."""
     if wanted not in columns:
         near = nearest(str(wanted), columns)
-        advice = f"did you mean {short_repr(near)}?" if near else "name one of them."
+        advice = f"did you mean {short_repr(near)}?" if near else "choose one of them."
         raise OptionError(
-            f"{name} has no column {short_repr(wanted)}; there are {format_list(columns)}; {advice}"
+            f"{name} has no column {short_repr(wanted)}; found {format_list(columns)}; {advice}"
         )
 
 

@@ -193,7 +193,7 @@ def require_one_topic(corpus: Corpus, user: str) -> Corpus:
     """Return the corpus; raise DataError if it is multi-label, which `user` doesn't support."""
     if corpus.multilabel:
         raise DataError(
-            f"the documents of {corpus.name} have several topics, and {user} requires one topic "
-            "per document; keep one, such as the first."
+            f"{corpus.name} is multi-label, but {user} requires one topic per document; keep one, "
+            "such as the first."
         )
     return corpus

@@ -45,7 +45,7 @@ class Topics:
         self.names: list[Topic] = list(names)
         self._number = {name: number for number, name in enumerate(self.names)}
         if len(self._number) != len(self.names):
-            raise DataError("a topic occurs twice; each requires its own column.")
+            raise DataError("duplicate topic; each topic requires a separate column.")
 
     @classmethod
     def fit(cls, topics: Iterable[Topic]) -> Topics:
@@ -221,8 +221,8 @@ def _plain_topic(topic: Any, row: int, name: str) -> Topic:
     if not isinstance(topic, str | int):
         raise DataError(
             Parameter(name),
-            f" has {short_repr(topic)} in row {row}, counted from 0; topics are words or "
-            "whole numbers.",
+            f" has {short_repr(topic)} in row {row}, counted from 0; topics must be strings "
+            "or integers.",
         )
     return topic
 
@@ -344,8 +344,7 @@ def _check_flat(texts: Any) -> None:
         names = list(texts.columns)
         name = "text" if "text" in names or not names else names[0]
         raise DataError(
-            f"the texts are of type {kind}; pass the column that holds them: "
-            f"df[{short_repr(name)}]."
+            f"the texts are of type {kind}; pass the text column: df[{short_repr(name)}]."
         )
     if len(shape) != 1:
         raise DataError(

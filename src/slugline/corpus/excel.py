@@ -464,7 +464,7 @@ class _Parser:
         """Return the elements completed by the next piece; pass an empty piece at the end."""
         self._parser.Parse(piece, not piece)
         if n_read - self._parser.CurrentByteIndex > _MAX_TAG or len(self._names) > _MAX_NAMES:
-            raise ValueError("its XML has tags of megabytes or thousands of names")
+            raise ValueError("its XML contains oversized tags or too many names")
         elements, self._elements = self._elements, []
         return elements
 
@@ -474,7 +474,7 @@ class _Parser:
         self._n_elements += 1
         if self._depth > _MAX_DEPTH or self._n_elements > self._max_elements:
             raise ValueError(
-                f"more than {self._max_elements:,} elements of XML, or {_MAX_DEPTH} levels of them"
+                f"its XML has more than {self._max_elements:,} elements or {_MAX_DEPTH} levels"
             )
         if name in ("c", "si"):
             self._owner = _Element(name, attributes, "")

@@ -113,8 +113,8 @@ class ExcelCopy(TableWriter):
         names = [name for name in columns if name not in self._numbers]
         if self._shape.n_columns + len(names) > MAX_COLUMN:
             raise DataError(
-                f"{self._path} has cells in column {column_letters(self._shape.n_columns)}, which "
-                "leaves no room for the answers; delete unused columns, or write CSV."
+                f"{self._path} has no free columns for the answers after column "
+                f"{column_letters(self._shape.n_columns)}; delete unused columns, or write CSV."
             )
         self._new = NewColumns(self._shape, [escape_cell(name) for name in names])
         self._numbers |= {name: at for at, name in enumerate(names, self._new.first)}
@@ -144,7 +144,7 @@ class ExcelCopy(TableWriter):
                 raise DataError(f"{self._path} was changed while it was read; try again.")
             _copy_parts(archive, self._file, editors)
             if not sheet.is_done:
-                raise ValueError("it lacks a row, or its rows are no longer in the same order")
+                raise ValueError("rows are missing or reordered")
 
     def close(self) -> None:
         """Discard pending cells."""

@@ -53,7 +53,7 @@ def folder_rows(
         root = os.path.realpath(folder)
         for topic in topics:
             if not _is_within(root, topic):
-                yield BadRow(topic.name, "a link that leads out of the folder", _COPY)
+                yield BadRow(topic.name, "a link to a place outside the folder", _COPY)
                 continue
             for file in _text_files(topic):
                 at, labels = f"{topic.name}/{file.name}", {"topic": topic.name}

@@ -89,7 +89,7 @@ def table_rows(
 
 
 # An unmatched opening quote makes all lines up to the next quote part of its cell.
-_LONE_QUOTE = "an opening quote that is closed lines later, so that the rows between are one cell"
+_LONE_QUOTE = "an opening quote that is closed lines later, which merges rows into one cell"
 _IN_LINES = "in a row of several lines, whose opening quote may be closed too late"
 _MEND_QUOTE = "close or delete the opening quote"
 _ROWS_IN_QUOTES = (
@@ -150,8 +150,8 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
         except csv.Error as error:
             if lines.exhausted:
                 raise DataError(
-                    f"{lines.name}, line {at}: the row that begins here has a quote that is never "
-                    "closed; close or delete it."
+                    f"{lines.name}, line {at}: unclosed quote in the row that starts here; close "
+                    "or delete it."
                 ) from error
             fault = lines.take_fault() or _quote_fault(at, len(pieces))
             cells = _split_leniently("".join(pieces), delimiter)
@@ -175,7 +175,7 @@ def _check_size(lines: TextLines, at: int, n_bytes: int, n_delimiters: int) -> N
     else:
         return
     raise DataError(
-        f"{lines.name}, line {at}: the row that begins here has more than {excess}; {advice}."
+        f"{lines.name}, line {at}: the row that starts here has more than {excess}; {advice}."
     )
 
 
@@ -244,7 +244,7 @@ def _array_items(lines: TextLines) -> list[msgspec.Raw]:
     if re.match(rb"\s*+\[", data) is None:
         raise DataError(
             f"{lines.name} is not a JSON array; put [ and ] around its objects and commas between "
-            "them, or, if there is one on each line, use a name that ends in .jsonl."
+            "them. If each line is one object, use a name that ends in .jsonl."
         )
     try:
         return _decode_array(data)

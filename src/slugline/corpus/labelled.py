@@ -46,11 +46,11 @@ MAX_BAD_ROWS = 1000
 _MAX_TOPIC_CHARACTERS = 1000
 # Maximum plausible number of topics per document; more suggest a wrong separator.
 _MANY_TOPICS = 100
-_SEVERAL = "several topics, though the first 100 rows of the data have one each"
+_SEVERAL = "several topics, but the first 100 rows have one each"
 SEVERAL_ADVICE = "put a document with several topics among the first 100 rows"
 _MISSING_ADVICE = {"txt": "begin each line with __label__ and its topic", "folder": "fill them"}
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-_ONE_KIND = "make all topics words or all numbers"
+_ONE_KIND = "make all topics strings or all numbers"
 
 
 class Document(NamedTuple):
@@ -141,7 +141,7 @@ def read_schema(
     # For Excel, the note names the sheet, which may be a cover sheet.
     name = f"{rows.name} ({rows.note})" if rows.format == "xlsx" and rows.note else rows.name
     if not head:
-        raise DataError(f"{name} holds no documents, at most a header; check the file.")
+        raise DataError(f"{name} contains no documents, at most a header; check the file.")
     schema = _find_schema(name, rows, head, options)
     checked = [_check_row(row, rows, schema) for row in head]
     documents = [document for document in checked if isinstance(document, Document)]
@@ -331,8 +331,8 @@ class LabelledRows:
         self._odd_example = self._odd_example or odd
         return BadRow(
             document.at,
-            f"a {'word' if is_number else 'number'} as topic, such as "
-            f"{short_repr(self._odd_example)}, where most are like {short_repr(usual)}",
+            f"a {'string' if is_number else 'number'} as topic, such as "
+            f"{short_repr(self._odd_example)}, unlike most topics, such as {short_repr(usual)}",
             _ONE_KIND,
         )
 
@@ -409,9 +409,9 @@ def has_topic(row: SourceRow, layout: Layout) -> bool:
 def _topics_note(topics: Sequence[str], n_distinct: int) -> str:
     """Return a remark on unusual topics of a document, or an empty string."""
     if n_distinct < len(topics):
-        return "a topic given twice for one document, which counts once"
+        return "a duplicate topic, counted once"
     if n_distinct > _MANY_TOPICS:
-        return f"more than {_MANY_TOPICS} topics for one document; check what separates them"
+        return f"more than {_MANY_TOPICS} topics for one document; check the separator"
     return ""
 
 
@@ -426,6 +426,6 @@ def check_same_kind(first: tuple[str, str], other: tuple[str, str]) -> None:
     """
     if _is_number(first[1]) != _is_number(other[1]):
         raise DataError(
-            f"{first[0]} has topics like {short_repr(first[1])}, but {other[0]} has some like "
-            f"{short_repr(other[1])}; {_ONE_KIND}."
+            f"topics mix strings and numbers: {short_repr(first[1])} in {first[0]}, "
+            f"{short_repr(other[1])} in {other[0]}; {_ONE_KIND}."
         )

@@ -314,7 +314,7 @@ def read_texts(
             skipped.append(row.at)
     if not texts:
         raise DataError(
-            f"{rows.name} holds no texts; check the file, or name the column, ",
+            f"{rows.name} contains no texts; check the file, or choose the column with ",
             Parameter("text"),
             ".",
         )
@@ -328,7 +328,7 @@ def _skipped_note(places: Sequence[int | str], unit: str) -> str:
     """Return a note on rows without a text, given their places."""
     if not places:
         return ""
-    [remark] = group_remarks((("without a text to read", at) for at in places), unit)
+    [remark] = group_remarks((("without text", at) for at in places), unit)
     return f"skipped {counted(len(places), 'row')} {remark}"
 
 

@@ -168,8 +168,8 @@ def _check_size(connection: DuckDBPyConnection, path: Path, columns: dict[str, _
     ).fetchall()[0][0]
     if max_bytes is not None and max_bytes > MAX_DECODED:
         raise DataError(
-            f"{path} has {max_bytes:,} bytes of text in {_N_DECODED:,} rows; at most "
-            f"{MAX_DECODED:,} can be read at a time; write it as JSON lines."
+            f"{path} has {max_bytes:,} bytes of text in {_N_DECODED:,} rows; the "
+            f"maximum is {MAX_DECODED:,}. Write it as JSON lines."
         )
 
 
@@ -295,7 +295,7 @@ class ParquetTable(TableWriter):
             reason = str(error).partition("\n")[0][:200]
             raise DataError(
                 f"a topic doesn't fit into its column of {self._source} ({reason}); choose "
-                "another, ",
+                "another with ",
                 Parameter("topic"),
                 ".",
             ) from error

@@ -367,9 +367,9 @@ def _check_named_encoding(name: str, sample: bytes, encoding: str | None, *, is_
         actual = "utf-8"
     if actual in ("utf-8", "utf-16", "utf-32") and not named.startswith(actual):
         raise DataError(
-            f"{name} is {actual.upper()}, and ",
+            f"{name} is {actual.upper()}, but ",
             Parameter("encoding"),
-            f" names {named}; ",
+            f" is {named}; ",
             LEAVE_ENCODING_OUT,
             ".",
         )
@@ -391,7 +391,7 @@ def _check_has_header(source: str, form: str, separator: str | None, header_row:
         name, value, noun = "separator", repr(separator), "separators"
     raise OptionError(
         Parameter(name),
-        f" is {value}, and {source} is read as {form}, which has no {noun}; "
+        f" is {value}, but {source} is read as {form}, which has no {noun}; "
         "leave it out, or choose another ",
         Parameter("format"),
         ".",
@@ -610,13 +610,10 @@ def _gzip_errors(name: str) -> Iterator[None]:
     try:
         yield
     except EOFError as error:
-        raise DataError(
-            f"{name} is incomplete: its compressed data end too early; download or compress it "
-            "again."
-        ) from error
+        raise DataError(f"{name} is truncated; download or compress it again.") from error
     except (zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
-            f"{name}: its compressed data are damaged or followed by other data ({error}); "
+            f"{name}: damaged compressed data or trailing data ({error}); "
             "download or compress it again."
         ) from error
 

@@ -63,7 +63,7 @@ def too_long_row(at: int | str) -> BadRow:
 
 def nul_row(at: int | str) -> BadRow:
     """Create a bad row for a row with a NUL character, which suggests UTF-16."""
-    advice = Message("delete NULs (if the file is UTF-16, name its ", Parameter("encoding"), ")")
+    advice = Message("delete NULs (if the file is UTF-16, set ", Parameter("encoding"), ")")
     return BadRow(at, "a NUL character", advice)
 
 
@@ -90,8 +90,8 @@ def undecodable_row(
 def _encoding_advice(guess: str | None = None) -> Message:
     """Return advice to specify the encoding, with a guess at it."""
     if guess is None:
-        return Message("name its encoding, such as ", Parameter("encoding", "cp1252"))
-    return Message(f"if it is {guess}, name that with ", Parameter("encoding", guess))
+        return Message("set its encoding, such as ", Parameter("encoding", "cp1252"))
+    return Message(f"if it is {guess}, pass ", Parameter("encoding", guess))
 
 
 def join_advice(bad: Sequence[BadRow]) -> str:

@@ -51,7 +51,7 @@ def row_weights(
         )
     if not weight.any():
         raise DataError(
-            "every row has weight zero by ",
+            "every row has zero weight from ",
             Parameter("sample_weight"),
             " and ",
             Parameter("class_weight"),

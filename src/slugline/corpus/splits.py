@@ -107,8 +107,8 @@ def make_folds(topics: Labels, n_folds: int, seed: int, groups: Integers | None 
     n_documents = _n_documents(topics)
     if not 2 <= n_folds <= n_documents:
         raise DataError(
-            f"{n_documents} documents can't be split into {n_folds} folds; use two folds or more, "
-            "and at most as many as there are documents."
+            f"{n_documents} documents can't be split into {n_folds} folds; use at least two, and "
+            "at most one per document."
         )
     rng = np.random.default_rng(seed)
     if _is_multilabel(topics):

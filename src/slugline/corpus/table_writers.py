@@ -69,7 +69,7 @@ class CellWriter(TableWriter):
         self.write_cells(row.get(name) for name in self._columns)
 
     def write_cells(self, cells: Iterable[Any]) -> None:
-        """Write the cells of a row in their order."""
+        """Write the cells of a row in column order."""
         raise NotImplementedError
 
 
@@ -91,7 +91,7 @@ class CsvTable(CellWriter):
         )
 
     def write_cells(self, cells: Iterable[Any]) -> None:
-        """Write the cells of a row in their order."""
+        """Write the cells of a row in column order."""
         self._writer.writerow(map(table_cell, cells))
 
 

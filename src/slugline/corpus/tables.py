@@ -130,7 +130,7 @@ class ExcelTable(CellWriter):
         """Write a row; raise DataError if the sheet is full or a text is too long."""
         self._n_rows += 1
         if self._n_rows > MAX_ROW:
-            raise DataError(f"an Excel sheet holds {MAX_ROW:,} rows; write CSV.")
+            raise DataError(f"an Excel sheet is limited to {MAX_ROW:,} rows; write CSV.")
         row, elements = self._n_rows, []
         for column, cell in enumerate(cells, 1):
             value = cell_value(cell, f"a cell in row {row:,}")

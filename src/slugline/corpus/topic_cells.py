@@ -112,8 +112,8 @@ def format_topics(
     for topic in topics:
         if form.splits(topic):
             raise DataError(
-                f"topic {short_repr(topic)} has {short_repr(separator)} in its name, and that "
-                "separates topics; rename it, or write the topics as a list, in JSON."
+                f"topic {short_repr(topic)} contains the separator {short_repr(separator)}; "
+                "rename it, or write the topics as a list, in JSON."
             )
     pattern = {"label": "__label__{}", "uris": "<{}>"}.get(form.kind, "{}")
     return separator.join(map(pattern.format, topics))
@@ -162,9 +162,9 @@ def separator_warnings(counts: Counter[str]) -> list[str]:
                 f"their topic: {join_words([*map(repr, combinations)], _N_NAMED, last=None)}. "
                 "Each combination counts as a separate topic; to split them into topics, use ",
                 Parameter("topic_separator", separator),
-                ", or else name one topic for each document, with ",
+                ", or else keep one topic per document, for example with ",
                 Parameter("topic_map"),
-                " if need be, or check the separator of the table.",
+                ", or check the separator of the table.",
             )
             return [warning]
     return []

@@ -114,7 +114,7 @@ def indicator_topics(y: Any, name: str = "y") -> list[Topic]:
     """Return the column topics of an indicator; raise DataError if one is invalid or missing."""
     n_topics = y.shape[1]
     if not n_topics:
-        raise DataError(Parameter(name), " has no column; give one for each topic.")
+        raise DataError(Parameter(name), " has no columns; pass one for each topic.")
     columns = getattr(y, "columns", None)
     topics: list[Topic] = (
         list(range(n_topics)) if columns is None else to_plain_topics(list(columns), name)
@@ -226,7 +226,7 @@ def check_form(
     if names and multilabel != is_multilabel(names):
         form = "a list of topics" if multilabel else "one topic"
         raise DataError(
-            f"{first} have {form} for each text, but {other} does not; use the same form for both."
+            f"{first} have {form} for each text, but {other} does not; use the same form."
         )
     if not multilabel:
         return
@@ -238,7 +238,7 @@ def check_form(
             difference = "no column" if absent else "a column"
             raise DataError(
                 f"{other} has {difference} {[*absent, *unknown][0]!r}, which is "
-                f"{'a' if absent else 'not a'} topic of {first}; give a column for each topic, or "
+                f"{'a' if absent else 'not a'} topic in {first}; pass a column for each topic, or "
                 "lists of topics."
             )
 

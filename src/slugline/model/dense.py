@@ -486,7 +486,7 @@ def resolve_encoder(
     context: FitContext,
     settings: FitSettings,
 ) -> tuple[FitSettings, EncoderChoice | None]:
-    """Return settings with the best encoder on held-out documents, and how it was chosen.
+    """Choose the best encoder on held-out documents; return updated settings and the choice.
 
     Returns unchanged settings and None if there is nothing to choose: an encoder is chosen for a
     list of names, or if the built-in one is requested for many documents.

@@ -429,7 +429,7 @@ def _check_topics(
     if len(counts) != n_heldout or counts.sum(dtype=np.int64) != len(topics):
         raise DataError(f"{name} of held-out predictions don't match their counts")
     if topics.max(initial=0) >= n_topics:
-        raise DataError(f"{name} of held-out predictions have numbers of topics that do not exist")
+        raise DataError(f"{name} of held-out predictions contain unknown topic numbers")
     documents = np.arange(n_heldout).repeat(counts)
     if ((topics[1:] <= topics[:-1]) & (documents[1:] == documents[:-1])).any():
         raise DataError(f"{name} of a held-out prediction are not in ascending order")

@@ -201,9 +201,9 @@ class MultilabelRule:
         if not all(end < n_topics for end in self.path_ends) or len({*self.path_ends}) < len(
             self.path_ends
         ):
-            raise DataError("paths end at unknown topics, or twice at the same topic")
+            raise DataError("paths end at unknown or duplicate topics")
         if not all(topic < n_topics for topic in self.manual_thresholds):
-            raise DataError("a threshold was set by hand for a topic that doesn't exist")
+            raise DataError("a threshold was set by hand for an unknown topic")
 
 
 def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:

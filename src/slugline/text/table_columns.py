@@ -274,8 +274,8 @@ def learn_columns(
         )
         if column_names:
             listed = ", ".join(map(short_repr, [*column_names][:20]))
-            likely = f"did you mean {short_repr(near)}?" if near else "name one of them."
-            advice = Message(f"there are {listed}; {likely}")
+            likely = f"did you mean {short_repr(near)}?" if near else "choose one of them."
+            advice = Message(f"found {listed}; {likely}")
         raise DataError(f"the documents have no column {short_repr(name)}; ", advice)
     columns = [_learn_column(name, [cells_of(text).get(name) for text in texts]) for name in names]
     rows = np.random.default_rng(0).permutation(len(texts))[:_MAX_TESTED]

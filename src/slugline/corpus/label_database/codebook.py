@@ -128,7 +128,7 @@ class Codebook:
             if topic.merged_into is None:
                 return topic
             topic = self._topics[topic.merged_into]
-        raise ValueError(f"topic {number} is merged in a circle")  # as in a manipulated file
+        raise ValueError(f"topic {number} is merged into itself")  # as in a manipulated file
 
     def find(self, name: str) -> CodebookTopic | None:
         """Return the topic in use with this current or former name, or None."""

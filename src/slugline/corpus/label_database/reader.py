@@ -350,7 +350,7 @@ _LEFT_OUT: dict[Status, Callable[[int], str]] = {
     "open": lambda n: f"{counted(n, 'document')} on which coders disagree",
     "skipped": lambda n: counted(n, "skipped document"),
     "unlabelled": lambda n: f"{counted(n, 'document')} without a label",
-    "replaced": lambda n: f"{counted(n, 'document')} whose text has changed since",
+    "replaced": lambda n: f"{counted(n, 'document')} with text changed since",
 }
 
 
@@ -422,9 +422,8 @@ def read_label_database(path: Path, *, needs_answers: bool = True) -> LabelledDa
             has_selection_bias = needs_answers and n_doubted >= min_doubted
             if has_selection_bias:
                 notes.append(
-                    f"{n_doubted:,} of {counted(n_answers, 'label')} are of texts that a model "
-                    "doubted, so accuracies measured on these labels are usually lower than on all "
-                    "texts"
+                    f"{n_doubted:,} of {counted(n_answers, 'label')} are for texts that a model "
+                    "doubted, so accuracy on these labels is usually lower than on all texts"
                 )
             note = "; ".join(filter(None, notes))
             rows = _label_rows(
@@ -439,14 +438,13 @@ def _no_answers(path: Path, counts: Counter[Status], n_imported: int) -> DataErr
     """Return the error for a database without any person's answer."""
     if n_imported and not counts["open"]:
         return DataError(
-            f"{path} contains labels of imported coders only, for "
-            f"{counted(n_imported, 'document')}, "
-            "and these don't count as answers: label some documents; or import the labels' FILE as "
-            f"answers: slugline labels import {path} FILE"
+            f"{path} contains only labels by imported coders "
+            f"({counted(n_imported, 'document')}), which don't count as answers. Label some "
+            f"documents, or import FILE as answers: slugline labels import {path} FILE"
         )
     left_out = _left_out(counts, needs_answers=True)
     found = f" ({left_out})" if left_out else ""
-    return DataError(f"{path} has no document with an answer yet{found}; label some.")
+    return DataError(f"{path} contains no labelled documents yet{found}; label some.")
 
 
 def _left_out(counts: Counter[Status], *, needs_answers: bool) -> str:
@@ -482,7 +480,7 @@ def _label_rows(
                 if answer is not None and not is_multilabel and len(answer) != 1:
                     raise database.damaged_row(
                         f"the label of document {each.document.id}",
-                        f"it has {len(answer)} topics, and should have one",
+                        f"it has {len(answer)} topics instead of one",
                     )
                 values[topic] = None
                 if answer is not None:

@@ -387,9 +387,9 @@ def _check_layout(layout: Layout, feature_groups: Sequence[FeatureGroup]) -> Non
             raise DataError("separator or topic columns don't match the topic format")
         columns = [*layout.text, *(form.columns or [layout.topic])]
     if len({*columns}) < len(columns):
-        raise DataError("a column of the data is used twice")
+        raise DataError("duplicate data column")
     if layout.columns != _extra_columns(feature_groups):
-        raise DataError("the layout has other extra columns than the model")
+        raise DataError("the layout and the model have different extra columns")
     check_format(layout.format, layout.encoding)
     check_delimiter(layout.separator)
 
@@ -431,7 +431,7 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
     if len({type(topic) for topic in file.info.topics}) > 1:
         raise DataError("topics mix strings and numbers")
     if len(fitted.topic_counts) != len(fitted.topics):
-        raise DataError("not every topic has a number of documents")
+        raise DataError("document counts are missing for some topics")
     _check_idf(fitted)
     if fitted.learner.multilabel != fitted.multilabel:
         raise DataError(
