@@ -95,7 +95,7 @@ def test_count_rejects_a_database_of_another_program(news_slug: Path, tmp_path: 
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE texts (text TEXT)")
         connection.commit()
-    with pytest.raises(DataError, match="is a database without labels from"):
+    with pytest.raises(DataError, match="the database contains neither labels from"):
         slugline.count(news_slug, path)
 
 

@@ -274,7 +274,7 @@ def test_set_output_chooses_the_type_of_transform(trained: Any) -> None:
             r"`model` is LogisticRegression\(\)",
         ),
         (lambda c: UNTYPED.serve(LogisticRegression()), r"`model` is LogisticRegression\(\)"),
-        (lambda c: slugline.compare(c, ["nosuch"]), "'nosuch', which is not a model"),
+        (lambda c: slugline.compare(c, ["nosuch"]), "the unknown model 'nosuch'"),
         (
             lambda c: slugline.TopicClassifier().set_output(transform="numpy"),  # type: ignore[arg-type]
             "`transform` is 'numpy'; give one of default, pandas, polars",
@@ -300,7 +300,7 @@ def test_audit_rejects_a_test_of_another_form(corpus: slugline.Corpus) -> None:
         with pytest.raises(DataError) as error:
             slugline.audit(data, test=test)
         assert str(error.value) == (
-            f"only one of {data.name} and {test.name} is multi-label; give both in the same form."
+            f"only one of {data.name} and {test.name} is multi-label; use the same form for both."
         )
 
 
@@ -348,7 +348,7 @@ class NumbersOnly:
 @pytest.mark.parametrize(
     ("other", "error", "message"),
     [
-        (NumbersOnly(), DataError, "`against` is a NumbersOnly, whose `predict` gives 1 answers"),
+        (NumbersOnly(), DataError, "`against` is a NumbersOnly, whose `predict` returned 1 "),
         (LogisticRegression(), OptionError, "`against` is a LogisticRegression, whose `predict` "),
         (3, OptionError, "`against` is 3; give a TopicClassifier"),
     ],

@@ -59,7 +59,7 @@ def test_audit_corpus_finds_wrong_and_missing_topics_of_several() -> None:
         verdict, words = ("wrong", "are not") if is_added else ("missing", "are")
         (reason,) = [reason for reason in finding.reasons if reason.startswith(f"{topic} is ")]
         assert reason.startswith(
-            f"{topic} is probably {verdict}: the words {words} typical of it; nearest "
+            f"{topic} is probably {verdict}: the words {words} typical of it; "
         )
         # Words of a topic that is missing speak for the likely topics.
         weights = {
@@ -314,8 +314,8 @@ def test_audit_corpus_rejects_one_topic() -> None:
     with pytest.raises(DataError) as raised:
         audited(["wheat", "corn"], ["grain", "grain"])
     assert str(raised.value) == (
-        "news.csv: every document has the topic 'grain', so none can be wrong; pass documents of "
-        "at least two topics, and check which column contains the topic."
+        "news.csv: every document has the topic 'grain', but an audit requires two "
+        "topics. Check which column contains the topic, or add documents of others."
     )
 
 
@@ -323,8 +323,8 @@ def test_audit_corpus_rejects_topics_of_one_document_each() -> None:
     with pytest.raises(DataError) as raised:
         audited(["wheat", "goal"], ["grain", "sport"])
     assert str(raised.value) == (
-        "news.csv: 2 documents with as many topics can't be audited. Give at least two documents "
-        "of some topic, and check which column contains the topic."
+        "news.csv: each of 2 documents has a different topic. "
+        "Check which column contains the topic, or add a second document of some topic."
     )
 
 
@@ -344,7 +344,7 @@ def test_audit_corpus_rejects_copies_of_one_text() -> None:
     with pytest.raises(DataError) as raised:
         audited(["the wheat"] * 4, ["a", "b", "a", "b"])
     assert str(raised.value) == (
-        "news.csv: all 4 texts are the same, or nearly; there is nothing to compare. "
+        "news.csv: all 4 texts are identical or nearly identical. "
         "Check which column contains the text."
     )
 
@@ -352,7 +352,7 @@ def test_audit_corpus_rejects_copies_of_one_text() -> None:
 @pytest.mark.parametrize(
     ("texts", "topics", "message"),
     [
-        ([], [], "news.csv has no documents; an audit needs at least two topics."),
+        ([], [], "news.csv: no documents; an audit requires at least two topics."),
         (["!", "?"], ["a", "b"], "no document contains a word; check which column"),
     ],
     ids=["none", "no words"],

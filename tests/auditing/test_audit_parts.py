@@ -269,11 +269,11 @@ def mixed_scores(n_last: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_find_similar_topics_needs_five_documents_each() -> None:
-    nearly = "40 % of their documents look more like the other"
+    nearly = "40 % of their documents look more like the other topic"
     found = find_similar_topics(["grain", "wheat", "corn"], *mixed_scores(4))
     assert found == [SimilarTopics("grain", "wheat", nearly, 0.4)]
     found = find_similar_topics(["grain", "wheat", "corn"], *mixed_scores(5))
-    half = "50 % of their documents look more like the other"
+    half = "50 % of their documents look more like the other topic"
     assert found == [
         SimilarTopics("grain", "corn", half, 0.5),
         SimilarTopics("grain", "wheat", nearly, 0.4),
@@ -399,7 +399,7 @@ def test_review_table_is_the_same_in_excel(tmp_path: Path) -> None:
             {"digest": "0" * 16},
             "r.csv, line 2: line 1 of news.csv has changed since the review, or is read "
             "differently; pass the options of the audit, such as `text`, `topic`, `fold_topics` "
-            "and `topic_map`, audit the documents again, or leave the line out.",
+            "and `topic_map`, audit the documents again, or delete the line.",
         ),
         (
             [("drop", "", 1), ("keep", "", 1)],
@@ -426,8 +426,8 @@ def test_apply_decisions_rejects_other_documents(
 @pytest.mark.parametrize(
     ("decision", "message"),
     [
-        (("delete", "", 1), "line 2: the decision is 'delete'; write keep, relabel or drop, or"),
-        (("relabel", " ", 1), "line 2: relabel requires a topic in the empty column new_topic"),
+        (("delete", "", 1), "line 2: unknown decision 'delete'; write keep, relabel or drop, or"),
+        (("relabel", " ", 1), "line 2: relabel requires a topic in the column new_topic"),
     ],
     ids=["unknown", "no topic"],
 )
@@ -443,14 +443,14 @@ def test_read_decisions_explains_how_to_write_no_topic(tmp_path: Path) -> None:
     corpus = replace(CORPUS, topics=[("sport",), ("sport", "bank"), ()])
     path = table(tmp_path, ("relabel", "", 1))
     with pytest.raises(
-        DataError, match="empty column new_topic; write one, or ';' alone for no topic, or"
+        DataError, match="column new_topic; write one, or ';' alone for no topic, or"
     ):
         read_decisions(path, form=review_form(corpus))
 
 
 def test_read_decisions_rejects_another_part(tmp_path: Path) -> None:
     path = table(tmp_path, ("drop", "", 1), part="all")
-    with pytest.raises(DataError, match="line 2: the part is 'all'; write train or test"):
+    with pytest.raises(DataError, match="line 2: unknown part 'all'; write train or test"):
         read_decisions(path)
 
 
@@ -471,7 +471,7 @@ def test_read_decisions_rejects_other_tables(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"b.csv doesn't exist; check the path"):
         read_decisions(tmp_path / "b.csv")
     (tmp_path / "c.csv").write_text("decision,new_topic,at,digest\n")
-    with pytest.raises(DataError, match=r"c.csv has no rows; give the reviewed table"):
+    with pytest.raises(DataError, match=r"c.csv contains no rows; pass the reviewed table"):
         read_decisions(tmp_path / "c.csv")
     (tmp_path / "e.csv").write_text("decision,new_topic,at,digest\ndrop,1\n")
     with pytest.raises(DataError, match=r"e.csv, line 2: 2 cells instead of 4; fix them"):

@@ -82,7 +82,7 @@ def test_file_pairs_skip_folders_that_match_a_pattern() -> None:
         (
             ["-"],
             OptionError,
-            "answers in a folder are named after their files, but standard input has no name; "
+            "standard input has no file name to use in an output folder; "
             "save it to a file, or choose an output file with `output`.",
         ),
     ],

@@ -160,7 +160,7 @@ def test_audit_counts_copies_and_other_scripts_in_sentences(run: Run, tmp_path: 
         (["-o", "a.txt"], "--output a.txt: name it a.html."),
         (
             ["-o", "a.jsonl"],
-            "--output a.jsonl: repaired documents need --decisions; add it, or name a page: "
+            "--output a.jsonl: repaired documents require --decisions; add it, or write a page: "
             "a.html.",
         ),
         (["--review", "news.csv"], "--review news.csv: would overwrite an input file; choose"),
@@ -190,12 +190,12 @@ def test_audit_rejects_options_that_do_not_go_together(
     [
         (
             "text,topic\nwheat,grain\ncorn,grain\n",
-            "bad.csv: every document has the topic 'grain', so none can be wrong; pass documents "
-            "of at least two topics, and check which column contains the topic.",
+            "bad.csv: every document has the topic 'grain', but an audit requires two "
+            "topics. Check which column contains the topic, or add documents of others.",
         ),
         (
             "text,topic\nwheat,grain\nwheat,sport\n",
-            "bad.csv: all 2 texts are the same, or nearly; there is nothing to compare. "
+            "bad.csv: all 2 texts are identical or nearly identical. "
             "Check which column contains the text.",
         ),
     ],
@@ -279,9 +279,7 @@ def test_audit_decisions_keep_skipped_rows(run: Run, tmp_path: Path) -> None:
     run(*read, "--review", "review.csv")
     review(tmp_path, "drop")
     result = run(*read, "--decisions", "review.csv", "-o", "new.csv")
-    assert result.out.endswith(
-        "119 documents, 1 row not labelled yet and 2 skipped rows: new.csv\n"
-    )
+    assert result.out.endswith("119 documents, 1 unlabelled row and 2 skipped rows: new.csv\n")
     new = (tmp_path / "new.csv").read_text().splitlines()
     assert len(new) == 123
     assert [line for line in new if line in bad] == bad

@@ -197,7 +197,7 @@ def test_audit_decisions_of_the_page_reject_changed_data(
     assert (result.code, Path("fixed.csv").exists()) == (1, False)
     line = f"line {changed_row + 2} of news.csv"
     assert f"reviewed.db, decision about document 1: {line} has changed" in result.err
-    assert "or take the decision back on the page." in result.err
+    assert "or undo the decision on the page." in result.err
 
 
 def test_audit_page_reviews_several_topics(run: Run, documents: list[dict[str, str]]) -> None:
@@ -226,11 +226,11 @@ def test_audit_page_reviews_several_topics(run: Run, documents: list[dict[str, s
         (("--page", "-o", "a.csv"), 2, "--page writes a database; name it a.db."),
         (("--page", "--review", "a.csv"), 2, "--review cannot be combined with --page"),
         (("--page", "--decisions", "a.csv"), 2, "--decisions cannot be combined with --page"),
-        (("-o", "a.db"), 2, "--output a.db: a database of decisions needs --page; add it."),
+        (("-o", "a.db"), 2, "--output a.db: a database of decisions requires --page; add it."),
         (("--coder", "Kim"), 2, "--coder requires --page; add it, or omit --coder."),
         (("--page", "-o", "no/a.db"), 2, "--output no/a.db: can't write a file there"),
         (("--page", "-o", "news.csv/a.db"), 2, "can't write a file there"),
-        (("--page", "-o", "other.db"), 1, "other.db contains labels, not decisions about"),
+        (("--page", "-o", "other.db"), 1, "other.db contains labels, not audit decisions"),
         (("--page", "-o", "text.db"), 1, "not an SQLite file"),
         (("--page", "--host", "0.0.0.0"), 2, "add --token-file FILE"),
         (("--decisions", "other.db", "-o", "a.csv"), 1, "other.db contains labels, not"),

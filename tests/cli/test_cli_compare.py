@@ -96,7 +96,7 @@ def test_compare_fails_if_all_models_fail(run: Run, tmp_path: Path, fails: str) 
         "page    found/comparison.html",
     ]
     assert result.err == "slugline: error: no model could be measured; see the reasons above.\n"
-    assert "What is missing" in (tmp_path / "found" / "comparison.html").read_text()
+    assert "Missing results" in (tmp_path / "found" / "comparison.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_compare_fails_if_all_models_fail(run: Run, tmp_path: Path, fails: str) 
         (["--models", ","], "--models is empty; choose one or more of majority, "),
         (
             ["--models", "mojority"],
-            "--models names 'mojority', which is not a model; did you mean maj",
+            "--models contains the unknown model 'mojority'; did you mean maj",
         ),
-        (["--models", "nowhere:x"], "--models names nowhere:x: there is no module nowhere in "),
+        (["--models", "nowhere:x"], "--models names nowhere:x: no module nowhere in "),
         (["--folds", 1], "--folds is 1; give a whole number of at least 2."),
         (
             ["--folds", 91],
@@ -128,7 +128,7 @@ def test_compare_rejects_invalid_options(run: Run, options: list[Any], message: 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("a b,x\nc d,x", "all 2 documents of it.csv have the topic 'x': there is nothing to tell"),
+        ("a b,x\nc d,x", "all 2 documents of it.csv have the topic 'x'. Add documents"),
         ("same,x\nsame,y", "all 2 documents of it.csv have the same text: no model can tell"),
     ],
     ids=["one topic", "one text"],

@@ -111,7 +111,7 @@ def test_count_rejects_a_file_without_texts(run: Run, tmp_path: Path, content: s
     (tmp_path / "none.txt").write_text(content)
     code, out, err = run("count", "news.slug", "none.txt")
     assert (code, out) == (1, "")
-    assert "none.txt has no text to count" in err
+    assert "none.txt contains no texts to count" in err
 
 
 def test_count_warns_of_another_language(run: Run, tmp_path: Path) -> None:

@@ -112,10 +112,10 @@ def test_train_curve_adds_the_curve_to_report_and_output(run: Run, tmp_path: Pat
     assert result.code == 0
     assert "Slugline: no mistake in 18 test documents" in result.out
     page = (tmp_path / "news.html").read_text()
-    assert "What more of them would gain" in page
+    assert "Expected gain from more labels" in page
     assert "Accuracy by number of training documents" in page
     run("train", "news.csv", *NAMED, "-q", "-o", "news.slug")
-    assert "What more of them would gain" not in (tmp_path / "news.html").read_text()
+    assert "Expected gain from more labels" not in (tmp_path / "news.html").read_text()
 
 
 def test_train_curve_of_a_tuned_model_searches_once(

@@ -172,8 +172,8 @@ def test_explain_and_check_take_models_of_several_topics(run: Run) -> None:
     code, _, err = run("explain", "wires.slug", text, "--not", "bank")
     assert (code, err) == (
         2,
-        "slugline: error: --not compares topics that exclude each other, but this model "
-        "decides about each topic separately; leave it out.\n",
+        "slugline: error: --not requires a single-label model, but this one is "
+        "multi-label; leave it out.\n",
     )
 
     code, out, err = run("check", "wires.slug", "wires.jsonl", "-q")

@@ -106,7 +106,7 @@ def test_predict_folder_reports_bad_rows_and_files_in_the_exit_status(run: Run) 
         ),
         (
             ["-o", "out/"],
-            "answers in a folder are named after their files, but standard input has no name; "
+            "standard input has no file name to use in an output folder; "
             "save it to a file, or choose an output file with --output.",
         ),
         (["in", "-o", "out/"], "in is a folder; pass its files, such as 'in/*.csv'."),
@@ -158,7 +158,7 @@ def test_predict_folder_overwrite_replaces_answers_of_another_model(run: Run) ->
     assert run(*command, "--top", 2) == (
         2,
         "",
-        "slugline: error: out/a.csv has answers of another model or of other settings; choose "
+        "slugline: error: out/a.csv contains answers of another model or other settings; choose "
         "another folder, or replace them with --overwrite.\n",
     )
     assert run(*command, "--top", 2, "--overwrite") == (0, "", "")

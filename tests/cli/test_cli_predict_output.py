@@ -140,7 +140,7 @@ def test_predict_output_warns_of_columns_that_come_after_the_header(run: Run) ->
         code, _, err = run("predict", "news.slug", "t.jsonl", "--text", "text", "-o", name)
         assert (code, err) == (
             0,
-            f"warning: {name} lacks {left_out}, which the first rows of t.jsonl don't have\n",
+            f"warning: {name} omits {left_out}, missing from the first rows of t.jsonl\n",
         )
     assert cells_of("a.csv")[0] == ["text", "topic", "probability", "error"]
     assert json.loads(Path("a.jsonl").read_text().splitlines()[-1])["late"] == 1

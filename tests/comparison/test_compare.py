@@ -250,7 +250,7 @@ def test_compare_models_of_several_topics_equals_fits_in_this_process(
     assert (comparison.multilabel, comparison.n_topics) == (True, len(names))
     assert comparison.models[2].error is None
     assert comparison.models[3].error == (
-        "answers 45 texts with an array of shape (1, 4) instead of an indicator of shape (45, 4)"
+        "returned an array of shape (1, 4) for 45 texts instead of an indicator of shape (45, 4)"
     )
     first, best = comparison.to_dict()["models"][0], comparison.best
     assert best is not None
@@ -309,15 +309,15 @@ def test_compare_models_reports_each_model_once_measured(corpus: Corpus, pipelin
 
 REASONS = {
     "models:Raises": "raised ValueError: no way (models.py, line 29)",
-    "models:Crashes": "its process crashed or was killed, perhaps for lack of memory",
-    "models:Exits": "its process crashed or was killed, perhaps for lack of memory",
+    "models:Crashes": "its process crashed or was killed, perhaps because memory ran out",
+    "models:Exits": "its process crashed or was killed, perhaps because memory ran out",
     "models:Leaves": "raised SystemExit: bye (models.py, line 75)",
     "models:TooFew": (
-        "answers 45 texts with an array of shape (1,) instead of one topic for each text"
+        "returned an array of shape (1,) for 45 texts instead of one topic for each text"
     ),
     "models:Numbers": (
         "raised ValueError: could not convert string to float: 'the loan and bond and fed of 0' "
-        "(models.py, line 34); put a vectorizer before a classifier of numbers"
+        "(models.py, line 34); add a vectorizer before the classifier"
     ),
 }
 
@@ -392,27 +392,19 @@ def test_compare_models_gives_no_size_of_a_model_it_cannot_save(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (
-            "nowhere:model",
-            "there is no module nowhere in {here}, nor among the installed packages; check its "
-            "name.",
-        ),
+        ("nowhere:model", "no module nowhere in {here} or the installed packages; check its name."),
         (
             "models.py:Guess",
-            "there is no module models.py in {here}, nor among the installed packages; leave out "
-            ".py: models.",
+            "no module models.py in {here} or the installed packages; omit .py: models.",
         ),
         ("models:make_gues", "module models has no make_gues; did you mean make_guess?"),
         ("models:xyzzy", "module models has no xyzzy; check its name."),
         (
             "models:three",
-            "three is of type int; name a text classifier with `fit` and `predict`, or a "
+            "three is of type int; pass a text classifier with `fit` and `predict`, or a "
             "function that returns one.",
         ),
-        (
-            "models:makes_none",
-            "it makes None; it must make a text classifier with `fit` and `predict`.",
-        ),
+        ("models:makes_none", "it returned None, not a text classifier with `fit` and `predict`."),
         (
             "broken:model",
             "importing broken raises ZeroDivisionError: division by zero (broken.py, "
@@ -443,12 +435,12 @@ def test_choose_models_names_the_nearest_of_an_unknown_name() -> None:
     with pytest.raises(OptionError) as error:
         choose_models(["defualt"])
     assert str(error.value) == (
-        "`models` names 'defualt', which is not a model; did you mean default? Choose from "
-        f"{names}, or give module:name for your own model."
+        "`models` contains the unknown model 'defualt'; did you mean default? Choose from "
+        f"{names}, or pass module:name for your own model."
     )
     with pytest.raises(OptionError, match=f"^`models` is empty; choose one or more of {names}.$"):
         choose_models([" ", ""])
-    with pytest.raises(OptionError, match=r"^`models` names 'a b:c'; for your own model, give "):
+    with pytest.raises(OptionError, match=r"^`models` contains 'a b:c'; for your own model, pass "):
         choose_models(["a b:c"])
 
 
@@ -542,12 +534,11 @@ def test_ctrl_c_before_any_result_leaves_no_folder(pipelines: Path, news_csv: Pa
 @pytest.mark.parametrize(
     ("texts", "topics", "message"),
     [
-        ([], [], "it has no documents; give some with their topics."),
+        ([], [], "it contains no documents; add labelled documents."),
         (
             ["a", "b", "c"],
             ["x"] * 3,
-            "all 3 documents of it have the topic 'x': there is nothing to tell apart. Add "
-            "documents of other topics.",
+            "all 3 documents of it have the topic 'x'. Add documents of other topics.",
         ),
         (
             ["a"] * 4,
@@ -655,7 +646,7 @@ def test_baseline_is_one_of_the_models_or_added() -> None:
         ([TfidfVectorizer()], None, "`models` is [TfidfVectorizer()]; give names, "),
         ({"default": pipeline()}, None, "`models` calls an estimator 'default', the name of a"),
         ({"mine": "default"}, None, "`models` is {'mine': 'default'}; give a text classifier"),
-        (["default"], "defualt", "`baseline` names 'defualt', which is not a model; did you mean"),
+        (["default"], "defualt", "`baseline` contains the unknown model 'defualt'; did you mean"),
         (["default"], 3, "`baseline` is 3; give the name of a model, or a text classifier"),
     ],
 )
@@ -677,5 +668,5 @@ def test_compare_models_measures_estimators_with_a_baseline(corpus: Corpus) -> N
 
 def test_compare_models_rejects_an_estimator_that_cannot_be_pickled(corpus: Corpus) -> None:
     locked = DummyClassifier(random_state=threading.Lock())
-    with pytest.raises(OptionError, match="`models` has dummyclassifier, which can't be pickled"):
+    with pytest.raises(OptionError, match="contains dummyclassifier, which can't be pickled"):
         compare_models(corpus, [locked], CompareSettings(n_folds=2))

@@ -76,7 +76,7 @@ def test_each_cause_has_one_warning() -> None:
     assert concern.startswith("Don't trust these counts: 80 % of the words are unknown")
     by_texts = counted_texts(usual, drift)
     [concern] = concerns(by_texts)
-    assert concern.startswith("More than the shares of topics has changed since training")
+    assert concern.startswith("Not only the topic shares have changed since training")
     [concern] = concerns(by_texts, March=by_texts, April=counted_texts(usual))
     assert "the texts of March differ from the training texts" in concern
     [concern] = concerns(counted_texts(usual), March=by_words, April=counted_texts(usual))

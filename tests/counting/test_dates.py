@@ -80,8 +80,8 @@ def test_date_order_that_is_unclear_is_an_error() -> None:
     with pytest.raises(DataError) as error:
         find_date_order("at", ["04/04/2026", "03/04/2026"])
     assert str(error.value) == (
-        "column 'at' has dates such as 03/04/2026, and none in the first rows shows whether the "
-        'day or the month comes first; pass `date_order="day-first"` or '
+        "column 'at' contains ambiguous dates such as 03/04/2026: the first rows don't show "
+        'whether the day or the month comes first; pass `date_order="day-first"` or '
         '`date_order="month-first"`.'
     )
 
@@ -162,5 +162,5 @@ def test_grouping_rejects_a_later_date_in_the_other_order() -> None:
 
 def test_grouping_asks_for_the_order_of_later_dates() -> None:
     grouping = Grouping.from_rows([{"day": "2026-03-25"}], "month")
-    with pytest.raises(DataError, match="dates such as 03/04/2026, and none in the first rows"):
+    with pytest.raises(DataError, match="ambiguous dates such as 03/04/2026: the first rows"):
         grouping.group_of("03/04/2026")

@@ -116,7 +116,7 @@ def test_drift_is_significant_less_often_if_more_groups_are_tested() -> None:
 def test_drift_concern_names_words_and_what_to_do() -> None:
     word = FrequentWord("drupal", 0.15, 0.001)
     assert drift_concern(Drift(1e-5, (word, word._replace(word="node")))) == (
-        "More than the shares of topics has changed since training: the texts differ from the "
+        "Not only the topic shares have changed since training: the texts differ from the "
         "training texts of the same topics ('drupal' is in 15 % of them, expected 0 %; "
         "likewise 'node'). There may be new topics, or the texts may come from another source. "
         "Label a random sample of them and count with these labels."

@@ -223,7 +223,7 @@ def test_labelled_sample_ignores_labels_given_with_a_guess_in_view(
         f"loan {i}": ("bank",) for i in (1, 2)
     }
     assert sample.concerns == (
-        f"2 labels of texts labelled with a guess in view in {path} are ignored.",
+        f"2 labels of texts labelled with the model's guess shown in {path} are ignored.",
     )
 
 

@@ -255,15 +255,14 @@ def test_learning_curves_interrupted_before_a_point_raise(
     [
         (
             {"a": 5},
-            "all 5 documents of numbered have the topic 'a': there is nothing to tell apart. Add "
-            "documents of other topics.",
+            "all 5 documents of numbered have the topic 'a'. Add documents of other topics.",
         ),
         (
             {"a": 1, "b": 1},
             "numbered has no topic with two documents, so none can be set aside to test on; check "
             "which column contains the topics, add documents, or give separate ones with `test`.",
         ),
-        ({}, "numbered has no documents; give some with their topics."),
+        ({}, "numbered contains no documents; add labelled documents."),
     ],
     ids=["one topic", "one text each", "nothing"],
 )

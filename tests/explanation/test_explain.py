@@ -157,7 +157,7 @@ def test_explain_sorts_reasons_and_sums_up_the_rest(classifier: TopicClassifier)
     assert sizes == sorted(sizes, reverse=True)
     assert some.reasons[:3] == everything.reasons[:3]
     assert (everything.n_unlisted, some.n_unlisted) == (0, len(sizes) - 3)
-    assert some.reasons[3].word == f"{len(sizes) - 3} weaker places of words and phrases"
+    assert some.reasons[3].word == f"{len(sizes) - 3} weaker positions of words and phrases"
     assert (some.reasons[3].start, some.reasons[3].end) == (None, None)
     assert len(some.reasons) == 4
     assert some.words()[-1].word == some.reasons[3].word
@@ -398,8 +398,8 @@ def test_explanation_to_dict_is_plain_json(classifier: TopicClassifier) -> None:
 @pytest.mark.parametrize(
     ("how", "error", "message"),
     [
-        ({"text": 3}, DataError, "`text` is 3; give one text, as a string."),
-        ({"text": ["a"]}, DataError, "`text` is ['a']; give one text, as a string."),
+        ({"text": 3}, DataError, "`text` is 3; pass one text, as a string."),
+        ({"text": ["a"]}, DataError, "`text` is ['a']; pass one text, as a string."),
         ({"topic": "grian"}, OptionError, "the model has no topic 'grian'; did you mean 'grain'?"),
         (
             {"topic": "x"},
@@ -523,8 +523,7 @@ def test_explain_rejects_against_for_several_topics(several: TopicClassifier) ->
     with pytest.raises(OptionError) as error:
         explain(several.fitted_, TWO, "grain", against="bank")
     assert str(error.value) == (
-        "`against` compares topics that exclude each other, but this model decides about each "
-        "topic separately; leave it out."
+        "`against` requires a single-label model, but this one is multi-label; leave it out."
     )
 
 

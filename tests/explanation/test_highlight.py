@@ -76,17 +76,17 @@ def test_highlight_escapes_the_text_before_it_is_cut() -> None:
 @pytest.mark.parametrize(
     ("span", "found"),
     [
-        ((0, 4, 1.0), "from 0 to 4 counts 1.0"),
-        ((-1, 2, 1.0), "from -1 to 2 counts 1.0"),
-        ((2, 2, 1.0), "from 2 to 2 counts 1.0"),
-        ((0, 1, math.nan), "from 0 to 1 counts nan"),
+        ((0, 4, 1.0), "from 0 to 4 with attribution 1.0"),
+        ((-1, 2, 1.0), "from -1 to 2 with attribution 1.0"),
+        ((2, 2, 1.0), "from 2 to 2 with attribution 1.0"),
+        ((0, 1, math.nan), "from 0 to 1 with attribution nan"),
     ],
 )
 def test_highlight_rejects_an_invalid_span(span: tuple[int, int, float], found: str) -> None:
     with pytest.raises(DataError) as error:
         highlight("oil", [span])
     assert str(error.value) == (
-        f"a span {found}, in a text of 3 characters; give spans within it and finite attributions."
+        f"span {found}, in a text of 3 characters; pass spans within it and finite attributions."
     )
 
 

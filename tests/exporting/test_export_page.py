@@ -260,7 +260,7 @@ def test_exported_page_shows_the_beginning_of_a_long_text(
 
 def test_exported_page_rejects_a_huge_text(page: Page) -> None:
     page.evaluate("byId('text').value = 'wheat '.repeat(333334); update();")
-    assert page.inner_text("#answer") == "Over 2,000,000 characters: give a part of the text."
+    assert page.inner_text("#answer") == "Over 2,000,000 characters; enter a part of the text."
     assert page.locator("#topics button").count() == 0
     assert page.is_enabled("#clear")
 

@@ -167,7 +167,7 @@ def test_predict_files_answers_only_new_and_changed_files(
 
     assert contents() == before
     assert {name for name, time_ in times().items() if time_ != at[name]} == {"a.csv"}
-    said = "; 1 is answered again, as files, answers or options have changed" if again else ""
+    said = "; 1 is answered again because files, answers or options have changed" if again else ""
     assert watcher.notes[0] == f"4 files, 3 of which have answers already{said}"
     assert predict().n_files == 0
 
@@ -178,7 +178,7 @@ def test_predict_files_overwrites_other_answers_only_if_asked(news: list[tuple[s
     texts, topics = zip(*news[:60], strict=True)
     other = TopicClassifier().fit(texts, topics)
     refused = (
-        "out/a.csv has answers of another model or of other settings; choose another folder, or "
+        "out/a.csv contains answers of another model or other settings; choose another folder, or "
         "replace them with `overwrite`."
     )
     for model, how in ((other, PredictOptions()), ("news.slug", PredictOptions(top=2))):
@@ -200,7 +200,7 @@ def test_predict_files_keeps_answers_to_another_source() -> None:
     with pytest.raises(OptionError) as found:
         predict_files("news.slug", ["more/a.csv"], "out", n_workers=1)
     assert str(found.value) == (
-        f"out/a.csv has answers to {Path('in/a.csv').absolute()}; choose another folder, or "
+        f"out/a.csv contains answers to {Path('in/a.csv').absolute()}; choose another folder, or "
         "replace "
         "them with `overwrite`."
     )
@@ -212,8 +212,8 @@ def test_predict_files_rejects_a_target_that_no_job_wrote() -> None:
     with pytest.raises(OptionError) as found:
         predict(overwrite=True)
     assert str(found.value) == (
-        "out/a.csv exists already, and out/_slugline/a.csv.json doesn't list it as answers; move "
-        "it, or choose another folder."
+        "out/a.csv already exists and is not listed as an answer file in "
+        "out/_slugline/a.csv.json; move it, or choose another folder."
     )
     assert contents() == {"a.csv": b"mine"}
 
@@ -223,7 +223,7 @@ def test_predict_files_rejects_a_target_in_place_of_failed_answers() -> None:
     assert [source for source, _ in predict().failed] == ["in/a.csv"]
     Path("in/a.csv").write_text("text\nwheat\n")
     Path("out/a.csv").write_text("mine")
-    with pytest.raises(OptionError, match="doesn't list it as answers"):
+    with pytest.raises(OptionError, match="is not listed as an answer file"):
         predict()
     assert contents()["a.csv"] == b"mine"
     Path("out/a.csv").unlink()
@@ -241,7 +241,7 @@ def test_predict_files_rejects_answers_with_a_damaged_marker(content: bytes) -> 
     predict()
     before = contents()
     marker("a.csv").write_bytes(content)
-    with pytest.raises(OptionError, match="doesn't list it as answers"):
+    with pytest.raises(OptionError, match="is not listed as an answer file"):
         predict(overwrite=True)
     assert contents() == before
 
@@ -349,7 +349,7 @@ def test_predict_files_resumes_after_a_full_disk(
             predict()
     assert str(found.value) == (
         "out/c.csv.gz can't be written (No space left on device). Free some space, or choose "
-        "another place. Finished files stay; run this again to predict the others."
+        "another place. Finished files are kept; rerun to predict the others."
     )
     assert sorted(contents()) == ["a.csv", "b.jsonl"]
     assert (predict().n_files, len(contents())) == (2, 4)
@@ -372,7 +372,7 @@ def test_predict_files_checks_model_and_options_first() -> None:
     Path("bad.slug").write_bytes(b"PK")
     with pytest.raises(ModelFileError, match=r"^bad.slug: not a Slugline model"):
         predict_files("bad.slug", ["in/*"], "out")
-    with pytest.raises(OptionError, match=r"^`model` is of type dict; give the path of a model"):
+    with pytest.raises(OptionError, match=r"^`model` is of type dict; pass the path of a model"):
         predict_files({}, ["in/*"], "out")
     with pytest.raises(NotFittedError, match=r"^this model is not fitted yet; call fit first"):
         predict_files(TopicClassifier(), ["in/*"], "out")
@@ -429,8 +429,8 @@ def test_predict_files_predicts_the_others_after_a_worker_was_killed() -> None:
     assert done.failed == [
         (
             "in/0.csv",
-            "in/0.csv: a worker process was killed while it predicted this file, perhaps for lack "
-            "of memory; rerun with fewer workers.",
+            "in/0.csv: a worker process was killed while predicting this file, perhaps "
+            "because memory ran out; rerun with fewer workers.",
         )
     ]
 

@@ -220,8 +220,8 @@ def test_predict_partitions_gives_reasons(
 
 def test_predict_partitions_rejects_other_frames_and_columns(news_slug: Path, frame: Any) -> None:
     with pytest.raises(
-        OptionError, match=r"^the data frame has no column 'body'; it has \['text', "
+        OptionError, match=r"^the data frame has no column 'body' \(found \['text', "
     ):
         predict_partitions(news_slug, frame, "body")
-    with pytest.raises(OptionError, match=r"^`frame` is of type dict; give a dask.dataframe, or"):
+    with pytest.raises(OptionError, match=r"^`frame` is of type dict; pass a dask.dataframe, or"):
         predict_partitions(news_slug, {"text": []})  # type: ignore[arg-type]

@@ -30,7 +30,7 @@ def test_describe_forecast_needs_enough_test_documents() -> None:
     few = curve(*FEW, (None, 10_000, 0.5), n_test=2)
     assert few.forecast_of_doubled is None
     assert describe_forecast(few) == (
-        "ours: 2 test documents are too few to say what more labels would gain; test on more."
+        "ours: 2 test documents are too few to estimate the gain from more labels; test on more."
     )
 
 
@@ -50,8 +50,8 @@ def test_describe_forecast_needs_all_labels() -> None:
 
 def test_describe_forecast_needs_three_points() -> None:
     assert describe_forecast(curve(FEW[0], (None, 12, 0.3))) == (
-        "ours: too few points to say what more labels would gain; at least three different numbers "
-        "of labels are needed."
+        "ours: too few points to estimate the gain from more labels; at least three different "
+        "numbers of labels are needed."
     )
 
 

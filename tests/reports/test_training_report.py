@@ -331,7 +331,7 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
             "data",
             {"evaluation": Evaluation(TOPICS, np.diag([9, 5, 1, 0]), 0.5)},
             "Tested on: “acq” (9), “earn” (5), “grain” (1) and “zinc” (0). 1 topic has no test "
-            "document, so nothing can be said about it.",
+            "document, so its accuracy is unknown.",
         ),
         (
             "data",

@@ -291,6 +291,6 @@ def test_multilabel_explain_says_whether_the_topic_is_assigned(api: TestClient, 
         assert (found["probability"] >= found["threshold"]) == given
     reply = api.post("/v1/explain", json={"text": BOTH, "topic": "billing", "against": "account"})
     assert reply.status_code == 422
-    assert "this model decides about each topic separately" in reply.text
+    assert "requires a single-label model" in reply.text
     plain = api.post("/v1/explain", json={"text": "wheat", "model": "reuters46"}).json()
     assert not {"given", "threshold"} & {*plain}

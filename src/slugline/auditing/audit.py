@@ -104,7 +104,7 @@ def _find_mixed(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics
         SimilarTopics(
             names[first],
             names[second],
-            f"{percent(mean[first, second], 0)} of their documents look more like the other",
+            f"{percent(mean[first, second], 0)} of their documents look more like the other topic",
             float(mean[first, second]),
         )
         for first, second in pairs.tolist()
@@ -303,15 +303,14 @@ def _compare_texts(
     groups = evidence.connect_groups(same, near_pairs)
     if groups.max() == 0:
         raise DataError(
-            f"{corpus.name}: all {len(corpus):,} texts are the same, or nearly; there is nothing "
-            "to compare. Check which column contains the text."
+            f"{corpus.name}: all {len(corpus):,} texts are identical or nearly identical. Check "
+            "which column contains the text."
         )
     # A topic with one document can't be checked against others.
     if not corpus.multilabel and len(set(corpus.topics)) == len(corpus):
         raise DataError(
-            f"{corpus.name}: {counted(len(corpus), 'document')} with as many topics can't be "
-            "audited. Give at least two documents of some topic, and check which column contains "
-            "the topic."
+            f"{corpus.name}: each of {counted(len(corpus), 'document')} has a different topic. "
+            "Check which column contains the topic, or add a second document of some topic."
         )
     copies = Copies(
         groups=groups,
@@ -397,7 +396,7 @@ def _concatenate(corpus: Corpus, test: Corpus | None) -> Corpus:
         return replace(corpus, places=corpus.numbered_places())
     if corpus.multilabel != test.multilabel:
         raise DataError(
-            f"only one of {corpus.name} and {test.name} is multi-label; give both in the same form."
+            f"only one of {corpus.name} and {test.name} is multi-label; use the same form for both."
         )
     places = [*corpus.numbered_places(), *test.numbered_places()]
     texts, topics = corpus.texts + test.texts, corpus.topics + test.topics
@@ -406,12 +405,12 @@ def _concatenate(corpus: Corpus, test: Corpus | None) -> Corpus:
 
 def _check(corpus: Corpus) -> None:
     if not len(corpus):
-        raise DataError(f"{corpus.name} has no documents; an audit needs at least two topics.")
+        raise DataError(f"{corpus.name}: no documents; an audit requires at least two topics.")
     if len(set(corpus.topics)) == 1 and corpus.topics[0] != ():
         topic = short_repr(join_topics(corpus.topics[0]))
         raise DataError(
-            f"{corpus.name}: every document has the topic {topic}, so none can be wrong; pass "
-            "documents of at least two topics, and check which column contains the topic."
+            f"{corpus.name}: every document has the topic {topic}, but an audit requires two "
+            "topics. Check which column contains the topic, or add documents of others."
         )
 
 

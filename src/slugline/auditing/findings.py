@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from slugline.auditing.audit import Audit
 from slugline.auditing.suspicion import SetEvidence
 from slugline.base.arrays import F64, Index
-from slugline.base.wording import join_words
+from slugline.base.wording import have, join_words
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import TopicForm
 from slugline.corpus.table_writers import decimal_cell, guard_cell
@@ -229,8 +229,8 @@ class Findings:
             for topic in changes:
                 n = sum(topic in self.audit.corpus.topics[other] for other in near)
                 reasons.append(
-                    f"{topic} is probably {verdict}: the words {words} typical of it; nearest "
-                    f"documents that have it: {n} of {len(near)}"
+                    f"{topic} is probably {verdict}: the words {words} typical of it; {n} of the "
+                    f"{len(near)} nearest documents {have(n)} it"
                 )
         return reasons
 

@@ -59,7 +59,7 @@ class ReviewDecisions:
     items: tuple[ReviewDecision, ...]
     note: str = ""  # see `RowReader`
     # Advice for a decision that can't be applied.
-    remedy: str = "leave the line out"
+    remedy: str = "delete the line"
 
     def for_part(self, part: str) -> list[ReviewDecision]:
         """Return the decisions about training or test documents."""
@@ -118,7 +118,7 @@ def _read_database(path: Path, form: TopicForm | None) -> ReviewDecisions:
                 reviewed = LabelReader(database, connection).setting(REVIEWED)
             if reviewed is None:
                 raise DataError(
-                    f"{path} contains labels, not decisions about suspects; give the file of "
+                    f"{path} contains labels, not audit decisions; pass the file written by "
                     "`slugline audit --page`, or a reviewed table."
                 )
             for each in read_labels(database):
@@ -127,8 +127,8 @@ def _read_database(path: Path, form: TopicForm | None) -> ReviewDecisions:
                 n_open += each.status == "open"
     except StoreError as error:
         raise DataError(*error.parts) from error
-    note = f"left out: {counted(n_open, 'document')} on which people disagree" if n_open else ""
-    return ReviewDecisions(str(path), tuple(decisions), note, "take the decision back on the page")
+    note = f"left out: {counted(n_open, 'document')} with conflicting decisions" if n_open else ""
+    return ReviewDecisions(str(path), tuple(decisions), note, "undo the decision on the page")
 
 
 def _stored_decision(each: DocumentLabels, form: TopicForm | None) -> ReviewDecision | None:
@@ -171,7 +171,7 @@ def _check_rows(rows: RowReader) -> list[SourceRow]:
         place = f"{rows.name}, {rows.unit} {bad[0].at}"
         raise DataError(f"{place}: {bad[0].problem}; ", advice, ".")
     if not good:
-        raise DataError(f"{rows.name} has no rows; give the reviewed table.")
+        raise DataError(f"{rows.name} contains no rows; pass the reviewed table.")
     return good
 
 
@@ -185,21 +185,21 @@ def _parse_decision(
         return None
     if action not in DECISIONS:
         raise DataError(
-            f"{where}: the decision is {short_repr(action)}; write keep, relabel or drop, or leave "
-            "it empty."
+            f"{where}: unknown decision {short_repr(action)}; write keep, relabel or drop, or "
+            "leave it empty."
         )
     new_topic = _cell(values, "new_topic")
     if action == "relabel":
         if not new_topic:
             none = f", or {form.separator!r} alone for no topic" if form else ""
             raise DataError(
-                f"{where}: relabel requires a topic in the empty column new_topic; write "
+                f"{where}: relabel requires a topic in the column new_topic; write "
                 f"one{none}, or change the decision."
             )
         check_topic_names([new_topic])
     part = _cell(values, "part") or _PARTS[0]
     if part not in _PARTS:
-        raise DataError(f"{where}: the part is {short_repr(part)}; write train or test.")
+        raise DataError(f"{where}: unknown part {short_repr(part)}; write train or test.")
     topics = read_topics(new_topic, form) if action == "relabel" else ""
     return ReviewDecision(place, action, topics, part, _cell(values, "at"), _cell(values, "digest"))
 
@@ -328,11 +328,11 @@ def _describe_other_rows(corpus: Corpus, n_others: int) -> str:
     n_lost = corpus.n_skipped - n_skipped
     others = []
     if n_unlabelled > 0:
-        others.append(f"{counted(n_unlabelled, 'row')} not labelled yet")
+        others.append(f"{counted(n_unlabelled, 'unlabelled row')}")
     if n_skipped > 0:
         others.append(counted(n_skipped, "skipped row"))
     text = f"{', ' if len(others) > 1 else ' and '}{join_words(others)}" if others else ""
-    return text + (f", without {counted(n_lost, 'row')} that can't be read" if n_lost else "")
+    return text + (f", without {counted(n_lost, 'unreadable row')}" if n_lost else "")
 
 
 def whole_rows(

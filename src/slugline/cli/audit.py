@@ -180,11 +180,13 @@ def _check_outputs(
         suffix = output.suffix.lower()
         if not is_repair and suffix in _REPAIRED:
             raise OptionError(
-                f"--output {output}: repaired documents need --decisions; add it, or name a "
-                f"page: {output.stem}.html."
+                f"--output {output}: repaired documents require --decisions; add it, or write "
+                f"a page: {output.stem}.html."
             )
         if suffix in _DATABASES:
-            raise OptionError(f"--output {output}: a database of decisions needs --page; add it.")
+            raise OptionError(
+                f"--output {output}: a database of decisions requires --page; add it."
+            )
         check_ending("--output", output, _REPAIRED if is_repair else (".html",))
         check_target("--output", output, sources)
     if review is not None:
@@ -285,9 +287,10 @@ def _review_suspects(
         if assignments.n_missing:
             warn(
                 [
-                    f"{output} has decisions about {counted(assignments.n_missing, 'document')} "
-                    f"whose text or topic has changed in {audit.corpus.name}; undo them on the "
-                    'page, under "Latest", so that the others can be applied'
+                    f"{output} contains decisions about "
+                    f"{counted(assignments.n_missing, 'document')} whose text or topic "
+                    f"has changed in {audit.corpus.name}; undo them on the page, under "
+                    '"Latest", so that the others can be applied'
                 ]
             )
         coder = _prepare_store(store, findings, page)

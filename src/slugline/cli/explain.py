@@ -99,7 +99,7 @@ def explain(
             f"{explanation.n_unlisted:,}"
         )
     if data and not explanation.examples:
-        say(f"{' '.join(data)}: no document of {explanation.topic} is like the text")
+        say(f"{' '.join(data)}: no document of {explanation.topic} is similar to the text")
     unsure = _describe_unsure(fitted, text) if topic is None and against is None else ""
     if html is not None:
         from slugline.reports.explanation import explanation_page

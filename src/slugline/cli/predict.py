@@ -322,7 +322,7 @@ def _file_writer(
         yield file.write
     if file.dropped_columns:
         columns = format_list(file.dropped_columns)
-        warn([f"{output} lacks {columns}, which the first rows of {rows.name} don't have"])
+        warn([f"{output} omits {columns}, missing from the first rows of {rows.name}"])
 
 
 def _print_lines(

@@ -74,10 +74,10 @@ def check(name: str, seed: int) -> ModelFailure | None:
         try:
             model = make()
         except Exception as error:
-            raise OptionError(f"making one raises {describe_error(error)}.") from error
+            raise OptionError(f"creating a model raised {describe_error(error)}.") from error
         if not _is_classifier(model):
             raise OptionError(
-                f"it makes {_kind(model)}; it must make a text classifier with `fit` and `predict`."
+                f"it returned {_kind(model)}, not a text classifier with `fit` and `predict`."
             )
     # Report any kind of failure, including an exit.
     except BaseException as error:  # noqa: BLE001
@@ -115,7 +115,7 @@ def _failure_reason(error: BaseException) -> str:
         return str(error)
     reason = f"raised {describe_error(error)}"
     if isinstance(error, ValueError) and "could not convert string" in str(error):
-        return f"{reason}; put a vectorizer before a classifier of numbers"
+        return f"{reason}; add a vectorizer before the classifier"
     return reason
 
 
@@ -195,7 +195,7 @@ def _numbered(
     if array.shape != shape:
         expected = f"an indicator of shape {shape}" if multilabel else "one topic for each text"
         raise OptionError(
-            f"answers {shape[0]} texts with an array of shape {array.shape} instead of {expected}"
+            f"returned an array of shape {array.shape} for {shape[0]} texts instead of {expected}"
         )
     if multilabel:
         return tuple(tuple(np.flatnonzero(row).tolist()) for row in array)
@@ -248,7 +248,7 @@ def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
         model = partial(clone, model, safe=False)
     elif not callable(model):
         raise OptionError(
-            f"{name} is {_kind(model)}; name a text classifier with `fit` and `predict`, or a "
+            f"{name} is {_kind(model)}; pass a text classifier with `fit` and `predict`, or a "
             "function that returns one."
         )
     return lambda: set_seed(model(), seed)
@@ -275,10 +275,9 @@ def _import(name: str) -> ModuleType:
             raise OptionError(
                 f"module {name} imports {missing}, which is not installed; install it."
             ) from error
-        hint = f"leave out .py: {name[:-3]}" if name.endswith(".py") else "check its name"
+        hint = f"omit .py: {name[:-3]}" if name.endswith(".py") else "check its name"
         raise OptionError(
-            f"there is no module {missing} in {Path.cwd()}, nor among the installed packages; "
-            f"{hint}."
+            f"no module {missing} in {Path.cwd()} or the installed packages; {hint}."
         ) from error
     except Exception as error:
         raise OptionError(f"importing {name} raises {describe_error(error)}; fix it.") from error

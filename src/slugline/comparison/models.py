@@ -258,7 +258,7 @@ def _check_name(name: str, parameter: str = "models", others: Sequence[str] = ()
     if ":" in name:
         raise OptionError(
             Parameter(parameter),
-            f" names {short_repr(name)}; for your own model, give module:name, such "
+            f" contains {short_repr(name)}; for your own model, pass module:name, such "
             "as pipelines:mine for `mine` in pipelines.py.",
         )
     known = [*others, *MODELS, *([ALL] if parameter == "models" else [])]
@@ -266,8 +266,8 @@ def _check_name(name: str, parameter: str = "models", others: Sequence[str] = ()
     meant = f"did you mean {near}? Choose" if near else "choose"
     raise OptionError(
         Parameter(parameter),
-        f" names {short_repr(name)}, which is not a model; {meant} from "
-        f"{', '.join(known)}, or give module:name for your own model.",
+        f" contains the unknown model {short_repr(name)}; {meant} from "
+        f"{', '.join(known)}, or pass module:name for your own model.",
     )
 
 

@@ -243,7 +243,7 @@ class _Run:
         try:
             return future.result()
         except BrokenExecutor:
-            return ModelFailure("its process crashed or was killed, perhaps for lack of memory")
+            return ModelFailure("its process crashed or was killed, perhaps because memory ran out")
         except Exception as error:  # noqa: BLE001 (the other models go on)
             return ModelFailure(f"can't be measured ({type(error).__name__}: {error})")
 
@@ -258,7 +258,7 @@ def _pickle(model: Model) -> bytes:
     except Exception as error:
         raise OptionError(
             Parameter("models"),
-            f" has {model.name}, which can't be pickled ({type(error).__name__}: {error}); define "
-            "it in a file, and pass module:name.",
+            f" contains {model.name}, which can't be pickled ({type(error).__name__}: {error}); "
+            "define it in a file, and pass module:name.",
         ) from error
     return pickled

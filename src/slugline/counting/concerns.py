@@ -88,8 +88,8 @@ def drift_concern(drift: Drift, groups: Sequence[str] = ()) -> str:
     """
     texts = f"the texts of {join_words(groups, _MAX_NAMED)}" if groups else "the texts"
     return (
-        f"More than the shares of topics has changed since training: {texts} differ from the "
-        f"training texts of the same topics{_describe_words(drift)}. There may be new topics, "
+        f"Not only the topic shares have changed since training: {texts} differ from "
+        f"the training texts of the same topics{_describe_words(drift)}. There may be new topics, "
         "or the texts may come from another source. Label a random sample of them and count "
         "with these labels."
     )
@@ -239,7 +239,7 @@ def labelled_concerns(
     if n_found < MIN_LABELLED:
         yield (
             f"{counted(n_found, 'labelled text')} {'is' if n_found == 1 else 'are'} too few to "
-            f"count from, so these counts are the model's. Label at least {MIN_LABELLED}."
+            f"use, so the model alone was used. Label at least {MIN_LABELLED}."
         )
         return
     new = [topic for topic in labels.new_topics(topics) if not shown or topic in shown]

@@ -128,7 +128,7 @@ def count_rows(
         found = f", but {ignored}" if ignored else ""
         if tally.first_problem:
             found += f" (one has {tally.first_problem})"
-        raise DataError(f"{rows.name} has no text to count{found}.")
+        raise DataError(f"{rows.name} contains no texts to count{found}.")
     if options.labelled is not None and not tally.labelled:
         raise DataError(
             f"none of the {counted(len(options.labelled), 'labelled text')} of "
@@ -184,8 +184,8 @@ def check_no_foreign_database(file: PathLike) -> None:
     path = Path(file)
     if is_database(path) and not FORMAT.is_of(path):
         raise DataError(
-            f"{file} is a database without labels from `slugline label` or daily sums from "
-            "`slugline serve --watch`; export its texts as a table, such as CSV."
+            f"{file}: the database contains neither labels from `slugline label` nor daily "
+            "sums from `slugline serve --watch`; export its texts as a table, such as CSV."
         )
 
 

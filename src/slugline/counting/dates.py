@@ -191,8 +191,8 @@ def find_date_order(column: str, cells: Iterable[Any]) -> DateOrder | None:
 def unknown_order_error(column: str, example: str) -> DataError:
     """Return the error for dates whose order of day and month the first rows don't show."""
     return DataError(
-        f"column {short_repr(column)} has dates such as {example}, and none in the first rows "
-        "shows whether the day or the month comes first; pass ",
+        f"column {short_repr(column)} contains ambiguous dates such as {example}: the first "
+        "rows don't show whether the day or the month comes first; pass ",
         Parameter("date_order", "day-first"),
         " or ",
         Parameter("date_order", "month-first"),

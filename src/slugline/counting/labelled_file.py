@@ -129,7 +129,7 @@ class _DrawnLabels:
         """Yield warnings about excluded labels."""
         for n, reason in (
             (self.n_chosen, "texts chosen without a known probability"),
-            (self.n_guessed, "texts labelled with a guess in view"),
+            (self.n_guessed, "texts labelled with the model's guess shown"),
         ):
             if n:
                 is_or_are = "is" if n == 1 else "are"

@@ -131,8 +131,8 @@ def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[st
     except Exception as error:
         raise OptionError(
             Parameter("against"),
-            f" is a {name}, whose `predict` raises {type(error).__name__}: "
-            f"{one_line(str(error), 300)}; give a fitted text classifier.",
+            f" is a {name}, whose `predict` raised {type(error).__name__}: "
+            f"{one_line(str(error), 300)}; pass a fitted text classifier.",
         ) from error
     has_sets = are_topic_sets(given)
     if is_indicator(given) or len(given) != len(corpus) or has_sets != corpus.multilabel:
@@ -140,8 +140,8 @@ def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[st
         each = "columns of 0 and 1" if is_indicator(given) else each
         raise DataError(
             Parameter("against"),
-            f" is a {name}, whose `predict` gives {len(given):,} answers of {each} to "
-            f"{len(corpus):,} texts; give a classifier that answers in the format of the labels.",
+            f" is a {name}, whose `predict` returned {len(given):,} answers of {each} for "
+            f"{len(corpus):,} texts; pass a classifier that answers in the format of the labels.",
         )
     if corpus.multilabel:
         answers: list[Any] = [tuple(map(str, topics)) for topics in given]
@@ -167,12 +167,11 @@ def check_some_known(topics: Sequence[str], test: Corpus) -> None:
 def check_several_topics(corpus: Corpus) -> None:
     """Raise DataError unless a corpus contains at least two topics."""
     if not len(corpus):
-        raise DataError(f"{corpus.name} has no documents; give some with their topics.")
+        raise DataError(f"{corpus.name} contains no documents; add labelled documents.")
     if not corpus.multilabel and len(set(corpus.topics)) == 1:
         raise DataError(
             f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
-            f"{short_repr(corpus.topics[0])}: there is nothing to tell apart. Add documents of "
-            f"other topics."
+            f"{short_repr(corpus.topics[0])}. Add documents of other topics."
         )
 
 

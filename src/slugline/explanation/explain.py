@@ -214,7 +214,7 @@ def explain(
     """
     check_whole("max_reasons", max_reasons, 1)
     if not isinstance(text, str):
-        raise DataError(Parameter("text"), f" is {short_repr(text)}; give one text, as a string.")
+        raise DataError(Parameter("text"), f" is {short_repr(text)}; pass one text, as a string.")
     answer = _Answer(fitted, text)
     names = fitted.topics.names
     given, thresholds = _given_topics(fitted, text, against) if fitted.multilabel else ([], None)
@@ -349,8 +349,7 @@ def _given_topics(
     if against is not None:
         raise OptionError(
             Parameter("against"),
-            " compares topics that exclude each other, but this model decides about each topic "
-            "separately; leave it out.",
+            " requires a single-label model, but this one is multi-label; leave it out.",
         )
     decider = Decider.from_fitted(fitted)
     return [*(decider.decide([text])[0].topics or [])], decider.decision_thresholds
@@ -461,7 +460,7 @@ def _reasons(
     ]
     reasons = sorted([*listed, *more], key=lambda reason: -abs(reason.attribution))
     if len(others):
-        name = f"{counted(len(others), 'weaker place')} of words and phrases"
+        name = f"{counted(len(others), 'weaker position')} of words and phrases"
         reasons.append(Reason(name, None, None, float(places.values[others].sum())))
     return tuple(reasons)
 

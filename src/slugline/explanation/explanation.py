@@ -95,8 +95,8 @@ def merge_spans(text: str, spans: Iterable[tuple[int, int, float]]) -> list[tupl
     for start, end, attribution in spans:
         if not 0 <= start < end <= len(text) or not math.isfinite(attribution):
             raise DataError(
-                f"a span from {start} to {end} counts {attribution}, in a text of "
-                f"{counted(len(text), 'character')}; give spans within it and finite attributions."
+                f"span from {start} to {end} with attribution {attribution}, in a text of "
+                f"{counted(len(text), 'character')}; pass spans within it and finite attributions."
             )
         starts.setdefault(start, []).append(attribution)
         ends.setdefault(end, []).append(attribution)

@@ -4,7 +4,7 @@ const byId = (id) => document.getElementById(id);
 const N_SHOWN = 5, MAX_SHOWN = 100000, MAX_READ = 2000000, PAUSE = 120; // topics, characters, milliseconds
 const WAITING = [...byId("answer").childNodes], WHY = byId("why").textContent;
 
-const TOO_LONG = `Over ${MAX_READ.toLocaleString("en")} characters: give a part of the text.`;
+const TOO_LONG = `Over ${MAX_READ.toLocaleString("en")} characters; enter a part of the text.`;
 
 const page = { model: null, answer: null, chosen: 0, showsAll: false };
 

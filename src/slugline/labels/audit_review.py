@@ -52,9 +52,7 @@ def check_decisions(path: Path) -> None:
 
 def _check_decisions(store: LabelStore) -> None:
     if store.setting(REVIEWED) is None and any(store.last_change()):
-        raise DataError(
-            f"{store.path} contains labels, not decisions about suspects; choose another file."
-        )
+        raise DataError(f"{store.path} contains labels, not audit decisions; choose another file.")
 
 
 def decided_rows(findings: Findings, store: LabelStore) -> list[int]:

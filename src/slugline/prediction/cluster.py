@@ -124,7 +124,7 @@ def _file_result(future: Future[Any], task: Task) -> FileResult:
         raise _connection_lost() from error
     except KilledWorker as error:
         address = error.last_worker.address
-        problem = f"several workers died on it, most recently {address}; perhaps out of memory."
+        problem = f"several workers died, most recently {address}, perhaps out of memory."
         return FileResult(error=f"{task.source}: {problem}")
     except Exception as error:  # noqa: BLE001 (any error on a worker is an error of the file)
         return FileResult(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")
@@ -133,7 +133,7 @@ def _file_result(future: Future[Any], task: Task) -> FileResult:
 
 def _connection_lost() -> ClusterError:
     return ClusterError(
-        "the connection to the cluster is lost; restart it and rerun: finished files are skipped."
+        "lost the connection to the cluster; restart it and rerun: finished files are skipped."
     )
 
 
@@ -201,8 +201,8 @@ def predict_partitions(
     if not hasattr(frame, "map_partitions") or not hasattr(frame, "columns"):
         raise OptionError(
             Parameter("frame"),
-            f" is of type {type(frame).__name__}; give a dask.dataframe, or let the model "
-            "predict the texts of this one.",
+            f" is of type {type(frame).__name__}; pass a dask.dataframe, or its texts to "
+            "the model's `predict`.",
         )
     columns = _check_columns(frame, text)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model, encoder)
@@ -251,7 +251,7 @@ def _check_columns(frame: Any, text: str | Sequence[str]) -> list[str]:
     names = [*frame.columns]
     for column in columns:
         if column not in names:
-            raise OptionError(f"the data frame has no column {short_repr(column)}; it has {names}.")
+            raise OptionError(f"the data frame has no column {short_repr(column)} (found {names}).")
         if names.count(column) > 1:
             raise DataError(
                 f"the data frame has several columns named {short_repr(column)}; rename them."

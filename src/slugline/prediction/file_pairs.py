@@ -99,8 +99,8 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
     for source in map(str, sources):
         if source == "-":
             raise OptionError(
-                "answers in a folder are named after their files, but standard input has no "
-                "name; save it to a file, or choose an output file with ",
+                "standard input has no file name to use in an output folder; save it to a file, "
+                "or choose an output file with ",
                 Parameter("output"),
                 ".",
             )

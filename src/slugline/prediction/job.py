@@ -202,8 +202,8 @@ def _describe_plan(n_files: int, plan: _Plan) -> str:
         text += " to answer"
     if plan.n_outdated:
         text += (
-            f"; {plan.n_outdated:,} {'are' if plan.n_outdated > 1 else 'is'} answered again, as "
-            "files, answers or options have changed"
+            f"; {plan.n_outdated:,} {'are' if plan.n_outdated > 1 else 'is'} answered again "
+            "because files, answers or options have changed"
         )
     return text
 
@@ -240,7 +240,7 @@ class _JobTracker:
         """Add the result of a file; raise SluglineError if other files would fail as well."""
         if result.is_fatal:
             raise SluglineError(
-                result.error, " Finished files stay; run this again to predict the others."
+                result.error, " Finished files are kept; rerun to predict the others."
             )
         if result.error:
             self._failed.append((task.source, result.error))
@@ -336,8 +336,8 @@ def _remove_parts(running: dict[Future[FileResult], Task]) -> None:
 
 def _killed(task: Task) -> FileResult:
     return FileResult(
-        error=f"{task.source}: a worker process was killed while it predicted this file, perhaps "
-        "for lack of memory; rerun with fewer workers."
+        error=f"{task.source}: a worker process was killed while predicting this file, perhaps "
+        "because memory ran out; rerun with fewer workers."
     )
 
 

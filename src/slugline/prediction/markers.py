@@ -68,8 +68,8 @@ class MarkedFile(NamedTuple):
         found = self._read_marker()
         if found is None:
             raise OptionError(
-                f"{self.path} exists already, and {self.marker_path} doesn't list it as answers; "
-                "move it, or choose another folder."
+                f"{self.path} already exists and is not listed as an answer file in "
+                f"{self.marker_path}; move it, or choose another folder."
             )
         if self.marker in (found, msgspec.structs.replace(found, strict=False)):
             return False
@@ -77,10 +77,10 @@ class MarkedFile(NamedTuple):
         if found.source != self.marker.source:
             content = f"answers to {found.source}"
         elif (found.model, found.settings) != (self.marker.model, self.marker.settings):
-            content = "answers of another model or of other settings"
+            content = "answers of another model or other settings"
         if content and not overwrite:
             raise OptionError(
-                f"{self.path} has {content}; choose another folder, or replace them with ",
+                f"{self.path} contains {content}; choose another folder, or replace them with ",
                 Parameter("overwrite"),
                 ".",
             )

@@ -85,7 +85,7 @@ def _to_fitted(model: Any) -> Fitted:
         raise NotFittedError("this model is not fitted yet; call fit first.")
     raise OptionError(
         Parameter("model"),
-        f" is of type {type(model).__name__}; give the path of a model, or a fitted "
+        f" is of type {type(model).__name__}; pass the path of a model, or a fitted "
         "TopicClassifier.",
     )
 

@@ -67,7 +67,7 @@ def predict_file(
     except SluglineError as error:
         return FileResult(error=Message(*error.parts))
     except MemoryError:
-        return FileResult(error=f"{task.source}: out of memory; let fewer workers run at a time.")
+        return FileResult(error=f"{task.source}: out of memory; rerun with fewer workers.")
 
 
 def _predict_file(
@@ -102,7 +102,7 @@ def _predict_file(
         )
     if file.dropped_columns:
         columns = format_list(file.dropped_columns)
-        warnings.append(f"{target} lacks {columns}, which the first rows of {rows.name} don't have")
+        warnings.append(f"{target} omits {columns}, missing from the first rows of {rows.name}")
     return FileResult(
         n_rows=counts.n_rows, n_bad=counts.n_bad, notes=tuple(notes), warning="; ".join(warnings)
     )
