@@ -447,7 +447,7 @@ def test_store_settlement_answers_for_the_coders(store: LabelStore) -> None:
     first = store.settle(1, ["metal"], "Lee", note="both")
     assert (answers(store)[0], statuses(store)[0]) == (("metal",), "settled")
     with pytest.raises(
-        DataError, match="document 1 has settlement 1 now, and `supersedes` is None"
+        DataError, match="document 1 now has settlement 1, but `supersedes` is None"
     ):
         store.settle(1, ["grain"], "Kim")
     second = store.settle(1, None, "Kim", supersedes=first.id)

@@ -345,6 +345,6 @@ def test_export_table_says_which_topic_a_separator_splits(
     add(store, None, "a;b")
     source = tmp_path / "a.csv"
     source.write_text("text,n\nWheat rose,1\n")
-    with pytest.raises(DataError, match="topic 'a;b' has ';' in its name"):
+    with pytest.raises(DataError, match="topic 'a;b' contains the separator ';'"):
         export_table(store, source, tmp_path / "b.csv")
     assert not (tmp_path / "b.csv").exists()

@@ -426,7 +426,7 @@ def test_fit_rejects_documents_that_it_cannot_learn_from(X: Any, y: Any, message
         ([1, 2], "`sample_weight` has shape (2,)"),
         ([-1] * 90, "`sample_weight` is "),
         ([np.nan] * 90, "`sample_weight` is "),
-        ([0] * 90, "every row has weight zero"),
+        ([0] * 90, "every row has zero weight"),
     ],
     ids=["shape", "negative", "NaN", "zero"],
 )

@@ -62,7 +62,7 @@ def test_score_takes_topics_in_the_form_of_the_training(several: TopicClassifier
     one = TopicClassifier(n_jobs=1).fit(TEXTS[:40], ["a", "b"] * 20)
     several_form = "training documents have a list of topics for each text, but `y` does not"
     one_form = "training documents have one topic for each text, but `y` does not"
-    advice = "topic of training documents; give a column for each topic, or lists of topics."
+    advice = "topic in training documents; pass a column for each topic, or lists of topics."
     words = (
         "`y` has the topic 'grain', but topics of training documents are numbers; give topics "
         "of that kind."
@@ -95,7 +95,7 @@ def test_score_takes_topics_in_the_form_of_the_training(several: TopicClassifier
 
 def test_partial_fit_needs_the_columns_of_earlier_batches() -> None:
     model = TopicClassifier(n_jobs=1).partial_fit(TEXTS, INDICATOR)
-    with pytest.raises(DataError, match="`y` has no column 2, which is a topic of earlier batches"):
+    with pytest.raises(DataError, match="`y` has no column 2, which is a topic in earlier batches"):
         model.partial_fit(TEXTS, INDICATOR[:, :2])
     assert model.partial_fit(TEXTS, INDICATOR).fitted_.n_batches == 2
 

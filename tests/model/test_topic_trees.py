@@ -188,7 +188,7 @@ def test_load_refuses_invalid_path_ends(
     decision = replace(decision, path_ends=ends)
     info = msgspec.structs.replace(content.info, multilabel_rule=decision)
     container.write(tmp_path / "odd.slug", replace(content, info=info))
-    with pytest.raises(ModelFileError, match="paths end at unknown topics"):
+    with pytest.raises(ModelFileError, match="paths end at unknown"):
         slugline.load(tmp_path / "odd.slug")
 
 

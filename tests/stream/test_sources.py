@@ -107,7 +107,7 @@ def test_document_source_rejects_another_type() -> None:
     with pytest.raises(OptionError, match="`source` is of type DataFrame; give a path, a pattern"):
         DocumentSource(pytest.importorskip("pandas").DataFrame({"text": []}))
     with pytest.raises(
-        OptionError, match="`topic_columns` and `skip_bad_rows` apply to files only"
+        OptionError, match="`topic_columns` and `skip_bad_rows` apply only to files"
     ):
         DocumentSource([(["a"], ["x"])], ReadOptions(skip_bad_rows=True))
 
