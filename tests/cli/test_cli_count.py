@@ -255,7 +255,7 @@ def test_count_with_too_few_labels_is_by_the_model(run: Run, news: News, tmp_pat
     write_labelled(tmp_path / "labelled.csv", news, 5)
     _, out, err = run("count", "news.slug", "new.csv", "--labelled", "labelled.csv", "--json")
     assert {topic["method"] for topic in json.loads(out)["topics"]} == {"model"}
-    assert "5 labelled texts are too few to count from" in err
+    assert "5 labelled texts are too few to use, so the model alone" in err
 
 
 def test_count_names_labelled_texts_that_are_not_counted(

@@ -102,14 +102,14 @@ def test_partial_fit_needs_the_columns_of_earlier_batches() -> None:
 
 @pytest.mark.parametrize(
     ("columns", "found"),
-    [([0, 1], "no column 2, which is a"), ([0, 1, 2, 0], "a column 3, which is not a")],
+    [([0, 1], "no column 2, which is a topic in"), ([0, 1, 2, 0], "a column 3, which is not a topic in")],
 )
 def test_partial_fit_needs_a_column_per_class(columns: list[int], found: str) -> None:
     model = TopicClassifier(n_jobs=1)
     with pytest.raises(DataError) as error:
         model.partial_fit(TEXTS, INDICATOR[:, columns], [0, 1, 2])
     assert str(error.value) == (
-        f"`y` has {found} topic of `classes`; give a column for each topic, or lists of topics."
+        f"`y` has {found} `classes`; pass a column for each topic, or lists of topics."
     )
     assert model.partial_fit(TEXTS, INDICATOR, [0, 1, 2]).classes_.tolist() == [0, 1, 2]
 

@@ -165,10 +165,10 @@ class Command(click.Command):
                 )
             )
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, and note it for messages about its options."""
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, and note the command for messages about its options."""
         ctx.meta[COMMAND] = self
-        return super().invoke(ctx)
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the usage line, text and sections."""
