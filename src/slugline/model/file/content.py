@@ -22,7 +22,7 @@ from slugline.learning.learner import is_linear, restore
 from slugline.model import heldout
 from slugline.model.decider import Decider
 from slugline.model.file import container, schema
-from slugline.model.file.shipped import model_path
+from slugline.model.file.shipped import model_path, split_question
 from slugline.model.fitted import Fitted
 from slugline.model.heldout import HeldOutPredictions
 from slugline.text.columns import Buckets, HashedColumns, TermColumns, Vocabulary
@@ -313,6 +313,21 @@ def load_model(
     # Inconsistent parts can make NumPy and SciPy raise any type of error.
     except Exception as error:
         raise container.damaged_error(path, error) from error
+
+
+def load_questions(path: PathLike) -> dict[str, tuple[Fitted, schema.ModelFile]]:
+    """Load the models of all questions that a file answers, by question.
+
+    If `path` names a question, or the file answers a single one, its name is "". Raises the errors
+    of `load_model`.
+    """
+    path = model_path(path)
+    if split_question(path)[1] is not None or not container.read_questions(path):
+        return {"": load_model(path)}
+    # All from the same version, even if the file is replaced meanwhile.
+    data = container.read_bytes(path)
+    questions = container.unpack_questions(data, path)
+    return {name: load_model(f"{path}:{name}", data=data) for name in questions}
 
 
 def from_model_file(
