@@ -78,8 +78,8 @@ def test_curve_rejects_a_single_topic(run: Run, tmp_path: Path) -> None:
     result = run("curve", "one.csv", "-q")
     assert result.code == 1
     assert result.err == (
-        "slugline: error: all 2 documents of one.csv have the topic 'grain'. Add documents of other "
-        "topics.\n"
+        "slugline: error: all 2 documents of one.csv have the topic 'grain'. Add documents of "
+        "other topics.\n"
     )
 
 
