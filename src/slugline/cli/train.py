@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from slugline.cli.train_corrections import ModelCorrections
     from slugline.corrections.learning import CorrectionResult
 
+
 @command()
 @train_options
 def train(request: TrainRequest) -> None:

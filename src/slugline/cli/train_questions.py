@@ -57,9 +57,7 @@ def train_questions(request: TrainRequest) -> None:
         exit_if_interrupted(experiment.fitted, experiment.fitted.tuning, None)
 
 
-def _read_all(
-    request: TrainRequest,
-) -> tuple[dict[str, TrainRequest], dict[str, DocumentParts]]:
+def _read_all(request: TrainRequest) -> tuple[dict[str, TrainRequest], dict[str, DocumentParts]]:
     """Return the request and the documents of each question, all with the same text columns."""
     requests: dict[str, TrainRequest] = {}
     documents: dict[str, DocumentParts] = {}

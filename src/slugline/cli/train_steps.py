@@ -133,15 +133,11 @@ def stops_without_model(request: TrainRequest) -> AbstractContextManager[None]:
     return explain_interrupt(lambda: message)
 
 
-def accuracy_on_labels(
-    request: TrainRequest, documents: DocumentParts
-) -> AccuracyOnLabels | None:
+def accuracy_on_labels(request: TrainRequest, documents: DocumentParts) -> AccuracyOnLabels | None:
     """Return the accuracy estimated from a label database, if the documents come from one."""
     from slugline.labels.model_accuracy import measure_on_labels
 
-    return measure_on_labels(
-        request.data, documents.train, request.settings, test=documents.test
-    )
+    return measure_on_labels(request.data, documents.train, request.settings, test=documents.test)
 
 
 def with_flags(experiment: Experiment) -> Experiment:
@@ -156,6 +152,7 @@ def with_flags(experiment: Experiment) -> Experiment:
 
 
 def write_report(results: TrainingResults, report: Path) -> None:
+    """Write the report on a saved model; an error says that the model is safe."""
     from slugline.reports.training import training_page
 
     page = training_page(

@@ -3,7 +3,9 @@
 A zip archive of exactly four entries: `model.json` (metadata), `weights.safetensors` (arrays),
 `vocabulary.txt` (one term per line) and `card.md` (for people). None of them can contain code. A
 model that answers several questions has `questions.json`, the list of their names, and these four
-entries for each question, in the folders 1, 2 and so on. Reading checks claimed sizes against the size of the archive before allocating memory; writing
+entries for each question, in the folders 1, 2 and so on.
+
+Reading checks claimed sizes against the size of the archive before allocating memory; writing
 refuses files that reading would reject. Weights can be quantized to float16, or to int8 with a
 scale for each topic or unit.
 """
@@ -175,37 +177,21 @@ def read(path: PathLike) -> ModelFile:
         doesn't answer the question, or several and `path` names none.
     OptionError : if `path` is not a path.
     """
-    with _opened(path) as file:
-        return _read_archive(file, path)
-
-
-def read_questions(path: PathLike) -> list[str]:
-    """Return the questions that a model file answers; none if it answers a single one.
-
-    Raises the errors of `read`.
-    """
-    with _opened(path) as file:
-        return _read_questions(file, path)
+    _check_path(path)
+    with translate_os_errors(split_question(path)[0]):
+        opened = io.FileIO(os.fspath(split_question(path)[0]), opener=open_regular)
+        with opened, PiecewiseFile(opened) as file:
+            return _read_archive(file, path)
 
 
 def unpack_questions(data: bytes, path: PathLike) -> list[str]:
-    """Return the questions that a model file answers, from its bytes; see `read_questions`."""
-    return _read_questions(PiecewiseFile(io.BytesIO(data)), path)
+    """Return the questions that a model file answers, from its bytes; none if it answers one.
 
-
-def _read_questions(file: PiecewiseFile, path: PathLike) -> list[str]:
+    Raises the errors of `read`.
+    """
+    file = PiecewiseFile(io.BytesIO(data))
     with _archive_errors(path), zipfile.ZipFile(file) as archive:
         return _questions(archive, file.seek(0, os.SEEK_END))
-
-
-@contextmanager
-def _opened(path: PathLike) -> Iterator[PiecewiseFile]:
-    _check_path(path)
-    path, _ = split_question(path)
-    with translate_os_errors(path):
-        opened = io.FileIO(os.fspath(path), opener=open_regular)
-        with opened, PiecewiseFile(opened) as file:
-            yield file
 
 
 def read_bytes(path: PathLike) -> bytes:

@@ -315,19 +315,22 @@ def load_model(
         raise container.damaged_error(path, error) from error
 
 
-def load_questions(path: PathLike) -> dict[str, tuple[Fitted, schema.ModelFile]]:
-    """Load the models of all questions that a file answers, by question.
+def load_questions(
+    path: PathLike, encoder: str | Encoder | None = None, *, data: bytes | None = None
+) -> dict[str, tuple[Fitted, schema.ModelFile]]:
+    """Load the models of all questions that a file answers, by question; see `load_model`.
 
-    If `path` names a question, or the file answers a single one, its name is "". Raises the errors
-    of `load_model`.
+    If `path` names a question, or the file answers a single one, its name is "".
     """
     path = model_path(path)
-    if split_question(path)[1] is not None or not container.read_questions(path):
-        return {"": load_model(path)}
-    # All from the same version, even if the file is replaced meanwhile.
-    data = container.read_bytes(path)
-    questions = container.unpack_questions(data, path)
-    return {name: load_model(f"{path}:{name}", data=data) for name in questions}
+    # All questions come from the same version, even if the file is replaced meanwhile.
+    data = container.read_bytes(path) if data is None else data
+    if split_question(path)[1] is not None:
+        return {"": load_model(path, encoder, data=data)}
+    return {
+        name: load_model(f"{path}:{name}" if name else path, encoder, data=data)
+        for name in container.unpack_questions(data, path) or [""]
+    }
 
 
 def from_model_file(
