@@ -102,7 +102,10 @@ def test_partial_fit_needs_the_columns_of_earlier_batches() -> None:
 
 @pytest.mark.parametrize(
     ("columns", "found"),
-    [([0, 1], "no column 2, which is a topic in"), ([0, 1, 2, 0], "a column 3, which is not a topic in")],
+    [
+        ([0, 1], "no column 2, which is a topic in"),
+        ([0, 1, 2, 0], "a column 3, which is not a topic in"),
+    ],
 )
 def test_partial_fit_needs_a_column_per_class(columns: list[int], found: str) -> None:
     model = TopicClassifier(n_jobs=1)
