@@ -128,7 +128,7 @@ class AnswerFile:
         cells: dict[str, Any] = {}
         for question, decision in answer.decisions.items():
             cells |= self._questions[question].cells(decision)
-        return cells | {self._error: None}
+        return cells
 
 
 # Formats of answers -------------------------------------------------------------------------------

@@ -184,14 +184,27 @@ def read(path: PathLike) -> ModelFile:
             return _read_archive(file, path)
 
 
-def unpack_questions(data: bytes, path: PathLike) -> list[str]:
-    """Return the questions that a model file answers, from its bytes; none if it answers one.
+def question_paths(data: bytes, path: PathLike) -> dict[str, PathLike]:
+    """Return the path of each question of a model file, such as desk.slug:queue, by question.
 
-    Raises the errors of `read`.
+    If `path` names a question, or the file answers a single one, the result is {"": path}.
+
+    Parameters
+    ----------
+    data : bytes
+        The file, which may be untrusted.
+    path : str or Path
+
+    Raises
+    ------
+    ModelFileError : if the file is damaged or not a model.
     """
+    if split_question(path)[1] is not None:
+        return {"": path}
     file = PiecewiseFile(io.BytesIO(data))
     with _archive_errors(path), zipfile.ZipFile(file) as archive:
-        return _questions(archive, file.seek(0, os.SEEK_END))
+        questions = _questions(archive, file.seek(0, os.SEEK_END))
+    return {name: f"{path}:{name}" for name in questions} or {"": path}
 
 
 def read_bytes(path: PathLike) -> bytes:

@@ -22,7 +22,7 @@ from slugline.learning.learner import is_linear, restore
 from slugline.model import heldout
 from slugline.model.decider import Decider
 from slugline.model.file import container, schema
-from slugline.model.file.shipped import model_path, split_question
+from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
 from slugline.model.heldout import HeldOutPredictions
 from slugline.text.columns import Buckets, HashedColumns, TermColumns, Vocabulary
@@ -325,11 +325,9 @@ def load_questions(
     path = model_path(path)
     # All questions come from the same version, even if the file is replaced meanwhile.
     data = container.read_bytes(path) if data is None else data
-    if split_question(path)[1] is not None:
-        return {"": load_model(path, encoder, data=data)}
     return {
-        name: load_model(f"{path}:{name}" if name else path, encoder, data=data)
-        for name in container.unpack_questions(data, path) or [""]
+        question: load_model(reference, encoder, data=data)
+        for question, reference in container.question_paths(data, path).items()
     }
 
 
