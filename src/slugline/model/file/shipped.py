@@ -16,7 +16,7 @@ SHIPPED = {"reuters46": "46 newswire topics of 1987"}
 #: Default model.
 DEFAULT_MODEL = "reuters46"
 _FOLDER = Path(__file__).parents[1]
-_QUESTION = re.compile(r"(.+\.slug):(.+)", re.DOTALL)
+_QUESTION = re.compile(r"(.+?\.slug):(.+)", re.DOTALL)
 
 
 def split_question(model: PathLike) -> tuple[PathLike, str | None]:
