@@ -276,13 +276,13 @@ def _predict(export: Export, path: Path) -> str:
     rows = read_rows(path, options.reading(None), fallback="txt")
     target, answers = path.with_stem("answers"), []
     decider = Decider.from_fitted(_fitted(), 0)
-    with open_answer_file(target, rows, decider, 1) as file:
-        for batch in predict_rows(decider, rows, options):
+    with open_answer_file(target, rows, {"": decider}, 1) as file:
+        for batch in predict_rows({"": decider}, rows, options):
             answers += batch
             file.write(batch)
     found = [(answer.id, "" if isinstance(answer, BadRow) else answer.text) for answer in answers]
     problem = _difference([*zip(export.ids, export.texts, strict=True)], found)
-    encoding = answer_dialect(rows, decider, ",").encoding
+    encoding = answer_dialect(rows, [decider], ",").encoding
     return problem or _check_given_back(export, path, target, encoding)
 
 

@@ -213,8 +213,8 @@ def answer_file(file: TableFile, folder: Path) -> Outcome:
     bad: list[BadRow] = []
     try:
         rows = read_rows(source, ReadOptions(layout=fitted.layout, **options))
-        with open_answer_file(target, rows, decider, 1) as answers:
-            for batch in predict_rows(decider, rows, PredictOptions(text=text)):
+        with open_answer_file(target, rows, {"": decider}, 1) as answers:
+            for batch in predict_rows({"": decider}, rows, PredictOptions(text=text)):
                 bad += [row for row in batch if isinstance(row, BadRow)]
                 answers.write(batch)
     except DataError as error:

@@ -131,6 +131,12 @@ QUESTIONS = (
         "howto/several-topics howto/beside-the-text",
     ),
     Question(
+        "Queue and urgency of each ticket, with one model.",
+        "several questions one model",
+        "Dringlichkeit und Abteilung mit einem Modell",
+        "howto/several-questions",
+    ),
+    Question(
         "German, Hindi, Chinese: does it work, do I need the encoder?",
         "which languages work",
         "Welche Sprachen funktionieren, brauche ich den Encoder?",

@@ -155,11 +155,9 @@ def test_predict_explain_adds_reasons_to_answers(run: Run) -> None:
 def test_predict_explain_escapes_a_surrogate_in_a_word(news_slug: Path) -> None:
     from slugline.cli.predict import _reasons
     from slugline.model.decision import Decision
-    from slugline.prediction.rows import Prediction
 
     decision = Decision("grain", 0.9, reason=None, top=[("grain", 0.9)])
-    answer = Prediction(1, None, {}, "wheat\ud800 wheat", decision)
-    found = _reasons(load(news_slug).fitted_, answer)
+    found = _reasons(load(news_slug).fitted_, "wheat\ud800 wheat", decision)
     assert {reason["word"] for reason in found} >= {"wheat\\ud800", "wheat"}
 
 

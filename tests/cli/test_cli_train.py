@@ -441,7 +441,7 @@ def test_train_keeps_the_model_if_the_report_fails(
     def fail(*_: object) -> None:
         raise SluglineError("n.html: the report can't be written (No space); free some space.")
 
-    monkeypatch.setattr("slugline.cli.train.write_result", fail)
+    monkeypatch.setattr("slugline.cli.train_steps.write_result", fail)
 
     assert run("train", "news.csv", "-q", "-o", "n.slug") == (
         1,
@@ -471,7 +471,7 @@ def test_train_reports_too_little_memory(
 def test_train_proposes_stream_for_large_files(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = importlib.import_module("slugline.cli.train")
+    train = importlib.import_module("slugline.cli.train_steps")
     assert "--stream" not in run("train", news_csv).err
     monkeypatch.setattr(train, "_LARGE", news_csv.stat().st_size)
     size = news_csv.stat().st_size / 1e9
@@ -573,7 +573,7 @@ def test_train_interrupted_before_a_model_saves_nothing(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("slugline.cli.train.run_experiment", interrupt)
+    monkeypatch.setattr("slugline.cli.train_steps.run_experiment", interrupt)
     code, out, err = run("train", "news.csv")
 
     assert (code, out) == (130, "")

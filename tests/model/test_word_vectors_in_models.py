@@ -297,7 +297,7 @@ def test_copies_predict_the_same(model: Path) -> None:
     np.testing.assert_array_equal(again.predict_proba(NEW), expected)
     copy = ModelCopy.from_model(classifier)
     np.testing.assert_array_equal(
-        pickle.loads(pickle.dumps(copy)).fitted().predict_proba(NEW), expected
+        pickle.loads(pickle.dumps(copy)).models()[""].predict_proba(NEW), expected
     )
 
 

@@ -14,7 +14,8 @@ from slugline.classifier import load
 from slugline.corpus.parquet import ParquetTable
 from slugline.corpus.readers import read_rows
 from slugline.model.decider import Decider
-from slugline.prediction.files import AnswerColumns, AnswerFile
+from slugline.prediction.answers import AnswerColumns
+from slugline.prediction.files import AnswerFile
 from slugline.prediction.rows import predict_rows
 
 duckdb = pytest.importorskip("duckdb")
@@ -59,10 +60,10 @@ def test_parquet_answers_do_not_copy_input_columns_through_json(
     write_parquet("in.parquet", {"text": ("VARCHAR", ["wheat", "goal"])})
     decider, lines = Decider.from_fitted(load("news.slug").fitted_), io.BytesIO()
     rows = read_rows("in.parquet")
-    columns = AnswerColumns(["topic", "probability", "error"])
+    columns = AnswerColumns(["topic", "probability"])
     table = ParquetTable(Path("out.parquet"), lines, Path("in.parquet"))
-    answers = AnswerFile(table, rows, columns)
-    for batch in predict_rows(decider, rows):
+    answers = AnswerFile(table, rows, {"": columns})
+    for batch in predict_rows({"": decider}, rows):
         answers.write(batch)
     assert lines.getvalue().count(b"grain") == 1
     assert b"goal" not in lines.getvalue()

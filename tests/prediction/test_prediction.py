@@ -33,7 +33,9 @@ def predict(
     **options: Any,
 ) -> Iterator[list[Prediction | BadRow]]:
     decider = Decider.from_fitted(model.fitted_, 0)
-    return predict_rows(decider, rows, PredictOptions(**options), limits=limits, announce=announce)
+    return predict_rows(
+        {"": decider}, rows, PredictOptions(**options), limits=limits, announce=announce
+    )
 
 
 def answers_to(

@@ -8,7 +8,7 @@ from slugline.cli.options import command, json_option, model_argument
 from slugline.cli.output import print_json, show
 from slugline.learning.encoder.registry import BUILT_IN, split_names
 from slugline.model.file import container
-from slugline.model.file.schema import ModelInfo, to_plain
+from slugline.model.file.schema import ModelFile, ModelInfo, to_plain
 from slugline.model.file.shipped import model_path
 
 _SEPARATORS = {"\t": "tab"}
@@ -27,11 +27,31 @@ _FORMS = {
 @json_option
 def info(model: str, as_json: bool) -> None:
     """Print a model's card: training data, topics, metrics and limits."""
-    file = container.read(model_path(model))
-    _check_table(file.info)
+    files = _read_all(model)
+    for file in files.values():
+        _check_table(file.info)
     if as_json:
-        print_json(msgspec.to_builtins(file.info, enc_hook=to_plain))
+        infos = {
+            name: msgspec.to_builtins(file.info, enc_hook=to_plain) for name, file in files.items()
+        }
+        print_json({"questions": infos} if len(files) > 1 else infos[""])
         return
+    for number, (question, file) in enumerate(files.items()):
+        if question:
+            show(*[""] * (number > 0), f"# Question {question}", "")
+        _print_card(file)
+
+
+def _read_all(model: str) -> dict[str, ModelFile]:
+    """Return the content of a file by question; "" if it answers a single one, or names one."""
+    path = model_path(model)
+    data = container.read_bytes(path)
+    references = container.question_paths(data, path)
+    return {name: container.unpack(data, reference) for name, reference in references.items()}
+
+
+def _print_card(file: ModelFile) -> None:
+    """Print the card, and how the training data were read."""
     show(*file.card.split("\n"))
     layout = file.info.layout
     if layout is None:

@@ -9,6 +9,7 @@ import inspect
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -442,6 +443,31 @@ def file_options(function: Callable[..., None]) -> Callable[..., None]:
 def reading_options(function: Callable[..., None]) -> Callable[..., None]:
     """Add options for labelled texts, passed to the function as `reading`, a `ReadOptions`."""
     return _add_reading(function, _READING_OPTIONS)
+
+
+def reading_options_with_questions(function: Callable[..., None]) -> Callable[..., None]:
+    """Add options for labelled texts whose --topic is repeatable.
+
+    With several topic columns, `reading.topic` is None and `questions` names them; otherwise
+    `questions` is empty.
+    """
+
+    @functools.wraps(function)
+    def wrapper(topic: Sequence[str], **values: Any) -> None:
+        reading = ReadOptions(**{name: values.pop(name) for name in others})
+        if len(topic) == 1:
+            reading = replace(reading, topic=topic[0])
+        function(reading=reading, questions=topic if len(topic) > 1 else (), **values)
+
+    others = [name for name in _READING_OPTIONS if name != "topic"]
+    topics = option(
+        "--topic COLUMN",
+        "Topic column. Repeat it to answer several questions about each text.",
+        multiple=True,
+        show_default="guessed",
+    )
+    text, *more = map(_reading, others)
+    return add_options(wrapper, [text, topics, *more])
 
 
 # Models -------------------------------------------------------------------------------------------

@@ -39,15 +39,17 @@ from slugline.corpus.columns import format_list
 from slugline.corpus.readers import RowReader, names_documents, read_rows
 from slugline.corpus.rows import BadRow, compact, join_advice
 from slugline.errors import DataError, Message, OptionError, SluglineError
-from slugline.model.decider import Decider
-from slugline.model.file.content import load_model
+from slugline.model.decision import Decision
+from slugline.model.file.content import load_questions
 from slugline.model.file.shipped import DEFAULT_MODEL, SHIPPED, is_model
 from slugline.model.fitted import Fitted
 from slugline.prediction.rows import (
+    Deciders,
     Prediction,
     PredictOptions,
     RowCounts,
-    make_decider,
+    decider_notes,
+    make_deciders,
     predict_rows,
     write_predictions,
 )
@@ -257,25 +259,26 @@ def _predict_one(
 
         check_ending(output)
         check_target("--output", output, [model, file])
-    fitted, _ = load_model(model)
-    decider = make_decider(fitted, options)
+    models = {question: fitted for question, (fitted, _) in load_questions(model).items()}
+    deciders = make_deciders(models, options)
     is_typed = file == "-" and sys.stdin.isatty()
     if is_typed:  # before reading the first line to detect the format
         say("type one text per line; Ctrl-D ends the input")
-    rows = read_rows(file, options.reading(fitted.layout), fallback="txt")
-    if decider.note:  # after any error in the arguments
-        warn([Message(f"{model} is ", decider.note)])
+    layout = next(iter(models.values())).layout
+    rows = read_rows(file, options.reading(layout), fallback="txt")
+    # After any error in the arguments.
+    warn(Message(f"{name} is ", note) for name, note in decider_notes(model, deciders))
     if rows.note:
         say(Message(f"{rows.name}: ", rows.note))
     batches = predict_rows(
-        decider, rows, options, announce=lambda note: say(Message(f"{rows.name}: ", note))
+        deciders, rows, options, announce=lambda note: say(Message(f"{rows.name}: ", note))
     )
     start = time.monotonic()
     print_lines = functools.partial(
-        _print_lines, unit=rows.unit, top=options.top, explained=fitted if explain else None
+        _print_lines, unit=rows.unit, top=options.top, explained=models if explain else None
     )
     with (
-        _file_writer(output, rows, decider, options.top) as write,
+        _file_writer(output, rows, deciders, options.top) as write,
         show_progress(hidden=is_typed, bar_only=output is None, is_late=True) as progress,
     ):
 
@@ -310,7 +313,7 @@ def _finish(counts: RowCounts, rows: RowReader, output: Path | None) -> None:
 
 @contextmanager
 def _file_writer(
-    output: Path | None, rows: RowReader, decider: Decider, top: int
+    output: Path | None, rows: RowReader, deciders: Deciders, top: int
 ) -> Iterator[Callable[[Sequence[Prediction | BadRow]], None] | None]:
     """Yield a function that writes batches of answers to the output file, or None without one."""
     if output is None:
@@ -318,7 +321,7 @@ def _file_writer(
         return
     from slugline.prediction.files import open_answer_file
 
-    with open_answer_file(output, rows, decider, top) as file:
+    with open_answer_file(output, rows, deciders, top) as file:
         yield file.write
     if file.dropped_columns:
         columns = format_list(file.dropped_columns)
@@ -326,9 +329,13 @@ def _file_writer(
 
 
 def _print_lines(
-    answers: Sequence[Prediction | BadRow], *, unit: str, top: int, explained: Fitted | None
+    answers: Sequence[Prediction | BadRow],
+    *,
+    unit: str,
+    top: int,
+    explained: Mapping[str, Fitted] | None,
 ) -> None:
-    """Print answers as JSON lines, with reasons if `explained` is given."""
+    """Print answers as JSON lines, with reasons if models to explain are given."""
     encode = msgspec.json.Encoder(enc_hook=str).encode
     out = sys.stdout.buffer
     for answer in answers:
@@ -336,20 +343,31 @@ def _print_lines(
             row_id = {} if answer.id in (None, "") else {"id": compact(answer.id)}
             fields = {unit: answer.at, **row_id, "error": answer.problem}
         else:
-            fields = _answer_fields(answer, top)
-            if explained is not None:
-                fields["reasons"] = _reasons(explained, answer)
+            fields = _answer_fields(answer, top, explained)
         out.write(printable_json(encode(fields).decode()).encode() + b"\n")
     # The process that supplies the next rows may be waiting for these answers.
     out.flush()
 
 
-def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
+def _answer_fields(
+    answer: Prediction, top: int, explained: Mapping[str, Fitted] | None
+) -> dict[str, Any]:
+    """Return the fields of an answer; those of several questions are under "answers"."""
+    by_question = {name: _decision_fields(each, top) for name, each in answer.decisions.items()}
+    for question, fitted in (explained or {}).items():
+        reasons = _reasons(fitted, answer.text, answer.decisions[question])
+        by_question[question]["reasons"] = reasons
+    row_id = {} if answer.id is None else {"id": compact(answer.id)}
+    [first, *others] = by_question.values()
+    return row_id | ({"answers": by_question} if others else first)
+
+
+def _reasons(fitted: Fitted, text: str, decision: Decision) -> list[dict[str, Any]]:
     """Return the strongest words for and against the topic of an answer."""
     from slugline.explanation.explain import explain
 
     columns = [column.label for column in fitted.columns]
-    topics = answer.decision.topics or [answer.decision.top[0][0]]
+    topics = decision.topics or [decision.top[0][0]]
     return [
         {
             **({"topic": topic} if fitted.multilabel else {}),
@@ -359,16 +377,14 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
         }
         for topic in topics
         for reason in explain(
-            fitted, answer.text, topic, max_reasons=_N_REASONS, split_encoder=False
+            fitted, text, topic, max_reasons=_N_REASONS, split_encoder=False
         ).reasons
         if reason.start is not None or reason.word.partition("=")[0] in columns
     ]
 
 
-def _answer_fields(answer: Prediction, top: int) -> dict[str, Any]:
+def _decision_fields(decision: Decision, top: int) -> dict[str, Any]:
     """Return the fields of an answer, with `top` guesses if above 1 or if it is unsure."""
-    decision = answer.decision
-    row_id = {} if answer.id is None else {"id": compact(answer.id)}
     guesses = None
     if decision.reason or top > 1:
         n_guesses = len(decision.top) if decision.reason else top
@@ -389,7 +405,7 @@ def _answer_fields(answer: Prediction, top: int) -> dict[str, Any]:
         }
         optional = {"reason": reason, "guesses": guesses}
     present = {name: value for name, value in optional.items() if value is not None}
-    return {**row_id, **fields, **present}
+    return fields | present
 
 
 # Folders ------------------------------------------------------------------------------------------

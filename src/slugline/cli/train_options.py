@@ -46,6 +46,8 @@ class TrainRequest:
     # Training and test documents, and how to read them.
     data: Sequence[str]
     reading: ReadOptions
+    # Topic columns if there are several, each of which is a question.
+    questions: Sequence[str]
     test: str | None
     test_fraction: float
     unlabelled: Sequence[str]
@@ -123,7 +125,7 @@ _OPTIONS = (
         "--output -o MODEL", "Model file to write.", type=OUTPUT_FILE, default=Path("model.slug")
     ),
     option("--report HTML", "Report to write.", type=OUTPUT_FILE, show_default="next to MODEL"),
-    options.reading_options,
+    options.reading_options_with_questions,
     options.column_option,
     options.topic_path_option,
     options.test_option,
@@ -228,6 +230,7 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
         reading = replace(reading, columns=columns, topic_path=topic_path)
         source_of = click.get_current_context().get_parameter_source
         given = frozenset(name for name in _NAMES if source_of(name) is not ParameterSource.DEFAULT)
+        check_questions(values["questions"], given)
         function(to_request(reading, values, given))
 
     return options.add_options(wrapper, _OPTIONS)
@@ -344,6 +347,26 @@ def flag(option: str) -> str:
     ('--map-topics', '--min-precision', '--stream')
     """
     return "DATA" if option == "data" else _FLAGS[option]
+
+
+#: Options that can't be used with several topic columns, since they concern a single question.
+_ONE_QUESTION = (
+    *("topics", "topic_columns", "topic_path", "corrections", "mistakes", "quantize", "curve"),
+    *STREAM_ENGINES,
+)
+
+
+def check_questions(questions: Sequence[str], given: Collection[str]) -> None:
+    """Raise OptionError if topic columns repeat, or an option requires a single one."""
+    if len({*questions}) < len(questions):
+        repeated = next(name for name in questions if questions.count(name) > 1)
+        raise OptionError(f"--topic {repeated} is given twice; leave one out.")
+    option = next((name for name in _ONE_QUESTION if questions and name in given), None)
+    if option is not None:
+        raise OptionError(
+            f"{flag(option)} can't be used with several --topic; leave it out, or train a model "
+            "for each."
+        )
 
 
 def check_options(given: Collection[str]) -> None:

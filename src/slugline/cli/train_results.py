@@ -29,6 +29,7 @@ from slugline.model.file.generations import earlier_files, keep_current
 
 if TYPE_CHECKING:
     from slugline.corrections.learning import CorrectionResult
+    from slugline.model.file.schema import ModelFile
 
 
 @dataclass(frozen=True)
@@ -117,14 +118,18 @@ def _write_model(
     if quantize is not None:
         quantization = save_quantized(experiment, path, quantize=quantize, card_notes=notes)
         return TrainingResults(quantization.experiment, path, quantization, retraining)
-    content = to_model_file(
+    write(path, saved_content(experiment, notes))
+    return TrainingResults(experiment, path, retraining=retraining)
+
+
+def saved_content(experiment: Experiment, card_notes: str = "") -> ModelFile:
+    """Return the content of a model file with the metrics of an experiment."""
+    return to_model_file(
         experiment.fitted,
         metrics=experiment.metrics,
         test_fraction=experiment.test_fraction,
-        card_notes=notes,
+        card_notes=card_notes,
     )
-    write(path, content)
-    return TrainingResults(experiment, path, retraining=retraining)
 
 
 def print_results(results: TrainingResults, as_json: bool) -> None:

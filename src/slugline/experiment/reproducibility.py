@@ -121,6 +121,8 @@ def check_reproducible(
     """
     data = container.read_bytes(shipped.model_path(path))
     original, file = content.load_model(path, data=data)
+    if shipped.split_question(path)[1] is not None:
+        data = container.pack(file)  # as it would be stored alone
     info = file.info
     _check_can_repeat(path, info)
     train = add_parents(train, original.separator)

@@ -19,7 +19,7 @@ from slugline.corpus.table_writers import decimal_cell, guard_cell
 from slugline.corpus.tables import csv_file
 from slugline.corpus.topic_cells import NOT_LABELLED
 from slugline.experiment.suggest import Suggestion, normal_form, sample_texts
-from slugline.prediction.files import answer_names
+from slugline.prediction.answers import answer_names
 
 
 def open_texts(

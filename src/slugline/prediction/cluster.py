@@ -148,10 +148,10 @@ def _predict_on_worker(name: str, task: Task) -> FileResult:
     check_job()
     model, options = _jobs[name]
     try:
-        decider = model.decider(options)
+        deciders = model.deciders(options)
     except SluglineError as error:  # such as an encoder that this machine lacks
         return FileResult(error=Message(f"worker {address}: ", *error.parts), is_fatal=True)
-    result = predict_file(decider, options, task, check_job)
+    result = predict_file(deciders, options, task, check_job)
     if result.error:
         return result._replace(error=f"{result.error} (on worker {address})")
     return result

@@ -24,7 +24,7 @@ from slugline.errors import Message, OptionError, Parameter, SluglineError
 from slugline.prediction.file_pairs import FilePair, pair_files
 from slugline.prediction.markers import locked_folder, marked_file
 from slugline.prediction.model_copy import ModelCopy
-from slugline.prediction.rows import PredictOptions
+from slugline.prediction.rows import PredictOptions, decider_notes
 from slugline.prediction.task import FileResult, Task, predict_file
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def predict_files(
         check_whole("n_workers", n_workers, 1)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model)
     # Fail early on invalid settings.
-    decider = copy.decider(options)
+    deciders = copy.deciders(options)
     paths = [sources] if isinstance(sources, str | Path) else [*sources]
     if not paths:
         raise OptionError(Parameter("sources"), " is empty; pass at least one file.")
@@ -143,8 +143,8 @@ def predict_files(
         if client is not None and client.dashboard_link:
             progress.note(f"dashboard: {client.dashboard_link}")
         progress.note(_describe_plan(len(pairs), plan))
-        if decider.note:
-            progress.warning(Message(f"{Path(copy.name).name} is ", decider.note))
+        for name, note in decider_notes(Path(copy.name).name, deciders):
+            progress.warning(Message(f"{name} is ", note))
         if not plan.to_do:
             return job.result(plan)
         results: Generator[tuple[Task, FileResult]]
@@ -156,7 +156,7 @@ def predict_files(
             results = _predict_in_processes(copy, options, plan.to_do, count_threads(n_workers))
         else:
             results = (
-                (task, predict_file(decider, options, task, job.show_progress))
+                (task, predict_file(deciders, options, task, job.show_progress))
                 for task in plan.to_do
             )
         for task, result in stack.enter_context(closing(results)):
@@ -345,7 +345,7 @@ def _predict(job_path: Path, task: Task) -> FileResult:
     """Predict a file in a worker."""
     try:
         model, options = _read_job(job_path)
-        return predict_file(model.decider(options), options, task)
+        return predict_file(model.deciders(options), options, task)
     except Exception as error:  # noqa: BLE001 (an unknown error is an error of the file)
         return FileResult(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")
 

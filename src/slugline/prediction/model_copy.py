@@ -13,11 +13,11 @@ from typing import Any
 from slugline.errors import OptionError, Parameter
 from slugline.learning.encoder.registry import Encoder
 from slugline.model.decider import Decider
-from slugline.model.file.container import pack, read_bytes
-from slugline.model.file.content import load_model, to_model_file
+from slugline.model.file.container import pack, read_bytes, unpack
+from slugline.model.file.content import load_questions, to_model_file
 from slugline.model.file.shipped import model_path
 from slugline.model.fitted import Fitted
-from slugline.prediction.rows import PredictOptions, make_decider
+from slugline.prediction.rows import PredictOptions, make_deciders
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,36 @@ class ModelCopy:
         else:
             name, data = "model.slug", pack(to_model_file(_to_fitted(model)))
         copy = cls(name, data, hashlib.sha256(data).hexdigest(), encoder)
-        copy.fitted()
+        copy.models()
         return copy
 
-    def fitted(self) -> Fitted:
-        """Return the model, loaded once per process; raises the errors of `slugline.load`."""
+    def models(self) -> dict[str, Fitted]:
+        """Return the models of all questions, loaded once per process.
+
+        Raises the errors of `slugline.load`.
+        """
         with _lock:
             return _load(self)
 
-    def decider(self, options: PredictOptions) -> Decider:
-        """Return the decider, created once per process; raises the errors of `make_decider`."""
+    def deciders(self, options: PredictOptions) -> dict[str, Decider]:
+        """Return the deciders of all questions, created once per process.
+
+        Raises the errors of `make_decider`.
+        """
         with _lock:
-            return _decider(self, options.min_precision, options.per_topic)
+            return _deciders(self, options.min_precision, options.per_topic)
+
+    def decider(self, options: PredictOptions) -> Decider:
+        """Return the decider of the only question; see `deciders`.
+
+        Raises
+        ------
+        ModelFileError : if there are several questions.
+        """
+        deciders = self.deciders(options)
+        if len(deciders) > 1:
+            unpack(self.data, self.name)  # raises the error that lists the questions
+        return next(iter(deciders.values()))
 
 
 def _to_fitted(model: Any) -> Fitted:
@@ -92,14 +110,15 @@ def _to_fitted(model: Any) -> Fitted:
 
 # Long-running processes receive new versions of models, so the oldest is dropped.
 @lru_cache(maxsize=2)
-def _load(copy: ModelCopy) -> Fitted:
-    return load_model(Path(copy.name), copy.encoder, data=copy.data)[0]
+def _load(copy: ModelCopy) -> dict[str, Fitted]:
+    models = load_questions(Path(copy.name), copy.encoder, data=copy.data)
+    return {question: fitted for question, (fitted, _) in models.items()}
 
 
 @lru_cache(maxsize=1)
-def _decider(copy: ModelCopy, min_precision: float | None, per_topic: bool) -> Decider:
+def _deciders(copy: ModelCopy, min_precision: float | None, per_topic: bool) -> dict[str, Decider]:
     options = PredictOptions(min_precision=min_precision, per_topic=per_topic)
-    return make_decider(_load(copy), options)
+    return make_deciders(_load(copy), options)
 
 
 # One thread loads, and the others wait.

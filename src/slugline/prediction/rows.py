@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from slugline.base.checks import check_whole, short_repr
 from slugline.base.threads import map_in_order
@@ -76,18 +76,29 @@ class Prediction(NamedTuple):
     values : mapping of str to object
         All cells of the row by column name.
     text : str
-    decision : Decision
+    decisions : mapping of str to Decision
+        The decision on each question; see `Deciders`.
     """
 
     at: int | str
     id: Any
     values: Mapping[str, Any]
     text: str
-    decision: Decision
+    decisions: Mapping[str, Decision]
+
+    @property
+    def decision(self) -> Decision:
+        """The decision on the only question."""
+        [decision] = self.decisions.values()
+        return decision
+
+
+#: The deciders of a model by question. If it answers a single question, its name doesn't matter.
+Deciders: TypeAlias = Mapping[str, Decider]
 
 
 def predict_batch(
-    decider: Decider,
+    deciders: Deciders,
     batch: list[SourceRow | BadRow],
     *,
     columns: Columns,
@@ -96,14 +107,17 @@ def predict_batch(
 ) -> list[Prediction | BadRow]:
     """Return a prediction for each row, in order; a BadRow for bad rows and rows without text."""
     texts = batch_texts(batch, columns, missing)
-    decisions = iter(decider.decide((text for text in texts if isinstance(text, str)), top))
+    documents = [text for text in texts if isinstance(text, str)]
+    answers = [decider.decide(documents, top) for decider in deciders.values()]
+    decisions = iter(zip(*answers, strict=True))
     predictions: list[Prediction | BadRow] = []
     for row, text in zip(batch, texts, strict=True):
         row_id = row.values.get(columns.id) if columns.id is not None else None
         if isinstance(text, BadRow):
             predictions.append(text._replace(id=row_id))
         else:
-            predictions.append(Prediction(row.at, row_id, row.values, text, next(decisions)))
+            by_question = dict(zip(deciders, next(decisions), strict=True))
+            predictions.append(Prediction(row.at, row_id, row.values, text, by_question))
     return predictions
 
 
@@ -136,7 +150,7 @@ class BatchLimits(NamedTuple):
 
 
 def predict_rows(
-    decider: Decider,
+    deciders: Deciders,
     rows: RowReader,
     options: PredictOptions | None = None,
     *,
@@ -147,7 +161,7 @@ def predict_rows(
 
     Parameters
     ----------
-    decider : Decider
+    deciders : mapping of str to Decider
     rows : RowReader, from `slugline.corpus.readers.read_rows`
     options : PredictOptions, optional
         Uses `text`, `id`, `top` and `n_threads`. Two or three batches per thread are in memory.
@@ -167,16 +181,19 @@ def predict_rows(
     """
     options = options or PredictOptions()
     # If the model may be unsure, reasons are reported with guesses.
-    top = max(options.top, N_GUESSES) if decider.may_be_unsure else options.top
+    may_be_unsure = any(decider.may_be_unsure for decider in deciders.values())
+    top = max(options.top, N_GUESSES) if may_be_unsure else options.top
+    # All questions are learned from the same columns.
+    fitted = next(iter(deciders.values())).fitted
     answers = map_batches(
-        partial(predict_batch, decider, top=top),
-        decider.fitted,
+        partial(predict_batch, deciders, top=top),
+        fitted,
         rows,
         options,
         limits=limits,
         announce=announce,
     )
-    yield from _note_odd_cells(answers, decider.fitted.columns, announce)
+    yield from _note_odd_cells(answers, fitted.columns, announce)
 
 
 def map_batches(
@@ -421,3 +438,23 @@ def make_decider(fitted: Fitted, options: PredictOptions) -> Decider:
             Parameter("per_topic"), " requires a ", Parameter("min_precision"), " over 0; add it."
         )
     return decider
+
+
+def decider_notes(model: str, deciders: Deciders) -> Iterator[tuple[str, str]]:
+    """Yield each question of a model, as in desk.slug:queue, whose decider has a note."""
+    for question, decider in deciders.items():
+        if decider.note:
+            yield (f"{model}:{question}" if len(deciders) > 1 else model), decider.note
+
+
+def make_deciders(models: Mapping[str, Fitted], options: PredictOptions) -> dict[str, Decider]:
+    """Return the deciders of all questions; errors of one of several questions name it."""
+    deciders = {}
+    for question, fitted in models.items():
+        try:
+            deciders[question] = make_decider(fitted, options)
+        except OptionError as error:
+            if len(models) == 1:
+                raise
+            raise OptionError(f"{question}: ", *error.parts) from error
+    return deciders

@@ -9,10 +9,9 @@ from typing import NamedTuple
 from slugline.corpus.columns import format_list
 from slugline.corpus.readers import read_rows
 from slugline.errors import Message, OutputError, SluglineError
-from slugline.model.decider import Decider
 from slugline.prediction.files import open_answer_file
 from slugline.prediction.markers import MarkedFile
-from slugline.prediction.rows import PredictOptions, predict_rows, write_predictions
+from slugline.prediction.rows import Deciders, PredictOptions, predict_rows, write_predictions
 
 # Seconds between progress reports for a file.
 _INTERVAL = 0.5
@@ -49,7 +48,7 @@ class FileResult(NamedTuple):
 
 
 def predict_file(
-    decider: Decider,
+    deciders: Deciders,
     options: PredictOptions,
     task: Task,
     on_progress: Callable[[Task, int, float], object] = lambda *_: None,
@@ -61,7 +60,7 @@ def predict_file(
     """
     try:
         with task.answers.replacing():
-            return _predict_file(decider, options, task, on_progress)
+            return _predict_file(deciders, options, task, on_progress)
     except OutputError as error:
         return FileResult(error=Message(*error.parts), is_fatal=True)
     except SluglineError as error:
@@ -71,12 +70,13 @@ def predict_file(
 
 
 def _predict_file(
-    decider: Decider,
+    deciders: Deciders,
     options: PredictOptions,
     task: Task,
     on_progress: Callable[[Task, int, float], object],
 ) -> FileResult:
-    rows = read_rows(task.source, options.reading(decider.fitted.layout))
+    layout = next(iter(deciders.values())).fitted.layout
+    rows = read_rows(task.source, options.reading(layout))
     target = task.answers.path
     notes: list[str] = []
     last_report = time.monotonic()
@@ -87,8 +87,8 @@ def _predict_file(
             last_report = time.monotonic()
             on_progress(task, n_rows, rows.fraction_read() or 0.0)
 
-    batches = predict_rows(decider, rows, options, announce=notes.append)
-    with open_answer_file(target, rows, decider, options.top) as file:
+    batches = predict_rows(deciders, rows, options, announce=notes.append)
+    with open_answer_file(target, rows, deciders, options.top) as file:
         counts = write_predictions(
             batches, rows, file.write, strict=options.strict, on_progress=report_progress
         )

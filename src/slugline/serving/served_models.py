@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from slugline.model.decision import N_GUESSES, Decision
 from slugline.model.file import container
 from slugline.model.file.content import load_model
 from slugline.model.file.schema import ModelFile
-from slugline.model.file.shipped import DEFAULT_MODEL, model_path
+from slugline.model.file.shipped import DEFAULT_MODEL, model_path, split_question
 from slugline.model.fitted import Fitted
 from slugline.serving.requests import Cells
 from slugline.serving.service_errors import UnknownModelError
@@ -76,8 +76,10 @@ class ServedModel:
     Attributes
     ----------
     name : str
-        File name without `.slug`, used in requests.
+        File name without `.slug`, used in requests; with a question, such as "desk:queue".
     path : Path
+    question : str or None
+        The question to answer if the file answers several.
     digest : str
         Version: the first 12 digits of the file's SHA-256.
     state : FileState
@@ -93,12 +95,18 @@ class ServedModel:
 
     name: str
     path: Path
+    question: str | None
     digest: str
     state: FileState
     fitted: Fitted
     file: ModelFile
     min_precision: float | None
     decider: Decider
+
+    @property
+    def reference(self) -> str:
+        """The path, with the question if there are several, such as desk.slug:queue."""
+        return str(self.path) if self.question is None else f"{self.path}:{self.question}"
 
     @functools.cached_property
     def _cached_decider(self) -> Callable[[float], Decider]:
@@ -126,11 +134,12 @@ class ServedModel:
         OptionError : if no threshold reaches `min_precision`. If no threshold reaches the model's
             own precision, there is no error.
         """
-        path = Path(model_path(model))
+        file_path, question = split_question(model_path(model))
+        path = Path(file_path)
         while True:
             with container.translate_os_errors(path):
                 state, digest = file_state(path), file_sha256(path)[: container.DIGEST_LENGTH]
-            fitted, file = load_model(path)
+            fitted, file = load_model(model)
             if _state(path) == state:  # else the file was replaced while loading
                 break
         if fitted.encoder is not None:
@@ -138,12 +147,14 @@ class ServedModel:
         try:
             decider = Decider.from_fitted(fitted, min_precision)
         except OptionError as error:
-            raise OptionError(f"{path}: ", *error.parts) from error
+            raise OptionError(f"{model}: ", *error.parts) from error
         if decider.note:
-            _log.warning("%s is %s", path, decider.note)
+            _log.warning("%s is %s", model, decider.note)
+        name = path.name.removesuffix(".slug")
         return cls(
-            name=path.name.removesuffix(".slug"),
+            name=name if question is None else f"{name}:{question}",
             path=path,
+            question=question,
             digest=digest,
             state=state,
             fitted=fitted,
@@ -193,8 +204,8 @@ class ServedModels:
         OptionError : if two models share a name, or one can't reach `min_precision`.
         """
         models: dict[str, ServedModel] = {}
-        for name in names or (DEFAULT_MODEL,):
-            model = ServedModel.load(name, min_precision)
+        for reference in _references(names or (DEFAULT_MODEL,)):
+            model = ServedModel.load(reference, min_precision)
             if model.name in models:
                 raise OptionError(
                     f"{models[model.name].path} and {model.path} would both be called "
@@ -248,7 +259,7 @@ class ServedModels:
     def _replace(self, model: ServedModel, state: FileState) -> bool:
         """Reload a model's file; return True if a different version is now served."""
         try:
-            new = ServedModel.load(str(model.path), model.min_precision)
+            new = ServedModel.load(model.reference, model.min_precision)
         except (SluglineError, OSError, MemoryError) as error:
             self._refused[model.name] = state
             self.problems[model.name] = f"{error}"
@@ -273,6 +284,14 @@ class ServedModels:
         """Clear the problem with a model's file."""
         self.problems.pop(name, None)
         self._refused.pop(name, None)
+
+
+def _references(names: Sequence[str]) -> Iterator[str]:
+    """Yield the models to serve: each name, or each of several questions that its file answers."""
+    for name in names:
+        path = model_path(name)
+        references = container.question_paths(container.read_bytes(path), path)
+        yield from [name] if "" in references else map(str, references.values())
 
 
 def _state(path: Path) -> FileState | None:

@@ -103,7 +103,7 @@ class TableUpload:
         n_rows = 0
         with _errors_named(self.name, self.file):
             reader = read_rows(self.file.name, self.options)
-            for rows in predict_rows(decider, reader, options, limits=_BATCH_LIMITS):
+            for rows in predict_rows({"": decider}, reader, options, limits=_BATCH_LIMITS):
                 if n_rows >= max_rows:
                     raise DataError(
                         f"{self.name} has more than {max_rows:,} rows; the rest is not answered "
@@ -114,11 +114,13 @@ class TableUpload:
 
     def dialect(self, decider: Decider) -> TableDialect:
         """Return the dialect of the CSV file of answers."""
-        return answer_dialect(self.reader, decider, ",")
+        return answer_dialect(self.reader, [decider], ",")
 
     def answer_file(self, file: BinaryIO, decider: Decider) -> AnswerFile:
         """Return a writer for a table of answers: Excel if this table is Excel, else CSV."""
-        return make_answer_file(file, ".xlsx" if self.is_excel else ".csv", self.reader, decider)
+        return make_answer_file(
+            file, ".xlsx" if self.is_excel else ".csv", self.reader, {"": decider}
+        )
 
     def close(self) -> None:
         """Delete the file."""

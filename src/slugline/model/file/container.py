@@ -1,7 +1,10 @@
 """The container of a `.slug` file.
 
 A zip archive of exactly four entries: `model.json` (metadata), `weights.safetensors` (arrays),
-`vocabulary.txt` (one term per line) and `card.md` (for people). None of them can contain code.
+`vocabulary.txt` (one term per line) and `card.md` (for people). None of them can contain code. A
+model that answers several questions has `questions.json`, the list of their names, and these four
+entries for each question, in the folders 1, 2 and so on.
+
 Reading checks claimed sizes against the size of the archive before allocating memory; writing
 refuses files that reading would reject. Weights can be quantized to float16, or to int8 with a
 scale for each topic or unit.
@@ -16,7 +19,7 @@ import shutil
 import textwrap
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -26,11 +29,12 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32, Integers
-from slugline.base.checks import option_error, short_repr
+from slugline.base.checks import has_surrogates, option_error, short_repr
 from slugline.base.files import PathLike, open_regular, os_advice, whole_file
 from slugline.base.names import describe_address
+from slugline.base.wording import counted, join_words, nearest
 from slugline.corpus.readers import names_documents, similar_path
-from slugline.errors import DataError, ModelFileError
+from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.learning.learner import check_settings
 from slugline.model.file.schema import (
     FORMAT,
@@ -40,6 +44,7 @@ from slugline.model.file.schema import (
     decode_info,
     encode_info,
 )
+from slugline.model.file.shipped import split_question
 
 # Entries of an untrusted archive ------------------------------------------------------------------
 
@@ -101,7 +106,7 @@ def read_entry(
 
 # The container ------------------------------------------------------------------------------------
 
-_JSON, _CARD = "model.json", "card.md"
+_JSON, _CARD, _QUESTIONS = "model.json", "card.md", "questions.json"
 _WEIGHTS, _VOCABULARY = "weights.safetensors", "vocabulary.txt"
 # Maximum size in bytes of each unpacked entry.
 _LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 8 << 20}
@@ -113,6 +118,8 @@ _MAX_HEADER = 4 << 20
 _MAX_WEIGHT = 1e9
 #: Length of the SHA-256 prefix shown as the version of a model.
 DIGEST_LENGTH = 12
+#: Maximum number of questions that a model file answers.
+MAX_QUESTIONS = 32
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -126,8 +133,29 @@ def write(path: PathLike, model: ModelFile) -> None:
     ModelFileError : if the file can't be written, for example because the disk is full.
     OptionError : if `path` is not a path.
     """
+    _write_entries(path, _pack_entries(model))
+
+
+def write_questions(path: PathLike, models: Mapping[str, ModelFile]) -> None:
+    """Write the models of several questions, by question, to one file; see `write`.
+
+    Raises
+    ------
+    OptionError : if there are more than `MAX_QUESTIONS`.
+    """
+    if len(models) > MAX_QUESTIONS:
+        raise OptionError(
+            f"a model answers at most {MAX_QUESTIONS} questions, and these are {len(models):,}; "
+            "leave some out."
+        )
+    entries = {_QUESTIONS: msgspec.json.encode([*models])}
+    for number, model in enumerate(models.values(), 1):
+        entries |= {f"{number}/{name}": data for name, data in _pack_entries(model).items()}
+    _write_entries(path, entries)
+
+
+def _write_entries(path: PathLike, entries: Mapping[str, bytes]) -> None:
     _check_path(path)
-    entries = _pack_entries(model)
     try:
         with whole_file(path) as file:
             _write_archive(file, entries)
@@ -141,20 +169,47 @@ def write(path: PathLike, model: ModelFile) -> None:
 def read(path: PathLike) -> ModelFile:
     """Read a model file, which may be untrusted.
 
+    If the file answers several questions, `path` must name one; see `split_question`.
+
     Raises
     ------
-    ModelFileError : if the file is missing, damaged, of another format, or not a model.
+    ModelFileError : if the file is missing, damaged, of another format, or not a model, or if it
+        doesn't answer the question, or several and `path` names none.
     OptionError : if `path` is not a path.
     """
     _check_path(path)
-    with translate_os_errors(path):
-        opened = io.FileIO(os.fspath(path), opener=open_regular)
+    with translate_os_errors(split_question(path)[0]):
+        opened = io.FileIO(os.fspath(split_question(path)[0]), opener=open_regular)
         with opened, PiecewiseFile(opened) as file:
             return _read_archive(file, path)
 
 
+def question_paths(data: bytes, path: PathLike) -> dict[str, PathLike]:
+    """Return the path of each question of a model file, such as desk.slug:queue, by question.
+
+    If `path` names a question, or the file answers a single one, the result is {"": path}.
+
+    Parameters
+    ----------
+    data : bytes
+        The file, which may be untrusted.
+    path : str or Path
+
+    Raises
+    ------
+    ModelFileError : if the file is damaged or not a model.
+    """
+    if split_question(path)[1] is not None:
+        return {"": path}
+    file = PiecewiseFile(io.BytesIO(data))
+    with _archive_errors(path), zipfile.ZipFile(file) as archive:
+        questions = _questions(archive, file.seek(0, os.SEEK_END))
+    return {name: f"{path}:{name}" for name in questions} or {"": path}
+
+
 def read_bytes(path: PathLike) -> bytes:
     """Return the bytes of a model file; raise ModelFileError if it is unreadable or too large."""
+    path, _ = split_question(path)
     with translate_os_errors(path), open(path, "rb", opener=open_regular) as file:
         if os.fstat(file.fileno()).st_size > sum(_LIMITS.values()):
             raise ModelFileError(f"{path}: larger than any model; check the path.")
@@ -167,9 +222,20 @@ def unpack(data: bytes, path: PathLike) -> ModelFile:
 
 
 def _read_archive(file: PiecewiseFile, path: PathLike) -> ModelFile:
+    path, question = split_question(path)
+    with _archive_errors(path), zipfile.ZipFile(file) as archive:
+        file_size = file.seek(0, os.SEEK_END)
+        questions = _questions(archive, file_size)
+        _check_entries(archive, len(questions), file_size)
+        number = _find_question(questions, question, path)
+        return _unpack(archive, "" if number is None else f"{number}/", file_size)
+
+
+@contextmanager
+def _archive_errors(path: PathLike) -> Iterator[None]:
+    """Convert errors of a damaged archive to a ModelFileError that names the file."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            return _unpack(archive, file.seek(0, os.SEEK_END))
+        yield
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
     except zipfile.BadZipFile as error:
@@ -249,7 +315,7 @@ def _write_archive(file: IO[bytes], entries: Mapping[str, bytes]) -> None:
         for name, data in entries.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o644 << 16
-            n_lines = data.count(b"\n") if name == _VOCABULARY else 0
+            n_lines = data.count(b"\n") if name.endswith(_VOCABULARY) else 0
             # Deflate entries that shrink, unless they would look like a zip bomb.
             n_deflated = len(zlib.compress(data))
             shrinks = max(n_lines, len(data) / MAX_RATIO) < n_deflated < 0.95 * len(data)
@@ -272,18 +338,69 @@ def _check_readable(entries: dict[str, bytes], weight_type: WeightType) -> None:
         raise ModelFileError(f"a model file can't hold this model: {error}.") from error
 
 
-def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
-    entries = {entry.filename: entry for entry in archive.infolist()}
-    if _JSON not in entries:
+def _questions(archive: zipfile.ZipFile, file_size: int) -> list[str]:
+    """Return the questions that an archive answers; none if it answers a single one."""
+    names = archive.namelist()
+    if _QUESTIONS in names:
+        entry = archive.getinfo(_QUESTIONS)
+        data = read_entry(archive, entry, max_bytes=_LIMITS[_JSON], file_size=file_size)
+        questions = msgspec.json.decode(data, type=list[str])
+        is_valid = 0 < len({*questions}) == len(questions) <= MAX_QUESTIONS
+        if not is_valid or has_surrogates("".join(questions)) or not all(questions):
+            raise ModelFileError(f"{_QUESTIONS} is invalid; get an unmodified copy.")
+        return questions
+    if _JSON not in names:
         raise ModelFileError(
             f"a zip archive without {_JSON}, so not a Slugline model; check the path, or export a "
             "spreadsheet as CSV."
         )
+    return []
 
-    def content(name: str) -> bytes:
-        return read_entry(archive, entries[name], max_bytes=_LIMITS[name], file_size=file_size)
 
-    data = content(_JSON)
+def _find_question(questions: Sequence[str], question: str | None, path: PathLike) -> int | None:
+    """Return the number of a question, from 1; None if the model answers a single question."""
+    if not questions:
+        if question is not None:
+            raise ModelFileError(
+                f"answers a single question, not also {short_repr(question)}; leave out the name."
+            )
+        return None
+    if question in questions:
+        return questions.index(question) + 1
+    listed = join_words([*map(short_repr, questions)])
+    if question is not None:
+        near = nearest(question, questions)
+        advice = f"did you mean {path}:{near}?" if near else f"it answers {listed}."
+        raise ModelFileError(f"doesn't answer the question {short_repr(question)}; {advice}")
+    raise ModelFileError(
+        f"answers {counted(len(questions), 'question')} ({listed}); name one of them, such as "
+        f"{path}:{questions[0]}."
+    )
+
+
+def _check_entries(archive: zipfile.ZipFile, n_questions: int, file_size: int) -> None:
+    """Raise ModelFileError unless an archive has just the entries of its models."""
+    if not n_questions:
+        _read_json(archive, _JSON, file_size)
+    folders = [f"{number}/" for number in range(1, n_questions + 1)] or [""]
+    expected = [folder + name for folder in folders for name in _LIMITS]
+    if n_questions:
+        expected.append(_QUESTIONS)
+    entries = archive.infolist()
+    if sorted(entry.filename for entry in entries) != sorted(expected):
+        each = " for each question" if n_questions else ""
+        raise ModelFileError(
+            f"contains {len(entries)} entries, not only {', '.join(_LIMITS)}{each}; get an "
+            "unmodified copy."
+        )
+    if sum(entry.compress_size for entry in entries) > file_size:
+        raise ModelFileError("contains overlapping entries; get an unmodified copy.")
+
+
+def _read_json(archive: zipfile.ZipFile, name: str, file_size: int) -> bytes:
+    """Return a `model.json`; raise ModelFileError if it is of another format."""
+    entry = archive.getinfo(name)
+    data = read_entry(archive, entry, max_bytes=_LIMITS[_JSON], file_size=file_size)
     version = msgspec.json.decode(data, type=FormatOnly).format
     if version != FORMAT:
         remedy = "upgrade Slugline"
@@ -292,14 +409,16 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
         raise ModelFileError(
             f"model of format {version}, but this Slugline reads format {FORMAT}; {remedy}."
         )
-    if len(archive.infolist()) != len(_LIMITS) or set(entries) != set(_LIMITS):
-        raise ModelFileError(
-            f"contains {len(archive.infolist())} entries, not only {', '.join(_LIMITS)}; "
-            "get an unmodified copy."
-        )
-    if sum(entry.compress_size for entry in entries.values()) > file_size:
-        raise ModelFileError("contains overlapping entries; get an unmodified copy.")
-    info = decode_info(data)
+    return data
+
+
+def _unpack(archive: zipfile.ZipFile, folder: str, file_size: int) -> ModelFile:
+    entries = {name: archive.getinfo(folder + name) for name in _LIMITS}
+
+    def content(name: str) -> bytes:
+        return read_entry(archive, entries[name], max_bytes=_LIMITS[name], file_size=file_size)
+
+    info = decode_info(_read_json(archive, folder + _JSON, file_size))
     _check_growth(entries[_WEIGHTS].file_size, info.weight_type)
     vocabulary = _check_vocabulary(
         content(_VOCABULARY), sum(info.n_terms), entries[_VOCABULARY].compress_size

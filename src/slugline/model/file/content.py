@@ -315,6 +315,22 @@ def load_model(
         raise container.damaged_error(path, error) from error
 
 
+def load_questions(
+    path: PathLike, encoder: str | Encoder | None = None, *, data: bytes | None = None
+) -> dict[str, tuple[Fitted, schema.ModelFile]]:
+    """Load the models of all questions that a file answers, by question; see `load_model`.
+
+    If `path` names a question, or the file answers a single one, its name is "".
+    """
+    path = model_path(path)
+    # All questions come from the same version, even if the file is replaced meanwhile.
+    data = container.read_bytes(path) if data is None else data
+    return {
+        question: load_model(reference, encoder, data=data)
+        for question, reference in container.question_paths(data, path).items()
+    }
+
+
 def from_model_file(
     file: schema.ModelFile, encoder: CheckedEncoder | None = None, *, cache_rows: bool = True
 ) -> Fitted:

@@ -1,8 +1,9 @@
-"""Models that come with Slugline, identified by name."""
+"""Names of models: included models, files, and questions of a file."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from slugline.base.files import PathLike
@@ -15,6 +16,19 @@ SHIPPED = {"reuters46": "46 newswire topics of 1987"}
 #: Default model.
 DEFAULT_MODEL = "reuters46"
 _FOLDER = Path(__file__).parents[1]
+_QUESTION = re.compile(r"(.+?\.slug):(.+)", re.DOTALL)
+
+
+def split_question(model: PathLike) -> tuple[PathLike, str | None]:
+    """Return the path of a file, and the question that a path such as desk.slug:queue names.
+
+    >>> split_question("desk.slug:queue"), split_question("desk.slug")
+    (('desk.slug', 'queue'), ('desk.slug', None))
+    """
+    match = _QUESTION.fullmatch(os.fspath(model))
+    if match is None or os.path.lexists(model):
+        return model, None
+    return match[1], match[2]
 
 
 def model_path(model: PathLike) -> PathLike:
@@ -40,7 +54,7 @@ def is_shipped(model: PathLike) -> bool:
 
 def is_model(name: str) -> bool:
     """Return True for the name of an included model, or a file that looks like a model."""
-    if name in SHIPPED or name.endswith(".slug"):
+    if name in SHIPPED or str(split_question(name)[0]).endswith(".slug"):
         return True
     # Reading a pipe would consume its first bytes; an Excel file is also a zip archive.
     if names_documents(name) or not Path(name).is_file():
