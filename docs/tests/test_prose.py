@@ -266,7 +266,7 @@ README_NUMBERS = {
         "accuracy-compare-accuracy-on-test-documents",
         {"mean": [WORDS_AND_CHARACTERS, "Slugline, default", "Slugline, with the encoder"]},
     ),
-    "the same with ten labels": cells_of(
+    "accuracy with ten labels": cells_of(
         "labels-few-mean-of-the-sets-39",
         {row: ["10"] for row in (WORDS_AND_CHARACTERS, "Slugline, default", "Slugline, use")},
     ),
@@ -294,7 +294,7 @@ README_NUMBERS = {
     "finding 975 newswires": cells_of(
         "audit-wrong-topics", {"reuters": ["AP: cleanlab, margin", "AP: audit"]}
     ),
-    "95 % precision asked for": cells_of(
+    "95 % precision requested": cells_of(
         "decisions-precision",
         {
             "mean": [
@@ -319,7 +319,7 @@ def test_readme_has_the_recorded_numbers(beginning: str) -> None:
 
 
 def test_readme_names_the_recorded_ratios_of_serving() -> None:
-    (line,) = (line for line in README.splitlines() if line.startswith("| texts served a second"))
+    (line,) = (line for line in README.splitlines() if line.startswith("| texts served per second"))
     rows = (
         "single texts a second, 32 connections",
         "documents a second, in requests of 100, 4 connections",
