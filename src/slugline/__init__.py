@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         measure_agreement,
     )
     from slugline.api.training import curve, fit_stream, suggest, train
-    from slugline.classifier import TopicClassifier, load
+    from slugline.classifier import TopicClassifier, load, load_questions, save_questions
     from slugline.corpus.corpus import Corpus
     from slugline.corpus.loading import load_corpus
     from slugline.errors import SluglineError
@@ -72,9 +72,11 @@ __all__ = [
     "label",
     "load",
     "load_corpus",
+    "load_questions",
     "measure_agreement",
     "predict_files",
     "reuters",
+    "save_questions",
     "serve",
     "suggest",
     "train",
@@ -97,7 +99,7 @@ __getattr__ = partial(
             "measure_agreement",
         ],
         "slugline.api.training": ["curve", "fit_stream", "suggest", "train"],
-        "slugline.classifier": ["TopicClassifier", "load"],
+        "slugline.classifier": ["TopicClassifier", "load", "load_questions", "save_questions"],
         "slugline.corpus.corpus": ["Corpus"],
         "slugline.corpus.loading": ["load_corpus"],
         "slugline.errors": ["SluglineError"],

@@ -45,7 +45,8 @@ from slugline.model.decision import Decision
 from slugline.model.dense import encoder_warnings
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file
-from slugline.model.file.schema import ModelInfo
+from slugline.model.file.content import load_questions as load_models
+from slugline.model.file.schema import ModelFile, ModelInfo
 from slugline.model.fit import fit
 from slugline.model.fit_batch import fit_batch
 from slugline.model.fitted import Fitted
@@ -732,7 +733,66 @@ def load(path: PathLike, encoder: str | Encoder | None = None) -> TopicClassifie
     >>> slugline.load("reuters46").predict(["Wheat exports rose"]).tolist()
     ['grain']
     """
-    fitted, file = load_model(path, encoder)
+    return _from_file(*load_model(path, encoder))
+
+
+def _from_file(fitted: Fitted, file: ModelFile) -> TopicClassifier:
     classifier = TopicClassifier.from_fitted(fitted)
     classifier.info_, classifier.card_ = file.info, file.card
     return classifier
+
+
+# Several questions --------------------------------------------------------------------------------
+
+
+def save_questions(
+    path: PathLike,
+    classifiers: Mapping[str, TopicClassifier],
+    *,
+    quantize: Literal["float16", "int8"] | None = None,
+) -> None:
+    """Write one model file for several questions about each text.
+
+    Parameters
+    ----------
+    path : path of the file, usually ending in `.slug`
+    classifiers : mapping of str to TopicClassifier
+        The fitted classifier of each question. They should use the same text columns.
+    quantize : {"float16", "int8"}, optional
+        See `TopicClassifier.save`.
+
+    Raises
+    ------
+    ModelFileError : if the file can't be written; an existing file at `path` is unchanged.
+    NotFittedError : if a classifier is not fitted.
+    OptionError : if a name is not a non-empty string, or there are no or too many questions.
+
+    Examples
+    --------
+    >>> import slugline, tempfile
+    >>> texts = ["My invoice is wrong, urgent", "Where is my parcel?"] * 5
+    >>> queue = TopicClassifier().fit(texts, ["billing", "delivery"] * 5)
+    >>> urgency = TopicClassifier().fit(texts, ["high", "low"] * 5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     slugline.save_questions(f"{folder}/desk.slug", {"queue": queue, "urgency": urgency})
+    ...     desk = slugline.load_questions(f"{folder}/desk.slug")
+    >>> {name: classifier.predict(["urgent"]).tolist() for name, classifier in desk.items()}
+    {'queue': ['billing'], 'urgency': ['high']}
+    """
+    contents = {
+        name: to_model_file(classifier._fitted(), weight_type=quantize or "float32")
+        for name, classifier in classifiers.items()
+    }
+    container.write_questions(path, contents)
+
+
+def load_questions(
+    path: PathLike, encoder: str | Encoder | None = None
+) -> dict[str, TopicClassifier]:
+    """Load the classifiers of all questions that a file answers, by question.
+
+    A file for a single question has its classifier under "". See `load` for the parameters and
+    errors.
+    """
+    models = load_models(path, encoder)
+    return {question: _from_file(*model) for question, model in models.items()}

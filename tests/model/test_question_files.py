@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,14 @@ def test_a_model_of_one_question_has_no_name(tmp_path: Path, model: ModelFile) -
 
 def test_too_many_questions_are_refused(tmp_path: Path, model: ModelFile) -> None:
     names = map(str, range(container.MAX_QUESTIONS + 1))
-    with pytest.raises(OptionError, match="at most 32 questions, and these are 33; leave some out"):
+    with pytest.raises(OptionError, match="answers 1 to 32 questions, and these are 33; add or"):
+        container.write_questions(tmp_path / "desk.slug", dict.fromkeys(names, model))
+    assert not (tmp_path / "desk.slug").exists()
+
+
+@pytest.mark.parametrize("names", [[], [""], ["queue", "a\ud800"], [3]])
+def test_odd_names_are_refused(tmp_path: Path, model: ModelFile, names: list[Any]) -> None:
+    with pytest.raises(OptionError):
         container.write_questions(tmp_path / "desk.slug", dict.fromkeys(names, model))
     assert not (tmp_path / "desk.slug").exists()
 

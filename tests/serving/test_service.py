@@ -127,7 +127,7 @@ def test_answer_text_explains_the_most_likely_topic_unless_another_is_known(
 ) -> None:
     model = service.models.default
     for topic, explained in ((None, "grain"), ("wheat", "wheat"), ("nothing", "grain")):
-        decision, explanation = run(service.answer_text(model, "wheat exports", 5, topic))
+        decision, explanation, _ = run(service.answer_text(model, "wheat exports", 5, topic))
         assert (decision.topic, len(decision.top)) == ("grain", 5)
         assert explanation.topic == explained
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from slugline.base.checks import check_whole, option_error, short_repr
+from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike
 from slugline.base.lazy import import_extra
 from slugline.base.wording import counted
@@ -25,7 +25,7 @@ from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.labels import agreement
 from slugline.labels.agreement import Agreement
-from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
+from slugline.labels.draws import REPEAT_FRACTION
 from slugline.labels.formats import tables
 from slugline.labels.formats.importing import ImportReport
 from slugline.labels.formats.label_studio import (
@@ -154,7 +154,6 @@ def label(
     show_guesses: bool = False,
     double_fraction: float = 0.0,
     repeat_fraction: float = REPEAT_FRACTION,
-    repeat_after: int = REPEAT_AFTER,
     settlers: Sequence[str] = (),
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
@@ -196,9 +195,7 @@ def label(
     double_fraction : float from 0 to 1, default 0.0
         The fraction of each coder's texts that a second coder labels as well.
     repeat_fraction : float from 0 to 1, default 0.02
-        The fraction of a coder's texts that are repeated, to measure consistency.
-    repeat_after : int, default 50
-        Number of other texts shown before a text is repeated.
+        The fraction of a coder's texts that are repeated after 50 others, to measure consistency.
     settlers : sequence of str, optional
         Coders who may settle disagreements; by default everybody.
     text : str or sequence of str, optional
@@ -245,7 +242,6 @@ def label(
     _check_fraction("random_fraction", random_fraction, 0.05)
     _check_fraction("double_fraction", double_fraction, 0.0)
     _check_fraction("repeat_fraction", repeat_fraction, 0.0)
-    check_whole("repeat_after", repeat_after, 1)
     from slugline.serving.serve_settings import ServeSettings
 
     settings = ServeSettings(max_body=_MAX_BODY) if settings is None else settings
@@ -277,7 +273,6 @@ def label(
         show_guesses=show_guesses,
         double_fraction=double_fraction,
         repeat_fraction=repeat_fraction,
-        repeat_after=repeat_after,
         settlers=settlers,
     )
     check_settlers(settlers, settings, options.coder)

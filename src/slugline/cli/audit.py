@@ -18,7 +18,6 @@ from slugline.base.wording import counted, nearest
 from slugline.cli import options
 from slugline.cli.documents import read_parts
 from slugline.cli.label_page import (
-    PAGE_PANEL,
     PageOptions,
     check_can_open,
     check_only_with_page,
@@ -89,7 +88,7 @@ _PROBABLY_WRONG = 0.5
     "Apply the decisions of a reviewed table, or of the database from --page.",
     type=Path,
 )
-@page_options(panel=PAGE_PANEL)
+@page_options()
 @options.seed()
 @options.threads()
 @options.output_options

@@ -19,8 +19,7 @@ from slugline.cli.output import say
 from slugline.cli.output_paths import check_target
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import read_descriptions
-from slugline.errors import OptionError
-from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
+from slugline.labels.draws import REPEAT_FRACTION
 from slugline.labels.label_setup import (
     RANDOM_FRACTION,
     LabelOptions,
@@ -31,6 +30,8 @@ from slugline.labels.label_setup import (
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import TextTable
 from slugline.serving.serve_settings import ServeSettings
+
+_TEAM = "Agreement of coders"
 
 
 @command()
@@ -46,8 +47,12 @@ from slugline.serving.serve_settings import ServeSettings
     "Initial topics: a CSV or TSV file with the columns name and description.",
     type=Path,
 )
-@option("--multiple", "Allow any number of topics per text.")
-@option("--single", "Revert to one topic per text, if none has several.")
+@option(
+    "--multiple/--single multilabel",
+    "Allow any number of topics per text, or revert to one if no text has several.",
+    default=None,
+    show_default="one",
+)
 @option(
     "--random FRACTION",
     "Fraction of texts drawn at random, to measure the accuracy of a model trained on the labels; "
@@ -64,24 +69,21 @@ from slugline.serving.serve_settings import ServeSettings
     "Fraction of each coder's texts that a second coder labels too, to measure agreement.",
     type=click.FloatRange(0, 1),
     default=0.0,
+    panel=_TEAM,
 )
 @option(
     "--repeat FRACTION",
-    "Fraction of a coder's texts that are repeated later, to measure consistency.",
+    "Fraction of a coder's texts that are repeated 50 texts later, to measure consistency.",
     type=click.FloatRange(0, 0.5),
     default=REPEAT_FRACTION,
-)
-@option(
-    "--repeat-after N",
-    "Number of other texts before a text is repeated.",
-    type=click.IntRange(min=1),
-    default=REPEAT_AFTER,
+    panel=_TEAM,
 )
 @option(
     "--settler settlers NAME",
     "Coder who may settle disagreements; repeatable.",
     multiple=True,
     show_default="everybody",
+    panel=_TEAM,
 )
 @page_options()
 @options.file_options
@@ -92,13 +94,11 @@ def label(
     file: str,
     output: Path | None,
     topics: Path | None,
-    multiple: bool,
-    single: bool,
+    multilabel: bool | None,
     random: float,
     show_guesses: bool,
     double: float,
     repeat: float,
-    repeat_after: int,
     settlers: Sequence[str],
     page: PageOptions,
     reading: ReadOptions,
@@ -116,8 +116,6 @@ def label(
       slugline train labels.db -o tickets.slug
     """
     labels = find_labels(file, output)
-    if multiple and single:
-        raise OptionError("--multiple and --single exclude each other; choose one.")
     file = find_source(labels) if output is None else file
     check_target("--output", labels, [file, topics])
     settings = page.settings()
@@ -129,12 +127,11 @@ def label(
         coder=page.coder_name(),
         has_tokens=bool(settings.accepted_tokens),
         descriptions={} if topics is None else read_descriptions(topics, may_be_empty=True),
-        is_multilabel=(multiple if multiple or single else None),
+        is_multilabel=multilabel,
         random_fraction=random,
         show_guesses=show_guesses,
         double_fraction=double,
         repeat_fraction=repeat,
-        repeat_after=repeat_after,
         settlers=settlers,
     )
     reading = replace(reading, topic=topic, id=id)

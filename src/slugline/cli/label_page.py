@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from slugline.cli.options import MAIN, add_options, option, requiring_extra, setting_option
+from slugline.cli.options import add_options, option, requiring_extra, setting_option
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 from slugline.labels.label_setup import login_name
@@ -23,8 +23,8 @@ from slugline.serving.tokens import Token, read_tokens
 if TYPE_CHECKING:
     from slugline.serving.labelling.service import LabelService
 
-#: Heading of these options in the help of commands with --page.
-PAGE_PANEL = "The page"
+# Heading of these options in the help.
+_PANEL = "The page"
 # Maximum request size in bytes: a note, or a topic description with examples.
 _MAX_BODY = 1 << 20
 _NAMES = ("coder", "host", "port", "token_file", "allowed_hosts", "insecure")
@@ -81,27 +81,27 @@ def _read_named_tokens(path: Path) -> tuple[str, ...]:
     return lines
 
 
-def page_options(*, panel: str = MAIN) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def page_options() -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that adds options, passed to the function as `page`."""
     added = (
         option(
             "--coder NAME",
             "Your name, stored with each label.",
             show_default="login name",
-            panel=panel,
+            panel=_PANEL,
         ),
-        setting_option(ServeSettings, "host", "SLUGLINE", panel),
-        setting_option(ServeSettings, "port", "SLUGLINE", panel),
+        setting_option(ServeSettings, "host", "SLUGLINE", _PANEL),
+        setting_option(ServeSettings, "port", "SLUGLINE", _PANEL),
         option(
             "--token-file FILE",
             "Require one of the tokens in FILE, which contains a name and a token per line.",
             type=Path,
             envvar="SLUGLINE_TOKEN_FILE",
             show_envvar=True,
-            panel=panel,
+            panel=_PANEL,
         ),
-        setting_option(ServeSettings, "allowed_hosts", "SLUGLINE", panel),
-        option("--insecure", "Let other machines use the page without a token.", panel=panel),
+        setting_option(ServeSettings, "allowed_hosts", "SLUGLINE", _PANEL),
+        option("--insecure", "Let other machines use the page without a token.", panel=_PANEL),
     )
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:

@@ -12,7 +12,6 @@ from slugline.base.wording import counted
 from slugline.cli import options
 from slugline.cli.documents import read_unlabelled
 from slugline.cli.label_page import (
-    PAGE_PANEL,
     PageOptions,
     check_can_open,
     check_only_with_page,
@@ -75,7 +74,7 @@ from slugline.model.fitted import Fitted
     show_default="standard output",
 )
 @option("--page open_page", "Label the texts in the browser instead of writing a table.")
-@page_options(panel=PAGE_PANEL)
+@page_options()
 @options.seed()
 @options.output_options
 def suggest(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from slugline.corpus.readers import is_database
 from slugline.errors import Message, OptionError, Parameter, StoreError
-from slugline.labels.draws import REPEAT_AFTER, REPEAT_FRACTION
+from slugline.labels.draws import REPEAT_FRACTION
 from slugline.labels.store import LabelStore
 from slugline.labels.text_table import SOURCE, RowAssignments, TextTable, missing_note
 
@@ -35,7 +35,6 @@ class LabelOptions:
         True to allow any number of topics per text; None for the stored setting, False in a new
         file.
     random_fraction, double_fraction, repeat_fraction : float
-    repeat_after : int
     show_guesses : bool
     settlers : sequence of str
     """
@@ -48,7 +47,6 @@ class LabelOptions:
     show_guesses: bool = False
     double_fraction: float = 0.0
     repeat_fraction: float = REPEAT_FRACTION
-    repeat_after: int = REPEAT_AFTER
     settlers: Sequence[str] = ()
 
 

@@ -223,6 +223,14 @@ class ServedModels:
         """Return all models in order."""
         return list(self._models.values())
 
+    def other_questions(self, model: ServedModel) -> list[ServedModel]:
+        """Return the models of the other questions that a model's file answers."""
+        return [
+            other
+            for other in self._models.values()
+            if other.path == model.path and other.question != model.question
+        ]
+
     def get(self, name: str | None) -> ServedModel:
         """Return a model by name, or the default for None.
 

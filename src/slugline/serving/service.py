@@ -123,10 +123,14 @@ class Call:
 
 
 class TextAnswer(NamedTuple):
-    """The decision on a text, and an explanation of one topic's score."""
+    """The decision on a text, and an explanation of one topic's score.
+
+    `others` are the decisions on the other questions that the model's file answers.
+    """
 
     decision: Decision
     explanation: Explanation
+    others: dict[str, Decision]
 
 
 class Service:
@@ -248,11 +252,15 @@ class Service:
         self.limits.check([text], explain=True)
         with self.queue.reserve_guesses(1, n_topics):
             [decision] = await self.queue.decide(model, [text], top=n_topics)
+            others = {
+                other.question or "": (await self.queue.decide(other, [text], top=1))[0]
+                for other in self.models.other_questions(model)
+            }
         names = model.fitted.topics.names
         best = decision.top[0][0]
         explained = next((name for name in names if str(name) == topic), best)
         explanation = await self.threads.run(explain, model.fitted, text, explained)
-        return TextAnswer(decision, explanation)
+        return TextAnswer(decision, explanation, others)
 
     # Tables ---------------------------------------------------------------------------------------
 

@@ -141,13 +141,16 @@ def write_questions(path: PathLike, models: Mapping[str, ModelFile]) -> None:
 
     Raises
     ------
-    OptionError : if there are more than `MAX_QUESTIONS`.
+    OptionError : if a name is not a non-empty string, or there are no or too many questions.
     """
-    if len(models) > MAX_QUESTIONS:
+    if not 0 < len(models) <= MAX_QUESTIONS:
         raise OptionError(
-            f"a model answers at most {MAX_QUESTIONS} questions, and these are {len(models):,}; "
-            "leave some out."
+            f"a model answers 1 to {MAX_QUESTIONS} questions, and these are {len(models):,}; "
+            "add or remove some."
         )
+    for name in models:
+        if not isinstance(name, str) or not name or has_surrogates(name):
+            raise option_error("questions", name, "non-empty names")
     entries = {_QUESTIONS: msgspec.json.encode([*models])}
     for number, model in enumerate(models.values(), 1):
         entries |= {f"{number}/{name}": data for name, data in _pack_entries(model).items()}

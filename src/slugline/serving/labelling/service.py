@@ -160,7 +160,7 @@ def make_label_service(labels: OpenLabels, options: LabelOptions) -> LabelServic
         shows_guesses=options.show_guesses,
         settlers=options.settlers,
         near_copies=NearCopies(table.texts),
-        repeated_draws=RepeatedDraws(options.repeat_fraction, options.repeat_after),
+        repeated_draws=RepeatedDraws(options.repeat_fraction),
     )
 
 

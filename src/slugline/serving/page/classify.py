@@ -13,6 +13,7 @@ from slugline.base.wording import whole_percent
 from slugline.corpus.documents import RowText, Topic, cells_of
 from slugline.explanation.explanation import WordAttribution
 from slugline.exporting.page import samples, why_unsure
+from slugline.model.decision import Decision
 from slugline.model.file.shipped import is_shipped
 from slugline.serving.page.rendering import render_page, requested_model, wants_part, word_error
 from slugline.serving.replies import CorrectionReply
@@ -48,6 +49,23 @@ class Bar(NamedTuple):
         return f"{100 * self.probability:.1f}%"
 
 
+class OtherAnswer(NamedTuple):
+    """The answer to another question: its topics, "unsure" or "none", and their probability."""
+
+    question: str
+    topics: str
+    probability: float
+
+    @classmethod
+    def from_decision(cls, question: str, decision: Decision) -> OtherAnswer:
+        """Return the answer in words."""
+        topics = decision.topics if decision.topics is not None else [decision.topic]
+        given = ", ".join(str(topic) for topic in topics if topic is not None)
+        return cls(
+            question, given or ("unsure" if decision.reason else "none"), decision.probability
+        )
+
+
 class Answer(NamedTuple):
     """The prediction for a text with its explanation.
 
@@ -70,6 +88,8 @@ class Answer(NamedTuple):
         The strongest words.
     topics, suggestions : list of Bar
         For a multi-label model, the assigned topics and other likely ones.
+    others : list of OtherAnswer
+        The answers to other questions of the same model file.
     """
 
     text: str
@@ -85,6 +105,7 @@ class Answer(NamedTuple):
     words_against: list[str]
     topics: list[Bar]
     suggestions: list[Bar]
+    others: list[OtherAnswer]
 
     @property
     def is_explained_topic_assigned(self) -> bool:
@@ -118,7 +139,7 @@ class CorrectionForm(NamedTuple):
 
 def build_answer(model: ServedModel, text: str, answer: TextAnswer) -> Answer:
     """Prepare the answer to a text for display."""
-    decision, explanation = answer
+    decision, explanation, others = answer
     words, _ = explanation.totals(len(explanation.reasons))
     bars = [
         Bar(topic, probability, topic == explanation.topic) for topic, probability in decision.top
@@ -143,6 +164,7 @@ def build_answer(model: ServedModel, text: str, answer: TextAnswer) -> Answer:
         words_against=_strongest(model, words, -1),
         topics=topics,
         suggestions=[bar for bar in suggestions if bar not in topics],
+        others=[OtherAnswer.from_decision(*each) for each in others.items()],
     )
 
 
