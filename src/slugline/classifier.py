@@ -793,6 +793,12 @@ def load_questions(
 
     A file for a single question has its classifier under "". See `load` for the parameters and
     errors.
+
+    Examples
+    --------
+    >>> import slugline
+    >>> list(slugline.load_questions("reuters46"))
+    ['']
     """
     models = load_models(path, encoder)
     return {question: _from_file(*model) for question, model in models.items()}

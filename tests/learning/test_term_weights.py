@@ -6,15 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
-from hypothesis import given
-from hypothesis import strategies as st
 
 from slugline.errors import DataError
 from slugline.learning.calibration import Calibration
 from slugline.learning.linear import learner as linear_learner
 from slugline.learning.linear.learner import LinearLearner, _restore_weights
-from slugline.learning.linear.steps import hstack_topics, sparsify
+from slugline.learning.linear.steps import sparsify
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.normal(size=(300, 7)).astype(np.float32)
@@ -49,25 +46,6 @@ def test_sparsify_rounds_weights_to_11_binary_digits() -> None:
     assert np.array_equal(weights.data.astype(np.float16), weights.data)
 
 
-# join_topics ------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(0, 6), st.integers(0, 9))
-def test_hstack_topics_puts_batches_side_by_side(
-    widths: list[int], n_columns: int, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    parts = [
-        sp.random_array((n_columns, width), density=0.5, format="csc", dtype=np.float32, rng=rng)
-        for width in widths
-    ]
-    expected = np.hstack([part.toarray() for part in parts])
-    joined = hstack_topics(parts)
-    assert joined.format == "csr"
-    assert joined.toarray().tolist() == expected.tolist()
-    assert joined.has_canonical_format
-
-
 # table ------------------------------------------------------------------------------------------
 
 
@@ -77,7 +55,7 @@ def fitted(weights: Any) -> LinearLearner:
 
 
 def test_score_table_is_dense_unless_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = sparsify(DENSE, 0.25).tocsr()
+    weights = sparsify(DENSE, 0.25)
     dense = fitted(weights)._score_table()
     assert isinstance(dense, np.ndarray)
     assert np.array_equal(dense, weights.toarray())
@@ -90,7 +68,7 @@ def test_score_table_is_dense_unless_too_large(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("share", [0, 0.5, 9], ids=["all", "some", "none"])
 def test_arrays_restore_the_weights(share: float) -> None:
-    weights = sparsify(DENSE, share).tocsr()
+    weights = sparsify(DENSE, share)
     arrays = fitted(weights).arrays()
     arrays.pop("biases")
     assert {name: array.dtype.name for name, array in arrays.items()} == {

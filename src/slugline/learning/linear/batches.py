@@ -111,9 +111,8 @@ class LinearStream:
     def sparse_weights(self) -> sp.csr_array:
         """Return the weights without negligible ones; see `slugline.learning.linear.steps`."""
         threshold = steps.drop_threshold(self.n_columns * len(self.biases))
-        return steps.hstack_topics(
-            [steps.sparsify(weights, threshold) for weights in self._weights]
-        )
+        parts = [steps.sparsify(weights, threshold) for weights in self._weights]
+        return sp.hstack(parts, format="csr")
 
     def copy(self) -> LinearStream:
         """Return a copy for further training that shares the weights."""

@@ -17,7 +17,6 @@ from slugline.learning.calibration import AnyCalibration
 from slugline.learning.heldout import HeldOutScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import steps
 from slugline.learning.linear.folds import HeldOutFit
 from slugline.learning.linear.problem import ABSENT_SCORE, FitLimits, LinearProblem
 from slugline.learning.linear.training import FEW_WEIGHTS, Training, choose_last_rows
@@ -93,9 +92,9 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
     del training, heldout_fit
     if problem.X.shape[1] * problem.context.n_topics > FEW_WEIGHTS:
         release_memory()  # before weights are duplicated in memory
-    biases, parts = np.concatenate([bias_part for _, bias_part in ends]), [part for part, _ in ends]
-    del ends  # so that each part can be freed once copied
-    weights = steps.hstack_topics(parts)
+    biases = np.concatenate([bias_part for _, bias_part in ends])
+    weights = sp.hstack([part for part, _ in ends], format="csr")
+    del ends
     biases[problem.totals(clean_rows) == 0] = ABSENT_SCORE
     if heldout is None:
         heldout = HeldOutFit.from_rows(problem, rows, clean_rows, passes).score()

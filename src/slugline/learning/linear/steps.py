@@ -392,7 +392,7 @@ def drop_threshold(n_weights: int) -> float:
     return next((t for most, t in _THRESHOLDS.items() if n_weights <= most), _LARGEST_THRESHOLD)
 
 
-def sparsify(weights: F32, threshold: float) -> sp.csc_array:
+def sparsify(weights: F32, threshold: float) -> sp.csr_array:
     """Return the weights without negligible ones, rounded to float16, but as float32.
 
     Parameters
@@ -406,15 +406,8 @@ def sparsify(weights: F32, threshold: float) -> sp.csc_array:
     squares = np.einsum("ij,ij->", weights, weights, dtype=np.float64)
     least = threshold * np.sqrt(squares / max(1, n_nonzero))
     is_large = (weights > least) | (weights < -least)
-    topics, rows = np.nonzero(np.ascontiguousarray(is_large.T))
-    values = np.clip(weights[rows, topics], -_MAX_WEIGHT, _MAX_WEIGHT).astype(np.float16)
-    indptr = sparse.narrow_offsets(sparse.row_offsets(np.count_nonzero(is_large, axis=0)))
-    arrays = values.astype(np.float32), rows.astype(np.int32), indptr
-    return sp.csc_array(arrays, shape=weights.shape)
-
-
-def hstack_topics(parts: list[sp.csc_array]) -> sp.csr_array:
-    """Return the weights of consecutive batches of topics side by side; `parts` is emptied."""
-    weights = sp.hstack(parts, format="csc")
-    parts.clear()  # before weights are duplicated in memory
-    return weights.tocsr()
+    entries = np.flatnonzero(is_large)  # several times as fast as np.nonzero
+    values = np.clip(weights.ravel()[entries], -_MAX_WEIGHT, _MAX_WEIGHT).astype(np.float16)
+    topics = (entries % weights.shape[1]).astype(np.int32)
+    indptr = sparse.narrow_offsets(sparse.row_offsets(np.count_nonzero(is_large, axis=1)))
+    return sp.csr_array((values.astype(np.float32), topics, indptr), shape=weights.shape)

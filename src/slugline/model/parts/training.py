@@ -220,15 +220,19 @@ class PartWeights:
 
     def _replace(self, number: int, columns: I32, dense: F32) -> None:
         """Replace the weights of some columns, given in ascending order, in one batch of topics."""
-        before, chosen = self._weights[number], steps.sparsify(dense, _STORED).tocsr()
+        before, chosen = self._weights[number], steps.sparsify(dense, _STORED)
         is_replaced = np.zeros(self._n_columns, dtype=bool)
         is_replaced[columns] = True
-        others = before.copy()
-        others.data[is_replaced.repeat(row_lengths(before.indptr))] = 0
-        lengths = np.zeros(self._n_columns, dtype=np.int64)
+        lengths = row_lengths(before.indptr)
+        stays = ~is_replaced.repeat(lengths)
         lengths[columns] = row_lengths(chosen.indptr)
-        arrays = chosen.data, chosen.indices, narrow_offsets(row_offsets(lengths))
-        self._weights[number] = others + sp.csr_array(arrays, shape=before.shape)
+        is_new = is_replaced.repeat(lengths)
+        data = np.empty(len(is_new), dtype=np.float32)
+        topics = np.empty(len(is_new), dtype=np.int32)
+        data[is_new], topics[is_new] = chosen.data, chosen.indices
+        data[~is_new], topics[~is_new] = before.data[stays], before.indices[stays]
+        arrays = data, topics, narrow_offsets(row_offsets(lengths))
+        self._weights[number] = sp.csr_array(arrays, shape=before.shape)
 
     def weights(self) -> sp.csr_array:
         """Return the weights without negligible ones: float32, shape (n_columns, n_topics)."""
