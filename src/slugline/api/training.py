@@ -193,7 +193,7 @@ def fit_stream(
     source : path, pattern, list of these, or batches
         See `slugline.model.parts.fit.fit_stream`.
     options : StreamOptions, optional
-        Columns to read, where to save training state, and when to stop.
+        Columns to read, and the block size.
     classifier : TopicClassifier, optional
         The classifier to fit, in place; by default a new `TopicClassifier()`.
     client : distributed.Client or str, optional
