@@ -277,8 +277,8 @@ def test_commands_recognize_a_model_in_place_of_the_texts(run: Run, command: str
 
 
 KNOWN = (
-    "the results show how well it remembers, not how well it does on new documents. Evaluate it on "
-    "unseen documents.\n"
+    "the results show how well it remembers, not how well it does on new documents. For that, see "
+    "the model's report, or evaluate it on other documents.\n"
 )
 
 

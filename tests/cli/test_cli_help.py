@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -137,3 +139,21 @@ def test_completion_proposes_what_can_be_typed(
     monkeypatch.setenv("COMP_WORDS", words)
     monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
     assert run().out.split() == proposed
+
+
+# Packages of extras. Each command prints its help without them.
+EXTRAS = ["dask", "distributed", "duckdb", "granian", "mcp", "prometheus_client", "starlette"]
+
+
+def test_every_command_prints_its_help_without_extras() -> None:
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({EXTRAS}))\n"
+        "from slugline.cli.app import COMMANDS, make_app\n"
+        "for name in COMMANDS:\n"
+        "    make_app()([name, '--help'], standalone_mode=False)\n"
+        "    print(f'{name}: done')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.findall(r"^(\w+): done$", result.stdout, re.MULTILINE) == [*COMMANDS]

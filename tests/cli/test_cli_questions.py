@@ -102,6 +102,27 @@ def test_train_refuses_questions(
     assert not (tmp_path / "desk.slug").exists()
 
 
+def test_train_names_reports_apart(run: Run, tmp_path: Path) -> None:
+    names = ["a!", "a?", "a-2", "A"]
+    (tmp_path / "desk.csv").write_text(
+        f"body,{','.join(names)}\n"
+        + "".join(f"{text},{queue},{queue},{queue},{queue}\n" for text, queue, _ in ROWS)
+    )
+    topics = [word for name in names for word in ("--topic", name)]
+    assert run("train", "desk.csv", "-o", "desk.slug", *topics, "-q").code == 0
+
+    reports = {path.name for path in tmp_path.glob("desk-*.html")}
+    assert reports == {"desk-a.html", "desk-a-2.html", "desk-a-2-2.html", "desk-A-3.html"}
+
+
+def test_train_says_which_question_a_note_belongs_to(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "desk.csv").write_text(DESK)
+    notes = run(*TRAIN).err.splitlines()
+    [left_out] = (number for number, note in enumerate(notes) if "left out" in note)
+    assert notes.index("reading question 'mood'") < left_out
+    assert left_out < notes.index("training question 'queue'")
+
+
 # Answers ------------------------------------------------------------------------------------------
 
 

@@ -118,9 +118,8 @@ def test_find_columns_rejects_a_missing_column(wanted: dict[str, Any], message: 
         ),
         (
             {"text": LONG, "a": 1, "b": 2},
-            "data.csv: cannot tell which of 'text', 'a', 'b' contains the topic; choose columns "
-            "with `topic`, or add a header if these are not "
-            "column names.",
+            "data.csv: cannot tell which of 'a', 'b' contains the topic ('text' contains the "
+            "text); choose columns with `topic`, or add a header if these are not column names.",
         ),
         (
             {f"c{i}": 1 for i in range(25)},

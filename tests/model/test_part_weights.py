@@ -43,7 +43,7 @@ def prune(weights: np.ndarray, columns: np.ndarray) -> None:
 def test_part_weights_learn_as_a_stream_of_pruned_weights_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training, "_FINAL", 0.0)
+    monkeypatch.setattr(training, "_FINAL_FACTOR", 0.0)
     stream = LinearStream.empty(N_COLUMNS, N_TOPICS, passes=1)
     for rows in PARTS:
         stream.biases[stream.biases < -5] = -1  # absent topics have no other bias between parts
@@ -73,7 +73,7 @@ def test_part_weights_learn_the_same_without_the_kernel(monkeypatch: pytest.Monk
 
 def test_weights_drops_small_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = learned_parts().weights()
-    monkeypatch.setattr(training, "_FINAL", 4.0)
+    monkeypatch.setattr(training, "_FINAL_FACTOR", 4.0)
     weights = learned_parts().weights()
     assert weights.has_sorted_indices
     assert 0 < weights.nnz < stored.nnz

@@ -193,6 +193,26 @@ def test_answer_file_renames_columns_that_share_a_name(run: Run) -> None:
         assert {name for name in columns if row[name] == "1"} == {*topics}
 
 
+def test_answer_file_keeps_input_columns_that_differ_in_case(run: Run) -> None:
+    columns = ["Oil", "Money", "probabilities"]
+    topics = dict(zip(columns, ["oil", "money", "grain"], strict=True))
+    rows = [
+        ",".join([text, *(str(int(topics[column] in given)) for column in columns)])
+        for text, given in TRAIN
+    ]
+    Path("in.csv").write_text("\n".join([f"text,{','.join(columns)}", *rows]))
+    flag = ",".join(columns)
+    assert run("train", "in.csv", "-o", "m.slug", "--topic-columns", flag, "-q").code == 0
+    Path("new.csv").write_text("text,oil,MONEY\nwheat corn harvest,mine,yours\n")
+
+    assert run("predict", "m.slug", "new.csv", "-q", "-o", "out.csv").code == 0
+
+    [row] = cells_of("out.csv")
+    assert (row["oil"], row["MONEY"], row["predicted_Oil"]) == ("mine", "yours", "0")
+    assert row["probabilities"] == "1"
+    assert 0.5 < float(row["predicted_probabilities"]) <= 1
+
+
 def test_predict_prints_topics_guesses_and_reasons(run: Run) -> None:
     model = save_model("array")
     write_texts()

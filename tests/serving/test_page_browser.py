@@ -15,7 +15,8 @@ from server import running
 from slugline.labels.store import LabelStore
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import ServedModel
-from slugline.serving.watch.recorder import Watch, utc_today
+from slugline.serving.watch.day_sums import utc_today
+from slugline.serving.watch.recorder import Watch
 from slugline.serving.watch.store import WatchStore
 
 if TYPE_CHECKING:

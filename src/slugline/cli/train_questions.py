@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -39,7 +40,7 @@ def train_questions(request: TrainRequest) -> None:
     requests, documents = _read_all(request)
     experiments: dict[str, Experiment] = {}
     for question in request.questions:
-        say(f"question {short_repr(question)}")
+        say(f"training question {short_repr(question)}")
         experiments[question] = fit_and_test(requests[question], documents[question])
     if earlier_files(request.output):
         keep_current(request.output)
@@ -58,11 +59,15 @@ def train_questions(request: TrainRequest) -> None:
 
 
 def _read_all(request: TrainRequest) -> tuple[dict[str, TrainRequest], dict[str, DocumentParts]]:
-    """Return the request and the documents of each question, all with the same text columns."""
+    """Return the request and the documents of each question.
+
+    The text columns of all questions are those of the first, which may be guessed.
+    """
     requests: dict[str, TrainRequest] = {}
     documents: dict[str, DocumentParts] = {}
     text: str | Sequence[str] | None = request.reading.text
     for question in request.questions:
+        say(f"reading question {short_repr(question)}")
         reading = replace(request.reading, topic=question, text=text)
         requests[question] = replace(request, reading=reading, questions=())
         documents[question] = read_documents(requests[question])
@@ -91,14 +96,16 @@ def _report_paths(report: Path, questions: Sequence[str]) -> dict[str, Path]:
     >>> _report_paths(Path("desk.html"), ["queue", "Ton / Laune"])["Ton / Laune"].name
     'desk-Ton-Laune.html'
     """
-    stems = {name: re.sub(r"\W+", "-", name).strip("-") or "question" for name in questions}
-    names = [*stems.values()]
-    return {
-        name: report.with_name(
-            f"{report.stem}-{stem}{f'-{number}' if names.count(stem) > 1 else ''}.html"
-        )
-        for number, (name, stem) in enumerate(stems.items(), 1)
-    }
+    paths: dict[str, Path] = {}
+    used_names: set[str] = set()
+    for question in questions:
+        words = re.sub(r"\W+", "-", question).strip("-") or "question"
+        stem = f"{report.stem}-{words}"
+        numbered = (f"{stem}-{number}" for number in itertools.count(2))
+        name = next(n for n in itertools.chain([stem], numbered) if n.lower() not in used_names)
+        used_names.add(name.lower())
+        paths[question] = report.with_name(f"{name}.html")
+    return paths
 
 
 def _write_reports(results: Mapping[str, TrainingResults], report: Path) -> None:

@@ -219,7 +219,8 @@ def find_both_columns(
             raise _absent_columns_error(name, head, "topic_columns", layout.topic_form.columns)
         raise _absent_columns_error(name, head, "topic", [layout.topic])
     missing = [option for option, column in (("text", texts), ("topic", topic)) if not column]
-    raise _unknown_columns_error(name, head, missing)
+    chosen = [*texts] if topic is None else [*texts, topic]
+    raise _unknown_columns_error(name, head, missing, chosen)
 
 
 def _absent_columns_error(
@@ -238,9 +239,15 @@ def _absent_columns_error(
 
 
 def _unknown_columns_error(
-    name: str, head: Sequence[SourceRow | BadRow], missing: Sequence[str]
+    name: str,
+    head: Sequence[SourceRow | BadRow],
+    missing: Sequence[str],
+    chosen: Sequence[str] = (),
 ) -> DataError:
-    """Return the error for a table whose text or topic columns can't be determined."""
+    """Return the error for a table whose text or topic columns can't be determined.
+
+    `chosen` are the columns that contain the other of the two.
+    """
     cells = {
         c: {topic_flag(row.values.get(c)) for row in head if isinstance(row, SourceRow)}
         for c in column_names(head)
@@ -252,9 +259,13 @@ def _unknown_columns_error(
         advice = Message(
             " If the columns of zeros and ones are topics, read them with ", topic_columns, "."
         )
+    others = [column for column in column_names(head) if column not in chosen]
+    known = "text" if "topic" in missing else "topic"
+    listed = join_words([*map(short_repr, chosen)], _N_LISTED)
+    reason = f" ({listed} {'contains' if len(chosen) == 1 else 'contain'} the {known})"
     return DataError(
-        f"{name}: cannot tell which of {format_list(column_names(head))} contains the "
-        f"{' or '.join(missing)}; choose columns with ",
+        f"{name}: cannot tell which of {format_list(others)} contains the "
+        f"{' or '.join(missing)}{reason if chosen else ''}; choose columns with ",
         join_messages(" and ", (Message(Parameter(option)) for option in missing)),
         ", or add a header if these are not column names.",
         advice,

@@ -24,13 +24,13 @@ class AnswerColumns(NamedTuple):
     """Columns of answers except "error", and the form of multi-label topics.
 
     `form` is None for single-label models. If each topic has a column, these columns are not in
-    `names`. `own` is the topic column of the model's training data, if known. `topic_type` is the
-    SQL type of a topic.
+    `names`. `topic_column` is the topic column of the model's training data, if it has a name.
+    `topic_type` is the SQL type of a topic.
     """
 
     names: list[str]
     form: TopicForm | None = None
-    own: str | None = None
+    topic_column: str | None = None
     topic_type: str = "VARCHAR"
 
 
@@ -44,14 +44,14 @@ def answer_columns(decider: Decider, top: int, *, in_table: bool = True) -> Answ
         guesses = [name for i in range(n_topics) for name in _numbered(i + 1, _GUESSES)]
         topics = [] if form.columns else ["topics"]
         names = [*topics, "probabilities", "reason", *guesses]
-        return AnswerColumns(names, form, _own_column(fitted), topic_type)
+        return AnswerColumns(names, form, _topic_column(fitted), topic_type)
     names = topic_names(n_topics)
     if decider.precision is not None:
         names += ["reason", "guess"]
-    return AnswerColumns(names, own=_own_column(fitted), topic_type=topic_type)
+    return AnswerColumns(names, topic_column=_topic_column(fitted), topic_type=topic_type)
 
 
-def _own_column(fitted: Fitted) -> str | None:
+def _topic_column(fitted: Fitted) -> str | None:
     """Return the topic column of the training data; None if unknown or unnamed."""
     layout = fitted.layout
     form = None if layout is None else layout.topic_form
@@ -91,10 +91,11 @@ class AnswerCells:
     def choose_names(self, input_names: Sequence[str]) -> dict[str, str]:
         """Choose column names distinct from the given ones, and return their SQL types."""
         form, names = self._columns.form, self._columns.names
-        self._topic_names = free_names(input_names, form.columns if form else ())
+        topics = form.columns if form else ()
+        self._topic_names = dict(zip(topics, free_names(input_names, topics), strict=True))
         others = [*input_names, *self._topic_names.values()]
         if self._question is None:
-            self._names = answer_names(others, names, self._columns.own)
+            self._names = answer_names(others, names, self._columns.topic_column)
         else:
             self._names = question_names(others, names, self._question)
         types = dict.fromkeys(self._topic_names.values(), "BIGINT")
@@ -113,6 +114,23 @@ class AnswerCells:
 
     def cells(self, decision: Decision) -> dict[str, Any]:
         """Return the cells of an answer by column."""
+        cells = self._guess_cells(decision)
+        topic_cells: dict[str, Any] = {}
+        form = self._columns.form
+        if form is not None and not decision.reason:
+            topics = self._topic_cells(decision, form)
+            cells["probabilities"] = self._probabilities_cell(decision, form)
+            if isinstance(topics, dict):
+                topic_cells = topics
+            else:
+                cells["topics"] = topics
+        if self._table.delimiter:
+            cells = {name: guard_cell(cell) for name, cell in cells.items()}
+        by_column = {column: topic_cells.get(name) for name, column in self._topic_names.items()}
+        return by_column | {column: cells.get(name) for name, column in self._names.items()}
+
+    def _guess_cells(self, decision: Decision) -> dict[str, Any]:
+        """Return the reason and the most likely topics with their probabilities."""
         reason = None if decision.reason is None else str(decision.reason)
         cells: dict[str, Any] = {"reason": reason, "guess": decision.top[0][0]}
         stems = _ONE_TOPIC if self._columns.form is None else _GUESSES
@@ -121,36 +139,20 @@ class AnswerCells:
             cells |= {topic_name: topic, probability_name: self._probability_cell(probability)}
         if decision.reason:
             cells["topic"] = None
-        topics: dict[str, Any] = {}
-        if (form := self._columns.form) is not None:
-            multilabel_cells = self._multilabel_cells(decision, form)
-            topics = {
-                self._topic_names[name]: multilabel_cells.pop(name) for name in self._topic_names
-            }
-            cells |= multilabel_cells
-        if self._table.delimiter:
-            cells = {name: guard_cell(cell) for name, cell in cells.items()}
-        return topics | {self._names[name]: cells.get(name) for name in self._columns.names}
+        return cells
 
-    def _multilabel_cells(self, decision: Decision, form: TopicForm) -> dict[str, Any]:
-        """Return the topics given and their probabilities, or None if the model is unsure."""
-        if decision.reason:
-            return dict.fromkeys((*form.columns, "topics", "probabilities"))
-        proba_by_topic = dict(zip(decision.topics or (), decision.probabilities, strict=True))
-        topics: Any = [*proba_by_topic] if self._table.has_lists else [*map(str, proba_by_topic)]
-        cells = format_topics(topics, form)
-        probabilities = [
-            self._probability_cell(proba_by_topic[name])
-            for name in form.columns
-            if name in proba_by_topic
-        ]
-        probabilities = probabilities or [*map(self._probability_cell, proba_by_topic.values())]
-        return {
-            **(cells if isinstance(cells, dict) else {"topics": cells}),
-            "probabilities": probabilities
-            if self._table.has_lists
-            else (form.separator or " ").join(map(str, probabilities)),
-        }
+    def _topic_cells(self, decision: Decision, form: TopicForm) -> Any:
+        """Return the topics of a multi-label answer: one cell, or a dict of 0 and 1 by topic."""
+        topics: Any = decision.topics or ()
+        return format_topics(topics if self._table.has_lists else [*map(str, topics)], form)
+
+    def _probabilities_cell(self, decision: Decision, form: TopicForm) -> Any:
+        """Return the probabilities of a multi-label answer, in the order of its topics."""
+        pairs = [*zip(map(str, decision.topics or ()), decision.probabilities, strict=True)]
+        if form.columns:
+            pairs.sort(key=lambda pair: form.columns.index(pair[0]))
+        cells = [self._probability_cell(probability) for _, probability in pairs]
+        return cells if self._table.has_lists else (form.separator or " ").join(map(str, cells))
 
     def _probability_cell(self, probability: float) -> Any:
         rounded = round(probability, 4)
@@ -169,11 +171,12 @@ def topic_names(n_topics: int) -> list[str]:
 
 
 def answer_names(
-    input_names: Iterable[str], names: Iterable[str], own: str | None = None
+    input_names: Iterable[str], names: Iterable[str], topic_column: str | None = None
 ) -> dict[str, str]:
     """Return the name of each answer column, distinct from all input columns.
 
-    The topic column is named `own`, as in the training data, unless an input column has this name.
+    The topic is named `topic_column`, as in the training data, unless an input column has this
+    name.
 
     >>> answer_names(["id", "Topic"], topic_names(1))
     {'topic': 'predicted_topic', 'probability': 'probability'}
@@ -182,14 +185,11 @@ def answer_names(
     >>> answer_names(["id", "Queue"], ["topic", "topic_2"], "queue")
     {'topic': 'topic', 'topic_2': 'topic_2'}
     """
-    input_names = [*input_names]
-    if own is None or own.lower() in map(str.lower, input_names):
-        return free_names(input_names, names)
-    own_names = [_TOPIC_NAME.sub(lambda match: f"{own}{match[1] or ''}", name) for name in names]
-    new_names: list[str] = []
-    for name in own_names:
-        new_names += free_names([*input_names, *new_names], [name]).values()
-    return dict(zip(names, new_names, strict=True))
+    input_names, names = [*input_names], [*names]
+    wanted = names
+    if topic_column is not None and topic_column.lower() not in map(str.lower, input_names):
+        wanted = [_TOPIC_NAME.sub(lambda match: topic_column + (match[1] or ""), n) for n in names]
+    return dict(zip(names, free_names(input_names, wanted), strict=True))
 
 
 def question_names(
@@ -217,16 +217,19 @@ _TOPIC_STEM = re.compile(r"^topics?")
 _TOPIC_NAME = re.compile(r"^topics?(_\d+)?$")
 
 
-def free_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, str]:
-    """Return a new name for each name, distinct from all input columns."""
+def free_names(input_names: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Return a new name for each name, distinct from all others in any case.
+
+    >>> free_names(["id", "Error"], ["error"])
+    ['predicted_error']
+    """
     used_names = {name.lower() for name in input_names}
-    renamed = {}
+    renamed = []
     for name in names:
-        free = name
-        while free in used_names:
-            free = f"predicted_{free}"
-        renamed[name] = free
-        used_names.add(free)
+        while name.lower() in used_names:
+            name = f"predicted_{name}"
+        renamed.append(name)
+        used_names.add(name.lower())
     return renamed
 
 

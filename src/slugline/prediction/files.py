@@ -100,7 +100,7 @@ class AnswerFile:
         types: dict[str, str] = {}
         for cells in self._questions.values():
             types |= cells.choose_names([*self._columns, *types])
-        [self._error] = free_names([*self._columns, *types], ["error"]).values()
+        [self._error] = free_names([*self._columns, *types], ["error"])
         types[self._error] = "VARCHAR"
         inputs = self._columns if self._table.source_columns is None else ()
         self._fields = [*inputs, *types]

@@ -384,7 +384,7 @@ def _find_question(questions: Sequence[str], question: str | None, path: PathLik
 def _check_entries(archive: zipfile.ZipFile, n_questions: int, file_size: int) -> None:
     """Raise ModelFileError unless an archive has just the entries of its models."""
     if not n_questions:
-        _read_json(archive, _JSON, file_size)
+        _read_json(archive, _JSON, file_size)  # refuse other formats, with other entries
     folders = [f"{number}/" for number in range(1, n_questions + 1)] or [""]
     expected = [folder + name for folder in folders for name in _LIMITS]
     if n_questions:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -37,9 +36,10 @@ _TOPICS_AT_A_TIME = 32
 # Between parts, weights below this fraction of their root mean square are dropped. Chosen by
 # cross-validation on training splits in 20 parts: 0.5 loses up to 1.0 points of accuracy.
 _STORED = 0.25
-# The remaining weights have a larger root mean square. This factor on `steps.drop_threshold` keeps
-# as many weights in the end as if none had been dropped, with the same cross-validated accuracy.
-_FINAL = 0.45
+# In the end, weights are dropped as after training at once: below `steps.drop_threshold` of their
+# root mean square. Without the weights dropped before, this mean is larger. The factor corrects for
+# that: as many weights remain, and the cross-validated accuracy is the same.
+_FINAL_FACTOR = 0.45
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def fit_parts(
 
 
 def finishing(progress: Progress, *, interrupted: bool) -> AbstractContextManager[object]:
-    """Catch Ctrl-C while the model is finished, unless training was already interrupted."""
+    """Catch Ctrl-C while the model is finished; after Ctrl-C in training, a second one stops it."""
     return nullcontext() if interrupted else catch_interrupt(progress, "the model")
 
 
@@ -203,14 +203,14 @@ class PartWeights:
         minibatches : Minibatches
             Minibatches of the training rows.
         """
-        costs = problem.sample_costs(totals)
+        row_costs = problem.sample_costs(totals)
         rates = np.full(1, problem.learning_rate(minibatches.n_in_all), dtype=np.float32)
-        places = np.append(columns, -1)
+        places = np.append(columns, -1)  # the sum of the biases is the last
 
         def learn_topics(topics: slice) -> None:
             number = self.batches.index(topics)
             weights, sums = self._weights[number][columns].toarray(), self._sums[number][places]
-            steps.AdaGradDescent(topics, weights, self.biases[topics], sums, costs, rates).run(
+            steps.AdaGradDescent(topics, weights, self.biases[topics], sums, row_costs, rates).run(
                 minibatches
             )
             self._replace(number, columns, weights)
@@ -236,7 +236,7 @@ class PartWeights:
 
     def weights(self) -> sp.csr_array:
         """Return the weights without negligible ones: float32, shape (n_columns, n_topics)."""
-        threshold = _FINAL * steps.drop_threshold(self._n_columns * len(self.biases))
+        threshold = _FINAL_FACTOR * steps.drop_threshold(self._n_columns * len(self.biases))
         parts = []
         for weights in self._weights:
             squares = float(np.square(weights.data, dtype=np.float64).sum())
@@ -267,13 +267,15 @@ class _PartTraining:
         # Total cost of each topic's rows used so far.
         self._learned_totals = np.zeros(n_topics)
         self.n_done = self.n_learned = 0  # parts, and their rows
+        self._heldout: HeldOutRows | None = None
+        self._n_learned_before_scoring = 0
 
     def learn(self) -> None:
         """Train on all parts."""
         parts = [*self._training_parts, *self._heldout_parts]
         for rows in map(self._reader.read, parts):
             if self.n_done == len(self._training_parts):
-                self._heldout  # noqa: B018  score them before training on them
+                self._heldout = self._score_heldout()
             n_rows = rows.X.shape[0]
             if n_rows:
                 self._learn(rows)
@@ -286,14 +288,10 @@ class _PartTraining:
 
     def result(self) -> PartsResult:
         """Return the result of the completed parts."""
-        heldout = self._heldout
+        heldout = self._score_heldout() if self._heldout is None else self._heldout
         biases = self._weights.biases
         biases[self._learned_totals == 0] = ABSENT_SCORE
-        if self.n_done > len(self._training_parts):
-            fraction = 1 - len(heldout.rows) / self._reader.n_rows
-        else:  # interrupted: the final weights scored the held-out rows
-            fraction = 1.0
-        heldout = heldout.scaled(fraction)
+        heldout = heldout.scaled(self._n_learned_before_scoring / self.n_learned)
         costs = self._costs.of_rows(heldout.labels, heldout.rows)
         return PartsResult(
             weights=self._weights.weights(),
@@ -315,9 +313,9 @@ class _PartTraining:
         minibatches = steps.Minibatches(X, counted, rng, self._n_passes, self._reader.n_rows)
         weights.learn(problem, columns, self._totals, minibatches)
 
-    @cached_property
-    def _heldout(self) -> HeldOutRows:
-        """Held-out rows, scored on first access, before training on them."""
+    def _score_heldout(self) -> HeldOutRows:
+        """Score the held-out rows with the current weights, which have not been trained on them."""
+        self._n_learned_before_scoring = self.n_learned
         labels, numbers = Labels.empty(multilabel=self._reader.multilabel), [np.zeros(0, np.int64)]
         scores = [np.zeros((0, self._context.n_topics), dtype=np.float32)]
         for rows in map(self._reader.read, self._heldout_parts):

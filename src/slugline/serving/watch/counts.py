@@ -19,9 +19,8 @@ from slugline.counting.results import Counts
 from slugline.counting.shares import binary_proba
 from slugline.errors import DataError, OptionError, Parameter
 from slugline.model.fitted import Fitted
-from slugline.serving.watch.day_sums import DaySums
+from slugline.serving.watch.day_sums import DaySums, utc_today
 from slugline.serving.watch.kept_texts import KeptLabels, KeptTexts
-from slugline.serving.watch.recorder import utc_today
 from slugline.serving.watch.store import WatchedModel, WatchStore
 
 # Maximum number of models listed in a message.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import heapq
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,11 @@ from slugline.text.features import UnknownWordRate, WordCounts
 _MAX_KEY = 1 << 62
 # Maximum length of a kept text, and of its columns.
 _MAX_CHARACTERS = 1_000_000
+
+
+def utc_today() -> datetime.date:
+    """Return the current day, in UTC."""
+    return datetime.datetime.now(datetime.UTC).date()
 
 
 class SampledText(NamedTuple):

@@ -19,7 +19,7 @@ from slugline.corpus.documents import Topic
 from slugline.model.decision import Decision
 from slugline.serving.metrics import Metrics
 from slugline.serving.served_models import AnsweredTexts, ServedModel
-from slugline.serving.watch.day_sums import DaySums, TextSample, draw_keys
+from slugline.serving.watch.day_sums import DaySums, TextSample, draw_keys, utc_today
 from slugline.serving.watch.store import WatchedModel, WatchStore
 from slugline.text.features import WordCounts
 
@@ -29,11 +29,6 @@ _log = logging.getLogger("slugline.server")
 _SECONDS, _SUM_SECONDS = 5.0, 0.5
 # Maximum number of pending probabilities. Beyond it, the classification thread adds them up.
 _MAX_PENDING = 1_000_000
-
-
-def utc_today() -> datetime.date:
-    """Return the current day, in UTC."""
-    return datetime.datetime.now(datetime.UTC).date()
 
 
 def watched_model(model: ServedModel) -> WatchedModel:
