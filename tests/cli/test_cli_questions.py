@@ -30,7 +30,8 @@ ROWS = [
     for tone in tones
 ]
 DESK = "body,queue,mood\n" + "\n".join(map(",".join, ROWS)) + "\n"
-TRAIN = ("train", "desk.csv", "-o", "desk.slug", "--topic", "queue", "--topic", "mood")
+TOPICS = ("--topic", "queue", "--topic", "mood")
+TRAIN = ("train", "desk.csv", "-o", "desk.slug", *TOPICS)
 
 
 @pytest.fixture
@@ -90,6 +91,29 @@ def test_each_question_is_the_model_that_would_be_trained_alone(run: Run, tmp_pa
             ["--topic", "queue", "--topic", "mood", "--stream"],
             "--stream can't be used with several --topic; leave it out, or train a model for each.",
         ),
+        (
+            [*TOPICS, "--min-precision", "mod=0.9"],
+            "--min-precision names the question 'mod', which no --topic names; choose one of "
+            "'queue', 'mood'.",
+        ),
+        (
+            ["--topic", "queue", "--min-precision", "queue=0.9"],
+            "--min-precision names the question 'queue', but the model answers a single one; leave "
+            "the name out.",
+        ),
+        (
+            [*TOPICS, "--min-precision", "mood=0.9", "--min-precision", "mood=0.8"],
+            "--min-precision is given twice for 'mood'; leave one out.",
+        ),
+        (
+            [*TOPICS, "--min-precision", "mood=often"],
+            "--min-precision is 'mood=often'; give a fraction such as 0.95, or QUESTION=0.95 for "
+            "one of several questions.",
+        ),
+        (
+            [*TOPICS, "--min-precision", "mood=2"],
+            "--min-precision is 2.0; give a number over 0 and under 1. Did you mean 0.02?",
+        ),
     ],
 )
 def test_train_refuses_questions(
@@ -121,6 +145,25 @@ def test_train_says_which_question_a_note_belongs_to(run: Run, tmp_path: Path) -
     [left_out] = (number for number, note in enumerate(notes) if "left out" in note)
     assert notes.index("reading question 'mood'") < left_out
     assert left_out < notes.index("training question 'queue'")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["0.8"], {"queue": 0.8, "mood": 0.8}),
+        (["mood=0.9"], {"queue": None, "mood": 0.9}),
+        (["mood=0.9", "0.8"], {"queue": 0.8, "mood": 0.9}),
+    ],
+)
+def test_train_takes_a_precision_for_each_question(
+    run: Run, tmp_path: Path, values: list[str], expected: dict[str, float | None]
+) -> None:
+    (tmp_path / "desk.csv").write_text(DESK)
+    flags = [word for value in values for word in ("--min-precision", value)]
+    assert run(*TRAIN, *flags, "-q", "--test-fraction", 0).code == 0
+
+    found = {name: load(f"desk.slug:{name}").min_precision for name in expected}
+    assert found == expected
 
 
 # Answers ------------------------------------------------------------------------------------------

@@ -12,11 +12,12 @@ from typing import Any, Literal
 import click
 from click.core import ParameterSource
 
-from slugline.base.checks import check_fraction, option_error
+from slugline.base.checks import check_fraction, option_error, short_repr
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
 from slugline.cli.options import COUNT, OUTPUT_FILE, option
 from slugline.cli.output import flags_of
+from slugline.corpus.columns import format_list
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import OptionError
@@ -48,6 +49,8 @@ class TrainRequest:
     reading: ReadOptions
     # Topic columns if there are several, each of which is a question.
     questions: Sequence[str]
+    # Minimum precision by question; under "", that of all others.
+    min_precision: Mapping[str, float]
     test: str | None
     test_fraction: float
     unlabelled: Sequence[str]
@@ -119,6 +122,24 @@ _corrections = functools.partial(option, panel="With --corrections")
 _stream = functools.partial(option, panel="Larger than memory")
 
 
+def _read_precisions(_: object, __: object, values: tuple[str, ...]) -> dict[str, float]:
+    """Return the minimum precision by question; under "", that of all others."""
+    precisions: dict[str, float] = {}
+    for value in values:
+        question, _, number = value.rpartition("=")
+        if question in precisions:
+            name = f" for {short_repr(question)}" if question else ""
+            raise OptionError(f"--min-precision is given twice{name}; leave one out.")
+        try:
+            precisions[question] = float(number)
+        except ValueError:
+            raise OptionError(
+                f"--min-precision is {short_repr(value)}; give a fraction such as 0.95, or "
+                "QUESTION=0.95 for one of several questions."
+            ) from None
+    return precisions
+
+
 _OPTIONS = (
     options.optional_data,
     option(
@@ -163,8 +184,10 @@ _OPTIONS = (
     option(
         "--min-precision FRACTION",
         "Minimum fraction of right answers on texts like the training documents, such as 0.95. "
-        "`slugline predict` reports the other texts as unsure.",
-        type=float,
+        "`slugline predict` reports the other texts as unsure. For one of several questions: "
+        "QUESTION=0.95. Repeatable.",
+        multiple=True,
+        callback=_read_precisions,
     ),
     _learning(
         "--optimize AVERAGE",
@@ -231,6 +254,7 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
         source_of = click.get_current_context().get_parameter_source
         given = frozenset(name for name in _NAMES if source_of(name) is not ParameterSource.DEFAULT)
         check_questions(values["questions"], given)
+        check_precisions(values["min_precision"], values["questions"])
         function(to_request(reading, values, given))
 
     return options.add_options(wrapper, _OPTIONS)
@@ -279,7 +303,7 @@ def _to_settings(reading: ReadOptions, values: Mapping[str, Any]) -> FitSettings
         tune=values["tune"],
         n_jobs=values["threads"],
         random_state=values["seed"],
-        min_precision=values["min_precision"],
+        min_precision=values["min_precision"].get(""),
         optimize=values["optimize"],
         columns=reading.columns or None,
         topic_path=reading.topic_path,
@@ -367,6 +391,22 @@ def check_questions(questions: Sequence[str], given: Collection[str]) -> None:
             f"{flag(option)} can't be used with several --topic; leave it out, or train a model "
             "for each."
         )
+
+
+def check_precisions(precisions: Mapping[str, float], questions: Sequence[str]) -> None:
+    """Raise OptionError for a precision out of range, or of a question that isn't learned."""
+    for question, precision in precisions.items():
+        check_fraction("min_precision", precision)
+        if question and not questions:
+            raise OptionError(
+                f"--min-precision names the question {short_repr(question)}, but the model answers "
+                "a single one; leave the name out."
+            )
+        if question and question not in questions:
+            raise OptionError(
+                f"--min-precision names the question {short_repr(question)}, which no --topic "
+                f"names; choose one of {format_list(questions)}."
+            )
 
 
 def check_options(given: Collection[str]) -> None:

@@ -69,7 +69,9 @@ def _read_all(request: TrainRequest) -> tuple[dict[str, TrainRequest], dict[str,
     for question in request.questions:
         say(f"reading question {short_repr(question)}")
         reading = replace(request.reading, topic=question, text=text)
-        requests[question] = replace(request, reading=reading, questions=())
+        precision = request.min_precision.get(question, request.settings.min_precision)
+        settings = replace(request.settings, min_precision=precision)
+        requests[question] = replace(request, reading=reading, settings=settings, questions=())
         documents[question] = read_documents(requests[question])
         text = text or _text_columns(request, documents[question])
     return requests, documents
