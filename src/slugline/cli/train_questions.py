@@ -31,7 +31,7 @@ from slugline.reports.questions import QuestionSummary, questions_page
 def train_questions(request: TrainRequest) -> None:
     """Train a model for each question, test it, and save all models in one file.
 
-    Each question is learned from the rows that have its topic.
+    Each model is trained on the rows with its question's topic.
     """
     report = check_files(request)
     reports = _report_paths(report, request.questions)
@@ -61,7 +61,7 @@ def train_questions(request: TrainRequest) -> None:
 def _read_all(request: TrainRequest) -> tuple[dict[str, TrainRequest], dict[str, DocumentParts]]:
     """Return the request and the documents of each question.
 
-    The text columns of all questions are those of the first, which may be guessed.
+    All questions use the text columns of the first, which may be guessed.
     """
     requests: dict[str, TrainRequest] = {}
     documents: dict[str, DocumentParts] = {}

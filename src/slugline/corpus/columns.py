@@ -246,7 +246,7 @@ def _unknown_columns_error(
 ) -> DataError:
     """Return the error for a table whose text or topic columns can't be determined.
 
-    `chosen` are the columns that contain the other of the two.
+    `chosen` are the text or topic columns that are known.
     """
     cells = {
         c: {topic_flag(row.values.get(c)) for row in head if isinstance(row, SourceRow)}

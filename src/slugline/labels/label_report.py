@@ -28,7 +28,7 @@ _SMALL_GAIN, _LARGE_GAIN = 0.01, 0.03
 # and its standard error, relative to the standard error from labels alone, since models trained on
 # other labels differ as well.
 # Both were chosen in simulated annotations of six training splits, from 100 labels to 200 and from
-# 200 to 400: forecasts were half a point too high on average, and all of 25 intervals held.
+# 200 to 400: forecasts were half a point too high on average, and all 25 intervals held.
 _NEXT_GAIN, _SPREAD = 0.6, 2.0
 # Minimum number of labels of a topic, in equivalent random draws, to report its accuracy. With
 # fewer, the interval covers most of the range from 0 to 1.

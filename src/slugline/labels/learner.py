@@ -296,7 +296,7 @@ def _weights(fitted: Fitted, proba: F32) -> F64:
 def _predict_heldout(
     texts: Sequence[str], answers: Sequence[tuple[str, ...]], fitter: LabelFitter, n_folds: int
 ) -> HeldoutAnswers:
-    """Predict the texts of each fold by a model of the other folds; empty without folds."""
+    """Predict each fold with a model trained on the other folds; empty without folds."""
     is_right = np.zeros(len(texts), dtype=bool)
     confidence = np.full(len(texts), np.nan)
     order = np.random.default_rng(0).permutation(len(texts))

@@ -39,7 +39,7 @@ class AnswerFile:
     rows : RowReader
         The reader of the input.
     answers : mapping of str to AnswerColumns
-        The columns of each question; the only question of other models has any name.
+        The columns of each question; the key of a single question is arbitrary.
     header : sequence of str, default ()
         Input columns if there are no rows.
 

@@ -93,7 +93,7 @@ class Prediction(NamedTuple):
         return decision
 
 
-#: The deciders of a model by question. If it answers a single question, its name doesn't matter.
+#: The deciders of a model by question. The key of a single question is arbitrary.
 Deciders: TypeAlias = Mapping[str, Decider]
 
 
@@ -183,7 +183,7 @@ def predict_rows(
     # If the model may be unsure, reasons are reported with guesses.
     may_be_unsure = any(decider.may_be_unsure for decider in deciders.values())
     top = max(options.top, N_GUESSES) if may_be_unsure else options.top
-    # All questions are learned from the same columns.
+    # All questions are trained on the same columns.
     fitted = next(iter(deciders.values())).fitted
     answers = map_batches(
         partial(predict_batch, deciders, top=top),

@@ -303,7 +303,7 @@ def _read_time(place: str, value: str | None) -> str | None:
 
 
 def _restore(document: ExchangedDocument, extra: object) -> ExchangedDocument:
-    """Return a document with the key and the labels of `extra`; changed labels stay."""
+    """Return a document with the key of `extra` and, unless changed, its labels."""
     if not isinstance(extra, str):
         raise _error(
             document.place,

@@ -87,7 +87,7 @@ class DecisionWrites(LabelWrites):
     ) -> Assignment | None:
         """Record that a document was selected for a coder, before it is shown.
 
-        Return the assignment: the coder's open one of this document, or a new one.
+        Return the coder's open assignment of this document, or a new one.
 
         Parameters
         ----------

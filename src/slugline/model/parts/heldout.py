@@ -51,7 +51,7 @@ class HeldOutRows(NamedTuple):
     labels : Labels
     scores : float32 array, shape (n_heldout, n_topics)
     in_folds : bool
-        True if rows were scored by several fits, each without some of them.
+        True if the scores are from cross-validation.
     """
 
     rows: I64

@@ -134,7 +134,7 @@ def _read_document_blocks(
 def _split_batches(
     batches: Iterable[tuple[list[str], list[Topic]]], rows_per_block: int
 ) -> Iterator[DocumentsInMemory]:
-    """Split batches of checked texts and topics into blocks; DataError for a too long text."""
+    """Split batches of checked texts and topics into blocks; DataError if one is too long."""
     builder = _BlockBuilder(rows_per_block)
     for number, (texts, topics) in enumerate(batches):
         for row, (text, topic) in enumerate(zip(texts, topics, strict=True)):

@@ -36,9 +36,9 @@ _TOPICS_AT_A_TIME = 32
 # Between parts, weights below this fraction of their root mean square are dropped. Chosen by
 # cross-validation on training splits in 20 parts: 0.5 loses up to 1.0 points of accuracy.
 _STORED = 0.25
-# In the end, weights are dropped as after training at once: below `steps.drop_threshold` of their
-# root mean square. Without the weights dropped before, this mean is larger. The factor corrects for
-# that: as many weights remain, and the cross-validated accuracy is the same.
+# Finally, as after training at once, weights below `steps.drop_threshold` of their root mean square
+# are dropped. Weights dropped earlier raise that mean. The factor corrects for this: as many
+# weights remain, and the cross-validated accuracy is the same.
 _FINAL_FACTOR = 0.45
 
 

@@ -221,7 +221,7 @@ def fit_head(
     n_documents: int,
     topic_weights: F64 | None,
 ) -> StreamHead | None:
-    """Return the head of word vectors; None if the table knows no document.
+    """Return the head of word vectors; None if no document has a vector.
 
     Held-out rows are scored by a head fitted to the other rows or, like words, by heads fitted
     without their fold, and are then used for training too. With many documents, vectors are dropped

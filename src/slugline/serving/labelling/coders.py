@@ -48,7 +48,7 @@ class CoderService:
         self._agreement.close(_PATIENCE)
 
     def find_disagreement(self, coder: str, request: DisagreementRequest) -> DisagreementReply:
-        """Return the first text after a document that coders disagree about."""
+        """Return the first disagreement after a given document."""
         self._context.check_may_settle(coder)
         store = self._context.store
         labels = store.labels(request.after, has_texts=False)

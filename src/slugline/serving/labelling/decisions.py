@@ -145,7 +145,7 @@ class DecisionService:
         )
 
     def label_copies(self, coder: str, request: LabelCopiesRequest) -> CopiesCountReply:
-        """Give near copies that the coder has checked the topics of their original."""
+        """Give the original's topics to near copies that the coder has checked."""
         context = self._context
         assignment = context.own_assignment(coder, request.assignment)
         found = [context.table.find_key(key) for key in request.keys]

@@ -86,7 +86,7 @@ def _post(
 
 
 async def health(request: Request) -> Response:  # noqa: ARG001
-    """Report that the process answers."""
+    """Report that the process is up."""
     return _json_response({"status": "ok"})
 
 

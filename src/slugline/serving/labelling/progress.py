@@ -80,7 +80,7 @@ class ProgressService:
         return None if is_old else report
 
     def _count_needed(self, counts: LabelCounts) -> int:
-        """Return the approximate number of labels missing to estimate the accuracy."""
+        """Return roughly how many more labels are needed to estimate the accuracy."""
         estimate = self._context.selector.estimate
         if estimate is not None:
             return max(math.ceil(MIN_EFFECTIVE - estimate.n_effective), 0)

@@ -336,7 +336,7 @@ class ProgressReply(msgspec.Struct, frozen=True, kw_only=True):
     n_near_copies: int
     #: None if there are too few labels.
     accuracy: AccuracyReply | None
-    #: Approximate number of labels missing for `accuracy`.
+    #: Roughly how many more labels `accuracy` requires.
     n_needed: int
     #: Topics with enough labels, lowest accuracy first.
     topics: list[TopicAccuracyReply]

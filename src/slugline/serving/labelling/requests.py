@@ -21,7 +21,7 @@ _RequestName = Annotated[str, Meta(min_length=8, max_length=100)]
 
 
 class NextRequest(ServiceRequest, frozen=True, kw_only=True):
-    """Asks for a text to label, except those that the page already holds, by assignment."""
+    """Asks for a text to label; `held` lists the assignments already on the page."""
 
     held: Annotated[list[_Number], Meta(max_length=1000)] = msgspec.field(default_factory=list)
 

@@ -22,7 +22,7 @@ from slugline.serving.labelling.requests import NextRequest, TextRequest
 if TYPE_CHECKING:
     from slugline.labels.audit_review import AuditReview
 
-# Maximum number of draws that hit a text assigned meanwhile by another process.
+# Maximum number of draws of texts that another process has just assigned.
 _MAX_TRIES = 1000
 # Number of such draws after which assignments are read again.
 _N_MISSES = 20
