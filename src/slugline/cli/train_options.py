@@ -49,7 +49,7 @@ class TrainRequest:
     reading: ReadOptions
     # Topic columns if there are several, each of which is a question.
     questions: Sequence[str]
-    # Minimum precision by question; under "", that of all others.
+    # Minimum precision by question; the key "" stands for all other questions.
     min_precision: Mapping[str, float]
     test: str | None
     test_fraction: float
@@ -123,7 +123,7 @@ _stream = functools.partial(option, panel="Larger than memory")
 
 
 def _read_precisions(_: object, __: object, values: tuple[str, ...]) -> dict[str, float]:
-    """Return the minimum precision by question; under "", that of all others."""
+    """Return the minimum precision by question; the key "" stands for all other questions."""
     precisions: dict[str, float] = {}
     for value in values:
         question, _, number = value.rpartition("=")

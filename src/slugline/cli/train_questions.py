@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -103,8 +102,10 @@ def _report_paths(report: Path, questions: Sequence[str]) -> dict[str, Path]:
     for question in questions:
         words = re.sub(r"\W+", "-", question).strip("-") or "question"
         stem = f"{report.stem}-{words}"
-        numbered = (f"{stem}-{number}" for number in itertools.count(2))
-        name = next(n for n in itertools.chain([stem], numbered) if n.lower() not in used_names)
+        name, number = stem, 1
+        while name.lower() in used_names:
+            number += 1
+            name = f"{stem}-{number}"
         used_names.add(name.lower())
         paths[question] = report.with_name(f"{name}.html")
     return paths

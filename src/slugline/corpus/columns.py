@@ -260,12 +260,14 @@ def _unknown_columns_error(
             " If the columns of zeros and ones are topics, read them with ", topic_columns, "."
         )
     others = [column for column in column_names(head) if column not in chosen]
-    known = "text" if "topic" in missing else "topic"
-    listed = join_words([*map(short_repr, chosen)], _N_LISTED)
-    reason = f" ({listed} {'contains' if len(chosen) == 1 else 'contain'} the {known})"
+    reason = ""
+    if chosen:
+        known = "text" if "topic" in missing else "topic"
+        listed = join_words([*map(short_repr, chosen)], _N_LISTED)
+        reason = f" ({listed} {'contains' if len(chosen) == 1 else 'contain'} the {known})"
     return DataError(
         f"{name}: cannot tell which of {format_list(others)} contains the "
-        f"{' or '.join(missing)}{reason if chosen else ''}; choose columns with ",
+        f"{' or '.join(missing)}{reason}; choose columns with ",
         join_messages(" and ", (Message(Parameter(option)) for option in missing)),
         ", or add a header if these are not column names.",
         advice,

@@ -36,9 +36,9 @@ _TOPICS_AT_A_TIME = 32
 # Between parts, weights below this fraction of their root mean square are dropped. Chosen by
 # cross-validation on training splits in 20 parts: 0.5 loses up to 1.0 points of accuracy.
 _STORED = 0.25
-# Finally, as after training at once, weights below `steps.drop_threshold` of their root mean square
-# are dropped. Weights dropped earlier raise that mean. The factor corrects for this: as many
-# weights remain, and the cross-validated accuracy is the same.
+# After the last part, weights below `steps.drop_threshold` of their root mean square are dropped.
+# Weights dropped between parts raise that mean. The factor corrects for this: as many weights
+# remain as if none had been dropped before, with the same cross-validated accuracy.
 _FINAL_FACTOR = 0.45
 
 
@@ -134,7 +134,7 @@ def fit_parts(
 
 
 def finishing(progress: Progress, *, interrupted: bool) -> AbstractContextManager[object]:
-    """Catch Ctrl-C while the model is finished; after Ctrl-C in training, a second one stops it."""
+    """Catch Ctrl-C while the model is finished, unless this would be the second Ctrl-C."""
     return nullcontext() if interrupted else catch_interrupt(progress, "the model")
 
 
